@@ -35,7 +35,11 @@ import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
 
 // Values from the specification: Node has no globals for them.
-const BUFFER = { MAP_READ: 0x1, COPY_SRC: 0x4, COPY_DST: 0x8, UNIFORM: 0x40, STORAGE: 0x80 };
+const MAP_READ = 0x1;
+const COPY_SRC = 0x4;
+const COPY_DST = 0x8;
+const UNIFORM = 0x40;
+const STORAGE = 0x80;
 const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 const TIMESTAMPS = "timestamp-query";
@@ -153,10 +157,14 @@ class WebGPUBackend implements Backend {
       });
     });
     device.lost.then(({ reason, message }) => {
-      this.failure ??= new DeviceError("device-lost", "the device was lost", {
-        found: message || reason || "no reason given",
-        hint: "use a smaller --batch-size or --max-length",
-      });
+      this.lose(message || reason);
+    });
+  }
+
+  private lose(found: string): void {
+    this.failure ??= new DeviceError("device-lost", "the device was lost", {
+      found,
+      hint: "try again, or use a smaller --batch-size: the driver may have restarted or run out of memory",
     });
   }
 
@@ -242,7 +250,7 @@ class WebGPUBackend implements Backend {
         seconds = answers === this.answers ? seconds + 1 : 0;
         answers = this.answers;
         if (seconds < PATIENCE) return;
-        this.failure ??= new DeviceError("device-lost", "the device was lost", { found: "no answer" });
+        this.lose("no answer");
         reject(this.failure);
       }, 1000);
     });
@@ -350,7 +358,7 @@ class WebGPUSession implements Session {
     this.uniforms = backend.device.createBuffer({
       label: "scalars",
       size: this.scalars.bytes.byteLength,
-      usage: BUFFER.UNIFORM | BUFFER.COPY_DST,
+      usage: UNIFORM | COPY_DST,
     });
     try {
       this.allocate(sharedFrom);
@@ -375,7 +383,7 @@ class WebGPUSession implements Session {
         : device.createBuffer({
             label,
             size: Math.ceil(bytes / 16) * 16,
-            usage: BUFFER.STORAGE | BUFFER.COPY_SRC | BUFFER.COPY_DST | (uniform.has(i) ? BUFFER.UNIFORM : 0),
+            usage: STORAGE | COPY_SRC | COPY_DST | (uniform.has(i) ? UNIFORM : 0),
           });
       users.set(buffer, (users.get(buffer) ?? 0) + 1);
       this.buffers.push(buffer);
@@ -454,7 +462,7 @@ class WebGPUSession implements Session {
     const [staging] =
       spare >= 0
         ? this.staging.splice(spare, 1)
-        : [device.createBuffer({ label: "read", size: bytes, usage: BUFFER.MAP_READ | BUFFER.COPY_DST })];
+        : [device.createBuffer({ label: "read", size: bytes, usage: MAP_READ | COPY_DST })];
     const encoder = device.createCommandEncoder({ label: "read" });
     encoder.copyBufferToBuffer(this.findBuffer(tensor), start - before, staging!, 0, bytes);
     device.queue.submit([encoder.finish()]);

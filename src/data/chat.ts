@@ -6,7 +6,7 @@ import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
-import { isListOf, isText, lookUp, show } from "../kinds.ts";
+import { isText, lookUp, show } from "../kinds.ts";
 import type { Completion } from "./blocks.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -20,7 +20,7 @@ export interface Message {
 /** Throws DataError unless a value is a list of messages. */
 function checkMessages(value: unknown, where: string): asserts value is Message[] {
   const list: Partial<Message>[] = Array.isArray(value) ? value : [];
-  const wrong = list.findIndex((message) => !isListOf([message?.role, message?.content], isText));
+  const wrong = list.findIndex((message) => ![message?.role, message?.content].every(isText));
   if (list.length > 0 && wrong < 0) return;
   throw new DataError("invalid-messages", "the messages of a chat are invalid", {
     where,
@@ -107,7 +107,7 @@ export class Chat {
 }
 
 const EXCERPT_CHARACTERS = 80;
-const excerpt = (text: string) => JSON.stringify(text.slice(-EXCERPT_CHARACTERS));
+const excerpt = (text: string) => show(text.slice(-EXCERPT_CHARACTERS));
 
 function compile({ template, tokens }: ChatTemplate): Render {
   const attempt = <T>(work: () => T): T => {
@@ -127,11 +127,10 @@ function compile({ template, tokens }: ChatTemplate): Render {
       expected: `at most ${LIMITS.chatTemplate} characters, ${LIMITS.chatSpaces} of white space in a row`,
     });
   const program = attempt(() => parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true })));
-  return (messages, addGenerationPrompt) =>
+  return (messages, add_generation_prompt) =>
     attempt(() => {
       const environment = new Environment();
-      const own = messages.map(({ role, content }) => ({ role, content }));
-      const chat = { messages: own, add_generation_prompt: addGenerationPrompt };
+      const chat = { messages: messages.map(({ role, content }) => ({ role, content })), add_generation_prompt };
       for (const [name, value] of Object.entries({ ...GLOBALS, ...tokens, ...chat })) environment.set(name, value);
       return String(new CountingInterpreter(environment).run(program).value);
     });
@@ -151,8 +150,8 @@ const GLOBALS = {
   False: false,
   None: null,
   range: boundedRange,
-  raise_exception(message: unknown): never {
-    throw new Error(String(message));
+  raise_exception(message: string): never {
+    throw new Error(message);
   },
 };
 
@@ -171,7 +170,7 @@ const SPREADING = { join: 1, indent: 1, replace: 1, tojson: LIMITS.jsonDepth };
 
 /** A filter with arguments or a method, or another statement, and the sizes of what is evaluated for it. */
 interface Call {
-  name: string | undefined;
+  name?: string | undefined;
   largest: number;
   sum: number;
 }
@@ -192,9 +191,9 @@ interface Node {
 class CountingInterpreter extends Interpreter {
   private left: number = LIMITS.chatWork;
   private readonly end = performance.now() + LIMITS.chatTime;
-  private call: Call = { name: undefined, largest: 0, sum: 0 };
+  private call: Call = { largest: 0, sum: 0 };
 
-  override evaluate(...[statement, environment]: Evaluate): Value {
+  override evaluate(statement: Evaluate[0], environment: Evaluate[1]): Value {
     const outer = this.call;
     const { filter, callee } = { ...statement } as Node;
     const own = { name: (filter?.callee ?? callee?.property)?.value, largest: 0, sum: 0 };
@@ -202,7 +201,7 @@ class CountingInterpreter extends Interpreter {
     const result = super.evaluate(statement, environment);
     this.call = outer;
     const { value } = result;
-    if (typeof value === "string") this.left -= value.length;
+    if (isText(value)) this.left -= value.length;
     // A method is as large as its object.
     const size = typeof value === "function" ? own.largest : Math.max(this.measure(result), Number(value) || 0);
     outer.sum += size;
@@ -216,7 +215,7 @@ class CountingInterpreter extends Interpreter {
   private measure({ value }: Value, depth = 0): number {
     this.left--;
     let size = 1;
-    if (typeof value === "string") size += value.length;
+    if (isText(value)) size += value.length;
     else if (Array.isArray(value)) for (const part of value) size += this.measure(part, depth + 1);
     else if (value instanceof Map) for (const [key, part] of value) size += key.length + this.measure(part, depth + 1);
     if (this.left < 0 || size > LIMITS.chatValue || depth > LIMITS.jsonDepth) this.refuse();

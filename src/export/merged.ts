@@ -4,7 +4,7 @@ import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
 import type { Adapter } from "../io/peft.ts";
-import { PROBLEM_TYPES } from "../io/problem-types.ts";
+import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type PlanForm, sized } from "./form.ts";

@@ -1,7 +1,7 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 import { textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
-import { PROBLEM_TYPES } from "../io/problem-types.ts";
+import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";

@@ -68,12 +68,11 @@ export async function planStandalone(
       hint: "use the adapter with the library",
     });
   const [before, after] = template.split(FILES) as [string, string];
-  const encoder = new TextEncoder();
   const values = { ...texts, example: literal(texts.example) };
-  const head = encoder.encode(
+  const head = encode(
     before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => htmlText(values[key])),
   );
-  const tail = encoder.encode(after);
+  const tail = encode(after);
   const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];
   const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
   if (bytes > MOST_BYTES)
@@ -92,15 +91,17 @@ export async function planStandalone(
   };
 }
 
+const encode = (text: string) => new TextEncoder().encode(text);
+
 const start = (path: string) => `<script type="text/plain" data-file="${htmlText(path)}">`;
 const END = "</script>\n";
 
 function element(path: string, block: Uint8Array): Uint8Array {
-  return new TextEncoder().encode(start(path) + base64(block) + END);
+  return encode(start(path) + base64(block) + END);
 }
 
 function bytesInPage({ path, bytes }: Part): number {
-  const markup = new TextEncoder().encode(start(path) + END).length;
+  const markup = encode(start(path) + END).length;
   const [whole, rest] = [Math.floor(bytes / BLOCK_BYTES), bytes % BLOCK_BYTES];
   const text = (length: number) => markup + 4 * Math.ceil(length / 3);
   return whole * text(BLOCK_BYTES) + (rest > 0 || whole === 0 ? text(rest) : 0);
@@ -161,7 +162,7 @@ async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
   // The weights may have been quantised where they come from; here they are floats, and without a separate head.
   const { quantization_config: _, ...json } = await readModelJson(directory, "config.json");
   const config = { ...json, tie_word_embeddings: checkpoint.config.tie_word_embeddings };
-  const settings = filePart("model/config.json", new TextEncoder().encode(JSON.stringify(config)));
+  const settings = filePart("model/config.json", encode(JSON.stringify(config)));
   const tokenizer: Part[] = [];
   for (const name of vocabulary.tables ? TOKENIZER_FILES : []) {
     const content = await readModelFile(directory, name);
@@ -195,7 +196,7 @@ async function adapterIn(directory: string): Promise<Part[]> {
   const path = joinPath(directory, META);
   if (!(await exists(path))) return parts;
   const { base_fingerprint: _, reference: __, ...meta } = parseMeta(await readJson(path), path);
-  return [...parts, filePart(`adapter/${META}`, new TextEncoder().encode(encodeMeta(meta)))];
+  return [...parts, filePart(`adapter/${META}`, encode(encodeMeta(meta)))];
 }
 
 /** The files of an adapter's directory. */

@@ -49,10 +49,10 @@ const LISTED = 6;
 /** "ham or spam", or "one of 77 classes"; "any of politics, sport"; "a score" */
 function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
   if (task.objective === "regression") return "a score";
-  if (task.objective === "multi-label")
-    return `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.map(printableLine).join(", ")}`;
-  if (labels.length > LISTED) return `one of ${labels.length} classes`;
   const names = labels.map(printableLine);
+  if (task.objective === "multi-label")
+    return `any of ${labels.length > LISTED ? `${labels.length} labels` : names.join(", ")}`;
+  if (labels.length > LISTED) return `one of ${labels.length} classes`;
   return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
 }
 
@@ -105,16 +105,17 @@ function resultLine(objective: MessagesObjective, text: string): string {
 }
 
 const LIBRARY = "./lowrank/dist/browser/index.js";
-const PACKAGE_CODE = 'import { Classifier, openDevice } from "lowrank";';
+const className = ({ task }: AdapterMeta) => (task.objective === "lm" ? "LanguageModel" : "Classifier");
+const importLine = (meta: AdapterMeta, from: string) =>
+  `import { ${className(meta)}, openDevice } from ${literal(from)};`;
 
-const textField = (id: string, label: string, example: string) => [
-  `<p><label>${label} <input id="${id}" size="60" placeholder="${htmlText(example)}"></label></p>`,
-];
+const textField = (id: string, label: string, example: string) =>
+  `<p><label>${label} <input id="${id}" size="60" placeholder="${htmlText(example)}"></label></p>`;
 
 /** The code of a page that shows what is made of a text, or of a pair, while it is typed. */
 function typedCode(objective: MessagesObjective, isPair: boolean): string[] {
   const names = isPair ? ["first", "second"] : ["text"];
-  const ids = [...names, "answer"].map((name) => JSON.stringify(`#${name}`)).join(", ");
+  const ids = [...names, "answer"].map((name) => literal(`#${name}`)).join(", ");
   const values = names.map((name) => `${name}.value`);
   const isTyped = values.map((value) => `${value}.trim()`).join(" && ");
   return [
@@ -131,64 +132,62 @@ function pageUsage({ meta, base, example }: Trained, directory: string): Usage {
   const isPair = typeof example !== "string";
   const url = (folder: string) => `new URL(${scriptLiteral(folder)}, location.href).href`;
   const model = base.place === "folder" ? `, model: ${url(base.name)}` : "";
-  const load = (kind: string) => `await ${kind}.load(${url(directory)}, { device: await openDevice()${model} });`;
-  const library = (kind: string) => `import { ${kind}, openDevice } from ${JSON.stringify(LIBRARY)};`;
-  const body =
+  const load = `await ${className(meta)}.load(${url(directory)}, { device: await openDevice()${model} });`;
+  const [fields, script] =
     objective !== "lm"
       ? [
-          ...(isPair
-            ? [...textField("first", "First text", example[0]!), ...textField("second", "Second text", example[1]!)]
-            : textField("text", "Message", example as string)),
-          '<p><output id="answer"></output></p>',
-          '<script type="module">',
-          `  ${library("Classifier")}`,
-          `  const classifier = ${load("Classifier")}`,
-          ...typedCode(objective, isPair),
-          "</script>",
+          isPair
+            ? [textField("first", "First text", example[0]!), textField("second", "Second text", example[1]!)]
+            : [textField("text", "Message", example)],
+          [`  const classifier = ${load}`, ...typedCode(objective, isPair)],
         ]
       : [
-          '<p><output id="answer"></output></p>',
-          '<script type="module">',
-          `  ${library("LanguageModel")}`,
-          `  const lm = ${load("LanguageModel")}`,
-          '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
-          '    document.querySelector("#answer").append(text);',
-          "</script>",
+          [],
+          [
+            `  const lm = ${load}`,
+            '  for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 }))',
+            '    document.querySelector("#answer").append(text);',
+          ],
         ];
   const own = base.place === "folder" ? `, and the folder ${base.name} of the base model` : "";
   return {
     title: "In a web page",
     language: "html",
     text: `Copy dist/ and data/ of the npm package lowrank into the folder lowrank/ of your site, and the folder ${directory}${own} beside the page.`,
-    code: lines("<!doctype html>", '<meta charset="utf-8">', ...body),
+    code: lines(
+      "<!doctype html>",
+      '<meta charset="utf-8">',
+      ...fields,
+      '<p><output id="answer"></output></p>',
+      '<script type="module">',
+      `  ${importLine(meta, LIBRARY)}`,
+      ...script,
+      "</script>",
+    ),
   };
 }
 
 function nodeUsage({ meta, base, example }: Trained, directory: string): Usage {
   const own = base.place === "folder";
   const options = `{ device${own ? `, model: ${literal(base.name)}` : ""} }`;
-  const place = literal(`./${directory}`);
+  const load = `await ${className(meta)}.load(${literal(`./${directory}`)}, ${options});`;
   const { objective } = meta.task;
   const body =
     objective !== "lm"
       ? [
-          PACKAGE_CODE,
-          "const device = await openDevice();",
-          `const classifier = await Classifier.load(${place}, ${options});`,
+          `const classifier = ${load}`,
           resultLine(objective, literal(example)),
           `console.log(${RESULTS[objective].join(", ")}); // ${classChoice(meta)}`,
         ]
       : [
-          PACKAGE_CODE.replace("Classifier", "LanguageModel"),
-          "const device = await openDevice();",
-          `const lm = await LanguageModel.load(${place}, ${options});`,
+          `const lm = ${load}`,
           'for await (const { text } of lm.generate("Once upon a time", { maxNewTokens: 60 })) process.stdout.write(text);',
         ];
   return {
     title: "In Node",
     language: "js",
     text: `npm install lowrank, and put this into a file that ends in .mjs, beside the folder ${directory}${own ? `. ${base.name} is the folder of the base model` : ""}.`,
-    code: lines(...body, "device.destroy();"),
+    code: lines(importLine(meta, "lowrank"), "const device = await openDevice();", ...body, "device.destroy();"),
   };
 }
 

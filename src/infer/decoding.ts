@@ -14,7 +14,8 @@ import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./ad
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
 
-export { generate } from "./generation.ts";
+export { generate, joinChunks } from "./generation.ts";
+export { iterate } from "./read-ahead.ts";
 
 /** How well a model predicts a text. */
 export interface TextScore {

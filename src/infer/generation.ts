@@ -49,6 +49,32 @@ export interface GenerationChunk {
   forgotten?: number;
 }
 
+/** The generated text of a prompt. */
+export interface Completion {
+  text: string;
+  /** The new tokens, with the one that ended the text. */
+  ids: number[];
+  finish: FinishReason;
+  /** How many of the oldest tokens were dropped because the context overflowed; 0: none. */
+  forgotten: number;
+}
+
+/** The complete text of each prompt. */
+export async function joinChunks(
+  prompts: readonly string[],
+  chunks: AsyncIterable<GenerationChunk>,
+): Promise<Completion[]> {
+  const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
+  for await (const { prompt, text, ids, finish, forgotten } of chunks) {
+    const completion = done[prompt]!;
+    completion.text += text;
+    completion.ids.push(...ids);
+    completion.finish = finish ?? completion.finish;
+    completion.forgotten = forgotten ?? completion.forgotten;
+  }
+  return done;
+}
+
 const MAX_NEW_TOKENS = 50;
 
 const OPTIONS = {

@@ -10,7 +10,7 @@ import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { AdapterModel, closing } from "./adapter-model.ts";
 import type { TextScore } from "./decoding.ts";
-import type { FinishReason, GenerateOptions, GenerationChunk } from "./generation.ts";
+import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface LanguageModelOptions extends DownloadOptions {
@@ -33,16 +33,6 @@ const OPTIONS = {
   batchSize: "number?",
   dtype: "text?",
 } as const satisfies Record<keyof LanguageModelOptions, Kind>;
-
-/** The generated text of a prompt. */
-export interface Completion {
-  text: string;
-  /** The new tokens, with the one that ended the text. */
-  ids: number[];
-  finish: FinishReason;
-  /** How many of the oldest tokens were dropped because the context overflowed; 0: none. */
-  forgotten: number;
-}
 
 /**
  * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
@@ -127,26 +117,19 @@ export class LanguageModel extends AdapterModel<Decoder> {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
-    const { generate } = await import("./decoding.ts");
+    const { generate, iterate } = await import("./decoding.ts");
     const replace = async (error: unknown) => {
       await this.moveToCpu(error);
       return this.engine;
     };
-    yield* this.turns.iterate(() => generate(this.engine, this.tokenizer, [prompts].flat(), options, replace));
+    yield* iterate(this.turns, () => generate(this.engine, this.tokenizer, [prompts].flat(), options, replace));
   }
 
   /** The complete texts of `generate`, one for each prompt. */
   async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
     checkArguments({ prompts }, { prompts: "text or texts" });
-    const done = [prompts].flat().map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
-    for await (const { prompt, text, ids, finish, forgotten } of this.generate(prompts, options)) {
-      const completion = done[prompt]!;
-      completion.text += text;
-      completion.ids.push(...ids);
-      completion.finish = finish ?? completion.finish;
-      completion.forgotten = forgotten ?? completion.forgotten;
-    }
-    return done;
+    const { joinChunks } = await import("./decoding.ts");
+    return joinChunks([prompts].flat(), this.generate(prompts, options));
   }
 
   /**

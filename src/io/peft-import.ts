@@ -29,8 +29,7 @@ import {
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
-import { baseEntry, baseInFiles } from "./peft-names.ts";
-import { PROBLEM_TYPES } from "./problem-types.ts";
+import { baseEntry, baseInFiles, PROBLEM_TYPES } from "./peft-names.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
 interface PeftImport {

@@ -203,8 +203,7 @@ function checkSettings(json: Json, listed: Listed | null, where: string): void {
   if (json.add_prefix_space === true) refusePrefixSpace(where, "true");
   const adds = { add_bos_token: listed !== null && listed.begin !== null, add_eos_token: false };
   for (const [key, is] of Object.entries(adds))
-    if (typeof (json[key] ?? is) !== "boolean" || (json[key] ?? is) !== is)
-      refuse(where, `${key} = ${is}, as the tokenizer does`, JSON.stringify(json[key]));
+    if ((json[key] ?? is) !== is) refuse(where, `${key} = ${is}, as the tokenizer does`, show(json[key]));
   for (const [id, token] of Object.entries(json.added_tokens_decoder ?? {})) {
     checkKinds({ [id]: token }, { [id]: "object" }, where);
     checkAdded({ ...(token as object), id: Number(id) }, where);

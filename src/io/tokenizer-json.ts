@@ -31,12 +31,12 @@ export function fromFast(json: Json, where: string): Listed {
   if (model.byte_fallback)
     refuse(where, BYTE_LEVEL, "byte_fallback: a SentencePiece vocabulary, as Llama 2's and TinyLlama's");
   for (const key of ["continuing_subword_prefix", "end_of_word_suffix", "dropout"])
-    if (model[key]) refuse(where, `no ${key} in the model`, JSON.stringify(model[key]));
+    if (model[key]) refuse(where, `no ${key} in the model`, show(model[key]));
   if (!Array.isArray(model.merges)) throw new FormatError("invalid-merges", "the tokenizer has no merges", { where });
   for (const token of added_tokens) checkAdded(token, where);
   const tokens = asTokenIds(model.vocab as Json);
   if (model.unk_token && !hasAllBytes(tokens))
-    refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${JSON.stringify(model.unk_token)}`);
+    refuse(where, "all 256 bytes in the vocabulary, or no unk_token", `unk_token ${show(model.unk_token)}`);
   return {
     tokens,
     merges: model.merges,
@@ -75,7 +75,7 @@ function findNormalizer(normalizer: unknown, where: string): boolean {
     refuse(
       where,
       "no normalizer, or NFC",
-      JSON.stringify(normalizer),
+      show(normalizer),
       'normalize the texts before training and use, as with text.normalize("NFKC"), and set "normalizer" to null',
     );
   return all.length > 0;
@@ -87,7 +87,7 @@ function findPretokenizer(given: unknown, where: string): Pretokenizer {
   if (byteLevel !== undefined && byteLevel.add_prefix_space !== false)
     refusePrefixSpace(where, show(byteLevel.add_prefix_space));
   const isSame = (step: Json, known: object) =>
-    Object.entries(known).every(([key, value]) => JSON.stringify(step[key] ?? DEFAULTS[key]) === JSON.stringify(value));
+    Object.entries(known).every(([key, value]) => show(step[key] ?? DEFAULTS[key]) === show(value));
   for (const [name, known] of Object.entries(PRETOKENIZERS))
     if (known.length === all.length && known.every((step, i) => isSame(all[i]!, step))) return name as Pretokenizer;
   return refuse(
@@ -110,7 +110,7 @@ function findBegin(given: unknown, where: string): Listed["begin"] {
     const [first, ...rest] = parts as [string, Json | null][];
     const isTemplate = type === "TemplateProcessing" && begin === null && parts.at(-1)?.[0] === "Sequence";
     if (!isTemplate || parts.length > 2 || (rest.length > 0 && first![0] !== "SpecialToken"))
-      refuse(where, expected, `post_processor ${JSON.stringify(given)}`);
+      refuse(where, expected, `post_processor ${show(given)}`);
     if (rest.length === 0) continue;
     const text = first![1]?.id;
     const { ids } = { ...(lookUp({ ...(special_tokens as Json) }, text) as Json) };

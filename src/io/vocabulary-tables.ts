@@ -1,7 +1,7 @@
 /** Tables for data.wasm, made from the tokens, merges and added tokens of a model's files. */
 import { createHasher, readAsset } from "#platform";
 import { FormatError } from "../errors.ts";
-import { show } from "../kinds.ts";
+import { isListOf, isText, show } from "../kinds.ts";
 import { LIMITS } from "./limits.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
@@ -81,7 +81,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
   const texts: (string | undefined)[] = [];
   const set = (text: string, id: unknown) => {
     if (!(typeof id === "number" && Number.isInteger(id) && id >= 0 && id < LIMITS.vocabulary))
-      throw new FormatError("invalid-vocabulary", `the id of token ${JSON.stringify(text)} is invalid`, {
+      throw new FormatError("invalid-vocabulary", `the id of token ${show(text)} is invalid`, {
         where,
         expected: `a whole number from 0 to ${LIMITS.vocabulary - 1}`,
         found: show(id),
@@ -92,7 +92,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
       throw new FormatError("invalid-vocabulary", `two tokens have the id ${id}`, {
         where,
         expected: "an id for each token",
-        found: `${JSON.stringify(other)} and ${JSON.stringify(text)}`,
+        found: `${show(other)} and ${show(text)}`,
       });
     texts[id] = text;
   };
@@ -100,7 +100,7 @@ function textsById({ tokens, added }: VocabularyParts, where: string): (string |
   for (const { content, id } of added) {
     const other = tokens[content];
     if (other !== undefined && other !== id)
-      throw new FormatError("invalid-vocabulary", `the added token ${JSON.stringify(content)} has two ids`, {
+      throw new FormatError("invalid-vocabulary", `the added token ${show(content)} has two ids`, {
         where,
         expected: String(other),
         found: String(id),
@@ -125,8 +125,8 @@ function readMerges({ tokens, merges }: VocabularyParts, where: string): Pairs {
   ];
   for (let i = 0; i < merges.length; i++) {
     const merge = merges[i];
-    const pair = typeof merge === "string" ? merge.split(" ") : merge;
-    if (!(Array.isArray(pair) && pair.length === 2 && typeof pair[0] === "string" && typeof pair[1] === "string"))
+    const pair = isText(merge) ? merge.split(" ") : merge;
+    if (!isListOf(pair, isText) || pair.length !== 2)
       throw new FormatError("invalid-merges", `merge ${i + 1} is invalid`, {
         where,
         expected: "two tokens",
@@ -140,8 +140,8 @@ function readMerges({ tokens, merges }: VocabularyParts, where: string): Pairs {
       const unknown = l === undefined ? a : r === undefined ? b : a + b;
       throw new FormatError("invalid-merges", `merge ${i + 1} needs a token that the vocabulary lacks`, {
         where,
-        expected: `tokens ${JSON.stringify(a)}, ${JSON.stringify(b)} and ${JSON.stringify(a + b)}`,
-        found: `no token ${JSON.stringify(unknown)}`,
+        expected: `tokens ${show(a)}, ${show(b)} and ${show(a + b)}`,
+        found: `no token ${show(unknown)}`,
         hint: "check that the merges and the vocabulary belong to the same model",
       });
     }

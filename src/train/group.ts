@@ -16,7 +16,6 @@ import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
-import { referenceBatches } from "./reference.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,
@@ -165,6 +164,7 @@ export async function trainGroup(
     if (first.features) {
       // In each run's share of the plan there is room for them.
       const capacity = { ...first.capacity, tokens: Math.min(...prepared.map(({ capacity }) => capacity.tokens)) };
+      const { referenceBatches } = await import("./reference.ts");
       const more = await referenceBatches(common, { ...first, capacity });
       features = await Features.compute(device, model, data, first, more, signal);
     }

@@ -37,7 +37,6 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import { measureReference, referenceBatches } from "./reference.ts";
 import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
 import { meanScore } from "./scores.ts";
@@ -193,7 +192,14 @@ async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, plac
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
   const features = prepared.features
-    ? await Features.compute(device, model, data, prepared, await referenceBatches(args, prepared), signal)
+    ? await Features.compute(
+        device,
+        model,
+        data,
+        prepared,
+        await (await import("./reference.ts")).referenceBatches(args, prepared),
+        signal,
+      )
     : undefined;
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
   const part = features ? { part: "upper" as const } : {};
@@ -375,6 +381,7 @@ export class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
+    const { measureReference, referenceBatches } = await import("./reference.ts");
     const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
     this.reference = await measureReference(this.engine, batches);
     const { data } = this;

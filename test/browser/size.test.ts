@@ -23,6 +23,8 @@ const PAGE_BYTES = 222.9 * KB;
 const FOREIGN_BYTES = 18 * KB;
 /** What compares a head with the token table. */
 const TIED_BYTES = 0.5 * KB;
+/** What compares a trained model with what it gave when it was saved, and measures that when a run ends. */
+const REFERENCE_BYTES = 1.8 * KB;
 /** What reads models in GGUF files. */
 const GGUF_BYTES = 8.2 * KB;
 /** What says that labels are no classes to learn, or look like several in one. */
@@ -39,6 +41,8 @@ const EXPRESSIONS_BYTES = 48 * KB;
 const SEVERAL_BYTES = 10.6 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 7.2 * KB;
+/** What quotes the words of a model in its downloads and forms. */
+const QUOTES_BYTES = 0.7 * KB;
 /** What makes the forms for other programs: merged models, GGUF files, the hub's folder, its card. */
 const FORMS_BYTES = 18.5 * KB;
 /** What only Llama-type models need. */
@@ -152,11 +156,13 @@ const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/(take|page-base))\./;
+const OF_QUOTES = /\/src\/quote\./;
 /** Whatever is not in `OF_DOWNLOADS` but part of it. */
 const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|pretokenizers|problem-types|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_REFERENCE = /\/src\/(infer|train)\/reference\./;
 const OF_TIED = /\/src\/io\/tied-head\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
 const OF_ONNX =
@@ -168,7 +174,7 @@ const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)
 const OF_LABEL_FAULTS = /\/src\/data\/label-faults\./;
 const OF_RECORDS = /\/src\/run\/check-record\./;
 const OF_TEXTS =
-  /\/src\/(infer\/(decoding|generation|language-model|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
+  /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
 const OF_GPU =
   /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/(device-(check|times)|excerpt)|infer\/(inference|classifier)-check)\.|shaders\/(?!matmul_direct))/;
@@ -206,6 +212,8 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
   const llama = only(OF_LLAMA);
   const zip = only(OF_ZIP);
   const tied = only(OF_TIED);
+  const reference = only(OF_REFERENCE);
+  const quotes = only(OF_QUOTES);
   const onnx = only(OF_ONNX).filter((path) => ![...foreign, ...gguf, ...llama].includes(path));
   const downloads = only(OF_DOWNLOADS);
   const forms = only(OF_FORMS).filter((path) => !downloads.includes(path));
@@ -230,6 +238,8 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     ...llama,
     ...zip,
     ...tied,
+    ...reference,
+    ...quotes,
     ...onnx,
     ...downloads,
     ...forms,
@@ -256,6 +266,8 @@ test("the whole page loads at most 222.9 kB; what only some visitors need is loa
     [llama, LLAMA_BYTES],
     [zip, ZIP_BYTES],
     [tied, TIED_BYTES],
+    [reference, REFERENCE_BYTES],
+    [quotes, QUOTES_BYTES],
     [downloads, DOWNLOADS_BYTES],
     [forms, FORMS_BYTES],
     [hub, HUB_BYTES],

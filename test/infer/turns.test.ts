@@ -1,5 +1,6 @@
 /** Calls in turns: their order, iteration that is left, hurried or abandoned, and errors. */
 import * as assert from "uvu/assert";
+import { iterate } from "../../src/infer/read-ahead.ts";
 import { Turns } from "../../src/infer/turns.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -46,7 +47,7 @@ test("elements are computed on demand, and all of them once another call waits",
   const turns = new Turns();
   const made: number[] = [];
   const seen: number[] = [];
-  for await (const i of turns.iterate(() => countTo(4, made))) {
+  for await (const i of iterate(turns, () => countTo(4, made))) {
     seen.push(i);
     if (i === 2) {
       await settled();
@@ -60,15 +61,15 @@ test("elements are computed on demand, and all of them once another call waits",
 test("an iteration that is left or abandoned holds up nobody", async () => {
   const turns = new Turns();
   const left: number[] = [];
-  for await (const _ of turns.iterate(() => countTo(9, left))) break;
+  for await (const _ of iterate(turns, () => countTo(9, left))) break;
   assert.equal(left, [1, 0]);
   const abandoned: number[] = [];
-  await turns.iterate(() => countTo(3, abandoned)).next();
+  await iterate(turns, () => countTo(3, abandoned)).next();
   assert.equal(abandoned, [1]);
   // Two that wait: the second waits for the first, which was hurried before it began.
   const [second, third] = [[], []] as number[][];
-  const one = turns.iterate(() => countTo(2, second!));
-  const other = turns.iterate(() => countTo(2, third!));
+  const one = iterate(turns, () => countTo(2, second!));
+  const other = iterate(turns, () => countTo(2, third!));
   assert.equal(await Promise.all([one.next(), other.next(), turns.run(async () => 7)]), [
     { value: 1, done: false },
     { value: 1, done: false },
@@ -88,7 +89,7 @@ test("an iteration that is left or abandoned holds up nobody", async () => {
 test("an error comes after the elements before it, and ends the turn", async () => {
   const turns = new Turns();
   const seen: number[] = [];
-  const failing = turns.iterate(() => countTo(2, [], true));
+  const failing = iterate(turns, () => countTo(2, [], true));
   await failing.next();
   assert.is(await turns.run(async () => 1), 1);
   try {
@@ -98,7 +99,7 @@ test("an error comes after the elements before it, and ends the turn", async () 
     assert.is((error as Error).message, "it failed");
   }
   assert.equal(seen, [2]);
-  const never = turns.iterate<number>(() => {
+  const never = iterate<number>(turns, () => {
     throw new Error("no start");
   });
   assert.is((await never.next().catch((error) => error)).message, "no start");
