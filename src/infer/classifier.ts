@@ -181,7 +181,8 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    const none = { label: null, probability: null, probabilities: {}, labels: [] };
+    const several = this.meta.task.objective === "multi-label" ? { labels: [] } : {};
+    const none = { label: null, probability: null, probabilities: {}, ...several };
     return this.each<Classification>("classify", texts, options, none, (reading, logits) =>
       this.classified(reading, logits),
     );

@@ -63,5 +63,8 @@ test("a message has at most some 2 kB, and no control characters but line ends",
   const hostile = new LowrankError("write-failed", "a\u001b]0;title\u0007", {
     found: "b\n\tc\u0000\u009b\u202e\ud83d\ude00",
   });
-  assert.is(hostile.message, "a\\u001b]0;title\\u0007\n  found:    b\n\tc\\u0000\\u009b\\u202e\ud83d\ude00");
+  assert.is(
+    hostile.message,
+    "a\\u001b]0;title\\u0007\n  found:    b\n            \tc\\u0000\\u009b\\u202e\ud83d\ude00",
+  );
 });

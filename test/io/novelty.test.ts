@@ -81,7 +81,7 @@ async function twoClasses(count: number) {
   const rng = new Rng(4);
   const words = ["see", "you", "at", "lunch", "friend", "prize", "call", "now", "today", "won"];
   const lines = Array.from({ length: count }, (_, i) => {
-    const text = Array.from({ length: 12 }, () => words[Math.floor(rng.next() * words.length)]).join(" ");
+    const text = Array.from({ length: 12 }, () => words[rng.below(words.length)]!).join(" ");
     return `${i % 2 ? "ham" : "spam"},${text}\n`;
   });
   return loadDataset({ file: bytesReader("a.csv", new TextEncoder().encode(`label,text\n${lines.join("")}`)) });
