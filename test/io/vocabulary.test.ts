@@ -239,7 +239,7 @@ test("files that do not fit together are refused with what is wrong", async () =
     ["unsupported-tokenizer", ["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
     ["unsupported-tokenizer", ["dropout"], fast({ dropout: 0.1 })],
     ["unsupported-tokenizer", ["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFKC" } })],
-    ["unsupported-tokenizer", ["gpt-2, smollm, llama-bpe, qwen2", "none"], fast({}, { pre_tokenizer: undefined })],
+    ["unsupported-tokenizer", ["gpt-2, smollm, llama-bpe, qwen2", "nothing"], fast({}, { pre_tokenizer: undefined })],
     [
       "unsupported-tokenizer",
       ["gpt-2, smollm, llama-bpe, qwen2", "Split"],
@@ -324,7 +324,7 @@ test("a model is trained, used and exported with its own vocabulary", async () =
   const { files } = await planExport("merged", opened);
   assert.equal(JSON.parse(String(files.get("config.json"))).pad_token_id, end);
   assert.equal(JSON.parse(new TextDecoder().decode(files.get("tokenizer.json") as Uint8Array)), FAST);
-  assert.match(String(files.get("README.md")), `${end}, <|endoftext|>`);
+  assert.match(String(files.get("README.md")), `${end}, \`<|endoftext|>\``);
   await opened.checkpoint.close();
 
   // GPT-2's tokenizer is too large for a model without files of its own.
