@@ -28,7 +28,7 @@ export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Pro
     if (status === 200) return blobReader(name, await readWhole(answer, name, limit));
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
     if (status !== 206) throw refused(name, answer.response);
-    // Some servers answer with all of it, and say so.
+    // sirv, which serves Vite's previews, takes the range 0-0 for the whole file.
     const total = range === HIDDEN ? await fetchLength(url) : /^bytes 0-\d+\/(\d+)$/.exec(range ?? "")?.[1];
     const size = Number(total ?? Number.NaN);
     if (!Number.isSafeInteger(size))
