@@ -11,7 +11,7 @@ declare const FILES: readonly number[];
 /** The content of a file of `dist/`. Throws FormatError for that of another build. */
 export function checkFile<T extends Uint8Array>(name: string, bytes: T): T {
   // As the build computes it.
-  const hash = bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) & 0xffff, bytes.length);
+  const hash = bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, bytes.length);
   if (!FILES.includes(hash)) throw otherBuild(name);
   return bytes;
 }

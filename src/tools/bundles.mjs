@@ -25,13 +25,13 @@ export const WASM = ["data", "tokenizer", "kernels", "kernels-relaxed"].map((nam
 /** As in src/platform/build.ts. */
 const hashFile = (path) => {
   const bytes = readFileSync(path);
-  return bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) & 0xffff, bytes.length);
+  return bytes.reduce((sum, byte) => (Math.imul(sum, 31) + byte) | 0, bytes.length);
 };
 
 /** The constants of src/platform/build.ts, for a build whose inputs have this hash, and whose files are in a folder. */
 export function buildConstants(hash, folder) {
   const files = [...WASM, "gpt2.tokenizer.bin"].map((name) => hashFile(join(folder, name)));
-  return { BUILD: JSON.stringify(hash.slice(0, 6)), FILES: JSON.stringify(files) };
+  return { BUILD: JSON.stringify(hash.slice(0, 8)), FILES: JSON.stringify(files) };
 }
 
 /** Bundles the test files of `root`, and the programs that they spawn, into build/test/, as a part of what is in dist/. Returns esbuild's metafile. */
