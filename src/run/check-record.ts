@@ -181,7 +181,13 @@ function measuredKinds(objective: Objective): Kinds {
 }
 
 /** The objective of which there are such results. */
-const OBJECTIVE = { test: "classification", scores: "regression", multiLabel: "multi-label", texts: "lm" } as const;
+const OBJECTIVE = {
+  decision: "classification",
+  test: "classification",
+  scores: "regression",
+  multiLabel: "multi-label",
+  texts: "lm",
+} as const;
 
 /** Keys of what was measured whose value may be null, for none. */
 const NULLABLE = new Set(
