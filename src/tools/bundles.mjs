@@ -34,7 +34,18 @@ export function buildConstants(hash, folder) {
   return { BUILD: JSON.stringify(hash.slice(0, 8)), FILES: JSON.stringify(files) };
 }
 
-/** Bundles the test files of `root`, and the programs that they spawn, into build/test/, as a part of what is in dist/. Returns esbuild's metafile. */
+/** Those of what is in dist/. */
+const builtConstants = (root) =>
+  buildConstants(readFileSync(join(root, "build/dist.stamp"), "utf8"), join(root, "dist"));
+
+/** Bundles a source file into one script for Node, which works with what is in dist/. */
+export const bundleProgram = (source, outfile) =>
+  esbuild.build({ ...NODE_BUNDLE, define: builtConstants("."), entryPoints: [source], outfile });
+
+/**
+ * Bundles the test files of `root`, and the programs that they spawn, into build/test/, as a part of what is in dist/.
+ * Returns esbuild's metafile.
+ */
 export async function bundleTests(root) {
   const tests = readdirSync(join(root, "test"), { recursive: true }).map(String);
   const { metafile } = await esbuild.build({
@@ -43,7 +54,7 @@ export async function bundleTests(root) {
     entryPoints: tests.filter((path) => /\.(test|child)\.ts$/.test(path)).map((path) => join("test", path)),
     outdir: "build/test",
     outbase: "test",
-    define: buildConstants(readFileSync(join(root, "build/dist.stamp"), "utf8"), join(root, "dist")),
+    define: builtConstants(root),
     splitting: true,
     metafile: true,
   });

@@ -1,7 +1,7 @@
 /** The baseline against scikit-learn's on whole data sets: n-grams, the chosen C, scores and accuracy. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 /** The largest difference of a score, as a part of the largest score: ours ends a little before the optimum. */
 const TOLERANCE = 2e-3;
@@ -22,8 +22,7 @@ export async function checkBaseline(sources, work, python, must, report, { loadD
   writeFileSync(sets, JSON.stringify(Object.fromEntries(rows)));
   must(python, ["test/exchange/baseline.py", sets, theirs]);
   const outfile = join(work, "baselines.mjs");
-  const options = { bundle: true, format: "esm", platform: "node", packages: "external", logLevel: "error" };
-  await esbuild.build({ ...options, entryPoints: ["src/train/baselines.ts"], outfile });
+  await bundleProgram("src/train/baselines.ts", outfile);
   const { predictTfidf } = await import(resolve(outfile));
   for (const [name, expected] of Object.entries(JSON.parse(readFileSync(theirs, "utf8")))) {
     const { test } = loaded[name];

@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 const COUNT = Number(process.env.LOWRANK_FUZZ ?? 5000);
 
@@ -35,15 +35,7 @@ const DIFFERENCES = [
 /** Reports one line; `python` has safetensors. */
 export async function checkFiles(work, python, report) {
   const bundle = resolve("build/exchange/files-ours.mjs");
-  await esbuild.build({
-    entryPoints: ["test/exchange/files.ts"],
-    bundle: true,
-    format: "esm",
-    platform: "node",
-    packages: "external",
-    outfile: bundle,
-    logLevel: "warning",
-  });
+  await bundleProgram("test/exchange/files.ts", bundle);
   const { changedFiles } = await import(bundle);
   const folder = join(work, "changed-files");
   mkdirSync(folder, { recursive: true });

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 /** The largest relative error of a loss: float32 on both sides. */
 const TOLERANCE = 1e-5;
@@ -13,8 +13,7 @@ export async function checkGguf(work, micro, files, python, must, report, { Lang
   mkdirSync(folder, { recursive: true });
   must(python, ["test/exchange/make_gguf.py", folder, micro, ...files]);
   const outfile = resolve("build/exchange/gguf-ours.mjs");
-  const entryPoints = ["src/io/gguf-model.ts"];
-  await esbuild.build({ entryPoints, outfile, bundle: true, format: "esm", platform: "node", packages: "external" });
+  await bundleProgram("src/io/gguf-model.ts", outfile);
   const { openGguf } = await import(outfile);
   const expected = JSON.parse(readFileSync(join(folder, "given.json"), "utf8"));
   const { models } = JSON.parse(readFileSync(join(folder, "expect.json"), "utf8"));

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 const SMALL = { epochs: 1, batchSize: 8, lr: 1e-3 };
 /** Words that would end a string, a comment, a script or a line of what is generated, if they could. */
@@ -68,8 +68,7 @@ export async function checkHub(work, python, report, lowrank) {
   const folder = join(work, "hub");
   mkdirSync(folder, { recursive: true });
   const outfile = resolve("build/exchange/open-export.mjs");
-  const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
-  await esbuild.build({ entryPoints: ["test/exchange/open-export.ts"], outfile, ...how });
+  await bundleProgram("test/exchange/open-export.ts", outfile);
   const { openExport } = await import(outfile);
   const written = [];
   for (const run of RUNS) {

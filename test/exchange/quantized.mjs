@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { join, resolve } from "node:path";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 /** float32 beside float64. */
 const TOLERANCE = 1e-5;
@@ -13,9 +13,7 @@ export async function checkQuantized(work, python, must, report, { loadModel }) 
   mkdirSync(folder, { recursive: true });
   must(python, ["test/exchange/make_quantized.py", folder, String(SEED)]);
   const outfile = resolve("build/exchange/quantized-ours.mjs");
-  const entryPoints = ["test/exchange/quantized.ts"];
-  const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
-  await esbuild.build({ entryPoints, outfile, ...how });
+  await bundleProgram("test/exchange/quantized.ts", outfile);
   const { measureErrors, openDevice, readCases } = await import(outfile);
   for (const [name, { sha256 }] of Object.entries(readCases(folder))) {
     const model = await loadModel(join(folder, name));

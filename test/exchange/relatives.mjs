@@ -1,7 +1,7 @@
 /** GPT-2's relatives as transformers writes them: logits, loss, all gradients on both backends, generation, export. */
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import * as esbuild from "esbuild";
+import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 /** Relative L2 error, float32 on both sides. */
 const TOLERANCE = 1e-5;
@@ -24,9 +24,7 @@ export async function checkRelatives(work, python, must, report) {
   mkdirSync(folder, { recursive: true });
   must(python, ["test/exchange/relatives.py", "make", folder]);
   const outfile = resolve("build/exchange/relatives-ours.mjs");
-  const entryPoints = ["test/exchange/relatives.ts"];
-  const how = { bundle: true, format: "esm", platform: "node", packages: "external", loader: { ".wgsl": "text" } };
-  await esbuild.build({ entryPoints, outfile, ...how });
+  await bundleProgram("test/exchange/relatives.ts", outfile);
   const { compute } = await import(outfile);
   const merged = [];
   for (const job of JSON.parse(readFileSync(join(folder, "relatives.json"), "utf8")))
