@@ -113,7 +113,7 @@ export interface PlannedJob {
   settings: JobSettings;
 }
 
-/** One whose turn has come. */
+/** A job that has begun, with what it starts from. */
 export interface BegunJob extends PlannedJob {
   start: Start;
 }

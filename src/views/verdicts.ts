@@ -1,4 +1,4 @@
-/** What a run's results come to, in sentences. */
+/** A run's results in sentences: against its baselines, what was chosen, what to try next. */
 import { count, percent, showDuration, showLoss, showPerplexity, showScore } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
