@@ -136,7 +136,7 @@ export const HEAD_INITS = ["zeros", "normal", "uniform"] as const;
 export type HeadInit = (typeof HEAD_INITS)[number];
 
 /** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
-export const POOLINGS = ["last-token", "last"] as const;
+export const POOLINGS = ["last-token", "mean", "last"] as const;
 /** The position of a classifier's logits: `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 

@@ -187,10 +187,10 @@ export class BackwardLayers extends Layers {
     return out;
   }
 
-  /** The backward pass of `gather`: the gathered rows in their places, 0 elsewhere. */
-  scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
+  /** The backward pass of `gather`: the gradients of the rows that sequences are classified at, 0 elsewhere. */
+  scatter(dout: Tensor, { selected, rows: last, firsts }: BatchInputs, rows: Rows): Tensor {
     const dinp = rowTensor(`${dout.name}.all`, rows, [this.C]);
-    this.emit(gatherBackward(dinp, dout, selected));
+    this.emit(gatherBackward(dinp, dout, selected, last, firsts));
     return dinp;
   }
 

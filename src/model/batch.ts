@@ -13,7 +13,7 @@ export interface Batch {
   ids: Uint32Array;
   /** The sequence bounds (cu_seqlens): where each sequence starts, and N: [B + 1]. */
   starts: Uint32Array;
-  /** Classification: the row at which each sequence is classified [B]. */
+  /** Classification: the row at which each sequence is classified [B]; with mean pooling, the last row of its mean. */
   rows: Uint32Array;
   /**
    * Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. Where there
@@ -41,7 +41,9 @@ export interface BatchInputs {
   bounds: Tensor;
   starts: Tensor;
   rows: Tensor;
-  /** [N]: b + 1 where the row is the one that sequence b is classified at, else 0. */
+  /** [B]: the first row of the mean that each sequence is classified at; `rows` itself without mean pooling. */
+  firsts: Tensor;
+  /** [N]: b + 1 where the row is one that sequence b is classified at, else 0. */
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
@@ -90,11 +92,13 @@ export function makeBatchInputs(
   { byId = false, dropout = false } = {},
 ): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
-  const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
+  const isMean = task.pooling === "mean";
+  const { firsts, sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
     starts: [sequences + 1],
     rows: [sequences],
+    firsts: [isMean ? sequences : 0],
     selected: [tokens],
     targets: [rows],
     weights: [rows],
@@ -107,6 +111,7 @@ export function makeBatchInputs(
   });
   return {
     ...views,
+    firsts: isMean ? firsts : views.rows,
     byId: byId ? { sorted, groups } : null,
     draws: dropout ? { tokens: tokenDraws, sequences: sequenceDraws } : null,
   };
@@ -244,18 +249,21 @@ export function packBatch(
   write(inputs.weights, batch.weights, 1);
   write(inputs.values, batch.values, 0);
   const bounds = part(inputs.bounds);
+  const isMean = spec.task.pooling === "mean";
+  const firsts = isMean ? part(inputs.firsts) : batch.rows;
   const selected = part(inputs.selected).fill(0);
   let longest = 0;
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
     longest = Math.max(longest, end - start);
+    if (isMean) firsts[b] = start + promptLength(spec);
     for (let n = start; n < end; n++) {
       bounds[2 * n] = start;
       bounds[2 * n + 1] = end;
     }
   }
   batch.rows.forEach((row, b) => {
-    selected[row] = b + 1;
+    selected.fill(b + 1, firsts[b], row + 1);
   });
   if (inputs.draws) writeDraws(batch, part(inputs.draws.tokens), part(inputs.draws.sequences));
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;

@@ -326,7 +326,7 @@ export class Layers {
     if (!adapter) return null;
     const { A, B, r, scale: alpha } = adapter;
     const down = rowTensor("wte.down", rows, [r]);
-    this.emit(gatherForward(down, only(A), ids, rows.count));
+    this.emit(gatherForward(down, only(A), ids, ids, rows.count));
     this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m: rows.count, n: this.C, k: r, alpha, beta: 1 }));
     return down;
   }
@@ -350,10 +350,15 @@ export class Layers {
     return { count, kvCount, scale: attentionScale(this.config, l) };
   }
 
-  /** The rows `at` of x. */
-  gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
-    const out = rowTensor(`${x.name}.selected`, rows, [this.C]);
-    this.emit(gatherForward(out, x, at));
+  /** The rows `at` of x, or the means of those from `firsts` on. */
+  gather(
+    x: Tensor,
+    at: Tensor,
+    rows: Rows,
+    firsts = at,
+    out = rowTensor(`${x.name}.selected`, rows, [this.C]),
+  ): Tensor {
+    this.emit(gatherForward(out, x, at, firsts));
     return out;
   }
 

@@ -4,7 +4,7 @@
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
- * (`gather`); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
+ * (`gather`; with mean pooling, behind the final norm alone); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
  * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
  * Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are frozen, the model has two parts: the lower
  * computes features, once per example, for the upper.
@@ -278,10 +278,11 @@ export class Forward {
     return this.prefix?.rows.count ?? 0;
   }
 
-  /** The rows behind the attention of block l: those that a classifier needs, in the last one. */
+  /** The rows behind the attention of block l: those that a classifier needs, in the last one (of a mean: all). */
   private rowsBehind(l: number, { rows }: Stream): Rows {
-    const isLast = l === this.options.spec.config.n_layer - 1;
-    return isLast && !this.isLm && !this.options.keepActivations ? this.sequences : rows;
+    const { spec, keepActivations } = this.options;
+    const isLast = l === spec.config.n_layer - 1;
+    return isLast && !this.isLm && !keepActivations && spec.task.pooling !== "mean" ? this.sequences : rows;
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
@@ -309,9 +310,16 @@ export class Forward {
 
   private finalNorm({ x, rows }: Stream): Final {
     if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
-    const norm = this.f.norm("ln_f", x, rows, this.keep("final_norm", rows));
-    if (this.isLm || rows === this.sequences) return { norm, out: norm.out, rows };
-    return { norm, out: this.f.gather(norm.out, this.batch.rows, this.sequences), rows: this.sequences };
+    const { f, batch, sequences } = this;
+    const name = "final_norm";
+    if (this.isLm || rows === sequences) {
+      const norm = f.norm("ln_f", x, rows, this.keep(name, rows));
+      return { norm, out: norm.out, rows };
+    }
+    const isFeatures = this.part.features === name;
+    const norm = f.norm("ln_f", x, rows, isFeatures ? rowTensor("x.norm", rows, [this.C]) : this.keep(name, rows));
+    const out = isFeatures ? this.keep(name, sequences) : undefined;
+    return { norm, out: f.gather(norm.out, batch.rows, sequences, batch.firsts, out), rows: sequences };
   }
 
   /** Logits and loss, one piece of the classes or of the vocabulary at a time. */
