@@ -32,6 +32,7 @@ export interface RunSettings extends Partial<TrainOptions> {
   split?: Split;
   balance?: boolean;
   dedupe?: boolean;
+  trainRows?: number;
   padding?: Padding;
   maxLength?: number;
   stride?: number;
@@ -45,7 +46,16 @@ const TEXTS = [
   ...["labelSeparator", "positive"],
 ];
 /** Settings of messages that texts do not have. */
-const OF_MESSAGES = ["labelColumn", "labelSeparator", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
+const OF_MESSAGES = [
+  "labelColumn",
+  "labelSeparator",
+  "skipFaulty",
+  "split",
+  "balance",
+  "dedupe",
+  "trainRows",
+  "padding",
+] as const;
 /** The names of a run's settings, in a defined order. */
 export const RUN_SETTINGS = [
   ...["objective", "maxLength", "stride"],
@@ -81,7 +91,7 @@ export function readSetting(name: string, text: string): unknown {
 export type Files = string | readonly string[];
 
 export const PRESETS = {
-  quickstart: { model: "gpt2-micro", dataset: "spam" },
+  quickstart: { model: "smollm2-cut", dataset: "spam", trainRows: 600 },
   paper: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
@@ -97,6 +107,9 @@ export function mergePreset(flags: RunSettings, preset: RunSettings): RunSetting
   // A preset's data set has classes.
   const isOther = (given.objective ?? "classification") !== "classification";
   if ((hasFiles || isOther) && given.dataset === undefined) delete settings.dataset;
+  // So few only of the preset's data set, to show in a minute what a pretrained model is for.
+  if (given.trainRows === undefined && (settings.dataset === undefined || given.dataset !== undefined))
+    delete settings.trainRows;
   return settings;
 }
 
