@@ -157,13 +157,13 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const context = textContext(config, spec);
   if (starts[0] !== 0 || starts[sequences] !== tokens)
     throw new ShapeError("invalid-batch", "the sequences do not cover the batch", {
-      expected: `starts from 0 to ${tokens}`,
-      found: `from ${starts[0]} to ${starts[sequences]}`,
+      expected: `0 to ${tokens}`,
+      found: `${starts[0]} to ${starts[sequences]}`,
     });
   const isLm = task.objective === "lm";
   const count = isLm ? tokens : sequences;
   if (targets.length !== count || (!isLm && rows.length !== sequences))
-    throw new ShapeError("invalid-batch", "the batch has the wrong number of targets or rows", {
+    throw new ShapeError("invalid-batch", "the batch's targets or rows are invalid", {
       expected: `${count} targets${isLm ? "" : " and rows"}`,
       found: `${targets.length} targets, ${rows.length} rows`,
     });
@@ -297,7 +297,7 @@ export interface Capacity {
 
 /** Rows of a batch that have a target. */
 export function countedRows({ targets }: Pick<Batch, "targets">): number {
-  return targets.filter((target) => target !== IGNORE_INDEX).length;
+  return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
 }
 
 /** The sum of the weights of rows that have a target: the loss is a sum divided by it. */
