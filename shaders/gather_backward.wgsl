@@ -1,12 +1,10 @@
 // Puts the gradient of the selected rows back in place; every other row gets none.
 //
-//   dinp[n, c] = dout[b, c] / (rows[b] - firsts[b] + 1) from firsts[b] to rows[b];  dinp[n, c] = 0 elsewhere
+//   dinp[n, c] = dout[b, c] / (rows of b's mean) where n is one of them;  dinp[n, c] = 0 elsewhere
 //
 //   dinp      (write)  [tokens, cols]
 //   dout      (read)   [sequences, cols]
-//   firsts    (read)   [sequences]
-//   rows      (read)   [sequences]
-//   selected  (read)   [tokens]: b + 1 where the row was selected for sequence b, else 0
+//   selected  (read)   [tokens, 2]: b + 1 where the row was selected for sequence b, else 0; and the rows of b's mean
 //
 // Grid: (ceil(cols / 64), tokens). Reference: the backward passes of PyTorch's index_select and mean.
 
@@ -16,9 +14,9 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
     return;
   }
   var value = 0.0;
-  if (selected[at.y] > 0u) {
-    let b = selected[at.y] - 1u;
-    value = dout[b * dims.cols + at.x] / f32(rows[b] - firsts[b] + 1u);
+  let b = selected[2u * at.y];
+  if (b > 0u) {
+    value = dout[(b - 1u) * dims.cols + at.x] / f32(selected[2u * at.y + 1u]);
   }
   dinp[at.y * dims.cols + at.x] = value;
 }

@@ -135,9 +135,12 @@ export const HEAD_INITS = ["zeros", "normal", "uniform"] as const;
 /** The name of an initialization of the head. */
 export type HeadInit = (typeof HEAD_INITS)[number];
 
-/** The position of a classifier's logits: the last token of the message, or the last position of the padded row. */
-export const POOLINGS = ["last-token", "mean", "last"] as const;
-/** The position of a classifier's logits: `last-token` or `last`. */
+/**
+ * What a message is classified by: the mean of its tokens' outputs; the output of its last token, as transformers'
+ * classes do; or that of the last position of the padded row, as the published program does.
+ */
+export const POOLINGS = ["mean", "last-token", "last"] as const;
+/** What a message is classified by: `mean`, `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 
 export const OBJECTIVES = ["classification", "regression", "multi-label", "lm"] as const;
@@ -186,6 +189,9 @@ export interface TaskConfig {
   /** Whether the head has a bias. */
   head_bias: boolean;
 }
+
+/** Whether a text is classified by the mean of its rows, not by one of them. */
+export const isMean = ({ pooling }: Pick<TaskConfig, "pooling">): boolean => pooling === "mean";
 
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Pick<TaskConfig, "objective">): boolean =>

@@ -112,7 +112,8 @@ export function groupFlags(program: Command): void {
 /** The text of each flag in --help; those of the methods' settings are with the methods. */
 const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, string>> = {
   mode: "which parameters are trained",
-  pooling: "position at which a message is classified",
+  pooling:
+    "what a message is classified by: the mean of its tokens' outputs, that of its last token, as transformers does, or that of the last position with padding",
   headBias: "train the head without a bias, as PEFT and transformers do",
   headInit: "initial weights of the head: zeros, N(0, .02^2) as in transformers, or U(+-1/sqrt(C)) as in PyTorch",
   classWeights:

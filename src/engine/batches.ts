@@ -16,7 +16,7 @@ export function modelBatch(
   return { ids, starts, rows: new Uint32Array(), targets, features };
 }
 
-/** A packed batch of messages: classified at the last token, or at the last row of the padding. */
+/** A packed batch of messages: its rows are those of the last tokens, or the last of the padding. */
 export function messagesBatch(
   packed: Pick<DatasetBatch, "ids" | "starts" | "labels" | "lengths" | "values">,
   pooling: Pooling,

@@ -1,6 +1,8 @@
 /**
  * The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans.
  */
+
+import { isMean } from "../config.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
 import { buildPlan, checkRows, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
@@ -36,7 +38,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       found: String(members.length),
     });
   const common = ({ config, task, mode, dtype, train_head }: ModelSpec) =>
-    JSON.stringify([config, task.objective, task.num_labels, mode, dtype ?? "f32", train_head]);
+    JSON.stringify([config, task.objective, task.num_labels, isMean(task), mode, dtype ?? "f32", train_head]);
   if (members.length < 2) return;
   const frozen = members.map(({ spec }) => frozenBlocks(spec));
   if (part && frozen.some((count) => count !== frozen[0]))
@@ -55,8 +57,8 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
-        expected: "adapters in mode lora of the same model, objective, classes and type of weights",
-        found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}`,
+        expected: "adapters in mode lora of the same model, objective, classes, pooling and weights",
+        found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}, ${spec.task.pooling}`,
       });
   }
 }

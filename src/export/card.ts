@@ -96,7 +96,7 @@ export async function modelCard(
   losses: readonly Loss[],
   about: About | undefined,
 ): Promise<string> {
-  const { files, library, title, install, language, code, lowrank, remarks } = exported;
+  const { files, library, title, warning, install, language, code, lowrank, remarks } = exported;
   const licence = await baseLicence(checkpoint, base);
   const { title: method } = METHODS[meta.mode];
   const more = {
@@ -110,6 +110,7 @@ export async function modelCard(
     "",
     `${MARK}${markdownText(baseLabel(base))}: ${method}.`,
     markdownLine(describeTask(meta)),
+    ...(warning === undefined ? [] : ["", `${warning}: use the code below.`]),
     "",
     ...describeBase(base, licence),
     "",

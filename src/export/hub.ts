@@ -1,8 +1,7 @@
 /** --to hub: a folder for the Hugging Face hub, which has what can be used there without Lowrank. */
 import { ConfigError } from "../errors.ts";
-import { EXACT, META, peftForm } from "../io/peft.ts";
+import { peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
-import { adapterFiles } from "../io/peft-write.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
@@ -42,16 +41,13 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   const { base, checkpoint, finalNorm } = rest;
   const { withBase } = options;
   const name = baseLabel(base);
-  // What remembers the training messages, and the owner's folders, stay at home.
-  const { novelty: _, ...settings } = adapter.meta.settings;
-  const meta = { ...adapter.meta, base_model: name, settings };
+  // The owner's folders stay at home.
+  const meta = { ...adapter.meta, base_model: name };
   const published = { ...adapter, meta };
   const [path] = PYTHON_BASES[base.place](name) as [string, string];
-  const { baseCopy, planAdapter } = await import("./peft.ts");
+  const { baseCopy, ownFiles, planAdapter } = await import("./peft.ts");
   const exported = await planAdapter({ ...rest, adapter: published }, options, path);
-  const { files, peft } = adapterFiles(published, { finalNorm });
-  // Without PEFT's form a bias of the head, which was dropped, would come back.
-  for (const own of peft ? [META, EXACT] : []) if (files.has(own)) exported.files.set(own, files.get(own)!);
+  for (const [own, content] of ownFiles(published, finalNorm)) exported.files.set(own, content);
   const command = meta.task.objective === "lm" ? "generate" : "classify";
   const model = withBase
     ? ` --model ${baseCopy(checkpoint)}`

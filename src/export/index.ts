@@ -121,7 +121,8 @@ export async function planExport(
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
-  const { files, notes } = exported;
+  const { files, warning } = exported;
+  const notes = [...(warning === undefined ? [] : [`${warning}: use the code of its README`]), ...exported.notes];
   files.set(README, await modelCard(source, exported, losses, about));
   return { files, losses, notes };
 }

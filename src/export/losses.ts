@@ -1,4 +1,5 @@
 /** What an exported classifier cannot express of the run: found before anything is written. */
+import { isMean } from "../config.ts";
 import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { biasObstacle } from "../io/peft-write.ts";
@@ -49,14 +50,14 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
   return losses;
 }
 
-/** The adapter as the exported model computes it: classification at the last token, without padding. */
+/** The adapter as the exported model computes it: without padding, of which the last position becomes the last token. */
 export function withoutPadding({ meta, tensors }: Adapter): Adapter {
   const { padTo = 0, ...settings } = meta.settings as { padTo?: number; maxLength?: number };
   const maxLength = padTo || settings.maxLength;
   return {
     meta: {
       ...meta,
-      task: { ...meta.task, pooling: "last-token" },
+      task: { ...meta.task, pooling: isMean(meta.task) ? "mean" : "last-token" },
       settings: { ...settings, ...(maxLength === undefined ? {} : { maxLength }) },
     },
     tensors,

@@ -1,5 +1,5 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
-import { architectureName } from "../config.ts";
+import { architectureName, isMean } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { ownTensors, scoreTensors } from "../io/merge.ts";
 import type { AdapterMeta } from "../io/peft.ts";
@@ -32,7 +32,7 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
   const isLm = meta.task.objective === "lm";
   const tensors = [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, finalNorm)];
   const graph = new Graph(new Map(tensors.map((tensor) => [tensor.name, tensor])), dtype);
-  addDecoder(graph, config, isLm ? null : meta.labels.length);
+  addDecoder(graph, config, meta.task);
   const { file } = TYPES[type];
   const data = `${file}_data`;
   const files = new Map<string, FileContent>([
@@ -119,8 +119,8 @@ function remarks(meta: AdapterMeta, { vocabulary, config }: BaseModel, dtype: On
   const types = { f32: [], f16: [HALF], q8: [EIGHT] }[dtype];
   if (objective === "lm") return [`Prompt and answer have at most ${config.n_positions} tokens.`, ...types];
   return [
-    `Logits are those at a text's last token by \`attention_mask\`: texts can be padded on either side. Encode an empty text as one`,
-    `${markdownCode(vocabulary.end.text)}.`,
+    `Logits are those ${isMean(meta.task) ? "of the mean of a text's tokens" : "at a text's last token"} by \`attention_mask\`: texts can be padded on either side. Encode an empty text`,
+    `as one ${markdownCode(vocabulary.end.text)}.`,
     ...(readsPairs(meta)
       ? ["transformers.js cuts a pair that is too long at its end; in training the longer text was cut first."]
       : []),

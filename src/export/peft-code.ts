@@ -1,5 +1,5 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
-import { textContext } from "../config.ts";
+import { isMean, textContext } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
@@ -104,10 +104,7 @@ function pairCode({ id, text }: End): string[] {
 /** What is made of logits. */
 const PRINT = {
   classification: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
-  regression: [
-    "print(logits[0].item())",
-    '# pipeline("text-classification", ...) gives the same with function_to_apply="none", else a sigmoid of it',
-  ],
+  regression: ["print(logits[0].item())"],
   "multi-label": ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
 } as const;
 
@@ -122,10 +119,29 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
   return [
     ...(readsPairs(meta) ? pairCode(end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
-    "logits = model.eval()(**batch).logits",
+    ...(isMean(meta.task) ? meanCode(meta) : ["logits = model.eval()(**batch).logits"]),
     ...PRINT[meta.task.objective],
+    ...(meta.task.objective === "regression" && !isMean(meta.task)
+      ? ['# pipeline("text-classification", ...) gives the same with function_to_apply="none", else a sigmoid of it']
+      : []),
   ];
 }
+
+/** The lines that compute the logits of the mean of a text's tokens. PEFT's prompts are rows before them. */
+function meanCode(meta: AdapterMeta): string[] {
+  const { num_virtual_tokens } = meta;
+  const isPrompt = METHODS[meta.mode].virtual === "rows";
+  return [
+    `# ${AT_MEAN}.`,
+    `outputs = model.eval()(**batch, output_hidden_states=True).hidden_states[-1]${isPrompt ? `[:, ${num_virtual_tokens}:]` : ""}`,
+    'mask = batch["attention_mask"].unsqueeze(-1)',
+    "logits = model.score((outputs * mask).sum(1) / mask.sum(1))",
+  ];
+}
+
+/** What is to be known of mean pooling before a model is used in Python. */
+export const AT_MEAN =
+  "A text is classified by the mean of its tokens' outputs; the logits of transformers' class and pipeline are those of its last token";
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
 export function needsOlder({ mode, task }: AdapterMeta): boolean {
@@ -133,8 +149,8 @@ export function needsOlder({ mode, task }: AdapterMeta): boolean {
   return virtual === "keys" || (virtual === "rows" && task.objective === "lm");
 }
 
-/** Whether texts can be padded: with rows before them, PEFT cannot tell padding from text. */
-const pads = ({ mode }: AdapterMeta) => METHODS[mode].virtual !== "rows";
+/** Whether texts can be padded: with rows before them, PEFT cannot tell which token is the last. */
+const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virtual !== "rows";
 
 export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
 
@@ -154,6 +170,11 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   if (!pads(meta))
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
+    ];
+  if (isMean(meta.task))
+    return [
+      `The mean is over the tokens that \`attention_mask\` marks. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
+      ...older,
     ];
   return [
     `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${markdownCode(end.text)}, which does not`,

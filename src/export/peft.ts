@@ -1,21 +1,21 @@
 /** --to peft: an adapter directory that PEFT loads beside the base model. */
 import { absolutePath, exists, joinPath } from "#platform";
-import { architectureName } from "../config.ts";
+import { architectureName, isMean } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { type AdapterMeta, peftForm } from "../io/peft.ts";
+import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
 import * as names from "../io/peft-names.ts";
-import { peftFiles } from "../io/peft-write.ts";
+import { adapterFiles, biasObstacle, peftFiles } from "../io/peft-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, describeMethod, isMergeable } from "./mergeable.ts";
-import { needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { AT_MEAN, needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
@@ -37,11 +37,14 @@ export const baseCopy = ({ directory }: BaseModel) => (isGguf(directory) ? `${BA
 
 /** The directory for PEFT. `model`: where its code finds the base model, unless that is copied. */
 export async function planAdapter(
-  { adapter: { meta, tensors }, checkpoint, finalNorm }: Source,
+  { adapter, checkpoint, finalNorm }: Source,
   { withBase }: FormOptions,
   model: string,
 ): Promise<Exported> {
+  const { meta, tensors } = adapter;
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
+  // PEFT's files do not tell the pooling: without it Lowrank, too, would read the last token.
+  if (isMean(meta.task)) for (const [name, content] of ownFiles(adapter, finalNorm)) files.set(name, content);
   const { end } = checkpoint.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
@@ -58,11 +61,29 @@ export async function planAdapter(
     library: "peft",
     isAdapter: true,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
+    ...(isMean(meta.task) ? { warning: AT_MEAN } : {}),
     install: peftInstall(meta),
     language: "python",
     code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)],
     remarks: remarks(meta, end),
   };
+}
+
+/** What Lowrank alone reads beside PEFT's files: names of classes, pooling, thresholds, the head as it was trained. */
+export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
+  // What remembers the training messages stays at home.
+  const { novelty: _, ...settings } = meta.settings;
+  const published = { ...meta, settings };
+  const isWhole = biasObstacle(tensors, finalNorm) === undefined;
+  const adapter: Adapter = isWhole
+    ? { meta: published, tensors, reference }
+    : {
+        // A bias that is dropped is to stay so, and with it what it gave for texts.
+        meta: { ...published, task: { ...meta.task, head_bias: false } },
+        tensors: new Map([...tensors].filter(([name]) => name !== "head.bias")),
+      };
+  const { files, peft } = adapterFiles(adapter, { finalNorm });
+  return (peft ? [META, EXACT] : []).flatMap((name) => (files.has(name) ? [[name, files.get(name)!] as const] : []));
 }
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */

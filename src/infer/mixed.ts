@@ -4,6 +4,7 @@
  * use the same tensors of the base model.
  */
 import type { Backend } from "../backend/backend.ts";
+import { isMean } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { joinBatches, planMembers, type SharedPlan } from "../engine/members.ts";
 import { writeTrained } from "../engine/state.ts";
@@ -153,9 +154,11 @@ function divide(
 ): NamedAdapter[][] {
   const groups = new Map<string, NamedAdapter[]>();
   for (const adapter of adapters) {
-    const { num_labels, head_bias } = adapter.spec.task;
+    const { task } = adapter.spec;
     // One that can share a plan with none is alone.
-    const key = JSON.stringify(planFor([adapter, adapter]) ? [num_labels, head_bias] : adapter.name);
+    const key = JSON.stringify(
+      planFor([adapter, adapter]) ? [task.num_labels, task.head_bias, isMean(task)] : adapter.name,
+    );
     groups.set(key, [...(groups.get(key) ?? []), adapter]);
   }
   const fit = (some: readonly NamedAdapter[]) => {

@@ -188,9 +188,9 @@ export class BackwardLayers extends Layers {
   }
 
   /** The backward pass of `gather`: the gradients of the rows that sequences are classified at, 0 elsewhere. */
-  scatter(dout: Tensor, { selected, rows: last, firsts }: BatchInputs, rows: Rows): Tensor {
+  scatter(dout: Tensor, selected: Tensor, rows: Rows): Tensor {
     const dinp = rowTensor(`${dout.name}.all`, rows, [this.C]);
-    this.emit(gatherBackward(dinp, dout, selected, last, firsts));
+    this.emit(gatherBackward(dinp, dout, selected));
     return dinp;
   }
 

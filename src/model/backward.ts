@@ -62,7 +62,7 @@ export class Backward {
     }
     b.headAdaptersBackward(head, dout);
     if (!dout || !final.norm) return null;
-    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, batch, final.norm.rows);
+    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, batch.selected, final.norm.rows);
     return b.normBackward(final.norm, dnorm).dx;
   }
 
@@ -85,8 +85,8 @@ export class Backward {
       return null;
     }
     const isGathered = attProj.rows !== qkv.rows;
-    const datt = isGathered ? b.scatter(dread, batch, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(norm.weight) ? b.scatter(dx1, batch, qkv.rows) : dx1;
+    const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
+    const dx0 = isGathered && b.trainsBelow(norm.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
     const dkeys = prefix ? prefix.room(`d${qkv.name}`) : rowTensor(`d${qkv.name}`, qkv.rows, qkv.out.shape.slice(1));
     const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
     const delta = rowTensor(`h.${l}.delta`, qkv.rows, [n_head]);

@@ -1,5 +1,5 @@
 /** A packed batch with its tables, as tensors in one buffer. */
-import { hasValues, textContext } from "../config.ts";
+import { hasValues, isMean, textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
@@ -41,9 +41,9 @@ export interface BatchInputs {
   bounds: Tensor;
   starts: Tensor;
   rows: Tensor;
-  /** [B]: the first row of the mean that each sequence is classified at; `rows` itself without mean pooling. */
+  /** [B]: the first row of the mean that each sequence is classified at; without mean pooling as `rows`. */
   firsts: Tensor;
-  /** [N]: b + 1 where the row is one that sequence b is classified at, else 0. */
+  /** [N, 2]: b + 1 where the row is one that sequence b is classified at, else 0; and the number of these rows. */
   selected: Tensor;
   targets: Tensor;
   weights: Tensor;
@@ -92,14 +92,13 @@ export function makeBatchInputs(
   { byId = false, dropout = false } = {},
 ): BatchInputs {
   const rows = task.objective === "lm" ? tokens : sequences;
-  const isMean = task.pooling === "mean";
-  const { firsts, sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
+  const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
     starts: [sequences + 1],
     rows: [sequences],
-    firsts: [isMean ? sequences : 0],
-    selected: [tokens],
+    firsts: [sequences],
+    selected: [tokens, 2],
     targets: [rows],
     weights: [rows],
     values: [hasValues(task) ? sequences : 0, task.num_labels],
@@ -111,7 +110,6 @@ export function makeBatchInputs(
   });
   return {
     ...views,
-    firsts: isMean ? firsts : views.rows,
     byId: byId ? { sorted, groups } : null,
     draws: dropout ? { tokens: tokenDraws, sequences: sequenceDraws } : null,
   };
@@ -130,8 +128,8 @@ export function checkCapacity({ ids, starts }: Batch, capacity: Capacity): void 
   const [tokens, sequences] = [ids.length, starts.length - 1];
   if (tokens > capacity.tokens || sequences > capacity.sequences || tokens === 0)
     throw new ShapeError("batch-exceeds-capacity", "the batch does not fit the plan", {
-      expected: `1 to ${capacity.tokens} tokens in at most ${capacity.sequences} sequences`,
-      found: `${tokens} tokens in ${sequences} sequences`,
+      expected: `1 to ${capacity.tokens} tokens, at most ${capacity.sequences} sequences`,
+      found: `${tokens} tokens, ${sequences} sequences`,
     });
 }
 
@@ -159,14 +157,14 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const context = textContext(config, spec);
   if (starts[0] !== 0 || starts[sequences] !== tokens)
     throw new ShapeError("invalid-batch", "the sequences do not cover the batch", {
-      expected: `starts from 0 to ${tokens}`,
-      found: `from ${starts[0]} to ${starts[sequences]}`,
+      expected: `0 to ${tokens}`,
+      found: `${starts[0]} to ${starts[sequences]}`,
     });
   const isLm = task.objective === "lm";
   const count = isLm ? tokens : sequences;
   if (targets.length !== count || (!isLm && rows.length !== sequences))
-    throw new ShapeError("invalid-batch", "the batch has the wrong number of targets or rows", {
-      expected: isLm ? `${count} targets, one a token` : `${count} targets and rows, one a sequence`,
+    throw new ShapeError("invalid-batch", "the batch's targets or rows are invalid", {
+      expected: `${count} targets${isLm ? "" : " and rows"}`,
       found: `${targets.length} targets, ${rows.length} rows`,
     });
   if (weights) checkNumbers("weights", weights, count, "numbers above 0", (weight) => weight > 0 && weight < Infinity);
@@ -180,7 +178,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
         where: `sequence ${b}`,
       });
     if (!isLm && !(rows[b]! >= start && rows[b]! < end))
-      throw new ShapeError("invalid-batch", "the row that is classified lies outside its sequence", {
+      throw new ShapeError("invalid-batch", "the classified row is outside its sequence", {
         expected: `${start} to ${end - 1}`,
         found: `${rows[b]}`,
         where: `sequence ${b}`,
@@ -197,7 +195,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
     throw new ShapeError("invalid-batch", "a target is not a class", {
-      expected: `0 to ${classes - 1}, or ${IGNORE_INDEX} where the row is ignored`,
+      expected: `0 to ${classes - 1}, or ${IGNORE_INDEX}`,
       found: String(targets[i]),
       where: `target ${i}`,
     });
@@ -249,22 +247,22 @@ export function packBatch(
   write(inputs.weights, batch.weights, 1);
   write(inputs.values, batch.values, 0);
   const bounds = part(inputs.bounds);
-  const isMean = spec.task.pooling === "mean";
-  const firsts = isMean ? part(inputs.firsts) : batch.rows;
+  const firsts = part(inputs.firsts);
   const selected = part(inputs.selected).fill(0);
   let longest = 0;
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
     longest = Math.max(longest, end - start);
-    if (isMean) firsts[b] = start + promptLength(spec);
+    // A language model has none.
+    const row = batch.rows[b]!;
+    const first = isMean(spec.task) ? start + promptLength(spec) : row;
+    firsts[b] = first;
+    for (let n = first; n <= row; n++) selected.set([b + 1, row - first + 1], 2 * n);
     for (let n = start; n < end; n++) {
       bounds[2 * n] = start;
       bounds[2 * n + 1] = end;
     }
   }
-  batch.rows.forEach((row, b) => {
-    selected.fill(b + 1, firsts[b], row + 1);
-  });
   if (inputs.draws) writeDraws(batch, part(inputs.draws.tokens), part(inputs.draws.sequences));
   const unique = inputs.byId ? groupById(batch.ids, part(inputs.byId.sorted), part(inputs.byId.groups)) : 0;
   return { tokens, sequences, unique, longest };

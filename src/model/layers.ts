@@ -350,15 +350,10 @@ export class Layers {
     return { count, kvCount, scale: attentionScale(this.config, l) };
   }
 
-  /** The rows `at` of x, or the means of those from `firsts` on. */
-  gather(
-    x: Tensor,
-    at: Tensor,
-    rows: Rows,
-    firsts = at,
-    out = rowTensor(`${x.name}.selected`, rows, [this.C]),
-  ): Tensor {
-    this.emit(gatherForward(out, x, at, firsts));
+  /** The rows `at` of x. */
+  gather(x: Tensor, at: Tensor, rows: Rows): Tensor {
+    const out = rowTensor(`${x.name}.selected`, rows, [this.C]);
+    this.emit(gatherForward(out, x, at));
     return out;
   }
 

@@ -4,18 +4,19 @@
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
- * (`gather`; with mean pooling, behind the final norm alone); and the outputs of layer norm and the activation are recomputed in the backward pass. With `recompute`
- * everything that a block's backward pass reads is recomputed, except the block's input (Chen et al. 2016, "Training
- * Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are frozen, the model has two parts: the lower
- * computes features, once per example, for the upper.
+ * (`gather`), with mean pooling only after the final norm; and the outputs of layer norm and the activation are
+ * recomputed in the backward pass. With `recompute` everything that a block's backward pass reads is recomputed, except
+ * the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are
+ * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { hasValues, MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
+import { hasValues, isMean, MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { attentionForward } from "../ops/attention.ts";
 import { crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { embeddingForward } from "../ops/embedding.ts";
+import { gatherForward } from "../ops/gather.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
@@ -88,7 +89,7 @@ export interface Training {
 
 /** What the lower part of a model writes and the upper part reads. */
 interface Features {
-  /** [N, C], the residual stream before a block, or [B, C], the final norm on the rows that the head classifies. */
+  /** [N, C], the residual stream before a block, or [B, C], what the head reads of the final norm. */
   tensor: Tensor;
   rows: "tokens" | "sequences";
 }
@@ -110,7 +111,7 @@ export interface ModelPlan extends Program {
   losses: Tensor | null;
   /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
-  /** Kept activations by the reference's names: embed, block.N, final_norm. */
+  /** Kept activations by the reference's names: embed, block.N, final_norm, pooled. */
   activations: Map<string, Tensor>;
 }
 
@@ -194,7 +195,8 @@ export function buildPlan(options: PlanOptions): ModelPlan {
 export function checkRows(rows: number): void {
   if (rows > MAX_GROUPS)
     throw new ConfigError("batch-too-large", "too many tokens for one batch", {
-      expected: `at most ${MAX_GROUPS}: several kernels have a workgroup a token`,
+      // Several kernels have a workgroup a token.
+      expected: `at most ${MAX_GROUPS}`,
       found: String(rows),
       hint: "use a smaller --batch-size or --max-length",
     });
@@ -282,7 +284,7 @@ export class Forward {
   private rowsBehind(l: number, { rows }: Stream): Rows {
     const { spec, keepActivations } = this.options;
     const isLast = l === spec.config.n_layer - 1;
-    return isLast && !this.isLm && !keepActivations && spec.task.pooling !== "mean" ? this.sequences : rows;
+    return isLast && !this.isLm && !keepActivations && !isMean(spec.task) ? this.sequences : rows;
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
@@ -311,15 +313,12 @@ export class Forward {
   private finalNorm({ x, rows }: Stream): Final {
     if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
     const { f, batch, sequences } = this;
-    const name = "final_norm";
-    if (this.isLm || rows === sequences) {
-      const norm = f.norm("ln_f", x, rows, this.keep(name, rows));
-      return { norm, out: norm.out, rows };
-    }
-    const isFeatures = this.part.features === name;
-    const norm = f.norm("ln_f", x, rows, isFeatures ? rowTensor("x.norm", rows, [this.C]) : this.keep(name, rows));
-    const out = isFeatures ? this.keep(name, sequences) : undefined;
-    return { norm, out: f.gather(norm.out, batch.rows, sequences, batch.firsts, out), rows: sequences };
+    const isPooled = rows === sequences;
+    const norm = f.norm("ln_f", x, rows, this.keep(isPooled ? "pooled" : "final_norm", rows));
+    if (this.isLm || isPooled) return { norm, out: norm.out, rows };
+    const out = this.keep("pooled", sequences);
+    f.emit(gatherForward(out, norm.out, batch.rows, batch.firsts));
+    return { norm, out, rows: sequences };
   }
 
   /** Logits and loss, one piece of the classes or of the vocabulary at a time. */

@@ -164,7 +164,7 @@ export function modelPart(spec: ModelSpec, part?: "lower" | "upper"): Part {
   return {
     first: part === "upper" ? frozen : 0,
     end: part === "lower" ? frozen : n_layer,
-    features: frozen === n_layer ? "final_norm" : `block.${frozen - 1}`,
+    features: frozen === n_layer ? "pooled" : `block.${frozen - 1}`,
     has: (place) => forwardStage(place, spec) < border === (part === "lower"),
   };
 }

@@ -16,10 +16,10 @@ export const gatherForwardKernel = defineKernel(
 
 export const gatherBackwardKernel = defineKernel(
   "gather_backward",
-  { dinp: "write", dout: "read", firsts: "read u32", rows: "read u32", selected: "read u32" },
+  { dinp: "write", dout: "read", selected: "read u32" },
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
-  "tokens cols, sequences cols, sequences, sequences, tokens",
+  "tokens cols, sequences cols, tokens 2",
   { byIndex: true },
 );
 
@@ -35,13 +35,9 @@ export function gatherForward(
 }
 
 /**
- * dinp [N, C] = dout [B, C] at its row, or at each row of its mean, divided by their number; 0 elsewhere. selected [N]
- * is 1 + the sequence, or 0.
+ * dinp [N, C] = dout [B, C] at its row, or at each row of its mean, divided by their number; 0 elsewhere. selected
+ * [N, 2] is 1 + the sequence, or 0, and that number.
  */
-export function gatherBackward(dinp: Tensor, dout: Tensor, selected: Tensor, rows: Tensor, firsts = rows): Dispatch {
-  return dispatch(
-    gatherBackwardKernel,
-    { dinp, dout, firsts, rows, selected },
-    { tokens: "tokens", cols: dinp.shape[1]! },
-  );
+export function gatherBackward(dinp: Tensor, dout: Tensor, selected: Tensor): Dispatch {
+  return dispatch(gatherBackwardKernel, { dinp, dout, selected }, { tokens: "tokens", cols: dinp.shape[1]! });
 }

@@ -225,7 +225,7 @@ export function recordOfAdapter({ meta, tensors }: Adapter, file: string): RunRe
     ...stampRecord(),
     objective: task.objective,
     settings: {},
-    options: { ...objectiveDefaults(task.objective), ...adapterOptions(meta) },
+    options: { ...objectiveDefaults(task.objective), ...adapterOptions(meta), pooling: task.pooling },
     model: meta.base_model,
     base: meta.base_fingerprint ?? "",
     data: { file },

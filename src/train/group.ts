@@ -3,6 +3,7 @@
  * bit.
  */
 import type { Backend } from "../backend/backend.ts";
+import { isMean } from "../config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
@@ -63,6 +64,7 @@ function commonWords({ spec, size, features, options: { accumulate } }: Prepared
     size.recompute ? "with recomputation" : "without recomputation",
     features ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
     accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
+    isMean(spec.task) ? "mean pooling" : "without mean pooling",
   ];
 }
 

@@ -47,7 +47,7 @@ export type Recompute = (typeof RECOMPUTES)[number];
 export interface TrainOptions extends MethodOptions {
   /** Which tensors are trained. */
   mode: Mode;
-  /** The position at which a message is classified: its last token, or the last position including padding. */
+  /** What a message is classified by: the mean of its tokens, its last token, or the last position with padding. */
   pooling: Pooling;
   /** Whether the classification head has a bias. */
   headBias: boolean;
@@ -111,7 +111,7 @@ const ONE_OR_MORE = { min: 1, whole: true } as const;
 export const SETTINGS: Settings<TrainOptions> = {
   mode: { default: "lora", choices: MODES },
   ...METHOD_SETTINGS,
-  pooling: { default: "last-token", choices: POOLINGS },
+  pooling: { default: "mean", choices: POOLINGS },
   headBias: { default: true },
   headInit: { default: "zeros", choices: HEAD_INITS },
   classWeights: { default: "auto", choices: CLASS_WEIGHTS },
@@ -182,6 +182,7 @@ export const DEFAULTS = Object.fromEntries(
 export const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,
   targets: TARGETS.filter((target) => target !== "head"),
+  pooling: "last-token",
   headBias: false,
   classWeights: "none",
 };
@@ -312,8 +313,8 @@ const NEEDS: readonly {
   why: Partial<Record<Objective, string>>;
 }[] = [
   {
-    of: ({ pooling }) => pooling === "last",
-    name: "pooling last",
+    of: ({ pooling = LM_DEFAULTS.pooling }) => pooling !== LM_DEFAULTS.pooling,
+    name: "pooling",
     why: { lm: "no pooling: every token is predicted" },
   },
   {

@@ -21,7 +21,7 @@ interface Case {
   name: string;
   objective: Objective;
   mode: Mode;
-  position: "last" | "last_token";
+  position: "last" | "last_token" | "mean";
   num_labels: number;
   config: ModelSpec["config"];
   lora: {
@@ -100,7 +100,12 @@ class Golden {
     };
     this.spec = {
       config: c.config,
-      task: { objective: c.objective, num_labels: c.num_labels, pooling: "last", head_bias: true },
+      task: {
+        objective: c.objective,
+        num_labels: c.num_labels,
+        pooling: c.position === "mean" ? "mean" : "last",
+        head_bias: true,
+      },
       mode: c.mode,
       lora,
       train_head: c.lora?.train_head_base ?? true,
@@ -163,16 +168,16 @@ class Golden {
     const compare = (logits: Float32Array, rows?: number[]) =>
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
     if (this.c.objective !== "lm") return compare(await engine.logits(targets.length));
-    const length = this.file.info("input.ids").shape[1]!;
     const virtual = promptLength(this.spec);
-    const [stored, computed]: [number[], number[]] = [[], []];
-    for (let b = 0; b < starts.length - 1; b++)
-      for (let n = starts[b]!; n < starts[b + 1]!; n++) {
-        stored.push(b * length + n - starts[b]!);
-        computed.push(n + virtual * (b + 1));
-      }
+    const computed = listRows(starts, (b) => starts[b]! + virtual * (b + 1));
     const all = await engine.logits(computed.at(-1)! + 1);
-    await compare(select(all, this.c.config.vocab_size, computed), stored);
+    await compare(select(all, this.c.config.vocab_size, computed), this.storedRows(starts));
+  }
+
+  /** The places of a batch's rows in a stored table [B, T]. */
+  private storedRows(starts: Uint32Array): number[] {
+    const length = this.file.info("input.ids").shape[1]!;
+    return listRows(starts, (b) => b * length);
   }
 
   private async single(engine: Engine): Promise<void> {
@@ -180,8 +185,19 @@ class Golden {
     const { loss } = await engine.result(engine.gradients(batch));
     await this.logits(engine, batch);
     await this.absolute("expect.loss", "loss", [loss], TOLERANCE.loss);
-    for (const [name, tensor] of engine.plan.activations)
-      await this.close(`act.${name}`, "act", await engine.session.read(tensor), TOLERANCE.act);
+    const rows = this.storedRows(batch.starts);
+    for (const [name, tensor] of engine.plan.activations) {
+      const values = await engine.session.read(tensor);
+      if (name === "pooled") await this.close("act.pooled", "act", values, TOLERANCE.act);
+      else
+        await this.close(
+          `act.${name}`,
+          "act",
+          values.subarray(0, rows.length * this.c.config.n_embd),
+          TOLERANCE.act,
+          rows,
+        );
+    }
     const gradients = new Map<string, Float32Array>();
     for (const name of engine.trainableNames) {
       const gradient = await engine.readGradient(name);
@@ -308,6 +324,13 @@ function steadyElements(
   const isBias = layer === "attn.c_attn" && part === "bias";
   const isKeyBias = (i: number) => isBias && i >= width && i < 2 * width;
   return (i) => (!gradient || gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms!) && !isKeyBias(i);
+}
+
+/** The rows of sequences, of which number b begins at row `first(b)`. */
+function listRows(starts: Uint32Array, first: (b: number) => number): number[] {
+  return Array.from(starts.subarray(1)).flatMap((end, b) =>
+    Array.from({ length: end - starts[b]! }, (_, t) => first(b) + t),
+  );
 }
 
 /** Rows of a matrix. */

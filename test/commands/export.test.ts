@@ -37,7 +37,8 @@ const classified = (output: string) =>
     .map((probabilities) => Object.values(probabilities));
 
 test("a run exported to PEFT classifies the same and can be trained further", async () => {
-  await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "first");
+  const settings = ["--no-head-bias", "--pooling", "last-token"];
+  await succeeds("train", "--model", "model", ...QUICK, ...settings, "--out", "first");
   await succeeds("export", "--run", "first", "--to", "peft", "--out", "peft");
   assert.equal(readdirSync(join(folder, "peft")).sort(), [
     "README.md",
@@ -68,6 +69,16 @@ test("a run exported to PEFT classifies the same and can be trained further", as
 
 test("a folder for the hub is read back, and nothing of it is run", async () => {
   await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "third");
+  // Also without the hub's folder its predictions are the run's: PEFT's files do not tell the pooling.
+  const { stderr } = await run("export", "--run", "third", "--to", "peft", "--out", "third-peft");
+  assert.match(stderr, /mean of its tokens' outputs; .* last token: use the code of its README/);
+  const [ours, theirs] = await Promise.all(
+    [
+      ["--run", "third"],
+      ["--adapter", "third-peft"],
+    ].map((of) => succeeds("classify", ...of, "--json", "free cash")),
+  );
+  assert.is(theirs, ours);
   const mark = join(folder, "ran");
   usePython(`require("node:fs").writeFileSync(${JSON.stringify(mark)}, "");`);
   const stdout = await succeeds("export", "--run", "third", "--to", "hub", "--out", "hub");

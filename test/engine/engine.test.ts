@@ -5,13 +5,13 @@ import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { ShapeError } from "../../src/errors.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
-import type { Batch } from "../../src/model/batch.ts";
+import { type Batch, promptLength } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { ADAMW, fillRandom, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
+import { ADAMW, fillRandom, IN_BLOCKS, LLAMA, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
 
 /** The same sums in another order: f32's rounding through two blocks, relative to the tensor's norm. */
 const ROUNDING = 2e-6;
@@ -128,6 +128,76 @@ for (const mode of ["lora", "all", "last_block", "last_layer"] as const)
     assert.ok(relativeError(early.logits, late.logits) <= ROUNDING);
     assertNear("gradients", early.gradients, late.gradients, ROUNDING);
   });
+
+/** How far from the parameters, along the gradient, losses are measured. */
+const STEP = 1e-2;
+
+/** The mean of a packed text's rows in double precision, as the head makes logits of it. */
+function logitsOfMean(rows: Float32Array, weight: Float32Array, bias: Float32Array): number[] {
+  const C = weight.length / bias.length;
+  const mean = Float64Array.from({ length: C }, (_, c) => {
+    let sum = 0;
+    for (let n = c; n < rows.length; n += C) sum += rows[n]!;
+    return (sum * C) / rows.length;
+  });
+  return Array.from(bias, (value, label) => mean.reduce((sum, x, c) => sum + x * weight[label * C + c]!, value));
+}
+
+for (const [name, mode, config] of [
+  ["GPT-2, lora", "lora", {}],
+  ["GPT-2, prompt", "prompt", {}],
+  ["GPT-2, prefix", "prefix", {}],
+  ["Llama, lora", "lora", LLAMA],
+  ["Llama, all", "all", LLAMA],
+] as const)
+  testOnDevices(
+    `mean pooling: the head reads the mean of a text's rows, and gradients are right: ${name}`,
+    async () => {
+      const spec = smallSpec(mode, { config, pooling: "mean", targets: IN_BLOCKS });
+      const C = spec.config.n_embd;
+      // There is room for virtual tokens.
+      const lengths = LENGTHS.map((length) => Math.min(length, 20));
+      const batch = randomBatch(spec, lengths, 2);
+      // Padding behind a text is no part of its mean.
+      batch.rows[2]! -= 5;
+      const virtual = promptLength(spec);
+      const measure = (keepActivations: boolean) =>
+        withEngine(
+          spec,
+          async (engine) => {
+            const { loss, gradients } = await backward(engine, batch);
+            const logits = await engine.logits(lengths.length);
+            const { activations } = engine.plan;
+            const norm = keepActivations ? await engine.session.read(activations.get("final_norm")!) : null;
+            return { loss, gradients, logits, norm, weights: await readParameters(engine) };
+          },
+          { keepActivations },
+        );
+      const { norm, weights, logits, ...kept } = await measure(true);
+      const expected = lengths.flatMap((_, b) => {
+        const before = virtual * (b + 1);
+        const rows = norm!.subarray((batch.starts[b]! + before) * C, (batch.rows[b]! + before + 1) * C);
+        return logitsOfMean(rows, weights.get("head.weight")!, weights.get("head.bias")!);
+      });
+      assertAllClose("logits", logits, Float64Array.from(expected), { atol: 1e-5, rtol: 1e-5 });
+      const plain = await measure(false);
+      assertAllClose("loss", [plain.loss], [kept.loss], LOSS);
+      assertNear("gradients", plain.gradients, kept.gradients, ROUNDING);
+      const length = Math.hypot(...[...plain.gradients.values()].map((gradient) => Math.hypot(...gradient)));
+      await withEngine(spec, async (engine) => {
+        const lossAt = async (by: number) => {
+          for (const [name, gradient] of plain.gradients)
+            engine.writeParameter(
+              name,
+              weights.get(name)!.map((value, i) => value + (by * gradient[i]!) / length),
+            );
+          return (await engine.result(engine.forward(batch))).loss;
+        };
+        const slope = ((await lossAt(STEP)) - (await lossAt(-STEP))) / (2 * STEP);
+        assertAllClose("slope along the gradient", [slope], [length], { atol: 1e-4, rtol: 1e-2 });
+      });
+    },
+  );
 
 testOnDevices("B of an adapter moves lr_ratio times as far as A in the first step, which is lr * sign", async () => {
   const spec = { ...smallSpec("lora"), lr_ratio: 16 };
@@ -394,7 +464,7 @@ testOnDevices("batches that are invalid are refused, with what was found", async
     ["an empty sequence", classifier, (good) => ({ ...good, starts: Uint32Array.of(0, 7, 7, 32, 44) }), "sequence 1"],
     ["no tokens", classifier, () => randomBatch(classifier, [], 1), "0 tokens"],
     ["an id", classifier, (good) => ({ ...good, ids: good.ids.fill(131, 4, 5) }), "token 4"],
-    ["starts", classifier, (good) => ({ ...good, starts: good.starts.fill(1, 0, 1) }), "from 1 to 44"],
+    ["starts", classifier, (good) => ({ ...good, starts: good.starts.fill(1, 0, 1) }), "1 to 44"],
     ["an end", classifier, (good) => ({ ...good, starts: good.starts.fill(45, 4) }), "to 45"],
     ["another's row", classifier, (good) => ({ ...good, rows: good.rows.fill(6, 1, 2) }), "sequence 1"],
     ["a row", classifier, (good) => ({ ...good, rows: good.rows.fill(44, 3) }), "sequence 3"],

@@ -29,9 +29,11 @@ const WHOLE = { featureBudget: 0 };
 const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "longest"][] = [
   ["last_block, accumulated, without bias", { mode: "last_block", accumulate: 2, headBias: false }],
   ["last_block, padded", { mode: "last_block" }, "longest"],
+  ["last_block, padded, at the last token", { mode: "last_block", pooling: "last-token" }, "longest"],
   ["last_block, padded, at the last row", { mode: "last_block", pooling: "last" }, "longest"],
   ["last_layer, accumulated, without bias", { mode: "last_layer", accumulate: 2, headBias: false }],
   ["last_layer, padded", { mode: "last_layer" }, "longest"],
+  ["last_layer, padded, at the last token", { mode: "last_layer", pooling: "last-token" }, "longest"],
   ["last_layer, padded, at the last row", { mode: "last_layer", pooling: "last" }, "longest"],
   ["lora on the head alone", { targets: ["head"], rank: 2 }],
   ["lora in the upper block", { layers: [1], rank: 2, accumulate: 2 }],
@@ -113,7 +115,7 @@ test("the upper part of a model refuses a batch without its features", async () 
     const options = { spec, capacity: { tokens: 20, sequences: 3 }, optimizer: null, part: "upper" } as const;
     const engine = await Engine.create(await testDevice(), options);
     const batch = randomBatch(spec, [3, 5], 1);
-    const words = [`${size} elements`, mode === "last_block" ? "block.0" : "final_norm"];
+    const words = [`${size} elements`, mode === "last_block" ? "block.0" : "pooled"];
     await assertFails(ShapeError, "missing-features", words, () => engine.forward(batch));
     await assertFails(ShapeError, "missing-features", words, () =>
       engine.forward({ ...batch, features: new Float32Array(size + 12) }),

@@ -235,6 +235,7 @@ for (const [name, jobs, rest] of [
   ["recomputation", memberJobs({ config: { n_layer: 3 } }), { recompute: true }],
   ["above features", memberJobs({}, upper), { part: "upper" }],
   ["regressions", memberJobs({ objective: "regression" })],
+  ["classifiers by the mean", memberJobs({ pooling: "mean" })],
   ["several labels a message", memberJobs({ objective: "multi-label" })],
   ["language models", memberJobs(lm)],
   ["Llama-type classifiers", memberJobs({ config: LLAMA })],
@@ -311,6 +312,7 @@ test("members that cannot share a plan are refused", async () => {
     [smallSpec("lora", lm), words],
     [smallSpec("lora", { config: { n_layer: 3 } }), words],
     [smallSpec("lora", { train_head: false }), words],
+    [smallSpec("lora", { pooling: "mean" }), [...words, "f32, mean"]],
     [{ ...spec, dtype: "f16" }, [...words, "f16"]],
     [
       { ...spec, lora: { ...lora, modulesToSave: ["ln_f.weight"] } },

@@ -18,6 +18,8 @@ const LABELS = {
 const RUNS = [
   { name: "lora, a bias, calibrated", calibrate: true, lossy: true },
   { name: "dora, cut texts", dora: true, maxLength: 12 },
+  { name: "last token", pooling: "last-token" },
+  { name: "prompt, last token", mode: "prompt", pooling: "last-token" },
   { name: "padded", padding: "longest", pooling: "last", headBias: false, lossy: true },
   { name: "prompt", mode: "prompt" },
   { name: "prefix", mode: "prefix" },

@@ -5,6 +5,7 @@ import {
   LLAMA_TYPES,
   type ModelConfig,
   type Objective,
+  type Pooling,
   type Target,
   type TaskConfig,
 } from "../../src/config.ts";
@@ -59,6 +60,7 @@ export const ALL_TARGETS: Target[] = ["q", "k", "v", "o", "fc", "proj", "head"];
 
 interface SpecOptions {
   objective?: Objective;
+  pooling?: Pooling;
   targets?: Target[];
   layers?: number[];
   train_head?: boolean;
@@ -75,6 +77,7 @@ export function smallSpec(
   mode: Mode,
   {
     objective = "classification",
+    pooling = "last-token",
     dora = false,
     targets = dora ? IN_BLOCKS : ALL_TARGETS,
     layers,
@@ -89,7 +92,7 @@ export function smallSpec(
     task: {
       objective,
       num_labels: { classification: 5, regression: 1, "multi-label": 5, lm: 0 }[objective],
-      pooling: "last-token",
+      pooling,
       head_bias: objective !== "lm",
     },
     mode,

@@ -43,6 +43,7 @@ const SPECS: Record<string, ModelSpec> = {
   "prefix, projected": { ...smallSpec("prefix", { config }), encoder_hidden_size: 5 },
   "llama lora": smallSpec("lora", { config: llama }),
   "llama all": smallSpec("all", { config: llama }),
+  "llama lora, mean": smallSpec("lora", { config: llama, pooling: "mean" }),
   "lm llama prefix": smallSpec("prefix", { ...lm, config: llama }),
   "lm lora": smallSpec("lora", lm),
   "lm all": smallSpec("all", lm),

@@ -68,9 +68,9 @@ for (const { tokens, cols, spans } of [
     const out = c.blank("out", [count + 2, cols]);
     const dout = c.random("dout", [count + 2, cols], 1, count * cols);
     const dinp = c.blank("dinp", [tokens + 1, cols]);
-    const selected = new Uint32Array(tokens + 1);
+    const selected = new Uint32Array(2 * (tokens + 1));
     spans.forEach(([first, last], b) => {
-      selected.fill(b + 1, first, last + 1);
+      for (let n = first; n <= last; n++) selected.set([b + 1, last - first + 1], 2 * n);
     });
     const rows = c.of("rows", [count + 2], Uint32Array.from([...spans.map(([, last]) => last), 0, 0]));
     const firsts = isMean
@@ -78,7 +78,7 @@ for (const { tokens, cols, spans } of [
       : undefined;
     c.run(
       gatherForward(out, inp, rows, firsts),
-      gatherBackward(dinp, dout, c.of("selected", [tokens + 1], selected), rows, firsts),
+      gatherBackward(dinp, dout, c.of("selected", [tokens + 1, 2], selected)),
     );
     c.expect("forward", out, gather(c.data(inp), spans, cols), isMean ? SUMS : EXACT);
     c.expect("backward", dinp, scatter(c.data(dout), spans, tokens, cols), isMean ? SUMS : EXACT);
@@ -93,8 +93,8 @@ test("operands of other shapes are refused, but for the number of rows on the ot
   ] as const;
   assertShapes({ out: few, inp: many, rows: [2] }, ({ out, inp, rows }) => gatherForward(out, inp, rows), ["inp.0"]);
   assertShapes(
-    { dinp: many, dout: few, selected: [3], rows: [2] },
-    ({ dinp, dout, selected, rows }) => gatherBackward(dinp, dout, selected, rows),
-    [],
+    { dinp: many, dout: few, selected: [3, 2] },
+    ({ dinp, dout, selected }) => gatherBackward(dinp, dout, selected),
+    ["dout.0"],
   );
 });

@@ -318,7 +318,7 @@ test("the lower and the upper part share nothing and are the whole model, in its
     assert.equal([lower.features!.tensor.role, upper.features!.tensor.role, whole.features], ["output", "input", null]);
     assert.equal(
       [lower.features!, upper.features!].map(({ tensor, rows }) => [tensor.name, tensor.shape, rows]),
-      Array(2).fill(mode === "last_layer" ? ["final_norm", [4, 12], "sequences"] : ["block.0", [50, 12], "tokens"]),
+      Array(2).fill(mode === "last_layer" ? ["pooled", [4, 12], "sequences"] : ["block.0", [50, 12], "tokens"]),
     );
   }
 });

@@ -115,10 +115,10 @@ testOnBoth("trials that are trained at once leave the files that they leave alon
 /** Trials of one group that have other batches, lengths, evaluations, matrices and blocks, one of which ends early. */
 const unlike = () =>
   trialsFor(
-    { rank: 2, epochs: [1, 6] },
-    { rank: 4, batchSize: 6, evalEvery: 3, clip: 1, seed: 3 },
+    { rank: 2, epochs: [1, 6], pooling: "last-token" },
+    { rank: 4, batchSize: 6, evalEvery: 3, clip: 1, seed: 3, pooling: "last-token" },
     { targets: [["q", "head"]], layers: [[0]], pooling: "last", headBias: false, lrRatio: 4 },
-    { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant" },
+    { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant", pooling: "last" },
   );
 
 testOnBoth(
@@ -172,6 +172,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     { dora: true },
     { accumulate: 2 },
     { layers: [[1]] },
+    { pooling: "last-token" },
     { layers: [[9]] },
   );
   const rounds = await planRounds(common, jobsFor(trials));
@@ -182,6 +183,7 @@ test("trials of other types of weights, modes, models or steps are in other grou
     [[5], "DoRA"],
     [[6], "2 batches a step"],
     [[7], "frozen blocks: 1"],
+    [[8], "without mean pooling"],
   ]);
   assert.match(rounds.at(-1)!.apart, "no such layer");
   await common.model.close();

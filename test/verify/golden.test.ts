@@ -15,8 +15,8 @@ import { test } from "../helpers/harness.ts";
 const folder = packagePath("test/golden");
 const files = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
 
-test("there are 42 fixtures", () => {
-  if (files.length !== 42) throw new Error(`${files.length} fixture files`);
+test("there are 44 fixtures", () => {
+  if (files.length !== 44) throw new Error(`${files.length} fixture files`);
 });
 
 for (const [name, device] of files.flatMap((file) => DEVICE_NAMES.map((device) => [file, device] as const)))

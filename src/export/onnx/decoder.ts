@@ -7,7 +7,7 @@
  * size, V vocabulary.
  */
 import { TensorProto_DataType as DataType } from "onnx-buf";
-import { attentionScale, type ModelConfig } from "../../config.ts";
+import { attentionScale, isMean, type ModelConfig, type TaskConfig } from "../../config.ts";
 import { type GraphArchitecture, linear } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Graph } from "./graph.ts";
@@ -18,9 +18,9 @@ const END = Number.MAX_SAFE_INTEGER;
 /** What is added to the score of a position that is not seen: as transformers, the smallest float. */
 const UNSEEN = -3.4028234663852886e38;
 
-/** Adds the graph of a model: a classifier with `labels` outputs, or a language model (null). */
-export function addDecoder(graph: Graph, config: ModelConfig, labels: number | null): void {
-  new Decoder(graph, config, labels).add();
+/** Adds the graph of a model. */
+export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig): void {
+  new Decoder(graph, config, task).add();
 }
 
 class Decoder {
@@ -36,11 +36,11 @@ class Decoder {
   constructor(
     private readonly graph: Graph,
     private readonly config: ModelConfig,
-    private readonly labels: number | null,
+    private readonly task: TaskConfig,
   ) {
     const { n_embd, n_head, n_kv_head = n_head, model_type } = config;
     this.architecture = model_type ? llama : gpt2;
-    this.isLm = labels === null;
+    this.isLm = task.objective === "lm";
     this.heads = { KV: n_kv_head, G: n_head / n_kv_head, HS: n_embd / n_head };
     const all = this.isLm ? "total_sequence_length" : "sequence_length";
     this.ids = graph.input("input_ids", DataType.INT64, ["batch_size", "sequence_length"]);
@@ -154,14 +154,32 @@ class Decoder {
     graph.output(graph.add("logits", "Reshape", [logits, shape]), ["batch_size", "logits_length", config.vocab_size]);
   }
 
-  /** Logits [B, labels] at each text's last token. */
+  /** Logits [B, labels] of each text's mean, or of its last token. */
   private classifierHead(x: string): void {
+    const { graph, task } = this;
+    const pooled = isMean(task) ? this.mean(x) : this.lastToken(x);
+    graph.add("logits", "Gemm", [pooled, graph.weight("score.weight")], { transB: 1n });
+    graph.output("logits", ["batch_size", task.num_labels]);
+  }
+
+  /** The final norm's outputs [B, C] at each text's last token. */
+  private lastToken(x: string): string {
     const { graph } = this;
     const marks = graph.add("last.marks", "Cast", [this.mask], { to: BigInt(DataType.INT32) });
     const last = graph.add("last", "ArgMax", [marks], { axis: 1n, keepdims: 1n, select_last_index: 1n });
     const rows = graph.add("selected", "GatherND", [x, last], { batch_dims: 1n });
-    const norm = this.architecture.norm(graph, "ln_f", rows, this.config);
-    graph.add("logits", "Gemm", [norm, graph.weight("score.weight")], { transB: 1n });
-    graph.output("logits", ["batch_size", this.labels!]);
+    return this.architecture.norm(graph, "ln_f", rows, this.config);
+  }
+
+  /** Their mean [B, C] over each text's tokens. */
+  private mean(x: string): string {
+    const { graph } = this;
+    const norm = this.architecture.norm(graph, "ln_f", x, this.config);
+    const marks = graph.add("mean.marks", "Cast", [this.mask], { to: BigInt(DataType.FLOAT) });
+    const column = graph.add("mean.column", "Unsqueeze", [marks, graph.ints(2)]);
+    const rows = graph.add("mean.rows", "Mul", [norm, column]);
+    const sum = graph.add("mean.sum", "ReduceSum", [rows, graph.ints(1)], { keepdims: 0n });
+    const count = graph.add("mean.count", "ReduceSum", [marks, graph.ints(1)], { keepdims: 1n });
+    return graph.add("mean", "Div", [sum, count]);
   }
 }

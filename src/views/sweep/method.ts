@@ -65,7 +65,7 @@ export function method(
     `${aboutData(data)} All runs have the same split.`,
     `Training: ${trials.length} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
-      `warm-up of ${option("warmup")}${isLm ? "" : `, classified at ${option("pooling")}`}${weighted}. ` +
+      `warm-up of ${option("warmup")}${isLm ? "" : `, pooling: ${option("pooling")}`}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${each(lora.map(({ scaling }) => scaling))} and init ${each(lora.map(({ init }) => init))}. `
         : "") +

@@ -37,7 +37,8 @@ export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptio
   classWeights:
     "Whether rare classes count more in the loss. If unequal: where the largest class has over 1.5 times the rows of the smallest.",
   clip: "Gradients with a larger norm are scaled down to it. 1 is common where the loss jumps; 0 leaves them as they are.",
-  pooling: "The position whose output is classified. It should be the last token, which has seen the whole text.",
+  pooling:
+    "What of a text is classified. The mean of its tokens learns more from few rows; transformers' classes read the last token.",
   maxLength:
     "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context, at most 1024.",
   split:

@@ -101,7 +101,9 @@ export const MORE: readonly Field[] = [
   optionField("weightDecay", "Weight decay"),
   optionField("classWeights", "Class weights", { words: { auto: "if unequal" } }),
   optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
-  optionField("pooling", "Pooling", { words: { last: "last position", "last-token": "last token" } }),
+  optionField("pooling", "Pooling", {
+    words: { mean: "mean of all tokens", "last-token": "last token", last: "last position" },
+  }),
   {
     key: "maxLength",
     label: "Maximum length",
