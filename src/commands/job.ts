@@ -17,7 +17,14 @@ import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, type Seeds, within } from "../run/record.ts";
 import { listSeeds } from "../run/seeds.ts";
-import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
+import {
+  dataSpec,
+  type PRESETS,
+  pickSettings,
+  type RunSettings,
+  trainOptions,
+  trainSettings,
+} from "../run/settings.ts";
 import { begunTrials, removeTrials, trialDirectory } from "../sweep/store.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS, SETTINGS, type TrainOptions } from "../train/options.ts";
@@ -62,7 +69,7 @@ const loadFor = (model: BaseModel) => (source: DataSource) => loadData(source, m
 
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
 function readFlags(flags: TrainFlags): RunSettings {
-  const settings = pickSettings(mergePreset(flags, PRESETS[flags.preset]));
+  const settings = pickSettings(trainSettings(flags, flags.preset));
   if (flags.seeds > 1) refuseBesideSeeds(flags, settings);
   trainOptions(settings);
   dataSpec(settings);

@@ -5,6 +5,7 @@ import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { lookUp } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
@@ -23,8 +24,14 @@ import {
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
-/** Models that ship with the package, in data/models. */
-export const SHIPPED_MODELS = ["gpt2-micro"] as const;
+/** Models that ship with the package, by name: where their directory or GGUF file is in it. */
+export const SHIPPED_MODELS = {
+  "gpt2-micro": "data/models/gpt2-micro",
+  "smollm2-cut": "data/models/smollm2-cut/smollm2-cut.gguf",
+} as const;
+
+/** Where GPT-2's vocabulary is, which a GPT-2 may lack. */
+export const GPT2_FILES = SHIPPED_MODELS["gpt2-micro"];
 
 /** A checkpoint whose files have been found and checked. Its tensors are read from disk on request. */
 export interface BaseModel {
@@ -58,22 +65,32 @@ export async function resolveModel(
   options: DownloadOptions = {},
   weights = true,
 ): Promise<string> {
-  if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
-    return packagePath(`data/models/${nameOrDirectory}`);
+  const shipped = lookUp(SHIPPED_MODELS, nameOrDirectory);
+  if (shipped !== undefined) {
+    const path = packagePath(shipped);
+    if (!(await exists(path))) throw (await import("./missing-files.ts")).missingFromPackage(path);
+    return path;
+  }
   if (isGguf(nameOrDirectory)) return nameOrDirectory;
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
+  return (await import("./hub-model.ts")).resolveHubModel(
+    nameOrDirectory,
+    Object.keys(SHIPPED_MODELS),
+    options,
+    weights,
+  );
 }
 
 /** Imported on demand: few models are in such a file. */
 const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
 
-/** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
-function isShipped(directory: string): boolean {
-  return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
+/** The name of the shipped model that has this path; undefined if none has. */
+export function shippedName(path: string): string | undefined {
+  const isSame = (file: string) => absolutePath(packagePath(file)) === absolutePath(path);
+  return Object.entries(SHIPPED_MODELS).find(([, file]) => isSame(file))?.[0];
 }
 
 /**
@@ -211,7 +228,8 @@ async function readDescription(directory: string) {
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  const vocabulary = isShipped(directory)
+  // The shipped directory has GPT-2's tokenizer, which need not be read.
+  const vocabulary = shippedName(directory)
     ? GPT2_VOCABULARY
     : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
   return { json, configPath, config, vocabulary };
@@ -232,7 +250,7 @@ async function requireFiles(directory: string): Promise<void> {
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   // Imported on demand, as it is seldom needed.
   if (missing.length > 0)
-    throw await (await import("./missing-files.ts")).missingFiles(directory, missing, SHIPPED_MODELS);
+    throw await (await import("./missing-files.ts")).missingFiles(directory, missing, Object.keys(SHIPPED_MODELS));
 }
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */

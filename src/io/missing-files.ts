@@ -36,6 +36,14 @@ export async function missingFiles(
   });
 }
 
+/** The error for a package without the file or the directory of one of its models. */
+export function missingFromPackage(path: string): ConfigError {
+  return new ConfigError("missing-package-file", "a model is missing from the package", {
+    where: path,
+    hint: "an installer or a bundler left it out: install lowrank again, and copy its folders dist and data unchanged",
+  });
+}
+
 /** The command that writes a directory's PyTorch weights as safetensors. */
 async function conversionCommand(directory: string): Promise<string> {
   const json = (await readJson(joinPath(directory, "config.json"))) as { architectures?: unknown } | null;

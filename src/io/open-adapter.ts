@@ -55,13 +55,15 @@ export async function loadAdapter(directory: string, checkpoint: BaseModel): Pro
 }
 
 async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> {
-  const { vocabulary, config } = checkpoint;
+  const { vocabulary, config, directory } = checkpoint;
+  const base = { fingerprint: vocabulary.fingerprint, directory };
+  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
+  const named = adapter.meta.base_model;
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
-    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, vocabulary, config);
-  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
+    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, base, config, named);
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
-  checkFingerprint(place, vocabulary.fingerprint, trained);
+  checkFingerprint(place, base, trained, named);
   await checkBase(adapter.meta, checkpoint, place);
   return adapter;
 }
@@ -116,7 +118,8 @@ async function openBase(directory: string, model: string | undefined, options: D
   try {
     return await loadModel(named ?? "", options);
   } catch (cause) {
-    if (!(cause instanceof ConfigError)) throw cause;
+    // A package without the file says so itself.
+    if (!(cause instanceof ConfigError) || cause.code === "missing-package-file") throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
       expected: `a GPT-2 model at ${named || "the path in the adapter's configuration, which is empty"}`,

@@ -110,12 +110,17 @@ async function readChat(directory: string, settings: Json | undefined, named: Js
 }
 
 /** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
-export async function checkSameVocabulary(directory: string, base: Vocabulary, config: TokenConfig): Promise<void> {
+export async function checkSameVocabulary(
+  directory: string,
+  model: Parameters<typeof checkFingerprint>[1],
+  config: TokenConfig,
+  base: string,
+): Promise<void> {
   let isThere = false;
   for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
   if (!isThere) return;
   const { fingerprint } = await readVocabulary(directory, config);
-  checkFingerprint(directory, base.fingerprint, fingerprint);
+  checkFingerprint(directory, model, fingerprint, base);
 }
 
 /** Rows of a token table beyond GPT-2's tokens that are taken for padding. */

@@ -2,7 +2,14 @@
 import * as assert from "uvu/assert";
 import { TARGETS } from "../../src/config.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { mergePreset, pickSettings, RUN_SETTINGS, readSetting } from "../../src/run/settings.ts";
+import {
+  mergePreset,
+  pickSettings,
+  RUN_SETTINGS,
+  type RunSettings,
+  readSetting,
+  trainSettings,
+} from "../../src/run/settings.ts";
 import { SETTINGS } from "../../src/train/options.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -55,4 +62,23 @@ test("a source among the flags replaces the preset's", () => {
   assert.equal(mergePreset({ data: "a.csv" }, preset), { model: "gpt2", balance: true, data: "a.csv" });
   assert.equal(mergePreset({ train: "a.csv" }, preset), { model: "gpt2", train: "a.csv" });
   assert.equal(mergePreset({ objective: "lm" }, preset), { model: "gpt2", balance: true, objective: "lm" });
+});
+
+test("data that no preset has a model for begin with the default base; a model that is named stays", () => {
+  const baseOf = (flags: RunSettings, preset: "quickstart" | "paper" = "quickstart") =>
+    trainSettings(flags, preset).model;
+  const others: RunSettings[] = [
+    { data: "a.csv" },
+    { data: "a.csv", objective: "regression" },
+    { train: "a.csv", val: "b.csv", test: "c.csv", objective: "multi-label" },
+    { dataset: "languages" },
+    { dataset: "stanfordnlp/imdb" },
+  ];
+  for (const flags of others) {
+    assert.is(baseOf(flags), "smollm2-cut", JSON.stringify(flags));
+    assert.is(baseOf({ ...flags, model: "distilgpt2" }), "distilgpt2");
+  }
+  for (const flags of [{}, { dataset: "spam" }, { dataset: "sms" }, { objective: "lm", data: "a.txt" }] as const)
+    assert.is(baseOf(flags), "gpt2-micro", JSON.stringify(flags));
+  assert.is(baseOf({ data: "a.csv" }, "paper"), "gpt2");
 });
