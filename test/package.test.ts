@@ -182,6 +182,6 @@ test("a package without the default base model says which file it lacks, and wha
   writeFileSync(join(folder, "messages.csv"), messages(40));
   assert.throws(
     () => execSync("npx --no lowrank train messages.csv", { cwd: folder, encoding: "utf8", stdio: "pipe" }),
-    /a model is missing from the package\n +where: +.*smollm2-cut\.gguf\n +hint: +.*install lowrank again/,
+    /a file of the package was not found\n +where: +.*smollm2-cut\.gguf\n +hint: +.*install lowrank again/,
   );
 });

@@ -1,6 +1,6 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
-import { absolutePath, exists, joinPath, packagePath } from "#platform";
+import { exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
@@ -66,32 +66,17 @@ export async function resolveModel(
   weights = true,
 ): Promise<string> {
   const shipped = lookUp(SHIPPED_MODELS, nameOrDirectory);
-  if (shipped !== undefined) {
-    const path = packagePath(shipped);
-    if (!(await exists(path))) throw (await import("./missing-files.ts")).missingFromPackage(path);
-    return path;
-  }
+  if (shipped !== undefined) return packagePath(shipped);
   if (isGguf(nameOrDirectory)) return nameOrDirectory;
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
     return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(
-    nameOrDirectory,
-    Object.keys(SHIPPED_MODELS),
-    options,
-    weights,
-  );
+  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
 /** Imported on demand: few models are in such a file. */
 const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
-
-/** The name of the shipped model that has this path; undefined if none has. */
-export function shippedName(path: string): string | undefined {
-  const isSame = (file: string) => absolutePath(packagePath(file)) === absolutePath(path);
-  return Object.entries(SHIPPED_MODELS).find(([, file]) => isSame(file))?.[0];
-}
 
 /**
  * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer
@@ -228,10 +213,11 @@ async function readDescription(directory: string) {
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  // The shipped directory has GPT-2's tokenizer, which need not be read.
-  const vocabulary = shippedName(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
+  // The shipped files of GPT-2's vocabulary need not be read.
+  const vocabulary =
+    directory === packagePath(GPT2_FILES)
+      ? GPT2_VOCABULARY
+      : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
   return { json, configPath, config, vocabulary };
 }
 
@@ -250,7 +236,7 @@ async function requireFiles(directory: string): Promise<void> {
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);
   // Imported on demand, as it is seldom needed.
   if (missing.length > 0)
-    throw await (await import("./missing-files.ts")).missingFiles(directory, missing, Object.keys(SHIPPED_MODELS));
+    throw await (await import("./missing-files.ts")).missingFiles(directory, missing, SHIPPED_MODELS);
 }
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */

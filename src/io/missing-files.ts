@@ -7,13 +7,13 @@ import { readJson, WEIGHTS } from "./common.ts";
 export async function missingFiles(
   directory: string,
   missing: readonly string[],
-  shipped: readonly string[],
+  shipped: object,
 ): Promise<ConfigError> {
   const has = (file: string) => exists(joinPath(directory, file));
   if (!(await exists(directory)))
     return new ConfigError("no-such-model", "the model directory does not exist", {
       where: directory,
-      hint: `shipped models: ${shipped.join(", ")}`,
+      hint: `shipped models: ${Object.keys(shipped).join(", ")}`,
     });
   const pickled: string[] = [];
   for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);
@@ -33,14 +33,6 @@ export async function missingFiles(
     hint: isAdapter
       ? "this is a trained adapter: give the directory of its base model instead"
       : "put the model's files, in Hugging Face's layout, into that directory",
-  });
-}
-
-/** The error for a package without the file or the directory of one of its models. */
-export function missingFromPackage(path: string): ConfigError {
-  return new ConfigError("missing-package-file", "a model is missing from the package", {
-    where: path,
-    hint: "an installer or a bundler left it out: install lowrank again, and copy its folders dist and data unchanged",
   });
 }
 

@@ -10,7 +10,6 @@ import { type Site, sitesByName } from "../names.ts";
 import { type Effort, newEffort } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
-import type { PeftBase } from "./peft-form.ts";
 import { moduleName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
 
@@ -84,22 +83,6 @@ const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_
 export function givenSettings(json: unknown, where: string): PeftConfig {
   check({ "the adapter's configuration": json }, { "the adapter's configuration": "object" }, where);
   return withoutNulls(json as object);
-}
-
-/** The error for an adapter of another base model: what its own has, and what the given one has instead. */
-export function otherBase(
-  { base_model_name_or_path: name }: PeftConfig,
-  expected: string,
-  found: string,
-  { directory = "the given base model" }: PeftBase,
-  where: string,
-): ConfigError {
-  return new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
-    where,
-    expected: `${expected} (${name || "its base model"})`,
-    found: `${found} (${directory})`,
-    hint: "give the base model that the adapter was trained on: --model DIR",
-  });
 }
 
 const check: typeof checkKinds = (record, fields, where) =>

@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { checkKinds, show } from "../kinds.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Shape } from "../tensor.ts";
-import { otherBase, type PeftConfig, type Rules, refuseVariants } from "./peft-config.ts";
+import { type PeftConfig, type Rules, refuseVariants } from "./peft-config.ts";
 import { HEADS, headEntry, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
 import { dimensions, EMBEDDINGS, SCORE, virtualTensor } from "./peft-virtual.ts";
 
@@ -29,10 +29,9 @@ export function importVirtual(
   mode: Mode,
   settings: PeftConfig,
   peft: ReadonlyMap<string, Shape>,
-  base: PeftBase,
+  { config, directory = "the given base model" }: PeftBase,
   where: string,
 ): ImportPlan {
-  const { config } = base;
   refuseVariants(settings, RULES, where);
   checkKinds(settings, { task_type: "text", num_virtual_tokens: "size", modules_to_save: "texts?" }, where);
   const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as Settings;
@@ -47,7 +46,11 @@ export function importVirtual(
     );
   for (const [key, value] of Object.entries(dimensions(mode, config)))
     if (settings[key] !== undefined && settings[key] !== value)
-      throw otherBase(settings, `${key} = ${show(settings[key])}`, `${key} = ${value}`, base, where);
+      throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
+        where,
+        expected: `${key} = ${show(settings[key])} (${settings.base_model_name_or_path})`,
+        found: `${key} = ${value} (${directory})`,
+      });
   textContext(config, { num_virtual_tokens }, where);
   const { name, shape } = virtualTensor(mode, config, num_virtual_tokens);
   const classifies = task_type === "SEQ_CLS";

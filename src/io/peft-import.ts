@@ -18,7 +18,7 @@ import {
 } from "../names.ts";
 import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { givenSettings, otherBase, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
+import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import {
   headEntry,
   type ImportEntry,
@@ -49,21 +49,19 @@ export async function importPeft(
   where: string,
 ): Promise<PeftImport> {
   const settings = givenSettings(json, where);
-  const { n_layer, vocab_size } = base.config;
-  const blocks = countBlocks(peft.keys());
-  if (blocks > n_layer) throw otherBase(settings, `n_layer >= ${blocks}`, `n_layer = ${n_layer}`, base, where);
   const mode = peftMode(settings.peft_type, where);
-  const plan =
-    METHODS[mode].virtual === undefined
-      ? await importLora(json, peft, base, where)
-      : importVirtual(mode, settings, peft, base, where);
-  const lacked = [...plan.entries.keys()].filter((key) => !peft.has(key));
-  // It lacks nothing of the first blocks, and all of the others.
-  if (blocks > 0 && lacked.length > 0 && lacked.every((key) => blockOf(key) >= blocks))
-    throw otherBase(settings, `n_layer = ${blocks}`, `n_layer = ${n_layer}`, base, where);
-  const rows = tokenRows(peft, plan.entries, vocab_size);
-  if (rows !== vocab_size) throw otherBase(settings, `vocab_size = ${rows}`, `vocab_size = ${vocab_size}`, base, where);
-  const entries = take(peft, plan, where);
+  let plan: ImportPlan | undefined;
+  let entries: Map<string, ImportEntry>;
+  try {
+    plan =
+      METHODS[mode].virtual === undefined
+        ? await importLora(json, peft, base, where)
+        : importVirtual(mode, settings, peft, base, where);
+    entries = take(peft, plan, where);
+  } catch (error) {
+    // Imported on demand: it explains a failure.
+    throw (await import("./other-base.ts")).findOtherBase(settings, peft, plan?.entries, base, where) ?? error;
+  }
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
@@ -88,23 +86,6 @@ export async function importPeft(
       found: nameList(incomplete),
     });
   return { meta, entries };
-}
-
-/** The index of the block that a tensor is of; -1: of none. */
-const blockOf = (key: string) => Number(/\.(?:h|layers)\.(\d+)\./.exec(key)?.[1] ?? -1);
-
-const countBlocks = (keys: Iterable<string>) => [...keys].reduce((most, key) => Math.max(most, blockOf(key) + 1), 0);
-
-/** The rows of the token table in the file, or those that an adapter of it is for; `expected` where it has neither. */
-function tokenRows(
-  peft: ReadonlyMap<string, Shape>,
-  entries: ReadonlyMap<string, ImportEntry>,
-  expected: number,
-): number {
-  const found = [...entries].map(([key, { shape = [] }]) =>
-    /\.(wte|embed_tokens|lm_head)\./.test(key) ? peft.get(key)?.[shape.indexOf(expected)] : undefined,
-  );
-  return found.find((rows) => rows !== undefined && rows !== expected) ?? expected;
 }
 
 /** The keys of one of these tensors of ours of which some parts are missing; none if there is no such tensor. */

@@ -76,21 +76,13 @@ export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<ModelConfig
   });
 }
 
-/**
- * Throws ConfigError unless an adapter, which names its `base`, has the vocabulary of the model in `directory`: it reads
- * only the ids it was trained with.
- */
-export function checkFingerprint(
-  where: string,
-  { fingerprint, directory }: { fingerprint: string; directory: string },
-  adapter: string,
-  base: string,
-): void {
-  if (fingerprint === adapter) return;
+/** Throws ConfigError unless an adapter has its base model's vocabulary: it reads only the ids it was trained with. */
+export function checkFingerprint(where: string, base: string, adapter: string): void {
+  if (base === adapter) return;
   throw new ConfigError("wrong-vocabulary", "the adapter was trained with another vocabulary than the base model's", {
     where,
-    expected: `${shortName(adapter)} (${base || "its base model"})`,
-    found: `${shortName(fingerprint)} (${directory})`,
+    expected: shortName(base),
+    found: shortName(adapter),
     hint: "give the base model that the adapter was trained on: --model DIR",
   });
 }

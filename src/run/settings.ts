@@ -91,15 +91,12 @@ export const PRESETS = {
  */
 export const DEFAULT_BASE = "smollm2-cut";
 
-/** Data sets by name that a preset has a model for. */
-const OF_PRESETS: readonly unknown[] = Object.values(PRESETS).map(({ dataset }) => dataset);
-
 /** The settings of a run that `train` begins, with the default base unless the data are those of a preset. */
 export function trainSettings(flags: RunSettings, preset: keyof typeof PRESETS): RunSettings {
   const settings = mergePreset(flags, PRESETS[preset]);
   const { objective, dataset } = settings;
-  const isOther = preset === "quickstart" && objective !== "lm" && !OF_PRESETS.includes(dataset);
-  return isOther ? { ...settings, model: flags.model ?? DEFAULT_BASE } : settings;
+  const hasPreset = preset !== "quickstart" || Object.values(PRESETS).some((one) => one.dataset === dataset);
+  return hasPreset || objective === "lm" ? settings : { ...settings, model: flags.model ?? DEFAULT_BASE };
 }
 
 /** Merges flags with a preset. A data source among the flags replaces the preset's. */
