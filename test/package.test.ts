@@ -1,6 +1,6 @@
 /** The package as npm packs it: what is in it, its command, and what a page's bundler makes of it. */
 import { execFileSync, execSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as esbuild from "esbuild";
 import * as assert from "uvu/assert";
@@ -57,6 +57,7 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/datasets/languages.csv",
     "dist/datasets/spam.csv",
     "data/models/gpt2-micro/model.safetensors",
+    "data/models/smollm2-cut/smollm2-cut.gguf",
     "LICENSE",
   ])
     assert.ok(files.includes(path), `${path} is missing`);
@@ -70,7 +71,7 @@ test("npx lowrank trains in a folder with a space in its path, and the command t
   writeFileSync(join(cwd, "my data.csv"), messages(40));
   const run = (command: string) => execSync(command, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
   // Installed without what is optional: GPUs in Node.
-  const trained = run('npx --no lowrank train --data "my data.csv" --epochs 1 --out "my run"');
+  const trained = run('npx --no lowrank train --data "my data.csv" --model gpt2-micro --epochs 1 --out "my run"');
   assert.match(trained, /CPU, .* \((the package webgpu is not installed|no hardware GPU found)\)/);
   assert.throws(() => run('npx --no lowrank train --device webgpu --data "my data.csv"'), /webgpu is not installed/);
   const hint = /^try it: {2}(npx lowrank classify --run "my run" .*)$/m.exec(trained)?.[1];
@@ -140,7 +141,15 @@ test("Vite builds a page without configuration, with the workers and the package
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   const training = ["fine-tune", "fine-tune-many"];
-  for (const name of ["kernels-worker", "remote-worker", ...training, "data", "kernels-relaxed", "model"]) {
+  for (const name of [
+    "kernels-worker",
+    "remote-worker",
+    ...training,
+    "data",
+    "kernels-relaxed",
+    "model",
+    "smollm2-cut",
+  ]) {
     const found = names.filter((path) => basename(path).startsWith(`${name}-`));
     // The name of one of the two begins with that of the other.
     assert.is(found.length, name === "fine-tune" ? 2 : 1, `${name}: ${names}`);
@@ -166,4 +175,13 @@ test("both entries have types that hold without this project's settings", () => 
   } catch (error) {
     assert.unreachable((error as { stdout: string }).stdout);
   }
+});
+
+test("a package without the default base model says which file it lacks, and what to do", () => {
+  rmSync(join(folder, "node_modules/lowrank/data/models/smollm2-cut/smollm2-cut.gguf"));
+  writeFileSync(join(folder, "messages.csv"), messages(40));
+  assert.throws(
+    () => execSync("npx --no lowrank train messages.csv", { cwd: folder, encoding: "utf8", stdio: "pipe" }),
+    /a file of the package was not found\n +where: +.*smollm2-cut\.gguf\n +hint: +.*install lowrank again/,
+  );
 });

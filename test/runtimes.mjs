@@ -32,6 +32,8 @@ const TOKENIZE = `
   console.log([...ids].join(" "), tokenizer.decode(ids));
 `;
 
+const TRAIN = ["--data", "messages.csv", "--model", "gpt2-micro", "--epochs", "1", "--device", "wasm"];
+
 /** Throws unless the runtime does all that it should; returns what it says of itself and its device. */
 function check(name, program) {
   const { args = [] } = RUNTIMES[name];
@@ -40,7 +42,7 @@ function check(name, program) {
   const lowrank = join("node_modules", "lowrank", "dist", "lowrank.js");
   const out = `run ${name}`;
   rmSync(join(project, out), { recursive: true, force: true });
-  const trained = run(lowrank, "train", "--data", "messages.csv", "--epochs", "1", "--out", out, "--device", "wasm");
+  const trained = run(lowrank, "train", ...TRAIN, "--out", out);
   const hint = /^try it: {2}npx lowrank classify --run "(.*)" "(.*)"$/m.exec(trained);
   if (hint?.[1] !== out) throw new Error(`no hint in what train prints:\n${trained}`);
   const classified = run(lowrank, "classify", "--run", hint[1], hint[2]);

@@ -32,7 +32,9 @@ export function addSettings(program: Command): Command {
     )
     .option(
       "--model <name>",
-      "base model: a directory, a GGUF file or its address, gpt2-micro (bundled), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub",
+      "base model: a directory, a GGUF file or its address, smollm2-cut (bundled: the lower layers of SmolLM2-135M, 35 million parameters, 23 MB), " +
+        "gpt2-micro (bundled: 7 million, 15 MB), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub " +
+        "(default: gpt2-micro; for messages that train reads of your own, of the hub or of languages smollm2-cut)",
     )
     .addOption(
       choice(

@@ -9,7 +9,7 @@ import type { BaseName } from "../run/base-name.ts";
 const KNOWN: readonly (readonly [model: RegExp, licence: string])[] = [
   [/^gpt2-micro$/, "cc-by-4.0"],
   [/^(openai-community\/)?gpt2(-medium|-large|-xl)?$/, "mit"],
-  [/^distilbert\/distilgpt2$|^HuggingFaceTB\/SmolLM2-/, "apache-2.0"],
+  [/^smollm2-cut$|^distilbert\/distilgpt2$|^HuggingFaceTB\/SmolLM2-/, "apache-2.0"],
 ];
 
 /** The hub's name of a licence, from the files of the base model, or known by the model's name. */

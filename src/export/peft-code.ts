@@ -1,8 +1,10 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
 import { isMean, textContext } from "../config.ts";
+import { SHIPPED_MODELS } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
+import { lookUp } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
@@ -51,7 +53,7 @@ export function frontMatter(
 /** Where the base model is for transformers, and how it gets there. */
 export const PYTHON_BASES = {
   package: (name: string) => [
-    `node_modules/lowrank/data/models/${name}`,
+    `node_modules/lowrank/${lookUp(SHIPPED_MODELS, name)}`,
     `${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
   ],
   hub: (name: string) => [name, ""],

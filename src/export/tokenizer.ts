@@ -1,6 +1,6 @@
 /** The files of a model's tokenizer, as transformers reads them. */
 import { packagePath } from "#platform";
-import { type BaseModel, SHIPPED_MODELS } from "../io/hf.ts";
+import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { CHAT_TEMPLATE } from "../io/vocabulary.ts";
@@ -11,7 +11,7 @@ import { longestText } from "./peft-code.ts";
 /** Where a model's vocabulary is: GPT-2's, which a model may lack, is in the bundled base model. */
 function vocabularyPlaces({ directory, vocabulary, config }: BaseModel): string[] {
   const isGpt2 = vocabulary.tables === null && config.vocab_size > vocabulary.end.id;
-  return [directory, ...(isGpt2 ? [packagePath(`data/models/${SHIPPED_MODELS[0]}`)] : [])];
+  return [directory, ...(isGpt2 ? [packagePath(GPT2_FILES)] : [])];
 }
 
 /** A model's vocabulary files. */

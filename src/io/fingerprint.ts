@@ -1,7 +1,9 @@
 /** Identifies models and adapters by their contents rather than their paths. */
 import { absolutePath, createHasher, sha256 } from "#platform";
 import { version } from "../../package.json";
+import { ConfigError } from "../errors.ts";
 import { numel } from "../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
 import type { BaseModel } from "./hf.ts";
 import { keep, readKept } from "./kept.ts";
 import type { Adapter } from "./peft.ts";
@@ -74,4 +76,20 @@ export async function trainedFingerprint({ meta, tensors }: Adapter, model: Base
     hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
   }
   return hash.digest();
+}
+
+/** Throws ConfigError if an adapter was trained on another base model. The same one may have another name. */
+export async function checkBase(
+  { base_model, base_fingerprint = "" }: AdapterMeta,
+  checkpoint: BaseModel,
+  where: string,
+): Promise<void> {
+  const found = await fingerprint(checkpoint);
+  if (found === base_fingerprint) return;
+  throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
+    where,
+    expected: `${base_model}, fingerprint ${base_fingerprint.slice(0, 12)}`,
+    found: `${checkpoint.directory}, fingerprint ${found.slice(0, 12)}`,
+    hint: "give the base model that the adapter was trained on: --model DIR",
+  });
 }

@@ -4,7 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { isGguf } from "../platform/paths.ts";
 import { readGgufHeader } from "./gguf.ts";
 import { bool, i32s, text, texts, u32 } from "./gguf-write.ts";
-import { type BaseModel, SHIPPED_MODELS } from "./hf.ts";
+import { type BaseModel, GPT2_FILES } from "./hf.ts";
 import { readModelJson } from "./model-file.ts";
 import { listTokens, type TokenConfig } from "./tokenizer-files.ts";
 import { CONTROL, padding, UNUSED, USER_DEFINED } from "./tokenizer-gguf.ts";
@@ -66,7 +66,7 @@ export async function vocabularyMetadata(model: BaseModel): Promise<Written> {
 /** The tokens of GPT-2, for a model that has no files of them. */
 async function listShipped({ config: { vocab_size }, vocabulary }: BaseModel, config: TokenConfig) {
   const isGpt2 = vocabulary.tables === null && vocab_size > vocabulary.end.id;
-  return isGpt2 ? listTokens(packagePath(`data/models/${SHIPPED_MODELS[0]}`), config) : null;
+  return isGpt2 ? listTokens(packagePath(GPT2_FILES), config) : null;
 }
 
 /** Metadata of a GGUF file, as they lie there. */

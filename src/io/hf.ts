@@ -1,10 +1,11 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
-import { absolutePath, exists, joinPath, packagePath } from "#platform";
+import { exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { lookUp } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { NF4Parts } from "../quantize.ts";
@@ -23,8 +24,14 @@ import {
 import type { TokenConfig } from "./tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 
-/** Models that ship with the package, in data/models. */
-export const SHIPPED_MODELS = ["gpt2-micro"] as const;
+/** Models that ship with the package, by name: where their directory or GGUF file is in it. */
+export const SHIPPED_MODELS = {
+  "gpt2-micro": "data/models/gpt2-micro",
+  "smollm2-cut": "data/models/smollm2-cut/smollm2-cut.gguf",
+} as const;
+
+/** Where GPT-2's vocabulary is, which a GPT-2 may lack. */
+export const GPT2_FILES = SHIPPED_MODELS["gpt2-micro"];
 
 /** A checkpoint whose files have been found and checked. Its tensors are read from disk on request. */
 export interface BaseModel {
@@ -58,8 +65,8 @@ export async function resolveModel(
   options: DownloadOptions = {},
   weights = true,
 ): Promise<string> {
-  if ((SHIPPED_MODELS as readonly string[]).includes(nameOrDirectory))
-    return packagePath(`data/models/${nameOrDirectory}`);
+  const shipped = lookUp(SHIPPED_MODELS, nameOrDirectory);
+  if (shipped !== undefined) return packagePath(shipped);
   if (isGguf(nameOrDirectory)) return nameOrDirectory;
   // A URL has no directories: test for a file.
   if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
@@ -70,11 +77,6 @@ export async function resolveModel(
 
 /** Imported on demand: few models are in such a file. */
 const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
-
-/** Whether a directory is that of a model that ships with the package; its tokenizer need not be read. */
-function isShipped(directory: string): boolean {
-  return SHIPPED_MODELS.some((name) => absolutePath(packagePath(`data/models/${name}`)) === absolutePath(directory));
-}
 
 /**
  * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer
@@ -211,9 +213,11 @@ async function readDescription(directory: string) {
   const configPath = joinPath(directory, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  const vocabulary = isShipped(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
+  // The shipped files of GPT-2's vocabulary need not be read.
+  const vocabulary =
+    directory === packagePath(GPT2_FILES)
+      ? GPT2_VOCABULARY
+      : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
   return { json, configPath, config, vocabulary };
 }
 

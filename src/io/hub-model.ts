@@ -46,7 +46,7 @@ export function hubModelName(name: string): string | undefined {
 /** A hub model's directory, with or without weights. Errors list the `shipped` names. Throws as `resolveModel` does. */
 export async function resolveHubModel(
   nameOrDirectory: string,
-  shipped: readonly string[],
+  shipped: object,
   options: DownloadOptions,
   weights: boolean,
 ): Promise<string> {
@@ -68,8 +68,8 @@ export async function resolveHubModel(
   return downloadSnapshot(hubName, options, weights);
 }
 
-function unknownModel(name: string, shipped: readonly string[]): ConfigError {
-  const known = [...shipped, ...Object.keys(HUB_MODELS)];
+function unknownModel(name: string, shipped: object): ConfigError {
+  const known = [...Object.keys(shipped), ...Object.keys(HUB_MODELS)];
   return new ConfigError("no-such-model", `there is no model "${name}"`, {
     expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
     found: "no directory and no known model with that name",

@@ -7,13 +7,13 @@ import { readJson, WEIGHTS } from "./common.ts";
 export async function missingFiles(
   directory: string,
   missing: readonly string[],
-  shipped: readonly string[],
+  shipped: object,
 ): Promise<ConfigError> {
   const has = (file: string) => exists(joinPath(directory, file));
   if (!(await exists(directory)))
     return new ConfigError("no-such-model", "the model directory does not exist", {
       where: directory,
-      hint: `shipped models: ${shipped.join(", ")}`,
+      hint: `shipped models: ${Object.keys(shipped).join(", ")}`,
     });
   const pickled: string[] = [];
   for (const file of ["pytorch_model.bin", "pytorch_model.bin.index.json"]) if (await has(file)) pickled.push(file);

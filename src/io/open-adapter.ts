@@ -6,7 +6,7 @@ import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
-import { type Adapter, type AdapterMeta, readAdapter } from "./peft.ts";
+import { type Adapter, readAdapter } from "./peft.ts";
 import { type PeftBase, readBaseModel } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
 
@@ -55,30 +55,17 @@ export async function loadAdapter(directory: string, checkpoint: BaseModel): Pro
 }
 
 async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> {
-  const { vocabulary, config } = checkpoint;
+  const { vocabulary } = checkpoint;
+  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
-    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, vocabulary, config);
-  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
+    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, checkpoint, adapter.meta.base_model);
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
-  await checkBase(adapter.meta, checkpoint, place);
-  return adapter;
-}
-
-/** Throws ConfigError if the adapter was trained on another base model. The same one may have another name. */
-async function checkBase(meta: AdapterMeta, checkpoint: BaseModel, where: string): Promise<void> {
-  const { base_model, base_fingerprint: expected } = meta;
-  if (expected === undefined) return;
   // Imported on demand: PEFT's adapters and pages of one file have none.
-  const found = await (await import("./fingerprint.ts")).fingerprint(checkpoint);
-  if (found === expected) return;
-  throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
-    where,
-    expected: `${base_model}, fingerprint ${expected.slice(0, 12)}`,
-    found: `${checkpoint.directory}, fingerprint ${found.slice(0, 12)}`,
-    hint: "give the base model that the adapter was trained on: --model DIR",
-  });
+  if (adapter.meta.base_fingerprint !== undefined)
+    await (await import("./fingerprint.ts")).checkBase(adapter.meta, checkpoint, place);
+  return adapter;
 }
 
 const OURS = "lowrank.json";
@@ -116,10 +103,11 @@ async function openBase(directory: string, model: string | undefined, options: D
   try {
     return await loadModel(named ?? "", options);
   } catch (cause) {
-    if (!(cause instanceof ConfigError)) throw cause;
+    // A package without the file says so itself.
+    if (!(cause instanceof ConfigError) || cause.code === "missing-package-file") throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
-      expected: `a GPT-2 model at ${named || "the path in the adapter's configuration, which is empty"}`,
+      expected: `a model at ${named || "a path: its configuration has none"}`,
       found: cause.message.split("\n")[0]!,
       hint: "give its directory: --model DIR",
       cause,

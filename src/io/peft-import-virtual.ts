@@ -48,7 +48,7 @@ export function importVirtual(
     if (settings[key] !== undefined && settings[key] !== value)
       throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
-        expected: `${key} = ${show(settings[key])}`,
+        expected: `${key} = ${show(settings[key])} (${settings.base_model_name_or_path})`,
         found: `${key} = ${value} (${directory})`,
       });
   textContext(config, { num_virtual_tokens }, where);

@@ -50,11 +50,18 @@ export async function importPeft(
 ): Promise<PeftImport> {
   const settings = givenSettings(json, where);
   const mode = peftMode(settings.peft_type, where);
-  const plan =
-    METHODS[mode].virtual === undefined
-      ? await importLora(json, peft, base, where)
-      : importVirtual(mode, settings, peft, base, where);
-  const entries = take(peft, plan, where);
+  let plan: ImportPlan | undefined;
+  let entries: Map<string, ImportEntry>;
+  try {
+    plan =
+      METHODS[mode].virtual === undefined
+        ? await importLora(json, peft, base, where)
+        : importVirtual(mode, settings, peft, base, where);
+    entries = take(peft, plan, where);
+  } catch (error) {
+    // Imported on demand: it explains a failure.
+    throw (await import("./other-base.ts")).findOtherBase(settings, peft, plan?.entries, base, where) ?? error;
+  }
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),

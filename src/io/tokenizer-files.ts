@@ -109,13 +109,23 @@ async function readChat(directory: string, settings: Json | undefined, named: Js
   return template === undefined ? null : { template, tokens: namedTexts(named) };
 }
 
-/** Throws ConfigError if the adapter's directory has a tokenizer that gives other ids than the base model's. */
-export async function checkSameVocabulary(directory: string, base: Vocabulary, config: TokenConfig): Promise<void> {
+interface CheckedBase {
+  directory: string;
+  config: TokenConfig;
+  vocabulary: Vocabulary;
+}
+
+/**
+ * Throws ConfigError if the directory of an adapter, which was trained on `named`, has a tokenizer that gives other ids
+ * than the base model's.
+ */
+export async function checkSameVocabulary(directory: string, base: CheckedBase, named: string): Promise<void> {
   let isThere = false;
   for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
   if (!isThere) return;
-  const { fingerprint } = await readVocabulary(directory, config);
-  checkFingerprint(directory, base.fingerprint, fingerprint);
+  const { fingerprint } = await readVocabulary(directory, base.config);
+  const where = `${directory}, trained on ${named || "another model"}, with ${base.directory}`;
+  checkFingerprint(where, base.vocabulary.fingerprint, fingerprint);
 }
 
 /** Rows of a token table beyond GPT-2's tokens that are taken for padding. */

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { access, lstat, mkdir, open, readdir, realpath, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
-import { dirname, join, resolve } from "node:path";
+import { dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
@@ -42,12 +42,22 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
 
 function unreadable(path: string, error: NodeJS.ErrnoException): never {
   const found = { ENOENT: "no such file", EISDIR: "a directory", EACCES: "no permission to read it" }[error.code ?? ""];
+  if (error.code === "ENOENT" && isOfPackage(path))
+    throw new ConfigError("missing-package-file", "a file of the package was not found", {
+      where: path,
+      hint: "an installer or a bundler left it out: install lowrank again, and copy its folders dist and data unchanged",
+      cause: error,
+    });
   throw new ConfigError("cannot-read-file", `cannot read ${path}`, {
     expected: "a file",
     found: found ?? error.message,
     cause: error,
   });
 }
+
+/** Whether a path is that of a file which the package has. */
+const isOfPackage = (path: string) =>
+  ["data/models", "dist"].some((folder) => path.startsWith(join(packageRoot, folder) + sep));
 
 /** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {

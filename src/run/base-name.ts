@@ -12,8 +12,8 @@ export interface BaseName {
 /** How a base model in a directory is named. */
 export function nameBase(directory: string): BaseName {
   const path = absolutePath(directory);
-  const shipped = SHIPPED_MODELS.find((name) => absolutePath(packagePath(`data/models/${name}`)) === path);
-  if (shipped !== undefined) return { name: shipped, place: "package" };
+  const shipped = Object.entries(SHIPPED_MODELS).find(([, file]) => absolutePath(packagePath(file)) === path);
+  if (shipped) return { name: shipped[0], place: "package" };
   const fetched = parseSnapshot(path);
   return fetched ? { name: fetched.name, place: "hub" } : { name: path, place: "folder" };
 }

@@ -295,6 +295,9 @@ async function buildStandalone() {
   writeFileSync(join(WEB, SCRIPTS, "standalone.html"), html);
 }
 
+/** Large files that the page keeps once it has used them. */
+const ONCE_USED = /^data\/models\/smollm2-cut\/.*\.gguf$/;
+
 /**
  * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version
  * that depends on all their contents.
@@ -315,7 +318,8 @@ async function buildServiceWorker() {
     sourcemap: true,
     target: TARGET,
     define: {
-      FILES: JSON.stringify(files),
+      FILES: JSON.stringify(files.filter((name) => !ONCE_USED.test(name))),
+      ONCE_USED: JSON.stringify(files.filter((name) => ONCE_USED.test(name))),
       VERSION: JSON.stringify(hash.digest("hex").slice(0, 16)),
     },
   });

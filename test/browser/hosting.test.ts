@@ -1,5 +1,5 @@
 /** The page on a static host: without headers, offline, and replaced by a newer build. */
-import { cpSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
@@ -12,6 +12,7 @@ import { test } from "../helpers/harness.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
 import { openBrowser, openPage, plainServer, webServer } from "./browser.ts";
 import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
+import { assertAccessible } from "./page.ts";
 
 const TEXTS = ["you have won a prize, call now", "see you at lunch"];
 const DEVICE = "wasm relaxed 2 threads";
@@ -83,6 +84,43 @@ test("after the first visit the page works offline, with all threads", async () 
     return [(await Tokenizer.load()).encode("a b").length, (await model.read("wpe.weight")).length];
   });
   assert.equal(read, [2, 512 * 64]);
+  assert.equal(faults, []);
+});
+
+test("own messages begin with smollm2-cut, which is kept once it is loaded; a click returns to gpt2-micro", async () => {
+  const gguf = "data/models/smollm2-cut/smollm2-cut.gguf";
+  assert.is(Math.round(statSync(packagePath(gguf)).size / 1e6), 23);
+  const context = await openBrowser();
+  const { page, faults } = await openPage(context, await webServer());
+  await begin(page);
+  const isModel = async (name: string, blocks: number) => {
+    await page.locator(`#model-report >> text=${blocks} blocks`).waitFor({ state: "attached" });
+    assert.is(await page.inputValue("#model"), name);
+  };
+  assert.match((await page.textContent("#model"))!, "smollm2-cut (bundled, 23 MB)");
+  assert.is(await page.evaluate((file) => caches.match(file).then(Boolean), gguf), false);
+  await page.check("input[name=source][value=file]");
+  await isModel("gpt2-micro", 4);
+  const file = { name: "messages.csv", mimeType: "text/plain", buffer: Buffer.from(messages(40)) };
+  await page.setInputFiles("#file", file);
+  await isModel("smollm2-cut", 6);
+  assert.match((await page.textContent("#model-default"))!, "23 MB");
+  await page.waitForFunction((file) => caches.match(file).then(Boolean), gguf);
+  await page.check("input[name=source][value=spam]");
+  await isModel("gpt2-micro", 4);
+  await page.check("input[name=source][value=file]");
+  await isModel("smollm2-cut", 6);
+  await context.setOffline(true);
+  await page.reload();
+  await isModel("smollm2-cut", 6);
+  await assertAccessible(page);
+  await page.click("#model-default button");
+  await isModel("gpt2-micro", 4);
+  assert.is(await page.evaluate(() => document.activeElement?.id), "model");
+  assert.not.ok(await page.isVisible("#model-default"));
+  await page.reload();
+  await page.waitForSelector("#start:not([disabled])");
+  await isModel("gpt2-micro", 4);
   assert.equal(faults, []);
 });
 

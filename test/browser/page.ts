@@ -15,12 +15,14 @@ export const SETTINGS = { device: "wasm", epochs: 2, evalEvery: 4, lr: 5e-3 };
 /** Epochs of a run that a test stops, and holds meanwhile: its threads would take the time of what is tested. */
 export const ENDLESS = 1000;
 
-/** Selects "Your own file" with this file. */
+/** Selects "Your own file" with this file; the base model stays as it is. */
 export async function pickFile(
   page: Page,
   content: string | Buffer = messages(40),
   name = "messages.csv",
 ): Promise<void> {
+  // Chosen, it does not follow the data.
+  if ((await page.inputValue("#model")) === "gpt2-micro") await page.selectOption("#model", "gpt2-micro");
   await page.check("input[name=source][value=file]");
   await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content as Buffer) });
 }

@@ -104,6 +104,8 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
       "train",
       [
         "messages.csv",
+        "--model",
+        "gpt2-micro",
         "--device",
         "wasm",
         "--epochs",
@@ -147,7 +149,8 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
 test("a run of several seeds that Node has trained shows them in the page", async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "messages.csv"), messages(20));
-  const args = ["messages.csv", "--device", "wasm", "--epochs", "1", "--rank", "2", "--seeds", "2", "--out", "run"];
+  const settings = ["--model", "gpt2-micro", "--device", "wasm", "--epochs", "1", "--rank", "2", "--seeds", "2"];
+  const args = ["messages.csv", ...settings, "--out", "run"];
   assertCode(await runCommand("train", args, { cwd: folder }), 0);
   const { page, faults, context } = await freshPage();
   await dropZip(page, filesOf(join(folder, "run")));

@@ -21,6 +21,8 @@ const UNSHARED_BYTES = 88.3 * KB;
 const PAGE_BYTES = 222.4 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 18 * KB;
+/** What says that an adapter is of another base model. */
+const OTHER_BASE_BYTES = 0.8 * KB;
 /** What compares a head with the token table. */
 const TIED_BYTES = 0.5 * KB;
 /** What compares a trained model with what it gave when it was saved, and measures that when a run ends. */
@@ -57,6 +59,8 @@ const SCORES_BYTES = 6 * KB;
 const RECORDS_BYTES = 2.9 * KB;
 /** What labels a table, and finds its columns. */
 const TABLE_BYTES = 6 * KB;
+/** What makes a CSV file of the list of runs. */
+const RUNS_CSV_BYTES = 1 * KB;
 /** What joins the texts of a pair. */
 const PAIRS_BYTES = 1 * KB;
 /** What such a page loads besides where there is WebGPU, with the check of the GPU. */
@@ -154,6 +158,7 @@ const OF_SEVERAL =
 const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
+const OF_RUNS_CSV = /\/src\/(web\/page\/runs-csv|views\/csv)\./;
 const OF_PAIRS = /\/src\/infer\/pairs\./;
 const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/(take|page-base))\./;
 const OF_QUOTES = /\/src\/quote\./;
@@ -162,6 +167,7 @@ const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+const OF_OTHER_BASE = /\/src\/io\/other-base\./;
 const OF_REFERENCE = /\/src\/(infer|train)\/reference\./;
 const OF_TIED = /\/src\/io\/tied-head\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
@@ -198,6 +204,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
   const several = only(OF_SEVERAL);
   const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
+  const runsCsv = only(OF_RUNS_CSV);
   const pairs = only(OF_PAIRS);
   const texts = only(OF_TEXTS);
   const measuring = only(OF_MEASURING);
@@ -211,6 +218,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
   const gguf = only(OF_GGUF);
   const llama = only(OF_LLAMA);
   const zip = only(OF_ZIP);
+  const otherBase = only(OF_OTHER_BASE);
   const tied = only(OF_TIED);
   const reference = only(OF_REFERENCE);
   const quotes = only(OF_QUOTES);
@@ -227,6 +235,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     ...several,
     ...expressions,
     ...tables,
+    ...runsCsv,
     ...pairs,
     ...texts,
     ...methods,
@@ -237,6 +246,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     ...gguf,
     ...llama,
     ...zip,
+    ...otherBase,
     ...tied,
     ...reference,
     ...quotes,
@@ -251,6 +261,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     [folders, FOLDERS_BYTES],
     [several, SEVERAL_BYTES],
     [tables, TABLE_BYTES],
+    [runsCsv, RUNS_CSV_BYTES],
     [pairs, PAIRS_BYTES],
     [onnx, ONNX_BYTES],
     [texts, TEXTS_BYTES],
@@ -265,6 +276,7 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     [gguf, GGUF_BYTES],
     [llama, LLAMA_BYTES],
     [zip, ZIP_BYTES],
+    [otherBase, OTHER_BASE_BYTES],
     [tied, TIED_BYTES],
     [reference, REFERENCE_BYTES],
     [quotes, QUOTES_BYTES],

@@ -156,6 +156,8 @@ async function inNode() {
     "train",
     "--data",
     join(home, "messages.csv"),
+    "--model",
+    "gpt2-micro",
     "--epochs",
     "1",
     "--device",

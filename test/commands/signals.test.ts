@@ -58,7 +58,20 @@ function interrupt(
 }
 
 /** A large rank makes an evaluation slow without a large model. */
-const SLOW = ["train", "--rank", "1024", "--device", "wasm", "--threads", "1", "--json", "--batch-size", "4"];
+const SLOW = [
+  "train",
+  "--model",
+  "gpt2-micro",
+  "--rank",
+  "1024",
+  "--device",
+  "wasm",
+  "--threads",
+  "1",
+  "--json",
+  "--batch-size",
+  "4",
+];
 const setFlags = (train: string, val: string, test: string) =>
   Object.entries({ train, val, test }).flatMap(([set, size]) => [`--${set}`, `${size}.csv`]);
 const says = (text: string) => (ended: Ended) => ended.stdout.includes(text);
@@ -112,7 +125,11 @@ test("while a file is read, and while standard input is waited for", async () =>
   const opened = (_: Ended, pid: number) =>
     readdirSync(`/proc/${pid}/task`).length > 0 &&
     readFileSync(`/proc/${pid}/io`, "utf8").match(/rchar: (\d{7,})/) !== null;
-  const { signal, stdout } = await interrupt("SIGTERM", ["train", "--data", "large.csv", "--out", "read"], opened);
+  const { signal, stdout } = await interrupt(
+    "SIGTERM",
+    ["train", "--model", "gpt2-micro", "--data", "large.csv", "--out", "read"],
+    opened,
+  );
   assert.equal([signal, stdout], ["SIGTERM", ""]);
   let asked = 0;
   const waiting = () => asked++ > 200;

@@ -2,13 +2,17 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type ModelConfig, parseConfig } from "../../src/config.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
-import { openBaseModel, resolveModel } from "../../src/io/hf.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
+import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import type { NamedTensor } from "../../src/io/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
+import { nameBase } from "../../src/run/base-name.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 
 const folder = temporaryFolder();
@@ -285,10 +289,30 @@ test("the shipped model loads by its name, with valid F16 values", async () => {
   await model.close();
 });
 
+test("smollm2-cut has the lowest six blocks and the first tokens of SmolLM2, and computes", async () => {
+  const device = await testDevice("wasm 1 thread");
+  const model = await loadModel("smollm2-cut");
+  const { config, vocabulary } = model;
+  assert.equal(nameBase(model.directory), { name: "smollm2-cut", place: "package" });
+  assert.equal([config.model_type, config.n_layer, config.n_embd, config.vocab_size], ["llama", 6, 576, 24_576]);
+  assert.ok(vocabulary.chat, "it has no chat template");
+  const text = "Good morning! 42 cafés, naïve 🙂 日本";
+  const tokenizer = await Tokenizer.load({ model });
+  const ids = [...tokenizer.encode(text)];
+  assert.is(tokenizer.decode(ids), text);
+  assert.ok(ids.length > 5 && ids.every((id) => id < config.vocab_size), `ids ${ids}`);
+  const lm = await LanguageModel.of(model, null, { device });
+  const { perplexity } = await lm.score("The weather was fine, and the children played in the garden.");
+  assert.ok(perplexity > 1 && Number.isFinite(perplexity), `perplexity ${perplexity}`);
+  lm.destroy();
+  await model.close();
+});
+
 test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
   assert.is(await resolveModel(folder), folder);
   await assertFails(ConfigError, "no-such-model", ['"gpt2-mirco"', "did you mean gpt2-micro?"], () =>
     resolveModel("gpt2-mirco"),
   );
+  await assertFails(ConfigError, "no-such-model", ["did you mean smollm2-cut?"], () => resolveModel("smolm2-cut"));
   await assertFails(ConfigError, "no-such-model", ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
 });

@@ -317,7 +317,7 @@ test("prompts and prefixes of another method, model or size, and damaged ones, a
       peft_type,
     });
   for (const [key, value] of Object.entries({ token_dim: 16, num_layers: 3, num_attention_heads: 4 }))
-    await refused("wrong-base-model", [`${key} = ${value}`, "(some/base)"], { [key]: value });
+    await refused("wrong-base-model", [`${key} = ${value} (gpt2)`, "(some/base)"], { [key]: value });
   for (const [key, value] of Object.entries({
     task_type: "SEQ_2_SEQ_LM",
     num_transformer_submodules: 2,
@@ -461,13 +461,6 @@ const rename = (from: string, to: string) => (tensors: Tensors) => {
 test("damage of an adapter directory is reported", async () => {
   const cases: [string, ErrorCode, string[], object, Foreign["change"]?][] = [
     ["missing", "wrong-tensors", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
-    [
-      "layer",
-      "wrong-tensors",
-      [key(1, "A"), key(1, "B")],
-      {},
-      (t) => [key(1, "A"), key(1, "B")].map((one) => t.delete(one)),
-    ],
     ["extra", "wrong-tensors", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
     [
       "no-score",
@@ -516,6 +509,37 @@ test("damage of an adapter directory is reported", async () => {
   );
   await assertFails(ConfigError, "not-an-adapter", ["adapter_config.json", "give its base model as well"], () =>
     readAdapter(foreign("no-model")),
+  );
+});
+
+test("an adapter of a model with more blocks, fewer, or another token table is refused: both models are named", async () => {
+  const other = { ...base, directory: "some/base" };
+  const refused = (name: string, words: string[], config: object, change: Foreign["change"]) =>
+    assertFails(ConfigError, "wrong-base-model", [...words, "(gpt2)", "(some/base)", "--model DIR"], () =>
+      readAdapter(foreign(`base-${name}`, config, change ? { change } : {}), { base: other }),
+    );
+  const addBlock = (_: Tensors, add: (key: string, ...shape: number[]) => void) => {
+    add(key(29, "A"), 2, 8);
+    add(key(29, "B"), 24, 2);
+  };
+  await refused("more", ["n_layer >= 30", "n_layer = 2"], {}, addBlock);
+  // Not a matrix of the given model is adapted.
+  await refused("upper", ["n_layer >= 30", "n_layer = 2"], { layers_to_transform: [29] }, addBlock);
+  await refused("fewer", ["n_layer = 1", "n_layer = 2"], {}, (tensors) => {
+    for (const part of ["A", "B"] as const) tensors.delete(key(1, part));
+  });
+  const { vocab_size } = model;
+  await refused("saved", ["vocab_size = 99", `vocab_size = ${vocab_size}`], { modules_to_save: ["wte"] }, (_, add) =>
+    add("base_model.model.transformer.wte.weight", 99, 8),
+  );
+  await refused(
+    "adapted",
+    ["vocab_size = 99", `vocab_size = ${vocab_size}`],
+    { target_modules: ["attn.c_attn", "wte"] },
+    (_, add) => {
+      add("base_model.model.transformer.wte.lora_embedding_A", 2, 99);
+      add("base_model.model.transformer.wte.lora_embedding_B", 8, 2);
+    },
   );
 });
 

@@ -2,7 +2,14 @@
 import * as assert from "uvu/assert";
 import { TARGETS } from "../../src/config.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { mergePreset, pickSettings, RUN_SETTINGS, readSetting } from "../../src/run/settings.ts";
+import {
+  mergePreset,
+  PRESETS,
+  pickSettings,
+  RUN_SETTINGS,
+  type RunSettings,
+  readSetting,
+} from "../../src/run/settings.ts";
 import { SETTINGS } from "../../src/train/options.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -61,4 +68,24 @@ test("a source among the flags replaces the preset's", () => {
   assert.equal(mergePreset({ dataset: "spam" }, few), { dataset: "spam" });
   assert.equal(mergePreset({ data: "a.csv" }, few), { data: "a.csv" });
   assert.equal(mergePreset({ data: "a.csv", trainRows: 9 }, few), { data: "a.csv", trainRows: 9 });
+});
+
+test("messages begin with the default base, a language model with one that writes; a model that is named stays", () => {
+  const baseOf = (flags: RunSettings, preset: "quickstart" | "paper" = "quickstart") =>
+    mergePreset(flags, PRESETS[preset]).model;
+  const messages: RunSettings[] = [
+    {},
+    { data: "a.csv" },
+    { data: "a.csv", objective: "regression" },
+    { train: "a.csv", val: "b.csv", test: "c.csv", objective: "multi-label" },
+    { dataset: "languages" },
+    { dataset: "stanfordnlp/imdb" },
+  ];
+  for (const flags of messages) {
+    assert.is(baseOf(flags), "smollm2-cut", JSON.stringify(flags));
+    assert.is(baseOf({ ...flags, model: "distilgpt2" }), "distilgpt2");
+  }
+  assert.is(baseOf({ objective: "lm", data: "a.txt" }), "gpt2-micro");
+  assert.is(baseOf({ objective: "lm", data: "a.txt", model: "gpt2" }), "gpt2");
+  assert.is(baseOf({ data: "a.csv" }, "paper"), "gpt2");
 });

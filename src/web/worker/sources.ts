@@ -109,7 +109,7 @@ export async function listModels(): Promise<ModelEntry[]> {
     if (await exists(joinPath(hubCacheDirectory(), folderName({ type: "model", name }), "refs", "main")))
       downloaded.push(short);
   return [
-    ...[...SHIPPED_MODELS, ...downloaded].map((name) => ({ name, kept: false })),
+    ...[...Object.keys(SHIPPED_MODELS), ...downloaded].map((name) => ({ name, kept: false })),
     ...stored.map((name) => ({ name, kept: true })),
   ];
 }

@@ -4,6 +4,7 @@ import { compact } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
+import { DEFAULT_BASE } from "../../../run/settings.ts";
 import {
   adapter,
   adapters,
@@ -12,6 +13,7 @@ import {
   choose,
   FROM_FOLDER,
   FROM_HUB,
+  follows,
   forgetModel,
   hubName,
   listed,
@@ -28,7 +30,13 @@ import { ErrorPlace } from "./error.tsx";
 import { HubField, Label } from "./fields.tsx";
 
 const HELP =
-  "The pretrained model that is fine-tuned. The bundled one is small enough for any machine; larger ones learn more and take longer, such as smollm2-135m (a Llama that follows instructions) and gpt2, with 135 and 124 million parameters.";
+  "The pretrained model that is fine-tuned. gpt2-micro is small enough for any machine; larger ones learn more and take longer, such as smollm2-cut, smollm2-135m (a Llama that follows instructions) and gpt2, with 35, 135 and 124 million parameters.";
+
+/** What the list says behind the names of the bundled models. */
+const BUNDLED_NOTES: Readonly<Record<string, string>> = {
+  [BUNDLED]: " (bundled)",
+  [DEFAULT_BASE]: " (bundled, 23 MB)",
+};
 
 export function ModelFields() {
   const chosen = listed.value;
@@ -43,7 +51,8 @@ export function ModelFields() {
           <select id="model" value={chosen} onInput={({ currentTarget }) => choose(currentTarget.value)}>
             {names.map((name) => (
               <option key={name} value={name}>
-                {name === BUNDLED ? `${name} (bundled)` : name}
+                {name}
+                {BUNDLED_NOTES[name]}
               </option>
             ))}
             {Object.entries(OF_HUB)
@@ -63,6 +72,23 @@ export function ModelFields() {
           </button>
         )}
       </div>
+      {follows.value && chosen === DEFAULT_BASE && (
+        <p id="model-default" class="help">
+          Own messages begin with {DEFAULT_BASE}: it learns more from them, and takes longer. Its 23 MB are kept for use
+          without a network.{" "}
+          <button
+            type="button"
+            class="link"
+            onClick={() => {
+              choose(BUNDLED);
+              // The button is gone afterwards.
+              document.getElementById("model")!.focus();
+            }}
+          >
+            Use {BUNDLED}
+          </button>
+        </p>
+      )}
       {chosen === FROM_HUB && (
         <HubField
           id="hub"

@@ -6,7 +6,6 @@ import { describeMethod } from "../../../methods/index.ts";
 import { fileName } from "../../../run/record.ts";
 import { nameMetric, runMetric } from "../../../views/metric.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
-import { runsCsv } from "../runs-csv.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { BUNDLED, model } from "../state/model.ts";
 import { offerFile } from "../state/offer.ts";
@@ -34,7 +33,10 @@ const HEADER = ["Chart", "Run", "State", "Result", "Download", "Change"];
 
 export function RunsCard() {
   const title = usePart<HTMLHeadingElement>("runs");
-  const exportAll = () => offerFile(new Blob([runsCsv(runs.value)], { type: "text/csv" }), "lowrank-runs.csv");
+  const exportAll = async () => {
+    const { runsCsv } = await import("../runs-csv.ts");
+    offerFile(new Blob([runsCsv(runs.value)], { type: "text/csv" }), "lowrank-runs.csv");
+  };
   const take = ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
     load([...(currentTarget.files ?? [])], model.value?.name ?? BUNDLED);
     currentTarget.value = "";

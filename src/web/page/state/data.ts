@@ -53,6 +53,12 @@ const files = computed((): readonly File[] | null => {
 });
 const isOwn = computed(() => choice.value.source.value === choice.value.own);
 
+/** Whether there are messages that did not come with the page. */
+export const hasOwnMessages = computed(
+  () =>
+    !isLm.value && !!(files.value ? files.value.length : messages.source.value === "hub" && messages.hub.value?.name),
+);
+
 /** The files that the worker has, and the columns of a table. */
 const given = signal<{ files: readonly File[]; columns: ColumnReport | null } | null>(null);
 /**

@@ -1,9 +1,10 @@
 /** The base model: bundled, stored in this browser, from a folder, or from the hub; and the adapter to start from. */
 import { batch, computed, effect, signal } from "@preact/signals";
+import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { type ErrorReport, hasAdapter, type ModelEntry, type ModelReport } from "../../protocol.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
-import { objective } from "./data.ts";
+import { hasOwnMessages, objective } from "./data.ts";
 import { runs } from "./runs.ts";
 import { worker } from "./worker.ts";
 
@@ -47,6 +48,15 @@ effect(() => {
   );
 });
 
+/** Whether the base follows the data, as the visitor has chosen none. */
+export const follows = signal(false);
+effect(() => {
+  const name = hasOwnMessages.value ? DEFAULT_BASE : BUNDLED;
+  if (!follows.value) return;
+  listed.value = name;
+  openModel(name);
+});
+
 export function openModel(name: string): void {
   if (name !== "") wanted.value = async () => name;
 }
@@ -55,12 +65,14 @@ export function openModel(name: string): void {
 export function choose(value: string): void {
   const isHere = !(value in OF_HUB) || models.value.some(({ name }) => name === value);
   if (!isHere) hubName.value = value;
+  follows.value = false;
   listed.value = isHere ? value : FROM_HUB;
   if (modelName.value === null) wanted.value = null;
   else openModel(value);
 }
 
 export function addModel(files: File[]): void {
+  follows.value = false;
   wanted.value = () => worker.addModel(files);
 }
 
@@ -68,22 +80,24 @@ export function addModel(files: File[]): void {
 export async function forgetModel(): Promise<void> {
   try {
     await worker.forgetModel(listed.value);
-    openModel(BUNDLED);
+    follows.value = true;
   } catch (error) {
     modelError.value = failureReport(error);
   }
 }
 
 /**
- * Chooses the model of the last visit or of a link. Returns a function that opens it, unless the visitor has chosen
- * another one since. One that only a link names is downloaded on request.
+ * Chooses the model of the last visit or of a link; without one the base follows the data. Returns a function that opens
+ * it, unless the visitor has chosen another one since. One that only a link names is downloaded on request.
  */
-export function beginModel(name = BUNDLED, isLink = false): () => Promise<void> {
-  listed.value = name;
+export function beginModel(name?: string, isLink = false): () => Promise<void> {
+  const begun = name ?? BUNDLED;
+  listed.value = begun;
   return async () => {
     models.value = await worker.models();
-    if (listed.value !== name) return;
-    if (!isLink || models.value.some((one) => one.name === name)) choose(name);
+    if (listed.value !== begun) return;
+    if (name === undefined) follows.value = true;
+    else if (!isLink || models.value.some((one) => one.name === name)) choose(name);
     else {
       hubName.value = name;
       choose(FROM_HUB);

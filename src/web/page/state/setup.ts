@@ -6,7 +6,7 @@ import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
 import { dataChange, dataSettings, hasData, restoreData, showFailure, showReport } from "./data.ts";
 import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
-import { adapter, beginModel, model, modelName } from "./model.ts";
+import { adapter, beginModel, follows, model, modelName } from "./model.ts";
 import { isTraining, startRun } from "./runs.ts";
 import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 import { worker } from "./worker.ts";
@@ -141,5 +141,6 @@ export function restore(): () => Promise<void> {
 /** Whether all is filled in: until then the last visit's settings are kept. */
 const isRestored = signal(false);
 effect(() => {
-  if (isRestored.value) saveSettings(chosen.value);
+  const { model, ...others } = chosen.value;
+  if (isRestored.value) saveSettings(follows.value ? others : chosen.value);
 });
