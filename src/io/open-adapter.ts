@@ -107,7 +107,7 @@ async function openBase(directory: string, model: string | undefined, options: D
     if (!(cause instanceof ConfigError) || cause.code === "missing-package-file") throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
-      expected: `a model at ${named || "a path: its configuration has none"}`,
+      expected: named || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
       hint: "give its directory: --model DIR",
       cause,

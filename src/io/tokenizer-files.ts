@@ -124,7 +124,7 @@ export async function checkSameVocabulary(directory: string, base: CheckedBase, 
   for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
   if (!isThere) return;
   const { fingerprint } = await readVocabulary(directory, base.config);
-  const where = `${directory}, trained on ${named || "another model"}, with ${base.directory}`;
+  const where = `${directory}, of ${named || "a model"}, with ${base.directory}`;
   checkFingerprint(where, base.vocabulary.fingerprint, fingerprint);
 }
 

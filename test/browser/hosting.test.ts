@@ -26,7 +26,7 @@ function copyOfPage(): string {
 
 /** Waits until the page has started and its service worker has all files; returns the page's text about the machine. */
 async function begin(page: Page): Promise<string> {
-  await page.waitForFunction(() => /thread/.test(document.querySelector("#machine")!.textContent!));
+  await page.waitForFunction(() => /thread/.test(document.querySelector("#machine")?.textContent ?? ""));
   await page.evaluate(() => navigator.serviceWorker.ready.then(() => {}));
   return (await page.textContent("#machine"))!;
 }
@@ -113,6 +113,12 @@ test("own messages begin with smollm2-cut, which is kept once it is loaded; a cl
   await context.setOffline(true);
   await page.reload();
   await isModel("smollm2-cut", 6);
+  const read = await page.evaluate(async () => {
+    const { loadModel }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const model = await loadModel("smollm2-cut");
+    return [model.config.n_layer, (await model.read("ln_f.weight")).length];
+  });
+  assert.equal(read, [6, 576]);
   await assertAccessible(page);
   await page.click("#model-default button");
   await isModel("gpt2-micro", 4);

@@ -14,6 +14,8 @@ const BAD = ["what an awful day", "this is terrible", "I hate it", "badly done",
 const overflows = () => document.documentElement.scrollWidth > document.documentElement.clientWidth;
 
 async function typeExamples(page: Page): Promise<void> {
+  // Chosen, it does not follow the data.
+  await page.selectOption("#model", "gpt2-micro");
   await page.check("input[name=source][value=examples]");
   await page.fill("#class-0", "good");
   await page.fill("#class-0-text", GOOD.join("\n"));
