@@ -119,7 +119,7 @@ async function openBase(directory: string, model: string | undefined, options: D
     if (!(cause instanceof ConfigError)) throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
-      expected: `a GPT-2 model at ${named || "the path in the adapter's configuration, which is empty"}`,
+      expected: `a model at ${named || "the path in the adapter's configuration, which is empty"}`,
       found: cause.message.split("\n")[0]!,
       hint: "give its directory: --model DIR",
       cause,
