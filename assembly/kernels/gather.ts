@@ -1,4 +1,4 @@
-// The rows at which sequences are classified, or their means. Reference: PyTorch index_select, mean, and their backward.
+// The rows at which sequences are classified, or their means. Reference: PyTorch index_select, mean, their gradients.
 import { GatherBackward, GatherForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 

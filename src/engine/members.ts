@@ -57,7 +57,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
-        expected: "adapters in mode lora of the same model, objective, classes, pooling and weights",
+        expected: "adapters in mode lora of the same model, task, pooling and weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}, ${spec.task.pooling}`,
       });
   }

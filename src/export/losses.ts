@@ -50,7 +50,7 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
   return losses;
 }
 
-/** The adapter as the exported model computes it: without padding, of which the last position becomes the last token. */
+/** The adapter as the exported model computes it: without padding, at the last token instead of the last position. */
 export function withoutPadding({ meta, tensors }: Adapter): Adapter {
   const { padTo = 0, ...settings } = meta.settings as { padTo?: number; maxLength?: number };
   const maxLength = padTo || settings.maxLength;

@@ -164,7 +164,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
   const count = isLm ? tokens : sequences;
   if (targets.length !== count || (!isLm && rows.length !== sequences))
     throw new ShapeError("invalid-batch", "the batch's targets or rows are invalid", {
-      expected: `${count} targets${isLm ? "" : " and rows"}`,
+      expected: String(count),
       found: `${targets.length} targets, ${rows.length} rows`,
     });
   if (weights) checkNumbers("weights", weights, count, "numbers above 0", (weight) => weight > 0 && weight < Infinity);

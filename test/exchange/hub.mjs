@@ -69,7 +69,7 @@ async function train(
 export async function checkHub(work, python, report, lowrank) {
   const folder = join(work, "hub");
   mkdirSync(folder, { recursive: true });
-  const outfile = resolve("build/exchange/open-export.mjs");
+  const outfile = resolve("build/open-export.mjs");
   await bundleProgram("test/exchange/open-export.ts", outfile);
   const { openExport } = await import(outfile);
   const written = [];

@@ -79,7 +79,12 @@ export async function checkOnnx({ lowrank, device, work, bases, report, must }) 
       );
 
   for (const [name, base] of Object.entries(bases)) {
-    const run = await train(`classes-${name}`, base, load("classes"));
+    const run = await train(
+      `classes-${name}`,
+      base,
+      load("classes"),
+      name === "qwen2" ? { pooling: "last-token" } : {},
+    );
     const classifier = await Classifier.load(run, { device, model: base });
     const ours = await classifier.classify(texts);
     classifier.destroy();

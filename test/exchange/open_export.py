@@ -24,15 +24,22 @@ def measure(text):
         logits = model(input_ids=ids[:, :-1], attention_mask=torch.ones_like(ids[:, :-1])).logits[0]
         # A prompt's virtual tokens come first.
         return [torch.nn.functional.cross_entropy(logits[-len(targets) :], targets).item()]
-    parts = [text] if isinstance(text, str) else text
-    batch = tokenizer(*([part] for part in parts), truncation=True, max_length=job["length"], return_tensors="pt")
-    # As the code makes logits of its batch, between that line and the first that prints.
-    scope["batch"] = batch
+    return classify([text])[0]
+
+
+def classify(texts):
+    """Logits as the code makes them of its batch, between that line and the first that prints."""
+    columns = [texts] if isinstance(texts[0], str) else zip(*texts)
+    padding = "padding=True" in job["code"]
+    scope["batch"] = tokenizer(*(list(column) for column in columns), padding=padding, truncation=True,
+                               max_length=job["length"], return_tensors="pt")
     exec(job["code"].split("\nbatch = ")[1].split("\n", 1)[1].split("\nprint(")[0], scope)
-    return scope["logits"][0].tolist()
+    return scope["logits"].tolist()
 
 
 with torch.no_grad():
     values = [measure(text) for text in job["texts"]]
+    if "padding=True" in job["code"]:
+        assert torch.allclose(torch.tensor(classify(job["texts"])), torch.tensor(values), 1e-4, 1e-4), "in a batch"
 labels = [] if "begin" in job else list(model.config.id2label.values())
 print(json.dumps({"version": transformers.__version__, "labels": labels, "values": values}))

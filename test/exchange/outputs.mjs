@@ -58,7 +58,8 @@ export async function checkOutputs(
     writeFileSync(file, texts.map((text, i) => JSON.stringify({ text, label: label(i) })).join("\n"));
     const model = await loadModel(micro);
     const data = await loadDataset({ file }, { model, objective });
-    const run = await fineTune({ device, model, data, epochs: 2, batchSize: 4, lr: 1e-3, rank: 4 });
+    const pooling = "last-token";
+    const run = await fineTune({ device, model, data, epochs: 2, batchSize: 4, lr: 1e-3, rank: 4, pooling });
     await model.close();
     const directory = join(work, "runs", objective);
     await run.save(directory);

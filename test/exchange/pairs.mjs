@@ -48,7 +48,8 @@ export async function checkPairs({ lowrank, device, work, micro, python, must, r
   write(pairs);
   const model = await loadModel(micro);
   const data = await loadDataset({ file: path }, { model, maxLength: length });
-  const trained = await fineTune({ device, model, data, rank: 4, epochs: 1, lr: 2e-3, headBias: false });
+  const pooling = "last-token";
+  const trained = await fineTune({ device, model, data, rank: 4, epochs: 1, lr: 2e-3, headBias: false, pooling });
   await model.close();
   const run = join(work, "runs", "pairs");
   await trained.save(run);

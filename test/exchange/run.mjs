@@ -211,6 +211,8 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     data,
     epochs: 1,
     lr: 2e-3,
+    // As transformers' classes compute logits by themselves; hub.mjs has runs with mean pooling.
+    pooling: "last-token",
     ...settings,
     ...(adapter ? { adapter: await loadAdapter(adapter, model) } : {}),
   });

@@ -10,6 +10,7 @@ import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { describeChange, withoutPadding } from "../../src/export/losses.ts";
+import { planAdapter } from "../../src/export/peft.ts";
 import { replaceableExport } from "../../src/export/replaceable.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { adaptedSpec, baseDtype } from "../../src/io/adapter-meta.ts";
@@ -50,6 +51,7 @@ function baseModel(name: string, config: ModelConfig): string {
 }
 
 const baseDirectory = baseModel("base", SMALL);
+const MEAN = { ...TASKS.classification, pooling: "mean" } as const;
 
 function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
   const meta = testMeta(lora ?? {}, { model: SMALL, base_model: baseDirectory, ...rest });
@@ -318,7 +320,11 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
 
 test("the README of an export has the Python code to load it", async () => {
   const python = async (kind: ExportKind, meta: AdapterMeta) => {
-    const { out, checkpoint } = await exported(kind, meta, `python ${kind} ${meta.task.objective}`);
+    const { out, checkpoint } = await exported(
+      kind,
+      meta,
+      `python ${kind} ${meta.mode} ${meta.task.objective} ${meta.task.pooling}`,
+    );
     await checkpoint.close();
     const readme = readFileSync(join(out, "README.md"), "utf8").replaceAll(baseDirectory, "BASE");
     return /```python\n([^`]*)\n```/.exec(readme)![1]!.split("\n");
@@ -357,6 +363,52 @@ test("the README of an export has the Python code to load it", async () => {
   ]);
   assert.equal(await python("merged", writer), [...merged("AutoModelForCausalLM"), ...text]);
   assert.equal(await python("peft", writer), [...adapter("AutoModelForCausalLM", ")"), ...text]);
+  const ofMean = (rows: string) => [
+    "# A text is classified by the mean of its tokens' outputs; the logits of transformers' class and pipeline are those of its last token.",
+    `outputs = model.eval()(**batch, output_hidden_states=True).hidden_states[-1]${rows}`,
+    'mask = batch["attention_mask"].unsqueeze(-1)',
+    "logits = model.score((outputs * mask).sum(1) / mask.sum(1))",
+  ];
+  const mean = metaFor({}, { settings: { maxLength: 17 }, task: MEAN });
+  for (const kind of ["merged", "peft"] as const) {
+    const code = await python(kind, mean);
+    assert.equal(code.slice(-6), [batch[0], ...ofMean(""), batch[2]]);
+  }
+  const prompt = metaFor(null, { ...modeMeta("prompt"), settings: { maxLength: 17 }, task: MEAN });
+  assert.equal((await python("peft", prompt)).slice(-6), [batch[0], ...ofMean("[:, 4:]"), batch[2]]);
+});
+
+test("mean pooling is told before all else, and is what is read back, also where a bias was dropped", async () => {
+  const task = { ...MEAN, head_bias: true };
+  const meta = metaFor({ target_modules: ["q", "v"] }, { task });
+  const tensors = small(meta);
+  tensors.get("head.bias")!.data.set([0.25, -0.5]);
+  const checkpoint = await openBaseModel(baseDirectory);
+  const opened = { adapter: { meta, tensors }, checkpoint };
+  for (const kind of ["peft", "hub", "merged"] as const) {
+    const { files, notes } = await planExport(kind, opened);
+    assert.match(notes[0]!, "mean of its tokens' outputs");
+    assert.ok(
+      String(files.get("README.md")).indexOf("mean of its tokens' outputs") <
+        String(files.get("README.md")).indexOf("## Use"),
+    );
+    if (kind === "merged") continue;
+    const out = join(folder, `mean ${kind}`);
+    await writeDirectoryAtomic(out, files);
+    const back = await loadAdapter(out, checkpoint);
+    assert.equal([back.meta.task, back.meta.labels], [task, meta.labels]);
+    assert.equal(back.tensors, tensors);
+  }
+  const norm = { weight: new Float32Array(SMALL.n_embd).fill(1), bias: new Float32Array(SMALL.n_embd) };
+  const dropped = join(folder, "mean dropped");
+  const { files } = await planAdapter(
+    { ...opened, finalNorm: norm, base: { name: baseDirectory, place: "folder" } },
+    { withBase: false, dtype: undefined },
+    "BASE",
+  );
+  await writeDirectoryAtomic(dropped, files);
+  assert.equal((await loadAdapter(dropped, checkpoint)).meta.task, { ...task, head_bias: false });
+  await checkpoint.close();
 });
 
 test("with its base model an export has all that its code reads, in one file or in shards, and is replaced whole", async () => {
@@ -440,6 +492,9 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   assert.ok(String(files.get("README.md")).includes("cannot express all of the run"));
   const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
   assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
+  const mean = metaFor({}, { task: MEAN, settings: { padTo: 9, maxLength: 9 } });
+  assert.is(withoutPadding({ meta: mean, tensors: new Map() }).meta.task.pooling, "mean");
+  assert.equal((await plan("merged", mean)).losses, []);
   // If the final norm's bias is zero, the head's bias cannot be folded into it.
   const flat = small(metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }));
   flat.get("ln_f.bias")!.data.fill(0);

@@ -129,6 +129,19 @@ test("a classifier in ONNX: its inputs and output, every weight of the merged mo
   assert.match(contents.get("README.md")!.toString(), 'await pipeline("text-classification", "./")');
 });
 
+test("a classifier in ONNX computes the mean of the tokens in the mask, or picks the last", async () => {
+  for (const [pooling, ops] of [
+    ["mean", [2, 0]],
+    ["last-token", [0, 1]],
+  ] as const) {
+    const { contents } = await exported(MICRO, { task: { ...TASKS.classification, pooling } });
+    const { graph } = readModel(contents, "model.onnx");
+    assert.equal([count(graph, "ReduceSum"), count(graph, "GatherND")], ops, pooling);
+    const words = pooling === "mean" ? "of the mean of a text's tokens" : "at a text's last token";
+    assert.match(contents.get("README.md")!.toString(), words);
+  }
+});
+
 test("the tokenizer.json that is made of vocab.json and merges.txt is the same vocabulary", async () => {
   const { contents, json } = await exported(MICRO);
   const folder = join(temporaryFolder(), "fast");
