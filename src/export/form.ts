@@ -64,3 +64,7 @@ export function contentBytes(content: FileContent): number | null {
   if (content instanceof Uint8Array) return content.length;
   return "bytes" in content ? (content as SizedChunks).bytes : null;
 }
+
+/** What is to be known of mean pooling before a model is used in Python. */
+export const AT_MEAN =
+  "A text is classified by the mean of its tokens' outputs; transformers' class and pipeline read the last token's";

@@ -7,9 +7,9 @@ import type { Adapter } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { type PlanForm, sized } from "./form.ts";
+import { AT_MEAN, type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
-import { AT_MEAN, autoModelClass, remarks, useCode } from "./peft-code.ts";
+import { autoModelClass, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 
 export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype }) => {
