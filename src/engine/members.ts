@@ -43,7 +43,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
   const frozen = members.map(({ spec }) => frozenBlocks(spec));
   if (part && frozen.some((count) => count !== frozen[0]))
     throw new ConfigError("cannot-share-plan", "adapters that begin in other blocks cannot share a plan", {
-      expected: `${frozen[0]} frozen blocks below all of them`,
+      expected: `${frozen[0]} frozen blocks`,
       found: frozen.join(", "),
     });
   for (const { spec, optimizer } of members) {

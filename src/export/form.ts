@@ -32,8 +32,6 @@ export interface Exported {
   /** It is read beside the base model. */
   isAdapter?: true;
   title: string;
-  /** What is to be known before it is used: in the card's first lines, and in what the command prints. */
-  warning?: string;
   /** What to install, as a command. */
   install: string;
   language: "python" | "js" | "sh";
@@ -64,7 +62,3 @@ export function contentBytes(content: FileContent): number | null {
   if (content instanceof Uint8Array) return content.length;
   return "bytes" in content ? (content as SizedChunks).bytes : null;
 }
-
-/** What is to be known of mean pooling before a model is used in Python. */
-export const AT_MEAN =
-  "A text is classified by the mean of its tokens' outputs; transformers' class and pipeline read the last token's";

@@ -1,5 +1,5 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName, isMean, type WeightDtype } from "../config.ts";
+import { architectureName, type WeightDtype } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
@@ -7,7 +7,7 @@ import type { Adapter } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { AT_MEAN, type PlanForm, sized } from "./form.ts";
+import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { autoModelClass, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -29,7 +29,6 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
     notes: [],
     library: "transformers",
     title: `A fine-tuned ${architectureName(meta.model)}`,
-    ...(isMean(meta.task) ? { warning: AT_MEAN } : {}),
     install: "pip install transformers torch",
     language: "python",
     code: [

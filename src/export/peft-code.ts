@@ -126,10 +126,10 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
 
 /** The lines that compute the logits of the mean of a text's tokens. PEFT's prompts are rows before them. */
 const MEAN_CODE = [
-  "# The mean of all tokens; the class alone reads the last.",
+  "# The mean, not the last token.",
   'mask = batch["attention_mask"].unsqueeze(-1)',
-  "outputs = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
-  "logits = model.score((outputs * mask).sum(1) / mask.sum(1))",
+  "x = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
+  "logits = model.score((x * mask).sum(1) / mask.sum(1))",
 ];
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
@@ -141,7 +141,7 @@ export function needsOlder({ mode, task }: AdapterMeta): boolean {
 /** Whether texts can be padded: with rows before them, PEFT cannot tell which token is the last. */
 const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virtual !== "rows";
 
-export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
+export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it.";
 
 /** What to install to load it with PEFT. */
 export function peftInstall(meta: AdapterMeta): string {
@@ -154,7 +154,7 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   if (meta.task.objective === "lm") return older;
   const isPair = readsPairs(meta);
   const empty = isPair
-    ? "A pair whose second text is empty is read at the end of the first one: leave it out."
+    ? "Leave out a pair whose second text is empty."
     : `Encode an empty text as one ${markdownCode(end.text)}.`;
   if (!pads(meta))
     return [
@@ -163,7 +163,7 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   if (isMean(meta.task)) return [`Pad on the right. ${empty}`, ...older];
   return [
     `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${markdownCode(end.text)}, which does not`,
-    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
+    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. ${empty}`,
     ...older,
   ];
 }
