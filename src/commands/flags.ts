@@ -61,6 +61,11 @@ export function addSettings(program: Command): Command {
     .option("--no-balance", "keep all rows of --dataset sms")
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option(
+      "--train-rows <n>",
+      "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all)",
+      number,
+    )
+    .option(
       "--text-column <name>",
       "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
     )

@@ -5,6 +5,7 @@ import { type MessagesObjective, OBJECTIVES, parseChoice, usualLength } from "..
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { checkNumber } from "../number-range.ts";
 import type { PairSettings } from "../pair.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -21,7 +22,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, drawRows, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -66,6 +67,11 @@ export interface DatasetOptions {
   split?: Split;
   /** Drop rows with an earlier near-duplicate (see `stats.leaks`), before balancing and splitting. Default false. */
   dedupe?: boolean;
+  /**
+   * Learn from about so many rows, drawn by the seed, each class in proportion; the validation set shrinks by the same
+   * factor, the test set stays. Default: from all of the training set.
+   */
+  trainRows?: number;
   /** Default "none". */
   padding?: Padding;
   /** Seed of the balancing and of the split. Default 1. */
@@ -97,6 +103,7 @@ const OPTIONS = {
   maxLength: "number?",
   split: "text?",
   dedupe: "boolean?",
+  trainRows: "number?",
   padding: "any?",
   seed: "number?",
   fractions: "numbers?",
@@ -222,12 +229,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const origin = parseOrigin(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? usualLength(options.model?.config);
-  if (!Number.isInteger(maxLength) || maxLength < 1) {
-    throw new ConfigError("invalid-value", "maxLength is invalid", {
-      expected: "a whole number of tokens, 1 or more",
-      found: String(maxLength),
-    });
-  }
+  checkNumber("maxLength", maxLength, { min: 1, whole: true });
   const objective = parseMessagesObjective(options);
   const { labelSeparator } = options;
   if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
@@ -251,7 +253,10 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       : "name" in spec && isOnHub(spec.name)
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
-  const { parts, testParts, rowsRead, copies, source, split, name } = loaded;
+  const { testParts, rowsRead, copies, source, split, name } = loaded;
+  const { trainRows } = options;
+  if (trainRows !== undefined) checkNumber("trainRows", trainRows, { min: 1, whole: true });
+  const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, objective, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =
     objective === "classification"

@@ -57,6 +57,22 @@ export function holdOut(all: Dataset, split: Split, shares: readonly [number, nu
 }
 
 /**
+ * A training set of about `rows` rows, drawn by the seed, and a validation set that is smaller by the same factor; of
+ * each class in proportion, if there are classes, and at least one row. The test set stays.
+ */
+export function drawRows([train, val, test]: Parts, rows: number, objective: MessagesObjective, seed: number): Parts {
+  const share = rows / train.size;
+  if (share >= 1) return [train, val, test];
+  const draw = (set: Dataset) => {
+    const shuffled = set.shuffle(seed);
+    const groups = objective === "classification" ? positionsByClass(shuffled) : [shuffled.positions()];
+    const drawn = groups.flatMap((group) => [...group.subarray(0, Math.max(1, Math.round(group.length * share)))]);
+    return shuffled.select(drawn.sort((a, b) => a - b));
+  };
+  return [draw(train), draw(val), test];
+}
+
+/**
  * The rows that the published program uses, in its order: `pandas.concat([ham.sample(n, random_state=42), spam])` and
  * `.sample(frac=1, random_state=42)`, where n is the size of the smallest class, which keeps all rows.
  */

@@ -32,6 +32,7 @@ export interface RunSettings extends Partial<TrainOptions> {
   split?: Split;
   balance?: boolean;
   dedupe?: boolean;
+  trainRows?: number;
   padding?: Padding;
   maxLength?: number;
   stride?: number;
@@ -45,7 +46,16 @@ const TEXTS = [
   ...["labelSeparator", "positive"],
 ];
 /** Settings of messages that texts do not have. */
-const OF_MESSAGES = ["labelColumn", "labelSeparator", "skipFaulty", "split", "balance", "dedupe", "padding"] as const;
+const OF_MESSAGES = [
+  "labelColumn",
+  "labelSeparator",
+  "skipFaulty",
+  "split",
+  "balance",
+  "dedupe",
+  "trainRows",
+  "padding",
+] as const;
 /** The names of a run's settings, in a defined order. */
 export const RUN_SETTINGS = [
   ...["objective", "maxLength", "stride"],

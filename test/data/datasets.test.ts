@@ -326,6 +326,42 @@ test("stratified: every set has its fraction of every class, chosen by the seed"
   assert.equal(even.val.stats().classes, { ham: 4, spam: 4 });
 });
 
+test("train rows: training and validation set shrink, each class in proportion; the test set stays", async () => {
+  const few = { split: "stratified", trainRows: 20 } as const;
+  const whole = await load({ file: mails(200, 100) }, { split: "stratified" });
+  const wholeTest = allTexts(whole.test);
+  const { train, val, test, origin } = await load({ file: mails(200, 100) }, few);
+  assert.equal(
+    [train, val, test].map((set) => set.stats().classes),
+    [
+      { ham: 13, spam: 7 },
+      { ham: 2, spam: 1 },
+      { ham: 40, spam: 20 },
+    ],
+  );
+  assert.equal(allTexts(test), wholeTest);
+  assert.is(origin.trainRows, 20);
+  const trained = allTexts(train);
+  assert.equal(allTexts((await load({ file: mails(200, 100) }, few)).train), trained);
+  assert.not.equal(allTexts((await load({ file: mails(200, 100) }, { ...few, seed: 2 })).train), trained);
+  // More than there are: all.
+  assert.is((await load({ file: mails(20, 20) }, { trainRows: 1000 })).train.size, 28);
+  // One of each class at least.
+  assert.equal((await load({ file: mails(200, 100) }, { trainRows: 1 })).train.stats().classes, { ham: 1, spam: 1 });
+  await fails({ file: mails(9, 9) }, "invalid-value", ["trainRows is invalid", "a whole number of 1 or more", "0.5"], {
+    trainRows: 0.5,
+  });
+});
+
+test("train rows: scores have no classes, and sets in files of their own shrink, too", async () => {
+  const scores = textFile(`score,text\n${Array.from({ length: 50 }, (_, i) => `${i}.5,text ${i}`).join("\n")}\n`);
+  const { train, val, test } = await load({ file: scores }, { objective: "regression", trainRows: 7 });
+  assert.equal([train.size, val.size, test.size], [7, 1, 10]);
+  const files = { train: mails(20, 20), val: mails(10, 10), test: mails(5, 5) };
+  const given = await load(files, { trainRows: 10 });
+  assert.equal([given.train.size, given.val.size, given.test.size], [10, 6, 10]);
+});
+
 test("stratified: a class of three rows is in all sets, one of two in training and test set", async () => {
   const countSpam = async (spam: number, options?: DatasetOptions) => {
     const { train, val, test } = await load({ file: mails(100, spam) }, options);
