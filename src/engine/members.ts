@@ -42,8 +42,8 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
   if (members.length < 2) return;
   const frozen = members.map(({ spec }) => frozenBlocks(spec));
   if (part && frozen.some((count) => count !== frozen[0]))
-    throw new ConfigError("cannot-share-plan", "adapters that begin in other blocks cannot share a part of the model", {
-      expected: `${frozen[0]} frozen blocks below all of them`,
+    throw new ConfigError("cannot-share-plan", "adapters that begin in other blocks cannot share a plan", {
+      expected: `${frozen[0]} frozen blocks`,
       found: frozen.join(", "),
     });
   for (const { spec, optimizer } of members) {
@@ -51,7 +51,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
     const adaptsTokens = spec.lora && loraAdapters(spec.config, spec.lora).some(({ target }) => target === "wte");
     const found = use_dora ? "DoRA" : adaptsTokens ? "wte" : optimizer && lora_dropout > 0 && `dropout ${lora_dropout}`;
     if (found)
-      throw new ConfigError("cannot-share-plan", "adapters with DoRA, with dropout or of wte cannot share a plan", {
+      throw new ConfigError("cannot-share-plan", "adapters with DoRA, dropout or of wte cannot share a plan", {
         expected: "plain LoRA",
         found,
       });

@@ -95,8 +95,9 @@ export async function modelCard(
   exported: Exported,
   losses: readonly Loss[],
   about: About | undefined,
+  warnings: readonly string[],
 ): Promise<string> {
-  const { files, library, title, warning, install, language, code, lowrank, remarks } = exported;
+  const { files, library, title, install, language, code, lowrank, remarks } = exported;
   const licence = await baseLicence(checkpoint, base);
   const { title: method } = METHODS[meta.mode];
   const more = {
@@ -110,7 +111,7 @@ export async function modelCard(
     "",
     `${MARK}${markdownText(baseLabel(base))}: ${method}.`,
     markdownLine(describeTask(meta)),
-    ...(warning === undefined ? [] : ["", `${warning}: use the code below.`]),
+    ...warnings.flatMap((line) => ["", line]),
     "",
     ...describeBase(base, licence),
     "",
@@ -165,9 +166,7 @@ function listLimits(meta: Source["adapter"]["meta"], losses: readonly Loss[]): s
       : `${texts} longer than ${length} tokens are cut there, as in training.`,
     ...(objective === "lm"
       ? []
-      : [
-          "The figures are those of a test set from the same source as its training data: expect more errors elsewhere.",
-        ]),
+      : ["The figures are of a test set from the same source as its training data: expect more errors elsewhere."]),
     ...losses.map((loss) => `The format cannot express all of the run, which has these figures: ${showLoss(loss)}.`),
   ];
 }

@@ -32,8 +32,6 @@ export interface Exported {
   /** It is read beside the base model. */
   isAdapter?: true;
   title: string;
-  /** What is to be known before it is used: in the card's first lines, and in what the command prints. */
-  warning?: string;
   /** What to install, as a command. */
   install: string;
   language: "python" | "js" | "sh";

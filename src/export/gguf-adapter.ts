@@ -52,7 +52,7 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
     remarks: [
       ...code.remarks,
       ...(where === BASE_MODEL && !withBase
-        ? [`${BASE_MODEL} is the base model in GGUF, of any type, as llama.cpp's convert_hf_to_gguf.py writes it.`]
+        ? [`${BASE_MODEL} is the base model in GGUF, as llama.cpp's convert_hf_to_gguf.py writes it.`]
         : []),
     ],
   };

@@ -21,7 +21,7 @@ export function checkRunnable({ task, model }: AdapterMeta): void {
   if (task.objective !== "lm")
     throw new ConfigError("not-expressible-in-format", "llama.cpp cannot classify with this model", {
       expected: "a language model (--objective lm)",
-      found: `${task.objective}: of what llama.cpp runs, only BERT and Qwen3 have a head for classes`,
+      found: task.objective,
       hint: "use --to merged, --to onnx or --to peft",
     });
   checkArchitecture(model);

@@ -17,7 +17,7 @@ export const plan: PlanForm = async (source, options) => {
   for (const [name, content] of await licenceFiles(source.checkpoint)) exported.files.set(name, content);
   const what = isPeft
     ? "the folder has the adapter, for PEFT"
-    : `the folder has the merged model, for transformers: PEFT does not have ${form?.obstacle ?? describeMethod(meta)}`;
+    : `the folder has the merged model: PEFT does not have ${form?.obstacle ?? describeMethod(meta)}`;
   return { ...exported, notes: [what, ...exported.notes] };
 };
 

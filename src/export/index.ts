@@ -2,7 +2,7 @@
  * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
  * cannot express is found before anything is written.
  */
-import type { WeightDtype } from "../config.ts";
+import { isMean, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -111,7 +111,7 @@ export async function planExport(
   const { dtypes = (withBase && form.baseDtypes) || [] } = form;
   if (dtype !== undefined && !dtypes.includes(dtype))
     throw new ConfigError("options-conflict", `--to ${kind} has no weights of this type`, {
-      expected: dtypes.length > 0 ? dtypes.join(" or ") : "no --dtype",
+      expected: dtypes.join(" or ") || "no --dtype",
       found: dtype,
     });
   const { adapter, checkpoint } = opened;
@@ -121,11 +121,15 @@ export async function planExport(
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
-  const { files, warning } = exported;
-  const notes = [...(warning === undefined ? [] : [`${warning}: use the code of its README`]), ...exported.notes];
-  files.set(README, await modelCard(source, exported, losses, about));
-  return { files, losses, notes };
+  const { files, notes, language } = exported;
+  const warnings = language === "python" && isMean(adapter.meta.task) ? [AT_MEAN] : [];
+  files.set(README, await modelCard(source, exported, losses, about, warnings));
+  return { files, losses, notes: [...warnings, ...notes] };
 }
+
+/** What is to be known of mean pooling before a model is used in Python. */
+const AT_MEAN =
+  "It classifies by the mean of a text's tokens: use the README's code. transformers alone takes the last token.";
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
 async function readFinalNorm({ tensors }: Adapter, checkpoint: BaseModel): Promise<FinalNorm | undefined> {

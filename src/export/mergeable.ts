@@ -14,12 +14,8 @@ export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only 
 /** Throws ConfigError if what was trained cannot be merged. */
 export function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
-  throw new ConfigError(
-    "not-mergeable",
-    "the model cannot be merged: base models have no tensors for what was trained",
-    {
-      found: describeMethod(meta),
-      hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
-    },
-  );
+  throw new ConfigError("not-mergeable", "base models have no tensors for what was trained", {
+    found: describeMethod(meta),
+    hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
+  });
 }

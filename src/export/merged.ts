@@ -1,5 +1,5 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName, isMean, type WeightDtype } from "../config.ts";
+import { architectureName, type WeightDtype } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
@@ -9,7 +9,7 @@ import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-writ
 import type { FileContent } from "../platform/reader.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
-import { AT_MEAN, autoModelClass, remarks, useCode } from "./peft-code.ts";
+import { autoModelClass, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 
 export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype }) => {
@@ -29,7 +29,6 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
     notes: [],
     library: "transformers",
     title: `A fine-tuned ${architectureName(meta.model)}`,
-    ...(isMean(meta.task) ? { warning: AT_MEAN } : {}),
     install: "pip install transformers torch",
     language: "python",
     code: [

@@ -121,29 +121,18 @@ export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTr
   return [
     ...(readsPairs(meta) ? pairCode(end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
-    ...(isMean(meta.task) ? meanCode(meta) : ["logits = model.eval()(**batch).logits"]),
+    ...(isMean(meta.task) ? MEAN_CODE : ["logits = model.eval()(**batch).logits"]),
     ...PRINT[meta.task.objective],
-    ...(meta.task.objective === "regression" && !isMean(meta.task)
-      ? ['# pipeline("text-classification", ...) gives the same with function_to_apply="none", else a sigmoid of it']
-      : []),
   ];
 }
 
 /** The lines that compute the logits of the mean of a text's tokens. PEFT's prompts are rows before them. */
-function meanCode(meta: AdapterMeta): string[] {
-  const { num_virtual_tokens } = meta;
-  const isPrompt = METHODS[meta.mode].virtual === "rows";
-  return [
-    `# ${AT_MEAN}.`,
-    `outputs = model.eval()(**batch, output_hidden_states=True).hidden_states[-1]${isPrompt ? `[:, ${num_virtual_tokens}:]` : ""}`,
-    'mask = batch["attention_mask"].unsqueeze(-1)',
-    "logits = model.score((outputs * mask).sum(1) / mask.sum(1))",
-  ];
-}
-
-/** What is to be known of mean pooling before a model is used in Python. */
-export const AT_MEAN =
-  "A text is classified by the mean of its tokens' outputs; the logits of transformers' class and pipeline are those of its last token";
+const MEAN_CODE = [
+  "# The mean, not the last token.",
+  'mask = batch["attention_mask"].unsqueeze(-1)',
+  "x = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
+  "logits = model.score((x * mask).sum(1) / mask.sum(1))",
+];
 
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
 export function needsOlder({ mode, task }: AdapterMeta): boolean {
@@ -154,7 +143,7 @@ export function needsOlder({ mode, task }: AdapterMeta): boolean {
 /** Whether texts can be padded: with rows before them, PEFT cannot tell which token is the last. */
 const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virtual !== "rows";
 
-export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it: later ones fail, or do not use what was trained.";
+export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it.";
 
 /** What to install to load it with PEFT. */
 export function peftInstall(meta: AdapterMeta): string {
@@ -167,20 +156,16 @@ export function remarks(meta: AdapterMeta, end: End): string[] {
   if (meta.task.objective === "lm") return older;
   const isPair = readsPairs(meta);
   const empty = isPair
-    ? "A pair whose second text is empty is read at the end of the first one: leave it out."
+    ? "Leave out a pair whose second text is empty."
     : `Encode an empty text as one ${markdownCode(end.text)}.`;
   if (!pads(meta))
     return [
       `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
     ];
-  if (isMean(meta.task))
-    return [
-      `The mean is over the tokens that \`attention_mask\` marks. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
-      ...older,
-    ];
+  if (isMean(meta.task)) return [`Pad on the right. ${empty}`, ...older];
   return [
     `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${markdownCode(end.text)}, which does not`,
-    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. Texts of different lengths can share a batch. ${empty}`,
+    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. ${empty}`,
     ...older,
   ];
 }

@@ -15,7 +15,7 @@ import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, describeMethod, isMergeable } from "./mergeable.ts";
-import { AT_MEAN, needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
@@ -28,7 +28,7 @@ export const plan: PlanForm = async (source, options) => {
   const path = absolutePath(checkpoint.directory);
   const exported = await planAdapter(source, options, base.place === "hub" ? base.name : path);
   if (!options.withBase && base.place !== "hub")
-    exported.notes.push(`its code reads the base model in ${path}; --with-base copies it beside the adapter`);
+    exported.notes.push(`its code reads the base model in ${path}; --with-base copies it`);
   return exported;
 };
 
@@ -48,9 +48,7 @@ export async function planAdapter(
   const { end } = checkpoint.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
-    notes.push(
-      "the adapter was trained with the base model in f16; with a float32 base model, logits differ by rounding",
-    );
+    notes.push("it was trained with the base model in f16; with another type, logits differ by rounding");
   if (isGguf(checkpoint.directory))
     for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
   if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
@@ -61,7 +59,6 @@ export async function planAdapter(
     library: "peft",
     isAdapter: true,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
-    ...(isMean(meta.task) ? { warning: AT_MEAN } : {}),
     install: peftInstall(meta),
     language: "python",
     code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)],
@@ -73,17 +70,14 @@ export async function planAdapter(
 export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
   // What remembers the training messages stays at home.
   const { novelty: _, ...settings } = meta.settings;
-  const published = { ...meta, settings };
-  const isWhole = biasObstacle(tensors, finalNorm) === undefined;
-  const adapter: Adapter = isWhole
-    ? { meta: published, tensors, reference }
-    : {
-        // A bias that is dropped is to stay so, and with it what it gave for texts.
-        meta: { ...published, task: { ...meta.task, head_bias: false } },
-        tensors: new Map([...tensors].filter(([name]) => name !== "head.bias")),
-      };
+  const adapter: Adapter = { meta: { ...meta, settings }, tensors: new Map(tensors), reference };
+  if (biasObstacle(tensors, finalNorm) !== undefined) {
+    // A bias that is dropped is to stay so.
+    adapter.tensors.set("head.bias", { shape: [meta.labels.length], data: new Float32Array(meta.labels.length) });
+    adapter.reference = undefined;
+  }
   const { files, peft } = adapterFiles(adapter, { finalNorm });
-  return (peft ? [META, EXACT] : []).flatMap((name) => (files.has(name) ? [[name, files.get(name)!] as const] : []));
+  return peft ? [...files].filter(([name]) => name === META || name === EXACT) : [];
 }
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */

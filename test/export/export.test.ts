@@ -206,13 +206,7 @@ test("the problem_type of transformers, the code for each, and thresholds that i
   const settings = { thresholds: [0.5, 0.25, 0.5] };
   for (const [name, meta, type, code, lost] of [
     ["one class", metaFor({}), "single_label_classification", "softmax(-1)", 0],
-    [
-      "a score",
-      metaFor({}, { task: TASKS.regression, labels: ["score"] }),
-      "regression",
-      'function_to_apply="none"',
-      0,
-    ],
+    ["a score", metaFor({}, { task: TASKS.regression, labels: ["score"] }), "regression", "logits[0].item()", 0],
     [
       "labels",
       metaFor({}, { task: TASKS["multi-label"], labels: ["a", "b", "c"], settings }),
@@ -363,19 +357,19 @@ test("the README of an export has the Python code to load it", async () => {
   ]);
   assert.equal(await python("merged", writer), [...merged("AutoModelForCausalLM"), ...text]);
   assert.equal(await python("peft", writer), [...adapter("AutoModelForCausalLM", ")"), ...text]);
-  const ofMean = (rows: string) => [
-    "# A text is classified by the mean of its tokens' outputs; the logits of transformers' class and pipeline are those of its last token.",
-    `outputs = model.eval()(**batch, output_hidden_states=True).hidden_states[-1]${rows}`,
+  const ofMean = [
+    "# The mean, not the last token.",
     'mask = batch["attention_mask"].unsqueeze(-1)',
-    "logits = model.score((outputs * mask).sum(1) / mask.sum(1))",
+    "x = model.eval()(**batch, output_hidden_states=True).hidden_states[-1][:, -mask.shape[1]:]",
+    "logits = model.score((x * mask).sum(1) / mask.sum(1))",
   ];
-  const mean = metaFor({}, { settings: { maxLength: 17 }, task: MEAN });
-  for (const kind of ["merged", "peft"] as const) {
-    const code = await python(kind, mean);
-    assert.equal(code.slice(-6), [batch[0], ...ofMean(""), batch[2]]);
-  }
-  const prompt = metaFor(null, { ...modeMeta("prompt"), settings: { maxLength: 17 }, task: MEAN });
-  assert.equal((await python("peft", prompt)).slice(-6), [batch[0], ...ofMean("[:, 4:]"), batch[2]]);
+  const rest = { settings: { maxLength: 17 }, task: MEAN };
+  for (const [kind, meta] of [
+    ["merged", metaFor({}, rest)],
+    ["peft", metaFor({}, rest)],
+    ["peft", metaFor(null, { ...modeMeta("prompt"), ...rest })],
+  ] as const)
+    assert.equal((await python(kind, meta)).slice(-6), [batch[0], ...ofMean, batch[2]]);
 });
 
 test("mean pooling is told before all else, and is what is read back, also where a bias was dropped", async () => {
@@ -387,9 +381,9 @@ test("mean pooling is told before all else, and is what is read back, also where
   const opened = { adapter: { meta, tensors }, checkpoint };
   for (const kind of ["peft", "hub", "merged"] as const) {
     const { files, notes } = await planExport(kind, opened);
-    assert.match(notes[0]!, "mean of its tokens' outputs");
+    assert.match(notes[0]!, "mean of a text's tokens");
     assert.ok(
-      String(files.get("README.md")).indexOf("mean of its tokens' outputs") <
+      String(files.get("README.md")).indexOf("mean of a text's tokens") <
         String(files.get("README.md")).indexOf("## Use"),
     );
     if (kind === "merged") continue;
@@ -407,7 +401,8 @@ test("mean pooling is told before all else, and is what is read back, also where
     "BASE",
   );
   await writeDirectoryAtomic(dropped, files);
-  assert.equal((await loadAdapter(dropped, checkpoint)).meta.task, { ...task, head_bias: false });
+  const back = await loadAdapter(dropped, checkpoint);
+  assert.equal([back.meta.task, [...back.tensors.get("head.bias")!.data]], [task, [0, 0]]);
   await checkpoint.close();
 });
 
