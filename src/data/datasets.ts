@@ -230,6 +230,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? usualLength(options.model?.config);
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
+  const { trainRows } = options;
+  if (trainRows !== undefined) checkNumber("trainRows", trainRows, { min: 1, whole: true });
   const objective = parseMessagesObjective(options);
   const { labelSeparator } = options;
   if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
@@ -254,8 +256,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
   const { testParts, rowsRead, copies, source, split, name } = loaded;
-  const { trainRows } = options;
-  if (trainRows !== undefined) checkNumber("trainRows", trainRows, { min: 1, whole: true });
   const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, objective, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =

@@ -61,12 +61,10 @@ export function holdOut(all: Dataset, split: Split, shares: readonly [number, nu
  * each class in proportion, if there are classes, and at least one row. The test set stays.
  */
 export function drawRows([train, val, test]: Parts, rows: number, objective: MessagesObjective, seed: number): Parts {
-  const share = rows / train.size;
-  if (share >= 1) return [train, val, test];
   const draw = (set: Dataset) => {
     const shuffled = set.shuffle(seed);
     const groups = objective === "classification" ? positionsByClass(shuffled) : [shuffled.positions()];
-    const drawn = groups.flatMap((group) => [...group.subarray(0, Math.max(1, Math.round(group.length * share)))]);
+    const drawn = groups.flatMap((group) => [...group.subarray(0, Math.ceil((group.length * rows) / train.size))]);
     return shuffled.select(drawn.sort((a, b) => a - b));
   };
   return [draw(train), draw(val), test];

@@ -298,7 +298,7 @@ test("a model is trained, used and exported with its own vocabulary", async () =
   const model = await loadModel(directory);
   const file = bytesReader("messages.csv", new TextEncoder().encode(messages(20)));
   const data = await loadDataset({ file }, { model, maxLength: TINY.n_positions });
-  const settings = { device, model, epochs: 1, batchSize: 4, rank: 2 };
+  const settings = { device, model, epochs: 1, batchSize: 4, rank: 2, pooling: "last-token" } as const;
   const run = await fineTune({ ...settings, data });
   const out = join(folder, "run");
   await run.save(out);
