@@ -57,7 +57,7 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
-        expected: "adapters in mode lora of the same model, task, pooling and weights",
+        expected: "LoRA adapters of one model, task, pooling and type of weights",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}, ${spec.task.pooling}`,
       });
   }
@@ -143,7 +143,7 @@ function ownBuffers(plans: readonly ModelPlan[], maxBinding: number): [Tensor, P
     const places = together(name, [...buffers]);
     const [{ root }] = places.values() as Iterable<Place> as [Place];
     if (root.bytes > maxBinding)
-      throw new DeviceError("buffer-too-large", "the adapters of a plan do not fit into one binding of the device", {
+      throw new DeviceError("buffer-too-large", "the adapters of a plan do not fit into one binding", {
         expected: `at most ${showBytes(maxBinding)}`,
         found: `${showBytes(root.bytes)} for ${plans.length} adapters`,
         hint: "train fewer adapters at a time",

@@ -14,6 +14,7 @@ import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import type { TextOrPair } from "../pair.ts";
 import { showBytes } from "../plan/memory.ts";
+import { isGguf } from "../platform/paths.ts";
 import { htmlText, literal } from "../quote.ts";
 import { numel } from "../tensor.ts";
 
@@ -50,9 +51,8 @@ export interface StandalonePage {
 }
 
 /**
- * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16. `template`
- * is the built page.
- * Throws ConfigError if it would be too large, or if the base model is no GPT-2.
+ * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16; a GGUF file
+ * is stored as it is. `template` is the built page. Throws ConfigError if it would be too large.
  */
 export async function planStandalone(
   template: string,
@@ -60,13 +60,6 @@ export async function planStandalone(
   adapter: string,
   checkpoint: BaseModel,
 ): Promise<StandalonePage> {
-  const { model_type } = checkpoint.config;
-  if (model_type)
-    throw new ConfigError("unsupported-architecture", "a page of one file cannot have this base model", {
-      expected: "a GPT-2",
-      found: `a ${model_type}`,
-      hint: "use the adapter with the library",
-    });
   const [before, after] = template.split(FILES) as [string, string];
   const values = { ...texts, example: literal(texts.example) };
   const head = encode(
@@ -150,9 +143,10 @@ async function programFiles({ vocabulary }: BaseModel): Promise<Part[]> {
   return Promise.all(names.map(async (name) => filePart(`dist/${name}`, await readAsset(name))));
 }
 
-/** The folder model/: what `openBaseModel` reads. */
+/** A GGUF file, or the folder model/: what `openBaseModel` reads. */
 async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
   const { directory, vocabulary } = checkpoint;
+  if (isGguf(directory)) return [await partAt(directory, "model.gguf")];
   const tensors = halfTensors(checkpoint);
   const weights = {
     path: "model/model.safetensors",
@@ -202,14 +196,17 @@ async function adapterIn(directory: string): Promise<Part[]> {
 /** The files of an adapter's directory. */
 async function filesIn(directory: string): Promise<Part[]> {
   const parts: Part[] = [];
-  for (const name of await listDirectory(directory)) {
-    const path = joinPath(directory, name);
-    const file = await openFile(path);
-    const { size } = file;
-    await file.close();
-    parts.push({ path: `adapter/${name}`, bytes: size, read: () => readParts(path) });
-  }
+  for (const name of await listDirectory(directory))
+    parts.push(await partAt(joinPath(directory, name), `adapter/${name}`));
   return parts;
+}
+
+/** The part of the page that has a file. */
+async function partAt(file: string, path: string): Promise<Part> {
+  const opened = await openFile(file);
+  const { size: bytes } = opened;
+  await opened.close();
+  return { path, bytes, read: () => readParts(file) };
 }
 
 /** The bytes of a file, in parts. */

@@ -244,10 +244,7 @@ async function buildStyle(path) {
   return outputFiles[0].text;
 }
 
-/**
- * What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread, on a
- * GPT-2.
- */
+/** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
   REMOTE,
   ...[
@@ -257,10 +254,6 @@ const NOT_ALONE = [
     "missing-files",
     "shards",
     "bitsandbytes",
-    "gguf-model",
-    "llama",
-    "llama-config",
-    "llama-files",
     "peft-import",
     "mixed",
     "fingerprint",

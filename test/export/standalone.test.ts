@@ -1,6 +1,6 @@
 /** What is taken away of a trained model: code that runs, its README, and one HTML file that classifies on its own. */
 import { spawnSync } from "node:child_process";
-import { appendFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
@@ -148,12 +148,31 @@ test("the page of one file for pairs of texts has two fields", async () => {
   assert.equal(faults, []);
 });
 
-test("a Llama-type model is refused: the page has no code for it", async () => {
-  await written;
-  await using checkpoint = await openBaseModel(packagePath("test/golden/llama/llama/base"));
-  await assertFails(ConfigError, "unsupported-architecture", ["a GPT-2", "a llama"], () =>
-    planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, checkpoint),
-  );
+test("the page has the GGUF file of a Llama-type base as it is", async () => {
+  const base = packagePath("test/golden/gguf/llama-q4_1.gguf");
+  await using checkpoint = await openBaseModel(base);
+  const { config } = checkpoint;
+  const described = testMeta({}, { model: config, task: { ...meta.task, head_bias: false } });
+  const directory = join(folder, "of-gguf");
+  await writeAdapter(directory, {
+    meta: { ...described, base_fingerprint: await fingerprint(checkpoint) },
+    tensors: drawTensors(described),
+  });
+  const plan = await planStandalone(TEMPLATE, { title: "Llama", summary: "", example: "" }, directory, checkpoint);
+  const file = join(folder, "of-gguf.html");
+  writeFileSync(file, "");
+  for await (const piece of plan.write()) appendFileSync(file, piece);
+  assert.is(statSync(file).size, plan.bytes);
+  await using classifier = await Classifier.of(await loadAdapter(directory, checkpoint), checkpoint, await openWasm());
+  const [found] = await classifier.classify([TEXT]);
+
+  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  await page.fill("#message", TEXT);
+  await page.waitForSelector("#verdict .predicted");
+  const shown = page.locator("#verdict .bar rect:last-child");
+  const values = await shown.evaluateAll((bars) => bars.map((one) => Number(one.getAttribute("width"))));
+  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
+  assert.equal(faults, []);
 });
 
 test("a page that would be too large is refused before anything is written", async () => {
