@@ -134,6 +134,8 @@ export interface LoadedDataset {
     leftOut: LeftOut;
     /** Rows that were dropped as near-duplicates of an earlier row. */
     copies: number;
+    /** Rows of the training and the validation set that `trainRows` left out. */
+    undrawn: number;
     /**
      * Rows of val with a near-duplicate in train, and rows of test with one in train or val: the texts differ only in
      * numbers, punctuation, white space and case.
@@ -285,6 +287,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       classesRead,
       leftOut: corpus.leftOut,
       copies,
+      undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
       trimmedLabels: corpus.trimmedLabels,
       combined: mayBeCombined ? (await import("./label-faults.ts")).describeCombined(names, outputs !== null) : null,
@@ -303,6 +306,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     },
   };
 }
+
+const sizeOf = (parts: Parts) => parts.reduce((sum, { size }) => sum + size, 0);
 
 async function readSplits(
   corpus: Corpus,

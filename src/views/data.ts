@@ -134,10 +134,11 @@ function skipped({ message, details }: LowrankError): string {
 /** One line: the rows read, those left out and why, and the weights of the classes. */
 function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const { labels, stats } = data;
-  const { rowsRead, classesRead, copies, train, val, test } = stats;
-  const dropped = rowsRead - copies - train.rows - val.rows - test.rows;
+  const { rowsRead, classesRead, copies, undrawn, train, val, test } = stats;
+  const dropped = rowsRead - copies - undrawn - train.rows - val.rows - test.rows;
   const leftOut = counted([
     [copies, "near-duplicates of earlier rows left out (--dedupe)"],
+    [undrawn, "rows not drawn (--train-rows)"],
     [dropped, "rows of the larger classes left out to balance them (--no-balance keeps them)"],
   ]);
   const weights = weighClasses(data, how);

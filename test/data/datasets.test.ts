@@ -330,7 +330,8 @@ test("train rows: training and validation set shrink, each class in proportion; 
   const few = { split: "stratified", trainRows: 20 } as const;
   const whole = await load({ file: mails(200, 100) }, { split: "stratified" });
   const wholeTest = allTexts(whole.test);
-  const { train, val, test, origin } = await load({ file: mails(200, 100) }, few);
+  const { train, val, test, origin, stats } = await load({ file: mails(200, 100) }, few);
+  assert.is(stats.undrawn, 216);
   assert.equal(
     [train, val, test].map((set) => set.stats().classes),
     [
