@@ -34,7 +34,7 @@ export function addSettings(program: Command): Command {
       "--model <name>",
       "base model: a directory, a GGUF file or its address, smollm2-cut (bundled: the lower layers of SmolLM2-135M, 35 million parameters, 23 MB), " +
         "gpt2-micro (bundled: 7 million, 15 MB), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub " +
-        "(default: gpt2-micro; for messages that train reads of your own, of the hub or of languages smollm2-cut)",
+        "(default: smollm2-cut; of language models and sweeps gpt2-micro)",
     )
     .addOption(
       choice(
@@ -64,7 +64,7 @@ export function addSettings(program: Command): Command {
     .option("--dedupe", "drop rows that are near-duplicates of an earlier row, before splitting")
     .option(
       "--train-rows <n>",
-      "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; without data of your own 600)",
+      "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; without data of your own 100)",
       number,
     )
     .option(

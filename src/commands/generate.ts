@@ -6,6 +6,7 @@ import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { printable } from "../printable.ts";
+import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
 import { command, deviceFlag, dtypeFlag, gather, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
@@ -139,9 +140,13 @@ await main(async () => {
       ...(batchSize === undefined ? {} : { batchSize }),
       ...(dtype === undefined ? {} : { dtype }),
     };
+    if (model === DEFAULT_BASE)
+      console.error(
+        `${model} does not write: it has only SmolLM2's lower layers. For text take ${BUNDLED_GPT2} or smollm2-135m.`,
+      );
     const lm =
       trained === undefined
-        ? await LanguageModel.load(model ?? "gpt2-micro", loading)
+        ? await LanguageModel.load(model ?? BUNDLED_GPT2, loading)
         : await LanguageModel.loadTrained(trained, { ...loading, ...(model === undefined ? {} : { model }) });
     const started = performance.now();
     const tokens = await write(lm, prompts, options, json);

@@ -20,6 +20,7 @@ import { showBytes } from "../plan/memory.ts";
 import type { Check } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
 import {
+  BUNDLED_GPT2,
   dataOptions,
   dataSpec,
   mergePreset,
@@ -341,8 +342,9 @@ await main(async () => {
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
-  // Flags take precedence over the sweep's base, and that over the quickstart's model and data.
-  const settings = mergePreset(flags, mergePreset(base, PRESETS.quickstart));
+  // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
+  const { dataset } = PRESETS.quickstart;
+  const settings = mergePreset(flags, mergePreset(base, { model: BUNDLED_GPT2, dataset }));
   const { objective = "classification", seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
   const model = await sweepModel(settings.model!);

@@ -63,7 +63,7 @@ export function parameterList(spec: ModelSpec): Description[] {
     throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
       expected: "a model with biases: GPT-2, or Qwen2",
       found: config.model_type ?? "gpt2",
-      hint: "use another mode, such as lora",
+      hint: "use mode lora, or gpt2-micro",
     });
   const headOut = isLm ? config.vocab_size : task.num_labels;
   const list = [

@@ -95,11 +95,11 @@ export type Files = string | readonly string[];
  * where gpt2-micro has seen 40 million. It learns more from the same rows, and takes longer.
  */
 export const DEFAULT_BASE = "smollm2-cut";
-/** That of a language model: what is left of SmolLM2 does not write. */
-const WRITING_BASE = "gpt2-micro";
+/** That of language models, as what is left of SmolLM2 does not write, and of sweeps, as the experiment is one of GPT-2. */
+export const BUNDLED_GPT2 = "gpt2-micro";
 
 export const PRESETS = {
-  quickstart: { model: DEFAULT_BASE, dataset: "spam", trainRows: 600 },
+  quickstart: { model: DEFAULT_BASE, dataset: "spam", trainRows: 100 },
   paper: { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" },
 } as const satisfies Record<string, RunSettings>;
 
@@ -110,7 +110,7 @@ export function mergePreset(flags: RunSettings, preset: RunSettings): RunSetting
   // Commander sets true if --no-head-bias is absent.
   if (headBias === false) settings.headBias = false;
   if (settings.objective === "lm" && settings.model === DEFAULT_BASE && given.model === undefined)
-    settings.model = WRITING_BASE;
+    settings.model = BUNDLED_GPT2;
   // The published program draws its rows before it splits them.
   if (given.train !== undefined && given.balance === undefined) delete settings.balance;
   const hasFiles = [given.data, given.train, given.val, given.test].some((file) => file !== undefined);

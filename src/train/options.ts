@@ -4,6 +4,7 @@ import { checkArguments, refuseUnknown } from "../arguments.ts";
 import {
   HEAD_INITS,
   type HeadInit,
+  isInBlocks,
   type LlamaType,
   MAX_ACCUMULATE,
   type ModelConfig,
@@ -147,11 +148,13 @@ export interface Known {
   parameters?: number;
   /** Its architecture, unless it is a GPT-2. */
   model_type?: LlamaType;
+  /** Its blocks. */
+  n_layer?: number;
 }
 
 /** What is known of a base model. */
 export const knownBase = (config: ModelConfig): Known => ({
-  parameters: countBase(config),
+  ...{ parameters: countBase(config), n_layer: config.n_layer },
   ...(config.model_type ? { model_type: config.model_type } : {}),
 });
 
@@ -217,19 +220,38 @@ const FEWEST_STEPS = 150;
 const EVALUATIONS = 10;
 
 /**
- * The defaults for so many training rows and this model: few rows have more epochs, and very few a smaller batch. Given
- * epochs keep their evaluations.
+ * The blocks that get adapters. Of a small Llama, read as a mean over tokens, these are the upper third: below them is
+ * what tells texts apart, and what is frozen runs once (measured with smollm2-cut: data/models/smollm2-cut).
+ */
+function defaultLayers(
+  { model_type, parameters = LARGE, n_layer = 0 }: Known,
+  { targets, pooling }: Pick<TrainOptions, "targets" | "pooling">,
+): number[] | null {
+  const isSmall = model_type !== undefined && parameters < LARGE;
+  if (!isSmall || pooling !== "mean" || !targets.some(isInBlocks)) return null;
+  const first = Math.floor((2 * n_layer) / 3);
+  return Array.from({ length: n_layer - first }, (_, i) => first + i);
+}
+
+/**
+ * The defaults for so many training rows, this model and what is given: few rows have more epochs, and very few a
+ * smaller batch. Given epochs keep their evaluations.
  */
 export function defaultsFor(
-  { rows = Number.POSITIVE_INFINITY, model_type }: Known,
-  { batchSize, accumulate, epochs }: Partial<TrainOptions>,
+  known: Known,
+  given: Partial<TrainOptions>,
   defaults: TrainOptions,
-): Pick<TrainOptions, "batchSize" | "epochs" | "evalEvery" | "headBias"> {
+): Partial<TrainOptions> & Pick<TrainOptions, "epochs" | "evalEvery"> {
+  const { rows = Number.POSITIVE_INFINITY, model_type } = known;
+  const { mode = defaults.mode, batchSize, accumulate, epochs } = given;
   const size = Math.min(defaults.batchSize, rows);
   const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
   const enough = Math.ceil(FEWEST_STEPS / stepsPerEpoch);
   const isShort = epochs === undefined && enough > defaults.epochs;
+  const ofMethod = TRAINING[mode].defaults?.(given);
   return {
+    ...{ lr: defaultRate(mode, known), ...ofMethod },
+    ...(hasSetting(mode, "layers") ? { layers: defaultLayers(known, { ...defaults, ...ofMethod, ...given }) } : {}),
     batchSize: size,
     epochs: isShort ? enough : defaults.epochs,
     evalEvery: isShort ? Math.ceil((enough * stepsPerEpoch) / EVALUATIONS) : defaults.evalEvery,
@@ -249,11 +271,8 @@ export function resolveOptions(
   for (const [key] of set) if (!Object.hasOwn(DEFAULTS, key)) refuseUnknown(key, Object.keys(DEFAULTS));
   const defaults = objectiveDefaults(objective);
   const mode = parseChoice("mode", given.mode ?? defaults.mode, MODES);
-  const follows = { lr: defaultRate(mode, known), ...TRAINING[mode].defaults?.(given) };
-  const options: TrainOptions = {
-    ...{ ...defaults, ...defaultsFor(known, given, defaults), ...follows },
-    ...Object.fromEntries(set),
-  };
+  const wanted = Object.fromEntries(set);
+  const options: TrainOptions = { ...defaults, ...defaultsFor(known, { ...wanted, mode }, defaults), ...wanted };
   refuseIdle(options, defaults);
   checkOptions(options);
   return options;

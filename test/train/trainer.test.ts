@@ -16,7 +16,7 @@ import { loadModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { MODES } from "../../src/methods/index.ts";
 import type { ModelPlan } from "../../src/model/model.ts";
-import { ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { type Known, LARGE, ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
@@ -60,6 +60,21 @@ test("few rows have more epochs and very few a smaller batch, unless they are gi
   const { epochs, ...given } = SMALL;
   const { options, stepCounts } = prepareRun({ device: await cpu(), ...(await usual()), ...given });
   assert.equal([options.epochs, stepCounts.total], [38, 152]);
+});
+
+test("a small Llama that is read as a mean has adapters in its upper third, unless blocks are given", () => {
+  const cut = { model_type: "llama", n_layer: 6, parameters: 35e6 } as const;
+  const layers = (given: Partial<TrainOptions>, known: Known = cut, objective: Objective = "classification") =>
+    resolveOptions(given, objective, known).layers;
+  assert.equal(layers({}), [4, 5]);
+  assert.equal(layers({ dora: true }), [4, 5]);
+  assert.equal(layers({ layers: [0] }), [0]);
+  assert.equal(layers({}, { ...cut, n_layer: 2 }, "regression"), [1]);
+  const { model_type: _, ...gpt2 } = cut;
+  for (const known of [gpt2, { ...cut, parameters: LARGE }]) assert.is(layers({}, known), null);
+  for (const given of [{ layers: null }, { pooling: "last" }, { targets: ["head"] }, { mode: "last_layer" }] as const)
+    assert.is(layers(given), null, JSON.stringify(given));
+  assert.is(layers({}, cut, "lm"), null);
 });
 
 async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {

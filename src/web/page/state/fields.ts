@@ -3,7 +3,7 @@ import { batch, computed, signal } from "@preact/signals";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
-import { defaultRate, defaultsFor, knownBase, type TrainOptions } from "../../../train/options.ts";
+import { defaultsFor, knownBase, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
 import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
@@ -41,14 +41,14 @@ export function isOffered(mode: Mode): boolean {
 
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
 const defaults = computed((): Values => {
-  const { mode = start.value.mode, epochs: wanted, ...more } = given.value;
+  const { epochs: wanted, ...more } = given.value;
   const base = model.value?.config;
   const known = { rows: trainRows.value, ...(base ? knownBase(base) : {}) };
-  const { batchSize, epochs, headBias } = defaultsFor(known, more, start.value);
+  const follow = defaultsFor(known, more, start.value);
   // Epochs that are given keep their evaluations.
-  const isGiven = wanted !== undefined && wanted !== epochs;
-  const { evalEvery } = defaultsFor(known, isGiven ? { ...more, epochs: wanted } : more, start.value);
-  return { ...start.value, batchSize, epochs, evalEvery, headBias, lr: defaultRate(mode, known) };
+  const isGiven = wanted !== undefined && wanted !== follow.epochs;
+  const { evalEvery } = isGiven ? defaultsFor(known, given.value, start.value) : follow;
+  return { ...start.value, ...follow, evalEvery };
 });
 
 /** The value of each field: where what is entered is invalid, the one before. */
