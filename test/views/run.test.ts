@@ -203,6 +203,12 @@ test("the run beside the baselines: where they win, the summary says so and what
     showResult(equal, 200),
     `note: This run against "TF-IDF": not distinguishable (p = 1.000), ${share} % against ${share} %, a difference of 0.0 points (`,
   );
+  const enough = /points \(.*\)\. As far as these rows tell, the baseline is enough, and takes seconds\./;
+  assert.match(showResult(equal, 300), enough);
+  // What helped a small GPT-2 is not advised for another base.
+  const other = showResult({ ...equal, vocabulary: "another" }, 300);
+  assert.match(other, enough);
+  assert.not.match(other, "Try ");
   const limits = "3 of 9 training rows, stopped after 5 billion multiply-adds";
   const limited = recordOf(data, predictions, [{ name: "TF-IDF", predicted: same, limits }, always!]);
   assert.is(limited.results!.test!.compared[1]!.limits, limits);
