@@ -66,7 +66,7 @@ test("presets: the published program's settings, and the quickstart's", () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
   const rows = { dataset: "sms", balance: true, classWeights: "none", headInit: "uniform" };
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
-  assert.equal(PRESETS, { quickstart: { model: "gpt2-micro", dataset: "spam" }, paper });
+  assert.equal(PRESETS, { quickstart: { model: "smollm2-cut", dataset: "spam", trainRows: 100 }, paper });
   assert.equal(SWEEPS.paper!.base, paper);
   assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
 });
