@@ -200,8 +200,15 @@ for (const [name, size] of Object.entries(SIZES))
       for (const runs of listRuns(data, size)) {
         // A table in two pieces has two ends, and the check that of the last: in a plan of several it is the only one.
         const device = new Noting(runs.length > 1 ? 2 ** 28 : undefined) as Noting & Backend;
+        // By default a small Llama has adapters in some blocks only.
         const prepared = runs.map((options) =>
-          prepareRun({ device, model, data, batchSize: 16, ...ofMode(options, options.mode ?? "lora") }),
+          prepareRun({
+            device,
+            model,
+            data,
+            batchSize: 16,
+            ...ofMode({ layers: null, ...options }, options.mode ?? "lora"),
+          }),
         ) as [PreparedRun, ...PreparedRun[]];
         const work = await trainingWork({ model, device }, prepared);
         const { failure } = await checkDevice(device, device, work, { isTimed: false });
