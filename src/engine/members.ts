@@ -51,13 +51,13 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
     const adaptsTokens = spec.lora && loraAdapters(spec.config, spec.lora).some(({ target }) => target === "wte");
     const found = use_dora ? "DoRA" : adaptsTokens ? "wte" : optimizer && lora_dropout > 0 && `dropout ${lora_dropout}`;
     if (found)
-      throw new ConfigError("cannot-share-plan", "adapters with DoRA, dropout or of wte cannot share a plan", {
+      throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "plain LoRA",
         found,
       });
     if (spec.lora === null || common(spec) !== common(members[0]!.spec))
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
-        expected: "LoRA adapters of one model, task, pooling and type of weights",
+        expected: "LoRA of one model, task, pooling and dtype",
         found: `mode ${spec.mode}, ${spec.task.num_labels} classes, ${spec.dtype ?? "f32"}, ${spec.task.pooling}`,
       });
   }
@@ -143,7 +143,7 @@ function ownBuffers(plans: readonly ModelPlan[], maxBinding: number): [Tensor, P
     const places = together(name, [...buffers]);
     const [{ root }] = places.values() as Iterable<Place> as [Place];
     if (root.bytes > maxBinding)
-      throw new DeviceError("buffer-too-large", "the adapters of a plan do not fit into one binding", {
+      throw new DeviceError("buffer-too-large", "the adapters do not fit into one binding", {
         expected: `at most ${showBytes(maxBinding)}`,
         found: `${showBytes(root.bytes)} for ${plans.length} adapters`,
         hint: "train fewer adapters at a time",

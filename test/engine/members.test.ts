@@ -305,7 +305,7 @@ test("members that cannot share a plan are refused", async () => {
   const spec = smallSpec("lora");
   const lora = spec.lora!;
   const task = { ...spec.task, num_labels: 3 };
-  const words = ["models that cannot share a plan", "LoRA adapters of one model"];
+  const words = ["models that cannot share a plan", "LoRA of one model"];
   for (const [other, more, rest] of [
     [{ ...spec, task }, [...words, "mode lora, 3 classes, f32"]],
     [smallSpec("last_block"), [...words, "mode last_block"]],
