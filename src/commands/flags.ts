@@ -146,6 +146,11 @@ const HELP: Readonly<Record<Exclude<keyof TrainOptions, keyof MethodOptions>, st
     "of two classes, the one that --threshold is for, and areas under curves (default: the rarer in the training set)",
 };
 
+/** What methods' settings follow from, where they are not given. */
+const FOLLOWS: { readonly [name in keyof TrainOptions]?: string } = {
+  layers: ` (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
+};
+
 /** The modes of each default learning rate. */
 function listRates(known: Known): string {
   const rates = [...new Set(MODES.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
@@ -154,7 +159,10 @@ function listRates(known: Known): string {
 
 function createFlag(name: keyof TrainOptions): Option {
   const { default: value, choices, number: range } = SETTINGS[name] as Setting<unknown>;
-  const help = name in HELP ? HELP[name as keyof typeof HELP] : settingWords()[name as keyof MethodOptions].flag;
+  const help =
+    name in HELP
+      ? HELP[name as keyof typeof HELP]
+      : settingWords()[name as keyof MethodOptions].flag + (FOLLOWS[name] ?? "");
   const flag = `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
   // A setting that is true by default gets a flag that turns it off.
   if (value === true) return new Option(flag.replace("--", "--no-"), help);
@@ -164,7 +172,7 @@ function createFlag(name: keyof TrainOptions): Option {
     ? choice(`${flag} <how>`, help, choices as readonly string[])
     : new Option(`${flag} ${word}`, help).argParser(range ? number : (text) => readSetting(name, text));
   // Their defaults follow from what is trained, and are in the text.
-  if (name === "lr" || name === "positive") return option;
+  if (name === "lr" || name === "positive" || name === "layers") return option;
   // Only shown: what is not given follows from the objective and the mode.
   return option.default(undefined, value === null || value === TARGETS ? "all" : `${value}`);
 }

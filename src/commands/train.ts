@@ -20,7 +20,7 @@ import { trainSeeds } from "./seeds.ts";
 const program = command(
   "train",
   "Fine-tunes GPT-2, or a Llama-type model, as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
-    "Without flags, trains the bundled smollm2-cut to distinguish spam from ham from 100 bundled mails and short messages, in about a minute.\n" +
+    "Without flags, trains the bundled smollm2-cut on 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
     "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
     "number of labels, a|b in a cell.\n" +
     "With --objective lm, it is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
