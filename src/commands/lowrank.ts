@@ -16,7 +16,7 @@ const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> =
     run: () => import("./classify.ts"),
   },
   generate: { about: "generate text from prompts", run: () => import("./generate.ts") },
-  export: { about: "convert a trained model for PEFT or transformers", run: () => import("./export.ts") },
+  export: { about: "write a trained model for PEFT, transformers, llama.cpp or ONNX", run: () => import("./export.ts") },
   verify: { about: "compare every tensor with PyTorch's, on golden fixtures", run: () => import("./verify.ts") },
   bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
   doctor: {
@@ -34,7 +34,7 @@ if (Object.hasOwn(COMMANDS, command)) {
 } else {
   // Prints the help or the version, or suggests the nearest command.
   const program = new Command(calledAs())
-    .description("Fine-tunes GPT-2 with LoRA.")
+    .description("Fine-tunes GPT-2 and small Llama-type models with LoRA.")
     .version(version)
     .configureHelp({ subcommandTerm: (one) => one.name() })
     .showHelpAfterError("(use --help to list the commands)")
