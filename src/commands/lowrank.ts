@@ -16,7 +16,7 @@ const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> =
     run: () => import("./classify.ts"),
   },
   generate: { about: "generate text from prompts", run: () => import("./generate.ts") },
-  export: { about: "write a trained model for PEFT, transformers, llama.cpp or ONNX", run: () => import("./export.ts") },
+  export: { about: "write a run for PEFT, transformers, llama.cpp or ONNX", run: () => import("./export.ts") },
   verify: { about: "compare every tensor with PyTorch's, on golden fixtures", run: () => import("./verify.ts") },
   bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
   doctor: {
