@@ -44,7 +44,7 @@ export interface ErrorCodes {
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
     | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint" | "invalid-dataset-card"
     | "invalid-field" | "invalid-gguf" | "invalid-json" | "invalid-json-array" | "invalid-merges"
-    | "invalid-model-config" | "invalid-parquet" | "invalid-quantization"
+    | "invalid-model-config" | "invalid-parquet"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"
     | "missing-shards" | "missing-tokenizer-files" | "no-run-or-adapter" | "no-such-key" | "no-such-tensor"
     | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "outputs-differ" | "row-not-json-object"

@@ -171,7 +171,7 @@ export class Quantizer {
       });
       bytes.set(new Uint8Array(halves.buffer), parts.scales);
     } else {
-      writeMaxima(bytes, 2 * parts.scales, quantizeMaxima(scales));
+      writeMaxima(bytes, scales);
     }
     return bytes;
   }
@@ -198,51 +198,20 @@ export function quantizeMatrix(
   return quantizer.finish();
 }
 
-/** A matrix in NF4 with double quantisation, in the order of [out, in], by bitsandbytes' names. */
-export interface NF4Parts extends NestedMaxima {
-  /** Two codes a byte, the first in the upper half. */
-  codes: Uint8Array;
-}
-
-interface NestedMaxima {
-  /** Of each block of 64, the code of its largest magnitude. */
-  absmax: Uint8Array;
-  /** Of each 256 blocks. */
-  nestedAbsmax: Float32Array;
-  offset: number;
-}
-
-/** The bytes of a q4 tensor. */
-export function encodeNF4({ codes, ...maxima }: NF4Parts): Uint8Array {
-  const size = 2 * codes.length;
-  const bytes = new Uint8Array(blockBytes("q4", size));
-  bytes.set(codes);
-  writeMaxima(bytes, size, maxima);
-  return bytes;
-}
-
-/** Everything of a q4 tensor but its codes. */
-function writeMaxima(bytes: Uint8Array, size: number, { absmax, nestedAbsmax, offset }: NestedMaxima): void {
-  const { scales, nested } = layoutBlocks("q4", size);
-  bytes.set(absmax, scales);
-  bytes.set(new Uint8Array(Float32Array.of(...nestedAbsmax, offset, ...MAXIMA, ...NF4).buffer), nested);
-}
-
-/** The second quantisation of q4. */
-function quantizeMaxima(scales: Float32Array): NestedMaxima {
-  const offset = Math.fround(scales.reduce((sum, x) => sum + x, 0) / scales.length);
-  const absmax = new Uint8Array(scales.length);
-  const nestedAbsmax = new Float32Array(Math.ceil(scales.length / NESTED));
-  for (const block of nestedAbsmax.keys()) {
-    const own = scales.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - offset);
-    const most = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    nestedAbsmax[block] = most;
+/** The second quantisation of q4: writes everything but the codes of the weights. */
+function writeMaxima(bytes: Uint8Array, maxima: Float32Array): void {
+  const { scales, nested } = layoutBlocks("q4", maxima.length * BLOCKS.q4);
+  const mean = Math.fround(maxima.reduce((sum, x) => sum + x, 0) / maxima.length);
+  const nestedMaxima = new Float32Array(Math.ceil(maxima.length / NESTED));
+  for (const block of nestedMaxima.keys()) {
+    const centred = maxima.subarray(block * NESTED, (block + 1) * NESTED).map((x) => x - mean);
+    const most = centred.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    nestedMaxima[block] = most;
     const inverse = inverseScale(most);
-    own.forEach((x, i) => {
-      absmax[block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
-    });
+    for (const [i, x] of centred.entries())
+      bytes[scales + block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
   }
-  return { absmax, nestedAbsmax, offset };
+  bytes.set(new Uint8Array(Float32Array.of(...nestedMaxima, mean, ...MAXIMA, ...NF4).buffer), nested);
 }
 
 /** The `size` values of a stored tensor, in its order. */

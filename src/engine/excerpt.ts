@@ -38,7 +38,6 @@ export function excerptModel(whole: Whole): Excerpt {
       if (name !== "wte.weight" && name !== "lm_head.weight") return model.read(originals.get(name)!, start, end);
       return readRows(model, name, vocabulary.slice(start, end));
     },
-    quantized: async (name) => model.quantized?.(originals.get(name)!),
   };
   return { specs: specs.map((spec) => excerptSpec(spec, layers, vocabulary.length)), checkpoint };
 }

@@ -54,9 +54,8 @@ async function columnNorms(base: BaseModel, name: string, dtype: WeightDtype): P
   const [inputs, outputs] = base.shape(name) as [number, number];
   const squares = new Float64Array(outputs);
   if (isBlockDtype(dtype)) {
-    const { dequantize, encodeNF4, quantizeMatrix } = await import("../quantize.ts");
-    const stored = dtype === "q4" ? await base.quantized?.(name) : undefined;
-    const bytes = stored ? encodeNF4(stored) : quantizeMatrix(name, dtype, await base.read(name), inputs, outputs);
+    const { dequantize, quantizeMatrix } = await import("../quantize.ts");
+    const bytes = quantizeMatrix(name, dtype, await base.read(name), inputs, outputs);
     // [out, in].
     for (const [i, value] of dequantize(dtype, bytes, inputs * outputs).entries())
       squares[Math.floor(i / inputs)]! += value * value;

@@ -50,14 +50,8 @@ export async function loadBase(
     signal?.throwIfAborted();
   };
   for (const parameter of engine.plan.parameters.all.values()) {
-    const { name, shape, pieces, origin } = parameter;
+    const { name, shape, origin } = parameter;
     if (origin !== "base" || !wanted(parameter)) continue;
-    const parts = pieces[0]!.tensor.dtype === "q4" ? await checkpoint.quantized?.(name) : undefined;
-    if (parts) {
-      engine.writeNF4(name, parts);
-      await pause(numel(shape), parameter);
-      continue;
-    }
     const rows = shape[0]!;
     // Whole blocks of any type.
     const step = Math.ceil(LOAD_ELEMENTS / (numel(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;

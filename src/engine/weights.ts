@@ -3,7 +3,7 @@ import type { Session } from "../backend/backend.ts";
 import { type BlockDtype, isBlockDtype } from "../blocks.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import { only, type Parameter, type Parameters } from "../model/parameters.ts";
+import type { Parameter, Parameters } from "../model/parameters.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type * as Quantize from "../quantize.ts";
@@ -130,12 +130,6 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     if (quantizer.left > 0) return;
     this.begun.delete(tensor);
     this.session.write(tensor, new Uint32Array(quantizer.finish().buffer));
-  }
-
-  /** Writes a matrix in q4 as it is stored in a file, without rounding it again. */
-  writeNF4(name: string, parts: Quantize.NF4Parts): void {
-    this.hasChanged = true;
-    this.session.write(only(this.parameter(name)), new Uint32Array(this.quantize!.encodeNF4(parts).buffer));
   }
 
   /** The values of a parameter; those of one in blocks as they are used. */

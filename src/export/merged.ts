@@ -57,7 +57,6 @@ export async function mergedConfig(
   delete config.dtype;
   // A folder of whoever saved the base model.
   delete config._name_or_path;
-  delete config.quantization_config;
   const { objective } = meta.task;
   if (objective === "lm") {
     const untied = tensors.has("lora.head.A") || checkpoint.config.tie_word_embeddings === false;

@@ -153,8 +153,7 @@ async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
     bytes: streamedBytes(tensors),
     read: () => streamSafetensors(tensors),
   };
-  // The weights may have been quantised where they come from; here they are floats, and without a separate head.
-  const { quantization_config: _, ...json } = await readModelJson(directory, "config.json");
+  const json = await readModelJson(directory, "config.json");
   const config = { ...json, tie_word_embeddings: checkpoint.config.tie_word_embeddings };
   const settings = filePart("model/config.json", encode(JSON.stringify(config)));
   const tokenizer: Part[] = [];

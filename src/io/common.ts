@@ -1,6 +1,7 @@
 /** Helpers shared by the readers of several formats. */
 import { readBytes } from "#platform";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import { isObject } from "../kinds.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
@@ -19,8 +20,19 @@ export function count(names: readonly unknown[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }
 
+/** Throws ConfigError for a model whose matrices are codes, as bitsandbytes and others write them. */
+export function refuseQuantized(where: string, found: string): never {
+  throw new ConfigError("unsupported-quantization", "the model is quantised", {
+    where,
+    expected: "weights in F32, F16 or BF16, or a GGUF file",
+    found,
+    hint: "use the model without quantisation; --dtype q4 keeps it in 4 bits (NF4, as in QLoRA)",
+  });
+}
+
 /** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
 export async function parseModelConfig(json: unknown, where: string): Promise<ModelConfig> {
+  if (isObject(json) && (json.quantization_config ?? null) !== null) refuseQuantized(where, "quantization_config");
   const isLlama = isObject(json) && LLAMA_TYPES.some((type) => type === json.model_type);
   const config = isLlama ? (await import("./llama-config.ts")).parseLlamaConfig(json, where) : parseConfig(json, where);
   await loadArchitecture(config);

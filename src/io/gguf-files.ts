@@ -5,10 +5,10 @@ import { listGgufTokens } from "./tokenizer-gguf.ts";
 
 type Opened = Awaited<ReturnType<typeof openGguf>>;
 
-const MAKERS: Readonly<Record<string, (model: Opened) => object>> = {
+const MAKERS: Readonly<Record<string, (model: Opened, where: string) => object>> = {
   "config.json": ({ json }) => json,
-  "tokenizer.json": ({ metadata, configPath: where }) => fastTokenizer(listGgufTokens(metadata, where).listed),
-  "tokenizer_config.json": ({ metadata, configPath: where }) => {
+  "tokenizer.json": ({ metadata }, where) => fastTokenizer(listGgufTokens(metadata, where).listed),
+  "tokenizer_config.json": ({ metadata }, where) => {
     const template = metadata.get("tokenizer.chat_template");
     return {
       ...listGgufTokens(metadata, where).named,
@@ -25,5 +25,5 @@ export async function makeGgufFile(path: string, name: string): Promise<object |
   if (!make) return undefined;
   const model = await openGguf(path);
   await model.tensors.close();
-  return make(model);
+  return make(model, path);
 }

@@ -29,7 +29,7 @@ export async function openGguf(path: string) {
     const arranged = new GgufFile(reader, header.dataStart, arrange(header, architecture, config));
     const files = new Map(arranged.names.map((name) => [name, arranged]));
     const tensors = { where: path, files, close: () => reader.close() };
-    return { metadata: header.metadata, json, configPath: path, config, vocabulary, tensors };
+    return { metadata: header.metadata, json, config, vocabulary, tensors };
   } catch (error) {
     await reader.close();
     throw error;

@@ -8,9 +8,8 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { lookUp } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
-import type { NF4Parts } from "../quantize.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { count, parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { openSafetensors } from "./safetensors.ts";
 import {
@@ -48,8 +47,6 @@ export interface BaseModel {
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
   /** The file of each tensor; a model that is computed has none. */
   readonly files?: ReadonlyMap<string, TensorFile>;
-  /** A matrix as it is stored, if bitsandbytes quantised it as QLoRA does. */
-  quantized?(name: string): Promise<NF4Parts | undefined>;
   close(): Promise<void>;
 }
 
@@ -105,7 +102,7 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openBaseModel(directory: string): Promise<BaseModel & AsyncDisposable> {
-  const { json, configPath, config: described, vocabulary, tensors } = await openFiles(directory);
+  const { json, config: described, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
     const named = namedTensors(tensors, described.model_type ? /^model\./ : /^transformer\./);
@@ -114,17 +111,9 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
       described.tie_word_embeddings !== false && named.has(LM_HEAD)
         ? await (await import("./tied-head.ts")).untieOther(described, named)
         : described;
-    const settings = json.quantization_config ?? undefined;
-    // Imported on demand: few models are quantised.
-    const quantized =
-      settings === undefined
-        ? undefined
-        : await (await import("./bitsandbytes.ts")).takeQuantized(named, settings, config, { configPath, where });
     // Imported on demand, as is all that only Llama-type models need.
-    const found = config.model_type
-      ? (await import("./llama-files.ts")).joinParts(quantized?.asFloats(named) ?? named, config, where)
-      : named;
-    const stored = matchTensors(found, config, (name) => quantized?.has(name) === true, where);
+    const found = config.model_type ? (await import("./llama-files.ts")).joinParts(named, config, where) : named;
+    const stored = matchTensors(found, config, where);
     const find = (name: string) => {
       const found = stored.get(name);
       if (found === undefined)
@@ -151,7 +140,7 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
     const read: BaseModel["read"] = async (name, rowStart, rowEnd) => {
       requireOpen();
       const { file, key } = find(name);
-      return quantized?.has(name) ? quantized.read(name, rowStart, rowEnd) : file.readF32(key, rowStart, rowEnd);
+      return file.readF32(key, rowStart, rowEnd);
     };
     return {
       directory,
@@ -159,13 +148,9 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
       problemType: json.problem_type,
       vocabulary,
       names: [...stored.keys()],
-      shape: (name) => quantized?.shape(name) ?? find(name).info.shape,
+      shape: (name) => find(name).info.shape,
       read,
       files: tensors.files,
-      quantized: async (name) => {
-        requireOpen();
-        return quantized?.parts(name);
-      },
       close,
       [asyncDispose]: close,
     };
@@ -218,7 +203,7 @@ async function readDescription(directory: string) {
     directory === packagePath(GPT2_FILES)
       ? GPT2_VOCABULARY
       : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
-  return { json, configPath, config, vocabulary };
+  return { json, config, vocabulary };
 }
 
 async function openTensors(directory: string): Promise<TensorFiles> {
@@ -241,8 +226,8 @@ async function requireFiles(directory: string): Promise<void> {
 
 /** Redundant tensors of some checkpoints: the causal mask, and a head tied to wte. */
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
-/** What bitsandbytes stores beside a matrix. */
-const QUANTIZED = /\.(SCB|weight\.(absmax|quant_map))$/;
+/** What bitsandbytes and GPTQ store with the codes of a matrix. */
+const QUANTIZED = /\.(SCB|weight\.absmax|qweight)$/;
 const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
@@ -257,6 +242,7 @@ function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string
         where,
         found: `${other.key} and ${key}`,
       });
+    if (QUANTIZED.test(key)) refuseQuantized(where, key);
     found.set(name, { file, key, info: file.info(key) });
   }
   return found;
@@ -266,7 +252,6 @@ function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string
 function matchTensors(
   found: ReadonlyMap<string, Stored<TensorSource>>,
   config: ModelConfig,
-  isQuantized: (name: string) => boolean,
   where: string,
 ): Map<string, Stored<TensorSource>> {
   const expected = baseShapes(config);
@@ -285,14 +270,11 @@ function matchTensors(
       where,
       expected: `n_layer = ${config.n_layer} blocks`,
       found: nameList(extra),
-      hint: extra.some((name) => QUANTIZED.test(name))
-        ? "the matrices were quantised by bitsandbytes: put their config.json beside them, which has a quantization_config"
-        : "check that the config.json belongs to this file",
+      hint: "check that the config.json belongs to this file",
     });
   const head = found.get(HEAD);
   if (head !== undefined) expected.set(HEAD, [head.info.shape[0] ?? 0, config.n_embd]);
   for (const [name, shape] of expected) {
-    if (isQuantized(name)) continue;
     const { dtype, shape: given } = found.get(name)!.info;
     checkShape(name, given, shape, where);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))

@@ -67,8 +67,6 @@ export const LIMITS = {
   ggufKeys: 4096,
   ggufLists: 4_000_000,
   ggufAlignment: 1 << 16,
-  /** Bytes of the JSON beside a matrix that bitsandbytes quantised: some 170. */
-  quantState: 4096,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
   /** An adapter's expressions: total size with repetitions expanded; instructions of each times characters of names. */

@@ -100,12 +100,6 @@ export class TensorFile<Info extends TensorInfo = TensorInfo> {
     return values;
   }
 
-  /** A tensor of U8, or of I8 as bits, or its rows [rowStart, rowEnd). Throws FormatError for another element type. */
-  async readBytes(name: string, rowStart?: number, rowEnd?: number): Promise<Uint8Array<ArrayBuffer>> {
-    this.expectType(name, this.info(name).dtype, ["U8", "I8"]);
-    return this.readRows(name, rowStart, rowEnd);
-  }
-
   /** Values of a tensor of I32. Throws FormatError for another element type. */
   async readI32(name: string): Promise<Int32Array<ArrayBuffer>> {
     this.expectType(name, this.info(name).dtype, ["I32"]);

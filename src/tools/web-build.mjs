@@ -253,7 +253,6 @@ const NOT_ALONE = [
     "recover",
     "missing-files",
     "shards",
-    "bitsandbytes",
     "peft-import",
     "mixed",
     "fingerprint",

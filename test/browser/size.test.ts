@@ -166,7 +166,7 @@ const OF_QUOTES = /\/src\/quote\./;
 const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
+  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
 const OF_OTHER_BASE = /\/src\/io\/other-base\./;
 const OF_REFERENCE = /\/src\/(infer|train)\/reference\./;
 const OF_TIED = /\/src\/io\/tied-head\./;

@@ -21,7 +21,6 @@ import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
 import { checkOutputs } from "./outputs.mjs";
 import { checkPairs } from "./pairs.mjs";
-import { checkQuantized } from "./quantized.mjs";
 import { checkRelatives } from "./relatives.mjs";
 import { checkTexts } from "./texts.mjs";
 import { checkVocabularies } from "./vocabularies.mjs";
@@ -132,7 +131,6 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 await checkNames(work, python, must, report);
 await checkOutputs(work, micro, python, must, report, library);
 await checkRelatives(work, python, must, report);
-await checkQuantized(work, python, must, report, library);
 await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkGgufOut(home, work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);

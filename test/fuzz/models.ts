@@ -96,9 +96,6 @@ export const BASES: readonly Files[] = [
     ],
   ]),
   ...["llama", "llama3", "qwen2"].map((name) => readFolder(join(llama, name, "base"))),
-  ...["nf4", "nf4-double", "int8", "llama-nf4"].map((name) =>
-    readFolder(packagePath(`test/golden/bitsandbytes/${name}`)),
-  ),
 ];
 
 /** A chat template with what such templates do. */

@@ -234,6 +234,22 @@ test("shards that do not belong together are reported", async () => {
   });
 });
 
+test("a quantised model is refused with what works, by its config and by its tensors", async () => {
+  const refused = (name: string, directory: string) =>
+    assertFails(ConfigError, "unsupported-quantization", [name, "without quantisation", "--dtype q4"], () =>
+      openBaseModel(directory),
+    );
+  const directory = modelDirectory("quantised", () => {});
+  const settings = { quant_method: "bitsandbytes", load_in_4bit: true };
+  writeFileSync(
+    join(directory, "config.json"),
+    JSON.stringify({ model_type: "gpt2", ...config, quantization_config: settings }),
+  );
+  await refused("found:    quantization_config", directory);
+  const without = modelDirectory("configless", (tensors) => tensors.set("h.0.mlp.c_fc.weight.absmax", zeros(4)));
+  await refused("found:    h.0.mlp.c_fc.weight.absmax", without);
+});
+
 test("a head of its own is read where the config says so, and is missed by name", async () => {
   const untied = { ...config, tie_word_embeddings: false };
   const head = { shape: [11, 8], data: random([11, 8]) };
