@@ -1,140 +1,164 @@
 /**
- * Python regular expressions from untrusted files, matched in linear time by RE2, which is loaded only for them. Throws
- * ExpressionError for what the two read differently, and for what RE2 lacks. Texts are module names: ASCII, without
- * line ends.
+ * Python regular expressions from untrusted files, the subset that PEFT's and unsloth's have: characters, escaped ones,
+ * classes, `.`, `^`, `$`, `\b`, groups, alternatives, repetitions. Anything else is refused by name. A part of an
+ * expression takes all positions that a match may have reached to all that it may reach next, so that nothing is tried
+ * twice; a budget bounds what is left. Texts are module names: ASCII, without line ends.
  */
-import type { RE2JS } from "re2js";
+import { ConfigError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
-/** The reason why an expression is not supported, or too expensive. */
-export class ExpressionError extends Error {}
-
-/** The matcher and the remaining budget for the patterns of one file. */
-export interface Effort {
-  /** Undefined if the file has no regular expression. */
-  RE2?: typeof RE2JS;
-  /** Characters of the expressions, and what they contain when counted repetitions are written out. */
-  size: number;
-  /** Instructions of an expression times characters of a name; one for a plain pattern. */
-  steps: number;
+/** Where an expression is, for errors, and what all expressions of the file may still cost. */
+export interface Place {
+  setting: string;
+  where: string;
+  budget: { steps: number };
 }
 
-/** The budget for the patterns of one file; `expressions`: whether some of them are regular expressions. */
-export async function newEffort(expressions: boolean): Promise<Effort> {
-  const budget = { size: LIMITS.expressionSize, steps: LIMITS.expressionSteps };
-  return expressions ? { RE2: (await import("re2js")).RE2JS, ...budget } : budget;
-}
+/** Takes positions in a text, each once, to those behind what it matches there. */
+type Step = (text: string, from: readonly number[]) => readonly number[];
 
-/** Takes steps from the budget. */
-export function spend(effort: Effort, steps = 1): void {
-  effort.steps -= steps;
-  if (effort.steps < 0) throw new ExpressionError("the expressions take too long to match");
-}
-
-/** An escape, a set, the beginning of a group, a repetition, or another character. */
-const TOKENS =
-  /\\[\s\S]?|\[\^?\]?(?:\\[\s\S]|[^\\\]])*\]?|\((?:\?(?:P<[a-zA-Z_]\w*>|:)?)?|\{[\d,]*\}|[*+?][?+]?|[\s\S]/g;
-const REPETITION = /^(?:[*+?]|\{(?:\d+(?:,\d*)?|,\d*)\}$)/;
-const ASSERTIONS = ["^", "$", "\\A", "\\Z", "\\b", "\\B"];
-
-/** A Python expression in RE2's syntax. */
-function translate(source: string, effort: Effort): string {
-  takeSize(effort, source.length);
-  if (/[^\0-\x7f]/.test(source)) throw new ExpressionError("a character that is not ASCII");
-  const flags = source.startsWith("(?i)") ? "(?i)" : "";
-  const tokens = source.slice(flags.length).match(TOKENS) ?? [];
-  takeSize(effort, expandedSize(tokens));
-  return flags + tokens.map((token, i) => translateToken(token, tokens[i - 1])).join("");
-}
-
-function takeSize(effort: Effort, size: number): void {
-  effort.size -= size;
-  if (effort.size < 0) throw new ExpressionError("the expressions are too large");
-}
-
-/** The number of tokens if counted repetitions, which RE2 copies, are written out. */
-function expandedSize(tokens: readonly string[]): number {
-  const open: number[] = [];
-  // Up to the current token, and before the last character or group.
-  let [size, last] = [0, 0];
-  for (const token of tokens) {
-    if (REPETITION.test(token)) {
-      const most = Math.max(1, ...(token.match(/\d+/g) ?? []).map(Number));
-      size += (most - 1) * (size - last);
-    } else if (token === ")") last = open.pop() ?? 0;
-    else {
-      last = size;
-      if (token.startsWith("(")) open.push(size);
-    }
-    size++;
-  }
-  return size;
-}
-
-function translateToken(token: string, before: string | undefined): string {
-  if (REPETITION.test(token)) {
-    if (before !== undefined && ASSERTIONS.includes(before)) throw new ExpressionError("nothing to repeat");
-    if (/^[*+?]\+$/.test(token)) throw new ExpressionError("possessive repetition is not supported");
-    return token.replace("{,", "{0,");
-  }
-  // Any other brace stands for itself.
-  if (token.startsWith("{")) return `\\${token}`;
-  if (token === "(?")
-    throw new ExpressionError("the only supported groups with (? are (?:, (?P<name> and, at the start, (?i)");
-  if (token === "\\Z") return "\\z";
-  if (token.startsWith("[")) return checkSet(token);
-  if (!ASSERTIONS.includes(token)) checkEscapes(token);
-  return token;
-}
-
-/** A set of characters that both engines read alike. */
-function checkSet(set: string): string {
-  checkEscapes(set);
-  if (set.includes("[:")) throw new ExpressionError("a class such as [:alpha:] is not supported");
-  if (/\\[dDwWsS]-[^\]]/.test(set)) throw new ExpressionError("a range that contains a class");
-  return set;
-}
-
-function checkEscapes(text: string): void {
-  const unknown = text.match(/\\[\s\S]/g)?.find((pair) => /[a-zA-Z0-9]/.test(pair) && !/[dDwWsS]/.test(pair));
-  if (unknown !== undefined) throw new ExpressionError(`${unknown} is not supported`);
-}
-
-/** The group that `match` gives. */
-const INDEX = "idx";
+const ASCII = Array.from({ length: 128 }, (_, code) => String.fromCharCode(code));
+/** By the letter of its escape, the characters of a class. */
+const CLASSES = new Map(
+  [/\d/, /\D/, /\w/, /\W/, /\s/, /\S/].map((each) => [each.source[1]!, ASCII.filter((sign) => each.test(sign))]),
+);
+const REPETITION = /(?:[*+?]|\{(?=[\d,])(\d*)(,?)(\d*)\})\??/y;
 
 export class Expression {
-  readonly #effort: Effort;
-  readonly #program: RE2JS;
+  /** The positions behind all matches that begin at the positions `from`. */
+  readonly ends: Step;
+  /** Whether it has alternatives outside of its groups. */
+  hasAlternatives = false;
+  private at = 0;
 
-  /** Throws ExpressionError if `source` is not supported, or too large. */
-  constructor(source: string, effort: Effort) {
-    this.#effort = effort;
-    const translated = translate(source, effort);
-    try {
-      this.#program = effort.RE2!.compile(translated);
-    } catch (cause) {
-      const [, reason] = /^error parsing regexp: (.*?)(?::? `|$)/s.exec((cause as Error).message) ?? [];
-      if (reason === undefined) throw cause;
-      throw new ExpressionError(reason, { cause });
+  /** Throws ConfigError for an expression that is wrong or not supported; so does `ends` if matching takes too long. */
+  constructor(
+    private readonly source: string,
+    private readonly place: Place,
+  ) {
+    if (source.length > LIMITS.expression) this.refuse(`more than ${LIMITS.expression} characters`);
+    if (/[^\0-\x7f]/.test(source)) this.refuse("a character that is not ASCII");
+    this.spend(10 * source.length);
+    this.ends = this.alternatives(0);
+    if (this.at < source.length) this.refuse("unbalanced parenthesis");
+  }
+
+  refuse(reason: string): never {
+    const { setting, where } = this.place;
+    throw new ConfigError("unsupported-pattern", `unsupported regular expression in ${setting}: ${reason}`, {
+      where,
+      expected: "names, or a Python regular expression of characters, classes, groups, alternatives and repetitions",
+      found: this.source,
+      hint: `write ${setting} as a list of names, such as attn.c_attn or transformer.h.3.mlp.c_fc`,
+    });
+  }
+
+  private run(step: Step, text: string, from: readonly number[]): readonly number[] {
+    this.spend(1 + from.length);
+    return step(text, from);
+  }
+
+  private spend(steps: number): void {
+    this.place.budget.steps -= steps;
+    if (this.place.budget.steps < 0) this.refuse("the file's expressions take too long to match");
+  }
+
+  private alternatives(depth: number): Step {
+    if (depth > LIMITS.jsonDepth) this.refuse("groups are nested too deeply");
+    const steps = [this.sequence(depth)];
+    while (this.take("|")) steps.push(this.sequence(depth));
+    if (steps.length === 1) return steps[0]!;
+    this.hasAlternatives ||= depth === 0;
+    return (text, from) => [...new Set(steps.flatMap((step) => this.run(step, text, from)))];
+  }
+
+  private sequence(depth: number): Step {
+    const steps: Step[] = [];
+    while (this.at < this.source.length && !"|)".includes(this.source[this.at]!)) steps.push(this.repetition(depth));
+    return (text, from) => {
+      let positions = from;
+      for (let i = 0; i < steps.length && positions.length > 0; i++) positions = this.run(steps[i]!, text, positions);
+      return positions;
+    };
+  }
+
+  private repetition(depth: number): Step {
+    const begin = this.at;
+    const step = this.atom(depth);
+    const isAssertion = ["^", "$", "\\b"].includes(this.source.slice(begin, this.at));
+    REPETITION.lastIndex = this.at;
+    const [sign, low, comma, high] = REPETITION.exec(this.source) ?? [];
+    if (sign === undefined) return step;
+    if (isAssertion) this.refuse("nothing to repeat");
+    this.at += sign.length;
+    const least = low === undefined ? Number(sign[0] === "+") : Number(low);
+    const most = sign[0] === "?" ? 1 : low !== undefined && !comma ? least : Number(high || Number.POSITIVE_INFINITY);
+    if (least > most) this.refuse("a least count above the most");
+    return (text, from) => {
+      let latest = from;
+      // More repetitions than characters reach no other positions: some of them match nothing.
+      for (let i = 0; i < Math.min(least, text.length + 1); i++) latest = this.run(step, text, latest);
+      const all = new Set(latest);
+      for (let i = least; i < most && latest.length > 0; i++) {
+        latest = this.run(step, text, latest).filter((at) => !all.has(at));
+        for (const at of latest) all.add(at);
+      }
+      return [...all];
+    };
+  }
+
+  private atom(depth: number): Step {
+    const sign = this.source[this.at++]!;
+    if (sign === "(") {
+      if (this.source[this.at] === "?" && !this.take("?:")) this.refuse("of the groups with (? only (?: is supported");
+      const step = this.alternatives(depth + 1);
+      if (!this.take(")")) this.refuse("missing )");
+      return step;
     }
+    if (sign === "^") return (_, from) => from.filter((at) => at === 0);
+    if (sign === "$") return (text, from) => from.filter((at) => at === text.length);
+    if (sign === "\\" && this.take("b")) {
+      const isWord = (character = "") => /\w/.test(character);
+      return (text, from) => from.filter((at) => isWord(text[at - 1]) !== isWord(text[at]));
+    }
+    if ("*+?{".includes(sign)) this.refuse(`nothing to repeat before ${sign}`);
+    const characters = sign === "[" ? this.set() : sign === "." ? ASCII : sign === "\\" ? this.escaped() : [sign];
+    return (text, from) => from.filter((at) => characters.includes(text[at]!)).map((at) => at + 1);
   }
 
-  /** Python's `re.fullmatch`. */
-  matchesAll(text: string): boolean {
-    this.#spend(text);
-    return this.#program.testExact(text);
+  /** What follows a `[`. */
+  private set(): string[] {
+    const isNegated = this.take("^");
+    const members = new Set<string>();
+    for (let isFirst = true; isFirst || !this.take("]"); isFirst = false) {
+      const low = this.member();
+      const isRange = this.source[this.at] === "-" && this.source[this.at + 1] !== "]";
+      if (isRange) this.at++;
+      const high = isRange ? this.member() : low;
+      if (isRange && (low.length > 1 || high.length > 1 || low[0]! > high[0]!))
+        this.refuse("a wrong range of characters");
+      const range = isRange ? ASCII.filter((sign) => sign >= low[0]! && sign <= high[0]!) : low;
+      for (const sign of range) members.add(sign);
+    }
+    return ASCII.filter((sign) => members.has(sign) !== isNegated);
   }
 
-  /** Python's `re.match`: the group `idx`, "" if it did not take part in the match; undefined if there is no match. */
-  match(text: string): string | undefined {
-    this.#spend(text);
-    const matcher = this.#program.matcher(text);
-    if (!matcher.lookingAt()) return undefined;
-    return INDEX in this.#program.namedGroups() ? (matcher.group(INDEX) ?? "") : "";
+  private member(): readonly string[] {
+    if (this.at === this.source.length) this.refuse("missing ]");
+    return this.take("\\") ? this.escaped() : [this.source[this.at++]!];
   }
 
-  #spend(text: string): void {
-    spend(this.#effort, this.#program.programSize() * (text.length + 1));
+  /** What follows a backslash. */
+  private escaped(): readonly string[] {
+    const sign = this.source[this.at++] ?? this.refuse("trailing backslash");
+    const known = CLASSES.get(sign);
+    if (known === undefined && /\w/.test(sign) && sign !== "_") this.refuse(`\\${sign} is not supported`);
+    return known ?? [sign];
+  }
+
+  private take(text: string): boolean {
+    const isThere = this.source.startsWith(text, this.at);
+    if (isThere) this.at += text.length;
+    return isThere;
   }
 }

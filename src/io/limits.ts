@@ -69,8 +69,8 @@ export const LIMITS = {
   ggufAlignment: 1 << 16,
   /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
   names: 1 << 17,
-  /** An adapter's expressions: total size with repetitions expanded; instructions of each times characters of names. */
-  expressionSize: 8_000,
+  /** An adapter's expressions: characters of one; steps to match all modules by all, some hundred for each pair. */
+  expression: 20_000,
   expressionSteps: 10_000_000,
 } as const;
 

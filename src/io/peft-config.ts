@@ -7,9 +7,9 @@ import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.t
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
-import { type Effort, newEffort } from "./expression.ts";
+import type { Place } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
-import { anyPart, endings, firstKey, isPlain, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
+import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
 import { moduleName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
 
@@ -92,16 +92,14 @@ const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
 
 /** A file's settings, with its name for errors and the budget for its regular expressions. */
-interface Source {
+interface Source extends Omit<Place, "setting"> {
   config: PeftConfig;
-  where: string;
-  effort: Effort;
 }
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
-export async function parsePeftConfig(json: unknown, model: ModelConfig, where: string): Promise<PeftPlan> {
+export function parsePeftConfig(json: unknown, model: ModelConfig, where: string): PeftPlan {
   const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
-  const source: Source = { config, where, effort: await newEffort(hasExpressions(config)) };
+  const source: Source = { config, where, budget: { steps: LIMITS.expressionSteps } };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
@@ -166,17 +164,6 @@ export async function parsePeftConfig(json: unknown, model: ModelConfig, where: 
   return { task, adapted, biases: config.bias === "lora_only", dora: config.use_dora === true, saves, lora };
 }
 
-/** Whether names are matched by regular expressions: the file's, or PEFT's own for the index of a block. */
-function hasExpressions({ target_modules, exclude_modules, modules_to_save, ...config }: PeftConfig): boolean {
-  const { rank_pattern = {}, alpha_pattern = {}, layers_to_transform } = config;
-  const patterns = [modules_to_save, Object.keys(rank_pattern!), Object.keys(alpha_pattern!)].flat();
-  return (
-    [target_modules, exclude_modules].some((value) => typeof value === "string") ||
-    layers_to_transform !== undefined ||
-    patterns.some((pattern) => typeof pattern === "string" && !isPlain(pattern))
-  );
-}
-
 /** The name of a module and of all modules that contain it: `a.b.c`, `a.b`, `a`. */
 function outer(module: string): string[] {
   const parts = module.split(".");
@@ -223,9 +210,9 @@ export function refuseVariants(config: PeftConfig, { method, plain, known }: Rul
 
 /** PEFT's check_target_module_exists. */
 function targetMatcher(source: Source, toSave: readonly string[]): (module: string) => boolean {
-  const { config, where, effort } = source;
+  const { config, where } = source;
   const isExcluded = matcher(source, "exclude_modules");
-  const isInSaved = anyPart(toSave, { setting: "modules_to_save", where }, effort);
+  const isInSaved = anyPart(toSave, { ...source, setting: "modules_to_save" });
   const isFree = (module: string) => !isExcluded(module) && !isInSaved(module);
   const { target_modules: targets } = config;
   const layers = layerMatcher(source);
@@ -246,15 +233,14 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
 
 /** Matches a setting that is a regular expression for whole names, or a list of names and suffixes. */
 function matcher(source: Source, setting: string): (module: string) => boolean {
-  const { config, where, effort } = source;
-  const value = config[setting];
+  const value = source.config[setting];
   if (typeof value !== "string") return suffixes(strings(source, setting));
-  return value === "" ? () => false : wholeName(value, { setting, where }, effort);
+  return value === "" ? () => false : wholeName(value, { ...source, setting });
 }
 
 /** Tests whether a module is in one of layers_to_transform; undefined without that setting. */
 function layerMatcher(source: Source): ((module: string) => boolean) | undefined {
-  const { config, where, effort } = source;
+  const { config, where } = source;
   const { layers_to_transform: wanted, layers_pattern: named } = config;
   const layers: unknown = typeof wanted === "number" ? [wanted] : (wanted ?? []);
   if (!Array.isArray(layers) || !layers.every(Number.isInteger))
@@ -264,18 +250,18 @@ function layerMatcher(source: Source): ((module: string) => boolean) | undefined
     });
   const patterns = typeof named === "string" ? (named === "" ? [] : [named]) : strings(source, "layers_pattern");
   if (layers.length === 0) return undefined;
-  const layerIndex = layerFinder(patterns, { setting: "layers_pattern", where }, effort);
+  const layerIndex = layerFinder(patterns, { ...source, setting: "layers_pattern" });
   const chosen = new Set<number | undefined>(layers);
   return (module) => chosen.has(layerIndex(module) ?? Number.NaN);
 }
 
 /** The value of a pattern's first key that matches a module's name, otherwise the setting `usual`. */
 function patternNumber(source: Source, setting: string, usual: string): (module: string) => number {
-  const { config, where, effort } = source;
+  const { config, where } = source;
   check(config, { [setting]: "object?" }, where);
   const values = new Map(Object.entries(config[setting] ?? {}));
   checkCount(setting, values.size, where);
-  const matchingKey = firstKey([...values.keys()], { setting, where }, effort);
+  const matchingKey = firstKey([...values.keys()], { ...source, setting });
   return (module) => {
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);

@@ -153,7 +153,7 @@ async function importLora(
   base: PeftBase,
   where: string,
 ): Promise<ImportPlan> {
-  const plan = await parsePeftConfig(json, base.config, where);
+  const plan = parsePeftConfig(json, base.config, where);
   const classifies = plan.task === null ? chooseHead(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
   const classes = score?.[0] ?? 0;

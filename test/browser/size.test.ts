@@ -37,8 +37,6 @@ const COMPRESSORS_BYTES = 80 * KB;
 /** What reads files by the address of a server, and what mends a folder or says what it lacks. */
 const FOLDERS_BYTES = 2.2 * KB;
 const STANDALONE_BYTES = 83 * KB;
-/** What matches the regular expressions of an adapter that PEFT wrote. */
-const EXPRESSIONS_BYTES = 48 * KB;
 /** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
 const SEVERAL_BYTES = 10.6 * KB;
 /** What a run is downloaded as, and the code that uses it. */
@@ -155,7 +153,6 @@ const OF_THE_HUB =
 const OF_FOLDERS = /\/src\/(platform\/url-files|io\/(missing-files|recover))\./;
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
-const OF_EXPRESSIONS = /\/node_modules\/re2js\//;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_RUNS_CSV = /\/src\/(web\/page\/runs-csv|views\/csv)\./;
@@ -202,7 +199,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
   const hub = only(OF_THE_HUB).filter((path) => !compressors.includes(path));
   const folders = only(OF_FOLDERS);
   const several = only(OF_SEVERAL);
-  const expressions = only(OF_EXPRESSIONS);
   const tables = only(OF_TABLES);
   const runsCsv = only(OF_RUNS_CSV);
   const pairs = only(OF_PAIRS);
@@ -233,7 +229,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     ...compressors,
     ...folders,
     ...several,
-    ...expressions,
     ...tables,
     ...runsCsv,
     ...pairs,
@@ -284,7 +279,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     [forms, FORMS_BYTES],
     [hub, HUB_BYTES],
     [compressors, COMPRESSORS_BYTES],
-    [expressions, EXPRESSIONS_BYTES],
   ] as const) {
     const bytes = zipped(some);
     assert.ok(some.length > 0 && bytes <= most, `${bytes} bytes of at most ${most}`);
