@@ -3,6 +3,7 @@
  * computed.
  */
 import { numel, type Shape } from "../tensor.ts";
+import { Builder } from "./builder.ts";
 import type { Encoding } from "./ggml-encode.ts";
 import { sizeError } from "./safetensors-write.ts";
 
@@ -21,74 +22,24 @@ export interface GgufOutput {
 const VERSION = 3;
 const ALIGNMENT = 32;
 
-/** Bytes that are appended to. */
-class Builder {
-  private bytes = new Uint8Array(1 << 10);
-  private length = 0;
-
-  /** Room for `count` more bytes. */
-  private room(count: number): DataView {
-    if (this.length + count > this.bytes.length) {
-      const larger = new Uint8Array(2 * (this.length + count));
-      larger.set(this.bytes.subarray(0, this.length));
-      this.bytes = larger;
-    }
-    this.length += count;
-    return new DataView(this.bytes.buffer, this.length - count, count);
-  }
-
-  u8(value: number): this {
-    this.room(1).setUint8(0, value);
-    return this;
-  }
-
-  u32(value: number): this {
-    this.room(4).setUint32(0, value, true);
-    return this;
-  }
-
-  i32(value: number): this {
-    this.room(4).setInt32(0, value, true);
-    return this;
-  }
-
-  f32(value: number): this {
-    this.room(4).setFloat32(0, value, true);
-    return this;
-  }
-
-  u64(value: number): this {
-    this.room(8).setBigUint64(0, BigInt(value), true);
-    return this;
-  }
-
-  raw(bytes: Uint8Array): this {
-    this.room(bytes.length);
-    this.bytes.set(bytes, this.length - bytes.length);
-    return this;
-  }
-
+/** A text or a list in a file: its length, or its elements' type and number, before it. */
+class GgufBuilder extends Builder {
   text(value: string): this {
     const bytes = new TextEncoder().encode(value);
     return this.u64(bytes.length).raw(bytes);
   }
 
-  /** A list: the type of its elements, and their number, before them. */
   list<T>(type: number, values: readonly T[], put: (value: T) => void): this {
     this.u32(type).u64(values.length);
     for (const value of values) put(value);
     return this;
-  }
-
-  done(): Uint8Array<ArrayBuffer> {
-    return this.bytes.slice(0, this.length);
   }
 }
 
 /** The numbers of the types of values. */
 const TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, text: 8, list: 9 } as const;
 
-const typed = (type: number) => new Builder().u32(type);
+const typed = (type: number) => new GgufBuilder().u32(type);
 
 /** Values of metadata. */
 export const u32 = (value: number) => typed(TYPE.u32).u32(value).done();
@@ -110,7 +61,11 @@ const dataBytes = ({ shape, type }: GgufOutput) => (numel(shape) / type.values) 
 
 /** The first bytes of a file, up to the data. */
 function encodeHeader(metadata: EncodedMetadata, tensors: readonly GgufOutput[]): Uint8Array {
-  const head = new Builder().raw(new TextEncoder().encode("GGUF")).u32(VERSION).u64(tensors.length).u64(metadata.size);
+  const head = new GgufBuilder()
+    .raw(new TextEncoder().encode("GGUF"))
+    .u32(VERSION)
+    .u64(tensors.length)
+    .u64(metadata.size);
   for (const [key, value] of metadata) head.text(key).raw(value);
   let at = 0;
   for (const tensor of tensors) {

@@ -6,12 +6,12 @@
  * Letters: B texts, P positions in the cache, T new tokens, S = P + T, C n_embd, NH heads in KV groups of G, HS head
  * size, V vocabulary.
  */
-import { TensorProto_DataType as DataType } from "onnx-buf";
 import { attentionScale, isMean, type ModelConfig, type TaskConfig } from "../../config.ts";
 import { type GraphArchitecture, linear } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Graph } from "./graph.ts";
 import { llama } from "./llama.ts";
+import { DATA_TYPE } from "./protobuf.ts";
 
 /** The largest index, for a slice up to the end. */
 const END = Number.MAX_SAFE_INTEGER;
@@ -43,8 +43,8 @@ class Decoder {
     this.isLm = task.objective === "lm";
     this.heads = { KV: n_kv_head, G: n_head / n_kv_head, HS: n_embd / n_head };
     const all = this.isLm ? "total_sequence_length" : "sequence_length";
-    this.ids = graph.input("input_ids", DataType.INT64, ["batch_size", "sequence_length"]);
-    this.mask = graph.input("attention_mask", DataType.INT64, ["batch_size", all]);
+    this.ids = graph.input("input_ids", DATA_TYPE.INT64, ["batch_size", "sequence_length"]);
+    this.mask = graph.input("attention_mask", DATA_TYPE.INT64, ["batch_size", all]);
     this.count = graph.add("count", "Shape", [this.ids], { start: 1n, end: 2n });
     this.positions = this.countPositions();
   }
@@ -81,7 +81,7 @@ class Decoder {
     const columns = graph.add("columns", "Range", [graph.int(0), end, graph.int(1)]);
     const rows = graph.add("rows", "Unsqueeze", [this.lastTokens("rows.new", columns, 0), graph.ints(1)]);
     const before = graph.add("seen.before", "LessOrEqual", [columns, rows]);
-    const isText = graph.add("seen.text", "Cast", [this.mask], { to: BigInt(DataType.BOOL) });
+    const isText = graph.add("seen.text", "Cast", [this.mask], { to: BigInt(DATA_TYPE.BOOL) });
     const texts = graph.add("seen.texts", "Unsqueeze", [isText, graph.ints(1, 2, 3)]);
     const isSeen = graph.add("seen.both", "And", [before, texts]);
     return graph.add("seen", "Where", [isSeen, graph.float(0), graph.float(UNSEEN)]);
@@ -130,7 +130,7 @@ class Decoder {
     const { KV, HS } = this.heads;
     const turned = graph.add(`${list}.T`, "Transpose", [list], { perm: [0, 2, 1, 3] });
     if (!this.isLm) return turned;
-    const past = graph.input(`past_key_values.${l}.${part}`, DataType.FLOAT, [
+    const past = graph.input(`past_key_values.${l}.${part}`, DATA_TYPE.FLOAT, [
       ...["batch_size", KV, "past_sequence_length", HS],
     ]);
     const present = graph.add(`present.${l}.${part}`, "Concat", [past, turned], { axis: 2n });
@@ -141,7 +141,7 @@ class Decoder {
   /** Logits [B, n, V] of the last n = num_logits_to_keep tokens; 0: of all. */
   private lmHead(x: string): void {
     const { graph, config } = this;
-    const wanted = graph.input("num_logits_to_keep", DataType.INT64, []);
+    const wanted = graph.input("num_logits_to_keep", DATA_TYPE.INT64, []);
     const from = graph.add("kept.from", "Unsqueeze", [graph.add("kept.start", "Neg", [wanted]), graph.ints(0)]);
     const kept = graph.add("kept", "Slice", [x, from, graph.ints(END), graph.ints(1)]);
     const norm = this.architecture.norm(graph, "ln_f", kept, config);
@@ -165,7 +165,7 @@ class Decoder {
   /** The final norm's outputs [B, C] at each text's last token. */
   private lastToken(x: string): string {
     const { graph } = this;
-    const marks = graph.add("last.marks", "Cast", [this.mask], { to: BigInt(DataType.INT32) });
+    const marks = graph.add("last.marks", "Cast", [this.mask], { to: BigInt(DATA_TYPE.INT32) });
     const last = graph.add("last", "ArgMax", [marks], { axis: 1n, keepdims: 1n, select_last_index: 1n });
     const rows = graph.add("selected", "GatherND", [x, last], { batch_dims: 1n });
     return this.architecture.norm(graph, "ln_f", rows, this.config);
@@ -175,7 +175,7 @@ class Decoder {
   private mean(x: string): string {
     const { graph } = this;
     const norm = this.architecture.norm(graph, "ln_f", x, this.config);
-    const marks = graph.add("mean.marks", "Cast", [this.mask], { to: BigInt(DataType.FLOAT) });
+    const marks = graph.add("mean.marks", "Cast", [this.mask], { to: BigInt(DATA_TYPE.FLOAT) });
     const column = graph.add("mean.column", "Unsqueeze", [marks, graph.ints(2)]);
     const rows = graph.add("mean.rows", "Mul", [norm, column]);
     const sum = graph.add("mean.sum", "ReduceSum", [rows, graph.ints(1)], { keepdims: 0n });

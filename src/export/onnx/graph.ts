@@ -2,28 +2,30 @@
  * A model in ONNX's form: a graph of operators over named values. Weights lie in a file of their own, one behind the
  * other, so that they can be written in chunks: protobuf wants a message's size first, and at most 2 GB.
  */
-import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
-import {
-  type AttributeProtoSchema,
-  AttributeProto_AttributeType as AttributeType,
-  TensorProto_DataLocation as DataLocation,
-  TensorProto_DataType as DataType,
-  ModelProtoSchema,
-  type NodeProtoSchema,
-  type TensorProtoSchema,
-  type ValueInfoProtoSchema,
-} from "onnx-buf";
 import type { WeightDtype } from "../../config.ts";
-import type { ComputedTensor } from "../../io/safetensors-write.ts";
-import { numel } from "../../tensor.ts";
+import { type ComputedTensor, viewBytes } from "../../io/safetensors-write.ts";
+import { numel, type Shape } from "../../tensor.ts";
+import {
+  type ATTRIBUTE,
+  ATTRIBUTE_TYPE,
+  DATA_TYPE,
+  type DataType,
+  EXTERNAL,
+  encodeMessage,
+  type Message,
+  MODEL,
+  type NODE,
+  type TENSOR,
+  type VALUE_INFO,
+} from "./protobuf.ts";
 import { type Kind, type Stored, storeWeight } from "./weights.ts";
 
 /** The versions of the format and of the standard operators: the first with all that is used here. */
-const IR_VERSION = 10n;
-const OPSET = 21n;
+const IR_VERSION = 10;
+const OPSET = 21;
 
 /** The bytes of an element of a stored weight. */
-const BYTES: Partial<Record<DataType, number>> = { [DataType.FLOAT]: 4, [DataType.FLOAT16]: 2, [DataType.INT8]: 1 };
+const BYTES: Partial<Record<DataType, number>> = { [DATA_TYPE.FLOAT]: 4, [DATA_TYPE.FLOAT16]: 2, [DATA_TYPE.INT8]: 1 };
 
 /** An int, a float, a text, or a list of ints. */
 type Attribute = bigint | number | string | readonly number[];
@@ -31,21 +33,19 @@ type Attribute = bigint | number | string | readonly number[];
 /** The dimensions of an input or output; those that have no fixed size have a name. */
 type Dimensions = readonly (number | string)[];
 
-const bigints = (values: readonly number[]) => values.map(BigInt);
-
-function encodeAttribute(name: string, value: Attribute): MessageInitShape<typeof AttributeProtoSchema> {
-  if (typeof value === "bigint") return { name, type: AttributeType.INT, i: value };
-  if (typeof value === "number") return { name, type: AttributeType.FLOAT, f: value };
-  if (typeof value === "string") return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
-  return { name, type: AttributeType.INTS, ints: bigints(value) };
+function describeAttribute(name: string, value: Attribute): Message<typeof ATTRIBUTE> {
+  if (typeof value === "bigint") return { name, type: ATTRIBUTE_TYPE.INT, i: value };
+  if (typeof value === "number") return { name, type: ATTRIBUTE_TYPE.FLOAT, f: value };
+  if (typeof value === "string") return { name, type: ATTRIBUTE_TYPE.STRING, s: new TextEncoder().encode(value) };
+  return { name, type: ATTRIBUTE_TYPE.INTS, ints: value };
 }
 
 /** A graph in the making. Values are known by their names, which are those of our tensors where there is one. */
 export class Graph {
-  private readonly nodes: MessageInitShape<typeof NodeProtoSchema>[] = [];
-  private readonly inputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
-  private readonly outputs: MessageInitShape<typeof ValueInfoProtoSchema>[] = [];
-  private readonly constants = new Map<string, MessageInitShape<typeof TensorProtoSchema>>();
+  private readonly nodes: Message<typeof NODE>[] = [];
+  private readonly inputs: Message<typeof VALUE_INFO>[] = [];
+  private readonly outputs: Message<typeof VALUE_INFO>[] = [];
+  private readonly constants = new Map<string, Message<typeof TENSOR>>();
   /** The weights that are used, in the order of their file. */
   private readonly stored = new Map<string, Stored>();
   /** The values of whole weights in f32. */
@@ -64,7 +64,7 @@ export class Graph {
 
   /** Makes a value, which has this name, an output of floats. */
   output(name: string, dimensions: Dimensions): void {
-    this.outputs.push(describeValue(name, DataType.FLOAT, dimensions));
+    this.outputs.push(describeValue(name, DATA_TYPE.FLOAT, dimensions));
   }
 
   /** Adds a node. Returns the name of its output, which is the node's. */
@@ -85,41 +85,35 @@ export class Graph {
     this.nodes.push({
       name: outputs[0]!,
       opType,
-      input: [...inputs],
-      output: [...outputs],
-      attribute: Object.entries(attributes).map(([name, value]) => encodeAttribute(name, value)),
+      input: inputs,
+      output: outputs,
+      attribute: Object.entries(attributes).map(([name, value]) => describeAttribute(name, value)),
     });
     return outputs;
   }
 
   /** A list of ints as a value. */
   ints(...values: number[]): string {
-    return this.constant(`ints ${values.join(" ")}`, {
-      dataType: DataType.INT64,
-      dims: [BigInt(values.length)],
-      int64Data: bigints(values),
-    });
+    return this.constant(`ints ${values.join(" ")}`, DATA_TYPE.INT64, [values.length], int64s(values));
   }
 
   /** An int as a value. */
   int(value: number): string {
-    return this.constant(`int ${value}`, { dataType: DataType.INT64, int64Data: [BigInt(value)] });
+    return this.constant(`int ${value}`, DATA_TYPE.INT64, [], int64s([value]));
   }
 
   /** A float as a value. */
   float(value: number): string {
-    return this.constant(`float ${value}`, { dataType: DataType.FLOAT, floatData: [value] });
+    return this.constant(`float ${value}`, DATA_TYPE.FLOAT, [], Float32Array.of(value));
   }
 
   /** A table of floats as a value, which does not lie in the weights' file. */
   table(name: string, rows: number, data: Float32Array): string {
-    const rawData = new Uint8Array(data.slice().buffer);
-    const dims = bigints([rows, data.length / rows]);
-    return this.constant(name, { dataType: DataType.FLOAT, dims, rawData });
+    return this.constant(name, DATA_TYPE.FLOAT, [rows, data.length / rows], data);
   }
 
-  private constant(name: string, init: MessageInitShape<typeof TensorProtoSchema>): string {
-    this.constants.set(name, { name, ...init });
+  private constant(name: string, dataType: DataType, dims: Shape, data: Float32Array | BigInt64Array): string {
+    this.constants.set(name, { name, dataType, dims, rawData: viewBytes(data) });
     return name;
   }
 
@@ -148,18 +142,18 @@ export class Graph {
   /** The bytes of the model, whose weights are in the file `location` beside it. */
   encode(name: string, location: string): Uint8Array {
     let offset = 0;
-    const weights = this.parts().map(({ name, type, shape, length }): MessageInitShape<typeof TensorProtoSchema> => {
+    const weights = this.parts().map(({ name, type, shape, length }): Message<typeof TENSOR> => {
       const place = { location, offset, length };
       offset += length;
       return {
         name,
         dataType: type,
-        dims: bigints(shape),
-        dataLocation: DataLocation.EXTERNAL,
+        dims: shape,
+        dataLocation: EXTERNAL,
         externalData: Object.entries(place).map(([key, value]) => ({ key, value: String(value) })),
       };
     });
-    const model = create(ModelProtoSchema, {
+    return encodeMessage(MODEL, {
       irVersion: IR_VERSION,
       producerName: "lowrank",
       opsetImport: [{ version: OPSET }],
@@ -171,7 +165,6 @@ export class Graph {
         output: this.outputs,
       },
     });
-    return toBinary(ModelProtoSchema, model);
   }
 
   /** The tensors in the weights' file, with their bytes. */
@@ -191,16 +184,9 @@ export class Graph {
   }
 }
 
-function describeValue(
-  name: string,
-  elemType: DataType,
-  dimensions: Dimensions,
-): MessageInitShape<typeof ValueInfoProtoSchema> {
-  const dim = dimensions.map((size) => ({
-    value:
-      typeof size === "number"
-        ? ({ case: "dimValue", value: BigInt(size) } as const)
-        : ({ case: "dimParam", value: size } as const),
-  }));
-  return { name, type: { value: { case: "tensorType", value: { elemType, shape: { dim } } } } };
+function describeValue(name: string, elemType: DataType, dimensions: Dimensions): Message<typeof VALUE_INFO> {
+  const dim = dimensions.map((size) => (typeof size === "number" ? { dimValue: size } : { dimParam: size }));
+  return { name, type: { tensorType: { elemType, shape: { dim } } } };
 }
+
+const int64s = (values: readonly number[]) => BigInt64Array.from(values.map(BigInt));

@@ -3,13 +3,13 @@
  * graph has the operators that make f32 of them again. Those of half precision a runtime computes once, when it loads a
  * model. Those of 8 bits it computes in every run, or multiplies by the matrix as it is stored.
  */
-import { TensorProto_DataType as DataType } from "onnx-buf";
 import { BLOCKS, layoutBlocks } from "../../blocks.ts";
 import type { WeightDtype } from "../../config.ts";
 import { collect } from "../../io/collect.ts";
 import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors-write.ts";
 import { Quantizer, quantizeMatrix } from "../../quantize.ts";
 import type { Shape } from "../../tensor.ts";
+import { DATA_TYPE, type DataType } from "./protobuf.ts";
 
 /** Adds a node to a graph; returns its output. */
 type AddNode = (name: string, op: string, inputs: readonly string[], attributes?: Record<string, bigint>) => string;
@@ -44,20 +44,20 @@ async function* viewAll(pieces: AsyncIterable<Float32Array | Uint16Array>): Asyn
 
 function inFloat({ name, shape, pieces }: ComputedTensor): Stored {
   return {
-    parts: [{ name, type: DataType.FLOAT, shape }],
+    parts: [{ name, type: DATA_TYPE.FLOAT, shape }],
     bytes: () => viewAll(pieces()),
     restore: (add, rows) => (rows ? add(rows.name, "Gather", [name, rows.ids]) : name),
   };
 }
 
 /** The number of a type as an attribute. */
-const FLOAT = { to: BigInt(DataType.FLOAT) };
+const FLOAT = { to: BigInt(DATA_TYPE.FLOAT) };
 
 function inHalf(tensor: ComputedTensor): Stored {
   const { name, shape } = tensor;
   const half = `${name}.f16`;
   return {
-    parts: [{ name: half, type: DataType.FLOAT16, shape }],
+    parts: [{ name: half, type: DATA_TYPE.FLOAT16, shape }],
     bytes: () => viewAll(halved(tensor).pieces()),
     restore(add, rows) {
       const part = rows ? add(`${rows.name}.f16`, "Gather", [half, rows.ids]) : half;
@@ -76,8 +76,8 @@ function inEight(tensor: ComputedTensor, kind: "matrix" | "rows"): Stored {
   const [codes, scales] = [`${name}.codes`, `${name}.scales`];
   return {
     parts: [
-      { name: codes, type: DataType.INT8, shape },
-      { name: scales, type: DataType.FLOAT16, shape: isMatrix ? [rows / BLOCK, columns] : [rows, columns / BLOCK] },
+      { name: codes, type: DATA_TYPE.INT8, shape },
+      { name: scales, type: DATA_TYPE.FLOAT16, shape: isMatrix ? [rows / BLOCK, columns] : [rows, columns / BLOCK] },
     ],
     bytes: () => (isMatrix ? quantizedMatrix(tensor) : quantizedRows(tensor)),
     restore(add, rows) {
