@@ -42,26 +42,14 @@ interface PeftImport {
  * ConfigError for methods and variants that are not supported, FormatError listing every key that is missing,
  * unexpected, or of a shape that does not match the model.
  */
-export async function importPeft(
-  json: unknown,
-  peft: ReadonlyMap<string, Shape>,
-  base: PeftBase,
-  where: string,
-): Promise<PeftImport> {
+export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
   const settings = givenSettings(json, where);
   const mode = peftMode(settings.peft_type, where);
-  let plan: ImportPlan | undefined;
-  let entries: Map<string, ImportEntry>;
-  try {
-    plan =
-      METHODS[mode].virtual === undefined
-        ? await importLora(json, peft, base, where)
-        : importVirtual(mode, settings, peft, base, where);
-    entries = take(peft, plan, where);
-  } catch (error) {
-    // Imported on demand: it explains a failure.
-    throw (await import("./other-base.ts")).findOtherBase(settings, peft, plan?.entries, base, where) ?? error;
-  }
+  const plan =
+    METHODS[mode].virtual === undefined
+      ? importLora(json, peft, base, where)
+      : importVirtual(mode, settings, peft, base, where);
+  const entries = take(peft, plan, where);
   const { own, classifies, classes } = plan;
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
@@ -147,12 +135,7 @@ function peftMode(type: unknown, where: string): Mode {
   });
 }
 
-async function importLora(
-  json: unknown,
-  peft: ReadonlyMap<string, Shape>,
-  base: PeftBase,
-  where: string,
-): Promise<ImportPlan> {
+function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): ImportPlan {
   const plan = parsePeftConfig(json, base.config, where);
   const classifies = plan.task === null ? chooseHead(plan, base) === "score" : plan.task === "SEQ_CLS";
   const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
@@ -258,7 +241,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
       {
         where,
         found: nameList(wrong),
-        hint: `check ${decisive.shapes}, and that the base model has the right size`,
+        hint: `check ${decisive.shapes}, and that it is the base model that the adapter was trained on: --model DIR`,
       },
     );
   return out;
@@ -272,6 +255,7 @@ function hintFor(missing: string[], extra: string[], { decisive }: ImportPlan): 
     return `add the prefix ${/^base_model\.(model\.)?/.exec(wanted)![0]} to the names: PEFT ignores tensors without it`;
   if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$|^prompt_encoder\./.test(key)))
     return "use save_pretrained: this is a state dict, whose keys contain the adapter's name";
-  if (missing.length > 0 && extra.length > 0) return `compare ${decisive.names} of adapter_config.json with the names`;
+  if (missing.length > 0 && extra.length > 0)
+    return `compare ${decisive.names} of adapter_config.json, and the number of blocks of the base model, with the names`;
   return undefined;
 }

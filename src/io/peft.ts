@@ -119,7 +119,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const shapes = file.floatShapes();
     // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
     const copies = [...shapes.keys()].filter((key) => COPY.test(key) && base.read && shapes.delete(key));
-    const { meta, entries } = await importPeft(json, shapes, base, path);
+    const { meta, entries } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
     for (const key of copies) await compareCopy(key, file, base, path);
     const theirs: Tensors = new Map();

@@ -21,8 +21,6 @@ const UNSHARED_BYTES = 88.3 * KB;
 const PAGE_BYTES = 222.4 * KB;
 /** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
 const FOREIGN_BYTES = 14.6 * KB;
-/** What says that an adapter is of another base model. */
-const OTHER_BASE_BYTES = 0.8 * KB;
 /** What compares a head with the token table. */
 const TIED_BYTES = 0.5 * KB;
 /** What compares a trained model with what it gave when it was saved, and measures that when a run ends. */
@@ -164,7 +162,6 @@ const OF_FORMS =
   /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
 const OF_FOREIGN =
   /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
-const OF_OTHER_BASE = /\/src\/io\/other-base\./;
 const OF_REFERENCE = /\/src\/(infer|train)\/reference\./;
 const OF_TIED = /\/src\/io\/tied-head\./;
 const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
@@ -213,7 +210,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
   const gguf = only(OF_GGUF);
   const llama = only(OF_LLAMA);
   const zip = only(OF_ZIP);
-  const otherBase = only(OF_OTHER_BASE);
   const tied = only(OF_TIED);
   const reference = only(OF_REFERENCE);
   const quotes = only(OF_QUOTES);
@@ -240,7 +236,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     ...gguf,
     ...llama,
     ...zip,
-    ...otherBase,
     ...tied,
     ...reference,
     ...quotes,
@@ -270,7 +265,6 @@ test("the whole page loads at most 222.4 kB; what only some visitors need is loa
     [gguf, GGUF_BYTES],
     [llama, LLAMA_BYTES],
     [zip, ZIP_BYTES],
-    [otherBase, OTHER_BASE_BYTES],
     [tied, TIED_BYTES],
     [reference, REFERENCE_BYTES],
     [quotes, QUOTES_BYTES],

@@ -76,7 +76,7 @@ async function readExpected(file: SafetensorsFile, kind: string, place: string, 
   const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
   const score = { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") };
   const config = JSON.parse(readFileSync(join(place, "adapter_config.json"), "utf8"));
-  const { meta, entries } = await importPeft(config, shapes, { config: checkpoint.config, score }, place);
+  const { meta, entries } = importPeft(config, shapes, { config: checkpoint.config, score }, place);
   return fromEntries(entries, all, adapterShapes(meta));
 }
 
