@@ -12,7 +12,6 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
-import { checkFiles } from "./files.mjs";
 import { checkGguf } from "./gguf.mjs";
 import { checkGgufOut } from "./gguf-out.mjs";
 import { checkHub } from "./hub.mjs";
@@ -21,7 +20,6 @@ import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
 import { checkOutputs } from "./outputs.mjs";
 import { checkPairs } from "./pairs.mjs";
-import { checkRelatives } from "./relatives.mjs";
 import { checkTexts } from "./texts.mjs";
 import { checkVocabularies } from "./vocabularies.mjs";
 
@@ -130,11 +128,9 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 
 await checkNames(work, python, must, report);
 await checkOutputs(work, micro, python, must, report, library);
-await checkRelatives(work, python, must, report);
 await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkGgufOut(home, work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);
-await checkFiles(work, python, report);
 await checkVocabularies(work, report, library);
 
 const rows = JSON.parse(readFileSync(join(work, "messages.json"), "utf8"));

@@ -8,7 +8,7 @@ import { packagePath } from "#platform";
 import type { Rng } from "../../src/rng.ts";
 import { decodeGguf, encodeGguf } from "../helpers/gguf.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
-import { BASES, OURS, PEFT, readBase, readOurs, readPeft, readTokenizer, TOKENIZERS } from "./models.ts";
+import { BASES, PEFT, readBase, type readOurs, readPeft, readTokenizer, TOKENIZERS } from "./models.ts";
 import { otherKind, pick, type ValueKind } from "./mutate.ts";
 
 /** The kinds of a key's value; keys in objects and lists by a path with dots. */
@@ -58,18 +58,6 @@ const SETTINGS: Keys = {
   additional_special_tokens: "list",
   chat_template: ["text", "list"],
   ...Object.fromEntries(["bos", "eos", "unk", "pad"].map((name) => [`${name}_token`, ["text", "object"]])),
-};
-
-const ADAPTER: Keys = {
-  ...each("text", "base_model", "base_fingerprint", "settings.vocabulary", "labels.0"),
-  ...each("list", "labels", "lora.target_modules", "lora.layers_to_transform", "lora.sites", "lora.modulesToSave"),
-  ...each("list", "settings.thresholds"),
-  ...each("object", "settings", "task", "model", "lora"),
-  ...each("word", "mode", "task.objective", "task.pooling", "lora.scaling", "lora.init", "lora.target_modules.0"),
-  ...each("word", "settings.dtype", "model.activation_function", "model.model_type"),
-  ...each("number", "task.num_labels", "lora.r", "lora.lora_alpha", "lora.lora_dropout", "model.n_embd", "version"),
-  ...each("number", "settings.maxLength", "settings.padTo", "settings.threshold", "settings.temperature"),
-  ...each("boolean", "task.head_bias", "lora.use_dora"),
 };
 
 const PEFTS: Keys = {
@@ -148,20 +136,16 @@ function refusedJson(
 }
 
 const isLlama = (files: Files) => Buffer.from(files.get("config.json") as Uint8Array).includes("num_hidden_layers");
-const floats = BASES.filter(
-  (files) => !Buffer.from(files.get("config.json") as Uint8Array).includes("quantization_config"),
-);
 refusedJson(
   "gpt2-config",
   "config.json",
-  floats.filter((files) => !isLlama(files)),
+  BASES.filter((files) => !isLlama(files)),
   GPT2,
   readBase,
 );
-refusedJson("llama-config", "config.json", floats.filter(isLlama), LLAMA, readBase);
+refusedJson("llama-config", "config.json", BASES.filter(isLlama), LLAMA, readBase);
 refusedJson("tokenizer-json", "tokenizer.json", TOKENIZERS, FAST, readTokenizer);
 refusedJson("tokenizer-config", "tokenizer_config.json", TOKENIZERS, SETTINGS, readTokenizer);
-refusedJson("lowrank-json", "lowrank.json", OURS.slice(0, 1), ADAPTER, readOurs);
 refusedJson(
   "adapter-config",
   "adapter_config.json",

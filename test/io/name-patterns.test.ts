@@ -44,6 +44,7 @@ const PEFT: [config: object, hits: string][] = [
   [{ target_modules: ".*\\b1\\b.*fc" }, "mlp.c_fc: 1"],
   [{ target_modules: ".*?[]x.]7[\\].].*_proj" }, "attn.c_proj: 7; mlp.c_proj: 7"],
   [{ target_modules: ".*\\.2\\.mlp\\.c_fc{1}" }, "mlp.c_fc: 2"],
+  [{ target_modules: "all-linear", exclude_modules: ["c_fc"] }, "attn.c_attn: all; attn.c_proj: all; mlp.c_proj: all"],
   [{ target_modules: ["c.attn", "mlp.c_f."] }, ""],
   [{ target_modules: ["attn", "h.1.mlp.c_fc"] }, "mlp.c_fc: 1"],
   [
@@ -101,6 +102,12 @@ test("patterns match the same modules as in PEFT", async () => {
   for (const [config, expected] of PEFT)
     if (expected !== "") assert.is(await hits(config), expected, JSON.stringify(config));
     else await assertFails(ConfigError, "no-matching-target", () => hits(config));
+});
+
+test("the head is lm_head or score, by what was trained", async () => {
+  const last = async (config: object) => (await parse(config)).adapted.at(-1)!.name;
+  assert.is(await last({ task_type: "CAUSAL_LM", target_modules: ["c_attn", "lm_head"] }), "lm_head");
+  assert.is(await last({ task_type: null, target_modules: ["c_attn", "score"] }), "score");
 });
 
 test("modules_to_save saves by the endings of names, as PEFT does, and never by an expression", async () => {
