@@ -1,10 +1,10 @@
 /** The config.json that transformers has for the model of a GGUF file. */
 import { ConfigError, FormatError } from "../errors.ts";
-import { sameShape, showShape } from "../tensor.ts";
+import { showShape } from "../tensor.ts";
 import type { GgufHeader, GgufValue } from "./gguf.ts";
 import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
-import type { TensorFile } from "./tensor-file.ts";
+import { checkShape, type TensorFile } from "./tensor-file.ts";
 
 export const TOKEN_TABLE = "token_embd.weight";
 export const HEAD = "output.weight";
@@ -71,12 +71,7 @@ async function llamaKeys(own: OwnKeys, config: Json, { header, file, where }: De
     if (value !== width) throw own.unsupported(key, value, `${width}, the width of a head`);
   }
   const factors = tensors.get(ROPE_FREQS);
-  if (factors && !sameShape(factors.shape, [width / 2]))
-    throw new FormatError("wrong-shape", `${ROPE_FREQS} has the wrong shape`, {
-      where,
-      expected: showShape([width / 2]),
-      found: showShape(factors.shape),
-    });
+  if (factors) checkShape(ROPE_FREQS, factors.shape, [width / 2], where, "take the model's file from elsewhere");
   const scaling = factors
     ? llama3Scaling(await file.readF32(ROPE_FREQS), config.rope_theta as number, where)
     : ropeScaling(own);

@@ -9,7 +9,7 @@ import type { FileReader } from "../platform/reader.ts";
 import { numel, showShape } from "../tensor.ts";
 import { GGML_TYPES, type GgmlType, ggmlTypeName } from "./ggml-types.ts";
 import { LIMITS } from "./limits.ts";
-import type { TensorInfo } from "./tensor-file.ts";
+import { align, checkContiguous, type TensorInfo } from "./tensor-file.ts";
 
 /** A value of the metadata. Whole numbers of 64 bits are rounded. */
 export type GgufValue = string | number | boolean | readonly string[] | readonly number[] | readonly boolean[];
@@ -216,8 +216,6 @@ function parseHeader(cursor: Cursor): GgufHeader {
   return { metadata, encoded, tensors, dataStart: align(cursor.at, alignment), alignment };
 }
 
-const align = (bytes: number, alignment: number) => Math.ceil(bytes / alignment) * alignment;
-
 function parseTensor(cursor: Cursor, name: string): GgufTensor {
   cursor.atMost(LIMITS.tensorName, name.length, "characters in the name of a tensor");
   const dimensions = cursor.atMost(4, cursor.u32(), `dimensions: those of ${name}`);
@@ -239,27 +237,10 @@ function parseTensor(cursor: Cursor, name: string): GgufTensor {
   return { dtype: "F32", type, shape, begin, end };
 }
 
-/** The tensors must fill the rest of the file, each of them aligned, without overlap and without a gap. */
 function checkData({ tensors, alignment }: GgufHeader, dataBytes: number, cursor: Cursor): void {
-  let at = 0;
-  let before = "the header";
-  for (const [name, { begin, end }] of [...tensors].sort(([, a], [, b]) => a.begin - b.begin)) {
-    const expected = align(at, alignment);
-    if (begin !== expected)
-      throw cursor.wrong(
-        begin < expected ? `${name} and ${before} overlap` : `there is a gap between ${before} and ${name}`,
-        `the data of ${name} to begin at byte ${expected}`,
-        `byte ${begin}`,
-      );
+  const sorted = [...tensors].sort(([, a], [, b]) => a.begin - b.begin);
+  checkContiguous(sorted, dataBytes, alignment, (...fault) => cursor.wrong(...fault));
+  for (const [name, { begin, end }] of sorted)
     if (end > dataBytes)
       throw cursor.truncated(`the data of ${name} does not end in the file`, dataBytes, `bytes ${begin} to ${end}`);
-    at = end;
-    before = name;
-  }
-  if (dataBytes > align(at, alignment))
-    throw cursor.wrong(
-      "there is data after the last tensor",
-      `${at} bytes, the end of ${before}`,
-      `${dataBytes} bytes`,
-    );
 }

@@ -4,17 +4,21 @@ import { exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions } from "../arguments.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
-import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { ConfigError, FormatError } from "../errors.ts";
 import { lookUp } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
-import { count, parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
+import { type Shape, sameShape } from "../tensor.ts";
+import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
 import { openSafetensors } from "./safetensors.ts";
 import {
+  checkNames,
+  checkShape,
   type Dtype,
   FLOATS,
+  OF_CONFIG,
+  OTHER_TENSORS,
   type Stored,
   type TensorFile,
   type TensorFiles,
@@ -228,6 +232,7 @@ async function requireFiles(directory: string): Promise<void> {
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
 /** What bitsandbytes and GPTQ store with the codes of a matrix. */
 const QUANTIZED = /\.(SCB|weight\.absmax|qweight)$/;
+const TURNED = "transpose it: the weights of GPT-2's Conv1D are stored as [in, out]";
 const LM_HEAD = "lm_head.weight";
 const HEAD = "score.weight";
 
@@ -255,28 +260,16 @@ function matchTensors(
   where: string,
 ): Map<string, Stored<TensorSource>> {
   const expected = baseShapes(config);
-  const missing = [...expected.keys()].filter((name) => !found.has(name));
-  if (missing.length > 0)
-    throw new FormatError("wrong-tensors", `the model file lacks ${count(missing, "tensor")}`, {
-      where,
-      expected: nameList(missing),
-      found: nameList([...found.keys()]),
-    });
   // A classifier may lack the head of a language model.
   for (const [name, shape] of lmHeadShapes(config)) if (found.has(name)) expected.set(name, shape);
-  const extra = [...found.keys()].filter((name) => !expected.has(name) && name !== HEAD && !IGNORED.test(name));
-  if (extra.length > 0)
-    throw new FormatError("wrong-tensors", `the model file has ${count(extra, "unexpected tensor")}`, {
-      where,
-      expected: `n_layer = ${config.n_layer} blocks`,
-      found: nameList(extra),
-      hint: "check that the config.json belongs to this file",
-    });
+  const names = [...found.keys()].filter((name) => expected.has(name) || (name !== HEAD && !IGNORED.test(name)));
+  checkNames(names, expected.keys(), OTHER_TENSORS, where, OF_CONFIG);
   const head = found.get(HEAD);
   if (head !== undefined) expected.set(HEAD, [head.info.shape[0] ?? 0, config.n_embd]);
   for (const [name, shape] of expected) {
     const { dtype, shape: given } = found.get(name)!.info;
-    checkShape(name, given, shape, where);
+    const isTurned = shape.length === 2 && sameShape([...given].reverse(), shape);
+    checkShape(name, given, shape, where, isTurned ? TURNED : OF_CONFIG);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))
       throw new FormatError("wrong-dtype", `${name} has the wrong element type`, {
         where,
@@ -285,17 +278,4 @@ function matchTensors(
       });
   }
   return new Map([...expected.keys()].map((name) => [name, found.get(name)!]));
-}
-
-function checkShape(name: string, found: Shape, expected: Shape, where: string): void {
-  if (sameShape(found, expected)) return;
-  const isTransposed = expected.length === 2 && sameShape([...found].reverse(), expected);
-  throw new FormatError("wrong-shape", `${name} has the wrong shape`, {
-    where,
-    expected: showShape(expected),
-    found: showShape(found),
-    hint: isTransposed
-      ? "transpose it: the weights of GPT-2's Conv1D are stored as [in, out]"
-      : "check that the config.json belongs to this file",
-  });
 }

@@ -2,13 +2,19 @@
  * Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model.
  */
 import type { ModelConfig } from "../config.ts";
-import { FormatError, nameList } from "../errors.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
+import type { Shape } from "../tensor.ts";
 import { collect } from "./collect.ts";
-import { count } from "./common.ts";
 import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
-import { checkRows, type Stored, type TensorSource } from "./tensor-file.ts";
+import {
+  checkNames,
+  checkRows,
+  checkShape,
+  OF_CONFIG,
+  OTHER_TENSORS,
+  type Stored,
+  type TensorSource,
+} from "./tensor-file.ts";
 
 /**
  * The tensors of a merged model under transformers' names, from `merged`, which has ours: in blocks each matrix is one
@@ -55,21 +61,14 @@ export function joinParts(
   const rest = new Map<string, Stored<TensorSource>>(found);
   const joined = new Map<string, Stored<TensorSource>>();
   const all = llamaTensorsInFiles(config);
-  const missing = all
-    .filter(({ layer }) => layer !== "lm_head")
-    .flatMap(({ parts }) => parts.filter(({ key }) => !found.has(key)));
-  if (missing.length > 0)
-    throw new FormatError("wrong-tensors", `the model file lacks ${count(missing, "tensor")}`, {
-      where,
-      expected: nameList(missing.map(({ key }) => key)),
-      found: nameList([...found.keys()]),
-    });
+  const keys = all.flatMap(({ layer, parts }) => (layer === "lm_head" ? [] : parts.map(({ key }) => key)));
+  if (!keys.every((key) => found.has(key))) checkNames(found.keys(), keys, OTHER_TENSORS, where, OF_CONFIG);
   for (const { name, shape, parts, isTurned } of all) {
     const stored = parts.flatMap(({ key }) => found.get(key) ?? []);
     for (const { key } of parts) rest.delete(key);
     // A classifier may lack the head of a language model.
     if (stored.length < parts.length) continue;
-    for (const [i, { key, shape }] of parts.entries()) checkPart(key, stored[i]!.info.shape, shape, where);
+    for (const [i, { key, shape }] of parts.entries()) checkShape(key, stored[i]!.info.shape, shape, where);
     const [only] = stored as [Stored<TensorSource>];
     if (!isTurned && parts.length === 1) joined.set(name, only);
     else {
@@ -80,16 +79,6 @@ export function joinParts(
   }
   for (const [key, stored] of rest) if (!REDUNDANT.test(key)) joined.set(key, stored);
   return joined;
-}
-
-function checkPart(key: string, found: Shape, expected: Shape, where: string): void {
-  if (!sameShape(found, expected))
-    throw new FormatError("wrong-shape", `${key} has the wrong shape`, {
-      where,
-      expected: showShape(expected),
-      found: showShape(found),
-      hint: "check that the config.json belongs to this file",
-    });
 }
 
 /** One of our tensors that is several in the files, or turned. */

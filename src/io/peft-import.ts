@@ -30,6 +30,7 @@ import {
 import { importVirtual } from "./peft-import-virtual.ts";
 import { factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
 import { baseEntry, baseInFiles, PROBLEM_TYPES } from "./peft-names.ts";
+import { checkNames } from "./tensor-file.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
 interface PeftImport {
@@ -213,18 +214,9 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
   // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's
   // weight.
   const other = (key: string) => key.replace(".base_layer.bias", ".bias").replace(/_magnitude_vector$/, "$&.weight");
-  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(key) ? key : other(key), key]));
-  const missing = [...fileKeys].filter(([key]) => !peft.has(key)).map(([, key]) => key);
-  const extra = [...peft.keys()].filter((key) => !fileKeys.has(key));
-  if (missing.length > 0 || extra.length > 0) {
-    const hint = hintFor(missing, extra, plan);
-    throw new FormatError("wrong-tensors", "the adapter's tensors do not match its configuration", {
-      where,
-      expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
-      found: extra.length > 0 ? `also ${nameList(extra)}` : peft.size > 0 ? "no others" : "no tensors",
-      ...(hint === undefined ? {} : { hint }),
-    });
-  }
+  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(other(key)) ? other(key) : key, key]));
+  const summary = "the adapter's tensors do not match its configuration";
+  checkNames(peft.keys(), fileKeys.keys(), summary, where, (missing, extra) => hintFor(missing, extra, plan));
   const out = new Map<string, ImportEntry>();
   const wrong: string[] = [];
   for (const [key, entry] of fileKeys) {

@@ -23,6 +23,7 @@ import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tenso
 import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
+import { checkNames } from "./tensor-file.ts";
 
 export type { AdapterMeta } from "./adapter-meta.ts";
 export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
@@ -208,14 +209,7 @@ export function checkShapes(
   expected: ReadonlyMap<string, Shape>,
   where: string,
 ): void {
-  const missing = [...expected.keys()].filter((name) => !found.has(name));
-  const extra = [...found.keys()].filter((name) => !expected.has(name));
-  if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("wrong-tensors", "the tensors do not match the configuration", {
-      where,
-      expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
-      found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
-    });
+  checkNames(found.keys(), expected.keys(), "the tensors do not match the configuration", where, REMEDY);
   for (const [name, shape] of expected) expectShape(`${name} in ${where}`, found.get(name)!, shape);
 }
 

@@ -10,7 +10,7 @@ import { isListOf, isObject, isText, KINDS, lookUp } from "../kinds.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { numel, showShape } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
-import { BYTES, type Dtype, TensorFile, type TensorInfo } from "./tensor-file.ts";
+import { BYTES, checkContiguous, type Dtype, TensorFile, type TensorInfo } from "./tensor-file.ts";
 
 /** The remedy for a file of a model. */
 const COPY_AGAIN =
@@ -92,7 +92,12 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
   if (countKeys(bytes, where) !== keys)
     throw new FormatError("invalid-safetensors", "the safetensors header has a duplicate or nested key", { where });
   tensors.sort(([, a], [, b]) => a.begin - b.begin || a.end - b.end);
-  checkContiguous(tensors, dataBytes, where);
+  checkContiguous(
+    tensors,
+    dataBytes,
+    1,
+    (what, expected, found) => new FormatError("invalid-safetensors", what, { where, expected, found }),
+  );
   return { tensors: new Map(tensors), metadata: metadata as Record<string, string> };
 }
 
@@ -132,32 +137,6 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
       `${end - begin} bytes`,
     );
   return { dtype: dtype as Dtype, shape, begin, end };
-}
-
-/** The tensors, sorted by offset, must fill the data without overlap and without a gap. */
-function checkContiguous(tensors: [string, TensorInfo][], dataBytes: number, where: string): void {
-  let at = 0;
-  let before = "the header";
-  for (const [name, { begin, end }] of tensors) {
-    if (begin !== at)
-      throw new FormatError(
-        "invalid-safetensors",
-        begin < at ? `${name} and ${before} overlap` : `there is a gap between ${before} and ${name}`,
-        {
-          where,
-          expected: `the data of ${name} to begin at byte ${at}`,
-          found: `byte ${begin}`,
-        },
-      );
-    at = end;
-    before = name;
-  }
-  if (at !== dataBytes)
-    throw new FormatError("invalid-safetensors", "there is data after the last tensor", {
-      where,
-      expected: `${at} bytes, the end of ${before}`,
-      found: `${dataBytes} bytes`,
-    });
 }
 
 function isSizes(value: unknown): value is number[] {

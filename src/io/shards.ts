@@ -1,10 +1,10 @@
 /** A model's tensors in several safetensors files, which model.safetensors.index.json lists. */
 import { exists, joinPath } from "#platform";
 import { FormatError, nameList } from "../errors.ts";
-import { count, SHARDS_INDEX } from "./common.ts";
+import { SHARDS_INDEX } from "./common.ts";
 import { openSafetensors, type SafetensorsFile } from "./safetensors.ts";
 import { readShards } from "./shards-index.ts";
-import type { TensorFiles } from "./tensor-file.ts";
+import { checkNames, type TensorFiles } from "./tensor-file.ts";
 
 /** Opens a directory's shards. Throws FormatError, naming the file, if one is damaged or they do not match. */
 export async function openShards(directory: string): Promise<TensorFiles> {
@@ -35,7 +35,7 @@ async function requireShards(directory: string, shards: string[], where: string)
   const missing: string[] = [];
   for (const shard of shards) if (!(await exists(joinPath(directory, shard)))) missing.push(shard);
   if (missing.length > 0)
-    throw new FormatError("missing-shards", `the model lacks ${count(missing, "shard")} of ${shards.length}`, {
+    throw new FormatError("missing-shards", `the model lacks ${missing.length} of ${shards.length} shards`, {
       where,
       expected: nameList(missing),
       hint: "put the missing files into the same directory",
@@ -51,18 +51,10 @@ function checkShard(
 ): void {
   const twice = file.names.filter((name) => before.has(name));
   if (twice.length > 0)
-    throw new FormatError("duplicate-tensor", `${count(twice, "tensor")} of this shard are in an earlier one, too`, {
+    throw new FormatError("duplicate-tensor", "tensors of this shard are in an earlier one, too", {
       where,
       found: nameList(twice),
     });
-  const missing = names.filter((name) => !file.has(name));
-  const expected = new Set(names);
-  const extra = file.names.filter((name) => !expected.has(name));
-  if (missing.length > 0 || extra.length > 0)
-    throw new FormatError("wrong-tensors", "the shard and the index do not belong together", {
-      where,
-      expected: missing.length > 0 ? `also ${nameList(missing)}` : "no other tensors",
-      found: extra.length > 0 ? `also ${nameList(extra)}` : "no others",
-      hint: "copy the shards and the index together, of one version of the model",
-    });
+  const hint = "copy the shards and the index together, of one version of the model";
+  checkNames(file.names, names, "the shard and the index do not belong together", where, hint);
 }

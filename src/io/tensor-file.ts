@@ -1,8 +1,8 @@
 /** Tensors in a file, whatever its format: its header says where they are. They are read in parts by a FileReader. */
-import { FormatError, ShapeError } from "../errors.ts";
+import { FormatError, nameList, ShapeError } from "../errors.ts";
 import { bfloatToFloat, halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type Shape, showShape } from "../tensor.ts";
+import { type Shape, sameShape, showShape } from "../tensor.ts";
 
 /** Bytes of one element of each element type of safetensors. */
 export const BYTES = {
@@ -149,6 +149,71 @@ export function checkRows(name: string, shape: Shape, start: number, end: number
     where,
     expected: `rows within [0, ${rows}) of ${showShape(shape)}`,
     found: `[${start}, ${end})`,
+  });
+}
+
+export const align = (bytes: number, alignment: number) => Math.ceil(bytes / alignment) * alignment;
+
+/**
+ * Throws what `wrong` makes unless tensors, sorted by their places, fill a file's data: each of them aligned, without
+ * overlap and without a gap.
+ */
+export function checkContiguous(
+  tensors: readonly (readonly [name: string, info: TensorInfo])[],
+  dataBytes: number,
+  alignment: number,
+  wrong: (what: string, expected: string, found: string) => FormatError,
+): void {
+  let at = 0;
+  let before = "the header";
+  for (const [name, { begin, end }] of tensors) {
+    const expected = align(at, alignment);
+    if (begin !== expected)
+      throw wrong(
+        begin < expected ? `${name} and ${before} overlap` : `there is a gap between ${before} and ${name}`,
+        `the data of ${name} to begin at byte ${expected}`,
+        `byte ${begin}`,
+      );
+    at = end;
+    before = name;
+  }
+  if (dataBytes > align(at, alignment))
+    throw wrong("there is data after the last tensor", `${at} bytes, the end of ${before}`, `${dataBytes} bytes`);
+}
+
+/** Throws FormatError unless a file has the tensors that are expected, and no others. */
+export function checkNames(
+  found: Iterable<string>,
+  expected: Iterable<string>,
+  summary: string,
+  where: string,
+  hint: string | ((missing: string[], extra: string[]) => string | undefined),
+): void {
+  const [all, wanted] = [new Set(found), new Set(expected)];
+  const missing = [...wanted].filter((name) => !all.has(name));
+  const extra = [...all].filter((name) => !wanted.has(name));
+  if (missing.length === 0 && extra.length === 0) return;
+  const given = typeof hint === "string" ? hint : hint(missing, extra);
+  throw new FormatError("wrong-tensors", summary, {
+    where,
+    expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
+    found: extra.length > 0 ? `also ${nameList(extra)}` : all.size > 0 ? "no others" : "no tensors",
+    ...(given === undefined ? {} : { hint: given }),
+  });
+}
+
+/** A model whose tensors are not those of its config, and what to do. */
+export const OTHER_TENSORS = "the model file has other tensors than its config says";
+export const OF_CONFIG = "check that the config.json belongs to this file";
+
+/** Throws FormatError unless a model's tensor has the shape that its config says. */
+export function checkShape(name: string, found: Shape, expected: Shape, where: string, hint = OF_CONFIG): void {
+  if (sameShape(found, expected)) return;
+  throw new FormatError("wrong-shape", `${name} has the wrong shape`, {
+    where,
+    expected: showShape(expected),
+    found: showShape(found),
+    hint,
   });
 }
 
