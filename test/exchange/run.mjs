@@ -18,7 +18,6 @@ import { checkHub } from "./hub.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
-import { checkOutputs } from "./outputs.mjs";
 import { checkPairs } from "./pairs.mjs";
 import { checkTexts } from "./texts.mjs";
 import { checkVocabularies } from "./vocabularies.mjs";
@@ -127,7 +126,6 @@ for (const { name, base, directory, logits } of theirs.jobs) {
 }
 
 await checkNames(work, python, must, report);
-await checkOutputs(work, micro, python, must, report, library);
 await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkGgufOut(home, work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);

@@ -1,5 +1,3 @@
-import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { FormatError, ShapeError } from "../../src/errors.ts";
@@ -7,12 +5,9 @@ import { bfloatToFloat, halfToFloat } from "../../src/half.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
-import { openFile } from "../../src/platform/node.ts";
 import type { FileReader } from "../../src/platform/reader.ts";
-import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { assertFails, assertSameBits, numbers } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-
-const folder = temporaryFolder();
 
 /** A file in memory that notes how much was read at most at once. */
 function memory(bytes: Uint8Array): FileReader & { largest: number } {
@@ -196,24 +191,6 @@ test("rows are read alone, from a file that is never read whole", async () => {
     await assertFails(ShapeError, "rows-out-of-range", ["x", `[${start}, ${end})`, "[1000, 3]"], () =>
       file.readF32("x", start, end),
     );
-});
-
-test("a real file through the disk", async () => {
-  const path = join(folder, "real.safetensors");
-  const data = numbers(9)([64, 33]);
-  writeFileSync(path, encodeSafetensors([{ name: "w", shape: [64, 33], dtype: "F32", data }]));
-  const file = await SafetensorsFile.open(await openFile(path));
-  assertSameBits("w", await file.readF32("w"), data);
-  await file.close();
-});
-
-test("the golden fixtures open, with their integers and their case", async () => {
-  const file = await SafetensorsFile.open(await openFile("test/golden/01_cls_lora_all_r4_last.safetensors"));
-  const { config, trainable } = JSON.parse(file.metadata.case!);
-  assert.equal(file.info("param.wte.weight").shape, [config.vocab_size, config.n_embd]);
-  assert.equal(await file.readI32("input.lengths"), Int32Array.of(12, 7));
-  for (const name of trainable) assert.ok(file.has(`grad.${name}`), name);
-  await file.close();
 });
 
 test("F16: all 65536 patterns against the definition", () => {
