@@ -2,13 +2,11 @@
 
 import { fileVersion } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
-import { type DeviceName, openDevice } from "../backend/device.ts";
-import type { WeightDtype } from "../config.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { type Classification, Classifier, type Scored } from "../infer/classifier.ts";
+import { DEFAULT_NAME } from "../infer/adapter-model.ts";
+import type { Classification, Scored } from "../infer/classifier.ts";
 import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
-import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   command,
@@ -23,7 +21,16 @@ import {
   suggestFlag,
   threadsFlag,
 } from "./cli.ts";
-import { isFolder, isTable, labelFile, type NamedAdapters, type TableFlags, tableTexts } from "./label.ts";
+import {
+  isFolder,
+  isTable,
+  labelFile,
+  type ModelFlags,
+  type NamedAdapters,
+  type TableFlags,
+  tableTexts,
+  withClassifier,
+} from "./label.ts";
 
 const UNLIKE = "unlike the training data";
 
@@ -32,7 +39,7 @@ const program = command(
   "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
     "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
     "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
-    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each); a command that was killed continues where it was, one that is repeated finds that it is done.",
+    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each).",
   [
     '--run runs/first "See you at noon"',
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
@@ -66,23 +73,22 @@ const program = command(
       "the texts of a table are in the two columns that training took, or --text-column FIRST,SECOND",
   )
   .option("--in <file>", "classify the texts of a CSV, TSV, JSON or Parquet file")
-  .option("--out <file>", "where its rows are written with their labels, in the format of --in; CSV for Parquet")
+  .option(
+    "--out <file>",
+    "where its rows are written with their labels, in the format of --in, CSV for Parquet; it is there when all rows are done",
+  )
   .option(
     "--text-column <name>",
     "text column of --in, of pairs FIRST,SECOND (default: that given to the run's training, or detected)",
   )
   .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
-  .option("--force", "replace an existing --out, and do not continue an unfinished one");
+  .option("--force", "replace an existing --out");
 suggestFlag(program, "--file", "--in");
 
-interface Flags extends TableFlags {
+interface Flags extends TableFlags, ModelFlags {
   run?: string;
   adapter?: string[];
-  model?: string;
-  device: DeviceName;
-  threads?: number;
-  dtype?: WeightDtype;
   json?: boolean;
   pair?: boolean;
 }
@@ -184,7 +190,7 @@ await main(async () => {
   const file = flags.in === undefined && !flags.pair ? await givenFile(program.args) : undefined;
   const args = file === undefined ? program.args : [];
   if (file !== undefined) flags.in = file;
-  const { run, adapter, model, device: name, threads = 0, dtype, json } = flags;
+  const { run, adapter, json } = flags;
   const directory = run ?? adapter?.[0];
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("one-option-required", "exactly one of --run and --adapter is required", {
@@ -208,14 +214,7 @@ await main(async () => {
     });
   await settle(directory);
   const groups = flags.in === undefined ? readTexts(args, flags.pair) : await tableTexts(flags.in, directory, flags);
-  const device = await openDevice(name, { threads });
-  try {
-    const classifier = await Classifier.load(directory, {
-      device,
-      onProgress: downloadProgress(process.stderr),
-      ...(model === undefined ? {} : { model }),
-      ...(dtype === undefined ? {} : { dtype }),
-    });
+  await withClassifier(new Map([[DEFAULT_NAME, directory]]), flags, async (classifier, device) => {
     let { kind } = device.info;
     /** Says that the CPU has replaced the device, if it has. */
     const noteDevice = () => {
@@ -249,9 +248,6 @@ await main(async () => {
     for await (const texts of groups) await classify(texts);
     if (blank > 0) printNote(`${blank} of ${count} texts are empty and have no ${isRegression ? "score" : "label"}`);
     if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
-    classifier.destroy();
-  } finally {
-    device.destroy();
-  }
+  });
   return 0;
 });

@@ -1,8 +1,7 @@
 /** classify --in FILE --out FILE: labels the rows of a table. */
 
-import { canCreate, fileVersion, isSameFile, listDirectory, throughLink, withLock } from "#platform";
-import { version } from "../../package.json";
-import { describeDevice } from "../backend/backend.ts";
+import { canCreate, isSameFile, listDirectory } from "#platform";
+import { type Backend, describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
@@ -10,12 +9,10 @@ import { count, list } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/label-fields.ts";
-import { type LabelSettings, labelTable, survey, unchangedRows, unfinished } from "../infer/label-table.ts";
+import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/label-table.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
 import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
-import { trainedFingerprint } from "../io/fingerprint.ts";
-import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import { METHODS } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
 import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";
@@ -33,7 +30,7 @@ export interface TableFlags {
   force?: boolean;
 }
 
-interface ModelFlags {
+export interface ModelFlags {
   model?: string;
   device: DeviceName;
   threads?: number;
@@ -98,8 +95,8 @@ export const isFolder = (path: string): Promise<boolean> =>
     () => false,
   );
 
-/** Throws ConfigError if the output cannot be written, or is the input. */
-async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
+/** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
+async function refuseOutput({ in: input, out: output, force = false }: Paths & TableFlags): Promise<void> {
   const format = outputFormat(input);
   if (outputFormat(output) !== format || /\.parquet$/i.test(output))
     throw new ConfigError("invalid-output", "--out has another format than --in", {
@@ -120,6 +117,7 @@ async function refuseOutput({ in: input, out: output }: Paths): Promise<void> {
       where: output,
       hint: "choose another --out",
     });
+  if (!force) await refuseExisting(output);
 }
 
 /** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
@@ -127,12 +125,9 @@ export type NamedAdapters = ReadonlyMap<string, string>;
 
 /** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out, encoding, force = false } = flags;
-  // A link stays a link: the file that it leads to is written, beside which the unfinished one lies.
-  const output = await throughLink(out);
-  await refuseOutput({ in: input, out: output });
+  const { in: input, out: output, force = false } = flags;
+  await refuseOutput(flags);
   const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
-  const opened = await fileVersion(input);
   const table = await openInput(input, named.values(), flags);
   try {
     const surveyed = await survey(table, input, [...named.keys()]);
@@ -143,84 +138,49 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         `adapters in column "${table.adapterColumn}": ${nameList([...adapters].map(([name, count]) => `${name} ${count}`))}`,
       );
     for (const directory of named.values()) await settle(directory);
-    const refuse = () => {
-      throw new ConfigError("used-by-another-process", "another process is writing this file", {
-        where: output,
-        hint: "wait for it to finish",
-      });
-    };
-    const { isNew, names } = await withLock(
-      output,
-      async (check) => {
-        const begun = force ? undefined : await unfinished(output);
-        return withClassifier(named, flags, begun, async (classifier, model) => {
-          const settings: LabelSettings = {
-            version,
-            input: surveyed.sha256,
-            model,
-            device: classifier.device.kind,
-            dtype: flags.dtype ?? baseDtype(classifier.meta),
-            textColumn: table.textColumn,
-            ...(table.adapterColumn === undefined ? {} : { adapterColumn: table.adapterColumn }),
-            encoding: encoding ?? "utf-8",
-          };
-          const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
-          const started = performance.now();
-          let [resumed, rate] = [rows, 0];
-          const onProgress = (done: number, kept: number) => {
-            if (resumed === rows && kept > 0) printNote(`continued after row ${kept}`);
-            resumed = kept;
-            rate = (1000 * (done - kept)) / (performance.now() - started);
-            progress.update(done, describeRate("rows", rate, (rows - done) / rate));
-          };
-          const options = { output, settings, force, check, onProgress };
-          const isNew = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
-          const speed = describeRate("rows", rate, Infinity);
-          if (isNew) printNote(`${rows - resumed} rows, ${speed}, on ${describeDevice(classifier.device)}`);
-          return { isNew, names: new Fields(table, surveyed.taken, classifier).names };
-        });
-      },
-      refuse,
-    );
+    const names = await withClassifier(named, flags, async (classifier) => {
+      const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
+      const started = performance.now();
+      let rate = 0;
+      const onProgress = (done: number) => {
+        rate = (1000 * done) / (performance.now() - started);
+        progress.update(done, describeRate("rows", rate, (rows - done) / rate));
+      };
+      await labelTable(table, surveyed, classifier, { output, force, onProgress }).finally(() => progress.stop());
+      printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`);
+      return new Fields(table, surveyed.taken, classifier).names;
+    });
     printNote(
-      `${isNew ? "saved to" : "already done:"} ${out}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}` +
+      `saved to ${output}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}` +
         (blank > 0 ? `, empty in ${count(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
     );
-    if ((await fileVersion(input)) !== opened)
-      printNote(`${input} was written to or replaced meanwhile: ${out} has the rows that it had at the start`);
   } finally {
     await table.close();
   }
 }
 
-/** Runs `work` with the classifier and its fingerprint, on the device on which an unfinished output began. */
-async function withClassifier<T>(
+/** Runs `work` with a classifier that has these adapters, and the device that was opened for it. */
+export async function withClassifier<T>(
   named: NamedAdapters,
   flags: ModelFlags,
-  begun: LabelSettings | undefined,
-  work: (classifier: Classifier, model: string) => Promise<T>,
+  work: (classifier: Classifier, device: Backend) => Promise<T>,
 ): Promise<T> {
   const { model, device: name, threads = 0, dtype } = flags;
   const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
-  const device = await openDevice((name === "auto" && begun?.device) || name, { threads });
+  const device = await openDevice(name, { threads });
   try {
-    const { adapter, checkpoint } = await openAdapter(directory, model, {
-      onProgress: downloadProgress(process.stderr),
+    const classifier = await Classifier.load(directory, {
+      ...{ device, adapterName: firstName, onProgress: downloadProgress(process.stderr) },
+      ...(model === undefined ? {} : { model }),
+      ...(dtype === undefined ? {} : { dtype }),
     });
-    try {
-      const classifier = await Classifier.of(adapter, checkpoint, device, dtype, firstName);
-      const prints = [await trainedFingerprint(adapter, checkpoint)];
-      for (const [name, directory] of others) {
-        await classifier.loadAdapter(directory, name);
-        refuseOtherBase([firstName, name], [adapter.meta, classifier.metaOf(name)], flags);
-        prints.push(`${name} ${await trainedFingerprint(await loadAdapter(directory, checkpoint), checkpoint)}`);
-      }
-      const result = await work(classifier, prints.join(", "));
-      classifier.destroy();
-      return result;
-    } finally {
-      await checkpoint.close();
+    for (const [name, directory] of others) {
+      await classifier.loadAdapter(directory, name);
+      refuseOtherBase([firstName, name], [classifier.meta, classifier.metaOf(name)], flags);
     }
+    const result = await work(classifier, device);
+    classifier.destroy();
+    return result;
   } finally {
     device.destroy();
   }

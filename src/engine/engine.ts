@@ -205,18 +205,8 @@ export class Engine extends Weights<ModelPlan> {
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    return Engine.open(backend, plan, options.optimizer, sharedFrom);
-  }
-
-  /** Prepares a plan, which was built with the frozen parameters of `sharedFrom`. */
-  static async open(
-    backend: Backend,
-    plan: ModelPlan,
-    optimizer: Optimizer | null,
-    sharedFrom?: Engine,
-  ): Promise<Engine> {
     const quantize = await loadQuantizer(plan);
-    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, optimizer);
+    return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
   }
 
   /**

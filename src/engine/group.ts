@@ -15,8 +15,7 @@ interface GroupMember extends MemberOptions {
   capacity: Capacity;
 }
 
-export interface GroupOptions
-  extends Pick<EngineOptions, "part" | "shared" | "valueLoss" | "recompute" | "maxBinding"> {
+export interface GroupOptions extends Pick<EngineOptions, "part" | "valueLoss" | "recompute" | "maxBinding"> {
   members: readonly GroupMember[];
 }
 

@@ -14,13 +14,10 @@ import { fuse, type Place, together } from "../plan/fuse.ts";
 import { planMemory, showBytes } from "../plan/memory.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 
-/**
- * A member of a plan: in mode lora, with the same base model, objective and classes as the others. Its optimizer is
- * its own; null for inference.
- */
+/** A member of a plan: in mode lora, with the same base model, objective and classes as the others. */
 export interface MemberOptions {
   spec: ModelSpec;
-  optimizer: Optimizer | null;
+  optimizer: Optimizer;
 }
 
 /**
@@ -46,10 +43,10 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
       expected: `${frozen[0]} frozen blocks`,
       found: frozen.join(", "),
     });
-  for (const { spec, optimizer } of members) {
+  for (const { spec } of members) {
     const { use_dora, lora_dropout = 0 } = spec.lora ?? {};
     const adaptsTokens = spec.lora && loraAdapters(spec.config, spec.lora).some(({ target }) => target === "wte");
-    const found = use_dora ? "DoRA" : adaptsTokens ? "wte" : optimizer && lora_dropout > 0 && `dropout ${lora_dropout}`;
+    const found = use_dora ? "DoRA" : adaptsTokens ? "wte" : lora_dropout > 0 && `dropout ${lora_dropout}`;
     if (found)
       throw new ConfigError("cannot-share-plan", "models that cannot share a plan", {
         expected: "plain LoRA",
@@ -68,14 +65,14 @@ function checkMembers(members: readonly MemberOptions[], part?: PlanOptions["par
  */
 export function planMembers(
   members: readonly MemberOptions[],
-  options: Omit<PlanOptions, keyof MemberOptions>,
+  options: Omit<PlanOptions, keyof MemberOptions | "shared">,
 ): SharedPlan {
   checkMembers(members, options.part);
   // A frozen head is a member's own.
   const sharable = (all: Iterable<[string, Parameter]>) => new Map([...all].filter(([, one]) => isShared(one)));
-  const build = ({ spec, optimizer }: MemberOptions, shared: PlanOptions["shared"]) =>
+  const build = ({ spec, optimizer }: MemberOptions, shared?: PlanOptions["shared"]) =>
     buildPlan({ ...options, spec, optimizer, shared });
-  const first = build(members[0]!, sharable(options.shared ?? []));
+  const first = build(members[0]!);
   if (members.length === 1) return { ...first, members: [first] };
   const shared = sharable(first.parameters.all);
   const plans = [first, ...members.slice(1).map((member) => build(member, shared))];

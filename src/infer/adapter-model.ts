@@ -40,8 +40,6 @@ export interface LoadedModel<E extends Weights> {
   kind: ModelKind<E>;
   backend: Backend;
   engine: E;
-  /** The plans of adapters that are named row by row; null until there are such rows. */
-  mixed: { readonly engines: readonly E[]; destroy(): void } | null;
   device: DeviceInfo;
   /** What is on a device that the CPU can replace, kept for that: a device that has failed gives nothing back. */
   adapter: Adapter | null;
@@ -68,7 +66,7 @@ export async function loadModelWith<E extends Weights>(
 }
 
 /** What of a model depends on the device. */
-type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "mixed" | "adapter">;
+type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "adapter">;
 
 /** Puts a model on the device, or on the CPU if that replaces it. */
 async function place<E extends Weights>(
@@ -83,7 +81,7 @@ async function place<E extends Weights>(
   const { device: backend, info } = (await check?.chooseFor(given, checkpoint, kind, meta)) ?? unchecked;
   try {
     const engine = await load(backend, checkpoint, adapter, kind);
-    return { backend, device: info, engine, mixed: null, adapter: keptOn(backend, adapter) };
+    return { backend, device: info, engine, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);
     return place(given, checkpoint, adapter, kind);
@@ -92,14 +90,8 @@ async function place<E extends Weights>(
 
 const keptOn = (backend: Backend, adapter: Adapter) => (isReplaceable(backend) ? adapter : null);
 
-/** Frees the memory of a model on the device. */
-function free({ mixed, engine }: Pick<LoadedModel<Weights>, "mixed" | "engine">): void {
-  mixed?.destroy();
-  engine.destroy();
-}
-
 /** Frees the memory of models that were dropped without `destroy`. */
-const forgotten = new FinalizationRegistry(free);
+const forgotten = new FinalizationRegistry(({ engine }: { engine: Weights }) => engine.destroy());
 
 /** Calls run one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
@@ -110,8 +102,6 @@ export abstract class AdapterModel<E extends Weights> {
   private readonly waiting = new Map<string, Adapter>();
   private isEnabled = true;
   private isDestroyed = false;
-  /** Whether an adapter was added, removed or changed since the plans of `loaded.mixed` were made. */
-  protected hasChanged = false;
 
   protected constructor(
     protected readonly loaded: LoadedModel<E>,
@@ -185,13 +175,12 @@ export abstract class AdapterModel<E extends Weights> {
       await this.inTurn(async () => {
         await this.checkDevice(meta);
         const { backend, kind } = this.loaded;
-        if (adapter.reference) (await load(backend, checkpoint, adapter, kind, this.sharedFrom)).destroy();
+        if (adapter.reference) (await load(backend, checkpoint, adapter, kind, this.loaded.engine)).destroy();
       });
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
       this.metas.set(name, meta);
       this.waiting.set(name, adapter);
-      this.hasChanged = true;
     });
   }
 
@@ -235,14 +224,13 @@ export abstract class AdapterModel<E extends Weights> {
       });
     this.metas.delete(name);
     this.waiting.delete(name);
-    this.hasChanged = true;
   }
 
   /** Frees the model's memory on the device. */
   destroy(): void {
     this.isDestroyed = true;
     forgotten.unregister(this);
-    free(this.loaded);
+    this.loaded.engine.destroy();
   }
 
   /** Frees it at the end of a block that begins with `await using`. */
@@ -254,12 +242,6 @@ export abstract class AdapterModel<E extends Weights> {
   protected get engine(): E {
     this.checkAlive();
     return this.loaded.engine;
-  }
-
-  /** The plan with the most of the base model, for others to share. */
-  protected get sharedFrom(): E {
-    const { engine, mixed } = this.loaded;
-    return [engine, ...(mixed?.engines ?? [])].reduce((a, b) => (b.frozen.size > a.frozen.size ? b : a));
   }
 
   /** Runs `work` after the calls before it; again on the CPU if the device fails that was chosen automatically. */
@@ -278,7 +260,7 @@ export abstract class AdapterModel<E extends Weights> {
     const { backend, adapter, directory, kind } = loaded;
     await leave(backend, error);
     const placed = await withBase(directory, (checkpoint) => place(backend, checkpoint, adapter!, kind));
-    free(loaded);
+    loaded.engine.destroy();
     Object.assign(loaded, placed);
   }
 
@@ -289,10 +271,21 @@ export abstract class AdapterModel<E extends Weights> {
     if (check) await withBase(directory, (checkpoint) => check.checkFor(backend, checkpoint, kind, meta));
   }
 
-  /** A loaded adapter, with its tensors. */
-  protected async loadedAdapter(name: string): Promise<Adapter> {
-    this.checkLoaded(name);
-    return this.waiting.get(name) ?? (await this.readActive());
+  /** Runs `work` with the engine of an adapter. One that is not active is on the device for that alone. */
+  protected async withEngine<T>(name: string, work: (engine: E) => Promise<T>): Promise<T> {
+    if (name === this.activeAdapter) return work(this.engine);
+    const engine = await this.createEngine(this.waiting.get(name)!);
+    try {
+      return await work(engine);
+    } finally {
+      engine.destroy();
+    }
+  }
+
+  /** An engine of an adapter that shares the base model with the active one's. */
+  private createEngine(adapter: Adapter): Promise<E> {
+    const { engine, kind, backend, directory } = this.loaded;
+    return create(backend, directory, adapter, kind, engine);
   }
 
   private async activate(name: string): Promise<void> {
@@ -306,13 +299,10 @@ export abstract class AdapterModel<E extends Weights> {
 
   /** The old model is destroyed once the new one is ready: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
-    const { engine: old, kind, backend, directory } = this.loaded;
-    const { sharedFrom } = this;
-    const { meta } = adapter;
+    const { engine: old, backend } = this.loaded;
     const name = this.activeAdapter;
     const kept = name === null ? null : await this.readActive();
-    const engine = await kind.create(backend, kind.adapterSpec(meta), meta, sharedFrom);
-    this.loaded.engine = await fill(engine, adapter, directory, sharedFrom);
+    this.loaded.engine = await this.createEngine(adapter);
     this.loaded.adapter = keptOn(backend, adapter);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
@@ -356,15 +346,17 @@ function checkName(name: string): void {
 }
 
 /**
- * Writes the tensors that are not shared: those of the base model that the adapter does not replace, from a checkpoint
- * or a directory, and the adapter's. Destroys the engine if that fails.
+ * An engine with the tensors that are not shared: those of the base model that the adapter does not replace, from a
+ * checkpoint or a directory, and the adapter's.
  */
-export async function fill<E extends Weights>(
-  engine: E,
-  { tensors }: Adapter,
+async function create<E extends Weights>(
+  device: Backend,
   base: BaseModel | string,
+  { meta, tensors }: Adapter,
+  kind: ModelKind<E>,
   sharedFrom?: E,
 ): Promise<E> {
+  const engine = await kind.create(device, kind.adapterSpec(meta), meta, sharedFrom);
   const isMissing = (parameter: Parameter) =>
     parameter.origin === "base" && !isShared(parameter, sharedFrom) && !tensors.has(parameter.name);
   let opened: BaseModel | undefined;
@@ -394,15 +386,13 @@ async function load<E extends Weights>(
   kind: ModelKind<E>,
   sharedFrom?: E,
 ): Promise<E> {
-  const { meta } = adapter;
-  const engine = await kind.create(device, kind.adapterSpec(meta), meta, sharedFrom);
-  await fill(engine, adapter, checkpoint, sharedFrom);
+  const engine = await create(device, checkpoint, adapter, kind, sharedFrom);
   if (adapter.reference) await (await import("./reference.ts")).verify(kind, engine, adapter);
   return engine;
 }
 
 /** Opens the base model again for `work`. */
-export const withBase = async <T>(directory: string, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> =>
+const withBase = async <T>(directory: string, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> =>
   closing(await openBaseModel(directory), work);
 
 /** Closes a checkpoint after `work`. */

@@ -17,7 +17,6 @@ import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
-import type { MixedPlans } from "./mixed.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
 
@@ -229,7 +228,7 @@ export class Classifier extends AdapterModel<Engine> {
       });
     return this.inTurn(async () => {
       const results: T[] = [];
-      for (const [reading, logits] of await (adapterNames ? this.mixed(list, adapterNames) : this.active(list)))
+      for (const [reading, logits] of adapterNames ? await this.named(list, adapterNames) : [await this.active(list)])
         for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
       return results.map((result, i) => (isBlank(list[i]!) ? { ...none } : result));
     });
@@ -238,14 +237,13 @@ export class Classifier extends AdapterModel<Engine> {
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: "texts or pairs" });
-    return this.inTurn(async () => (await this.active([texts].flat()))[0]![1]);
+    return this.inTurn(async () => (await this.active([texts].flat()))[1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
     checkArguments({ tensors }, { tensors: "tensors" });
     const { loaded, engine } = this;
-    this.hasChanged = true;
     if (loaded.adapter) {
       const { meta, tensors: before } = loaded.adapter;
       loaded.adapter = { meta, tensors: new Map([...before, ...tensors]) };
@@ -258,53 +256,23 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** The logits of texts with the active adapter. */
-  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array][]> {
+  /** Texts as the active adapter reads them, and their logits. */
+  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array]> {
     const reading = await this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
-    const [logits] = await computeLogits(this.engine, [reading]);
-    return [[reading, logits!]];
+    return [reading, await computeLogits(this.engine, reading)];
   }
 
-  /** The logits of texts with the adapters that are named for them. */
-  private async mixed(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
-    const places = new Map<string, number[]>();
-    for (const [i, name] of names.entries()) {
-      this.checkLoaded(name, `adapterNames[${i}]`);
-      const own = places.get(name);
-      if (own) own.push(i);
-      else places.set(name, [i]);
-    }
-    const { loaded } = this;
-    const readings = new Map<string, Reading>();
-    for (const [name, own] of places) {
+  /** The same of texts that name their adapters, one adapter after the other. */
+  private async named(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
+    for (const [i, name] of names.entries()) this.checkLoaded(name, `adapterNames[${i}]`);
+    const results: [Reading, Float32Array][] = [];
+    for (const name of new Set(names)) {
+      const places = [...texts.keys()].filter((i) => names[i] === name);
       const meta = this.metaOf(name);
-      readings.set(name, await this.read(texts, own, meta, loaded.kind.adapterSpec(meta)));
+      const reading = await this.read(texts, places, meta, this.loaded.kind.adapterSpec(meta));
+      results.push([reading, await this.withEngine(name, (engine) => computeLogits(engine, reading))]);
     }
-    const logits = await (await this.plans()).logits(readings, {
-      active: { name: this.activeAdapter, engine: this.engine },
-      sharedFrom: () => this.sharedFrom,
-      directory: loaded.directory,
-      loadedAdapter: (name) => this.loadedAdapter(name),
-    });
-    return [...readings].map(([name, reading]) => [reading, logits.get(name)!]);
-  }
-
-  /** The plans of all loaded adapters. */
-  private async plans(): Promise<MixedPlans> {
-    const { MixedPlans } = await import("./mixed.ts");
-    const { loaded } = this;
-    if (loaded.mixed instanceof MixedPlans && !this.hasChanged) return loaded.mixed;
-    loaded.mixed?.destroy();
-    loaded.mixed = null;
-    this.hasChanged = false;
-    const adapters = this.adapters.map((name) => {
-      const spec = loaded.kind.adapterSpec(this.metaOf(name));
-      const { padTo, longest } = textLengths(this.metaOf(name), spec);
-      return { name, spec, longest: padTo || longest };
-    });
-    const plans = new MixedPlans(loaded.backend, this.engine, adapters);
-    loaded.mixed = plans;
-    return plans;
+    return results;
   }
 
   /** The texts at these places as an adapter reads them. */

@@ -2,16 +2,13 @@
 import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
 import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
-import type { Engine } from "../engine/engine.ts";
 import { excerptVocabulary } from "../engine/excerpt.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
-import { createWork } from "./classifier-check.ts";
 import type { CreateWork, ModelKind } from "./model-kind.ts";
 
 /** Tokens of the longest of two sequences. A software driver, which is never timed, takes long for them. */
@@ -55,25 +52,6 @@ export async function checkFor<E extends Weights>(
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
   }
-}
-
-/** Checks the device of a classifier for adapters that share a plan. Throws DeviceError if it computes wrongly. */
-export async function checkShared(
-  device: Backend,
-  model: BaseModel,
-  adapters: readonly { spec: ModelSpec }[],
-  capacity: Capacity,
-): Promise<void> {
-  const { Group } = await import("../engine/group.ts");
-  const members = (specs: readonly ModelSpec[]) => ({
-    members: specs.map((spec) => ({ spec, capacity, optimizer: null })),
-  });
-  const specs = adapters.map(({ spec }) => spec) as [ModelSpec, ...ModelSpec[]];
-  return checkInference(device, model, specs, {
-    loadWork: async () => createWork,
-    plan: (specs) => Group.plan(device, members(specs)),
-    create: async (on, specs) => (await Group.create(on, members(specs))).engines as [Engine, ...Engine[]],
-  });
 }
 
 async function checkInference<E extends Weights>(

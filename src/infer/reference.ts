@@ -74,8 +74,7 @@ export async function classifierOutputs(
   const { spec } = engine.plan;
   const { padTo } = textLengths(meta, spec);
   const rows = await referenceRows(tokenizer, meta, most);
-  const [logits] = await computeLogits(engine, [{ ...rows, padTo }]);
-  return keptLogits(logits!, spec.task.num_labels);
+  return keptLogits(await computeLogits(engine, { ...rows, padTo }), spec.task.num_labels);
 }
 
 /** What a language model gives for the texts now. */

@@ -1,7 +1,7 @@
 /** Texts as rows of batches, and their logits. */
 import { type Pooling, textContext } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { type Engine, PlanRunner } from "../engine/engine.ts";
+import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
@@ -46,57 +46,31 @@ export async function encodeTexts(
   return encodePairs(tokenizer, texts, longest, meta);
 }
 
-/**
- * The logits [rows, classes] of each member's rows, as many rows at a time as its share of a batch holds. `join`
- * combines the members' batches.
- */
-export async function computeLogits(
-  engine: Engine,
-  members: readonly Rows[],
-  join: (batches: readonly Batch[]) => Batch = ([only]) => only!,
-): Promise<Float32Array[]> {
+/** The logits [rows, classes], as many rows at a time as a batch holds. */
+export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32Array> {
   const { spec, capacity } = engine.plan;
   const classes = spec.task.num_labels;
-  const share = { tokens: capacity.tokens / members.length, sequences: capacity.sequences / members.length };
-  const results = members.map(({ tokens }) => new Float32Array(tokens.length * classes));
-  const done = members.map(() => 0);
-  const runner = new PlanRunner(engine.plan, engine.session);
+  const results = new Float32Array(rows.tokens.length * classes);
   const inFlight = new InFlight<void>(engine.answerTime());
-  for (;;) {
-    const next = members.map((rows, i) => ({ ...rows, tokens: takeRows(rows, done[i]!, share) }));
-    const count = next.reduce((sum, { tokens }) => sum + tokens.length, 0);
-    if (count === 0) break;
-    const works = next.map((rows) =>
-      rows.tokens.length > 0 ? { batch: packRows(rows), loss_scale: 0, update: null } : null,
-    );
-    const batch = join(works.flatMap((work) => work?.batch ?? []));
-    engine.withNorms(["forward"], (segments) => runner.run(segments, batch, works));
-    const rows = next.map(({ tokens }, i) => {
-      const first = done[i]!;
-      done[i]! += tokens.length;
-      return { into: results[i]!, first: first * classes, length: tokens.length * classes };
-    });
-    const arrived = engine.logits(count).then((logits) => {
-      let at = 0;
-      for (const { into, first, length } of rows) {
-        into.set(logits.subarray(at, at + length), first);
-        at += length;
-      }
-    });
-    inFlight.add(arrived);
+  for (let done = 0; done < rows.tokens.length; ) {
+    const first = done;
+    const tokens = takeRows(rows, first, capacity);
+    done += tokens.length;
+    engine.forward(packRows({ ...rows, tokens }));
+    inFlight.add(engine.logits(tokens.length).then((logits) => results.set(logits, first * classes)));
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
   return results;
 }
 
-/** The next rows from `first` on, as many as fit. */
-function takeRows({ tokens, padTo }: Rows, first: number, share: Capacity): Uint32Array[] {
+/** The next rows from `first`, as many as fit. */
+function takeRows({ tokens, padTo }: Rows, first: number, capacity: Capacity): Uint32Array[] {
   const rows: Uint32Array[] = [];
   let width = 0;
-  for (const row of tokens.slice(first, first + share.sequences)) {
+  for (const row of tokens.slice(first, first + capacity.sequences)) {
     width += padTo || row.length;
-    if (width > share.tokens && rows.length > 0) break;
+    if (width > capacity.tokens && rows.length > 0) break;
     rows.push(row);
   }
   return rows;

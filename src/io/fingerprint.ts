@@ -1,12 +1,11 @@
 /** Identifies models and adapters by their contents rather than their paths. */
-import { absolutePath, createHasher, sha256 } from "#platform";
+import { absolutePath, sha256 } from "#platform";
 import { version } from "../../package.json";
 import { ConfigError } from "../errors.ts";
 import { numel } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import type { BaseModel } from "./hf.ts";
 import { keep, readKept } from "./kept.ts";
-import type { Adapter } from "./peft.ts";
 import { GPT2_VOCABULARY } from "./vocabulary.ts";
 
 /** Elements that are hashed at a time: a large table is never in memory as a whole. */
@@ -63,19 +62,6 @@ async function digestTensors(model: BaseModel): Promise<string> {
   const digest = await sha256([encode(parts)]);
   if (isKnown) await keep(KEPT, key, { tensors: digest });
   return digest;
-}
-
-/** SHA-256 of a trained model: of everything in its adapter, and of its base model's fingerprint. */
-export async function trainedFingerprint({ meta, tensors }: Adapter, model: BaseModel): Promise<string> {
-  const hash = await createHasher("sha256");
-  const { base_model: _, ...rest } = meta;
-  const text = (value: unknown) => hash.update(new TextEncoder().encode(JSON.stringify(value)));
-  text([await fingerprint(model), rest]);
-  for (const [name, { shape, data }] of tensors) {
-    text([name, shape]);
-    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-  }
-  return hash.digest();
 }
 
 /** Throws ConfigError if an adapter was trained on another base model. The same one may have another name. */

@@ -69,11 +69,6 @@ export async function canCreate(_path: string): Promise<boolean> {
   return true;
 }
 
-/** The path: a page's file system has no links. */
-export async function throughLink(path: string): Promise<string> {
-  return path;
-}
-
 /** Differs once a file is written to; undefined where the page's own storage has no file of this path. */
 export async function fileVersion(path: string): Promise<string | undefined> {
   const file = await openStored(path).catch(() => undefined);
@@ -111,7 +106,7 @@ export function absolutePath(path: string): string {
  * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab
  * can read neither.
  */
-export async function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
+export async function writeFileAtomic(path: string, content: FileContent, check?: Check): Promise<void> {
   await check?.();
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, content);

@@ -13,7 +13,7 @@ import type { Check, FileContent } from "./reader.ts";
  * replaced.
  * Throws LowrankError if writing fails, and what `check` throws.
  */
-export function writeFileAtomic(path: string, content: string | Uint8Array, check?: Check): Promise<void> {
+export function writeFileAtomic(path: string, content: FileContent, check?: Check): Promise<void> {
   return onDisk(path, async () => {
     await check?.();
     const target = await behindLink(path);

@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { access, lstat, mkdir, open, readdir, realpath, stat } from "node:fs/promises";
+import { access, lstat, mkdir, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -104,12 +104,6 @@ export async function canCreate(path: string): Promise<boolean> {
       () => false,
     )
   );
-}
-
-/** The file that a link leads to; any other path as it is. */
-export async function throughLink(path: string): Promise<string> {
-  const stats = await lstat(path).catch(() => undefined);
-  return stats?.isSymbolicLink() ? realpath(path).catch(() => path) : path;
 }
 
 /** Differs once a file is written to or replaced; undefined where the disk has no file of this path. */

@@ -254,7 +254,6 @@ const NOT_ALONE = [
     "missing-files",
     "shards",
     "peft-import",
-    "mixed",
     "fingerprint",
     "reference",
     "device-check",

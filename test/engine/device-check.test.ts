@@ -9,7 +9,6 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { checkDevice, type Mismatch } from "../../src/engine/device-check.ts";
 import { keepTimes, keptTimes } from "../../src/engine/device-times.ts";
-import type { SharedPlan } from "../../src/engine/members.ts";
 import { DeviceError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
@@ -270,7 +269,6 @@ const wrongFor = (card: Backend, isWrong: (plan: ModelPlan) => boolean): Backend
 const LATER = {
   "an adapter with DoRA": ({ segments }: ModelPlan) => segments.some(({ name }) => name === "norms"),
   "the base model alone": ({ parameters }: ModelPlan) => ![...parameters.all.values()].some(({ part }) => part === "A"),
-  "adapters in one plan": (plan: ModelPlan) => "members" in plan && (plan as SharedPlan).members.length > 1,
 };
 
 for (const [what, isWrong] of Object.entries(LATER))

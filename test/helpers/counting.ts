@@ -2,20 +2,18 @@
 import type { Backend, Session } from "../../src/backend/backend.ts";
 import type { Heap } from "../../src/backend/wasm-heap.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import type { Program } from "../../src/plan/plan.ts";
 import { testDevice } from "./device.ts";
 
 /**
  * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared,
- * and the sessions that are there. `totals`: the bytes of every session, without what it shares.
+ * and the sessions that are there. `most`: as many as there were at a time.
  */
 export async function counting() {
   const device = await testDevice();
   const written = new Map<string, number>();
   const made = new Map<string, number>();
-  const totals: number[] = [];
-  const state = { written, sessions: 0, isFull: false };
+  const state = { written, sessions: 0, most: 0, isFull: false };
   const inner = new WeakMap<Session, Session>();
   const programs = new WeakMap<Session, Program>();
   const backend: Backend = {
@@ -25,9 +23,8 @@ export async function counting() {
     destroy() {},
     async prepare(program, sharedFrom) {
       const session = await device.prepare(program, sharedFrom && inner.get(sharedFrom));
-      state.sessions++;
+      state.most = Math.max(state.most, ++state.sessions);
       const source = sharedFrom && programs.get(sharedFrom);
-      totals.push(memoryTotals(withoutShared(program, source)).total);
       for (const tensor of program.memory.bufferIndex.keys())
         if (tensor.role === "weight" && !source?.memory.bufferIndex.has(tensor))
           made.set(tensor.name, (made.get(tensor.name) ?? 0) + 1);
@@ -51,7 +48,7 @@ export async function counting() {
       return watched;
     },
   };
-  return { backend, written, made, totals, state };
+  return { backend, written, made, state };
 }
 
 /** Tells the bytes that a device holds for sessions; 0 where that is in another thread. */

@@ -10,9 +10,6 @@ import { withLock } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { replaceableExport } from "../../src/export/replaceable.ts";
-import type { Classifier } from "../../src/infer/classifier.ts";
-import { labelTable, survey } from "../../src/infer/label-table.ts";
-import { openTable } from "../../src/infer/open-table.ts";
 import { recover } from "../../src/io/recover.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { keepProgress, readRecord } from "../../src/run/directory.ts";
@@ -55,7 +52,7 @@ export interface DiskCommand {
   /** What is there before. Every file of the user's has "mine" in its name. */
   prepare(folder: string): Promise<void>;
   act(folder: string): Promise<void>;
-  /** Where the new run, export or labelled table is when it is done. */
+  /** Where the new run or export is when it is done. */
   target: string;
 }
 
@@ -150,38 +147,6 @@ async function exportTo(out: string, files: Map<string, string>): Promise<void> 
   );
 }
 
-/** In place of a model: a label follows from the text. */
-const META = { labels: ["ham", "spam"], task: { objective: "classification" }, settings: {} };
-const CLASSIFIER = {
-  meta: META,
-  adapters: ["default"],
-  metaOf: () => META,
-  classify: async (texts: string[]) => texts.map((text) => ({ label: "ham", probability: 1 / text.length })),
-} as unknown as Classifier;
-
-/** Labels a table as classify does, a few rows at a time. */
-async function label(folder: string): Promise<void> {
-  const [input, output] = ["mine.csv", "labelled.csv"].map((name) => join(folder, "table", name)) as [string, string];
-  const settings = {
-    version: "1",
-    model: "m",
-    device: "wasm",
-    dtype: "f32",
-    textColumn: "text",
-    encoding: "utf-8",
-  } as const;
-  const table = await openTable(input, { chunkBytes: 32 });
-  try {
-    const surveyed = await survey(table, input);
-    await withLock(output, async (check) => {
-      const rest = { output, force: false, check, onProgress: () => {} };
-      await labelTable(table, surveyed, CLASSIFIER, { ...rest, settings: { ...settings, input: surveyed.sha256 } });
-    });
-  } finally {
-    await table.close();
-  }
-}
-
 export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
   save: {
     prepare: async (folder) => mine(folder, "mine.txt"),
@@ -244,14 +209,6 @@ export const COMMANDS: Readonly<Record<string, DiskCommand>> = {
     },
     act: sweep,
     target: "all/trials/trial",
-  },
-  label: {
-    async prepare(folder) {
-      mkdirSync(join(folder, "table"));
-      writeFileSync(join(folder, "table", "mine.csv"), `id,text\n${"1,see you\n2,you have won\n".repeat(2)}`);
-    },
-    act: label,
-    target: "table",
   },
   "export --force": {
     async prepare(folder) {

@@ -28,8 +28,7 @@ function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): Model
 
 /** A plan with several members. */
 function together(specs: readonly PlanOptions["spec"][], rest: Partial<PlanOptions> = {}): SharedPlan {
-  const { optimizer } = { optimizer: OPTIMIZER, ...rest };
-  const members = specs.map((spec) => ({ spec, optimizer }));
+  const members = specs.map((spec) => ({ spec, optimizer: OPTIMIZER }));
   return planMembers(members, { capacity: CAPACITY, maxBinding: 128 * MIB, ...rest });
 }
 
@@ -93,7 +92,6 @@ const PLANS: Record<string, ModelPlan | SharedPlan> = {
     [smallSpec("lora", { targets: ["o"] }), smallSpec("lora", { layers: [1], targets: ["proj", "head"] })],
     { recompute: true },
   ),
-  "members, forward": together([smallSpec("lora"), smallSpec("lora", { r: 5 })], { optimizer: null }),
   "Llama lora": plan(smallSpec("lora", { config: LLAMA })),
   "Llama lora, recomputation": plan(smallSpec("lora", { config: LLAMA }), { recompute: true }),
   "Llama all": plan(smallSpec("all", { config: LLAMA })),

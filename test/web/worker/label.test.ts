@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { openWasm } from "../../../src/backend/wasm.ts";
 import { ConfigError, DataError, FormatError } from "../../../src/errors.ts";
 import { Classifier } from "../../../src/infer/classifier.ts";
-import { type LabelSettings, labelTable, survey } from "../../../src/infer/label-table.ts";
+import { labelTable, survey } from "../../../src/infer/label-table.ts";
 import { openTable } from "../../../src/infer/open-table.ts";
 import { openBaseModel } from "../../../src/io/hf.ts";
 import type { LabelRequest } from "../../../src/web/protocol.ts";
@@ -55,7 +55,7 @@ async function written(name: string, encoding?: string): Promise<string> {
   const { classifier } = await opened;
   const table = await openTable(at(name), { encoding });
   const output = at(`out-${name}`);
-  const options = { output, settings: {} as LabelSettings, force: true, check: async () => {}, onProgress: () => {} };
+  const options = { output, force: true, onProgress: () => {} };
   await labelTable(table, await survey(table, name), classifier, options);
   await table.close();
   return readFileSync(output, "utf8");
@@ -63,13 +63,9 @@ async function written(name: string, encoding?: string): Promise<string> {
 
 const FILES: Record<string, { content: string | Uint8Array; encoding?: string }> = {
   "commas.csv": { content: 'id,text\r\n1,see you\r\n2,"a ""prize"", call"\r\n3,\r\n' },
-  "semicolons.csv": { content: "text;predicted\nsee you;x\ncall now;y" },
-  "tabs.tsv": { content: "label\tmessage\nham\tsee you\nspam\tcall now\n" },
-  "lines.jsonl": { content: '{"text":"see you","id":1}\n{"id":2,"text":"call now"}\n' },
   "array.json": { content: '[{"body": {"text": "see you"}},\n {"body": {"text": "call"}}]' },
   "west.csv": { content: Buffer.from("text\nfa\xe7ade \xe9t\xe9\n", "latin1"), encoding: "windows-1252" },
   "table.parquet": { content: PARQUET },
-  "wide.csv": { content: Buffer.from("\ufefftext,n\ngrüße,1\nsee,2\n", "utf16le") },
 };
 
 for (const [name, { content, encoding }] of Object.entries(FILES))
