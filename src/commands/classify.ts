@@ -26,7 +26,7 @@ import {
   isTable,
   labelFile,
   type ModelFlags,
-  type NamedAdapters,
+  namedAdapters,
   type TableFlags,
   tableTexts,
   withClassifier,
@@ -88,39 +88,8 @@ suggestFlag(program, "--file", "--in");
 
 interface Flags extends TableFlags, ModelFlags {
   run?: string;
-  adapter?: string[];
   json?: boolean;
   pair?: boolean;
-}
-
-/** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
-function namedAdapters({ adapter = [], adapterColumn }: Flags): NamedAdapters | null {
-  if (adapter.length < 2 && adapterColumn === undefined) return null;
-  const hint =
-    `${calledAs("classify")} --adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task ` +
-    "--in messages.csv --out labelled.csv";
-  if (adapter.length < 2 || adapterColumn === undefined)
-    throw new ConfigError("options-conflict", "several adapters and --adapter-column go together", {
-      expected: "--adapter NAME=DIR for each adapter, and the column of --in with the name of each row's",
-      found: adapterColumn === undefined ? "no --adapter-column" : `${adapter.length} of --adapter`,
-      hint,
-    });
-  const named = new Map<string, string>();
-  for (const value of adapter) {
-    const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
-    if (name.trim() === "" || directory === undefined)
-      throw new ConfigError("invalid-adapter-name", "an adapter among several needs a name", {
-        expected: "--adapter NAME=DIR",
-        found: value,
-        hint,
-      });
-    if (named.has(name.trim()))
-      throw new ConfigError("invalid-adapter-name", `two adapters have the name "${name.trim()}"`, {
-        found: `${named.get(name.trim())} and ${directory}`,
-      });
-    named.set(name.trim(), directory);
-  }
-  return named;
 }
 
 /** The file given in place of texts, if any. Throws ConfigError for texts that look like files, and for a folder. */

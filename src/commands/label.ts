@@ -25,6 +25,7 @@ export interface TableFlags {
   in?: string;
   out?: string;
   textColumn?: string;
+  adapter?: string[];
   adapterColumn?: string;
   encoding?: string;
   force?: boolean;
@@ -122,6 +123,36 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
 
 /** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
 export type NamedAdapters = ReadonlyMap<string, string>;
+
+/** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
+export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): NamedAdapters | null {
+  if (adapter.length < 2 && adapterColumn === undefined) return null;
+  const hint =
+    `${calledAs("classify")} --adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task ` +
+    "--in messages.csv --out labelled.csv";
+  if (adapter.length < 2 || adapterColumn === undefined)
+    throw new ConfigError("options-conflict", "several adapters and --adapter-column go together", {
+      expected: "--adapter NAME=DIR for each adapter, and the column of --in with the name of each row's",
+      found: adapterColumn === undefined ? "no --adapter-column" : `${adapter.length} of --adapter`,
+      hint,
+    });
+  const named = new Map<string, string>();
+  for (const value of adapter) {
+    const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
+    if (name.trim() === "" || directory === undefined)
+      throw new ConfigError("invalid-adapter-name", "an adapter among several needs a name", {
+        expected: "--adapter NAME=DIR",
+        found: value,
+        hint,
+      });
+    if (named.has(name.trim()))
+      throw new ConfigError("invalid-adapter-name", `two adapters have the name "${name.trim()}"`, {
+        found: `${named.get(name.trim())} and ${directory}`,
+      });
+    named.set(name.trim(), directory);
+  }
+  return named;
+}
 
 /** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {

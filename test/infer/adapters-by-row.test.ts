@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { labelFile } from "../../src/commands/label.ts";
+import { labelFile, namedAdapters } from "../../src/commands/label.ts";
 import type { LoraConfig, TaskConfig } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DeviceError, LowrankError } from "../../src/errors.ts";
@@ -35,7 +35,6 @@ async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<Adap
   return at(name);
 }
 
-const testSite = (site: string, r: number) => ({ site, r, scale: 0.5 * r });
 const NOVELTY = fitFilter(
   [],
   Array.from({ length: 50 }, () => new Uint32Array(3)),
@@ -49,18 +48,10 @@ const ADAPTERS = {
   short: () => write("short", { target_modules: ["o", "head"] }, { settings: { maxLength: 5 } }),
   padded: () =>
     write("padded", { layers_to_transform: [1] }, { task: { ...CLASSES, pooling: "last" }, settings: { padTo: 24 } }),
-  ranks: () =>
-    write("by site", { sites: [testSite("h.0.attn.q", 2), testSite("h.1.mlp.proj", 5), testSite("head", 1)] }),
-  mixed: () => write("q and v", { sites: [testSite("h.0.attn.q", 2), testSite("h.0.attn.v", 3)] }),
   three: () => write("three", {}, { task: { ...CLASSES, num_labels: 3 } }),
-  bare: () => write("bare", {}, { task: { ...CLASSES, head_bias: false } }),
-  biased: () => write("biased", { modulesToSave: ["h.0.attn.c_attn.bias", "ln_f.weight"] }),
   dora: () => write("with DoRA", { target_modules: ["k", "fc"], use_dora: true }),
   layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
-  bitfit: () => write("bitfit", {}, modeMeta("bitfit")),
-  layers: () => write("layers", {}, modeMeta("adapter")),
   prompt: () => write("prompt", {}, modeMeta("prompt")),
-  prefix: () => write("prefix", {}, modeMeta("prefix")),
   all: () => write("all", {}, { mode: "all", ...NO_LORA }),
 };
 type Name = keyof typeof ADAPTERS;
@@ -132,8 +123,8 @@ testOnDevices(
 );
 
 test("an active adapter that has no base model of its own is no obstacle", async () => {
-  const { classifier } = await load(["all", "small", "prefix"]);
-  const rows = rowsFor(["all", "small", "prefix"]);
+  const { classifier } = await load(["all", "small", "prompt"]);
+  const rows = rowsFor(["all", "small", "prompt"]);
   assert.equal(await classifier.classify(...split(rows)), await alone(rows));
   classifier.destroy();
 });
@@ -364,26 +355,21 @@ test("the command takes NAME=DIR for each adapter, and says what does not go tog
   assertCode(finished, 0);
   assert.match(finished.stderr, /^adapters in column "task": small 2, three 2$/m);
   assert.match(readFileSync(at("out.csv"), "utf8"), /^small,"a, b","you have won",small \d,[01]\.\d{6}$/m);
-  const pair = "--adapter small=small --adapter three=three";
-  const files = "--in in.csv --out x.csv";
-  for (const [line, ...words] of [
-    [`${pair} ${files}`, "go together", "no --adapter-column"],
-    [`${pair} text`, "go together", "no --adapter-column"],
-    [`--adapter small=small --adapter-column task ${files}`, "go together", "1 of --adapter"],
-    [`--run small --adapter-column task ${files}`, "go together", "0 of --adapter"],
-    [`${pair} --adapter-column task text`, "the flags do not go together", "--adapter-column"],
-    [`${pair} --adapter small=three --adapter-column task ${files}`, 'two adapters have the name "small"'],
-    [`${pair} --adapter three --adapter-column task ${files}`, "needs a name", "NAME=DIR", "three"],
-    [`${pair} --adapter =three --adapter-column task ${files}`, "needs a name", "=three"],
-    [`${pair} --adapter a= --adapter-column task ${files}`, "needs a name", "a="],
-    [`--run small ${pair} --adapter-column task ${files}`, "exactly one of --run and --adapter"],
+  const refused = await classify("--run small --adapter a=small --adapter b=small --adapter-column task in.csv");
+  assertCode(refused, 2);
+  assert.match(refused.stderr, "exactly one of --run and --adapter");
+  const pair = ["small=small", "three=three"];
+  for (const [adapter, adapterColumn, code, ...words] of [
+    [pair, undefined, "options-conflict", "go together", "no --adapter-column"],
+    [["small=small"], "task", "options-conflict", "go together", "1 of --adapter"],
+    [undefined, "task", "options-conflict", "go together", "0 of --adapter"],
+    [[...pair, "small=three"], "task", "invalid-adapter-name", 'two adapters have the name "small"'],
+    [[...pair, "three"], "task", "invalid-adapter-name", "needs a name", "NAME=DIR", "three"],
+    [[...pair, "=three"], "task", "invalid-adapter-name", "needs a name", "=three"],
+    [[...pair, "a="], "task", "invalid-adapter-name", "needs a name", "a="],
   ] as const) {
-    const refused = await classify(line);
-    assertCode(refused, 2);
-    for (const word of words) assert.match(refused.stderr, word);
+    const flags = { ...(adapter && { adapter: [...adapter] }), ...(adapterColumn && { adapterColumn }) };
+    await assertFails(ConfigError, code, words, () => namedAdapters(flags));
   }
-  assert.not.ok(existsSync(at("x.csv")));
-  // One adapter is a directory, whatever its name.
-  await write("lr=0.1", {});
-  assertCode(await classify("--adapter lr=0.1 text"), 0);
+  assert.is(namedAdapters({ adapter: ["lr=0.1"] }), null, "one adapter is a directory, whatever its name");
 });

@@ -14,7 +14,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { labelFile } from "../../src/commands/label.ts";
+import { isTable, labelFile } from "../../src/commands/label.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
@@ -404,12 +404,16 @@ test("what cannot be labelled is refused before any work", async () => {
   for (const name of ["x.csv", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);
 });
 
-test("flags that do not go together are refused, with exit code 2", async () => {
-  for (const args of ["--out x.csv", "--in in.csv --out x.csv text", "--force text"]) {
-    const finished = await classify(args.split(" "));
-    assertCode(finished, 2);
-    assert.match(finished.stderr, "the flags do not go together");
-  }
+test("flags that do not go together are refused", async () => {
+  const [input, out] = ["in.csv", "x.csv"];
+  for (const [flags, texts] of [
+    [{ out }, false],
+    [{ in: input, out }, true],
+    [{ force: true }, true],
+    [{ adapterColumn: "task" }, true],
+  ] as const)
+    await assertFails(ConfigError, "options-conflict", ["do not go together"], () => isTable(flags, texts, false));
+  assert.equal([isTable({ in: input, out }, false, false), isTable({ in: input }, false, true)], [true, false]);
 });
 
 test("--force replaces an output when the new one is finished, behind a link; another file is never replaced", async () => {
