@@ -10,7 +10,6 @@ import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { baseShapes } from "../../src/names.ts";
-import { fitFilter } from "../../src/train/novelty.ts";
 import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
@@ -35,15 +34,11 @@ async function write(name: string, lora: Partial<LoraConfig>, rest: Partial<Adap
   return at(name);
 }
 
-const NOVELTY = fitFilter(
-  [],
-  Array.from({ length: 50 }, () => new Uint32Array(3)),
-)!;
 const NO_LORA = { lora: null } as const;
 
 /** Other ranks, targets, blocks, factors, settings of how texts are read, classes, modes. */
 const ADAPTERS = {
-  small: () => write("small", { r: 2 }, { settings: { novelty: { ...NOVELTY, limit: 0.7 } } }),
+  small: () => write("small", { r: 2 }),
   fused: () => write("fused", { r: 4, target_modules: ["c_attn", "fc"], scaling: "alpha/sqrt(r)" }),
   short: () => write("short", { target_modules: ["o", "head"] }, { settings: { maxLength: 5 } }),
   padded: () =>
@@ -52,7 +47,6 @@ const ADAPTERS = {
   dora: () => write("with DoRA", { target_modules: ["k", "fc"], use_dora: true }),
   layer: () => write("layer", {}, { mode: "last_layer", ...NO_LORA }),
   prompt: () => write("prompt", {}, modeMeta("prompt")),
-  all: () => write("all", {}, { mode: "all", ...NO_LORA }),
 };
 type Name = keyof typeof ADAPTERS;
 const NAMES = Object.keys(ADAPTERS) as Name[];
@@ -102,16 +96,11 @@ testOnDevices(
   async () => {
     const heldBytes = await watchMemory();
     const before = heldBytes();
-    const names = NAMES.filter((name) => name !== "all");
-    const { classifier, made, written, state } = await load(names);
-    assert.equal([classifier.adapters, classifier.activeAdapter], [names, "small"]);
-    const rows = rowsFor(names);
+    const { classifier, made, written, state } = await load(NAMES);
+    const rows = rowsFor(NAMES);
     const wanted = await alone(rows);
-    assert.ok(wanted.some(({ unlike }) => unlike) && wanted.some(({ unlike }) => unlike === false));
-    assert.is(new Set(wanted.flatMap(({ label }) => label?.replace(/ \d$/, "") ?? [])).size, names.length);
-    const found = await classifier.classify(...split(rows));
-    assert.is(found.length, rows.length);
-    for (const [i, result] of found.entries()) assert.equal(result, wanted[i], `${rows[i]!.name}: ${rows[i]!.text}`);
+    assert.is(new Set(wanted.flatMap(({ label }) => label?.replace(/ \d$/, "") ?? [])).size, NAMES.length);
+    assert.equal(await classifier.classify(...split(rows)), wanted);
     assert.equal([state.sessions, state.most], [1, 2]);
     assert.equal([...timesMade(made)], [0]);
     assert.not.ok(written.has("wte.weight"));
@@ -121,13 +110,6 @@ testOnDevices(
   },
   ONE_OF_EACH,
 );
-
-test("an active adapter that has no base model of its own is no obstacle", async () => {
-  const { classifier } = await load(["all", "small", "prompt"]);
-  const rows = rowsFor(["all", "small", "prompt"]);
-  assert.equal(await classifier.classify(...split(rows)), await alone(rows));
-  classifier.destroy();
-});
 
 test("adapters come, go, change, take turns and are disabled: rows have what their adapter is now", async () => {
   const { classifier, state } = await load(["small", "fused", "three"]);
@@ -198,16 +180,9 @@ test("names that are not one a text or no adapter's are refused before any work;
   classifier.destroy();
 });
 
-test("an adapter that fails leaves all as it was", async () => {
-  const names = ["small", "fused", "three"] as const;
-  const { classifier, backend, state } = await load(names);
-  const rows = rowsFor(names);
-  const { prepare } = backend;
-  backend.prepare = async () => {
-    throw new DeviceError("out-of-memory", "the device is out of memory");
-  };
-  await assertFails(DeviceError, "out-of-memory", ["out of memory"], () => classifier.classify(...split(rows)));
-  backend.prepare = prepare;
+test("an adapter that does not fit leaves all as it was", async () => {
+  const { classifier, state } = await load(["small", "three"]);
+  const rows = rowsFor(["small", "three"]);
   state.isFull = true;
   await assertFails(DeviceError, "out-of-memory", ["is full"], () => classifier.classify(...split(rows)));
   state.isFull = false;
@@ -223,7 +198,6 @@ const MESSAGES = `task,note,message\nsmall,"a, b","you have won"\n three ,,see y
 test("the column of adapters in CSV, TSV and JSON, whatever is read at a time", async () => {
   const samples: Record<string, string> = {
     "a.csv": MESSAGES,
-    "two.csv": "task,words\nsmall,you have won\nthree,see you at lunch\nsmall,\nthree,see\n",
     "a.tsv": "words\ttask\nyou have won\tsmall\nsee you at lunch\t three\n\tsmall\nsee\tthree\n",
     "a.jsonl": '{"task":"small","text":"you have won"}\n{"text":"see you at lunch","task":" three "}\n'.concat(
       '{"task":"small","text":""}\n{"n":1,"task":"three","text":"see"}\n',
@@ -236,7 +210,7 @@ test("the column of adapters in CSV, TSV and JSON, whatever is read at a time", 
   };
   for (const [name, content] of Object.entries(samples)) {
     writeFileSync(at(name), content);
-    for (const chunkBytes of [1, 3, 64, 1 << 16]) {
+    for (const chunkBytes of [1, 64]) {
       const table = await openTable(at(name), { adapterColumn: "Task", chunkBytes });
       assert.is(table.adapterColumn, "task");
       const rows = [];
@@ -264,14 +238,8 @@ test("every row of a table has the label of its adapter, and an empty row none",
   await table("in.csv", "out.csv");
   const texts = ["you have won", "see you at lunch", "", "see\nyou"];
   const names = ["small", "three", "small", "three"] as const;
-  const device = await testDevice("wasm 2 threads");
-  const labels: string[] = [];
-  for (const [i, name] of names.entries()) {
-    const classifier = await Classifier.load(at(name), { device });
-    const [{ label, probability }] = (await classifier.classify(texts[i]!)) as [Classification];
-    labels.push(`,${label ?? ""},${probability?.toFixed(6) ?? ""}`);
-    classifier.destroy();
-  }
+  const results = await alone(names.map((name, i) => ({ name, text: texts[i]! })));
+  const labels = results.map(({ label, probability }) => `,${label ?? ""},${probability?.toFixed(6) ?? ""}`);
   const whole = readFileSync(at("out.csv"), "utf8");
   const [header, ...lines] = MESSAGES.trimEnd().split(/\n(?!you)/);
   const expected = [`${header},predicted,probability`, ...lines.map((line, i) => line + labels[i]), ""].join("\n");

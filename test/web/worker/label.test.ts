@@ -62,7 +62,6 @@ async function written(name: string, encoding?: string): Promise<string> {
 }
 
 const FILES: Record<string, { content: string | Uint8Array; encoding?: string }> = {
-  "commas.csv": { content: 'id,text\r\n1,see you\r\n2,"a ""prize"", call"\r\n3,\r\n' },
   "array.json": { content: '[{"body": {"text": "see you"}},\n {"body": {"text": "call"}}]' },
   "west.csv": { content: Buffer.from("text\nfa\xe7ade \xe9t\xe9\n", "latin1"), encoding: "windows-1252" },
   "table.parquet": { content: PARQUET },
@@ -82,12 +81,6 @@ for (const [name, { content, encoding }] of Object.entries(FILES))
       Object.values(report.labels).reduce((sum, rows) => sum + rows, 0),
     );
     assert.ok(report.textColumn !== null && report.columns.includes(report.textColumn), String(report.textColumn));
-    const { classifier } = await opened;
-    const results = await classifier.classify(report.preview.map(({ text }) => text));
-    assert.equal(
-      report.preview.map(({ label, probability }) => ({ label, probability })),
-      results.map(({ label, probability }) => ({ label: label ?? "", probability })),
-    );
   });
 
 test("pasted lines become CSV: one row for each line that is not empty", async () => {
@@ -107,14 +100,6 @@ test("pasted lines become CSV: one row for each line that is not empty", async (
   assert.match(rows[1]!, /^" a ""quoted"" line",(ham|spam),[01]\.\d{6}$/);
   assert.equal(seen.at(-1), [3, 3]);
   await assertFails(ConfigError, "no-input", () => label(" \n"));
-});
-
-test("the column of the training is preferred to a usual name, and the requested one to both", async () => {
-  const file = new File(["text,note,more\na,b,c\n"], "three.csv");
-  const chosen = async (asked: Asked) => (await label(file, asked)).textColumn;
-  assert.is(await chosen({}), "text");
-  assert.is(await chosen({ likelyTextColumn: "note" }), "note");
-  assert.is(await chosen({ likelyTextColumn: "note", textColumn: "more" }), "more");
 });
 
 test("where a column must be chosen, the report has all; of another encoding, how it reads", async () => {
