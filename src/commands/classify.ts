@@ -1,6 +1,6 @@
 /** classify: classifies texts with a trained model. */
 
-import { fileVersion } from "#platform";
+import { isFile } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
@@ -95,7 +95,7 @@ interface Flags extends TableFlags, ModelFlags {
 /** The file given in place of texts, if any. Throws ConfigError for texts that look like files, and for a folder. */
 async function givenFile(texts: readonly string[]): Promise<string | undefined> {
   const [text = "", ...more] = texts;
-  if (more.length === 0 && (await fileVersion(text)) !== undefined) return text;
+  if (more.length === 0 && (await isFile(text))) return text;
   const isDirectory = more.length === 0 && (await isFolder(text));
   const areNames = texts.length > 0 && texts.every((name) => /^\S+$/.test(name) && knownFormat(name));
   if (!areNames && !isDirectory) return undefined;

@@ -9,7 +9,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";
 
 /** Texts a batch, of one adapter. */
-export const SEQUENCES = 16;
+const SEQUENCES = 16;
 
 /** What a batch holds, of texts of at most so many tokens. */
 export const capacityFor = (longest: number): Capacity => ({

@@ -69,10 +69,9 @@ export async function canCreate(_path: string): Promise<boolean> {
   return true;
 }
 
-/** Differs once a file is written to; undefined where the page's own storage has no file of this path. */
-export async function fileVersion(path: string): Promise<string | undefined> {
-  const file = await openStored(path).catch(() => undefined);
-  return file && [file.size, file.lastModified].join();
+/** Whether the page's own storage has a file of this path, not a folder. */
+export async function isFile(path: string): Promise<boolean> {
+  return (await openStored(path).catch(() => undefined)) !== undefined;
 }
 
 /** Whether two paths lead to the same file: a page's file system has no links. */

@@ -106,10 +106,10 @@ export async function canCreate(path: string): Promise<boolean> {
   );
 }
 
-/** Differs once a file is written to or replaced; undefined where the disk has no file of this path. */
-export async function fileVersion(path: string): Promise<string | undefined> {
-  const stats = await stat(path, { bigint: true }).catch(() => undefined);
-  return stats?.isFile() ? [stats.dev, stats.ino, stats.size, stats.mtimeNs].join() : undefined;
+/** Whether the disk has a file of this path, not a folder. */
+export async function isFile(path: string): Promise<boolean> {
+  const stats = await stat(path).catch(() => undefined);
+  return stats?.isFile() ?? false;
 }
 
 /** Whether two paths lead to the same file. */
