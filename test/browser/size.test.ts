@@ -35,8 +35,8 @@ const COMPRESSORS_BYTES = 80 * KB;
 /** What reads files by the address of a server, and what mends a folder or says what it lacks. */
 const FOLDERS_BYTES = 2.2 * KB;
 const STANDALONE_BYTES = 83 * KB;
-/** What several adapters at once need besides: a comparison of settings on WebGPU, or texts that name adapters. */
-const SEVERAL_BYTES = 10.6 * KB;
+/** What a comparison of settings on WebGPU needs besides: several adapters in one plan. */
+const SEVERAL_BYTES = 9.2 * KB;
 /** What a run is downloaded as, and the code that uses it. */
 const DOWNLOADS_BYTES = 7.2 * KB;
 /** What quotes the words of a model in its downloads and forms. */
@@ -150,7 +150,7 @@ const OF_THE_HUB =
   /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
 const OF_FOLDERS = /\/src\/(platform\/url-files|io\/(missing-files|recover))\./;
 const OF_SEVERAL =
-  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./;
+  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./;
 const OF_TABLES =
   /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
 const OF_RUNS_CSV = /\/src\/(web\/page\/runs-csv|views\/csv)\./;
