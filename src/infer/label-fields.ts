@@ -71,8 +71,6 @@ export class Fields {
   /** The columns, named so that the table has none of them. */
   readonly names: readonly string[];
   readonly header: Uint8Array;
-  /** Of a row without a text. */
-  readonly empty: Uint8Array;
   private readonly kind: Kind;
 
   /** `taken`: the names of the table's columns, in lower case. */
@@ -84,11 +82,11 @@ export class Fields {
     this.kind = chooseKind(table, classifier);
     this.names = freeNames(this.kind.columns, taken);
     this.header = this.write(this.names);
-    this.empty = this.write(this.names.map(() => null));
   }
 
-  of(result: Labelled): Uint8Array {
-    return this.write(this.kind.of(result));
+  /** Null: the row has no text. */
+  of(result: Labelled | null): Uint8Array {
+    return this.write(result ? this.kind.of(result) : this.names.map(() => null));
   }
 
   private write(values: readonly Value[]): Uint8Array {

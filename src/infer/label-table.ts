@@ -1,7 +1,7 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
 import { createHasher, exists, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
-import { isBlank, showText } from "../pair.ts";
+import { isBlank, showText, type TextOrPair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
 import type { Classifier } from "./classifier.ts";
 import { Fields, type Labelled } from "./label-fields.ts";
@@ -102,15 +102,12 @@ export async function labelTable(
   classifier: Classifier,
   { output, force, onProgress }: LabelOptions,
 ): Promise<void> {
-  const fields = new Fields(table, surveyed.taken, classifier);
   async function* copy() {
     let done = 0;
-    for await (const rows of unchangedRows(table, surveyed)) {
-      const { bytes, results } = await labelRows(table, rows, classifier, fields);
-      yield bytes;
-      done += results.length;
+    yield* labelRows(table, surveyed, classifier, (texts) => {
+      done += texts.length;
       onProgress(done);
-    }
+    });
     // Another program may have written it meanwhile.
     if (!force) await refuseExisting(output);
   }
@@ -126,47 +123,57 @@ export async function refuseExisting(output: string): Promise<void> {
     });
 }
 
-/**
- * The bytes of some rows with labels in them, and what the model makes of each row that is not the header; null: it has
- * no text.
- */
-export async function labelRows(
-  { adapterColumn }: Table,
-  rows: readonly TableRow[],
-  classifier: Classifier,
-  fields: Fields,
-): Promise<{ bytes: Uint8Array<ArrayBuffer>; results: (Labelled | null)[] }> {
-  const results = await classifyByLength(classifier, rows, adapterColumn !== undefined);
-  let next = 0;
-  const fieldsOf = ({ text }: TableRow) => {
-    if (text === null) return fields.header;
-    const result = results[next++];
-    return result ? fields.of(result) : fields.empty;
-  };
-  const pieces = rows.flatMap((row) => withFields(row, fieldsOf(row)));
-  return { bytes: concat(pieces), results };
-}
+/** Rows labelled at a time: some batches, but few enough to show progress, and to stop soon. */
+const ROWS = 64;
 
-function withFields({ bytes, at }: TableRow, fields: Uint8Array): Uint8Array[] {
-  return at < 0 ? [bytes] : [bytes.subarray(0, at), fields, bytes.subarray(at)];
+/**
+ * The bytes of a table's copy. `onRows` receives the texts of some rows, and what the model makes of each; null: a blank
+ * one.
+ */
+export async function* labelRows(
+  table: Table,
+  surveyed: Survey,
+  classifier: Classifier,
+  onRows: (texts: TextOrPair[], results: (Labelled | null)[]) => void,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  const fields = new Fields(table, surveyed.taken, classifier);
+  const byRow = table.adapterColumn !== undefined;
+  for await (const piece of unchangedRows(table, surveyed)) {
+    const bytes: Uint8Array[] = [];
+    // An adapter comes to the device for its rows of a piece once.
+    const count = byRow ? piece.length : ROWS;
+    for (let first = 0; first < piece.length; first += count) {
+      const rows = piece.slice(first, first + count);
+      const results = await classifyByLength(classifier, rows, byRow);
+      const made = results.values();
+      for (const { bytes: row, at, text } of rows) {
+        const added = text === null ? fields.header : fields.of(made.next().value ?? null);
+        bytes.push(...(at < 0 ? [row] : [row.subarray(0, at), added, row.subarray(at)]));
+      }
+      onRows(
+        rows.flatMap(({ text }) => (text === null ? [] : [text])),
+        results,
+      );
+    }
+    yield concat(bytes);
+  }
 }
 
 /** Results do not depend on the order; texts of equal length fill batches best. `byRow`: rows name their adapters. */
 async function classifyByLength(
   classifier: Classifier,
-  rows: readonly TableRow[],
+  all: readonly TableRow[],
   byRow: boolean,
 ): Promise<(Labelled | null)[]> {
-  const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
-  const adapters = rows.flatMap(({ text, adapter }) => (text === null ? [] : adapter));
-  const order = [...texts.keys()]
-    .filter((i) => !isBlank(texts[i]!))
-    .sort((a, b) => showText(texts[a]!).length - showText(texts[b]!).length);
-  const results: (Labelled | null)[] = texts.map(() => null);
-  const byLength = order.map((i) => texts[i]!);
-  const options = byRow ? { adapterNames: order.map((i) => adapters[i]!) } : {};
+  const rows = all.flatMap(({ text, adapter }) => (text === null ? [] : [{ text, adapter }]));
+  const order = [...rows.keys()]
+    .filter((i) => !isBlank(rows[i]!.text))
+    .sort((a, b) => showText(rows[a]!.text).length - showText(rows[b]!.text).length);
+  const texts = order.map((i) => rows[i]!.text);
+  const options = byRow ? { adapterNames: order.map((i) => rows[i]!.adapter) } : {};
   const isRegression = classifier.meta.task.objective === "regression";
-  const sorted = await (isRegression ? classifier.score(byLength, options) : classifier.classify(byLength, options));
+  const sorted = await (isRegression ? classifier.score(texts, options) : classifier.classify(texts, options));
+  const results: (Labelled | null)[] = rows.map(() => null);
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;
 }

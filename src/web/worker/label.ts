@@ -2,19 +2,17 @@
 import { ConfigError } from "../../errors.ts";
 import { showScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
-import { Fields, type Labelled } from "../../infer/label-fields.ts";
-import { labelRows, survey, unchangedRows } from "../../infer/label-table.ts";
+import type { Labelled } from "../../infer/label-fields.ts";
+import { labelRows, survey } from "../../infer/label-table.ts";
 import { openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
-import { excerpt } from "../../pair.ts";
+import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
 export { readTrainedTexts } from "../../run/trained-texts.ts";
 
-/** Rows labelled at a time: some batches, but few enough to stop soon. */
-const ROWS = 64;
 const PREVIEW_ROWS = 10;
 /** Characters of a text in the preview. */
 const PREVIEW_CHARACTERS = 240;
@@ -43,31 +41,23 @@ export async function labelSource(
   const table = await opening;
   try {
     const surveyed = await survey(table, name);
-    const fields = new Fields(table, surveyed.taken, classifier);
     const names = classifier.meta.task.objective === "regression" ? [] : classifier.labels;
     const labels = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.
     const pieces: Blob[] = [];
     let done = 0;
-    for await (const piece of unchangedRows(table, surveyed)) {
-      const labelled: Uint8Array<ArrayBuffer>[] = [];
-      for (let first = 0; first < piece.length; first += ROWS) {
-        signal.throwIfAborted();
-        const rows = piece.slice(first, first + ROWS);
-        const { bytes, results } = await labelRows(table, rows, classifier, fields);
-        labelled.push(bytes);
-        const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
-        for (const [i, result] of results.entries()) {
-          const shown = describeResult(result);
-          for (const label of shown.labels) labels[label]!++;
-          if (preview.length < PREVIEW_ROWS) preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), ...shown });
-        }
-        done += results.length;
-        onProgress(done, surveyed.rows);
+    const onRows = (texts: TextOrPair[], results: (Labelled | null)[]) => {
+      signal.throwIfAborted();
+      for (const [i, result] of results.entries()) {
+        const shown = describeResult(result);
+        for (const label of shown.labels) labels[label]!++;
+        if (preview.length < PREVIEW_ROWS) preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), ...shown });
       }
-      pieces.push(new Blob(labelled));
-    }
+      done += results.length;
+      onProgress(done, surveyed.rows);
+    };
+    for await (const piece of labelRows(table, surveyed, classifier, onRows)) pieces.push(new Blob([piece]));
     return {
       rows: done,
       blank: surveyed.blank,
