@@ -355,7 +355,6 @@ test("a command that is killed leaves no output, and starts again", async () => 
     /^6000 rows, \d+ rows\/s, on CPU.*\nsaved to killed\/out\.csv, with columns predicted and probability/m,
   );
   assert.is(whole.stdout, "");
-  assert.equal(readdirSync(at("killed")), ["out.csv"]);
   assert.is(
     read("killed/out.csv").replaceAll(/,((ham|spam),0\.\d{6}|predicted,probability|,)(?=\r)/g, ""),
     read("long.csv"),
