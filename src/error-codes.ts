@@ -34,7 +34,7 @@ export interface ErrorCodes {
     | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
     | "label-column-is-numeric"
-    | "no-labels" | "no-readable-files" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
+    | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
     | "text-column-is-numeric"
@@ -42,7 +42,7 @@ export interface ErrorCodes {
     | "unknown-label" | "value-not-text" | "wrong-text-count";
   FormatError:
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
-    | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint" | "invalid-dataset-card"
+    | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint"
     | "invalid-field" | "invalid-gguf" | "invalid-json" | "invalid-json-array" | "invalid-merges"
     | "invalid-model-config" | "invalid-parquet"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"

@@ -7,7 +7,6 @@ import { dropCopies } from "./duplicates.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";
 import {
   counts,
-  isParquet,
   type Loaded,
   messageColumns,
   readSource,
@@ -40,12 +39,11 @@ const TAKEN: Partial<Record<Split, string>> = {
 export async function readHub(
   corpus: Corpus,
   whole: string,
-  given: ReadOptions,
+  read: ReadOptions,
   options: HubOptions,
   seed: number,
 ): Promise<Loaded> {
   const found = await openHubDataset(whole, options);
-  const read = { ...given, classes: found.classes };
   const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
   const title = `${found.title} of the Hugging Face hub`;
   const { train, name } = found;
@@ -92,7 +90,7 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
 /** A split; undefined if it has no classes, as in tests with secret answers. */
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
-  if (first === undefined || !isParquet(first)) return split;
+  if (first === undefined) return undefined;
   const { hasClasses } = await import("./parquet.ts");
   return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
 }

@@ -1,13 +1,25 @@
-/** Data sets of the Hugging Face hub: the files of their training, validation and test sets, and their class names. */
-import { exists, readBytes } from "#platform";
+/**
+ * Data sets of the Hugging Face hub: the files of their training, validation and test sets. They are read from the
+ * branch on which the hub keeps every public data set as Parquet, CONFIGURATION/SPLIT/0000.parquet; what the hub has
+ * converted only in part is in CONFIGURATION/partial-SPLIT.
+ */
+import { exists, joinPath } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
-import { MAIN } from "../io/hub.ts";
-import { type DatasetRepository, openDatasetRepository, PARQUET_BRANCH } from "../io/hub-dataset.ts";
-import { isHubName } from "../io/hub-names.ts";
+import {
+  downloading,
+  fetchFiles,
+  type HubFile,
+  hubFile,
+  type Listing,
+  listFiles,
+  refuseOffline,
+  snapshotFolder,
+} from "../io/hub.ts";
+import { isHubName, type Repository } from "../io/hub-names.ts";
+import { keep, readKept } from "../io/kept.ts";
 import { LIMITS } from "../io/limits.ts";
-import { checkSize } from "../platform/reader.ts";
-import { type Card, type Configuration, cardClasses, findConfiguration, parseCard, usualSplit } from "./hub-files.ts";
+import { nearest } from "../suggest.ts";
 
 /** A split, and where its files are in the cache. */
 export interface HubSplit {
@@ -24,107 +36,165 @@ export interface HubDataset {
   test: HubSplit | undefined;
   /** Other splits, which are not used. */
   others: readonly string[];
-  /** The class names of a column by the card. */
-  classes(column: string): readonly string[] | undefined;
 }
+
+const BRANCH = "refs/convert/parquet";
+/** A file's path; neither name may leave its folder, on any system. */
+const FILE = /^((?!\.+\/)[^\\/:\p{Cc}]+)\/((?!\.+\/)[^\\/:\p{Cc}]+)\/\d{4,}\.parquet$/u;
+const PARTIAL = /^partial-/;
+const YOURS = "download its files, and give them with --data, or --train, --val and --test";
+
+/** A configuration: the paths of each split's files. */
+interface Configuration {
+  name: string;
+  splits: ReadonlyMap<string, readonly string[]>;
+}
+
+/** The files of the configurations that were downloaded, by the names that they were asked for with. */
+const KEPT = "hub-datasets.json";
 
 /**
- * Finds a data set in the cache, or downloads what is needed of it. Throws ConfigError, DataError, FormatError or
- * DownloadError.
+ * Finds a data set in the cache, or downloads what is needed of it. What is in the cache is used without asking the
+ * hub. Throws ConfigError, DataError or DownloadError.
  */
 export async function openHubDataset(whole: string, options: DownloadOptions): Promise<HubDataset> {
-  const { name, config: asked, reference } = await parseName(whole);
-  const { repository, card, found } = await findFiles(name, reference, asked, options);
-  const { splits } = found;
-  const names = [...splits.keys()];
-  const of = (usual: string) => names.find((split) => usualSplit(split) === usual);
-  const [train, val, test] = ["train", "validation", "test"].map(of);
-  if (train === undefined)
-    throw new DataError("no-training-split", "The data set has no split for training", {
-      where: `${name}, configuration ${found.name}`,
-      expected: "a split named train",
-      found: nameList(names),
-      hint: "download its files, and give them with --data, or --train, --val and --test",
-    });
-  const used = [train, val, test].filter((split) => split !== undefined);
-  const files = used.flatMap((split) => splits.get(split)!);
-  const bytes = files.reduce((sum, { size }) => sum + size, 0);
-  if (bytes > LIMITS.dataset)
-    throw new DataError("exceeds-limit", "The data set is too large", {
-      where: `${name}, configuration ${found.name}`,
-      expected: `at most ${gigabytes(LIMITS.dataset)}`,
-      found: `${gigabytes(bytes)} in ${files.length} files`,
-      hint: "download the files that you need, and give them with --train, --val and --test",
-    });
-  const paths = await repository.fetch(files.map(({ path }) => path));
-  const place = new Map(files.map(({ path }, i) => [path, paths[i]!]));
-  const split = (one: string | undefined): HubSplit | undefined =>
-    one === undefined ? undefined : { name: one, files: splits.get(one)!.map(({ path }) => place.get(path)!) };
-  return {
-    name: `${name}:${found.name}@${repository.revision}`,
-    title: found.name === "default" ? name : `${name}:${found.name}`,
-    train: split(train)!,
-    val: split(val),
-    test: split(test),
-    others: names.filter((one) => !used.includes(one)),
-    classes: (column) => cardClasses(card, found.name, column),
+  const { name, config, reference } = await parseName(whole);
+  const repository = { type: "dataset", name } as const;
+  const kept = await readKept(KEPT, whole);
+  const [cached] = listConfigurations(Array.isArray(kept.paths) ? kept.paths.map(String) : []);
+  if (cached) {
+    const found = chooseSplits(repository, String(kept.revision), cached);
+    if (await areThere(usedSplits(found).flatMap(({ files }) => files))) return found;
+  }
+  refuseOffline(repository, `${whole} in the hub's cache`);
+  const work = async () => {
+    const { revision, files } = (await listFiles(repository, reference, options)) ?? refuseMissing(name, reference);
+    const configuration = pickConfiguration(name, listConfigurations([...files.keys()].sort()), config);
+    const found = chooseSplits(repository, revision, configuration);
+    const used = usedSplits(found).flatMap((split) => configuration.splits.get(split.name)!);
+    await fetchFiles(repository, revision, checkSizes(found.title, used, files), options);
+    const paths = [...configuration.splits.values()].flat();
+    for (const key of [whole, found.name]) await keep(KEPT, key, { revision, paths });
+    return found;
   };
+  return downloading(repository, work, options);
 }
 
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+async function areThere(paths: readonly string[]): Promise<boolean> {
+  for (const path of paths) if (!(await exists(path))) return false;
+  return true;
+}
 
+/** The name, the configuration and the commit in "owner/name:configuration@commit". Throws ConfigError. */
 async function parseName(whole: string): Promise<{ name: string; config: string | undefined; reference: string }> {
-  const [, name = "", config, reference = MAIN] = /^([^:@]+)(?::([^@]+))?(?:@([\w./-]+))?$/.exec(whole) ?? [];
-  if (await exists(whole))
-    throw new ConfigError("invalid-dataset-name", `"${whole}" is a file or a folder, not the name of a data set`, {
-      where: "--dataset",
-      expected: "owner/name on the hub, where there is no file of that name",
-      hint: "give a file with --data, or --train, --val and --test",
-    });
-  if (!isHubName(name) || reference.split("/").includes(".."))
-    throw new ConfigError("invalid-dataset-name", `"${whole}" is not the name of a data set`, {
-      where: "--dataset",
-      expected: "owner/name on the hub, such as stanfordnlp/imdb, and where needed owner/name:configuration",
-      hint: "give a file with --data, or --train, --val and --test",
+  const [, name = "", config, reference = BRANCH] = /^([^:@]+)(?::([^@]+))?(?:@(.+))?$/.exec(whole) ?? [];
+  const isFile = await exists(whole);
+  if (isFile || !isHubName(name))
+    throw new ConfigError(
+      "invalid-dataset-name",
+      `"${whole}" is ${isFile ? "a file or a folder, not" : "not"} the name of a data set`,
+      {
+        where: "--dataset",
+        expected: "owner/name on the hub, such as stanfordnlp/imdb, and where needed owner/name:configuration",
+        hint: "give a file with --data, or --train, --val and --test",
+      },
+    );
+  if (reference !== BRANCH && !/^[0-9a-f]{40}$/.test(reference))
+    throw new ConfigError("no-such-revision", "a data set's revision is a commit", {
+      where: whole,
+      expected: `a commit of the branch ${BRANCH}, which run.json has, or none for the newest`,
+      found: reference,
+      hint: `for a file of another branch or a tag, ${YOURS}`,
     });
   return { name, config, reference };
 }
 
-const NO_CARD: Card = { configs: [], infos: [] };
-
-/** The files of the configuration: in the repository itself, or as the hub has converted them. */
-async function findFiles(
-  name: string,
-  reference: string,
-  asked: string | undefined,
-  options: DownloadOptions,
-): Promise<{ repository: DatasetRepository; card: Card; found: Configuration }> {
-  const repository = await openDatasetRepository(name, reference, options);
-  if (!repository)
-    throw new ConfigError("no-such-revision", `the data set ${name} has no revision "${reference}"`, {
-      where: name,
-      expected: "a branch, a tag or a commit",
-    });
-  const card = await readCard(repository);
-  // A script makes the data from files that are not the data.
-  const isScripted = repository.files.some(({ path }) => path === `${name.split("/")[1]}.py`);
-  const found = isScripted ? undefined : findConfiguration(name, repository.files, card, asked);
-  if (found) return { repository, card, found };
-  const converted = reference === MAIN ? await openDatasetRepository(name, PARQUET_BRANCH, options) : undefined;
-  const again = converted && findConfiguration(name, converted.files, NO_CARD, asked);
-  if (again) return { repository: converted, card, found: again };
-  throw new DataError("no-readable-files", "The data set has no files that can be read", {
-    where: name,
-    expected: "Parquet, CSV, TSV or JSON lines, as the card says or by the files' names",
-    found: nameList(repository.files.map(({ path }) => path)),
-    hint: "choose another data set, or convert its files and give them with --data",
+/** The files as the hub describes them. Throws DataError if they are too large together. */
+function checkSizes(title: string, paths: readonly string[], files: Listing["files"]): readonly HubFile[] {
+  const described = paths.map((path) => hubFile(title, files, path, LIMITS.weights));
+  const bytes = described.reduce((sum, { size }) => sum + size, 0);
+  if (bytes <= LIMITS.dataset) return described;
+  throw new DataError("exceeds-limit", "The data set is too large", {
+    where: title,
+    expected: `at most ${gigabytes(LIMITS.dataset)}`,
+    found: `${gigabytes(bytes)} in ${paths.length} files`,
+    hint: "download the files that you need, and give them with --train, --val and --test",
   });
 }
 
-async function readCard(repository: DatasetRepository): Promise<Card> {
-  const file = repository.files.find(({ path }) => path === "README.md");
-  if (file === undefined) return NO_CARD;
-  checkSize({ name: `${repository.name}/README.md`, size: file.size }, LIMITS.json);
-  const [path] = await repository.fetch(["README.md"]);
-  return parseCard(new TextDecoder().decode(await readBytes(path!)), path!);
+const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(1)} GB`;
+
+function refuseMissing(name: string, reference: string): never {
+  if (reference !== BRANCH)
+    throw new ConfigError("no-such-revision", `the hub's Parquet files of ${name} have no commit ${reference}`, {
+      where: name,
+      expected: `a commit of the branch ${BRANCH}, or none for the newest`,
+    });
+  throw refuseExport(name, "The hub has no Parquet files of this data set", "no such branch");
 }
+
+/** The error for a data set that the hub has not converted, as private ones, or not whole. */
+function refuseExport(where: string, summary: string, found: string): DataError {
+  const expected = `files such as default/train/0000.parquet on the branch ${BRANCH}`;
+  return new DataError("no-parquet-export", summary, { where, expected, found, hint: `${YOURS}; or choose another` });
+}
+
+/** The configurations with files at these paths. */
+function listConfigurations(paths: readonly string[]): Configuration[] {
+  const configurations = new Map<string, Map<string, string[]>>();
+  for (const path of paths) {
+    const [, name, split] = FILE.exec(path) ?? [];
+    if (name === undefined || split === undefined) continue;
+    const splits = configurations.get(name) ?? new Map<string, string[]>();
+    configurations.set(name, splits.set(split, [...(splits.get(split) ?? []), path]));
+  }
+  return [...configurations].map(([name, splits]) => ({ name, splits }));
+}
+
+function pickConfiguration(where: string, all: readonly Configuration[], asked: string | undefined): Configuration {
+  const names = all.map(({ name }) => name);
+  if (names.length === 0) throw refuseExport(where, "The hub has no Parquet files of this data set", "other files");
+  const wanted = asked ?? (names.length === 1 ? names[0] : "default");
+  const configuration = all.find(({ name }) => name === wanted);
+  if (configuration) return configuration;
+  const found = nameList(all.map(({ name, splits }) => `${name} (${[...splits.keys()].join(", ")})`));
+  const hint = `give one of these, such as ${where}:${names[0]}`;
+  if (asked === undefined)
+    throw new DataError("ambiguous-configuration", "The data set has several configurations", { where, found, hint });
+  const near = nearest(asked, names);
+  throw new DataError("no-such-configuration", `The data set has no configuration "${asked}"`, {
+    where,
+    found,
+    hint: near === undefined ? hint : `did you mean ${where}:${near}?`,
+  });
+}
+
+/** The names that splits have. */
+const TRAIN = ["train", "training"];
+const VAL = ["validation", "valid", "dev", "val"];
+const TEST = ["test", "testing", "eval", "evaluation"];
+
+/** Chooses the training, the validation and the test set. Throws DataError. */
+function chooseSplits(repository: Repository, revision: string, { name, splits }: Configuration): HubDataset {
+  const title = name === "default" ? repository.name : `${repository.name}:${name}`;
+  const names = [...splits.keys()];
+  const choose = (usual: readonly string[]): HubSplit | undefined => {
+    const split = names.find((one) => usual.includes(one.replace(PARTIAL, "").toLowerCase()));
+    if (split === undefined) return undefined;
+    if (PARTIAL.test(split)) throw refuseExport(title, "The hub has converted only a part of this data set", split);
+    const folder = snapshotFolder(repository, revision);
+    return { name: split, files: splits.get(split)!.map((path) => joinPath(folder, path)) };
+  };
+  const [train, val, test] = [choose(TRAIN), choose(VAL), choose(TEST)];
+  if (train === undefined)
+    throw new DataError("no-training-split", "The data set has no split for training", {
+      where: title,
+      expected: "a split named train",
+      found: nameList(names),
+      hint: YOURS,
+    });
+  const others = names.filter((one) => ![train, val, test].some((split) => split?.name === one));
+  return { name: `${repository.name}:${name}@${revision}`, title, train, val, test, others };
+}
+
+const usedSplits = ({ train, val, test }: HubDataset) => [train, val, test].filter((split) => split !== undefined);

@@ -4,7 +4,7 @@ import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } fro
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import { DataError, DownloadError, FormatError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
-import { download, fileSize, hash, inTurn, writing } from "../io/download.ts";
+import { download, fileSize, hash, writing } from "../io/download.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import { bytesReader } from "./corpus.ts";
 
@@ -43,10 +43,7 @@ async function fetchCollection(about: CollectionDescription, options: DownloadOp
   const path = joinPath(folder, about.entry.name);
   if (await isWhole(path, about)) return path;
   try {
-    const fetchOnce = async () => {
-      if (!(await isWhole(path, about))) await fetchInto(path, about, options);
-    };
-    await writing(folder, () => inTurn(folder, fetchOnce, options), options.signal);
+    await writing(folder, () => fetchInto(path, about, options), options.signal);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");

@@ -46,7 +46,7 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
 async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array> {
   if (!isParquet(file.name)) return corpus.read(file, read);
   const lines = await (await import("./parquet.ts")).parquetLines(file, messageColumns(read, file.name));
-  return corpus.read(lines, { ...read, classes: (column) => lines.classes(column) ?? read.classes?.(column) });
+  return corpus.read(lines, { ...read, classes: lines.classes });
 }
 
 export const isParquet = (file: string) => /\.parquet$/i.test(file);

@@ -1,5 +1,5 @@
 /** Downloads that resume, and are verified before the file gets its final name. */
-import { createHasher, exists, moveFile, openAppend, openFile, remove, withLock } from "#platform";
+import { createHasher, exists, moveFile, openAppend, openFile, remove } from "#platform";
 import { DownloadError, LowrankError } from "../errors.ts";
 import { type Answer, Broken, bodyLength, type FetchOptions, repeat, request } from "../platform/http.ts";
 import type { DownloadEvent, DownloadOptions } from "./download-options.ts";
@@ -23,8 +23,6 @@ export interface Digest {
   hex: string;
 }
 
-/** Milliseconds after which even a download that makes progress is stopped. The part received stays. */
-const LONGEST = 24 * 3600_000;
 /** Bytes that are hashed at a time. */
 const HASH_BYTES = 4 << 20;
 /** Most progress events per file. */
@@ -39,8 +37,13 @@ export async function download(path: string, wanted: Wanted, options: DownloadOp
   const report = reporter(wanted, options);
   report("initiate", 0);
   await fetchWhole(part, wanted, report, options);
-  await check(part, wanted);
-  await writing(path, () => moveFile(part, path), options.signal);
+  try {
+    await check(part, wanted);
+    await writing(path, () => moveFile(part, path), options.signal);
+  } catch (error) {
+    // Another process has downloaded it at the same time: both have written the same bytes into the same places.
+    if (!(await exists(path))) throw error;
+  }
   report("done", wanted.size);
 }
 
@@ -60,10 +63,9 @@ function reporter({ name, file, size: total }: Wanted, { onProgress }: DownloadO
 async function fetchWhole(part: string, wanted: Wanted, report: Report, options: DownloadOptions): Promise<void> {
   const { size } = wanted;
   if (size > 0 && (await fileSize(part)) === size) return;
-  const until = performance.now() + LONGEST;
   try {
     await repeat(
-      () => fetchRest(part, wanted, until, report, options),
+      () => fetchRest(part, wanted, report, options),
       options,
       () => fileSize(part),
     );
@@ -76,13 +78,7 @@ async function fetchWhole(part: string, wanted: Wanted, report: Report, options:
   }
 }
 
-async function fetchRest(
-  part: string,
-  wanted: Wanted,
-  until: number,
-  report: Report,
-  options: DownloadOptions,
-): Promise<void> {
+async function fetchRest(part: string, wanted: Wanted, report: Report, options: DownloadOptions): Promise<void> {
   const { url, size } = wanted;
   let start = await fileSize(part);
   if (start > size) {
@@ -106,7 +102,7 @@ async function fetchRest(
     const length = bodyLength(answer.response);
     const total = length === undefined ? size : (resumes ? start : 0) + length;
     if (total !== size) return refuse(part, wanted, `${size} bytes`, `${total} bytes`);
-    const loaded = await receive(answer, part, wanted, until, report, options);
+    const loaded = await receive(answer, part, resumes ? start : 0, wanted, report, options);
     if (loaded > size) return refuse(part, wanted, `${size} bytes`, "more");
     if (loaded < size)
       throw new Broken("connection-interrupted", "the connection ended early", {
@@ -118,30 +114,25 @@ async function fetchRest(
   await request(url, { headers }, receiveRest, options);
 }
 
-/** Appends the response to the file up to `size` bytes. Returns the bytes received, which may be more than `size`. */
+/** Appends the response, which begins at `start`, to the file up to `size` bytes. Returns the bytes received, which may be more than `size`. */
 async function receive(
   { pieces }: Answer,
   part: string,
-  { url, size }: Wanted,
-  until: number,
+  start: number,
+  { size }: Wanted,
   report: Report,
   { signal }: FetchOptions,
 ): Promise<number> {
   const writer = await writing(part, () => openAppend(part), signal);
-  let loaded = writer.size;
+  let loaded = start;
   try {
     report("download", loaded);
     for await (const piece of pieces) {
+      // What another process has appended meanwhile is there already.
+      const rest = piece.subarray(Math.max(0, writer.size - loaded));
       loaded += piece.length;
       if (loaded > size) break;
-      if (performance.now() > until)
-        throw new DownloadError("server-too-slow", "the download takes too long", {
-          where: url,
-          expected: `at most ${LONGEST / 3600_000} hours`,
-          found: `${loaded} bytes`,
-          hint: "run the same command again: it resumes the download",
-        });
-      await writing(part, () => writer.write(piece), signal);
+      await writing(part, () => writer.write(rest), signal);
       report("progress", loaded);
     }
     return loaded;
@@ -209,23 +200,6 @@ export async function writing<T>(path: string, work: () => Promise<T>, signal?: 
       cause,
     });
   }
-}
-
-/** Runs `work` under the lock of `path`, one process at a time; the signal ends the wait for the lock. */
-export async function inTurn<T>(path: string, work: () => Promise<T>, { signal }: FetchOptions): Promise<T> {
-  signal?.throwIfAborted();
-  let mine = false;
-  let stopWaiting = () => {};
-  const stopped = new Promise<never>((_, reject) => {
-    stopWaiting = () => mine || reject(signal!.reason);
-  });
-  signal?.addEventListener("abort", stopWaiting);
-  const whole = withLock(path, () => {
-    signal?.throwIfAborted();
-    mine = true;
-    return work();
-  });
-  return Promise.race([whole, stopped]).finally(() => signal?.removeEventListener("abort", stopWaiting));
 }
 
 /** The size of a file; 0 if it does not exist. */

@@ -1,25 +1,19 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
-import { exists, joinPath } from "#platform";
-import { ConfigError, DownloadError, nameList } from "../errors.ts";
+import { exists, joinPath, readBytes, writeFileAtomic } from "#platform";
+import { ConfigError, nameList } from "../errors.ts";
 import { lookUp } from "../kinds.ts";
 import { didYouMean } from "../suggest.ts";
-import { hubCacheDirectory } from "./cache.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import {
-  asking,
-  cachedRevision,
-  checkedRevision,
   downloading,
-  fetchBlob,
-  type HubAccess,
+  fetchFiles,
   type HubFile,
-  hubAccess,
   hubFile,
-  isOffline,
-  keepRevision,
-  linkBlob,
-  MAIN,
+  type Listing,
+  listFiles,
+  refuseOffline,
+  repositoryFolder,
   snapshotFolder,
 } from "./hub.ts";
 import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
@@ -30,13 +24,6 @@ import { TOKENIZER_FILES } from "./vocabulary.ts";
 
 /** They are fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
 const SMALL: readonly string[] = [...TOKENIZER_FILES, "config.json"];
-/** Files that explain why there are no weights. */
-const OTHERS = ["pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"] as const;
-
-/** Pinned sha256 hashes, checked in addition to the hash that the server reports. */
-const PINNED: Readonly<Record<string, string>> = {
-  "openai-community/gpt2/model.safetensors": "248dfc3911869ec493c76e65bf2fcf7f615828b0254c12b473182f0f81d3a707",
-};
 
 /** "owner/name" of a model on the hub; undefined if `name` cannot be one, like most paths. */
 export function hubModelName(name: string): string | undefined {
@@ -54,18 +41,9 @@ export async function resolveHubModel(
   if (hubName === undefined) throw unknownModel(nameOrDirectory, shipped);
   const cached = await cachedSnapshot(hubName, weights);
   if (cached !== undefined) return cached;
-  if (isOffline())
-    throw new DownloadError(
-      "not-in-cache",
-      `the model "${nameOrDirectory}" is not in the cache, and HF_HUB_OFFLINE is set`,
-      {
-        where: hubCacheDirectory(),
-        expected: `a directory of that name, or ${hubName} in the hub's cache`,
-        found: "neither",
-        hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
-      },
-    );
-  return downloadSnapshot(hubName, options, weights);
+  const repository = { type: "model", name: hubName } as const;
+  refuseOffline(repository, `a directory named ${nameOrDirectory}, or ${hubName} in the hub's cache`);
+  return downloading(repository, () => downloadSnapshot(repository, options, weights), options);
 }
 
 function unknownModel(name: string, shipped: object): ConfigError {
@@ -77,18 +55,16 @@ function unknownModel(name: string, shipped: object): ConfigError {
   });
 }
 
+/** The file that says which commit a model's main branch had. */
+const mainPath = (repository: Repository) => joinPath(repositoryFolder(repository), "refs", "main");
+
 /** The cached snapshot of a model's main branch; undefined if none is complete. */
 async function cachedSnapshot(name: string, weights: boolean): Promise<string | undefined> {
-  // Old caches use the short name: models had no owner then.
-  const short = Object.keys(HUB_MODELS).filter((key) => HUB_MODELS[key] === name);
-  for (const one of [name, ...short]) {
-    const repository = { type: "model", name: one } as const;
-    const revision = await cachedRevision(repository, MAIN);
-    if (revision === undefined) continue;
-    const snapshot = snapshotFolder(repository, revision);
-    if (await isComplete(snapshot, weights)) return snapshot;
-  }
-  return undefined;
+  const repository = { type: "model", name } as const;
+  if (!(await exists(mainPath(repository)))) return undefined;
+  const revision = new TextDecoder().decode(await readBytes(mainPath(repository), 1024)).trim();
+  const snapshot = snapshotFolder(repository, revision);
+  return /^\w+$/.test(revision) && (await isComplete(snapshot, weights)) ? snapshot : undefined;
 }
 
 async function isComplete(snapshot: string, weights: boolean): Promise<boolean> {
@@ -106,111 +82,59 @@ async function isComplete(snapshot: string, weights: boolean): Promise<boolean> 
  * tokenizer are checked before the weights, if they are wanted, are downloaded. Throws DownloadError if the download
  * fails, ConfigError if the repository has no such model.
  */
-async function downloadSnapshot(name: string, options: DownloadOptions, withWeights: boolean): Promise<string> {
-  const repository: Repository = { type: "model", name };
-  const fetchAll = async () => {
-    // Another process may have downloaded it while this one waited for the lock.
-    const cached = await cachedSnapshot(name, withWeights);
-    if (cached !== undefined) return cached;
-    const access = await hubAccess(options);
-    const revision = await findModelRevision(repository, access, options);
-    const fetchFiles = async (files: readonly HubFile[]) => {
-      for (const file of files) {
-        await fetchBlob(repository, revision, file, access, options);
-        await linkBlob(repository, revision, file);
-      }
-    };
-    const find = (paths: readonly string[]) => describe(repository, revision, paths, access, options);
-    const found = await find([...SMALL, WEIGHTS, SHARDS_INDEX, ...OTHERS]);
-    requireNeeded(name, [...found.keys()]);
-    const hubModelFile = (path: string) =>
-      hubFile(name, found.get(path)!, path === WEIGHTS ? LIMITS.weights : LIMITS.json);
-    const isSharded = !found.has(WEIGHTS);
-    const small = [...SMALL, ...(isSharded ? [SHARDS_INDEX] : [])].filter((path) => found.has(path));
-    const weights = isSharded ? [] : [checkPinned(name, hubModelFile(WEIGHTS))];
-    await fetchFiles(small.map(hubModelFile));
-    const snapshot = snapshotFolder(repository, revision);
-    await checkSmallFiles(snapshot);
-    if (!withWeights) return snapshot;
-    if (isSharded) weights.push(...(await findShards(name, joinPath(snapshot, SHARDS_INDEX), find)));
-    await fetchFiles(weights);
-    await keepRevision(repository, MAIN, revision);
-    return snapshot;
-  };
-  return downloading(repository, fetchAll, options);
-}
-
-async function findModelRevision(repository: Repository, access: HubAccess, options: DownloadOptions): Promise<string> {
-  const { modelInfo } = await import("@huggingface/hub");
-  const ask = () => modelInfo({ ...access, name: repository.name, revision: MAIN, additionalFields: ["sha"] });
-  return checkedRevision(repository, (await asking(repository, access, options, ask)).sha);
-}
-
-type Described = Parameters<typeof hubFile>[1];
-
-/** The hub's descriptions of those of these files that it has, by path. */
-async function describe(
+async function downloadSnapshot(
   repository: Repository,
-  revision: string,
-  paths: readonly string[],
-  access: HubAccess,
   options: DownloadOptions,
-): Promise<Map<string, Described>> {
-  const { pathsInfo } = await import("@huggingface/hub");
-  return asking(repository, access, options, async () => {
-    const infos = await pathsInfo({ ...access, repo: repository, revision, paths: [...paths] });
-    return new Map(infos.filter(({ path }) => paths.includes(path)).map((info) => [info.path, info]));
-  });
+  withWeights: boolean,
+): Promise<string> {
+  const { name } = repository;
+  const { revision, files } = (await listFiles(repository, "main", options)) ?? NO_FILES;
+  requireNeeded(name, files);
+  const isSharded = !files.has(WEIGHTS);
+  const small = [...SMALL, ...(isSharded ? [SHARDS_INDEX] : [])].filter((path) => files.has(path));
+  const fetch = (wanted: readonly HubFile[]) => fetchFiles(repository, revision, wanted, options);
+  await fetch(small.map((path) => hubFile(name, files, path, LIMITS.json)));
+  const snapshot = snapshotFolder(repository, revision);
+  await checkSmallFiles(snapshot);
+  if (!withWeights) return snapshot;
+  const index = joinPath(snapshot, SHARDS_INDEX);
+  await fetch(isSharded ? await findShards(name, index, files) : [hubFile(name, files, WEIGHTS, LIMITS.weights)]);
+  // Without it the hub is asked again; another process may write the same.
+  await writeFileAtomic(mainPath(repository), revision).catch(() => {});
+  return snapshot;
 }
+
+const NO_FILES: Listing = { revision: "", files: new Map() };
 
 /** The files that the index of a sharded model names. Throws ConfigError if the hub lacks one. */
-async function findShards(
-  name: string,
-  index: string,
-  find: (paths: readonly string[]) => Promise<Map<string, Described>>,
-): Promise<HubFile[]> {
+async function findShards(name: string, index: string, files: Listing["files"]): Promise<HubFile[]> {
   const shards = [...(await readShards(index)).keys()];
-  const found = await find(shards);
-  const missing = shards.filter((shard) => !found.has(shard));
+  const missing = shards.filter((shard) => !files.has(shard));
   if (missing.length > 0)
     throw new ConfigError("missing-shards", `the model ${name} lacks ${missing.length} of ${shards.length} shards`, {
       where: index,
       expected: nameList(shards),
       found: `no ${nameList(missing)}`,
     });
-  const files = shards.map((shard) => hubFile(name, found.get(shard)!, LIMITS.weights));
-  const bytes = files.reduce((sum, { size }) => sum + size, 0);
+  const described = shards.map((shard) => hubFile(name, files, shard, LIMITS.weights));
+  const bytes = described.reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.weights)
     throw new ConfigError("exceeds-limit", `the shards of the model ${name} are too large`, {
       expected: `at most ${LIMITS.weights} bytes`,
       found: `${bytes} bytes`,
     });
-  return files;
+  return described;
 }
 
-function checkPinned(name: string, file: HubFile): HubFile {
-  const where = `${name}/${file.path}`;
-  const known = lookUp(PINNED, where);
-  if (known !== undefined && known !== file.etag)
-    throw new DownloadError("hash-mismatch", "the file on the hub differs from the known one", {
-      where,
-      expected: `sha256 ${known}`,
-      found: `sha256 ${file.etag}`,
-      hint: "check that HF_ENDPOINT is a mirror that you trust",
-    });
-  return file;
-}
-
-function requireNeeded(name: string, files: readonly string[]): void {
-  const missing = ["config.json", WEIGHTS].filter(
-    (file) => !files.includes(file) && !(file === WEIGHTS && files.includes(SHARDS_INDEX)),
-  );
+function requireNeeded(name: string, files: Listing["files"]): void {
+  const hasWeights = files.has(WEIGHTS) || files.has(SHARDS_INDEX);
+  const missing = [...(files.has("config.json") ? [] : ["config.json"]), ...(hasWeights ? [] : [WEIGHTS])];
   if (missing.length === 0) return;
   let hint =
     "check that this is a model in the layout of transformers; of one that has GGUF files, give the address of a file: " +
     `https://huggingface.co/${name}/resolve/main/FILE.gguf`;
-  if (files.includes("adapter_config.json")) hint = "this is an adapter: give its base model";
-  else if (files.some((file) => file.startsWith("pytorch_model.bin")))
+  if (files.has("adapter_config.json")) hint = "this is an adapter: give its base model";
+  else if (files.has("pytorch_model.bin") || files.has("pytorch_model.bin.index.json"))
     hint =
       "only safetensors are supported; this command converts it: " +
       `python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; n='${name}'; ` +
@@ -219,7 +143,7 @@ function requireNeeded(name: string, files: readonly string[]): void {
   throw new ConfigError("missing-model-files", `the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: `config.json, and ${WEIGHTS} or ${SHARDS_INDEX}`,
-    found: nameList(files),
+    found: nameList([...files.keys()]),
     hint,
   });
 }

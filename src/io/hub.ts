@@ -1,22 +1,21 @@
 /**
  * Repositories of the Hugging Face hub, in the cache that Python's huggingface_hub shares: models--owner--name/ or
- * datasets--owner--name/ with refs/<branch>, blobs/<etag>, trees/<revision>.json and snapshots/<revision>/<file>, links
- * to blobs.
+ * datasets--owner--name/ with refs/<branch>, blobs/<etag> and snapshots/<revision>/<file>, links to blobs. One request
+ * of the hub's API is used: a repository's files at a branch or a commit, with their sizes and hashes.
  */
 
-import { environment, exists, joinPath, linkFile, platformName, readBytes, writeFileAtomic } from "#platform";
-import { ConfigError, DownloadError, LowrankError } from "../errors.ts";
+import { environment, exists, joinPath, linkFile, platformName, readBytes } from "#platform";
+import { ConfigError, DownloadError } from "../errors.ts";
 import { type Answer, ask, collect } from "../platform/http.ts";
 import { hubCacheDirectory, hubHome } from "./cache.ts";
-import { type Digest, download, inTurn, writing } from "./download.ts";
+import { type Digest, download, writing } from "./download.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { folderName, nearestRepository, type Repository } from "./hub-names.ts";
-import { LIMITS } from "./limits.ts";
+import { LIMITS, parseJson } from "./limits.ts";
 
 const WORDS = { model: "model", dataset: "data set" } as const;
 
 const HUB = "https://huggingface.co";
-export const MAIN = "main";
 const COMMIT = /^[0-9a-f]{40}$/;
 
 export function repositoryFolder(repository: Repository): string {
@@ -27,113 +26,122 @@ export function snapshotFolder(repository: Repository, revision: string): string
   return joinPath(repositoryFolder(repository), "snapshots", revision);
 }
 
-/** The revision that a branch has in the cache; undefined if it is not there. A commit is its own revision. */
-export async function cachedRevision(repository: Repository, reference: string): Promise<string | undefined> {
-  if (COMMIT.test(reference)) return reference;
-  const ref = joinPath(repositoryFolder(repository), "refs", reference);
-  if (!(await exists(ref))) return undefined;
-  const revision = new TextDecoder().decode(await readBytes(ref, 1024)).trim();
-  return /^\w+$/.test(revision) ? revision : undefined;
+/** Throws DownloadError if HF_HUB_OFFLINE forbids to ask the hub for `what`, which the cache lacks. */
+export function refuseOffline({ type, name }: Repository, what: string): void {
+  if (!/^(1|on|yes|true)$/i.test(environment("HF_HUB_OFFLINE") ?? "")) return;
+  throw new DownloadError(
+    "not-in-cache",
+    `the ${WORDS[type]} "${name}" is not in the cache, and HF_HUB_OFFLINE is set`,
+    {
+      where: hubCacheDirectory(),
+      expected: what,
+      hint: "unset HF_HUB_OFFLINE to download it, or copy the cache from another machine",
+    },
+  );
 }
 
-/** Notes the revision of a branch. */
-export async function keepRevision(repository: Repository, reference: string, revision: string): Promise<void> {
-  if (!COMMIT.test(reference))
-    await writeFileAtomic(joinPath(repositoryFolder(repository), "refs", reference), revision);
-}
-
-/** Whether HF_HUB_OFFLINE forbids requests to the hub. */
-export function isOffline(): boolean {
-  return /^(1|on|yes|true)$/i.test(environment("HF_HUB_OFFLINE") ?? "");
-}
-
-/**
- * Runs `work`, which downloads files of a repository, one process at a time. Throws DownloadError, which names the
- * repository, if it fails.
- */
+/** Runs `work`, which downloads files of a repository. Its DownloadError names the repository. */
 export async function downloading<T>(
   repository: Repository,
   work: () => Promise<T>,
   options: DownloadOptions,
 ): Promise<T> {
-  const { type, name } = repository;
-  const kind = type === "model" ? "" : `${type}s--`;
-  const lock = joinPath(hubCacheDirectory(), ".locks", `lowrank--${kind}${name.replace("/", "--")}`);
   try {
-    return await writing(repositoryFolder(repository), () => inTurn(lock, work, options), options.signal);
+    return await writing(repositoryFolder(repository), work, options.signal);
   } catch (error) {
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
-    throw new DownloadError(error.code, `cannot download the ${WORDS[type]} "${name}": ${summary}`, {
-      ...error.details,
-      cause: error,
-    });
+    throw new DownloadError(
+      error.code,
+      `cannot download the ${WORDS[repository.type]} "${repository.name}": ${summary}`,
+      {
+        ...error.details,
+        cause: error,
+      },
+    );
   }
 }
 
-/** Parameters of every request to the hub. */
-export interface HubAccess {
-  hubUrl: string;
-  accessToken?: string;
-  fetch: typeof fetch;
-}
+const hubUrl = () => (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, "");
 
-export async function hubAccess(options: DownloadOptions): Promise<HubAccess> {
+/** The headers of every request to the hub. */
+async function hubHeaders(): Promise<Record<string, string>> {
   const token = await accessToken();
-  if (token !== undefined && !token.startsWith("hf_"))
+  // fetch would quote it in its error.
+  if (token !== undefined && !/^[!-~]+$/.test(token))
     throw new ConfigError("invalid-access-token", "the access token of the hub is invalid", {
       where: "HF_TOKEN, or the file token in HF_HOME",
-      expected: "a token that starts with hf_",
-      found: `${token.length} other characters`,
+      expected: "a token such as hf_..., of letters, digits and signs",
+      found: `${token.length} characters`,
     });
-  return {
-    hubUrl: (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, ""),
-    ...(token === undefined ? {} : { accessToken: token }),
-    fetch: (place, init = {}) => {
-      const url = place instanceof Request ? place.url : String(place);
-      const read = async ({ response: { status, statusText, headers }, pieces }: Answer) => {
-        const body = await collect(pieces, url, { limit: LIMITS.answer });
-        return new Response(body.size > 0 ? body : null, { status, statusText, headers });
-      };
-      return ask(url, init, read, options);
-    },
-  };
+  return token === undefined ? {} : { authorization: `Bearer ${token}` };
 }
 
 /** HF_TOKEN, or the token that `hf auth login` stored. */
 async function accessToken(): Promise<string | undefined> {
-  const token = environment("HF_TOKEN") ?? environment("HUGGING_FACE_HUB_TOKEN");
+  const token = environment("HF_TOKEN");
   if (token !== undefined) return token.trim();
-  const path = environment("HF_TOKEN_PATH") ?? joinPath(hubHome(), "token");
+  const path = joinPath(hubHome(), "token");
   if (!(await exists(path))) return undefined;
   return new TextDecoder().decode(await readBytes(path)).trim() || undefined;
 }
 
-/** Runs requests of the hub's client; what they throw becomes an error for people. */
-export async function asking<T>(
-  repository: Repository,
-  access: HubAccess,
-  { signal }: DownloadOptions,
-  ask: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await ask();
-  } catch (cause) {
-    signal?.throwIfAborted();
-    throw hubError(repository, access, cause);
-  }
+/** The files of a repository at a commit, as the hub describes them. */
+export interface Listing {
+  revision: string;
+  /** By path. */
+  files: ReadonlyMap<string, FileInfo>;
 }
 
-/** The commit that the hub reports for a branch. */
-export function checkedRevision({ name }: Repository, sha: unknown): string {
-  if (typeof sha === "string" && COMMIT.test(sha)) return sha;
-  throw new DownloadError("invalid-hub-answer", "the hub reports no valid revision", { where: name, found: show(sha) });
+interface FileInfo {
+  size?: unknown;
+  /** Git's name of the file. */
+  blobId?: unknown;
+  /** A big file, which Git has only a pointer to. */
+  lfs?: { sha256?: unknown } | null;
+}
+
+/** Asks the hub for a branch or a commit; undefined if the repository has none of that name. Throws DownloadError. */
+export async function listFiles(
+  repository: Repository,
+  reference: string,
+  options: DownloadOptions,
+): Promise<Listing | undefined> {
+  const { type, name } = repository;
+  const headers = await hubHeaders();
+  const url = `${hubUrl()}/api/${type}s/${name}/revision/${encodeURIComponent(reference)}?blobs=true`;
+  const read = async ({ response, pieces }: Answer) => {
+    const code = response.headers.get("x-error-code");
+    if (code === "RevisionNotFound") return undefined;
+    if (!response.ok) throw refusal(repository, response.status, code === "GatedRepo", headers);
+    return new Uint8Array(await (await collect(pieces, url, { limit: LIMITS.answer })).arrayBuffer());
+  };
+  const bytes = await ask(url, { headers }, read, options);
+  return bytes && parseListing(bytes, pageOf(repository));
+}
+
+function parseListing(bytes: Uint8Array, where: string): Listing {
+  const { sha, siblings } = parseAnswer(bytes, where);
+  if (typeof sha !== "string" || !COMMIT.test(sha))
+    throw new DownloadError("invalid-hub-answer", "the hub reports no valid revision", { where, found: show(sha) });
+  const entries = (Array.isArray(siblings) ? siblings : []) as (FileInfo & { rfilename?: unknown })[];
+  return { revision: sha, files: new Map(entries.map((entry) => [String(entry?.rfilename), entry])) };
+}
+
+function parseAnswer(bytes: Uint8Array, where: string): { sha?: unknown; siblings?: unknown } {
+  try {
+    return parseJson(bytes, where) ?? {};
+  } catch (cause) {
+    const found = (cause as Error).message.split("\n")[0]!;
+    const hint = "check HF_ENDPOINT";
+    throw new DownloadError("not-a-hub", "the server is not a Hugging Face hub", { where, found, hint, cause });
+  }
 }
 
 /** A value of a response, for a message. */
 const show = (value: unknown) => (typeof value === "object" ? "an object" : String(value));
 
-/** A file of a repository, as the hub describes it. */
+/** A file of a repository, whose description was checked. */
 export interface HubFile {
   path: string;
   size: number;
@@ -143,13 +151,9 @@ export interface HubFile {
 }
 
 /** Checks the hub's description of a file of at most `most` bytes. */
-export function hubFile(
-  name: string,
-  info: { path: string; size: number; oid?: string; lfs?: { oid: string } },
-  most: number,
-): HubFile {
-  const { path, size, oid, lfs } = info;
-  const hex = lfs?.oid ?? oid;
+export function hubFile(name: string, files: Listing["files"], path: string, most: number): HubFile {
+  const { size, blobId, lfs } = files.get(path) ?? {};
+  const hex = lfs ? lfs.sha256 : blobId;
   const where = `${name}/${path}`;
   const digits = lfs ? 64 : 40;
   if (typeof hex !== "string" || hex.length !== digits || !/^[0-9a-f]+$/.test(hex))
@@ -158,7 +162,7 @@ export function hubFile(
       expected: `${digits} hexadecimal digits`,
       found: show(hex),
     });
-  if (!(Number.isSafeInteger(size) && size >= 0 && size <= most))
+  if (typeof size !== "number" || !(Number.isSafeInteger(size) && size >= 0 && size <= most))
     throw new DownloadError("invalid-hub-answer", "the hub reports an invalid file size", {
       where,
       expected: `at most ${most} bytes`,
@@ -167,88 +171,60 @@ export function hubFile(
   return { path, size, etag: hex, digest: { kind: lfs ? "sha256" : "git-sha1", hex } };
 }
 
-/** Downloads a file into the cache, unless its blob is there. */
-export async function fetchBlob(
+/**
+ * Downloads files into the cache, except those whose blobs are there, and links them into the snapshot when all are
+ * complete: a snapshot never has only some of them.
+ */
+export async function fetchFiles(
   repository: Repository,
   revision: string,
-  { path, size, etag, digest }: HubFile,
-  access: HubAccess,
+  files: readonly HubFile[],
   options: DownloadOptions,
 ): Promise<void> {
-  const { type, name } = repository;
-  const blob = joinPath(repositoryFolder(repository), "blobs", etag);
-  if (await exists(blob)) return;
-  const { hubUrl, accessToken: token } = access;
-  const folder = type === "model" ? name : `${type}s/${name}`;
-  const url = `${hubUrl}/${folder}/resolve/${revision}/${path.split("/").map(encodeURIComponent).join("/")}`;
-  const headers: Record<string, string> = token === undefined ? {} : { authorization: `Bearer ${token}` };
+  const headers = await hubHeaders();
+  const blob = (etag: string) => joinPath(repositoryFolder(repository), "blobs", etag);
   const refused = (status: number) =>
-    status === 401 || status === 403 ? gated(repository, access, status) : undefined;
-  await download(blob, { url, headers, name, file: path, size, digest, refused }, options);
-}
-
-/** Links the blob of a file into its snapshot, where readers find it. */
-export async function linkBlob(repository: Repository, revision: string, { path, etag }: HubFile): Promise<void> {
-  const blob = joinPath(repositoryFolder(repository), "blobs", etag);
-  await linkFile(blob, joinPath(snapshotFolder(repository, revision), path));
-}
-
-/** The error for a failed request to the hub. */
-function hubError(repository: Repository, access: HubAccess, cause: unknown): unknown {
-  if (cause instanceof LowrankError) return cause;
-  const { type, name } = repository;
-  const { statusCode: status, message } = cause as { statusCode?: number; message: string };
-  const where = repositoryPage(repository, access);
-  if (status === undefined)
-    return new DownloadError("not-a-hub", "the server is not a Hugging Face hub", {
-      where,
-      found: message,
-      hint: "check HF_ENDPOINT",
-      cause,
-    });
-  if (status === 403 || (status === 401 && /gated|restricted/i.test(message)))
-    return gated(repository, access, status, cause);
-  // Without a token the hub also answers 401 for a repository that does not exist.
-  if (status === 401 || status === 404) {
-    const near = nearestRepository({ type, name });
-    const isPage = platformName === "browser";
-    return new DownloadError("no-such-repository", `there is no such ${WORDS[type]} on the hub, or no access to it`, {
-      where,
-      found: `status ${status}`,
-      hint:
-        `${near === undefined ? "check" : `did you mean ${near}? Otherwise check`} the name${type === "dataset" || isPage ? "" : " (there is no directory of that name either)"}; ` +
-        (access.accessToken === undefined
-          ? `for a private ${WORDS[type]} ${login()}`
-          : "check the account of HF_TOKEN"),
-      cause,
-    });
+    status === 401 || status === 403 ? refusal(repository, status, true, headers) : undefined;
+  for (const { path, size, etag, digest } of files) {
+    if (await exists(blob(etag))) continue;
+    const url = `${pageOf(repository)}/resolve/${revision}/${path.split("/").map(encodeURIComponent).join("/")}`;
+    const wanted = { url, headers, name: repository.name, file: path, size, digest, refused };
+    await download(blob(etag), wanted, options);
   }
-  return new DownloadError("request-refused", "the request to the hub failed", {
+  for (const { path, etag } of files) await linkFile(blob(etag), joinPath(snapshotFolder(repository, revision), path));
+}
+
+/** The error for a status of the hub that is none of success. */
+function refusal(repository: Repository, status: number, isGated: boolean, headers: object): DownloadError {
+  const { type } = repository;
+  const isPage = platformName === "browser";
+  const hasToken = "authorization" in headers;
+  const login = isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
+  const where = pageOf(repository);
+  const found = `status ${status}`;
+  if (isGated || status === 403)
+    return new DownloadError("gated-repository", `the ${WORDS[type]} is gated`, {
+      where,
+      found,
+      hint: `accept its terms on that page, then ${login}${hasToken ? ": the present one has no access" : ""}`,
+    });
+  if (status !== 401 && status !== 404)
+    return new DownloadError("request-refused", "the request to the hub failed", {
+      where,
+      found,
+      hint: "try again later",
+    });
+  // Without a token the hub also answers 401 for a repository that does not exist.
+  const near = nearestRepository(repository);
+  const isFolder = type === "dataset" || isPage ? "" : " (there is no directory of that name either)";
+  return new DownloadError("no-such-repository", `there is no such ${WORDS[type]} on the hub, or no access to it`, {
     where,
-    found: `status ${status}`,
-    hint: "try again later",
-    cause,
+    found,
+    hint:
+      `${near === undefined ? "check" : `did you mean ${near}? Otherwise check`} the name${isFolder}; ` +
+      (hasToken ? "check the account of HF_TOKEN" : `for a private ${WORDS[type]} ${login}`),
   });
 }
 
 /** The repository's page for people. */
-function repositoryPage({ type, name }: Repository, { hubUrl }: HubAccess): string {
-  return type === "model" ? `${hubUrl}/${name}` : `${hubUrl}/${type}s/${name}`;
-}
-
-function login(): string {
-  const isPage = platformName === "browser";
-  return isPage ? "download its files and choose them" : "set HF_TOKEN to a token with read access";
-}
-
-/** The error for gated files: only those who have accepted the owner's terms may read them. */
-function gated(repository: Repository, access: HubAccess, status: number, cause?: unknown): DownloadError {
-  return new DownloadError("gated-repository", `the ${WORDS[repository.type]} is gated`, {
-    where: repositoryPage(repository, access),
-    found: `status ${status}`,
-    hint:
-      `accept its terms on that page, then ${login()}` +
-      (access.accessToken === undefined ? "" : ": the present one has no access"),
-    cause,
-  });
-}
+const pageOf = ({ type, name }: Repository) => `${hubUrl()}/${type === "model" ? name : `datasets/${name}`}`;

@@ -29,20 +29,8 @@ export const LIMITS = {
   text: 480 << 20,
   /** Bytes of a server's response that is not a file. */
   answer: 4 << 20,
-  /** Pages of a list of files on the hub, of 1000 files each. */
-  hubPages: 50,
   /** Bytes of the files of a data set from the hub. */
   dataset: 2 * 2 ** 30,
-  /**
-   * The YAML at the head of a data set's card: characters, and words and signs. Cards with 1000 configurations have
-   * some 500,000 and 190,000. At the limits parsing takes 2 s and 250 MB.
-   */
-  card: 1 << 19,
-  cardTokens: 1 << 18,
-  /** Characters of a path or a pattern of paths in a card. */
-  path: 4096,
-  /** Steps of matching a card's patterns with paths, one per pair of characters: about a second. */
-  patternSteps: 1e8,
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
   groupRows: 4 << 20,
   columns: 640 << 20,

@@ -19,7 +19,7 @@ import { checkSize, type FileReader, type FileWriter, handleReader } from "./rea
 export const platformName = `Node ${process.version}`;
 
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
-const { O_RDONLY, O_NONBLOCK = 0 } = constants;
+const { O_CREAT, O_RDONLY, O_NONBLOCK = 0, O_WRONLY } = constants;
 
 /** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read. */
 export async function openFile(path: string): Promise<FileReader> {
@@ -160,14 +160,19 @@ export function absolutePath(path: string): string {
 /** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
 export async function openAppend(path: string, length?: number): Promise<FileWriter> {
   await mkdir(dirname(path), { recursive: true });
-  const handle = await open(path, "a");
+  const handle = await open(path, O_WRONLY | O_CREAT);
   if (length !== undefined) await handle.truncate(length);
   const { size } = await handle.stat();
+  let at = size;
   return {
     size,
+    // In its own place, also where another process appends the same bytes.
     async write(bytes) {
-      let done = 0;
-      while (done < bytes.length) done += (await handle.write(bytes, done)).bytesWritten;
+      for (let done = 0; done < bytes.length; ) {
+        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at);
+        done += bytesWritten;
+        at += bytesWritten;
+      }
     },
     close: () => handle.close(),
   };

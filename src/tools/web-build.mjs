@@ -57,26 +57,20 @@ const headers = (hashes) => ({
 
 const TARGET = "es2023";
 
-/** The parts of the hub's client that are used: its build is not tree-shakable, its sources are. */
-const HUB = ["model-info", "paths-info", "dataset-info", "list-files"].map((name) =>
-  resolve("node_modules/@huggingface/hub/src/lib", `${name}.ts`),
-);
-
 /** What is in the description of a data set for its readers: see data/README.md. */
 const ORIGIN = ["source", "license", "language", "made", "verified", "leftOut"];
 /** What a model card says of a data set, in a module of its own: a page loads it with the card. */
 const ABOUT = ["name", "title", "language", "license"];
 const OF_CARD = "?about";
 
-/** Reduces the bundle size: drops comments of shaders and data sets, and the unused parts of the hub's client. */
+/** Reduces the bundle size: drops comments of shaders and data sets. */
 const small = {
   name: "small",
   resolveId(id, importer) {
-    if (/describe-data\.ts$/.test(importer) && id.endsWith(".json")) return resolve(dirname(importer), id) + OF_CARD;
-    return id === "@huggingface/hub" ? id : null;
+    const isOfCard = /describe-data\.ts$/.test(importer) && id.endsWith(".json");
+    return isOfCard ? resolve(dirname(importer), id) + OF_CARD : null;
   },
   load(id) {
-    if (id === "@huggingface/hub") return HUB.map((path) => `export * from ${JSON.stringify(path)};`).join("\n");
     if (id.endsWith(OF_CARD))
       return {
         code: JSON.stringify(JSON.parse(readFileSync(id.slice(0, -OF_CARD.length), "utf8")), ABOUT),

@@ -17,7 +17,7 @@ import { BASES } from "./models.ts";
 import { mutateBytes, mutateJson, oneIn, pick } from "./mutate.ts";
 
 /** What a request is for. */
-const ASKED = ["revision", "paths", "config", "weights", "storage"] as const;
+const ASKED = ["revision", "config", "weights", "storage"] as const;
 type Asked = (typeof ASKED)[number];
 
 /** A change of the answers to one kind of request: of the first ones, or of all. */
@@ -124,7 +124,7 @@ const HOW = {
   raw: (answer: Answer, rng: Rng) => ({ ...answer, body: Buffer.from(pick(rng, RAW)), wire: "raw" as const }),
 };
 const WORDS = {
-  keys: ["sha", "path", "size", "oid", "lfs", "type", "__proto__", "id"],
+  keys: ["sha", "siblings", "rfilename", "size", "blobId", "lfs", "sha256", "__proto__"],
   values: [
     "config.json",
     "model.safetensors",
@@ -151,7 +151,6 @@ function parseBody({ body }: Answer): unknown {
 }
 
 function classifyUrl(url: string): Asked {
-  if (url.includes("/paths-info/")) return "paths";
   if (url.includes("/revision/")) return "revision";
   if (url.startsWith("/cdn/")) return "storage";
   return url.endsWith("config.json") ? "config" : "weights";
@@ -191,9 +190,8 @@ function honest(request: IncomingMessage, done: (answer: Answer) => void): void 
     end: (body: string | Uint8Array = "") => done({ ...answer, body: new Uint8Array(Buffer.from(body as string)) }),
   };
   const asked = classifyUrl(request.url!);
-  // After a redirect to nowhere, or one that makes a GET of it.
-  const lost = asked === "storage" ? !FILES.has(request.url!.slice(5)) : asked === "paths" && request.method !== "POST";
-  if (lost) recorder.writeHead(404, {}).end();
+  // After a redirect to nowhere.
+  if (asked === "storage" && !FILES.has(request.url!.slice(5))) recorder.writeHead(404, {}).end();
   else answerAsHub(request, recorder as unknown as ServerResponse, FILES);
 }
 
@@ -316,7 +314,7 @@ fuzz<HubCase>({
       };
     } catch (error) {
       if (!(error instanceof LowrankError)) throw error;
-      if (flooded && !some.some(({ asked }) => asked === "paths")) throw new Error(`${FLOOD} bytes were taken`);
+      if (flooded) throw new Error(`${FLOOD} bytes were taken`);
       checkCache(join(folder, "hub"), false);
       hub.closeAllConnections();
       misbehave([]);

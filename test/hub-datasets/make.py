@@ -11,52 +11,14 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 HERE = pathlib.Path(__file__).parent
 
-CARD = """---
-language:
-- en
-license: unknown
-pretty_name: {name}
-dataset_info:
-  config_name: {config}
-  features:
-  - name: {text}
-    dtype: string
-  - name: label
-    dtype:
-      class_label:
-        names:
-{names}
-  splits:
-{splits}
-configs:
-- config_name: {config}
-  data_files:
-{files}
-{default}---
-# {name}
-
-A few made-up rows in the shape of the data set of this name.
-"""
-
-
-def make(name, config, folder, text, classes, splits):
-    """Writes README.md and FOLDER/SPLIT-00000-of-00001.parquet."""
+def make(name, config, text, classes, splits):
+    """Writes CONFIG/SPLIT/0000.parquet, as on the branch refs/convert/parquet."""
     features = Features({text: Value("string"), "label": ClassLabel(names=classes)})
-    place = HERE / name / folder
-    place.mkdir(parents=True, exist_ok=True)
     for split, rows in splits.items():
+        place = HERE / name / config / split
+        place.mkdir(parents=True, exist_ok=True)
         table = Dataset.from_dict({text: [r[0] for r in rows], "label": [r[1] for r in rows]}, features=features)
-        table.to_parquet(str(place / f"{split}-00000-of-00001.parquet"))
-    card = CARD.format(
-        name=name,
-        config=config,
-        text=text,
-        names="\n".join(f"          '{i}': {c}" for i, c in enumerate(classes)),
-        splits="\n".join(f"  - name: {s}\n    num_bytes: {sum(len(t) for t, _ in r)}\n    num_examples: {len(r)}" for s, r in splits.items()),
-        files="\n".join(f"  - split: {s}\n    path: {folder}/{s}-*" for s in splits),
-        default="  default: true\n" if config != "default" else "",
-    )
-    (HERE / name / "README.md").write_text(card)
+        table.to_parquet(str(place / "0000.parquet"))
 
 
 HAM = ["see you at {} by the station", "did you feed the cat at {}?", "lunch at {}, my treat\nand bring Tom"]
@@ -75,11 +37,10 @@ def numbered(texts, label, count, start=0):
     return [(texts[i % len(texts)].format(i + start), label) for i in range(count)]
 
 
-make("sms_spam", "plain_text", "plain_text", "sms", ["ham", "spam"], {"train": numbered(HAM, 0, 60) + numbered(SPAM, 1, 20)})
+make("sms_spam", "plain_text", "sms", ["ham", "spam"], {"train": numbered(HAM, 0, 60) + numbered(SPAM, 1, 20)})
 make(
     "ag_news",
     "default",
-    "data",
     "text",
     ["World", "Sports", "Business", "Sci/Tech"],
     {
@@ -89,7 +50,6 @@ make(
 )
 make(
     "imdb",
-    "plain_text",
     "plain_text",
     "text",
     ["neg", "pos"],
