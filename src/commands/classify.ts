@@ -32,8 +32,6 @@ import {
   withClassifier,
 } from "./label.ts";
 
-const UNLIKE = "unlike the training data";
-
 const program = command(
   "classify",
   "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
@@ -65,7 +63,7 @@ const program = command(
   .option(
     "--json",
     "print one JSON object per text: text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
-      "or score, null for an empty text; unlike (the training data)",
+      "or score, null for an empty text",
   )
   .option(
     "--pair",
@@ -193,21 +191,19 @@ await main(async () => {
     noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     const isRegression = classifier.meta.task.objective === "regression";
-    let [count, unlike, blank] = [0, 0, 0];
+    let [count, blank] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
       noteDevice();
       count += texts.length;
       results.forEach((result, i) => {
         const text = texts[i]!;
-        if (result.unlike) unlike++;
         if (isBlank(text)) blank++;
         if (json) console.log(JSON.stringify({ text, ...result }));
-        // A line with tab-separated fields: label and probability or score, the text or both, and whether it is unlike
-        // the training data.
+        // A line with tab-separated fields: label and probability or score, and the text or both.
         else
           print(
-            [...shownFields(result), text, ...(result.unlike ? [UNLIKE] : [])]
+            [...shownFields(result), text]
               .flat()
               .map((field) => field.replace(/[\t\n\r]/g, " "))
               .join("\t"),
@@ -216,7 +212,6 @@ await main(async () => {
     };
     for await (const texts of groups) await classify(texts);
     if (blank > 0) printNote(`${blank} of ${count} texts are empty and have no ${isRegression ? "score" : "label"}`);
-    if (unlike > 0) printNote(`${unlike} of ${count} texts are ${UNLIKE}: their labels mean little`);
   });
   return 0;
 });

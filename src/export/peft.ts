@@ -68,9 +68,7 @@ export async function planAdapter(
 
 /** What Lowrank alone reads beside PEFT's files: names of classes, pooling, thresholds, the head as it was trained. */
 export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
-  // What remembers the training messages stays at home.
-  const { novelty: _, ...settings } = meta.settings;
-  const adapter: Adapter = { meta: { ...meta, settings }, tensors: new Map(tensors), reference };
+  const adapter: Adapter = { meta, tensors: new Map(tensors), reference };
   if (biasObstacle(tensors, finalNorm) !== undefined) {
     // A bias that is dropped is to stay so.
     adapter.tensors.set("head.bias", { shape: [meta.labels.length], data: new Float32Array(meta.labels.length) });

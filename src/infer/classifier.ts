@@ -11,7 +11,6 @@ import { ConfigError, DataError, DeviceError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { Novelty, type NoveltySettings } from "../io/novelty.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -30,16 +29,12 @@ export interface Classification {
   probabilities: Record<string, number>;
   /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
   labels?: string[];
-  /** Whether the message is unlike the training data: its label means little. Absent if the run did not measure it. */
-  unlike?: boolean;
 }
 
 /** What a regression makes of a text. */
 export interface Scored {
   /** Null: the text is blank. */
   score: number | null;
-  /** As in `Classification`. */
-  unlike?: boolean;
 }
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -74,8 +69,6 @@ interface Reading extends Rows {
   meta: AdapterMeta;
   /** Their places in the call's list. */
   places: readonly number[];
-  /** Their tokens; an empty text has none. */
-  ids: readonly Uint32Array[];
 }
 
 /**
@@ -94,8 +87,6 @@ interface Reading extends Rows {
  * ```
  */
 export class Classifier extends AdapterModel<Engine> {
-  private readonly novelties = new WeakMap<AdapterMeta["settings"], Novelty>();
-
   /** Names of the classes; of a regression "score". */
   get labels(): readonly string[] {
     return this.meta.labels;
@@ -201,8 +192,8 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    return this.each<Scored>("score", texts, options, { score: null }, (reading, logits) =>
-      Array.from(checkFinite(logits), (score, row) => ({ score, ...this.novelty(reading, row) })),
+    return this.each<Scored>("score", texts, options, { score: null }, (_, logits) =>
+      Array.from(checkFinite(logits), (score) => ({ score })),
     );
   }
 
@@ -287,14 +278,14 @@ export class Classifier extends AdapterModel<Engine> {
     const some = places.map((i) => texts[i]!);
     const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
-    return { meta, places, ids, tokens, padTo, pad, pooling: meta.task.pooling };
+    return { meta, places, tokens, padTo, pad, pooling: meta.task.pooling };
   }
 
   private classified(reading: Reading, logits: Float32Array): Classification[] {
     const { labels, settings, task } = reading.meta;
     const hasSeveral = task.objective === "multi-label";
     const predicted = hasSeveral ? labelPredictions : predictions;
-    return predicted(checkFinite(logits), labels.length).map((one, row) => {
+    return predicted(checkFinite(logits), labels.length).map((one) => {
       const { label, probabilities: shares } = decide(one, settings);
       const probabilities = Object.fromEntries(labels.map((name, i) => [name, shares[i]!]));
       const reached = hasSeveral
@@ -306,17 +297,8 @@ export class Classifier extends AdapterModel<Engine> {
         probability: probabilities[first!] ?? null,
         probabilities,
         ...(hasSeveral ? { labels: reached } : {}),
-        ...this.novelty(reading, row),
       };
     });
-  }
-
-  /** Whether a row is unlike the training data, if the run has measured that. */
-  private novelty({ meta: { settings }, ids }: Reading, row: number): Pick<Scored, "unlike"> {
-    if (settings.novelty === undefined) return {};
-    const known = this.novelties.get(settings) ?? Novelty.from(settings.novelty as NoveltySettings);
-    this.novelties.set(settings, known);
-    return { unlike: known.isUnlike(ids[row]!) };
   }
 }
 

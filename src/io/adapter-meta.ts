@@ -20,7 +20,6 @@ import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import { pairSettings } from "../pair.ts";
 import type { Shape } from "../tensor.ts";
-import { isNovelty } from "./novelty.ts";
 
 /** Description of a directory of trained tensors. */
 export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | "lr_ratio"> {
@@ -156,9 +155,6 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
     else if (meta[size] !== undefined) refuse(`mode ${meta.mode} has no ${size}`, meta[size]);
   }
   textContext(meta.model, meta, where);
-  const { novelty } = meta.settings;
-  if (novelty !== undefined && !isNovelty(novelty))
-    refuse("the filter of the training messages is damaged", String(JSON.stringify(novelty)).slice(0, 60));
   const { threshold, positive, thresholds } = meta.settings as {
     threshold?: number;
     positive?: number;

@@ -6,7 +6,6 @@ import { ConfigError } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import type { NoveltySettings } from "../io/novelty.ts";
 import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -62,7 +61,6 @@ export function buildAdapter(
   record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "results">,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
-  novelty: NoveltySettings | null,
   reference?: Reference,
 ): Adapter {
   const { temperature, threshold, positive } = record.results?.decision ?? {};
@@ -83,7 +81,6 @@ export function buildAdapter(
         ...(record.pairs === undefined ? {} : { pairs: record.pairs }),
         ...(record.vocabulary === undefined ? {} : { vocabulary: record.vocabulary }),
         ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
-        ...(novelty ? { novelty } : {}),
         ...(temperature === undefined ? {} : { temperature }),
         ...(threshold === undefined ? {} : { threshold, positive }),
         ...(thresholds === undefined ? {} : { thresholds }),
@@ -109,8 +106,8 @@ export type RunViews = (
 
 /** The files of a run that has ended. */
 export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
-  const { spec, tensors, finalNorm, novelty, reference } = result;
-  const adapter = adapterFiles(buildAdapter(record, spec, tensors, novelty, reference), { finalNorm });
+  const { spec, tensors, finalNorm, reference } = result;
+  const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
   const about = [...views(record, result, data), ["plan.txt", printProgram(result.plan)] as const];
   return listFiles(record, about, adapter);
 }
@@ -133,7 +130,7 @@ export async function saveFailedRun(
   saving: Saving = {},
 ): Promise<RunRecord> {
   const { spec, tensors, finalNorm } = error.contents;
-  const adapter = adapterFiles(buildAdapter(record, spec, tensors, null), { finalNorm });
+  const adapter = adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
   const contents = listFiles(failed(record, error), [], adapter);
   await writeRun(directory, contents.files, saving);
   return contents.record;

@@ -4,7 +4,6 @@ import type { Evaluation } from "../engine/evaluate.ts";
 import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { Reference } from "../io/adapter-meta.ts";
-import type { NoveltySettings } from "../io/novelty.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -108,8 +107,6 @@ export interface TrainResult {
   outputs: Record<"val" | "test", Float32Array> | null;
   /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
   keptStep: number;
-  /** The filter for messages unlike the training data; null for a language model and below 50 validation messages. */
-  novelty: NoveltySettings | null;
   /** The trained tensors and the head. */
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */

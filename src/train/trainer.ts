@@ -25,7 +25,6 @@ import { bestEvaluation } from "./best.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import type { Splits } from "./measured.ts";
-import { fitNovelty } from "./novelty.ts";
 import { DEFAULTS, type TrainOptions } from "./options.ts";
 import { completeOptions, type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
@@ -358,7 +357,6 @@ export class Run {
       evaluations: this.evaluations,
       keptStep: this.trained ? this.kept.step : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
-      novelty: fitNovelty(this.data),
       reference: this.reference,
       seconds: this.seconds(),
       aborted,

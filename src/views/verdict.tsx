@@ -44,12 +44,3 @@ export function VerdictView({ verdict, children }: { verdict: Classification | S
     </>
   );
 }
-
-/** That a label or a score means little. Only of the model that was trained: it knows its training data. */
-export function Unlike({ verdict }: { verdict: Classification | Scored }) {
-  return verdict.unlike ? (
-    <p class="unlike">
-      This message is unlike the training data: {"score" in verdict ? "the score" : "the label"} means little.
-    </p>
-  ) : null;
-}

@@ -68,7 +68,6 @@ export async function untrained(model: BaseModel, device: Backend): Promise<Clas
     },
     runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
     new Map(),
-    null,
   );
   return Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, model, device);
 }

@@ -3,7 +3,7 @@ import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Classification } from "../../infer/classifier.ts";
 import type { TextOrPair } from "../../pair.ts";
-import { Unlike, VerdictView } from "../../views/verdict.tsx";
+import { VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
 
 /** Milliseconds without input before a message is classified. */
@@ -90,15 +90,7 @@ function Page({ example }: { example: TextOrPair }) {
         {status}
       </p>
       <div id="verdict" aria-live="polite">
-        {found instanceof Error ? (
-          <p class="unlike">{found.message}</p>
-        ) : (
-          found && (
-            <VerdictView verdict={found}>
-              <Unlike verdict={found} />
-            </VerdictView>
-          )
-        )}
+        {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
       </div>
     </>
   );

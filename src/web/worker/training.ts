@@ -2,7 +2,6 @@
 
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
-import type { NoveltySettings } from "../../io/novelty.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
 import { measureChanges } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
@@ -11,7 +10,6 @@ import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
 import { startTensors } from "../../run/scaled.ts";
 import { pickSettings } from "../../run/settings.ts";
-import { fitNovelty } from "../../train/novelty.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
@@ -60,7 +58,6 @@ export class Training implements Job {
   private readonly folder: string;
   private readonly args: RunArguments;
   private readonly prepared: PreparedRun;
-  private readonly novelty: NoveltySettings | null;
   private readonly live: LiveRun;
 
   /** `signal` ends it. Throws the errors of `prepareRun`. */
@@ -74,7 +71,6 @@ export class Training implements Job {
     const { options } = run.record;
     this.args = { ...materials, ...ofMode(options, options.mode) };
     this.prepared = prepareRun(this.args);
-    this.novelty = fitNovelty(materials.data);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
   }
 
@@ -83,7 +79,7 @@ export class Training implements Job {
   }
 
   private adapter(tensors: Tensors): Adapter {
-    return buildAdapter(this.live.record, this.prepared.spec, tensors, this.novelty);
+    return buildAdapter(this.live.record, this.prepared.spec, tensors);
   }
 
   /** Says how the run ends that the signal is about to end. */

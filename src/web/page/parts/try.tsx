@@ -4,7 +4,7 @@ import { describeReplaced } from "../../../backend/backend.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { showText, type TextOrPair } from "../../../pair.ts";
 import type { TestMessage, TestResults } from "../../../train/results.ts";
-import { Unlike, VerdictView } from "../../../views/verdict.tsx";
+import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
 import { labelTable } from "../state/label.ts";
@@ -134,7 +134,6 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
               {isRight ? "Right: this is its true label." : `Wrong: its true label is ${truth}.`}
             </p>
           )}
-          {kind === "learned" && <Unlike verdict={verdict} />}
         </VerdictView>
       </div>
     );
