@@ -53,7 +53,7 @@ export interface ErrorCodes {
     | "unsupported-version" | "value-not-text" | "versions-differ" | "wrong-dtype" | "wrong-field-count" | "wrong-shape"
     | "wrong-tensors";
   DownloadError:
-    | "connection-interrupted" | "damaged-archive" | "exceeds-limit" | "file-changed-on-server" | "gated-repository"
+    | "connection-interrupted" | "exceeds-limit" | "file-changed-on-server" | "gated-repository"
     | "hash-mismatch" | "invalid-hub-answer" | "no-such-repository" | "not-a-hub" | "not-in-cache" | "ranges-ignored"
     | "request-refused" | "resume-refused" | "server-too-slow" | "server-unavailable" | "server-unreachable"
     | "unknown-file-size" | "write-failed" | "wrong-content-length";

@@ -4,44 +4,17 @@
  */
 import type { Dataset } from "./dataset.ts";
 
-const BETWEEN_WORDS = /[\s\p{P}\p{S}]/u;
-
-/** Whether a code point separates words: 0 not tested yet, 1 yes, 2 no. */
-const kinds = new Uint8Array(0x110000);
-
-function isBetweenWords(code: number): boolean {
-  if (kinds[code] === 0) kinds[code] = BETWEEN_WORDS.test(String.fromCodePoint(code)) ? 1 : 2;
-  return kinds[code] === 1;
-}
-
-const isDigit = (code: number) => code >= 48 && code <= 57;
-
-let units = new Uint16Array(1 << 12);
-const decoder = new TextDecoder("utf-16le");
-
 /**
  * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and
- * symbols between words by one space. A text of symbols alone is only trimmed. A single pass: every row of a data set
- * is normalized.
+ * symbols between words by one space. A text of symbols alone is only trimmed.
  */
-export function normalized(text: string): string {
-  const lower = text.toLowerCase();
-  if (units.length < lower.length) units = new Uint16Array(2 * lower.length);
-  let n = 0;
-  let before = 0;
-  for (let i = 0; i < lower.length; i++) {
-    const code = lower.codePointAt(i)!;
-    const wide = code > 0xffff;
-    if (isBetweenWords(code)) {
-      if (wide) i++;
-    } else if (!isDigit(code) || !isDigit(before)) {
-      if (n > 0 && isBetweenWords(before)) units[n++] = 32;
-      units[n++] = isDigit(code) ? 48 : lower.charCodeAt(i);
-      if (wide) units[n++] = lower.charCodeAt(++i);
-    }
-    before = code;
-  }
-  return n === 0 ? text.trim() : decoder.decode(units.subarray(0, n));
+function normalize(text: string): string {
+  const words = text
+    .toLowerCase()
+    .replace(/\d+/g, "0")
+    .replace(/[\s\p{P}\p{S}]+/gu, " ")
+    .trim();
+  return words === "" ? text.trim() : words;
 }
 
 /** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
@@ -67,8 +40,8 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
 }
 
 /**
- * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Texts are normalized
- * again when they are compared, so that a row takes 20 bytes of memory instead of a string.
+ * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Rows are found by a
+ * hash, and their texts compared again, so that no text stays in memory.
  */
 function firstCopies(sets: readonly Dataset[]): Uint32Array {
   const starts: number[] = [];
@@ -79,22 +52,18 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
   }
   const textAt = (row: number) => {
     const set = starts.findLastIndex((start) => start <= row);
-    return [sets[set]!.text(row - starts[set]!)].flat().map(normalized).join("\n");
+    return [sets[set]!.text(row - starts[set]!)].flat().map(normalize).join("\n");
   };
-  // Open addressing, at most half full. A slot is {hash, row + 1}; row + 1 is 0 in a free slot.
-  const mask = 2 ** Math.ceil(Math.log2(2 * size + 1)) - 1;
-  const slots = new Uint32Array(2 * (mask + 1));
+  const rowsByHash = new Map<number, number[]>();
   return Uint32Array.from({ length: size }, (_, row) => {
     const text = textAt(row);
     const hash = hashText(text);
-    for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-      const found = slots[2 * slot + 1]! - 1;
-      if (found < 0) {
-        slots.set([hash, row + 1], 2 * slot);
-        return row;
-      }
-      if (slots[2 * slot] === hash && textAt(found) === text) return found;
-    }
+    const rows = rowsByHash.get(hash);
+    const first = rows?.find((one) => textAt(one) === text);
+    if (first !== undefined) return first;
+    if (rows) rows.push(row);
+    else rowsByHash.set(hash, [row]);
+    return row;
   });
 }
 
@@ -102,5 +71,5 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
 function hashText(text: string): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
+  return hash;
 }

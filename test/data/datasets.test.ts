@@ -10,7 +10,6 @@ import description from "../../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
-import { normalized } from "../../src/data/duplicates.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
@@ -21,7 +20,6 @@ import { Rng } from "../../src/rng.ts";
 import { nearCopies } from "../../src/tools/near-copies.mjs";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
-import { randomText } from "../helpers/random-text.ts";
 import { allTexts, messages } from "../helpers/tiny.ts";
 
 let module: DataModule;
@@ -426,21 +424,6 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
   );
   const one = await load({ file: mails(40, 40) }, { dedupe: false });
   assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
-});
-
-test("texts are normalized as the regular expressions of the definition say", () => {
-  const defined = (text: string) => {
-    const words = text
-      .toLowerCase()
-      .replace(/\d+/g, "0")
-      .replace(/[\s\p{P}\p{S}]+/gu, " ")
-      .trim();
-    return words === "" ? text.trim() : words;
-  };
-  const rng = new Rng(5);
-  const texts = Array.from({ length: 5000 }, () => randomText(rng, 1 + rng.below(30)).toWellFormed());
-  for (const text of ["", " ... ", "9.9 9x12", "long ".repeat(5000), ...texts])
-    assert.is(normalized(text), defined(text));
 });
 
 const sms = packagePath("../shared/data/sms");
