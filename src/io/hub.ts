@@ -191,7 +191,13 @@ export async function fetchFiles(
     const wanted = { url, headers, name: repository.name, file: path, size, digest, refused };
     await download(blob(etag), wanted, options);
   }
-  for (const { path, etag } of files) await linkFile(blob(etag), joinPath(snapshotFolder(repository, revision), path));
+  for (const { path, etag } of files) {
+    const link = joinPath(snapshotFolder(repository, revision), path);
+    // Another process may do the same.
+    await linkFile(blob(etag), link).catch(async (error) => {
+      if (!(await exists(link))) throw error;
+    });
+  }
 }
 
 /** The error for a status of the hub that is none of success. */

@@ -9,7 +9,6 @@ import { showText } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { randomText } from "../helpers/random-text.ts";
 import { slowCsv } from "../helpers/slow-csv.ts";
 
 let module: DataModule | undefined;
@@ -232,36 +231,6 @@ test("labels: white space around them is dropped, integers keep their order, nam
   const { corpus, rows } = await read("a.csv", `label,text\n${many.map((l) => `${l},${l}`).join("\n")}`);
   assert.equal(corpus.labels, [...many].sort());
   assert.ok(rows.every(([label, text]) => label === text));
-});
-
-test("invalid UTF-8 is refused where TextDecoder refuses it, or skipped; other encodings are read as it reads them", async () => {
-  const rng = new Rng(3);
-  const pool = [
-    ...[0x80, 0xbf, 0xc0, 0xc2, 0xe0, 0xa0, 0xe2, 0x82, 0xac, 0xed, 0x9f, 0xf0, 0x90, 0xf4, 0x8f, 0xf5, 0xff],
-    ...[0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47, 0x48],
-  ];
-  const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
-  let refused = 0;
-  for (let round = 0; round < 300; round++) {
-    const text = Uint8Array.from({ length: 1 + rng.below(4) }, () => pool[rng.below(pool.length)]!);
-    // With more valid characters than invalid ones the file is UTF-8 with faults.
-    const content = new Uint8Array([...asBytes("label,text\na,"), ...text, ...asBytes("\nb,\uFFFDßßßßßßß\n")]);
-    const chunkBytes = 1 + rng.below(5);
-    let expected: string;
-    try {
-      expected = decoder.decode(text);
-    } catch {
-      refused++;
-      await fails("a.csv", content, "a.csv:2", "invalid-text-encoding", ['in "text"', "--encoding windows-1252"], {
-        chunkBytes,
-      });
-      const { corpus, rows } = await read("a.csv", content, { chunkBytes, skipFaulty: true });
-      assert.equal([rows.length, corpus.labels, corpus.leftOut.rows], [1, ["b"], 1]);
-      continue;
-    }
-    assert.is((await csvRows("a.csv", content, { chunkBytes }))[0]![1], expected);
-  }
-  assert.ok(refused > 50 && refused < 280, `${refused} of 300`);
 });
 
 test("a file in another encoding is refused before anything else, with the encoding and lines as they would read", async () => {
@@ -561,76 +530,6 @@ test("fuzz: JSON lines as JSON.parse reads them", async () => {
     }
   }
   assert.ok(good > 100, `${good} well-formed lines`);
-});
-
-test("fuzz: random bytes in every format neither trap nor hang", async () => {
-  const rng = new Rng(13);
-  for (let round = 0; round < 1500; round++) {
-    const content = Uint8Array.from({ length: rng.below(200) }, () => (rng.below(3) ? rng.below(128) : rng.below(256)));
-    const name = ["a.csv", "a.tsv", "a.jsonl"][round % 3]!;
-    try {
-      await read(name, content, { chunkBytes: 1 + rng.below(64) });
-    } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
-    }
-  }
-});
-
-/** A file with a few bytes dropped, doubled, changed or inserted, or its end lost; the first `safe` bytes stay. */
-function damaged(rng: Rng, bytes: Uint8Array, safe: number): Uint8Array {
-  const marks = [0x22, 0x2c, 0x09, 0x0a, 0x0d, 0x5c, 0x7b, 0x7d, 0x3a, 0x00, 0xff, 0xe2];
-  const out = Array.from(bytes);
-  for (let faults = 1 + rng.below(4); faults > 0; faults--) {
-    const at = safe + rng.below(Math.max(1, out.length - safe));
-    const mark = marks[rng.below(marks.length)]!;
-    switch (rng.below(5)) {
-      case 0:
-        out.splice(at, 1 + rng.below(6));
-        break;
-      case 1:
-        out.splice(at, 0, ...out.slice(at, at + 1 + rng.below(20)));
-        break;
-      case 2:
-        out[at] = mark;
-        break;
-      case 3:
-        out.splice(at, 0, mark);
-        break;
-      default:
-        if (rng.below(4) === 0) out.length = at;
-    }
-  }
-  return Uint8Array.from(out);
-}
-
-test("fuzz: damaged files are read, or fail with a line number", async () => {
-  const rng = new Rng(14);
-  const text = () => randomText(rng, 12).replace(/[\t\r\n]/g, " ");
-  const writers = {
-    "a.csv": { head: "label,text\nx,first\n", row: () => `y,"${text().replaceAll('"', '""')}"\n` },
-    "a.tsv": { head: "label\ttext\nx\tfirst\n", row: () => `y\t${text()}\r\n` },
-    "a.jsonl": {
-      head: '{"label":"x","text":"first"}\n',
-      row: () => `${JSON.stringify({ label: "y", text: text(), more: [1] })}\n`,
-    },
-  };
-  let refused = 0;
-  for (let round = 0; round < 6000; round++) {
-    const [name, { head, row }] = Object.entries(writers)[round % 3]!;
-    const whole = asBytes(head + Array.from({ length: 1 + rng.below(6) }, row).join(""));
-    const content = damaged(rng, whole, head.length);
-    try {
-      const { rows } = await read(name, content, { chunkBytes: 1 + rng.below(64), maxLength: 1 + rng.below(8) });
-      assert.equal(rows[0], ["x", "first"]);
-    } catch (error) {
-      if (!(error instanceof LowrankError)) throw error;
-      const line = /^a\.\w+:(\d+)(:\d+)?$/.exec(error.details.where ?? "")?.[1];
-      const lines = new TextDecoder("latin1").decode(content).split(/\r\n|\r|\n/).length;
-      assert.ok(line && Number(line) >= 1 && Number(line) <= lines, `${error.message} in ${lines} lines`);
-      refused++;
-    }
-  }
-  assert.ok(refused > 1000 && refused < 5500, `${refused} of 6000 refused`);
 });
 
 /** Lines and first lines of what was left out. */

@@ -8,7 +8,6 @@ import { FormatError, LowrankError } from "../../src/errors.ts";
 import { showText } from "../../src/pair.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { slowCsv } from "../helpers/slow-csv.ts";
 
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -171,36 +170,3 @@ test("an escape that the end of a line cuts is found at its first digit, whateve
 
 /** Lone surrogates, of which a file knows nothing. */
 const repaired = (row: string[]) => row.map((text) => decoder.decode(utf8.encode(text)));
-
-test("every prefix of a CSV file is read as by the rules", async () => {
-  const head = "label,text\na,first\nb,second\n";
-  const files = [
-    'a,"x,""y""\r\nz"\r\nb,é😀\r\n"a" ,no\n',
-    'b,"""",\n',
-    '"a","b"\r"b",c"d\r\n\r\na,',
-    'a,\n"b",""\n,x\n a ,y\n',
-  ];
-  for (const file of files)
-    for (const length of utf8Cuts(file)) {
-      const content = head + file.slice(0, length);
-      const rows = slowCsv(content)?.slice(1);
-      const found = await outcome("a.csv", content);
-      if (rows === undefined) assert.type(found, "string", content);
-      else {
-        // Rows with a fault of their own are left out.
-        const good = rows.filter((row) => row.length === 2 && row[0]!.trim() !== "");
-        assert.equal(
-          found,
-          good.map(([label, text]) => [label!.trim(), text!]),
-          content,
-        );
-      }
-    }
-});
-
-/** Lengths at which no character is cut. */
-function utf8Cuts(text: string): number[] {
-  const cuts = [0];
-  for (const sign of text) cuts.push(cuts.at(-1)! + sign.length);
-  return cuts;
-}

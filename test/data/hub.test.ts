@@ -144,35 +144,16 @@ test("the rows do not depend on the cache; --split, the seed and the columns are
   );
 });
 
-test("a download that was cut off resumes; damaged files are refused", async () => {
-  start();
-  const train = IMDB("train");
-  let cuts = 0;
-  answers = (request, response) => {
-    if (request.url !== TRAIN || cuts++ > 0) return false;
-    sendBytes(request, response, train, { cutAt: 1000 });
-    return true;
-  };
-  assert.equal(sizes(await load("stanfordnlp/imdb")), [54, 6, 20]);
-  assert.ok(cdn.requests.includes(`GET ${TRAIN} bytes=1000-`), cdn.requests.join());
-
+test("no file of a set that is not complete is in the snapshot", async () => {
   const cache = start();
   answers = (request, response) => {
     if (request.url !== TRAIN) return false;
-    const damaged = train.map((byte, i) => (i === 500 ? byte ^ 1 : byte));
-    sendBytes(request, response, damaged);
+    sendBytes(request, response, new Uint8Array(IMDB("train").length));
     return true;
   };
-  await assertFails(
-    DownloadError,
-    "hash-mismatch",
-    ['cannot download the data set "stanfordnlp/imdb"', "damaged"],
-    () => load("stanfordnlp/imdb"),
-  );
-  assert.not.ok(
-    existsSync(join(cache, "datasets--stanfordnlp--imdb/snapshots")),
-    "no file of a set that is not complete",
-  );
+  const words = ['cannot download the data set "stanfordnlp/imdb"', "damaged"];
+  await assertFails(DownloadError, "hash-mismatch", words, () => load("stanfordnlp/imdb"));
+  assert.not.ok(existsSync(join(cache, "datasets--stanfordnlp--imdb/snapshots")));
 });
 
 test("several files of a split, other names of splits, and a test without answers", async () => {

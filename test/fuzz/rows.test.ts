@@ -193,6 +193,11 @@ async function read({ files, name, options, chunkBytes }: RowsCase): Promise<() 
   const inPieces = await outcome(() => load({ module: other, chunkBytes }));
   const { data, error, text } = await outcome(() => load({ module }));
   if (inPieces.text !== text) throw new Error(`${chunkBytes} bytes at a time: ${inPieces.text}\nin place of ${text}`);
+  if (error) {
+    const line = /^rows\.\w+:(\d+)/.exec(error.details.where ?? "")?.[1];
+    const lines = new TextDecoder("latin1").decode(bytes).split(/\r\n|\r|\n/).length;
+    if (line !== undefined && !(Number(line) >= 1 && Number(line) <= lines)) throw new Error(`no line ${line}`);
+  }
   if (!data) throw error;
   return async () => {
     await checkRows(data);
