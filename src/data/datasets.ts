@@ -22,7 +22,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, drawRows, type Parts, SPLITS, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, drawRows, type Parts, refuseExperiment, SPLITS, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -53,8 +53,7 @@ export interface DatasetOptions {
   textColumn?: string;
   labelColumn?: string;
   /**
-   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, true for the
-   * split "experiment", otherwise false.
+   * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.
    */
   balance?: boolean;
   /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, at most 1024. */
@@ -247,6 +246,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     encoding: options.encoding,
   };
   if (options.split !== undefined) parseChoice("split", options.split, SPLITS);
+  if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
   if (options.labelColumn !== undefined) read.labelColumn = options.labelColumn;
@@ -345,7 +345,7 @@ async function readAndSplit(
           columns: {},
           source: sourceName(spec.file),
           split: options.split ?? defaultSplit(read.objective),
-          balance: options.split === "experiment",
+          balance: false,
           fractions: undefined,
           parts: [],
         };

@@ -52,11 +52,7 @@ export async function readHub(
     const set = await readSource(corpus, train.files, read);
     if (read.objective === "classification") await refuseSingles(corpus, set.classes(), train.files[0]!);
     const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const {
-      split = defaultSplit(read.objective),
-      fractions = [0.7, 0.1, 0.2],
-      balance = split === "experiment",
-    } = options;
+    const { split = defaultSplit(read.objective), fractions = [0.7, 0.1, 0.2], balance = false } = options;
     const parts = splitDataset(kept, { split, balance, fractions, seed });
     const source = `${title}: ${train.name}${unused(found)}`;
     return { parts, testParts: [], ...counts([set], [kept]), source, split, name };

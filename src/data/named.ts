@@ -8,7 +8,7 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { nearest } from "../suggest.ts";
-import { defaultSplit, type Split } from "./split.ts";
+import { defaultSplit, refuseExperiment, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */
 interface DatasetDescription {
@@ -62,7 +62,7 @@ export const isOnHub = (name: string) => name.includes("/");
 const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
 /** Opens a data set, downloading it if needed. Throws ConfigError, with the nearest name, for an unknown name. */
-export async function openNamed(name: string, options: DownloadOptions & { split?: Split }) {
+export async function openNamed(name: string, options: DownloadOptions & { split?: Split; balance?: boolean }) {
   const found = NAMED.find(({ description }) => description.name === name);
   if (!found) {
     const names = DATASETS.map((description) => description.name);
@@ -77,6 +77,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
   }
   const { columns, title, parts = [] } = found.description;
   const split = options.split ?? found.split;
+  if (split === "experiment" && (found.split !== split || options.balance === false)) refuseExperiment();
   return {
     file: await found.open(split, options),
     columns: { textColumn: columns.text, labelColumn: columns.label, encoding: "utf-8" },

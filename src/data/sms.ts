@@ -2,6 +2,7 @@
 
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
 import description from "../../data/datasets/sms.json" with { type: "json" };
+import experiment from "../../data/datasets/sms-experiment.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/cache.ts";
 import { download, fileSize, hash, writing } from "../io/download.ts";
@@ -20,8 +21,8 @@ const UCI = "https://archive.ics.uci.edu";
 type Row = [label: string, text: string];
 
 /**
- * The collection as a CSV file in memory. `asExperiment`: as the published program read it, 5572 messages; otherwise
- * one message per line, 5574. Throws DownloadError if it is not in the cache and cannot be downloaded.
+ * The collection as a CSV file in memory: one message per line, 5574. `asExperiment`: the 1494 messages that the
+ * published program drew of the 5572 that it read, in its order. Throws DownloadError if it is not in the cache and cannot be downloaded.
  */
 export async function openCollection(
   asExperiment: boolean,
@@ -30,8 +31,9 @@ export async function openCollection(
 ) {
   const path = await fetchCollection(about, options);
   const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(await readBytes(path));
-  const rows = asExperiment ? readAsPandas(text) : readLines(text);
-  checkRows(rows, asExperiment ? about.experiment : about, path);
+  const read = asExperiment ? readAsPandas(text) : readLines(text);
+  checkRows(read, asExperiment ? about.experiment : about, path);
+  const rows = asExperiment ? drawExperiment(read) : read;
   const quoted = (value: string) => `"${value.replaceAll('"', '""')}"`;
   const csv = rows.map(([label, message]) => `${label},${quoted(message)}\n`).join("");
   return bytesReader(`${about.name}.csv`, new TextEncoder().encode(`label,text\n${csv}`));
@@ -122,6 +124,12 @@ export function readAsPandas(text: string): Row[] {
     fields = [];
   }
   return rows;
+}
+
+/** The messages by their numbers among the ham and then the spam: what pandas draws with its random_state 42. */
+function drawExperiment(rows: readonly Row[]): Row[] {
+  const byClass = ["ham", "spam"].flatMap((label) => rows.filter((row) => row[0] === label));
+  return experiment.rows.split(" ").map((number) => byClass[Number(number)]!);
 }
 
 function checkRows(

@@ -3,13 +3,12 @@ import type { MessagesObjective } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
-import { RandomState } from "./mt19937.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
  * proportions, and a class with three rows is in all of them. `random`: shuffled by the seed, then split. `ordered`:
- * split in the order in which the rows were read. `experiment`: the rows and the order of the published experiment; the
- * seed has no effect.
+ * split in the order in which the rows were read. `experiment`: of the data set `sms`, the rows of the published experiment
+ * in its order.
  */
 export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const;
 /** How rows are split into training, validation and test set. */
@@ -21,37 +20,32 @@ export const defaultSplit = (objective: MessagesObjective): Split =>
 
 export type Parts = [Dataset, Dataset, Dataset];
 
-/** The published program's `random_state`. */
-const EXPERIMENT_SEED = 42;
+/** The error for another data set, or for all rows. */
+export function refuseExperiment(): never {
+  throw new ConfigError("options-conflict", "the split experiment is one of balanced rows of the data set sms", {
+    expected: "--split random, stratified or ordered",
+  });
+}
 
 interface SplitOptions {
   split: Split;
-  /** Whether to drop rows until all classes are as large as the smallest; required by "experiment". */
+  /** Whether to drop rows until all classes are as large as the smallest. */
   balance: boolean;
   fractions: readonly [number, number, number];
   seed: number;
 }
 
-/** Splits the rows in three. Throws DataError if they are too few, ConfigError for "experiment" without `balance`. */
+/** Splits the rows in three. Throws DataError if they are too few. */
 export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
-  if (split === "experiment") {
-    if (!balance)
-      throw new ConfigError("options-conflict", "the split experiment needs balanced classes", {
-        expected: "--split random or --split stratified, to keep all rows of every class",
-      });
-    return all.select(experimentOrder(all)).split(fractions) as Parts;
-  }
   const kept = balance ? all.balance(seed) : all;
   if (split === "stratified") return stratified(kept, fractions, seed) as Parts;
-  return (split === "ordered" ? kept : kept.shuffle(seed)).split(fractions) as Parts;
+  // The experiment's rows are in its order already.
+  const isOrdered = split === "ordered" || split === "experiment";
+  return (isOrdered ? kept : kept.shuffle(seed)).split(fractions) as Parts;
 }
 
 /** Splits the rows in two, as `splitDataset` does in three: what is left of a training set, and a validation set. */
 export function holdOut(all: Dataset, split: Split, shares: readonly [number, number], seed: number): Dataset[] {
-  if (split === "experiment")
-    throw new ConfigError("already-split", "the split experiment needs data that is not split", {
-      expected: "--split random, stratified or ordered, by which the validation set is taken from the training set",
-    });
   if (split === "stratified") return stratified(all, shares, seed);
   return (split === "ordered" ? all : all.shuffle(seed)).split(shares);
 }
@@ -68,21 +62,6 @@ export function drawRows([train, val, test]: Parts, rows: number, objective: Mes
     return shuffled.select(drawn.sort((a, b) => a - b));
   };
   return [draw(train), draw(val), test];
-}
-
-/**
- * The rows that the published program uses, in its order: `pandas.concat([ham.sample(n, random_state=42), spam])` and
- * `.sample(frac=1, random_state=42)`, where n is the size of the smallest class, which keeps all rows.
- */
-function experimentOrder(all: Dataset): Uint32Array<ArrayBuffer> {
-  const classes = positionsByClass(all);
-  const smallest = Math.min(...classes.map((rows) => rows.length));
-  const drawn = classes
-    .filter((rows) => rows.length > smallest)
-    .map((rows) => pick(rows, new RandomState(EXPERIMENT_SEED).sample(rows.length, smallest)));
-  const whole = classes.filter((rows) => rows.length === smallest);
-  const joined = Uint32Array.from([...drawn, ...whole].flatMap((rows) => [...rows]));
-  return pick(joined, new RandomState(EXPERIMENT_SEED).permutation(joined.length));
 }
 
 /** Shuffles and splits each class separately, then shuffles each set. Throws DataError if a set would be empty. */
@@ -123,8 +102,4 @@ function positionsByClass(all: Dataset): Uint32Array[] {
   const lists: number[][] = all.labels.map(() => []);
   for (let i = 0; i < all.size; i++) lists[all.label(i)]!.push(i);
   return lists.filter((rows) => rows.length > 0).map((rows) => Uint32Array.from(rows));
-}
-
-function pick(rows: Uint32Array, order: Uint32Array): Uint32Array<ArrayBuffer> {
-  return Uint32Array.from(order, (i) => rows[i]!);
 }

@@ -382,18 +382,12 @@ test("stratified: a class of three rows is in all sets, one of two in training a
   await fails({ file: mails(9, 9) }, "invalid-split", ["0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
 });
 
-test("the experiment's split is pandas', whatever the seed", async () => {
-  const { train, val, test, split } = await load({ file: mails(9, 6) }, { split: "experiment", seed: 5 });
-  assert.is(split, "experiment");
-  // df = DataFrame of the 15 mails; concat([ham.sample(6, random_state=42), spam]).sample(frac=1, random_state=42)
-  assert.equal(
-    [train, val, test].map((set) => allTexts(set).map((text) => Number(text.split(" ").at(-1)))),
-    [[13, 12, 7, 11, 2, 5, 1, 14], [8], [10, 0, 9]],
-  );
-  await fails({ file: mails(9, 6) }, "options-conflict", ["balanced", "--split random"], {
+test("a split that is none, that of the experiment for other data, and one of sets that are given", async () => {
+  await fails({ file: mails(9, 6) }, "options-conflict", ["the data set sms", "--split random"], {
     split: "experiment",
-    balance: false,
   });
+  await fails({ name: "spam" }, "options-conflict", ["the data set sms"], { split: "experiment" });
+  await fails({ name: "sms" }, "options-conflict", ["balanced rows"], { balance: false });
   await fails({ file: mails(9, 6) }, "unknown-value", ["unknown split"], { split: "half" as "random" });
   const files = { train: mails(2, 2), val: mails(1, 1), test: mails(1, 1) };
   await fails(files, "already-split", [], { split: "random" });

@@ -136,7 +136,7 @@ test("the rows do not depend on the cache; --split, the seed and the columns are
   assert.equal(ordered.val.stats().classes, { neg: 0, pos: 6 });
   const drawn = await load("stanfordnlp/imdb", { fractions: [0.6, 0.2, 0.2] });
   assert.equal(drawn.val.stats().classes, { neg: 8, pos: 8 });
-  await assertFails(ConfigError, "already-split", ["random, stratified or ordered"], () =>
+  await assertFails(ConfigError, "options-conflict", ["random, stratified or ordered"], () =>
     load("stanfordnlp/imdb", { split: "experiment" }),
   );
   await assertFails(DataError, "no-such-column", ['no column "txt"', 'did you mean "text"'], () =>

@@ -7,15 +7,15 @@ import { zipSync } from "fflate";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import sms from "../../data/datasets/sms.json" with { type: "json" };
-import { bytesReader } from "../../src/data/corpus.ts";
+import experiment from "../../data/datasets/sms-experiment.json" with { type: "json" };
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { RandomState } from "../../src/data/mt19937.ts";
 import { openNamed } from "../../src/data/named.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../../src/data/sms.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, DownloadError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
 import { showText } from "../../src/pair.ts";
+import type { FileReader } from "../../src/platform/reader.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
@@ -60,7 +60,7 @@ test("starts", async () => {
   server = await serve((request, response) => answers(request, response));
 });
 
-async function readWhole(file: { size: number; read(offset: number, length: number): Promise<Uint8Array> }) {
+async function readWhole(file: FileReader) {
   return new TextDecoder().decode(await file.read(0, file.size));
 }
 
@@ -87,7 +87,7 @@ test("downloaded through a redirect, unzipped, verified and stored; the second c
     total: zip.length,
   });
   const asked = server.requests.length;
-  await openCollection(true, options, about);
+  await openCollection(false, options, about);
   assert.is(server.requests.length, asked);
 });
 
@@ -106,25 +106,40 @@ test("as pandas reads it: quoted fields without their marks, over line ends", as
   ]);
 });
 
-test("by its name: as pandas reads it for the experiment's split, line by line for another", async () => {
+/** Runs `work` where the data set sms is this file, of which these rows are the experiment's. */
+async function withCollection<T>(content: string, about: object, rows: string, work: () => Promise<T>): Promise<T> {
   newCache();
-  answers = (request, response) => sendBytes(request, response, zip);
-  const real = { ...sms };
-  Object.assign(sms, { ...about, name: "sms" });
-  try {
-    for (const [asked, split] of [
-      [undefined, "experiment"],
-      ["experiment", "experiment"],
-      ["random", "random"],
-    ] as const) {
-      const opened = await openNamed("sms", { ...options, ...(asked ? { split: asked } : {}) });
-      const expected = await openCollection(split === "experiment", options, sms);
-      assert.is(opened.split, split);
-      assert.is(await readWhole(opened.file as typeof expected), await readWhole(expected));
+  const bytes = new TextEncoder().encode(content);
+  const archive = zipSync({ SMSSpamCollection: bytes }, { mtime: "2020-01-01" });
+  answers = (request, response) => sendBytes(request, response, archive);
+  const real = [{ ...sms }, { ...experiment }];
+  Object.assign(sms, about, {
+    archive: { ...sms.archive, bytes: archive.length, sha256: sha256(archive) },
+    entry: { ...sms.entry, bytes: bytes.length, sha256: sha256(bytes) },
+  });
+  Object.assign(experiment, { rows });
+  return work().finally(() => {
+    Object.assign(sms, real[0]);
+    Object.assign(experiment, real[1]);
+  });
+}
+
+test("by its name: the experiment's rows of pandas' reading in their order; line by line for another split", async () => {
+  const content = new TextDecoder().decode(CONTENT);
+  const { rows, labels, experiment: read } = about;
+  await withCollection(content, { rows, labels, experiment: read }, "4 1 0 2 3", async () => {
+    for (const split of [undefined, "experiment"] as const) {
+      const opened = await openNamed("sms", { ...options, ...(split ? { split } : {}) });
+      assert.is(opened.split, "experiment");
+      assert.is(
+        await readWhole(opened.file as FileReader),
+        'label,text\nspam,"all ""of"" it quoted"\nham,"Hi there\nham\tI said ok then"\nham,"See you at ""noon"""\n' +
+          'ham,"ü"\nspam,"WIN £100, now"\n',
+      );
     }
-  } finally {
-    Object.assign(sms, real);
-  }
+    const lines = await openNamed("sms", { ...options, split: "random" });
+    assert.is(await readWhole(lines.file as FileReader), await readWhole(await openCollection(false, options, sms)));
+  });
 });
 
 test("a failed download, a wrong archive and another file are reported and not stored", async () => {
@@ -195,22 +210,18 @@ testIf(
       );
     const rows = setRows(published).flat();
 
-    // The labels alone: 747 ham, then 747 spam, shuffled.
-    const order = [...new RandomState(42).permutation(1494)];
+    // A collection with the published messages where they are drawn from, and fillers elsewhere.
+    const numbers = experiment.rows.split(" ").map(Number);
+    const all = Array.from({ length: 5572 }, (_, i) => `filler ${i}`);
+    for (const [i, number] of numbers.entries()) all[number] = rows[i]![1];
     assert.equal(
       rows.map(([label]) => label),
-      order.map((i) => (i < 747 ? 0 : 1)),
+      numbers.map((number) => Number(number >= 4825)),
+      "the labels in their order",
     );
-
-    // A collection with the published messages where the draw finds them, and fillers elsewhere.
-    const joined = new Array<string>(1494);
-    for (const [i, at] of order.entries()) joined[at] = rows[i]![1];
-    const ham = Array.from({ length: 4825 }, (_, i) => `filler ${i}`);
-    for (const [i, at] of new RandomState(42).sample(4825, 747).entries()) ham[at] = joined[i]!;
-    const lines = [...ham.map((text) => ["ham", text]), ...joined.slice(747).map((text) => ["spam", text])];
-    const jsonl = lines.map(([label, text]) => `${JSON.stringify({ label, text })}\n`).join("");
-    const file = bytesReader("collection.jsonl", new TextEncoder().encode(jsonl));
-    const drawn = await loadDataset({ file }, { split: "experiment" });
+    const quoted = (text: string) => (/^"|[\t\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+    const lines = all.map((text, i) => `${i < 4825 ? "ham" : "spam"}\t${quoted(text)}\n`);
+    const drawn = await withCollection(lines.join(""), {}, experiment.rows, () => loadDataset({ name: "sms" }));
     assert.equal(setRows(drawn), setRows(published));
     assert.equal(drawn.stats.leaks, { val: 24, test: 59 });
   },
