@@ -40,8 +40,6 @@ let rows: i32 = 0;
 const decoded = memory.data(VEC_HEADER);
 const encoded = memory.data(VEC_HEADER);
 
-let trimmed: i32 = 0;
-
 /** Clears all rows and labels and frees their memory. */
 export function rows_clear(): void {
   pile_free(records);
@@ -52,17 +50,11 @@ export function rows_clear(): void {
   vec_free(encoded);
   labels_clear();
   rows = 0;
-  trimmed = 0;
 }
 
 /** The number of rows. */
 export function row_count(): i32 {
   return rows;
-}
-
-/** Labels with white space around them, which was dropped, so far. */
-export function trimmed_count(): i32 {
-  return trimmed;
 }
 
 function record(row: i32): usize {
@@ -170,7 +162,6 @@ export function accept_empty_labels(yes: bool): void {
 
 /** The class of a label, without surrounding white space; -1 with an error set. Adds a new label if `learn` is set. */
 function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
-  const whole = length;
   while (length > 0 && is_space(load<u8>(label))) {
     label++;
     length--;
@@ -182,7 +173,6 @@ function class_of(label: usize, length: i32, learn: bool, line: i32): i32 {
   }
   const id = learn ? label_add(label, length, line) : label_id(label, length);
   if (id < 0) fail(learn ? ERROR_TOO_LARGE : ERROR_LABEL, line, <i32>label, length);
-  else if (length < whole) trimmed++;
   return id;
 }
 

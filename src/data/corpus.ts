@@ -15,7 +15,6 @@ import type { DataExports, DataModule } from "./wasm.ts";
 export interface PipelineExports extends DataExports {
   rows_clear(): void;
   row_count(): number;
-  trimmed_count(): number;
   row_text(row: number, part: number): number;
   row_text_bytes(): number;
   settle_labels(): void;
@@ -185,11 +184,6 @@ export class Corpus {
     this.wasm = module.exports as PipelineExports;
     Corpus.owners.set(module, this);
     this.wasm.rows_clear();
-  }
-
-  /** Labels with white space around them, which was dropped, so far. */
-  get trimmedLabels(): number {
-    return this.open().trimmed_count();
   }
 
   /** Reads a file; returns its row numbers. The first file defines the classes; later files must not have others. */

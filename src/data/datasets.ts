@@ -29,7 +29,7 @@ export type { DataSource } from "./source.ts";
 
 /**
  * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on
- * the Hugging Face hub, with `:configuration` or `@revision` behind it.
+ * the Hugging Face hub, with `:configuration`, or `@` and a commit, behind it.
  */
 export type DatasetSpec =
   | { file: DataSource }
@@ -140,8 +140,6 @@ export interface LoadedDataset {
      * numbers, punctuation, white space and case.
      */
     leaks: { val: number; test: number };
-    /** Labels with white space around them, which was dropped. */
-    trimmedLabels: number;
     /** A note about labels that look like several in one. */
     combined: string | null;
   };
@@ -289,7 +287,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       copies,
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      trimmedLabels: corpus.trimmedLabels,
       combined: mayBeCombined ? (await import("./label-faults.ts")).describeCombined(names, outputs !== null) : null,
     },
     testParts,

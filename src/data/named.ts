@@ -55,7 +55,7 @@ const NAMED: readonly Named[] = [
   },
 ];
 
-/** Whether a name is one of the Hugging Face hub: "owner/name", with ":configuration" or "@revision" behind it. */
+/** Whether a name is one of the Hugging Face hub: "owner/name", with a configuration or a commit behind it. */
 export const isOnHub = (name: string) => name.includes("/");
 
 /** Names of the data sets. */

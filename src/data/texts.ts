@@ -23,8 +23,8 @@ import { Tokenizer } from "./tokenizer.ts";
 
 /**
  * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short
- * text that comes with the program, or a data set on the Hugging Face hub, owner/name with `:configuration` or
- * `@revision` behind it.
+ * text that comes with the program, or a data set on the Hugging Face hub, owner/name with `:configuration`, or
+ * `@` and a commit, behind it.
  */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }

@@ -95,7 +95,6 @@ export function dataNotes(data: LoadedDataset): string[] {
       [sum("empty"), pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
       [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
       [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
-      [stats.trimmedLabels, "labels had white space around them, which was dropped"],
     ]),
     ...missingClasses(data),
     ...labelNotes(stats.classesRead),

@@ -167,54 +167,6 @@ test("JSON lines: escapes, surrogates, numbers, booleans, nested values aside", 
   ]);
 });
 
-test("columns: by requested name, by common names in any case, the other one of two", async () => {
-  const wide = 'id,Category,Message,note\n1,ham,"one",x\n2,spam,two,y\n';
-  const expected: Row[] = [
-    ["ham", "one"],
-    ["spam", "two"],
-  ];
-  assert.equal(await csvRows("a.csv", wide), expected);
-  assert.equal(await csvRows("a.csv", wide, { textColumn: "note" }), [
-    ["ham", "x"],
-    ["spam", "y"],
-  ]);
-  assert.equal(await csvRows("a.csv", wide, { textColumn: "MESSAGE", labelColumn: "id" }), [
-    ["1", "one"],
-    ["2", "two"],
-  ]);
-  assert.equal(await csvRows("a.csv", "v1,v2,,,\nham,one,,,\nspam,two,,,\n"), expected);
-  assert.equal(await csvRows("a.csv", "mail,SPAM\none,ham\ntwo,spam\n"), expected);
-  assert.equal(await csvRows("a.csv", "mail,kind\none,ham\ntwo,spam\nthree,spam\n"), [...expected, ["spam", "three"]]);
-  assert.equal(await csvRows("a.jsonl", '{"mail":"hello","kind":"ham"}\n{"mail":"a prize","kind":"spam"}'), [
-    ["ham", "hello"],
-    ["spam", "a prize"],
-  ]);
-  assert.equal(
-    await csvRows("a.jsonl", '{"mail":"one","kind":"ham","n":1}\n{"n":2,"kind":"spam","mail":"two"}', {
-      textColumn: "mail",
-      labelColumn: "kind",
-    }),
-    expected,
-  );
-});
-
-test("files without a header: the first row's label occurs again, or its text has many words", async () => {
-  const rows: Row[] = [
-    ["spam", "win"],
-    ["ham", "hello"],
-    ["spam", "prize"],
-  ];
-  const lines = rows.map((row) => row.join("\t")).join("\n");
-  await check("SMSSpamCollection.txt", lines, rows);
-  const swapped = rows.map(([label, text]) => `${text},${label}`).join("\n");
-  assert.equal(await csvRows("a.csv", swapped), rows);
-  const two: Row[] = [
-    ["ham", "see you at ten then"],
-    ["junk", "win a prize"],
-  ];
-  assert.equal(await csvRows("a.tsv", two.map((row) => row.join("\t")).join("\n")), two);
-});
-
 test("labels: white space around them is dropped, integers keep their order, names are sorted", async () => {
   const readLabels = async (labels: string[]) =>
     (await read("a.csv", `label,text\n${labels.map((l) => `${l},x`).join("\n")}`)).corpus.labels;

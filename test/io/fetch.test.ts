@@ -329,27 +329,6 @@ test("Retry-After: seconds or a date, at most a minute; invalid values are ignor
     assert.is(parseRetryAfter(text, now), expected, String(text));
 });
 
-test("the wait between attempts grows, whatever Retry-After says", async () => {
-  for (const retryAfter of ["0", undefined]) {
-    const times: number[] = [];
-    answer = (_, response) => {
-      times.push(performance.now());
-      response.writeHead(429, retryAfter === undefined ? {} : { "retry-after": retryAfter }).end();
-    };
-    await assertFails(DownloadError, "server-unavailable", ["status 429: too many requests"], () =>
-      askServer({ retryDelay: 10 }),
-    );
-    assert.is(times.length, 5);
-    const waits = times.slice(1).map((time, i) => time - times[i]!);
-    for (const [i, wait] of waits.entries()) assert.ok(wait >= 10 * 2 ** i - 2, `${retryAfter}: ${waits.join(", ")}`);
-  }
-  // It is obeyed where it is longer.
-  let count = 0;
-  answer = (_, response) => response.writeHead(count++ === 0 ? 503 : 200, { "retry-after": "1" }).end();
-  const took = await seconds(() => askServer());
-  assert.ok(took >= 0.99, `${took} s`);
-});
-
 test("a signal ends a download at once, in any state", async () => {
   const aborted = async (what: string, send: typeof answer, work: (signal: AbortSignal) => Promise<unknown>) => {
     answer = send;
