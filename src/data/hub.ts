@@ -42,7 +42,7 @@ const BRANCH = "refs/convert/parquet";
 /** A file's path; neither name may leave its folder, on any system. */
 const FILE = /^((?!\.+\/)[^\\/:\p{Cc}]+)\/((?!\.+\/)[^\\/:\p{Cc}]+)\/\d{4,}\.parquet$/u;
 const PARTIAL = /^partial-/;
-const YOURS = "download its files, and give them with --data, or --train, --val and --test";
+const YOURS = "give its files, or their addresses (https://...), with --data, or --train, --val and --test";
 
 /** A configuration: the paths of each split's files. */
 interface Configuration {
@@ -74,7 +74,8 @@ export async function openHubDataset(whole: string, options: DownloadOptions): P
     const used = usedSplits(found).flatMap((split) => configuration.splits.get(split.name)!);
     await fetchFiles(repository, revision, checkSizes(found.title, used, files), options);
     const paths = [...configuration.splits.values()].flat();
-    for (const key of [whole, found.name]) await keep(KEPT, key, { revision, paths });
+    for (const key of new Set([whole, `${name}:${configuration.name}`, found.name]))
+      await keep(KEPT, key, { revision, paths });
     return found;
   };
   return downloading(repository, work, options);
@@ -104,7 +105,7 @@ async function parseName(whole: string): Promise<{ name: string; config: string 
       where: whole,
       expected: `a commit of the branch ${BRANCH}, which run.json has, or none for the newest`,
       found: reference,
-      hint: `for a file of another branch or a tag, ${YOURS}`,
+      hint: `for another branch or a tag, ${YOURS}`,
     });
   return { name, config, reference };
 }

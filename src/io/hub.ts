@@ -228,7 +228,7 @@ function refusal(repository: Repository, status: number, isGated: boolean, heade
     found,
     hint:
       `${near === undefined ? "check" : `did you mean ${near}? Otherwise check`} the name${isFolder}; ` +
-      (hasToken ? "check the account of HF_TOKEN" : `for a private ${WORDS[type]} ${login}`),
+      (hasToken ? "check the account of HF_TOKEN" : `for a private one ${login}`),
   });
 }
 
