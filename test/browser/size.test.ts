@@ -30,7 +30,7 @@ const GGUF_BYTES = 8.2 * KB;
 /** What says that labels are no classes to learn, or look like several in one. */
 const LABEL_FAULTS_BYTES = 1.8 * KB;
 /** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
-const HUB_BYTES = 70 * KB;
+const HUB_BYTES = 37 * KB;
 const COMPRESSORS_BYTES = 80 * KB;
 /** What reads files by the address of a server, and what mends a folder or says what it lacks. */
 const FOLDERS_BYTES = 2.2 * KB;
@@ -147,7 +147,7 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
  * browser has none of a download.
  */
 const OF_THE_HUB =
-  /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/;
+  /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/;
 const OF_FOLDERS = /\/src\/(platform\/url-files|io\/(missing-files|recover))\./;
 const OF_SEVERAL =
   /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./;
