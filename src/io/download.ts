@@ -42,7 +42,7 @@ export async function download(path: string, wanted: Wanted, options: DownloadOp
     await writing(path, () => moveFile(part, path), options.signal);
   } catch (error) {
     // Another process has downloaded it at the same time: both have written the same bytes into the same places.
-    if (!(await exists(path))) throw error;
+    if (error instanceof DownloadError || !(await exists(path))) throw error;
   }
   report("done", wanted.size);
 }

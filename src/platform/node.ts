@@ -19,7 +19,7 @@ import { checkSize, type FileReader, type FileWriter, handleReader } from "./rea
 export const platformName = `Node ${process.version}`;
 
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
-const { O_CREAT, O_RDONLY, O_NONBLOCK = 0, O_WRONLY } = constants;
+const { O_CREAT, O_RDONLY, O_WRONLY, O_NONBLOCK = 0 } = constants;
 
 /** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read. */
 export async function openFile(path: string): Promise<FileReader> {
