@@ -12,7 +12,7 @@ export interface DeviceInfo {
   name: string;
   /** Whether it computes on the CPU: WASM, or a software driver. */
   software: boolean;
-  /** How WebGPU describes the adapter: vendor, architecture, device and driver. */
+  /** How WebGPU describes the adapter: vendor, architecture, device and driver; and the version of WebGPU. */
   adapter?: string;
   /** Why this device was selected: automatically, or in place of another one. */
   why?: string;
@@ -53,6 +53,8 @@ export interface Backend {
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;
+  /** Whether it measures which variants of its products are the fastest. */
+  readonly measures?: boolean;
   /** Where it keeps what it measures of its kernels; set by whoever opens models on it. */
   choices?: Choices;
   /** Fulfilled once this device is released, where the CPU may replace it. */

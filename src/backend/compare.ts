@@ -1,7 +1,8 @@
 /**
  * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a
- * time, and compares what each dispatch wrote. Both continue with the first one's results, so that every dispatch is
- * tested separately.
+ * time, and compares what each dispatch wrote; a product by every variant that the second backend may choose. Both
+ * continue with the first one's results, so that every dispatch is tested separately. The second backend also runs each
+ * plan as it is, in whole submissions, and what is read must agree with that, too: a driver may order dispatches wrongly.
  */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
@@ -9,47 +10,56 @@ import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { showShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
+import { byVariant, chooseShader, pipelineName } from "./webgpu-shaders.ts";
 
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
 export const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
+/**
+ * Largest error of what a whole submission computes, ||second - first|| / ||first||. Rounding gives some 1e-6, another
+ * order of a long sum 1e-5; a wrong tile of 32 x 32 in a product of 256 x 768 gives 7e-2.
+ */
+const WHOLE_TOLERANCE = 1e-3;
 /** Bytes of results that may be on their way from the second backend: an answer takes a browser 5 to 100 ms. */
 const MOST_BYTES = 16 << 20;
 
-/** A segment of a single dispatch, or of the tensors to clear. */
+/** A dispatch, or the tensors to clear, as segments of their own: backends only look names up. */
 interface Single {
   segment: SegmentName;
-  name: SegmentName;
   number: number;
-  /** Null if there are only tensors to clear. */
-  dispatch: Dispatch | null;
   clears: Tensor[];
+  /** The dispatch by each of its variants; none if there are only tensors to clear. */
+  variants: { name: SegmentName; dispatch: Dispatch }[];
 }
 
-/** The segments' dispatches, each as a segment named by its number: backends only look names up. */
-function singles(segments: readonly Segment[]): Single[] {
+/** The segments' dispatches, each as segments named by its number and its variant, of which some are wanted. */
+function singles(segments: readonly Segment[], wanted: ReadonlySet<string> | null): Single[] {
   let number = 0;
   return segments.flatMap(({ name: segment, clears, dispatches }) => [
-    { segment, name: `${segment} clear` as SegmentName, number: -1, dispatch: null, clears },
-    ...dispatches.map((dispatch) => ({
-      segment,
-      name: `dispatch ${number}` as SegmentName,
-      number: number++,
-      dispatch,
-      clears: [],
-    })),
+    { segment, number: -1, clears, variants: [] },
+    ...dispatches.map((dispatch) => {
+      const at = number++;
+      const some = wanted ? byVariant(dispatch).filter((one) => wanted.has(pipelineName(one))) : [];
+      const variants = (some.length > 0 ? some : [dispatch]).map((one, i) => ({
+        name: `dispatch ${at}${i === 0 ? "" : ` ${one.variant}`}` as SegmentName,
+        dispatch: one,
+      }));
+      return { segment, number: at, clears: [], variants };
+    }),
   ]);
 }
 
-/** A tensor that a dispatch wrote, on both backends. */
+const clearName = (segment: SegmentName) => `${segment} clear` as SegmentName;
+
+/** What was compared: a tensor that a dispatch wrote on both backends, or one that was read after whole submissions. */
 export interface Compared {
-  dispatch: Dispatch;
-  /** What the second device ran, if it says so. */
-  kernel: string | undefined;
+  /** The shader with its constants, as `pipelineName` gives it; null: a whole submission. */
+  pipeline: string | null;
   /** "dispatch 12 (backward), out = h.0.attn [36, 768], element 17": where the difference is largest. */
   where: string;
-  /** Relative to the largest number in the row; Infinity where one number is NaN. */
+  /** Relative to the largest number in the row, or, of a whole submission, to all; Infinity where one number is NaN. */
   error: number;
+  isRight: boolean;
   /** The first backend's number there, and the second one's. */
   expected: number;
   found: number;
@@ -66,6 +76,8 @@ export class CompareBackend implements Backend {
     readonly second: Backend,
     /** Gets every comparison; without it, a difference beyond the tolerance is an error. */
     readonly onCompared: (compared: Compared) => void = (compared) => this.refuse(compared),
+    /** The pipelines by which products are computed, where a product has several; by default the device chooses. */
+    readonly wanted: ReadonlySet<string> | null = null,
   ) {
     this.info = first.info;
     const [a, b] = [first.limits, second.limits];
@@ -76,17 +88,27 @@ export class CompareBackend implements Backend {
   }
 
   async prepare(program: Program, sharedFrom?: CompareSession): Promise<Session> {
-    const list = singles(program.segments);
+    const list = singles(program.segments, this.wanted);
     const single: Program = {
       memory: program.memory,
-      segments: list.map(({ name, dispatch, clears }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
+      segments: [
+        ...program.segments.map(({ name, clears }) => ({ name: clearName(name), clears, dispatches: [] })),
+        ...list.flatMap(({ variants }) =>
+          variants.map(({ name, dispatch }) => ({ name, clears: [], dispatches: [dispatch] })),
+        ),
+      ],
     };
-    const first = await this.first.prepare(single, sharedFrom?.first);
-    const second = await this.second.prepare(single, sharedFrom?.second).catch((error) => {
-      first.destroy();
+    const ready: Session[] = [];
+    try {
+      ready.push(await this.first.prepare(single, sharedFrom?.first));
+      ready.push(await this.second.prepare(single, sharedFrom?.second));
+      ready.push(await this.second.prepare(program, sharedFrom?.whole));
+    } catch (error) {
+      for (const session of ready) session.destroy();
       throw error;
-    });
-    return new CompareSession(this, list, first, second);
+    }
+    const [first, second, whole] = ready as [Session, Session, Session];
+    return new CompareSession(this, list, first, second, whole);
   }
 
   destroy(): void {
@@ -94,9 +116,9 @@ export class CompareBackend implements Backend {
     this.second.destroy();
   }
 
-  private refuse({ dispatch, where, error, expected, found }: Compared): void {
-    if (error <= COMPARE_TOLERANCE) return;
-    throw new DeviceError("results-differ", `${dispatch.kernel.name} gives different results`, {
+  private refuse({ pipeline, where, isRight, expected, found }: Compared): void {
+    if (isRight) return;
+    throw new DeviceError("results-differ", `${pipeline ?? "a whole submission"} gives different results`, {
       where,
       expected: `${expected} (${this.first.info.name})`,
       found: `${found} (${this.second.info.name})`,
@@ -116,13 +138,18 @@ class CompareSession implements Session {
     private readonly list: Single[],
     readonly first: Session,
     readonly second: Session,
+    /** The second backend's, with the program as it is. */
+    readonly whole: Session,
   ) {}
+
+  private get all(): Session[] {
+    return [this.first, this.second, this.whole];
+  }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     const copy = data.slice();
     this.enqueue(async () => {
-      this.first.write(tensor, copy, offset);
-      this.second.write(tensor, copy, offset);
+      for (const session of this.all) session.write(tensor, copy, offset);
     });
   }
 
@@ -130,22 +157,30 @@ class CompareSession implements Session {
     await this.work;
     await this.comparisons;
     if (this.failure) throw this.failure;
-    await Promise.all([this.first.flush(), this.second.flush()]);
+    await Promise.all(this.all.map((session) => session.flush()));
   }
 
   async read(tensor: Tensor, offset?: number, count?: number): Promise<Float32Array> {
+    let values: Float32Array;
+    this.enqueue(async () => {
+      const found = this.whole.read(tensor, offset, count);
+      // It is awaited later.
+      found.catch(() => {});
+      values = await this.first.read(tensor, offset, count);
+      await this.compareLater(values.byteLength, async () => {
+        this.backend.onCompared(compareWhole(tensor, values, await found));
+      });
+    });
     await this.flush();
-    return this.first.read(tensor, offset, count);
+    return values!;
   }
 
   run(segments: readonly SegmentName[], values: StepValues): void {
     this.enqueue(async () => {
+      this.whole.run(segments, values);
       for (const segment of segments)
-        for (const single of this.list.filter((one) => one.segment === segment)) {
-          this.first.run([single.name], values);
-          this.second.run([single.name], values);
-          if (single.dispatch) await this.readBoth(single, single.dispatch);
-        }
+        for (const single of this.list.filter((one) => one.segment === segment))
+          if (!this.failure) await this.runSingle(single, values);
     });
   }
 
@@ -155,8 +190,7 @@ class CompareSession implements Session {
   destroy(): void {
     this.enqueue(async () => {
       await this.comparisons;
-      this.first.destroy();
-      this.second.destroy();
+      for (const session of this.all) session.destroy();
     });
   }
 
@@ -166,23 +200,47 @@ class CompareSession implements Session {
     });
   }
 
-  /** Reads what a dispatch wrote; the second backend goes on with the first one's, before its own has arrived. */
-  private async readBoth(single: Single, dispatch: Dispatch): Promise<void> {
-    const { kernel, tensors, access } = dispatch;
+  /** Runs a dispatch on both; the second backend goes on with the first one's results, before its own have arrived. */
+  private async runSingle(single: Single, values: StepValues): Promise<void> {
+    const { segment, variants } = single;
+    const [usual] = variants;
+    if (!usual) {
+      for (const session of [this.first, this.second]) session.run([clearName(segment)], values);
+      return;
+    }
+    const { kernel, tensors, access } = usual.dispatch;
     const written = Object.keys(kernel.bindings).flatMap((binding, i) =>
-      access[i] === "read" || access[i] === "none" ? [] : { binding, tensor: tensors[i]! },
+      access[i] === "read" || access[i] === "none"
+        ? []
+        : { binding, tensor: tensors[i]!, isUpdated: access[i] === "update" },
     );
-    const found = Promise.all(written.map(({ tensor }) => this.second.read(tensor)));
-    found.catch(() => {});
-    const expected = await Promise.all(written.map(({ tensor }) => this.first.read(tensor)));
-    for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(expected[i]!.buffer));
-    const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    this.bytes += bytes;
-    const compare = async () => {
-      for (const [i, values] of (await found).entries())
-        this.compare(single, dispatch, written[i]!, expected[i]!, values);
-      this.backend.compared++;
+    const read = (session: Session) => Promise.all(written.map(({ tensor }) => session.read(tensor)));
+    const write = (contents: readonly Float32Array[]) => {
+      for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(contents[i]!.buffer));
     };
+    // Each variant adds to the same numbers.
+    const before = variants.length > 1 && written.some(({ isUpdated }) => isUpdated) ? await read(this.first) : null;
+    this.first.run([usual.name], values);
+    const results = variants.map(({ name, dispatch }, i) => {
+      if (before && i > 0) write(before);
+      this.second.run([name], values);
+      return { dispatch, found: read(this.second) };
+    });
+    for (const { found } of results) found.catch(() => {});
+    const expected = await read(this.first);
+    write(expected);
+    const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
+    await this.compareLater(bytes * variants.length, async () => {
+      for (const { dispatch, found } of results)
+        for (const [i, values] of (await found).entries())
+          this.compare(single, dispatch, written[i]!, expected[i]!, values);
+      this.backend.compared++;
+    });
+  }
+
+  /** Compares results that may still be on their way. Waits only if there are many. */
+  private async compareLater(bytes: number, compare: () => Promise<void>): Promise<void> {
+    this.bytes += bytes;
     this.comparisons = this.comparisons
       .then(compare)
       .catch((error) => {
@@ -201,16 +259,49 @@ class CompareSession implements Session {
     expected: Float32Array,
     found: Float32Array,
   ): void {
-    const { at, error } = largestDifference(expected, found, tensor.shape.at(-1)!);
+    const { at, error } = isWhole(tensor)
+      ? firstDifference(expected, found)
+      : largestDifference(expected, found, tensor.shape.at(-1)!);
     this.backend.onCompared({
-      dispatch,
-      kernel: this.second.kernelName?.(dispatch),
+      pipeline: pipelineName(dispatch, { name: this.second.kernelName?.(dispatch) ?? chooseShader(dispatch).name }),
       where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
       error,
+      isRight: error <= COMPARE_TOLERANCE,
       expected: expected[at]!,
       found: found[at]!,
     });
   }
+}
+
+const isWhole = ({ dtype }: Tensor) => dtype === "u32" || dtype === "i32";
+
+/** Compares what is read after whole submissions; numbers finite in neither count as equal. */
+function compareWhole(tensor: Tensor, expected: Float32Array, found: Float32Array): Compared {
+  let [difference, norm, at] = [0, 0, 0];
+  for (let i = 0; i < expected.length; i++) {
+    if (!Number.isFinite(found[i]) && !Number.isFinite(expected[i])) continue;
+    const one = Math.abs(found[i]! - expected[i]!);
+    difference += one ** 2;
+    norm += expected[i]! ** 2;
+    if (!(one <= Math.abs(found[at]! - expected[at]!))) at = i;
+  }
+  const ratio = Math.sqrt(difference / norm);
+  const error = difference === 0 ? 0 : Number.isFinite(ratio) ? ratio : Infinity;
+  return {
+    pipeline: null,
+    where: `${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+    error,
+    isRight: error <= WHOLE_TOLERANCE,
+    expected: expected[at]!,
+    found: found[at]!,
+  };
+}
+
+/** The first of whole numbers that differ: they have the same bits, or are wrong. */
+function firstDifference(a: Float32Array, b: Float32Array): { at: number; error: number } {
+  const [expected, found] = [a, b].map(({ buffer }) => new Uint32Array(buffer)) as [Uint32Array, Uint32Array];
+  const at = expected.findIndex((value, i) => value !== found[i]);
+  return at < 0 ? { at: 0, error: 0 } : { at, error: Infinity };
 }
 
 /**

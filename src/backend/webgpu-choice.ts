@@ -10,7 +10,7 @@ import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Backend, Session, TensorData } from "./backend.ts";
-import { chooseReading, chooseVariant } from "./webgpu-shaders.ts";
+import { chooseReading, listVariants } from "./webgpu-shaders.ts";
 
 /** A device measures for so many milliseconds in all; then products take the variant that their shape suggests. */
 const MILLISECONDS = 500;
@@ -24,17 +24,6 @@ const FASTER = 0.9;
 
 /** The most words of an operand that are not 0, and of a result that are compared. */
 const WORDS = 1 << 18;
-
-/** The variants by tiles give the same bits. Which is the fastest depends on the device. */
-const TILES: readonly ProductVariant[] = ["wide", "middle", "direct"];
-
-/** The variants that can compute a product, with the same bits; first the one that its shape suggests. */
-export function listVariants(dispatch: Dispatch): ProductVariant[] {
-  const reading = chooseReading(dispatch);
-  const first = chooseVariant(dispatch);
-  const others = TILES.includes(first) ? TILES.filter((one) => one !== first) : [];
-  return [first, ...others.filter((one) => dispatch.kernel.variants![one]?.includes(reading))];
-}
 
 /** The most operations, and the most rows, of a product that is measured. */
 const MOST_OPERATIONS = 4e9;
@@ -135,7 +124,7 @@ async function learnVariants<S extends Session>(
 /** Products of several members have tables, and take the variant that their shape suggests; so do parts in blocks. */
 function isMeasured(dispatch: Dispatch): boolean {
   const { variants, job } = dispatch.kernel;
-  if (!variants || job) return false;
+  if (!variants || job || dispatch.variant) return false;
   const b = tensorAt(dispatch, "b");
   return listVariants(dispatch).length > 1 && !(b.isInBlocks && b.root !== b);
 }

@@ -11,6 +11,7 @@ import {
   tensorAt,
 } from "../ops/kernel.ts";
 import { decodeMatmulJobs, isAligned, SHORT } from "../ops/matmul.ts";
+import type { Program } from "../plan/plan.ts";
 
 type Dims = Record<string, number>;
 
@@ -97,6 +98,21 @@ export function chooseVariant(dispatch: Dispatch): ProductVariant {
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? "wide" : "middle";
 }
 
+/** The variants by tiles give the same bits. Which is the fastest depends on the device. */
+const TILES: readonly ProductVariant[] = ["wide", "middle", "direct"];
+
+/** The variants that can compute a product, with the same bits; first the one that its shape suggests. */
+export function listVariants(dispatch: Dispatch): ProductVariant[] {
+  const reading = chooseReading(dispatch);
+  const first = chooseVariant(dispatch);
+  const others = TILES.includes(first) ? TILES.filter((one) => one !== first) : [];
+  return [first, ...others.filter((one) => dispatch.kernel.variants![one]?.includes(reading))];
+}
+
+/** A dispatch by each of its variants. */
+export const byVariant = (dispatch: Dispatch): Dispatch[] =>
+  dispatch.kernel.variants ? listVariants(dispatch).map((variant) => ({ ...dispatch, variant })) : [dispatch];
+
 /** Whether four elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
   const { dims, job } = dispatch.kernel;
@@ -149,7 +165,11 @@ export function chooseReading(dispatch: Dispatch): Reading {
 /** The shader of a dispatch; of a product that of a variant: see webgpu-choice.ts. */
 export function chooseShader(dispatch: Dispatch, variant?: ProductVariant): Shader {
   const { kernel } = dispatch;
-  return makeShader(kernel, chooseReading(dispatch), kernel.variants && (variant ?? chooseVariant(dispatch)));
+  return makeShader(
+    kernel,
+    chooseReading(dispatch),
+    kernel.variants && (variant ?? dispatch.variant ?? chooseVariant(dispatch)),
+  );
 }
 
 /** The scalars of a dispatch that are pipeline constants. */
@@ -160,8 +180,15 @@ export function pipelineConstants(dispatch: Dispatch): Record<string, number> {
 }
 
 /** A shader with a dispatch's constants, as it is compiled: "activation_forward {"activation":1}". */
-export const pipelineName = (dispatch: Dispatch, { name } = chooseShader(dispatch)) =>
+export const pipelineName = (dispatch: Dispatch, { name }: Pick<Shader, "name"> = chooseShader(dispatch)) =>
   `${name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+
+/** What a device compiles for programs, or may: one that measures chooses among the variants of products. */
+export const listPipelines = (programs: readonly Program[], measures = false): string[] => {
+  const dispatches = programs.flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches));
+  const all = measures ? dispatches.flatMap(byVariant) : dispatches;
+  return [...new Set(all.map((one) => pipelineName(one)))].sort();
+};
 
 /** All shaders that a plan can use for a kernel. */
 export function listShaders(kernel: Kernel): Shader[] {

@@ -2,7 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
  * encodes the list and submits it, a long one in parts.
  */
-import { availableMemory, platformName, restUntil } from "#platform";
+import { availableMemory, gpuVersion, platformName, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
@@ -127,7 +127,7 @@ class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly pace = new Pace();
   choices?: Choices;
-  private readonly measures: boolean;
+  readonly measures: boolean;
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -147,7 +147,7 @@ class WebGPUBackend implements Backend {
     measures?: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
-    const adapter = [vendor, architecture, model, description].join(" ");
+    const adapter = [vendor, architecture, model, description, gpuVersion()].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
     this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {

@@ -1,24 +1,29 @@
 /** The report of doctor as blocks. */
 import { describeDevice } from "../backend/backend.ts";
 import { nameList } from "../errors.ts";
-import { digits } from "../format.ts";
+import { count, digits } from "../format.ts";
 import { showBytes } from "../plan/memory.ts";
-import { passes } from "../verify/golden.ts";
-import { type Block, makeTable, type RowColumn } from "../views/blocks.ts";
-import { attentionTable, figure, kernelTable, productTable, shaderBlocks } from "./blocks.ts";
-import type { DoctorReport, Fixture } from "./doctor.ts";
-import { measureSpread } from "./spread.ts";
+import { type Block, makeTable } from "../views/blocks.ts";
+import { type CheckedShader, type DoctorReport, planTitle } from "./doctor.ts";
+import { kernelColumns } from "./step-profile.ts";
 import { describeYardsticks } from "./yardsticks.ts";
 
 const text = (text: string): Block => ({ kind: "text", text });
 const note = (text: string): Block => ({ kind: "note", text });
 const heading = (text: string): Block => ({ kind: "heading", level: 2, text });
+const exponential = (error: number) => error.toExponential(1);
+
+function figure(value: number): string {
+  if (value >= 100) return count(Math.round(value));
+  return value < 1 ? value.toFixed(2) : value.toPrecision(3);
+}
 
 /** What was found, without what the device is. */
 export function findingBlocks(report: DoctorReport): Block[] {
-  const { state, seconds, leftOut, failures } = report;
+  const { device, shaders, state, seconds, leftOut, failures } = report;
   return [
-    ...isItRight(report),
+    heading("Is it right?"),
+    ...(device.kind === "wasm" ? [text("the CPU is what shaders are compared with")] : shaderBlocks(shaders)),
     ...howFast(report),
     ...failures.map(({ what, message }) => note(`${what} failed: ${message}`)),
     ...(leftOut.length > 0 ? [note(`${state}; not measured: ${nameList(leftOut)}`)] : []),
@@ -45,41 +50,34 @@ export function deviceBlocks({ device, limits, gpus, noGPU }: DoctorReport, abou
   ];
 }
 
-function isItRight({ shaders, unchecked, fixtures, leftOut, device }: DoctorReport): Block[] {
-  const failed = fixtures.filter(({ worst }) => !passes(worst));
-  const compared = `${fixtures.length} of PyTorch's fixtures, ${failed.length === 0 ? "all within tolerance" : `${failed.length} beyond their tolerance`}`;
-  const missing = leftOut.some((what) => what.startsWith("fixture "))
-    ? "PyTorch's fixtures were not compared in time"
-    : "PyTorch's fixtures were not compared: they are in a clone of the repository, not in the package";
-  return [
-    heading("Is it right?"),
-    ...(device.kind === "wasm" ? [text("the CPU is what shaders are compared with")] : shaderBlocks(shaders)),
-    ...(shaders.length > 0 ? [text(`${unchecked.length} other shaders are in none of these plans`)] : []),
-    text(fixtures.length === 0 ? missing : compared),
-    ...(failed.length > 0 ? [failedFixtures(failed)] : []),
-  ];
-}
-
-const exponential = (error: number) => error.toExponential(1);
-
-function failedFixtures(failed: readonly Fixture[]): Block {
-  return makeTable<Fixture>(
-    "failed-fixtures",
-    "Fixtures beyond their tolerance",
+/** How many shaders agree with the CPU, and those that do not. */
+function shaderBlocks(shaders: readonly CheckedShader[]): Block[] {
+  const [largest] = [...shaders].sort((a, b) => b.error - a.error);
+  if (!largest) return [];
+  const wrong = shaders.filter(({ isRight }) => !isRight);
+  const plans = new Set(shaders.map(planTitle)).size;
+  const names = new Set(shaders.map(({ shader }) => shader)).size;
+  const words =
+    `${names} shaders in ${plans === 1 ? "1 plan" : `${plans} plans`} ${wrong.length === 0 ? "agree" : "were compared"} ` +
+    `with the CPU; largest error ${exponential(largest.error)} (${largest.shader}; ${planTitle(largest)})`;
+  const table = makeTable<CheckedShader>(
+    "wrong-shaders",
+    "Shaders that compute wrongly",
     [
-      { title: "Fixture", value: (one) => one.case },
-      { title: "Tensor", value: ({ worst }) => worst.name },
-      { title: "Error", format: exponential, value: ({ worst }) => worst.error },
-      { title: "Tolerance", format: exponential, value: ({ worst }) => worst.tolerance },
+      { title: "Shader", value: ({ shader }) => shader },
+      { title: "Plan", value: planTitle },
+      { title: "Error", format: exponential, value: ({ error }) => error },
+      { title: "Where", value: ({ where }) => where },
+      { title: "CPU", value: ({ expected }) => String(expected) },
+      { title: "Device", value: ({ found }) => String(found) },
     ],
-    failed,
+    wrong,
   );
+  return [text(words), ...(wrong.length > 0 ? [table] : [])];
 }
 
-function howFast(report: DoctorReport): Block[] {
-  const { yardsticks, latency, products, attention, steps, generation, adapters, peak } = report;
+function howFast({ yardsticks, latency, steps, generation }: DoctorReport): Block[] {
   const largest = steps.findLast(({ dtype, step }) => dtype === "f32" && step.profile.kernels.length > 0);
-  const peer = steps.find(({ torch }) => torch)?.torch;
   return [
     heading("How fast is it?"),
     ...(yardsticks ? [text(describeYardsticks(yardsticks))] : []),
@@ -91,34 +89,20 @@ function howFast(report: DoctorReport): Block[] {
         ]
       : []),
     ...(steps.length > 0 ? [stepTable(steps)] : []),
-    ...(peer ? [text(`PyTorch ${peer.version} on ${peer.device}, rows padded to 120 tokens`)] : []),
     ...(generation.length > 0 ? [generationTable(generation)] : []),
-    ...adapters.map(({ model, members, messages, together, alone }) =>
-      text(
-        `${members} adapters of ${model} in one plan, ${messages} messages each: ${figure(together.median)} ms a step; ` +
-          `one after the other: ${figure(members * alone.median)} ms`,
-      ),
-    ),
-    ...(products.length > 0 ? [productTable([report])] : []),
-    ...(attention.length > 0 ? [attentionTable([report])] : []),
-    ...(largest ? [kernels(largest)] : []),
-    ...(peak > 0 ? [text(`${showBytes(peak)} peak resident set size of this process`)] : []),
+    ...(largest
+      ? [
+          {
+            ...{ kind: "details" as const, title: `The kernels of a step of ${largest.model}` },
+            blocks: [makeTable("kernels", "Kernels", kernelColumns(yardsticks !== null), largest.step.profile.kernels)],
+          },
+        ]
+      : []),
   ];
 }
 
-type StepRow = DoctorReport["steps"][number];
-
-function kernels({ model, step }: StepRow): Block {
-  return { kind: "details", title: `The kernels of a step of ${model}`, blocks: [kernelTable(step.profile.kernels)] };
-}
-
-function stepTable(steps: readonly StepRow[]): Block {
-  const torch: RowColumn<StepRow> = {
-    title: "PyTorch, ms",
-    format: figure,
-    value: (row) => row.torch && measureSpread(row.torch.times).median,
-  };
-  return makeTable<StepRow>(
+function stepTable(steps: DoctorReport["steps"]): Block {
+  return makeTable<(typeof steps)[number]>(
     "steps",
     `A step of LoRA, ${steps[0]!.step.tokens} tokens`,
     [
@@ -129,16 +113,13 @@ function stepTable(steps: readonly StepRow[]): Block {
       { title: "Dispatches", value: ({ step }) => step.profile.dispatches },
       { title: "One of many, ms", format: figure, value: ({ step }) => step.profile.ms.median },
       { title: "Memory", value: ({ step }) => showBytes(step.planned) },
-      ...(steps.some((row) => row.torch) ? [torch] : []),
     ],
     steps,
   );
 }
 
-type GenerationRow = DoctorReport["generation"][number];
-
-function generationTable(rows: readonly GenerationRow[]): Block {
-  return makeTable<GenerationRow>(
+function generationTable(rows: DoctorReport["generation"]): Block {
+  return makeTable<(typeof rows)[number]>(
     "generation",
     "Generation from a prompt of 32 tokens",
     [

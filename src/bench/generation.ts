@@ -2,13 +2,14 @@
 import type { Backend } from "../backend/backend.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
+import { randomCheckpoint } from "../engine/check-work.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import { CONFIGS, randomCheckpoint, type ShapeName } from "./shapes.ts";
+import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 
 export interface GenerationOptions {

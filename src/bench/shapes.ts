@@ -1,10 +1,5 @@
-/** The shapes that are measured or checked, of GPT-2 and of a Llama-type model, and random weights for them. */
+/** The shapes that are measured or checked, of GPT-2 and of a Llama-type model. */
 import type { ModelConfig } from "../config.ts";
-import type { BaseModel } from "../io/hf.ts";
-import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { baseTensors } from "../names.ts";
-import { Rng } from "../rng.ts";
-import { numel } from "../tensor.ts";
 
 export type ShapeName = keyof typeof CONFIGS;
 
@@ -24,29 +19,3 @@ export const CONFIGS = {
   "smollm2-cut": { ...SMOLLM2, n_layer: 6 },
   "smollm2-135m": { ...SMOLLM2, n_layer: 30 },
 } satisfies Record<string, ModelConfig>;
-
-/** Size of the block of random numbers that is repeated in the weights. */
-const BLOCK = 1 << 18;
-
-/** A checkpoint of small normal random numbers; weights of norms are 1. */
-export function randomCheckpoint(config: ModelConfig): BaseModel {
-  const tensors = new Map(baseTensors(config).map((tensor) => [tensor.name, tensor]));
-  const rng = new Rng(1);
-  const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * 0.02);
-  return {
-    directory: "",
-    config,
-    vocabulary: GPT2_VOCABULARY,
-    names: [...tensors.keys()],
-    shape: (name) => tensors.get(name)!.shape,
-    read: async (name, rowStart = 0, end) => {
-      const { shape, part } = tensors.get(name)!;
-      const rowEnd = end ?? shape[0]!;
-      const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
-      if (part === "weight" && shape.length === 1) return values.fill(1);
-      for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
-      return values;
-    },
-    close: async () => {},
-  };
-}

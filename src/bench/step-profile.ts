@@ -6,6 +6,7 @@ import { chooseOperation } from "../backend/wasm-operations.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import { Engine, packShares } from "../engine/engine.ts";
+import { digits } from "../format.ts";
 import { type Mode, methodConfig } from "../methods/index.ts";
 import { AdamW } from "../model/adamw.ts";
 import { type Batch, targetWeight } from "../model/batch.ts";
@@ -15,6 +16,7 @@ import type { Segment, SegmentName } from "../plan/plan.ts";
 import { dispatchWork } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { DEFAULTS } from "../train/options.ts";
+import type { RowColumn } from "../views/blocks.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { kernelTimes, type Work, wallTime } from "./timing.ts";
 import type { Yardsticks } from "./yardsticks.ts";
@@ -93,6 +95,22 @@ export interface StepProfile {
   dispatchesPerSecond: number;
   /** The slowest first; empty if the device does not time kernels. */
   kernels: KernelFigures[];
+}
+
+/** A table of kernels; `isCompared`: with the device's rates. */
+export function kernelColumns(isCompared: boolean): RowColumn<KernelFigures>[] {
+  const percent = (share: number | null) => share && 100 * share;
+  const columns: RowColumn<KernelFigures>[] = [
+    { title: "kernel", value: ({ name }) => name },
+    { title: "dispatches", value: ({ dispatches }) => dispatches },
+    { title: "ms", value: ({ ms }) => ms, format: digits(2) },
+    { title: "share, %", value: ({ share }) => percent(share), format: digits(1) },
+    { title: "GFLOP/s", value: ({ gflops }) => gflops, format: digits(1) },
+    { title: "of multiply-add, %", value: ({ ofMultiplyAdd }) => percent(ofMultiplyAdd), format: digits(1) },
+    { title: "GB/s", value: ({ gbs }) => gbs, format: digits(1) },
+    { title: "of copy, %", value: ({ ofCopy }) => percent(ofCopy), format: digits(1) },
+  ];
+  return columns.filter(({ title }) => isCompared || !title!.startsWith("of "));
 }
 
 /** About how long a submission of steps takes. */

@@ -9,7 +9,6 @@ import { Loader } from "../data/loader.ts";
 import { messagesBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
-import { digits } from "../format.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { roomFor } from "../model/batch.ts";
@@ -17,15 +16,13 @@ import { memoryTotals, showBytes } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
-import type { RowColumn } from "../views/blocks.ts";
 import { renderTable } from "../views/terminal/render.ts";
-import { repeat } from "./example-step.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 import torchScript from "./step_torch.py";
-import { type KernelFigures, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
+import { kernelColumns, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 interface StepBenchOptions {
@@ -202,22 +199,6 @@ async function startTorch(
   return { ...about, times: [], cpu: 0, peak: 0 };
 }
 
-/** Steps of LoRA in PyTorch alone, as `bench step --peer torch` runs them by default. Throws ConfigError without it. */
-export async function measureTorch(model: ShapeName, device: DeviceInfo, signal: AbortSignal): Promise<TorchResult> {
-  const torch = new Dialogue("python3", ["-c", torchScript]);
-  signal.addEventListener("abort", () => torch.end());
-  try {
-    const result = await startTorch(torch, { model, mode: "lora", maxLength: 120, batchSize: 8 }, device);
-    await repeat(async () => {
-      await stepTorch(torch, result);
-      return result.times.at(-1)!;
-    });
-    return result;
-  } finally {
-    torch.end();
-  }
-}
-
 async function stepTorch(torch: Dialogue, result: TorchResult): Promise<void> {
   const { time, cpu, peak } = await torch.ask<{ time: number; cpu: number; peak: number }>("step");
   result.cpu += (cpu - result.cpu) / result.times.push(time);
@@ -241,26 +222,8 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
   ];
   if (torch) lines.push(...compare(options, ours, torch));
   if (yardsticks) lines.push(`device: ${describeYardsticks(yardsticks)}`);
-  if (profile.kernels.length > 0) lines.push(table(profile, yardsticks));
+  if (profile.kernels.length > 0) lines.push(renderTable(kernelColumns(yardsticks !== null), profile.kernels));
   return lines.join("\n");
-}
-
-function table({ kernels }: StepProfile, yardsticks: Yardsticks | null): string {
-  const percent = (share: number | null) => share && 100 * share;
-  const columns: RowColumn<KernelFigures>[] = [
-    { title: "kernel", value: ({ name }) => name },
-    { title: "dispatches", value: ({ dispatches }) => dispatches },
-    { title: "ms", value: ({ ms }) => ms, format: digits(2) },
-    { title: "share, %", value: ({ share }) => percent(share), format: digits(1) },
-    { title: "GFLOP/s", value: ({ gflops }) => gflops, format: digits(1) },
-    { title: "of multiply-add, %", value: ({ ofMultiplyAdd }) => percent(ofMultiplyAdd), format: digits(1) },
-    { title: "GB/s", value: ({ gbs }) => gbs, format: digits(1) },
-    { title: "of copy, %", value: ({ ofCopy }) => percent(ofCopy), format: digits(1) },
-  ];
-  return renderTable(
-    columns.filter(({ title }) => yardsticks || !title!.startsWith("of ")),
-    kernels,
-  );
 }
 
 function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: TorchResult): string[] {

@@ -3,7 +3,6 @@ import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
-import { nodeSurroundings } from "../bench/doctor-node.ts";
 import { describeMachine, machine } from "../bench/machine.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
@@ -16,7 +15,7 @@ import { command, deviceFlag, Interruption, main, number, print, threadsFlag } f
 
 const program = command(
   "doctor",
-  "Says in three minutes what the device is, whether every shader and every fixture of PyTorch is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
+  "Says in three minutes what the device is, whether every shader is right on it, and how fast it is: a page of text, and a JSON file to send. A software driver is measured less.\n" +
     "The exit code is 1 if something is wrong, and 130 after Ctrl-C, which keeps what was measured so far.",
   ["", "--device webgpu", "--device wasm --out cpu.json"],
 )
@@ -66,9 +65,8 @@ await main(async () => {
   const timer = setTimeout(() => stop.abort(), 1000 * seconds);
   const show = (blocks: readonly Block[]) => print(renderBlocks(blocks, terminalWidth(process.stdout)));
   try {
-    const surroundings = await nodeSurroundings();
-    const report = await newReport(device, surroundings);
-    const measurements = listMeasurements(device, cpu, report, surroundings);
+    const report = await newReport(device, { ...machine() });
+    const measurements = listMeasurements(device, cpu, report);
     interruption.begin();
     show(deviceBlocks(report, describeMachine(machine())));
     const progress = createProgress({ total: measurements.length, unit: "measurement", stream: process.stderr });
@@ -79,7 +77,6 @@ await main(async () => {
       },
     );
     if (stop.signal.aborted) report.state = interruption.signal.aborted ? "interrupted" : "out of time";
-    report.peak = process.resourceUsage().maxRSS * 1024;
     report.seconds = (performance.now() - started) / 1000;
     // Saved before it is printed: printing may fail.
     await writeFileAtomic(out, `${asJson(report)}\n`);

@@ -1,6 +1,7 @@
 /**
- * What was measured of devices, kept for later runs: their times beside the CPU's, and the fastest variants of their
- * kernels. The key of an entry names the adapter, with its driver where that is known, and Lowrank's version.
+ * What is known of devices, kept for later runs: for which shaders they were found right, their times compared with the
+ * CPU's, and the fastest variants of their kernels. The key of an entry names the adapter, with its driver where that
+ * is known, the version of WebGPU, and Lowrank's.
  */
 import { version } from "../../package.json";
 import type { Choices, DeviceInfo } from "../backend/backend.ts";
@@ -9,12 +10,16 @@ import { keep, readKept } from "../io/kept.ts";
 /** Milliseconds of the same work. */
 export type Times = Readonly<{ device: number; cpu: number }>;
 
-const FILE = "device-times.json";
+const FILE = "devices.json";
 
 /** The key of what is known of a device, and of `more`. */
 export function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown[]): string {
   return JSON.stringify([version, adapter, ...more]);
 }
+
+export const isKeptRight = async (key: string): Promise<boolean> => (await readKept(FILE, key)).isRight === true;
+
+export const keepRight = (key: string): Promise<void> => keep(FILE, key, { isRight: true });
 
 export async function keptTimes(key: string): Promise<Times | undefined> {
   const { device, cpu } = await readKept(FILE, key);
@@ -23,10 +28,10 @@ export async function keptTimes(key: string): Promise<Times | undefined> {
 
 const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0;
 
+export const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);
+
 /** Where a device keeps the fastest variants of its kernels. */
 export function keptChoices(device: DeviceInfo): Choices {
   const key = deviceKey(device, "kernels");
   return { read: () => readKept(FILE, key), write: (choices) => keep(FILE, key, choices) };
 }
-
-export const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);

@@ -78,7 +78,7 @@ async function place<E extends Weights>(
   const { meta } = adapter;
   const check = await loadCheck(given);
   const unchecked = { device: given, info: given.info };
-  const { device: backend, info } = (await check?.chooseFor(given, checkpoint, kind, meta)) ?? unchecked;
+  const { device: backend, info } = (await check?.chooseFor(given, kind, meta)) ?? unchecked;
   try {
     const engine = await load(backend, checkpoint, adapter, kind);
     return { backend, device: info, engine, adapter: keptOn(backend, adapter) };
@@ -266,9 +266,8 @@ export abstract class AdapterModel<E extends Weights> {
 
   /** Checks the device for an adapter that it has not run yet: other kernels may be needed. */
   private async checkDevice(meta: AdapterMeta): Promise<void> {
-    const { directory, kind, backend } = this.loaded;
-    const check = await loadCheck(backend);
-    if (check) await withBase(directory, (checkpoint) => check.checkFor(backend, checkpoint, kind, meta));
+    const { kind, backend } = this.loaded;
+    await (await loadCheck(backend))?.checkFor(backend, kind, meta);
   }
 
   /** Runs `work` with the engine of an adapter. One that is not active is on the device for that alone. */

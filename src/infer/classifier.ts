@@ -129,7 +129,7 @@ export class Classifier extends AdapterModel<Engine> {
     adapterSpec(adapter.meta);
     const tokenizer = await Tokenizer.load({ model: checkpoint });
     const kind: ModelKind<Engine> = {
-      ...{ adapterSpec, loadWork },
+      adapterSpec,
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
       outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
@@ -311,8 +311,6 @@ function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">
     });
   return adaptedSpec(meta, { config, train_head: true, dtype });
 }
-
-const loadWork = async () => (await import("./classifier-check.ts")).createWork;
 
 function checkFinite(logits: Float32Array): Float32Array {
   if (logits.every(Number.isFinite)) return logits;

@@ -7,6 +7,7 @@ import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { DecoderPlan } from "../model/decoder.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
@@ -51,8 +52,9 @@ export async function openLanguageModel(
   adapterSpec(first.meta);
   const tokenizer = await Tokenizer.load({ model: checkpoint });
   const kind: ModelKind<Decoder> = {
-    loadWork: async () => (await import("./generation-check.ts")).createWork,
     adapterSpec,
+    loadWork: async (on, plan) =>
+      (await import("./generation-check.ts")).generationWork(on, plan as DecoderPlan, Decoder),
     plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
     outputs: (engine, _, most) => languageModelOutputs(tokenizer, engine, most),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),

@@ -1,21 +1,16 @@
 /** A kind of model, classifier or language model, as the code that both share needs it. */
 import type { Backend } from "../backend/backend.ts";
-import type { Work } from "../engine/device-check.ts";
+import type { Work } from "../engine/check-work.ts";
 import type { Weights } from "../engine/weights.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 
-/** What a kind of model computes in the check: a prompt, its reverse and, if there is room, one more token of each. */
-export type CreateWork<E extends Weights> = (
-  prompt: readonly number[],
-  hasNext: boolean,
-) => Pick<Work<E>, "name" | "pass" | "results">;
-
 /** How a kind of model comes to a device: its specification with an adapter, and its memory and kernels. */
 export interface ModelKind<E extends Weights> {
   adapterSpec(meta: AdapterMeta): ModelSpec;
-  loadWork(): Promise<CreateWork<E>>;
+  /** What is computed in the check of a device; absent: what an engine does. */
+  loadWork?(device: Backend, plan: Program): Promise<Work>;
   /** What `create` prepares. */
   plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
   /** What a model gives for the texts of reference.ts, of at most `most` tokens. */

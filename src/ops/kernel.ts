@@ -120,6 +120,8 @@ export interface Dispatch {
   readonly tensors: readonly Tensor[];
   readonly access: readonly Use[];
   readonly scalars: readonly Scalar[];
+  /** The variant that computes a product, where it is not left to the backend: to compare variants. */
+  readonly variant?: ProductVariant;
 }
 
 export function defineKernel<B extends string, D extends string>(

@@ -314,6 +314,9 @@ export function canHaveGPU(): boolean {
   return true;
 }
 
+/** The version of WebGPU: the browser's, which updates drivers' workarounds with itself. */
+export const gpuVersion = () => navigator.userAgent;
+
 /** The GPU object. Throws DeviceError, with the reason, without WebGPU; ConfigError for one of several adapters. */
 export async function requestGPU(which?: string): Promise<GPU> {
   if (which !== undefined)

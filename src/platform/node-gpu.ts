@@ -1,5 +1,6 @@
 /** WebGPU in Node: Dawn, of the optional package `webgpu`; in Deno its own, wgpu, with --unstable-webgpu. */
 import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
 import { ConfigError, DeviceError } from "../errors.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 
@@ -44,6 +45,16 @@ export async function requestGPU(which?: string): Promise<GPU> {
 
 /** That of a runtime which has one. */
 const ownGPU = () => (globalThis as { navigator?: { gpu?: GPU } }).navigator?.gpu;
+
+/** The version of WebGPU: of a runtime that has one, or of the package. */
+export function gpuVersion(): string {
+  if (ownGPU()) return navigator.userAgent;
+  try {
+    return (createRequire(import.meta.url)("webgpu/package.json") as { version: string }).version;
+  } catch {
+    return "";
+  }
+}
 
 /** The backends of Dawn that can run core WebGPU, the usual one first; elsewhere Vulkan alone. */
 const BACKENDS: Partial<Record<NodeJS.Platform, string[]>> = { win32: ["d3d12", "vulkan"], darwin: ["metal"] };

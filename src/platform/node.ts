@@ -137,7 +137,7 @@ export {
   writeFileAtomic,
   writeFolder,
 } from "./node-disk.ts";
-export { canHaveGPU, listAdapters, requestGPU } from "./node-gpu.ts";
+export { canHaveGPU, gpuVersion, listAdapters, requestGPU } from "./node-gpu.ts";
 
 /** As in node-lock.ts, whose packages are loaded with the first lock. */
 export async function withLock<T>(...lock: Parameters<typeof Locks.withLock<T>>): Promise<T> {

@@ -3,7 +3,7 @@
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
@@ -18,7 +18,6 @@ const LIBRARY = "browser";
 const LIBRARY_ENTRY = "src/browser.ts";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
-const GOLDEN = "test/golden";
 /** The library's workers. Each is one file without imports, so that a bundler may copy it as it is. */
 const WORKERS = {
   "kernels-worker": "src/backend/kernels-worker.ts",
@@ -135,7 +134,6 @@ export async function buildWeb(define) {
   await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
-  copyFixtures(join(WEB, BENCH, "golden"));
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
   cpSync("data/models", join(WEB, "data/models"), { recursive: true });
   await buildStandalone();
@@ -145,14 +143,6 @@ export async function buildWeb(define) {
   const hashes = pages.filter((name) => name.endsWith(".html")).flatMap((name) => inlineScripts(join(PAGE, name)));
   const lines = Object.entries(headers(hashes)).map(([name, value]) => `  ${name}: ${value}`);
   writeFileSync(join(WEB, "_headers"), `/*\n${lines.join("\n")}\n`);
-}
-
-/** PyTorch's fixtures, for the page of measurements, and a list of them; those who build the package have none. */
-function copyFixtures(folder) {
-  const names = existsSync(GOLDEN) ? readdirSync(GOLDEN).filter((name) => name.endsWith(".safetensors")) : [];
-  mkdirSync(folder, { recursive: true });
-  for (const name of names) cpSync(join(GOLDEN, name), join(folder, name));
-  writeFileSync(join(folder, "files.json"), JSON.stringify(names));
 }
 
 /** The hashes of a page's inline scripts, in the format of the content security policy. */
@@ -170,8 +160,8 @@ function reach(id, kinds, graph, found = new Set()) {
 }
 
 /** What is imported on demand for a GPU alone; and what of it is always needed to classify there. */
-const FOR_GPU = /\/(webgpu(-\w+)?|\w+-check|[\w-]+-shaders)\.ts$/;
-const CLASSIFIES = /\/(webgpu|(inference|classifier)-check)\.ts$/;
+const FOR_GPU = /\/(webgpu(-\w+)?|\w+-check|check-work|[\w-]+-shaders)\.ts$/;
+const CLASSIFIES = /\/(webgpu|inference-check)\.ts$/;
 
 /**
  * Joins the modules that an entry point always loads, and those that it always loads to classify on a GPU: a bundler by

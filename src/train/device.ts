@@ -1,5 +1,4 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
-
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import type { CheckOptions, Choice } from "../engine/device-check.ts";
 import { DeviceError } from "../errors.ts";
@@ -24,12 +23,8 @@ export async function prepareOnDevice(
     if (info.why !== undefined && options.began === "webgpu") throw notOnWebGPU(run.device);
     return { device: run.device, info, prepared };
   }
-  const [{ chooseDevice }, { trainingWork }] = await Promise.all([
-    import("../engine/device-check.ts"),
-    import("./training-check.ts"),
-  ]);
-  const work = await trainingWork(run, [prepared, ...(options.others ?? [])], options.signal);
-  const choice = await chooseDevice(run.device, work, options);
+  const { chooseForRuns } = await import("./training-check.ts");
+  const choice = await chooseForRuns(run.device, [prepared, ...(options.others ?? [])], options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
 }

@@ -3,8 +3,7 @@
 import { type NagaError, parseWgsl, validate } from "naga-wasm";
 import * as assert from "uvu/assert";
 import { requestGPU } from "#platform";
-import { listVariants } from "../../src/backend/webgpu-choice.ts";
-import { chooseShader, listShaders } from "../../src/backend/webgpu-shaders.ts";
+import { chooseShader, listShaders, listVariants } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { ModelConfig, WeightDtype } from "../../src/config.ts";
 import { planMembers } from "../../src/engine/members.ts";

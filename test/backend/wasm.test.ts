@@ -465,7 +465,9 @@ test("compare: waits for several results at once, and reports all of them in ord
     },
   };
   const numbers: number[] = [];
-  const both = new CompareBackend(one, late, ({ where }) => numbers.push(Number(/\d+/.exec(where))));
+  const both = new CompareBackend(one, late, ({ pipeline, where }) => {
+    if (pipeline !== null) numbers.push(Number(/\d+/.exec(where)));
+  });
   const spec = smallSpec("lora");
   const engine = await Engine.create(both, { spec, capacity: { tokens: 30, sequences: 3 }, optimizer: null });
   fillRandom(engine, 1);

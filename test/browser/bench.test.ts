@@ -17,7 +17,7 @@ testIf(
     await page.setViewportSize({ width: 360, height: 740 });
     await assertAccessible(page);
     assert.ok(await page.isDisabled("#copy"));
-    // As many of the fixtures as there is time for, and the first of the rates.
+    // As much as there is time for.
     await page.fill("#seconds", "20");
     await page.click("#run");
     await page.waitForSelector("#error >> text=No WebGPU adapter");
@@ -27,20 +27,20 @@ testIf(
     await page.waitForSelector("#status >> text=Copied.");
     assert.is(await page.evaluate(() => navigator.clipboard.readText()), text);
     const [report, ...others]: DoctorReport[] = JSON.parse(text);
-    const { kind, lowrank, date, machine, device, fixtures, failures, state, leftOut, seconds } = report!;
+    const { kind, lowrank, date, machine, device, steps, failures, state, leftOut, seconds } = report!;
     assert.equal([kind, others, failures], ["lowrank-doctor", [], []]);
     assert.match(lowrank, /^\d+\.\d+\.\d+$/);
     assert.ok(Math.abs(Date.now() - Date.parse(date)) < 600_000, date);
     assert.match(String(machine.userAgent), /Chrom/);
     assert.match(device.name, /^CPU, \d+ threads/);
-    assert.ok(fixtures.length > 3 && fixtures.every(({ worst }) => worst.error <= worst.tolerance));
+    assert.ok(steps.length > 0 && steps[0]!.step.loss > 0);
     assert.ok(seconds >= 20 || state === "finished");
     assert.not.ok(
       leftOut.some((what) => what.includes("shaders")),
       "the CPU has none",
     );
     const shown = (await page.textContent(".results"))!;
-    assert.match(shown, `${fixtures.length} of PyTorch's fixtures, all within tolerance`);
+    assert.match(shown, "gpt2-micro");
     assert.match(shown, /CPU, \d+ threads/);
     await page.evaluate(() => {
       for (const details of document.querySelectorAll("details")) details.open = true;

@@ -60,7 +60,7 @@ const RUNS_CSV_BYTES = 1 * KB;
 /** What joins the texts of a pair. */
 const PAIRS_BYTES = 1 * KB;
 /** What such a page loads besides where there is WebGPU, with the check of the GPU. */
-const WEBGPU_BYTES = 18.5 * KB;
+const WEBGPU_BYTES = 16 * KB;
 /** What makes texts of chats, with Jinja. */
 const CHATS_BYTES = 14 * KB;
 /** What generates text. */
@@ -68,9 +68,9 @@ const TEXTS_BYTES = 8 * KB;
 /** The shaders of DoRA, dropout and prefix tuning, of regression and several labels, of sampling and of Llama. */
 const METHODS_BYTES = 5 * KB;
 /** What the page loads besides where there is WebGPU: with the shaders that train, and the check of the GPU. */
-const PAGE_GPU_BYTES = 21.7 * KB;
+const PAGE_GPU_BYTES = 20.2 * KB;
 /** What only training and generation check, what measures the variants of products, and one that nothing else uses. */
-const MEASURING_BYTES = 4.9 * KB;
+const MEASURING_BYTES = 8.5 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -99,7 +99,7 @@ function sources(paths: Iterable<string>): string[] {
   });
 }
 
-test("a page that classifies loads at most 86 kB, 18.5 kB more for WebGPU, and no code that trains or reads data sets", () => {
+test("a page that classifies loads at most 86 kB, 16 kB more for WebGPU, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
   // The CPU is on threads, or in a worker where memory cannot be shared.
   for (const [part, worker, most] of [
@@ -176,9 +176,9 @@ const OF_TEXTS =
   /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
 const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
 const OF_GPU =
-  /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/(device-(check|times)|excerpt)|infer\/(inference|classifier)-check)\.|shaders\/(?!matmul_direct))/;
+  /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/;
 const OF_MEASURING =
-  /\/(src\/(backend\/(webgpu-(choice|timer)|generated\/measured-shaders)|(infer|train)\/(generation|training)-check)\.|shaders\/matmul_direct\.)/;
+  /\/(src\/(backend\/(compare|webgpu-(choice|timer)|generated\/measured-shaders)|engine\/check-work|(infer|train)\/(generation|training)-check)\.|shaders\/matmul_direct\.)/;
 const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
 
 test("the whole page loads at most 222.4 kB; what only some visitors need is loaded on demand", () => {

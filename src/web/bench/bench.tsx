@@ -2,7 +2,6 @@
 import { signal } from "@preact/signals";
 import { render } from "preact";
 import { useRef } from "preact/hooks";
-import { TITLES } from "../../bench/blocks.ts";
 import { asJson, type DoctorReport } from "../../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../../bench/doctor-blocks.ts";
 import { LowrankError } from "../../errors.ts";
@@ -10,7 +9,7 @@ import { Blocks } from "../../views/components.tsx";
 import { ErrorPlace } from "../page/parts/error.tsx";
 import { offerFile } from "../page/state/offer.ts";
 import type { ErrorReport } from "../protocol.ts";
-import { measure } from "./measure.ts";
+import { measure, TITLES } from "./measure.ts";
 
 const status = signal("Takes a few minutes. Keep this tab in front.");
 const error = signal<ErrorReport | null>(null);
@@ -89,7 +88,7 @@ function DeviceCard() {
     <section class="card" aria-labelledby="device-title">
       <h2 id="device-title">This browser</h2>
       <p class="help">
-        As <code>lowrank doctor</code> does, without PyTorch's speed beside it, which a page cannot run.
+        As <code>lowrank doctor</code> does.
       </p>
       <label for="seconds">Most seconds for a device</label>
       <input

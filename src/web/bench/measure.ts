@@ -3,16 +3,8 @@ import { availableMemory, requestGPU } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
 import { requestAdapter } from "../../backend/webgpu.ts";
-import { TITLES } from "../../bench/blocks.ts";
-import {
-  type DoctorReport,
-  listMeasurements,
-  newReport,
-  runMeasurements,
-  type Surroundings,
-} from "../../bench/doctor.ts";
+import { type DoctorReport, listMeasurements, newReport, runMeasurements } from "../../bench/doctor.ts";
 import { DeviceError } from "../../errors.ts";
-import { blobReader } from "../../platform/reader.ts";
 
 /** What is told during the measurements. */
 interface Listener {
@@ -21,8 +13,7 @@ interface Listener {
   onError: (error: DeviceError) => void;
 }
 
-/** Where the build puts PyTorch's fixtures, beside a list of their names. */
-const GOLDEN = "dist/bench/golden/";
+export const TITLES = { webgpu: "WebGPU", wasm: "CPU" };
 
 /** What the browser reports about itself and the adapter. */
 async function describeBrowser(): Promise<DoctorReport["machine"]> {
@@ -36,23 +27,9 @@ async function describeBrowser(): Promise<DoctorReport["machine"]> {
   };
 }
 
-/** A server that serves the package has no fixtures. */
-async function findFixtures(): Promise<Surroundings["fixtures"]> {
-  const fetchFile = async (name: string) => {
-    const response = await fetch(new URL(GOLDEN + name, document.baseURI));
-    if (!response.ok) throw new DeviceError("device-failed", `${name}: the server answers ${response.status}`);
-    return response;
-  };
-  const names: string[] = await fetchFile("files.json").then(
-    (response) => response.json(),
-    () => [],
-  );
-  return names.map((name) => ({ name, open: async () => blobReader(name, await (await fetchFile(name)).blob()) }));
-}
-
 /** Measures each device for `seconds` at most. */
 export async function measure(seconds: number, { onWork, onReports, onError }: Listener): Promise<DoctorReport[]> {
-  const surroundings: Surroundings = { machine: await describeBrowser(), fixtures: await findFixtures() };
+  const machine = await describeBrowser();
   const reports: DoctorReport[] = [];
   const cpu = await openDevice("wasm");
   try {
@@ -71,9 +48,9 @@ export async function measure(seconds: number, { onWork, onReports, onError }: L
   return reports;
 
   async function measureDevice(device: Backend): Promise<void> {
-    const report = await newReport(device, surroundings);
+    const report = await newReport(device, machine);
     reports.push(report);
-    const all = listMeasurements(device, cpu, report, surroundings);
+    const all = listMeasurements(device, cpu, report);
     // A phone's tab has no room for GPT-2 XL.
     const some = availableMemory() === undefined ? all : all.filter(({ what }) => !what.includes("gpt2-xl"));
     const stop = new AbortController();

@@ -1,0 +1,323 @@
+/**
+ * What a device computes in its check: a small version of what is to run, with random weights, whose plan has every
+ * shader of the whole with the same constants.
+ */
+import type { Backend } from "../backend/backend.ts";
+import { CompareBackend, type Compared } from "../backend/compare.ts";
+import { listPipelines } from "../backend/webgpu-shaders.ts";
+import { hasValues, type LoraConfig, type ModelConfig, textContext } from "../config.ts";
+import { LowrankError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { type Batch, drawsFrom } from "../model/batch.ts";
+import type { ModelSpec } from "../model/trainable.ts";
+import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
+import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
+import { tensorAt } from "../ops/kernel.ts";
+import type { Program } from "../plan/plan.ts";
+import { Rng } from "../rng.ts";
+import { numel } from "../tensor.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+import { initialize } from "./initial.ts";
+import { loadBase } from "./state.ts";
+import type { Weights } from "./weights.ts";
+
+export interface Work<E extends Weights = Weights> {
+  /** The model that is to run; the members of a plan of several. */
+  specs: readonly ModelSpec[];
+  /** What is to run. */
+  programs: readonly Program[];
+  /** The plan of small models; null if they cannot share one. */
+  plan(specs: readonly ModelSpec[]): Program | null;
+  create(backend: Backend, specs: readonly ModelSpec[]): Promise<readonly E[]>;
+  /** Computes once. Several passes may be begun before the first one ends. */
+  pass(engine: E): Promise<unknown>;
+  /** Computes once more, and all else that is to be right, and reads the results. */
+  results(engine: E): Promise<unknown>;
+}
+
+/** Passes that are timed together, as a browser waits for each answer of a GPU, and how often; the fastest counts. */
+const PASSES = { webgpu: 3, wasm: 1 };
+const TRIALS = 2;
+
+/** A model as it is to run; its capacity is that of its own plan. */
+type Options = Pick<EngineOptions, "spec" | "optimizer" | "dropout" | "valueLoss" | "recompute">;
+
+/** The rate of a step. An optimizer should have a large `eps`: an update is then about proportional to the gradient. */
+const RATE = 1;
+
+/** A forward pass, or, with an optimizer, a step with its update, of a model or of several in one plan. */
+export async function engineWork(
+  device: Pick<Backend, "limits" | "info">,
+  models: readonly Options[],
+  programs: readonly Program[],
+): Promise<Work<Engine>> {
+  const [{ spec, optimizer }] = models as [Options];
+  // A page that runs one model at a time does not load it.
+  const { Group } = models.length > 1 ? await import("./group.ts") : {};
+  const batchOf = (small: ModelSpec) => excerptBatch(small, countTokens(spec, device.info.software, models.length));
+  const small = (specs: readonly ModelSpec[]) =>
+    specs.map((spec, i): EngineOptions => {
+      const { ids, starts } = batchOf(spec);
+      return { ...models[i]!, spec, capacity: { tokens: ids.length, sequences: starts.length - 1 } };
+    });
+  const together = (specs: readonly ModelSpec[]) => {
+    const [{ valueLoss, recompute = false }] = models as [Options];
+    // Only runs share a plan.
+    const members = small(specs).map((one) => ({ ...one, optimizer: one.optimizer! }));
+    return { members, valueLoss, recompute };
+  };
+  const readLogits = (engine: Engine, { targets }: Batch) =>
+    // Those of a language model are in pieces, and its loss tells of all.
+    spec.task.objective === "lm" ? null : engine.logits(targets.length);
+  async function classify(engine: Engine): Promise<void> {
+    const batch = batchOf(engine.plan.spec);
+    engine.forward(batch);
+    await readLogits(engine, batch);
+  }
+  async function step(engine: Engine): Promise<void> {
+    const batch = batchOf(engine.plan.spec);
+    const [slot] = engine.step([batch], RATE);
+    await Promise.all([engine.result(slot!), readLogits(engine, batch)]);
+    await Promise.all(engine.trainableNames.flatMap((name) => [engine.readGradient(name), engine.readParameter(name)]));
+  }
+  return {
+    specs: models.map(({ spec }) => spec),
+    programs,
+    plan(specs) {
+      try {
+        return Group ? Group.plan(device, together(specs)) : Engine.plan(device, small(specs)[0]!);
+      } catch (error) {
+        if (error instanceof LowrankError) return null;
+        throw error;
+      }
+    },
+    create: async (backend, specs) =>
+      Group ? (await Group.create(backend, together(specs))).engines : [await Engine.create(backend, small(specs)[0]!)],
+    pass: optimizer ? (engine) => engine.result(engine.gradients(batchOf(engine.plan.spec))) : classify,
+    results: optimizer ? step : classify,
+  };
+}
+
+/** Rows of the token table of a classifier, whose size no shader depends on but by its remainder. */
+const ROWS = 32;
+/** The longest sequences, and the tokens of a batch. A software driver takes seconds for what a card does at once. */
+const LENGTH = 128;
+const TOKENS = { hardware: 256, software: 32 };
+/** A language model has fewer tokens for a larger vocabulary: most of its work is logits. */
+const LOGITS = 4096;
+
+/** The models cut to the fewest blocks, or nearly, whose plan has every shader of what is to run. */
+export function excerptSpecs({ specs, programs, plan }: Work): readonly ModelSpec[] {
+  const [first] = specs as [ModelSpec];
+  const vocabulary = countVocabulary(first, programs);
+  const { n_layer } = first.config;
+  const wanted = listPipelines(programs);
+  const cut = (layers: readonly number[]) => specs.map((spec) => excerptSpec(spec, layers, vocabulary));
+  const countMissing = (layers: readonly number[]) => {
+    const small = plan(cut(layers));
+    const has = new Set(listPipelines(small ? [small] : [], true));
+    return wanted.filter((one) => !has.has(one)).length;
+  };
+  // The last block works on the classified rows alone.
+  let layers: readonly number[] = [...new Set([0, n_layer - 1])];
+  let missing = countMissing(layers);
+  while (missing > 0) {
+    const others = [...Array(n_layer).keys()].filter((l) => !layers.includes(l));
+    const more = others.map((l) => [...layers, l].sort((a, b) => a - b));
+    const better = more.find((some) => countMissing(some) < missing);
+    if (!better) break;
+    layers = better;
+    missing = countMissing(better);
+  }
+  return cut(layers);
+}
+
+/**
+ * Rows of the token table. A language model has as many as the largest piece of its logits and the last one, as
+ * products are chosen by that.
+ */
+function countVocabulary({ config: { vocab_size }, task }: ModelSpec, programs: readonly Program[]): number {
+  if (task.objective !== "lm") return Math.min(vocab_size, ROWS + (vocab_size % 8));
+  const widths = programs
+    .flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches))
+    .filter(({ kernel }) => kernel === crossentropyForwardKernel)
+    .map((one) => tensorAt(one, "logits").shape[1]!);
+  const [most, last] = [Math.max(...widths), widths.at(-1)!];
+  return Math.min(vocab_size, most === last ? most : most + last);
+}
+
+function excerptSpec(spec: ModelSpec, layers: readonly number[], vocab_size: number): ModelSpec {
+  const { n_positions } = spec.config;
+  const virtual = n_positions - textContext(spec.config, spec);
+  const config = {
+    ...spec.config,
+    ...{ n_layer: layers.length, vocab_size, n_positions: Math.min(n_positions, virtual + LENGTH) },
+  };
+  return { ...spec, config, lora: spec.lora && excerptLora(spec.lora, spec.config, config, layers) };
+}
+
+/** The adapters of these blocks, and that of the head. */
+function excerptLora(lora: LoraConfig, config: ModelConfig, small: ModelConfig, layers: readonly number[]): LoraConfig {
+  const { layers_to_transform: _, modulesToSave, ...rest } = lora;
+  const sites = loraAdapters(config, lora).flatMap(({ target, block, r, scale }) => {
+    const at = block === null ? null : layers.indexOf(block);
+    return at === -1 ? [] : [{ site: siteName({ target, block: at }), r, scale }];
+  });
+  const saved = [...baseTensors(small), ...lmHeadTensors(small)].flatMap(({ name, block, layer, part }) =>
+    modulesToSave?.includes(tensorName({ block: block === null ? null : layers[block]!, layer }, part)) ? [name] : [],
+  );
+  return { ...rest, sites, ...(modulesToSave ? { modulesToSave: saved } : {}) };
+}
+
+/** How many tokens a batch of a small model has; of several in one plan that of each. */
+export function countTokens({ task, config }: ModelSpec, isSoftware: boolean, models = 1): number {
+  const most = TOKENS[isSoftware ? "software" : "hardware"] / models;
+  return Math.ceil(task.objective === "lm" ? Math.min(most, (most * LOGITS) / config.vocab_size) : most);
+}
+
+/** A batch of two sequences of other lengths with about so many tokens. */
+export function excerptBatch(spec: ModelSpec, tokens: number): Batch {
+  const { config, task } = spec;
+  const lengths = [0.6, 0.4].map((part) => Math.min(Math.ceil(part * tokens), textContext(config, spec)));
+  const starts = Uint32Array.of(0, lengths[0]!, lengths[0]! + lengths[1]!);
+  // Some ids are repeated.
+  const ids = Uint32Array.from({ length: starts[2]! }, (_, n) => (7 * n) % Math.min(config.vocab_size, 23));
+  const isLm = task.objective === "lm";
+  return {
+    ids,
+    starts,
+    rows: isLm ? new Uint32Array() : Uint32Array.of(starts[1]! - 1, starts[2]! - 1),
+    targets: isLm
+      ? Int32Array.from(ids, (_, n) => (11 * n + 5) % config.vocab_size)
+      : Int32Array.of(0, Math.min(1, task.num_labels - 1)),
+    ...(hasValues(task) && { values: Float32Array.from({ length: 2 * task.num_labels }, (_, i) => i % 2) }),
+    draws: drawsFrom(1, 2),
+  };
+}
+
+/** Size of the block of random numbers that is repeated in the weights. */
+const BLOCK = 1 << 18;
+
+/** A base model of normal random numbers; weights of norms are 1. */
+export function randomCheckpoint(config: ModelConfig, deviation = 0.02): BaseModel {
+  const tensors = new Map([...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => [tensor.name, tensor]));
+  const rng = new Rng(1);
+  const block = Float32Array.from({ length: BLOCK }, () => rng.normal() * deviation);
+  return {
+    directory: "",
+    config,
+    vocabulary: GPT2_VOCABULARY,
+    names: [...tensors.keys()],
+    shape: (name) => tensors.get(name)!.shape,
+    read: async (name, rowStart = 0, end) => {
+      const { shape, part } = tensors.get(name)!;
+      const rowEnd = end ?? shape[0]!;
+      const values = new Float32Array(((rowEnd - rowStart) * numel(shape)) / shape[0]!);
+      if (part === "weight" && shape.length === 1) return values.fill(1);
+      for (let at = 0; at < values.length; at += BLOCK) values.set(block.subarray(0, values.length - at), at);
+      return values;
+    },
+    close: async () => {},
+  };
+}
+
+/** Writes numbers that hide no product and no activation; into what is not the base model's, others for each. */
+export async function fillEngines(engines: readonly Weights[], config: ModelConfig): Promise<void> {
+  // Outputs of a layer are about as large as its inputs.
+  const base = randomCheckpoint(config, config.n_embd ** -0.5);
+  await loadBase(engines[0]!, base);
+  for (const [i, engine] of engines.entries()) {
+    // From a head of zeros no gradient would reach the blocks.
+    await initialize(engine, { seed: i + 1, headInit: "uniform" }, base);
+    const rng = new Rng(i + 2);
+    // A of the token table begins with zeros, others' B.
+    for (const { name, shape, part, layer } of engine.plan.parameters.all.values())
+      if (part === "B" || (part === "A" && layer === "wte"))
+        engine.writeParameter(
+          name,
+          Float32Array.from({ length: numel(shape) }, () => 0.02 * rng.normal()),
+        );
+  }
+}
+
+/** What the device computes wrongly, in words, or what was not compared; null: nothing. */
+export async function findMismatch(
+  device: Backend,
+  cpu: Backend,
+  work: Work,
+  signal: AbortSignal | undefined,
+): Promise<string | null> {
+  const WRONG = new Error();
+  let wrong: Compared | null = null;
+  const missing = new Set(listPipelines(work.programs, device.measures));
+  const onCompared = (compared: Compared) => {
+    signal?.throwIfAborted();
+    missing.delete(compared.pipeline!);
+    if (compared.isRight) return;
+    wrong ??= compared;
+    throw WRONG;
+  };
+  await compareWork(device, cpu, work, onCompared).catch((error) => {
+    if (error !== WRONG) throw error;
+  });
+  // Assigned in `onCompared`.
+  const found = wrong as Compared | null;
+  if (found) {
+    const what = found.pipeline === null ? "in a whole submission" : `by ${found.pipeline.split(" ")[0]}`;
+    return `${found.where} ${what} differs from the CPU's by ${found.error.toExponential(1)} of its size`;
+  }
+  return missing.size > 0 ? `${[...missing].join(", ")} could not be compared with the CPU` : null;
+}
+
+/** Runs work on a device and on the CPU, and reports every comparison. Rejects with what `onCompared` throws. */
+export async function compareWork(
+  device: Backend,
+  cpu: Backend,
+  work: Work,
+  onCompared: (one: Compared) => void,
+): Promise<void> {
+  const wanted = new Set(listPipelines(work.programs, device.measures));
+  await withEngines(new CompareBackend(cpu, device, onCompared, wanted), work, async (engines) => {
+    // Some drivers are right in the first pass only.
+    await Promise.all(engines.map((engine) => work.pass(engine)));
+    await Promise.all(engines.map((engine) => work.results(engine)));
+  });
+}
+
+async function withEngines<T>(
+  backend: Backend,
+  work: Work,
+  use: (engines: readonly Weights[]) => Promise<T>,
+): Promise<T> {
+  const specs = excerptSpecs(work);
+  const engines = await work.create(backend, specs);
+  try {
+    await fillEngines(engines, specs[0]!.config);
+    return await use(engines);
+  } finally {
+    for (const engine of engines) engine.destroy();
+  }
+}
+
+/** Milliseconds of a pass, without the wait for its results: that takes a browser 5 to 100 ms, whatever is computed. */
+export function measure(backend: Backend, work: Work): Promise<number> {
+  return withEngines(backend, work, async (engines) => {
+    const [{ plan, session }] = engines as [Weights];
+    const { pieces } = [...plan.parameters.all.values()].reduce((a, b) => (numel(b.shape) < numel(a.shape) ? b : a));
+    const together = PASSES[backend.info.kind];
+    const pass = () => Promise.all(engines.map((engine) => work.pass(engine)));
+    const time = async (work: () => Promise<unknown>) => {
+      const start = performance.now();
+      await work();
+      return performance.now() - start;
+    };
+    await pass(); // warm-up
+    let [passes, wait] = [Infinity, Infinity];
+    for (let i = 0; i < TRIALS; i++) {
+      passes = Math.min(passes, await time(() => Promise.all(Array.from({ length: together }, pass))));
+      wait = Math.min(wait, await time(() => session.read(pieces[0]!.tensor)));
+    }
+    return Math.max(passes - wait, passes / 10) / together;
+  });
+}
