@@ -21,7 +21,7 @@ function counts(value: string): number[] {
 
 program
   .command("tokenizer")
-  .description("compare the tokenizer with gpt-tokenizer, tiktoken, kitoken and js-tiktoken: token ids, then speed")
+  .description("compare the tokenizer with gpt-tokenizer and tiktoken: token ids, then speed")
   .option(
     "--texts <files...>",
     "csv, tsv and jsonl files are read as messages, any other file as one text (default: the bundled corpus)",

@@ -365,9 +365,6 @@ export interface Api {
   unforget(id: string): Promise<void>;
   purge(): Promise<void>;
 
-  // What a run learned: see learned.ts.
-  /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
-  accuracyAt(id: string, scale: number): Promise<number | null>;
   /** The influence of each word on the label; null if a run needs the device. */
   influences(id: string, text: TextOrPair): Promise<Influences | null>;
 }

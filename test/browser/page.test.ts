@@ -172,17 +172,6 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   await openLearned(page);
   await lookAtTheMatrices(page);
 
-  const whole = await page.textContent("#learned output");
-  assert.match(whole!, /^1\.0: [\d.]+\s% of 16 test messages correct, as trained$/);
-  const at = async (scale: string) => {
-    await page.fill("#scale", scale);
-    return page.locator("#learned output >> text=/correct/").textContent();
-  };
-  const half = await at("0.5");
-  assert.match(half!, /^0\.5: [\d.]+\s% of 16 test messages correct$/);
-  assert.match((await page.getAttribute("#learned .plot", "aria-label"))!, /0\.0: [^,]+, 0\.5: [^,]+, 1\.0: [^,]+\.$/);
-  assert.is(await at("1"), whole);
-
   await page.locator("#words >> text=leave one out").waitFor();
   const sample = page.locator("#samples button >> nth=0");
   const text = await sample.textContent();
@@ -193,12 +182,6 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
   assert.is(await page.locator("#words > *").count(), 0);
-
-  // The file is no longer stored.
-  await page.reload();
-  await openLearned(page);
-  assert.is(await page.textContent("#learned output"), whole);
-  assert.is(await at("0.5"), half);
 }
 
 test("training continues from an adapter, through a reload, even if the original is deleted", async () => {

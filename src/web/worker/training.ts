@@ -3,12 +3,11 @@
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
-import { measureChanges } from "../../run/changes.ts";
+import { measureChanges, startTensors } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
 import { buildAdapter, runContents } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
-import { startTensors } from "../../run/scaled.ts";
 import { pickSettings } from "../../run/settings.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";

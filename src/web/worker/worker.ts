@@ -17,7 +17,7 @@ import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
 import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
-import { accuracyAt, classify, influences, label, write } from "./models.ts";
+import { classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, firstRows, forgetModel, listModels, openModel, pick } from "./sources.ts";
@@ -96,7 +96,6 @@ const api: Api = {
   stop: async () => machine.end("stopped"),
   classify,
   influences,
-  accuracyAt,
   label,
   stopLabelling: async () => machine.stop("labelling"),
   write,
