@@ -302,8 +302,6 @@ export interface OtherForm {
 export interface WantedForm {
   kind: ExportKind;
   dtype: WeightDtype | null;
-  /** What the run says of itself in the model card; null: nothing is known of its training. */
-  sections: string | null;
 }
 
 /** The worker's methods. */
@@ -346,10 +344,13 @@ export interface Api {
   stopLabelling(): Promise<void>;
   /** What can be downloaded of a run that has trained parameters. */
   take(id: string): Promise<TakeReport>;
-  /** The forms in which other programs read it. */
-  forms(id: string, sections: WantedForm["sections"]): Promise<OtherForm[]>;
+  /**
+   * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
+   * is known of its training.
+   */
+  forms(id: string, sections: string | null): Promise<OtherForm[]>;
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
-  download(id: string, what: Takeable | WantedForm): Promise<Blob>;
+  download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<Blob>;
   /**
    * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
    * that it names is not available. Fails if it is not of the `objective`, where one is given.

@@ -108,9 +108,9 @@ const api: Api = {
     const run = await readRun(id);
     return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
   },
-  async download(id, what) {
+  async download(id, what, sections) {
     const run = await readRun(id);
-    return (await import("./take.ts")).takeFile(run, what, () => openModel(run.model));
+    return (await import("./take.ts")).takeFile(run, what, sections, () => openModel(run.model));
   },
   load,
   async change(id, change) {
