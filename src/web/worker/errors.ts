@@ -27,7 +27,8 @@ const NAMES: Readonly<Record<string, string>> = {
   device: "the device",
 };
 
-function inWords(text: string): string {
+/** A text of the library in the words of the page. */
+export function inWords(text: string): string {
   return text
     .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => METHODS[mode as Mode].title ?? all)
     .replaceAll(PRIVATE_FOLDERS, "")
