@@ -3,7 +3,7 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { packagePath, writeFileAtomic } from "#platform";
+import { packagePath } from "#platform";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Rng } from "../rng.ts";
 import type { Finding, Job } from "./jobs.ts";
@@ -14,13 +14,12 @@ import { measureSpread, median } from "./spread.ts";
 import { bundledTexts, readWorkloads, type Workload } from "./texts.ts";
 import script from "./tiktoken.py";
 import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer-report.ts";
-import { speedChart, tables } from "./tokenizer-report.ts";
+import { tables } from "./tokenizer-report.ts";
 import { wireBytes } from "./wire.ts";
 
 interface TokenizerOptions {
   texts?: string[];
   json?: boolean;
-  svg?: string;
   rounds: number;
   limit: number;
 }
@@ -48,7 +47,6 @@ export async function benchTokenizer(options: TokenizerOptions): Promise<number>
   try {
     await writeRanks(join(folder, "gpt2.tiktoken"));
     const report = await measure(workloads, folder, options);
-    if (options.svg) await writeFileAtomic(options.svg, speedChart(report));
     if (options.json) console.log(JSON.stringify(report));
     else {
       console.log(describeMachine(report.machine));

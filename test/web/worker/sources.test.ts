@@ -75,16 +75,11 @@ test("a bundled data set keeps all rows, as in the terminal, unless it is to be 
 });
 
 test("skipped rows have a line and a reason; unequal classes are reported", async () => {
-  const text = new TextEncoder().encode(messages(20, ["ham", "spam", "ham"]));
-  const data = await tinyData(new Uint8Array([...text, 104, 0xe4, 44, 120, 10]), { skipFaulty: true });
+  const data = await tinyData(`${messages(20, ["ham", "spam", "ham"])}ham,x,y\n`, { skipFaulty: true });
   const model = await openModel("gpt2-micro");
   const { blocks, trainRows } = await describeData(data, model);
   assert.is(trainRows, data.train.size);
-  const texts = shownTexts(structuredClone(blocks));
-  assert.ok(
-    texts.includes("1 invalid row was skipped") || texts.includes("1 invalid rows were skipped"),
-    texts.join("\n"),
-  );
-  assert.match(texts.join("\n"), ":62: The text is not UTF-8");
-  assert.match(texts.join("\n"), "loss weighted by class");
+  const texts = shownTexts(structuredClone(blocks)).join("\n");
+  for (const words of ["1 invalid rows were skipped", ":62: The row has the wrong number", "loss weighted by class"])
+    assert.ok(texts.includes(words), `${words}: ${texts}`);
 });

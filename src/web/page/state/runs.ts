@@ -6,7 +6,7 @@ import type { Speed } from "../../../run/live-run.ts";
 import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { compareRuns } from "../compare-results.ts";
 import { goTo } from "./attention.ts";
-import { attempt, worker, workerEnd } from "./worker.ts";
+import { attempt, worker } from "./worker.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
@@ -22,8 +22,6 @@ const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
 const next = signal<PageRun | undefined>(undefined);
 /** Whether a run or a comparison is being prepared. */
 const isStarting = signal(false);
-/** The id of the run that trained when the worker ended last; null: none did. */
-export const cutOff = signal<string | null>(null);
 export const storage = signal("");
 /** Errors of actions in the list, and of a comparison. */
 export const runsError = signal<ErrorReport | null>(null);
@@ -84,7 +82,6 @@ function resumeReloaded(): void {
 
 /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
 async function cutShort(error: ErrorReport): Promise<void> {
-  cutOff.value = current.value?.id ?? null;
   if (!current.value) return;
   next.value = undefined;
   for (const { id } of runs.value.filter(isUnderWay)) await worker.noteError(id, error);
@@ -103,7 +100,6 @@ function onRun(run: PageRun, speed: Speed | null): void {
     speeds.value = new Map(speeds.value).set(run.id, speed);
     next.value = nextRun(run, runs.value);
     const hasBegun = before === undefined || (before !== run.state && run.state === "training");
-    if (hasBegun) workerEnd.value = null;
     if (hasBegun && isAwaited()) follow(run);
     if (before !== run.state) showBest(run);
   });
