@@ -81,7 +81,7 @@ test("a comparison of methods continues after a stop and a reload", async () => 
   await pickFile(page);
   await set(page, { rank: 1, alpha: 2, lr: 3e-3 });
   await start(page);
-  await page.locator("#runs tr[aria-current] >> text=messages.csv").waitFor();
+  await page.locator("#runs tr[aria-current] >> text=LoRA, rank 1,").waitFor();
   await waitForState(page, "finished");
   assertSameFiles(await downloadAdapter(page), files);
   assert.equal(faults, []);

@@ -37,7 +37,7 @@ async function trainOnFile(
 ): Promise<void> {
   await pickFile(page, messages(20, ["ham", "spam", "ham", "ham"]));
   await page.waitForSelector("text=rows: 80 read");
-  await page.waitForSelector("text=The classes are unequal: their loss is weighted by class.");
+  await page.waitForSelector("text=loss weighted by class");
   await set(page, settings);
   await start(page);
   await waitForState(page, "finished");

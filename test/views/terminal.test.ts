@@ -73,9 +73,9 @@ test("blocks: captions, notes, details, a table with its first rows; no figures"
     rows,
   };
   const chart = {
-  ...({ kind: "scatter", title: "f", points: [] } as const),
-  ...{ x: { title: "", show: String }, y: { title: "", show: String } },
-};
+    ...({ kind: "scatter", title: "f", points: [] } as const),
+    ...{ x: { title: "", show: String }, y: { title: "", show: String } },
+  };
   const blocks: Block[] = [
     { kind: "heading", level: 2, text: "A \u001b[2J heading" },
     { kind: "details", title: "Closed in a page", blocks: [table] },
