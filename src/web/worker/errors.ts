@@ -10,12 +10,8 @@ import type { ErrorReport } from "../protocol.ts";
 
 /** Command-line flags in hints, and their names in the page. */
 const NAMES: Readonly<Record<string, string>> = {
-  "batch-size": "batch size",
   dtype: "frozen weights",
   recompute: "recomputation",
-  "max-length": "maximum length",
-  "text-column": "text column",
-  "label-column": "label column",
   encoding: "the encoding",
   lr: "learning rate",
   warmup: "warm-up",

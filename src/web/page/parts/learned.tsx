@@ -4,9 +4,9 @@ import type { ComponentChildren } from "preact";
 import { percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
+import { ScrollArea } from "../../../views/components.tsx";
 import { hasAdapter, type PageRun } from "../../protocol.ts";
 import { shown } from "../state/runs.ts";
-import { ScrollArea } from "./common.tsx";
 
 /** Shades of a cell: `heat1` to `heat8` of the style sheet. */
 const SHADES = 8;

@@ -1,6 +1,7 @@
 /** The list of the runs stored in this browser: show, plot, download, delete. */
 import { percent } from "../../../format.ts";
 import { fileName } from "../../../run/record.ts";
+import { ScrollArea } from "../../../views/components.tsx";
 import { nameMetric, runMetric } from "../../../views/metric.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { usePart } from "../state/attention.ts";
@@ -9,7 +10,6 @@ import { forget, load, look, plot, plotted, runs, runsError, shown } from "../st
 import { download } from "../state/take.ts";
 import { attempt } from "../state/worker.ts";
 import { runData, runTitle, STATES, when } from "../words.ts";
-import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
