@@ -96,7 +96,9 @@ export function modelCard(model: Model): string {
       ? `It was trained on blocks of at most ${length} tokens.`
       : `Texts longer than ${length} tokens are cut there, as in training.`,
     describeBase(model),
-    ...losses.map((loss) => `This is not all of the run, which has the figures: ${markdownText(showLoss(loss))}.`),
+    ...losses.map(
+      (loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(showLoss(loss))}.`,
+    ),
     ...usages.flatMap(({ title, language, text, code }) => [
       ...["", `## ${title}`, "", markdownLine(text)],
       ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
@@ -112,7 +114,7 @@ function describeBase({ base, licence }: Model): string {
   const name = markdownText(baseLabel(base));
   const place = {
     hub: `[${name}](${linkTarget(`https://huggingface.co/${base.name}`)})`,
-    package: `${name}, which is in the npm package lowrank`,
+    package: `${name}, which is in the npm package lowrank (npm install lowrank)`,
     folder: `${name}, a file or folder of whoever trained it`,
   }[base.place];
   return licence === undefined

@@ -481,7 +481,7 @@ test("what PEFT or transformers cannot express is reported before anything is wr
     losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
     [["pooling", true]],
   );
-  assert.ok(String(files.get("README.md")).includes("not all of the run"));
+  assert.ok(String(files.get("README.md")).includes("from which this model differs"));
   const mean = metaFor({}, { task: MEAN, settings: { padTo: 9, maxLength: 9 } });
   assert.equal((await plan("merged", mean)).losses, []);
   // If the final norm's bias is zero, the head's bias cannot be folded into it.
