@@ -112,7 +112,6 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     10.6,
     /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./,
   ],
-  expressions: [48, /\/node_modules\/re2js\//],
   tables: [
     6,
     /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
@@ -139,21 +138,17 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   records: [2.9, /\/src\/run\/check-record\./],
   "foreign files": [
-    18,
-    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|bitsandbytes|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
+    14.6,
+    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
   ],
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
   llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
-  "other base": [0.8, /\/src\/io\/other-base\./],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
   reference: [1.8, /\/src\/(infer|train)\/reference\./],
-  onnx: [
-    28,
-    /\/(src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect)|quantize)|node_modules\/(@bufbuild\/protobuf|onnx-buf)\/)/,
-  ],
+  onnx: [7.3, /\/src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect|builder)|quantize)/],
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
   downloads: [
     23.2,
