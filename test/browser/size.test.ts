@@ -107,10 +107,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // Files by the address of a server; what mends a folder or says what it lacks.
   folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
-  // A comparison of settings on WebGPU, texts that name adapters.
+  // A comparison of settings on WebGPU.
   "several adapters": [
-    10.6,
-    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped|infer\/mixed)\./,
+    9.2,
+    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./,
   ],
   tables: [
     6,
