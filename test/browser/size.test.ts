@@ -102,8 +102,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   compressors: [80, /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//],
   // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
   hub: [
-    70,
-    /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|node_modules\/(@huggingface\/hub|yaml|hyparquet|@noble)\b)/,
+    37,
+    /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
   // Files by the address of a server; what mends a folder or says what it lacks.
   folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
