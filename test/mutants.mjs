@@ -193,7 +193,14 @@ async function isSound(test) {
 }
 
 /** What a build makes, and whether in FAULTY it was made with a fault. */
-const BUILT = ["build", "dist", "src/ops/generated", "src/backend/generated", "assembly/kernels/generated"];
+const BUILT = [
+  "build",
+  "dist",
+  "src/ops/generated",
+  "src/backend/generated",
+  "assembly/kernels/generated",
+  "assembly/data/generated",
+];
 let isBuiltFaulty = false;
 
 /** Builds all. */

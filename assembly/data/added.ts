@@ -1,18 +1,13 @@
 // The added tokens of a vocabulary, found in a text before it is split into words, as the library `tokenizers` does it:
 // first those that are not `normalized`, then the others in what is left; of several at one place the longest.
 
+import { TOKEN_LSTRIP, TOKEN_NORMALIZED, TOKEN_RSTRIP, TOKEN_SINGLE_WORD, TOKEN_SPECIAL } from "./generated/numbers";
 import { character_at, is_space } from "./pretokenize";
-import { added_count, added_tokens, load_tables, SPECIAL, token_at, token_length } from "./vocabulary";
+import { added_count, added_tokens, load_tables, token_at, token_length } from "./vocabulary";
 import { prepare_words } from "./words";
 
 /** Imported from the host as added.is_word: whether a code point is part of a word (\w of Unicode). */
 declare function is_word(point: u32): bool;
-
-/** Flags of a token beside SPECIAL, as in src/io/vocabulary-tables.ts. */
-const LSTRIP: u32 = 2;
-const RSTRIP: u32 = 4;
-const SINGLE_WORD: u32 = 8;
-const NORMALIZED: u32 = 16;
 
 /** How many passes there are over a text; before the second it is normalized. */
 export const PASSES: u32 = 2;
@@ -41,8 +36,8 @@ export function load_vocabulary(ptr: usize, length: i32): i32 {
     if (i < added_count) {
       const token = added_tokens + ((<usize>i) << 3);
       const flags = load<u32>(token, 4);
-      own = (flags & NORMALIZED ? 256 : 0) + <usize>load<u8>(token_at(load<u32>(token)));
-      if (!(flags & SPECIAL)) some_plain = true;
+      own = (flags & TOKEN_NORMALIZED ? 256 : 0) + <usize>load<u8>(token_at(load<u32>(token)));
+      if (!(flags & TOKEN_SPECIAL)) some_plain = true;
     }
     for (; key <= own; key++) store<u32>(firsts + (key << 2), i);
   }
@@ -105,16 +100,16 @@ export function find_added(start: usize, done: usize, at: usize, end: usize, pas
     const id = load<u32>(token);
     const flags = load<u32>(token, 4);
     const next = at + <usize>token_length(id);
-    if ((flags & SPECIAL && !special) || (flags & SINGLE_WORD && touches_word(start, at, next, end))) {
+    if ((flags & TOKEN_SPECIAL && !special) || (flags & TOKEN_SINGLE_WORD && touches_word(start, at, next, end))) {
       at = next;
       continue;
     }
     found_from = at;
     found_end = next;
     found_next = next;
-    if (flags & LSTRIP)
+    if (flags & TOKEN_LSTRIP)
       while (found_from > done && is_space(before(start, found_from), end)) found_from = before(start, found_from);
-    if (flags & RSTRIP)
+    if (flags & TOKEN_RSTRIP)
       while (found_end < end && is_space(found_end, end)) found_end += character_at(found_end, end) >> 2;
     return <i32>id;
   }

@@ -3,6 +3,7 @@
 // heap, so that a "word" of n letters takes n log n steps instead of n squared.
 
 import { find_added, found_end, found_from, found_next, has_added, NORMALIZED_PASS, PASSES } from "./added";
+import { MODE_BEGIN, MODE_SPECIAL } from "./generated/numbers";
 import { normal_end, normalize } from "./normalize";
 import { piece_end } from "./pretokenize";
 import {
@@ -30,10 +31,6 @@ const CACHE_SLOT_BITS: u64 = 15;
 const CACHED_BYTES: usize = 16;
 const CACHED_IDS: usize = 7;
 let cache: usize = 0;
-
-/** Flags of `encode`, as in src/data/tokenizer.ts. */
-const SPECIAL_TOKENS: u32 = 1;
-const BEGIN_TOKEN: u32 = 2;
 
 /** Scratch memory for long pieces, grown on demand: u32 next, previous and pair per byte, then the heap. */
 let scratch: usize = 0;
@@ -286,8 +283,8 @@ function encode_added(start: usize, end: usize, to: usize, pass: u32, special: b
 
 /**
  * Encodes the `length` UTF-8 bytes at `text`. Writes u32 ids to `out`, which has space for `most_ids(length)`; returns
- * their number. Special tokens are encoded like any other text unless the flag SPECIAL_TOKENS is set, and invalid UTF-8
- * byte by byte. With BEGIN_TOKEN the vocabulary's token before every text, if it has one, is the first. Call
+ * their number. Special tokens are encoded like any other text unless the flag MODE_SPECIAL is set, and invalid UTF-8
+ * byte by byte. With MODE_BEGIN the vocabulary's token before every text, if it has one, is the first. Call
  * `load_tables` first.
  */
 export function encode(text: usize, length: i32, out: usize, mode: u32): i32 {
@@ -297,11 +294,11 @@ export function encode(text: usize, length: i32, out: usize, mode: u32): i32 {
     memory.fill(cache, 0, bytes);
   }
   let to = out;
-  if (mode & BEGIN_TOKEN && begin_of_text() != NO_ID) {
+  if (mode & MODE_BEGIN && begin_of_text() != NO_ID) {
     store<u32>(to, begin_of_text());
     to += 4;
   }
-  const special = (mode & SPECIAL_TOKENS) != 0;
+  const special = (mode & MODE_SPECIAL) != 0;
   const end = text + <usize>length;
   if (has_added(special)) to = encode_added(text, end, to, 0, special);
   else to = encode_words(normalize(text, end), normal_end, to);

@@ -11,6 +11,7 @@
 // White space is Unicode White_Space (with U+0085, without U+FEFF), as in tiktoken and unlike JavaScript's \s. A byte
 // that is not part of well-formed UTF-8 is one character of class OTHER.
 
+import { PATTERN_GPT_2, PATTERN_LLAMA_BPE, PATTERN_QWEN2, PATTERN_SMOLLM } from "./generated/numbers";
 import { BYTE_CLASS, PAGE_COUNT, PAGE_INDEX, PAGES } from "./generated/unicode";
 
 const OTHER: u32 = 0;
@@ -200,22 +201,18 @@ function llama_piece_end(start: usize, end: usize, numbers: u32): usize {
   return lines_end(start, end, length);
 }
 
-/** Numbers of the patterns, in the order of src/io/pretokenizers.ts. */
-const GPT2: u32 = 0;
-const SMOLLM: u32 = 1;
-const LLAMA: u32 = 2;
-let pattern: u32 = GPT2;
+let pattern: u32 = PATTERN_GPT_2;
 
 /** Chooses the pattern by its number; returns whether there is such a one. */
 export function choose_pattern(number: u32): bool {
   pattern = number;
-  return number <= LLAMA + 1;
+  return number <= PATTERN_QWEN2;
 }
 
 /** The end of the piece that begins at `start` < `end`. */
 export function piece_end(start: usize, end: usize): usize {
-  if (pattern >= LLAMA) return llama_piece_end(start, end, pattern == LLAMA ? 3 : 1);
-  if (pattern == SMOLLM) {
+  if (pattern >= PATTERN_LLAMA_BPE) return llama_piece_end(start, end, pattern == PATTERN_LLAMA_BPE ? 3 : 1);
+  if (pattern == PATTERN_SMOLLM) {
     const stop = apart_end(start, end);
     if (stop != 0) return stop;
   }

@@ -1,6 +1,7 @@
 // Reads a file that is fed in chunks: `read_begin`, `read_settings` or `read_sample`, `feed` ..., `finish`. One file at
 // a time; its rows are added to those of earlier files, or with `read_texts` handed to the host. Memory: the rows, and
 // one current row.
+
 import {
   array_begin,
   array_finish,
@@ -23,6 +24,7 @@ import {
   row_is_blank,
   row_memory,
 } from "./fields";
+import { FORMAT_ARRAY, FORMAT_CSV, FORMAT_TSV } from "./generated/numbers";
 import { line_address, line_bytes, line_ended, line_number, lines_begin, lines_finish, lines_scan } from "./lines";
 import { has_text, object_all, object_keys, object_member, object_read } from "./object";
 import {
@@ -43,17 +45,13 @@ import { accept_empty_labels, add_row, is_utf8, row_value } from "./rows";
 import { tsv_split } from "./tsv";
 import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
-const CSV: i32 = 0;
-const TSV: i32 = 1;
-const JSON_ARRAY: i32 = 3;
-
 /** A sample ends after this many bytes, even if it has too few rows. */
 const SAMPLE_BYTES: i32 = 1 << 20;
 
 const BYTE_ORDER_MARK: u32 = 0xbfbbef;
 const mark = memory.data(4);
 
-let format: i32 = CSV;
+let format: i32 = FORMAT_CSV;
 let mark_seen: i32 = 0;
 
 let width: i32 = 0;
@@ -78,7 +76,7 @@ let chunk: usize = 0;
 let chunk_bytes: i32 = 0;
 let ended_at: i32 = 0;
 
-/** Begins a file: `kind` is 0 CSV, 1 TSV, 2 JSON lines, 3 a JSON array; `separator` is the byte between CSV fields. */
+/** Begins a file: `kind` is one of FORMAT_*; `separator` is the byte between CSV fields. */
 export function read_begin(kind: i32, separator: i32): void {
   format = kind;
   mark_seen = 0;
@@ -174,8 +172,8 @@ export function feed(bytes: usize, length: i32): i32 {
 export function finish(): void {
   if (mark_seen < 3) end_mark();
   if (error_code() != 0 || wanted == 0) return;
-  if (format == CSV) csv_finish();
-  else if (format == JSON_ARRAY) array_finish();
+  if (format == FORMAT_CSV) csv_finish();
+  else if (format == FORMAT_ARRAY) array_finish();
   else lines_finish();
   ended_at = chunk_bytes;
   take();
@@ -190,8 +188,8 @@ function end_mark(): void {
 
 function scan(at: usize, end: usize): void {
   while (at < end && error_code() == 0 && wanted != 0) {
-    if (format == CSV) at = csv_scan(at, end);
-    else if (format == JSON_ARRAY) at = array_scan(at, end);
+    if (format == FORMAT_CSV) at = csv_scan(at, end);
+    else if (format == FORMAT_ARRAY) at = array_scan(at, end);
     else at = lines_scan(at, end);
     ended_at = <i32>(at - chunk);
     take();
@@ -201,16 +199,16 @@ function scan(at: usize, end: usize): void {
 /** Processes the row that the scanner has completed, if any. */
 function take(): void {
   if (error_code() != 0) return;
-  if (format == CSV) {
+  if (format == FORMAT_CSV) {
     if (csv_row_ended()) take_fields(csv_take_line());
     return;
   }
-  const array = format == JSON_ARRAY;
+  const array = format == FORMAT_ARRAY;
   if (array ? !object_ended() : !line_ended()) return;
   const line = array ? object_line() : line_number();
   let row: bool;
   if (array) row = object_read(object_address(), object_bytes(), line, object_column());
-  else if (format == TSV) row = tsv_split(line_address(), line_bytes());
+  else if (format == FORMAT_TSV) row = tsv_split(line_address(), line_bytes());
   else row = object_read(line_address(), line_bytes(), line, 0);
   if (row) take_fields(line);
   else if (wanted < 0) fields_clear();
@@ -221,7 +219,7 @@ function take(): void {
  * whose rows are handed to the host each has its place, unless it has none of the columns.
  */
 function is_skipped(): bool {
-  if ((format != CSV && format != TSV) || !row_is_blank()) return false;
+  if ((format != FORMAT_CSV && format != FORMAT_TSV) || !row_is_blank()) return false;
   return !collects || skip > 0 || field_count() != width;
 }
 
@@ -240,7 +238,7 @@ function take_fields(line: i32): void {
   if (skip > 0) {
     skip--;
     if (collects) collect(0, line);
-  } else if (format == CSV || format == TSV) take_columns(line);
+  } else if (format == FORMAT_CSV || format == FORMAT_TSV) take_columns(line);
   else take_members(line);
   fields_clear();
 }

@@ -7,20 +7,7 @@ export const COLUMN_SECOND: i32 = 2; // the second text of a pair
 
 import { VEC_HEADER, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
 
-/** Error codes, also defined in src/data/row-errors.ts. Each comment gives the meaning of the two numbers. */
-export const ERROR_FIELD_COUNT: i32 = 1; // expected, found
-export const ERROR_OPEN_QUOTE: i32 = 2; // line of the opening quote, -
-export const ERROR_AFTER_QUOTE: i32 = 3; // field (from 1), byte after the closing quote
-export const ERROR_ROW_SIZE: i32 = 4; // largest number of bytes, -
-export const ERROR_JSON: i32 = 5; // byte of the line (from 1), byte found or -1 at the end of the line
-export const ERROR_NO_KEY: i32 = 6; // column, -
-export const ERROR_VALUE: i32 = 7; // column, -
-export const ERROR_LABEL: i32 = 8; // address and bytes of an unknown label
-export const ERROR_EMPTY_LABEL: i32 = 9; // -
-export const ERROR_TOO_LARGE: i32 = 10; // -
-export const ERROR_ENCODING: i32 = 11; // column, byte
-export const ERROR_ARRAY: i32 = 12; // byte of the line (from 1), byte found
-export const ERROR_OPEN_ARRAY: i32 = 13; // 0 between two objects, 1 in an object; -
+export * from "./generated/numbers";
 
 /** Longest row in bytes: an unclosed quote must not load a whole file into memory. */
 export const MAX_ROW_BYTES: i32 = 16 << 20;

@@ -12,6 +12,7 @@
 //
 // An id without a token has no bytes. Whole words are tokens whatever the merges say (`ignore_merges`).
 
+import { TOKEN_SPECIAL } from "./generated/numbers";
 import { choose_pattern } from "./pretokenize";
 
 const GPT2_MAGIC: u32 = 0x3154524c;
@@ -53,8 +54,6 @@ let begin_id: u32 = NO_ID;
 /** Bytes of the longest token. */
 let longest: u32 = 0;
 
-/** The flag of a special token. */
-export const SPECIAL: u32 = 1;
 /** The added tokens: their number, and the address of {u32 id, u32 flags} of each. */
 export let added_count: u32 = 0;
 export let added_tokens: usize = 0;
@@ -200,7 +199,7 @@ function load_gpt2(ptr: usize, length: usize): bool {
   added_count = 1;
   added_tokens = heap.alloc(8);
   store<u32>(added_tokens, end_id);
-  store<u32>(added_tokens, SPECIAL, 4);
+  store<u32>(added_tokens, TOKEN_SPECIAL, 4);
   memory.copy(token_at(end_id), END_OF_TEXT, END_OF_TEXT_BYTES);
   size = 257 + merges;
   return true;

@@ -1,13 +1,10 @@
 // The activation of the MLP and its derivative, as in shaders/activation.prelude.wgsl. References: llm.c gelu_forward,
 // gelu_backward; Hastings' form of the normal distribution (Abramowitz and Stegun 7.1.26) with coefficients of a
 // minimax fit.
+import { ACTIVATION_GELU, ACTIVATION_RELU } from "./generated/numbers";
 import { ActivationForward } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_part, load_some, madd, store_part, store_some } from "./vector";
-
-/** The numbers of src/ops/activation.ts; gelu_new is 0. */
-const GELU: u32 = 1;
-const RELU: u32 = 2;
 
 /** 2 sqrt(2 / pi) and the cubic's factor. */
 const SCALE: f32 = 1.5957691216057308;
@@ -42,8 +39,8 @@ function normal(x: v128, e: v128): v128 {
 }
 
 function activate(kind: u32, x: v128): v128 {
-  if (kind == GELU) return f32x4.mul(x, normal(x, normal_decay(x)));
-  if (kind == RELU) return f32x4.max(x, f32x4.splat(0));
+  if (kind == ACTIVATION_GELU) return f32x4.mul(x, normal(x, normal_decay(x)));
+  if (kind == ACTIVATION_RELU) return f32x4.max(x, f32x4.splat(0));
   return f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x))));
 }
 
@@ -86,12 +83,12 @@ export function activation_backward_rows(
       const x = load_some(inp + at, rest);
       let y = zero;
       let derivative = zero;
-      if (kind == GELU) {
+      if (kind == ACTIVATION_GELU) {
         const e = normal_decay(x);
         const below = normal(x, e);
         y = f32x4.mul(x, below);
         derivative = madd(f32x4.mul(f32x4.splat(0.3989422804014327), x), e, below);
-      } else if (kind == RELU) {
+      } else if (kind == ACTIVATION_RELU) {
         y = f32x4.max(x, zero);
         derivative = v128.and(f32x4.gt(x, zero), one);
       } else {

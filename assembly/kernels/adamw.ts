@@ -1,11 +1,9 @@
 // One step of AdamW over pages of parameters, with clipping by their member's norm. Reference: torch.optim.AdamW.
+import { VIEW_ALIGN } from "./generated/numbers";
 import { Adamw, AdamwJob, Share } from "./generated/records";
 import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part } from "./vector";
-
-/** Parameters that have a rate together. */
-const GROUP: u32 = 64;
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -23,11 +21,11 @@ export function adamw(p: Adamw): void {
 function update_page(p: Adamw, job: AdamwJob, share: Share): void {
   const norm = load<f32>(p.metrics + ((job.member * p.slots + p.slot) << 4), 8);
   const factor: f32 = job.clip > 0 ? min<f32>(1, job.clip / (norm + 1e-6)) : 1;
-  const end = job.at + slice_end(job.count, GROUP);
+  const end = job.at + slice_end(job.count, VIEW_ALIGN);
   // Without rates in one call.
-  const size = p.has_rates ? GROUP : job.count;
-  for (let i = job.at + slice_begin(job.count, GROUP); i < end; i += size) {
-    const q = p.has_rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / GROUP) << 2)) : 1;
+  const size = p.has_rates ? VIEW_ALIGN : job.count;
+  for (let i = job.at + slice_begin(job.count, VIEW_ALIGN); i < end; i += size) {
+    const q = p.has_rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / VIEW_ALIGN) << 2)) : 1;
     const decay = q == 1 ? share.decay : 1 - q * share.lr_decay;
     update(p, factor, decay, q * share.step_size, share.correction2, i, min(i + size, end));
   }

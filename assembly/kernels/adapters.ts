@@ -1,7 +1,9 @@
 // The adapters' part of a product's depth. It is added to each tile of the product, in blocks of the depth like the
 // product's.
+
 import { Block, Product } from "./arguments";
-import { PANEL, transpose_block } from "./panels";
+import { PANEL } from "./generated/numbers";
+import { transpose_block } from "./panels";
 import { multiply } from "./tile";
 
 /** Copies the sizes of a layer's adapters. */

@@ -1,5 +1,6 @@
 // One row times weights in blocks of 8 or 4 bits, which are widened in registers. Every sum has the order and
 // the bits of the same product with widened weights, in tile.ts and dots.ts.
+
 import {
   blocks,
   bytes_high,
@@ -23,7 +24,7 @@ import {
   words_high,
   words_low,
 } from "./blocks";
-import { PANEL } from "./panels";
+import { PANEL } from "./generated/numbers";
 import { madd, sum_four } from "./vector";
 
 /**

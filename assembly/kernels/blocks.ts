@@ -1,12 +1,7 @@
 // Weights in blocks of 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
 // outputs (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
+import { PANEL, TYPE_Q4, TYPE_Q8 } from "./generated/numbers";
 import { load_half, load_halves } from "./half";
-import { PANEL } from "./panels";
-
-/** Types of a weight: those of src/ops/kernel.ts. */
-export const F16: u32 = 1;
-export const Q8: u32 = 2;
-export const Q4: u32 = 3;
 
 /**
  * The operand: its codes, and the scales or the codes of maxima; then those of q4 alone: maxima of blocks, mean,
@@ -30,7 +25,7 @@ export let plane3: v128 = i32x4.splat(0);
 
 /** Whether a weight of this type is in blocks. */
 export function is_in_blocks(type: u32): bool {
-  return type >= Q8;
+  return type >= TYPE_Q8;
 }
 
 /**
@@ -52,7 +47,7 @@ export function load_scales(at: usize): v128 {
 /** Makes a tensor of `size` weights the operand; `depth` is the number of inputs of a matrix. */
 export function use_blocks(at: usize, type: u32, size: u32, depth: u32): void {
   codes = at;
-  is_four = type == Q4;
+  is_four = type == TYPE_Q4;
   inputs = depth;
   blocks = depth >> (is_four ? 6 : 5);
   scales = at + (is_four ? size >> 1 : size);

@@ -1,9 +1,11 @@
 // DoRA: the norms of a matrix with its adapters, the scaling of its outputs, and their gradients, as in
 // src/ops/dora.ts.
-import { F16, is_in_blocks, use_blocks, widen_panel } from "./blocks";
+
+import { is_in_blocks, use_blocks, widen_panel } from "./blocks";
+import { PANEL, TYPE_F16 } from "./generated/numbers";
 import { DoraBackward, DoraForward, DoraNorm } from "./generated/records";
 import { load_halves } from "./half";
-import { PANEL, transpose_block } from "./panels";
+import { transpose_block } from "./panels";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { madd } from "./vector";
 
@@ -85,7 +87,7 @@ function norms(p: DoraNorm, in_panels: bool): void {
   const sums = scratch_memory();
   const widened = sums + 64;
   b = widened + WIDENED * PANEL * 4;
-  is_half = p.w_type == F16;
+  is_half = p.w_type == TYPE_F16;
   const shift: u32 = is_half ? 1 : 2;
   const in_blocks = is_in_blocks(p.w_type);
   // The outputs of one in blocks are a multiple of those of a panel.

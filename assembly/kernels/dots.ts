@@ -1,9 +1,11 @@
 // Products of a few rows with a matrix whose rows are contiguous: nothing is packed, and every row of the matrix is
 // read once.
 // Reference: BLAS gemv.
+
 import { Product } from "./arguments";
 import { dots_eight } from "./block-rows";
-import { F16, is_in_blocks, Q8, widen_runs } from "./blocks";
+import { is_in_blocks, widen_runs } from "./blocks";
+import { TYPE_F16, TYPE_Q8 } from "./generated/numbers";
 import { load_halves, load_part_halves } from "./half";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { load_part, madd, store_part, sum_four } from "./vector";
@@ -76,9 +78,9 @@ export function multiply_rows(p: Product): void {
   const alpha = p.alpha;
   const beta = p.beta;
   const wide = is_in_blocks(p.b_type);
-  const half = p.b_type == F16;
+  const half = p.b_type == TYPE_F16;
   // One row uses a weight once.
-  const direct = p.b_type == Q8 && m == 1;
+  const direct = p.b_type == TYPE_Q8 && m == 1;
   const stride: usize = wide ? k << 2 : b_row << (half ? 1 : 2);
   const end = slice_end(p.n, 16);
   for (let j = slice_begin(p.n, 16); j < end; j += 4) {

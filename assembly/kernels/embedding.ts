@@ -1,6 +1,8 @@
 // Token and position embedding; the token table may come in pieces of rows. Reference: llm.c encoder_forward,
 // encoder_backward.
-import { F16, is_in_blocks, use_blocks, widen_run } from "./blocks";
+
+import { is_in_blocks, use_blocks, widen_run } from "./blocks";
+import { TYPE_F16 } from "./generated/numbers";
 import { EmbeddingBackward, EmbeddingForward, EmbeddingPositionBackward } from "./generated/records";
 import { load_half, load_halves } from "./half";
 import { add_rows } from "./rows";
@@ -22,8 +24,8 @@ export function embedding_forward(p: EmbeddingForward): void {
   const count = p.count;
   const shift = p.shift;
   const is_wide = is_in_blocks(p.wte_type);
-  const wte_half = p.wte_type == F16;
-  const wpe_half = p.wpe_type == F16;
+  const wte_half = p.wte_type == TYPE_F16;
+  const wpe_half = p.wpe_type == TYPE_F16;
   if (is_wide) use_blocks(wte, p.wte_type, count * cols, 0);
   const wte_shift: usize = wte_half ? 1 : 2;
   const wpe_shift: usize = wpe_half ? 1 : 2;

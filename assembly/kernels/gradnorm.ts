@@ -1,11 +1,10 @@
 // The norm of each member's gradients, and the flags that stop updates. Reference: torch.nn.utils.clip_grad_norm_.
+import { LANES } from "./generated/numbers";
 import { GradnormPartial, GradnormPartialJob, GradnormTotal, GradnormTotalJob } from "./generated/records";
 import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { madd, sum_lanes } from "./vector";
 
-/** Partial sums of a chunk; sum i adds every 64th gradient, starting at i. */
-const LANES: u32 = 64;
 /** Partial sums that are computed together. */
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;

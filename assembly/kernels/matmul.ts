@@ -2,8 +2,9 @@
 // are in product.ts.
 
 import { begin_product, Product } from "./arguments";
-import { F16, is_in_blocks, use_blocks } from "./blocks";
+import { is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
+import { TYPE_F16 } from "./generated/numbers";
 import {
   Matmul,
   MatmulBiasBackward,
@@ -31,7 +32,7 @@ function take_product(p: Matmul, i: u32): Product {
   q.a = p.a + ((p.a_offset + i * p.a_batch) << 2);
   q.a_row = p.a_row;
   q.a_col = p.a_col;
-  q.b = is_in_blocks(p.b_type) ? p.b_offset : p.b + ((i * p.b_batch) << (p.b_type == F16 ? 1 : 2));
+  q.b = is_in_blocks(p.b_type) ? p.b_offset : p.b + ((i * p.b_batch) << (p.b_type == TYPE_F16 ? 1 : 2));
   q.b_row = p.b_row;
   q.b_col = p.b_col;
   q.b_type = p.b_type;

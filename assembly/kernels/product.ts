@@ -12,9 +12,18 @@ import { activation_backward_rows, activation_rows } from "./activation";
 import { adapter_depth, add_adapters, pack_down_panel, pack_up_panel, pack_up_rows, use_down_rows } from "./adapters";
 import { Block, current_block, Product } from "./arguments";
 import { multiply_one_blocks } from "./block-rows";
-import { F16, is_in_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
+import { is_in_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
+import {
+  EPILOGUE_ACTIVATE,
+  EPILOGUE_ACTIVATE_BACKWARD,
+  EPILOGUE_ACTIVATE_SAVED,
+  EPILOGUE_ADD_SAVED,
+  EPILOGUE_NONE,
+  PANEL,
+  TYPE_F16,
+} from "./generated/numbers";
 import { widen_row, widen_rows } from "./half";
-import { PANEL, pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
+import { pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
 import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
@@ -41,13 +50,6 @@ const PANELS: u32 = 0;
 const BY_ROWS: u32 = 1;
 const BY_COLUMNS: u32 = 2;
 
-/** What follows the product, as in src/ops/linear.ts. */
-const NONE: u32 = 0;
-const ACTIVATE: u32 = 2;
-const ACTIVATE_SAVED: u32 = 3;
-const ACTIVATE_BACKWARD: u32 = 4;
-const ADD_SAVED: u32 = 5;
-
 /** With any strides. If b is in blocks, call `use_blocks` before. */
 export function multiply_any(p: Product): void {
   // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
@@ -64,7 +66,7 @@ export function multiply_any(p: Product): void {
 
 /** With b a whole frozen weight stored in panels: [k, n] or, read transposed, [n, k]. */
 export function multiply_panels(p: Product, is_transposed: bool): void {
-  const panel: usize = p.b_type == F16 ? 16 : 32;
+  const panel: usize = p.b_type == TYPE_F16 ? 16 : 32;
   if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.n * p.k, is_transposed ? p.n : p.k);
   p.is_transposed = is_transposed;
   if (is_transposed) {
@@ -85,7 +87,7 @@ export function multiply_panels(p: Product, is_transposed: bool): void {
 
 /** Bytes of a weight, as a shift: 1 for one in blocks, whose place is its number. */
 function shift_of(type: u32): u32 {
-  return is_in_blocks(type) ? 0 : type == F16 ? 1 : 2;
+  return is_in_blocks(type) ? 0 : type == TYPE_F16 ? 1 : 2;
 }
 
 /** Strides in elements: of rows, and along k, which is 1 if it is not f32. */
@@ -136,7 +138,7 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
     for (let jc = j0; jc < j1; jc += NC) {
       b.j = jc;
       b.n = min<u32>(NC, j1 - jc);
-      b.panels = p.right + (jc / PANEL) * p.right_stride + (depth << (p.right_type == F16 ? 4 : 5));
+      b.panels = p.right + (jc / PANEL) * p.right_stride + (depth << (p.right_type == TYPE_F16 ? 4 : 5));
       b.panel = p.right_stride;
       if (p.right_form != PANELS) {
         b.panels = right_block;
@@ -159,7 +161,7 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
         }
         block(p, b);
         // For the block as a whole: a tile's few columns would touch every cache line several times.
-        if (p.epilogue != NONE && depth + KC >= longest) finish(p, b);
+        if (p.epilogue != EPILOGUE_NONE && depth + KC >= longest) finish(p, b);
       }
     }
   }
@@ -181,7 +183,7 @@ function pack_left(p: Product, b: Block): void {
       for (let d: u32 = 0; d < kc; d += PANEL) widen_panel(rows + (d << 2), LEFT_ROW, (depth + d) / PANEL, ic, mc);
       return;
     }
-    const is_half = p.left_type == F16;
+    const is_half = p.left_type == TYPE_F16;
     const from = left + (depth / PANEL) * stride + (ic << (is_half ? 4 : 5));
     unpack_rows(rows, LEFT_ROW, from, stride, is_half, kc, mc);
   } else if (is_in_blocks(p.left_type)) {
@@ -202,7 +204,7 @@ function pack_right(p: Product, b: Block): void {
     const floats = b.panels + RIGHT_BYTES;
     const count = by_rows ? b.n : b.k;
     const rows = by_rows ? b.k : b.n;
-    if (type == F16) widen_rows(floats, count << 2, from, stride, rows, count);
+    if (type == TYPE_F16) widen_rows(floats, count << 2, from, stride, rows, count);
     else widen_runs(floats, count << 2, <u32>from, <u32>stride, rows, count);
     stride = count << 2;
     from = floats;
@@ -232,7 +234,7 @@ function block(p: Product, b: Block): void {
     for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
       const from = panels + (j / PANEL) * panel;
       if (is_in_blocks(type)) multiply_one_blocks(tile, rows, (b.j + j) / PANEL, b.depth, k);
-      else if (type == F16) multiply_one<u16>(tile, rows, from, panel, k);
+      else if (type == TYPE_F16) multiply_one<u16>(tile, rows, from, panel, k);
       else multiply_one<f32>(tile, rows, from, panel, k);
       for (let q: u32 = 0; q < 4; q++) {
         let at = tile + (q << 5);
@@ -251,7 +253,7 @@ function block(p: Product, b: Block): void {
   for (; j < n; j += PANEL) {
     let from = panels + (j / PANEL) * panel;
     if (type != 0) {
-      if (type == F16) widen_row(floats, from, k << 3);
+      if (type == TYPE_F16) widen_row(floats, from, k << 3);
       else widen_panel(floats, 32, (b.j + j) / PANEL, b.depth, k);
       from = floats;
     }
@@ -316,11 +318,12 @@ function finish(p: Product, b: Block): void {
   const out = p.out + at;
   const act = p.act + at;
   const inp = p.inp + at;
-  if (p.epilogue == ACTIVATE) activation_rows(p.activation, out, out, line, rows, cols);
-  else if (p.epilogue == ACTIVATE_SAVED) activation_rows(p.activation, act, out, line, rows, cols);
-  else if (p.epilogue == ACTIVATE_BACKWARD) activation_backward_rows(p.activation, out, act, inp, line, rows, cols);
+  if (p.epilogue == EPILOGUE_ACTIVATE) activation_rows(p.activation, out, out, line, rows, cols);
+  else if (p.epilogue == EPILOGUE_ACTIVATE_SAVED) activation_rows(p.activation, act, out, line, rows, cols);
+  else if (p.epilogue == EPILOGUE_ACTIVATE_BACKWARD)
+    activation_backward_rows(p.activation, out, act, inp, line, rows, cols);
   else {
-    const to = p.epilogue == ADD_SAVED ? act : out;
+    const to = p.epilogue == EPILOGUE_ADD_SAVED ? act : out;
     for (let row: usize = 0; row < rows * line; row += line) add_rows(to + row, out + row, inp + row, cols);
   }
 }

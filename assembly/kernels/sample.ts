@@ -1,5 +1,6 @@
 // The next token of each sequence, as shaders/sample.wgsl has it: a row is one thread's, with sums in f64, and eight
 // bits a pass of the selection.
+import { TABLE_ENTRIES } from "./generated/numbers";
 import { Sample, SampleJob } from "./generated/records";
 import { entry } from "./shares";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
@@ -10,8 +11,6 @@ const NOT_FINITE: u32 = 0x80000000;
 /** Below exp(LOWEST) f32 is no longer normal. */
 const LOWEST: f32 = -87;
 const DIGITS: u32 = 256;
-/** Entries of a table of draws. */
-const DRAWS: u32 = 64;
 
 /**
  * What `find_cut` found: the smallest key that is kept; how much of what has this key is needed, and how much there is.
@@ -129,7 +128,7 @@ function choose(p: Sample, how: SampleJob, logits: usize): u32 {
 
 /** The ids of rows first .. first + 64, to their rows in the next step, and to row `step` of drawn [steps, room]. */
 export function sample(p: Sample): void {
-  const rows = min<u32>(p.rows > p.first ? p.rows - p.first : 0, DRAWS);
+  const rows = min<u32>(p.rows > p.first ? p.rows - p.first : 0, TABLE_ENTRIES);
   const end = slice_end(rows, 1);
   for (let row = slice_begin(rows, 1); row < end; row++) {
     const how = entry<SampleJob>(p.draws, row);

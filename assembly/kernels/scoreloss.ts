@@ -1,12 +1,10 @@
 // The losses of each score by itself, over logits that may come in pieces of outputs: the squared error, and binary
 // cross-entropy of logits. Reference: PyTorch mse_loss, binary_cross_entropy_with_logits.
+import { LOSS_BINARY } from "./generated/numbers";
 import { ScorelossBackward, ScorelossForward, Share } from "./generated/records";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { exp, load_some, store_some } from "./vector";
-
-/** The number of src/ops/scoreloss.ts; the squared error is 0. */
-const BINARY: u32 = 1;
 
 /** log(1 + e) for 0 <= e <= 1, exact where e is small: Kahan's form, in which the rounding of 1 + e cancels. */
 function log1p(e: f32): f32 {
@@ -34,11 +32,11 @@ export function scoreloss_forward(p: ScorelossForward): void {
     const logits = p.logits + ((row * count) << 2);
     const values = p.values + ((row * p.outputs + first) << 2);
     let sum: f32 = 0;
-    let is_right = p.loss == BINARY && (first == 0 || load<f32>(at, 8) > 0);
+    let is_right = p.loss == LOSS_BINARY && (first == 0 || load<f32>(at, 8) > 0);
     for (let c: u32 = 0; c < count; c++) {
       const x = load<f32>(logits + (c << 2));
       const y = load<f32>(values + (c << 2));
-      sum += p.loss == BINARY ? binary_loss(x, y) : (x - y) * (x - y);
+      sum += p.loss == LOSS_BINARY ? binary_loss(x, y) : (x - y) * (x - y);
       is_right = is_right && x > 0 == y > 0.5;
     }
     const before: f32 = first == 0 ? 0 : load<f32>(at, 12);
@@ -76,7 +74,7 @@ function rows_backward(p: ScorelossBackward, loss_scale: f32, begin: u32, end: u
       const x = load_some(p.logits + base + at, some);
       const y = load_some(values + at, some);
       const slope =
-        p.loss == BINARY
+        p.loss == LOSS_BINARY
           ? f32x4.sub(f32x4.div(one, f32x4.add(one, exp(f32x4.neg(x)))), y)
           : f32x4.mul(f32x4.splat(2), f32x4.sub(x, y));
       store_some(p.dlogits + base + at, f32x4.mul(slope, scale), some);

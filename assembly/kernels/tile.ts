@@ -1,7 +1,7 @@
 // The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in
 // registers. Every element of a tile is one sum in the order of k, whatever the tile's size.
+import { PANEL } from "./generated/numbers";
 import { load_halves } from "./half";
-import { PANEL } from "./panels";
 import { madd } from "./vector";
 
 /**

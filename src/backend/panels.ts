@@ -7,7 +7,7 @@ import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** Columns of a panel: PANEL in assembly/kernels/panels.ts. */
+/** Columns of a panel. */
 export const PANEL = 8;
 
 /** The kernels that always read all of their matrix, by name: a page does not load the definitions of all. */

@@ -1,9 +1,7 @@
-/** The results of the tokenizer benchmark as tables and as a chart. */
+/** The results of the tokenizer benchmark as tables. */
 
 import { digits } from "../format.ts";
 import type { RowColumn } from "../views/blocks.ts";
-import type { BarChart } from "../views/charts/chart.ts";
-import { chartSvg } from "../views/charts/svg.tsx";
 import { renderTable } from "../views/terminal/render.ts";
 import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";
@@ -109,24 +107,6 @@ function ratios({ workloads, peers }: TokenizerReport): string {
       }),
     )
     .join("\n");
-}
-
-/** Encoding speed as bars, with two panels per workload: first pass and warm. */
-export function speedChart({ workloads, peers, machine }: TokenizerReport): string {
-  const panels = workloads.flatMap(({ name, bytes }): BarChart["panels"] =>
-    (["first", "warm"] as const).map((kind) => ({
-      title: `${name}, ${kind === "first" ? "first pass" : "warm"}`,
-      values: peers.map((peer) => speed(bytes, peer.texts[name]?.[kind])),
-    })),
-  );
-  return chartSvg({
-    kind: "bars",
-    title: "GPT-2 tokenizers: MB of text per second",
-    note: `${machine.cpu}, Node ${machine.node}; *: token ids differ from the reference`,
-    names: peers.map((peer) => (isExact(peer) ? peer.name : `${peer.name} *`)),
-    highlight: peers.findIndex(({ name }) => name === US),
-    panels,
-  });
 }
 
 export interface PeerResult {

@@ -3,24 +3,23 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { packagePath, writeFileAtomic } from "#platform";
+import { packagePath } from "#platform";
+import { Tokenizer } from "../data/tokenizer.ts";
 import { Rng } from "../rng.ts";
 import type { Finding, Job } from "./jobs.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { PEERS } from "./peers.ts";
-import { prepare } from "./prepare.ts";
 import { type Outcome, runProcess, runSelf } from "./processes.ts";
 import { measureSpread, median } from "./spread.ts";
 import { bundledTexts, readWorkloads, type Workload } from "./texts.ts";
 import script from "./tiktoken.py";
 import type { PeerResult, TokenizerReport, WorkloadResult } from "./tokenizer-report.ts";
-import { speedChart, tables } from "./tokenizer-report.ts";
+import { tables } from "./tokenizer-report.ts";
 import { wireBytes } from "./wire.ts";
 
 interface TokenizerOptions {
   texts?: string[];
   json?: boolean;
-  svg?: string;
   rounds: number;
   limit: number;
 }
@@ -46,9 +45,8 @@ export async function benchTokenizer(options: TokenizerOptions): Promise<number>
   const workloads = options.texts ? await readWorkloads(options.texts) : await bundledTexts();
   const folder = await mkdtemp(join(tmpdir(), "lowrank-bench-"));
   try {
-    await prepare(folder);
+    await writeRanks(join(folder, "gpt2.tiktoken"));
     const report = await measure(workloads, folder, options);
-    if (options.svg) await writeFileAtomic(options.svg, speedChart(report));
     if (options.json) console.log(JSON.stringify(report));
     else {
       console.log(describeMachine(report.machine));
@@ -60,6 +58,15 @@ export async function benchTokenizer(options: TokenizerOptions): Promise<number>
   } finally {
     await rm(folder, { recursive: true });
   }
+}
+
+/** The vocabulary in tiktoken's format: lines of "<token in base64> <id>". */
+async function writeRanks(path: string): Promise<void> {
+  const tokenizer = await Tokenizer.load();
+  const lines = Array.from({ length: tokenizer.vocabSize - 1 }, (_, id) => {
+    return `${Buffer.from(tokenizer.decodeBytes([id])).toString("base64")} ${id}\n`;
+  });
+  await writeFile(path, lines.join(""));
 }
 
 type Run = Outcome<Finding>;
@@ -98,7 +105,7 @@ async function measure(workloads: Workload[], folder: string, options: Tokenizer
         name,
         version: find(all, "version")[0] ?? (await packageVersion(peer?.package ?? null)),
         init: median(find(all, "init")),
-        wireBytes: peer ? await wireBytes(peer, folder) : null,
+        wireBytes: peer ? await wireBytes(peer) : null,
         texts: Object.fromEntries(
           workloads.map((workload) => [
             workload.name,

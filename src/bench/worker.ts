@@ -10,7 +10,7 @@ export async function work(name: string, path: string): Promise<void> {
   const peer = PEERS.find((p) => p.name === name)!;
   const before = process.resourceUsage().maxRSS;
   const started = performance.now();
-  const encoder = await peer.open(job.folder);
+  const encoder = await peer.open();
   encoder.encode("Hello, world!");
   say({ init: performance.now() - started });
   if (job.kind === "texts") measureTexts(encoder, job);

@@ -6,7 +6,7 @@ import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./
 
 const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [
   "tokenizer",
-  "tokenizer --texts sms.csv --texts book.txt --svg tokenizers.svg",
+  "tokenizer --texts sms.csv --texts book.txt",
   "data --json",
 ]);
 let code = 0;
@@ -21,13 +21,12 @@ function counts(value: string): number[] {
 
 program
   .command("tokenizer")
-  .description("compare the tokenizer with gpt-tokenizer, tiktoken, kitoken and js-tiktoken: token ids, then speed")
+  .description("compare the tokenizer with gpt-tokenizer and tiktoken: token ids, then speed")
   .option(
     "--texts <files...>",
     "csv, tsv and jsonl files are read as messages, any other file as one text (default: the bundled corpus)",
   )
   .option("--json", "print one JSON object instead of tables")
-  .option("--svg <file>", "write a bar chart of the encoding speeds")
   .option("--rounds <n>", "fresh processes for each tokenizer and text", number, 3)
   .option("--limit <seconds>", "time limit of one process", number, 60)
   .action(async (options) => {

@@ -1,21 +1,18 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
 import { exists, joinPath, withLock } from "#platform";
-import { type DeviceName, openDevice } from "../backend/device.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
-import { ConfigError, LowrankError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
-import { describeChange, showLoss, withoutPadding } from "../export/losses.ts";
+import { showLoss } from "../export/losses.ts";
 import { replaceableExport } from "../export/replaceable.ts";
-import { Classifier } from "../infer/classifier.ts";
-import { type OpenedAdapter, openAdapter } from "../io/open-adapter.ts";
+import { openAdapter } from "../io/open-adapter.ts";
 import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
-import { RECORD, within } from "../run/record.ts";
+import { RECORD } from "../run/record.ts";
 import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { choice, command, deviceFlag, main, print, printNote, settle } from "./cli.ts";
+import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
 const program = command(
   "export",
@@ -44,7 +41,6 @@ const program = command(
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")
-  .addOption(deviceFlag("compute device for measuring the effect of a loss"))
   .allowExcessArguments(false);
 
 interface Flags {
@@ -56,7 +52,6 @@ interface Flags {
   lossy?: boolean;
   force?: boolean;
   model?: string;
-  device: DeviceName;
 }
 
 /** The forms that have several types of weights: "merged f32 f16; gguf f16 ..." */
@@ -66,36 +61,6 @@ function listDtypes(): string {
     return dtypes ? `${name} ${dtypes.join(" ")}` : [];
   };
   return EXPORTS.flatMap(list).join("; ");
-}
-
-/** Number of test messages on which the effect of a different pooling is measured. */
-const MEASURED = 50;
-
-/** Describes how classifying at the text's last token changes the results for messages of the run's test set. */
-async function measurePooling({ adapter, checkpoint }: OpenedAdapter, flags: Flags): Promise<string> {
-  try {
-    const { data } = within(flags.run, await readRecord(flags.run));
-    const { test } = await loadDataset(data as DatasetSpec, {
-      ...(data as DatasetOptions),
-      model: checkpoint,
-    });
-    const texts = Array.from({ length: Math.min(MEASURED, test.size) }, (_, row) => test.text(row));
-    const device = await openDevice(flags.device);
-    try {
-      const logits: Float32Array[] = [];
-      for (const variant of [adapter, withoutPadding(adapter)]) {
-        const classifier = await Classifier.of(variant, checkpoint, device);
-        logits.push(await classifier.logits(texts));
-        classifier.destroy();
-      }
-      return describeChange(logits[0]!, logits[1]!, adapter.meta.labels.length);
-    } finally {
-      device.destroy();
-    }
-  } catch (error) {
-    if (!(error instanceof LowrankError)) throw error;
-    return `the effect could not be measured: ${error.message.split("\n")[0]}`;
-  }
 }
 
 /** What a run directory says of itself; undefined for an adapter alone. */
@@ -118,7 +83,6 @@ await main(async () => {
       about: await readAbout(run),
       withBase,
       ...(dtype === undefined ? {} : { dtype }),
-      measurePooling: () => measurePooling(opened, flags),
     });
     const lost = plan.losses.map(showLoss);
     if (lost.length > 0 && !lossy)

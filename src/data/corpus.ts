@@ -8,7 +8,7 @@ import { Rng } from "../rng.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
-import { describeRowError, type RowError, UNKNOWN_LABEL } from "./row-errors.ts";
+import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
@@ -401,7 +401,7 @@ export class Corpus {
 
   private asError(rowError: RowError, { textName, labelName, secondName }: FoundNames): LowrankError {
     const unknownLabel =
-      rowError.code === UNKNOWN_LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
+      rowError.code === ROW_ERRORS.LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
     return describeRowError(rowError, {
       columns: [textName, labelName, secondName],
       labels: this.labels,

@@ -293,7 +293,7 @@ async function openChat(tokenizer: Tokenizer): Promise<Chat> {
 }
 
 /** Whether a file has a document a row; a plain text is one document. */
-export const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
+const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
 
 async function contents(
   source: DataSource,

@@ -30,8 +30,7 @@ interface EncodeOptions {
 }
 
 /** Flags of data.wasm's `encode`. */
-const SPECIAL = 1;
-const BEGIN = 2;
+export const MODES = { special: 1, begin: 2 } as const;
 
 const OPTIONS = { allowSpecial: "boolean?", addSpecialTokens: "boolean?" } as const;
 
@@ -106,8 +105,8 @@ export class Tokenizer {
   encode(text: string, options?: EncodeOptions): Uint32Array {
     if (typeof text !== "string") checkArguments({ text }, { text: "text" });
     if (options !== undefined) checkOptions("options", options, OPTIONS);
-    const special = options?.allowSpecial === true ? SPECIAL : 0;
-    const mode = options?.addSpecialTokens === false ? special : special | BEGIN;
+    const special = options?.allowSpecial === true ? MODES.special : 0;
+    const mode = options?.addSpecialTokens === false ? special : special | MODES.begin;
     if (text.length <= SHORT_UNITS) {
       const count = this.encodeShort(text, this.idBlock, mode);
       return this.ids().slice(0, count);
@@ -167,7 +166,7 @@ export class Tokenizer {
   }
 
   /** Encodes at most SHORT_UNITS to ids at `out` in WASM; returns their number. */
-  private encodeShort(text: string, out: number, mode: number = BEGIN): number {
+  private encodeShort(text: string, out: number, mode: number = MODES.begin): number {
     if (this.textView.length === 0) this.textView = this.module.bytes(this.textBlock, CHUNK_BYTES);
     const { written } = this.encoder.encodeInto(text, this.textView);
     return this.module.exports.encode(this.textBlock, written, out, mode);
@@ -185,7 +184,7 @@ export class Tokenizer {
     return this.byteView;
   }
 
-  private encodeText(text: string, mode: number = BEGIN): void {
+  private encodeText(text: string, mode: number = MODES.begin): void {
     this.encodeChunks(
       (target, from) => this.encoder.encodeInto(from === 0 ? text : text.slice(from), target),
       text.length,
@@ -203,7 +202,7 @@ export class Tokenizer {
     fill: (target: Uint8Array, from: number) => { read: number; written: number },
     length: number,
     bytesPerUnit = 1,
-    mode: number = BEGIN,
+    mode: number = MODES.begin,
   ): void {
     const { isWhole, pretokenizer } = this.module.vocabulary;
     // In Llama 3's and Qwen2's patterns line ends belong to the punctuation before them.
@@ -222,7 +221,7 @@ export class Tokenizer {
       const cut = from === length ? filled : isWhole ? 0 : lastCut(target, filled, keepsLineEnds);
       kept = target.slice(cut, filled);
       if (cut === 0 && from < length) capacity *= 2;
-      else this.encodeAt(address, cut, isFirst ? mode : mode & ~BEGIN);
+      else this.encodeAt(address, cut, isFirst ? mode : mode & ~MODES.begin);
       isFirst &&= cut === 0;
     } while (from < length);
   }

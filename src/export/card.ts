@@ -1,19 +1,17 @@
-/** The README of an export: a model card, with the head by which the hub knows a model. */
+/** The README of an export or a download: a model card, with the head by which the hub knows a model. */
 import type { Objective } from "../config.ts";
 import { isOnHub } from "../data/named.ts";
+import type { AdapterMeta } from "../io/peft.ts";
 import { METHODS } from "../methods/index.ts";
-import { readsPairs } from "../pair.ts";
-import { linkTarget, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
+import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
+import type { BaseName } from "../run/base-name.ts";
 import { describeData } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
-import type { Interval } from "../statistics.ts";
 import type { Results } from "../train/results.ts";
-import type { Exported, Source } from "./form.ts";
-import { baseLicence } from "./licence.ts";
 import { type Loss, showLoss } from "./losses.ts";
-import { baseLabel, frontMatter, hubTask, longestText } from "./peft-code.ts";
+import { baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
-import { describeTask } from "./usage.ts";
+import { describeTask, type Usage } from "./usage.ts";
 
 /** What a run says of itself in a card. */
 export interface About {
@@ -22,50 +20,32 @@ export interface About {
   sections: string;
 }
 
-/** A measure of the test set as the hub has it. */
-interface Metric {
-  /** The hub's name of it. */
-  type: string;
-  name: string;
-  value: number;
-  /** How it is computed, with its 95 % interval: the hub has no field of its own for that. */
-  args?: {
-    average?: "micro" | "macro";
-    confidence_interval?: readonly [low: number, high: number];
-    confidence_level?: number;
-  };
+/** What a card is of. */
+interface Model {
+  meta: AdapterMeta;
+  base: BaseName;
+  /** The hub's name of the base model's licence; undefined: not known. */
+  licence: string | undefined;
+  /** The library by which the hub knows such files; undefined: Lowrank alone reads them. */
+  library?: string;
+  /** It is read beside the base model. */
+  isAdapter?: true;
+  title: string;
+  usages: readonly Usage[];
+  /** undefined: nothing is known of its training. */
+  about?: About | undefined;
+  /** What the form cannot express. */
+  losses?: readonly Loss[];
+  /** The names of the files, where they can be replaced. */
+  files?: readonly string[];
 }
 
-const within = ({ low, high }: Interval) => ({ confidence_interval: [low, high], confidence_level: 0.95 }) as const;
-
-/** What a run is judged by first. */
-const MEASURES: Record<Objective, (results: Results) => Metric[]> = {
-  classification: ({ test }) => {
-    if (!test) return [];
-    const [{ accuracy, interval, macroF1, mcc }] = test.compared;
-    return [
-      { type: "accuracy", name: "Accuracy", value: accuracy, args: within(interval) },
-      { type: "f1", name: "Macro F1", value: macroF1, args: { average: "macro" } },
-      ...(mcc === null ? [] : [{ type: "matthews_correlation", name: "MCC", value: mcc }]),
-    ];
-  },
-  regression: ({ scores }) => {
-    if (!scores) return [];
-    const [{ rmse, mae }] = scores.compared;
-    return [
-      { type: "rmse", name: "RMSE", value: rmse.value, args: within(rmse) },
-      { type: "mae", name: "MAE", value: mae.value, args: within(mae) },
-    ];
-  },
-  "multi-label": ({ multiLabel }) => {
-    if (!multiLabel) return [];
-    const [{ microF1, exact }] = multiLabel.compared;
-    return [
-      { type: "f1", name: "Micro F1", value: microF1.value, args: { average: "micro", ...within(microF1) } },
-      { type: "exact_match", name: "Exact match", value: exact.value, args: within(exact) },
-    ];
-  },
-  lm: ({ after: { test } }) => [{ type: "perplexity", name: "Perplexity", value: test.perplexity! }],
+/** What a run is judged by: the hub's name of the measure, and its own. */
+const MEASURES: Record<Objective, (results: Results) => [type: string, name: string, value: number | undefined]> = {
+  classification: ({ test }) => ["accuracy", "Accuracy", test?.compared[0].accuracy],
+  regression: ({ scores }) => ["rmse", "RMSE", scores?.compared[0].rmse.value],
+  "multi-label": ({ multiLabel }) => ["f1", "Micro F1", multiLabel?.compared[0].microF1.value],
+  lm: ({ after }) => ["perplexity", "Perplexity", after.test.perplexity],
 };
 
 /** What the front matter says of a run: its data, and what it measured on its test set. */
@@ -74,99 +54,70 @@ function describeRun(record: RunRecord, task: string, title: string): object {
   const data = dataName(record);
   const named = describeData(record);
   const [repository] = data.split(/[:@]/) as [string];
-  const metrics = (results ? MEASURES[objective](results) : []).filter(({ value }) => Number.isFinite(value));
   const isHub = dataFiles(record.data).length === 0 && isOnHub(data);
   const dataset = { name: data, type: isHub ? repository : data, split: "test" };
+  const [type, name, value] = results ? MEASURES[objective](results) : [];
+  const measured = [{ task: { type: task }, dataset, metrics: [{ type, name, value }] }];
   return {
     ...(named ? { language: named.language } : {}),
     ...(isHub ? { datasets: [repository] } : {}),
-    ...(metrics.length === 0
-      ? {}
-      : {
-          metrics: metrics.map(({ type }) => type),
-          "model-index": [{ name: title, results: [{ task: { type: task }, dataset, metrics }] }],
-        }),
+    ...(Number.isFinite(value) ? { metrics: [type], "model-index": [{ name: title, results: measured }] } : {}),
   };
 }
 
-/** The README of an export. */
-export async function modelCard(
-  { adapter: { meta }, base, checkpoint }: Source,
-  exported: Exported,
-  losses: readonly Loss[],
-  about: About | undefined,
-  warnings: readonly string[],
-): Promise<string> {
-  const { files, library, title, install, language, code, lowrank, remarks } = exported;
-  const licence = await baseLicence(checkpoint, base);
-  const { title: method } = METHODS[meta.mode];
-  const more = {
+/** In JSON, which is YAML. Only a base model on the hub has a name there. */
+function frontMatter({ meta, base, licence, library, isAdapter, title, about }: Model): string[] {
+  const task = meta.task.objective === "lm" ? "text-generation" : "text-classification";
+  const tags = ["lowrank", library ?? "", meta.lora?.use_dora ? "dora" : "", METHODS[meta.mode].title].map(toTag);
+  const entries = {
+    ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),
+    ...(library === undefined ? {} : { library_name: library }),
+    pipeline_tag: task,
     ...(licence === undefined ? {} : { license: licence }),
-    tags: [...new Set(["lowrank", library, ...(meta.lora?.use_dora ? ["dora"] : []), method].map(toTag))],
-    ...(about ? describeRun(about.record, hubTask(meta), title) : {}),
+    tags: [...new Set(tags.filter(Boolean))],
+    ...(about ? describeRun(about.record, task, title) : {}),
   };
+  return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${literal(value)}`), "---", ""];
+}
+
+const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? []).join("-");
+
+/** The README. */
+export function modelCard(model: Model): string {
+  const { meta, base, title, usages, about, losses = [], files } = model;
+  const length = longestText(meta);
   return [
-    ...frontMatter(meta, base, exported, more),
+    ...frontMatter(model),
     `# ${markdownText(title)}`,
     "",
-    `${MARK}${markdownText(baseLabel(base))}: ${method}.`,
+    `${MARK}${markdownText(baseLabel(base))}: ${METHODS[meta.mode].title}.`,
     markdownLine(describeTask(meta)),
-    ...warnings.flatMap((line) => ["", line]),
-    "",
-    ...describeBase(base, licence),
-    "",
-    "## Use",
-    "",
-    `In this directory, after ${markdownCode(install)}:`,
-    "",
-    ...markdownFence(language, code),
-    ...(remarks.length > 0 ? ["", ...remarks] : []),
-    ...(lowrank === undefined
-      ? []
-      : ["", "With Lowrank, in this directory, after `npm install lowrank`:", "", ...markdownFence("sh", [lowrank])]),
+    meta.task.objective === "lm"
+      ? `It was trained on blocks of at most ${length} tokens.`
+      : `Texts longer than ${length} tokens are cut there, as in training.`,
+    describeBase(model),
+    ...losses.map(
+      (loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(showLoss(loss))}.`,
+    ),
+    ...usages.flatMap(({ title, language, text, code }) => [
+      ...["", `## ${title}`, "", markdownLine(text)],
+      ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
+    ]),
     "",
     ...(about ? [about.sections] : []),
-    "## Limits",
-    "",
-    ...listLimits(meta, losses).map((limit) => `- ${markdownLine(limit)}`),
-    "",
-    `${LISTED}${[...files.keys()].map(markdownCode).join(", ")}.`,
-    "",
+    ...(files ? [`${LISTED}${files.map(markdownCode).join(", ")}.`, ""] : []),
   ].join("\n");
 }
 
-const toTag = (words: string) =>
-  words
-    .toLowerCase()
-    .match(/[a-z0-9]+/g)!
-    .join("-");
-
 /** Where others find the base model, and its licence. */
-function describeBase(base: Source["base"], licence: string | undefined): string[] {
+function describeBase({ base, licence }: Model): string {
   const name = markdownText(baseLabel(base));
   const place = {
-    hub: `The base model is [${name}](${linkTarget(`https://huggingface.co/${base.name}`)})`,
-    package: `The base model, ${name}, is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank)`,
-    folder: `The base model was read from a file or folder, ${name}: whether it is on the Hugging Face Hub is not known`,
+    hub: `[${name}](${linkTarget(`https://huggingface.co/${base.name}`)})`,
+    package: `${name}, which is in the npm package lowrank (npm install lowrank)`,
+    folder: `${name}, a file or folder of whoever trained it`,
   }[base.place];
-  return [
-    licence === undefined
-      ? `${place}. Its licence is not in its files: find it before you publish this model, which is under it too.`
-      : `${place}. Its licence is ${licence}, and this model is under it too.`,
-  ];
-}
-
-function listLimits(meta: Source["adapter"]["meta"], losses: readonly Loss[]): string[] {
-  const { objective } = meta.task;
-  const length = longestText(meta);
-  const texts = readsPairs(meta) ? "Pairs" : "Texts";
-  return [
-    objective === "lm"
-      ? `It was trained on blocks of at most ${length} tokens.`
-      : `${texts} longer than ${length} tokens are cut there, as in training.`,
-    ...(objective === "lm"
-      ? []
-      : ["The figures are of a test set from the same source as its training data: expect more errors elsewhere."]),
-    ...losses.map((loss) => `The format cannot express all of the run, which has these figures: ${showLoss(loss)}.`),
-  ];
+  return licence === undefined
+    ? `The base model is ${place}. Find its licence before you publish this model, which is under it too.`
+    : `The base model is ${place}. Its licence is ${licence}, and this model is under it too.`;
 }

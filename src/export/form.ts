@@ -4,6 +4,7 @@ import type { OpenedAdapter } from "../io/open-adapter.ts";
 import type { FinalNorm } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../run/base-name.ts";
+import type { Usage } from "./usage.ts";
 
 /** What a form makes its files of. */
 export interface Source extends OpenedAdapter {
@@ -32,15 +33,8 @@ export interface Exported {
   /** It is read beside the base model. */
   isAdapter?: true;
   title: string;
-  /** What to install, as a command. */
-  install: string;
-  language: "python" | "js" | "sh";
-  /** The lines that load and use it in its own directory. */
-  code: string[];
-  /** The command by which Lowrank itself uses it there. */
-  lowrank?: string;
-  /** What a person must know to use it. */
-  remarks: string[];
+  /** How it is used in its own directory. */
+  usages: Usage[];
 }
 
 /** Throws ConfigError if the model has no such form. */

@@ -12,7 +12,7 @@ import { ADAPTED, loraAdapters } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { PlanForm, Source } from "./form.ts";
-import { checkRunnable, generalMetadata, ggufFile, llamaCode, modelFile, shortName } from "./gguf-file.ts";
+import { checkRunnable, generalMetadata, ggufFile, llamaUsages, modelFile, shortName } from "./gguf-file.ts";
 import { checkMergeable, describeMethod } from "./mergeable.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
@@ -42,19 +42,13 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
   } else if (!isGguf(checkpoint.directory))
     notes.push("llama.cpp reads the base model from a GGUF file; --with-base writes it beside the adapter");
   const where = withBase || !isGguf(checkpoint.directory) ? BASE_MODEL : absolutePath(checkpoint.directory);
-  const code = llamaCode(where, FILE);
   return {
     files,
     notes,
+    library: "gguf",
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}, for llama.cpp`,
-    ...code,
+    usages: llamaUsages(where, FILE),
     isAdapter: true,
-    remarks: [
-      ...code.remarks,
-      ...(where === BASE_MODEL && !withBase
-        ? [`${BASE_MODEL} is the base model in GGUF, as llama.cpp's convert_hf_to_gguf.py writes it.`]
-        : []),
-    ],
   };
 };
 

@@ -11,10 +11,11 @@ import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { literal, markdownCode, shellWord } from "../quote.ts";
+import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { type Exported, sized } from "./form.ts";
+import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
+import type { Usage } from "./usage.ts";
 
 /** Throws ConfigError for a classifier, and for a model that llama.cpp computes otherwise. */
 export function checkRunnable({ task, model }: AdapterMeta): void {
@@ -74,29 +75,30 @@ export async function modelFile(
   return { content: ggufFile(metadata, tensors), notes: [...vocabulary.notes, ...notes] };
 }
 
-/** The code that runs a model's file, with an adapter's where there is one, and what to know of it. */
-export function llamaCode(
-  model: string,
-  adapter?: string,
-): Pick<Exported, "install" | "language" | "code" | "remarks" | "library"> {
+/** The code that runs a model's file, with an adapter's where there is one. */
+export function llamaUsages(model: string, adapter?: string): Usage[] {
   const lora = adapter === undefined ? "" : `{ lora: ${literal(adapter)} }`;
   const flag = adapter === undefined ? "" : ` --lora ${shellWord(adapter)}`;
-  return {
-    library: "gguf",
-    install: "npm install node-llama-cpp",
-    language: "js",
-    code: [
-      'import { getLlama, LlamaCompletion } from "node-llama-cpp"; // in a file that ends in .mjs',
-      "const llama = await getLlama();",
-      `const model = await llama.loadModel({ modelPath: ${literal(model)} });`,
-      `const context = await model.createContext(${lora});`,
-      "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
-      'console.log(await completion.generateCompletion("Once upon a time", { maxTokens: 60 }));',
-      "await llama.dispose();",
-    ],
-    remarks: [
-      "llama.cpp's own programs, and what is built on it (Ollama, LM Studio), read the same:",
-      `${markdownCode(`llama-completion -m ${shellWord(model)}${flag} -p "Once upon a time" -n 60`)}.`,
-    ],
-  };
+  return [
+    {
+      title: "With llama.cpp, and what is built on it (Ollama, LM Studio)",
+      language: "sh",
+      text: "In this directory:",
+      code: `llama-completion -m ${shellWord(model)}${flag} -p "Once upon a time" -n 60`,
+    },
+    {
+      title: "In Node",
+      language: "js",
+      text: "npm install node-llama-cpp, and put this into a file that ends in .mjs in this directory.",
+      code: [
+        'import { getLlama, LlamaCompletion } from "node-llama-cpp";',
+        "const llama = await getLlama();",
+        `const model = await llama.loadModel({ modelPath: ${literal(model)} });`,
+        `const context = await model.createContext(${lora});`,
+        "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
+        'console.log(await completion.generateCompletion("Once upon a time", { maxTokens: 60 }));',
+        "await llama.dispose();",
+      ].join("\n"),
+    },
+  ];
 }

@@ -2,7 +2,7 @@
 import { architectureName } from "../config.ts";
 import { METHODS } from "../methods/index.ts";
 import type { PlanForm } from "./form.ts";
-import { checkRunnable, generalMetadata, llamaCode, modelFile, shortName } from "./gguf-file.ts";
+import { checkRunnable, generalMetadata, llamaUsages, modelFile, shortName } from "./gguf-file.ts";
 import { checkMergeable } from "./mergeable.ts";
 
 const FILE = "model.gguf";
@@ -18,6 +18,7 @@ export const plan: PlanForm = async ({ adapter, checkpoint, base }, { dtype = "f
     files: new Map([[FILE, content]]),
     notes,
     title: `A fine-tuned ${architectureName(meta.model)} for llama.cpp`,
-    ...llamaCode(FILE),
+    library: "gguf",
+    usages: llamaUsages(FILE),
   };
 };

@@ -5,16 +5,14 @@ import * as names from "../io/peft-names.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
-import { licenceFiles } from "./licence.ts";
 import { describeMethod } from "./mergeable.ts";
-import { baseLabel, PYTHON_BASES } from "./peft-code.ts";
+import { baseLabel, pythonPath } from "./peft-code.ts";
 
 export const plan: PlanForm = async (source, options) => {
   const { meta } = source.adapter;
   const form = peftForm(meta, names);
   const isPeft = form !== undefined && form.obstacle === undefined;
   const exported = isPeft ? await adapterFolder(source, options) : await mergedFolder(source, options);
-  for (const [name, content] of await licenceFiles(source.checkpoint)) exported.files.set(name, content);
   const what = isPeft
     ? "the folder has the adapter, for PEFT"
     : `the folder has the merged model: PEFT does not have ${form?.obstacle ?? describeMethod(meta)}`;
@@ -30,10 +28,7 @@ async function mergedFolder(source: Source, options: FormOptions): Promise<Expor
   const { plan } = await import("./merged.ts");
   const exported = await plan(source, options);
   const isLm = source.adapter.meta.task.objective === "lm";
-  return {
-    ...exported,
-    ...(isLm ? { lowrank: 'npx lowrank generate --model . "Once upon a time"' } : {}),
-  };
+  return isLm ? withCommand(exported, 'generate --model . "Once upon a time"') : exported;
 }
 
 /** PEFT's adapter, and beside it what Lowrank alone reads: names of classes, thresholds, the head as it was trained. */
@@ -44,9 +39,8 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   // The owner's folders stay at home.
   const meta = { ...adapter.meta, base_model: name };
   const published = { ...adapter, meta };
-  const [path] = PYTHON_BASES[base.place](name) as [string, string];
   const { baseCopy, ownFiles, planAdapter } = await import("./peft.ts");
-  const exported = await planAdapter({ ...rest, adapter: published }, options, path);
+  const exported = await planAdapter({ ...rest, adapter: published }, options, pythonPath({ ...base, name }));
   for (const [own, content] of ownFiles(published, finalNorm)) exported.files.set(own, content);
   const command = meta.task.objective === "lm" ? "generate" : "classify";
   const model = withBase
@@ -54,9 +48,18 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
     : base.place === "folder"
       ? ` --model ${shellWord(name)}`
       : "";
-  const text = readsPairs(meta) ? '--pair "some text" "another text"' : '"some text"';
-  return {
-    ...exported,
-    lowrank: `npx lowrank ${command} --adapter .${model} ${text}`,
-  };
+  const text =
+    meta.task.objective === "lm"
+      ? '"Once upon a time"'
+      : readsPairs(meta)
+        ? '--pair "some text" "another text"'
+        : '"some text"';
+  return withCommand(exported, `${command} --adapter .${model} ${text}`);
+}
+
+/** An export with the command by which Lowrank uses it, too. */
+function withCommand(exported: Exported, command: string): Exported {
+  const text = "In this directory, after npm install lowrank:";
+  const usage = { title: "With Lowrank", language: "sh", text, code: `npx lowrank ${command}` } as const;
+  return { ...exported, usages: [...exported.usages, usage] };
 }

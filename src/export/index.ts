@@ -11,7 +11,9 @@ import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
+import { baseLicence } from "./licence.ts";
 import { type Loss, listLosses } from "./losses.ts";
+import { AT_MEAN } from "./peft-code.ts";
 import { README } from "./replaceable.ts";
 
 export interface Form {
@@ -90,8 +92,6 @@ interface ExportOptions extends Partial<FormOptions> {
   about?: About | undefined;
   /** What the base model is called. */
   base?: BaseName;
-  /** Describes the effect of classifying at the text's last token; called only if the run classifies elsewhere. */
-  measurePooling?: () => Promise<string>;
 }
 
 /**
@@ -101,7 +101,7 @@ interface ExportOptions extends Partial<FormOptions> {
 export async function planExport(
   kind: ExportKind,
   opened: OpenedAdapter,
-  { about, withBase = false, dtype, measurePooling, base = nameBase(opened.checkpoint.directory) }: ExportOptions = {},
+  { about, withBase = false, dtype, base = nameBase(opened.checkpoint.directory) }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const form: Form = FORMS[kind];
   if (withBase && !form.takesBase)
@@ -120,16 +120,14 @@ export async function planExport(
   const source = { ...opened, finalNorm, base };
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
-  for (const loss of losses) if (loss.kind === "pooling" && measurePooling) loss.effect = await measurePooling();
-  const { files, notes, language } = exported;
-  const warnings = language === "python" && isMean(adapter.meta.task) ? [AT_MEAN] : [];
-  files.set(README, await modelCard(source, exported, losses, about, warnings));
-  return { files, losses, notes: [...warnings, ...notes] };
+  const { files, notes, usages } = exported;
+  const { meta } = adapter;
+  const licence = await baseLicence(checkpoint, base);
+  const names = [...files.keys()];
+  files.set(README, modelCard({ ...exported, meta, base, licence, about, losses, files: names }));
+  const isPython = usages.some(({ language }) => language === "python");
+  return { files, losses, notes: [...(isPython && isMean(meta.task) ? [AT_MEAN] : []), ...notes] };
 }
-
-/** What is to be known of mean pooling before a model is used in Python. */
-const AT_MEAN =
-  "It classifies by the mean of a text's tokens: use the README's code. transformers alone takes the last token.";
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
 async function readFinalNorm({ tensors }: Adapter, checkpoint: BaseModel): Promise<FinalNorm | undefined> {

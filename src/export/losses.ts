@@ -1,5 +1,4 @@
 /** What an exported classifier cannot express of the run: found before anything is written. */
-import { isMean } from "../config.ts";
 import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { biasObstacle } from "../io/peft-write.ts";
@@ -50,34 +49,7 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
   return losses;
 }
 
-/** The adapter as the exported model computes it: without padding, at the last token instead of the last position. */
-export function withoutPadding({ meta, tensors }: Adapter): Adapter {
-  const { padTo = 0, ...settings } = meta.settings as { padTo?: number; maxLength?: number };
-  const maxLength = padTo || settings.maxLength;
-  return {
-    meta: {
-      ...meta,
-      task: { ...meta.task, pooling: isMean(meta.task) ? "mean" : "last-token" },
-      settings: { ...settings, ...(maxLength === undefined ? {} : { maxLength }) },
-    },
-    tensors,
-  };
-}
-
 /** Describes a loss. */
 export function showLoss({ reason, effect }: Loss): string {
   return effect === undefined ? reason : `${reason}; ${effect}`;
-}
-
-/** Describes how two sets of logits [messages, labels] of the same messages differ. */
-export function describeChange(before: Float32Array, after: Float32Array, labels: number): string {
-  const best = (logits: Float32Array, row: number) => {
-    const some = logits.subarray(row * labels, (row + 1) * labels);
-    return some.indexOf(Math.max(...some));
-  };
-  const rows = before.length / labels;
-  const changed = Array.from({ length: rows }, (_, row) => row).filter((row) => best(before, row) !== best(after, row));
-  const furthest = before.reduce((most, value, i) => Math.max(most, Math.abs(value - after[i]!)), 0);
-  if (labels === 1) return `scores change by up to ${furthest.toPrecision(3)}`;
-  return `the predicted label changes for ${changed.length} of ${rows} test messages, and logits change by up to ${furthest.toPrecision(3)}`;
 }

@@ -29,15 +29,19 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
     notes: [],
     library: "transformers",
     title: `A fine-tuned ${architectureName(meta.model)}`,
-    install: "pip install transformers torch",
-    language: "python",
-    code: [
-      `from transformers import AutoTokenizer, ${auto}`,
-      'tokenizer = AutoTokenizer.from_pretrained(".")',
-      `model = ${auto}.from_pretrained(".")`,
-      ...useCode(meta, end),
+    usages: [
+      {
+        title: "In Python, with transformers",
+        language: "python",
+        text: `In this directory, after pip install transformers torch. ${remarks(meta, end)}`.trim(),
+        code: [
+          `from transformers import AutoTokenizer, ${auto}`,
+          'tokenizer = AutoTokenizer.from_pretrained(".")',
+          `model = ${auto}.from_pretrained(".")`,
+          ...useCode(meta, end),
+        ].join("\n"),
+      },
     ],
-    remarks: remarks(meta, end),
   };
 };
 

@@ -1,12 +1,12 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
-import { architectureName, isMean } from "../config.ts";
+import { architectureName } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { ownTensors, scoreTensors } from "../io/merge.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { checkWidths } from "../model/trainable.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
-import { literal, markdownCode } from "../quote.ts";
+import { literal } from "../quote.ts";
 import { textToTry } from "../train/text-to-try.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
@@ -48,10 +48,14 @@ export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype
     notes: [],
     library: "transformers.js",
     title: `A fine-tuned ${architectureName(config)} in ONNX`,
-    install: "npm install @huggingface/transformers",
-    language: "js",
-    code: useCode(meta),
-    remarks: remarks(meta, checkpoint, type),
+    usages: [
+      {
+        title: "In JavaScript, with transformers.js",
+        language: "js",
+        text: `In this directory, after npm install @huggingface/transformers.${isLm ? ` Prompt and answer have at most ${config.n_positions} tokens.` : ""}`,
+        code: useCode(meta).join("\n"),
+      },
+    ],
   };
 };
 
@@ -109,23 +113,3 @@ const RESULT = {
   regression: "console.log(logits.tolist());",
   "multi-label": "console.log(model.config.id2label, logits.sigmoid().tolist());",
 } as const;
-
-const HALF = "Half precision is for a smaller file: weights are made float32 when it is loaded.";
-const EIGHT = "Weights in 8 bits change what is predicted; runtimes round what is multiplied with them to 8 bits, too.";
-
-/** What to know of it. */
-function remarks(meta: AdapterMeta, { vocabulary, config }: BaseModel, dtype: OnnxDtype): string[] {
-  const { objective } = meta.task;
-  const types = { f32: [], f16: [HALF], q8: [EIGHT] }[dtype];
-  if (objective === "lm") return [`Prompt and answer have at most ${config.n_positions} tokens.`, ...types];
-  return [
-    `Logits are those ${isMean(meta.task) ? "of the mean of a text's tokens" : "at a text's last token"} by \`attention_mask\`: texts can be padded on either side. Encode an empty text`,
-    `as one ${markdownCode(vocabulary.end.text)}.`,
-    ...(readsPairs(meta)
-      ? ["transformers.js cuts a pair that is too long at its end; in training the longer text was cut first."]
-      : []),
-    ...(objective === "regression" ? ['`pipeline("text-classification")` would make 1 of every score.'] : []),
-    "`config.json` names another `model_type`, because transformers.js has no classifier of this one.",
-    ...types,
-  ];
-}

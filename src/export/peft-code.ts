@@ -8,7 +8,7 @@ import { lookUp } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
-import { literal, markdownCode } from "../quote.ts";
+import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { textToTry } from "../train/text-to-try.ts";
 
@@ -17,9 +17,6 @@ type End = Vocabulary["end"];
 /** transformers' class for a task. */
 export const autoModelClass = ({ task }: AdapterMeta) =>
   task.objective !== "lm" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
-
-/** The hub's name of a task. */
-export const hubTask = ({ task }: AdapterMeta) => (task.objective !== "lm" ? "text-classification" : "text-generation");
 
 /**
  * Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context.
@@ -31,34 +28,9 @@ export function longestText(meta: AdapterMeta): number {
   return Math.min(padTo || maxLength, context);
 }
 
-/**
- * A model card's front matter in JSON, which is YAML; `more`: further keys. Only a base model on the hub has a name
- * there. Without `library` Lowrank alone reads it.
- */
-export function frontMatter(
-  meta: AdapterMeta,
-  base: BaseName,
-  { library, isAdapter }: { library?: string; isAdapter?: true },
-  more: object = {},
-): string[] {
-  const entries = {
-    ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),
-    ...(library === undefined ? {} : { library_name: library }),
-    pipeline_tag: hubTask(meta),
-    ...more,
-  };
-  return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${literal(value)}`), "---", ""];
-}
-
-/** Where the base model is for transformers, and how it gets there. */
-export const PYTHON_BASES = {
-  package: (name: string) => [
-    `node_modules/lowrank/${lookUp(SHIPPED_MODELS, name)}`,
-    `${name} is not on the Hugging Face Hub: it is in the npm package lowrank (npm install lowrank).`,
-  ],
-  hub: (name: string) => [name, ""],
-  folder: (name: string) => [name, `${name} is the folder of the base model.`],
-} as const;
+/** Where the base model is for transformers. */
+export const pythonPath = ({ name, place }: BaseName): string =>
+  place === "package" ? `node_modules/lowrank/${lookUp(SHIPPED_MODELS, name)}` : name;
 
 /** What others call a base model: of a folder its last part, as the rest is its owner's own. */
 export const baseLabel = ({ name, place }: BaseName): string =>
@@ -77,17 +49,21 @@ export function peftCode(meta: AdapterMeta, end: End, base: string, directory: s
   const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const { objective } = meta.task;
-  const type =
-    objective === "lm" || objective === "classification" ? "" : ` problem_type="${PROBLEM_TYPES[objective]}",`;
-  const classifies = objective !== "lm";
+  const [first, ...others] =
+    objective === "lm"
+      ? [")"]
+      : [
+          `, num_labels=${meta.labels.length}, pad_token_id=${end.id}, problem_type="${PROBLEM_TYPES[objective]}",`,
+          `    id2label=${literal(labels)})`,
+        ];
   return [
     "import torch",
     "from peft import PeftModel",
     `from transformers import AutoTokenizer, ${auto}`,
     // The tokenizer that transformers makes of a GGUF file splits some texts as GPT-2's does.
     `tokenizer = AutoTokenizer.from_pretrained(${isGguf(base) ? literal(directory) : model}, pad_token=${literal(end.text)}, padding_side="right")`,
-    `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${classifies ? `, num_labels=${meta.labels.length}, pad_token_id=${end.id},${type}` : ")"}`,
-    ...(classifies ? [`    id2label=${literal(labels)})`] : []),
+    `base = ${auto}.from_pretrained(${model}, dtype=torch.float32${first}`,
+    ...others,
     `model = PeftModel.from_pretrained(base, ${literal(directory)})`,
   ];
 }
@@ -145,27 +121,21 @@ const pads = ({ mode, task }: AdapterMeta) => isMean(task) || METHODS[mode].virt
 
 export const OLDER = "PEFT 0.21 needs transformers below 5.24 for it.";
 
-/** What to install to load it with PEFT. */
-export function peftInstall(meta: AdapterMeta): string {
-  return `pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch`;
-}
+/** What is to be known of mean pooling before a model is used in Python. */
+export const AT_MEAN =
+  "It classifies by the mean of a text's tokens: use the README's code. transformers alone takes the last token.";
 
-/** What to know of versions, and of the padding of a classifier's batch. */
-export function remarks(meta: AdapterMeta, end: End): string[] {
-  const older = needsOlder(meta) ? [OLDER] : [];
-  if (meta.task.objective === "lm") return older;
-  const isPair = readsPairs(meta);
-  const empty = isPair
-    ? "Leave out a pair whose second text is empty."
-    : `Encode an empty text as one ${markdownCode(end.text)}.`;
-  if (!pads(meta))
-    return [
-      `PEFT reads the logits at the last position of a batch: classify texts one by one, without padding. ${empty}`,
-    ];
-  if (isMean(meta.task)) return [`Pad on the right. ${empty}`, ...older];
-  return [
-    `transformers reads the logits at the last token that is not \`pad_token_id\`: ${end.id}, ${markdownCode(end.text)}, which does not`,
-    `occur ${isPair ? "otherwise than between the texts of a pair" : "in texts"}. Pad on the right. ${empty}`,
-    ...older,
-  ];
+/** What to install to load it with PEFT, and what to know of it. */
+export const peftInstall = (meta: AdapterMeta, end: End): string =>
+  [`pip install peft ${needsOlder(meta) ? '"transformers<5.24"' : "transformers"} torch.`, remarks(meta, end)]
+    .join(" ")
+    .trim();
+
+/** What to know of the pooling, and of the padding of a batch. */
+export function remarks(meta: AdapterMeta, { id, text }: End): string {
+  if (meta.task.objective === "lm") return "";
+  if (!pads(meta)) return "PEFT reads the logits at the last position: classify texts one by one, without padding.";
+  const empty = `An empty text is one ${text}.`;
+  if (isMean(meta.task)) return `${AT_MEAN} Pad on the right. ${empty}`;
+  return `transformers reads the logits at the last token that is not pad_token_id (${id}, ${text}): pad on the right. ${empty}`;
 }

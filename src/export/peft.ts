@@ -15,7 +15,7 @@ import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, describeMethod, isMergeable } from "./mergeable.ts";
-import { needsOlder, OLDER, peftCode, peftInstall, remarks, useCode } from "./peft-code.ts";
+import { needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
@@ -59,10 +59,14 @@ export async function planAdapter(
     library: "peft",
     isAdapter: true,
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
-    install: peftInstall(meta),
-    language: "python",
-    code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)],
-    remarks: remarks(meta, end),
+    usages: [
+      {
+        title: "In Python, with PEFT",
+        language: "python",
+        text: `In this directory, after ${peftInstall(meta, end)}`,
+        code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)].join("\n"),
+      },
+    ],
   };
 }
 

@@ -3,7 +3,6 @@ import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { EXACT, META } from "../io/peft.ts";
 import { TOKENIZER_FILES } from "../io/vocabulary.ts";
-import { LICENCE_FILE } from "./licence.ts";
 
 /** The file that marks a directory as an export. */
 export const README = "README.md";
@@ -56,7 +55,6 @@ export async function replaceableExport(directory: string, force: boolean): Prom
   // The last line, as it is written: what a label or a person says above it lists nothing.
   const listed = lines.at(-1)!;
   const names = listed.startsWith(LISTED) ? [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!) : [];
-  const isOurs = (name: string) =>
-    EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name) || LICENCE_FILE.test(name);
+  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name);
   return [README, ...names.filter(isOurs)];
 }

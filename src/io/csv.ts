@@ -14,17 +14,3 @@ export function csvField(field: Field, separator = ","): string {
   const isQuoted = text.includes(separator) || /["\r\n]|^\s|\s$/.test(text);
   return isQuoted ? `"${text.replaceAll('"', '""')}"` : text;
 }
-
-/** The fields of each line of CSV as `csvLine` writes it. */
-export function parseCsv(text: string): string[][] {
-  const rows: string[][] = [];
-  let row: string[] = [];
-  // A field in quotes, in which a quote is doubled, or one without; then what ends it.
-  for (const [, quoted, plain, end] of text.matchAll(/(?:"([^"]*(?:""[^"]*)*)"|([^",\r\n]*))(,|\r\n)/g)) {
-    row.push(quoted?.replaceAll('""', '"') ?? plain!);
-    if (end === ",") continue;
-    rows.push(row);
-    row = [];
-  }
-  return rows;
-}

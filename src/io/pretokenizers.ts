@@ -16,7 +16,7 @@ const wordsAnd = (numbers: string) =>
   `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|${numbers}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+`;
 
 /**
- * By GGUF's name: the steps of a tokenizer.json. Their order is that of the scanners in assembly/data/pretokenize.ts.
+ * By GGUF's name: the steps of a tokenizer.json. The order gives each its number in data.wasm.
  */
 export const PRETOKENIZERS = {
   "gpt-2": [byteLevel(true)],

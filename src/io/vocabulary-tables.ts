@@ -39,8 +39,8 @@ interface VocabularyParts extends Preparation {
   end: Vocabulary["end"];
 }
 
-/** Flags of an added token, as in assembly/data/added.ts. */
-const FLAGS = { special: 1, lstrip: 2, rstrip: 4, single_word: 8, normalized: 16 } as const;
+/** Flags of an added token. */
+export const FLAGS = { special: 1, lstrip: 2, rstrip: 4, single_word: 8, normalized: 16 } as const;
 const MAGIC = 0x3254524c;
 const HEADER_WORDS = 9 + 256;
 /** data.wasm may read this many bytes behind the last token. */

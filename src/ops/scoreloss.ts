@@ -4,7 +4,7 @@ import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./
 import { bySequence, LARGEST, type ShareRows, type Shares } from "./shares.ts";
 
 /** The losses by their numbers in kernels, where they are a pipeline constant `loss`. */
-const LOSS = { squared: 0, binary: 1 } as const;
+export const LOSS = { squared: 0, binary: 1 } as const;
 export type ScoreLoss = keyof typeof LOSS;
 
 export const scorelossForwardKernel = defineKernel(

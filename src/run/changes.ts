@@ -1,7 +1,11 @@
 /** How far training moved the matrices of a model, relative to their size. */
+import { initialTensors } from "../engine/initial.ts";
+import { asSaved } from "../engine/trained.ts";
+import { adaptedSpec, baseDtype } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter, Tensors } from "../io/peft.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { readFactors } from "../io/peft-form.ts";
+import { methodConfig } from "../methods/index.ts";
 import {
   ADAPTED,
   baseTensors,
@@ -15,6 +19,7 @@ import {
   tensorName,
 } from "../names.ts";
 import { numel } from "../tensor.ts";
+import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
 
 /** The change of a matrix, or of a bias. */
@@ -43,6 +48,20 @@ export interface Changes {
 
 /** The highest rank whose singular values are computed: all of a model take a second. */
 export const MOST_RANK = 64;
+
+/** What a run that started from no adapter began with: the tensors that are not the base model's. */
+export async function startTensors(
+  meta: AdapterMeta,
+  options: Partial<TrainOptions>,
+  base: BaseModel,
+): Promise<Tensors> {
+  const all = { ...DEFAULTS, ...options };
+  const spec = {
+    ...methodConfig(all),
+    ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: baseDtype(meta) }),
+  };
+  return asSaved(await initialTensors(spec, all, base));
+}
 
 /**
  * The changes of a trained model: ||s B A|| / ||W|| of adapters, without DoRA's magnitudes, the difference between

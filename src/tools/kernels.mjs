@@ -1,6 +1,7 @@
 /**
  * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, that of their names,
- * the index of the shaders, and the CPU's records and table of operations. The output is not committed.
+ * the index of the shaders, and the CPU's records and table of operations; and the numbers that TypeScript and
+ * AssemblyScript share. The output is not committed.
  */
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -146,11 +147,52 @@ async function writeCpu(found) {
   ]);
 }
 
+/** The numbers that both sides know, as constants of AssemblyScript. */
+async function writeNumbers() {
+  const { ACTIVATION, EPILOGUES, FLAGS, FORMATS, LANES, LOSS, MODES, PANEL, PRETOKENIZERS, ROW_ERRORS, ...rest } =
+    await load(`
+      export { PANEL } from "./src/backend/panels.ts";
+      export { WEIGHT_DTYPES } from "./src/config.ts";
+      export { FORMATS } from "./src/data/dialect.ts";
+      export { ROW_ERRORS } from "./src/data/row-errors.ts";
+      export { MODES } from "./src/data/tokenizer.ts";
+      export { PRETOKENIZERS } from "./src/io/pretokenizers.ts";
+      export { FLAGS } from "./src/io/vocabulary-tables.ts";
+      export { ACTIVATION } from "./src/ops/activation.ts";
+      export { LANES } from "./src/ops/gradnorm.ts";
+      export { EPILOGUES } from "./src/ops/linear.ts";
+      export { LOSS } from "./src/ops/scoreloss.ts";
+      export { TABLE_ENTRIES } from "./src/ops/shares.ts";
+      export { VIEW_ALIGN } from "./src/tensor.ts";`);
+  const { TABLE_ENTRIES, VIEW_ALIGN, WEIGHT_DTYPES } = rest;
+  const constant = (name, type, value) => `export const ${name}: ${type} = ${value};`;
+  const named = (numbers, prefix, type = "u32") =>
+    Object.entries(numbers).map(([name, value]) =>
+      constant(`${prefix}_${name.replace("-", "_").toUpperCase()}`, type, value),
+    );
+  const counted = (names) => Object.fromEntries(names.map((name, i) => [name, i]));
+  write("assembly/kernels/generated/numbers.ts", [
+    ...Object.entries({ PANEL, LANES, TABLE_ENTRIES, VIEW_ALIGN }).map(([name, value]) => constant(name, "u32", value)),
+    ...named(ACTIVATION, "ACTIVATION"),
+    ...named(EPILOGUES, "EPILOGUE"),
+    ...named(LOSS, "LOSS"),
+    ...named(counted(WEIGHT_DTYPES), "TYPE"),
+  ]);
+  write("assembly/data/generated/numbers.ts", [
+    ...named(ROW_ERRORS, "ERROR", "i32"),
+    ...named(FORMATS, "FORMAT", "i32"),
+    ...named(FLAGS, "TOKEN"),
+    ...named(MODES, "MODE"),
+    ...named(counted(Object.keys(PRETOKENIZERS)), "PATTERN"),
+  ]);
+}
+
 export async function generateKernels() {
   const found = await findKernels();
   writeList(found);
   await writeShaders(found);
   await writeCpu(found);
+  await writeNumbers();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await generateKernels();

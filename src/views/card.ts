@@ -2,13 +2,11 @@
  * What a model card says of a run: what it was trained on, how, and what it has reached. It has no text of the data: a
  * card is for everybody, and the texts may be a person's.
  */
-import { describeDevice } from "../backend/backend.ts";
-import { showSettings } from "../export/usage.ts";
-import { count, showDuration } from "../format.ts";
-import { describeMethod, hasSetting } from "../methods/index.ts";
+import { count } from "../format.ts";
+import { describeMethod } from "../methods/index.ts";
 import { describeData } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
-import { LISTED_CLASSES } from "../statistics.ts";
+import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
@@ -34,20 +32,18 @@ function publicBlocks(blocks: readonly Block[]): Block[] {
 }
 
 function factsTable(record: RunRecord): Table {
-  const { options, trainable, parameters, seconds, device, lowrank, platform } = record;
+  const { options, counts, objective } = record;
   const data = dataName(record);
   const about = describeData(record);
+  const [train, val, test] = counts.rows.map(count);
+  const what = objective === "lm" ? "blocks" : "rows";
   const facts: [name: string, value: string | null][] = [
     ["Method", describeMethod(options)],
-    ["Adapted matrices", hasSetting(options.mode, "targets") ? options.targets.join(", ") : null],
-    ["Trained parameters", `${count(trainable)} of ${count(parameters)}`],
     ["Data", about ? `${data}: ${about.title}` : data],
     ["Licence of the data", about?.license ?? null],
-    ["Sets", showSets(record)],
-    ["Classes", showClasses(record)],
+    ["Sets", `${train} ${what} for training, ${val} for validation, ${test} for the test`],
     ["Settings", showSettings(options)],
-    ["Trained", `in ${showDuration(seconds)}${device ? ` on ${describeDevice(device)}` : ""}`],
-    ["With", `Lowrank ${lowrank}, ${platform}`],
+    ["Lowrank", record.lowrank],
   ];
   return makeTable<(typeof facts)[0]>(
     "facts",
@@ -60,18 +56,12 @@ function factsTable(record: RunRecord): Table {
   );
 }
 
-function showSets({ counts, objective, maxLength, padTo }: RunRecord): string {
-  const rows = counts.rows.map(count);
-  const what = objective === "lm" ? "blocks" : "rows";
-  const length = padTo > 0 ? `padded to ${count(padTo)} tokens` : `of at most ${count(maxLength)} tokens`;
-  return `${rows[0]} ${what} for training, ${rows[1]} for validation, ${rows[2]} for the test, ${length}`;
-}
-
-/** The classes with their rows in the test set: a record has no other counts of them. */
-function showClasses({ labels, results, objective }: RunRecord): string | null {
-  if (objective === "lm" || objective === "regression") return null;
-  if (labels.length > LISTED_CLASSES) return count(labels.length);
-  const measured = results?.test?.classes ?? results?.multiLabel?.labels;
-  if (!measured) return labels.join(", ");
-  return `${labels.map((label, i) => `${label} (${count(measured[i]!.rows)})`).join(", ")}; in brackets: rows of the test set`;
+/** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
+function showSettings(options: TrainOptions): string {
+  const shown = ["epochs", "batchSize", "lr", "seed"];
+  const ofMethod = ofMode(options, options.mode);
+  return SETTING_NAMES.filter((name) => name in ofMethod)
+    .filter((name) => shown.includes(name) || JSON.stringify(ofMethod[name]) !== JSON.stringify(DEFAULTS[name]))
+    .map((name) => `${name} ${[ofMethod[name]].flat().join(" ")}`)
+    .join(", ");
 }

@@ -20,6 +20,9 @@ export function dataBlocks(data: TrainingData, model: string, how: ClassWeights)
   return [text(`model: ${model}`), ...(data.objective === "lm" ? textsBlocks(data) : messagesBlocks(data, how))];
 }
 
+/** A perplexity over fewer tokens than this says little. */
+const FEW_TOKENS = 100;
+
 /** The sets by their names. */
 const listSets = <T>({ train, val, test }: { train: T; val: T; test: T }) =>
   Object.entries({ Training: train, Validation: val, Test: test }).map(([name, set]) => ({ name, ...set }));
@@ -49,6 +52,11 @@ function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
       ],
       [stats.empty, "empty documents were skipped"],
     ]).map(note),
+    ...sets
+      .filter(({ name, tokens }) => name !== "Training" && tokens < FEW_TOKENS)
+      .map(({ name, tokens }) =>
+        note(`the ${name.toLowerCase()} set has only ${tokens} tokens: its perplexity says little`),
+      ),
   ];
 }
 
@@ -85,8 +93,8 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
   ];
 }
 
-/** What to know about messages and their labels, in the terminal and in the page. */
-export function dataNotes(data: LoadedDataset): string[] {
+/** What to know about messages and their labels. */
+function dataNotes(data: LoadedDataset): string[] {
   const { stats, maxLength, pairs } = data;
   const sum = (key: "cut" | "empty") => listSets(stats).reduce((total, { [key]: number }) => total + number, 0);
   return [
@@ -136,14 +144,12 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const { rowsRead, classesRead, copies, undrawn, train, val, test } = stats;
   const dropped = rowsRead - copies - undrawn - train.rows - val.rows - test.rows;
   const leftOut = counted([
-    [copies, "near-duplicates of earlier rows left out (--dedupe)"],
-    [undrawn, "rows not drawn (--train-rows)"],
-    [dropped, "rows of the larger classes left out to balance them (--no-balance keeps them)"],
+    [copies, "near-duplicates of earlier rows left out"],
+    [undrawn, "rows not drawn"],
+    [dropped, "rows of the larger classes left out to balance them"],
   ]);
   const weights = weighClasses(data, how);
-  const weighted = isUnequal(data)
-    ? ["the classes are unequal, their loss is not weighted (--class-weights none)"]
-    : [];
+  const weighted = isUnequal(data) ? ["the classes are unequal, their loss is not weighted"] : [];
   const classes = byClass(labels, (_, label) => classesRead[label] ?? 0);
   return [
     `rows: ${count(rowsRead)} read${data.objective === "regression" ? "" : ` (${classes})`}`,

@@ -1,23 +1,20 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { DeviceName, ModelConfig, Objective, WeightDtype } from "../config.ts";
-import type { BlockStats } from "../data/blocks.ts";
-import type { DatasetStats } from "../data/dataset.ts";
+import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
-import type { Influences } from "../infer/influence.ts";
 import type { Mode } from "../methods/index.ts";
-import type { PairSettings, TextOrPair } from "../pair.ts";
+import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
-import type { Splits } from "../train/measured.ts";
 import type { TrainOptions } from "../train/options.ts";
+import type { Block } from "../views/blocks.ts";
 
 /**
  * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of
@@ -30,7 +27,7 @@ export interface PageSettings extends RunSettings {
 }
 
 /** The capabilities of this browser. */
-interface Machine {
+export interface Machine {
   /** Whether threads can share memory; if not, the CPU backend has one. */
   isolated: boolean;
   /** Threads of the CPU backend. */
@@ -43,47 +40,11 @@ export interface DeviceReport {
   text: string;
 }
 
-/** Number of rows with at least `from` and fewer than `to` tokens. */
-export interface Bin {
-  from: number;
-  to: number;
-  rows: number;
-}
-
-/** Statistics of the messages. */
+/** The data that was read, as it is shown. The formats of numbers cannot be posted: cells are texts. */
 export interface DataReport {
-  source: string;
-  /** Columns to choose from; empty if the file has no header, or for a data set by name. */
-  columns: string[];
-  text: string;
-  label: string;
-  /** The columns of pairs of texts; missing: the texts are no pairs. */
-  pairs?: PairSettings;
-  /** The first rows. */
-  preview: { text: TextOrPair; label: string }[];
-  labels: readonly string[];
-  /** Rows by class, as read from the file. */
-  classes: Record<string, number>;
-  rowsRead: number;
-  stats: Splits<DatasetStats>;
-  lengths: Bin[];
-  /** Messages about the data. */
-  notes: string[];
-  /** Invalid rows, by line; `problemCount` counts them all. */
-  problems: { line: number; text: string; hint?: string }[];
-  problemCount: number;
-}
-
-/** What a language model is trained on. */
-export interface TextsReport {
-  documents: number;
-  stats: Splits<BlockStats>;
-  /** The longest block, in tokens. */
-  maxLength: number;
-  /** The beginning of the training set. */
-  preview: string;
-  /** Messages about the texts. */
-  notes: string[];
+  blocks: Block[];
+  /** Rows of the training set. */
+  trainRows: number;
 }
 
 /**
@@ -148,12 +109,6 @@ export interface PageRun {
   device: DeviceName;
   /** The id of the comparison that it belongs to. */
   comparison?: string;
-  /** The visitor's name for it. */
-  name?: string;
-  /** Whether it is listed first. */
-  pinned?: boolean;
-  /** Whether it is deleted, unless the visitor takes that back. */
-  deleted?: boolean;
   /** A message for the visitor. */
   note: string | null;
   /** Whether there are trained parameters to classify with and to download. */
@@ -302,82 +257,13 @@ export interface OtherForm {
 export interface WantedForm {
   kind: ExportKind;
   dtype: WeightDtype | null;
-  /** What the run says of itself in the model card; null: nothing is known of its training. */
-  sections: string | null;
 }
 
-/** The worker's methods. */
-export interface Api {
-  /** Tells how many touch points the page's screen has: a worker cannot ask. */
-  tellTouchPoints(count: number): Promise<void>;
-  machine(): Promise<Machine>;
-  /** Opens the device, unless it is open. */
-  openDevice(name: DeviceName): Promise<DeviceReport>;
-  openModel(name: string): Promise<ModelReport>;
-  /** Stores a model's files; returns the name for `openModel`. */
-  addModel(files: File[]): Promise<string>;
-  forgetModel(name: string): Promise<void>;
-  /** The bundled models, those of the hub that were downloaded, and the stored ones. */
-  models(): Promise<ModelEntry[]>;
-  /** Registers a selected file and returns its columns. */
-  pickData(file: File, encoding: string): Promise<ColumnReport>;
-  readData(settings: PageSettings): Promise<DataReport>;
-  /** Registers selected files. */
-  pick(files: File[]): Promise<void>;
-  readTexts(settings: PageSettings): Promise<TextsReport>;
-  estimate(settings: PageSettings): Promise<RunEstimate>;
-  runs(): Promise<PageRun[]>;
-  /** Begins a run; progress is reported by events. Resolves with its id when it has begun. */
-  start(settings: PageSettings): Promise<string>;
-  /** Resumes a run from its last checkpoint. On another device the results are no longer bit-identical. */
-  resume(id: string, device?: DeviceName): Promise<void>;
-  /** Ends the active runs, each with a checkpoint and an adapter; `pause` and `stop` differ in the state shown. */
-  pause(): Promise<void>;
-  stop(): Promise<void>;
-  /** Begins a comparison of methods. Resolves with the first run's id when it has begun. */
-  compare(settings: PageSettings): Promise<string>;
-  classify(id: string, text: TextOrPair): Promise<Verdict>;
-  /**
-   * Labels the rows of a file, or each line of a pasted text that is not empty; "labelled" events report how many. Also
-   * of a run that trains, with what it learned until its last evaluation. Fails with an AbortError if `stopLabelling`,
-   * or the next call, ends it, and with `columns` in the report if the text column must be chosen.
-   */
-  label(id: string, source: File | string, request: LabelRequest): Promise<LabelReport>;
-  stopLabelling(): Promise<void>;
-  /** What can be downloaded of a run that has trained parameters. */
-  take(id: string): Promise<TakeReport>;
-  /** The forms in which other programs read it. */
-  forms(id: string, sections: WantedForm["sections"]): Promise<OtherForm[]>;
-  /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
-  download(id: string, what: Takeable | WantedForm): Promise<Blob>;
-  /**
-   * Stores a run or an adapter from files, or from a zip file, and returns its id. `model` is its base model if the one
-   * that it names is not available. Fails if it is not of the `objective`, where one is given.
-   */
-  load(files: File[], model: string, objective?: Objective): Promise<string>;
-  /** Generates text, which is reported by events. Resolves when it is complete or stopped. */
-  write(request: WriteRequest): Promise<WriteReport>;
-  stopWriting(): Promise<void>;
-  /** Names or pins a run, or notes why it ended. */
-  change(id: string, change: Partial<Pick<PageRun, "name" | "pinned" | "error">>): Promise<void>;
-  /** Deletes a run; `unforget` takes it back until `purge` deletes the files of all deleted runs. */
-  forget(id: string): Promise<void>;
-  unforget(id: string): Promise<void>;
-  purge(): Promise<void>;
-
-  // What a run learned: see learned.ts.
-  /** Accuracy on the test set with everything that was learned times `scale`; null if a run needs the device. */
-  accuracyAt(id: string, scale: number): Promise<number | null>;
-  /** The influence of each word on the label; null if a run needs the device. */
-  influences(id: string, text: TextOrPair): Promise<Influences | null>;
-}
-
-export type Method = keyof Api;
-
-export interface Call<M extends Method = Method> {
+/** A call of one of the worker's methods (`Api` in worker.ts). */
+export interface Call {
   id: number;
-  method: M;
-  args: Parameters<Api[M]>;
+  method: string;
+  args: unknown[];
 }
 
 export type Answer = { id: number; value: unknown } | { id: number; error: ErrorReport };

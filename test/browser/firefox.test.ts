@@ -1,14 +1,12 @@
-/** Firefox: the page's main path, and the library from another origin. */
+/** Firefox: the page's main path. */
 import * as assert from "uvu/assert";
 import { testIf } from "../helpers/harness.ts";
 import { messages } from "../helpers/tiny.ts";
-import { openFreshPage, openPage } from "./browser.ts";
+import { openFreshPage } from "./browser.ts";
 import { FIREFOX, openFirefox } from "./firefox.ts";
-import { ISOLATED, packageServer, pageWith, trainFrom } from "./origins.ts";
 import { pickFile, set, start, waitForState } from "./page.ts";
 
-const NAME =
-  "in Firefox: a run of the page on the CPU to its end, a typed message, and the library from another origin";
+const NAME = "in Firefox: a run of the page on the CPU to its end, and a typed message";
 
 testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", NAME, async () => {
   const context = await openFirefox();
@@ -16,7 +14,7 @@ testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", 
   await page.waitForSelector("#start:not([disabled])");
   assert.ok(await page.evaluate(() => crossOriginIsolated), "memory cannot be shared");
   await pickFile(page, messages(20));
-  await page.waitForSelector("text=40 messages: 28 to train");
+  await page.waitForSelector("text=rows: 40 read");
   const numbers = { epochs: 2, evalEvery: 4, lr: 5e-3 };
   // Over BiDi, Playwright adds to a number where it should replace it.
   await set(page, { device: "wasm", ...Object.fromEntries(Object.keys(numbers).map((name) => [name, ""])) });
@@ -27,17 +25,4 @@ testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", 
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
   assert.equal(faults, []);
-  const library = await packageServer();
-  const found: number[][] = [];
-  for (const [headers, name] of [
-    [ISOLATED, /^CPU, 2 threads/],
-    [{}, /^CPU, 1 thread,/],
-  ] as const) {
-    const other = await openPage(context, await pageWith(headers));
-    const { device, logits } = await trainFrom(other.page, library);
-    assert.match(device.name, name);
-    assert.is(device.why, undefined);
-    found.push(logits);
-  }
-  assert.equal(found[0], found[1]);
 });

@@ -1,6 +1,6 @@
 /** `lowrank/browser` in Chromium, from the built files that ship, compared with Node. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import type * as Lowrank from "../../src/browser.ts";
@@ -10,7 +10,7 @@ import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { filesIn } from "../helpers/spawn.ts";
-import { messages, tinyModel } from "../helpers/tiny.ts";
+import { messages } from "../helpers/tiny.ts";
 import { openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
 
 const folder = temporaryFolder();
@@ -28,15 +28,15 @@ interface PageRun {
 }
 
 /** Trains in the page's main thread, with the public API only. */
-function trainInPage(page: Page, device: Lowrank.DeviceName, model: string, csv: string): Promise<PageRun> {
+function trainInPage(page: Page, csv: string): Promise<PageRun> {
   return page.evaluate(
-    async ([name, base, csv, texts, options]) => {
+    async ([csv, texts, options]) => {
       const { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile }: typeof Lowrank = await import(
         `${location.origin}/dist/browser/index.js`
       );
       registerFile("picked.csv", new Blob([csv]));
-      const device = await openDevice(name, { threads: 2 });
-      const model = await loadModel(base);
+      const device = await openDevice("wasm", { threads: 2 });
+      const model = await loadModel("gpt2-micro");
       const data = await loadDataset({ file: "picked.csv" }, { maxLength: 64 });
       const run = await fineTune({ device, model, data, ...options });
       await run.save("run");
@@ -50,7 +50,7 @@ function trainInPage(page: Page, device: Lowrank.DeviceName, model: string, csv:
       }
       return { device: run.device.name, files, logits: [...(await classifier.logits(texts))] };
     },
-    [device, model, csv, TEXTS, OPTIONS] as const,
+    [csv, TEXTS, OPTIONS] as const,
   );
 }
 
@@ -72,11 +72,8 @@ async function trainInNode(directory: string): Promise<string> {
   return directory;
 }
 
-async function logitsInNode(directory: string, device: string, model?: string): Promise<Float32Array> {
-  const classifier = await Classifier.load(directory, {
-    device: await testDevice(device),
-    ...(model ? { model } : {}),
-  });
+async function logitsInNode(directory: string): Promise<Float32Array> {
+  const classifier = await Classifier.load(directory, { device: await testDevice(DEVICE) });
   const logits = await classifier.logits(TEXTS);
   classifier.destroy();
   return logits;
@@ -90,35 +87,14 @@ async function openLibrary(context: BrowserContext): Promise<TestPage> {
 
 test("on WASM the same settings give the same adapter in Node and in a page, bit for bit", async () => {
   const { page, faults } = await openLibrary(await openBrowser());
-  const run = await trainInPage(page, "wasm", "gpt2-micro", MESSAGES);
+  const run = await trainInPage(page, MESSAGES);
   const trained = await trainInNode(join(folder, "node"));
   assert.is(run.device, (await testDevice(DEVICE)).info.name, "the devices differ");
   assert.equal(Object.keys(run.files).sort(), filesIn(join(trained, "adapter")));
   for (const [name, bytes] of Object.entries(run.files))
     assert.ok(readFileSync(join(trained, "adapter", name)).equals(Uint8Array.from(bytes)), `${name} differs`);
   const copy = write(join(folder, "page"), run.files);
-  assertSameBits("logits", await logitsInNode(copy, DEVICE), Float32Array.from(run.logits));
-  assert.equal(faults, []);
-});
-
-test("an adapter from Node gives the same logits in a page, bit for bit", async () => {
-  const trained = join(await trainInNode(join(folder, "node")), "adapter");
-  const files = filesIn(trained).map((name) => [name, [...readFileSync(join(trained, name))]] as const);
-  const { page, faults } = await openLibrary(await openBrowser());
-  const logits = await page.evaluate(
-    async ([files, texts]) => {
-      const { Classifier, openDevice, registerFile }: typeof Lowrank = await import(
-        `${location.origin}/dist/browser/index.js`
-      );
-      for (const [name, bytes] of files) registerFile(`from-node/${name}`, new Blob([Uint8Array.from(bytes)]));
-      const device = await openDevice("wasm", { threads: 2 });
-      return [...(await (await Classifier.load("from-node", { device })).logits(texts))];
-    },
-    [files, TEXTS] as const,
-  );
-  assertSameBits("logits", Float32Array.from(logits), await logitsInNode(trained, DEVICE));
-  const training = await loaded(page, /saved-run|datasets-/);
-  assert.equal(training, [], "a page that classifies has loaded training code");
+  assertSameBits("logits", await logitsInNode(copy), Float32Array.from(run.logits));
   assert.equal(faults, []);
 });
 
@@ -133,26 +109,6 @@ function loaded(page: Page, pattern: RegExp): Promise<string[]> {
     pattern.source,
   );
 }
-
-test("an adapter that a page trains on WebGPU gives logits within 1e-4 in Node", async () => {
-  const context = await openBrowser({ webgpu: true });
-  const tiny = tinyModel(join(folder, "tiny"));
-  await context.route("**/tiny/*", (route) => route.fulfill({ path: join(tiny, basename(route.request().url())) }));
-  const { page, faults } = await openLibrary(context);
-  await page.evaluate(async () => {
-    const { registerFile }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
-    for (const name of ["config.json", "model.safetensors"])
-      registerFile(`tiny/${name}`, await fetch(`${location.origin}/tiny/${name}`));
-  });
-  // The software driver is slow: it gets little to do.
-  const run = await trainInPage(page, "webgpu", "tiny", messages(8));
-  assert.match(run.device, "swiftshader", "its results were refused");
-  const logits = await logitsInNode(write(join(folder, "webgpu"), run.files), DEVICE, tiny);
-  logits.forEach((logit, i) => {
-    assert.ok(Math.abs(logit - run.logits[i]!) < 1e-4, `logit ${i}: ${logit} in Node, ${run.logits[i]} in the page`);
-  });
-  assert.equal(faults, []);
-});
 
 test("a model opens from a blob, a response, a URL, a handle and a folder on a server, by ranges", async () => {
   const { page, faults } = await openLibrary(await openBrowser());

@@ -28,7 +28,7 @@ for (const { objective, content, status, outcome, verdict } of [
     await pickTinyModel(page);
     await pickFile(page, content);
     await page.selectOption("#labels-are", objective);
-    await page.waitForSelector("text=60 messages: 42 to train, 6 to validate, 12 to test.");
+    await page.waitForSelector("text=rows: 60 read");
     await set(page, SETTINGS);
     assert.is(await page.locator("#field-classWeights").count(), 0);
     await start(page);

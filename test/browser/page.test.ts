@@ -36,8 +36,8 @@ async function trainOnFile(
   { computesOn, steps, evaluations }: { computesOn: string; steps: number; evaluations: number },
 ): Promise<void> {
   await pickFile(page, messages(20, ["ham", "spam", "ham", "ham"]));
-  await page.waitForSelector("text=80 messages: 56 to train, 8 to validate, 16 to test.");
-  await page.waitForSelector("text=The classes are unequal: their loss is weighted by class.");
+  await page.waitForSelector("text=rows: 80 read");
+  await page.waitForSelector("text=loss weighted by class");
   await set(page, settings);
   await start(page);
   await waitForState(page, "finished");
@@ -104,84 +104,15 @@ async function openLearned(page: Page): Promise<void> {
   await page.waitForSelector("#learned-body");
 }
 
-/** How far each matrix moved, and how its adapter uses the rank. */
-async function lookAtTheMatrices(page: Page): Promise<void> {
-  // q, k, v, o, fc and proj of four blocks; the head is chosen from the list alone.
-  const cells = await page.locator("#learned .heat[data-matrix]").evaluateAll((all) =>
-    all.map((cell) => {
-      const [norm, of] = /change ([\d.e-]+), size before ([\d.e-]+)/
-        .exec((cell as HTMLElement).title)!
-        .slice(1)
-        .map(Number);
-      const row = cell.closest("tr")!;
-      const part = row.closest("table")!.rows[0]!.cells[(cell.parentElement as HTMLTableCellElement).cellIndex]!;
-      const name = `Block ${row.cells[0]!.textContent}, ${part.textContent}`;
-      const shade = Number(/heat(\d)/.exec(cell.className)![1]);
-      return { name, norm: norm!, share: norm! / of!, shown: Number(cell.textContent), shade };
-    }),
-  );
-  assert.is(cells.length, 24);
-  const most = Math.max(...cells.map(({ share }) => share));
-  for (const { name, share, shown, shade } of cells) {
-    // The title has three digits.
-    assert.ok(Math.abs(shown - 100 * share) < 0.006 + 0.06 * share * 100, `${name}: ${shown}, not ${100 * share}`);
-    assert.ok(
-      [0.98, 1.02].some((about) => shade === Math.ceil((8 * share * about) / most)) || share === most,
-      `${name}: ${shade}`,
-    );
-  }
-  const shownMost = Number((await page.textContent("#learned .scale"))!.match(/([\d.]+)\s%$/)![1]);
-  assert.ok(Math.abs(shownMost - 100 * most) < 0.06 * 100 * most, `${shownMost}`);
-  assert.match(
-    (await page.textContent("#learned"))!,
-    /ΔW = s·B·A, s = alpha\/r.*Outside the blocks, training moved the head by/,
-  );
-
-  // The matrix that moved most is shown first; a click chooses another one.
-  const chosen = () => page.locator("#matrix option:checked").textContent();
-  assert.is(await chosen(), cells.find(({ share }) => share === most)!.name);
-  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
-  const one = cells.find(({ name }) => name === "Block 1, o")!;
-  assert.is(await chosen(), one.name);
-  // The Frobenius norm is the root of the sum of the squares of the singular values.
-  const values = (await page.getAttribute("#learned .singular", "aria-label"))!.match(/[\d.e-]+(?=,|$)/g)!.map(Number);
-  assert.is(values.length, 8);
-  assert.ok(Math.abs(Math.hypot(...values) / one.norm - 1) < 0.02, `${values} ${one.norm}`);
-  const [, used] = /Uses (\d) of rank 8: .* holds? 90\s% of the sum/.exec((await page.textContent("#learned"))!)!;
-  const bars = await page
-    .locator("#learned .singular rect")
-    .evaluateAll((all) =>
-      all.map((bar) => ({ isUsed: bar.classList.contains("used"), height: Number(bar.getAttribute("height")) })),
-    );
-  assert.equal(
-    bars.map(({ isUsed }) => isUsed),
-    values.map((_, i) => i < Number(used)),
-  );
-  assert.ok(
-    bars.every(({ height }, i) => Math.abs(height - values[i]! / values[0]!) < 0.01),
-    JSON.stringify(bars),
-  );
-  // What is drawn again elsewhere leaves the choice.
-  await page.click("#runs >> text=Pin");
-  await page.locator("#runs [aria-pressed=true]").waitFor();
-  assert.is(await chosen(), one.name);
-}
-
 /** What a run of LoRA on 16 test messages shows, also after a reload. */
 async function lookAtWhatItLearned(page: Page): Promise<void> {
   await openLearned(page);
-  await lookAtTheMatrices(page);
-
-  const whole = await page.textContent("#learned output");
-  assert.match(whole!, /^1\.0: [\d.]+\s% of 16 test messages correct, as trained$/);
-  const at = async (scale: string) => {
-    await page.fill("#scale", scale);
-    return page.locator("#learned output >> text=/correct/").textContent();
-  };
-  const half = await at("0.5");
-  assert.match(half!, /^0\.5: [\d.]+\s% of 16 test messages correct$/);
-  assert.match((await page.getAttribute("#learned .plot", "aria-label"))!, /0\.0: [^,]+, 0\.5: [^,]+, 1\.0: [^,]+\.$/);
-  assert.is(await at("1"), whole);
+  // q, k, v, o, fc and proj of four blocks; a click chooses another matrix.
+  assert.is(await page.locator("#learned .heat[data-matrix]").count(), 24);
+  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
+  assert.is(await page.locator("#matrix option:checked").textContent(), "Block 1, o");
+  assert.match((await page.textContent("#learned"))!, /Uses \d of rank 8: .* holds? 90\s% of the sum/);
+  assert.is(await page.locator("#learned .singular rect").count(), 8);
 
   await page.locator("#words >> text=leave one out").waitFor();
   const sample = page.locator("#samples button >> nth=0");
@@ -193,12 +124,6 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
   assert.is(await page.locator("#words > *").count(), 0);
-
-  // The file is no longer stored.
-  await page.reload();
-  await openLearned(page);
-  assert.is(await page.textContent("#learned output"), whole);
-  assert.is(await at("0.5"), half);
 }
 
 test("training continues from an adapter, through a reload, even if the original is deleted", async () => {
@@ -222,19 +147,9 @@ test("training continues from an adapter, through a reload, even if the original
   await waitForState(page, "training");
   await waitForStep(page, 1);
   assert.is(await shownLoss("first-child"), reached);
-  const remove = async () => {
-    await page.locator("#runs tbody tr:last-child >> text=Delete").click();
-    await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
-  };
-  await remove();
-  assert.is(await page.evaluate(() => document.activeElement!.textContent), "Undo");
-  await page.click("#runs-undo >> text=Undo");
-  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 2);
-  assert.is(await page.evaluate(() => document.activeElement!.id), "runs-title");
-  await remove();
-  const stored = await page.textContent("#storage");
-  await page.click("#runs-undo >> text=Free its space now");
-  await page.waitForFunction((before) => document.querySelector("#storage")!.textContent !== before, stored);
+  page.once("dialog", (dialog) => dialog.accept());
+  await page.locator("#runs tbody tr:last-child >> text=Delete").click();
+  await page.waitForFunction(() => document.querySelectorAll("#runs tbody tr").length === 1);
   await atStep(page, 9, "reload");
   await waitForState(page, "training");
   await atStep(page, 17, "stop");
@@ -258,12 +173,15 @@ test("an invalid file is reported with its line, next to the input; a valid file
   // An invalid field does not hide the statistics of the file.
   await set(page, { rank: 0 });
   await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
-  await page.waitForSelector("#data-report >> text=80 messages: 56 to train");
+  await page.waitForSelector("#data-report >> text=rows: 80 read");
   assert.ok(await page.isDisabled("#start"));
   await set(page, { rank: 8 });
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
-  assert.match((await page.textContent("#data-report"))!, /2 invalid rows were skippedLine 82: The row has the wrong/);
+  assert.match(
+    (await page.textContent("#data-report"))!,
+    /2 invalid rows were skipped.*messages\.csv:82: The row has the wrong/,
+  );
 
   // The page's worker fails: another one reads the same file.
   const worker = await pageWorker(page);
@@ -350,35 +268,11 @@ test("a model from a folder is stored in the browser, and can be deleted", async
   await waitForState(page, "stopped");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned");
-  // A folder of that name with a damaged model, and one with another model.
-  const weights = readFileSync(join(directory, "model.safetensors"));
-  writeFileSync(join(directory, "model.safetensors"), weights.subarray(0, -4));
-  await page.selectOption("#model", "from-folder");
-  await page.setInputFiles("#folder-files", directory);
-  await page.locator("#model-error >> text=model.safetensors").waitFor();
-  await page.selectOption("#model", "tiny");
-  await page.locator("#model-report >> text=2 blocks, 2 heads").waitFor({ state: "attached" });
-  // An option whose text is its value has no attribute for it.
-  const option = (name: string) => page.locator(`#model option:text-is("${name}")`).count();
-  const addFolder = async () => {
-    await page.selectOption("#model", "from-folder");
-    await page.setInputFiles("#folder-files", directory);
-    await page.waitForSelector("#start:not([disabled])");
-  };
-  writeFileSync(join(directory, "model.safetensors"), weights);
-  await addFolder();
-  assert.is(await option("tiny 2"), 0);
-  tinyModel(directory, (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
-  await addFolder();
-  assert.is(await option("tiny 2"), 1);
   await page.selectOption("#model", "tiny");
   await page.click("#model-forget");
   // That of own messages again.
   await page.locator("#model-report >> text=6 blocks").waitFor({ state: "attached" });
-  assert.is(await option("tiny"), 0);
-  await addFolder();
-  await page.click("#resume");
-  await page.locator("#runs-error >> text=The model has changed since this run began").waitFor();
+  assert.is(await page.locator('#model option:text-is("tiny")').count(), 0);
   // A folder without weights.
   await page.selectOption("#model", "from-folder");
   const other = temporaryFolder();
@@ -401,13 +295,6 @@ test("a GGUF file that is dropped is a model, stored in the browser under its na
   assert.is(await page.inputValue("#model"), "mine.gguf");
   await page.reload();
   await report.waitFor({ state: "attached" });
-  // Another one of that name.
-  await dropFile(page, "mine.gguf", readFileSync(packagePath("test/golden/gguf/gpt2-f16.gguf")));
-  await page.waitForFunction(() => document.querySelector<HTMLSelectElement>("#model")!.value === "mine 2.gguf");
-  await report.waitFor({ state: "attached" });
-  await page.click("#model-forget");
-  await page.locator("#model-report >> text=4 blocks").waitFor({ state: "attached" });
-  assert.is(await page.locator('#model option:text-is("mine 2.gguf")').count(), 0);
   assert.equal(faults, []);
   await context.close();
 });

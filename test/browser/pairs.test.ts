@@ -14,11 +14,11 @@ test("two columns are taken as pairs, and the run is tried with two texts", asyn
   await page.selectOption("#text-column", "frage");
   await page.selectOption("#second-column", "antwort");
   await page.selectOption("#label-column", "label");
-  await page.waitForSelector("text=40 messages: 28 to train");
+  await page.waitForSelector("text=rows: 40 read");
   await page.click("text=Look at the messages");
-  assert.match((await page.textContent("#data-report thead"))!, /Labelfrageantwort/);
+  assert.match((await page.textContent("#data-report .messages thead"))!, /Labelfrageantwort/);
   await pickFile(page, csv(["question", "answer", "label"]));
-  await page.locator("#data-report thead >> text=answer").waitFor({ state: "attached" });
+  await page.locator("#data-report .messages thead >> text=answer").waitFor({ state: "attached" });
   assert.is(await page.inputValue("#second-column"), "answer");
   await set(page, { ...SETTINGS, epochs: 1 });
   await start(page);

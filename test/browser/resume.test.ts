@@ -9,7 +9,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { assertSameFiles, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
-import { freshPage, openPage, webServer } from "./browser.ts";
+import { freshPage, openPage } from "./browser.ts";
 import {
   atStep,
   begin,
@@ -76,30 +76,7 @@ test("a reloaded run resumes from its last checkpoint and ends with the adapter 
   await context.close();
 });
 
-test("a reloaded run waits until its previous worker has released the lock, and resumes", async () => {
-  const { page, context } = await tinyPage();
-  const other = await openPage(context, `${await webServer()}/icon.svg`);
-  await keepStates(page);
-  // As soon as the run holds the lock, this request is the next in line for it, and gets it when the page is closed.
-  await other.page.evaluate(async () => {
-    const look = async () => {
-      const { held } = await navigator.locks.query();
-      if (!held!.some(({ name }) => name === "lowrank-training")) return setTimeout(look, 5);
-      return navigator.locks.request("lowrank-training", () => new Promise((end) => Object.assign(window, { end })));
-    };
-    void look();
-  });
-  await holdCheckpoint(page, 24);
-  await begin(page, LONGER);
-  await atStep(page, 17, "reload");
-  await waitForState(page, "elsewhere");
-  await other.page.evaluate(() => (window as unknown as { end: () => void }).end());
-  await waitForState(page, "finished");
-  assertSameFiles(await downloadAdapter(page), await straightAdapter());
-  await context.close();
-});
-
-test("a run waits while it is paused, has an adapter when it is stopped, stays paused after a reload, and ends as a straight one", async () => {
+test("a run waits while it is paused, has an adapter when it is stopped, also after a reload, and ends as a straight one", async () => {
   const { page, faults, context } = await tinyPage();
   let release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
@@ -120,21 +97,15 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await waitForState(page, "stopped");
   assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
 
-  release = await holdCheckpoint(page, 24);
-  await page.click("#resume");
-  await atStep(page, 17, "pause");
-  await release();
-  await waitForState(page, "paused");
   const steps = await stepsTaken(page);
   await page.reload();
-  await waitForState(page, "paused");
+  await waitForState(page, "stopped");
   assert.ok(await page.isHidden("#pause"));
   assert.ok(Object.keys(await downloadAdapter(page)).includes("adapter/adapter_config.json"));
   // Nothing keeps another run from starting.
   await page.waitForSelector("#start:not([disabled])");
   // An automatic resume would have taken less time.
   await waits();
-  await waitForState(page, "paused");
   assert.is(await stepsTaken(page), steps);
   // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
   const worker = await pageWorker(page);
@@ -168,43 +139,20 @@ test("a run waits while it is paused, has an adapter when it is stopped, stays p
   await context.close();
 });
 
-test("a run with an incomplete first checkpoint starts from the beginning", async () => {
-  const { page, context } = await tinyPage();
-  const release = await holdCheckpoint(page, 8);
-  await begin(page, LONGER);
-  await atStep(page, 2, "pause");
-  await release();
-  await waitForState(page, "paused");
-  await page.evaluate(async () => {
-    const runs = await (await navigator.storage.getDirectory()).getDirectoryHandle("runs");
-    for await (const id of runs.keys()) {
-      const states = await (await runs.getDirectoryHandle(id)).getDirectoryHandle("checkpoint");
-      for await (const name of states.keys()) await (await (await states.getFileHandle(name)).createWritable()).close();
-    }
-  });
-  await page.reload();
-  await waitForState(page, "paused");
-  const releaseAgain = await holdCheckpoint(page, 8);
-  await page.click("#resume");
-  await page.locator("#run-error >> text=The checkpoints were damaged: the run started again").waitFor();
-  await releaseAgain();
-  await waitForState(page, "finished");
-  assertSameFiles(await downloadAdapter(page), await straightAdapter());
-  await context.close();
-});
-
-test("a run that the browser cannot store stays in memory: it classifies and can be downloaded", async () => {
+test("a run that the browser cannot store fails, and resumes from its last checkpoint when there is room", async () => {
   const { page, faults, context } = await tinyPage();
-  const release = await holdCheckpoint(page, 8);
   await begin(page, LONGER);
-  await waitForStep(page, 1);
+  const release = await holdCheckpoint(page, 16);
+  await waitForStep(page, 9);
   const session = await context.newCDPSession(page);
-  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: 1 });
+  const { origin } = new URL(page.url());
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1 });
   await release();
-  await waitForState(page, "finished");
-  assert.match((await page.textContent("#run-error"))!, "The browser's storage is full: this run is in memory only");
-  await page.fill("#message", "you have won a prize, call now");
-  await page.waitForSelector("#verdict .learned >> text=spam");
+  await page.locator("#run-error >> text=The browser's storage is full").waitFor();
+  await page.waitForSelector("#training[data-state=failed]");
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  await page.click("#run-error button");
+  await page.waitForSelector("#training[data-state=finished]");
   assertSameFiles(await downloadAdapter(page), await straightAdapter());
   assert.equal(faults, []);
   await context.close();
@@ -245,7 +193,6 @@ test("an adapter gives the same predictions in the page, in Node, and loaded int
   for (const [form, names] of [
     ["hub", ["README.md", "adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"]],
     ["merged f16", ["README.md", "config.json", "model.safetensors"]],
-    ["onnx f32", ["README.md", "config.json", "tokenizer.json", "model.onnx", "model.onnx_data"]],
   ] as const) {
     const button = page.locator(`[data-form="${form}"]`);
     const said = (await button.textContent())!;

@@ -145,19 +145,3 @@ test("a run that was stopped in Node goes on in the page, with a file of the sam
   assert.equal(faults, []);
   await context.close();
 });
-
-test("a run of several seeds that Node has trained shows them in the page", async () => {
-  const folder = temporaryFolder();
-  writeFileSync(join(folder, "messages.csv"), messages(20));
-  const settings = ["--model", "gpt2-micro", "--device", "wasm", "--epochs", "1", "--rank", "2", "--seeds", "2"];
-  const args = ["messages.csv", ...settings, "--out", "run"];
-  assertCode(await runCommand("train", args, { cwd: folder }), 0);
-  const { page, faults, context } = await freshPage();
-  await dropZip(page, filesOf(join(folder, "run")));
-  await waitForState(page, "finished");
-  const shown = (await page.textContent("#outcome-body"))!.replaceAll("\u00a0", " ");
-  assert.match(shown, "2 runs that differ only in their seed");
-  assert.match(shown, /Kept: seed [12], for its lowest validation loss/);
-  assert.equal(faults, []);
-  await context.close();
-});

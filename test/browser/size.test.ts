@@ -18,59 +18,10 @@ const KB = 1000;
  */
 const EMBED_BYTES = 86 * KB;
 const UNSHARED_BYTES = 88.3 * KB;
-const PAGE_BYTES = 222.4 * KB;
-/** What reads models and adapters of other programs: their tokenizers, their types of weights, PEFT's settings. */
-const FOREIGN_BYTES = 14.6 * KB;
-/** What compares a head with the token table. */
-const TIED_BYTES = 0.5 * KB;
-/** What compares a trained model with what it gave when it was saved, and measures that when a run ends. */
-const REFERENCE_BYTES = 1.8 * KB;
-/** What reads models in GGUF files. */
-const GGUF_BYTES = 8.2 * KB;
-/** What says that labels are no classes to learn, or look like several in one. */
-const LABEL_FAULTS_BYTES = 1.8 * KB;
-/** What the page loads besides for a data set of the hub; and for one with another compression than Snappy. */
-const HUB_BYTES = 37 * KB;
-const COMPRESSORS_BYTES = 80 * KB;
-/** What reads files by the address of a server, and what mends a folder or says what it lacks. */
-const FOLDERS_BYTES = 2.2 * KB;
+const PAGE_BYTES = 218.5 * KB;
 const STANDALONE_BYTES = 83 * KB;
-/** What a comparison of settings on WebGPU needs besides: several adapters in one plan. */
-const SEVERAL_BYTES = 9.2 * KB;
-/** What a run is downloaded as, and the code that uses it. */
-const DOWNLOADS_BYTES = 7.2 * KB;
-/** What quotes the words of a model in its downloads and forms. */
-const QUOTES_BYTES = 0.7 * KB;
-/** What makes the forms for other programs: merged models, GGUF files, the hub's folder, its card. */
-const FORMS_BYTES = 18.5 * KB;
-/** What only Llama-type models need. */
-const LLAMA_BYTES = 4.6 * KB;
-/** What writes ONNX. */
-const ONNX_BYTES = 7.3 * KB;
-/** What zips and unzips. */
-const ZIP_BYTES = 4.6 * KB;
-/** What measures a regression, or several labels a message, beside baselines. */
-const SCORES_BYTES = 6 * KB;
-/** What checks the records of stored runs. */
-const RECORDS_BYTES = 2.9 * KB;
-/** What labels a table, and finds its columns. */
-const TABLE_BYTES = 6 * KB;
-/** What makes a CSV file of the list of runs. */
-const RUNS_CSV_BYTES = 1 * KB;
-/** What joins the texts of a pair. */
-const PAIRS_BYTES = 1 * KB;
-/** What such a page loads besides where there is WebGPU, with the check of the GPU. */
+/** What a page that classifies loads besides where there is WebGPU, with the check of the GPU. */
 const WEBGPU_BYTES = 16 * KB;
-/** What makes texts of chats, with Jinja. */
-const CHATS_BYTES = 14 * KB;
-/** What generates text. */
-const TEXTS_BYTES = 8 * KB;
-/** The shaders of DoRA, dropout and prefix tuning, of regression and several labels, of sampling and of Llama. */
-const METHODS_BYTES = 5 * KB;
-/** What the page loads besides where there is WebGPU: with the shaders that train, and the check of the GPU. */
-const PAGE_GPU_BYTES = 20.2 * KB;
-/** What only training and generation check, what measures the variants of products, and one that nothing else uses. */
-const MEASURING_BYTES = 8.5 * KB;
 
 const LIBRARY = packagePath("dist/browser");
 /** A page loads one of the two builds of the kernels: the larger counts. */
@@ -143,142 +94,92 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
 });
 
 /**
- * What is loaded only when a visitor asks for something on the hub, or for the SMS collection; hashes besides, as the
- * browser has none of a download.
+ * What the page loads only when a visitor asks for it, in kB, and the sources of which it consists. A file belongs to the
+ * first that has all of its sources.
  */
-const OF_THE_HUB =
-  /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/;
-const OF_FOLDERS = /\/src\/(platform\/url-files|io\/(missing-files|recover))\./;
-const OF_SEVERAL =
-  /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./;
-const OF_TABLES =
-  /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./;
-const OF_RUNS_CSV = /\/src\/(web\/page\/runs-csv|views\/csv)\./;
-const OF_PAIRS = /\/src\/infer\/pairs\./;
-const OF_DOWNLOADS = /\/src\/(export\/(standalone|peft-code|usage)|io\/model-file|web\/worker\/(take|page-base))\./;
-const OF_QUOTES = /\/src\/quote\./;
-/** Whatever is not in `OF_DOWNLOADS` but part of it. */
-const OF_FORMS =
-  /\/(src\/(export\/|io\/(merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker|page\/parts)\/forms)|data\/datasets\/)/;
-const OF_FOREIGN =
-  /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./;
-const OF_REFERENCE = /\/src\/(infer|train)\/reference\./;
-const OF_TIED = /\/src\/io\/tied-head\./;
-const OF_LLAMA = /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./;
-const OF_ONNX = /\/src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect|builder)|quantize)/;
-const OF_ZIP = /\/(src\/io\/zip\.|node_modules\/fflate\/)/;
-const OF_CHATS = /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/;
-const OF_GGUF = /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./;
-const OF_SCORES = /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./;
-const OF_LABEL_FAULTS = /\/src\/data\/label-faults\./;
-const OF_RECORDS = /\/src\/run\/check-record\./;
-const OF_TEXTS =
-  /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./;
-const OF_METHODS = /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/;
-const OF_GPU =
-  /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/;
-const OF_MEASURING =
-  /\/(src\/(backend\/(compare|webgpu-(choice|timer)|generated\/measured-shaders)|engine\/check-work|(infer|train)\/(generation|training)-check)\.|shaders\/matmul_direct\.)/;
-const OF_COMPRESSORS = /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//;
+const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegExp]>> = {
+  // Another compression than Snappy.
+  compressors: [80, /\/node_modules\/(hyparquet-compressors|fzstd|hysnappy)\//],
+  // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
+  hub: [
+    37,
+    /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
+  ],
+  // Files by the address of a server; what mends a folder or says what it lacks.
+  folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
+  // A comparison of settings on WebGPU.
+  "several adapters": [
+    9.2,
+    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./,
+  ],
+  tables: [
+    6,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+  ],
+  pairs: [1, /\/src\/infer\/pairs\./],
+  // Generation.
+  texts: [
+    8,
+    /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./,
+  ],
+  // What checks a GPU that is not known to be right, what measures the variants of products.
+  measuring: [
+    8.5,
+    /\/(src\/(backend\/(compare|webgpu-(choice|timer)|generated\/measured-shaders)|engine\/check-work|(infer|train)\/(generation|training)-check)\.|shaders\/matmul_direct\.)/,
+  ],
+  // The shaders of some methods, of sampling and of Llama.
+  methods: [5, /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/],
+  // With the shaders that train, and the check of the GPU.
+  gpu: [
+    20.2,
+    /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
+  ],
+  scores: [6, /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./],
+  "label faults": [1.8, /\/src\/data\/label-faults\./],
+  records: [2.9, /\/src\/run\/check-record\./],
+  "foreign files": [
+    14.6,
+    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
+  ],
+  // With Jinja.
+  chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
+  gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
+  llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
+  zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
+  "tied head": [0.5, /\/src\/io\/tied-head\./],
+  reference: [1.8, /\/src\/(infer|train)\/reference\./],
+  onnx: [7.3, /\/src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect|builder)|quantize)/],
+  // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
+  downloads: [
+    23.2,
+    /\/(src\/(export\/|quote\.|io\/(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(take|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
+  ],
+};
 
-test("the whole page loads at most 222.4 kB; what only some visitors need is loaded on demand", () => {
+test("the whole page loads at most 218.5 kB; what only some visitors need is loaded on demand", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))
     .map((name) => join(folder, name));
-  const only = (pattern: RegExp) =>
-    code.filter((path) => {
-      const parts = path.endsWith(".js") ? sources([path]) : [];
-      return parts.length > 0 && parts.every((source) => pattern.test(source));
-    });
-  const compressors = only(OF_COMPRESSORS);
-  const hub = only(OF_THE_HUB).filter((path) => !compressors.includes(path));
-  const folders = only(OF_FOLDERS);
-  const several = only(OF_SEVERAL);
-  const tables = only(OF_TABLES);
-  const runsCsv = only(OF_RUNS_CSV);
-  const pairs = only(OF_PAIRS);
-  const texts = only(OF_TEXTS);
-  const measuring = only(OF_MEASURING);
-  const methods = only(OF_METHODS).filter((path) => !measuring.includes(path));
-  const gpu = only(OF_GPU).filter((path) => !methods.includes(path));
-  const scores = only(OF_SCORES);
-  const labelFaults = only(OF_LABEL_FAULTS);
-  const records = only(OF_RECORDS);
-  const foreign = only(OF_FOREIGN);
-  const chats = only(OF_CHATS);
-  const gguf = only(OF_GGUF);
-  const llama = only(OF_LLAMA);
-  const zip = only(OF_ZIP);
-  const tied = only(OF_TIED);
-  const reference = only(OF_REFERENCE);
-  const quotes = only(OF_QUOTES);
-  const onnx = only(OF_ONNX).filter((path) => ![...foreign, ...gguf, ...llama].includes(path));
-  const downloads = only(OF_DOWNLOADS);
-  const forms = only(OF_FORMS).filter((path) => ![...downloads, ...onnx].includes(path));
-  const later = [
-    ...scores,
-    ...labelFaults,
-    ...records,
-    ...hub,
-    ...compressors,
-    ...folders,
-    ...several,
-    ...tables,
-    ...runsCsv,
-    ...pairs,
-    ...texts,
-    ...methods,
-    ...measuring,
-    ...gpu,
-    ...foreign,
-    ...chats,
-    ...gguf,
-    ...llama,
-    ...zip,
-    ...tied,
-    ...reference,
-    ...quotes,
-    ...onnx,
-    ...downloads,
-    ...forms,
-  ];
   const started = new Set(["main.js", "worker.js"].flatMap((name) => [...closure(join(folder, name))]));
-  for (const path of later) assert.not.ok(started.has(path), `${path} is loaded at the start`);
-  for (const [some, most] of [
-    [[...code.filter((path) => !later.includes(path)), DATA, KERNELS], PAGE_BYTES],
-    [folders, FOLDERS_BYTES],
-    [several, SEVERAL_BYTES],
-    [tables, TABLE_BYTES],
-    [runsCsv, RUNS_CSV_BYTES],
-    [pairs, PAIRS_BYTES],
-    [onnx, ONNX_BYTES],
-    [texts, TEXTS_BYTES],
-    [methods, METHODS_BYTES],
-    [measuring, MEASURING_BYTES],
-    [gpu, PAGE_GPU_BYTES],
-    [scores, SCORES_BYTES],
-    [labelFaults, LABEL_FAULTS_BYTES],
-    [records, RECORDS_BYTES],
-    [foreign, FOREIGN_BYTES],
-    [chats, CHATS_BYTES],
-    [gguf, GGUF_BYTES],
-    [llama, LLAMA_BYTES],
-    [zip, ZIP_BYTES],
-    [tied, TIED_BYTES],
-    [reference, REFERENCE_BYTES],
-    [quotes, QUOTES_BYTES],
-    [downloads, DOWNLOADS_BYTES],
-    [forms, FORMS_BYTES],
-    [hub, HUB_BYTES],
-    [compressors, COMPRESSORS_BYTES],
-  ] as const) {
-    const bytes = zipped(some);
-    assert.ok(some.length > 0 && bytes <= most, `${bytes} bytes of at most ${most}`);
+  const groups = new Map<string | undefined, string[]>();
+  for (const path of code) {
+    const parts = path.endsWith(".js") ? sources([path]) : [];
+    const isOf = ([, pattern]: (typeof LATER)[string]) => parts.length > 0 && parts.every((part) => pattern.test(part));
+    const name = Object.keys(LATER).find((one) => isOf(LATER[one]!));
+    assert.ok(name === undefined || !started.has(path), `${path} is loaded at the start`);
+    groups.set(name, [...(groups.get(name) ?? []), path]);
+  }
+  const page = zipped([...groups.get(undefined)!, DATA, KERNELS]);
+  assert.ok(page <= PAGE_BYTES, `${page} bytes of at most ${PAGE_BYTES}`);
+  for (const [name, [most]] of Object.entries(LATER)) {
+    const files = groups.get(name) ?? [];
+    const bytes = zipped(files);
+    assert.ok(files.length > 0 && bytes <= most * KB, `${name}: ${bytes} bytes of at most ${most} kB`);
   }
 });
 
-test("a page of one file has at most 83 kB of code beside the model, the tables and the WASM", () => {
+test("a page of one file has at most 83 kB of code in addition to the model, the tables and the WASM", () => {
   const bytes = zipped([packagePath("dist/web/dist/page/standalone.html")]);
   assert.ok(bytes <= STANDALONE_BYTES, `${bytes} bytes`);
 });

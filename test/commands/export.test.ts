@@ -90,14 +90,14 @@ test("a folder for the hub is read back, and nothing of it is run", async () => 
   assert.equal(Object.keys(labelled.probabilities), ["ham", "spam"]);
 });
 
-test("an export that would lose something is refused with the measured effect; --lossy drops it", async () => {
+test("an export that would lose something is refused; --lossy drops it", async () => {
   const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
   await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
   const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
-  await refused(["including padding", "test messages", "logits change", "--lossy"], "export", ...args);
+  await refused(["including padding", "--lossy"], "export", ...args);
   assert.not.ok(existsSync(join(folder, "merged")));
   await succeeds("export", ...args, "--lossy");
-  assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("logits change"));
+  assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("from which this model differs"));
   await refused(["exists"], "export", ...args);
   // Only the export's own files are replaced.
   writeFileSync(join(folder, "merged", "notes.txt"), "mine");

@@ -76,7 +76,7 @@ export async function checkHub(work, python, report, lowrank) {
   for (const run of RUNS) {
     await train(run, { work: folder, lowrank });
     const out = join(folder, `${run.name} hub`);
-    const args = ["--run", join(folder, run.name), "--to", "hub", "--out", out, "--device", "wasm"];
+    const args = ["--run", join(folder, run.name), "--to", "hub", "--out", out];
     const command = ["dist/export.js", ...args, ...(run.lossy ? ["--lossy"] : [])];
     const { status, stderr } = spawnSync(process.execPath, command, { encoding: "utf8" });
     if (status !== 0) {

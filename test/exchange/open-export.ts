@@ -4,14 +4,15 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
+import { isMean } from "../../src/config.ts";
 import { planExport } from "../../src/export/index.ts";
-import { type Loss, withoutPadding } from "../../src/export/losses.ts";
+import type { Loss } from "../../src/export/losses.ts";
 import { longestText } from "../../src/export/peft-code.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { baseDtype } from "../../src/io/adapter-meta.ts";
 import { type OpenedAdapter, openAdapter } from "../../src/io/open-adapter.ts";
-import { type Adapter, PEFT_CONFIG } from "../../src/io/peft.ts";
+import { type Adapter, type AdapterMeta, PEFT_CONFIG } from "../../src/io/peft.ts";
 import { readsPairs, type TextOrPair } from "../../src/pair.ts";
 
 /** The largest error of the logits, relative to their norm: float32 on both sides. */
@@ -64,6 +65,12 @@ function textsToTry({ meta }: Adapter): TextOrPair[] {
   return readsPairs(meta) ? all.map((text, i): TextOrPair => [text, all.at(i - 1)!]) : all;
 }
 
+/** The task without padding: at the last token instead of the last position. */
+const withoutPadding = ({ task, settings: { padTo, ...settings } }: AdapterMeta) => ({
+  task: { ...task, pooling: isMean(task) ? ("mean" as const) : ("last-token" as const) },
+  settings: { ...settings, ...(padTo ? { maxLength: padTo } : {}) },
+});
+
 /** Our logits of the texts, or their losses, as the exported model computes them. */
 async function computeOurs(
   { adapter, checkpoint }: OpenedAdapter,
@@ -72,7 +79,8 @@ async function computeOurs(
   texts: readonly TextOrPair[],
   device: Backend,
 ): Promise<number[]> {
-  const { meta, tensors } = withoutPadding(adapter);
+  const { tensors } = adapter;
+  const meta = { ...adapter.meta, ...withoutPadding(adapter.meta) };
   const exported = new Map(tensors);
   if (losses.some(({ kind }) => kind === "bias"))
     exported.set("head.bias", { ...exported.get("head.bias")!, data: new Float32Array(meta.labels.length) });

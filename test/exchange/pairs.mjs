@@ -1,21 +1,17 @@
-/** Pairs of texts against transformers: ids at every length, an adapter of PEFT's, a run's exports. */
+/** Pairs of texts against transformers: ids at every length, an adapter of PEFT's. hub.mjs opens what is exported. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** The largest relative error of logits: float32 on both sides. */
 const TOLERANCE = 1e-4;
 
-export async function checkPairs({ lowrank, device, work, micro, python, must, report, relativeError, checkPrinted }) {
-  const { Classifier, fineTune, loadDataset, loadModel } = lowrank;
-  must(python, ["test/exchange/pairs.py", "prepare", work, micro]);
+export async function checkPairs({ lowrank, device, work, micro, python, must, report, relativeError }) {
+  const { Classifier, loadDataset } = lowrank;
+  must(python, ["test/exchange/pairs.py", work, micro]);
   const { pairs, texts, ids, adapter, length, logits } = JSON.parse(readFileSync(join(work, "pairs.json"), "utf8"));
   const path = join(work, "pairs.jsonl");
-  const write = (rows) =>
-    writeFileSync(
-      path,
-      rows.map(([text_a, text_b], i) => JSON.stringify({ text_a, text_b, label: "ab"[i % 2] })).join("\n"),
-    );
-  write(texts);
+  const rows = texts.map(([text_a, text_b], i) => JSON.stringify({ text_a, text_b, label: "ab"[i % 2] }));
+  writeFileSync(path, rows.join("\n"));
   let equal = 0;
   for (const [longest, expected] of Object.entries(ids)) {
     const { train } = await loadDataset({ train: path, val: path, test: path }, { maxLength: Number(longest) });
@@ -44,22 +40,4 @@ export async function checkPairs({ lowrank, device, work, micro, python, must, r
     short.map(({ i }) => logits[i]),
   );
   report(error <= TOLERANCE, `peft, ${short.length} pairs -> ours: ${error.toExponential(1)}`);
-
-  write(pairs);
-  const model = await loadModel(micro);
-  const data = await loadDataset({ file: path }, { model, maxLength: length });
-  const pooling = "last-token";
-  const trained = await fineTune({ device, model, data, rank: 4, epochs: 1, lr: 2e-3, headBias: false, pooling });
-  await model.close();
-  const run = join(work, "runs", "pairs");
-  await trained.save(run);
-  const ours = await classify(run);
-  const jobs = [];
-  for (const form of ["peft", "merged"]) {
-    const directory = join(work, "exports", `${form}-pairs`);
-    must(process.execPath, ["dist/export.js", "--run", run, "--to", form, "--out", directory]);
-    checkPrinted(`${form} pairs`, directory);
-    jobs.push({ form, base: micro, length, directory, logits: ours });
-  }
-  writeFileSync(join(work, "pairs-to-peft.json"), JSON.stringify({ pairs, jobs }));
 }

@@ -1,4 +1,4 @@
-"""Pairs of texts: `prepare DIR MODEL`, then `score DIR`. See pairs.mjs.
+"""Pairs of texts: arguments DIR MODEL. See pairs.mjs.
 
 GPT-2's tokenizer puts nothing between the texts of a pair; `join` puts <|endoftext|> there, as Lowrank does.
 """
@@ -9,7 +9,6 @@ import sys
 
 import torch
 from common import WORDS, adapted
-from peft import PeftModel
 from tokenizers.processors import TemplateProcessing
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -75,24 +74,5 @@ def prepare(folder, micro):
         )
 
 
-def score(folder):
-    """Loads what Lowrank exported, and compares logits with what Lowrank computed."""
-    with open(os.path.join(folder, "pairs-to-peft.json")) as file:
-        work = json.load(file)
-    bad = 0
-    for job in work["jobs"]:
-        directory = job["directory"]
-        if job["form"] == "merged":
-            model, tokenizer = AutoModelForSequenceClassification.from_pretrained(directory), tokenizer_of(directory)
-        else:
-            model, tokenizer = PeftModel.from_pretrained(load_base(job["base"]), directory), tokenizer_of(job["base"])
-        theirs = torch.tensor(logits_of(model, tokenizer, work["pairs"], job["length"]), dtype=torch.float64)
-        ours = torch.tensor(job["logits"], dtype=torch.float64)
-        error = ((theirs - ours).norm() / ours.norm()).item()
-        print(f"{'ok  ' if error <= 1e-4 else 'FAIL'} pairs -> {job['form']}: {error:.1e}")
-        bad += not error <= 1e-4
-    sys.exit(1 if bad else 0)
-
-
 if __name__ == "__main__":
-    {"prepare": prepare, "score": score}[sys.argv[1]](*sys.argv[2:])
+    prepare(*sys.argv[1:])

@@ -219,7 +219,7 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     jobs.push({ name, form, base, length, directory, logits });
   }
 }
-await checkPairs({ lowrank: library, device, work, micro, python, must, report, relativeError, checkPrinted });
+await checkPairs({ lowrank: library, device, work, micro, python, must, report, relativeError });
 const [gguf] = flags.gguf;
 const bases = { micro, llama, qwen2, ...(gguf ? { gguf } : {}) };
 await checkOnnx({ lowrank: library, device, work, bases, report, must });
@@ -227,7 +227,5 @@ await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, 
 await checkHub(work, python, report, library);
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
-const scored = ["exchange.py", "language.py", "pairs.py"].map(
-  (file) => run(python, [join(here, file), "score", work]).status,
-);
+const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
 process.exit(failures > 0 || scored.some((status) => status !== 0) ? 1 : 0);

@@ -9,7 +9,6 @@ import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
-import { describeChange, withoutPadding } from "../../src/export/losses.ts";
 import { planAdapter } from "../../src/export/peft.ts";
 import { replaceableExport } from "../../src/export/replaceable.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
@@ -198,7 +197,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   const tensors = await readAll(join(out, "model.safetensors"));
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
-  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, `<|endoftext|>`"));
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, \\<|endoftext\\|\\>".replace("<|", "<\\|")));
   await checkpoint.close();
 });
 
@@ -301,14 +300,14 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
       assert.equal(back.tensors.get(`${mode}.weight`), adapter.tensors.get(`${mode}.weight`));
       const readme = readFileSync(join(out, "README.md"), "utf8");
       assert.match(readme, `# GPT-2 with ${mode} tuning`);
-      assert.is(/transformers<5.24.*below 5\.24/s.test(readme), mode === "prefix" || rest === LM, name);
+      assert.is(readme.includes("transformers\\<5.24"), mode === "prefix" || rest === LM, name);
       if (rest === LM) continue;
       const ours = await logits(adapter.meta, baseDirectory, adapter.tensors);
       assertAllClose(name, await logits(back.meta, baseDirectory, back.tensors), ours, LOGITS);
       // In PEFT a prompt is given as embeddings: no ids tell the padding.
       const alone = mode === "prompt";
       assert.match(readme, `tokenizer(["some text"], ${alone ? "" : "padding=True, "}truncation=True, max_length=20`);
-      assert.match(readme, alone ? "one by one, without padding" : "Pad on the right");
+      assert.match(readme, alone ? "one by one, without padding" : "on the right");
     }
 });
 
@@ -348,7 +347,7 @@ test("the README of an export has the Python code to load it", async () => {
   ];
   const classifier = metaFor({}, { settings: { maxLength: 17 } });
   const writer = metaFor({}, { task: TASKS.lm, labels: [] });
-  const num = ", num_labels=2, pad_token_id=130,";
+  const num = ', num_labels=2, pad_token_id=130, problem_type="single_label_classification",';
   const id2label = '    id2label={"0":"ham","1":"spam"})';
   assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
   assert.equal(await python("peft", classifier), [
@@ -382,10 +381,8 @@ test("mean pooling is told before all else, and is what is read back, also where
   for (const kind of ["peft", "hub", "merged"] as const) {
     const { files, notes } = await planExport(kind, opened);
     assert.match(notes[0]!, "mean of a text's tokens");
-    assert.ok(
-      String(files.get("README.md")).indexOf("mean of a text's tokens") <
-        String(files.get("README.md")).indexOf("## Use"),
-    );
+    const readme = String(files.get("README.md"));
+    assert.ok(readme.indexOf("mean of a text's tokens") < readme.indexOf("```python"));
     if (kind === "merged") continue;
     const out = join(folder, `mean ${kind}`);
     await writeDirectoryAtomic(out, files);
@@ -484,11 +481,8 @@ test("what PEFT or transformers cannot express is reported before anything is wr
     losses.map(({ kind, reason }) => [kind, reason.includes("last of 9 positions")]),
     [["pooling", true]],
   );
-  assert.ok(String(files.get("README.md")).includes("cannot express all of the run"));
-  const { meta } = withoutPadding({ meta: padded, tensors: new Map() });
-  assert.equal([meta.task.pooling, meta.settings], ["last-token", { maxLength: 9 }]);
+  assert.ok(String(files.get("README.md")).includes("from which this model differs"));
   const mean = metaFor({}, { task: MEAN, settings: { padTo: 9, maxLength: 9 } });
-  assert.is(withoutPadding({ meta: mean, tensors: new Map() }).meta.task.pooling, "mean");
   assert.equal((await plan("merged", mean)).losses, []);
   // If the final norm's bias is zero, the head's bias cannot be folded into it.
   const flat = small(metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }));
@@ -503,14 +497,6 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   await checkpoint.close();
   assert.equal([found.length, found[0]!.kind], [1, "bias"]);
   assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
-});
-
-test("the effect of a change is described in labels and logits", () => {
-  const before = Float32Array.of(1, 0, 0, 1, 2, 1);
-  assert.is(
-    describeChange(before, Float32Array.of(1, 0, 0, -1, 2, 1), 2),
-    "the predicted label changes for 1 of 3 test messages, and logits change by up to 2.00",
-  );
 });
 
 test("only an earlier export's own files are replaced", async () => {

@@ -9,10 +9,11 @@ import { parse as parseScript } from "@babel/parser";
 import * as assert from "uvu/assert";
 import { parse as parseYaml } from "yaml";
 import { LowrankError } from "../../src/errors.ts";
+import { modelCard } from "../../src/export/card.ts";
 import { EXPORTS, planExport } from "../../src/export/index.ts";
 import { replaceableExport } from "../../src/export/replaceable.ts";
 import { planStandalone } from "../../src/export/standalone.ts";
-import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../src/export/usage.ts";
+import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { type AdapterMeta, META } from "../../src/io/peft.ts";
 import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
@@ -117,22 +118,18 @@ async function generateAll(word: string): Promise<Map<string, string>> {
       }
     for (const place of places) {
       const trained: Trained = {
-        ...{ meta, base: { name: `/home/me/${word}`, place }, end: vocabulary.end, data: word, options: run.options },
-        ...{ example: meta.settings.pairs ? [word, word] : word, result: word, obstacle: null },
+        ...{ meta, base: { name: `/home/me/${word}`, place }, end: vocabulary.end, obstacle: null },
+        example: meta.settings.pairs ? [word, word] : word,
       };
-      texts.set(`${i} ${place} README.md`, writeReadme(trained, `run ${word}`, `run ${word}/adapter`));
-      for (const { language, code } of listUsages(trained, `run ${word}`, `run ${word}/adapter`))
-        if (code !== null) texts.set(`${i} ${place} usage.${language}`, code);
+      const usages = listUsages(trained, `run ${word}`, `run ${word}/adapter`);
+      texts.set(`${i} ${place} README.md`, modelCard({ ...trained, title: word, licence: undefined, usages }));
+      for (const { language, code } of usages) if (code !== null) texts.set(`${i} ${place} usage.${language}`, code);
     }
     if (i > 1) continue;
     const directory = join(folder, "page");
     await writeAdapter(directory, adapter);
     const example = meta.settings.pairs ? ([word, word] as const) : word;
-    const trained: Trained = {
-      ...{ meta, base: { name: word, place: "folder" }, end, data: word, options: null, example },
-      ...{ result: word, obstacle: null },
-    };
-    const page = { title: pageQuestion(meta), summary: describeTrained(trained), example };
+    const page = { title: pageQuestion(meta), summary: word, example };
     const template = '<title>{{title}}</title><p title="{{example}}">{{summary}}</p>\n<!--files-->';
     for await (const piece of (await planStandalone(template, page, directory, opened)).write()) {
       texts.set(`${i} page.html`, new TextDecoder().decode(piece));

@@ -7,15 +7,15 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { ConfigError } from "../../src/errors.ts";
+import { modelCard } from "../../src/export/card.ts";
 import { planStandalone } from "../../src/export/standalone.ts";
-import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../src/export/usage.ts";
+import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { markdownLine } from "../../src/quote.ts";
-import { DEFAULTS } from "../../src/train/options.ts";
 import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
 import { assertAccessible } from "../browser/page.ts";
 import { drawTensors, LM, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
@@ -60,10 +60,7 @@ const TRAINED: Trained = {
   meta,
   base: { name: "base", place: "folder" },
   end: GPT2_VOCABULARY.end,
-  data: "messages.csv",
-  options: { ...DEFAULTS, epochs: 5 },
   example: "see you at lunch",
-  result: "90.0 % of 10 test messages correct",
   obstacle: null,
 };
 
@@ -85,7 +82,7 @@ async function expected(): Promise<number[]> {
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
   await using checkpoint = await openBaseModel(model);
-  const texts = { title: pageQuestion(meta), summary: describeTrained(TRAINED), example: TRAINED.example };
+  const texts = { title: pageQuestion(meta), summary: "90.0 % correct.", example: TRAINED.example };
   const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
   const pieces: Uint8Array[] = [];
   for await (const piece of plan.write()) pieces.push(piece);
@@ -102,7 +99,7 @@ test("the page of one file, opened from the disk, classifies as the library does
   const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
   assert.is(await page.title(), "Ham <or> eggs or spam?");
   assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
-  assert.match((await page.textContent("footer"))!, "90.0 % of 10 test messages correct.");
+  assert.match((await page.textContent("footer"))!, "90.0 % correct.");
   await page.fill("#message", TEXT);
   await page.waitForSelector("#verdict .predicted");
   const shown = page.locator("#verdict .bar rect:last-child");
@@ -184,28 +181,25 @@ test("a page that would be too large is refused before anything is written", asy
   );
 });
 
-test("the code for Node in the README runs, and gives the label", async () => {
+test("the code for Node runs, and gives the label", async () => {
   await written;
-  const readme = writeReadme(TRAINED);
-  writeFileSync(join(folder, "code.mjs"), /```js\n([^`]*)```/.exec(readme)![1]!);
+  writeFileSync(join(folder, "code.mjs"), listUsages(TRAINED)[1]!.code!);
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(packagePath("."), join(folder, "node_modules/lowrank"));
   const { stdout, stderr } = spawnSync(process.execPath, ["code.mjs"], { cwd: folder, encoding: "utf8" });
-  assert.match(stdout, /^(ham <or> eggs|spam) 0\.\d+\n$/, stderr + stdout);
+  assert.match(stdout, /label: '(ham <or> eggs|spam)'/, stderr + stdout);
 });
 
-test("the code for a page in the README runs on a plain host, and gives the label", async () => {
+test("the code for a page runs on a plain host, and gives the label", async () => {
   await written;
-  writeFileSync(join(folder, "code.html"), /```html\n([\s\S]*?)```/.exec(writeReadme(TRAINED))![1]!);
+  writeFileSync(join(folder, "code.html"), listUsages(TRAINED)[0]!.code!);
   symlinkSync(packagePath("dist/web"), join(folder, "lowrank"));
   const { url } = await plainServer(folder);
   const { page, faults } = await openPage(await browser(), `${url}/code.html`);
-  const answer = page.locator("#answer");
-  await page.waitForFunction(() => document.querySelector<HTMLInputElement>("#text")!.oninput !== null);
-  await page.fill("#text", TEXT);
-  await answer.filter({ hasText: /^(ham <or> eggs|spam), \d/ }).waitFor();
-  await page.fill("#text", " ");
-  await answer.filter({ hasText: /^$/ }).waitFor({ state: "attached" });
+  await page
+    .locator("body")
+    .filter({ hasText: /"label":"(ham <or> eggs|spam)"/ })
+    .waitFor();
   // The folders are asked for files that they may have; there is no WebGPU.
   assert.equal(
     faults.filter((fault) => !/404 /.test(fault)),
@@ -213,30 +207,35 @@ test("the code for a page in the README runs on a plain host, and gives the labe
   );
 });
 
-test("a README says what the model is, and has the code that the page shows", () => {
-  const readme = writeReadme(TRAINED, "lowrank-1", "lowrank-1/adapter");
+test("a card says what the model is, and has the code that the page shows", () => {
+  const usages = listUsages(TRAINED, "lowrank-1", "lowrank-1/adapter");
+  const model = {
+    ...TRAINED,
+    title: "LoRA, on base",
+    licence: "mit",
+    library: "peft",
+    isAdapter: true,
+    usages,
+  } as const;
+  const readme = modelCard(model);
   for (const text of [
-    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\n---\n',
-    "# LoRA, rank 3, alpha 5, on base\n",
+    '---\nlibrary_name: "peft"\npipeline_tag: "text-classification"\nlicense: "mit"\n',
+    "# LoRA, on base\n",
     "classifies messages as ham \\<or\\> eggs or spam.",
-    "- Data: messages.csv\n",
-    "- Settings: epochs 5, batchSize 8, lr 0.001, seed 1\n",
-    "- Result: 90.0 % of 10 test messages correct\n",
+    "Its licence is mit",
     'PeftModel.from_pretrained(base, "lowrank-1/adapter")',
-    "Pad on the right.",
-    'classifier.classify(["see you at lunch"])',
+    "pad on the right.",
+    'classify(["see you at lunch"])',
     'tokenizer(["see you at lunch"]',
-    'placeholder="see you at lunch"',
   ])
     assert.ok(readme.includes(text), text);
-  for (const { text, code } of listUsages(TRAINED, "lowrank-1", "lowrank-1/adapter"))
+  for (const { text, code } of usages)
     assert.ok(readme.includes(markdownLine(text)) && readme.includes(`\n${code}\n`), text);
 });
 
 test("the code names the base model where it is: in the package, on the hub, in a folder", () => {
   const python = (base: Trained["base"]) => listUsages({ ...TRAINED, base })[2]!;
   const micro = python({ name: "gpt2-micro", place: "package" });
-  assert.match(micro.text, "gpt2-micro is not on the Hugging Face Hub");
   const [, path] = /from_pretrained\("([^"]+)"/.exec(micro.code!)!;
   assert.ok(existsSync(packagePath(path!.replace("node_modules/lowrank/", ""))), path);
   assert.match(
@@ -257,7 +256,11 @@ test("a model that PEFT cannot load has no code for it, but the reason; a langua
   const [, , peft] = listUsages({ ...TRAINED, meta: bias, obstacle: "biases (BitFit) is not one of its methods" });
   assert.is(peft!.code, null);
   assert.match(peft!.text, "PEFT cannot load this model: biases");
-  const writes = writeReadme({ ...TRAINED, meta: testMeta({}, { ...LM, model: CONFIG }), result: null });
-  for (const text of ["continues texts", "LanguageModel.load", "model.eval().generate("]) assert.match(writes, text);
-  assert.not.match(writes, /Classes|Result|Classifier|Pad on/);
+  const lm = { ...TRAINED, meta: testMeta({}, { ...LM, model: CONFIG }) };
+  const writes = listUsages(lm)
+    .map(({ text, code }) => `${text}\n${code}`)
+    .join("\n");
+  for (const text of ['complete(["Once upon a time"])', "LanguageModel.load", "model.eval().generate("])
+    assert.ok(writes.includes(text), text);
+  assert.not.match(writes, /Classifier|pad on/);
 });

@@ -1,5 +1,5 @@
 /** A run on pairs of texts: what it stores and measures, and how its classifier reads them. */
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
@@ -9,14 +9,13 @@ import { listUsages } from "../../src/export/usage.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { measureInfluences } from "../../src/infer/influence.ts";
 import { parseMeta } from "../../src/io/adapter-meta.ts";
+import { csvLine } from "../../src/io/csv.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
 import type { Pair, TextOrPair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { testMessages } from "../../src/run/predictions.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
 import { predictBaselines } from "../../src/train/baselines.ts";
-import { DEFAULTS } from "../../src/train/options.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -93,11 +92,9 @@ test("results have both texts: messages, the example, predictions.csv", async ()
     rows.some(({ question, answer }) => String([question, answer]) === String(results!.example)) ||
       results!.example[0] === "some text",
   );
-  const messages = (await testMessages(save))!;
-  assert.equal(
-    messages.map(({ text, truth }) => [text, truth]),
-    run.predictions.map(({ row }) => [data.test.text(row), data.labels[data.test.label(row)]]),
-  );
+  const predictions = readFileSync(join(save, "predictions.csv"), "utf8");
+  for (const { row } of run.predictions)
+    assert.ok(predictions.includes(csvLine([...data.test.text(row), data.labels[data.test.label(row)]]).trimEnd()));
 });
 
 test("the baseline has features of each text: it learns what one of them says, whichever it is", async () => {
@@ -194,12 +191,9 @@ test("the code for Python joins pairs as training did, and the code for pages an
     meta,
     base: { name: "gpt2", place: "hub" },
     end,
-    data: null,
-    options: DEFAULTS,
     example: ["Is it?", "Yes"],
-    result: null,
     obstacle: null,
   });
   assert.ok(node!.code!.includes('classify([["Is it?","Yes"]])'), node!.code!);
-  assert.ok(page!.code!.includes("classify([[first.value, second.value]])"), page!.code!);
+  assert.ok(page!.code!.includes('classify([["Is it?","Yes"]])'), page!.code!);
 });

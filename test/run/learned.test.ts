@@ -3,25 +3,17 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
-import { csvLine, parseCsv } from "../../src/io/csv.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Adapter } from "../../src/io/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { MOST_RANK, measureChanges } from "../../src/run/changes.ts";
-import { fineTune } from "../../src/run/fine-tune.ts";
-import { testMessages } from "../../src/run/predictions.ts";
-import { measureAccuracy, scaleTo, startTensors } from "../../src/run/scaled.ts";
 import { computeSpectrum, eigen, type Factors, productNorm, SHARE } from "../../src/run/spectrum.ts";
-import type { TrainOptions } from "../../src/train/options.ts";
-import type { TrainResult } from "../../src/train/records.ts";
-import { runTables } from "../../src/views/run-tables.ts";
 import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { afterAll, test } from "../helpers/harness.ts";
-import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 /** Sums of some hundred products in double precision; the square root of an eigenvalue loses half of the digits. */
 const ROUNDING = { atol: 1e-7, rtol: 1e-10 };
@@ -209,97 +201,6 @@ test("changes of the other methods: trained less frozen; nothing where no matrix
   );
   for (const mode of ["last_layer", "adapter", "prompt", "prefix"] as const)
     assert.equal((await modeChanges(mode)).changes, [], mode);
-});
-
-test("a line of CSV comes back as it was written", () => {
-  const rows = [
-    ["set", "text", ""],
-    ["test", 'a "quoted", word\r\nand a line\n', " edge "],
-    ["", '"', ","],
-  ];
-  assert.equal(parseCsv(rows.map(csvLine).join("")), rows);
-  assert.equal(parseCsv(""), []);
-});
-
-async function trainTiny(name: string, options: Partial<TrainOptions>, adapter?: Adapter) {
-  const data = await tinyData(messages(30, ["ham", "spam", "news"]), { split: "random", seed: 3 });
-  const settings = { device: await testDevice("wasm 1 thread"), model: await openBase(), data };
-  const run = await fineTune(
-    { ...settings, batchSize: 8, epochs: 2, ...options, ...(adapter ? { adapter } : {}) },
-    runTables,
-  );
-  await run.save(join(folder, name));
-  return run;
-}
-
-async function scaledAccuracies(name: string, run: TrainResult, before?: Adapter): Promise<number[]> {
-  const model = await openBase();
-  const adapter = await loadAdapter(join(folder, name), model);
-  const start = before?.tensors ?? (await startTensors(adapter.meta, run.options, model));
-  const rows = (await testMessages(join(folder, name)))!;
-  assert.is(rows.length, run.results!.after.test.rows);
-  const classifier = await Classifier.of(adapter, model, await testDevice("wasm 1 thread"));
-  const found: number[] = [];
-  for (const s of [2, 0, 0.5, 1]) {
-    await scaleTo(classifier, adapter, start, model, s);
-    found.push(await measureAccuracy(classifier, rows));
-  }
-  classifier.destroy();
-  return found;
-}
-
-for (const options of [
-  { mode: "lora", rank: 2, lr: 0.02 },
-  { mode: "lora", rank: 2, lr: 0.02, headBias: true },
-  { mode: "lora", rank: 2, lr: 0.02, dora: true },
-  { mode: "lora", rank: 2, lr: 0.02, dora: true, dtype: "f16" },
-  { mode: "all", lr: 0.003 },
-  { mode: "bitfit", lr: 0.02 },
-  { mode: "adapter", bottleneck: 3, lr: 0.02 },
-  { mode: "prompt", virtualTokens: 3 },
-  { mode: "prefix", virtualTokens: 3, prefixProjection: 8 },
-  { mode: "last_layer", lr: 0.02 },
-] as const)
-  test(`${JSON.stringify(options)}, scaled: at 1 the run's test accuracy, at 0 the one before training`, async () => {
-    const name = JSON.stringify(options).replaceAll(/\W/g, "");
-    const run = await trainTiny(name, options);
-    const [, none, , whole] = await scaledAccuracies(name, run);
-    assert.is(whole, run.results!.after.test.accuracy);
-    assert.is(none, run.results!.before.test.accuracy);
-    assert.is.not(whole, none, "nothing was learned");
-  });
-
-test("a run that started from an adapter: at 0 that adapter, A and B alike", async () => {
-  const model = await openBase();
-  await trainTiny("first", { rank: 2, lr: 0.02, epochs: 1 });
-  const first = await loadAdapter(join(folder, "first"), model);
-  const run = await trainTiny("second", { lr: 0.02, epochs: 1 }, first);
-  const [, none, , whole] = await scaledAccuracies("second", run, first);
-  assert.equal([none, whole], [run.results!.before.test.accuracy, run.results!.after.test.accuracy]);
-});
-
-test("between, B alone is scaled, and what is no adapter's lies on the line from where it began", async () => {
-  const model = await openBase();
-  const meta = testMeta({ target_modules: ["q"] }, { model: TINY });
-  const [tensors, start] = [drawTensors(meta), drawTensors(meta, 2)];
-  for (const layer of [0, 1]) start.get(`lora.h.${layer}.attn.q.B`)!.data.fill(0);
-  const classifier = await Classifier.of({ meta, tensors }, model, await testDevice("wasm 1 thread"));
-  const expected = new Map([...tensors].map(([name, tensor]) => [name, { ...tensor }]));
-  for (const [name, tensor] of expected) {
-    const from = start.get(name)!.data;
-    if (!name.endsWith(".A")) tensor.data = tensor.data.map((x, i) => 0.75 * from[i]! + 0.25 * x);
-  }
-  const other = await Classifier.of({ meta, tensors: expected }, model, await testDevice("wasm 1 thread"));
-  await scaleTo(classifier, { meta, tensors }, start, model, 0.25);
-  assert.equal(await classifier.logits(TEXT), await other.logits(TEXT));
-  const aborted = AbortSignal.abort(new Error("enough"));
-  let reason: unknown;
-  await measureAccuracy(classifier, [{ text: TEXT, truth: "ham" }], aborted).catch((error) => {
-    reason = error;
-  });
-  assert.is(reason, aborted.reason);
-  classifier.destroy();
-  other.destroy();
 });
 
 const TEXT = " you have  won\na prize ";

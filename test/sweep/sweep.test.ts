@@ -505,6 +505,7 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
 
 test("names in paragraphs, headings and captions of a report are escaped, as in its tables", () => {
   const name = "1. *a* _b_ [x](y) `c` <img> $d$ &amp; e\u001b[2J\n# f";
+  const AXIS = { title: "", show: String };
   const blocks: Block[] = [
     { kind: "heading", level: 1, text: name },
     { kind: "text", text: name },
@@ -513,7 +514,7 @@ test("names in paragraphs, headings and captions of a report are escaped, as in 
       kind: "figure",
       name: "f",
       caption: name,
-      chart: { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] },
+      chart: { kind: "scatter", title: "f", x: AXIS, y: AXIS, points: [] },
     },
     { kind: "table", name: "t", caption: name, columns: [{ title: name, key: name }], rows: [[name]] },
   ];

@@ -1,6 +1,6 @@
 /** CSV: lines, and tables as files. */
 import * as assert from "uvu/assert";
-import { csvLine, parseCsv } from "../../src/io/csv.ts";
+import { csvLine } from "../../src/io/csv.ts";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -12,7 +12,6 @@ test("RFC 4180 quoting, line ends, empty fields, numbers with full precision", (
     ["b,c", Number.NaN],
   ].map(csvLine);
   assert.is(lines.join(""), '"say ""hi"", then",0.30000000000000004\r\n"two\nlines",\r\n" space",\r\n"b,c",NaN\r\n');
-  assert.equal(parseCsv(lines.join(""))[0], ['say "hi", then', "0.30000000000000004"]);
 });
 
 test("a table: hidden columns, both bounds of intervals even where there are none, targets of links, raw counts", () => {

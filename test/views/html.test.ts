@@ -7,7 +7,10 @@ import { toMarkdown } from "../../src/views/markdown.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed } from "../helpers/markup.ts";
 
-const chart = { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] } as const;
+const chart = {
+  ...({ kind: "scatter", title: "f", points: [] } as const),
+  ...{ x: { title: "", show: String }, y: { title: "", show: String } },
+};
 const percent = (share: number) => `${100 * share}\u00a0%`;
 
 const BLOCKS: Block[] = [

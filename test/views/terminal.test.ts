@@ -72,7 +72,10 @@ test("blocks: captions, notes, details, a table with its first rows; no figures"
     ],
     rows,
   };
-  const chart = { kind: "bars", title: "f", note: "", names: [], highlight: -1, panels: [] } as const;
+  const chart = {
+    ...({ kind: "scatter", title: "f", points: [] } as const),
+    ...{ x: { title: "", show: String }, y: { title: "", show: String } },
+  };
   const blocks: Block[] = [
     { kind: "heading", level: 2, text: "A \u001b[2J heading" },
     { kind: "details", title: "Closed in a page", blocks: [table] },

@@ -68,17 +68,6 @@ export interface ScatterChart {
   }[];
 }
 
-/** Horizontal bars, a panel for each quantity. */
-export interface BarChart {
-  kind: "bars";
-  title: string;
-  note: string;
-  names: readonly string[];
-  /** Index of the highlighted name; -1: none. */
-  highlight: number;
-  panels: readonly { title: string; values: readonly Value[] }[];
-}
-
 /** Values over two settings. */
 export interface HeatMap {
   kind: "heat-map";
@@ -92,4 +81,4 @@ export interface HeatMap {
   cells: readonly { x: number; y: number; value: number; interval: Interval }[];
 }
 
-export type Chart = LineChart | ScatterChart | BarChart | HeatMap;
+export type Chart = LineChart | ScatterChart | HeatMap;

@@ -2,7 +2,6 @@
 import { renderToString } from "preact-render-to-string";
 import { printable } from "../../printable.ts";
 import { KEY_WIDTH, Key } from "./axes.tsx";
-import { Bars, barsHeight } from "./bars.tsx";
 import type { Chart } from "./chart.ts";
 import { HeatCells } from "./heat-map.tsx";
 import { type LegendEntry, legendEntries } from "./legend.ts";
@@ -40,8 +39,6 @@ function plotSize(chart: Chart): { width: number; height: number } {
       return chart.counts ? { width: 620, height: 540 } : { width: 860, height: 430 };
     case "scatter":
       return { width: 860, height: 430 };
-    case "bars":
-      return { width: 860, height: barsHeight(chart) };
     case "heat-map":
       return {
         width: Math.max(700, 190 + 96 * chart.x.names.length),
@@ -118,8 +115,6 @@ function Plot({ chart, width, height }: { chart: Chart; width: number; height: n
       return <Lines chart={chart} layout={layLines(chart, width, height)} />;
     case "scatter":
       return <Scatter chart={chart} width={width} height={height} />;
-    case "bars":
-      return <Bars chart={chart} width={width} />;
     case "heat-map":
       return <HeatCells chart={chart} width={width} height={height} />;
   }

@@ -1,7 +1,6 @@
 /** The page: what to train on and how, the run that is shown with all that follows from it, and the other runs. */
 import { CompareCard } from "./parts/compare.tsx";
 import { DataCard } from "./parts/data.tsx";
-import { EndNotice } from "./parts/ended.tsx";
 import { HowCard } from "./parts/how.tsx";
 import { LearnedCard } from "./parts/learned.tsx";
 import { OutcomeCard } from "./parts/outcome.tsx";
@@ -33,7 +32,6 @@ export function App() {
         <CompareCard />
         <RunsCard />
       </div>
-      <EndNotice />
     </main>
   );
 }

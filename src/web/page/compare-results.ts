@@ -2,7 +2,6 @@
 import { compact, count, list, percent, showDuration } from "../../format.ts";
 import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.ts";
 import { showBytes } from "../../plan/memory.ts";
-import type { RunRecord } from "../../run/record.ts";
 import { comparePairs, type Estimate, type Interval, mcnemar, type Standing, showStanding } from "../../statistics.ts";
 import { lowestLoss } from "../../train/best.ts";
 import type { TrainOptions } from "../../train/options.ts";
@@ -10,9 +9,6 @@ import { makeTable, type Table } from "../../views/blocks.ts";
 import type { ScatterChart } from "../../views/charts/chart.ts";
 import type { PageRun } from "../protocol.ts";
 import { capital, runData, STATES } from "./words.ts";
-
-/** Parameters up to which a model is called small. */
-const SMALL = 50e6;
 
 export interface Outcome {
   run: PageRun;
@@ -26,10 +22,8 @@ export interface Outcome {
   difference: Estimate | null;
 }
 
-/** The visitor's name for a run, or its method in few words: "LoRA rank 4". */
-export function shortName({ name, record: { options } }: PageRun): string {
-  return name || shortMethod(options);
-}
+/** A run's method in few words. */
+export const shortName = ({ record }: PageRun) => shortMethod(record.options);
 
 /** "LoRA rank 4", "last block". */
 export function shortMethod(options: TrainOptions): string {
@@ -81,7 +75,7 @@ export function comparisonTable(runs: readonly PageRun[], outcomes: readonly Out
       { title: "Time", key: null, format: showDuration, value: ({ run, outcome }) => outcome && run.record.seconds },
       { title: "Adapter file", key: null, format: showBytes, value: ({ run, outcome }) => outcome && run.record.saved },
       { title: "Minus the best", key: null, format: percent, value: ({ outcome }) => outcome?.difference },
-      { title: "Beside the best", key: null, value: ({ outcome }) => outcome?.words },
+      { title: "Compared with the best", key: null, value: ({ outcome }) => outcome?.words },
     ],
     rows,
   );
@@ -92,70 +86,33 @@ function describeState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
 }
 
-/** What the test accuracy can be drawn over. */
-export const AXES = {
-  trained: { title: "trained parameters", read: ({ trainable }: RunRecord) => trainable, show: compact },
-  time: { title: "training time, with evaluation", read: ({ seconds }: RunRecord) => seconds, show: showDuration },
-  file: { title: "adapter file", read: ({ saved }: RunRecord) => saved, show: showBytes },
-};
-
-/** The points have the numbers of the table's rows. */
-export function comparisonChart(
-  runs: readonly PageRun[],
-  outcomes: readonly Outcome[],
-  over: keyof typeof AXES,
-): ScatterChart {
-  const { title, read, show } = AXES[over];
+/** Test accuracy over trained parameters. The points have the numbers of the table's rows. */
+export function comparisonChart(runs: readonly PageRun[], outcomes: readonly Outcome[]): ScatterChart {
   return {
     kind: "scatter",
-    title: `Test accuracy over ${title}`,
-    x: { title, show },
+    title: "Test accuracy over trained parameters",
+    x: { title: "trained parameters", show: compact },
     y: { title: "test accuracy", show: percent, to: 1 },
     points: outcomes.map(({ run, accuracy, interval }) => ({
       group: run.record.options.mode,
       color: MODES.indexOf(run.record.options.mode),
       label: String(runs.indexOf(run) + 1),
       name: shortName(run),
-      x: read(run.record),
+      x: run.record.trainable,
       y: accuracy,
       interval,
     })),
   };
 }
 
-/** The statistics in sentences, and what the methods are good for. */
+/** The statistics in sentences. */
 export function describeOutcomes(outcomes: readonly Outcome[]): string[] {
   const best = outcomes.find(({ standing }) => standing === "best");
   if (!best || outcomes.length < 2) return [];
   const rows = best.run.record.results!.test!.verdicts.length;
   const others = outcomes.filter((one) => one !== best).map(({ run, words }) => `${shortName(run)} ${words}`);
   return [
-    `${capital(shortName(best.run))} has the lowest validation loss. Beside it, on ${count(rows)} test messages: ${list(others)}. ` +
-      `(McNemar's exact test on the same messages, corrected with Holm's method for ${others.length} comparisons. ` +
-      "One run of each method: another seed moves a few messages.)",
-    ...fullOrLora(outcomes, best),
-  ];
-}
-
-/** Whether full fine-tuning wins, and what LoRA is for. */
-function fullOrLora(outcomes: readonly Outcome[], best: Outcome): string[] {
-  const full = outcomes.find(({ run }) => run.record.options.mode === "all");
-  const adapters = outcomes.filter(({ run }) => run.record.options.mode === "lora");
-  const lora = lowestLoss(adapters, ({ run }) => validationLoss(run));
-  if (!full || !lora) return [];
-  const { parameters: values } = full.run.record;
-  const isSmall = `a model of ${compact(values)} parameters is small enough to train them all`;
-  const wins =
-    best !== full || values >= SMALL || lora.standing === "better"
-      ? []
-      : [
-          lora.standing === "worse"
-            ? `Full fine-tuning wins: ${isSmall}.`
-            : `${capital(shortName(lora.run))} beside full fine-tuning: ${lora.words}; ${isSmall}.`,
-        ];
-  const sizes = `LoRA's adapter is a file of ${showBytes(lora.run.record.saved)}; full fine-tuning stores all parameters, ${showBytes(full.run.record.saved)}. `;
-  return [
-    ...wins,
-    `What LoRA buys: ${sizes}One base model serves many adapters. On large models it saves memory, because frozen weights have no gradients and no optimizer state: GPT-2 with 124 M parameters trains in 0.6 GB with LoRA and in 2.1 GB with full fine-tuning.`,
+    `${capital(shortName(best.run))} has the lowest validation loss. Compared with it on ${count(rows)} test messages: ${list(others)}.`,
+    `McNemar's exact test on the same messages, corrected with Holm's method for ${others.length} comparisons. One run of each method: another seed moves a few messages.`,
   ];
 }

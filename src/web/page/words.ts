@@ -4,9 +4,6 @@ import { dataName } from "../../run/record.ts";
 import type { PageRun, RunState } from "../protocol.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 
-/** The visitor's name for a run, or its method. */
-export const runName = ({ name, record }: PageRun) => name || describeMethod(record.options);
-
 /** What is typed on the page is in a file whose name the visitor has never seen. */
 const TYPED: Record<string, string> = { [EXAMPLES_FILE]: "own examples", [PASTED_FILE]: "own text" };
 
@@ -16,11 +13,11 @@ export function runData({ record }: PageRun): string {
   return TYPED[name] ?? name;
 }
 
-/** "tickets.csv: LoRA, rank 8, alpha 16", or the visitor's name for the run in the place of its data. */
+/** "tickets.csv: LoRA, rank 8, alpha 16" */
 export function runTitle(run: PageRun): string {
   const data = runData(run);
   // Names of files and of the hub are as they are.
-  return `${run.name || (/[./]/.test(data) ? data : capital(data))}: ${describeMethod(run.record.options)}`;
+  return `${/[./]/.test(data) ? data : capital(data)}: ${describeMethod(run.record.options)}`;
 }
 
 /** "trained on tickets.csv", or "from adapter.zip" */

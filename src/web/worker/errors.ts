@@ -10,12 +10,8 @@ import type { ErrorReport } from "../protocol.ts";
 
 /** Command-line flags in hints, and their names in the page. */
 const NAMES: Readonly<Record<string, string>> = {
-  "batch-size": "batch size",
   dtype: "frozen weights",
   recompute: "recomputation",
-  "max-length": "maximum length",
-  "text-column": "text column",
-  "label-column": "label column",
   encoding: "the encoding",
   lr: "learning rate",
   warmup: "warm-up",
@@ -27,7 +23,8 @@ const NAMES: Readonly<Record<string, string>> = {
   device: "the device",
 };
 
-function inWords(text: string): string {
+/** A text of the library in the words of the page. */
+export function inWords(text: string): string {
   return text
     .replaceAll(/\bmode ([a-z_]+)/g, (all, mode: string) => METHODS[mode as Mode].title ?? all)
     .replaceAll(PRIVATE_FOLDERS, "")

@@ -24,7 +24,7 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
     forms.push(form);
     try {
       for (const dtype of dtypes ?? [null]) {
-        const { files, losses } = await planForm(run, model, { kind, dtype, sections });
+        const { files, losses } = await planForm(run, model, { kind, dtype }, sections);
         form.choices.push({ dtype, bytes: sumBytes(files) });
         form.notes = losses.map((loss) => `it is not all of the run: ${showLoss(loss)}`);
       }
@@ -39,15 +39,25 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
 type Listed = { title?: string; reader: string; about: string; dtypes?: readonly WeightDtype[] };
 
 /** A zip of a form, its files in a folder. */
-export async function zipForm(run: PageRun, model: BaseModel, wanted: WantedForm): Promise<Blob> {
-  const { files } = await planForm(run, model, wanted);
+export async function zipForm(
+  run: PageRun,
+  model: BaseModel,
+  wanted: WantedForm,
+  sections: string | null,
+): Promise<Blob> {
+  const { files } = await planForm(run, model, wanted, sections);
   const { zip } = await import("../../io/zip.ts");
   const { kind, dtype } = wanted;
   const folder = [kind, dtype ?? [], run.id].flat().join("-");
   return zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
 }
 
-async function planForm({ id, record, model: name }: PageRun, model: BaseModel, { kind, dtype, sections }: WantedForm) {
+async function planForm(
+  { id, record, model: name }: PageRun,
+  model: BaseModel,
+  { kind, dtype }: WantedForm,
+  sections: string | null,
+) {
   const opened = { adapter: await loadAdapter(runFolder(id), model), checkpoint: model };
   return planExport(kind, opened, {
     about: sections === null ? undefined : { record, sections },

@@ -25,9 +25,8 @@ type State<G extends Group> =
   /** The runs save what they have learned. */
   | { name: "ending"; group: G; ended: Ending };
 
-/** What uses a device beside runs: at any time, or until a run begins. */
-const USES = { writing: "always", labelling: "always", measuring: "in idle" } as const;
-type Use = keyof typeof USES;
+/** What uses a device while runs may train. */
+type Use = "writing" | "labelling";
 
 export class Machine<G extends Group> {
   state: State<G> = { name: "idle" };
@@ -47,7 +46,6 @@ export class Machine<G extends Group> {
     if (!this.isIdle)
       throw new ConfigError("run-active", "A run is already active", { hint: "stop it first, or wait until it ends" });
     this.state = { name: "opening", ended: null };
-    for (const use of this.uses.keys()) if (USES[use] === "in idle") this.stop(use);
   }
 
   /** From opening to training, and on to ending if the visitor has ended it meanwhile. */
@@ -81,12 +79,11 @@ export class Machine<G extends Group> {
     this.state = { name: "idle" };
   }
 
-  /** Begins a use, which ends the one before it of its kind. The signal says when to end; it may do so at once. */
+  /** Begins a use, which ends the one before it of its kind. The signal says when to end. */
   use(use: Use): AbortSignal {
     this.stop(use);
     const controller = new AbortController();
     this.uses.set(use, controller);
-    if (USES[use] === "in idle" && !this.isIdle) this.stop(use);
     return controller.signal;
   }
 

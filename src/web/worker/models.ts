@@ -17,7 +17,6 @@ import {
 } from "../protocol.ts";
 import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
-import { Learned } from "./learned.ts";
 import { machine } from "./machine.ts";
 import { fetchModel } from "./materials.ts";
 import { openModel } from "./sources.ts";
@@ -26,7 +25,6 @@ import { Tester, type Trained } from "./tester.ts";
 import type { Writer } from "./writer.ts";
 
 const tester = new Tester();
-export const learned = new Learned();
 let writer: Writer | undefined;
 /** The adapter that was loaded last. */
 let loaded: { name: string; adapter: Adapter } | undefined;
@@ -35,7 +33,6 @@ let loaded: { name: string; adapter: Adapter } | undefined;
 export async function giveUp(device: Backend): Promise<void> {
   tester.close();
   writer?.close();
-  await learned.close();
   await dropDevice(device);
 }
 
@@ -92,19 +89,6 @@ export const influences = async (id: string, text: TextOrPair): Promise<Influenc
         trained.meta.task.objective === "classification" ? tester.influences(trained, text) : null,
       )
     : null;
-
-/** Accuracy of a scaled model on the test set; null if a run needs the device, or another measurement was begun. */
-export async function accuracyAt(id: string, scale: number): Promise<number | null> {
-  const signal = machine.use("measuring");
-  try {
-    signal.throwIfAborted();
-    const run = await readRun(id);
-    return await withTrained(id, (trained) => learned.accuracyAt(trained, run, scale, signal));
-  } catch (error) {
-    if (signal.aborted) return null;
-    throw error;
-  }
-}
 
 /** Generates text. The code is loaded at the first call. */
 export async function write(request: WriteRequest): Promise<WriteReport> {

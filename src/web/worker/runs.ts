@@ -13,7 +13,7 @@ import { reportError } from "./errors.ts";
 import { TrainingGroup } from "./group.ts";
 import { machine } from "./machine.ts";
 import { fetchModel, openSettings, reopen } from "./materials.ts";
-import { giveUp, learned } from "./models.ts";
+import { giveUp } from "./models.ts";
 import { keepFiles } from "./run-files.ts";
 import { keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
 import { type Materials, newRun } from "./training.ts";
@@ -69,7 +69,6 @@ export function compare(settings: PageSettings): Promise<string> {
 /** Begins what `open` gives, and then the runs that follow in its comparison; resolves when the first has begun. */
 async function begin(open: () => Promise<Opened>): Promise<string> {
   machine.begin();
-  void learned.close();
   return new Promise((resolve, reject) => {
     trainAll(open, resolve)
       .finally(() => machine.finish())

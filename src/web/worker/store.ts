@@ -44,9 +44,6 @@ export function newId(): string {
   return `${time}-${crypto.randomUUID().slice(0, 4)}`;
 }
 
-/** The runs that the browser could not store, until the page is closed. */
-const inMemory = new Map<string, PageRun>();
-
 /** Stores a run: its record first, without which it is not listed. */
 export async function keepRun(run: PageRun): Promise<void> {
   await writeRecord(runFolder(run.id), run.record);
@@ -56,13 +53,7 @@ export async function keepRun(run: PageRun): Promise<void> {
 /** Stores what the page alone knows of a run. */
 export async function keepOwn({ record: _, ...own }: OwnRun & { record?: RunRecord }): Promise<void> {
   await set(own.id, own, store);
-  inMemory.delete(own.id);
   channel.postMessage(own.id);
-}
-
-/** Keeps a run that cannot be stored, or whose files cannot. */
-export function keepInMemory(run: PageRun): void {
-  inMemory.set(run.id, run);
 }
 
 const TRIES = 5;
@@ -81,8 +72,6 @@ async function storedRecord(id: string): Promise<RunRecord> {
 }
 
 export async function readRun(id: string): Promise<PageRun> {
-  const kept = inMemory.get(id);
-  if (kept) return kept;
   const own = await get<OwnRun>(id, store);
   if (own === undefined) throw new ConfigError("no-such-run", "This run no longer exists", { hint: "reload the page" });
   return { ...own, record: await storedRecord(id) };
@@ -95,11 +84,9 @@ let isTrainer = false;
 export async function listRuns(): Promise<PageRun[]> {
   const { held = [] } = await navigator.locks.query();
   const isElsewhere = !isTrainer && held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
-  const stored = (await values<OwnRun>(store)).filter(({ id, deleted }) => !deleted && !inMemory.has(id));
   // A run without a record is being deleted, or was not stored.
-  const runs = await Promise.all(stored.map((own) => listed(own, isElsewhere).catch(() => [])));
-  const others = [...inMemory.values()].filter(({ deleted }) => !deleted);
-  return [...runs.flat(), ...others].sort((a, b) => b.record.created - a.record.created);
+  const runs = await Promise.all((await values<OwnRun>(store)).map((own) => listed(own, isElsewhere).catch(() => [])));
+  return runs.flat().sort((a, b) => b.record.created - a.record.created);
 }
 
 async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
@@ -114,21 +101,13 @@ async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
 
 /** Changes what the page alone knows of a run. */
 export async function changeRun(id: string, change: Partial<OwnRun>): Promise<void> {
-  const run = Object.assign(await readRun(id), change);
-  if (!inMemory.has(id)) await keepOwn(run);
+  await keepOwn(Object.assign(await readRun(id), change));
 }
 
 export async function forgetRun(id: string): Promise<void> {
-  inMemory.delete(id);
   await del(id, store);
   await remove(runFolder(id));
   channel.postMessage(id);
-}
-
-/** Deletes the files of the runs that are marked as deleted. */
-export async function purge(): Promise<void> {
-  const all = [...(await values<OwnRun>(store)), ...inMemory.values()];
-  for (const { id, deleted } of all) if (deleted) await forgetRun(id);
 }
 
 /** Runs `work` as the only tab that trains; returns undefined without running it if another tab trains. */

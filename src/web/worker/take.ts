@@ -1,14 +1,16 @@
 /** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
+import { architectureName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
+import { type About, modelCard } from "../../export/card.ts";
+import { baseLicence } from "../../export/licence.ts";
 import { planStandalone, type StandalonePage } from "../../export/standalone.ts";
-import { describeTrained, listUsages, pageQuestion, type Trained, writeReadme } from "../../export/usage.ts";
+import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../export/usage.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
-import { dataName, exampleText, type RunRecord } from "../../run/record.ts";
-import { wilson } from "../../statistics.ts";
+import { exampleText } from "../../run/record.ts";
 import { headline } from "../../views/verdicts.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
@@ -42,9 +44,10 @@ async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Pro
 export async function takeFile(
   run: PageRun,
   what: Takeable | WantedForm,
+  sections: string | null,
   openModel: () => Promise<BaseModel>,
 ): Promise<Blob> {
-  if (typeof what !== "string") return (await import("./forms.ts")).zipForm(run, await openModel(), what);
+  if (typeof what !== "string") return (await import("./forms.ts")).zipForm(run, await openModel(), what, sections);
   if (what === "page") {
     const model = await openModel();
     const page = await planPage(run, model, await describeTrainedRun(run, model));
@@ -56,40 +59,43 @@ export async function takeFile(
   const folder = what === "run" ? `lowrank-${run.id}` : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
-  const readme = model && writeReadme(await describeTrainedRun(run, model), folder, adapter);
+  const readme = model && (await writeReadme(run, model, { directory: folder, adapter, sections }));
   return zipDirectory(what === "run" ? runFolder(run.id) : adapterFolder(run.id), folder, readme);
 }
 
-async function planPage({ id }: PageRun, model: BaseModel, trained: Trained): Promise<StandalonePage> {
+interface ReadmePlaces {
+  directory: string;
+  adapter: string;
+  sections: string | null;
+}
+
+async function writeReadme(run: PageRun, model: BaseModel, { directory, adapter, sections }: ReadmePlaces) {
+  const trained = await describeTrainedRun(run, model);
+  const about: About | undefined = sections === null ? undefined : { record: run.record, sections };
+  return modelCard({
+    ...{ ...trained, about, title: trainedTitle(trained), isAdapter: true },
+    ...(trained.obstacle === null ? { library: "peft" } : {}),
+    licence: await baseLicence(model, trained.base),
+    usages: listUsages(trained, directory, adapter),
+  });
+}
+
+async function planPage({ id, record }: PageRun, model: BaseModel, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
-  const texts = { title: pageQuestion(trained.meta), summary: describeTrained(trained), example: trained.example };
+  const result = headline(record);
+  const summary = `${architectureName(trained.meta.model)}, fine-tuned: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
+  const texts = { title: pageQuestion(trained.meta), summary, example: trained.example };
   return planStandalone(await response.text(), texts, adapterFolder(id), model);
 }
 
-async function describeTrainedRun({ id, record, state, model: name }: PageRun, model: BaseModel): Promise<Trained> {
+async function describeTrainedRun({ id, record, model: name }: PageRun, model: BaseModel): Promise<Trained> {
   const { meta } = await loadAdapter(runFolder(id), model);
   const isPeft = await exists(joinPath(adapterFolder(id), PEFT_CONFIG));
-  const isLoaded = state === "loaded";
   return {
     meta,
     base: pageBase(name, model),
     end: model.vocabulary.end,
-    data: isLoaded ? null : dataName(record),
     example: exampleText(record.results, record.pairs !== undefined),
-    options: isLoaded ? null : record.options,
-    result: resultText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };
-}
-
-/** "97.2 % of 312 test messages correct (95 % interval 94.7 to 98.5 %)" */
-function resultText(record: RunRecord): string | null {
-  const { results } = record;
-  if (!results) return null;
-  const { accuracy, rows, perplexity } = results.after.test;
-  if (perplexity !== undefined) return `perplexity ${perplexity.toFixed(1)} on the test set`;
-  if (accuracy === undefined || !results.test) return headline(record);
-  const { low, high } = wilson(Math.round(accuracy * rows), rows);
-  const percent = (share: number) => (100 * share).toFixed(1);
-  return `${percent(accuracy)} % of ${rows} test messages correct (95 % interval ${percent(low)} to ${percent(high)} %)`;
 }

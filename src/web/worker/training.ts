@@ -3,12 +3,11 @@
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
-import { measureChanges } from "../../run/changes.ts";
+import { measureChanges, startTensors } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
-import { buildAdapter, runContents } from "../../run/directory.ts";
+import { buildAdapter } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
-import { startTensors } from "../../run/scaled.ts";
 import { pickSettings } from "../../run/settings.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
@@ -18,8 +17,7 @@ import type { JobSettings, Start } from "../../train/trainer.ts";
 import { runTables } from "../../views/run-tables.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
 import { reportError, reportOfRun } from "./errors.ts";
-import { forgetRun, keepInMemory, keepOwn, keepRun, newId, runFolder } from "./store.ts";
-import { serveFromMemory } from "./unsaved.ts";
+import { keepOwn, keepRun, newId, runFolder } from "./store.ts";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -53,6 +51,8 @@ export class Training implements Job {
   private emittedAt = 0;
   /** What the visitor is told until the run ends, unless there is something more urgent. */
   private note: string | null = null;
+  /** Whether the visitor has deleted it before its turn has come. */
+  isDeleted = false;
   /** The trained tensors of the last checkpoint, for classification during the run. */
   latest: Tensors | undefined;
   private readonly folder: string;
@@ -98,12 +98,13 @@ export class Training implements Job {
   /** From its last checkpoint. Errors are reported in the run. */
   async begin(): Promise<Start | null> {
     const { run } = this;
-    if (run.deleted) return null;
+    if (this.isDeleted) return null;
     try {
       const resume = await this.restore();
       run.state = "training";
       run.error = null;
-      await this.store();
+      run.record = this.live.record;
+      await keepRun(run);
       this.emitNow();
       return {
         onEvent: this.live.callbacks.onEvent,
@@ -191,49 +192,14 @@ export class Training implements Job {
     const { run, live } = this;
     const { model, adapter: first } = this.materials;
     run.note = null;
-    const isStored = await this.save(result);
+    // Until its files are stored there is only a checkpoint.
+    run.usable = false;
+    await live.save(this.folder, result, this.materials.data, runTables);
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await measureChanges(this.adapter(result.tensors), model, start);
-    await this.finishAs(result.aborted ? this.ending : "finished", isStored);
-    if (!result.aborted && isStored) await remove(joinPath(this.folder, "data"));
-  }
-
-  /** Saves the run's files. If the browser cannot store them, they stay in memory. */
-  private async save(result: TrainResult): Promise<boolean> {
-    const { run, live, folder } = this;
-    const { data } = this.materials;
-    try {
-      await live.save(folder, result, data, runTables);
-      return true;
-    } catch (error) {
-      // One that was stopped goes on from its checkpoint.
-      if (!result.aborted) await forgetRun(run.id).catch(() => {});
-      // Some of the files can be read only once.
-      const { files, record } = runContents(live.record, result, data, runTables);
-      await serveFromMemory(folder, files);
-      live.record = record;
-      this.noteUnstored(error);
-      return false;
-    }
-  }
-
-  private noteUnstored(error: unknown): void {
-    const { summary } = reportError(error);
-    this.run.note = `${summary}: this run is in memory only until the page is closed. Download it, or delete runs or models that you no longer need.`;
-  }
-
-  /** Stores the run; one that cannot be stored, or whose files cannot, stays in memory. */
-  private async store(hasFiles = true): Promise<void> {
-    const { run } = this;
-    run.record = this.live.record;
-    if (!hasFiles) return keepInMemory(run);
-    try {
-      await keepRun(run);
-    } catch (error) {
-      this.noteUnstored(error);
-      keepInMemory(run);
-    }
+    await this.finishAs(result.aborted ? this.ending : "finished");
+    if (!result.aborted) await remove(joinPath(this.folder, "data"));
   }
 
   private async fail(error: unknown): Promise<void> {
@@ -245,14 +211,20 @@ export class Training implements Job {
         .then(() => {
           run.usable = true;
         })
-        .catch((reason) => this.noteUnstored(reason));
+        .catch((reason) => {
+          run.note = reportError(reason).summary;
+        });
     else live.record = failed(live.record, error);
     await this.finishAs("failed");
   }
 
-  private async finishAs(state: PageRun["state"], hasFiles = true): Promise<void> {
-    this.run.state = state;
+  /** If the browser cannot store how it ended, the next visit finds the run interrupted. */
+  private async finishAs(state: PageRun["state"]): Promise<void> {
+    const { run } = this;
     this.latest = undefined;
-    await this.store(hasFiles);
+    Object.assign(run, { state, record: this.live.record });
+    await keepRun(run).catch((error) => {
+      run.note = reportError(error).summary;
+    });
   }
 }

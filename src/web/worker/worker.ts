@@ -1,15 +1,29 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
 import { describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
-import type { LoadedDataset } from "../../data/datasets.ts";
-import type { LoadedTexts } from "../../data/texts.ts";
+import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
 import { FIRST_MESSAGE } from "../../platform/build.ts";
 import { tellTouchPoints } from "../../platform/page-memory.ts";
-import type { Answer, Api, Call } from "../protocol.ts";
-import { isUnderWay } from "../protocol.ts";
+import {
+  type Answer,
+  type Call,
+  type ColumnReport,
+  type DataReport,
+  type DeviceReport,
+  type ErrorReport,
+  isUnderWay,
+  type Machine,
+  type ModelReport,
+  type OtherForm,
+  type PageRun,
+  type PageSettings,
+  type Takeable,
+  type TakeReport,
+  type WantedForm,
+} from "../protocol.ts";
 import { describeColumns, describeData } from "./describe.ts";
 import { pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
@@ -17,36 +31,29 @@ import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
 import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
-import { accuracyAt, classify, influences, label, write } from "./models.ts";
+import { classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, firstRows, forgetModel, listModels, openModel, pick } from "./sources.ts";
-import { changeRun, listRuns, onRunsChanged, purge, readRun, untilNobodyTrains } from "./store.ts";
-import { describeTexts } from "./texts.ts";
+import { changeRun, forgetRun, listRuns, onRunsChanged, readRun, untilNobodyTrains } from "./store.ts";
 
-/** The run that is trained, of this id. */
-const trainedRun = (id: string) => machine.group?.of(id)?.run;
-
-/** A run of a comparison that is deleted before its turn has come does not begin. */
-async function setDeleted(id: string, deleted: boolean): Promise<void> {
-  const run = trainedRun(id);
-  if (run) run.deleted = deleted;
-  await changeRun(id, { deleted });
-}
-
-const api: Api = {
-  tellTouchPoints: async (count) => tellTouchPoints(count),
-  machine: async () => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
-  async openDevice(name) {
+/** What the page can ask for. */
+const api = {
+  /** How many touch points the page's screen has: a worker cannot ask. */
+  tellTouchPoints: async (count: number) => tellTouchPoints(count),
+  machine: async (): Promise<Machine> => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
+  /** Opens the device, unless it is open. */
+  async openDevice(name: DeviceName): Promise<DeviceReport> {
     const { info } = await pageDevice(name);
     return { kind: info.kind, text: describeDevice(info) };
   },
-  async openModel(name) {
+  async openModel(name: string): Promise<ModelReport> {
     const { config, vocabulary } = await fetchModel(name);
     const hasChat = vocabulary.chat !== null;
     return { name, config, values: countBase(config), modes: possibleModes(config), hasChat };
   },
-  async addModel(files) {
+  /** Stores a model's files; returns the name for `openModel`. */
+  async addModel(files: File[]): Promise<string> {
     try {
       return await addModel(files, (share) => emit({ type: "busy", text: "Storing the model in this browser", share }));
     } finally {
@@ -54,79 +61,73 @@ const api: Api = {
     }
   },
   models: listModels,
-  async forgetModel(name) {
+  async forgetModel(name: string): Promise<void> {
     if (machine.group?.runs.some(({ model }) => model === name))
       throw new ConfigError("model-in-use", "This model is in use by a run", {
         hint: "stop the run first, or wait until it ends",
       });
     await forgetModel(name);
   },
-  async pickData(file, encoding) {
+  /** Registers a selected file and returns its columns. */
+  async pickData(file: File, encoding: string): Promise<ColumnReport> {
     pick([file]);
     return describeColumns(await firstRows(file.name, encoding), file.name);
   },
-  async readData(settings) {
-    const { data: files, encoding } = settings;
-    const { data, options } = await fetchData(settings, await fetchModel(settings.model));
-    const [file] = [files ?? []].flat();
-    const columns =
-      file === undefined
-        ? { columns: [], text: null, label: null }
-        : describeColumns(await firstRows(file, encoding), file);
-    return describeData(data as LoadedDataset, columns, options.classWeights);
-  },
-  pick: async (files) => pick(files),
-  async readTexts(settings) {
+  async readData(settings: PageSettings): Promise<DataReport> {
     const model = await fetchModel(settings.model);
-    const { data } = await fetchData(settings, model);
-    return describeTexts(data as LoadedTexts, settings, model);
+    const { data, options } = await fetchData(settings, model);
+    return describeData(data, model, options.classWeights);
   },
+  /** Registers selected files. */
+  pick: async (files: File[]) => pick(files),
   estimate,
-  async runs() {
+  async runs(): Promise<PageRun[]> {
     const runs = await listRuns();
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => emit({ type: "runs" }));
-    return runs.map((run) => trainedRun(run.id) ?? run);
+    return runs.map((run) => machine.group?.of(run.id)?.run ?? run);
   },
   start,
   compare,
-  async resume(id, device) {
-    await resume(id, device);
-  },
+  resume,
   pause: async () => machine.end("paused"),
   stop: async () => machine.end("stopped"),
   classify,
   influences,
-  accuracyAt,
   label,
   stopLabelling: async () => machine.stop("labelling"),
   write,
   stopWriting: async () => machine.stop("writing"),
-  async take(id) {
+  /** What can be downloaded of a run that has trained parameters. */
+  async take(id: string): Promise<TakeReport> {
     const run = await readRun(id);
     return (await import("./take.ts")).takeReport(run, await openModel(run.model));
   },
-  async forms(id, sections) {
+  /**
+   * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
+   * is known of its training.
+   */
+  async forms(id: string, sections: string | null): Promise<OtherForm[]> {
     const run = await readRun(id);
     return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
   },
-  async download(id, what) {
+  /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
+  async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<Blob> {
     const run = await readRun(id);
-    return (await import("./take.ts")).takeFile(run, what, () => openModel(run.model));
+    return (await import("./take.ts")).takeFile(run, what, sections, () => openModel(run.model));
   },
   load,
-  async change(id, change) {
-    const run = trainedRun(id);
-    if (run) emit({ type: "run", run: Object.assign(run, change), speed: null });
-    await changeRun(id, change);
+  /** Notes why a run ended. */
+  noteError: (id: string, error: ErrorReport) => changeRun(id, { error }),
+  async forget(id: string): Promise<void> {
+    const training = machine.group?.of(id);
+    if (training && isUnderWay(training.run))
+      throw new ConfigError("run-active", "This run is active", { hint: "stop it first" });
+    // One of a comparison that is deleted before its turn has come does not begin.
+    if (training) training.isDeleted = true;
+    await forgetRun(id);
   },
-  async forget(id) {
-    const run = trainedRun(id);
-    if (run && isUnderWay(run)) throw new ConfigError("run-active", "This run is active", { hint: "stop it first" });
-    await setDeleted(id, true);
-  },
-  unforget: (id) => setDeleted(id, false),
-  purge,
 };
+export type Api = typeof api;
 
 self.postMessage(FIRST_MESSAGE);
 
@@ -142,7 +143,7 @@ self.addEventListener("messageerror", () => {
 
 self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
   try {
-    const value = await (api[method] as (...args: unknown[]) => Promise<unknown>)(...args);
+    const value = await (api[method as keyof Api] as (...args: unknown[]) => Promise<unknown>)(...args);
     self.postMessage({ id, value } satisfies Answer);
   } catch (error) {
     self.postMessage({ id, error: reportError(error) } satisfies Answer);

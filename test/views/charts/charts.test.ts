@@ -3,7 +3,7 @@ import { h } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
 import { axisRange, steps } from "../../../src/views/charts/axes.tsx";
-import type { BarChart, Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/views/charts/chart.ts";
+import type { Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/views/charts/chart.ts";
 import { ChartFigure } from "../../../src/views/charts/figure.tsx";
 import { chartSvg } from "../../../src/views/charts/svg.tsx";
 import { cut, textWidth, wrap } from "../../../src/views/charts/text.ts";
@@ -26,14 +26,6 @@ const lineChart = (lines: readonly Line[], more: Partial<LineChart> = {}): LineC
   y: { title: "cross-entropy (nats)", show: String, from: 0 },
   ...more,
 });
-
-const BARS: BarChart = {
-  ...{ kind: "bars", title: "Speed", note: "one machine", names: ["ours", "theirs & co"], highlight: 0 },
-  panels: [
-    { title: "first pass", values: [123.4, 5.67] },
-    { title: "warm", values: [99.94, null] },
-  ],
-};
 
 const show = (value: number) => (100 * value).toFixed(1);
 
@@ -207,13 +199,6 @@ test("a point can have its number in a table", () => {
   assert.match(svg, /<title>a: 50\.0, 10<\/title>.*<circle.*>7<\/text>/);
 });
 
-test("bars show every name and value, and missing values", () => {
-  const svg = draw(BARS);
-  for (const text of ["Speed", "one machine", "theirs &amp; co", "first pass", "123", "5.7", "99.9", "not measured"])
-    assert.ok(svgTexts(svg).includes(text), `${text} is missing`);
-  assert.is(svg.match(/fill="#0072b2"/g)!.length, 2);
-});
-
 test("a heat map has every cell with its interval, darker where the value is higher", () => {
   const svg = draw(HEAT);
   for (const text of ["rank", "alpha", "1", "4", "16", "90.2", "88.0 to 95.0"])
@@ -265,8 +250,6 @@ test("whatever a chart is given, its picture is valid, and nothing is outside of
       Array.from({ length: 40 }, (_, i) => sized(`${i} ${text}`, 3 ** i, i / 40)),
     ])
       draw({ ...overSize(points), ...name });
-    for (const values of [wild, [0, 0], [null], [1e300]])
-      draw({ ...BARS, ...name, note: text, names: values.map(() => text), panels: [{ title: text, values }] });
     const heat = (cells: HeatMap["cells"]) => draw({ ...HEAT, ...name, range: { low: 0.9, high: 0.9 }, cells });
     heat([]);
     heat(HEAT.cells);

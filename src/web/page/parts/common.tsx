@@ -2,9 +2,6 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect } from "preact/hooks";
 
-export { ScrollArea } from "../../../views/components.tsx";
-export { Bar } from "../../../views/verdict.tsx";
-
 /** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
 export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {
   // An element that is hidden loses the focus at once.

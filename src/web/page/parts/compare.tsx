@@ -1,5 +1,5 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
-import { computed, useSignal } from "@preact/signals";
+import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { list } from "../../../format.ts";
 import { comparedRuns, GUIDES, MODES } from "../../../methods/index.ts";
@@ -8,7 +8,6 @@ import { ChartPlot } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
 import {
-  AXES,
   compareRuns,
   comparisonChart,
   comparisonTable,
@@ -107,7 +106,6 @@ function Controls() {
 }
 
 function Results({ runs }: { runs: readonly PageRun[] }) {
-  const axis = useSignal<keyof typeof AXES>("trained");
   const outcomes = compareRuns(runs);
   return (
     <>
@@ -116,29 +114,13 @@ function Results({ runs }: { runs: readonly PageRun[] }) {
       </div>
       <figure id="compare-figure" hidden={outcomes.length === 0}>
         <figcaption>
-          <span class="name">Test accuracy over</span>
-          <label class="hidden" for="compare-axis">
-            Horizontal axis
-          </label>
-          <select
-            id="compare-axis"
-            value={axis.value}
-            onInput={(event) => {
-              axis.value = event.currentTarget.value as keyof typeof AXES;
-            }}
-          >
-            {Object.entries(AXES).map(([value, { title }]) => (
-              <option key={value} value={value}>
-                {title}
-              </option>
-            ))}
-          </select>
+          <span class="name">Test accuracy over trained parameters</span>
           <span class="help">with 95 % intervals; the numbers are those of the table</span>
         </figcaption>
         <div id="compare-chart">
           {outcomes.length > 0 && (
             <ChartPlot
-              chart={comparisonChart(runs, outcomes, axis.value)}
+              chart={comparisonChart(runs, outcomes)}
               description="With 95 % intervals. The table has the values."
             />
           )}

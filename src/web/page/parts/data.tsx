@@ -1,10 +1,8 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
 import type { MessagesObjective } from "../../../config.ts";
-import { count, percent } from "../../../format.ts";
-import { makeTable, messageColumns } from "../../../views/blocks.ts";
-import { ScrollArea, TableView } from "../../../views/components.tsx";
-import type { DataReport } from "../../protocol.ts";
+import { IN_PAGE } from "../../../views/charts/figure.tsx";
+import { Blocks } from "../../../views/components.tsx";
 import { usePart } from "../state/attention.ts";
 import {
   askHub,
@@ -19,13 +17,10 @@ import {
   tab,
 } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
-import { sentence } from "../words.ts";
-import { Bar } from "./common.tsx";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
-import { Notes } from "./notes.tsx";
-import { Texts, TextsView } from "./texts.tsx";
+import { Texts } from "./texts.tsx";
 
 const OBJECTIVES = { classification: "Sort messages", lm: "Write text" };
 
@@ -49,7 +44,7 @@ export function DataCard() {
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
-        {read && ("documents" in read ? <TextsView {...read} /> : <MessagesView {...read} />)}
+        {read && <Blocks blocks={read.blocks} medium={IN_PAGE} />}
       </div>
       <datalist id="datasets">
         <option value="ucirvine/sms_spam" />
@@ -151,110 +146,5 @@ function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" 
         ))}
       </select>
     </label>
-  );
-}
-
-function MessagesView(report: DataReport) {
-  const { rowsRead, stats, classes, lengths, notes } = report;
-  const sets = [stats.train, stats.val, stats.test];
-  const used = sets.reduce((sum, set) => sum + set.rows, 0);
-  const longest = Math.max(...sets.map(({ max }) => max));
-  return (
-    <>
-      <p class="lead">
-        {count(rowsRead)} messages{used < rowsRead && `, ${count(used)} used`}: {count(stats.train.rows)} to train,{" "}
-        {count(stats.val.rows)} to validate, {count(stats.test.rows)} to test.
-      </p>
-      <Balance classes={classes} rows={rowsRead} />
-      <Notes notes={notes} />
-      <Problems {...report} />
-      <details>
-        <summary>Look at the messages</summary>
-        <Histogram bins={lengths} words={`Length in tokens: median ${stats.train.median}, maximum ${longest}.`} />
-        <TableView table={messageTable(report)} />
-      </details>
-    </>
-  );
-}
-
-const messageTable = ({ preview, pairs }: DataReport) =>
-  makeTable(
-    "messages",
-    "The first messages of the training set",
-    [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
-    preview,
-  );
-
-/** Skipped rows that are shown at once. */
-const PROBLEMS = 3;
-
-function Problems({ problems, problemCount }: DataReport) {
-  if (problemCount === 0) return null;
-  const list = (some: typeof problems) => (
-    <ul class="notes">
-      {some.map(({ line, text }) => (
-        <li key={line}>
-          Line {line}: {text}
-        </li>
-      ))}
-    </ul>
-  );
-  const hints = new Set(problems.flatMap(({ hint = [] }) => hint));
-  return (
-    <div class="error mild">
-      <p class="summary">
-        {problemCount === 1 ? "1 invalid row was" : `${count(problemCount)} invalid rows were`} skipped
-      </p>
-      {list(problems.slice(0, PROBLEMS))}
-      {[...hints].map((hint) => (
-        <p key={hint}>{sentence(hint)}</p>
-      ))}
-      {problems.length > PROBLEMS && (
-        <details>
-          <summary>{problems.length < problemCount ? `First ${problems.length}` : `All ${problems.length}`}</summary>
-          <ScrollArea label="Skipped rows" kind="tall">
-            {list(problems)}
-          </ScrollArea>
-        </details>
-      )}
-    </div>
-  );
-}
-
-/** Maximum number of classes shown: a wrong label column can have thousands. */
-const CLASSES = 8;
-
-function Balance({ classes, rows }: { classes: Record<string, number>; rows: number }) {
-  const entries = Object.entries(classes);
-  const largest = entries.reduce((most, [, n]) => Math.max(most, n), 0);
-  return (
-    <div class="bars">
-      {entries.slice(0, CLASSES).map(([name, n]) => (
-        <div key={name}>
-          <span class="name">{name}</span>
-          <Bar share={n / largest} />
-          <span class="n">
-            {count(n)} ({percent(n / rows, 0)})
-          </span>
-        </div>
-      ))}
-      {entries.length > CLASSES && <p class="help">and {entries.length - CLASSES} more classes</p>}
-    </div>
-  );
-}
-
-function Histogram({ bins, words }: { bins: DataReport["lengths"]; words: string }) {
-  const top = Math.max(...bins.map(({ rows }) => rows));
-  const width = 100 / bins.length;
-  return (
-    <figure class="lengths">
-      <svg viewBox="0 0 100 30" preserveAspectRatio="none" aria-hidden="true" class="histogram">
-        {bins.map(({ from, rows }, i) => {
-          const height = (rows / top) * 29;
-          return <rect key={from} x={i * width} y={30 - height} width={width * 0.85} height={height} />;
-        })}
-      </svg>
-      <figcaption>{words}</figcaption>
-    </figure>
   );
 }

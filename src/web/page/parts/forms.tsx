@@ -1,11 +1,11 @@
 /** The forms in which other programs read the shown run: loaded and asked for when the visitor opens their list. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { describeForCard } from "../../../views/card.ts";
 import type { ErrorReport, OtherForm, PageRun, WantedForm } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { offerFile } from "../state/offer.ts";
 import { shown } from "../state/runs.ts";
+import { cardSections } from "../state/take.ts";
 import { worker } from "../state/worker.ts";
 import { capital, megabytes } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
@@ -15,14 +15,13 @@ interface FormsProps {
   prepare: (work: () => Promise<void>) => Promise<void>;
 }
 
-/** What a run says of itself in a model card. Nothing is known of the training of an adapter from a file. */
-const sections = ({ state, record }: PageRun) => (state === "loaded" ? null : describeForCard(record));
-
 export function FormList({ prepare }: FormsProps) {
   const run = shown.value!;
   const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
   useEffect(() => {
-    const asked = worker.forms(run.id, sections(run)).catch((reason) => ({ error: failureReport(reason) }));
+    const asked = cardSections(run)
+      .then((sections) => worker.forms(run.id, sections))
+      .catch((reason) => ({ error: failureReport(reason) }));
     void asked.then((found) => {
       list.value = found;
     });
@@ -43,7 +42,7 @@ function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherFo
   const { kind, title, reader, about, choices, notes } = form;
   const take = (dtype: WantedForm["dtype"]) =>
     prepare(async () => {
-      const zip = await worker.download(run.id, { kind, dtype, sections: sections(run) });
+      const zip = await worker.download(run.id, { kind, dtype }, await cardSections(run));
       offerFile(zip, `${[kind, dtype ?? [], run.id].flat().join("-")}.zip`);
     });
   return (

@@ -1,6 +1,6 @@
 /** "How it works": LoRA explained by this run's settings, with a figure of W + (alpha / r) B A to scale. */
-import { useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useSignal } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import type { ModelConfig } from "../../../config.ts";
 import { compact, count, showShare } from "../../../format.ts";
 import { GUIDES, METHODS } from "../../../methods/index.ts";
@@ -8,7 +8,6 @@ import type { RunEstimate } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
 import { set, values } from "../state/fields.ts";
 import { model } from "../state/model.ts";
-import { runs } from "../state/runs.ts";
 import { estimate } from "../state/setup.ts";
 
 /** Side of the square of W, and of the square of all parameters. */
@@ -24,31 +23,13 @@ const PARAGRAPHS = [
 ];
 
 export function HowCard() {
-  const card = useRef<HTMLElement>(null);
   const isOpen = useSignal(localStorage.getItem(OPEN) !== "false");
-  const isWide = useSignal(false);
-  // Folds when there is a finished run, unless the visitor has chosen, or is reading: the page is then scrolled.
-  useSignalEffect(() => {
-    if (!runs.value.some(({ state }) => state === "finished") || localStorage.getItem(OPEN) !== null) return;
-    const { top, bottom } = card.current!.getBoundingClientRect();
-    if (isWide.peek() || (scrollY > 0 && top < innerHeight && bottom > 0)) return;
-    isOpen.value = false;
-  });
-  useEffect(() => {
-    const look = () => {
-      isWide.value = document.fullscreenElement === card.current;
-    };
-    document.addEventListener("fullscreenchange", look);
-    return () => document.removeEventListener("fullscreenchange", look);
-  }, []);
   const { about } = GUIDES[values.value.mode];
   return (
-    <section id="how" ref={card} class="card" aria-labelledby="how-title" tabIndex={-1}>
+    <section id="how" class="card" aria-labelledby="how-title">
       <details
         open={isOpen.value}
         onToggle={({ currentTarget: { open } }) => {
-          // Also told of what the page itself did.
-          if (open === isOpen.value) return;
           isOpen.value = open;
           localStorage.setItem(OPEN, String(open));
         }}
@@ -63,16 +44,6 @@ export function HowCard() {
             {PARAGRAPHS.map((text) => (
               <p key={text}>{text}</p>
             ))}
-          </div>
-          <div class="row">
-            <button
-              id="how-wide"
-              type="button"
-              hidden={!document.fullscreenEnabled}
-              onClick={() => void (isWide.value ? document.exitFullscreen() : card.current!.requestFullscreen())}
-            >
-              {isWide.value ? "Leave full screen" : "Full screen"}
-            </button>
           </div>
         </div>
       </details>

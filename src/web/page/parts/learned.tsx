@@ -1,13 +1,12 @@
-/** What the shown run learned: how far each matrix moved, how its adapter uses the rank, and the scaled model. */
+/** What the shown run learned: how far each matrix moved, and how its adapter uses the rank. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
+import { ScrollArea } from "../../../views/components.tsx";
 import { hasAdapter, type PageRun } from "../../protocol.ts";
 import { shown } from "../state/runs.ts";
-import { ScrollArea } from "./common.tsx";
-import { Scale } from "./scale.tsx";
 
 /** Shades of a cell: `heat1` to `heat8` of the style sheet. */
 const SHADES = 8;
@@ -54,7 +53,6 @@ function Learned({ run, changes }: { run: PageRun; changes: Changes }) {
     <div id="learned-body">
       <HeatMap {...run.record.options} {...changes} chosen={chosen} />
       {most && <Spectra adapted={adapted} chosen={chosen} />}
-      <Scale run={run} />
     </div>
   );
 }

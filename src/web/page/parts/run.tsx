@@ -4,6 +4,7 @@ import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
 import { count, percent, showDuration, showLoss } from "../../../format.ts";
+import { describeMethod } from "../../../methods/index.ts";
 import { showBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
@@ -16,7 +17,7 @@ import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
 import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
-import { runName, runTitle } from "../words.ts";
+import { runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
 
@@ -225,7 +226,7 @@ function Curves({ run }: { run: PageRun }) {
   const all = [run, ...others];
   const charts = runCharts(
     all.map(({ record }) => record),
-    { smooth: isSmooth.value, names: all.map((one) => `${runName(one)} (${clock(one)})`) },
+    { smooth: isSmooth.value, names: all.map((one) => `${describeMethod(one.record.options)} (${clock(one)})`) },
   );
   return (
     <>

@@ -2,12 +2,12 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { Usage } from "../../../export/usage.ts";
+import { ScrollArea } from "../../../views/components.tsx";
 import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { shown } from "../state/runs.ts";
 import { download, takeable } from "../state/take.ts";
 import { megabytes } from "../words.ts";
-import { ScrollArea } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 export function TakeCard() {

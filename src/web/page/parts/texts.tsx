@@ -1,9 +1,6 @@
 /** The texts that a model learns from: bundled, pasted, from files or from the Hugging Face Hub. */
-import { count } from "../../../format.ts";
-import type { TextsReport } from "../../protocol.ts";
 import { askHub, pasted, texts } from "../state/data.ts";
 import { bound, Choices, EncodingField, FileField, HubField } from "./fields.tsx";
-import { Notes } from "./notes.tsx";
 
 const SOURCES = { "human-rights": "Human rights", paste: "Own text", files: "Own files", hub: "Hugging Face" };
 
@@ -55,26 +52,5 @@ export function Texts() {
         />
       )}
     </div>
-  );
-}
-
-/** How many documents and tokens there are, how they are divided, and their beginning. */
-export function TextsView({ documents, stats, maxLength, preview, notes }: TextsReport) {
-  const { train, val, test } = stats;
-  const tokens = train.tokens + val.tokens + test.tokens;
-  const blocks = train.rows + val.rows + test.rows;
-  return (
-    <>
-      <p class="lead">
-        {count(documents)} {documents === 1 ? "document" : "documents"} of {count(tokens)} tokens (words and parts of
-        words), in {count(blocks)} blocks of {maxLength}: {count(train.tokens)} tokens to train, {count(val.tokens)} to
-        validate, {count(test.tokens)} to test.
-      </p>
-      <Notes notes={notes} />
-      <details>
-        <summary>Look at the text</summary>
-        <p class="prose excerpt">{preview} …</p>
-      </details>
-    </>
   );
 }

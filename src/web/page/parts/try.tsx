@@ -100,11 +100,10 @@ export function TryCard() {
   );
 }
 
-/** "“Friday's”: LoRA, rank 8, alpha 16, trained on spam" */
+/** "LoRA, rank 8, alpha 16, trained on spam" */
 function describeRun(run: PageRun): string {
-  const { name, state, record } = run;
-  const during = state === "training" ? ", at its last evaluation" : "";
-  return `${name ? `“${name}”: ` : ""}${describeMethod(record.options)}, ${runOrigin(run)}${during}`;
+  const during = run.state === "training" ? ", at its last evaluation" : "";
+  return `${describeMethod(run.record.options)}, ${runOrigin(run)}${during}`;
 }
 
 function Answer() {

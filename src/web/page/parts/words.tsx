@@ -1,7 +1,7 @@
 /** A message with its words coloured by their influence on its label. */
 import type { Influences, Part } from "../../../infer/influence.ts";
 import type { TextOrPair } from "../../../pair.ts";
-import { ScrollArea } from "./common.tsx";
+import { ScrollArea } from "../../../views/components.tsx";
 
 /** Shades of a word, for and against: `for1` to `for3` of the style sheet. */
 const SHADES = [1, 2, 3];

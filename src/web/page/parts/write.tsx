@@ -2,6 +2,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { count } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
+import { ScrollArea } from "../../../views/components.tsx";
 import { usePart } from "../state/attention.ts";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
@@ -29,7 +30,7 @@ import {
   writeTexts,
 } from "../state/write.ts";
 import { runOrigin } from "../words.ts";
-import { ScrollArea, useNextFocus } from "./common.tsx";
+import { useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 import { NumberField } from "./fields.tsx";
 

@@ -2,13 +2,11 @@
 import { effect, type Signal, signal } from "@preact/signals";
 import type { ErrorReport } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
-import { workerEnd } from "./worker.ts";
 
 const tries = signal(0);
 
 /** Asks again what effects have asked last: the worker has ended, and the next one knows nothing. */
 export function askAgain(): void {
-  workerEnd.value = null;
   tries.value++;
 }
 

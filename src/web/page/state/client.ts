@@ -1,6 +1,7 @@
 /** The page's interface to its worker: asynchronous calls and events. The next call replaces an ended worker. */
 import { takeOwn } from "../../../platform/build.ts";
-import type { Answer, Api, Call, ErrorReport, Event, Method } from "../../protocol.ts";
+import type { Answer, Call, ErrorReport, Event } from "../../protocol.ts";
+import type { Api } from "../../worker/worker.ts";
 
 /** The error that the worker returned for a call. */
 export class CallFailed extends Error {
@@ -64,7 +65,7 @@ export function openClient(): WorkerClient {
     // Chromium has no `onmessageerror` here.
     started.addEventListener("messageerror", () => end(reportOfEnd("the page could not read its message")));
     // Of which no answer is needed.
-    const post = (method: Method, ...args: unknown[]) => started.postMessage({ id: 0, method, args } as Call);
+    const post = (method: keyof Api, ...args: unknown[]) => started.postMessage({ id: 0, method, args } satisfies Call);
     post("tellTouchPoints", navigator.maxTouchPoints);
     // For a worker that replaces another.
     if (picked.size > 0) post("pick", [...picked.values()]);
@@ -72,18 +73,18 @@ export function openClient(): WorkerClient {
   };
   worker = start();
 
-  const call = (method: Method, args: unknown[]) =>
+  const call = (method: string, args: unknown[]) =>
     new Promise((resolve, reject) => {
       worker ??= start();
       waiting.set(++last, { resolve, reject });
-      worker.postMessage({ id: last, method, args } as Call);
+      worker.postMessage({ id: last, method, args } satisfies Call);
       if (method === "pick" || method === "pickData")
         for (const file of [args[0] as File | File[]].flat()) picked.set(file.name, file);
     });
   return new Proxy({} as WorkerClient, {
     get: (_, name: string) => {
       if (name === "listen") return (listener: (event: ClientEvent) => void) => listeners.push(listener);
-      return (...args: unknown[]) => call(name as Method, args);
+      return (...args: unknown[]) => call(name, args);
     },
   });
 }

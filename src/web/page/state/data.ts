@@ -2,7 +2,7 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { MessagesObjective, Objective } from "../../../config.ts";
 import type { RunSettings } from "../../../run/settings.ts";
-import type { ColumnReport, DataReport, ErrorReport, TextsReport } from "../../protocol.ts";
+import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
 import { goTo } from "./attention.ts";
 import { exampleFiles } from "./examples.ts";
@@ -108,12 +108,9 @@ export const dataSettings = computed((): RunSettings => {
   };
 });
 
-/** What was read last, of messages or of texts, as is chosen; null: nothing. */
-const lastReport = signal<DataReport | TextsReport | null>(null);
-export const report = computed(() => {
-  const read = lastReport.value;
-  return read && "documents" in read === isLm.value ? read : null;
-});
+/** What was read last; null: nothing. */
+const lastReport = signal<(DataReport & { isLm: boolean }) | null>(null);
+export const report = computed(() => (lastReport.value?.isLm === isLm.value ? lastReport.value : null));
 effect(() => {
   if (!hasData.value) lastReport.value = null;
 });
@@ -133,11 +130,11 @@ export const dataError = computed((): ErrorReport | null =>
 /** Whether the visitor has selected files or asked for a name, and not seen what came of it. */
 let isAwaited = false;
 
-export function showReport(read: DataReport | TextsReport): void {
+export function showReport(read: DataReport): void {
   isAwaited = false;
   failure.value = null;
-  lastReport.value = read;
-  trainRows.value = read.stats.train.rows;
+  lastReport.value = { ...read, isLm: isLm.value };
+  trainRows.value = read.trainRows;
 }
 
 export function showFailure(error: ErrorReport): void {

@@ -6,12 +6,10 @@ import type { Speed } from "../../../run/live-run.ts";
 import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { compareRuns } from "../compare-results.ts";
 import { goTo } from "./attention.ts";
-import { attempt, worker, workerEnd } from "./worker.ts";
+import { attempt, worker } from "./worker.ts";
 
 /** The session-storage key of the run that this tab trains. */
 const TRAINED_HERE = "lowrank-trains";
-/** Milliseconds for which a deletion can be taken back. */
-const UNDO_MS = 20_000;
 
 /** Newest first. */
 export const runs = signal<readonly PageRun[]>([]);
@@ -24,10 +22,6 @@ const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
 const next = signal<PageRun | undefined>(undefined);
 /** Whether a run or a comparison is being prepared. */
 const isStarting = signal(false);
-/** The id of the run that trained when the worker ended last; null: none did. */
-export const cutOff = signal<string | null>(null);
-/** The run that was deleted last, as long as that can be taken back. */
-export const deleted = signal<PageRun | null>(null);
 export const storage = signal("");
 /** Errors of actions in the list, and of a comparison. */
 export const runsError = signal<ErrorReport | null>(null);
@@ -53,7 +47,6 @@ const comparedRuns = (id: string) => runs.value.filter((run) => run.comparison =
 let reloaded = sessionStorage.getItem(TRAINED_HERE);
 /** The run that was shown last without being chosen. While it is shown, the visitor follows what happens. */
 let followed: string | null = null;
-let undoTimer = 0;
 
 /** Lists the stored runs. A run that this tab was training when it was reloaded resumes automatically. */
 export async function beginRuns(): Promise<void> {
@@ -64,7 +57,6 @@ export async function beginRuns(): Promise<void> {
     if (event.type === "idle") void measureStorage();
     if (event.type === "ended") attempt(cutShort(event.report), runsError);
   });
-  await worker.purge();
   await refresh();
 }
 
@@ -90,10 +82,9 @@ function resumeReloaded(): void {
 
 /** Notes on a worker's runs why it has ended. The next worker finds them interrupted. */
 async function cutShort(error: ErrorReport): Promise<void> {
-  cutOff.value = current.value?.id ?? null;
   if (!current.value) return;
   next.value = undefined;
-  for (const { id } of runs.value.filter(isUnderWay)) await worker.change(id, { error });
+  for (const { id } of runs.value.filter(isUnderWay)) await worker.noteError(id, error);
   await refresh();
 }
 
@@ -109,7 +100,6 @@ function onRun(run: PageRun, speed: Speed | null): void {
     speeds.value = new Map(speeds.value).set(run.id, speed);
     next.value = nextRun(run, runs.value);
     const hasBegun = before === undefined || (before !== run.state && run.state === "training");
-    if (hasBegun) workerEnd.value = null;
     if (hasBegun && isAwaited()) follow(run);
     if (before !== run.state) showBest(run);
   });
@@ -192,11 +182,7 @@ export function plot({ id }: Pick<PageRun, "id">, on: boolean): void {
   plotted.value = ids;
 }
 
-export function change({ id }: PageRun, change: Pick<PageRun, "name" | "pinned">): void {
-  attempt(worker.change(id, change).then(refresh), runsError);
-}
-
-/** Stores a run or an adapter from files, and goes to it, or to the error. `model`: see `Api.load`. */
+/** Stores a run or an adapter from files, and goes to it, or to the error. `model`: see `load` in the worker. */
 export function load(files: readonly File[], model: string): void {
   if (files.length === 0) return;
   const work = worker.load([...files], model).then(open);
@@ -213,26 +199,7 @@ export async function open(id: string): Promise<void> {
   await refresh();
 }
 
-/** The deletion can be taken back for a while. */
 export function forget(run: PageRun): void {
-  const work = async () => {
-    await worker.purge();
-    await worker.forget(run.id);
-    plot(run, false);
-    await refresh();
-    deleted.value = run;
-    clearTimeout(undoTimer);
-    undoTimer = window.setTimeout(freeDeleted, UNDO_MS);
-  };
-  attempt(work(), runsError);
-}
-
-export const takeBack = () => attempt(endUndo(worker.unforget(deleted.value!.id)), runsError);
-export const freeDeleted = () => attempt(endUndo(worker.purge()), runsError);
-
-async function endUndo(work: Promise<void>): Promise<void> {
-  clearTimeout(undoTimer);
-  await work;
-  deleted.value = null;
-  await refresh();
+  plot(run, false);
+  attempt(worker.forget(run.id).then(refresh), runsError);
 }

@@ -1,6 +1,6 @@
 /** What is chosen, checked and estimated: the settings of the next run. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
+import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
 import { OF_DATA } from "../field-list.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
@@ -54,16 +54,12 @@ effect(() => {
   void dataChange.value;
   isRead.value = false;
   if (askedData.value === null) return;
-  const read = () => {
-    const all = settings.peek()!;
-    return all.objective === "lm" ? worker.readTexts(all) : worker.readData(all);
-  };
-  const take = (found: Awaited<ReturnType<typeof read>>) =>
+  const take = (found: DataReport) =>
     batch(() => {
       showReport(found);
       isRead.value = true;
     });
-  return ask(read, take, showFailure, PAUSE);
+  return ask(() => worker.readData(settings.peek()!), take, showFailure, PAUSE);
 });
 
 // Checks and estimates the run when its settings have changed, and when one has begun or ended: its speed is known now.

@@ -12,9 +12,13 @@ const NAMES = {
   run: (id: string) => `lowrank-run-${id}.zip`,
 } satisfies Record<Takeable, (id: string) => string>;
 
+/** What a run says of itself in a model card. Nothing is known of the training of an adapter from a file. */
+export const cardSections = async ({ state, record }: PageRun): Promise<string | null> =>
+  state === "loaded" ? null : (await import("../../../views/card.ts")).describeForCard(record);
+
 /** Downloads a part of a run. */
-export async function download({ id }: PageRun, what: Takeable): Promise<void> {
-  offerFile(await worker.download(id, what), NAMES[what](id));
+export async function download(run: PageRun, what: Takeable): Promise<void> {
+  offerFile(await worker.download(run.id, what, await cardSections(run)), NAMES[what](run.id));
 }
 
 /** Of the shown run; null while it trains, and until it is known. */

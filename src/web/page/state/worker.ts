@@ -9,14 +9,10 @@ export const worker = openClient();
 /** What the worker is opening or downloading; empty: nothing. */
 export const busy = signal("");
 
-/** Why the last worker has ended; the next call starts another one. */
-export const workerEnd = signal<ErrorReport | null>(null);
-
 worker.listen((event) => {
   if (event.type === "busy")
     busy.value = event.share === null ? event.text : `${event.text}, ${percent(event.share, 0)}`;
   if (event.type === "idle" || event.type === "ended") busy.value = "";
-  if (event.type === "ended") workerEnd.value = event.report;
 });
 
 /** Shows the error of an action where `error` is shown, which a success clears. */
