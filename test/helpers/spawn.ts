@@ -1,7 +1,9 @@
-/** The built commands, run as a person runs them. */
+/** The built commands, in a process of their own as a person runs them, or, which takes a tenth, in this one. */
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { Readable } from "node:stream";
+import { pathToFileURL } from "node:url";
 import { packagePath } from "#platform";
 
 export interface Finished {
@@ -23,14 +25,72 @@ export interface SpawnOptions {
   watch?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void;
   /** Asked again and again; once it says so the command gets SIGKILL. */
   killWhen?: () => boolean;
+  /** In a process of its own, though none of the above needs one. */
+  spawned?: boolean;
 }
+
+type CommandName = "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench" | "doctor";
 
 /** What Dawn prints about a software driver's limits. */
 const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;
 
-/** Runs dist/<name>.js to its end; Dawn's warnings are left out of what it says. */
-export function runCommand(
-  name: "train" | "sweep" | "classify" | "generate" | "export" | "verify" | "bench" | "doctor",
+/** Runs dist/<name>.js to its end, in this process unless `options` need one of its own. */
+export function runCommand(name: CommandName, args: readonly string[], options: SpawnOptions): Promise<Finished> {
+  const { cwd, input = "", ...rest } = options;
+  if (Object.keys(rest).length > 0) return spawnCommand(name, args, options);
+  const finished = calls.then(() => callCommand(name, args, cwd, input));
+  calls = finished.catch(() => {});
+  return finished;
+}
+
+/** The last call of a command in this process: they share its streams, so that only one runs at a time. */
+let calls: Promise<unknown> = Promise.resolve();
+let count = 0;
+
+async function callCommand(
+  name: CommandName,
+  args: readonly string[],
+  cwd: string,
+  input: string | Uint8Array,
+): Promise<Finished> {
+  const result: Finished = { code: null, stdout: "", stderr: "" };
+  const script = packagePath(`dist/${name}.js`);
+  const { argv, exitCode } = process;
+  const [directory, stdin] = [process.cwd(), Object.getOwnPropertyDescriptor(process, "stdin")!];
+  const streams = (["stdout", "stderr"] as const).map((key) => {
+    const stream = process[key];
+    const { write } = stream;
+    const listeners = stream.listeners("error");
+    const decoder = new TextDecoder();
+    stream.write = (chunk: string | Uint8Array) => {
+      result[key] += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
+      return true;
+    };
+    return () => {
+      stream.write = write;
+      for (const one of stream.listeners("error")) if (!listeners.includes(one)) stream.off("error", one as () => void);
+    };
+  });
+  process.argv = [argv[0]!, script, ...args];
+  process.exitCode = undefined;
+  process.chdir(cwd);
+  Object.defineProperty(process, "stdin", { ...stdin, get: () => Readable.from([Buffer.from(input)]) });
+  try {
+    // The module of a command is its run: it is loaded anew, what it imports is not.
+    await import(`${pathToFileURL(script)}?${count++}`);
+    result.code = Number(process.exitCode ?? 0);
+  } finally {
+    for (const restore of streams) restore();
+    Object.defineProperty(process, "stdin", stdin);
+    process.chdir(directory);
+    Object.assign(process, { argv, exitCode });
+  }
+  return result;
+}
+
+/** In a process of its own; Dawn's warnings are left out of what it says. */
+function spawnCommand(
+  name: CommandName,
   args: readonly string[],
   { cwd, node = [], input = "", stdout, watch, killWhen }: SpawnOptions,
 ): Promise<Finished> {
