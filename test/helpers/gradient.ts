@@ -20,6 +20,27 @@ export function assertGradient(name: string, loss: () => number, values: Float64
   assertAllClose(`${name}: gradient and finite differences`, gradient, numeric, DIFFERENCES);
 }
 
+/**
+ * The gradient of dot(f(row), dout of the row) for each row of `inp`, by central differences: no formula is needed. A
+ * step grows with its number, so that rounding does not show.
+ */
+export function rowGradient(
+  f: (row: Float64Array) => Float64Array,
+  inp: Float64Array,
+  dout: Float64Array,
+  rows: number,
+): Float64Array {
+  const [cols, width] = [inp.length / rows, dout.length / rows];
+  return inp.map((value, i) => {
+    const at = Math.floor(i / cols);
+    const row = inp.slice(at * cols, (at + 1) * cols);
+    const above = dout.subarray(at * width, (at + 1) * width);
+    const step = STEP * Math.max(1, Math.abs(value));
+    const [high, low] = [value + step, value - step].map((moved) => f(row.with(i % cols, moved)));
+    return high!.reduce((sum, one, j) => sum + (one - low![j]!) * above[j]!, 0) / (2 * step);
+  });
+}
+
 /** A scalar loss whose gradient with respect to `values` is `weights`. */
 export function dot(values: Float64Array, weights: Float64Array): number {
   return values.reduce((sum, value, i) => sum + value * weights[i]!, 0);

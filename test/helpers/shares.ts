@@ -1,7 +1,7 @@
 /** Members for the tests of ops: consecutive shares, and results that must equal those of a member's own plan. */
 import type { StepValues } from "../../src/ops/kernel.ts";
 import { encodeTable, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
-import { alignView, type Tensor, VIEW_ALIGN } from "../../src/tensor.ts";
+import type { Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "./border.ts";
 import { DEVICE_NAMES } from "./device.ts";
 import type { OpCase } from "./op-case.ts";
@@ -33,33 +33,6 @@ export function members(c: OpCase, given: readonly Partial<Omit<Share, "token" |
       share_sequences: largest("sequences"),
     },
   };
-}
-
-/** These pages in one buffer, as the model's are; what `filler` makes is before, between and behind them. */
-export function layOut(
-  pages: readonly Float32Array[],
-  filler: (count: number) => Float32Array,
-): { whole: Float32Array; offsets: number[] } {
-  let size = VIEW_ALIGN;
-  const offsets = pages.map(({ length }) => {
-    const offset = size;
-    size += alignView(length) + VIEW_ALIGN;
-    return offset;
-  });
-  const whole = filler(size);
-  for (const [i, page] of pages.entries()) whole.set(page, offsets[i]!);
-  return { whole, offsets };
-}
-
-/** The members' rows of `width` numbers, one share behind the other; NaN in the others of `room` rows. */
-export function packRows(rows: readonly Float32Array[], width: number, room: number): Float32Array {
-  const packed = new Float32Array(room * width).fill(Number.NaN);
-  let at = 0;
-  for (const one of rows) {
-    packed.set(one, at);
-    at += one.length;
-  }
-  return packed;
 }
 
 /** A program of one member, and where in the results of a program of several its own must lie. */

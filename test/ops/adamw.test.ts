@@ -8,10 +8,8 @@ import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertSameBits } from "../helpers/border.ts";
-import { DEVICE_NAMES, testDevice, testOnDevices } from "../helpers/device.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
-import { assertSameAlone, layOut, members } from "../helpers/shares.ts";
 
 /** Parameters near 1 are rounded once a step. */
 const STEPS = { atol: 1e-6, rtol: 1e-6 };
@@ -19,8 +17,6 @@ const STEPS = { atol: 1e-6, rtol: 1e-6 };
 const SQUARES = { atol: 1e-30, rtol: 2e-6 };
 /** m is a sum of gradients of either sign: measured by their size, the root of v. */
 const SUMS = { atol: 2e-6, rtol: 1e-6 };
-/** Steps of up to 64 times the learning rate. */
-const LARGE_STEPS = { atol: 1e-5, rtol: 2e-6 };
 const COUNT = 600;
 const STEPS_TAKEN = 5;
 const LR = 0.01;
@@ -162,153 +158,6 @@ testOnDevices("a rate of 1 gives the bits of no rate", async () => {
   );
   const ofRateOne = (values: Float32Array) => values.filter((_, i) => TWO_RATES[Math.floor(i / 64)] === 1);
   assertSameBits("param", ofRateOne(found[1]!), ofRateOne(found[0]!));
-});
-
-const SLOTS = 3;
-/** The rates of a page's groups, wherever it lies. */
-const groupRates = (size: number) => Array.from({ length: Math.ceil(size / 64) }, (_, i) => (i % 3 === 0 ? 1 : 64));
-
-interface Member {
-  sizes: readonly number[];
-  lr: number;
-  /** The number of its step. */
-  t: number;
-  clip: number;
-  norm: number;
-  kind?: "stopped" | "not updated" | "broken";
-}
-
-/** Members of one plan, at steps of their own; the gradients of some have NaN. */
-const MEMBERS: readonly Member[] = [
-  { sizes: [600], lr: 0.01, t: 1, clip: 1, norm: 24 },
-  { sizes: [64, 70], lr: 0.02, t: 2, clip: 1, norm: Number.NaN, kind: "stopped" },
-  { sizes: [130], lr: 0.01, t: 3, clip: 0, norm: 7, kind: "not updated" },
-  { sizes: [65], lr: 0.01, t: 7, clip: 0, norm: Number.NaN, kind: "broken" },
-  { sizes: [1, 300, 2], lr: 0.03, t: 9, clip: 0.5, norm: 18 },
-  { sizes: [1300], lr: 0.05, t: 4, clip: 0, norm: 30 },
-];
-
-/** What page `i` of a member holds before the step. */
-function drawPage({ kind, t }: Member, i: number, size: number) {
-  const c = new OpCase(10 * t + i);
-  const grad = c.normals(size);
-  if (kind) grad.fill(Number.NaN, 3, 40);
-  return { param: c.normals(size), m: c.normals(size), v: c.normals(size).map((x) => x * x), grad };
-}
-
-/** One step of these members, whose pages lie in the same buffers with other numbers between them. */
-function memberCase(some: readonly Member[], hasRates: boolean) {
-  const c = new OpCase(1);
-  const pages = some.flatMap((one, member) =>
-    one.sizes.map((size, i) => ({ member, size, held: drawPage(one, i, size) })),
-  );
-  const laid = (name: "param" | "m" | "v" | "grad") =>
-    layOut(
-      pages.map(({ held }) => held[name]),
-      (count) => c.normals(count),
-    );
-  const { offsets } = laid("param");
-  const buffer = (name: "param" | "m" | "v" | "grad") => {
-    const { whole } = laid(name);
-    return c.of(name, [whole.length], whole);
-  };
-  const buffers = { param: buffer("param"), m: buffer("m"), v: buffer("v"), grad: buffer("grad") };
-  const makeRates = () => {
-    const factors = new Float32Array(buffers.param.size / 64).fill(Number.NaN);
-    for (const [i, { size }] of pages.entries()) factors.set(groupRates(size), offsets[i]! / 64);
-    return c.of("rates", [factors.length], factors);
-  };
-  const rates = hasRates ? makeRates() : null;
-  const results = new Float32Array(some.length * SLOTS * 4).fill(Number.NaN);
-  for (const [i, { norm }] of some.entries()) results[(i * SLOTS + 1) * 4 + 2] = norm;
-  const metrics = c.of("metrics", [some.length * SLOTS, 4], results);
-  const stopped = c.of(
-    "stopped",
-    [some.length],
-    Uint32Array.from(some, ({ kind }) => Number(kind === "stopped")),
-  );
-  const batch = members(
-    c,
-    some.map(({ lr, t, kind }) => ({ ...adamwStepValues(DECAY, lr, t), is_updated: Number(kind !== "not updated") })),
-  );
-  const views = pages.map(({ member, size }, i): AdamWPage => {
-    const view = (tensor: Tensor) => tensor.view(tensor.name, [size], offsets[i]!);
-    const { param, m, v, grad } = buffers;
-    const own = rates?.view("rates", [groupRates(size).length], offsets[i]! / 64) ?? null;
-    const { clip } = some[member]!;
-    return { member, param: view(param), m: view(m), v: view(v), grad: view(grad), rates: own, clip };
-  });
-  c.run(adamw(views, metrics, stopped, DECAY, batch));
-  return { c, pages, offsets, buffers };
-}
-
-for (const hasRates of [false, true])
-  test(`members ${hasRates ? "with" : "without"} rates, one stopped, one not updated, one with NaN: each as in a program of its own`, async () => {
-    const { c, pages, offsets, buffers } = memberCase(MEMBERS, hasRates);
-    const { param, m, v, grad } = buffers;
-    const expected = { param: c.data(param), m: c.data(m), v: c.data(v) };
-    pages.forEach(({ member, size, held }, i) => {
-      const { lr, t, clip, norm, kind } = MEMBERS[member]!;
-      if (kind === "stopped" || kind === "not updated") return;
-      const f64 = (values: Float32Array) => Float64Array.from(values);
-      const reference = new Reference(f64(held.param), f64(held.m), f64(held.v), t - 1);
-      reference.step(f64(held.grad), lr, { ...DECAY, clip }, hasRates ? groupRates(size) : undefined, norm);
-      for (const key of ["param", "m", "v"] as const) expected[key].set(reference[key], offsets[i]!);
-    });
-    c.expect("step", param, expected.param, LARGE_STEPS);
-    c.expect("step", m, expected.m, STEPS);
-    c.expect("step", v, expected.v, SQUARES);
-    c.expect("step", grad, c.data(grad), EXACT);
-    await c.check({ slot: 1 });
-
-    const updated = [param, m, v];
-    // What is not updated, and what lies between the pages, has the bits of before.
-    for (const device of DEVICE_NAMES)
-      for (const [i, result] of (await c.results({ slot: 1 }, updated, device)).entries()) {
-        const before = Float32Array.from(c.data(updated[i]!));
-        pages.forEach(({ member, size }, j) => {
-          const { kind } = MEMBERS[member]!;
-          if (kind !== "stopped" && kind !== "not updated")
-            before.set(result.subarray(offsets[j]!, offsets[j]! + size), offsets[j]!);
-        });
-        assertSameBits(`${updated[i]!.name} on ${device}`, result, before);
-      }
-
-    await assertSameAlone(
-      c,
-      { slot: 1 },
-      MEMBERS.map((one, member) => {
-        const alone = memberCase([one], hasRates);
-        const places = offsets.filter((_, i) => pages[i]!.member === member);
-        const parts = (["param", "m", "v"] as const).flatMap((key) =>
-          alone.pages.map(({ size }, i) => ({
-            own: alone.buffers[key].view(key, [size], alone.offsets[i]!),
-            whole: buffers[key],
-            at: places[i]!,
-          })),
-        );
-        return { c: alone.c, values: { slot: 1 }, parts };
-      }),
-    );
-  });
-
-test("pages of other sizes are refused", () => {
-  const page = { param: [65], m: [65], v: [65], grad: [65] };
-  const rest = { metrics: [16, 4], stopped: [1], shares: tableShape(SHARE) };
-  const free = ["metrics.0", "shares.1"];
-  const own = { member: 0, clip: 0 };
-  assertShapes(
-    { ...page, ...rest },
-    ({ metrics, stopped, shares, ...given }) =>
-      adamw([{ ...own, ...given, rates: null }], metrics, stopped, BASE, { shares, members: 1 }),
-    free,
-  );
-  assertShapes(
-    { ...page, rates: [2], ...rest },
-    ({ metrics, stopped, shares, ...given }) =>
-      adamw([{ ...own, ...given }], metrics, stopped, BASE, { shares, members: 1 }),
-    free,
-  );
 });
 
 test("pages that lie elsewhere than their moments, or in other buffers than the first, are refused", () => {

@@ -4,13 +4,13 @@ import {
   crossentropyLoss,
   IGNORE_INDEX,
 } from "../../src/ops/crossentropy.ts";
-import { SHARE, type ShareRows, tableShape } from "../../src/ops/shares.ts";
+import type { ShareRows } from "../../src/ops/shares.ts";
 import { Rng } from "../../src/rng.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, sequenceStarts } from "../helpers/op-case.ts";
-import { assertSameAlone, type Batch, members } from "../helpers/shares.ts";
+import { OpCase } from "../helpers/op-case.ts";
+import { type Batch, members } from "../helpers/shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
@@ -183,105 +183,4 @@ test("NaN and infinite logits show in the loss", async () => {
     c.expect("loss", metrics, [Number.NaN, 0, 0, 0], LOSS);
     await c.check(batch.values);
   }
-});
-
-for (const kind of ["tokens", "sequences"] as const)
-  test(`members with shares of ${kind}, one of them empty and one with NaN: each as in a program of its own`, async () => {
-    const [V, options] = [67, { width: 40, slots: 3, kind }];
-    const sizes = [17, 0, 1, 131, 4];
-    const starts = sequenceStarts(sizes);
-    const rng = new Rng(6);
-    const rows = starts.at(-1)!;
-    const data = {
-      logits: Float32Array.from({ length: rows * V }, () => 5 * rng.normal()),
-      targets: Int32Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? IGNORE_INDEX : rng.below(V))),
-      weights: Float32Array.from({ length: rows }, () => 0.02 + 20 * rng.uniform()),
-    };
-    data.targets.forEach((target, i) => {
-      if (i % 2 === 0 && target >= 0) data.logits[i * V + target] = 30;
-    });
-    // In the rows of the last member but one, whose target is another class.
-    const broken = starts[3]! + 64;
-    data.targets[broken] = 1;
-    data.logits[broken * V] = Number.NaN;
-    const parts = sizes.map((size, i) => {
-      const [begin, end] = [starts[i]!, starts[i]! + size];
-      const own = {
-        logits: data.logits.slice(begin * V, end * V),
-        targets: data.targets.slice(begin, end),
-        weights: data.weights.slice(begin, end),
-      };
-      const expected = crossentropy(Float64Array.from(own.logits), own.targets, own.weights, V);
-      // A member's rows of this batch may be none while those of the step's other batches count.
-      const loss_scale = size ? expected.scale : 0.5;
-      // The rows of the other kind are others.
-      const share = kind === "tokens" ? { tokens: size, sequences: 2 } : { tokens: size + 3, sequences: size };
-      return { begin, own, expected, share: { ...share, loss_scale } };
-    });
-
-    const c = new OpCase(7);
-    const batch = members(
-      c,
-      parts.map(({ share }) => share),
-    );
-    const together = program(c, data, options, batch);
-    const dlogits = new Float64Array(rows * V);
-    const all = c.data(together.metrics);
-    parts.forEach(({ begin, expected }, i) => {
-      dlogits.set(expected.dlogits, begin * V);
-      all.set([expected.loss, expected.correct, 0, 0], (i * options.slots + 1) * 4);
-    });
-    for (const { dlogits: piece, part } of together.pieces) c.expect("backward", piece, part(dlogits), PROBABILITIES);
-    c.expect("loss", together.metrics, all, LOSS);
-    const values = { slot: 1, ...batch.values };
-    await c.check(values);
-
-    const alone = parts
-      .map(({ own, share, begin }, i) => ({ own, share, begin, i }))
-      .filter(({ own }) => own.targets.length > 0)
-      .map(({ own, share, begin, i }) => {
-        const c = new OpCase(8);
-        const batch = members(c, [share]);
-        const { metrics, pieces } = program(c, own, options, batch);
-        const used = (whole: Tensor, tensor: Tensor, size: number, at: number) => ({
-          own: tensor.view(tensor.name, [size], 0),
-          whole,
-          at,
-        });
-        return {
-          c,
-          values: { slot: 1, ...batch.values },
-          parts: [
-            { own: metrics.view("metrics", [4], 4), whole: together.metrics, at: (i * options.slots + 1) * 4 },
-            ...pieces.map(({ dlogits }, j) => {
-              const count = dlogits.shape[1]!;
-              return used(together.pieces[j]!.dlogits, dlogits, own.targets.length * count, begin * count);
-            }),
-          ],
-        };
-      });
-    await assertSameAlone(c, values, alone);
-  });
-
-test("operands of other shapes are refused, but for the numbers of slots and classes", () => {
-  const [state, logits, targets, weights] = [[3, 4], [3, 7], [3], [3]] as const;
-  assertShapes(
-    { state, logits, targets },
-    ({ state, logits, targets }) => crossentropyForward(state, logits, targets, "tokens", 0),
-    ["logits.1"],
-  );
-  const shares = tableShape(SHARE);
-  const free = ["shares.0", "shares.1"];
-  assertShapes(
-    { dlogits: logits, logits, state, targets, weights, shares },
-    ({ dlogits, logits, state, shares, ...labels }) =>
-      crossentropyBackward(dlogits, logits, state, labels, "tokens", 0, { shares, members: 1 }),
-    free,
-  );
-  assertShapes(
-    { metrics: [2, 4], state, targets, weights, shares },
-    ({ metrics, state, shares, ...labels }) =>
-      crossentropyLoss(metrics, state, labels, "tokens", { shares, members: 1 }),
-    ["metrics.0", ...free],
-  );
 });

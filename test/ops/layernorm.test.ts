@@ -1,8 +1,9 @@
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
 import { matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { assertGradient, dot } from "../helpers/gradient.ts";
+import { rowGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase } from "../helpers/op-case.ts";
+import { OpCase } from "../helpers/op-case.ts";
+import { addColumns, eachRow, NORM_SHAPES, testRows } from "../helpers/row-op.ts";
 import { members } from "../helpers/shares.ts";
 
 /** Sums of up to 768 normal numbers by a tree, and a few roundings. */
@@ -13,104 +14,52 @@ const OFFSET = { atol: 5e-4, rtol: 1e-5 };
 const PARAMETERS = { atol: 2e-5, rtol: 2e-6 };
 const EPS = 1e-5;
 
-function norm(inp: Float64Array, weight: Float64Array, bias: Float64Array, rows: number, cols: number) {
-  const out = new Float64Array(rows * cols);
-  const stats = new Float64Array(rows * 2);
-  for (let i = 0; i < rows; i++) {
-    const x = inp.subarray(i * cols, (i + 1) * cols);
-    const mean = x.reduce((a, b) => a + b) / cols;
-    const rstd = 1 / Math.sqrt(x.reduce((sum, v) => sum + (v - mean) ** 2, 0) / cols + EPS);
-    stats.set([mean, rstd], 2 * i);
-    for (let c = 0; c < cols; c++) out[i * cols + c] = (x[c]! - mean) * rstd * weight[c]! + bias[c]!;
-  }
-  return { out, stats };
+/** Mean and reciprocal of the standard deviation. */
+function statsOf(row: Float64Array): Float64Array {
+  const mean = row.reduce((a, b) => a + b) / row.length;
+  return Float64Array.of(mean, 1 / Math.sqrt(row.reduce((sum, v) => sum + (v - mean) ** 2, 0) / row.length + EPS));
 }
 
-function normBackward(dout: Float64Array, inp: Float64Array, weight: Float64Array, rows: number, cols: number) {
-  const { stats } = norm(inp, weight, new Float64Array(cols), rows, cols);
-  const dinp = new Float64Array(rows * cols);
-  const dweight = new Float64Array(cols);
-  const dbias = new Float64Array(cols);
-  for (let i = 0; i < rows; i++) {
-    const [mean, rstd] = [stats[2 * i]!, stats[2 * i + 1]!];
-    const hat = (c: number) => (inp[i * cols + c]! - mean) * rstd;
-    let [sum, sumHat] = [0, 0];
-    for (let c = 0; c < cols; c++) {
-      const d = dout[i * cols + c]!;
-      dweight[c]! += d * hat(c);
-      dbias[c]! += d;
-      sum += d * weight[c]!;
-      sumHat += d * weight[c]! * hat(c);
-    }
-    for (let c = 0; c < cols; c++)
-      dinp[i * cols + c] = rstd * (dout[i * cols + c]! * weight[c]! - sum / cols - (hat(c) * sumHat) / cols);
-  }
-  return { dinp, dweight, dbias };
-}
+const norm = (weight: Float64Array, bias: Float64Array) => (row: Float64Array) => {
+  const [mean, rstd] = statsOf(row);
+  return row.map((x, c) => (x - mean!) * rstd! * weight[c]! + bias[c]!);
+};
 
-test("the reference's gradients are those of its function", () => {
-  const [rows, cols] = [3, 5];
-  const make = (n: number, at: number) => Float64Array.from({ length: n }, (_, i) => Math.sin(at + i * i));
-  const [inp, dout, weight, bias] = [make(15, 1), make(15, 2), make(5, 3), make(5, 4)] as const;
-  const { dinp, dweight, dbias } = normBackward(dout, inp, weight, rows, cols);
-  const loss = () => dot(norm(inp, weight, bias, rows, cols).out, dout);
-  assertGradient("inp", loss, inp, dinp);
-  assertGradient("weight", loss, weight, dweight);
-  assertGradient("bias", loss, bias, dbias);
-});
-
-const SHAPES = [
-  [1, 4],
-  [1, 132],
-  [17, 20],
-  [3, 64],
-  [129, 68],
-  [5, 768],
-] as const;
-
-test("odd shapes: forward; backward with and without the gradient of the residual stream", async () => {
-  const c = new OpCase(1);
-  // The number of rows is given: no share is read.
-  const batch = members(c, [{}]);
-  for (const [rows, cols] of SHAPES) {
-    const name = `${rows} x ${cols}`;
-    const inp = c.random("inp", [rows + 1, cols], 2, rows * cols);
-    const dout = c.random("dout", [rows + 1, cols], 1, rows * cols);
-    const weight = c.random("weight", [cols]);
-    const bias = c.random("bias", [cols]);
-    const out = c.blank("out", [rows + 1, cols]);
-    const stats = c.blank("stats", [rows + 1, 2]);
-    const [over, onto] = [c.blank("dinp", [rows + 1, cols]), c.blank("dinp with add", [rows + 1, cols])];
-    const [again, other] = [c.blank("again", [rows + 1, cols]), c.blank("other", [rows + 1, cols])];
-    const residual = c.random("add", [rows + 1, cols], 1, rows * cols);
-    const parts = { inp, stats, weight, bias };
-    const dweight = c.random("dweight", [cols]);
-    const dbias = c.random("dbias", [cols]);
-    // Where the weight is frozen.
-    const alone = c.of("dbias alone", [cols], Float32Array.from(c.data(dbias)));
-    c.run(
-      layernormForward(out, stats, inp, weight, bias, rows, EPS),
-      layernormBackward(over, again, dout, parts, rows),
-      layernormBackward(onto, other, dout, parts, rows, residual),
-      layernormParametersBackward(dweight, dbias, dout, inp, stats, rows),
-      matmulBiasBackward([{ member: 0, dbias: alone }], dout, rows, batch),
-    );
-    const [x, w] = [c.data(inp), c.data(weight)];
-    const forward = norm(x, w, c.data(bias), rows, cols);
-    const backward = normBackward(c.data(dout), x, w, rows, cols);
-    const before = { add: c.data(residual), dweight: c.data(dweight), dbias: c.data(dbias) };
-    const add = (a: Float64Array, b: Float64Array) => a.map((v, i) => v + b[i]!);
-    c.expect(name, out, forward.out, NORM);
-    c.expect(name, stats, forward.stats, NORM);
-    c.expect(name, over, backward.dinp, NORM);
-    c.expect(name, again, forward.out, NORM);
-    c.expect(name, other, forward.out, NORM);
-    c.expect(name, onto, add(backward.dinp, before.add), NORM);
-    c.expect(name, dweight, add(backward.dweight, before.dweight), PARAMETERS);
-    c.expect(name, dbias, add(backward.dbias, before.dbias), PARAMETERS);
-    c.expect(name, alone, add(backward.dbias, before.dbias), PARAMETERS);
-  }
-  await c.check();
+testRows("LayerNorm", NORM_SHAPES, ({ c, rows, cols, input, output, shared, used }) => {
+  const [inp, dout, add] = [input("inp", cols, 2), input("dout"), input("add")];
+  const [weight, bias, dweight, dbias, alone] = ["weight", "bias", "dweight", "dbias", "alone"].map(shared);
+  const [out, again, other, dinp, onto] = ["out", "again", "other", "dinp", "dinp with add"].map((name) =>
+    output(name),
+  );
+  const stats = output("stats", 2);
+  const parts = { inp, stats, weight: weight!, bias: bias! };
+  c.run(
+    layernormForward(out!, stats, inp, weight!, bias!, rows, EPS),
+    layernormBackward(dinp!, again!, dout, parts, rows),
+    layernormBackward(onto!, other!, dout, parts, rows, add),
+    layernormParametersBackward(dweight!, dbias!, dout, inp, stats, rows),
+    // Where the weight is frozen; the number of rows is given: no share is read.
+    matmulBiasBackward([{ member: 0, dbias: alone! }], dout, rows, members(c, [{}])),
+  );
+  const [x, d] = [used(inp), used(dout)];
+  const whole = norm(c.data(weight!), c.data(bias!));
+  const [forward, gradient] = [eachRow(x, cols, whole), rowGradient(whole, x, d, rows)];
+  const hat = eachRow(x, cols, norm(new Float64Array(cols).fill(1), new Float64Array(cols)));
+  return [
+    ...[out!, again!, other!].map((tensor) => [tensor, forward, NORM] as const),
+    [stats, eachRow(x, cols, statsOf), NORM],
+    [dinp!, gradient, NORM],
+    [onto!, gradient.map((value, i) => value + used(add)[i]!), NORM],
+    [
+      dweight!,
+      addColumns(
+        c.data(dweight!),
+        hat.map((value, i) => value * d[i]!),
+      ),
+      PARAMETERS,
+    ],
+    ...[dbias!, alone!].map((tensor) => [tensor, addColumns(c.data(tensor), d), PARAMETERS] as const),
+  ];
 });
 
 test("rows far from zero keep their variance, and a constant row is finite", async () => {
@@ -118,27 +67,10 @@ test("rows far from zero keep their variance, and a constant row is finite", asy
   const cols = 132;
   const far = c.normals(2 * cols).map((x) => x + 1000);
   const inp = c.of("inp", [3, cols], Float32Array.from([...far, ...new Array(cols).fill(7.5)]));
-  const weight = c.random("weight", [cols]);
-  const bias = c.random("bias", [cols]);
-  const out = c.blank("out", [3, cols]);
-  const stats = c.blank("stats", [3, 2]);
+  const [weight, bias] = [c.random("weight", [cols]), c.random("bias", [cols])];
+  const [out, stats] = [c.blank("out", [3, cols]), c.blank("stats", [3, 2])];
   c.run(layernormForward(out, stats, inp, weight, bias, 3, EPS));
-  const expected = norm(c.data(inp), c.data(weight), c.data(bias), 3, cols);
-  c.expect("offset", out, expected.out, OFFSET);
-  c.expect("offset", stats, expected.stats, OFFSET);
+  c.expect("offset", out, eachRow(c.data(inp), cols, norm(c.data(weight), c.data(bias))), OFFSET);
+  c.expect("offset", stats, eachRow(c.data(inp), cols, statsOf), OFFSET);
   await c.check();
-});
-
-test("operands of other shapes are refused", () => {
-  const [rows, row, stats] = [[3, 4], [4], [3, 2]] as const;
-  assertShapes({ out: rows, stats, inp: rows, weight: row, bias: row }, ({ out, stats, inp, weight, bias }) =>
-    layernormForward(out, stats, inp, weight, bias, "tokens", EPS),
-  );
-  assertShapes(
-    { dinp: rows, out: rows, dout: rows, inp: rows, stats, weight: row, bias: row, add: rows },
-    ({ dinp, out, dout, add, ...parts }) => layernormBackward(dinp, out, dout, parts, "tokens", add),
-  );
-  assertShapes({ dweight: row, dbias: row, dout: rows, inp: rows, stats }, ({ dweight, dbias, dout, inp, stats }) =>
-    layernormParametersBackward(dweight, dbias, dout, inp, stats, "tokens"),
-  );
 });

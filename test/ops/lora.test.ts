@@ -1,16 +1,13 @@
 import * as assert from "uvu/assert";
 import { ShapeError } from "../../src/errors.ts";
 import { adapterColumns, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
-import type { ShareRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
-import { assertSameBits } from "../helpers/border.ts";
-import { DEVICE_NAMES } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertShapes, OpCase } from "../helpers/op-case.ts";
-import { assertSameAlone, type Batch, layOut, members, packRows } from "../helpers/shares.ts";
+import { type Batch, members } from "../helpers/shares.ts";
 
 /** Two consecutive sums of up to 132 products of normal numbers: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
@@ -158,183 +155,6 @@ test("the adapters of two matrices in one dispatch, one of them by sequences", a
   c.run(...list);
   c.expect("gradients", grad, expected, TWO_SUMS);
   await c.check(batch.values);
-});
-
-/** Two matrices: q, k and v, over tokens, and another over sequences. */
-const MATRICES = [
-  { kind: "tokens", input: 20, n: 60, width: 20 },
-  { kind: "sequences", input: 68, n: 20, width: 20 },
-] as const satisfies readonly { kind: ShareRows; input: number; n: number; width: number }[];
-
-/** The adapters of a member at each matrix: how many, from which column on, how far apart. */
-interface LoraMember {
-  tokens: number;
-  sequences: number;
-  adapters: readonly (Pick<Place, "count" | "r" | "column" | "step"> | null)[];
-  isBad?: boolean;
-}
-
-const thirds = (r: number, count = 3, column = 0, step = 20) => ({ r, count, column, step });
-const whole = (r: number) => ({ r, count: 1, column: 0, step: 0 });
-
-const ADAPTED: readonly LoraMember[] = [
-  { tokens: 17, sequences: 3, adapters: [thirds(3), whole(3)] },
-  { tokens: 0, sequences: 0, adapters: [thirds(8), whole(8)] },
-  { tokens: 70, sequences: 33, adapters: [thirds(8, 2, 0, 40), null] },
-  { tokens: 5, sequences: 2, adapters: [thirds(4), whole(4)], isBad: true },
-  { tokens: 6, sequences: 1, adapters: [null, whole(40)] },
-  { tokens: 9, sequences: 4, adapters: [null, null] },
-  { tokens: 1, sequences: 1, adapters: [thirds(1, 1, 40), whole(5)] },
-];
-
-interface OwnGradients {
-  of: LoraMember;
-  /** Of each matrix. */
-  parts: { x: Float32Array; dy: Float32Array; down: Float32Array; ddown: Float32Array; before: Float32Array }[];
-}
-
-/** Where the gradients of a member's adapters of a matrix are, from the first A on. */
-function gradientPlaces(adapters: LoraMember["adapters"][number], { input, width }: (typeof MATRICES)[number]) {
-  const { r, count, column, step } = adapters ?? thirds(0, 0);
-  const a = alignView(r * input);
-  const stride = a + alignView(width * r);
-  return { place: { count, r, input, width, column, step, stride }, a, size: count * stride };
-}
-
-function drawOwn(draw: OpCase, of: LoraMember): OwnGradients {
-  const parts = MATRICES.map((matrix, i) => {
-    const { place, size } = gradientPlaces(of.adapters[i]!, matrix);
-    const rows = of[matrix.kind];
-    const normals = (count: number) => (of.isBad ? new Float32Array(count).fill(Number.NaN) : draw.normals(count));
-    const short = rows * place.count * place.r;
-    const one = { x: normals(rows * matrix.input), dy: normals(rows * matrix.n), before: draw.normals(size) };
-    if (of.isBad) one.dy.fill(Infinity, 0, 2);
-    return { ...one, down: normals(short), ddown: normals(short) };
-  });
-  return { of, parts };
-}
-
-/** The gradients of all adapters of members, at both matrices in one dispatch. */
-function gradients(some: readonly OwnGradients[]) {
-  const c = new OpCase(31);
-  const nothing = (count: number) => new Float32Array(count).fill(Number.NaN);
-  const batch = members(
-    c,
-    some.map(({ of: { tokens, sequences } }) => ({ tokens, sequences })),
-  );
-  const of = MATRICES.map((matrix, i) => {
-    const room = Math.max(...some.map(({ of }) => of[matrix.kind]));
-    const packed = (name: "x" | "dy", width: number) => {
-      const rows = some.map(({ parts }) => parts[i]![name]);
-      return c.of(name, [room * some.length, width], packRows(rows, width, room * some.length));
-    };
-    const isUsed = some.some(({ of }) => of.adapters[i]);
-    return { room, operands: isUsed ? { x: packed("x", matrix.input), dy: packed("dy", matrix.n) } : null };
-  });
-  const each = <T>(make: (one: OwnGradients, i: number) => T) =>
-    some.flatMap((one) => MATRICES.map((_, i) => make(one, i)));
-  const sizes = (one: OwnGradients, i: number) => {
-    const { count, r } = gradientPlaces(one.of.adapters[i]!, MATRICES[i]!).place;
-    return { shape: [of[i]!.room, count * r], length: of[i]!.room * count * r };
-  };
-  const short = (name: "down" | "ddown") => {
-    const pages = each((one, i) => packRows([one.parts[i]![name]], 1, sizes(one, i).length));
-    const { whole, offsets } = layOut(pages, nothing);
-    const tensor = c.of(name, [whole.length], whole);
-    const shapes = each((one, i) => sizes(one, i).shape);
-    return offsets.map((offset, at) => tensor.view(name, shapes[at]!, offset));
-  };
-  const [downs, ddowns] = [short("down"), short("ddown")];
-  const { whole, offsets } = layOut(
-    each(({ parts }, i) => parts[i]!.before),
-    (count) => c.normals(count),
-  );
-  const grad = c.of("grad", [whole.length], whole);
-  const jobs = MATRICES.map((matrix, i) =>
-    some.flatMap(({ of: { adapters } }, member): LoraJob[] => {
-      if (!adapters[i]) return [];
-      const { place, a, size } = gradientPlaces(adapters[i], matrix);
-      const at = 2 * member + i;
-      const part = (name: string, from: number) => grad.view(name, [size - from], offsets[at]! + from);
-      const group = { ...place, skew: 0, scale: 1, A: part("A", 0), B: part("B", a) };
-      return [{ ...of[i]!.operands!, member, group, rows: matrix.kind, down: downs[at]!, ddown: ddowns[at]!, grad }];
-    }),
-  );
-  const [first, other] = jobs as [LoraJob[], LoraJob[]];
-  const dispatches = first.length > 0 ? loraBackward(first, other, batch) : loraBackward(other, [], batch);
-  c.run(...dispatches);
-  return { c, batch, grad, offsets, dispatches };
-}
-
-test("gradients of members' adapters of two matrices in one dispatch: each as in a program of its own", async () => {
-  const draw = new OpCase(32);
-  const some = ADAPTED.map((of) => drawOwn(draw, of));
-  const { c, batch, grad, offsets, dispatches } = gradients(some);
-  assert.is(dispatches.length, 1);
-  const expected = c.data(grad);
-  const f64 = (values: Float32Array) => Float64Array.from(values);
-  for (const [member, { of, parts }] of some.entries())
-    for (const [i, { x, dy, down, ddown }] of parts.entries()) {
-      const matrix = MATRICES[i]!;
-      const { place, a } = gradientPlaces(of.adapters[i]!, matrix);
-      const { r, count, input, width, column, step, stride } = place;
-      const k = of[matrix.kind];
-      if (k === 0) continue;
-      for (let j = 0; j < count; j++) {
-        const at = offsets[2 * member + i]! + j * stride;
-        const short = { lda: count * r, aOffset: j * r };
-        const dA = { out: expected.subarray(at), a: f64(ddown), b: f64(x), m: r, n: input, k, ...short };
-        gemm({ ...dA, transA: true, beta: 1 });
-        // dy^T down, column by column of its part.
-        for (let row = 0; row < k; row++)
-          for (let w = 0; w < width; w++)
-            for (let d = 0; d < r; d++)
-              expected[at + a + w * r + d]! +=
-                dy[row * matrix.n + column + j * step + w]! * down[row * count * r + j * r + d]!;
-      }
-    }
-  c.expect("gradients", grad, expected, TWO_SUMS);
-  await c.check(batch.values);
-  const empty = some.findIndex(({ of }) => of.tokens === 0);
-  const alone = some.flatMap((own, i) => {
-    if (own.of.isBad || i === empty || own.of.adapters.every((one) => !one)) return [];
-    const { c, batch, grad: found, offsets: places } = gradients([own]);
-    const parts = MATRICES.flatMap((matrix, j) => {
-      const { size } = gradientPlaces(own.of.adapters[j]!, matrix);
-      const one = found.view(`gradients of matrix ${j}`, [size], places[j]!);
-      return size > 0 ? [{ own: one, whole: grad, at: offsets[2 * i + j]! }] : [];
-    });
-    return [{ c, values: batch.values, parts }];
-  });
-  assert.is(alone.length, 4);
-  await assertSameAlone(c, batch.values, alone);
-  for (const device of DEVICE_NAMES) {
-    const [found] = await c.results(batch.values, [grad], device);
-    const before = Float32Array.from(c.data(grad));
-    MATRICES.forEach((matrix, i) => {
-      const at = offsets[2 * empty + i]!;
-      const end = at + gradientPlaces(some[empty]!.of.adapters[i]!, matrix).size;
-      assertSameBits(`the empty one on ${device}`, found!.slice(at, end), before.slice(at, end));
-    });
-  }
-});
-
-test("more adapters than a table holds take several dispatches", async () => {
-  const draw = new OpCase(33);
-  const some = Array.from({ length: 30 }, (_, i) =>
-    drawOwn(draw, { tokens: 1 + (i % 3), sequences: 1, adapters: [thirds(1 + (i % 2)), whole(2)] }),
-  );
-  const { c, batch, grad, offsets, dispatches } = gradients(some);
-  assert.is(dispatches.length, 2);
-  const alone = [0, 20, 21, 29].map((i) => {
-    const { c, batch, grad: found, offsets: places } = gradients([some[i]!]);
-    const parts = MATRICES.map((matrix, j) => {
-      const { size } = gradientPlaces(some[i]!.of.adapters[j]!, matrix);
-      return { own: found.view("gradients", [size], places[j]!), whole: grad, at: offsets[2 * i + j]! };
-    });
-    return { c, values: batch.values, parts };
-  });
-  await assertSameAlone(c, batch.values, alone);
 });
 
 test("operands of other shapes, and matrices of other buffers, are refused", () => {

@@ -5,7 +5,7 @@ import { cachePrefix, prefixBackward, prefixForward } from "../../src/ops/prefix
 import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase } from "../helpers/op-case.ts";
 
 /** One sum in f32. */
 const ONE_SUM = { atol: 0, rtol: 6e-8 };
@@ -122,28 +122,10 @@ for (const { slots, heads, size, positions, n, layers, l } of [
     await c.check();
   });
 
-test("operands of other shapes are refused", () => {
+test("a block beyond the last is refused", () => {
   const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");
   const refused = (error: unknown) => error instanceof ShapeError;
-  for (const [count, columns] of [
-    [1, 12],
-    [2, 16],
-  ] as const) {
-    const heads = { count, kvCount: 1, scale: 1 };
-    assertShapes({ qkv: [7, columns], prefix: [3, 16] }, ({ qkv, prefix }) => prefixForward(qkv, 4, prefix, 1, heads), [
-      "qkv.0",
-    ]);
-    assertShapes(
-      { dprefix: [3, 16], dqkv: [7, columns] },
-      ({ dprefix, dqkv }) => prefixBackward(dprefix, 1, dqkv, 4, heads, 0),
-      ["dqkv.0"],
-    );
-    assert.throws(() => prefixForward(tensor([7, columns]), 4, tensor([3, 16]), 2, heads), refused);
-  }
-  assertShapes(
-    { cache: cacheShape(2, 3, 5, 4), prefix: [5, 48] },
-    ({ cache, prefix }) => cachePrefix(cache, prefix, 1),
-    ["cache.0", "cache.3"],
-  );
+  const heads = { count: 1, kvCount: 1, scale: 1 };
+  assert.throws(() => prefixForward(tensor([7, 12]), 4, tensor([3, 16]), 2, heads), refused);
   assert.throws(() => cachePrefix(tensor(cacheShape(2, 3, 5, 4)), tensor([5, 48]), 2), refused);
 });
