@@ -176,7 +176,7 @@ test("the run is saved before the result is printed", async () => {
 });
 
 test("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
-  const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"]);
+  const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"], { spawned: true });
   assertCode(finished, 0);
   assert.match(finished.stdout, "(webgpu");
   for (const line of finished.stderr.trimEnd().split("\n")) assert.match(line, /^step \d+\/\d+ {2}epoch \d/);
@@ -306,7 +306,7 @@ test("--force replaces a run only when the new one is finished", async () => {
 });
 
 test("two runs into one directory: one is refused", async () => {
-  const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"])));
+  const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"], { spawned: true })));
   assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
   assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory already exists");
 });

@@ -69,16 +69,6 @@ test("stopped, what is finished counts; resumed, it is the run that was never st
   assert.equal(findings("stopped"), findings("whole"));
 });
 
-test("killed after a checkpoint and resumed, it has the same bits", async () => {
-  const isKept = () => existsSync(killed) && filesIn(killed).some((path) => /\/checkpoint\/step-\d+\.s/.test(path));
-  const killed = join(folder, "killed.seeds");
-  assert.is((await train([...SEEDS, "--checkpoint-every", "10", "--out", "killed"], { killWhen: isKept })).code, null);
-  const resumed = await train(["--resume", join("killed.seeds", "trials", "seed-5")]);
-  assertCode(resumed, 0);
-  assert.match(resumed.stderr, /: resumed at step \d+0\n/);
-  assert.equal(findings("killed"), findings("whole"));
-});
-
 test("killed after a run was kept, the others are removed by the next command, and nothing is trained again", async () => {
   const { created, options } = recordAt("whole");
   const left = join(folder, "left");
@@ -148,9 +138,4 @@ test("seeds that all diverge leave nothing, and say what to change", async () =>
   assertCode({ code, stdout, stderr }, 1);
   assert.is(stderr.split("use a smaller --lr").length, 4);
   assert.equal(readdirSync(folder), before);
-});
-
-test("one seed is a run without others", async () => {
-  assertCode(await train([...RUN, "--epochs", "1", "--seeds", "1", "--out", "one"]), 0);
-  assert.is(recordAt("one").seeds, undefined);
 });

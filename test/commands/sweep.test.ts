@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, type Finished, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { assertCode, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -62,48 +62,14 @@ test("an uninterrupted sweep", async () => {
 });
 
 test("killed within trials and restarted, it has the same bits", async () => {
-  const checkpoint = /checkpoint\/step-/;
-  const kills = [
-    () => inTrials("killed", checkpoint).length > 0,
-    () => inTrials("killed", /predictions\.csv$/).length > 0 && inTrials("killed", checkpoint).length > 0,
-  ];
-  const killed: Finished[] = [];
-  for (const killWhen of kills) killed.push(await sweep("killed", [], { killWhen }));
-  for (const { code } of killed) assert.is(code, null);
-  // One of the two may have been killed before its first checkpoint.
-  const [at, ...told] = killed[1]!.stderr
-    .split(/^LoRA.* step \d/m)[0]!
-    .trimEnd()
-    .split("\n");
-  assert.is(at, "2 trials at once");
-  const known = /^trial [12] of 4: LoRA, .*|^LoRA, .*: resumed at step [1-9]\d*00$/;
-  for (const one of told) assert.match(one, known);
-  assert.match(killed[1]!.stderr, /^LoRA, .*: resumed at step [1-9]\d*00$/m);
+  const killWhen = () =>
+    inTrials("killed", /predictions\.csv$/).length > 0 && inTrials("killed", /checkpoint\/step-/).length > 0;
+  assert.is((await sweep("killed", [], { killWhen })).code, null);
   const finished = await sweep("killed");
   assertCode(finished, 0);
   assert.match(finished.stdout, /^(already finished.*\n){1,3}(?!already)/);
+  assert.match(finished.stderr, /^(LoRA|head only).*: resumed at step [1-9]\d*00$/m);
   assert.equal(findings("killed"), findings("whole"));
-});
-
-test("interrupted when one of two trials has ended, the other saves, and continues with the same bits", async () => {
-  const grid = ["--grid", "epochs=2,200", "--rank", "2", "--alpha", "4", "--model", "model", "--data", "messages.csv"];
-  const part = (out: string, args: readonly string[], more = {}) =>
-    runCommand("sweep", [...grid, "--batch-size", "4", ...CPU, "--out", out, ...args], { cwd: folder, ...more });
-  const stopped = await part("stopped", [], {
-    watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => stdout.includes("\n") && kill("SIGINT"),
-  });
-  assertCode(stopped, 130);
-  assert.match(stopped.stderr, /^stopping after a checkpoint/m);
-  assert.match(stopped.stdout, /^LoRA, .*; \S+ \S+ left\n$/);
-  const resumed = await part("stopped", []);
-  assertCode(resumed, 0);
-  assert.match(resumed.stdout, /^already finished: LoRA/);
-  assert.match(resumed.stderr, /^trial 2 of 2: LoRA.*\nresumed at step \d+\nstep /);
-  for (const shard of ["1/2", "2/2"]) assertCode(await part("alone", ["--shard", shard]), 0);
-  const adapters = (out: string) =>
-    [...snapshot(join(folder, out, "trials"))].filter(([path]) => path.includes("/adapter/"));
-  assert.is(adapters("alone").length, adapters("stopped").length);
-  assert.equal(adapters("stopped"), adapters("alone"));
 });
 
 test("the dry run says which trials run at once, with their memory, and why others do not", async () => {
@@ -122,70 +88,13 @@ test("the dry run says which trials run at once, with their memory, and why othe
   );
 });
 
-test("shards in separate processes: with a shared directory, and collected", async () => {
-  const shared = await Promise.all([1, 2].map((i) => sweep("shared", ["--shard", `${i}/2`])));
-  const apart = await Promise.all([1, 2].map((i) => sweep(`part-${i}`, ["--shard", `${i}/2`])));
-  for (const finished of [...shared, ...apart]) assertCode(finished, 0);
-  const merged = await sweep("merged", ["--collect", "part-1", "part-2"]);
+test("shards in separate processes with a shared directory, and collected", async () => {
+  const part = (i: number) => sweep("shared", ["--shard", `${i}/2`], { spawned: true });
+  for (const finished of await Promise.all([1, 2].map(part))) assertCode(finished, 0);
+  const merged = await sweep("merged", ["--collect", "shared"]);
   assertCode(merged, 0);
   assert.match(merged.stdout, /^4 trials collected\n(already finished.*\n){4}/);
-  assertCode(await sweep("shared"), 0);
-  for (const out of ["shared", "merged"]) assert.equal(findings(out), findings("whole"), out);
-});
-
-test("a trial can be resumed from another directory", async () => {
-  assert.is(
-    (await sweep("trial", [], { killWhen: () => inTrials("trial", /checkpoint\/step-/).length > 0 })).code,
-    null,
-  );
-  const name = inTrials("trial", /checkpoint\/step-/)[0]!.split("/")[0]!;
-  const trial = join(folder, "trial", "trials", name);
-  const resumed = await runCommand("train", ["--resume", trial], { cwd: join(folder, "model") });
-  assertCode(resumed, 0);
-  assert.match(resumed.stderr, /^resumed at step [1-9]\d*00\n/);
-  assert.equal(snapshot(join(trial, "adapter")), snapshot(join(folder, "whole", "trials", name, "adapter")));
-  // The sweep accepts the trial as finished, with the same result.
-  const result = (out: string) => {
-    const record = JSON.parse(readFileSync(join(folder, out, "trials", name, "run.json"), "utf8"));
-    const { seconds: _, created: _c, ...rest } = record;
-    return rest;
-  };
-  assert.equal(result("trial"), result("whole"));
-  const finished = await sweep("trial");
-  assertCode(finished, 0);
-  assert.match(finished.stdout, /^already finished/m);
-});
-
-test("shards choose a learning rate when the trials at all rates are there, and say what they wait for", async () => {
-  writeFileSync(join(folder, "choose.yaml"), "arms: [{mode: last_layer, lr: {choose: [1e-3, 1e-2]}}]");
-  const args = ["--file", "choose.yaml", "--seeds", "2", "--model", "model", "--data", "messages.csv", "--epochs", "1"];
-  const part = async (shard: string) => {
-    const finished = await runCommand("sweep", [...args, "--out", "chosen", "--shard", shard], { cwd: folder });
-    assertCode(finished, 0);
-    return finished.stdout;
-  };
-  const first = await part("1/2");
-  assert.match(first, "report of 1 of 3 trials");
-  assert.match(
-    first,
-    "the learning rate of 1 setting is chosen after 1 trial of other shards, such as: head only, rate 0.01, seed 1",
-  );
-  const collecting = [...args, "--collect", "chosen", "--out", "gathered"];
-  const gathered = await runCommand("sweep", collecting, { cwd: folder });
-  assertCode(gathered, 0);
-  assert.match(
-    gathered.stdout,
-    /^1 trial collected\n1 trial missing, and 1 more at learning rates that are not chosen yet:\n {2}head only, rate 0.01, seed 1: part 2\/2\n/,
-  );
-  assert.match(gathered.stdout, "report of 3 of 3 trials");
-  const second = await part("2/2");
-  assert.match(second, "report of 2 of 3 trials");
-  assert.not.match(second, "chosen after");
-  const last = await part("1/2");
-  assert.match(
-    last,
-    /^already finished: head only, rate 0.001, seed 1.*\nhead only, rate 0.01, seed 2:.*\nreport of 3 of 3 trials/,
-  );
+  assert.equal(findings("merged"), findings("whole"));
 });
 
 test("a part without trials says so, and is no error; a part beyond the count is one", async () => {
@@ -208,27 +117,6 @@ test("a failed trial is reported, the others finish, and the exit code is 1", as
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 
-test("another model in the same directory creates other trials", async () => {
-  const weights = readFileSync(join(folder, "model", "model.safetensors"));
-  tinyModel(join(folder, "model"), (tensors) => tensors.get("h.1.attn.c_attn.weight")!.data.fill(0.01, 0, 1));
-  const finished = await sweep("whole", ["--shard", "1/4"]);
-  writeFileSync(join(folder, "model", "model.safetensors"), weights);
-  assertCode(finished, 0);
-  assert.not.match(finished.stdout, /^already finished/m);
-});
-
-test("an unknown setting in a sweep file is reported by name", async () => {
-  for (const [base, words] of [
-    [{ rnak: 4 }, ['"rnak"', "did you mean rank?"]],
-    [{ out: "elsewhere" }, ['"out"']],
-  ] as const) {
-    writeFileSync(join(folder, "sweep.yaml"), JSON.stringify({ base, arms: [{ rank: 4 }] }));
-    const { code, stderr } = await runCommand("sweep", ["--file", "sweep.yaml", "--out", "refused"], { cwd: folder });
-    assert.is(code, 2, stderr);
-    for (const word of words) assert.ok(stderr.includes(word), stderr);
-  }
-});
-
 test("too many trials, and a file that expands when it is parsed, are refused before anything is created", async () => {
   const values = (count: number) => Array.from({ length: count }, (_, i) => i + 1).join(",");
   const nine = (name: string) => Array(9).fill(name).join(",");
@@ -248,6 +136,8 @@ test("too many trials, and a file that expands when it is parsed, are refused be
     [() => ["--preset", "rank", "--seeds", "20000"], ["too many trials", "140000"]],
     [() => file(`arms: [{rank: [${values(1000)}], alpha: [${values(1000)}]}]`), ["too many trials", "1000000"]],
     [() => file(`${laughs.join("\n")}\narms: [{rank: *j}]`), ["sweep file is invalid", "Excessive alias count"]],
+    [() => file("base: {rnak: 4}\narms: [{rank: 4}]"), ['"rnak"', "did you mean rank?"]],
+    [() => file("base: {out: elsewhere}\narms: [{rank: 4}]"), ['"out"']],
     [() => file("[".repeat(60_000)), ["sweep file is invalid", "nested too deeply"]],
     [() => file(`${"- ".repeat(30_000)}x`), ["sweep file is invalid", "indented too far"]],
     [() => file("arms: [null]"), ["sweep file is invalid", "`arms` is not a list of objects"]],
@@ -255,11 +145,9 @@ test("too many trials, and a file that expands when it is parsed, are refused be
     [() => file(`# ${"x".repeat(1 << 16)}\narms: [{rank: 4}]`), ["too large", "at most 65536 bytes"]],
   ];
   for (const [args, words] of cases) {
-    const started = performance.now();
     const { code, stderr } = await runCommand("sweep", [...args(), "--out", "refused", "--dry-run"], { cwd: folder });
     assert.is(code, 2, stderr);
     for (const word of words) assert.ok(stderr.includes(word), stderr);
-    assert.ok(performance.now() - started < 20_000, words.join());
   }
   assert.not.ok(readdirSync(folder).includes("refused"));
 });

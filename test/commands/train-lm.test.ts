@@ -14,14 +14,13 @@ writeFileSync(join(folder, "b.txt"), "the dog sat on the log.\n".repeat(30));
 writeFileSync(join(folder, "messages.csv"), messages(8));
 const CPU = ["--device", "wasm", "--threads", "1"];
 const LM = ["--objective", "lm", "--model", "model", "--max-length", "16", "--batch-size", "4", ...CPU];
-/** Long enough that a signal after its third step comes before its end. */
-const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "8"];
+const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "2"];
 
-const train = (args: string[], more = {}) => runCommand("train", args, { cwd: folder, ...more });
+const train = (args: string[]) => runCommand("train", args, { cwd: folder });
 const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
 const table = (...path: string[]) => readTable(join(folder, ...path));
 
-test("a run directory has perplexity instead of accuracy; a resumed run has the same bits", async () => {
+test("a run directory has perplexity instead of accuracy", async () => {
   const finished = await train([...RUN, "--out", "first"]);
   assertCode(finished, 0);
   assert.equal(filesIn(join(folder, "first")), [
@@ -60,14 +59,6 @@ test("a run directory has perplexity instead of accuracy; a resumed run has the 
   assert.match(finished.stdout, "PEFT can load its adapter/");
   assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run first "The"$/m);
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
-
-  const stopped = await train([...RUN, "--checkpoint-every", "5", "--out", "second", "--json"], {
-    watch: (stdout: string, kill: (signal: NodeJS.Signals) => void) => /"step":3\b/.test(stdout) && kill("SIGTERM"),
-  });
-  assertCode(stopped, 130);
-  assertCode(await train(["--resume", "second", ...CPU]), 0);
-  for (const file of ["losses.csv", "adapter/adapter_model.safetensors"])
-    assert.is(read("second", file), read("first", file), file);
 });
 
 test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {
@@ -79,9 +70,6 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
   await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
   await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
   await refuses(["--data FILE", "none of them"], LM);
-  await refuses(["maximum length of blocks exceeds", "at most 64"], [...RUN, "--max-length", "65"]);
-  await refuses(["stride", "1 to 16"], [...RUN, "--stride", "17"]);
-  await refuses(["last_layer", "head of the vocabulary"], [...RUN, "--mode", "last_layer"]);
   await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
   await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
