@@ -1,7 +1,6 @@
 /** sweep: trains over a grid of settings and writes a report. */
 
-import { parse as parseYaml } from "yaml";
-import { environment, joinPath, readBytes, withLock } from "#platform";
+import { environment, joinPath, withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { type DeviceName, textContext } from "../config.ts";
@@ -9,10 +8,11 @@ import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { showDuration } from "../format.ts";
-import { count } from "../io/common.ts";
+import { count, readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
+import { isObject } from "../kinds.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";
@@ -39,7 +39,6 @@ import {
   listCells,
   runnableTrials,
   type SweepSpec,
-  showRanges,
   showRate,
   type Trial,
 } from "../sweep/grid.ts";
@@ -52,7 +51,6 @@ import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
-import { planRounds } from "../train/scheduler.ts";
 import { runSpec } from "../train/sizes.ts";
 import { makeTable } from "../views/blocks.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
@@ -96,7 +94,7 @@ const program = command(
   [
     "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
     "--grid rank=4,8 --grid alpha=8,16 --grid mode=lora,last_layer --seeds 3 --dry-run",
-    "--file sweep.yaml --shard 1/4 --out shared",
+    "--file sweep.json --shard 1/4 --out shared",
     "--preset paper ... --collect shard1 shard2 --out all",
   ],
 );
@@ -113,7 +111,7 @@ program
   )
   .option(
     "--file <file>",
-    "a sweep in JSON or YAML: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
+    "a sweep in JSON: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
       "combination of an arm has the rate that is best on the validation set with the first seed",
   )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
@@ -126,10 +124,7 @@ program
     "--collect <dirs...>",
     "first copy the finished trials from the output directories of other shards, and name those that are missing",
   )
-  .option(
-    "--dry-run",
-    "list the trials with their estimated memory and time, and which run at once, without running them",
-  )
+  .option("--dry-run", "list the trials with their estimated memory and time, without running them")
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
@@ -155,40 +150,23 @@ async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
     });
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
-  const { base = {}, arms } = parseSpec(new TextDecoder().decode(await readBytes(file!, LIMITS.sweep)), file!);
+  const { base = {}, arms } = checkSpec(await readJson(file!, LIMITS.sweep), file!);
   // There is no flag for it either.
   const shared = RUN_SETTINGS.filter((name) => name !== "adapter");
   checkKeys(base, shared, "the base", file);
   return { base, arms };
 }
 
-function parseSpec(text: string, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
-  try {
-    refuseDeep(text);
-    const { base, arms } = (parseYaml(text) ?? {}) as Partial<SweepSpec>;
-    const isObject = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
-    if (!Array.isArray(arms) || !arms.every(isObject)) throw new Error("`arms` is not a list of objects");
-    if (base && !isObject(base)) throw new Error("`base` is not an object");
-    return { arms, ...(base ? { base } : {}) };
-  } catch (error) {
-    throw new ConfigError("invalid-sweep", "the sweep file is invalid", {
-      where: file,
-      expected: "JSON or YAML with `arms`, and optionally `base` for shared settings",
-      found: (error as Error).message,
-      hint: "the file with the data is given with --data",
-    });
-  }
-}
-
-/** The YAML parser is recursive; a stack overflow inside one of its regular expressions would end the process. */
-function refuseDeep(text: string): void {
-  let depth = 0;
-  for (const [bracket] of text.matchAll(/[[\]{}]/g)) {
-    depth += bracket === "[" || bracket === "{" ? 1 : -1;
-    if (depth > LIMITS.jsonDepth) throw new Error("lists and objects are nested too deeply");
-  }
-  // Each level of a block takes at least two columns.
-  if (/^[-?: \t]{256}/m.test(text)) throw new Error("a line is indented too far");
+function checkSpec(spec: unknown, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
+  const { base = {}, arms } = (isObject(spec) ? spec : {}) as Partial<SweepSpec>;
+  const areObjects = Array.isArray(arms) && arms.every(isObject);
+  if (areObjects && isObject(base)) return { arms, base };
+  throw new ConfigError("invalid-sweep", "the sweep file is invalid", {
+    where: file,
+    expected: "JSON with `arms`, and optionally `base` for shared settings",
+    found: areObjects ? "`base` is not an object" : "`arms` is not a list of objects",
+    hint: "the file with the data is given with --data",
+  });
 }
 
 /** The part of the sweep that this process runs: all trials, or part i of n. */
@@ -295,45 +273,9 @@ async function dryRun(
     );
     const effort = `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`;
     console.log(renderBlocks([table, { kind: "text", text: effort }], terminalWidth(process.stdout)));
-    const numbers = (some: readonly number[]) =>
-      `trial${some.length > 1 ? "s" : ""} ${showRanges(some.map((i) => i + 1))}`;
-    for (const text of await describeRounds(trials, backend, data, numbers)) print(text);
-    for (const text of await describeRounds(later, backend, data, (some) => count(some, "trial")))
-      print(`then ${text}`);
   } finally {
     backend.destroy();
   }
-}
-
-/** Which trials are trained at once, a line for each round; and those that are trained by themselves, with why. */
-async function describeRounds(
-  trials: readonly Trial[],
-  device: Backend,
-  data: TrainingData,
-  name: (indices: readonly number[]) => string,
-): Promise<string[]> {
-  const lines: string[] = [];
-  /** By the reason that keeps them apart. */
-  const alone = new Map<string, number[]>();
-  const models = new Set(trials.map((trial) => trial.model));
-  for (const path of models) {
-    const own = [...trials.entries()].filter(([, trial]) => trial.model === path);
-    const model = await loadModel(path, DOWNLOADS);
-    const jobs = own.map(([index, { options }]) => ({ index, settings: options }));
-    for (const { jobs: some, atOnce, bytes, apart } of await planRounds({ device, model, data }, jobs)) {
-      const indices = some.map(({ index }) => index);
-      const why = [models.size > 1 ? `model ${path}` : "", apart].filter(Boolean).join(", ");
-      if (atOnce === 1) alone.set(why, [...(alone.get(why) ?? []), ...indices]);
-      else {
-        const how = bytes ? ` at once, ${showBytes(bytes)}` : `: ${atOnce} at a time, each on threads of its own`;
-        lines.push(`${name(indices)}${how}${why && `: ${why}`}`);
-      }
-    }
-    await model.close();
-  }
-  for (const [why, some] of alone)
-    lines.push(`${name(some)} ${some.length > 1 ? "one after the other" : "alone"}${why && `: ${why}`}`);
-  return lines;
 }
 
 await main(async () => {

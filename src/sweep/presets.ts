@@ -1,8 +1,7 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
-import type { ModelConfig, Target } from "../config.ts";
-import { GUIDES, METHODS, type Mode, methodConfig } from "../methods/index.ts";
+import type { ModelConfig } from "../config.ts";
+import { GUIDES, METHODS, type Mode } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
-import { loraAdapters, loraDims } from "../names.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 import { runSpec } from "../train/sizes.ts";
@@ -19,38 +18,6 @@ export interface SweepPreset {
 
 const RANKS = [4, 8, 16, 32];
 const BASELINES = { mode: PUBLISHED_BASELINES };
-
-const IN_BLOCKS: Target[] = ["q", "k", "v", "o", "fc", "proj"];
-
-/** Parameters of rank 1 in a block. */
-function unitOfRank(config: ModelConfig, targets: readonly Target[]): number {
-  const { lora } = methodConfig({ ...DEFAULTS, mode: "lora", targets, layers: [0] });
-  return loraAdapters(config, lora!).reduce((sum, { target }) => {
-    const dims = loraDims(target, config, 0);
-    return sum + dims.in + dims.out;
-  }, 0);
-}
-
-/** Which matrices to adapt with a nearly equal number of parameters: that of rank 4 on all of a block. */
-function whichTargets(config: ModelConfig): Arm[] {
-  const sets: Target[][] = [["v"], ["q", "v"], ["q", "k", "v"], ["q", "k", "v", "o"], ["fc", "proj"], IN_BLOCKS];
-  const all = 4 * unitOfRank(config, IN_BLOCKS);
-  return sets.map((targets) => {
-    const rank = Math.max(1, Math.round(all / unitOfRank(config, targets)));
-    return { mode: "lora", targets: [targets], rank, alpha: 2 * rank };
-  });
-}
-
-/** Which blocks to adapt with nearly equal numbers of parameters: all with rank 4, each half, each block. */
-function whichLayers({ n_layer }: ModelConfig): Arm[] {
-  const all = Array.from({ length: n_layer }, (_, layer) => layer);
-  const half = Math.ceil(n_layer / 2);
-  const some = [all.slice(0, half), all.slice(half), ...all.map((layer) => [layer])];
-  return [null, ...some.filter(({ length }) => length > 0 && length < n_layer)].map((layers) => {
-    const rank = Math.round((4 * n_layer) / (layers?.length ?? n_layer));
-    return { mode: "lora", targets: [IN_BLOCKS], layers: [layers], rank, alpha: 2 * rank };
-  });
-}
 
 /** The factor between the lowest learning rate that is tried and each: steps of about three. */
 const STEPS = [1, 3, 10, 30, 100];
@@ -91,10 +58,6 @@ const PUBLISHED: RunSettings = { ...PAPER, model: "gpt2", dataset: "sms", balanc
 
 export const SWEEPS: Record<string, SweepPreset> = {
   paper: { base: PUBLISHED, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
-  "paper-text": {
-    base: { ...PUBLISHED, scaling: "alpha/r", init: "gaussian" },
-    arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES],
-  },
   lora: { base: PUBLISHED, arms: tunedGrid },
   methods: {
     base: {},
@@ -103,7 +66,4 @@ export const SWEEPS: Record<string, SweepPreset> = {
       "Sizes: the width of adapter layers and the number of virtual tokens are those with which the number of trainable parameters is nearest to " +
       "LoRA's; virtual tokens take at most an eighth of the model's context. The sizes of the other methods are fixed.",
   },
-  targets: { base: {}, arms: whichTargets },
-  layers: { base: {}, arms: whichLayers },
-  rank: { base: {}, arms: [1, 2, 4, 8, 16, 32, 64].map((rank) => ({ mode: "lora", rank, alpha: 2 * rank })) },
 };

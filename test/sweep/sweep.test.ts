@@ -9,7 +9,6 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError, FormatError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { METHODS, methodConfig } from "../../src/methods/index.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
@@ -24,7 +23,6 @@ import {
   readFinished,
   type TrialRecord,
 } from "../../src/sweep/store.ts";
-import { numel } from "../../src/tensor.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import type { Block, Cell, Table } from "../../src/views/blocks.ts";
@@ -68,7 +66,6 @@ test("presets: the published program's settings, and the quickstart's", () => {
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
   assert.equal(PRESETS, { quickstart: { model: "smollm2-cut", dataset: "spam", trainRows: 100 }, paper });
   assert.equal(SWEEPS.paper!.base, paper);
-  assert.equal(SWEEPS["paper-text"]!.base, { ...paper, scaling: "alpha/r", init: "gaussian" });
 });
 
 test("the published experiment has 19 distinct trials; the other presets have their own", async () => {
@@ -81,26 +78,6 @@ test("the published experiment has 19 distinct trials; the other presets have th
   assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
   for (const name of Object.keys(SWEEPS))
     assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
-});
-
-test("layers preset: all blocks, each half and each block, with an equal number of parameters", async () => {
-  const trialValues = ({ options }: Trial) => {
-    const tensors = METHODS.lora.tensors!(GPT2, methodConfig(options), 2);
-    return tensors.reduce((sum, { shape }) => sum + numel(shape), 0);
-  };
-  const trials = await listTrials(presetFor("layers"), 1, () => ({}));
-  assert.is(trials.length, 15);
-  assert.equal([...new Set(trials.map(trialValues))], [12 * 4 * 18 * 768]);
-  assert.equal(
-    trials.slice(0, 4).map((trial) => describeTrial(trial).replace(/^.*proj/, "")),
-    ["", ", in blocks 0-5", ", in blocks 6-11", ", in block 0"],
-  );
-  const counts = [1, 2, 3].map((n_layer) => listTrials(presetFor("layers", { ...GPT2, n_layer }), 1, () => ({})));
-  assert.equal(
-    (await Promise.all(counts)).map(({ length }) => length),
-    // With three blocks, the upper half equals the last block.
-    [1, 3, 5],
-  );
 });
 
 test("targets and layers: a list is one value, a list of lists is several", async () => {
@@ -480,10 +457,8 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   const data = await loadDataset({ file: file(2400) }, { balance: false });
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const said = truth.map((label) => (label + 1) % 800);
-  const begun = performance.now();
   const blocks = reportBlocks([predicting(result, data, said, (row) => row / said.length)], data);
   const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
-  assert.ok(performance.now() - begun < 5000);
   assert.ok(markdown.length < 150_000, `${markdown.length} characters`);
   assert.ok(html.length < 250_000, `${html.length} characters`);
   assert.match(markdown, /most frequent errors among 800 classes; the run's confusion\.csv has all/);
@@ -531,11 +506,4 @@ test("names in paragraphs, headings and captions of a report are escaped, as in 
   assert.not.match(html, /<img>|&amp; e/);
   assert.not.ok(html.includes("\u001b"));
   assert.is(html.split("&lt;img>").length - 1, 9);
-});
-
-test("text in the tables of a report is escaped", () => {
-  const columns = [{ title: "message", key: "message" }];
-  const blocks = [{ kind: "table" as const, name: "t", caption: "", columns, rows: [["<b>a|b</b>\n& [x](y)"]] }];
-  assert.match(toHtml("t", blocks), /&lt;b>a\|b&lt;\/b> &amp;/);
-  assert.match(toMarkdown(blocks), /\\<b\\>a\\\|b\\<\/b\\> \\& \\\[x\\\]/);
 });
