@@ -36,7 +36,7 @@ export interface Case {
 /** One kind of foreign bytes. */
 export interface Kind<C extends Case> {
   name: string;
-  /** Cases of a plain `npm test`: about a second. */
+  /** As many cases as find a planted fault; a plain `npm test` has a third of them. */
   count: number;
   /** Makes a case; of the same numbers the same. */
   make(rng: Rng): C;
@@ -76,7 +76,7 @@ const [DONE, ACCEPTED, REFUSED] = [0, 1, 2];
 export function fuzz<C extends Case>(kind: Kind<C>): void {
   const run = runner(kind);
   if (!isMainThread) return;
-  const count = Number(process.env.LOWRANK_FUZZ ?? kind.count);
+  const count = Number(process.env.LOWRANK_FUZZ ?? Math.ceil(kind.count / 3));
   const seed = Number(process.env.LOWRANK_FUZZ_SEED ?? 1);
   test(`${count} cases of ${kind.name} from seed ${seed} are read or refused`, () => run(seed, count));
 }

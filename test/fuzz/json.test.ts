@@ -25,6 +25,9 @@ import {
 import { mutateJson, pick, type Words } from "./mutate.ts";
 import { makeRecords, showRecord } from "./records.ts";
 
+/** Words of a text. */
+const split = (text: string) => text.split(" ");
+
 const INODE = "the number of its folder";
 
 const parse = (content: string | Uint8Array) =>
@@ -43,44 +46,16 @@ interface Source {
   leaves?: RegExp;
 }
 
-const MODULES = [
-  "c_attn",
-  "attn.c_proj",
-  "h.0.mlp.c_fc",
-  "transformer.h.1.mlp.c_proj",
-  "lm_head",
-  "score",
-  "transformer.wte",
-  "ln_f",
-  "q_proj",
-  "self_attn.k_proj",
-  "gate_proj",
-  "embed_tokens",
-  "norm",
-];
+const MODULES = split(
+  "c_attn attn.c_proj h.0.mlp.c_fc transformer.h.1.mlp.c_proj lm_head score transformer.wte ln_f q_proj " +
+    "self_attn.k_proj gate_proj embed_tokens norm",
+);
 const SITES = ["h.0.attn.q", "h.1.mlp.fc", "h.99.attn.o", "head", "h.0.attn.c_attn"];
 
 const ADAPTER_WORDS: Words = {
   keys: [
-    ...[
-      "peft_type",
-      "task_type",
-      "r",
-      "lora_alpha",
-      "use_rslora",
-      "bias",
-      "target_modules",
-      "exclude_modules",
-      "rank_pattern",
-    ],
-    ...[
-      "alpha_pattern",
-      "layers_to_transform",
-      "layers_pattern",
-      "modules_to_save",
-      "base_model_name_or_path",
-      "fan_in_fan_out",
-    ],
+    ...split("peft_type task_type r lora_alpha use_rslora bias target_modules exclude_modules rank_pattern"),
+    ...split("alpha_pattern layers_to_transform layers_pattern modules_to_save base_model_name_or_path fan_in_fan_out"),
     ...["num_virtual_tokens", "token_dim", "num_layers", "num_attention_heads", "num_transformer_submodules"],
     ...["prefix_projection", "encoder_hidden_size", "prompt_tuning_init"],
     ...["use_dora", "init_lora_weights", "layer_replication", "loftq_config", "lora_dropout", "__proto__", ...MODULES],
@@ -120,22 +95,10 @@ const ADAPTER_WORDS: Words = {
 };
 
 const META_WORDS: Words = {
-  keys: [
-    "format",
-    "version",
-    "mode",
-    "model",
-    "lora",
-    "task",
-    "labels",
-    "settings",
-    "sites",
-    "modulesToSave",
-    "layers_to_transform",
-    "dtype",
-    "bottleneck",
-    "num_virtual_tokens",
-  ],
+  keys: split(
+    "format version mode model lora task labels settings sites modulesToSave layers_to_transform dtype " +
+      "bottleneck num_virtual_tokens",
+  ),
   values: [
     ...MODES,
     "lm",
@@ -151,30 +114,11 @@ const META_WORDS: Words = {
 };
 
 const MODEL_WORDS: Words = {
-  keys: [
-    "model_type",
-    "n_layer",
-    "n_embd",
-    "n_head",
-    "n_inner",
-    "n_positions",
-    "n_ctx",
-    "vocab_size",
-    "activation_function",
-    "layer_norm_epsilon",
-    "tie_word_embeddings",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "hidden_size",
-    "head_dim",
-    "intermediate_size",
-    "rope_theta",
-    "rope_scaling",
-    "rope_parameters",
-    "rope_type",
-    "eos_token_id",
-    "layer_types",
-  ],
+  keys: split(
+    "model_type n_layer n_embd n_head n_inner n_positions n_ctx vocab_size activation_function " +
+      "layer_norm_epsilon tie_word_embeddings num_attention_heads num_key_value_heads hidden_size head_dim " +
+      "intermediate_size rope_theta rope_scaling rope_parameters rope_type eos_token_id layer_types",
+  ),
   values: ["constructor", "gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
 };
 
@@ -199,23 +143,10 @@ const RUN_WORDS: Words = {
 };
 
 const TOKENIZER_WORDS: Words = {
-  keys: [
-    "model",
-    "vocab",
-    "merges",
-    "pre_tokenizer",
-    "add_prefix_space",
-    "type",
-    "added_tokens",
-    "single_word",
-    "lstrip",
-    "id",
-    "chat_template",
-    "eos_token",
-    "additional_special_tokens",
-    "post_processor",
-    "single",
-  ],
+  keys: split(
+    "model vocab merges pre_tokenizer add_prefix_space type added_tokens single_word lstrip id " +
+      "chat_template eos_token additional_special_tokens post_processor single",
+  ),
   values: [
     [null],
     [{ name: "default" }],

@@ -3,8 +3,6 @@ import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import type { LoraSite } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import { Group } from "../../src/engine/group.ts";
-import { ConfigError } from "../../src/errors.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
@@ -12,7 +10,7 @@ import { dropoutBackwardKernel, dropoutForwardKernel } from "../../src/ops/dropo
 import { countFlops } from "../../src/plan/work.ts";
 import { numel } from "../../src/tensor.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
-import { assertFails, assertSameBits } from "../helpers/border.ts";
+import { assertSameBits } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, randomBatch, SMALL, smallSpec } from "../helpers/models.ts";
@@ -223,11 +221,4 @@ test("a matrix without adapters takes no further dispatch, and one with adapters
   // Four matrices in each of two blocks, and the head; the input of the first has no gradient.
   assert.equal((await count(WITH)).slice(0, 2), [18, 8]);
   assert.equal((await count(smallSpec("lora"))).slice(0, 2), [0, 0]);
-});
-
-test("adapters with dropout share no plan", async () => {
-  const members = [WITH, smallSpec("lora")].map((spec) => ({ spec, optimizer: OPTIMIZER, capacity: CAPACITY }));
-  await assertFails(ConfigError, "cannot-share-plan", ["dropout 0", "dropout 0.25"], async () =>
-    Group.plan(await testDevice(), { members }),
-  );
 });

@@ -1,13 +1,13 @@
 import * as assert from "uvu/assert";
 import { planMembers, type SharedPlan } from "../../src/engine/members.ts";
-import { ConfigError, DeviceError } from "../../src/errors.ts";
+import { ConfigError, DeviceError, ShapeError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/model.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
-import { type Dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
+import { type Dispatch, dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
 import { EPILOGUES, linearKernel } from "../../src/ops/linear.ts";
 import { checkMemory, memoryTotals, planMemory, showBytes, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
@@ -373,6 +373,33 @@ test("together the plans use every kernel, and each prints all of its own", () =
     assert.not.match(text, /undefined|NaN/, name);
   }
   assert.equal([...all].sort(), KERNELS.map(({ name }) => name).sort());
+});
+
+/** "rows" in "2rows" and "rows+1"; "" in "2". */
+const letterOf = (axis: string) => axis.replace(/^\d+|\+1$/g, "");
+
+test("every kernel refuses a tensor of another shape than the header of its shader has", () => {
+  const tried = new Set<string>();
+  for (const { kernel, tensors, scalars } of Object.values({ ...PLANS, ...DECODERS }).flatMap(allDispatches)) {
+    if (!kernel.shapes || tried.has(kernel.name)) continue;
+    tried.add(kernel.name);
+    const dims = Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, scalars[i]!]));
+    const shapes = kernel.shapes.split(", ").map((shape) => shape.split(" "));
+    const letters = shapes.flat().map(letterOf);
+    for (const [i, axes] of shapes.entries())
+      for (const [at, axis] of axes.entries()) {
+        const letter = letterOf(axis);
+        const { name, dtype } = tensors[i]!;
+        const longer = new Tensor(name, tensors[i]!.shape.with(at, tensors[i]!.shape[at]! + 1), "output", dtype);
+        const given = Object.keys(kernel.bindings).map((binding, j) => [binding, j === i ? longer : tensors[j]!]);
+        const run = () => dispatch(kernel, Object.fromEntries(given), dims);
+        // A size that only this axis has is any, or at least what is used of it.
+        const isFree = letters.filter((one) => one === letter).length === 1 && (at === 0 || dims[letter] === undefined);
+        if (letter && isFree) run();
+        else assert.throws(run, (error: unknown) => error instanceof ShapeError, `${kernel.name}, ${name}, axis ${at}`);
+      }
+  }
+  assert.ok(tried.size > 30, `${tried.size}`);
 });
 
 test("bytes add up, and sharing saves most of the activations", () => {

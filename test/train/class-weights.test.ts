@@ -100,10 +100,16 @@ test("equal classes have no weights, to the bit; unequal ones do, unless the set
   assert.not.equal(await losses(odd, "auto"), await losses(odd, "none"));
 });
 
-test("a language model does not have the setting", async () => {
+test("what needs classes is refused by name for other objectives", async () => {
   assert.is(resolveOptions({}, "lm").classWeights, "none");
-  const refused = () => resolveOptions({ classWeights: "auto" }, "lm");
-  await assertFails(ConfigError, "options-conflict", ["classWeights", "language model"], refused);
+  const settings = [{ classWeights: "auto" }, { calibrate: true }, { threshold: "f1" }] as const;
+  for (const [objective, words, refused] of [
+    ["lm", "language model", settings],
+    ["regression", "a regression", settings],
+    ["multi-label", "several labels", settings.slice(0, 2)],
+  ] as const)
+    for (const given of refused)
+      await assertFails(ConfigError, "options-conflict", [words], () => resolveOptions(given, objective));
 });
 
 test("one line says what was read, what was left out and why, and the weights", async () => {

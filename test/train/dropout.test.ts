@@ -25,21 +25,17 @@ async function run(more: Partial<FineTuneArguments> = {}, device = "wasm 2 threa
 
 const losses = ({ steps }: TrainResult) => steps.map(({ loss }) => loss);
 
-for (const device of ["wasm 2 threads", "webgpu"])
-  test(`stopped at any step and resumed: the bits of an uninterrupted run, on ${device}`, async () => {
-    const more = { accumulate: 2, recompute: "on" } as const;
-    const straight = await run(more, device);
-    for (const step of [1, 2, 3]) {
-      const resume = await stopAfter(step, (stop) => run({ ...more, ...stop }, device));
-      assertSameRun(await run({ ...more, resume }, device), straight);
-    }
-  });
+test("stopped at any step and resumed: the bits of an uninterrupted run", async () => {
+  const more = { accumulate: 2, recompute: "on" } as const;
+  const straight = await run(more);
+  for (const step of [1, 3]) {
+    const resume = await stopAfter(step, (stop) => run({ ...more, ...stop }));
+    assertSameRun(await run({ ...more, resume }), straight);
+  }
+});
 
-test("any number of threads has the same bits, another device the same masks", async () => {
-  const one = await run({}, "wasm 1 thread");
-  const two = await run();
-  assert.equal(losses(one), losses(two));
-  assertAllClose("losses", losses(await run({}, "webgpu")), losses(one), ROUNDING);
+test("another device has the same masks", async () => {
+  assertAllClose("losses", losses(await run({}, "webgpu")), losses(await run()), ROUNDING);
 });
 
 test("it changes the steps and no evaluation: before the first step that is the one of a run without", async () => {
@@ -49,11 +45,6 @@ test("it changes the steps and no evaluation: before the first step that is the 
   assertAllClose("first loss", losses(dropped).slice(0, 1), losses(plain).slice(0, 1), ROUNDING);
   for (const [i, loss] of losses(dropped).slice(1).entries()) assert.is.not(loss, losses(plain)[i + 1]);
   assert.is.not(losses(await run({ seed: 2 }))[1], losses(dropped)[1]);
-});
-
-test("accumulated batches are the parts of a larger one", async () => {
-  const [once, parts] = [await run({ batchSize: 8 }), await run({ accumulate: 2 })];
-  assertAllClose("losses", losses(parts), losses(once), ROUNDING);
 });
 
 test("every sequence that a run draws has a number of its own, across batches, steps and epochs", async () => {

@@ -144,9 +144,3 @@ test("right and wrong messages with their labels, against baselines that are wor
     data.labels.filter((_, i) => flipped[i % k] === 1),
   );
 });
-
-test("calibration and class weights are refused by name", async () => {
-  const args = { device: await device(), ...(await base()) };
-  for (const settings of [{ classWeights: "auto" }, { calibrate: true }] as const)
-    await assertFails(ConfigError, "options-conflict", ["several labels"], () => fineTune({ ...args, ...settings }));
-});

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { Classifier, fineTune, fineTuneMany } from "../../src/index.ts";
+import { Classifier, fineTune } from "../../src/index.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { compareErrors, predictRidge } from "../../src/train/regression.ts";
 import { fitRidge } from "../../src/train/ridge.ts";
@@ -17,7 +17,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { modelAnd } from "../helpers/runs.ts";
 
 const folder = temporaryFolder();
 const SETTINGS = { batchSize: 8, epochs: 4, lr: 1e-2, rank: 2, alpha: 4, evalEvery: 4 } as const;
@@ -85,18 +85,6 @@ test("scores are those of the run, also beside others; classify is refused by na
   classifier.destroy();
 });
 
-test("a stopped run that is resumed, and runs at once, have the bits of a run by itself", async () => {
-  const args = { ...(await all()), ...SETTINGS };
-  const whole = await fineTune(args);
-  const resume = await stopAfter(6, (options) => fineTune({ ...args, ...options }));
-  assertSameRun(await fineTune({ ...args, resume }), whole);
-  const { device: own, model, data } = args;
-  const runs = [SETTINGS, { ...SETTINGS, rank: 3 }];
-  const [first] = await fineTuneMany({ device: own, model, data, runs });
-  if (first!.status === "rejected") throw first!.reason;
-  assertSameRun(first!.value, whole);
-});
-
 test("a run continues from a run's adapter, and not from a classifier's", async () => {
   const { model } = await base();
   const adapter = await loadAdapter(join(folder, "run"), model);
@@ -106,12 +94,6 @@ test("a run continues from a run's adapter, and not from a classifier's", async 
   const other = { ...adapter, meta: { ...adapter.meta, task: { ...adapter.meta.task, objective: "lm" as const } } };
   const args = { ...(await all()), adapter: other, epochs: 1 };
   await assertFails(ConfigError, "wrong-task", ["--objective lm"], () => fineTune(args));
-});
-
-test("what needs classes is refused by name", async () => {
-  const args = await all();
-  for (const settings of [{ classWeights: "auto" }, { calibrate: true }, { threshold: "f1" }] as const)
-    await assertFails(ConfigError, "options-conflict", ["a regression"], () => fineTune({ ...args, ...settings }));
 });
 
 test("ridge regression is the solution of its normal equations, with a bias that is not penalised", async () => {
