@@ -180,43 +180,6 @@ test("ids and rows of other steps stay as they are; a chosen id is seen from the
 
 const words = (numbers: readonly number[]) => new Float32Array(Uint32Array.from(numbers).buffer);
 
-/** The 0.1 % point of chi-square with `k` degrees of freedom. Reference: Wilson and Hilferty 1931. */
-const mostChiSquare = (k: number) => k * (1 - 2 / (9 * k) + 3.09 * Math.sqrt(2 / (9 * k))) ** 3;
-
-const DISTRIBUTIONS = ["all", "top-k 5", "top-p .5", "all of them"];
-
-for (const device of ["webgpu", "wasm 2 threads"])
-  test(`draws have the distribution of the definition on ${device}`, async () => {
-    const V = 97;
-    const count = 2000;
-    for (const [name, change] of WAYS.filter(([name]) => DISTRIBUTIONS.includes(name))) {
-      const one = { logits: normals(V, 3), how: { ...GREEDY, ...change }, seen: [3, 50, 8, 91] };
-      const rows = Array.from({ length: count }, (_, number): Row => ({ ...one, number, stream: 5 }));
-      const found = new Float64Array(V);
-      for (const id of await chosenOn(device, rows)) found[id]!++;
-      const all = weights(one);
-      const total = all.reduce((sum, weight) => sum + weight, 0);
-      // Rare tokens count as one.
-      const rare = { found: 0, wanted: 0 };
-      let [sum, cells] = [0, 0];
-      const cell = (seen: number, wanted: number) => {
-        sum += (seen - wanted) ** 2 / wanted;
-        cells++;
-      };
-      for (const [id, weight] of all.entries()) {
-        const wanted = (count * weight) / total;
-        if (weight === 0) assert.is(found[id], 0, `${name}: token ${id} must not be drawn`);
-        else if (wanted >= 5) cell(found[id]!, wanted);
-        else {
-          rare.found += found[id]!;
-          rare.wanted += wanted;
-        }
-      }
-      if (rare.wanted > 0) cell(rare.found, rare.wanted);
-      if (cells > 1) assert.ok(sum <= mostChiSquare(cells - 1), `${name}: chi-square ${sum} of ${cells} cells`);
-    }
-  });
-
 test("of equals the first wins, the last of the top k brings its equals, and top-p keeps the first of them", async () => {
   const tied = Float32Array.of(1, 2, 2, 2, 0, -Infinity);
   const at = (how: Partial<How>, logits = tied, count = 60) =>
