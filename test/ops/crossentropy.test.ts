@@ -4,13 +4,11 @@ import {
   crossentropyLoss,
   IGNORE_INDEX,
 } from "../../src/ops/crossentropy.ts";
-import type { ShareRows } from "../../src/ops/shares.ts";
 import { Rng } from "../../src/rng.ts";
-import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { OpCase } from "../helpers/op-case.ts";
-import { type Batch, members } from "../helpers/shares.ts";
+import { members } from "../helpers/shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
 const PROBABILITIES = { atol: 3e-7, rtol: 3e-6 };
@@ -48,46 +46,7 @@ test("the reference's gradient is that of its function", () => {
   }
 });
 
-interface Data {
-  logits: Float32Array;
-  targets: Int32Array;
-  weights: Float32Array;
-}
-
-/** The whole op over logits [rows, V] in pieces of `width` classes; `slots` results of each member. */
-function program(
-  c: OpCase,
-  { logits, targets, weights }: Data,
-  { width, slots, kind }: { width: number; slots: number; kind: ShareRows },
-  batch: Batch,
-) {
-  const rows = targets.length;
-  const V = logits.length / rows;
-  const state = c.blank("state", [rows + 1, 4]);
-  const metrics = c.random("metrics", [batch.members * slots, 4]);
-  const labels = {
-    targets: c.of("targets", [rows + 1], Int32Array.from([...targets, 0])),
-    weights: c.of("weights", [rows + 1], Float32Array.from([...weights, Number.NaN])),
-  };
-  const pieces: { dlogits: Tensor; part: (all: ArrayLike<number>) => Float32Array }[] = [];
-  const backward = [];
-  for (let first = 0; first < V; first += width) {
-    const count = Math.min(width, V - first);
-    const part = (all: ArrayLike<number>) =>
-      Float32Array.from({ length: rows * count }, (_, i) => all[Math.floor(i / count) * V + first + (i % count)]!);
-    const padded = new Float32Array((rows + 1) * count).fill(Number.NaN);
-    padded.set(part(logits));
-    const piece = c.of("logits", [rows + 1, count], padded);
-    const dlogits = c.blank(`dlogits from ${first}`, [rows + 1, count]);
-    c.run(crossentropyForward(state, piece, labels.targets, rows, first));
-    backward.push(crossentropyBackward(dlogits, piece, state, labels, kind, first, batch));
-    pieces.push({ dlogits, part });
-  }
-  c.run(crossentropyLoss(metrics, state, labels, kind, batch), ...backward);
-  return { metrics, pieces };
-}
-
-/** One member with all rows. */
+/** The whole op over logits [rows, V] in pieces of `width` classes. */
 async function compare(
   rows: number,
   V: number,
@@ -99,8 +58,26 @@ async function compare(
   const c = new OpCase(rows * V);
   const expected = crossentropy(Float64Array.from(logits), targets, weights, V);
   const batch = members(c, [{ tokens: rows, loss_scale: expected.scale }]);
-  const { metrics, pieces } = program(c, { logits, targets, weights }, { width, slots: 16, kind: "tokens" }, batch);
-  for (const { dlogits, part } of pieces) c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
+  const state = c.blank("state", [rows + 1, 4]);
+  const metrics = c.random("metrics", [16, 4]);
+  const labels = {
+    targets: c.of("targets", [rows + 1], Int32Array.from([...targets, 0])),
+    weights: c.of("weights", [rows + 1], Float32Array.from([...weights, Number.NaN])),
+  };
+  const backward = [];
+  for (let first = 0; first < V; first += width) {
+    const count = Math.min(width, V - first);
+    const part = (all: ArrayLike<number>) =>
+      Float32Array.from({ length: rows * count }, (_, i) => all[Math.floor(i / count) * V + first + (i % count)]!);
+    const padded = new Float32Array((rows + 1) * count).fill(Number.NaN);
+    padded.set(part(logits));
+    const piece = c.of("logits", [rows + 1, count], padded);
+    const dlogits = c.blank(`dlogits from ${first}`, [rows + 1, count]);
+    c.run(crossentropyForward(state, piece, labels.targets, rows, first));
+    backward.push(crossentropyBackward(dlogits, piece, state, labels, "tokens", first, batch));
+    c.expect("backward", dlogits, part(expected.dlogits), PROBABILITIES);
+  }
+  c.run(crossentropyLoss(metrics, state, labels, "tokens", batch), ...backward);
   const all = c.data(metrics);
   all.set([expected.loss, expected.correct, 0, 0], 3 * 4);
   c.expect("forward", metrics, all, LOSS);
