@@ -48,7 +48,7 @@ export class CpuParts {
 
   /** All runs are one round. */
   round<J>(jobs: readonly J[]): Round<J> {
-    return { jobs, atOnce: this.parts.length, apart: "" };
+    return { jobs, atOnce: this.parts.length };
   }
 
   /** Calls `work` for each job when a part is free, in their order. */

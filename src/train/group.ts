@@ -16,7 +16,7 @@ import { fits } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { type FeaturePlan, peakMemory, type TrainResult } from "./records.ts";
+import type { FeaturePlan, TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,
@@ -34,10 +34,6 @@ export interface Round<J> {
   jobs: readonly J[];
   /** How many of them are trained at the same time. */
   atOnce: number;
-  /** The peak memory of the plan that they share. */
-  bytes?: number;
-  /** Why they are not in the rounds before; empty in the first. */
-  apart: string;
 }
 
 /** A run in a plan of several: not its own plan, as there may be many runs. */
@@ -57,15 +53,9 @@ function groupOptions(some: readonly Candidate[]): GroupOptions {
   return { ...some[0]!.options, members: some.flatMap(({ options }) => options.members) };
 }
 
-/** What all runs of a group have in common, in words: runs of which all of these are the same can share a plan. */
-function commonWords({ spec, size, features, options: { accumulate } }: PreparedRun): string[] {
-  return [
-    `base model in ${size.dtype}`,
-    size.recompute ? "with recomputation" : "without recomputation",
-    features ? `frozen blocks: ${frozenBlocks(spec)}` : "all blocks run",
-    accumulate > 1 ? `${accumulate} batches a step` : "one batch a step",
-    isMean(spec.task) ? "mean pooling" : "without mean pooling",
-  ];
+/** What all runs of a group have in common: runs of which all of it is the same can share a plan. */
+function commonKey({ spec, size, features, options: { accumulate } }: PreparedRun): string {
+  return JSON.stringify([size.dtype, size.recompute, features && frozenBlocks(spec), accumulate, isMean(spec.task)]);
 }
 
 /**
@@ -74,53 +64,40 @@ function commonWords({ spec, size, features, options: { accumulate } }: Prepared
  */
 export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
   const rounds: Round<J>[] = [];
-  const groups = new Map<string, { words: string[]; all: (Candidate & { job: J })[] }>();
+  const groups = new Map<string, (Candidate & { job: J })[]>();
   for (const job of jobs) {
-    const alone = (apart: string) => rounds.push({ jobs: [job], atOnce: 1, apart });
     try {
       const prepared = prepareRun({ ...common, ...job.settings });
-      const words = commonWords(prepared);
-      const group = groups.get(words.join()) ?? { words, all: [] };
-      const refusal = whyAlone(common.device, candidate(prepared));
-      if (prepared.spec.lora === null) alone(`mode ${prepared.spec.mode}`);
-      else if (refusal) alone(refusal);
-      else {
-        group.all.push({ job, ...candidate(prepared) });
-        groups.set(words.join(), group);
+      if (prepared.spec.lora !== null && canShare(common.device, candidate(prepared))) {
+        const key = commonKey(prepared);
+        groups.set(key, [...(groups.get(key) ?? []), { job, ...candidate(prepared) }]);
+        continue;
       }
     } catch (error) {
       // Training it reports the error again.
       if (!(error instanceof LowrankError)) throw error;
-      alone(error.message.split("\n")[0]!);
     }
+    rounds.push({ jobs: [job], atOnce: 1 });
   }
-  const [first] = groups.values();
-  for (const { words, all } of groups.values())
+  for (const all of groups.values())
     for (let rest = all; rest.length > 0; ) {
       const some = rest.slice(0, mostThatFit(common.device, rest));
-      const apart = rest === all ? words.filter((word) => !first!.words.includes(word)).join(", ") : "no room for more";
-      const shared = some.length > 1 ? { bytes: groupMemory(common.device, some) } : {};
-      rounds.push({ jobs: some.map(({ job }) => job), atOnce: some.length, ...shared, apart });
+      rounds.push({ jobs: some.map(({ job }) => job), atOnce: some.length });
       rest = rest.slice(some.length);
     }
   const place = ({ jobs: [job] }: Round<J>) => jobs.indexOf(job!);
   return rounds.sort((a, b) => place(a) - place(b));
 }
 
-/** Why a run cannot share a plan with one like it; null if it can. */
-function whyAlone(device: Backend, one: Candidate): string | null {
+/** Whether a run can share a plan with one like it. */
+function canShare(device: Backend, one: Candidate): boolean {
   try {
     Group.plan(device, groupOptions([one, one]));
   } catch (error) {
-    if (error instanceof ConfigError && error.code === "cannot-share-plan") return error.details.found!;
+    if (error instanceof ConfigError && error.code === "cannot-share-plan") return false;
     if (!isTooLarge(error)) throw error;
   }
-  return null;
-}
-
-/** The peak memory of a group, in bytes. */
-function groupMemory(device: Backend, some: readonly Candidate[]): number {
-  return peakMemory({ plan: Group.plan(device, groupOptions(some)), features: some[0]!.features });
+  return true;
 }
 
 /** How many of the first runs fit into a plan together. */

@@ -35,20 +35,13 @@ const openParts = async (...args: Parameters<typeof CpuParts.open>) =>
   (await import("./cpu-parts.ts")).CpuParts.open(...args);
 const loadPlans = () => import("./group.ts");
 
-/** The rounds in which `trainJobs` would train jobs. */
-export async function planRounds<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Promise<Round<J>[]> {
-  const parts = await openParts(common, jobs);
-  parts?.close();
-  return roundsOn(parts, common, jobs);
-}
-
 async function roundsOn<J extends PlannedJob>(
   parts: CpuParts | null,
   common: Materials,
   jobs: readonly J[],
 ): Promise<Round<J>[]> {
   if (parts) return [parts.round(jobs)];
-  if (jobs.length === 1) return [{ jobs, atOnce: 1, apart: "" }];
+  if (jobs.length === 1) return [{ jobs, atOnce: 1 }];
   return (await loadPlans()).divideIntoPlans(common, jobs);
 }
 
