@@ -10,7 +10,7 @@ export interface ErrorCodes {
   ConfigError:
     | "adapter-active" | "already-destroyed" | "already-split" | "base-model-not-found" | "base-models-differ"
     | "batch-too-large" | "cannot-read-file" | "cannot-share-plan" | "classes-differ" | "duplicate-directory"
-    | "exceeds-context" | "exceeds-limit" | "files-in-the-way" | "inputs-changed" | "invalid-access-token"
+    | "exceeds-context" | "exceeds-limit" | "inputs-changed" | "invalid-access-token"
     | "invalid-adapter-config" | "invalid-adapter-name" | "invalid-argument" | "invalid-batch-size"
     | "invalid-dataset-name" | "invalid-lora-config" | "invalid-output" | "invalid-sweep" | "invalid-value"
     | "missing-model-files" | "missing-package-file" | "missing-shards" | "missing-tokenizer-files" | "model-in-use"
@@ -69,8 +69,7 @@ export interface ErrorCodes {
     | "not-finite";
   /** Of errors of the disk and of other processes, which have no class of their own. */
   LowrankError:
-    | "copied-while-replaced" | "files-in-the-way" | "lock-lost" | "process-ended" | "replacement-failed"
-    | "saved-elsewhere" | "truncated-file" | "write-failed";
+    | "files-in-the-way" | "process-ended" | "truncated-file" | "write-failed";
 }
 
 /** The code of an error. */

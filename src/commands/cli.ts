@@ -1,10 +1,10 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
+import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
 import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
-import { recover } from "../io/recover.ts";
 import { printable } from "../printable.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -232,9 +232,10 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
   }
 }
 
-/** Completes a replacement of a directory's files that was interrupted, and reports it on stderr. */
+/** After a kill at the moment in which a directory was replaced: the old one is there again, which is reported. */
 export async function settle(directory: string): Promise<void> {
-  if (await recover(directory)) console.error(`${directory}: recovered files that an interrupted process was saving`);
+  if (await restoreDirectory(directory))
+    printNote(`${directory}: restored: it was not replaced, the process was killed`);
 }
 
 /** For a flag of other programs, suggests ours. */

@@ -1,13 +1,12 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
-import { exists, joinPath, withLock } from "#platform";
+import { exists, joinPath, writeDirectory } from "#platform";
 import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { showLoss } from "../export/losses.ts";
-import { replaceableExport } from "../export/replaceable.ts";
+import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter } from "../io/open-adapter.ts";
-import { writeDirectoryAtomic } from "../platform/replacing.ts";
 import { readRecord } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
 import { describeForCard } from "../views/card.ts";
@@ -76,7 +75,7 @@ await main(async () => {
   const { run, to, out, dtype, withBase = false, lossy = false, force = false } = flags;
   await settle(run);
   await settle(out);
-  await replaceableExport(out, force);
+  await refuseExport(out, force);
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, {
@@ -91,9 +90,7 @@ await main(async () => {
         found: lost.join("\n"),
         hint: "give --lossy to export without it",
       });
-    await withLock(out, async (check) =>
-      writeDirectoryAtomic(out, plan.files, { own: await replaceableExport(out, force), check }),
-    );
+    await writeDirectory(out, plan.files, force ? exportFiles : undefined);
     for (const line of lost) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);

@@ -1,7 +1,7 @@
 /** Prepares a run of train, from flags or from a run to resume. */
 
 import type { Command } from "commander";
-import { absolutePath, joinPath, withLock } from "#platform";
+import { absolutePath, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
@@ -11,19 +11,19 @@ import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import { checkNumber } from "../number-range.ts";
-import { lastCheckpoint } from "../run/checkpoint.ts";
+import { generations, lastCheckpoint, removeCheckpoints } from "../run/checkpoint.ts";
 import { readRecord } from "../run/directory.ts";
 import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
-import { newRecord, type RunRecord, type Seeds, within } from "../run/record.ts";
+import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { listSeeds } from "../run/seeds.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
-import { begunTrials, removeTrials, trialDirectory } from "../sweep/store.ts";
+import { begunTrials } from "../sweep/store.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS, SETTINGS, type TrainOptions } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { printNote, settle } from "./cli.ts";
+import { settle } from "./cli.ts";
 
 export interface TrainFlags extends RunSettings {
   device: DeviceName;
@@ -46,8 +46,10 @@ export interface Job {
    * another run.
    */
   kept: string;
-  /** Whether `out` is replaced: an earlier run, or this run's own checkpoints. */
+  /** Whether `out` is an earlier run, which is replaced. */
   replaces: boolean;
+  /** Whether it has no directory yet. */
+  isNew: boolean;
   model: BaseModel;
   data: TrainingData;
   /** With several seeds, the record with which each of their runs begins. */
@@ -73,10 +75,10 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
   const settings = readFlags(flags);
   const { seeds } = flags;
   const out = pathWithName(flags.out ?? defaultOut());
-  await (seeds > 1 ? finishSeeds(out) : settle(out));
+  await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
   const kept = seeds > 1 ? `${out}${SEEDS}` : replaces ? `${out}${NEW}` : out;
-  if (seeds > 1 ? await hasSeeds(kept) : replaces && (await refuseExisting(kept, true))) refuseUnfinished(kept);
+  if (seeds > 1 ? await hasSeeds(kept) : replaces && (await recordAt(kept))) refuseUnfinished(kept);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
@@ -84,7 +86,7 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
     if (replaces) record.replaces = true;
     if (adapter) record.adapter = absolutePath(flags.adapter!);
     if (seeds > 1) record.seeds = listSeeds(options.seed, seeds);
-    return { out, kept, replaces, model, data, record, ...(adapter ? { adapter } : {}) };
+    return { out, kept, replaces, isNew: true, model, data, record, ...(adapter ? { adapter } : {}) };
   });
 }
 
@@ -118,9 +120,9 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An interrupted run beside its directory blocks the next, whose checkpoints would have the same place. */
+/** An unfinished run beside its directory blocks the next, which would have the same place. */
 function refuseUnfinished(kept: string): never {
-  throw new ConfigError("unfinished-run-exists", "an interrupted run exists at this path", {
+  throw new ConfigError("unfinished-run-exists", "an unfinished run exists at this path", {
     where: kept,
     hint: `resume it with --resume ${kept}, or remove it`,
   });
@@ -131,43 +133,10 @@ const NEW = ".new";
 /** Suffix of the folder of several seeds' runs until one of them is kept. */
 const SEEDS = ".seeds";
 
-/** The trial in which a seed is trained. */
-export const nameSeed = (seed: number) => ({ name: `seed-${seed}` });
-
 /** Whether a folder has runs of several seeds. */
 async function hasSeeds(folder: string): Promise<boolean> {
   return folder.endsWith(SEEDS) && (await begunTrials(folder)).length > 0;
 }
-
-/**
- * Removes the runs of several seeds, the one that was kept last: while it is there, a process that is killed leaves
- * what tells that the others are not needed.
- */
-export async function removeSeeds(folder: string, { runs }: Seeds, kept?: number): Promise<void> {
-  const order = runs.map(({ seed }) => seed).sort((a, b) => Number(a === kept) - Number(b === kept));
-  await removeTrials(folder, order.map(nameSeed));
-}
-
-/** Removes the seeds' runs if a process was killed after it had kept one of them in `out`. Returns whether it was. */
-async function finishSeeds(out: string): Promise<boolean> {
-  await settle(out);
-  const folder = `${out}${SEEDS}`;
-  if (!(await recordAt(out))) return false;
-  const { seeds, options, created } = await readRecord(out);
-  const source = trialDirectory(folder, nameSeed(options.seed));
-  if (!seeds || !(await recordAt(source)) || (await readRecord(source)).created !== created) return false;
-  await withLock(out, () => removeSeeds(folder, seeds, options.seed), refuseUsed(out));
-  printNote(`${folder}: removed what an interrupted process had left; the run that it kept is in ${out}`);
-  return true;
-}
-
-/** Throws ConfigError: another process has the lock of a run's directory. */
-export const refuseUsed = (out: string) => (): never => {
-  throw new ConfigError("used-by-another-process", "another run is using this directory", {
-    where: out,
-    hint: "wait for it to finish, or choose another --out",
-  });
-};
 
 /** Throws ConfigError for what only a single run can do. */
 function refuseBesideSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
@@ -204,8 +173,8 @@ async function openModel(
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
-/** The run that is resumed, or the several seeds of `train --seeds`; null: one of them is kept, and none is left. */
-export async function resumedJob(flag: string, program: Command): Promise<Job | null> {
+/** The run that is resumed, or the several seeds of `train --seeds`. */
+export async function resumedJob(flag: string, program: Command): Promise<Job> {
   const directory = pathWithName(flag);
   const refused = program.options
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
@@ -219,16 +188,29 @@ export async function resumedJob(flag: string, program: Command): Promise<Job | 
     });
   // Also by the directory that the kept run will have, or that one of the runs has.
   for (const folder of [directory, `${directory}${SEEDS}`, directory.replace(/([\\/][^\\/]+){2}[\\/]*$/, "")])
-    if (await hasSeeds(folder))
-      return (await finishSeeds(folder.slice(0, -SEEDS.length))) ? null : resumedSeeds(folder, program);
+    if (await hasSeeds(folder)) return resumedSeeds(folder, program);
   await settle(directory);
-  const resume = await lastCheckpoint(directory);
   const record = await readRecord(directory);
+  if (record.state === "finished" || record.state === "failed") await refuseEnded(directory, record.state);
+  // One that was killed before its first checkpoint begins again.
+  const resume = (await generations(directory)).length > 0 ? await lastCheckpoint(directory) : undefined;
   const out = record.replaces && directory.endsWith(NEW) ? directory.slice(0, -NEW.length) : directory;
   if (out !== directory) await settle(out);
-  if (program.getOptionValueSource("device") === "cli") delete resume.device;
+  const replaces = out !== directory && (await refuseExisting(out, true));
+  if (program.getOptionValueSource("device") === "cli") delete resume?.device;
   const { now: _, ...inputs } = await reopen(directory, record, program);
-  return { out, kept: directory, replaces: true, ...inputs, record: withRecompute(record, program), resume };
+  const job = { out, kept: directory, replaces, isNew: false, ...inputs, record: withRecompute(record, program) };
+  return { ...job, ...(resume ? { resume } : {}) };
+}
+
+/** Throws ConfigError for a run that has ended, and deletes what a killed process has left of its checkpoints. */
+async function refuseEnded(directory: string, state: "finished" | "failed"): Promise<never> {
+  await removeCheckpoints(directory);
+  throw new ConfigError("no-checkpoint", `there is nothing to resume: the run has ${state}`, {
+    where: directory,
+    expected: "a run that was interrupted or killed",
+    hint: `train --adapter ${directory} starts a new run from what it has learned`,
+  });
 }
 
 async function resumedSeeds(folder: string, program: Command): Promise<Job> {
@@ -239,7 +221,7 @@ async function resumedSeeds(folder: string, program: Command): Promise<Job> {
   await refuseExisting(out, replaces);
   const { now, model, data } = await reopen(first!, begun, program);
   const record: RunRecord = { ...now, seeds: begun.seeds!, ...(replaces ? { replaces } : {}) };
-  return { out, kept: folder, replaces, model, data, record: withRecompute(record, program) };
+  return { out, kept: folder, replaces, isNew: false, model, data, record: withRecompute(record, program) };
 }
 
 /** As `--recompute` says, if it is given. */

@@ -1,13 +1,11 @@
 /** train --seeds: runs that differ only in their seed, trained as the trials of a sweep. The best of them is kept. */
 import type { Backend } from "../backend/backend.ts";
-import type { Check } from "../platform/reader.ts";
 import { copyRun } from "../run/directory.ts";
-import { saveSomewhere } from "../run/files.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed, gatherSeeds, seedResult } from "../run/seeds.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
-import { begunTrials, readFinished, type TrialRecord, trialDirectory } from "../sweep/store.ts";
+import { begunTrials, readFinished, removeTrials, type TrialRecord, trialDirectory } from "../sweep/store.ts";
 import { prepareRun } from "../train/prepare.ts";
 import { RunFailed } from "../train/records.ts";
 import { tableToCsv } from "../views/csv.ts";
@@ -15,12 +13,12 @@ import { planBlocks } from "../views/plan.ts";
 import { seedBlocks, seedsTable } from "../views/seeds.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { Interruption, printNote } from "./cli.ts";
-import { type Job, nameSeed, removeSeeds, type TrainFlags } from "./job.ts";
+import type { Job, TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
 /** Trains the seeds that are left and saves the best of all. Returns the exit code. */
-export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend, check: Check): Promise<number> {
+export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend): Promise<number> {
   const { kept: folder, data, model, record } = job;
   const { json = false } = flags;
   const { runFiles: views } = await import("../views/run-files.ts");
@@ -44,7 +42,7 @@ export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend, c
     const newRecord = ({ options }: Trial) => ({ ...record, options });
     const { checkpointEvery } = flags;
     const every = checkpointEvery === undefined ? {} : { checkpointEvery };
-    await runTrials({ out: folder, trials, device, data, signal, check, views, onEvent, newRecord, ...every });
+    await runTrials({ out: folder, trials, device, data, signal, views, onEvent, newRecord, ...every });
   } finally {
     interruption.end();
     progress.stop();
@@ -63,26 +61,20 @@ export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend, c
   }
   const best = bestSeed(runs);
   const kept = finished.find((one) => one?.options.seed === best?.seed);
-  if (kept) await keep(job, kept, seeds, check, printer);
-  await removeSeeds(folder, seeds, best?.seed);
+  if (kept) await keep(job, kept, seeds, printer);
+  await removeTrials(folder, trials);
   return diverged.size > 0 ? 1 : 0;
 }
 
 /** Copies the run of a seed into the run directory, with what all have reached, and prints it. */
-async function keep(job: Job, kept: TrialRecord, seeds: Seeds, check: Check, printer: RunPrinter): Promise<void> {
+async function keep(job: Job, kept: TrialRecord, seeds: Seeds, printer: RunPrinter): Promise<void> {
   const { trial, replaces: _, ...own } = kept;
   const record: RunRecord = { ...own, seeds };
   const source = trialDirectory(job.kept, trial);
   const table = ["seeds.csv", tableToCsv(seedsTable(record, seeds))] as const;
-  const { saved, place, failure } = await saveSomewhere(job.out, (directory) =>
-    copyRun([source, directory], record, [table], {
-      replace: job.replaces,
-      check: directory === job.out ? check : undefined,
-    }),
-  );
+  const saved = await copyRun([source, job.out], record, [table], job.replaces);
   printer.result(saved);
-  printer.saved(place, saved);
-  if (failure) throw failure;
+  printer.saved(job.out, saved);
 }
 
 const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
@@ -91,7 +83,7 @@ const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
 function seedTrials({ model, record }: Job): Trial[] {
   const key = `${record.base} ${record.counts.sha256}`;
   return record.seeds!.runs.map(({ seed }) => {
-    return { ...nameSeed(seed), key, model: model.directory, options: { ...record.options, seed } };
+    return { name: `seed-${seed}`, key, model: model.directory, options: { ...record.options, seed } };
   });
 }
 

@@ -1,6 +1,6 @@
 /** sweep: trains over a grid of settings and writes a report. */
 
-import { environment, joinPath, withLock } from "#platform";
+import { environment, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { type DeviceName, textContext } from "../config.ts";
@@ -17,7 +17,6 @@ import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";
 import { showBytes } from "../plan/memory.ts";
-import type { Check } from "../platform/reader.ts";
 import { loadData } from "../run/load-data.ts";
 import {
   BUNDLED_GPT2,
@@ -46,7 +45,7 @@ import { finishedTrials } from "../sweep/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, trialShape } from "../sweep/shards.ts";
-import { collect, keepPart, locked, partCount, readCell } from "../sweep/store.ts";
+import { collect, keepPart, partCount, readCell } from "../sweep/store.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -332,24 +331,23 @@ await main(async () => {
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
   const { writeReport } = await import("../views/sweep/report.ts");
-  // Before the lock, which makes folders.
   const device = await openDevice(flags.device, { threads: flags.threads });
-  return locked(out, flags.shard ? part : "", async (check) => {
+  try {
     if (flags.shard) await keepPart(out, part);
     if (flags.collect) {
-      const collected = await collect(out, flags.collect, check);
+      const collected = await collect(out, flags.collect);
       print(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
       await printMissing(out, cells, trialCost, await partCount(flags.collect));
     }
-    const failed = await runAll(device, out, cells, isMine, data, check);
+    const failed = await runAll(device, out, cells, isMine, data);
     if (failed === null) return 130;
-    // Shards with the same output directory write the same report: the one that writes last must have read what the
-    // others finished.
-    const finished = await withLock(joinPath(out, "report"), async () => {
-      const read = await Promise.all(cells.map((cell) => readCell(out, cell)));
-      if (finishedTrials(read).length > 0) await writeReport(out, read, data, about);
-      return read;
-    });
+    const readAll = () => Promise.all(cells.map((cell) => readCell(out, cell)));
+    let finished = await readAll();
+    // Shards with the same output directory write the same report: of what others finish meanwhile it is written again.
+    for (let done = 0; done < finishedTrials(finished).length; finished = await readAll()) {
+      done = finishedTrials(finished).length;
+      await writeReport(out, finished, data, about);
+    }
     const done = finishedTrials(finished).length;
     if (done > 0) {
       const all = runnableTrials(finished, ({ chosen = 0 }) => chosen);
@@ -363,7 +361,9 @@ await main(async () => {
           `such as: ${trialTitle(missing[0]!)}; then run this command again`,
       );
     return failed > 0 ? 1 : 0;
-  }).finally(() => device.destroy());
+  } finally {
+    device.destroy();
+  }
 }, "files");
 
 /** Names the trials that are not there, each with its part of `parts`. */
@@ -403,7 +403,6 @@ async function runAll(
   cells: readonly Cell[],
   isMine: (trial: Trial) => boolean,
   data: TrainingData,
-  check: Check,
 ): Promise<number | null> {
   const { runTrials } = await import("../sweep/runner.ts");
   const { runFiles: views } = await import("../views/run-files.ts");
@@ -419,7 +418,7 @@ async function runAll(
     printer.event(event);
   };
   const run = (trials: readonly Trial[]) =>
-    runTrials({ out, trials: trials.filter(isMine), device, data, signal, check, views, onEvent });
+    runTrials({ out, trials: trials.filter(isMine), device, data, signal, views, onEvent });
   try {
     const now = runnableTrials(cells);
     const failed = await run(now);

@@ -1,10 +1,9 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
-import { exists, joinPath, withLock } from "#platform";
+import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { checkNumber } from "../number-range.ts";
-import type { Check } from "../platform/reader.ts";
-import { freePath, hasResult, refuseExisting, removeRun, saveSomewhere } from "../run/files.ts";
+import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";
 import { RunFailed } from "../train/records.ts";
@@ -13,7 +12,7 @@ import { measureMemory, memoryBlocks } from "../views/plan.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags } from "./flags.ts";
-import { type Job, newJob, openJobDevice, plannedJob, refuseUsed, resumedJob, type TrainFlags } from "./job.ts";
+import { type Job, newJob, openJobDevice, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { trainSeeds } from "./seeds.ts";
 
@@ -52,12 +51,12 @@ addSettings(program)
   .option("--force", "replace an existing run directory")
   .option(
     "--checkpoint-every <n>",
-    "save a checkpoint every n steps, so that a killed run can be resumed, too (an interrupted one always can); the last two are stored",
+    "save a checkpoint every n steps, from which a killed run is resumed (an interrupted one has one always); the last two are stored",
     number,
   )
   .option(
     "--resume <dir>",
-    "resume an interrupted run from its last checkpoint with its settings; the result is that of an uninterrupted run, bit for bit",
+    "resume an interrupted or killed run with its settings, from its last checkpoint if it has one; the result is that of an uninterrupted run, bit for bit",
   )
   .addOption(
     choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),
@@ -83,26 +82,27 @@ function takeFile([file]: readonly string[]): void {
   program.setOptionValueWithSource("data", file, "cli");
 }
 
-/** Trains and saves the run, elsewhere if `check` reports that this process has lost `out`. Returns the exit code. */
-async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): Promise<number> {
-  const { out, kept, replaces, model, data, record, adapter, resume } = job;
+/** Trains and saves the run. Returns the exit code. */
+async function run(job: Job, flags: TrainFlags, device: Backend): Promise<number> {
+  const { out, kept, isNew, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
   const { runFiles } = await import("../views/run-files.ts");
   const printer = new RunPrinter(flags.json ?? false, data);
-  printer.begin(record);
-  if (resume) printNote(`resumed at step ${resume.step}`);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
   const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`;
   const live = new LiveRun(kept, record, {
-    check,
     onEvent: (event) => {
       if (event.type === "step") interruption.begin();
       printer.event(event, live.speed);
     },
     onUnsaved: ({ step }, error) => printNote(`the checkpoint of step ${step} could not be saved: ${error.message}`),
   });
+  if (isNew) await live.begin();
+  let isTrained = false;
   try {
+    printer.begin(record);
+    if (resume) printNote(`resumed at step ${resume.step}`);
     const result = await train({
       device,
       model,
@@ -115,37 +115,28 @@ async function run(job: Job, flags: TrainFlags, device: Backend, check: Check): 
       // Without --checkpoint-every a checkpoint is saved only if the run is interrupted.
       checkpointEvery: flags.checkpointEvery ?? 0,
     });
-    const { aborted } = result;
-    const hasCheckpoint = resume !== undefined || live.isResumable;
-    // An interrupted run is saved where its checkpoint is: an existing run is replaced only by a finished one.
-    const end = aborted ? kept : out;
-    if (!aborted) delete live.record.replaces;
+    isTrained = true;
+    // An existing run is replaced only by a finished one.
+    const place = result.aborted ? kept : out;
+    if (!result.aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
-    const { place, failure } = await saveSomewhere(end, (directory) =>
-      live.save(directory, result, data, runFiles, {
-        replace: replaces || hasCheckpoint,
-        check: directory === end ? check : undefined,
-      }),
-    ).finally(() => {
+    const saving =
+      place === kept ? live.end(result, data, runFiles) : live.save(place, result, data, runFiles, job.replaces);
+    await saving.finally(() => {
       interruption.end();
       printer.result(live.record);
     });
     printer.saved(place, live.record);
-    if (aborted && live.isResumable) printNote(resumption);
-    if (!aborted && kept !== out && !failure && (hasCheckpoint || !(await hasResult(kept)))) await removeRun(kept);
-    if (failure) throw failure;
+    if (result.aborted) printNote(resumption);
+    else if (place !== kept) await removeRun(kept);
     return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
-      // An existing run is replaced only by a finished one.
-      const free = (await exists(out)) ? await freePath(`${out}.failed`) : out;
-      delete live.record.replaces;
-      const { place } = await saveSomewhere(free, (directory) =>
-        live.saveFailed(directory, error, { check: directory === out ? check : undefined }),
-      );
-      printNote(`the last good parameters are saved in ${joinPath(place, "adapter")}`);
-    } else if (live.isResumable) printNote(resumption);
+      await live.endFailed(error);
+      printNote(`the last good parameters are saved in ${joinPath(kept, "adapter")}`);
+    } else if (isTrained || live.isResumable || !isNew) printNote(resumption);
+    else await live.leave();
     throw error;
   } finally {
     interruption.end();
@@ -177,15 +168,9 @@ await main(async () => {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
-  if (!job) return 0;
-  // Before the lock, which makes folders.
+  // Before the run, which makes folders.
   const device = await openJobDevice(flags, job.resume?.device);
-  const work = async (check: Check) => {
-    // Another run may have written here before the lock was taken.
-    if (!job.replaces) await refuseExisting(job.out, false);
-    return job.record.seeds ? trainSeeds(job, flags, device, check) : run(job, flags, device, check);
-  };
-  return withLock(job.out, work, refuseUsed(job.out)).finally(() => {
+  return (job.record.seeds ? trainSeeds : run)(job, flags, device).finally(() => {
     device.destroy();
     return job.model.close();
   });

@@ -35,8 +35,8 @@ export class TrialPrinter {
 
   event(event: SweepEvent): void {
     switch (event.type) {
-      case "recovered":
-        console.error(`recovered files that an interrupted process was saving: ${this.title(event.trial)}`);
+      case "elsewhere":
+        console.error(`begun by another process: ${this.title(event.trial)}`);
         break;
       case "skip":
         console.log(`already finished: ${this.line(event.trial, event.record)}`);

@@ -47,6 +47,8 @@ async function fetchCollection(about: CollectionDescription, options: DownloadOp
   try {
     await writing(folder, () => fetchInto(path, about, options), options.signal);
   } catch (error) {
+    // By another process, which has deleted the archive.
+    if (await isWhole(path, about)) return path;
     if (!(error instanceof DownloadError)) throw error;
     const [summary] = error.message.split("\n");
     throw new DownloadError(error.code, `cannot download the data set "${about.name}": ${summary}`, {

@@ -3,6 +3,7 @@ import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { EXACT, META } from "../io/peft.ts";
 import { TOKENIZER_FILES } from "../io/vocabulary.ts";
+import { refuseLink, refuseOthers } from "../run/files.ts";
 
 /** The file that marks a directory as an export. */
 export const README = "README.md";
@@ -29,32 +30,39 @@ export const MARK = "Trained with Lowrank on ";
 export const LISTED = "Written with this file: ";
 
 /**
- * The files of the export in this directory, as listed in its README. Throws ConfigError if the directory holds
- * anything else, or if it holds an export and `force` is not set.
+ * The files of the export in this directory, as listed in its README, which is the last one. Empty if there is none:
+ * a base model that was given by mistake must not be deleted.
  */
-export async function replaceableExport(directory: string, force: boolean): Promise<string[]> {
-  if (!(await exists(directory))) return [];
-  const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !entry.startsWith("."));
-  if (entries.length === 0) return [];
+export async function exportFiles(directory: string): Promise<string[]> {
+  const path = joinPath(directory, README);
+  const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
+  const lines = text.trimEnd().split("\n");
+  if (!lines.some((line) => line.startsWith(MARK))) return [];
+  // The last line, as it is written: what a label or a person says above it lists nothing.
+  const listed = lines.at(-1)!;
+  const names = listed.startsWith(LISTED) ? [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!) : [];
+  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name);
+  return [...names.filter(isOurs), README];
+}
+
+/** Throws ConfigError unless the directory is missing, empty or, with `force`, has an export and nothing else. */
+export async function refuseExport(directory: string, force: boolean): Promise<void> {
+  await refuseLink(directory);
+  if (!(await exists(directory))) return;
+  const entries = await listDirectory(directory).catch(() => ["a file"]);
+  if (entries.length === 0) return;
   if (!force)
     throw new ConfigError("output-exists", "the output directory already exists", {
       where: directory,
       expected: "a new path, or an empty directory",
       hint: "choose another --out, or give --force to replace an earlier export",
     });
-  const path = joinPath(directory, README);
-  const text = (await exists(path)) ? new TextDecoder().decode(await readBytes(path)) : "";
-  const lines = text.trimEnd().split("\n");
-  // Replacing deletes files of these names: this must not happen to a base model that was given by mistake.
-  if (!lines.some((line) => line.startsWith(MARK)))
+  const files = await exportFiles(directory);
+  if (files.length === 0)
     throw new ConfigError("not-an-export", "the output directory is not an export", {
       where: directory,
       expected: `a ${README} with "${MARK}..."`,
       hint: "choose another --out",
     });
-  // The last line, as it is written: what a label or a person says above it lists nothing.
-  const listed = lines.at(-1)!;
-  const names = listed.startsWith(LISTED) ? [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!) : [];
-  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name);
-  return [README, ...names.filter(isOurs)];
+  await refuseOthers(directory, files);
 }

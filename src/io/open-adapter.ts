@@ -2,7 +2,7 @@
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
-import { isGguf, isRemote, STAGING } from "../platform/paths.ts";
+import { isGguf } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
@@ -26,7 +26,7 @@ export async function openAdapter(
   model?: string,
   options: DownloadOptions = {},
 ): Promise<OpenedAdapter> {
-  const place = await locateAdapter(directory);
+  const place = (await findAdapter(directory)) ?? directory;
   const checkpoint = await openBase(place, model, options);
   try {
     return { adapter: await readFrom(place, checkpoint), checkpoint };
@@ -51,7 +51,7 @@ export async function openAdapter(
  */
 export async function loadAdapter(directory: string, checkpoint: BaseModel): Promise<Adapter> {
   checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  return readFrom(await locateAdapter(directory), checkpoint);
+  return readFrom((await findAdapter(directory)) ?? directory, checkpoint);
 }
 
 async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> {
@@ -70,14 +70,6 @@ async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> 
 
 const OURS = "lowrank.json";
 const THEIRS = "adapter_config.json";
-
-async function locateAdapter(directory: string): Promise<string> {
-  const parents = IS_ADAPTER.test(directory) ? [joinPath(directory, "..")] : [];
-  for (const place of [directory, ...parents])
-    if (!isRemote(place) && (await exists(joinPath(place, STAGING))))
-      await (await import("./recover.ts")).recover(place);
-  return (await findAdapter(directory)) ?? directory;
-}
 
 /** Matches a path that ends in the adapter/ of a run. */
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;

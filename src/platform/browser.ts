@@ -11,16 +11,8 @@ import { forgetFile, openSource, registeredFile, registeredNames, registeredPath
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 import { pageMemory } from "./page-memory.ts";
-import { isRemote, joinUrl, STAGING, segments } from "./paths.ts";
-import {
-  type Check,
-  checkSize,
-  type FileContent,
-  type FileReader,
-  type FileWriter,
-  filePieces,
-  type Refuse,
-} from "./reader.ts";
+import { isRemote, joinUrl, segments } from "./paths.ts";
+import { checkSize, type FileContent, type FileReader, type FileWriter, filePieces } from "./reader.ts";
 
 export const platformName = "browser";
 
@@ -83,11 +75,7 @@ export async function listDirectory(path: string): Promise<string[]> {
   const inside = registeredNames(path);
   if (inside !== undefined) return inside;
   if (isUrl(path)) throw new Error(`${path}: a URL has no list of files`);
-  return (await names(await openDirectory(segments(path)))).filter((name) => name !== STAGING);
-}
-
-export async function makeDirectory(path: string): Promise<void> {
-  await openDirectory(segments(path), true);
+  return names(await openDirectory(segments(path)));
 }
 
 export async function remove(path: string): Promise<void> {
@@ -105,21 +93,44 @@ export function absolutePath(path: string): string {
  * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab
  * can read neither.
  */
-export async function writeFileAtomic(path: string, content: FileContent, check?: Check): Promise<void> {
-  await check?.();
+export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const { folder, name } = split(path);
   await writeInto(await openDirectory(folder, true), name, content);
 }
 
-/** Makes a folder with these files ("name" or "folder/name"). */
-export async function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
-  const folder = await openDirectory(segments(path), true);
+/** Writes files ("name" or "folder/name") one after the other, the last as the commit; then the old ones are deleted. */
+export async function writeFiles(
+  directory: string,
+  files: ReadonlyMap<string, FileContent>,
+  gone: readonly string[] = [],
+): Promise<void> {
+  const folder = await openDirectory(segments(directory), true);
   for (const [name, content] of files) await writeInto(folder, name, content);
+  for (const name of gone) if (!files.has(name)) await remove(joinUrl(directory, name));
 }
 
-/** Null: a page's folders have no numbers, and nobody copies them. */
-export async function folderNumber(_path: string): Promise<null> {
-  return null;
+/** As `writeFiles`, in place of the files that `listOwn` gives: a page's file system renames no folders. */
+export async function writeDirectory(
+  path: string,
+  files: ReadonlyMap<string, FileContent>,
+  listOwn?: (directory: string) => Promise<string[]>,
+): Promise<void> {
+  await writeFiles(path, files, await listOwn?.(path));
+}
+
+/** None: the files of others stay where they are. */
+export async function otherFiles(_directory: string, _own: readonly string[]): Promise<string[]> {
+  return [];
+}
+
+/** False: no directory loses its name while it is replaced. */
+export async function restoreDirectory(_path: string): Promise<boolean> {
+  return false;
+}
+
+/** False: a page's file system has neither. */
+export async function isLinkOrMount(_path: string): Promise<boolean> {
+  return false;
 }
 
 /** Removes a folder if it is empty. */
@@ -167,22 +178,6 @@ export async function moveFile(from: string, to: string): Promise<void> {
   await remove(from);
 }
 
-/** Moves those of these files that are in one folder into another; replaces existing ones. Opens each folder once. */
-export async function moveFiles(from: string, files: readonly string[], to: string): Promise<void> {
-  for (const folder of new Set(files.map((file) => split(file).folder.join("/")))) {
-    if (!(await exists(joinUrl(from, folder)))) continue;
-    const [source, target] = await Promise.all([
-      openDirectory(segments(joinUrl(from, folder))),
-      openDirectory(segments(joinUrl(to, folder)), true),
-    ]);
-    for (const name of await names(source)) {
-      if (!files.includes(joinUrl(folder, name))) continue;
-      await writeInto(target, name, await (await source.getFileHandle(name)).getFile());
-      await source.removeEntry(name);
-    }
-  }
-}
-
 /** Makes `path` a copy of the file `target`: a page's file system has no links. `onCopied` gets the bytes so far. */
 export async function linkFile(target: string, path: string, onCopied?: (bytes: number) => void): Promise<void> {
   const { folder, name } = split(path);
@@ -192,20 +187,6 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
   } finally {
     await file.close();
   }
-}
-
-/** Does nothing: a browser releases the locks of a closed page. */
-export async function dropDeadLock(_path: string): Promise<void> {}
-
-/**
- * Runs `work` under the lock of `path`, shared by all pages of this origin. Waits if the lock is taken, or calls
- * `refuse`. The `check` that `work` receives does nothing: a page never loses its lock.
- */
-export async function withLock<T>(path: string, work: (check: Check) => Promise<T>, refuse?: Refuse): Promise<T> {
-  const check = async () => {};
-  return navigator.locks.request(path, { ifAvailable: refuse !== undefined }, (lock) =>
-    lock ? work(check) : refuse!(),
-  );
 }
 
 /** An incremental hash; `digest` returns it in hexadecimal. */

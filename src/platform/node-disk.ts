@@ -1,72 +1,192 @@
 /**
- * Writes of files in Node, safe against crashes and power failures. Everything is synced to the disk
- * (fsync) before it is relied on: a file before it is renamed, a folder before anything depends on its entries.
+ * Writes of files in Node, safe against kills and power failures: into a temporary neighbour, which is synced (fsync)
+ * and then renamed. A file is synced before it is renamed, a folder before anything depends on its entries.
  */
-import { copyFile, lstat, mkdir, open, realpath, rename, rm, rmdir, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  copyFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { basename, dirname, join, relative, resolve } from "node:path";
 import { LowrankError } from "../errors.ts";
 import { parentFolders, TEMPORARY } from "./paths.ts";
-import type { Check, FileContent } from "./reader.ts";
+import type { FileContent } from "./reader.ts";
 
-/**
- * Writes a file atomically: to a temporary name next to it, which is then renamed. A link stays a link; its target is
- * replaced.
- * Throws LowrankError if writing fails, and what `check` throws.
- */
-export function writeFileAtomic(path: string, content: FileContent, check?: Check): Promise<void> {
-  return onDisk(path, async () => {
-    await check?.();
-    const target = await behindLink(path);
-    await makeFolder(dirname(target));
-    await viaTemporary(target, async (temporary) => {
-      await writeSynced(temporary, content);
-      await check?.();
-    });
-  });
+/** Suffix of a directory that is being replaced, between the two renames. */
+const REPLACED = ".lowrank.old";
+
+/** Writes a file atomically. A link stays a link; its target is replaced. Throws LowrankError if writing fails. */
+export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
+  const target = await realpath(path).catch(() => resolve(path));
+  await writeFiles(dirname(target), new Map([[basename(target), content]]));
 }
 
-/** Makes a folder with these files ("name" or "folder/name"). */
-export function writeFolder(path: string, files: ReadonlyMap<string, FileContent>): Promise<void> {
-  return onDisk(dirname(path), async () => {
-    const folders = ["", ...parentFolders(files.keys())].map((folder) => join(path, folder));
+/**
+ * Writes files ("name" or "folder/name") into a directory that may have others: all of them under temporary names, then
+ * the old ones in `gone` are deleted, then the new ones are renamed in their order. The last one is the commit: it has
+ * its name when all others are on the disk. Throws LowrankError if writing fails; until the first rename nothing has
+ * changed.
+ */
+export function writeFiles(
+  directory: string,
+  files: ReadonlyMap<string, FileContent>,
+  gone: readonly string[] = [],
+): Promise<void> {
+  return onDisk(directory, async () => {
+    const folders = ["", ...parentFolders(files.keys())].map((folder) => join(directory, folder));
     for (const folder of folders) await makeFolder(folder);
-    for (const [name, content] of files) await writeSynced(join(path, name), content);
-    for (const folder of folders) await syncFolder(folder);
+    const staged = [...files.keys()].map(
+      (name) => [temporaryName(join(directory, name)), join(directory, name)] as const,
+    );
+    try {
+      const contents = [...files.values()];
+      for (const [i, [temporary]] of staged.entries()) await writeSynced(temporary, contents[i]!);
+      for (const name of gone) await rm(join(directory, name), { force: true });
+      for (const [i, [temporary, path]] of staged.entries()) {
+        if (i === staged.length - 1) for (const folder of folders) await syncFolder(folder);
+        await rename(temporary, path);
+      }
+      await syncFolder(directory);
+    } catch (error) {
+      for (const [temporary] of staged) await rm(temporary, { force: true }).catch(() => {});
+      throw error;
+    }
   });
 }
 
-/** The inode of a folder, which differs in a copy. */
-export async function folderNumber(path: string): Promise<string> {
-  return String((await stat(path, { bigint: true })).ino);
+/**
+ * Writes a directory of files ("name" or "folder/name"): whole, under the name of a temporary neighbour, which is then
+ * renamed. `path` must be missing, empty, or have no other files than those that `listOwn` gives, the one by which it
+ * knows them last: the old directory stays until the new one is whole. Of two processes that write to the same path one
+ * fails. Throws LowrankError if there is anything else, and if writing fails.
+ */
+export function writeDirectory(
+  path: string,
+  files: ReadonlyMap<string, FileContent>,
+  listOwn: (directory: string) => Promise<string[]> = async () => [],
+): Promise<void> {
+  return onDisk(path, async () => {
+    await makeFolder(dirname(resolve(path)));
+    // What killed processes have left.
+    for (const left of await neighbours(path, TEMPORARY)) await rm(left, { recursive: true, force: true });
+    for (const left of (await isThere(path)) ? await neighbours(path, REPLACED) : [])
+      await removeFiles(left, await listOwn(left));
+    const own = await listOwn(path);
+    const temporary = temporaryName(path);
+    try {
+      const folders = ["", ...parentFolders(files.keys())].map((folder) => join(temporary, folder));
+      for (const folder of folders) await makeFolder(folder);
+      for (const [name, content] of files) await writeSynced(join(temporary, name), content);
+      for (const folder of folders) await syncFolder(folder);
+      const others = await otherFiles(path, own);
+      if (others.length > 0) throw inTheWay(path, others.join(", "));
+      await install(temporary, path, own);
+    } catch (error) {
+      await rm(temporary, { recursive: true, force: true }).catch(() => {});
+      throw ["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")
+        ? inTheWay(path, "existing files")
+        : error;
+    }
+  });
+}
+
+/** Renames a new directory to `path`, and removes the old one, which has only the files `own`. */
+async function install(from: string, path: string, own: readonly string[]): Promise<void> {
+  const old = temporaryName(path, REPLACED);
+  const isReplaced = own.length > 0 && (await isThere(path));
+  if (isReplaced) await rename(path, old);
+  // An empty one: not every system renames a directory over it.
+  else if (await isThere(path)) await rmdir(path);
+  await rename(from, path).catch(async (error) => {
+    if (isReplaced) await rename(old, path);
+    throw error;
+  });
+  await syncFolder(dirname(resolve(path)));
+  if (isReplaced) await removeFiles(old, own);
 }
 
 /**
- * Runs `write` with a temporary name, which is then renamed to `path`, or removed on failure. The temporary name
- * depends only on `path`, so that the next call removes what a killed process left.
+ * Removes these files of a replaced directory, its folders, and itself. The last file, by which the others are known,
+ * goes when they have gone: what fails is left for the next time.
  */
-async function viaTemporary(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
-  const temporary = temporaryName(path);
-  await dropTemporary(path);
+async function removeFiles(directory: string, names: readonly string[]): Promise<void> {
+  const last = names.at(-1);
   try {
-    await write(temporary);
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => {});
-    throw error;
+    for (const name of names) if (name !== last) await rm(join(directory, name), { force: true });
+    for (const folder of parentFolders(names).reverse())
+      await rmdir(join(directory, folder)).catch(ifMissing(undefined));
+    if (last !== undefined) await rm(join(directory, last), { force: true });
+    await rmdir(directory);
+  } catch {} // The new directory has its name.
+}
+
+/** After a kill between the two renames of `writeDirectory`: gives the old directory its name back. */
+export async function restoreDirectory(path: string): Promise<boolean> {
+  const [old] = (await isThere(path)) ? [] : await neighbours(path, REPLACED).catch(() => []);
+  if (old !== undefined) await onDisk(path, () => rename(old, path));
+  return old !== undefined;
+}
+
+/** What is in a directory besides the files `own` and their folders: a folder of others as a whole, links by name. */
+export async function otherFiles(directory: string, own: readonly string[]): Promise<string[]> {
+  const folders = parentFolders(own);
+  const found: string[] = [];
+  for (const folder of ["", ...folders]) {
+    const entries = await readdir(join(directory, folder), { withFileTypes: true }).catch(ifMissing([]));
+    for (const entry of entries) {
+      const name = folder === "" ? entry.name : `${folder}/${entry.name}`;
+      if (entry.isDirectory() ? !folders.includes(name) : !own.includes(name)) found.push(name);
+    }
   }
-  await syncFolder(dirname(temporary));
+  return found.sort();
 }
 
-/** Removes the temporary file or folder of a killed process. */
-async function dropTemporary(path: string): Promise<void> {
-  const temporary = temporaryName(path);
-  if (await isThere(temporary)) await rm(temporary, { recursive: true, force: true });
+/** Whether a directory cannot be renamed: it is a link, or another disk is mounted there. */
+export async function isLinkOrMount(path: string): Promise<boolean> {
+  const stats = await lstat(path).catch(ifMissing(undefined));
+  if (stats === undefined) return false;
+  return stats.isSymbolicLink() || stats.dev !== (await stat(dirname(resolve(path)))).dev;
 }
 
-/** The temporary name under which `path` is written. */
-export function temporaryName(path: string): string {
+function inTheWay(where: string, found: string): LowrankError {
+  return new LowrankError("files-in-the-way", "other files are in the way", {
+    where,
+    expected: "no such directory, an empty one, or none but the files that are replaced",
+    found,
+  });
+}
+
+/** Gives `value` where there is no such file; throws any other error. */
+const ifMissing =
+  <T>(value: T) =>
+  (error: NodeJS.ErrnoException): T => {
+    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+    return value;
+  };
+
+/** The temporary names of a path that are there. */
+async function neighbours(path: string, suffix: string): Promise<string[]> {
+  const folder = dirname(resolve(path));
+  const { length } = basename(temporaryName(path, suffix));
+  const start = `.${basename(resolve(path))}.`;
+  const names = await readdir(folder).catch(ifMissing([]));
+  const found = names.filter((name) => name.length === length && name.startsWith(start) && name.endsWith(suffix));
+  return found.map((name) => join(folder, name));
+}
+
+/** A temporary name next to a path: each writer has its own, so that no two write into the same file. */
+function temporaryName(path: string, suffix = TEMPORARY): string {
   const whole = resolve(path);
-  return join(dirname(whole), `.${basename(whole)}${TEMPORARY}`);
+  return join(dirname(whole), `.${basename(whole)}.${crypto.randomUUID().slice(0, 8)}${suffix}`);
 }
 
 /** Runs `work`; converts system errors to LowrankError. */
@@ -130,10 +250,6 @@ async function makeFolder(path: string): Promise<void> {
   }
 }
 
-export async function makeDirectory(path: string): Promise<void> {
-  await onDisk(path, () => mkdir(path, { recursive: true }));
-}
-
 export async function remove(path: string): Promise<void> {
   await onDisk(path, async () => {
     if (!(await isThere(path))) return;
@@ -150,58 +266,26 @@ export async function removeEmpty(path: string): Promise<void> {
   await onDisk(path, () => removed);
 }
 
-/** Moves a file; replaces an existing one. */
+/** Moves a file within a folder; replaces an existing one. */
 export function moveFile(from: string, to: string): Promise<void> {
   return onDisk(to, async () => {
     await syncFile(from);
-    await syncFolder(await install(from, to));
+    await rename(from, to);
+    await syncFolder(dirname(to));
   });
-}
-
-/** Moves those of these files that are in one folder into another; replaces existing ones. */
-export function moveFiles(from: string, names: readonly string[], to: string): Promise<void> {
-  return onDisk(to, async () => {
-    const changed = new Set<string>();
-    for (const name of names) changed.add(await install(join(from, name), join(to, name)));
-    for (const folder of changed) await syncFolder(folder);
-  });
-}
-
-/**
- * Moves a file, if it is there, over another one, or over the target of a link; returns the folder that then contains
- * it.
- */
-async function install(from: string, to: string): Promise<string> {
-  await makeFolder(dirname(to));
-  const target = await behindLink(to);
-  await dropTemporary(target);
-  if (await isThere(from))
-    await rename(from, target).catch(async (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EXDEV") throw error;
-      await viaTemporary(target, async (temporary) => {
-        await copyFile(from, temporary);
-        await syncFile(temporary);
-      });
-      await rm(from);
-    });
-  return behindLink(dirname(target));
 }
 
 /** Makes `path` another name of the file `target`: a relative link, or a copy where links are not allowed (Windows). */
 export async function linkFile(target: string, path: string, _onCopied?: (bytes: number) => void): Promise<void> {
   await makeFolder(dirname(path));
-  await rm(path, { force: true });
-  await symlink(relative(dirname(path), target), path).catch(async (error: NodeJS.ErrnoException) => {
+  const temporary = temporaryName(path);
+  await symlink(relative(dirname(path), target), temporary).catch(async (error: NodeJS.ErrnoException) => {
     if (error.code !== "EPERM") throw error;
-    await copyFile(target, path);
-    await syncFile(path);
+    await copyFile(target, temporary);
+    await syncFile(temporary);
   });
+  await rename(temporary, path);
   await syncFolder(dirname(path));
-}
-
-/** The target of a link; the path itself if it is not a link, or does not exist. */
-async function behindLink(path: string): Promise<string> {
-  return realpath(path).catch(() => path);
 }
 
 /** Whether the path exists; a dangling link counts. */

@@ -12,7 +12,6 @@ import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
-import type * as Locks from "./node-lock.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
@@ -127,26 +126,18 @@ export async function listDirectory(path: string): Promise<string[]> {
 
 export type { ListedAdapter } from "./listed-adapter.ts";
 export {
-  folderNumber,
+  isLinkOrMount,
   linkFile,
-  makeDirectory,
   moveFile,
-  moveFiles,
+  otherFiles,
   remove,
   removeEmpty,
+  restoreDirectory,
+  writeDirectory,
   writeFileAtomic,
-  writeFolder,
+  writeFiles,
 } from "./node-disk.ts";
 export { canHaveGPU, gpuVersion, listAdapters, requestGPU } from "./node-gpu.ts";
-
-/** As in node-lock.ts, whose packages are loaded with the first lock. */
-export async function withLock<T>(...lock: Parameters<typeof Locks.withLock<T>>): Promise<T> {
-  return (await import("./node-lock.ts")).withLock(...lock);
-}
-
-export async function dropDeadLock(path: string): Promise<void> {
-  return (await import("./node-lock.ts")).dropDeadLock(path);
-}
 
 /** Joins the parts of a path or URL. */
 export function joinPath(...parts: string[]): string {

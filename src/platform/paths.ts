@@ -1,9 +1,10 @@
 /** Paths and URLs as text. */
 
-/** The folder inside a directory in which new files are staged. */
-export const STAGING = ".lowrank-new";
-/** Suffix of the temporary names under which Node writes files. */
+/** Suffix of the temporary names under which Node writes files and directories. */
 export const TEMPORARY = ".lowrank.tmp";
+
+/** Whether a name is one that a killed process may have left. */
+export const isTemporary = (name: string) => name.startsWith(".") && name.endsWith(TEMPORARY);
 
 /** Whether a path is the address of a file or folder on a server. */
 export function isRemote(path: string): boolean {

@@ -86,12 +86,6 @@ export async function handleReader(
 /** The content of a file to write: as a whole, or in chunks. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
 
-/** Throws to abort what is about to be written. */
-export type Check = () => Promise<void>;
-
-/** Throws that another process, `owner` if it is known, holds a lock. */
-export type Refuse = (owner?: string) => never;
-
 /** A file opened for appending. */
 export interface FileWriter {
   /** Its size in bytes when it was opened. */

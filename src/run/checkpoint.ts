@@ -1,12 +1,11 @@
 /** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
-import { exists, joinPath, listDirectory, openFile, remove, writeFileAtomic } from "#platform";
+import { exists, joinPath, listDirectory, openFile, remove, removeEmpty, writeFileAtomic } from "#platform";
 import { ConfigError, FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
 import { checkKinds } from "../kinds.ts";
-import { TEMPORARY } from "../platform/paths.ts";
-import type { Check } from "../platform/reader.ts";
+import { isTemporary, TEMPORARY } from "../platform/paths.ts";
 import { type Shape, sameShape, showShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";
 
@@ -69,25 +68,28 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
 }
 
 /** Writes a checkpoint into a run directory. Deletes all but the last two, and temporary files of incomplete ones. */
-export async function keepCheckpoint(directory: string, checkpoint: Checkpoint, check?: Check): Promise<void> {
+export async function keepCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {
   const path = joinPath(directory, FOLDER, stepFile(checkpoint.step));
-  await writeFileAtomic(path, encodeCheckpoint(checkpoint), check);
+  await writeFileAtomic(path, encodeCheckpoint(checkpoint));
   const kept = (await generations(directory)).slice(0, GENERATIONS);
   for (const name of await checkpointFiles(directory))
     if (!kept.includes(name)) await remove(joinPath(directory, name));
+}
+
+/** Deletes the checkpoints of a run that has ended. */
+export async function removeCheckpoints(directory: string): Promise<void> {
+  for (const name of await checkpointFiles(directory)) await remove(joinPath(directory, name));
+  await removeEmpty(joinPath(directory, FOLDER));
 }
 
 /** All checkpoint files in a run directory, oldest first, with the temporary files of incomplete ones. */
 export async function checkpointFiles(directory: string): Promise<string[]> {
   const folder = joinPath(directory, FOLDER);
   const names = (await exists(folder)) ? await listDirectory(folder) : [];
-  return names.filter(isCheckpoint).map((name) => `${FOLDER}/${name}`);
+  return names.filter((name) => WHOLE.test(name) || isTemporary(name)).map((name) => `${FOLDER}/${name}`);
 }
 
-function isCheckpoint(name: string): boolean {
-  const whole = name.startsWith(".") && name.endsWith(TEMPORARY) ? name.slice(1, -TEMPORARY.length) : name;
-  return /^step-\d{9,}\.safetensors$/.test(whole);
-}
+const WHOLE = /^step-\d{9,}\.safetensors$/;
 
 /** The files of the complete checkpoints, newest first. */
 export async function generations(directory: string): Promise<string[]> {
@@ -95,10 +97,7 @@ export async function generations(directory: string): Promise<string[]> {
   return names.filter((name) => !name.endsWith(TEMPORARY)).sort((a, b) => (a < b ? 1 : -1));
 }
 
-/**
- * The newest readable checkpoint of a run directory. Throws ConfigError if there is none, or the error of the newest
- * one if none is readable.
- */
+/** The newest readable checkpoint of a run directory. Throws the error of the newest one if none is readable. */
 export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
   let failure: unknown;
   for (const name of await generations(directory)) {
@@ -108,14 +107,5 @@ export async function lastCheckpoint(directory: string): Promise<Checkpoint> {
       failure ??= error;
     }
   }
-  if (failure) throw failure;
-  const isEnded = await exists(joinPath(directory, "adapter"));
-  throw new ConfigError("no-checkpoint", "there is no checkpoint to resume from", {
-    where: directory,
-    expected: `a file in ${FOLDER}/, as train leaves it on Ctrl-C, or with --checkpoint-every N`,
-    found: isEnded ? "a run that has ended" : (await exists(directory)) ? "none" : "no such directory",
-    hint: isEnded
-      ? `train --adapter ${directory} starts a new run from what it has learned`
-      : "start the run again; with --checkpoint-every N it can be resumed after it was killed, too",
-  });
+  throw failure ?? new ConfigError("no-checkpoint", "there is no checkpoint to resume from", { where: directory });
 }

@@ -1,8 +1,8 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
 
-import { exists, joinPath, writeFileAtomic } from "#platform";
+import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -10,11 +10,10 @@ import type { Adapter } from "../io/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
-import type { Check, FileContent } from "../platform/reader.ts";
-import { writeDirectoryAtomic } from "../platform/replacing.ts";
+import type { FileContent } from "../platform/reader.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
-import { checkpointFiles, keepCheckpoint } from "./checkpoint.ts";
-import { isRunRecord, RUN_FILES, readOwnFiles, replaceable } from "./files.ts";
+import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
+import { isRunRecord, ownFiles, RUN_FILES, readOwnFiles } from "./files.ts";
 import { failed, RECORD, type RunRecord } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
@@ -34,20 +33,30 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   return parseRecord(json as object, path);
 }
 
-/** Writes the record of a run in progress. */
-export async function writeRecord(directory: string, record: RunRecord, check?: Check): Promise<void> {
-  await writeFileAtomic(joinPath(directory, RECORD), showRecord(record), check);
+/**
+ * Makes the directory of a new run, with its record. It is its own lock: throws ConfigError if another process has begun
+ * a run there.
+ */
+export async function beginRun(directory: string, record: RunRecord): Promise<void> {
+  await writeDirectory(directory, new Map([[RECORD, showRecord(record)]])).catch((cause) => {
+    if ((cause as Partial<LowrankError>).code !== "files-in-the-way") throw cause;
+    throw new ConfigError("used-by-another-process", "another run has begun in this directory", {
+      where: directory,
+      hint: `choose another output directory; if the other run was killed, resume it: --resume ${directory}`,
+      cause,
+    });
+  });
 }
 
-/** Writes the record of a run and a checkpoint; the record first, as it marks the directory as a run's. */
-export async function keepProgress(
-  directory: string,
-  record: RunRecord,
-  checkpoint: Checkpoint,
-  check?: Check,
-): Promise<void> {
-  await writeRecord(directory, record, check);
-  await keepCheckpoint(directory, checkpoint, check);
+/** Writes the record of a run in progress. */
+export async function writeRecord(directory: string, record: RunRecord): Promise<void> {
+  await writeFileAtomic(joinPath(directory, RECORD), showRecord(record));
+}
+
+/** Writes the record of a run and a checkpoint. */
+export async function keepProgress(directory: string, record: RunRecord, checkpoint: Checkpoint): Promise<void> {
+  await writeRecord(directory, record);
+  await keepCheckpoint(directory, checkpoint);
 }
 
 /** A line for each entry: a test set has thousands of verdicts. */
@@ -112,28 +121,11 @@ export function runContents(record: RunRecord, result: TrainResult, data: Traini
   return listFiles(record, about, adapter);
 }
 
-/** How a run is saved. */
-export interface Saving {
-  /** Whether an existing run with results is replaced. */
-  replace?: boolean;
-  /** Whether the run's checkpoints stay: it has been interrupted. */
-  keepCheckpoints?: boolean;
-  /** Throws if another process has taken over the directory. */
-  check?: Check | undefined;
-}
-
-/** Writes a failed run: its settings, the error, and the last good trained tensors. */
-export async function saveFailedRun(
-  directory: string,
-  record: RunRecord,
-  error: RunFailed,
-  saving: Saving = {},
-): Promise<RunRecord> {
+/** The files of a failed run: its settings, the error, and the last good trained tensors. */
+export function failedContents(record: RunRecord, error: RunFailed): RunContents {
   const { spec, tensors, finalNorm } = error.contents;
   const adapter = adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
-  const contents = listFiles(failed(record, error), [], adapter);
-  await writeRun(directory, contents.files, saving);
-  return contents.record;
+  return listFiles(failed(record, error), [], adapter);
 }
 
 /** Copies the files of a finished run into another directory, under another record of it and with more tables. */
@@ -141,11 +133,11 @@ export async function copyRun(
   [from, to]: readonly [from: string, to: string],
   record: RunRecord,
   tables: readonly (readonly [name: string, content: FileContent])[],
-  saving: Saving,
+  replace: boolean,
 ): Promise<RunRecord> {
   const files = new Map<string, FileContent>([...(await readOwnFiles(from)), ...tables]);
   const whole = { ...record, files: [...files.keys()].sort() };
-  await writeRun(to, files.set(RECORD, showRecord(whole)), saving);
+  await writeRun(to, files.set(RECORD, showRecord(whole)), replace);
   return whole;
 }
 
@@ -165,13 +157,47 @@ function listFiles(
   return { files: files.set(RECORD, showRecord(whole)), record: whole };
 }
 
-/** Writes the files of a run, atomically. Files that do not belong to a run are not touched. */
+/** Writes a run that has ended as a new directory; with `replace`, the run that is there stays until it is whole. */
 export async function writeRun(
   directory: string,
   files: ReadonlyMap<string, FileContent>,
-  { replace = true, keepCheckpoints = false, check }: Saving = {},
+  replace: boolean,
 ): Promise<void> {
-  const kept = keepCheckpoints ? await checkpointFiles(directory) : [];
-  const own = (await replaceable(directory, replace)).filter((name) => !kept.includes(name));
-  await writeDirectoryAtomic(directory, files, { own, ...(check ? { check } : {}) });
+  await writeDirectory(directory, files, replace ? ownFiles : undefined);
+}
+
+/**
+ * Writes what a run leaves into its own directory, run.json last: until then the run can be resumed. Its checkpoints go
+ * then, unless it was interrupted. Throws LowrankError if somebody has put a file there that has the name of a new one.
+ */
+export async function endRun(
+  directory: string,
+  files: ReadonlyMap<string, FileContent>,
+  keepCheckpoints: boolean,
+): Promise<void> {
+  const begun = await readRecord(directory).catch((cause: Error) => {
+    throw new LowrankError("write-failed", "the run's directory is not there any more", {
+      where: directory,
+      found: cause.message.split("\n")[0]!,
+      cause,
+    });
+  });
+  // By another process that has resumed it, with the same bits.
+  if (begun.state === "finished") return;
+  const checkpoints = await checkpointFiles(directory);
+  const before = (await ownFiles(directory)).filter((name) => name !== RECORD && !checkpoints.includes(name));
+  const others: string[] = [];
+  for (const name of files.keys())
+    if (name !== RECORD && !before.includes(name) && (await exists(joinPath(directory, name)))) others.push(name);
+  if (others.length > 0)
+    throw new LowrankError("files-in-the-way", "other files are in the way", {
+      where: directory,
+      expected: "no other files with the names of the run's",
+      found: nameList(others),
+      hint: `move them, and resume the run: --resume ${directory}`,
+    });
+  // It names what is about to be written: after a kill these files are known as the run's.
+  await writeRecord(directory, { ...begun, files: [...new Set([...begun.files, ...files.keys()])].sort() });
+  await writeFiles(directory, files, before);
+  if (!keepCheckpoints) await removeCheckpoints(directory);
 }

@@ -6,19 +6,20 @@
 import {
   canCreate,
   exists,
+  isLinkOrMount,
   joinPath,
   listDirectory,
+  otherFiles,
   readBytes,
   remove,
   removeEmpty,
-  temporaryDirectory,
 } from "#platform";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { finishReplacing } from "../platform/replacing.ts";
-import { checkpointFiles, generations } from "./checkpoint.ts";
-import { FORMAT, RECORD, VERSION } from "./record.ts";
+import { isTemporary } from "../platform/paths.ts";
+import { checkpointFiles } from "./checkpoint.ts";
+import { FORMAT, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
@@ -48,17 +49,17 @@ export const RUN_FILES: readonly string[] = [
   "texts.csv",
 ];
 
-/** Present in the directory of every run that has ended. */
-const ADAPTER = "adapter/lowrank.json";
+/** What is read of a record before it is checked. */
+type Loose = { [key in keyof Pick<RunRecord, "files" | "data" | "state">]?: unknown };
 
 /** Whether the contents of a run.json are a run's. */
-export function isRunRecord(json: unknown): json is { files?: unknown; data?: unknown } {
+export function isRunRecord(json: unknown): json is Loose {
   const { format, version } = (json ?? {}) as { format?: unknown; version?: unknown };
   return format === FORMAT && version === VERSION;
 }
 
 /** The record of a run's directory; undefined: there is none. */
-export async function recordAt(directory: string): Promise<{ files?: unknown; data?: unknown } | undefined> {
+export async function recordAt(directory: string): Promise<Loose | undefined> {
   const path = joinPath(directory, RECORD);
   if (!(await exists(path))) return undefined;
   const json = await readJson(path, LIMITS.ownJson).catch((error) => {
@@ -68,35 +69,46 @@ export async function recordAt(directory: string): Promise<{ files?: unknown; da
   return isRunRecord(json) ? json : undefined;
 }
 
-/** The files of the run in this directory, whether they exist or not. Empty if there is no run. */
+/** What operating systems put into a folder that is looked at. */
+const OF_SYSTEMS = [".DS_Store", "Thumbs.db"];
+
+/**
+ * The files of the run in this directory, whether they exist or not, with the temporary ones of killed processes; the
+ * last one is run.json, by which they are known. Empty if there is no run.
+ */
 export async function ownFiles(directory: string): Promise<string[]> {
   const record = await recordAt(directory);
   if (record === undefined) return [];
   const { files } = record;
-  const written = RUN_FILES.filter((name) => Array.isArray(files) && files.includes(name));
-  return [...(await checkpointFiles(directory)), ...written];
+  const names = RUN_FILES.filter((name) => name !== RECORD && Array.isArray(files) && files.includes(name));
+  for (const folder of ["", "adapter"]) {
+    const entries = await listDirectory(joinPath(directory, folder)).catch(() => []);
+    const ours = entries.filter((name) => isTemporary(name) || OF_SYSTEMS.includes(name));
+    names.push(...ours.map((name) => (folder ? `${folder}/${name}` : name)));
+  }
+  return [...(await checkpointFiles(directory)), ...names, RECORD];
 }
 
-/** The contents of the files of the run in this directory. */
+/** The contents of the files of the run in this directory, without checkpoints. */
 export async function readOwnFiles(directory: string): Promise<Map<string, Uint8Array>> {
   const files = new Map<string, Uint8Array>();
   for (const name of await ownFiles(directory))
-    if (await exists(joinPath(directory, name))) files.set(name, await readBytes(joinPath(directory, name)));
+    if (RUN_FILES.includes(name) && (await exists(joinPath(directory, name))))
+      files.set(name, await readBytes(joinPath(directory, name)));
   return files;
 }
 
-/** Whether a run has results: a checkpoint or trained parameters. */
-export async function hasResult(directory: string): Promise<boolean> {
-  return (await generations(directory)).length > 0 || (await exists(joinPath(directory, ADAPTER)));
-}
-
-/** Files that the operating system creates in a folder. */
-const isSystems = (entry: string) => /^(\.|Thumbs\.db$)/.test(entry);
+/** What to say of a run in an output directory. */
+const FOUND: Record<RunRecord["state"], string> = {
+  finished: "a finished run",
+  failed: "a run that has failed",
+  stopped: "an interrupted run",
+  training: "a run that is being trained, or was killed",
+};
 
 /**
- * Throws ConfigError if the directory of a new run cannot be created, holds a run with results and `force` is not set,
- * or holds anything else. Returns whether there is a run to replace: false for an empty directory, and for a run that
- * was killed before its first checkpoint.
+ * Throws ConfigError if the directory of a new run cannot be made, holds a run and `force` is not set, or holds anything
+ * else. Returns whether there is a run to replace.
  */
 export async function refuseExisting(
   directory: string,
@@ -109,67 +121,57 @@ export async function refuseExisting(
       expected: "a path in a writable directory",
       found: "no such directory, or no write permission",
     });
+  await refuseLink(directory);
   if (!(await exists(directory))) return false;
-  const entries = (await listDirectory(directory).catch(() => ["a file"])).filter((entry) => !isSystems(entry));
+  const entries = await listDirectory(directory).catch(() => ["a file"]);
   if (entries.length === 0) return false;
-  if ((await recordAt(directory)) === undefined)
-    throw new ConfigError("output-exists", "the output directory already exists and is not a run directory", {
+  const refuse = (expected: string, found: string, hint = "choose another output directory"): never => {
+    throw new ConfigError("output-exists", "the output directory already exists", {
       where: directory,
-      expected: `an empty directory, or one with the ${RECORD} of a run`,
-      found: nameList(entries),
-      hint: "choose another output directory",
+      expected,
+      found,
+      hint,
     });
-  if (!(await hasResult(directory))) return false;
-  if (force) return true;
-  const isDone = (await generations(directory)).length === 0;
-  throw new ConfigError("output-exists", "the output directory already exists", {
-    where: directory,
-    expected: "a new path",
-    found: isDone ? "a finished run" : "an interrupted run",
-    hint: `${isDone ? "" : `resume it with --resume ${directory}, `}choose another output directory, or ${howToForce}`,
-  });
-}
-
-/**
- * The files of an existing run that a new one replaces: those of a run without results, or of any run if `replace` is
- * set. The caller holds the directory's lock.
- */
-export async function replaceable(directory: string, replace: boolean): Promise<string[]> {
-  await finishReplacing(directory);
-  return replace || !(await hasResult(directory)) ? ownFiles(directory) : [];
-}
-
-/** Deletes a run's files, run.json last because it identifies the run, and then its directory if it is empty. */
-export async function removeRun(directory: string): Promise<void> {
-  const files = await ownFiles(directory);
-  for (const name of files.toSorted((a, b) => Number(a === RECORD) - Number(b === RECORD)))
-    await remove(joinPath(directory, name));
-  for (const folder of ["checkpoint", "adapter", ""]) await removeEmpty(joinPath(directory, folder));
-}
-
-/**
- * Saves in `directory`. If that fails, saves beside it, or in the system's temporary directory. Returns the directory
- * that was used, and the first failure; throws that failure if saving fails everywhere.
- */
-export async function saveSomewhere<T>(
-  directory: string,
-  save: (directory: string) => Promise<T>,
-): Promise<{ saved: T; place: string; failure?: unknown }> {
-  let failure: unknown;
-  for (const other of ["", `${directory}.rescued`, joinPath(temporaryDirectory(), "lowrank.rescued")]) {
-    const place = other ? await freePath(other) : directory;
-    try {
-      return { saved: await save(place), place, ...(other ? { failure } : {}) };
-    } catch (error) {
-      failure ??= error;
-    }
+  };
+  const { state } = (await recordAt(directory)) ?? refuse("a new path, or an empty directory", nameList(entries));
+  if (!force) {
+    const resume = state === "finished" || state === "failed" ? "" : `resume it with --resume ${directory}, `;
+    refuse(
+      "a new path",
+      FOUND[state as RunRecord["state"]],
+      `${resume}choose another output directory, or ${howToForce}`,
+    );
   }
-  throw failure;
+  await refuseOthers(directory, await ownFiles(directory));
+  return true;
 }
 
-/** The path, with a number appended if it exists. */
-export async function freePath(path: string): Promise<string> {
-  let free = path;
-  for (let i = 2; await exists(free); i++) free = `${path}.${i}`;
-  return free;
+/** Throws ConfigError if a directory that is to be replaced has other files than `own`: they would go with it. */
+export async function refuseOthers(directory: string, own: readonly string[]): Promise<void> {
+  const others = await otherFiles(directory, own);
+  if (others.length > 0)
+    throw new ConfigError("output-exists", "the output directory has other files than those that would be replaced", {
+      where: directory,
+      found: nameList(others),
+      hint: "move them, or choose another output directory",
+    });
+}
+
+/** Throws ConfigError if an output directory could not be renamed into its place. */
+export async function refuseLink(directory: string): Promise<void> {
+  if (await isLinkOrMount(directory))
+    throw new ConfigError("invalid-output", "the output directory is a link or a mount point", {
+      where: directory,
+      expected: "a path at which a directory can be made",
+      hint: `choose a directory in it: ${joinPath(directory, "run")}`,
+    });
+}
+
+/** Deletes a run's files, run.json last, by which they are known, and then its directory if it is empty. */
+export async function removeRun(directory: string): Promise<void> {
+  for (const name of await ownFiles(directory)) {
+    if (name === RECORD) for (const folder of ["checkpoint", "adapter"]) await removeEmpty(joinPath(directory, folder));
+    await remove(joinPath(directory, name));
+  }
+  await removeEmpty(directory);
 }

@@ -15,7 +15,7 @@ import {
   type OwnArguments,
 } from "../train/trainer.ts";
 import type { RunViews } from "./directory.ts";
-import { type FineTuneRun, follow, reserve, type SavedRun, withSave } from "./fine-tune.ts";
+import { endSaved, type FineTuneRun, follow, type SavedRun } from "./fine-tune.ts";
 import type { LiveRun } from "./live-run.ts";
 import { differInSeed, gatherSeeds, seedResult } from "./seeds.ts";
 
@@ -39,24 +39,26 @@ export async function fineTuneMany(
   const { runs, ...common } = args;
   checkVocabulary(common.data, common.model);
   for (const [i, run] of runs.entries()) checkRun(common, run, `runs[${i}]`);
-  const directories = runs.map(({ save }) => save);
-  refuseTwice(directories);
-  return reserve(directories, async (saves) => {
-    const { signal: _, ...materials } = common;
-    const followed = await Promise.all(runs.map(({ save: _, ...run }) => follow({ ...materials, ...run })));
-    const settled = await trainAll(
-      common,
-      runs.map((run, i) => ({ ...run, onEvent: followed[i]!.callbacks.onEvent })),
-    );
-    noteSeeds(followed, runs, settled);
-    const saved = settled.map(async (one, i) => {
-      if (one.status === "rejected") throw one.reason;
-      const live = followed[i]!;
-      await saves[i]?.(one.value, live, common, views);
-      return withSave(one.value, live, common, views, directories[i]);
-    });
-    return Promise.allSettled(saved);
-  });
+  refuseTwice(runs.map(({ save }) => save));
+  const { signal: _, ...materials } = common;
+  const followed: LiveRun[] = [];
+  try {
+    for (const { save, ...run } of runs) followed.push(await follow({ ...materials, ...run }, save));
+  } catch (error) {
+    for (const live of followed) await live.leave();
+    throw error;
+  }
+  const settled = await trainAll(
+    common,
+    runs.map((run, i) => ({ ...run, onEvent: followed[i]!.callbacks.onEvent })),
+  );
+  noteSeeds(followed, runs, settled);
+  return Promise.allSettled(
+    settled.map((one, i) => {
+      const trained = one.status === "rejected" ? Promise.reject(one.reason) : Promise.resolve(one.value);
+      return endSaved(trained, followed[i]!, common, views);
+    }),
+  );
 }
 
 /** Where runs differ only in their seed, the record of each has what all have reached. */

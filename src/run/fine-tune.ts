@@ -1,10 +1,7 @@
 /** The API of training: the trainer, with a result that can be saved. */
 
-import { absolutePath, withLock } from "#platform";
+import { absolutePath } from "#platform";
 import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
-import { ConfigError, LowrankError } from "../errors.ts";
-import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/reader.ts";
 import { completeOptions, type RunArguments } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import {
@@ -15,7 +12,7 @@ import {
   train,
 } from "../train/trainer.ts";
 import type { RunViews } from "./directory.ts";
-import { refuseExisting, saveSomewhere } from "./files.ts";
+import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
 import { newRecord, type RunRecord } from "./record.ts";
 import { pickSettings } from "./settings.ts";
@@ -23,9 +20,8 @@ import { pickSettings } from "./settings.ts";
 /** Where a run is saved by itself. */
 export interface SavedRun {
   /**
-   * A run directory that is written when the run ends, as by `FineTuneRun.save`. Before training, ConfigError is thrown
-   * if it cannot be created, holds anything, or is another run's that is in progress. What cannot be saved there in the
-   * end (a full disk) is saved beside it, and the error says where.
+   * A run directory, which is made when training begins, and has the whole run when it ends, as by `FineTuneRun.save`.
+   * ConfigError is thrown before training if it cannot be created or holds anything, such as another run in progress.
    */
   save?: string;
 }
@@ -45,9 +41,9 @@ export interface FineTuneRun extends TrainResult {
   record: RunRecord;
   /**
    * Writes a run directory atomically, for `Classifier.load` and `LanguageModel.load`. The directory must not exist,
-   * must be empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Files that do
-   * not belong to a run are not touched. Throws ConfigError if the directory holds anything else. Returns whether PEFT
-   * can load its adapter/ directory, or the reason why it cannot.
+   * must be empty, or must hold this run from an earlier `save`. With `force`, another run is replaced. Throws
+   * ConfigError if the directory holds anything else. Returns whether PEFT can load its adapter/ directory, or the
+   * reason why it cannot.
    */
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
@@ -60,99 +56,54 @@ const KINDS: Record<string, Kind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS);
   const { save, ...training } = args;
-  return reserve([save], async ([saved]) => {
-    const live = await follow(training);
-    const result = await train({ ...training, onEvent: live.callbacks.onEvent });
-    await saved?.(result, live, args, views);
-    return withSave(result, live, args, views, save);
-  });
+  const live = await follow(training, save);
+  return endSaved(train({ ...training, onEvent: live.callbacks.onEvent }), live, args, views);
 }
 
-/** A run whose events are folded into its record, and passed on. */
-export async function follow(args: RunArguments & Pick<TrainArguments, "onEvent">): Promise<LiveRun> {
+/**
+ * A run whose events are folded into its record, and passed on. Throws ConfigError if it cannot be saved in the
+ * directory `save`, which is made.
+ */
+export async function follow(
+  args: RunArguments & Pick<TrainArguments, "onEvent">,
+  save: string | undefined,
+): Promise<LiveRun> {
   // Before training, as the model may be closed when it ends.
   const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = args;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
   const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  if (save !== undefined)
+    await refuseExisting(save, false, "save it with run.save(directory, { force: true }) to replace it");
   const record = await newRecord(args, settings, options);
-  // Checkpoints are the caller's: it has no directory of its own.
-  return new LiveRun("", record, onEvent ? { onEvent } : {});
+  // Checkpoints are the caller's.
+  const live = new LiveRun(save ?? "", record, onEvent ? { onEvent } : {});
+  if (save !== undefined) await live.begin();
+  return live;
 }
 
-/** Saves a run in the directory that was reserved for it. */
-type SaveReserved = (result: TrainResult, live: LiveRun, materials: Materials, views: RunViews) => Promise<void>;
-
-/** Holds the directories of the runs to be saved while `work` trains them. Throws ConfigError if one is in use. */
-export async function reserve<T>(
-  directories: readonly (string | undefined)[],
-  work: (saves: (SaveReserved | undefined)[]) => Promise<T>,
-): Promise<T> {
-  const [first, ...rest] = directories;
-  if (directories.length === 0) return work([]);
-  const reserveRest = (save?: SaveReserved) => reserve(rest, (saves) => work([save, ...saves]));
-  if (first === undefined) return reserveRest();
-  const hint = "save it with run.save(directory, { force: true }) to replace it";
-  return lockFree(first, false, hint, (check) =>
-    reserveRest(async (result, live, { data }, views) => {
-      const { place, failure } = await saveSomewhere(first, (directory) =>
-        live.save(directory, result, data, views, {
-          replace: false,
-          keepCheckpoints: false,
-          check: directory === first ? check : undefined,
-        }),
-      );
-      if (failure)
-        throw new LowrankError("saved-elsewhere", "the run is saved in another directory", {
-          where: place,
-          expected: first,
-          found: (failure as Error).message,
-          cause: failure,
-        });
-    }),
-  );
-}
-
-/** Runs `work` under the lock of a directory in which a run can be saved. */
-async function lockFree<T>(
-  directory: string,
-  replace: boolean,
-  howToForce: string,
-  work: (check: Check) => Promise<T>,
-): Promise<T> {
-  await recover(directory);
-  await refuseExisting(directory, replace, howToForce);
-  const refuse = () => {
-    throw new ConfigError("used-by-another-process", "another run is using this directory", { where: directory });
-  };
-  return withLock(
-    directory,
-    async (check) => {
-      // Another run may have been saved here before the lock was taken.
-      await refuseExisting(directory, replace, howToForce);
-      return work(check);
-    },
-    refuse,
-  );
-}
-
-/** A run that can be saved; `saved` is where it has been. */
-export function withSave(
-  result: TrainResult,
+/** A run that can be saved, and has been if it has a directory. One that has failed leaves nothing there. */
+export async function endSaved(
+  trained: Promise<TrainResult>,
   live: LiveRun,
-  { data }: Materials,
+  { data }: Pick<Materials, "data">,
   views: RunViews,
-  saved?: string,
-): FineTuneRun {
-  const savedIn = new Set(saved === undefined ? [] : [absolutePath(saved)]);
+): Promise<FineTuneRun> {
+  const result = await trained.catch(async (error) => {
+    await live.leave();
+    throw error;
+  });
+  const savedIn = new Set<string>();
+  if (live.directory !== "") {
+    await live.end(result, data, views);
+    savedIn.add(absolutePath(live.directory));
+  }
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
-    const { force = false } = options;
     const path = absolutePath(directory);
-    const replace = force || savedIn.has(path);
-    await lockFree(directory, replace, "give { force: true } to replace it", (check) =>
-      live.save(directory, result, data, views, { replace, keepCheckpoints: false, check }),
-    );
+    const replace = (options.force ?? false) || savedIn.has(path);
+    await refuseExisting(directory, replace, "give { force: true } to replace it");
+    await live.save(directory, result, data, views, replace);
     savedIn.add(path);
     const { peftObstacle } = live.record;
     return peftObstacle === null ? { peft: true } : { peft: false, reason: peftObstacle };

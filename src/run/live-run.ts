@@ -1,9 +1,9 @@
 /** A run that is trained, and kept in its directory meanwhile. */
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
-import type { Check } from "../platform/reader.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
-import { keepProgress, type RunViews, runContents, type Saving, saveFailedRun, writeRun } from "./directory.ts";
+import { beginRun, endRun, failedContents, keepProgress, type RunViews, runContents, writeRun } from "./directory.ts";
+import { removeRun } from "./files.ts";
 import { advance, type RunRecord } from "./record.ts";
 
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
@@ -19,8 +19,6 @@ export interface Speed {
 }
 
 export interface LiveRunOptions {
-  /** Throws if another process has taken over the directory. */
-  check?: Check | undefined;
   /** Called after each event, when `record` and `speed` have it. */
   onEvent?: (event: TrainEvent) => void;
   /** Called when a checkpoint could not be saved; the run goes on. Default: the run ends with the error. */
@@ -33,6 +31,7 @@ export class LiveRun {
   /** Null before the first step. */
   speed: Speed | null = null;
   private recent: StepRecord[] = [];
+  private hasBegun = false;
 
   /** `record` is that of a new run, or of one that goes on from a checkpoint in `directory`. */
   constructor(
@@ -66,10 +65,10 @@ export class LiveRun {
   }
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
-    const { check, onUnsaved } = this.options;
+    const { onUnsaved } = this.options;
     this.record = { ...this.record, seconds: checkpoint.seconds };
     try {
-      await keepProgress(this.directory, this.record, checkpoint, check);
+      await keepProgress(this.directory, this.record, checkpoint);
       this.isResumable = true;
     } catch (error) {
       // A failed checkpoint (such as a full disk) does not end a run.
@@ -78,24 +77,44 @@ export class LiveRun {
     }
   }
 
+  /** Makes its directory. Throws ConfigError if another process has begun a run there. */
+  async begin(): Promise<void> {
+    await beginRun(this.directory, this.record);
+    this.hasBegun = true;
+  }
+
+  /** Removes the directory that `begin` has made if there is no checkpoint to resume from. */
+  async leave(): Promise<void> {
+    if (this.hasBegun && !this.isResumable) await removeRun(this.directory);
+  }
+
   /**
-   * Writes what the run leaves, and the files that show it. Files that do not belong to a run are not touched. A run
-   * that was aborted keeps its checkpoints.
+   * Writes what the run leaves into its directory, and the files that show it. A run that was aborted keeps its
+   * checkpoints.
    */
+  async end(result: TrainResult, data: TrainingData, views: RunViews): Promise<void> {
+    const { files, record } = runContents(this.record, result, data, views);
+    await endRun(this.directory, files, result.aborted);
+    this.record = record;
+  }
+
+  /** Writes the last good parameters of a run that has failed, with the error. */
+  async endFailed(error: RunFailed): Promise<void> {
+    const { files, record } = failedContents(this.record, error);
+    await endRun(this.directory, files, false);
+    this.record = record;
+  }
+
+  /** Writes a run that has ended into another directory, a new one; with `replace`, in place of the run there. */
   async save(
     directory: string,
     result: TrainResult,
     data: TrainingData,
     views: RunViews,
-    saving: Saving = {},
+    replace: boolean,
   ): Promise<void> {
     const { files, record } = runContents(this.record, result, data, views);
-    await writeRun(directory, files, { keepCheckpoints: result.aborted, ...saving });
+    await writeRun(directory, files, replace);
     this.record = record;
-  }
-
-  /** Writes the last good parameters of a run that has failed, with the error. */
-  async saveFailed(directory: string, error: RunFailed, saving: Saving = {}): Promise<void> {
-    this.record = await saveFailedRun(directory, this.record, error, saving);
   }
 }

@@ -1,35 +1,26 @@
 /** Runs the trials of a sweep on one device and one data set, at the same time where that is faster. */
-import { withLock } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { LowrankError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
-import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/reader.ts";
 import { lastCheckpoint } from "../run/checkpoint.ts";
 import type { RunViews } from "../run/directory.ts";
+import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { newRecord, type RunRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type Job, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
-import {
-  forgetError,
-  isFinished,
-  keepError,
-  readBegun,
-  readFinished,
-  type TrialRecord,
-  trialDirectory,
-} from "./store.ts";
+import { forgetError, isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
 
 const CHECKPOINT_STEPS = 200;
 
 export type SweepEvent =
-  | { type: "recovered"; trial: Trial }
   | { type: "skip"; trial: Trial; record: TrialRecord }
+  /** Another process has begun it since this one started. */
+  | { type: "elsewhere"; trial: Trial }
   /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
   /** This many trials cannot begin together: one half is trained before the other. */
@@ -60,8 +51,6 @@ interface SweepArguments {
   device: Backend;
   data: TrainingData;
   signal: AbortSignal;
-  /** Throws if another process has taken over the directory; the sweep then ends. */
-  check: Check;
   views: RunViews;
   onEvent: (event: SweepEvent) => void;
   /** The record of a trial that begins; default: that of its settings. */
@@ -74,6 +63,8 @@ interface SweepArguments {
 interface Pending {
   trial: Trial;
   index: number;
+  /** Its record if it had begun before, and was stopped or killed. */
+  begun: RunRecord | null;
 }
 
 /**
@@ -86,10 +77,9 @@ export async function runTrials(args: SweepArguments): Promise<number> {
   const pending: Pending[] = [];
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
-    if (await recover(trialDirectory(out, trial))) onEvent({ type: "recovered", trial });
-    const finished = await readFinished(out, trial);
-    if (finished) onEvent({ type: "skip", trial, record: finished });
-    else pending.push({ trial, index });
+    const begun = await readBegun(out, trial);
+    if (begun && isFinished(begun)) onEvent({ type: "skip", trial, record: begun });
+    else pending.push({ trial, index, begun });
   }
   const sweep = new Sweep(args, pending.length);
   for (const name of new Set(pending.map(({ trial }) => trial.model))) {
@@ -114,7 +104,7 @@ class Sweep {
   constructor(
     readonly args: SweepArguments,
     /** Trials that have not ended. */
-    private left: number,
+    public left: number,
   ) {}
 
   /** Runs the trials of a model. */
@@ -173,10 +163,9 @@ class Sweep {
   }
 
   async fail(trial: Trial, error: unknown): Promise<void> {
-    const { out, check, onEvent } = this.args;
+    const { out, onEvent } = this.args;
     // Any other error is a bug and ends the sweep, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
-    await check();
     this.failed++;
     await keepError(out, trial, error.message);
     onEvent({ type: "failed", trial, error });
@@ -246,22 +235,22 @@ class TrialRun implements Job {
     return steps > 0 ? step / steps : 0;
   }
 
-  /** From its checkpoint if there is one. */
-  async begin(signal: AbortSignal): Promise<Start> {
+  /** From its checkpoint if there is one. null: another process trains it. */
+  async begin(signal: AbortSignal): Promise<Start | null> {
     const { sweep, pending } = this;
-    const { out, check, onEvent, checkpointEvery = CHECKPOINT_STEPS } = sweep.args;
-    const { trial } = pending;
+    const { out, onEvent, checkpointEvery = CHECKPOINT_STEPS } = sweep.args;
+    sweep.begin(pending);
+    const { trial, begun } = pending;
     const { name, key } = trial;
     const directory = trialDirectory(out, trial);
-    const begun = await readBegun(out, trial);
-    const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
-    sweep.begin(pending);
-    if (resume) onEvent({ type: "resumed", trial, step: resume.step });
     const record = begun ?? (await this.newRecord());
     record.trial = { name, key, model: trial.model };
-    const live = new LiveRun(directory, record, { check, onEvent: (event) => this.report(event) });
+    const live = new LiveRun(directory, record, { onEvent: (event) => this.report(event) });
     this.live = live;
     this.signal = signal;
+    if (begun === null && !(await this.makeDirectory())) return null;
+    const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
+    if (resume) onEvent({ type: "resumed", trial, step: resume.step });
     this.stepBefore = resume?.step ?? 0;
     return {
       ...(resume ? { resume } : {}),
@@ -273,6 +262,24 @@ class TrialRun implements Job {
         signal.throwIfAborted();
       },
     };
+  }
+
+  /** Makes its directory, which is its lock. Returns whether it can be trained here; errors are reported. */
+  private async makeDirectory(): Promise<boolean> {
+    const { sweep, live } = this;
+    const { out, onEvent } = sweep.args;
+    const { trial } = this.pending;
+    try {
+      // One of its name with other settings: a default has changed.
+      if ((await readBegun(out, trial)) === null) await removeRun(live.directory);
+      await live.begin();
+      return true;
+    } catch (error) {
+      sweep.left--;
+      if (error instanceof ConfigError && (await readBegun(out, trial))) onEvent({ type: "elsewhere", trial });
+      else await sweep.fail(trial, error);
+      return false;
+    }
   }
 
   private newRecord(): RunRecord | Promise<RunRecord> {
@@ -301,13 +308,13 @@ class TrialRun implements Job {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { sweep, signal, live } = this;
-    const { out, data, check, views } = sweep.args;
+    const { out, data, views } = sweep.args;
     const { trial } = this.pending;
     try {
       const result = await trained;
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
-      await withLock(live.directory, () => live.save(live.directory, result, data, views, { check }));
+      await live.end(result, data, views);
       await forgetError(out, trial);
       sweep.leave(this);
       sweep.done(trial, live.record);
@@ -316,6 +323,7 @@ class TrialRun implements Job {
       if (signal.aborted && error === signal.reason) return;
       sweep.leave(this);
       await sweep.fail(trial, error);
+      await live.leave();
     }
   }
 }

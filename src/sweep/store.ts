@@ -1,13 +1,10 @@
-/** A sweep on disk: one run directory per trial, written atomically; a lock; collecting shards. */
+/** A sweep on disk: a run directory of each trial; collecting shards. */
 
-import { exists, joinPath, listDirectory, remove, removeEmpty, withLock, writeFileAtomic } from "#platform";
+import { exists, joinPath, listDirectory, remove, removeEmpty, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
-import { recover } from "../io/recover.ts";
-import type { Check } from "../platform/reader.ts";
-import { writeDirectoryAtomic } from "../platform/replacing.ts";
-import { readRecord } from "../run/directory.ts";
-import { readOwnFiles, removeRun, replaceable } from "../run/files.ts";
+import { readRecord, writeRun } from "../run/directory.ts";
+import { readOwnFiles, removeRun } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import { lowestLoss } from "../train/best.ts";
 import type { Results } from "../train/results.ts";
@@ -108,26 +105,6 @@ export async function forgetError(out: string, trial: Pick<Trial, "name">): Prom
   await remove(errorPath(out, trial));
 }
 
-/** Runs `work` under the lock of the directory, or of its part "i/n". Throws ConfigError if the lock is taken. */
-export async function locked<T>(out: string, part: string, work: (check: Check) => Promise<T>): Promise<T> {
-  return withLock(joinPath(out, part ? fileOfPart(part) : "sweep"), work, (owner) => {
-    const found = owner === undefined ? {} : { found: owner };
-    if (part)
-      throw new ConfigError("used-by-another-process", `another process is running part ${part} of this sweep`, {
-        where: out,
-        expected: "one process per part",
-        ...found,
-        hint: "give each process its own part; of a job array, /n takes it from the environment",
-      });
-    throw new ConfigError("used-by-another-process", "another sweep is using this directory", {
-      where: out,
-      expected: "one sweep, or one process per shard",
-      ...found,
-      hint: "wait for it to finish, or choose another --out",
-    });
-  });
-}
-
 const PARTS = "parts";
 
 const fileOfPart = (part: string) => part.replace("/", "-of-");
@@ -150,8 +127,8 @@ export async function partCount(folders: readonly string[]): Promise<number | un
   return counts.size === 1 ? [...counts][0] : undefined;
 }
 
-/** Copies finished trials of other sweep directories into `out`; returns their number. Throws what `check` throws. */
-export async function collect(out: string, folders: readonly string[], check: Check): Promise<number> {
+/** Copies finished trials of other sweep directories into `out`; returns their number. */
+export async function collect(out: string, folders: readonly string[]): Promise<number> {
   let copied = 0;
   for (const folder of folders) {
     const from = joinPath(folder, TRIALS);
@@ -163,13 +140,9 @@ export async function collect(out: string, folders: readonly string[], check: Ch
     for (const name of (await listDirectory(from)).filter((entry) => !isIncomplete(entry))) {
       const source = joinPath(from, name);
       const target = joinPath(out, TRIALS, name);
-      await recover(source);
       const [found, present] = [await readIfRun(source), await readIfRun(target)];
       if (!found || !isFinished(found) || (present && isFinished(present))) continue;
-      const files = await readOwnFiles(source);
-      await withLock(target, async () =>
-        writeDirectoryAtomic(target, files, { own: await replaceable(target, true), check }),
-      );
+      await writeRun(target, await readOwnFiles(source), present !== null);
       copied++;
     }
   }

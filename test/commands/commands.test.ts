@@ -1,5 +1,15 @@
 /** The commands as shipped, on small data and a small model: output, files, exit codes. */
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
@@ -258,35 +268,51 @@ test("--force replaces a run only when the new one is finished", async () => {
   assertCode(refused, 2);
   for (const word of ["the output directory already exists", "forced", "--force"]) assert.match(refused.stderr, word);
   assertCode(await train([...QUICK, "--data", "none.csv", "--out", "forced", "--force"]), 2);
-  mkdirSync(join(folder, "forced.failed"));
-  writeFileSync(join(folder, "forced.failed", "thesis.txt"), "years");
   const failed = await train([...again, "--force", "--lr", "1e30"]);
   assertCode(failed, 1);
   assert.match(failed.stderr, /TrainingError: .* is not finite\n.*step \d+ of 14/);
-  assert.match(failed.stderr, "forced.failed.2");
+  assert.match(failed.stderr, "forced.new/adapter");
   assert.equal(snapshot(out), before);
-  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
   // The last good state is finite, but the head merged with its adapter is not: PEFT's files are not written.
-  assert.equal(filesIn(join(folder, "forced.failed.2")), [
-    ...FILES.filter((name) => name.startsWith("adapter/lowrank.")),
-    "run.json",
-  ]);
+  const files = [...FILES.filter((name) => name.startsWith("adapter/lowrank.")), "run.json"];
+  assert.equal(filesIn(join(folder, "forced.new")), files);
+  const blocked = await train([...again, "--force"]);
+  assertCode(blocked, 2);
+  assert.match(blocked.stderr, "an unfinished run exists");
+  rmSync(join(folder, "forced.new"), { recursive: true });
+  writeFileSync(join(out, ".DS_Store"), "");
   assertCode(await train([...again, "--force", "--seed", "2"]), 0);
   assert.is(JSON.parse(read("forced", "run.json")).options.seed, 2);
   assert.equal(filesIn(out), FILES);
-  const foreign = await train([...RUN, "--out", "forced.failed", "--force"]);
-  assertCode(foreign, 2);
-  assert.match(foreign.stderr, "thesis.txt");
-  assert.equal(filesIn(join(folder, "forced.failed")), ["thesis.txt"]);
+  const replaced = snapshot(out);
+  for (const path of ["thesis.txt", join("adapter", "thesis.txt")]) {
+    writeFileSync(join(out, path), "years");
+    const foreign = await train([...again, "--force"]);
+    assertCode(foreign, 2);
+    assert.match(foreign.stderr, path);
+    rmSync(join(out, path));
+  }
+  symlinkSync("forced", join(folder, "link"));
+  const link = await train([...RUN, "--out", "link", "--force"]);
+  assertCode(link, 2);
+  assert.match(link.stderr, "a link or a mount point");
+  assert.equal(snapshot(out), replaced);
+  assert.equal(
+    readdirSync(folder).filter((name) => /forced\.|lowrank/.test(name)),
+    [],
+  );
 });
 
 test("two runs into one directory: one is refused", async () => {
   const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"], { spawned: true })));
   assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
-  assert.match(both.find(({ code }) => code === 2)!.stderr, "the output directory already exists");
+  assert.match(
+    both.find(({ code }) => code === 2)!.stderr,
+    /another run has begun in this directory|the output directory already exists/,
+  );
 });
 
-test("a run that cannot be saved in its directory is saved elsewhere", async () => {
+test("a run whose directory is gone in the end says so", async () => {
   let moved = false;
   const finished = await train([...LONGER, "--out", "gone/run", "--json", "--checkpoint-every", "100"], {
     watch: () => {
@@ -296,58 +322,36 @@ test("a run that cannot be saved in its directory is saved elsewhere", async () 
     },
   });
   assertCode(finished, 1);
-  assert.match(finished.stderr, /LowrankError: the disk cannot be written to\n {2}where: {4}gone\/run\n/);
   assert.match(finished.stderr, "the checkpoint of step 100 could not be saved: the disk cannot be written to");
-  const { type, directory } = jsonLines(finished.stdout).at(-1);
-  assert.is(type, "saved");
-  assert.equal(filesIn(directory), FILES);
-  rmSync(directory, { recursive: true });
+  assert.match(finished.stderr, /LowrankError: the run's directory is not there any more\n {2}where: {4}gone\/run\n/);
+  assert.match(finished.stderr, "--resume gone/run");
+  assert.equal(filesIn(join(folder, "moved", "run")), ["run.json"]);
 });
 
-test("a run that loses its lock to another process does not write there, and is saved elsewhere", async () => {
-  let taken = false;
-  // The lock is lost long before the first checkpoint.
-  const long = [...LONGER, "--threads", "1", "--epochs", "250", "--eval-every", "100", "--checkpoint-every", "600"];
-  const finished = await train([...long, "--out", "lost", "--json"], {
-    watch: (stdout) => {
-      if (taken || !stdout.includes('"type":"step"')) return;
-      taken = true;
-      writeFileSync(join(folder, "lost.owner"), "somebody else's");
-    },
-  });
-  assertCode(finished, 1);
-  assert.match(
-    finished.stderr,
-    "the checkpoint of step 600 could not be saved: another process has taken over this directory",
-  );
-  assert.match(finished.stderr, /LowrankError: another process has taken over this directory\n {2}where: {4}lost\n/);
-  assert.is(jsonLines(finished.stdout).at(-1).directory, "lost.rescued");
-  assert.equal(filesIn(join(folder, "lost.rescued")), FILES);
-  assert.not.ok(existsSync(join(folder, "lost")));
-  assert.is(read("lost.owner"), "somebody else's");
-});
-
-test("a run that was killed before its first checkpoint can be started again without --force", async () => {
+test("a run that was killed before its first checkpoint is resumed from its beginning, beside a file of the user's", async () => {
   mkdirSync(join(folder, "begun"));
-  const [out, more] = [join(folder, "begun"), ["--out", "begun", "--checkpoint-every", "100"]];
-  const killed = await train([...LONGER, ...more], { killWhen: () => existsSync(join(out, "run.json")) });
+  const out = join(folder, "begun");
+  const killed = await train([...RUN, "--out", "begun"], { killWhen: () => existsSync(join(out, "run.json")) });
   assert.is(killed.code, null);
-  rmSync(join(out, "checkpoint"), { recursive: true, force: true });
+  assert.equal(filesIn(out), ["run.json"]);
   writeFileSync(join(out, "thesis.txt"), "years");
-  assertCode(await train([...RUN, ...more]), 0);
+  const again = await train([...RUN, "--out", "begun"]);
+  assertCode(again, 2);
+  assert.match(again.stderr, "--resume begun");
+  assertCode(await train(["--resume", "begun"]), 0);
   assert.equal(filesIn(out), [...FILES, "thesis.txt"]);
-  assert.equal(
-    readdirSync(folder).filter((name) => name.startsWith(".") || name.startsWith("begun.")),
-    [],
-  );
+  assertCode(await train([...RUN, "--out", "straight"]), 0);
+  assert.equal(snapshot(join(out, "adapter")), snapshot(join(folder, "straight", "adapter")));
+  const ended = await train(["--resume", "begun"]);
+  assertCode(ended, 2);
+  assert.match(ended.stderr, "there is nothing to resume: the run has finished");
 });
 
 test("--force, interrupted: the old run stays until the new one is finished, which is resumed to the same bits", async () => {
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
-  // With a trailing slash, as a shell completes it. Files of the operating system are ignored and stay.
+  // With a trailing slash, as a shell completes it.
   const again = [...LONGER, "--out", "old/", "--force", "--seed", "3"];
-  writeFileSync(join(folder, "old", ".DS_Store"), "");
   const stopped = await train([...again, "--json"], {
     watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
   });
@@ -355,7 +359,6 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   const kept = join(folder, "old.new");
   assert.match(stopped.stderr, `resume it:  node ${packagePath("dist/train.js")} --resume ${kept}\n`);
   assertCode(await runCommand("classify", ["--run", kept, "x"], { cwd: folder }), 0);
-  rmSync(join(folder, "old", ".DS_Store"));
   assert.equal(snapshot(join(folder, "old")), before);
   const refused = await train(again);
   assertCode(refused, 2);
@@ -372,15 +375,18 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   assertCode(other, 2);
   assert.match(other.stderr, "has changed since the run started");
   writeFileSync(join(folder, "model", "model.safetensors"), weights);
-  // A file that was added to the directory in the meantime is kept, and does not stop the run.
+  // A file that was added to the directory in the meantime is not the run's.
   writeFileSync(join(folder, "old", "log.txt"), "");
+  const foreign = await train(["--resume", kept]);
+  assertCode(foreign, 2);
+  assert.match(foreign.stderr, "log.txt");
+  rmSync(join(folder, "old", "log.txt"));
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
-  assert.equal(filesIn(join(folder, "old")), [...FILES, "log.txt"].sort());
+  assert.equal(filesIn(join(folder, "old")), FILES);
   assert.not.ok(existsSync(kept));
   const { epochs, evalEvery } = JSON.parse(read("old", "run.json")).options;
   assert.equal([epochs, evalEvery, table("old", "losses.csv").at(-1)![0]], [22, 16, "154"]);
   const adapter = snapshot(join(folder, "old", "adapter"));
-  rmSync(join(folder, "old", "log.txt"));
   assertCode(await train(again), 0);
   assert.equal(snapshot(join(folder, "old", "adapter")), adapter);
   assert.equal(filesIn(join(folder, "old")), FILES);

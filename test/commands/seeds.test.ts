@@ -1,5 +1,5 @@
 /** train --seeds as shipped: which run is kept, beside which figures; stopped, killed, resumed; failing. */
-import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { RunRecord } from "../../src/run/record.ts";
@@ -60,46 +60,13 @@ test("stopped, what is finished counts; resumed, it is the run that was never st
   assert.not.ok(existsSync(join(folder, "stopped")));
   const refused = await train([...SEEDS, "--out", "stopped"]);
   assertCode(refused, 2);
-  assert.match(refused.stderr, "an interrupted run exists");
+  assert.match(refused.stderr, "an unfinished run exists");
   // By the directory of the run that will be kept.
   const resumed = await train(["--resume", "stopped"]);
   assertCode(resumed, 0);
   assert.match(resumed.stdout, "already finished: seed 5: ");
   assert.not.ok(existsSync(join(folder, "stopped.seeds")));
   assert.equal(findings("stopped"), findings("whole"));
-});
-
-test("killed after a run was kept, the others are removed by the next command, and nothing is trained again", async () => {
-  const { created, options } = recordAt("whole");
-  const left = join(folder, "left");
-  const seeds = `${left}.seeds`;
-  const trial = (seed: number) => join(seeds, "trials", `seed-${seed}`);
-  const other = options.seed === 5 ? 6 : 5;
-  cpSync(join(folder, "whole"), left, { recursive: true });
-  const leave = (change: object) => {
-    for (const seed of [options.seed, other]) {
-      cpSync(left, trial(seed), { recursive: true });
-      const record = { ...recordAt("whole"), options: { ...options, seed }, ...change };
-      writeFileSync(join(trial(seed), "run.json"), JSON.stringify(record));
-    }
-  };
-  leave({});
-  const before = filesIn(left);
-  const resumed = await train(["--resume", "left"]);
-  assertCode(resumed, 0);
-  assert.match(resumed.stderr, "left.seeds: removed what an interrupted process had left");
-  assert.equal([existsSync(seeds), filesIn(left)], [false, before]);
-  // A new run of the same seeds begins, where --force allows it; a file of the user's stays.
-  leave({});
-  writeFileSync(join(seeds, "notes.txt"), "");
-  const again = await train([...SEEDS, "--out", "left"]);
-  assertCode(again, 2);
-  assert.match(again.stderr, "a finished run");
-  assert.equal(filesIn(seeds), ["notes.txt"]);
-  // Those of another run are not touched.
-  leave({ created: created + 1 });
-  assertCode(await train(["--resume", "left.seeds"]), 2);
-  assert.ok(existsSync(join(trial(other), "run.json")));
 });
 
 test("--force replaces a run when all seeds are finished; --json has the seed in each event", async () => {

@@ -50,11 +50,12 @@ test("the first signal aborts; from the second signal on, the system ends the pr
   while (listeners() > 0) await new Promise((resolve) => setTimeout(resolve, 50));
 });
 
-test("during the first evaluation: there is nothing to save, and no file is left", async () => {
-  const before = readdirSync(folder);
-  const args = [...setFlags("few", "many", "few"), "--out", "first"];
+test("during the first evaluation: the run can be resumed, from its beginning", async () => {
+  const args = [...setFlags("few", "some", "few"), "--epochs", "1", "--out", "first"];
   assert.is((await interrupt("SIGTERM", (stdout) => stdout.includes('"type":"start"'), args)).code, null);
-  assert.equal(readdirSync(folder), before);
+  assert.equal(readdirSync(join(folder, "first")), ["run.json"]);
+  assertCode(await runCommand("train", ["--resume", "first"], { cwd: folder }), 0);
+  assert.ok(Number(lastMetrics("first").final_test_acc) > 0);
 });
 
 test("during the last evaluation: the run is saved with its last figures, can be used and resumed, and then be finished", async () => {

@@ -3,14 +3,14 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { joinPath, packagePath } from "#platform";
+import { joinPath, packagePath, writeDirectory } from "#platform";
 import { type LoraConfig, type ModelConfig, type Target, textContext, type WeightDtype } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { planAdapter } from "../../src/export/peft.ts";
-import { replaceableExport } from "../../src/export/replaceable.ts";
+import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { adaptedSpec, baseDtype } from "../../src/io/adapter-meta.ts";
 import { WEIGHTS } from "../../src/io/common.ts";
@@ -19,7 +19,6 @@ import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../../src/names.ts";
-import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { drawTensors, LM, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
@@ -63,7 +62,7 @@ async function exported(kind: ExportKind, meta: AdapterMeta, name: string, dtype
   const opened = await openAdapter(directory);
   const plan = await planExport(kind, opened, dtype === undefined ? {} : { dtype });
   const out = join(folder, name);
-  await writeDirectoryAtomic(out, plan.files);
+  await writeDirectory(out, plan.files);
   return { ...opened, ...plan, out };
 }
 
@@ -385,7 +384,7 @@ test("mean pooling is told before all else, and is what is read back, also where
     assert.ok(readme.indexOf("mean of a text's tokens") < readme.indexOf("```python"));
     if (kind === "merged") continue;
     const out = join(folder, `mean ${kind}`);
-    await writeDirectoryAtomic(out, files);
+    await writeDirectory(out, files);
     const back = await loadAdapter(out, checkpoint);
     assert.equal([back.meta.task, back.meta.labels], [task, meta.labels]);
     assert.equal(back.tensors, tensors);
@@ -397,7 +396,7 @@ test("mean pooling is told before all else, and is what is read back, also where
     { withBase: false, dtype: undefined },
     "BASE",
   );
-  await writeDirectoryAtomic(dropped, files);
+  await writeDirectory(dropped, files);
   const back = await loadAdapter(dropped, checkpoint);
   assert.equal([back.meta.task, [...back.tensors.get("head.bias")!.data]], [task, [0, 0]]);
   await checkpoint.close();
@@ -423,12 +422,12 @@ test("with its base model an export has all that its code reads, in one file or 
     const opened = { adapter: { meta, tensors: small(meta) }, checkpoint };
     const out = join(folder, `carried ${base}`);
     const { files } = await planExport("peft", opened, { withBase: true });
-    await writeDirectoryAtomic(out, files);
+    await writeDirectory(out, files);
     for (const name of readdirSync(join(folder, base)))
       assert.equal(read(`carried ${base}`, "base", name), read(base, name), name);
     assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
     await (await openBaseModel(join(out, "base"))).close();
-    assert.equal((await replaceableExport(out, true)).toSorted(), [...files.keys()].sort());
+    assert.equal((await exportFiles(out)).toSorted(), [...files.keys()].sort());
     await assertFails(ConfigError, "options-conflict", ["has its base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
     );
@@ -500,11 +499,11 @@ test("what PEFT or transformers cannot express is reported before anything is wr
 });
 
 test("only an earlier export's own files are replaced", async () => {
-  assert.equal(await replaceableExport(join(folder, "nowhere"), false), []);
-  await assertFails(ConfigError, "output-exists", ["--force"], () => replaceableExport(baseDirectory, false));
-  await assertFails(ConfigError, "not-an-export", [baseDirectory], () => replaceableExport(baseDirectory, true));
+  await refuseExport(join(folder, "nowhere"), false);
+  await assertFails(ConfigError, "output-exists", ["--force"], () => refuseExport(baseDirectory, false));
+  await assertFails(ConfigError, "not-an-export", [baseDirectory], () => refuseExport(baseDirectory, true));
   const merged = joinPath(folder, "merged");
-  assert.equal((await replaceableExport(merged, true)).toSorted(), readdirSync(merged).sort());
+  assert.equal((await exportFiles(merged)).toSorted(), readdirSync(merged).sort());
   assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
   await assertFails(ConfigError, "not-an-adapter", () => readAdapter(join(folder, "merged")));
 });

@@ -5,12 +5,12 @@
 import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { packagePath } from "#platform";
+import { packagePath, writeDirectory } from "#platform";
 import type { LoraConfig, ModelConfig, Target, WeightDtype } from "../../src/config.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { contentBytes } from "../../src/export/form.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
-import { replaceableExport } from "../../src/export/replaceable.ts";
+import { exportFiles } from "../../src/export/replaceable.ts";
 import { collect } from "../../src/io/collect.ts";
 import { ENCODINGS } from "../../src/io/ggml-encode.ts";
 import { GGML_TYPES } from "../../src/io/ggml-types.ts";
@@ -22,7 +22,6 @@ import type { Adapter, AdapterMeta } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { readGgufVocabulary } from "../../src/io/tokenizer-gguf.ts";
 import { baseShapes, lmHeadShapes, loraAdapters, loraName } from "../../src/names.ts";
-import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
@@ -54,7 +53,7 @@ async function exported(
   const adapter: Adapter = { meta, tensors: drawTensors(meta) };
   const plan = await planExport(kind, { adapter, checkpoint }, options);
   const out = join(folder, `out-${made++}`);
-  await writeDirectoryAtomic(out, plan.files);
+  await writeDirectory(out, plan.files);
   for (const [name, content] of plan.files) {
     const bytes = contentBytes(content);
     if (bytes !== null) assert.is(statSync(join(out, name)).size, bytes, name);
@@ -172,7 +171,7 @@ test("a model in a directory: tokens for all rows, the licence, rows of other le
   await using again = await openBaseModel(join(out, "model.gguf"));
   assert.equal(again.config, SMALL);
   assert.equal([again.vocabulary.fingerprint, again.vocabulary.size], [checkpoint.vocabulary.fingerprint, 5]);
-  assert.equal((await replaceableExport(out, true)).sort(), ["README.md", "model.gguf"]);
+  assert.equal((await exportFiles(out)).sort(), ["README.md", "model.gguf"]);
 });
 
 const FAST = JSON.parse(goldenVocabulary("tokenizer.json"));
@@ -337,7 +336,7 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
   await using checkpoint = await openBaseModel(directoryModel("beside", SMALL));
   const { out, parts, files } = await exported("gguf-adapter", checkpoint, metaFor(SMALL), { withBase: true });
   assert.is(parts("base/model.gguf").metadata.get("general.name")!.value, "beside");
-  assert.equal((await replaceableExport(out, true)).sort(), [...files.keys()].sort());
+  assert.equal((await exportFiles(out)).sort(), [...files.keys()].sort());
   const alone = await exported("gguf-adapter", checkpoint, metaFor(SMALL));
   assert.match(alone.notes.join(), "--with-base writes it");
   await assertFails(ConfigError, "options-conflict", ["no --dtype"], () =>

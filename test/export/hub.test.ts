@@ -3,14 +3,14 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
+import { writeDirectory } from "#platform";
 import { ConfigError } from "../../src/errors.ts";
 import { planExport } from "../../src/export/index.ts";
 import { baseLicence } from "../../src/export/licence.ts";
-import { replaceableExport } from "../../src/export/replaceable.ts";
+import { exportFiles } from "../../src/export/replaceable.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
-import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { drawTensors, LM, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -30,7 +30,7 @@ async function exported(rest: Partial<AdapterMeta> = {}, options: Parameters<typ
   const meta = testMeta({}, { model: checkpoint.config, base_model: base, task, ...rest });
   const { files } = await planExport("hub", { adapter: { meta, tensors: drawTensors(meta) }, checkpoint }, options);
   const out = join(folder, `hub ${++count}`);
-  await writeDirectoryAtomic(out, files);
+  await writeDirectory(out, files);
   const card = readFileSync(join(out, "README.md"), "utf8");
   const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
   return { out, files: [...files.keys()].sort(), card, front: parse(front!) };
@@ -60,7 +60,7 @@ test("the folder has PEFT's adapter, and what Lowrank alone reads", async () => 
   });
   for (const words of ["ham or spam", "longer than 12 tokens", "npx lowrank classify --adapter . --model tiny", "0.75"])
     assert.ok(card.includes(words), words);
-  assert.equal((await replaceableExport(out, true)).sort(), files);
+  assert.equal((await exportFiles(out)).sort(), files);
 });
 
 test("where PEFT has no such method the folder has the merged model, or there is none", async () => {

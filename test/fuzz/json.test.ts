@@ -1,11 +1,6 @@
-/** The JSON files of adapters, models, runs, their journals and tokenizers, changed at random. */
+/** The JSON files of adapters, models, runs and tokenizers, changed at random. */
 
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { recover } from "../../src/io/recover.ts";
 import { MODES } from "../../src/methods/index.ts";
-import { STAGING } from "../../src/platform/paths.ts";
-import { JOURNAL } from "../../src/platform/replacing.ts";
 import type { Rng } from "../../src/rng.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
@@ -27,8 +22,6 @@ import { makeRecords, showRecord } from "./records.ts";
 
 /** Words of a text. */
 const split = (text: string) => text.split(" ");
-
-const INODE = "the number of its folder";
 
 const parse = (content: string | Uint8Array) =>
   JSON.parse(typeof content === "string" ? content : new TextDecoder().decode(content));
@@ -163,51 +156,6 @@ const TOKENIZER_WORDS: Words = {
   ],
 };
 
-/** A run that was being replaced when its process ended, beside a file that is none of its own. */
-const REPLACED: readonly Files[] = [
-  new Map([
-    ["victim.txt", "somebody's"],
-    ["run/run.json", "old"],
-    ["run/losses.csv", "old"],
-    [`run/${STAGING}/run.json`, "new"],
-    [`run/${STAGING}/adapter/lowrank.json`, "new"],
-    [
-      `run/${STAGING}/${JOURNAL}`,
-      JSON.stringify({ files: ["run.json", "adapter/lowrank.json"], gone: ["losses.csv"], folder: INODE }),
-    ],
-  ]),
-];
-const REPLACED_WORDS: Words = {
-  keys: ["files", "gone", "folder"],
-  values: [
-    "../victim.txt",
-    "adapter/../../victim.txt",
-    "..\\victim.txt",
-    ".",
-    "",
-    "/victim.txt",
-    "adapter",
-    "losses.csv/x",
-  ],
-};
-
-/** The journal's folder gets its own number, as only the process that made it can know it. */
-async function readReplaced(folder: string): Promise<() => Promise<void>> {
-  const staging = join(folder, "run", STAGING);
-  const journal = join(staging, JOURNAL);
-  writeFileSync(
-    journal,
-    readFileSync(journal, "latin1").replace(INODE, String(statSync(staging, { bigint: true }).ino)),
-    "latin1",
-  );
-  await recover(join(folder, "run"));
-  return async () => {
-    if (existsSync(staging)) throw new Error(`${STAGING} is left`);
-    if (await recover(join(folder, "run"))) throw new Error("there is more to recover");
-    if (!existsSync(join(folder, "run"))) throw new Error("the run is gone");
-  };
-}
-
 async function readRun(folder: string): Promise<() => void> {
   const config = await readRecord(folder);
   const options = resolveOptions(config.options, config.objective);
@@ -261,15 +209,6 @@ const sources: Source[] = [
     only: "results",
     read: readRun,
     count: 250,
-  },
-  {
-    name: "journal",
-    json: /journal/,
-    files: REPLACED,
-    words: REPLACED_WORDS,
-    read: readReplaced,
-    count: 200,
-    leaves: /^run/,
   },
   {
     name: "tokenizer-files",

@@ -1,4 +1,6 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
+
+import { writeDirectory } from "#platform";
 import { type LoraConfig, loraScale, type ModelConfig } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
@@ -6,7 +8,6 @@ import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { openFile, remove } from "../../src/platform/node.ts";
-import { writeDirectoryAtomic } from "../../src/platform/replacing.ts";
 import { numbers } from "./border.ts";
 import { ALL_TARGETS, TASKS } from "./models.ts";
 
@@ -56,7 +57,7 @@ export function drawTensors(meta: AdapterMeta, seed = 1): Tensors {
 export async function writeAdapter(directory: string, adapter: Adapter, options?: Parameters<typeof adapterFiles>[1]) {
   const { files, ...result } = adapterFiles(adapter, options);
   await remove(directory);
-  await writeDirectoryAtomic(directory, files);
+  await writeDirectory(directory, files);
   return result;
 }
 

@@ -1,5 +1,5 @@
 /** Servers that send too much, too little or nothing: size and time are bounded, and a signal ends every wait. */
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -111,6 +111,32 @@ test("a wrong content length is refused before anything is stored", async () => 
   await assertFails(DownloadError, "hash-mismatch", [`expected: ${BYTES.length} bytes`, `${2 ** 40} bytes`], () =>
     download(path, wanted(), options),
   );
+  assert.not.ok(existsSync(`${path}.incomplete`));
+});
+
+test("two downloads of a file at the same time, one of which resumes what the other has begun, both have it", async () => {
+  const path = newPath();
+  let ended = () => {};
+  const half = new Promise<void>((end) => {
+    ended = end;
+  });
+  // The first answer stops in the middle until the second one is complete.
+  let count = 0;
+  answer = async (request, response) => {
+    if (count++ > 0) return sendBytes(request, response, BYTES);
+    response.writeHead(200, { "content-length": BYTES.length });
+    response.write(BYTES.subarray(0, 50_000));
+    await half;
+    response.end(BYTES.subarray(50_000));
+  };
+  const first = download(path, wanted(), options);
+  while (!existsSync(`${path}.incomplete`) || statSync(`${path}.incomplete`).size < 50_000)
+    await new Promise((later) => setTimeout(later, 5));
+  await download(path, wanted(), options);
+  assert.match(server.requests.at(-1)!, "GET /file");
+  ended();
+  await first;
+  assert.equal(readFileSync(path), BYTES);
   assert.not.ok(existsSync(`${path}.incomplete`));
 });
 

@@ -1,22 +1,11 @@
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { nextTurn, restUntil } from "#platform";
+import { nextTurn, restoreDirectory, restUntil, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
-import { finishReplacing, writeDirectoryAtomic } from "../../src/platform/replacing.ts";
-import { saveSomewhere } from "../../src/run/files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { filesIn } from "../helpers/spawn.ts";
+import { filesIn, snapshot } from "../helpers/spawn.ts";
 
 /** Names that a source file exports, types included. */
 function exportedNames(path: string): string[] {
@@ -50,113 +39,82 @@ test("the library for pages exports the same names as for Node, and setPackageUr
   assert.equal(inPage, [...inNode, "setPackageUrl"].sort());
 });
 
-test("a directory is written atomically; in an existing one only the own files are replaced", async () => {
+const words = (names: readonly string[], word = "new") => new Map(names.map((name) => [name, `${word} ${name}`]));
+async function* breaking() {
+  yield new Uint8Array(1);
+  throw new LowrankError("write-failed", "broken");
+}
+const broken = () => new Map([["a", breaking()]]);
+
+test("a directory is written whole, where there is none, an empty one, or one of its own files alone", async () => {
   const folder = temporaryFolder();
-  const directory = join(folder, "run");
-  const write = (names: string[], own?: string[]) =>
-    writeDirectoryAtomic(directory, new Map(names.map((name) => [name, `new ${name}`])), own ? { own } : {});
-  await write(["a", "b/c"]);
+  const directory = join(folder, "inside", "run");
+  await writeDirectory(directory, words(["a", "b/c"], "old"));
   assert.equal(filesIn(directory), ["a", "b/c"]);
-  writeFileSync(join(directory, "b", "thesis.txt"), "mine");
-  for (const [names, own, found] of [
-    [["a"], [], "a"],
-    [["a", "b/thesis.txt"], ["a"], "b/thesis.txt"],
-    [["b"], ["b"], "b"],
-    [["a/d"], ["a"], "a"],
-  ] as const)
-    await assertFails(LowrankError, "files-in-the-way", [directory, `found:    ${found}`], () =>
-      write([...names], [...own]),
+  const refused = (own: string[], found: string) =>
+    assertFails(LowrankError, "files-in-the-way", [directory, `found:    ${found}`], () =>
+      writeDirectory(directory, words(["a", "d"]), async () => own),
     );
-  assert.equal(filesIn(directory), ["a", "b/c", "b/thesis.txt"]);
-  await write(["a", "d"], ["a", "b/c", "d", "e/f"]);
-  assert.equal(filesIn(directory), ["a", "b/thesis.txt", "d"]);
-  await write(["a"], ["a", "d"]);
-  const broken = new Map([
-    [
-      "a",
-      (async function* () {
-        yield new Uint8Array(1);
-        throw new LowrankError("write-failed", "broken");
-      })(),
-    ],
-  ]);
+  await refused([], "a, b");
+  await refused(["a"], "b");
+  await refused(["a", "b"], "b");
+  mkdirSync(join(directory, "e"));
+  symlinkSync("nowhere", join(directory, "b", "link"));
+  await refused(["a", "b/c"], "b/link, e");
+  assert.equal(snapshot(directory), new Map([...words(["a", "b/c"], "old")].map(([name, text]) => [name, btoa(text)])));
+  rmSync(join(directory, "b", "link"));
+  rmSync(join(directory, "e"), { recursive: true });
   await assertFails(LowrankError, "write-failed", ["broken"], () =>
-    writeDirectoryAtomic(directory, broken, { own: ["a"] }),
+    writeDirectory(directory, broken(), async () => ["a", "b/c"]),
   );
-  const lost = async () => {
-    throw new LowrankError("write-failed", "lost");
-  };
-  await assertFails(LowrankError, "write-failed", ["lost"], () =>
-    writeDirectoryAtomic(directory, new Map([["a", "x"]]), { own: ["a"], check: lost }),
-  );
-  assert.equal(filesIn(directory), ["a", "b/thesis.txt"]);
-  assert.equal(readdirSync(folder), ["run"]);
-  assert.equal(readdirSync(directory).sort(), ["a", "b"]);
-  assert.is(readFileSync(join(directory, "b", "thesis.txt"), "utf8"), "mine");
+  assert.equal(filesIn(directory), ["a", "b/c"]);
+  await writeDirectory(directory, words(["a", "d"]), async () => ["a", "b/c", "x/y"]);
+  assert.equal([readdirSync(directory), readFileSync(join(directory, "a"), "utf8")], [["a", "d"], "new a"]);
+  await writeDirectory(join(folder, "empty"), new Map());
+  await writeDirectory(join(folder, "empty"), words(["a"]));
+  assert.equal([readdirSync(folder), readdirSync(join(folder, "inside"))], [["empty", "inside"], ["run"]]);
 });
 
-test("links stay links: of the directory, of a folder in it, of a file; the files that they point to are replaced", async () => {
+test("of two processes that write a directory at the same time one fails, and the other's is whole", async () => {
+  const directory = join(temporaryFolder(), "run");
+  const names = ["a", "b", "c/d"];
+  const ended = await Promise.allSettled(
+    ["first", "second"].map((word) => writeDirectory(directory, words(names, word))),
+  );
+  assert.equal(ended.map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
+  const word = ended[0]!.status === "fulfilled" ? "first" : "second";
+  for (const name of names) assert.is(readFileSync(join(directory, name), "utf8"), `${word} ${name}`);
+});
+
+test("what killed processes have left goes; an old directory that lost its name has it again", async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, "run");
+  const left = (suffix: string) => join(folder, `.run.01234567${suffix}`);
+  await writeDirectory(left(".lowrank.tmp"), words(["half"]));
+  await writeDirectory(left(".lowrank.old"), words(["a"], "old"));
+  assert.equal([await restoreDirectory(directory), await restoreDirectory(directory)], [true, false]);
+  assert.equal(snapshot(directory), new Map([["a", btoa("old a")]]));
+  await writeDirectory(left(".lowrank.old"), words(["a"], "older"));
+  writeFileSync(join(folder, ".run.tmp"), "mine");
+  await writeDirectory(directory, words(["a"]), async () => ["a"]);
+  assert.equal(readdirSync(folder), [".run.tmp", "run"]);
+});
+
+test("files are written beside others, through links of folders; nothing has changed if one cannot be", async () => {
   const folder = temporaryFolder();
   const [directory, elsewhere] = [join(folder, "run"), join(folder, "elsewhere")];
-  const files = (word: string) => new Map(["a", "b/c", "d"].map((name) => [name, word]));
-  await writeDirectoryAtomic(join(elsewhere, "run"), files("old"));
-  renameSync(join(elsewhere, "run", "b"), join(elsewhere, "b"));
-  renameSync(join(elsewhere, "run", "a"), join(elsewhere, "a"));
-  symlinkSync(join(elsewhere, "run"), directory);
-  symlinkSync(join(elsewhere, "b"), join(directory, "b"));
-  symlinkSync(join(elsewhere, "a"), join(directory, "a"));
-  symlinkSync(join(elsewhere, "nothing"), join(elsewhere, "run", "e"));
-  writeFileSync(join(elsewhere, "b", "thesis.txt"), "mine");
-  await writeDirectoryAtomic(directory, files("new"), { own: ["a", "b/c", "d", "e"] });
-  for (const link of [directory, join(directory, "b"), join(directory, "a")])
-    assert.ok(lstatSync(link).isSymbolicLink(), link);
-  assert.equal(filesIn(elsewhere), ["a", "b/c", "b/thesis.txt", "run/a", "run/b/c", "run/b/thesis.txt", "run/d"]);
-  for (const name of ["a", "b/c", "run/d"]) assert.is(readFileSync(join(elsewhere, name), "utf8"), "new", name);
-  // Without one that has its name a link goes, and what it points to stays.
-  await writeDirectoryAtomic(directory, new Map(), { own: ["a", "b/c", "d"] });
-  assert.equal(filesIn(elsewhere), ["a", "b/thesis.txt", "run/b/thesis.txt"]);
-});
-
-test("the journal of a copied directory moves and deletes nothing", async () => {
-  const folder = temporaryFolder();
-  const directory = join(folder, "run");
-  mkdirSync(join(directory, ".lowrank-new"), { recursive: true });
-  for (const name of ["a", "b", ".lowrank-new/a"]) writeFileSync(join(directory, name), name);
-  const journal = (more: object) =>
-    writeFileSync(
-      join(directory, ".lowrank-new", "journal.json"),
-      JSON.stringify({ files: ["a"], gone: ["b"], ...more }),
-    );
-  journal({});
-  await assertFails(LowrankError, "copied-while-replaced", [directory], () => finishReplacing(directory));
-  journal({ folder: String(statSync(directory).ino) });
-  await assertFails(LowrankError, "copied-while-replaced", [directory], () => finishReplacing(directory));
-  const staging = join(directory, ".lowrank-new");
-  const folderNumber = () => String(statSync(staging).ino);
-  for (const gone of ["../b", "/etc/passwd", "b/../../c", ""]) {
-    journal({ folder: folderNumber(), gone: [gone] });
-    assert.is(await finishReplacing(directory), false);
-    assert.equal(filesIn(directory), ["a", "b"], "a journal with other directories' files is none");
-    mkdirSync(staging);
-    writeFileSync(join(staging, "a"), ".lowrank-new/a");
-  }
-  journal({ folder: folderNumber() });
-  assert.is(await finishReplacing(directory), true);
-  assert.equal(filesIn(directory), ["a"]);
-  assert.is(readFileSync(join(directory, "a"), "utf8"), ".lowrank-new/a");
-});
-
-test("if the requested directory cannot be written, a free name next to it is used", async () => {
-  const folder = temporaryFolder();
-  mkdirSync(join(folder, "run.rescued"));
-  const saved: string[] = [];
-  const save = async (place: string) => {
-    if (place.endsWith("run")) throw new Error("full");
-    saved.push(place);
-  };
-  const { place, failure: fault } = await saveSomewhere(join(folder, "run"), save);
-  assert.equal(saved, [place]);
-  assert.equal([place, (fault as Error).message], [join(folder, "run.rescued.2"), "full"]);
+  mkdirSync(elsewhere);
+  mkdirSync(directory);
+  symlinkSync(elsewhere, join(directory, "b"));
+  for (const name of ["b/thesis.txt", "old"]) writeFileSync(join(directory, name), "mine");
+  await assertFails(LowrankError, "write-failed", ["broken"], () => writeFiles(directory, broken(), ["old"]));
+  const files = () => filesIn(folder).filter((path) => !path.startsWith("run/b/"));
+  assert.equal(files(), ["elsewhere/thesis.txt", "run/old"]);
+  await writeFiles(directory, words(["b/c", "a"]), ["old", "none"]);
+  assert.equal(files(), ["elsewhere/c", "elsewhere/thesis.txt", "run/a"]);
+  symlinkSync(join("..", "run", "a"), join(elsewhere, "link"));
+  await writeFileAtomic(join(elsewhere, "link"), "through");
+  assert.is(readFileSync(join(directory, "a"), "utf8"), "through");
 });
 
 test("every turn of the event loop sleeps once while a promise of Dawn is pending, however many there were", async () => {

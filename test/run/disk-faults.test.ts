@@ -1,52 +1,60 @@
 /**
- * Every operation on the disk fails once, and the process is killed once at each: of saving, replacing, checkpoints,
- * resuming, sweeps and exports. After each nothing of the user's has changed, the old run or the new one is
- * whole, and the same command goes on or says what to do. With DISK_FAULTS_LIST=1 each operation is listed with its
- * outcome.
+ * Every operation on the disk fails once, and is once the last of a process that is killed: of a run, one that is
+ * resumed, `train --force` and `export --force`. After each nothing of the user's has changed, the old run or the new
+ * one is whole or can be resumed, and the same command goes on to the same bytes.
  */
-import { spawn } from "node:child_process";
 import {
+  cpSync,
   existsSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
-  realpathSync,
+  renameSync,
   rmSync,
-  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { serialize } from "node:v8";
 import * as assert from "uvu/assert";
-import { packagePath } from "#platform";
-import { ConfigError } from "../../src/errors.ts";
+import { exists, restoreDirectory, writeDirectory } from "#platform";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { LowrankError } from "../../src/errors.ts";
+import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { recover } from "../../src/io/recover.ts";
-import { lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { advance, newRecord } from "../../src/run/record.ts";
+import { lastCheckpoint, removeCheckpoints } from "../../src/run/checkpoint.ts";
+import { readRecord } from "../../src/run/directory.ts";
+import { refuseExisting, removeRun } from "../../src/run/files.ts";
+import { LiveRun } from "../../src/run/live-run.ts";
+import { advance, newRecord, type RunRecord } from "../../src/run/record.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import type { Checkpoint } from "../../src/train/records.ts";
+import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
+import { runTables } from "../../src/views/run-tables.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { COMMANDS, type Ended, type Fault, type Learned, PREPARED } from "../helpers/disk-commands.ts";
+import { onFaultyDisk } from "../helpers/disk.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
-/** Of so many operations one kills a process; at the others it dies for the disk alone, many times in one process. */
-const KILL_EVERY = 12;
 /** In memory, where the system has such a folder: there a sync takes no time. */
 const root = temporaryFolder("/dev/shm");
 
-test("one run is trained for all tests", async () => {
+interface Learned {
+  record: RunRecord;
+  result: TrainResult;
+  checkpoints: Checkpoint[];
+}
+
+let [old, next]: Learned[] = [];
+
+test("two runs are trained for all tests", async () => {
   const model = await openBaseModel(tinyModel(join(root, "model")));
   const data = await tinyData(messages(12));
   const device = await testDevice("wasm 1 thread");
-  const checkpoints: Checkpoint[] = [];
   const learn = async (options: object): Promise<Learned> => {
     const settings = { epochs: 1, batchSize: 4, ...options };
     let record = await newRecord({ model, data }, settings, { ...DEFAULTS, ...settings });
+    const checkpoints: Checkpoint[] = [];
     const result = await train({
       ...{ device, model, data, ...settings },
       onEvent: (event) => {
@@ -55,208 +63,176 @@ test("one run is trained for all tests", async () => {
       checkpointEvery: 1,
       onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint),
     });
-    const { memory } = result.plan;
-    // Kernels have functions; without dispatches the plan is data.
-    const plan = { segments: [], memory: { ...memory, place: new Map() } } as unknown as typeof result.plan;
-    return { record, result: { ...result, plan, features: null } };
+    // As of runs that were stopped: the tables of their results would only add operations of the same kind.
+    return { record: { ...record, results: null }, result, checkpoints: checkpoints.slice(0, 2) };
   };
-  const old = await learn({ rank: 2, alpha: 4 });
-  checkpoints.length = 0;
-  const next = await learn({ mode: "last_layer" });
-  // As of runs that were stopped: the tables of their results would only add operations of the same kind.
-  for (const { record } of [old, next]) record.results = null;
-  assert.ok(checkpoints.length >= 3);
-  writeFileSync(join(root, PREPARED), serialize({ old, next, checkpoints: checkpoints.slice(0, 3) }));
+  old = await learn({ rank: 2, alpha: 4 });
+  next = await learn({ mode: "last_layer" });
   await model.close();
 });
 
-/** Contents of all files below a folder; links as what they point to in words. */
+const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (row: number) => row };
+const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
+/** Of a run's tables one: others would only add operations of the same kind. */
+const oneTable = (...run: Parameters<typeof runTables>) => runTables(...run).slice(0, 1);
+
+/** Trains as train does, or resumes. */
+async function trainInto(out: string, { record, result, checkpoints }: Learned, force = false): Promise<void> {
+  await restoreDirectory(out);
+  const kept = force ? `${out}.new` : out;
+  const isNew = !(await exists(join(kept, "run.json")));
+  const live = new LiveRun(kept, isNew ? { ...record, state: "training" } : await readRecord(kept));
+  if (live.record.state === "finished") return removeCheckpoints(kept);
+  if (force) await refuseExisting(out, true);
+  if (isNew) await live.begin();
+  else await lastCheckpoint(kept).catch((error: LowrankError) => assert.is(error.code, "no-checkpoint"));
+  for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
+  live.record = record;
+  if (!force) return live.end(result, DATA, oneTable);
+  await live.save(out, result, DATA, oneTable, true);
+  await removeRun(kept);
+}
+
+async function stop(out: string, { record, result, checkpoints }: Learned): Promise<void> {
+  const live = new LiveRun(out, { ...record, state: "training" });
+  await live.begin();
+  await live.callbacks.onCheckpoint(checkpoints[0]!);
+  live.record = { ...record, state: "stopped" };
+  await live.end({ ...result, aborted: true }, DATA, oneTable);
+}
+
+const exported = (...names: string[]) =>
+  new Map([
+    ...names.map((name) => [name, `new ${name}`] as const),
+    ["README.md", `Trained with Lowrank on x\nWritten with this file: ${names.map((name) => `\`${name}\``).join()}.`],
+  ]);
+
+async function exportTo(out: string, files: ReadonlyMap<string, string>): Promise<void> {
+  await restoreDirectory(out);
+  await refuseExport(out, true);
+  await writeDirectory(out, files, exportFiles);
+}
+
+/** A file of the user's. */
+function mine(...path: string[]): void {
+  mkdirSync(dirname(join(...path)), { recursive: true });
+  writeFileSync(join(...path), `${path.at(-1)}, which took years`);
+}
+
+interface Command {
+  prepare(out: string): Promise<void>;
+  act(out: string): Promise<void>;
+  /** A run that is interrupted may have no adapter: it is made from its checkpoint. */
+  isResumed?: true;
+}
+
+const COMMANDS: Record<string, Command> = {
+  train: {
+    prepare: async () => {},
+    act: (out) => trainInto(out, next!),
+    isResumed: true,
+  },
+  "train --resume": {
+    async prepare(out) {
+      await stop(out, { ...old!, record: next!.record, checkpoints: next!.checkpoints });
+      for (const path of ["mine.txt", "adapter/mine.txt", "checkpoint/mine.txt"]) mine(out, path);
+    },
+    act: (out) => trainInto(out, next!),
+    isResumed: true,
+  },
+  "train --force": {
+    prepare: (out) => trainInto(out, old!),
+    act: (out) => trainInto(out, next!, true),
+  },
+  "export --force": {
+    prepare: (out) => exportTo(out, exported("adapter_config.json", "adapter_model.safetensors")),
+    act: (out) => exportTo(out, exported("config.json", "model.safetensors")),
+  },
+};
+
+/** Contents of all files below a folder, and its folders. */
 function contents(folder: string): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const path of readdirSync(folder, { recursive: true }).map(String).sort()) {
-    const stats = lstatSync(join(folder, path));
-    if (stats.isSymbolicLink()) found.set(path, "a link");
-    else if (stats.isFile()) found.set(path, readFileSync(join(folder, path)).toString("base64"));
-    else found.set(path, "a folder");
-  }
-  return found;
+  const paths = existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : [];
+  return new Map(
+    paths.map((path) => {
+      const isFile = lstatSync(join(folder, path)).isFile();
+      return [path, isFile ? readFileSync(join(folder, path)).toString("base64") : "a folder"];
+    }),
+  );
 }
 
-const isMine = ([path, content]: [string, string]) =>
-  path.includes("mine") || content === Buffer.from("mine").toString("base64");
-/** What is learned or exported: of these there are the old files or the new ones. */
-const isLearned = ([path]: [string, string]) => /^(adapter\/(?!mine)|[^/]*\.safetensors$)/.test(path);
+/** What is learned or exported: of it there is the old or the new. */
+const learnedIn = (directory: string) =>
+  [...contents(directory)].filter(([path]) => /^adapter\/(?!mine)|^[^/.]*\.safetensors$/.test(path));
 
-/** Runs a command in folders; null where the process was killed. */
-function child(name: string, ...faults: Fault[]): Promise<Ended[] | null> {
-  const preload = packagePath("test/helpers/disk-preload.mjs");
-  const script = packagePath("build/test/helpers/disk-faults.child.js");
-  const running = spawn(process.execPath, ["--import", preload, script, name, JSON.stringify(faults)], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
-  let output = "";
-  running.stdout.on("data", (chunk) => (output += chunk));
-  return new Promise((done) => running.on("close", () => done(output ? (JSON.parse(output) as Ended[]) : null)));
-}
-
-async function prepare(name: string, folder: string): Promise<void> {
-  mkdirSync(join(folder, "tmp"), { recursive: true });
-  await COMMANDS[name]!.prepare(folder);
-}
-
-/** A lock whose note was not written yet is a killed process's when it is ten seconds old: as if they had passed. */
-function letTimePass(folder: string): void {
-  for (const path of readdirSync(folder, { recursive: true }).map(String))
-    if (path.endsWith(".lock")) utimesSync(join(folder, path), 1, 1);
-}
-
-/** The files of what is learned in a directory, once a replacement that was cut off is completed. */
-async function learnedIn(directory: string): Promise<Map<string, string>> {
-  await recover(directory);
-  const found = existsSync(directory) ? [...contents(directory)].filter(([, content]) => content !== "a folder") : [];
-  // A link to the folder of adapters is entered.
-  const linked = ["adapter"].filter((name) => existsSync(join(directory, name)));
-  for (const name of linked)
-    for (const file of readdirSync(join(directory, name)))
-      found.push([`${name}/${file}`, readFileSync(join(directory, name, file)).toString("base64")]);
-  return new Map(found.filter(isLearned).sort(([a], [b]) => (a < b ? -1 : 1)));
-}
-
-for (const [name, command] of Object.entries(COMMANDS))
+for (const [name, { prepare, act, isResumed }] of Object.entries(COMMANDS))
   test(`every operation of "${name}" fails, and the process is killed at each`, async () => {
     const place = (title: string) => join(root, `${name}, ${title}`);
-    await prepare(name, place("before"));
-    const old = await learnedIn(join(place("before"), command.target));
-    await prepare(name, place("clean"));
-    const [clean] = (await child(name, { folder: place("clean"), at: 0, code: "" }))!;
-    assert.is(clean!.code, 0, clean!.message);
-    assertSynced(clean!.trace);
-    const mine = [...contents(place("clean"))].filter(isMine);
-    const wanted = await learnedIn(join(place("clean"), command.target));
-    const end = [...contents(place("clean"))].map(([path]) => path);
-    const operations = clean!.trace.map((words) => words.join(" ").replaceAll(place("clean"), ""));
-
-    /** Judges what a fault has left in a folder, and what the next start makes of it. */
-    const judge = async (folder: string, where: string): Promise<string> => {
-      assert.equal([...contents(folder)].filter(isMine), mine, `the user's files, ${where}`);
-      letTimePass(folder);
-      const target = join(folder, command.target);
-      const isReplacing = existsSync(join(target, ".lowrank-new", "journal.json"));
-      const now = await learnedIn(target);
-      const is = (one: Map<string, string>) => JSON.stringify([...now]) === JSON.stringify([...one]);
-      assert.ok(is(wanted) || is(old), `neither the old run nor the new one is whole, ${where}`);
-      const places = [join(folder, `${command.target}.rescued`), join(folder, "tmp", "lowrank.rescued")];
-      const rescued = places.filter((path) => existsSync(path));
-      for (const path of rescued) {
-        assert.equal(await learnedIn(path), wanted, `the rescued run, ${where}`);
-        rmSync(path, { recursive: true });
-      }
-      const again = await goOn(name, folder, where);
-      assert.equal([...contents(folder)].filter(isMine), mine, `the user's files at the end, ${where}`);
-      assert.equal(await learnedIn(target), wanted, `the new run at the end, ${where}`);
-      assert.equal(
-        [...contents(folder)].map(([path]) => path),
-        end,
-        `what is there at the end, ${where}`,
-      );
-      rmSync(folder, { recursive: true });
-      const state = is(wanted) ? "new" : old.size > 0 ? "old" : "none";
-      const remarks = [
-        isReplacing ? ", completed by the next start" : "",
-        rescued.length > 0 ? ", saved beside it" : "",
-      ];
-      return `${state}${remarks.join("")}; then: ${again}`;
+    mine(place("before"), "mine.txt");
+    await prepare(join(place("before"), "out"));
+    const before = (title: string) => {
+      cpSync(place("before"), place(title), { recursive: true });
+      return place(title);
     };
-
-    // A process tries the clock of the disk with its first lock, once. In a process that has had one all others are
-    // counted.
-    const once = operations.findIndex((words) => words.startsWith("utimes "));
-    const all = operations.map((_, i) => i);
-    /** Runs the command with a fault at each operation. */
-    const faultAtEach = async (codes: readonly string[]) => {
-      const faults = all.map((i) => {
-        const code = codes[i % codes.length]!;
-        return { folder: place(`${code} at ${i + 1}`), at: i < once ? i + 1 : i, code };
-      });
-      const warm = { folder: place(`no ${codes}`), at: 0, code: "" };
-      for (const { folder } of [warm, ...faults]) await prepare(name, folder);
-      const [unharmed, ...others] = (await child(name, warm, ...faults.filter((_, i) => i !== once)))!;
-      const [first] = (await child(name, { ...faults[once]!, at: once + 1 }))!;
-      assert.is(unharmed!.code, 0, unharmed!.message);
-      return others.toSpliced(once, 0, first!).map((ended, i) => {
-        const { folder, at } = faults[i]!;
-        assert.is(
-          ended.trace[i === once ? i : at - 1]?.[0],
-          clean!.trace[i]![0],
-          `another operation than ${operations[i]}`,
+    const clean = before("clean");
+    const was = learnedIn(join(clean, "out"));
+    const { end, trace } = await onFaultyDisk(clean, () => act(join(clean, "out")));
+    assert.is(end, "done");
+    assertSynced(trace);
+    const wanted = learnedIn(join(clean, "out"));
+    const isMine = ([path]: [string, string]) => path.endsWith("mine.txt");
+    const all = contents(clean);
+    const states = new Set<string>();
+    for (const code of [undefined, "DIE"] as const)
+      for (let at = 1; at <= trace.length; at++) {
+        const fault = { at, code: code ?? (at % 2 ? "ENOSPC" : "EIO") } as const;
+        const where = `${fault.code} at operation ${at}: ${trace[at - 1]!.join(" ").replaceAll(clean, "")}`;
+        const folder = before(`${fault.code} ${at}`);
+        const out = join(folder, "out");
+        const ended = await onFaultyDisk(folder, () => act(out), fault);
+        if (ended.end instanceof Error) assert.instance(ended.end, LowrankError, `${where}\n${ended.end.stack}`);
+        else assert.is(ended.end, code === "DIE" ? "dead" : "done", where);
+        // A fault may be found where nothing depends on it.
+        const again = code === "DIE" ? `${folder}, started again` : folder;
+        if (again !== folder) renameSync(folder, again);
+        const restored = join(again, "out");
+        await restoreDirectory(restored);
+        const now = learnedIn(restored);
+        const is = (learned: typeof now) => JSON.stringify(now) === JSON.stringify(learned);
+        const isResumable = isResumed && existsSync(restored) && (await readRecord(restored)).state !== "finished";
+        assert.ok(is(wanted) || is(was) || isResumable, `neither the old nor the new is whole, ${where}`);
+        states.add(is(wanted) ? "new" : is(was) ? "old" : "resumable");
+        await act(restored).catch((error) => {
+          throw new Error(`${where}\nthen ${error.stack}`);
+        });
+        const names = [...contents(again)];
+        assert.equal(names.filter(isMine), [...all].filter(isMine), `the user's files, ${where}`);
+        assert.equal(learnedIn(restored), wanted, `the new one at the end, ${where}`);
+        assert.equal(
+          names.map(([path]) => path),
+          [...all.keys()],
+          `what is there at the end, ${where}`,
         );
-        return { ...ended, folder };
-      });
-    };
-    const outcomes: string[] = [];
-    for (const [i, { folder, code, message }] of (await faultAtEach(["ENOSPC", "EIO"])).entries()) {
-      const where = `operation ${i + 1} fails: ${operations[i]}\n${message}`;
-      assert.ok(code === 0 || code === 1, `exit code ${code}, ${where}`);
-      outcomes.push(`${name}: ${operations[i]}: fails: exit code ${code}, ${await judge(folder, where)}`);
-    }
-    for (const [i, { folder }] of (await faultAtEach(["DIE"])).entries()) {
-      const where = `killed at operation ${i + 1}: ${operations[i]}`;
-      const outcome = await judge(folder, where);
-      outcomes.push(`${name}: ${operations[i]}: killed: ${outcome}`);
-      if (i % KILL_EVERY > 0) continue;
-      const fault = { folder: place(`KILL at ${i + 1}`), at: i + 1, code: "KILL" };
-      await prepare(name, fault.folder);
-      assert.is(await child(name, fault), null, where);
-      assert.is(await judge(fault.folder, `really ${where}`), outcome, where);
-    }
-    if (process.env.DISK_FAULTS_LIST) console.log(outcomes.join("\n"));
+        rmSync(again, { recursive: true });
+      }
+    assert.ok(states.has("new") && states.has("old"), [...states].join());
   });
-
-/** Runs the command again, as it says. */
-async function goOn(name: string, folder: string, where: string): Promise<string> {
-  const { act } = COMMANDS[name]!;
-  try {
-    await act(folder);
-    return "done";
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw new Error(`${where}\nthen ${(error as Error).stack}`);
-    const { hint = "" } = error.details;
-    // Its checkpoints are there to resume from, or it was done when the fault came.
-    if (hint.includes("--resume")) {
-      const { step } = await lastCheckpoint(join(folder, "run"));
-      assert.ok(step >= 1 && step <= 3, where);
-      await COMMANDS.resume!.act(folder);
-      return `resumes with --resume, from step ${step}`;
-    }
-    assert.match(hint, "--force", where);
-    return "says that it is there";
-  }
-}
-
-/** The path of a folder without links; one that is there no more as it was called. */
-function realFolder(path: string): string {
-  return existsSync(path) ? realpathSync(path) : path;
-}
 
 /** What gets its name by a rename has been synced before, files and folders, and its folder is synced after. */
 function assertSynced(trace: readonly string[][]): void {
-  const lasting = trace.filter(([, path]) => !/\.(owner|lock)/.test(path!));
   assert.ok(
-    lasting.some(([name]) => name === "rename"),
+    trace.some(([did]) => did === "rename"),
     "nothing was renamed",
   );
-  lasting.forEach(([name, from, to], i) => {
-    if (name !== "rename") return;
-    const before = lasting.slice(0, i).filter(([, path]) => path === from || path!.startsWith(`${from}/`));
+  trace.forEach(([did, from, to], i) => {
+    if (did !== "rename") return;
+    const before = trace.slice(0, i).filter(([, path]) => path === from || path!.startsWith(`${from}/`));
     const last = (what: string, path: string) => before.findLastIndex(([did, of]) => did === what && of === path);
-    for (const path of new Set(before.filter(([did]) => did === "write" || did === "mkdir").map(([, path]) => path!)))
-      assert.ok(
-        last("fsync", path) > Math.max(last("write", path), last("mkdir", path)),
-        `${path} has its name before it is on the disk`,
-      );
-    const folder = realFolder(dirname(to!));
+    for (const [did, path] of before)
+      if (did === "write" || did === "mkdir")
+        assert.ok(last("fsync", path!) > last(did, path!), `${path} has its name before it is on the disk`);
     assert.ok(
-      lasting.slice(i).some(([did, path]) => did === "fsync" && realFolder(path!) === folder),
+      trace.slice(i).some(([did, path]) => did === "fsync" && path === dirname(to!)),
       `the folder of ${basename(to!)} is not synced`,
     );
   });

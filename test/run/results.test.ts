@@ -1,5 +1,5 @@
 /** The results in a run directory, against figures made by hand, and the baselines. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
@@ -187,18 +187,19 @@ test("a run directory: all files, and the predictions of the run", async () => {
     ] as const)
       await assertFails(ConfigError, code, words, () => fineTune({ ...args, save, onEvent }, runFiles));
     assert.equal(snapshot(out), saved);
-    // A file is put in its way while it is trained: what was learned is saved beside it.
+    // Its directory is there from the beginning. A file of its names that is put there meanwhile is nobody's but the
+    // user's.
     const late = join(folder, "late");
-    const take = ({ type }: TrainEvent) => {
-      if (type !== "end") return;
-      mkdirSync(late);
-      writeFileSync(join(late, "metrics.csv"), "mine");
-    };
-    await assertFails(LowrankError, "saved-elsewhere", [`${late}.rescued`, "metrics.csv"], () =>
+    const take = ({ type }: TrainEvent) => type === "end" && writeFileSync(join(late, "metrics.csv"), "mine");
+    await assertFails(LowrankError, "files-in-the-way", [late, "metrics.csv"], () =>
       fineTune({ ...args, save: late, onEvent: take }, runFiles),
     );
-    assert.equal(filesIn(late), ["metrics.csv"]);
-    assert.equal(filesIn(`${late}.rescued`), filesIn(out));
+    assert.equal(filesIn(late), ["metrics.csv", "run.json"]);
+    const stop = new AbortController();
+    const none = join(folder, "none");
+    stop.abort();
+    await fineTune({ ...args, save: none, signal: stop.signal }, runFiles).catch(() => {});
+    assert.not.ok(existsSync(none), "a run that has not begun leaves nothing");
     const read = (name: string) => readFileSync(join(out, name), "utf8");
     const lines = read("predictions.csv").trimEnd().split("\r\n").slice(1);
     assert.is(lines.length, data.val.size + data.test.size);

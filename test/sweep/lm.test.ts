@@ -60,7 +60,6 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     device,
     data,
     signal,
-    check: async () => {},
     views: runFiles,
     onEvent: () => {},
   });

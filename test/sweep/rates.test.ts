@@ -186,7 +186,6 @@ async function chosenSweep() {
   const run = (trials: readonly Trial[]) =>
     runTrials({
       ...{ out, trials, device, data, signal: new AbortController().signal },
-      check: async () => {},
       views: runFiles,
       onEvent: () => {},
     });

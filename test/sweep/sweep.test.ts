@@ -1,7 +1,5 @@
-/** Sweeps: the list of trials, resuming, shards, locks, and the report. */
-import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
-import { hostname } from "node:os";
+/** Sweeps: the list of trials, resuming, shards, and the report. */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ModelConfig } from "../../src/config.ts";
@@ -18,7 +16,6 @@ import {
   collect,
   type FinishedCell,
   keepPart,
-  locked,
   partCount,
   readFinished,
   type TrialRecord,
@@ -149,6 +146,7 @@ async function tinySweep(name: string) {
 async function run(
   sweep: { out: string; trials: readonly Trial[] },
   stop?: { trial: Trial; step: number },
+  watch?: (seen: string) => void,
 ): Promise<string[]> {
   const { data } = await tinySweep("unused");
   const abort = new AbortController();
@@ -158,6 +156,7 @@ async function run(
     else if (event.type === "group" || event.type === "divided") seen.push(`${event.type} of ${event.count}`);
     else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);
     else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
+    watch?.(seen.at(-1)!);
   };
   const device = await testDevice();
   const failed = await runTrials({
@@ -165,7 +164,6 @@ async function run(
     device,
     data,
     signal: abort.signal,
-    check: async () => {},
     views: runFiles,
     onEvent,
   });
@@ -193,22 +191,8 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
   }));
   for (const shard of shards) await run(shard);
   const merged = join(folder, "merged");
-  assert.is(
-    await collect(
-      merged,
-      shards.map(({ out }) => out),
-      async () => {},
-    ),
-    6,
-  );
-  assert.is(
-    await collect(
-      merged,
-      shards.map(({ out }) => out),
-      async () => {},
-    ),
-    0,
-  );
+  const outs = shards.map(({ out }) => out);
+  assert.equal([await collect(merged, outs), await collect(merged, outs)], [6, 0]);
 
   for (const trial of whole.trials) {
     const want = (await readFinished(whole.out, trial))!;
@@ -220,6 +204,24 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
       assert.is(adapter(out), adapter(whole.out));
     }
   }
+});
+
+test("a trial that another process has begun meanwhile is left to it; one that was killed before is trained again", async () => {
+  const sweep = await tinySweep("two");
+  const trials = sweep.trials.slice(4);
+  const [first, second] = trials.map(({ name }) => name) as [string, string];
+  const record = (await readFinished(join(folder, "whole"), trials[1]!))!;
+  // As a process writes it that is then killed, before a checkpoint.
+  const begin = () => {
+    const directory = join(sweep.out, "trials", second);
+    mkdirSync(directory, { recursive: true });
+    const begun = { ...record, state: "training", results: null, files: ["run.json"] };
+    writeFileSync(join(directory, "run.json"), JSON.stringify(begun));
+  };
+  const seen = await run({ ...sweep, trials }, undefined, (event) => event === `trial ${first}` && begin());
+  assert.ok(seen.includes(`elsewhere ${second}`) && seen.includes(`done ${first}`), seen.join());
+  const next = await run({ ...sweep, trials });
+  assert.ok(next.includes(`skip ${first}`) && next.includes(`done ${second}`), next.join());
 });
 
 test("how many parts a sweep had is known from their directories, of one division", async () => {
@@ -240,60 +242,6 @@ test("a failed trial is recorded, and the sweep continues", async () => {
   assert.is(seen.filter((event) => event.startsWith("done")).length, 2);
   assert.match(readFileSync(join(sweep.out, "trials", `${bad[1]!.name}.error.txt`), "utf8"), /not finite/);
   assert.not.ok(await readFinished(sweep.out, bad[1]!));
-});
-
-test("one sweep per directory; a lock left by a killed process expires", async () => {
-  const out = join(folder, "locked");
-  await locked(out, "", async () => {
-    await locked(out, "1/2", async () => {
-      const [own, twice] = [["another sweep"], ["another process is running part 1/2 of this sweep", out]];
-      const words = [`process ${process.pid} on ${hostname()}`];
-      await Promise.all([
-        locked(out, "2/2", async () => {}),
-        assertFails(ConfigError, "used-by-another-process", [...own, ...words], () => locked(out, "", async () => {})),
-        assertFails(ConfigError, "used-by-another-process", [...twice, ...words], () =>
-          locked(out, "1/2", async () => {}),
-        ),
-      ]);
-    });
-  });
-  const left = join(out, "sweep.lock");
-  mkdirSync(left);
-  const killed = Date.now() / 1000 - 9;
-  utimesSync(left, killed, killed);
-  await locked(out, "", async () => assert.ok(existsSync(left)));
-  assert.not.ok(existsSync(left));
-});
-
-test("a lock whose owner is dead is ignored; one of a live process, or of another machine, is respected", async () => {
-  const dead = spawnSync(process.execPath, ["-e", ""]).pid;
-  /** A folder with a lock that does not become stale. */
-  const leave = async (name: string, numbering: (mine: string) => string, pid: number) => {
-    const out = join(folder, name);
-    const note = join(out, "sweep.owner");
-    let mine = "";
-    await locked(out, "", async () => {
-      [mine] = readFileSync(note, "utf8").split("\n") as [string];
-    });
-    assert.not.ok(existsSync(note));
-    writeFileSync(note, `${numbering(mine)}\n${pid}\n`);
-    mkdirSync(join(out, "sweep.lock"));
-    const later = Date.now() / 1000 + 600;
-    utimesSync(join(out, "sweep.lock"), later, later);
-    return out;
-  };
-  const killed = await leave("killed", (mine) => mine, dead);
-  await locked(killed, "", async () => {});
-  assert.equal(readdirSync(killed), []);
-  const kept = [
-    await leave("elsewhere", (mine) => `not-${mine}`, dead),
-    await leave("alive", (mine) => mine, process.ppid),
-  ];
-  await Promise.all(
-    kept.map((out) =>
-      assertFails(ConfigError, "used-by-another-process", ["another sweep"], () => locked(out, "", async () => {})),
-    ),
-  );
 });
 
 /** A column's cell in the first row of a table. */

@@ -1,6 +1,6 @@
 /** A resumed run has the same bits as an uninterrupted one. */
 
-import { existsSync, mkdirSync, readdirSync, truncateSync } from "node:fs";
+import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openWasm } from "../../src/backend/wasm.ts";
@@ -53,16 +53,6 @@ for (const own of [
     }
   });
 }
-
-test("a run without a checkpoint: the error says how to have one", async () => {
-  const ended = join(folder, "ended");
-  mkdirSync(join(ended, "adapter"), { recursive: true });
-  for (const [directory, words] of [
-    [ended, ["a run that has ended", `train --adapter ${ended}`]],
-    [join(folder, "killed"), ["no such directory", "--checkpoint-every N", "after it was killed"]],
-  ] as const)
-    await assertFails(ConfigError, "no-checkpoint", ["Ctrl-C", ...words], () => lastCheckpoint(directory));
-});
 
 /** Data whose validation set contradicts the training set: the validation loss rises. */
 async function contradiction(): Promise<LoadedDataset> {

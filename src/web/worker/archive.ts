@@ -5,7 +5,6 @@ import { FormatError } from "../../errors.ts";
 import { parseJson } from "../../io/limits.ts";
 import { checkKinds } from "../../kinds.ts";
 import { blobReader, filePieces } from "../../platform/reader.ts";
-import { finishReplacing } from "../../platform/replacing.ts";
 import { generations } from "../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../run/files.ts";
 import { dataFiles, fileName, RECORD, type RunRecord } from "../../run/record.ts";
@@ -15,7 +14,6 @@ const FOLDERS = ["adapter", "checkpoint", "data", "start"];
 
 /** The paths of the files in a run directory or in one of its folders. */
 async function pathsIn(directory: string): Promise<string[]> {
-  await finishReplacing(directory);
   const paths: string[] = [];
   for (const name of await listDirectory(directory))
     if (!FOLDERS.includes(name)) paths.push(name);

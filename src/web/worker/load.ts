@@ -1,13 +1,12 @@
 /** Runs and adapters that the visitor opens: files of a run directory or of an adapter, or a zip file of them. */
 
-import { exists, joinPath } from "#platform";
+import { exists, joinPath, writeDirectory } from "#platform";
 import type { Objective } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { findAdapter, loadAdapter, namedBase } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { writeDirectoryAtomic } from "../../platform/replacing.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
 import { readRecord } from "../../run/directory.ts";
 import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";
@@ -24,7 +23,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
     const some = await unpack(files);
     const ofRun = await runFiles(some);
     const selected = files.map(({ name }) => name).join(", ");
-    await writeDirectoryAtomic(runFolder(id), ofRun ?? adapterFiles(some, selected));
+    await writeDirectory(runFolder(id), ofRun ?? adapterFiles(some, selected));
     const run = await (ofRun ? openRun(id, fallback) : openAdapter(id, selected, fallback));
     if (objective !== undefined && run.record.objective !== objective)
       throw new ConfigError("wrong-task", "This adapter classifies messages and cannot generate text", {

@@ -3,7 +3,6 @@
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { finishReplacing } from "../../platform/replacing.ts";
 import { dataName } from "../../run/record.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
@@ -30,7 +29,6 @@ export async function openSettings(settings: PageSettings): Promise<Materials & 
 
 /** Opens what a stored run is made of. Throws ConfigError if that is not what it began with. */
 export async function reopen(run: PageRun): Promise<Materials> {
-  await finishReplacing(runFolder(run.id));
   const device = await pageDevice(run.device);
   const model = await fetchModel(run.model);
   const data = await fetched(dataName(run.record), (downloads) => reopenData(run, model, downloads));

@@ -1,6 +1,6 @@
 /** The files that a run is made of, in its folder: it can go on after a reload, and elsewhere after a download. */
 
-import { exists, joinPath, linkFile } from "#platform";
+import { exists, joinPath, linkFile, writeDirectory } from "#platform";
 import { digestData } from "../../data/digest.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { ConfigError } from "../../errors.ts";
@@ -9,7 +9,6 @@ import { fingerprint } from "../../io/fingerprint.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { finishReplacing, writeDirectoryAtomic } from "../../platform/replacing.ts";
 import { loadData } from "../../run/load-data.ts";
 import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
@@ -31,7 +30,7 @@ export async function keepFiles(run: PageRun, from?: string): Promise<void> {
   }
   run.record = { ...record, data: moveFiles(record.data, inData) };
   if (from === undefined) return;
-  await writeDirectoryAtomic(startFolder(id), await readFiles(joinPath(runFolder(from), "adapter")));
+  await writeDirectory(startFolder(id), await readFiles(joinPath(runFolder(from), "adapter")));
   run.record.adapter = "start";
 }
 
@@ -63,7 +62,6 @@ export async function openStart({ id, record }: PageRun, model: BaseModel): Prom
     throw new ConfigError("not-stored", "The adapter that this run started from is not stored here", {
       expected: record.adapter,
     });
-  await finishReplacing(startFolder(id));
   return loadAdapter(startFolder(id), model);
 }
 

@@ -7,7 +7,6 @@
 import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
 import { ConfigError } from "../../errors.ts";
-import { finishReplacing } from "../../platform/replacing.ts";
 import { readRecord, writeRecord } from "../../run/directory.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";
@@ -92,9 +91,8 @@ export async function listRuns(): Promise<PageRun[]> {
 async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
   if (!isUnderWay(own)) return [{ ...own, record: await storedRecord(own.id) }];
   if (isElsewhere) return [{ ...own, state: "elsewhere", record: await storedRecord(own.id) }];
-  // The page may have been closed while it stored what the run left.
-  if (!isTrainer) await finishReplacing(runFolder(own.id));
   const record = await storedRecord(own.id);
+  // The page may have been closed right after it had stored what the run left.
   const isDone = record.state === "finished";
   return [{ ...own, record, state: isDone ? "finished" : "interrupted", usable: own.usable || isDone }];
 }

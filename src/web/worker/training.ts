@@ -194,7 +194,7 @@ export class Training implements Job {
     run.note = null;
     // Until its files are stored there is only a checkpoint.
     run.usable = false;
-    await live.save(this.folder, result, this.materials.data, runTables);
+    await live.end(result, this.materials.data, runTables);
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await measureChanges(this.adapter(result.tensors), model, start);
@@ -207,7 +207,7 @@ export class Training implements Job {
     run.error = reportOfRun(error, this.args);
     if (error instanceof RunFailed)
       await live
-        .saveFailed(this.folder, error)
+        .endFailed(error)
         .then(() => {
           run.usable = true;
         })
