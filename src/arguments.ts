@@ -76,7 +76,7 @@ const KINDS = {
   ],
 } as const satisfies Kinds<string>;
 
-export type Kind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
+export type ArgumentKind = keyof typeof KINDS | `${keyof typeof KINDS}?`;
 
 /** Throws ConfigError, naming the argument, if a value is not of its kind. A kind with "?" allows undefined. */
 export function checkArguments(given: object, kinds: Fields<keyof typeof KINDS>): void {
@@ -87,7 +87,7 @@ export function checkArguments(given: object, kinds: Fields<keyof typeof KINDS>)
 }
 
 /** Checks an argument that is an object of options. For an unknown option, the error suggests the nearest known one. */
-export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, Kind>>): void {
+export function checkOptions(name: string, options: unknown, kinds: Readonly<Record<string, ArgumentKind>>): void {
   const needed = Object.keys(kinds).filter((key) => !kinds[key]!.endsWith("?"));
   if (options === undefined && needed.length > 0)
     throw new ConfigError("invalid-argument", `${name}: undefined`, {

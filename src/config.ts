@@ -3,7 +3,9 @@ import { ConfigError, FormatError } from "./errors.ts";
 import { checkKinds, type Fields, isObject, type KINDS, lookUp, show, withoutNulls } from "./kinds.ts";
 import { didYouMean } from "./suggest.ts";
 
-/** Architectures beside GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values. */
+/**
+ * Architectures other than GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values.
+ */
 export const LLAMA_TYPES = ["llama", "qwen2"] as const;
 export type LlamaType = (typeof LLAMA_TYPES)[number];
 

@@ -7,38 +7,38 @@ export const percent = (share: number, digits = 1) => `${(100 * share).toFixed(d
 export const digits = (places: number) => (value: number) => value.toFixed(places);
 
 /** "1,355" */
-export const count = (n: number) => n.toLocaleString("en-US");
+export const formatCount = (n: number) => n.toLocaleString("en-US");
 
 /** A cross-entropy: "0.2345" */
-export const showLoss = (value: number) => value.toFixed(4);
+export const formatLoss = (value: number) => value.toFixed(4);
 
 /** "58.23", "312.4", "1,355" */
-export const showPerplexity = (value: number) =>
-  value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : count(Math.round(value));
+export const formatPerplexity = (value: number) =>
+  value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : formatCount(Math.round(value));
 
 /** A score, or an error of one, with three significant digits or more: "3.21", "0.0457", "1905" */
-export const showScore = (value: number) => String(Number(value.toPrecision(Math.abs(value) >= 100 ? 5 : 3)));
+export const formatScore = (value: number) => String(Number(value.toPrecision(Math.abs(value) >= 100 ? 5 : 3)));
 
 /** "71.4 k", "7.19 M", "124 M" */
-export function compact(n: number): string {
-  if (n < 1e4) return count(n);
+export function formatCompact(n: number): string {
+  if (n < 1e4) return formatCount(n);
   const [value, unit] = n < 1e6 ? [n / 1e3, "k"] : n < 1e9 ? [n / 1e6, "M"] : [n / 1e9, "G"];
   return `${value.toPrecision(3)} ${unit}`;
 }
 
 /** "a, b and c" */
-export function list(words: readonly string[]): string {
+export function joinWords(words: readonly string[]): string {
   return words.length < 2 ? words.join("") : `${words.slice(0, -1).join(", ")} and ${words.at(-1)}`;
 }
 
 /** A share of a whole in percent, with two significant digits if it is small: "1.02 %", "0.0036 %". */
-export function showShare(share: number): string {
+export function formatShare(share: number): string {
   const percent = 100 * share;
   return `${percent === 0 || percent >= 1 ? percent.toFixed(2) : Number(percent.toPrecision(2))} %`;
 }
 
 /** "12 s", "3 min 05 s", "1 h 12 min". */
-export function showDuration(seconds: number): string {
+export function formatDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;

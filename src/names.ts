@@ -16,7 +16,7 @@ import { numel, type Shape } from "./tensor.ts";
 export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
 export type Layer = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
-type Part = "weight" | "bias" | "embedding" | "A" | "B" | "magnitude";
+type TensorPart = "weight" | "bias" | "embedding" | "A" | "B" | "magnitude";
 
 /** A layer of the model. */
 export interface Place {
@@ -27,7 +27,7 @@ export interface Place {
 
 /** A tensor of a model. Its place is the layer that it belongs to; of what a method adds, the first that uses it. */
 export interface ModelTensor extends Place {
-  part: Part;
+  part: TensorPart;
   /** What it belongs to: the base model, the head of a classifier, or what the method adds. */
   origin: "base" | "head" | "method";
   /**
@@ -80,7 +80,7 @@ const inBlock = (block: number | null, word: string) => (block === null ? word :
 export const layerName = ({ block, layer }: Place): string => inBlock(block, layer);
 
 /** The name of a tensor of the base model or its head: Hugging Face's, without `transformer.`, where it has one. */
-export const tensorName = (place: Place, part: Part = "weight"): string => `${layerName(place)}.${part}`;
+export const tensorName = (place: Place, part: TensorPart = "weight"): string => `${layerName(place)}.${part}`;
 
 /** The name of an adapter's A or B: `lora.h.3.attn.q.A`. */
 export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteName(site)}.${part}`;
@@ -88,7 +88,7 @@ export const loraName = (site: Site, part: "A" | "B"): string => `lora.${siteNam
 /** The name of DoRA's magnitudes of a matrix: `lora.h.3.attn.c_attn.magnitude`. */
 export const magnitudeName = (place: Place): string => `lora.${tensorName(place, "magnitude")}`;
 
-type Shapes = Partial<Record<Part, Shape>>;
+type Shapes = Partial<Record<TensorPart, Shape>>;
 
 /** Tensors at a place, by their parts. */
 function tensors(
@@ -96,9 +96,9 @@ function tensors(
   parts: Shapes,
   origin: ModelTensor["origin"] = "base",
   name = layerName(place),
-  initial: Partial<Record<Part, Initial>> = {},
+  initial: Partial<Record<TensorPart, Initial>> = {},
 ): ModelTensor[] {
-  const list = Object.entries(parts) as [Part, Shape][];
+  const list = Object.entries(parts) as [TensorPart, Shape][];
   return list.map(([part, shape]) => {
     return { ...place, part, origin, name: `${name}.${part}`, shape, initial: initial[part] };
   });
@@ -109,7 +109,7 @@ export function addedTensors(
   name: string,
   place: Place,
   parts: Shapes,
-  initial: Partial<Record<Part, Initial>>,
+  initial: Partial<Record<TensorPart, Initial>>,
 ): ModelTensor[] {
   return tensors(place, parts, "method", name, initial);
 }

@@ -21,7 +21,7 @@ export function readsPairs(meta: {
 }
 
 /** A text, or both of a pair on one line, for people. */
-export const showText = (text: TextOrPair): string => [text].flat().join(" | ");
+export const joinPair = (text: TextOrPair): string => [text].flat().join(" | ");
 
 /** Whether there is nothing but white space in a text, or in both of a pair. */
 export const isBlank = (text: TextOrPair): boolean => [text].flat().join("").trim() === "";

@@ -166,7 +166,7 @@ function standing(isAhead: boolean, p: number): Standing {
 }
 
 /** In words: "better (p = 0.012)". */
-export function showStanding(standing: Standing, p: number): string {
+export function formatStanding(standing: Standing, p: number): string {
   return `${standing} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`})`;
 }
 

@@ -91,7 +91,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return a.length === b.length && a.every((n, i) => n === b[i]);
 }
 
-export function showShape(shape: Shape): string {
+export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
 }
 
@@ -112,7 +112,7 @@ export function expectWrite(tensor: Tensor, offset: number, count: number): void
 export function expectShape(name: string, found: Shape, expected: Shape): void {
   if (!sameShape(found, expected))
     throw new ShapeError("wrong-shape", `${name} has the wrong shape`, {
-      expected: showShape(expected),
-      found: showShape(found),
+      expected: formatShape(expected),
+      found: formatShape(found),
     });
 }

@@ -16,17 +16,17 @@ import { tinyModel } from "./helpers/tiny.ts";
 
 const model = tinyModel(join(temporaryFolder(), "model"));
 
-test("await using: a device, a checkpoint and a model", async () => {
+test("await using: a device, a base model and a language model", async () => {
   const used = await (async () => {
     await using device = await openDevice("wasm", { threads: 1 });
-    await using checkpoint = await loadModel(model);
+    await using baseModel = await loadModel(model);
     await using lm = await LanguageModel.load(model, { device });
     assert.is((await lm.complete("a", { maxNewTokens: 1 })).length, 1);
-    return { device, checkpoint, lm };
+    return { device, baseModel, lm };
   })();
   await assertFails(ConfigError, "already-destroyed", ["the model was destroyed"], () => used.lm.complete("a"));
   await assertFails(ConfigError, "already-destroyed", ["the model is closed"], () =>
-    used.checkpoint.read("ln_f.weight"),
+    used.baseModel.read("ln_f.weight"),
   );
   await assertFails(DeviceError, "already-destroyed", [], () => LanguageModel.load(model, { device: used.device }));
 });
@@ -67,8 +67,8 @@ test("models that are forgotten without destroy are freed by the garbage collect
     const lm = await LanguageModel.load(model, { device: state.backend });
     await lm.complete("a", { maxNewTokens: 1 });
     for await (const _ of lm.generate("a")) break;
-    const checkpoint = await loadModel(model);
-    const { config } = checkpoint;
+    const baseModel = await loadModel(model);
+    const { config } = baseModel;
     const meta = {
       base_model: model,
       model: config,
@@ -80,11 +80,11 @@ test("models that are forgotten without destroy are freed by the garbage collect
     const classifier = await Classifier.untrained(
       { ...meta, labels: ["a", "b"], settings: {} },
       { seed: 1, headInit: "zeros" },
-      checkpoint,
+      baseModel,
       state.backend,
     );
     await classifier.classify("see you");
-    await checkpoint.close();
+    await baseModel.close();
   };
   await use();
   assert.is(state.open, 2);

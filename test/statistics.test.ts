@@ -7,13 +7,13 @@ import {
   comparePairs,
   confusionLookup,
   countConfusions,
+  formatStanding,
   holm,
   macroF1,
   mcnemar,
   meanInterval,
   percentiles95,
   poolSpread,
-  showStanding,
   sortMistakes,
   studentT95,
   summarize,
@@ -227,7 +227,7 @@ test("three outcomes of a test of two, at one limit of p: better, worse, not dis
     [0, 0],
   ].map(([b, c]) => {
     const [found] = comparePairs([pair(b!, c!)], mcnemar);
-    return showStanding(found!.standing, found!.adjusted);
+    return formatStanding(found!.standing, found!.adjusted);
   });
   assert.equal(outcomes, [
     "better (p = 0.031)",
@@ -235,7 +235,7 @@ test("three outcomes of a test of two, at one limit of p: better, worse, not dis
     "not distinguishable (p = 0.063)",
     "not distinguishable (p = 1.000)",
   ]);
-  assert.is(showStanding("better", 0.0004), "better (p < 0.001)");
+  assert.is(formatStanding("better", 0.0004), "better (p < 0.001)");
 });
 
 test("the difference of paired shares has Newcombe's interval: figures of his paper's table", () => {

@@ -1,7 +1,7 @@
 /** The interface of a device that runs plans, the same for every backend. */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
-import { type MemoryLimits, showBytes } from "../plan/memory.ts";
+import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -25,7 +25,7 @@ export interface DeviceInfo {
 /** "CPU, 2 threads, SIMD (no hardware GPU found)". */
 export function describeDevice({ kind, name, software, why, refused }: DeviceInfo): string {
   const driver = kind === "webgpu" && `webgpu${software ? ", software driver" : ""}`;
-  const about = [driver, why, refused && `no memory for ${showBytes(refused)}`].filter(Boolean).join("; ");
+  const about = [driver, why, refused && `no memory for ${formatBytes(refused)}`].filter(Boolean).join("; ");
   return about === "" ? name : `${name} (${about})`;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs beside each other,
+ * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs next to each other,
  * [out / 8][in][8], and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t
  * and t + 4, the first in the upper half.
  */

@@ -2,13 +2,14 @@
  * Finds the first dispatch on which two backends disagree: a backend that runs every plan on both, one dispatch at a
  * time, and compares what each dispatch wrote; a product by every variant that the second backend may choose. Both
  * continue with the first one's results, so that every dispatch is tested separately. The second backend also runs each
- * plan as it is, in whole submissions, and what is read must agree with that, too: a driver may order dispatches wrongly.
+ * plan as it is, in whole submissions, and what is read must agree with that, too: a driver may order dispatches
+ * wrongly.
  */
 import { DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
-import { showShape, type Tensor } from "../tensor.ts";
+import { formatShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 import { byVariant, chooseShader, pipelineName } from "./webgpu-shaders.ts";
 
@@ -200,7 +201,9 @@ class CompareSession implements Session {
     });
   }
 
-  /** Runs a dispatch on both; the second backend goes on with the first one's results, before its own have arrived. */
+  /**
+   * Runs a dispatch on both; the second backend continues with the first one's results, before its own have arrived.
+   */
   private async runSingle(single: Single, values: StepValues): Promise<void> {
     const { segment, variants } = single;
     const [usual] = variants;
@@ -264,7 +267,7 @@ class CompareSession implements Session {
       : largestDifference(expected, found, tensor.shape.at(-1)!);
     this.backend.onCompared({
       pipeline: pipelineName(dispatch, { name: this.second.kernelName?.(dispatch) ?? chooseShader(dispatch).name }),
-      where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+      where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${formatShape(tensor.shape)}, element ${at}`,
       error,
       isRight: error <= COMPARE_TOLERANCE,
       expected: expected[at]!,
@@ -289,7 +292,7 @@ function compareWhole(tensor: Tensor, expected: Float32Array, found: Float32Arra
   const error = difference === 0 ? 0 : Number.isFinite(ratio) ? ratio : Infinity;
   return {
     pipeline: null,
-    where: `${tensor.name} ${showShape(tensor.shape)}, element ${at}`,
+    where: `${tensor.name} ${formatShape(tensor.shape)}, element ${at}`,
     error,
     isRight: error <= WHOLE_TOLERANCE,
     expected: expected[at]!,

@@ -36,7 +36,7 @@ async function handle(message: InTurn): Promise<void> {
     if (failure !== undefined) throw failure;
     post({ value } satisfies FromRemote);
   } catch (error) {
-    if (hasAnswer) post({ failure: describe(error) } satisfies FromRemote);
+    if (hasAnswer) post({ failure: encodeFailure(error) } satisfies FromRemote);
     else failure = error;
   }
 }
@@ -95,7 +95,7 @@ function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors:
   };
 }
 
-function describe(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
+function encodeFailure(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
   const { message } = error as Error;
   const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
   const code = error instanceof DeviceError ? error.code : "device-failed";

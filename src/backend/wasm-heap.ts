@@ -1,19 +1,19 @@
 /** A host-side allocator for a WebAssembly.Memory: large blocks, first fit, adjacent free blocks are merged. */
 import { DeviceError } from "../errors.ts";
-import { showBytes } from "../plan/memory.ts";
+import { formatBytes } from "../plan/memory.ts";
 
 const PAGE_BYTES = 1 << 16;
 /** Blocks are aligned to cache lines. */
 const ALIGN = 64;
 
-interface Block {
+interface HeapBlock {
   at: number;
   bytes: number;
 }
 
 export class Heap {
   /** Free blocks, sorted by address. */
-  private readonly free: Block[] = [];
+  private readonly free: HeapBlock[] = [];
   private readonly used = new Map<number, { bytes: number; users: number }>();
   /** Memory from here on has never been used, so it is zero. */
   private top: number;
@@ -86,7 +86,7 @@ export class Heap {
     } catch (error) {
       throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
         expected: "at most 4 GiB in total",
-        found: showBytes(end),
+        found: formatBytes(end),
         hint: "use a smaller --batch-size or --max-length",
         cause: error,
       });

@@ -18,7 +18,7 @@ interface Range {
   count: number;
 }
 
-interface Part extends Range {
+interface ListPart extends Range {
   patches: Patch[];
 }
 
@@ -27,7 +27,7 @@ export class RecordList {
   private readonly floats: Float32Array<ArrayBuffer>;
   /** The operation of each record, for timing. */
   readonly names: string[] = [];
-  private readonly parts = new Map<SegmentName, Part>();
+  private readonly parts = new Map<SegmentName, ListPart>();
 
   /** `address` returns the address of a tensor; `panels` are the weights stored in panels. */
   constructor(
@@ -39,7 +39,7 @@ export class RecordList {
     this.words = new Uint32Array(count * RECORD_WORDS);
     this.floats = new Float32Array(this.words.buffer);
     for (const { name, clears, dispatches } of program.segments) {
-      const part: Part = { first: this.names.length, count: clears.length + dispatches.length, patches: [] };
+      const part: ListPart = { first: this.names.length, count: clears.length + dispatches.length, patches: [] };
       for (const tensor of clears) {
         const word = this.add("clear");
         this.words[word] = address(tensor);

@@ -6,7 +6,7 @@ import { loadKernels } from "./wasm-module.ts";
 import { ThreadPool } from "./wasm-threads.ts";
 
 /** Opens it with this many threads; null: on the caller's. */
-export async function openLocal(options: WasmOptions, threads: number | null): Promise<Backend> {
+export async function openWithThreads(options: WasmOptions, threads: number | null): Promise<Backend> {
   const kernels = await loadKernels(options);
   return threads === null
     ? openBackend(kernels, 1, SingleThread.start)

@@ -39,5 +39,5 @@ export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
 }
 
 async function openLocal(options: WasmOptions, threads: number | null): Promise<Backend> {
-  return (await import("./wasm-local.ts")).openLocal(options, threads);
+  return (await import("./wasm-local.ts")).openWithThreads(options, threads);
 }

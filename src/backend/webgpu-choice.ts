@@ -170,7 +170,7 @@ async function measure<S extends Session>(
 
 const totalTime = <S>({ times }: Candidate<S>) => [...times.values()].reduce((sum, ms) => sum + ms, 0);
 
-/** Queues runs of all in turn, and waits once. */
+/** Queues a run of each, one after the other, and waits once. */
 async function repeat<S extends Session>(
   candidates: readonly Candidate<S>[],
   values: StepValues,

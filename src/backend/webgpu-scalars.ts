@@ -5,13 +5,13 @@ import type { Shader } from "./webgpu-shaders.ts";
 /** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */
 const STRIDE = 256;
 
-interface Place {
+interface ScalarPlace {
   byte: number;
   isFloat: boolean;
 }
 
 /** A scalar that changes from step to step. */
-interface Change extends Place {
+interface Change extends ScalarPlace {
   name: string;
   value: keyof StepValues;
 }
@@ -69,7 +69,7 @@ export class ScalarList {
     return { first, end };
   }
 
-  private set({ byte, isFloat }: Place, value: number): void {
+  private set({ byte, isFloat }: ScalarPlace, value: number): void {
     if (isFloat) this.bytes.setFloat32(byte, value, true);
     else this.bytes.setUint32(byte, value, true);
   }

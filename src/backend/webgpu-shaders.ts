@@ -30,7 +30,7 @@ export interface Shader {
 }
 
 /** A variant of the matrix products: the preludes that it needs besides its kernel's, and whether classifying does. */
-interface Product {
+interface ProductShader {
   preludes: readonly string[];
   classifies: boolean;
   grid: (dims: Dims) => Grid;
@@ -75,7 +75,7 @@ const PRODUCTS = {
     classifies: false,
     grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), batch ?? 1],
   },
-} as const satisfies Record<ProductVariant, Product>;
+} as const satisfies Record<ProductVariant, ProductShader>;
 
 /**
  * Large tiles are used if there are at least this many. If the number of rows changes from batch to batch, a quarter of

@@ -8,11 +8,11 @@ import { halfToFloat } from "../half.ts";
 import { type Access, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
 import {
   checkMemory,
+  formatBytes,
   listTables,
   type MemoryLimits,
   memoryTotals,
   sharedBuffers,
-  showBytes,
   withoutShared,
 } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
@@ -216,7 +216,7 @@ class WebGPUBackend implements Backend {
       throw new DeviceError("device-failed", "the device refused the plan", { found: invalid!.message });
     const { total } = memoryTotals(memory);
     this.info.refused = Math.min(total, this.info.refused ?? Infinity);
-    throw new DeviceError("out-of-memory", `the device has no memory for ${showBytes(total)}`, {
+    throw new DeviceError("out-of-memory", `the device has no memory for ${formatBytes(total)}`, {
       found: outOfMemory.message,
       hint: "use a smaller --batch-size or --max-length",
     });

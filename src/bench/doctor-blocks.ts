@@ -1,8 +1,8 @@
 /** The report of doctor as blocks. */
 import { describeDevice } from "../backend/backend.ts";
 import { nameList } from "../errors.ts";
-import { count, digits } from "../format.ts";
-import { showBytes } from "../plan/memory.ts";
+import { digits, formatCount } from "../format.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { type Block, makeTable } from "../views/blocks.ts";
 import { type CheckedShader, type DoctorReport, planTitle } from "./doctor.ts";
 import { kernelColumns } from "./step-profile.ts";
@@ -14,7 +14,7 @@ const heading = (text: string): Block => ({ kind: "heading", level: 2, text });
 const exponential = (error: number) => error.toExponential(1);
 
 function figure(value: number): string {
-  if (value >= 100) return count(Math.round(value));
+  if (value >= 100) return formatCount(Math.round(value));
   return value < 1 ? value.toFixed(2) : value.toPrecision(3);
 }
 
@@ -44,7 +44,7 @@ export function deviceBlocks({ device, limits, gpus, noGPU }: DoctorReport, abou
       ),
     ),
     ...(device.kind === "webgpu"
-      ? [text(`largest buffer ${showBytes(limits.maxBuffer)}, largest binding ${showBytes(limits.maxBinding)}`)]
+      ? [text(`largest buffer ${formatBytes(limits.maxBuffer)}, largest binding ${formatBytes(limits.maxBinding)}`)]
       : []),
     ...(noGPU ? [note(`no GPU: ${noGPU}`)] : []),
   ];
@@ -112,7 +112,7 @@ function stepTable(steps: DoctorReport["steps"]): Block {
       { title: "Tokens/s", format: figure, value: ({ step }) => step.tokensPerSecond },
       { title: "Dispatches", value: ({ step }) => step.profile.dispatches },
       { title: "One of many, ms", format: figure, value: ({ step }) => step.profile.ms.median },
-      { title: "Memory", value: ({ step }) => showBytes(step.planned) },
+      { title: "Memory", value: ({ step }) => formatBytes(step.planned) },
     ],
     steps,
   );
@@ -127,7 +127,7 @@ function generationTable(rows: DoctorReport["generation"]): Block {
       { title: "Weights", value: ({ dtype }) => dtype },
       { title: "First token, ms", format: figure, value: ({ first }) => first },
       { title: "Then tokens/s", format: digits(1), value: ({ tokensPerSecond }) => tokensPerSecond },
-      { title: "Memory", value: ({ planned }) => showBytes(planned) },
+      { title: "Memory", value: ({ planned }) => formatBytes(planned) },
     ],
     rows,
   );

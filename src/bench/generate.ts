@@ -5,7 +5,7 @@ import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
-import { showBytes } from "../plan/memory.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import torchScript from "./generate_torch.py";
 import { type GenerationOptions, type GenerationResult, inWords, measureGeneration, type Round } from "./generation.ts";
@@ -75,7 +75,7 @@ function report(options: GenerateBenchOptions, ours: GenerationResult, torch: Pe
   const lines = [
     `${model}${dtype === "f32" ? "" : ` in ${dtype}`}, ${prompts === 1 ? "1 prompt" : `${prompts} prompts`} of ${length} tokens per batch, ${tokens} new tokens each, greedy`,
     `lowrank:      ${mine.words}`,
-    `memory:       ${showBytes(ours.planned)} planned`,
+    `memory:       ${formatBytes(ours.planned)} planned`,
   ];
   if (torch) {
     const peer = inWords(torch.rounds, options);

@@ -1,7 +1,7 @@
 /** The protocol between the tokenizer benchmark and its processes: jobs and findings. */
 
 /** A job is a JSON file; `folder` holds the vocabulary in the format of Python's tiktoken. */
-export type Job = { folder: string } & (TextsJob | WordsJob);
+export type TokenizerJob = { folder: string } & (TextsJob | WordsJob);
 
 /** Encodes and decodes texts, one call per text. */
 export interface TextsJob {

@@ -8,13 +8,17 @@ import { LowrankError } from "../errors.ts";
 const ENV = { ...process.env, PYTHONSAFEPATH: "1" };
 
 /** The output of a process, one JSON object per line, and the reason if it ended early. */
-export interface Outcome<T> {
+export interface ProcessOutput<T> {
   lines: T[];
   failure: string | null;
 }
 
 /** Runs a program, for at most `limitSeconds`. The output until then is used. */
-export function runProcess<T>(program: string, args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
+export function runProcess<T>(
+  program: string,
+  args: readonly string[],
+  limitSeconds: number,
+): Promise<ProcessOutput<T>> {
   return new Promise((done) => {
     const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: ENV });
     let output = "";
@@ -90,6 +94,6 @@ export class Dialogue {
 }
 
 /** Runs a hidden subcommand of `bench` in a separate process. */
-export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<Outcome<T>> {
+export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<ProcessOutput<T>> {
   return runProcess(process.execPath, [packagePath("dist/bench.js"), ...args], limitSeconds);
 }

@@ -12,7 +12,7 @@ import { ConfigError, type LowrankError } from "../errors.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { roomFor } from "../model/batch.ts";
-import { memoryTotals, showBytes } from "../plan/memory.ts";
+import { formatBytes, memoryTotals } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import { numel } from "../tensor.ts";
@@ -218,7 +218,7 @@ function report(options: StepBenchOptions, ours: StepResult, torch: TorchResult 
       `${profile.ms.median.toFixed(1)} ms per step with ${profile.steps} in one submission`,
     `speed:  ${((1000 * ours.tokens) / median).toFixed(0)} tokens/s, ${(ours.flops / median / 1e6).toFixed(1)} GFLOP/s in matrix products ` +
       `(${(ours.flops / 1e9).toPrecision(3)} GFLOP per step)`,
-    `memory: ${showBytes(ours.planned)} planned, ${showBytes(ours.peak)} peak resident set size`,
+    `memory: ${formatBytes(ours.planned)} planned, ${formatBytes(ours.peak)} peak resident set size`,
   ];
   if (torch) lines.push(...compare(options, ours, torch));
   if (yardsticks) lines.push(`device: ${describeYardsticks(yardsticks)}`);
@@ -235,7 +235,7 @@ function compare({ maxLength }: StepBenchOptions, ours: StepResult, torch: Torch
     `alternating with PyTorch ${torch.version} (${on}), padded to ${maxLength}:`,
     `step:   ${median.toFixed(1)} ms (${low.toFixed(1)} to ${high.toFixed(1)}), best ${best.toFixed(1)} ms, ` +
       `${torch.cpu.toFixed(1)} ms CPU time`,
-    `memory: ${showBytes(torch.peak)} peak resident set size`,
+    `memory: ${formatBytes(torch.peak)} peak resident set size`,
     `ratio:  ${(us.median / median).toFixed(2)} x PyTorch's median time, ${(us.best / best).toFixed(2)} x its best, ` +
       `${(ours.cpu / torch.cpu).toFixed(2)} x its CPU time`,
   ];

@@ -3,7 +3,7 @@
 import { packagePath, readBytes } from "#platform";
 import { bytesReader, Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
-import { showText } from "../pair.ts";
+import { joinPair } from "../pair.ts";
 import { Rng } from "../rng.ts";
 
 export interface Workload {
@@ -24,7 +24,7 @@ async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): 
   const texts: string[] = [];
   for (const { name, bytes } of files) {
     const options = { objective: "classification" as const, maxLength: 1024, chunkBytes: 1 << 18 };
-    for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(showText(corpus.text(row)));
+    for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(joinPair(corpus.text(row)));
   }
   return texts;
 }

@@ -102,8 +102,8 @@ function ratios({ workloads, peers }: TokenizerReport): string {
         const times = (peer: PeerResult) =>
           `${(of(us, "median") / of(peer, "median")).toFixed(1)} x (bests: ${(of(us, "best") / of(peer, "best")).toFixed(1)} x)`;
         const fastest = others.reduce((best, peer) => (of(peer, "median") > of(best, "median") ? peer : best));
-        const beside = known && known !== fastest ? `, ${times(known)} the speed of gpt-tokenizer` : "";
-        return `${name}, ${kind}: ${times(fastest)} the speed of the fastest exact peer, ${fastest.name}${beside}`;
+        const slower = known && known !== fastest ? `, ${times(known)} the speed of gpt-tokenizer` : "";
+        return `${name}, ${kind}: ${times(fastest)} the speed of the fastest exact peer, ${fastest.name}${slower}`;
       }),
     )
     .join("\n");

@@ -6,10 +6,10 @@ import { join } from "node:path";
 import { packagePath } from "#platform";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Rng } from "../rng.ts";
-import type { Finding, Job } from "./jobs.ts";
+import type { Finding, TokenizerJob } from "./jobs.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { PEERS } from "./peers.ts";
-import { type Outcome, runProcess, runSelf } from "./processes.ts";
+import { type ProcessOutput, runProcess, runSelf } from "./processes.ts";
 import { measureSpread, median } from "./spread.ts";
 import { bundledTexts, readWorkloads, type Workload } from "./texts.ts";
 import script from "./tiktoken.py";
@@ -29,7 +29,7 @@ const LENGTHS = [5_000, 10_000, 20_000, 40_000, 80_000];
 const WORDS_EACH = 5;
 
 /** Words of one repeated letter, and of random letters. No word occurs twice, so that caches have no effect. */
-function wordsJob(): Pick<Job & { kind: "words" }, "kind" | "words"> {
+function wordsJob(): Pick<TokenizerJob & { kind: "words" }, "kind" | "words"> {
   const rng = new Rng(5);
   const random = (length: number) => Array.from({ length }, () => String.fromCharCode(97 + rng.below(26))).join("");
   const words = LENGTHS.flatMap((length) =>
@@ -69,7 +69,7 @@ async function writeRanks(path: string): Promise<void> {
   await writeFile(path, lines.join(""));
 }
 
-type Run = Outcome<Finding>;
+type Run = ProcessOutput<Finding>;
 
 async function measure(workloads: Workload[], folder: string, options: TokenizerOptions): Promise<TokenizerReport> {
   const base = { folder, seconds: 1, least: 3, most: 200 };

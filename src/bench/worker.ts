@@ -1,12 +1,12 @@
 /** Measures one tokenizer in this process. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import type { Finding, Job, TextsJob, WordsJob } from "./jobs.ts";
+import type { Finding, TextsJob, TokenizerJob, WordsJob } from "./jobs.ts";
 import { type Encoder, PEERS } from "./peers.ts";
 
 /** Runs the job at `path` with the peer `name`, and prints findings as they are made. */
 export async function work(name: string, path: string): Promise<void> {
-  const job: Job = JSON.parse(await readFile(path, "utf8"));
+  const job: TokenizerJob = JSON.parse(await readFile(path, "utf8"));
   const peer = PEERS.find((p) => p.name === name)!;
   const before = process.resourceUsage().maxRSS;
   const started = performance.now();

@@ -2,7 +2,7 @@
 
 import { WEIGHT_DTYPES } from "../config.ts";
 import { MODES } from "../methods/index.ts";
-import { choice, command, deviceFlag, list, main, number, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, main, number, splitList, threadsFlag } from "./cli.ts";
 
 const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [
   "tokenizer",
@@ -16,7 +16,7 @@ const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "g
 
 /** A comma-separated list of numbers. */
 function counts(value: string): number[] {
-  return list(value).map(number);
+  return splitList(value).map(number);
 }
 
 program

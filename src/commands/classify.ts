@@ -84,7 +84,7 @@ const program = command(
   .option("--force", "replace an existing --out");
 suggestFlag(program, "--file", "--in");
 
-interface Flags extends TableFlags, ModelFlags {
+interface ClassifyFlags extends TableFlags, ModelFlags {
   run?: string;
   json?: boolean;
   pair?: boolean;
@@ -153,7 +153,7 @@ function shownFields(result: Classification | Scored): string[] {
 
 await main(async () => {
   program.parse();
-  const flags = program.opts<Flags>();
+  const flags = program.opts<ClassifyFlags>();
   const file = flags.in === undefined && !flags.pair ? await givenFile(program.args) : undefined;
   const args = file === undefined ? program.args : [];
   if (file !== undefined) flags.in = file;

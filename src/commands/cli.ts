@@ -110,7 +110,7 @@ export function gather(value: string, before: readonly string[] = []): string[] 
 }
 
 /** A comma-separated list. */
-export function list(value: string): string[] {
+export function splitList(value: string): string[] {
   return value
     .split(",")
     .map((word) => word.trim())

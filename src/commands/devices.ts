@@ -4,7 +4,7 @@ import { openWasm } from "../backend/wasm.ts";
 import { DeviceError } from "../errors.ts";
 import { renderTable } from "../views/terminal/render.ts";
 
-interface Row {
+interface DeviceRow {
   device: string;
   name: string;
   backend?: string;
@@ -20,7 +20,7 @@ export async function deviceList(): Promise<string> {
     return [];
   });
   const cpu = await openWasm();
-  const rows: Row[] = [
+  const rows: DeviceRow[] = [
     ...gpus.map(({ name, backend, adapter, isSoftware }, i) => ({
       ...{ device: `webgpu:${i}`, name, backend },
       kind: adapter === null ? "cannot be opened" : isSoftware ? "software driver" : "hardware",
@@ -28,7 +28,7 @@ export async function deviceList(): Promise<string> {
     { device: "wasm", name: cpu.info.name, kind: "" },
   ];
   cpu.destroy();
-  const table = renderTable<Row>(
+  const table = renderTable<DeviceRow>(
     [
       { title: "--device", value: ({ device }) => device },
       { title: "name", value: ({ name }) => name },

@@ -36,13 +36,13 @@ const program = command(
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
   .addOption(choice("--dtype <type>", `type of the weights, the default first: ${listDtypes()}`, WEIGHT_DTYPES))
-  .option("--with-base", "put the base model beside the adapter, for another machine")
+  .option("--with-base", "copy the base model next to the adapter, for another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")
   .allowExcessArguments(false);
 
-interface Flags {
+interface ExportFlags {
   run: string;
   to: ExportKind;
   out: string;
@@ -71,7 +71,7 @@ async function readAbout(run: string): Promise<About | undefined> {
 
 await main(async () => {
   program.parse();
-  const flags = program.opts<Flags>();
+  const flags = program.opts<ExportFlags>();
   const { run, to, out, dtype, withBase = false, lossy = false, force = false } = flags;
   await settle(run);
   await settle(out);
@@ -96,7 +96,7 @@ await main(async () => {
     print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
     if (to === "hub") print(`to upload it, under a name of yours: hf upload NAME ${out}`);
   } finally {
-    await opened.checkpoint.close();
+    await opened.baseModel.close();
   }
   return 0;
 });

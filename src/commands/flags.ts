@@ -3,7 +3,7 @@ import { type Command, Option } from "commander";
 import { OBJECTIVES, TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
-import { list } from "../format.ts";
+import { joinWords } from "../format.ts";
 import { type MethodOptions, MODES, settingWords } from "../methods/index.ts";
 import { type Files, readSetting } from "../run/settings.ts";
 import {
@@ -154,7 +154,9 @@ const FOLLOWS: { readonly [name in keyof TrainOptions]?: string } = {
 /** The modes of each default learning rate. */
 function listRates(known: Known): string {
   const rates = [...new Set(MODES.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
-  return rates.map((rate) => `${list(MODES.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`).join(", ");
+  return rates
+    .map((rate) => `${joinWords(MODES.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`)
+    .join(", ");
 }
 
 function createFlag(name: keyof TrainOptions): Option {

@@ -53,7 +53,7 @@ const program = command(
   .addOption(dtypeFlag())
   .option("--json", "print one JSON object per prompt: prompt, text, tokens, finish, forgotten");
 
-interface Flags extends GenerateOptions {
+interface GenerateFlags extends GenerateOptions {
   run?: string;
   adapter?: string;
   model?: string;
@@ -123,7 +123,7 @@ await main(async () => {
     batchSize,
     json = false,
     ...options
-  } = program.opts<Flags>();
+  } = program.opts<GenerateFlags>();
   if (run !== undefined && adapter !== undefined)
     throw new ConfigError("options-conflict", "--run and --adapter exclude each other", {
       expected: "--run DIR or --adapter DIR",

@@ -39,10 +39,10 @@ export interface TrainFlags extends RunSettings {
   seeds: number;
 }
 
-export interface Job {
+export interface RunJob {
   out: string;
   /**
-   * Where checkpoints are stored until the run is finished: `out`; beside it with several seeds, or if it replaces
+   * Where checkpoints are stored until the run is finished: `out`; next to it with several seeds, or if it replaces
    * another run.
    */
   kept: string;
@@ -71,7 +71,7 @@ function readFlags(flags: TrainFlags): RunSettings {
   return settings;
 }
 
-export async function newJob(flags: TrainFlags): Promise<Job> {
+export async function newJob(flags: TrainFlags): Promise<RunJob> {
   const settings = readFlags(flags);
   const { seeds } = flags;
   const out = pathWithName(flags.out ?? defaultOut());
@@ -93,9 +93,9 @@ export async function newJob(flags: TrainFlags): Promise<Job> {
 /** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
 export async function plannedJob(
   flags: TrainFlags,
-): Promise<Pick<Job, "model" | "data" | "adapter"> & { options: TrainOptions }> {
+): Promise<Pick<RunJob, "model" | "data" | "adapter"> & { options: TrainOptions }> {
   const settings = readFlags(flags);
-  const opened: Pick<Job, "model" | "adapter"> =
+  const opened: Pick<RunJob, "model" | "adapter"> =
     flags.adapter === undefined
       ? { model: await describeModel(settings.model!, DOWNLOADS) }
       : await openModel(settings.model!, flags);
@@ -120,7 +120,7 @@ function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An unfinished run beside its directory blocks the next, which would have the same place. */
+/** An unfinished run next to its directory blocks the next, which would have the same place. */
 function refuseUnfinished(kept: string): never {
   throw new ConfigError("unfinished-run-exists", "an unfinished run exists at this path", {
     where: kept,
@@ -166,15 +166,15 @@ async function openModel(
   { adapter: directory, model: given }: { adapter?: string; model?: string },
 ): Promise<{ model: BaseModel; adapter?: Adapter }> {
   if (directory === undefined) return { model: await loadModel(name, DOWNLOADS) };
-  const { checkpoint, adapter } = await openAdapter(directory, given, DOWNLOADS);
-  return { model: checkpoint, adapter };
+  const { baseModel, adapter } = await openAdapter(directory, given, DOWNLOADS);
+  return { model: baseModel, adapter };
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
 const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
 
 /** The run that is resumed, or the several seeds of `train --seeds`. */
-export async function resumedJob(flag: string, program: Command): Promise<Job> {
+export async function resumedJob(flag: string, program: Command): Promise<RunJob> {
   const directory = pathWithName(flag);
   const refused = program.options
     .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
@@ -213,7 +213,7 @@ async function refuseEnded(directory: string, state: "finished" | "failed"): Pro
   });
 }
 
-async function resumedSeeds(folder: string, program: Command): Promise<Job> {
+async function resumedSeeds(folder: string, program: Command): Promise<RunJob> {
   const out = folder.slice(0, -SEEDS.length);
   const [first] = await begunTrials(folder);
   const begun = await readRecord(first!);
@@ -238,7 +238,7 @@ async function reopen(
   directory: string,
   record: RunRecord,
   program: Command,
-): Promise<Pick<Job, "model" | "data" | "adapter"> & { now: RunRecord }> {
+): Promise<Pick<RunJob, "model" | "data" | "adapter"> & { now: RunRecord }> {
   const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
   const { model, adapter } = await openModel(given ?? record.model, {
     ...within(directory, record),

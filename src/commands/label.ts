@@ -5,7 +5,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { type DeviceName, openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { count, list } from "../format.ts";
+import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/label-fields.ts";
@@ -42,7 +42,7 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
 
 /**
  * Whether a table is to be labelled into a file. Throws ConfigError for flags that do not go together. `texts` and
- * `json`: there are texts, or --json, beside the flags of a table.
+ * `json`: there are texts, or --json, together with the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
   const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;
@@ -182,8 +182,8 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
       return new Fields(table, surveyed.taken, classifier).names;
     });
     printNote(
-      `saved to ${output}, with ${names.length === 1 ? "column" : "columns"} ${list(names)}` +
-        (blank > 0 ? `, empty in ${count(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
+      `saved to ${output}, with ${names.length === 1 ? "column" : "columns"} ${joinWords(names)}` +
+        (blank > 0 ? `, empty in ${formatCount(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
     );
   } finally {
     await table.close();

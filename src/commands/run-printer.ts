@@ -41,7 +41,7 @@ export class RunPrinter {
         printBlocks(planBlocks(event));
         break;
       case "start":
-        // Again where the run goes on on another device.
+        // Again where the run continues on another device.
         this.stop();
         this.progress = createProgress({ total: event.steps, stream: process.stderr });
         break;

@@ -13,12 +13,12 @@ import { planBlocks } from "../views/plan.ts";
 import { seedBlocks, seedsTable } from "../views/seeds.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { Interruption, printNote } from "./cli.ts";
-import type { Job, TrainFlags } from "./job.ts";
+import type { RunJob, TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
 /** Trains the seeds that are left and saves the best of all. Returns the exit code. */
-export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend): Promise<number> {
+export async function trainSeeds(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {
   const { kept: folder, data, model, record } = job;
   const { json = false } = flags;
   const { runFiles: views } = await import("../views/run-files.ts");
@@ -67,7 +67,7 @@ export async function trainSeeds(job: Job, flags: TrainFlags, device: Backend): 
 }
 
 /** Copies the run of a seed into the run directory, with what all have reached, and prints it. */
-async function keep(job: Job, kept: TrialRecord, seeds: Seeds, printer: RunPrinter): Promise<void> {
+async function keep(job: RunJob, kept: TrialRecord, seeds: Seeds, printer: RunPrinter): Promise<void> {
   const { trial, replaces: _, ...own } = kept;
   const record: RunRecord = { ...own, seeds };
   const source = trialDirectory(job.kept, trial);
@@ -80,7 +80,7 @@ async function keep(job: Job, kept: TrialRecord, seeds: Seeds, printer: RunPrint
 const seedTitle = ({ options: { seed } }: Trial) => `seed ${seed}`;
 
 /** A trial for each seed. Its key is the inputs, which `resumedJob` has compared. */
-function seedTrials({ model, record }: Job): Trial[] {
+function seedTrials({ model, record }: RunJob): Trial[] {
   const key = `${record.base} ${record.counts.sha256}`;
   return record.seeds!.runs.map(({ seed }) => {
     return { name: `seed-${seed}`, key, model: model.directory, options: { ...record.options, seed } };

@@ -7,8 +7,8 @@ import { type DeviceName, textContext } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { showDuration } from "../format.ts";
-import { count, readJson } from "../io/common.ts";
+import { formatDuration } from "../format.ts";
+import { countOf, readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -16,7 +16,7 @@ import { isObject } from "../kinds.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";
-import { showBytes } from "../plan/memory.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { loadData } from "../run/load-data.ts";
 import {
   BUNDLED_GPT2,
@@ -35,10 +35,10 @@ import {
   checkKeys,
   describeTrial,
   expandArms,
+  formatRate,
   listCells,
   runnableTrials,
   type SweepSpec,
-  showRate,
   type Trial,
 } from "../sweep/grid.ts";
 import { finishedTrials } from "../sweep/outcome.ts";
@@ -72,7 +72,7 @@ import {
 import { addSettings } from "./flags.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
-interface Flags extends RunSettings {
+interface SweepFlags extends RunSettings {
   preset?: keyof typeof SWEEPS;
   file?: string;
   grid?: string[];
@@ -140,7 +140,7 @@ function gridEntry(text: string): [string, unknown[]] {
   return [key, values.split(",").map((value) => readSetting(key, value))];
 }
 
-async function sweepSpec({ preset, file, grid }: Flags): Promise<SweepPreset> {
+async function sweepSpec({ preset, file, grid }: SweepFlags): Promise<SweepPreset> {
   const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
   if (given.length !== 1)
     throw new ConfigError("one-option-required", "exactly one of --preset, --file and --grid is required", {
@@ -190,7 +190,7 @@ function parseShard(flag: string | undefined): Shard {
 }
 
 const trialTitle = (trial: Trial) =>
-  `${describeTrial(trial)}, rate ${showRate(trial.options.lr)}, seed ${trial.options.seed}`;
+  `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 /** The models of the sweep by name, closed: each is read once, for its fingerprint. */
 const models = new Map<string, Promise<BaseModel>>();
@@ -232,7 +232,7 @@ async function dryRun(
   trials: readonly Trial[],
   later: readonly Trial[],
   data: TrainingData,
-  flags: Flags,
+  flags: SweepFlags,
 ): Promise<void> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
@@ -262,15 +262,15 @@ async function dryRun(
       [
         { title: "", key: null, value: ({ number }) => number },
         { title: "Trial", key: "trial", value: ({ trial }) => describeTrial(trial) },
-        { title: "Rate", key: "rate", format: showRate, value: ({ trial }) => trial.options.lr },
+        { title: "Rate", key: "rate", format: formatRate, value: ({ trial }) => trial.options.lr },
         { title: "Seed", key: "seed", value: ({ trial }) => trial.options.seed },
         { title: "Trainable", key: "trainable", value: ({ trainable }) => trainable },
-        { title: "Memory", key: "memory", format: showBytes, value: ({ bytes }) => bytes },
-        { title: "Time, about", key: "time", format: showDuration, value: ({ seconds }) => seconds },
+        { title: "Memory", key: "memory", format: formatBytes, value: ({ bytes }) => bytes },
+        { title: "Time, about", key: "time", format: formatDuration, value: ({ seconds }) => seconds },
       ],
       rows,
     );
-    const effort = `${all.length} trials${chosen}, about ${showDuration(total)} of training steps one after the other on ${devices}`;
+    const effort = `${all.length} trials${chosen}, about ${formatDuration(total)} of training steps one after the other on ${devices}`;
     console.log(renderBlocks([table, { kind: "text", text: effort }], terminalWidth(process.stdout)));
   } finally {
     backend.destroy();
@@ -279,7 +279,7 @@ async function dryRun(
 
 await main(async () => {
   program.parse();
-  const flags = program.opts<Flags>();
+  const flags = program.opts<SweepFlags>();
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
@@ -357,7 +357,7 @@ await main(async () => {
     const missing = waiting.flatMap((cell) => cell.missing);
     if (missing.length > 0)
       print(
-        `the learning rate of ${count(waiting, "setting")} is chosen after ${count(missing, "trial")} of other shards, ` +
+        `the learning rate of ${countOf(waiting, "setting")} is chosen after ${countOf(missing, "trial")} of other shards, ` +
           `such as: ${trialTitle(missing[0]!)}; then run this command again`,
       );
     return failed > 0 ? 1 : 0;
@@ -383,7 +383,7 @@ async function printMissing(
   if (missing.length === 0) return;
   const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
   const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
-  print(`${count(missing, "trial")} missing${more}:`);
+  print(`${countOf(missing, "trial")} missing${more}:`);
   for (const trial of missing)
     print(`  ${trialTitle(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
 }

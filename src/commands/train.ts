@@ -12,7 +12,7 @@ import { measureMemory, memoryBlocks } from "../views/plan.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags } from "./flags.ts";
-import { type Job, newJob, openJobDevice, plannedJob, resumedJob, type TrainFlags } from "./job.ts";
+import { newJob, openJobDevice, plannedJob, type RunJob, resumedJob, type TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { trainSeeds } from "./seeds.ts";
 
@@ -83,7 +83,7 @@ function takeFile([file]: readonly string[]): void {
 }
 
 /** Trains and saves the run. Returns the exit code. */
-async function run(job: Job, flags: TrainFlags, device: Backend): Promise<number> {
+async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {
   const { out, kept, isNew, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
   const { runFiles } = await import("../views/run-files.ts");

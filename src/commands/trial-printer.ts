@@ -1,7 +1,7 @@
 /** The progress of trials: those of a sweep, and the seeds of a run. */
 import type { Objective } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
-import { showDuration } from "../format.ts";
+import { formatDuration } from "../format.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
@@ -86,7 +86,7 @@ export class TrialPrinter {
       }
       case "done": {
         this.stop();
-        const left = event.left > 0 ? `; ${showDuration(event.secondsLeft)} left` : "";
+        const left = event.left > 0 ? `; ${formatDuration(event.secondsLeft)} left` : "";
         console.log(`${this.line(event.trial, event.record)}${left}`);
         break;
       }
@@ -107,6 +107,6 @@ export class TrialPrinter {
     const metric = runMetric(record);
     const name = record.objective === "classification" ? "" : `${nameMetric(metric)} `;
     const show = (evaluation: Evaluation) => `${name}${metric.show(metric.of(evaluation))}`;
-    return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${showDuration(seconds)}`;
+    return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${formatDuration(seconds)}`;
   }
 }

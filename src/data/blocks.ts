@@ -38,7 +38,7 @@ export interface BlockStats {
 /**
  * Consecutive tokens: the model reads all but the last; `tokens[from]` and later ones are targets, with `from` >= 1.
  */
-interface Block {
+interface TokenBlock {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
   bytes: number;
@@ -79,7 +79,7 @@ export class Blocks {
 
   /** `documents`: the number of targets of each document, in the order of the blocks. */
   private constructor(
-    private readonly blocks: readonly Block[],
+    private readonly blocks: readonly TokenBlock[],
     private readonly documents: readonly number[],
     private readonly cut: number,
     private readonly tokenizer: Tokenizer,
@@ -90,9 +90,9 @@ export class Blocks {
 
   /**
    * Packs documents into one stream, with <|endoftext|> before each and after the last (only after each if they begin
-   * with a token of their own, as Llama 3's), and splits it into blocks of `length` that start `stride` tokens apart. Every token but the first is a target once, in the first block that
-   * contains the token before it. After the first block every target therefore has at least `length - stride` tokens of
-   * context.
+   * with a token of their own, as Llama 3's), and splits it into blocks of `length` that start `stride` tokens apart.
+   * Every token but the first is a target once, in the first block that contains the token before it. After the first
+   * block every target therefore has at least `length - stride` tokens of context.
    */
   static pack(documents: readonly Uint32Array[], { length, stride, tokenizer }: BlockOptions): Blocks {
     const lead = tokenizer.beginOfText === null ? 1 : 0;
@@ -103,7 +103,7 @@ export class Blocks {
       stream.set(ids, at);
       at += ids.length + 1;
     }
-    const blocks: Block[] = [];
+    const blocks: TokenBlock[] = [];
     const last = stream.length - 1;
     for (let start = 0, done = 0; done < last; start += stride) {
       const end = Math.min(start + length, last);
@@ -176,7 +176,7 @@ export class Blocks {
 
   /** Counts. */
   stats(): BlockStats {
-    const sum = (of: (one: Block) => number) => this.blocks.reduce((total, one) => total + of(one), 0);
+    const sum = (of: (one: TokenBlock) => number) => this.blocks.reduce((total, one) => total + of(one), 0);
     return {
       rows: this.size,
       documents: this.documents.length,
@@ -211,9 +211,9 @@ export class Blocks {
   }
 }
 
-const countTargets = ({ tokens, from }: Block) => tokens.length - from;
+const countTargets = ({ tokens, from }: TokenBlock) => tokens.length - from;
 
-function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): Block {
+function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokenizer): TokenBlock {
   return { tokens, from, bytes: countTextBytes(tokens.subarray(from), tokenizer) };
 }
 

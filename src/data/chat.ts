@@ -137,8 +137,8 @@ function compile({ template, tokens }: ChatTemplate): Render {
 }
 
 /**
- * What a template can name beside the messages. Not the date (`strftime_now`), with which the same data would have
- * other tokens on another day: templates then take one of their own.
+ * What a template can name in addition to the messages. Not the date (`strftime_now`), with which the same data would
+ * have other tokens on another day: templates then take one of their own.
  */
 const GLOBALS = {
   true: true,
@@ -165,7 +165,9 @@ function boundedRange(start: number, stop?: number, step = 1): number[] {
 type Evaluate = Parameters<Interpreter["evaluate"]>;
 type Value = ReturnType<Interpreter["evaluate"]>;
 
-/** Filters and methods that may write an argument at every place of what they are given, JSON as often as it is deep. */
+/**
+ * Filters and methods that may write an argument at every place of what they are given, JSON as often as it is deep.
+ */
 const SPREADING = { join: 1, indent: 1, replace: 1, tojson: LIMITS.jsonDepth };
 
 /** A filter with arguments or a method, or another statement, and the sizes of what is evaluated for it. */

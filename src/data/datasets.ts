@@ -1,6 +1,6 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
-import { checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { type MessagesObjective, OBJECTIVES, parseChoice, usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
@@ -113,7 +113,7 @@ const OPTIONS = {
   signal: DOWNLOAD_OPTIONS.signal,
   model: "model?",
   module: "any?",
-} as const satisfies Record<keyof DatasetOptions, Kind>;
+} as const satisfies Record<keyof DatasetOptions, ArgumentKind>;
 
 /** Messages with labels, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
@@ -174,7 +174,7 @@ export function parseOrigin(
   spec: object | string,
   options: object,
   source: "source" | "sources",
-  kinds: Readonly<Record<string, Kind>>,
+  kinds: Readonly<Record<string, ArgumentKind>>,
 ): Origin {
   if (typeof spec === "string") {
     const key = isOnHub(spec) || !/\.\w+$/.test(spec) ? "name" : "file";

@@ -18,11 +18,12 @@ export type CollectionDescription = Pick<
 const UCI = "https://archive.ics.uci.edu";
 
 /** A message and its label. */
-type Row = [label: string, text: string];
+type SmsRow = [label: string, text: string];
 
 /**
  * The collection as a CSV file in memory: one message per line, 5574. `asExperiment`: the 1494 messages that the
- * published program drew of the 5572 that it read, in its order. Throws DownloadError if it is not in the cache and cannot be downloaded.
+ * published program drew of the 5572 that it read, in its order. Throws DownloadError if it is not in the cache and
+ * cannot be downloaded.
  */
 export async function openCollection(
   asExperiment: boolean,
@@ -84,7 +85,7 @@ async function isWhole(path: string, { entry }: CollectionDescription): Promise<
 }
 
 /** One message per line: label, tab, text. */
-function readLines(text: string): Row[] {
+function readLines(text: string): SmsRow[] {
   return text
     .split("\n")
     .filter((line) => line !== "")
@@ -99,8 +100,8 @@ function readLines(text: string): Row[] {
  * across tabs and line ends, to the next mark that is not doubled. Text after that mark, up to a tab or line end, is
  * part of the field.
  */
-export function readAsPandas(text: string): Row[] {
-  const rows: Row[] = [];
+export function readAsPandas(text: string): SmsRow[] {
+  const rows: SmsRow[] = [];
   let fields: string[] = [];
   let at = 0;
   while (at < text.length) {
@@ -129,13 +130,13 @@ export function readAsPandas(text: string): Row[] {
 }
 
 /** The messages by their numbers among the ham and then the spam: what pandas draws with its random_state 42. */
-function drawExperiment(rows: readonly Row[]): Row[] {
+function drawExperiment(rows: readonly SmsRow[]): SmsRow[] {
   const byClass = ["ham", "spam"].flatMap((label) => rows.filter((row) => row[0] === label));
   return experiment.rows.split(" ").map((number) => byClass[Number(number)]!);
 }
 
 function checkRows(
-  rows: Row[],
+  rows: SmsRow[],
   { rows: count, labels }: Pick<CollectionDescription, "rows" | "labels">,
   where: string,
 ) {

@@ -2,7 +2,7 @@
 
 import { exists, openFile, packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
-import type { Kind } from "../arguments.ts";
+import type { ArgumentKind } from "../arguments.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
@@ -63,7 +63,7 @@ const OPTIONS = {
   model: "model?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
-} as const satisfies Record<keyof TextsOptions, Kind>;
+} as const satisfies Record<keyof TextsOptions, ArgumentKind>;
 
 /** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {

@@ -27,7 +27,7 @@ export interface SampledChunk extends Chunk {
 
 const drawAt = ({ slot, draw }: SampledChunk): Draw => ({ ...draw, slot });
 
-/** What a pass reads beside its tokens. */
+/** What a pass reads in addition to its tokens. */
 type StepInputs = Partial<Record<"rows" | "targets" | "draws", ArrayLike<number>>>;
 
 type Options = Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number };

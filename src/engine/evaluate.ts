@@ -123,7 +123,7 @@ function makeTally({ objective, num_labels: outputs }: TaskConfig): Tally {
       truth.push(...targets);
       predicted.push(...argmaxRows(logits, outputs));
     },
-    // Of equal logits the first counts, as for a classifier; the device counts the target's.
+    // The first of equal logits counts, as for a classifier; the device counts the target's.
     measures: ({ rows }) => ({
       accuracy: truth.filter((label, i) => label === predicted[i]).length / rows,
       macroF1: macroF1(countConfusions(truth, predicted)),

@@ -19,7 +19,10 @@ export interface GroupOptions extends Pick<EngineOptions, "part" | "valueLoss" |
   members: readonly GroupMember[];
 }
 
-/** A member's request: passes that run in turn, each together with one of every other member that requests the same. */
+/**
+ * A member's request: passes that run one after the other, each together with one of every other member that requests
+ * the same.
+ */
 interface Request {
   /** Members whose requests have the same kind run together. */
   kind: string;

@@ -8,8 +8,8 @@ const MOST_IN_FLIGHT = 128;
 export const ANSWERS_OF_WORK = 3;
 
 /**
- * Results in the order in which they were asked for. The longer an answer takes beside the work for a result, the more
- * are in flight, so that their waits are one.
+ * Results in the order in which they were asked for. The longer an answer takes compared with the work for a result,
+ * the more are in flight, so that their waits are one.
  */
 export class InFlight<T> {
   private readonly results: Promise<T>[] = [];

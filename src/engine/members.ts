@@ -10,8 +10,8 @@ import type { Parameter, Parameters } from "../model/parameters.ts";
 import { frozenBlocks, type ModelSpec } from "../model/trainable.ts";
 import { loraAdapters } from "../names.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
-import { fuse, type Place, together } from "../plan/fuse.ts";
-import { planMemory, showBytes } from "../plan/memory.ts";
+import { type BufferPlace, fuse, together } from "../plan/fuse.ts";
+import { formatBytes, planMemory } from "../plan/memory.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A member of a plan: in mode lora, with the same base model, objective and classes as the others. */
@@ -81,7 +81,7 @@ export function planMembers(
   const batch = makeBatchInputs(first.spec, capacity);
   const metrics = new Tensor("metrics", [plans.length * SLOTS, 4], "output");
   const stopped = first.stopped && new Tensor("stopped", [plans.length], "output", "u32");
-  const own = new Map<Tensor, Place>(ownBuffers(plans, options.maxBinding));
+  const own = new Map<Tensor, BufferPlace>(ownBuffers(plans, options.maxBinding));
   for (const [i, plan] of plans.entries()) {
     own.set(plan.metrics, { root: metrics, at: i * SLOTS * 4 });
     if (stopped) own.set(plan.stopped!, { root: stopped, at: i });
@@ -125,7 +125,7 @@ const times = ({ tokens, sequences }: Capacity, n: number): Capacity => ({
 const isShared = ({ origin, grad }: Parameter) => origin === "base" && grad === null;
 
 /** The buffers of what is a member's own, by role one behind the other. Throws DeviceError for more than a binding. */
-function ownBuffers(plans: readonly ModelPlan[], maxBinding: number): [Tensor, Place][] {
+function ownBuffers(plans: readonly ModelPlan[], maxBinding: number): [Tensor, BufferPlace][] {
   const byRole = new Map<string, Set<Tensor>>();
   const add = (name: string, { root }: Tensor) => byRole.set(name, (byRole.get(name) ?? new Set()).add(root));
   for (const { parameters } of plans) {
@@ -138,11 +138,11 @@ function ownBuffers(plans: readonly ModelPlan[], maxBinding: number): [Tensor, P
   }
   return [...byRole].flatMap(([name, buffers]) => {
     const places = together(name, [...buffers]);
-    const [{ root }] = places.values() as Iterable<Place> as [Place];
+    const [{ root }] = places.values() as Iterable<BufferPlace> as [BufferPlace];
     if (root.bytes > maxBinding)
       throw new DeviceError("buffer-too-large", "the adapters do not fit into one binding", {
-        expected: `at most ${showBytes(maxBinding)}`,
-        found: `${showBytes(root.bytes)} for ${plans.length} adapters`,
+        expected: `at most ${formatBytes(maxBinding)}`,
+        found: `${formatBytes(root.bytes)} for ${plans.length} adapters`,
         hint: "train fewer adapters at a time",
       });
     return [...places];

@@ -37,7 +37,7 @@ export function isShared(parameter: Parameter, sharedFrom: Weights | undefined):
  */
 export async function loadBase(
   engine: Weights,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   { wanted = () => true, signal }: LoadOptions = {},
 ): Promise<void> {
   let staged = 0;
@@ -56,7 +56,7 @@ export async function loadBase(
     // Whole blocks of any type.
     const step = Math.ceil(LOAD_ELEMENTS / (numel(shape) / rows) / LOAD_ROWS) * LOAD_ROWS;
     for (let first = 0; first < rows; first += step) {
-      const data = await checkpoint.read(name, first, Math.min(rows, first + step));
+      const data = await baseModel.read(name, first, Math.min(rows, first + step));
       engine.writeParameter(name, data, first);
       await pause(data.length, parameter);
     }

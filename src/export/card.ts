@@ -5,7 +5,7 @@ import type { AdapterMeta } from "../io/peft.ts";
 import { METHODS } from "../methods/index.ts";
 import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { describeData } from "../run/describe-data.ts";
+import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import type { Results } from "../train/results.ts";
 import { type Loss, showLoss } from "./losses.ts";
@@ -28,7 +28,7 @@ interface Model {
   licence: string | undefined;
   /** The library by which the hub knows such files; undefined: Lowrank alone reads them. */
   library?: string;
-  /** It is read beside the base model. */
+  /** It is read together with the base model. */
   isAdapter?: true;
   title: string;
   usages: readonly Usage[];
@@ -49,10 +49,10 @@ const MEASURES: Record<Objective, (results: Results) => [type: string, name: str
 };
 
 /** What the front matter says of a run: its data, and what it measured on its test set. */
-function describeRun(record: RunRecord, task: string, title: string): object {
+function modelIndex(record: RunRecord, task: string, title: string): object {
   const { objective, results } = record;
   const data = dataName(record);
-  const named = describeData(record);
+  const named = findBundled(record);
   const [repository] = data.split(/[:@]/) as [string];
   const isHub = dataFiles(record.data).length === 0 && isOnHub(data);
   const dataset = { name: data, type: isHub ? repository : data, split: "test" };
@@ -75,7 +75,7 @@ function frontMatter({ meta, base, licence, library, isAdapter, title, about }: 
     pipeline_tag: task,
     ...(licence === undefined ? {} : { license: licence }),
     tags: [...new Set(tags.filter(Boolean))],
-    ...(about ? describeRun(about.record, task, title) : {}),
+    ...(about ? modelIndex(about.record, task, title) : {}),
   };
   return ["---", ...Object.entries(entries).map(([key, value]) => `${key}: ${literal(value)}`), "---", ""];
 }

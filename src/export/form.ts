@@ -16,7 +16,7 @@ export interface Source extends OpenedAdapter {
 export interface FormOptions {
   /** The type of the weights, one of the form's; undefined: its first. */
   dtype: WeightDtype | undefined;
-  /** Copies the base model beside an adapter. */
+  /** Copies the base model next to an adapter. */
   withBase: boolean;
 }
 
@@ -30,7 +30,7 @@ export interface Exported {
   notes: string[];
   /** The library by which the hub knows such files. */
   library: string;
-  /** It is read beside the base model. */
+  /** It is read together with the base model. */
   isAdapter?: true;
   title: string;
   /** How it is used in its own directory. */

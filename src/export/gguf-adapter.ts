@@ -13,7 +13,7 @@ import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { PlanForm, Source } from "./form.ts";
 import { checkRunnable, generalMetadata, ggufFile, llamaUsages, modelFile, shortName } from "./gguf-file.ts";
-import { checkMergeable, describeMethod } from "./mergeable.ts";
+import { checkMergeable, nameMethod } from "./mergeable.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
 
@@ -21,13 +21,13 @@ const FILE = "adapter.gguf";
 const BASE_MODEL = `${BASE}/model.gguf`;
 
 export const plan: PlanForm = async (source, { withBase, dtype }) => {
-  const { adapter, checkpoint, base } = source;
+  const { adapter, baseModel, base } = source;
   const { meta, tensors } = adapter;
   checkRunnable(meta);
   requireLora(meta);
   const name = `${METHODS[meta.mode].title} on ${shortName(base)}`;
   const own = ggufAdapter(meta, tensors, names);
-  const metadata = new Map([...(await generalMetadata("adapter", name, checkpoint, base)), ...own.metadata]);
+  const metadata = new Map([...(await generalMetadata("adapter", name, baseModel, base)), ...own.metadata]);
   const files = new Map<string, FileContent>([[FILE, ggufFile(metadata, own.tensors)]]);
   const notes: string[] = [];
   const trained = baseDtype(meta);
@@ -39,9 +39,9 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
     const { content, notes: more } = await baseFile(source, dtype);
     files.set(BASE_MODEL, content);
     notes.push(...more);
-  } else if (!isGguf(checkpoint.directory))
-    notes.push("llama.cpp reads the base model from a GGUF file; --with-base writes it beside the adapter");
-  const where = withBase || !isGguf(checkpoint.directory) ? BASE_MODEL : absolutePath(checkpoint.directory);
+  } else if (!isGguf(baseModel.directory))
+    notes.push("llama.cpp reads the base model from a GGUF file; --with-base writes it next to the adapter");
+  const where = withBase || !isGguf(baseModel.directory) ? BASE_MODEL : absolutePath(baseModel.directory);
   return {
     files,
     notes,
@@ -54,14 +54,14 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
 
 /** The base model's file: as it is, or made of its tensors. */
 async function baseFile(
-  { adapter: { meta }, checkpoint, base }: Source,
+  { adapter: { meta }, baseModel, base }: Source,
   dtype: Parameters<typeof modelFile>[3] | undefined,
 ): ReturnType<typeof modelFile> {
-  const { directory } = checkpoint;
+  const { directory } = baseModel;
   if (isGguf(directory) && dtype === undefined) return { content: readParts(directory), notes: [] };
   const nothing = { meta: { ...meta, lora: null }, tensors: new Map() };
-  const general = await generalMetadata("model", shortName(base), checkpoint, base);
-  return modelFile(nothing, checkpoint, general, dtype ?? "f16");
+  const general = await generalMetadata("model", shortName(base), baseModel, base);
+  return modelFile(nothing, baseModel, general, dtype ?? "f16");
 }
 
 /** Throws ConfigError for what is no product of LoRA that is added to a matrix. */
@@ -73,11 +73,11 @@ function requireLora(meta: AdapterMeta): asserts meta is AdapterMeta & LoraModel
   const shared = adapters.find(({ target }) => target === "wte" || (target === "head" && isTied));
   const found =
     lora === null
-      ? describeMethod(meta)
+      ? nameMethod(meta)
       : lora.use_dora
         ? "DoRA, whose magnitudes scale the matrices"
         : lora.modulesToSave?.length
-          ? `trained beside the adapters: ${lora.modulesToSave.join(", ")}`
+          ? `trained in addition to the adapters: ${lora.modulesToSave.join(", ")}`
           : shared &&
             `an adapter of the ${ADAPTED[shared.target].word}: the token table is also the head, and llama.cpp would change both`;
   if (found === undefined) return;

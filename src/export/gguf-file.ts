@@ -32,13 +32,13 @@ export function checkRunnable({ task, model }: AdapterMeta): void {
 export async function generalMetadata(
   type: "model" | "adapter",
   name: string,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   base: BaseName,
 ): Promise<Map<string, Uint8Array>> {
-  const licence = await baseLicence(checkpoint, base);
+  const licence = await baseLicence(baseModel, base);
   const url = base.place === "hub" ? [["repo_url", text(`https://huggingface.co/${base.name}`)] as const] : [];
   return new Map([
-    ["general.architecture", text(ggufArchitecture(checkpoint.config))],
+    ["general.architecture", text(ggufArchitecture(baseModel.config))],
     ["general.type", text(type)],
     ["general.name", text(name)],
     ...(licence === undefined ? [] : [["general.license", text(licence)] as const]),
@@ -59,18 +59,18 @@ export const ggufFile = (metadata: EncodedMetadata, tensors: readonly GgufOutput
 /** A model's file, with what was trained merged in. */
 export async function modelFile(
   adapter: Adapter,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   general: ReadonlyMap<string, Uint8Array>,
   dtype: WeightDtype,
 ): Promise<{ content: FileContent; notes: string[] }> {
-  const { config, directory } = checkpoint;
+  const { config, directory } = baseModel;
   const json = await readModelJson(directory, "config.json");
   // Longer than what is used here, where config.json says so.
   const { max_position_embeddings } = json;
   const context = typeof max_position_embeddings === "number" ? max_position_embeddings : config.n_positions;
-  const vocabulary = await vocabularyMetadata(checkpoint);
+  const vocabulary = await vocabularyMetadata(baseModel);
   const metadata = new Map([...general, ...architectureMetadata(config, context, dtype), ...vocabulary.metadata]);
-  const merged = await mergedTensors(checkpoint, adapter, undefined);
+  const merged = await mergedTensors(baseModel, adapter, undefined);
   const { tensors, notes } = ggufTensors(config, merged, dtype);
   return { content: ggufFile(metadata, tensors), notes: [...vocabulary.notes, ...notes] };
 }

@@ -7,13 +7,13 @@ import { checkMergeable } from "./mergeable.ts";
 
 const FILE = "model.gguf";
 
-export const plan: PlanForm = async ({ adapter, checkpoint, base }, { dtype = "f16" }) => {
+export const plan: PlanForm = async ({ adapter, baseModel, base }, { dtype = "f16" }) => {
   const { meta } = adapter;
   checkRunnable(meta);
   checkMergeable(meta);
   const name = `${shortName(base)} fine-tuned with ${METHODS[meta.mode].title}`;
-  const general = await generalMetadata("model", name, checkpoint, base);
-  const { content, notes } = await modelFile(adapter, checkpoint, general, dtype);
+  const general = await generalMetadata("model", name, baseModel, base);
+  const { content, notes } = await modelFile(adapter, baseModel, general, dtype);
   return {
     files: new Map([[FILE, content]]),
     notes,

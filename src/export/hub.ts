@@ -5,7 +5,7 @@ import * as names from "../io/peft-names.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
-import { describeMethod } from "./mergeable.ts";
+import { nameMethod } from "./mergeable.ts";
 import { baseLabel, pythonPath } from "./peft-code.ts";
 
 export const plan: PlanForm = async (source, options) => {
@@ -15,14 +15,14 @@ export const plan: PlanForm = async (source, options) => {
   const exported = isPeft ? await adapterFolder(source, options) : await mergedFolder(source, options);
   const what = isPeft
     ? "the folder has the adapter, for PEFT"
-    : `the folder has the merged model: PEFT does not have ${form?.obstacle ?? describeMethod(meta)}`;
+    : `the folder has the merged model: PEFT does not have ${form?.obstacle ?? nameMethod(meta)}`;
   return { ...exported, notes: [what, ...exported.notes] };
 };
 
 async function mergedFolder(source: Source, options: FormOptions): Promise<Exported> {
   if (options.withBase)
     throw new ConfigError("options-conflict", "a merged model has its base model in it", {
-      found: `${describeMethod(source.adapter.meta)}, which PEFT does not have`,
+      found: `${nameMethod(source.adapter.meta)}, which PEFT does not have`,
       hint: "leave out --with-base",
     });
   const { plan } = await import("./merged.ts");
@@ -31,9 +31,9 @@ async function mergedFolder(source: Source, options: FormOptions): Promise<Expor
   return isLm ? withCommand(exported, 'generate --model . "Once upon a time"') : exported;
 }
 
-/** PEFT's adapter, and beside it what Lowrank alone reads: names of classes, thresholds, the head as it was trained. */
+/** PEFT's adapter, and what only Lowrank reads: names of classes, thresholds, the head as it was trained. */
 async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions): Promise<Exported> {
-  const { base, checkpoint, finalNorm } = rest;
+  const { base, baseModel, finalNorm } = rest;
   const { withBase } = options;
   const name = baseLabel(base);
   // The owner's folders stay at home.
@@ -44,7 +44,7 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   for (const [own, content] of ownFiles(published, finalNorm)) exported.files.set(own, content);
   const command = meta.task.objective === "lm" ? "generate" : "classify";
   const model = withBase
-    ? ` --model ${baseCopy(checkpoint)}`
+    ? ` --model ${baseCopy(baseModel)}`
     : base.place === "folder"
       ? ` --model ${shellWord(name)}`
       : "";

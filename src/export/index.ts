@@ -23,11 +23,11 @@ export interface Form {
   reader: string;
   /** What is written, for --help. */
   about: string;
-  /** A base model can be copied beside it. */
+  /** A base model can be copied next to it. */
   takesBase?: true;
   /** The types that its weights can have; absent: one. */
   dtypes?: readonly WeightDtype[];
-  /** The types that a base model beside it can have. */
+  /** The types that a base model next to it can have. */
   baseDtypes?: readonly WeightDtype[];
   load(): Promise<{ plan: PlanForm }>;
 }
@@ -101,7 +101,7 @@ interface ExportOptions extends Partial<FormOptions> {
 export async function planExport(
   kind: ExportKind,
   opened: OpenedAdapter,
-  { about, withBase = false, dtype, base = nameBase(opened.checkpoint.directory) }: ExportOptions = {},
+  { about, withBase = false, dtype, base = nameBase(opened.baseModel.directory) }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const form: Form = FORMS[kind];
   if (withBase && !form.takesBase)
@@ -114,15 +114,15 @@ export async function planExport(
       expected: dtypes.join(" or ") || "no --dtype",
       found: dtype,
     });
-  const { adapter, checkpoint } = opened;
+  const { adapter, baseModel } = opened;
   const classifies = adapter.meta.task.objective !== "lm";
-  const finalNorm = classifies ? await readFinalNorm(adapter, checkpoint) : undefined;
+  const finalNorm = classifies ? await readFinalNorm(adapter, baseModel) : undefined;
   const source = { ...opened, finalNorm, base };
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   const { files, notes, usages } = exported;
   const { meta } = adapter;
-  const licence = await baseLicence(checkpoint, base);
+  const licence = await baseLicence(baseModel, base);
   const names = [...files.keys()];
   files.set(README, modelCard({ ...exported, meta, base, licence, about, losses, files: names }));
   const isPython = usages.some(({ language }) => language === "python");
@@ -130,8 +130,8 @@ export async function planExport(
 }
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
-async function readFinalNorm({ tensors }: Adapter, checkpoint: BaseModel): Promise<FinalNorm | undefined> {
-  if (checkpoint.config.model_type) return undefined;
-  const read = async (name: string) => tensors.get(name)?.data ?? (await checkpoint.read(name));
+async function readFinalNorm({ tensors }: Adapter, baseModel: BaseModel): Promise<FinalNorm | undefined> {
+  if (baseModel.config.model_type) return undefined;
+  const read = async (name: string) => tensors.get(name)?.data ?? (await baseModel.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }

@@ -7,7 +7,7 @@ import { METHODS } from "../methods/index.ts";
 /** Whether a base model has tensors for all that was trained. */
 export const isMergeable = (meta: AdapterMeta) => METHODS[meta.mode].isSeparate !== true;
 
-export const describeMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
+export const nameMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--mode ${mode})`;
 
 export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
 
@@ -15,7 +15,7 @@ export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only 
 export function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("not-mergeable", "base models have no tensors for what was trained", {
-    found: describeMethod(meta),
+    found: nameMethod(meta),
     hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
   });
 }

@@ -12,18 +12,18 @@ import { checkMergeable } from "./mergeable.ts";
 import { autoModelClass, remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 
-export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype }) => {
+export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype }) => {
   const { meta } = adapter;
   checkMergeable(meta);
-  const files = new Map<string, FileContent>([["config.json", await mergedConfig(adapter, checkpoint, dtype)]]);
-  for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
-  const merged = await mergedTensors(checkpoint, adapter, finalNorm);
+  const files = new Map<string, FileContent>([["config.json", await mergedConfig(adapter, baseModel, dtype)]]);
+  for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
+  const merged = await mergedTensors(baseModel, adapter, finalNorm);
   const tensors = dtype === "f16" ? merged.map(halved) : merged;
   const metadata = { format: "pt" };
   const chunks = () => streamSafetensors(tensors, metadata);
   files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
   const auto = autoModelClass(meta);
-  const { end } = checkpoint.vocabulary;
+  const { end } = baseModel.vocabulary;
   return {
     files,
     notes: [],
@@ -50,20 +50,20 @@ const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 /** The base model's config.json with the changes of the merged model. */
 export async function mergedConfig(
   { meta, tensors }: Adapter,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   dtype: WeightDtype = "f32",
 ): Promise<string> {
-  const base = await readModelJson(checkpoint.directory, "config.json");
-  const { model_type = "gpt2" } = checkpoint.config;
+  const base = await readModelJson(baseModel.directory, "config.json");
+  const { model_type = "gpt2" } = baseModel.config;
   // The beginning of the names of transformers' classes.
-  const name = architectureName(checkpoint.config).replace("-", "");
+  const name = architectureName(baseModel.config).replace("-", "");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
   delete config.dtype;
   // A folder of whoever saved the base model.
   delete config._name_or_path;
   const { objective } = meta.task;
   if (objective === "lm") {
-    const untied = tensors.has("lora.head.A") || checkpoint.config.tie_word_embeddings === false;
+    const untied = tensors.has("lora.head.A") || baseModel.config.tie_word_embeddings === false;
     return json({
       ...config,
       architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : `${name}ForCausalLM`],
@@ -78,7 +78,7 @@ export async function mergedConfig(
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
     // token.
-    pad_token_id: checkpoint.vocabulary.end.id,
+    pad_token_id: baseModel.vocabulary.end.id,
     problem_type: PROBLEM_TYPES[objective],
   });
 }

@@ -23,23 +23,23 @@ const TYPES = {
 };
 type OnnxDtype = keyof typeof TYPES;
 
-export const plan: PlanForm = async ({ adapter, checkpoint, finalNorm }, { dtype = "f32" }) => {
+export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype = "f32" }) => {
   const { meta } = adapter;
   checkMergeable(meta);
-  const { config } = checkpoint;
+  const { config } = baseModel;
   if (dtype === "q8") checkWidths(config, dtype);
   const type = dtype as OnnxDtype;
   const isLm = meta.task.objective === "lm";
-  const tensors = [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, finalNorm)];
+  const tensors = [...ownTensors(baseModel, adapter), ...scoreTensors(adapter, finalNorm)];
   const graph = new Graph(new Map(tensors.map((tensor) => [tensor.name, tensor])), dtype);
   addDecoder(graph, config, meta.task);
   const { file } = TYPES[type];
   const data = `${file}_data`;
   const files = new Map<string, FileContent>([
-    ["config.json", onnxConfig(await mergedConfig(adapter, checkpoint), type, isLm)],
+    ["config.json", onnxConfig(await mergedConfig(adapter, baseModel), type, isLm)],
   ]);
-  if (isLm) files.set("generation_config.json", generationConfig(checkpoint));
-  for (const [name, content] of await fastTokenizerFiles(meta, checkpoint)) files.set(name, content);
+  if (isLm) files.set("generation_config.json", generationConfig(baseModel));
+  for (const [name, content] of await fastTokenizerFiles(meta, baseModel)) files.set(name, content);
   files.set(`onnx/${file}`, graph.encode(architectureName(config), data));
   const chunks = sized(graph.dataBytes, () => graph.data());
   files.set(`onnx/${data}`, chunks);
@@ -107,7 +107,6 @@ function useCode(meta: AdapterMeta): string[] {
   ];
 }
 
-/** What is made of logits. */
 const RESULT = {
   classification: "console.log(model.config.id2label, logits.softmax(-1).tolist());",
   regression: "console.log(logits.tolist());",

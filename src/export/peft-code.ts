@@ -79,7 +79,6 @@ function pairCode({ id, text }: End): string[] {
   ];
 }
 
-/** What is made of logits. */
 const PRINT = {
   classification: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
   regression: ["print(logits[0].item())"],

@@ -1,4 +1,4 @@
-/** --to peft: an adapter directory that PEFT loads beside the base model. */
+/** --to peft: an adapter directory that PEFT loads with the base model. */
 import { absolutePath, exists, joinPath } from "#platform";
 import { architectureName, isMean } from "../config.ts";
 import { ConfigError } from "../errors.ts";
@@ -14,7 +14,7 @@ import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
-import { alone, describeMethod, isMergeable } from "./mergeable.ts";
+import { alone, isMergeable, nameMethod } from "./mergeable.ts";
 import { needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { readParts } from "./standalone.ts";
@@ -24,20 +24,20 @@ import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 const GGUF_BASE = "model.gguf";
 
 export const plan: PlanForm = async (source, options) => {
-  const { base, checkpoint } = source;
-  const path = absolutePath(checkpoint.directory);
+  const { base, baseModel } = source;
+  const path = absolutePath(baseModel.directory);
   const exported = await planAdapter(source, options, base.place === "hub" ? base.name : path);
   if (!options.withBase && base.place !== "hub")
     exported.notes.push(`its code reads the base model in ${path}; --with-base copies it`);
   return exported;
 };
 
-/** The path of a base model that is copied beside an adapter. */
+/** The path of a base model that is copied next to an adapter. */
 export const baseCopy = ({ directory }: BaseModel) => (isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE);
 
 /** The directory for PEFT. `model`: where its code finds the base model, unless that is copied. */
 export async function planAdapter(
-  { adapter, checkpoint, finalNorm }: Source,
+  { adapter, baseModel, finalNorm }: Source,
   { withBase }: FormOptions,
   model: string,
 ): Promise<Exported> {
@@ -45,13 +45,13 @@ export async function planAdapter(
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
   // PEFT's files do not tell the pooling: without it Lowrank, too, would read the last token.
   if (isMean(meta.task)) for (const [name, content] of ownFiles(adapter, finalNorm)) files.set(name, content);
-  const { end } = checkpoint.vocabulary;
+  const { end } = baseModel.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
     notes.push("it was trained with the base model in f16; with another type, logits differ by rounding");
-  if (isGguf(checkpoint.directory))
-    for (const [name, content] of await tokenizerFiles(meta, checkpoint)) files.set(name, content);
-  if (withBase) for (const [name, content] of await baseFiles(checkpoint)) files.set(`${BASE}/${name}`, content);
+  if (isGguf(baseModel.directory))
+    for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
+  if (withBase) for (const [name, content] of await baseFiles(baseModel)) files.set(`${BASE}/${name}`, content);
   if (needsOlder(meta)) notes.push(OLDER);
   return {
     files,
@@ -64,13 +64,16 @@ export async function planAdapter(
         title: "In Python, with PEFT",
         language: "python",
         text: `In this directory, after ${peftInstall(meta, end)}`,
-        code: [...peftCode(meta, end, withBase ? baseCopy(checkpoint) : model, "."), ...useCode(meta, end)].join("\n"),
+        code: [...peftCode(meta, end, withBase ? baseCopy(baseModel) : model, "."), ...useCode(meta, end)].join("\n"),
       },
     ],
   };
 }
 
-/** What Lowrank alone reads beside PEFT's files: names of classes, pooling, thresholds, the head as it was trained. */
+/**
+ * What only Lowrank reads, in addition to PEFT's files: names of classes, pooling, thresholds, the head as it was
+ * trained.
+ */
 export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
   const adapter: Adapter = { meta, tensors: new Map(tensors), reference };
   if (biasObstacle(tensors, finalNorm) !== undefined) {
@@ -87,16 +90,16 @@ function requirePeftForm(meta: AdapterMeta): PeftForm {
   const form = peftForm(meta, names);
   if (form && form.obstacle === undefined) return form;
   throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
-    found: form?.obstacle ?? `${describeMethod(meta)}, which PEFT does not have`,
+    found: form?.obstacle ?? `${nameMethod(meta)}, which PEFT does not have`,
     hint: isMergeable(meta) ? "use --to merged" : alone(meta),
   });
 }
 
 /** The files of the base model, as they are. */
-async function baseFiles(checkpoint: BaseModel): Promise<Map<string, FileContent>> {
-  if (isGguf(checkpoint.directory)) return new Map([[GGUF_BASE, readParts(checkpoint.directory)]]);
-  const path = (name: string) => joinPath(checkpoint.directory, name);
-  const files = await vocabularyFiles(checkpoint);
+async function baseFiles(baseModel: BaseModel): Promise<Map<string, FileContent>> {
+  if (isGguf(baseModel.directory)) return new Map([[GGUF_BASE, readParts(baseModel.directory)]]);
+  const path = (name: string) => joinPath(baseModel.directory, name);
+  const files = await vocabularyFiles(baseModel);
   const weights = (await exists(path(WEIGHTS)))
     ? [WEIGHTS]
     : [SHARDS_INDEX, ...(await readShards(path(SHARDS_INDEX))).keys()];

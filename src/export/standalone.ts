@@ -13,7 +13,7 @@ import { halved, type StreamedTensor, streamedBytes, streamSafetensors } from ".
 import { GPT2_TABLES, TOKENIZER_FILES } from "../io/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import type { TextOrPair } from "../pair.ts";
-import { showBytes } from "../plan/memory.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { isGguf } from "../platform/paths.ts";
 import { htmlText, literal } from "../quote.ts";
 import { numel } from "../tensor.ts";
@@ -37,7 +37,7 @@ interface StandaloneTexts {
 }
 
 /** A file in the page. */
-interface Part {
+interface PageFile {
   path: string;
   bytes: number;
   read(): AsyncIterable<Uint8Array>;
@@ -58,7 +58,7 @@ export async function planStandalone(
   template: string,
   texts: StandaloneTexts,
   adapter: string,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
 ): Promise<StandalonePage> {
   const [before, after] = template.split(FILES) as [string, string];
   const values = { ...texts, example: literal(texts.example) };
@@ -66,12 +66,12 @@ export async function planStandalone(
     before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => htmlText(values[key])),
   );
   const tail = encode(after);
-  const parts = [...(await programFiles(checkpoint)), ...(await modelFiles(checkpoint)), ...(await adapterIn(adapter))];
+  const parts = [...(await programFiles(baseModel)), ...(await modelFiles(baseModel)), ...(await adapterIn(adapter))];
   const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
   if (bytes > MOST_BYTES)
     throw new ConfigError("exceeds-limit", "the page would be too large to open in a browser", {
-      expected: `at most ${showBytes(MOST_BYTES)}`,
-      found: showBytes(bytes),
+      expected: `at most ${formatBytes(MOST_BYTES)}`,
+      found: formatBytes(bytes),
       hint: "use the adapter with the library, or train a smaller model",
     });
   return {
@@ -93,7 +93,7 @@ function element(path: string, block: Uint8Array): Uint8Array {
   return encode(start(path) + base64(block) + END);
 }
 
-function bytesInPage({ path, bytes }: Part): number {
+function bytesInPage({ path, bytes }: PageFile): number {
   const markup = encode(start(path) + END).length;
   const [whole, rest] = [Math.floor(bytes / BLOCK_BYTES), bytes % BLOCK_BYTES];
   const text = (length: number) => markup + 4 * Math.ceil(length / 3);
@@ -127,7 +127,7 @@ async function* cutBlocks(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uin
   if (length > 0 || count === 0) yield block.subarray(0, length);
 }
 
-function filePart(path: string, content: Uint8Array): Part {
+function filePart(path: string, content: Uint8Array): PageFile {
   return {
     path,
     bytes: content.length,
@@ -138,25 +138,25 @@ function filePart(path: string, content: Uint8Array): Part {
 }
 
 /** The WASM, and GPT-2's tables if the model has that vocabulary: files of dist/. */
-async function programFiles({ vocabulary }: BaseModel): Promise<Part[]> {
+async function programFiles({ vocabulary }: BaseModel): Promise<PageFile[]> {
   const names = ["tokenizer.wasm", "kernels.wasm", "kernels-relaxed.wasm", ...(vocabulary.tables ? [] : [GPT2_TABLES])];
   return Promise.all(names.map(async (name) => filePart(`dist/${name}`, await readAsset(name))));
 }
 
 /** A GGUF file, or the folder model/: what `openBaseModel` reads. */
-async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
-  const { directory, vocabulary } = checkpoint;
+async function modelFiles(baseModel: BaseModel): Promise<PageFile[]> {
+  const { directory, vocabulary } = baseModel;
   if (isGguf(directory)) return [await partAt(directory, "model.gguf")];
-  const tensors = halfTensors(checkpoint);
+  const tensors = halfTensors(baseModel);
   const weights = {
     path: "model/model.safetensors",
     bytes: streamedBytes(tensors),
     read: () => streamSafetensors(tensors),
   };
   const json = await readModelJson(directory, "config.json");
-  const config = { ...json, tie_word_embeddings: checkpoint.config.tie_word_embeddings };
+  const config = { ...json, tie_word_embeddings: baseModel.config.tie_word_embeddings };
   const settings = filePart("model/config.json", encode(JSON.stringify(config)));
-  const tokenizer: Part[] = [];
+  const tokenizer: PageFile[] = [];
   for (const name of vocabulary.tables ? TOKENIZER_FILES : []) {
     const content = await readModelFile(directory, name);
     if (content !== undefined) tokenizer.push(filePart(`model/${name}`, content));
@@ -165,15 +165,15 @@ async function modelFiles(checkpoint: BaseModel): Promise<Part[]> {
 }
 
 /** The base model's tensors, with f16 matrices. A language model's head is of no use to a classifier. */
-function halfTensors(checkpoint: BaseModel): StreamedTensor[] {
-  const { config, names } = checkpoint;
+function halfTensors(baseModel: BaseModel): StreamedTensor[] {
+  const { config, names } = baseModel;
   const shapes = new Map(baseShapes(config));
-  if (names.includes("score.weight")) shapes.set("score.weight", checkpoint.shape("score.weight"));
+  if (names.includes("score.weight")) shapes.set("score.weight", baseModel.shape("score.weight"));
   return [...shapes].map(([name, shape]) => {
     const rows = shape[0]!;
     const step = Math.max(1, Math.floor((PIECE_ELEMENTS * rows) / numel(shape)));
     async function* pieces() {
-      for (let row = 0; row < rows; row += step) yield await checkpoint.read(name, row, Math.min(rows, row + step));
+      for (let row = 0; row < rows; row += step) yield await baseModel.read(name, row, Math.min(rows, row + step));
     }
     const tensor = { name, shape, dtype: "F32", pieces } as const;
     return shape.length > 1 ? halved(tensor) : tensor;
@@ -181,10 +181,10 @@ function halfTensors(checkpoint: BaseModel): StreamedTensor[] {
 }
 
 /**
- * The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has, nor does
- * it give what that gave.
+ * The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has, nor
+ * does it give what that gave.
  */
-async function adapterIn(directory: string): Promise<Part[]> {
+async function adapterIn(directory: string): Promise<PageFile[]> {
   const parts = (await filesIn(directory)).filter(({ path }) => path !== `adapter/${META}`);
   const path = joinPath(directory, META);
   if (!(await exists(path))) return parts;
@@ -193,15 +193,15 @@ async function adapterIn(directory: string): Promise<Part[]> {
 }
 
 /** The files of an adapter's directory. */
-async function filesIn(directory: string): Promise<Part[]> {
-  const parts: Part[] = [];
+async function filesIn(directory: string): Promise<PageFile[]> {
+  const parts: PageFile[] = [];
   for (const name of await listDirectory(directory))
     parts.push(await partAt(joinPath(directory, name), `adapter/${name}`));
   return parts;
 }
 
 /** The part of the page that has a file. */
-async function partAt(file: string, path: string): Promise<Part> {
+async function partAt(file: string, path: string): Promise<PageFile> {
   const opened = await openFile(file);
   const { size: bytes } = opened;
   await opened.close();

@@ -15,9 +15,9 @@ function vocabularyPlaces({ directory, vocabulary, config }: BaseModel): string[
 }
 
 /** A model's vocabulary files. */
-export async function vocabularyFiles(checkpoint: BaseModel): Promise<Map<string, FileContent>> {
+export async function vocabularyFiles(baseModel: BaseModel): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
-  for (const place of vocabularyPlaces(checkpoint)) {
+  for (const place of vocabularyPlaces(baseModel)) {
     for (const name of ["vocab.json", "merges.txt", "tokenizer.json", "added_tokens.json", CHAT_TEMPLATE]) {
       const content = await readModelFile(place, name);
       if (content !== undefined) files.set(name, content);
@@ -28,15 +28,15 @@ export async function vocabularyFiles(checkpoint: BaseModel): Promise<Map<string
 }
 
 /** The model's tokenizer, padding with the token that ends a text. */
-export async function tokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): Promise<Map<string, FileContent>> {
-  const files = await vocabularyFiles(checkpoint);
+export async function tokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): Promise<Map<string, FileContent>> {
+  const files = await vocabularyFiles(baseModel);
   const own = "tokenizer_config.json";
   // transformers reads older files' special_tokens_map.json after the settings: it becomes part of them.
   const base = {};
   for (const name of ["special_tokens_map.json", own])
-    Object.assign(base, await readModelJson(checkpoint.directory, name));
-  const end = checkpoint.vocabulary.end.text;
-  const isOther = checkpoint.vocabulary.pretokenizer !== "gpt-2";
+    Object.assign(base, await readModelJson(baseModel.directory, name));
+  const end = baseModel.vocabulary.end.text;
+  const isOther = baseModel.vocabulary.pretokenizer !== "gpt-2";
   const config = {
     add_prefix_space: false,
     bos_token: end,
@@ -61,14 +61,14 @@ const FAST = "tokenizer.json";
  * The same for programs that read the form of the library `tokenizers` alone. The texts of a pair have between them
  * what they had in training.
  */
-export async function fastTokenizerFiles(meta: AdapterMeta, checkpoint: BaseModel): Promise<Map<string, FileContent>> {
+export async function fastTokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): Promise<Map<string, FileContent>> {
   const { makeFastTokenizer, template } = await import("../io/tokenizer-fast.ts");
-  const { directory, vocabulary, config } = checkpoint;
+  const { directory, vocabulary, config } = baseModel;
   let json: object | undefined;
   if (await readModelFile(directory, FAST)) json = await readModelJson(directory, FAST);
-  for (const place of vocabularyPlaces(checkpoint)) json ??= await makeFastTokenizer(place, config);
+  for (const place of vocabularyPlaces(baseModel)) json ??= await makeFastTokenizer(place, config);
   if (json && readsPairs(meta)) json = { ...json, post_processor: template(vocabulary.begin, vocabulary.end) };
-  const files = await tokenizerFiles(meta, checkpoint);
+  const files = await tokenizerFiles(meta, baseModel);
   for (const name of ["vocab.json", "merges.txt", "added_tokens.json"]) files.delete(name);
   // A model without a vocabulary has none here, either.
   return json ? files.set(FAST, JSON.stringify(json)) : files;

@@ -101,7 +101,7 @@ function pageUsage(trained: Trained, directory: string): Usage {
   return {
     title: "In a web page",
     language: "html",
-    text: `Copy dist/ and data/ of the npm package lowrank into the folder lowrank/ of your site, and ${folders.join(" and ")} beside the page.`,
+    text: `Copy dist/ and data/ of the npm package lowrank into the folder lowrank/ of your site, and ${folders.join(" and ")} next to the page.`,
     code: [
       "<!doctype html>",
       '<meta charset="utf-8">',
@@ -120,7 +120,7 @@ function nodeUsage(trained: Trained, directory: string): Usage {
   return {
     title: "In Node",
     language: "js",
-    text: `npm install lowrank, and put this into a file that ends in .mjs, beside the folder ${directory}${base.place === "folder" ? `. ${base.name} is the folder of the base model` : ""}.`,
+    text: `npm install lowrank, and put this into a file that ends in .mjs, next to the folder ${directory}${base.place === "folder" ? `. ${base.name} is the folder of the base model` : ""}.`,
     code: code.join("\n"),
   };
 }

@@ -55,14 +55,14 @@ export interface LoadedModel<E extends Weights> {
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   adapter: Adapter,
   kind: ModelKind<E>,
   name: string | null,
 ): Promise<LoadedModel<E>> {
   if (name !== null) checkName(name);
-  const { directory } = checkpoint;
-  return { directory, kind, meta: adapter.meta, name, ...(await place(device, checkpoint, adapter, kind)) };
+  const { directory } = baseModel;
+  return { directory, kind, meta: adapter.meta, name, ...(await place(device, baseModel, adapter, kind)) };
 }
 
 /** What of a model depends on the device. */
@@ -71,7 +71,7 @@ type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "en
 /** Puts a model on the device, or on the CPU if that replaces it. */
 async function place<E extends Weights>(
   given: Backend,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   adapter: Adapter,
   kind: ModelKind<E>,
 ): Promise<Placed<E>> {
@@ -80,11 +80,11 @@ async function place<E extends Weights>(
   const unchecked = { device: given, info: given.info };
   const { device: backend, info } = (await check?.chooseFor(given, kind, meta)) ?? unchecked;
   try {
-    const engine = await load(backend, checkpoint, adapter, kind);
+    const engine = await load(backend, baseModel, adapter, kind);
     return { backend, device: info, engine, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);
-    return place(given, checkpoint, adapter, kind);
+    return place(given, baseModel, adapter, kind);
   }
 }
 
@@ -155,8 +155,8 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     checkName(name);
     this.checkUnused(name);
-    await withBase(this.loaded.directory, async (checkpoint) => {
-      const adapter = await loadAdapter(directory, checkpoint);
+    await withBase(this.loaded.directory, async (baseModel) => {
+      const adapter = await loadAdapter(directory, baseModel);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
       if (found !== expected)
         throw new ConfigError("wrong-task", "the adapter is for another task", {
@@ -175,7 +175,7 @@ export abstract class AdapterModel<E extends Weights> {
       await this.inTurn(async () => {
         await this.checkDevice(meta);
         const { backend, kind } = this.loaded;
-        if (adapter.reference) (await load(backend, checkpoint, adapter, kind, this.loaded.engine)).destroy();
+        if (adapter.reference) (await load(backend, baseModel, adapter, kind, this.loaded.engine)).destroy();
       });
       // Another call may have taken the name meanwhile.
       this.checkUnused(name);
@@ -259,7 +259,7 @@ export abstract class AdapterModel<E extends Weights> {
     const { loaded } = this;
     const { backend, adapter, directory, kind } = loaded;
     await leave(backend, error);
-    const placed = await withBase(directory, (checkpoint) => place(backend, checkpoint, adapter!, kind));
+    const placed = await withBase(directory, (baseModel) => place(backend, baseModel, adapter!, kind));
     loaded.engine.destroy();
     Object.assign(loaded, placed);
   }
@@ -346,7 +346,7 @@ function checkName(name: string): void {
 
 /**
  * An engine with the tensors that are not shared: those of the base model that the adapter does not replace, from a
- * checkpoint or a directory, and the adapter's.
+ * base model or a directory, and the adapter's.
  */
 async function create<E extends Weights>(
   device: Backend,
@@ -380,26 +380,26 @@ async function create<E extends Weights>(
  */
 async function load<E extends Weights>(
   device: Backend,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   adapter: Adapter,
   kind: ModelKind<E>,
   sharedFrom?: E,
 ): Promise<E> {
-  const engine = await create(device, checkpoint, adapter, kind, sharedFrom);
+  const engine = await create(device, baseModel, adapter, kind, sharedFrom);
   if (adapter.reference) await (await import("./reference.ts")).verify(kind, engine, adapter);
   return engine;
 }
 
 /** Opens the base model again for `work`. */
-const withBase = async <T>(directory: string, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> =>
+const withBase = async <T>(directory: string, work: (baseModel: BaseModel) => Promise<T>): Promise<T> =>
   closing(await openBaseModel(directory), work);
 
-/** Closes a checkpoint after `work`. */
-export async function closing<T>(checkpoint: BaseModel, work: (checkpoint: BaseModel) => Promise<T>): Promise<T> {
+/** Closes a base model after `work`. */
+export async function closing<T>(baseModel: BaseModel, work: (baseModel: BaseModel) => Promise<T>): Promise<T> {
   try {
-    return await work(checkpoint);
+    return await work(baseModel);
   } finally {
-    await checkpoint.close();
+    await baseModel.close();
   }
 }
 

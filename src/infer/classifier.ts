@@ -1,5 +1,5 @@
 /** A trained classifier. */
-import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
@@ -54,7 +54,7 @@ const OPTIONS = {
   model: "text?",
   dtype: "text?",
   adapterName: "text?",
-} as const satisfies Record<keyof ClassifierOptions, Kind>;
+} as const satisfies Record<keyof ClassifierOptions, ArgumentKind>;
 
 /** How texts are classified. */
 export interface ClassifyOptions {
@@ -62,7 +62,7 @@ export interface ClassifyOptions {
   adapterNames?: readonly string[];
 }
 
-const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, Kind>;
+const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, ArgumentKind>;
 
 /** Texts for one adapter, as it reads them. */
 interface Reading extends Rows {
@@ -101,40 +101,40 @@ export class Classifier extends AdapterModel<Engine> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
     const { device, model, dtype, adapterName, ...downloads } = options;
-    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
-    return closing(checkpoint, () => Classifier.of(adapter, checkpoint, device, dtype, adapterName));
+    const { adapter, baseModel } = await openAdapter(directory, model, downloads);
+    return closing(baseModel, () => Classifier.of(adapter, baseModel, device, dtype, adapterName));
   }
 
   /** A classifier from an adapter in memory and its base model. */
   static async of(
     adapter: Adapter,
-    checkpoint: BaseModel,
+    baseModel: BaseModel,
     device: Backend,
     dtype?: WeightDtype,
     adapterName = DEFAULT_NAME,
   ): Promise<Classifier> {
     const kinds = {
       adapter: "adapter",
-      checkpoint: "model",
+      baseModel: "model",
       device: "device",
       dtype: "text?",
       adapterName: "text",
     } as const;
-    checkArguments({ adapter, checkpoint, device, dtype, adapterName }, kinds);
-    const adapterSpec = (meta: AdapterMeta) => classifierSpec(meta, checkpoint, dtypeOn(meta, dtype, adapter.meta));
+    checkArguments({ adapter, baseModel, device, dtype, adapterName }, kinds);
+    const adapterSpec = (meta: AdapterMeta) => classifierSpec(meta, baseModel, dtypeOn(meta, dtype, adapter.meta));
     const options = (spec: ModelSpec, meta: AdapterMeta) => {
       return { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
     };
     // An adapter for another task is refused first.
     adapterSpec(adapter.meta);
-    const tokenizer = await Tokenizer.load({ model: checkpoint });
+    const tokenizer = await Tokenizer.load({ model: baseModel });
     const kind: ModelKind<Engine> = {
       adapterSpec,
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
       outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
-    const loaded = await loadModelWith(device, checkpoint, adapter, kind, adapterName);
+    const loaded = await loadModelWith(device, baseModel, adapter, kind, adapterName);
     return new Classifier(loaded, tokenizer);
   }
 
@@ -142,14 +142,14 @@ export class Classifier extends AdapterModel<Engine> {
   static async untrained(
     meta: AdapterMeta,
     options: Initialization,
-    checkpoint: BaseModel,
+    baseModel: BaseModel,
     device: Backend,
   ): Promise<Classifier> {
-    checkArguments({ meta, checkpoint }, { meta: "meta", checkpoint: "model" });
+    checkArguments({ meta, baseModel }, { meta: "meta", baseModel: "model" });
     checkOptions("options", options, { seed: "number", headInit: "text" });
     const { initialTensors } = await import("../engine/initial.ts");
-    const spec = classifierSpec(meta, checkpoint, dtypeOn(meta, undefined, meta));
-    return Classifier.of({ meta, tensors: await initialTensors(spec, options, checkpoint) }, checkpoint, device);
+    const spec = classifierSpec(meta, baseModel, dtypeOn(meta, undefined, meta));
+    return Classifier.of({ meta, tensors: await initialTensors(spec, options, baseModel) }, baseModel, device);
   }
 
   /**

@@ -38,19 +38,19 @@ const MOST_TEXTS = 8;
 
 /** Puts a model, with an adapter if there is one, on a device. */
 export async function openLanguageModel(
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   adapter: Adapter | null,
   { device, batchSize, dtype }: { device: Backend; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
 ): Promise<[loaded: LoadedModel<Decoder>, tokenizer: Tokenizer]> {
-  const { config } = checkpoint;
-  const first = adapter ?? noAdapter(checkpoint);
+  const { config } = baseModel;
+  const first = adapter ?? noAdapter(baseModel);
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
   const capacity = { tokens, sequences };
   const adapterSpec = (meta: AdapterMeta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta));
   // An adapter for another task is refused first.
   adapterSpec(first.meta);
-  const tokenizer = await Tokenizer.load({ model: checkpoint });
+  const tokenizer = await Tokenizer.load({ model: baseModel });
   const kind: ModelKind<Decoder> = {
     adapterSpec,
     loadWork: async (on, plan) =>
@@ -59,7 +59,7 @@ export async function openLanguageModel(
     outputs: (engine, _, most) => languageModelOutputs(tokenizer, engine, most),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
-  return [await loadModelWith(device, checkpoint, first, kind, adapter && DEFAULT_NAME), tokenizer];
+  return [await loadModelWith(device, baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
 }
 
 /** See `LanguageModel.score`. */

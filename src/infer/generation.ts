@@ -4,7 +4,7 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { textContext } from "../config.ts";
 import type { Chat } from "../data/chat.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
@@ -87,7 +87,7 @@ const OPTIONS = {
   chat: "boolean?",
   seed: "number?",
   signal: "signal?",
-} as const satisfies Record<keyof GenerateOptions, Kind>;
+} as const satisfies Record<keyof GenerateOptions, ArgumentKind>;
 
 interface GenerationSettings {
   sampling: SamplingOptions;
@@ -145,7 +145,7 @@ export async function* generate(
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
   let length = new RunLength(decoder.answerTime());
   for (;;) {
-    const rows = slots.flatMap((_, slot): Row[] => {
+    const rows = slots.flatMap((_, slot): SlotRow[] => {
       slots[slot] ??= waiting.shift();
       return slots[slot] ? [{ sequence: slots[slot], slot }] : [];
     });
@@ -179,7 +179,7 @@ async function openChat(tokenizer: Tokenizer, settings: GenerationSettings): Pro
 }
 
 /** A sequence in a slot. */
-interface Row {
+interface SlotRow {
   sequence: Sequence;
   slot: number;
 }
@@ -190,9 +190,9 @@ interface Row {
  */
 async function* runRound(
   decoder: Decoder,
-  rows: readonly Row[],
+  rows: readonly SlotRow[],
   length: RunLength,
-): AsyncGenerator<(Row & { id: number })[], void, void> {
+): AsyncGenerator<(SlotRow & { id: number })[], void, void> {
   const steps = Math.min(length.steps, ...rows.map(({ sequence }) => sequence.room));
   const begun = performance.now();
   const all = rows.map((row, to) => ({ ...row, to }));

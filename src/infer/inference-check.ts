@@ -24,8 +24,8 @@ export async function chooseFor<E extends Weights>(
 }
 
 /**
- * Checks the device of a model for another adapter. Throws DeviceError if it computes wrongly. An adapter that the model
- * cannot have is refused where it is used, as on the CPU.
+ * Checks the device of a model for another adapter. Throws DeviceError if it computes wrongly. An adapter that the
+ * model cannot have is refused where it is used, as on the CPU.
  */
 export async function checkFor<E extends Weights>(
   device: Backend,

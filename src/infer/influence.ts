@@ -4,7 +4,7 @@ import type { TextOrPair } from "../pair.ts";
 import type { Classifier } from "./classifier.ts";
 
 /** A word, or some words that are left out together. */
-export interface Part {
+export interface TextPart {
   /** The text that has them: 0, or 1 in the second of a pair. */
   of: number;
   /** Where they are in the text, white space around them excluded. */
@@ -17,7 +17,7 @@ export interface Part {
 export interface Influences {
   label: string;
   /** In the order of the texts; empty for a text of one word. */
-  parts: Part[];
+  parts: TextPart[];
   /** Words in a part: 1, or more in a long text. */
   words: number;
 }
@@ -29,7 +29,7 @@ export interface Influences {
 export const MOST_PARTS = 40;
 
 /**
- * Leave one out: the text, or each of a pair, is classified without each of its words in turn. All variants are
+ * Leave one out: the text, or each of a pair, is classified without each of its words, one at a time. All variants are
  * classified in one call.
  */
 export async function measureInfluences(classifier: Classifier, text: TextOrPair): Promise<Influences> {
@@ -64,7 +64,7 @@ export async function measureInfluences(classifier: Classifier, text: TextOrPair
 }
 
 /** A text without one of its parts. The white space behind it goes with it, that before the last one with the last. */
-function leaveOut(text: string, parts: readonly Pick<Part, "start" | "end">[], i: number): string {
+function leaveOut(text: string, parts: readonly Pick<TextPart, "start" | "end">[], i: number): string {
   const next = parts[i + 1];
   return next
     ? text.slice(0, parts[i]!.start) + text.slice(next.start)

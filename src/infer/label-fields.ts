@@ -12,14 +12,14 @@ export type Labelled = Classification | Scored;
 type Value = string | number | null;
 
 /** The columns of a task, and a row's values in them. */
-interface Kind {
+interface TaskColumns {
   columns: readonly string[];
   of(result: Labelled): Value[];
 }
 
-const SCORES: Kind = { columns: ["score"], of: (result) => [(result as Scored).score] };
+const SCORES: TaskColumns = { columns: ["score"], of: (result) => [(result as Scored).score] };
 
-const CLASSES: Kind = {
+const CLASSES: TaskColumns = {
   columns: ["predicted", "probability"],
   of(result) {
     const { label, probability } = result as Classification;
@@ -27,7 +27,7 @@ const CLASSES: Kind = {
   },
 };
 
-const severalLabels = (labels: readonly string[]): Kind => ({
+const severalLabels = (labels: readonly string[]): TaskColumns => ({
   columns: ["predicted", ...labels.map((label) => `probability ${label}`)],
   of(result) {
     const { labels: predicted = [], probabilities } = result as Classification;
@@ -36,7 +36,7 @@ const severalLabels = (labels: readonly string[]): Kind => ({
 });
 
 /** Throws ConfigError if the adapters that the rows name need different columns. */
-function chooseKind({ adapterColumn }: Table, classifier: Classifier): Kind {
+function chooseKind({ adapterColumn }: Table, classifier: Classifier): TaskColumns {
   const { labels, task } = classifier.meta;
   if (task.objective === "regression") return SCORES;
   if (task.objective !== "multi-label") return CLASSES;
@@ -71,7 +71,7 @@ export class Fields {
   /** The columns, named so that the table has none of them. */
   readonly names: readonly string[];
   readonly header: Uint8Array;
-  private readonly kind: Kind;
+  private readonly kind: TaskColumns;
 
   /** `taken`: the names of the table's columns, in lower case. */
   constructor(

@@ -1,7 +1,7 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
 import { createHasher, exists, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
-import { isBlank, showText, type TextOrPair } from "../pair.ts";
+import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
 import type { Classifier } from "./classifier.ts";
 import { Fields, type Labelled } from "./label-fields.ts";
@@ -127,8 +127,8 @@ export async function refuseExisting(output: string): Promise<void> {
 const ROWS = 64;
 
 /**
- * The bytes of a table's copy. `onRows` receives the texts of some rows, and what the model makes of each; null: a blank
- * one.
+ * The bytes of a table's copy. `onRows` receives the texts of some rows, and what the model makes of each; null: a
+ * blank one.
  */
 export async function* labelRows(
   table: Table,
@@ -168,7 +168,7 @@ async function classifyByLength(
   const rows = all.flatMap(({ text, adapter }) => (text === null ? [] : [{ text, adapter }]));
   const order = [...rows.keys()]
     .filter((i) => !isBlank(rows[i]!.text))
-    .sort((a, b) => showText(rows[a]!.text).length - showText(rows[b]!.text).length);
+    .sort((a, b) => joinPair(rows[a]!.text).length - joinPair(rows[b]!.text).length);
   const texts = order.map((i) => rows[i]!.text);
   const options = byRow ? { adapterNames: order.map((i) => rows[i]!.adapter) } : {};
   const isRegression = classifier.meta.task.objective === "regression";

@@ -1,5 +1,5 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
-import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
 import type { Backend } from "../backend/backend.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
@@ -32,7 +32,7 @@ const OPTIONS = {
   model: "text?",
   batchSize: "number?",
   dtype: "text?",
-} as const satisfies Record<keyof LanguageModelOptions, Kind>;
+} as const satisfies Record<keyof LanguageModelOptions, ArgumentKind>;
 
 /**
  * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
@@ -76,10 +76,10 @@ export class LanguageModel extends AdapterModel<Decoder> {
         });
       return LanguageModel.loadTrained(modelOrRun, options);
     }
-    const checkpoint = await loadModel(modelOrRun, downloads);
-    return closing(checkpoint, async () => {
-      const opened = adapter === undefined ? null : await loadAdapter(adapter, checkpoint);
-      return LanguageModel.of(checkpoint, opened, { device, batchSize, dtype });
+    const baseModel = await loadModel(modelOrRun, downloads);
+    return closing(baseModel, async () => {
+      const opened = adapter === undefined ? null : await loadAdapter(adapter, baseModel);
+      return LanguageModel.of(baseModel, opened, { device, batchSize, dtype });
     });
   }
 
@@ -88,21 +88,21 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
     const { device, model, batchSize, dtype, ...downloads } = options;
-    const { adapter, checkpoint } = await openAdapter(directory, model, downloads);
-    return closing(checkpoint, () => LanguageModel.of(checkpoint, adapter, { device, batchSize, dtype }));
+    const { adapter, baseModel } = await openAdapter(directory, model, downloads);
+    return closing(baseModel, () => LanguageModel.of(baseModel, adapter, { device, batchSize, dtype }));
   }
 
-  /** A language model from a checkpoint and an adapter in memory; null: the base model alone. */
+  /** A language model from a base model and an adapter in memory; null: the base model alone. */
   static async of(
-    checkpoint: BaseModel,
+    baseModel: BaseModel,
     adapter: Adapter | null,
     options: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
   ): Promise<LanguageModel> {
-    checkArguments({ checkpoint, adapter }, { checkpoint: "model", adapter: "adapter or null" });
+    checkArguments({ baseModel, adapter }, { baseModel: "model", adapter: "adapter or null" });
     checkOptions("options", options, OPTIONS);
     const { device, batchSize, dtype } = options;
     const { openLanguageModel } = await import("./decoding.ts");
-    return new LanguageModel(...(await openLanguageModel(checkpoint, adapter, { device, batchSize, dtype })));
+    return new LanguageModel(...(await openLanguageModel(baseModel, adapter, { device, batchSize, dtype })));
   }
 
   /**

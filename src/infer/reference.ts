@@ -86,9 +86,9 @@ export async function languageModelOutputs(tokenizer: Tokenizer, engine: Decoder
 }
 
 /**
- * Largest error of an output, relative to it or to 1. Rounding gives some 1e-6 between CPU, CPU with fused multiply-adds
- * and WebGPU, whatever type the weights have; a graphics card is trusted with as much as this by its check. The same
- * weights in 8 bits instead of f32 give 2e-2, in 4 bits 2e-1, a gross fault 1.
+ * Largest error of an output, relative to it or to 1. Rounding gives some 1e-6 between CPU, CPU with fused
+ * multiply-adds and WebGPU, whatever type the weights have; a graphics card is trusted with as much as this by its
+ * check. The same weights in 8 bits instead of f32 give 2e-2, in 4 bits 2e-1, a gross fault 1.
  */
 const TOLERANCE = 1e-3;
 

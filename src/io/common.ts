@@ -16,7 +16,7 @@ export async function readJson(path: string, limit: number = LIMITS.json): Promi
 }
 
 /** "1 tensor", "2 tensors". */
-export function count(names: readonly unknown[], what: string): string {
+export function countOf(names: readonly unknown[], what: string): string {
   return `${names.length} ${what}${names.length === 1 ? "" : "s"}`;
 }
 

@@ -114,7 +114,10 @@ async function fetchRest(part: string, wanted: Wanted, report: Report, options: 
   await request(url, { headers }, receiveRest, options);
 }
 
-/** Appends the response, which begins at `start`, to the file up to `size` bytes. Returns the bytes received, which may be more than `size`. */
+/**
+ * Appends the response, which begins at `start`, to the file up to `size` bytes. Returns the bytes received, which may
+ * be more than `size`.
+ */
 async function receive(
   { pieces }: Answer,
   part: string,

@@ -8,7 +8,7 @@ import { ConfigError } from "../errors.ts";
 import { LIMITS } from "./limits.ts";
 
 /** Where an expression is, for errors, and what all expressions of the file may still cost. */
-export interface Place {
+export interface PatternPlace {
   setting: string;
   where: string;
   budget: { steps: number };
@@ -34,7 +34,7 @@ export class Expression {
   /** Throws ConfigError for an expression that is wrong or not supported; so does `ends` if matching takes too long. */
   constructor(
     private readonly source: string,
-    private readonly place: Place,
+    private readonly place: PatternPlace,
   ) {
     if (source.length > LIMITS.expression) this.refuse(`more than ${LIMITS.expression} characters`);
     if (/[^\0-\x7f]/.test(source)) this.refuse("a character that is not ASCII");

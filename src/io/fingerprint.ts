@@ -67,15 +67,15 @@ async function digestTensors(model: BaseModel): Promise<string> {
 /** Throws ConfigError if an adapter was trained on another base model. The same one may have another name. */
 export async function checkBase(
   { base_model, base_fingerprint = "" }: AdapterMeta,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   where: string,
 ): Promise<void> {
-  const found = await fingerprint(checkpoint);
+  const found = await fingerprint(baseModel);
   if (found === base_fingerprint) return;
   throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
     where,
     expected: `${base_model}, fingerprint ${base_fingerprint.slice(0, 12)}`,
-    found: `${checkpoint.directory}, fingerprint ${found.slice(0, 12)}`,
+    found: `${baseModel.directory}, fingerprint ${found.slice(0, 12)}`,
     hint: "give the base model that the adapter was trained on: --model DIR",
   });
 }

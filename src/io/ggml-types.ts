@@ -26,7 +26,14 @@ export interface GgmlType {
 }
 
 /** Writes the values of a block, which begins at byte `at`, from `to` on. */
-type Block = (bytes: Uint8Array, at: number, out: Float32Array, to: number, scale: number, minimum: number) => void;
+type BlockReader = (
+  bytes: Uint8Array,
+  at: number,
+  out: Float32Array,
+  to: number,
+  scale: number,
+  minimum: number,
+) => void;
 
 /** A type in blocks. In a block its scale is at byte `scaleAt`; its minimum, where it has one, follows. */
 function inBlocks(
@@ -34,7 +41,7 @@ function inBlocks(
   values: number,
   bytes: number,
   { scaleAt = 0, hasMinimum = false },
-  block: Block,
+  block: BlockReader,
 ): GgmlType {
   const step = bytes / 2;
   return {

@@ -1,6 +1,6 @@
 /** The config.json that transformers has for the model of a GGUF file. */
 import { ConfigError, FormatError } from "../errors.ts";
-import { showShape } from "../tensor.ts";
+import { formatShape } from "../tensor.ts";
 import type { GgufHeader, GgufValue } from "./gguf.ts";
 import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
@@ -49,7 +49,7 @@ export async function makeConfig(described: Described): Promise<Json> {
     throw new FormatError("invalid-gguf", `${name}.vocab_size and ${TOKEN_TABLE} differ`, {
       where,
       expected: `${vocab_size} rows`,
-      found: showShape(table.shape),
+      found: formatShape(table.shape),
     });
   for (const token of ["bos", "eos"]) {
     const id = header.metadata.get(`tokenizer.ggml.${token}_token_id`);

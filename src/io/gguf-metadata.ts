@@ -1,4 +1,4 @@
-/** What a GGUF file says of a model beside its tokens: gguf-config.ts reads it. */
+/** What a GGUF file says of a model, except its tokens: gguf-config.ts reads it. */
 import { innerWidth, type ModelConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { ggufArchitecture } from "./gguf-tensors.ts";

@@ -19,7 +19,7 @@ export const ggufArchitecture = ({ model_type }: Pick<ModelConfig, "model_type">
 const architectureIn = (config: ModelConfig): Architecture => ARCHITECTURES[ggufArchitecture(config)]!;
 
 /** A module of transformers in a GGUF file: `model.layers.3.self_attn.q_proj` is attn_q of block 3. */
-interface Place {
+interface GgufModule {
   /** `blk.3.attn_q` */
   name: string;
   /** Its matrix is [in, out] in transformers. */
@@ -28,7 +28,7 @@ interface Place {
   heads?: number;
 }
 
-export function ggufPlace(module: string, config: ModelConfig): Place {
+export function ggufPlace(module: string, config: ModelConfig): GgufModule {
   const { outside, blocks, inBlock, turned = [], isInterleaved } = architectureIn(config);
   const { n_head, n_kv_head = n_head } = config;
   const own = module.replace(/^transformer\./, "");
@@ -80,8 +80,8 @@ export function ggufTensors(
 }
 
 /**
- * The type that llama.cpp's tools give a tensor: vectors and the table of positions stay in F32, and beside matrices of
- * Q4_0 the head is finer. There it is Q6_K where rows have a multiple of 256 values, and Q8_0 otherwise; here Q8_0.
+ * The type that llama.cpp's tools give a tensor: vectors and the table of positions stay in F32, and next to matrices
+ * of Q4_0 the head is finer. There it is Q6_K where rows have a multiple of 256 values, and Q8_0 otherwise; here Q8_0.
  */
 function usualType(name: string, shape: Shape, dtype: WeightDtype, isHead: boolean): Encoding {
   if (shape.length < 2 || name === "position_embd.weight") return ENCODINGS.f32;
@@ -89,7 +89,7 @@ function usualType(name: string, shape: Shape, dtype: WeightDtype, isHead: boole
 }
 
 /** A tensor in the order of the file. */
-function arranged(tensor: ComputedTensor, { isTurned, heads }: Place): Pick<ComputedTensor, "shape" | "pieces"> {
+function arranged(tensor: ComputedTensor, { isTurned, heads }: GgufModule): Pick<ComputedTensor, "shape" | "pieces"> {
   const { shape } = tensor;
   if (isTurned && shape.length === 2) {
     const [inputs, outputs] = shape as [number, number];

@@ -6,7 +6,7 @@
  */
 import { FormatError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { numel, showShape } from "../tensor.ts";
+import { formatShape, numel } from "../tensor.ts";
 import { GGML_TYPES, type GgmlType, ggmlTypeName } from "./ggml-types.ts";
 import { LIMITS } from "./limits.ts";
 import { align, checkContiguous, type TensorInfo } from "./tensor-file.ts";
@@ -232,7 +232,7 @@ function parseTensor(cursor: Cursor, name: string): GgufTensor {
     throw cursor.wrong(
       `${name} has an invalid shape`,
       `rows of a multiple of ${type.values} values`,
-      `${type.name} ${showShape(shape)} from byte ${begin} on`,
+      `${type.name} ${formatShape(shape)} from byte ${begin} on`,
     );
   return { dtype: "F32", type, shape, begin, end };
 }

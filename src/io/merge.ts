@@ -26,7 +26,7 @@ import type { ComputedTensor } from "./safetensors-write.ts";
 const PIECE_ELEMENTS = 1 << 20;
 
 /** scale * B A, added to a matrix: row i gets the sum over k of scale * left(i, k) * right[k], from `column` on. */
-interface Product {
+interface LowRankProduct {
   r: number;
   scale: number;
   left: (row: number, k: number) => number;
@@ -38,7 +38,7 @@ interface Product {
 
 /** What is done to a matrix. */
 interface Changes {
-  products: Product[];
+  products: LowRankProduct[];
   /** The length of each column afterwards; undefined: as it comes. */
   magnitude?: Float32Array | undefined;
 }
@@ -51,14 +51,14 @@ const NO_CHANGES: Changes = { products: [] };
  * tied head has an adapter.
  */
 export async function mergedTensors(
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   adapter: Adapter,
   finalNorm: FinalNorm | undefined,
 ): Promise<ComputedTensor[]> {
-  const { model_type } = checkpoint.config;
-  const merged = ownTensors(checkpoint, adapter);
+  const { model_type } = baseModel.config;
+  const merged = ownTensors(baseModel, adapter);
   const named = model_type
-    ? (await import("./llama-files.ts")).splitParts(checkpoint.config, merged)
+    ? (await import("./llama-files.ts")).splitParts(baseModel.config, merged)
     : merged.map((tensor) =>
         tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
       );
@@ -71,15 +71,15 @@ export function scoreTensors({ meta, tensors }: Adapter, finalNorm: FinalNorm | 
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
-export function ownTensors(checkpoint: BaseModel, { meta, tensors }: Adapter): ComputedTensor[] {
+export function ownTensors(baseModel: BaseModel, { meta, tensors }: Adapter): ComputedTensor[] {
   const changes = adapterChanges({ meta, tensors });
-  const { config } = checkpoint;
+  const { config } = baseModel;
   // Frozen matrices are rounded to the type that the run stored them in.
   const shapes = new Map([...baseShapes(config), ...lmHeadShapes(config)]);
   const isHalf = (name: string) => baseDtype(meta) === "f16" && shapes.get(name)!.length === 2;
   const rows = (name: string, from: number, to: number): Promise<Float32Array> => {
     const trained = tensors.get(name);
-    if (!trained) return checkpoint.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
+    if (!trained) return baseModel.read(name, from, to).then((values) => (isHalf(name) ? rounded(values) : values));
     const width = numel(trained.shape) / trained.shape[0]!;
     return Promise.resolve(trained.data.slice(from * width, to * width));
   };
@@ -174,7 +174,7 @@ async function* pieces(shape: Shape, read: ReadRows, { products, magnitude }: Ch
 async function* summed(
   shape: Shape,
   read: ReadRows,
-  products: readonly Product[],
+  products: readonly LowRankProduct[],
   take: (sum: Float64Array, row: Float32Array) => void,
 ): AsyncGenerator<Float32Array> {
   const rows = shape[0]!;
@@ -192,7 +192,7 @@ async function* summed(
 }
 
 /** The sum of a row and the products. */
-function addProducts(row: Float32Array, index: number, products: readonly Product[]): Float64Array {
+function addProducts(row: Float32Array, index: number, products: readonly LowRankProduct[]): Float64Array {
   const sum = Float64Array.from(row);
   for (const { r, scale, left, right, width, column } of products)
     for (let k = 0; k < r; k++) {

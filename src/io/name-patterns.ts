@@ -1,8 +1,8 @@
 /** Matches the names and patterns of adapter_config.json against module names, as PEFT does. */
-import { Expression, type Place } from "./expression.ts";
+import { Expression, type PatternPlace } from "./expression.ts";
 
 /** `re.fullmatch(pattern, name)`. */
-export function wholeName(pattern: string, place: Place): (name: string) => boolean {
+export function wholeName(pattern: string, place: PatternPlace): (name: string) => boolean {
   const expression = new Expression(pattern, place);
   return (name) => expression.ends(name, [0]).includes(name.length);
 }
@@ -23,7 +23,7 @@ export function endings(names: readonly string[]): (name: string) => boolean {
  * PEFT's get_pattern_key: the first key that matches a whole name, or the part after one of its dots.
  * `re.match(rf"(.*\.)?({key})$", name)`.
  */
-export function firstKey(keys: readonly string[], place: Place): (name: string) => string | undefined {
+export function firstKey(keys: readonly string[], place: PatternPlace): (name: string) => string | undefined {
   const expressions = keys.map((key) => new Expression(key, place));
   return (name) => {
     const from = starts(name);
@@ -35,7 +35,7 @@ export function firstKey(keys: readonly string[], place: Place): (name: string) 
  * PEFT's test for modules_to_save: whether some consecutive parts of a name match one of them.
  * `re.match(rf"(^|.*\.){pattern}($|\..*)", name)`.
  */
-export function anyPart(patterns: readonly string[], place: Place): (name: string) => boolean {
+export function anyPart(patterns: readonly string[], place: PatternPlace): (name: string) => boolean {
   const expressions = patterns.map((pattern) => part(pattern, place));
   return (name) => {
     const from = starts(name);
@@ -47,7 +47,7 @@ export function anyPart(patterns: readonly string[], place: Place): (name: strin
  * The index of the block that a module is in, if one of the patterns matches what is before it; undefined if none does.
  * `re.match(rf"(?:^|.*?\.){pattern}\.(?P<idx>\d+)\.", name)`; no name has two numbers.
  */
-export function layerFinder(patterns: readonly string[], place: Place): (name: string) => number | undefined {
+export function layerFinder(patterns: readonly string[], place: PatternPlace): (name: string) => number | undefined {
   const expressions = patterns.map((pattern) => part(pattern, place));
   return (name) => {
     const number = /\.(\d+)\./.exec(name);
@@ -63,7 +63,7 @@ export function layerFinder(patterns: readonly string[], place: Place): (name: s
 }
 
 /** An expression that PEFT puts between others: alternatives would be those of all. */
-function part(pattern: string, place: Place): Expression {
+function part(pattern: string, place: PatternPlace): Expression {
   const expression = new Expression(pattern, place);
   if (expression.hasAlternatives) expression.refuse("alternatives outside of a group");
   return expression;

@@ -13,7 +13,7 @@ import { checkFingerprint } from "./vocabulary.ts";
 export interface OpenedAdapter {
   adapter: Adapter;
   /** The base model; the caller closes it. */
-  checkpoint: BaseModel;
+  baseModel: BaseModel;
 }
 
 /**
@@ -27,11 +27,11 @@ export async function openAdapter(
   options: DownloadOptions = {},
 ): Promise<OpenedAdapter> {
   const place = (await findAdapter(directory)) ?? directory;
-  const checkpoint = await openBase(place, model, options);
+  const baseModel = await openBase(place, model, options);
   try {
-    return { adapter: await readFrom(place, checkpoint), checkpoint };
+    return { adapter: await readFrom(place, baseModel), baseModel };
   } catch (error) {
-    await checkpoint.close();
+    await baseModel.close();
     throw error;
   }
 }
@@ -49,22 +49,22 @@ export async function openAdapter(
  * const run = await fineTune({ device: await openDevice(), model, data, adapter });
  * ```
  */
-export async function loadAdapter(directory: string, checkpoint: BaseModel): Promise<Adapter> {
-  checkArguments({ directory, checkpoint }, { directory: "text", checkpoint: "model" });
-  return readFrom((await findAdapter(directory)) ?? directory, checkpoint);
+export async function loadAdapter(directory: string, baseModel: BaseModel): Promise<Adapter> {
+  checkArguments({ directory, baseModel }, { directory: "text", baseModel: "model" });
+  return readFrom((await findAdapter(directory)) ?? directory, baseModel);
 }
 
-async function readFrom(place: string, checkpoint: BaseModel): Promise<Adapter> {
-  const { vocabulary } = checkpoint;
-  const adapter = await readAdapter(place, { base: await describePeftBase(checkpoint) });
+async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
+  const { vocabulary } = baseModel;
+  const adapter = await readAdapter(place, { base: await describePeftBase(baseModel) });
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, OURS))))
-    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, checkpoint, adapter.meta.base_model);
+    await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, baseModel, adapter.meta.base_model);
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
   // Imported on demand: PEFT's adapters and pages of one file have none.
   if (adapter.meta.base_fingerprint !== undefined)
-    await (await import("./fingerprint.ts")).checkBase(adapter.meta, checkpoint, place);
+    await (await import("./fingerprint.ts")).checkBase(adapter.meta, baseModel, place);
   return adapter;
 }
 
@@ -120,13 +120,13 @@ export async function namedBase(directory: string): Promise<string | undefined> 
   return undefined;
 }
 
-async function describePeftBase(checkpoint: BaseModel): Promise<PeftBase> {
-  const { config, names, directory, problemType } = checkpoint;
-  const read = (name: string) => checkpoint.read(name);
+async function describePeftBase(baseModel: BaseModel): Promise<PeftBase> {
+  const { config, names, directory, problemType } = baseModel;
+  const read = (name: string) => baseModel.read(name);
   const base = { config, directory, read, problemType };
   if (!names.includes("score.weight")) return base;
   return {
     ...base,
-    score: { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") },
+    score: { shape: baseModel.shape("score.weight"), data: await baseModel.read("score.weight") },
   };
 }

@@ -7,7 +7,7 @@ import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.t
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
-import type { Place } from "./expression.ts";
+import type { PatternPlace } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
 import { moduleName } from "./peft-lora.ts";
@@ -92,7 +92,7 @@ const isEmpty = (value: unknown) =>
   value === false || value === "" || (typeof value === "object" && Object.keys(value as object).length === 0);
 
 /** A file's settings, with its name for errors and the budget for its regular expressions. */
-interface Source extends Omit<Place, "setting"> {
+interface Source extends Omit<PatternPlace, "setting"> {
   config: PeftConfig;
 }
 

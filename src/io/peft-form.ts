@@ -43,7 +43,7 @@ export interface PeftBase {
   problemType?: unknown;
   /** The base model's score.weight, which an adapter of the head needs. */
   score?: NamedTensor;
-  /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy beside an adapter of it. */
+  /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy in an adapter's files. */
   read?: (name: string) => Promise<Float32Array>;
 }
 
@@ -75,7 +75,7 @@ export function readBaseModel(json: unknown, key: string, where: string): string
 /** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */
 export const HEADS = ["classifier", "score"];
 
-/** The settings that every method has; with the modules that are `saved` beside the head. */
+/** The settings that every method has; with the modules that are `saved` in addition to the head. */
 export function commonConfig(
   { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
   saved: readonly string[] = [],

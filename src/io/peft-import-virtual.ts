@@ -41,7 +41,7 @@ export function importVirtual(
       `PEFT's modules_to_save = ${show(modules_to_save)} is not supported`,
       {
         where,
-        expected: `nothing but the head (${HEADS.join(", ")}) to be trained beside the virtual tokens`,
+        expected: `nothing but the head (${HEADS.join(", ")}) to be trained in addition to the virtual tokens`,
       },
     );
   for (const [key, value] of Object.entries(dimensions(mode, config)))

@@ -16,7 +16,7 @@ import {
   modelTargets,
   siteName,
 } from "../names.ts";
-import { numel, type Shape, sameShape, showShape } from "../tensor.ts";
+import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import {
@@ -223,7 +223,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
     const found = peft.get(key)!;
     const { shape } = entries.get(entry)!;
     if (shape !== undefined && !sameShape(found, shape))
-      wrong.push(`${key} ${showShape(found)} instead of ${showShape(shape)}`);
+      wrong.push(`${key} ${formatShape(found)} instead of ${formatShape(shape)}`);
     out.set(key, entries.get(entry)!);
   }
   if (wrong.length > 0)

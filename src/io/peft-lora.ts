@@ -73,7 +73,7 @@ interface Module {
   kind: string;
   /** Whether every block has such a module. */
   isInBlock: boolean;
-  parts: Part[];
+  parts: AdapterPart[];
   /** Its magnitudes, by ours; null without DoRA. */
   magnitude: ImportEntry | null;
   r: number;
@@ -82,7 +82,7 @@ interface Module {
   out: number;
 }
 
-interface Part extends LoraAdapter {
+interface AdapterPart extends LoraAdapter {
   /** The rows [row, row + out) of the module's output that the part writes. */
   row: number;
   out: number;
@@ -176,8 +176,8 @@ export function loraModules({ model, lora, task }: LoraModel, names: PeftNames |
   if (!lora.use_dora || !model.model_type) return [...modules.values()];
   // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
   for (const { target, block } of adapters)
-    for (const beside of columnsIn(ADAPTED[target].layer, model)) {
-      const site = { ...beside, block };
+    for (const column of columnsIn(ADAPTED[target].layer, model)) {
+      const site = { ...column, block };
       const name = moduleName(site, model, names);
       const zeros = newModule(site, model, true, { name, r: lora.r, scale: loraScale(lora) });
       if (!modules.has(name)) modules.set(name, zeros);
@@ -273,7 +273,7 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
 export function fuse(
   { parts, r, in: width, out }: Module,
   tensors: Tensors,
-  factor: (part: Part) => number = () => 1,
+  factor: (part: AdapterPart) => number = () => 1,
 ): { A: NamedTensor; B: NamedTensor } {
   const A = new Float32Array(r * width);
   const B = new Float32Array(out * r);

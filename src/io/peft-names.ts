@@ -1,7 +1,7 @@
 /**
  * The names in the files of PEFT and transformers that few adapters need: those of what was learned of messages, of the
- * modules of a Llama-type model, and of the base model's tensors that were trained beside the adapters. Loaded on demand
- * by what reads adapters.
+ * modules of a Llama-type model, and of the base model's tensors that were trained in addition to the adapters. Loaded
+ * on demand by what reads adapters.
  */
 import { isInBlocks, type MessagesObjective, type ModelConfig } from "../config.ts";
 import { ADAPTED, baseShapes, baseTensors, columnsIn, lmHeadTensors, type Site, tensorName } from "../names.ts";
@@ -44,9 +44,9 @@ export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFil
 }
 
 /**
- * The base model's tensors that were trained beside the adapters of these sites, by their names in transformers. The
- * biases of adapted modules become PEFT's bias="lora_only" if all of them were trained; the others are the modules
- * `saved`.
+ * The base model's tensors that were trained in addition to the adapters of these sites, by their names in
+ * transformers. The biases of adapted modules become PEFT's bias="lora_only" if all of them were trained; the others
+ * are the modules `saved`.
  */
 export function trainedInBase(
   model: ModelConfig,

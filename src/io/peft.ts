@@ -9,7 +9,7 @@ import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
-import { expectShape, type Shape, sameShape, showShape } from "../tensor.ts";
+import { expectShape, formatShape, type Shape, sameShape } from "../tensor.ts";
 import {
   type AdapterMeta,
   adapterShapes,
@@ -42,7 +42,7 @@ export const EXACT = "lowrank.safetensors";
 export const WEIGHTS = "weights.safetensors";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
-/** The base model's head or token table beside an adapter of it. */
+/** The base model's head or token table in the files of an adapter of it. */
 const COPY = /\.(lm_head|embed_tokens)\.base_layer\.weight$/;
 
 interface ReadOptions {
@@ -149,7 +149,7 @@ async function compareCopy(
   throw new FormatError("damaged-adapter", summary, {
     where,
     expected: `${key} equal to the base model's`,
-    found: fits ? "other values" : `the shape ${showShape(shape)}`,
+    found: fits ? "other values" : `the shape ${formatShape(shape)}`,
     hint: "check that the adapter belongs to this base model, and was saved in the same element type",
   });
 }

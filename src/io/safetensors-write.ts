@@ -1,7 +1,7 @@
 /** Writes safetensors files, byte for byte as the reference library does: see safetensors.ts for the format. */
 import { FormatError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
-import { numel, type Shape, showShape } from "../tensor.ts";
+import { formatShape, numel, type Shape } from "../tensor.ts";
 
 export type EncodableTensor =
   | { name: string; shape: Shape; dtype: "F32"; data: Float32Array }
@@ -52,7 +52,7 @@ function encodeHeader<T extends HeaderEntry>(
 
 export function sizeError(name: string, shape: Shape, found: number): ShapeError {
   return new ShapeError("wrong-shape", `${name}: the data does not match the shape`, {
-    expected: `${numel(shape)} elements for ${showShape(shape)}`,
+    expected: `${numel(shape)} elements for ${formatShape(shape)}`,
     found: `${found} elements`,
   });
 }

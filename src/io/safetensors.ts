@@ -8,7 +8,7 @@ import { openFile } from "#platform";
 import { FormatError } from "../errors.ts";
 import { isListOf, isObject, isText, KINDS, lookUp } from "../kinds.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { numel, showShape } from "../tensor.ts";
+import { formatShape, numel } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
 import { BYTES, checkContiguous, type Dtype, TensorFile, type TensorInfo } from "./tensor-file.ts";
 
@@ -133,7 +133,7 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
   if (end - begin !== bytes)
     throw wrong(
       "the size of the data does not match the shape",
-      `${bytes} bytes for ${dtype} ${showShape(shape)}`,
+      `${bytes} bytes for ${dtype} ${formatShape(shape)}`,
       `${end - begin} bytes`,
     );
   return { dtype: dtype as Dtype, shape, begin, end };

@@ -23,7 +23,7 @@ export async function readShards(path: string): Promise<Map<string, string[]>> {
   if (wrong !== undefined || shards.size === 0 || shards.size > MOST_SHARDS)
     throw new FormatError("invalid-shards-index", "the index of the model's shards is invalid", {
       where: path,
-      expected: `names of 1 to ${MOST_SHARDS} files beside it that end in .safetensors`,
+      expected: `names of 1 to ${MOST_SHARDS} files next to it that end in .safetensors`,
       found: wrong ? `${JSON.stringify(wrong[0])}, for ${nameList(wrong[1])}` : `${shards.size} files`,
     });
   return new Map([...(shards as Map<string, string[]>)].sort(([a], [b]) => (a < b ? -1 : 1)));

@@ -2,7 +2,7 @@
 import { FormatError, nameList, ShapeError } from "../errors.ts";
 import { bfloatToFloat, halfToFloat } from "../half.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { formatShape, type Shape, sameShape } from "../tensor.ts";
 
 /** Bytes of one element of each element type of safetensors. */
 export const BYTES = {
@@ -94,7 +94,7 @@ export class TensorFile<Info extends TensorInfo = TensorInfo> {
         throw new FormatError("not-finite", `${name} is not finite`, {
           where: this.reader.name,
           expected: "finite numbers",
-          found: `${values[i]} at element ${i} of ${showShape(this.info(name).shape)}`,
+          found: `${values[i]} at element ${i} of ${formatShape(this.info(name).shape)}`,
           hint: "use an earlier file: the training diverged, or the file is damaged",
         });
     return values;
@@ -147,7 +147,7 @@ export function checkRows(name: string, shape: Shape, start: number, end: number
   if (Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end <= rows) return;
   throw new ShapeError("rows-out-of-range", `${name} has no such rows`, {
     where,
-    expected: `rows within [0, ${rows}) of ${showShape(shape)}`,
+    expected: `rows within [0, ${rows}) of ${formatShape(shape)}`,
     found: `[${start}, ${end})`,
   });
 }
@@ -211,8 +211,8 @@ export function checkShape(name: string, found: Shape, expected: Shape, where: s
   if (sameShape(found, expected)) return;
   throw new FormatError("wrong-shape", `${name} has the wrong shape`, {
     where,
-    expected: showShape(expected),
-    found: showShape(found),
+    expected: formatShape(expected),
+    found: formatShape(found),
     hint,
   });
 }

@@ -4,7 +4,7 @@ import { sameShape } from "../tensor.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
 /** A tensor in a file. */
-interface Place {
+interface TensorInFile {
   file: Pick<TensorFile, "info" | "readF32">;
   key: string;
 }
@@ -16,12 +16,12 @@ const ROWS = 4096;
  * Whether two tensors have the same shape and values, as transformers compares them: a head that differs from the
  * table is one of its own, whatever the config says. They are read up to the first difference.
  */
-export async function sameValues(one: Place, other: Place): Promise<boolean> {
+export async function sameValues(one: TensorInFile, other: TensorInFile): Promise<boolean> {
   const [a, b] = [one, other].map(({ file, key }) => file.info(key).shape);
   if (!sameShape(a!, b!)) return false;
   const rows = a![0] ?? 1;
   for (let row = 0; row < rows; row += ROWS) {
-    const read = ({ file, key }: Place) => file.readF32(key, row, Math.min(rows, row + ROWS));
+    const read = ({ file, key }: TensorInFile) => file.readF32(key, row, Math.min(rows, row + ROWS));
     const [first, second] = await Promise.all([read(one), read(other)]);
     if (!first.every((value, i) => value === second[i])) return false;
   }
@@ -32,7 +32,7 @@ export async function sameValues(one: Place, other: Place): Promise<boolean> {
  * The config of a model whose file has a head, which `config` ties to the token table: as in transformers it is not
  * tied if they differ. `named`: the tensors by their names without the first part.
  */
-export async function untieOther(config: ModelConfig, named: ReadonlyMap<string, Place>): Promise<ModelConfig> {
+export async function untieOther(config: ModelConfig, named: ReadonlyMap<string, TensorInFile>): Promise<ModelConfig> {
   const table = named.get(config.model_type ? "embed_tokens.weight" : "wte.weight");
   const isTied = !table || (await sameValues(named.get("lm_head.weight")!, table));
   return isTied ? config : { ...config, tie_word_embeddings: false };

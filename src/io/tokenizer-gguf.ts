@@ -72,7 +72,7 @@ export function listGgufTokens(
   };
   const names = { bos: "bos", eos: "eos", unk: "unknown", pad: "padding" };
   const named = Object.fromEntries(Object.entries(names).map(([name, key]) => [`${name}_token`, byKey(key)?.text]));
-  // As in llama.cpp: what a tokenizer.json has beside its pattern follows from the pattern's name.
+  // As in llama.cpp: what a tokenizer.json has in addition to its pattern follows from the pattern's name.
   const isLlama3 = pretokenizer === "llama-bpe";
   const listed: Listed = {
     tokens,

@@ -72,7 +72,7 @@ export function checkSize({ size }: Vocabulary, { vocab_size }: Pick<ModelConfig
     where,
     expected: `at most ${vocab_size}, the vocab_size in config.json`,
     found: `${size} ids`,
-    hint: "put the tokenizer's files of this model beside its config.json",
+    hint: "put the tokenizer's files of this model next to its config.json",
   });
 }
 

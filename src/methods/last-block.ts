@@ -1,4 +1,7 @@
-/** The last block and the head of a classifier are trained. The final layer norm stays frozen, as in the paper's program. */
+/**
+ * The last block and the head of a classifier are trained. The final layer norm stays frozen, as in the paper's
+ * program.
+ */
 import type { Guide, Method, Training } from "./method.ts";
 
 export const method: Method = {

@@ -1,4 +1,4 @@
-/** LoRA (Hu et al. 2021): a frozen matrix W, and beside it B A of low rank, which is trained. */
+/** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
 import {
   INITS,
   type Init,
@@ -108,7 +108,7 @@ export const method: Method<LoraPart> = {
         initial,
         partner: B,
       };
-      // Behind the last adapter of a matrix: q, k and v are handled together and must lie beside each other.
+      // Behind the last adapter of a matrix: q, k and v are handled together and must be next to each other.
       const isLast = !adapters
         .slice(i + 1)
         .some((other) => other.block === block && ADAPTED[other.target].layer === layer);

@@ -13,7 +13,7 @@ import type { Tensor } from "../tensor.ts";
 import { BackwardLayers } from "./backward-layers.ts";
 import { BackwardPrefix } from "./backward-prefix.ts";
 import { HEAD, promptRows, rowTensor } from "./layers.ts";
-import type { Block, Forward, Loss } from "./model.ts";
+import type { Forward, Loss, SavedBlock } from "./model.ts";
 import { only } from "./parameters.ts";
 
 export class Backward {
@@ -67,7 +67,7 @@ export class Backward {
   }
 
   /** Gradients of a block from dx, the gradient of its output; returns its input's, or null if none is needed. */
-  private block(block: Block, dx: Tensor): Tensor | null {
+  private block(block: SavedBlock, dx: Tensor): Tensor | null {
     const { l, keys, att, lse, read } = block;
     const { norm, qkv } = block.queries;
     const { linear: attProj } = block.attProj;
@@ -103,7 +103,7 @@ export class Backward {
    * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they
    * have been read. What the backward pass does not read, such as the block's output, is left out.
    */
-  private recomputedBlock({ l, input, output }: Block, dx: Tensor): Tensor | null {
+  private recomputedBlock({ l, input, output }: SavedBlock, dx: Tensor): Tensor | null {
     const { list } = this;
     const first = list.length;
     const block = this.forward.block(this.b, l, input, output);

@@ -41,7 +41,7 @@ import {
 import type { ValueLoss } from "./loss.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelSpec, modelPart, type Part } from "./trainable.ts";
+import { type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -128,7 +128,7 @@ export interface Stream {
 }
 
 /** What a block's forward pass saves for its backward pass. */
-export interface Block {
+export interface SavedBlock {
   l: number;
   input: Stream;
   output: Stream;
@@ -214,14 +214,14 @@ export class Forward {
   /** What the layers of all lists have in common. */
   readonly common: Common;
   readonly list: Dispatch[] = [];
-  readonly blocks: Block[] = [];
+  readonly blocks: SavedBlock[] = [];
   /** What the adapter of the token table saves for its backward pass. */
   tokenDown: Tensor | null = null;
   /** Null in a lower part. */
   readonly loss: Loss | null;
   readonly activations = new Map<string, Tensor>();
   features: Features | null = null;
-  private readonly part: Part;
+  private readonly part: ModelPart;
   private readonly sequences: Rows;
   private readonly C: number;
   private readonly isLm: boolean;
@@ -288,7 +288,7 @@ export class Forward {
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
-  block(f: Layers, l: number, input: Stream, output: Stream): Block {
+  block(f: Layers, l: number, input: Stream, output: Stream): SavedBlock {
     const { batch, C, prefix, shift } = this;
     const { x, rows } = input;
     const { rows: behind } = output;

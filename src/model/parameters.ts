@@ -4,7 +4,7 @@
  */
 import { DeviceError } from "../errors.ts";
 import type { ModelTensor, Place } from "../names.ts";
-import { showBytes } from "../plan/memory.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { alignView, numel, type Role, type Shape, Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import { type ModelSpec, parameterList } from "./trainable.ts";
 
@@ -42,8 +42,8 @@ function rowsPerPiece({ layer, origin }: ModelTensor, whole: Tensor, maxBinding:
   if (piece.bytes > maxBinding) rows -= VIEW_ALIGN;
   if (origin === "base" && (layer === "wte" || layer === "lm_head") && rows > 0) return rows;
   throw new DeviceError("parameter-too-large", `${name} does not fit into one binding of the device`, {
-    expected: `at most ${showBytes(maxBinding)}`,
-    found: showBytes(bytes),
+    expected: `at most ${formatBytes(maxBinding)}`,
+    found: formatBytes(bytes),
     hint: "choose a smaller model",
   });
 }

@@ -146,7 +146,7 @@ export function frozenBlocks(spec: ModelSpec): number {
 }
 
 /** The lower or the upper part of a model whose frozenBlocks() are not 0, or all of it. */
-export interface Part {
+export interface ModelPart {
   /** Its blocks: `first` .. `end` - 1. An upper part without blocks begins at n_layer, with the head. */
   first: number;
   end: number;
@@ -156,7 +156,7 @@ export interface Part {
 }
 
 /** The lower part is everything below the lowest trained block, or below the head; the upper part is the rest. */
-export function modelPart(spec: ModelSpec, part?: "lower" | "upper"): Part {
+export function modelPart(spec: ModelSpec, part?: "lower" | "upper"): ModelPart {
   const { n_layer } = spec.config;
   if (!part) return { first: 0, end: n_layer, features: null, has: () => true };
   const frozen = frozenBlocks(spec);

@@ -1,5 +1,5 @@
 import { ShapeError } from "../errors.ts";
-import { expectShape, showShape, type Tensor } from "../tensor.ts";
+import { expectShape, formatShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 const DIMS = {
@@ -70,7 +70,7 @@ export interface Heads {
   scale: number;
 }
 
-/** Rows of qkv after the tokens': keys and values that every token attends to, beside those of its sequence. */
+/** Rows of qkv after the tokens': keys and values that every token attends to, in addition to those of its sequence. */
 export interface Prefix {
   count: number;
   row: number;
@@ -83,7 +83,7 @@ export function headSize(qkv: Tensor, { count, kvCount }: Heads): number {
   if (count % kvCount !== 0 || columns % all !== 0)
     throw new ShapeError("wrong-shape", `${qkv.name}: ${count} heads, ${kvCount} of keys and values`, {
       expected: `a number of heads that ${kvCount} divides, and a multiple of ${all} columns`,
-      found: showShape(qkv.shape),
+      found: formatShape(qkv.shape),
     });
   return columns / all;
 }

@@ -114,7 +114,7 @@ export const linearGroupedKernel = defineKernel(
   },
 );
 
-interface Product {
+interface ProductTensors {
   out: Tensor;
   /** [rows, k]. */
   a: Tensor;
@@ -131,7 +131,19 @@ interface Product {
   inp?: Tensor;
 }
 
-function linear({ out, a, W, transposed, rows, bias, adapters, epilogue, act, inp, ...rest }: Product): Dispatch {
+function linear({
+  out,
+  a,
+  W,
+  transposed,
+  rows,
+  bias,
+  adapters,
+  epilogue,
+  act,
+  inp,
+  ...rest
+}: ProductTensors): Dispatch {
   const [n, k] = (transposed ? W.shape : [...W.shape].reverse()) as [number, number];
   // Whether elements along k are contiguous.
   const isAlong = transposed !== W.isInBlocks;
@@ -205,7 +217,7 @@ export interface LinearForward {
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
 
-/** out = x W [+ bias] + down B^T [+ residual], and the activation or a sum beside it. */
+/** out = x W [+ bias] + down B^T [+ residual], and an activation or a sum. */
 export function linearForward({ x, residual, activate, sum, ...rest }: LinearForward): Dispatch {
   const product = { ...rest, a: x, transposed: false };
   if (activate) {

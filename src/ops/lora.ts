@@ -1,10 +1,10 @@
 /**
- * LoRA beside a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` =
+ * LoRA added to a weight: y += scale * (x A^T) B^T, with A [r, in] and B [out, r]; W + B A is never formed. `down` =
  * scale * x A^T and its gradient are products of their own; down B^T is part of `linear`; the gradients of A and B have
  * a kernel, which handles two matrices at once. Formulas: Hu et al. 2021, section 4.1.
  */
 import { ShapeError } from "../errors.ts";
-import { expectShape, showShape, type Tensor } from "../tensor.ts";
+import { expectShape, formatShape, type Tensor } from "../tensor.ts";
 import {
   ceilDiv,
   type Dispatch,
@@ -150,7 +150,7 @@ function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, s
   if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < columns)
     throw new ShapeError("wrong-shape", "lora_backward: x and dy do not fit the adapters", {
       expected: `${input} columns of x, at least ${columns} of dy, and equal rows`,
-      found: `${showShape(x.shape)} and ${showShape(dy.shape)}`,
+      found: `${formatShape(x.shape)} and ${formatShape(dy.shape)}`,
     });
   expectFours(
     "lora_backward",

@@ -3,7 +3,7 @@
  * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias.
  */
 import { ShapeError } from "../errors.ts";
-import { expectShape, showShape, type Tensor } from "../tensor.ts";
+import { expectShape, formatShape, type Tensor } from "../tensor.ts";
 import {
   ceilDiv,
   type Dispatch,
@@ -48,7 +48,8 @@ export const matmulKernel = defineKernel(
   {
     preludes: ["matmul", "matmul_strided"],
     inBlocks: "b",
-    // The gradient of logits in a vocabulary of any size may be at any place; other matrices beside one in blocks not.
+    // The gradient of logits in a vocabulary of any size may be at any place; other matrices that are multiplied by one
+    // in blocks cannot.
     variants: {
       wide: ["", ".scalar", ".quantized", ".scalar.quantized"],
       middle: ["", ".scalar", ".quantized", ".scalar.quantized"],
@@ -103,7 +104,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
   if (stride !== width || c > stride || offset + (r - 1) * stride + c > size)
     throw new ShapeError("wrong-shape", `matmul: ${name} (${tensor.name}) has the wrong shape`, {
       expected: `${r} x ${c} elements from ${offset} on, rows ${stride} apart`,
-      found: showShape(shape),
+      found: formatShape(shape),
     });
 }
 
@@ -111,8 +112,8 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
 function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
   if (typeof rows === "string" && a.shape[0] !== b.shape[0])
     throw new ShapeError("wrong-shape", `matmul: ${a.name} and ${b.name} differ in the number of ${rows}`, {
-      expected: showShape(a.shape),
-      found: showShape(b.shape),
+      expected: formatShape(a.shape),
+      found: formatShape(b.shape),
     });
 }
 

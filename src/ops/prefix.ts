@@ -3,7 +3,7 @@
  * values.
  */
 import { ShapeError } from "../errors.ts";
-import { showShape, type Tensor } from "../tensor.ts";
+import { formatShape, type Tensor } from "../tensor.ts";
 import { type Heads, headSize } from "./attention.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
@@ -44,7 +44,7 @@ function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   if (width % (2 * cols) !== 0 || (l + 1) * 2 * cols > width || count > room)
     throw new ShapeError("wrong-shape", `the prefix (${prefix.name}) has no keys and values for block ${l}`, {
       expected: `at most ${room} rows of ${2 * cols} columns a block, and ${l + 1} blocks or more`,
-      found: showShape(prefix.shape),
+      found: formatShape(prefix.shape),
     });
   return { count, width, column: l * 2 * cols };
 }

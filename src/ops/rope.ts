@@ -5,7 +5,7 @@
  * of a GPU are not exact enough.
  */
 import { ShapeError } from "../errors.ts";
-import { showShape, type Tensor } from "../tensor.ts";
+import { formatShape, type Tensor } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
 export const ropeKernel = defineKernel(
@@ -35,7 +35,7 @@ function rope(
   if (heads * headSize > width || headSize % 4 !== 0)
     throw new ShapeError("wrong-shape", `rope: x (${x.name}) has other heads`, {
       expected: `${heads} heads of ${headSize} numbers or more, a multiple of 4`,
-      found: showShape(x.shape),
+      found: formatShape(x.shape),
     });
   const dims = { tokens: "tokens", width, heads, head_size: headSize, shift, sign } as const;
   return dispatch(ropeKernel, { x, table, bounds }, dims);

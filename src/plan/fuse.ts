@@ -16,11 +16,11 @@ import { linearKernel } from "../ops/linear.ts";
 import { loraBackwardKernel } from "../ops/lora.ts";
 import { matmulKernel } from "../ops/matmul.ts";
 import { chunked, decodeTable, jobTable, type Shares } from "../ops/shares.ts";
-import { alignView, showShape, Tensor } from "../tensor.ts";
+import { alignView, formatShape, Tensor } from "../tensor.ts";
 import type { Segment } from "./plan.ts";
 
 /** Where a member's buffer lies in the fused program: in `root`, from element `at` on. */
-export interface Place {
+export interface BufferPlace {
   root: Tensor;
   at: number;
 }
@@ -28,11 +28,11 @@ export interface Place {
 /** Tensors of the fused program that exist before it: the batch's, by those of the members, and their own buffers'. */
 export interface Placed {
   batch: ReadonlyMap<Tensor, Tensor>;
-  own: ReadonlyMap<Tensor, Place>;
+  own: ReadonlyMap<Tensor, BufferPlace>;
 }
 
 /** Buffers one behind the other in a new one. */
-export function together(name: string, buffers: readonly Tensor[]): Map<Tensor, Place> {
+export function together(name: string, buffers: readonly Tensor[]): Map<Tensor, BufferPlace> {
   const offsets = buffers.map((_, i) => buffers.slice(0, i).reduce((sum, { size }) => sum + alignView(size), 0));
   const size = buffers.reduce((sum, { size }) => sum + alignView(size), 0);
   const [{ role, dtype }] = buffers as [Tensor];
@@ -81,7 +81,7 @@ function align(lists: readonly (readonly Dispatch[])[], key: (dispatch: Dispatch
 }
 
 /** A job of a member, as the numbers of its table's entry. */
-type Job = Record<string, number>;
+type JobFields = Record<string, number>;
 
 class Fusion {
   /** Every buffer, with the program that uses it first, program by program. */
@@ -89,7 +89,7 @@ class Fusion {
   /** The buffers that two programs use. */
   private readonly base = new Set<Tensor>();
   /** A member's own buffers. */
-  private readonly own: Map<Tensor, Place>;
+  private readonly own: Map<Tensor, BufferPlace>;
   /** Own buffers that are used at the same bindings: they become one. */
   private readonly united = new Map<Tensor, ReadonlySet<Tensor>>();
   /** By a member's buffer with rows of its batch: that with the rows of all. */
@@ -158,7 +158,7 @@ class Fusion {
     return new Tensor(name, shape, role, dtype, whole, at + offset);
   }
 
-  private ownPlace(root: Tensor): Place {
+  private ownPlace(root: Tensor): BufferPlace {
     const known = this.own.get(root);
     if (known) return known;
     if (root.role !== "activation") refuse("adapters and heads", `${root.name} of one model alone`);
@@ -195,7 +195,7 @@ class Fusion {
       if (own.size > 1 || joined.size > 1) refuse("equal plans", `several ${all[0]!.name}`);
       const [whole = rows[0] && this.whole(rows[0])] = joined;
       for (const { root } of rows) {
-        const [found, expected] = [root, whole!].map(({ shape }) => showShape(shape.slice(1)));
+        const [found, expected] = [root, whole!].map(({ shape }) => formatShape(shape.slice(1)));
         if (found !== expected) refuse(`rows of ${expected} in ${root.name}`, found!);
         this.rows.set(root, whole!);
       }
@@ -269,7 +269,7 @@ class Fusion {
   }
 
   /** The jobs of a member, with their offsets in the fused program. */
-  private jobs(member: number, one: Dispatch): Job[] {
+  private jobs(member: number, one: Dispatch): JobFields[] {
     const { job, jobOffsets = {} } = one.kernel;
     const own = decodeTable(job!, tensorAt(one, "jobs"), scalarAt(one, "count") as number);
     return own.map((job) => {
@@ -278,12 +278,12 @@ class Fusion {
         if (others.length > 0) refuse(`${bindings.join(", ")} at the same offset`, [at, ...others].join(", "));
         return [field, job[field]! + at!];
       });
-      return { ...job, member, ...(Object.fromEntries(moved) as Job) };
+      return { ...job, member, ...(Object.fromEntries(moved) as JobFields) };
     });
   }
 
   /** The dispatches of jobs, as many as a table holds in each. */
-  private withJobs(aligned: Aligned, jobs: readonly Job[], tensors: Record<string, Tensor> = {}): Dispatch[] {
+  private withJobs(aligned: Aligned, jobs: readonly JobFields[], tensors: Record<string, Tensor> = {}): Dispatch[] {
     const dispatches = [...aligned.values()];
     const [first] = dispatches as [Dispatch];
     const { kernel } = first;
@@ -300,7 +300,7 @@ class Fusion {
 
   /** dA and dB: each matrix's jobs read its x and dy, and those of two matrices share a dispatch. */
   private loraBackward(aligned: Aligned): Dispatch[] {
-    const pairs: { x: Tensor; dy: Tensor; jobs: Job[] }[] = [];
+    const pairs: { x: Tensor; dy: Tensor; jobs: JobFields[] }[] = [];
     for (const [member, one] of aligned)
       for (const job of this.jobs(member, one)) {
         const [x, dy] = (job.second ? ["x2", "dy2"] : ["x", "dy"]).map((name) => this.whole(tensorAt(one, name)));

@@ -109,7 +109,7 @@ export function memoryTotals({ buffers }: MemoryPlan): { total: number; byRole: 
 }
 
 /** "1.25 GB", "12.3 MB" or "640 bytes". */
-export function showBytes(bytes: number): string {
+export function formatBytes(bytes: number): string {
   if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
   if (bytes >= 1e6) return `${(bytes / 1e6).toFixed(1)} MB`;
   if (bytes >= 1e4) return `${(bytes / 1e3).toFixed(1)} kB`;
@@ -150,8 +150,8 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
     const limit = Math.min(limits.maxBinding, limits.maxBuffer);
     if (bytes > limit)
       throw new DeviceError("buffer-too-large", `${MEMORY_NAMES[role]}: ${label} is too large for the device`, {
-        expected: `at most ${showBytes(limit)} (${limit} bytes) in one binding`,
-        found: `${showBytes(bytes)}: ${bytes - limit} bytes too many`,
+        expected: `at most ${formatBytes(limit)} (${limit} bytes) in one binding`,
+        found: `${formatBytes(bytes)}: ${bytes - limit} bytes too many`,
         hint: HINTS[role] ?? "choose a smaller model",
       });
   }
@@ -159,12 +159,12 @@ export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
   if (limits.total === undefined || total <= limits.total) return;
   const kinds = [...byRole]
     .sort((a, b) => b[1] - a[1])
-    .map(([role, bytes]) => `${MEMORY_NAMES[role]} ${showBytes(bytes)}`)
+    .map(([role, bytes]) => `${MEMORY_NAMES[role]} ${formatBytes(bytes)}`)
     .join(", ");
   const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
   throw new DeviceError("out-of-memory", "the plan does not fit into memory", {
-    expected: `at most ${showBytes(limits.total)} (${limits.total} bytes)`,
-    found: `${showBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${MEMORY_NAMES[largest]}`,
+    expected: `at most ${formatBytes(limits.total)} (${limits.total} bytes)`,
+    found: `${formatBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${MEMORY_NAMES[largest]}`,
     hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
   });
 }

@@ -1,5 +1,5 @@
-import { showShape } from "../tensor.ts";
-import { MEMORY_NAMES, memoryTotals, showBytes } from "./memory.ts";
+import { formatShape } from "../tensor.ts";
+import { formatBytes, MEMORY_NAMES, memoryTotals } from "./memory.ts";
 import type { MemoryPlan, Program } from "./plan.ts";
 
 /** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */
@@ -8,12 +8,12 @@ export function printProgram({ segments, memory }: Program): string {
   let number = 0;
   for (const segment of segments) {
     lines.push(`${segment.name}: ${segment.dispatches.length} dispatches`);
-    for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${showShape(tensor.shape)}`);
+    for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${formatShape(tensor.shape)}`);
     for (const { kernel, tensors, access, scalars } of segment.dispatches) {
       const mark = { write: ">", update: "+", read: "<", none: "-" };
       const bound = tensors.map(
         (t, i) =>
-          `${mark[access[i]!]}${t.name}${showShape(t.shape)}${t.dtype === "f16" || t.isInBlocks ? t.dtype : ""}@${memory.bufferIndex.get(t.root)}`,
+          `${mark[access[i]!]}${t.name}${formatShape(t.shape)}${t.dtype === "f16" || t.isInBlocks ? t.dtype : ""}@${memory.bufferIndex.get(t.root)}`,
       );
       const dims = Object.keys(kernel.dims).map((name, i) => `${name}=${scalars[i]}`);
       lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);
@@ -23,16 +23,16 @@ export function printProgram({ segments, memory }: Program): string {
   memory.buffers.forEach(({ label, role, bytes }, i) => {
     lines.push(`${String(i).padStart(5)}  ${role.padEnd(11)}${String(bytes).padStart(12)} bytes  ${label}`);
   });
-  lines.push("", showMemory(memory));
+  lines.push("", printMemory(memory));
   return `${lines.join("\n")}\n`;
 }
 
 /** A line for each kind of memory, largest first, and the sum. */
-function showMemory(plan: MemoryPlan): string {
+function printMemory(plan: MemoryPlan): string {
   const { total, byRole } = memoryTotals(plan);
   const lines = [...byRole].sort((a, b) => b[1] - a[1]).map(([role, bytes]) => [MEMORY_NAMES[role], bytes] as const);
   return [...lines, ["in all", total] as const]
-    .map(([name, bytes]) => `${name.padEnd(20)}${showBytes(bytes).padStart(12)}${String(bytes).padStart(16)} bytes`)
+    .map(([name, bytes]) => `${name.padEnd(20)}${formatBytes(bytes).padStart(12)}${String(bytes).padStart(16)} bytes`)
     .join("\n");
 }
 
@@ -40,10 +40,10 @@ function showMemory(plan: MemoryPlan): string {
 const SMALL = 0.05;
 
 /** "46.9 MB (frozen weights 29.0 MB, activations 16.6 MB, all others 1.2 MB)". */
-export function showLargest(plan: MemoryPlan): string {
+export function printLargest(plan: MemoryPlan): string {
   const { total, byRole } = memoryTotals(plan);
   const large = [...byRole].filter(([, bytes]) => bytes >= SMALL * total).sort((a, b) => b[1] - a[1]);
   const others = total - large.reduce((sum, [, bytes]) => sum + bytes, 0);
-  const parts = large.map(([role, bytes]) => `${MEMORY_NAMES[role]} ${showBytes(bytes)}`);
-  return `${showBytes(total)} (${[...parts, ...(others > 0 ? [`all others ${showBytes(others)}`] : [])].join(", ")})`;
+  const parts = large.map(([role, bytes]) => `${MEMORY_NAMES[role]} ${formatBytes(bytes)}`);
+  return `${formatBytes(total)} (${[...parts, ...(others > 0 ? [`all others ${formatBytes(others)}`] : [])].join(", ")})`;
 }

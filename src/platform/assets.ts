@@ -66,7 +66,7 @@ export function assetUrl(path: string): URL | undefined {
 }
 
 /**
- * The URL of a worker where the page has said where it is, or beside the package's files on another origin, from which
+ * The URL of a worker where the page has said where it is, or next to the package's files on another origin, from which
  * none starts directly. Undefined: it is where a bundler has put it.
  */
 export function workerUrl(name: WorkerName): URL | undefined {

@@ -98,7 +98,9 @@ export async function writeFileAtomic(path: string, content: FileContent): Promi
   await writeInto(await openDirectory(folder, true), name, content);
 }
 
-/** Writes files ("name" or "folder/name") one after the other, the last as the commit; then the old ones are deleted. */
+/**
+ * Writes files ("name" or "folder/name") one after the other, the last as the commit; then the old ones are deleted.
+ */
 export async function writeFiles(
   directory: string,
   files: ReadonlyMap<string, FileContent>,

@@ -4,7 +4,10 @@ import { ConfigError, LowrankError } from "../errors.ts";
 export interface FileReader {
   readonly name: string;
   readonly size: number;
-  /** Differs, beside the size, once the file is written to: its time, or what its server says; undefined: not known. */
+  /**
+   * In addition to the size: differs once the file is written to: its time, or what its server says; undefined: not
+   * known.
+   */
   readonly version?: string | number | undefined;
   /** A copy of the bytes [offset, offset + length), aligned to 8. */
   read(offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;

@@ -1,6 +1,6 @@
 import { DeviceError } from "../errors.ts";
 
-/** The workers of the package, each a file of its own in `dist/`, and beside the scripts of a page. */
+/** The workers of the package, each a file of its own in `dist/`, and next to the scripts of a page. */
 export type WorkerName = "kernels-worker" | "remote-worker";
 
 /** A worker that the host has started. */

@@ -149,8 +149,8 @@ class Sizes {
   private async measure(name: string, layer: Layer, trained?: Float32Array): Promise<Size[]> {
     const shape = this.base.shape(name);
     const columns = shape.at(-1)!;
-    const beside = columnsIn(layer, this.base.config);
-    const sums = (beside.length > 1 ? beside : [{ target: beside[0]?.target ?? layer, first: 0 }]).map(
+    const parts = columnsIn(layer, this.base.config);
+    const sums = (parts.length > 1 ? parts : [{ target: parts[0]?.target ?? layer, first: 0 }]).map(
       ({ target: part, first }) => ({ part, first, of: 0, norm: 0 }),
     );
     const rowWidth = numel(shape) / shape[0]!;

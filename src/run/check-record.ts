@@ -24,19 +24,19 @@ const KINDS = {
   "text or pair": ["a string, or two", (value: unknown) => isText(value) || isPair(value)],
 } as const satisfies KindTable<string>;
 
-type Kind = keyof typeof KINDS;
+type FieldKind = keyof typeof KINDS;
 
 /**
  * The kinds of an object's values by their keys: one of them, those of an object within, or those of the objects of a
  * list. Kinds with "?" may be missing; what is within an object, with "?" after its key, may be null or missing.
  */
 interface Kinds {
-  readonly [key: string]: Kind | `${Kind}?` | Kinds | readonly [Kinds];
+  readonly [key: string]: FieldKind | `${FieldKind}?` | Kinds | readonly [Kinds];
 }
 
 /** Throws FormatError unless `object`, which is at `path` of a record, has values of these kinds. */
 function check(object: object, kinds: Kinds, where: string, path = ""): void {
-  const expect = (key: string, kind: Kind | `${Kind}?`) => {
+  const expect = (key: string, kind: FieldKind | `${FieldKind}?`) => {
     const wrong = findWrong(object, { [key]: kind }, KINDS);
     if (wrong) refuse(where, path + key, wrong.expected, show(wrong.value));
   };
@@ -84,7 +84,7 @@ const OUTCOME: Kinds = {
   ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "texts", saved: "count" },
 };
 
-/** What an evaluation has beside its loss. */
+/** What an evaluation has in addition to its loss. */
 const MEASURED = {
   classification: { accuracy: "figure", macroF1: "figure" },
   regression: { meanError: "figure" },

@@ -6,7 +6,7 @@ import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
 import { checkKinds } from "../kinds.ts";
 import { isTemporary, TEMPORARY } from "../platform/paths.ts";
-import { type Shape, sameShape, showShape } from "../tensor.ts";
+import { formatShape, type Shape, sameShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";
 
 /** The folder of a run directory that holds its checkpoints. */
@@ -60,8 +60,8 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
       if (found === undefined || !sameShape(found, shape))
         throw new FormatError("invalid-checkpoint", `the checkpoint has ${key}, but no ${partner} of the same shape`, {
           where,
-          expected: showShape(shape),
-          found: found === undefined ? "none" : showShape(found),
+          expected: formatShape(shape),
+          found: found === undefined ? "none" : formatShape(found),
         });
     }
   }

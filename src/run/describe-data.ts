@@ -14,7 +14,7 @@ interface DataDescription {
 }
 
 /** undefined: files, or a data set of the hub. */
-export function describeData(record: Pick<RunRecord, "data" | "settings">): DataDescription | undefined {
+export function findBundled(record: Pick<RunRecord, "data" | "settings">): DataDescription | undefined {
   if (dataFiles(record.data).length > 0) return undefined;
   return [spam, languages, sms, humanRights].find(({ name }) => name === dataName(record));
 }

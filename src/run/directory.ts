@@ -34,11 +34,11 @@ export async function readRecord(directory: string): Promise<RunRecord> {
 }
 
 /**
- * Makes the directory of a new run, with its record. It is its own lock: throws ConfigError if another process has begun
- * a run there.
+ * Makes the directory of a new run, with its record. It is its own lock: throws ConfigError if another process has
+ * begun a run there.
  */
 export async function beginRun(directory: string, record: RunRecord): Promise<void> {
-  await writeDirectory(directory, new Map([[RECORD, showRecord(record)]])).catch((cause) => {
+  await writeDirectory(directory, new Map([[RECORD, printRecord(record)]])).catch((cause) => {
     if ((cause as Partial<LowrankError>).code !== "files-in-the-way") throw cause;
     throw new ConfigError("used-by-another-process", "another run has begun in this directory", {
       where: directory,
@@ -50,7 +50,7 @@ export async function beginRun(directory: string, record: RunRecord): Promise<vo
 
 /** Writes the record of a run in progress. */
 export async function writeRecord(directory: string, record: RunRecord): Promise<void> {
-  await writeFileAtomic(joinPath(directory, RECORD), showRecord(record));
+  await writeFileAtomic(joinPath(directory, RECORD), printRecord(record));
 }
 
 /** Writes the record of a run and a checkpoint. */
@@ -60,7 +60,7 @@ export async function keepProgress(directory: string, record: RunRecord, checkpo
 }
 
 /** A line for each entry: a test set has thousands of verdicts. */
-function showRecord(record: RunRecord): string {
+function printRecord(record: RunRecord): string {
   const lines = Object.entries(record).map(([key, value]) => ` ${JSON.stringify(key)}: ${JSON.stringify(value)}`);
   return `{\n${lines.join(",\n")}\n}\n`;
 }
@@ -137,7 +137,7 @@ export async function copyRun(
 ): Promise<RunRecord> {
   const files = new Map<string, FileContent>([...(await readOwnFiles(from)), ...tables]);
   const whole = { ...record, files: [...files.keys()].sort() };
-  await writeRun(to, files.set(RECORD, showRecord(whole)), replace);
+  await writeRun(to, files.set(RECORD, printRecord(whole)), replace);
   return whole;
 }
 
@@ -154,7 +154,7 @@ function listFiles(
   const weights = [...files].filter(([name]) => name.endsWith(".safetensors"));
   const saved = weights.reduce((sum, [, content]) => sum + (content as Uint8Array).length, 0);
   const whole = { ...record, files: names, saved, peftObstacle: adapter.reason ?? null };
-  return { files: files.set(RECORD, showRecord(whole)), record: whole };
+  return { files: files.set(RECORD, printRecord(whole)), record: whole };
 }
 
 /** Writes a run that has ended as a new directory; with `replace`, the run that is there stays until it is whole. */

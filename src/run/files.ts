@@ -107,8 +107,8 @@ const FOUND: Record<RunRecord["state"], string> = {
 };
 
 /**
- * Throws ConfigError if the directory of a new run cannot be made, holds a run and `force` is not set, or holds anything
- * else. Returns whether there is a run to replace.
+ * Throws ConfigError if the directory of a new run cannot be made, holds a run and `force` is not set, or holds
+ * anything else. Returns whether there is a run to replace.
  */
 export async function refuseExisting(
   directory: string,

@@ -1,7 +1,7 @@
 /** The API of training several runs: the trainer of many, with results that can be saved. */
 
 import { absolutePath } from "#platform";
-import { checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -34,7 +34,7 @@ export async function fineTuneMany(
   args: FineTuneManyArguments,
   views: RunViews,
 ): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  const kinds: Record<keyof FineTuneManyArguments, Kind> = { ...COMMON_ARGUMENTS, runs: "one or more objects" };
+  const kinds: Record<keyof FineTuneManyArguments, ArgumentKind> = { ...COMMON_ARGUMENTS, runs: "one or more objects" };
   checkOptions("args", args, kinds);
   const { runs, ...common } = args;
   checkVocabulary(common.data, common.model);

@@ -1,16 +1,10 @@
 /** The API of training: the trainer, with a result that can be saved. */
 
 import { absolutePath } from "#platform";
-import { checkArguments, checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
 import { completeOptions, type RunArguments } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
-import {
-  COMMON_ARGUMENTS,
-  OPTIONS,
-  OWN_ARGUMENTS,
-  type FineTuneArguments as TrainArguments,
-  train,
-} from "../train/trainer.ts";
+import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS, type TrainArguments, train } from "../train/trainer.ts";
 import type { RunViews } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
@@ -48,9 +42,9 @@ export interface FineTuneRun extends TrainResult {
   save(directory: string, options?: SaveOptions): Promise<{ peft: boolean; reason?: string }>;
 }
 
-type Materials = Pick<FineTuneArguments, "model" | "data">;
+type ModelAndData = Pick<FineTuneArguments, "model" | "data">;
 
-const KINDS: Record<string, Kind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
+const KINDS: Record<string, ArgumentKind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
 
 /** Fine-tunes as `train` does. */
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
@@ -85,7 +79,7 @@ export async function follow(
 export async function endSaved(
   trained: Promise<TrainResult>,
   live: LiveRun,
-  { data }: Pick<Materials, "data">,
+  { data }: Pick<ModelAndData, "data">,
   views: RunViews,
 ): Promise<FineTuneRun> {
   const result = await trained.catch(async (error) => {
@@ -99,7 +93,7 @@ export async function endSaved(
   }
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
-    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, Kind>);
+    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, ArgumentKind>);
     const path = absolutePath(directory);
     const replace = (options.force ?? false) || savedIn.has(path);
     await refuseExisting(directory, replace, "give { force: true } to replace it");

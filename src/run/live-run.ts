@@ -21,7 +21,7 @@ export interface Speed {
 export interface LiveRunOptions {
   /** Called after each event, when `record` and `speed` have it. */
   onEvent?: (event: TrainEvent) => void;
-  /** Called when a checkpoint could not be saved; the run goes on. Default: the run ends with the error. */
+  /** Called when a checkpoint could not be saved; the run continues. Default: the run ends with the error. */
   onUnsaved?: (checkpoint: Checkpoint, error: LowrankError) => void;
 }
 
@@ -33,7 +33,7 @@ export class LiveRun {
   private recent: StepRecord[] = [];
   private hasBegun = false;
 
-  /** `record` is that of a new run, or of one that goes on from a checkpoint in `directory`. */
+  /** `record` is that of a new run, or of one that resumes from a checkpoint in `directory`. */
   constructor(
     readonly directory: string,
     public record: RunRecord,

@@ -3,7 +3,6 @@ import { meanInterval, summarize } from "../statistics.ts";
 import { lowestLoss } from "../train/best.ts";
 import type { RunRecord, SeedResult, Seeds } from "./record.ts";
 
-/** One that has ended. */
 type MeasuredSeed = Required<Omit<SeedResult, "error">>;
 
 /** Consecutive seeds from this one on, before anything is known of them. */
@@ -23,7 +22,6 @@ export function seedResult({ options: { seed }, results, seconds }: RunRecord): 
   return results ? { seed, val: results.after.val, test: results.after.test, seconds } : { seed };
 }
 
-/** Those that have ended. */
 function measuredSeeds(runs: readonly SeedResult[]): MeasuredSeed[] {
   return runs.filter((one): one is MeasuredSeed => one.test !== undefined);
 }
@@ -34,7 +32,7 @@ export function bestSeed(runs: readonly SeedResult[]): MeasuredSeed | undefined 
   return lowestLoss(measured, ({ val }) => val.loss) ?? measured[0];
 }
 
-/** What several runs come to. */
+/** The mean and the spread of several runs' test figures. */
 export function gatherSeeds(runs: SeedResult[]): Seeds {
   const measured = measuredSeeds(runs).map(
     // Of a regression the RMSE.

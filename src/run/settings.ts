@@ -95,7 +95,9 @@ export type Files = string | readonly string[];
  * where gpt2-micro has seen 40 million. It learns more from the same rows, and takes longer.
  */
 export const DEFAULT_BASE = "smollm2-cut";
-/** That of language models, as what is left of SmolLM2 does not write, and of sweeps, as the experiment is one of GPT-2. */
+/**
+ * That of language models, as what is left of SmolLM2 does not write, and of sweeps, as the experiment is one of GPT-2.
+ */
 export const BUNDLED_GPT2 = "gpt2-micro";
 
 export const PRESETS = {

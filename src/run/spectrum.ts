@@ -100,7 +100,7 @@ export function eigen(matrix: Float64Array, n: number): { values: Float64Array; 
   return { values: Float64Array.from({ length: n }, (_, i) => M[i * n + i]!), vectors: V };
 }
 
-/** The sum of the squares beside the diagonal. */
+/** The sum of the squares off the diagonal. */
 function offDiagonal(M: Float64Array, n: number): number {
   let sum = 0;
   for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) if (i !== j) sum += M[i * n + j]! ** 2;

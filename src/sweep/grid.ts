@@ -183,7 +183,7 @@ export function matchesTrial(begun: Partial<TrainOptions>, { options }: Pick<Tri
 }
 
 /** "0.001", "3e-4". */
-export function showRate(lr: number): string {
+export function formatRate(lr: number): string {
   return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 

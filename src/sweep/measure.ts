@@ -5,7 +5,7 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { count, percent, showPerplexity, showScore } from "../format.ts";
+import { formatCount, formatPerplexity, formatScore, percent } from "../format.ts";
 import { rootMeanSquare } from "../score-measures.ts";
 import {
   bootstrap,
@@ -76,9 +76,9 @@ function accuracyOn({ test, objective }: LoadedDataset): Measure {
     },
     figures: [
       { ...FIRST_MINUS_SECOND, format: percent },
-      { title: "Only the first correct", key: "only the first correct", format: count },
-      { title: "Only the second correct", key: "only the second correct", format: count },
-      { title: "Undecided", key: "undecided", format: count },
+      { title: "Only the first correct", key: "only the first correct", format: formatCount },
+      { title: "Only the second correct", key: "only the second correct", format: formatCount },
+      { title: "Undecided", key: "undecided", format: formatCount },
     ],
     about: {
       intervals:
@@ -100,7 +100,7 @@ function errorOn({ test: { size } }: LoadedDataset): Measure {
     name: "RMSE",
     most: Infinity,
     of: ({ loss }) => Math.sqrt(loss),
-    show: showScore,
+    show: formatScore,
     interval: (trials) => percentiles95(bootstrap(size, SAMPLES.interval, (rows) => error(trials, rows))),
     compare: (first, second) => {
       const differences = bootstrap(size, SAMPLES.p, (rows) => error(first, rows) - error(second, rows));
@@ -108,7 +108,7 @@ function errorOn({ test: { size } }: LoadedDataset): Measure {
       const figures = [{ value, ...percentiles95(differences) }];
       return { figures, p: bootstrapP(differences), firstIsBetter: value < 0 };
     },
-    figures: [{ ...FIRST_MINUS_SECOND, format: showScore }],
+    figures: [{ ...FIRST_MINUS_SECOND, format: formatScore }],
     about: {
       intervals:
         `The RMSE is a mean over the seeds. Its 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded ` +
@@ -151,7 +151,7 @@ function perplexityOn({ of, loss: { length } }: TextLosses): Measure {
     name: "perplexity",
     most: Infinity,
     of: (evaluation) => evaluation.perplexity!,
-    show: showPerplexity,
+    show: formatPerplexity,
     interval: (trials) => percentiles95(bootstrap(length, SAMPLES.interval, (rows) => perplexity(trials, rows))),
     compare: (first, second) => {
       const differences = bootstrap(length, SAMPLES.p, (rows) => perplexity(first, rows) - perplexity(second, rows));

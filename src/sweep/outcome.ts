@@ -3,7 +3,7 @@ import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/options.ts";
-import { describeTrial, showRate } from "./grid.ts";
+import { describeTrial, formatRate } from "./grid.ts";
 import type { Measure } from "./measure.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
@@ -36,7 +36,7 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
     return describeTrial(first!) + (models.size > 1 ? `, ${first!.trial.model}` : "");
   });
   const rateLabel = (cell: FinishedCell) =>
-    cell.rates.length > 1 ? "its own rate" : `rate ${showRate(cellOptions(cell).lr)}`;
+    cell.rates.length > 1 ? "its own rate" : `rate ${formatRate(cellOptions(cell).lr)}`;
   const words: ((cell: FinishedCell) => string)[] = [
     rateLabel,
     ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(

@@ -10,7 +10,7 @@ import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { newRecord, type RunRecord } from "../run/record.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
-import { type Job, trainJobs } from "../train/scheduler.ts";
+import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import { forgetError, isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
@@ -196,7 +196,7 @@ function sum<T>(some: readonly T[], of: (one: T) => number): number {
 }
 
 /** A trial that is trained. */
-class TrialRun implements Job {
+class TrialRun implements TrainingJob {
   isEnded = false;
   /** Set when it begins. */
   private live!: LiveRun;

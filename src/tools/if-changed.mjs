@@ -19,9 +19,9 @@ function hashFiles(paths) {
 }
 
 /**
- * Calls `make` with a hash of `inputs`, of which it makes `outputs`, unless `stamp` says that these outputs are from these inputs. It
- * says so only after `make` has succeeded, with the inputs as they were before it: after an interrupted build, or a
- * change of an input or an output, they are rebuilt.
+ * Calls `make` with a hash of `inputs`, of which it makes `outputs`, unless `stamp` says that these outputs are from
+ * these inputs. It says so only after `make` has succeeded, with the inputs as they were before it: after an
+ * interrupted build, or a change of an input or an output, they are rebuilt.
  */
 export async function ifChanged({ stamp, inputs, outputs }, make) {
   const read = hashFiles(inputs);

@@ -192,8 +192,8 @@ function write(path, text) {
 }
 
 /**
- * Writes the data set into a folder, from the cache in build/ if that is it. Paths are relative to the working directory,
- * the package root. Throws if the hash of the result differs from the description's.
+ * Writes the data set into a folder, from the cache in build/ if that is it. Paths are relative to the working
+ * directory, the package root. Throws if the hash of the result differs from the description's.
  */
 export async function buildSpam(folder) {
   const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;

@@ -12,7 +12,7 @@ import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import { peakMemory, type TrainResult } from "./records.ts";
-import { type BegunJob, type Materials, type PlannedJob, train } from "./trainer.ts";
+import { type BegunJob, type PlannedJob, type SharedArguments, train } from "./trainer.ts";
 
 /** Trains a job by itself. */
 export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
@@ -26,7 +26,7 @@ export class CpuParts {
   private taken = 0;
 
   private constructor(
-    private readonly common: Materials,
+    private readonly common: SharedArguments,
     private readonly device: Backend,
     private readonly info: DeviceInfo,
     /** The device itself if it is not divided. */
@@ -37,7 +37,11 @@ export class CpuParts {
    * The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the
    * first run.
    */
-  static async open(common: Materials, runs: readonly PlannedJob[], signal?: AbortSignal): Promise<CpuParts | null> {
+  static async open(
+    common: SharedArguments,
+    runs: readonly PlannedJob[],
+    signal?: AbortSignal,
+  ): Promise<CpuParts | null> {
     const { device, info } = await chooseFor(common, runs[0]!, signal);
     if (info.kind !== "wasm") return null;
     // The first type that fits depends on the memory that other runs leave.
@@ -108,7 +112,7 @@ export class CpuParts {
 
 /** The device that is chosen for a run. Errors of the run are reported when it is trained. */
 async function chooseFor(
-  common: Materials,
+  common: SharedArguments,
   { settings }: PlannedJob,
   signal: AbortSignal | undefined,
 ): Promise<{ device: Backend; info: DeviceInfo }> {
@@ -132,7 +136,7 @@ function divide(device: Backend, runs: number): Backend[] {
 
 /** An engine with the base model's weights, if a run and others can share them. */
 async function loadSharedBase(
-  common: Materials,
+  common: SharedArguments,
   { settings }: PlannedJob,
   signal: AbortSignal,
 ): Promise<Engine | undefined> {

@@ -20,11 +20,11 @@ import type { FeaturePlan, TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,
-  type FineTuneArguments,
-  type Materials,
   type PlannedJob,
   Run,
+  type SharedArguments,
   survive,
+  type TrainArguments,
   train,
   writeInitial,
 } from "./trainer.ts";
@@ -62,7 +62,7 @@ function commonKey({ spec, size, features, options: { accumulate } }: PreparedRu
  * Divides jobs into rounds of those that can share a plan, in the order of their first jobs: as many as the device has
  * room for. The others are rounds of one.
  */
-export function divideIntoPlans<J extends PlannedJob>(common: Materials, jobs: readonly J[]): Round<J>[] {
+export function divideIntoPlans<J extends PlannedJob>(common: SharedArguments, jobs: readonly J[]): Round<J>[] {
   const rounds: Round<J>[] = [];
   const groups = new Map<string, (Candidate & { job: J })[]>();
   for (const job of jobs) {
@@ -126,7 +126,7 @@ function mostThatFit(device: Backend, some: readonly Candidate[]): number {
  * affect the others. Resumed runs must have begun on the same kind of device. Rejects if none can be trained.
  */
 export async function trainGroup(
-  common: Materials,
+  common: SharedArguments,
   runs: readonly BegunJob[],
   signal: AbortSignal,
 ): Promise<Promise<TrainResult>[]> {
@@ -161,7 +161,7 @@ export async function trainGroup(
   const clock = new SharedClock();
   // After a device has failed they are trained one after the other.
   let turn: Promise<unknown> = Promise.resolve();
-  const trainAlone = (args: FineTuneArguments) => {
+  const trainAlone = (args: TrainArguments) => {
     const result = turn.then(() => train(args));
     turn = result.catch(() => {});
     return result;
@@ -169,14 +169,14 @@ export async function trainGroup(
   return engines.map((engine, i) => {
     const { options, spec, plan, trainable, flops, features: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
-    const trainTogether = (args: FineTuneArguments) =>
+    const trainTogether = (args: TrainArguments) =>
       clock.share(async (now) => {
         start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: planned });
         const training = new Run(engine, features, args, prepared[i]!, info.kind, now);
         if (start.resume) training.restore(start.resume);
         return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });
       });
-    const trainHere = (args: FineTuneArguments) => trainTogether(args).finally(() => engine.destroy());
+    const trainHere = (args: TrainArguments) => trainTogether(args).finally(() => engine.destroy());
     return survive(
       { device, prepared: prepared[i]! },
       { ...common, signal, ...settings, ...start },

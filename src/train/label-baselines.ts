@@ -6,7 +6,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
-export interface Baseline {
+export interface LabelBaseline {
   name: string;
   /** What its fit left out. */
   limits?: string;
@@ -14,7 +14,7 @@ export interface Baseline {
   values: Float32Array;
 }
 
-export async function predictLabels(data: LoadedDataset, limits?: Limits): Promise<Baseline[]> {
+export async function predictLabels(data: LoadedDataset, limits?: Limits): Promise<LabelBaseline[]> {
   const { train, test, labels } = data;
   const counts = new Map<string, number>();
   for (let row = 0; row < train.size; row++) {
@@ -38,7 +38,7 @@ const STRENGTHS = [0.1, 1, 10, 100, 1000];
 const DEFAULT_STRENGTH = 1;
 
 /** One regression a label, all with the C that has the lowest loss on the validation set. */
-async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?: Limits): Promise<Baseline> {
+async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?: Limits): Promise<LabelBaseline> {
   const texts = await TextFit.begin(train, labels.length, limits);
   const read = async (set: typeof train, places: Uint32Array) => ({
     rows: await texts.read(set, places),

@@ -40,8 +40,8 @@ export function sumErrors(rows: SparseRows, errors: Float64Array): Float64Array 
 }
 
 /**
- * The scores [k] of one row, from `at` on. Two entries at a time, for which a score is loaded and stored once: added from
- * the left to the right they give the same bits as one after the other, in half the time.
+ * The scores [k] of one row, from `at` on. Two entries at a time, for which a score is loaded and stored once: added
+ * from the left to the right they give the same bits as one after the other, in half the time.
  */
 function scoreRow(rows: SparseRows, row: number, weights: Float64Array, scores: Float64Array, at: number): void {
   const { starts, columns, values, width } = rows;
@@ -162,14 +162,14 @@ function subtractLabels(shares: Float64Array, { labels, classes }: LabelledRows)
 }
 
 /** Where the loss is bent: the rows with their probabilities, and the penalty of squared weights. */
-interface Place {
+interface Curvature {
   data: LabelledRows;
   shares: Float64Array;
   penalty: number;
 }
 
 /** Newton's direction, as far as the gradient deserves, by conjugate gradients. */
-async function newtonDirection(place: Place, gradient: Float64Array, meter: Meter): Promise<Float64Array> {
+async function newtonDirection(place: Curvature, gradient: Float64Array, meter: Meter): Promise<Float64Array> {
   const direction = new Float64Array(gradient.length);
   const residual = gradient.map((value) => -value);
   const search = residual.slice();
@@ -192,7 +192,10 @@ async function newtonDirection(place: Place, gradient: Float64Array, meter: Mete
 }
 
 /** The product of the second derivatives and a vector. */
-function multiplyCurvature({ data: { rows, classes }, shares, penalty }: Place, vector: Float64Array): Float64Array {
+function multiplyCurvature(
+  { data: { rows, classes }, shares, penalty }: Curvature,
+  vector: Float64Array,
+): Float64Array {
   const k = weightColumns(classes);
   const bent = new Float64Array(vector.length);
   const scores = new Float64Array(k);

@@ -1,4 +1,4 @@
-/** Measures a classifier with one class a message, beside the baselines. */
+/** Measures a classifier with one class a message, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
 import { predictions } from "../engine/predictions.ts";

@@ -1,4 +1,4 @@
-/** Measures a classifier with several labels a message on its test set, beside the baselines. */
+/** Measures a classifier with several labels a message on its test set, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import { sigmoid, USUAL_THRESHOLD } from "../engine/predictions.ts";
@@ -20,7 +20,7 @@ import {
   wilson,
 } from "../statistics.ts";
 import { chooseThreshold } from "./decision.ts";
-import { type Baseline, predictLabels } from "./label-baselines.ts";
+import { type LabelBaseline, predictLabels } from "./label-baselines.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";
 import { textToTry } from "./text-to-try.ts";
@@ -34,7 +34,7 @@ export interface LabelledMessage {
 }
 
 /** The run itself, or a baseline, on the test set. */
-export interface ComparedLabels extends Pick<Baseline, "limits"> {
+export interface ComparedLabels extends Pick<LabelBaseline, "limits"> {
   name: string;
   rows: number;
   /** F1 of all labels together, and the mean of each one's: intervals by the bootstrap. */
@@ -129,7 +129,7 @@ export function measureTest(
   { test, labels, pairs }: Pick<LoadedDataset, "test" | "labels" | "pairs">,
   probabilities: Float32Array,
   thresholds: readonly number[],
-  baselines: readonly Baseline[],
+  baselines: readonly LabelBaseline[],
 ): LabelResults {
   const k = labels.length;
   const truth = trueValues(test);

@@ -70,7 +70,7 @@ export type TrainEvent =
       features: FeaturePlan | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
-  /** It goes on from a checkpoint. */
+  /** It resumes from a checkpoint. */
   | { type: "resume"; checkpoint: Checkpoint }
   | {
       type: "step";
@@ -125,7 +125,7 @@ export interface Checkpoint {
   step: number;
   /** Seconds of training so far. */
   seconds: number;
-  /** The kind of device that computed it, on which a resumed run goes on; without it the device is chosen again. */
+  /** The kind of device that computed it, on which a resumed run continues; without it the device is chosen again. */
   device?: DeviceInfo["kind"];
   steps: StepRecord[];
   /** Including the one before the first step. */

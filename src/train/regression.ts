@@ -1,4 +1,4 @@
-/** Measures a regression on its test set, beside the baselines. */
+/** Measures a regression on its test set, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -31,7 +31,7 @@ export interface ScoredMessage {
 }
 
 /** The run itself, or a baseline, on the test set. */
-export interface ComparedScores extends ScoreMeasures, Pick<Baseline, "limits"> {
+export interface ComparedScores extends ScoreMeasures, Pick<ScoreBaseline, "limits"> {
   name: string;
   /** The run against it: its RMSE minus the other's, by the paired bootstrap; null for the run itself. */
   against: { difference: Estimate; p: number; standing: Standing } | null;
@@ -80,7 +80,7 @@ export async function measure(
   };
 }
 
-interface Baseline {
+interface ScoreBaseline {
   name: string;
   /** What its fit left out. */
   limits?: string;
@@ -92,7 +92,7 @@ interface Baseline {
 export function measureTest(
   { test, pairs }: Pick<LoadedDataset, "test" | "pairs">,
   scores: ArrayLike<number>,
-  baselines: readonly Baseline[],
+  baselines: readonly ScoreBaseline[],
 ): ScoreResults {
   const truth = trueScores(test);
   const distances = (some: ArrayLike<number>) => truth.map((score, row) => some[row]! - score);
@@ -154,7 +154,7 @@ export function compareErrors(first: readonly number[], second: readonly number[
 
 type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
 
-async function predictBaselines(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {
+async function predictBaselines(sets: Sets, signal?: AbortSignal): Promise<ScoreBaseline[]> {
   const { train, test } = sets;
   const mean = meanScore(train);
   const { alpha, ...ridge } = await predictRidge(sets, { signal });

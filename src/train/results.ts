@@ -11,7 +11,7 @@ import {
   type Ranking,
   type Reliability,
 } from "../measures.ts";
-import { showText, type TextOrPair } from "../pair.ts";
+import { joinPair, type TextOrPair } from "../pair.ts";
 import {
   type Confusion,
   classMeasures,
@@ -105,7 +105,7 @@ export interface TestResults {
   calibration: Reliability;
   /** Whether each row is classified correctly: 1 or 0. */
   verdicts: number[];
-  /** Some messages that were classified correctly, of each class in turn. */
+  /** Some messages that were classified correctly, taking the classes one after the other. */
   samples: TestMessage[];
   /** The misclassified messages, the most confident first; at most `MISTAKES`. */
   mistakes: TestMessage[];
@@ -177,7 +177,7 @@ export function measureTest(
     samples: pickSamples(
       predictions.filter((_, i) => right[i]),
       labels.length,
-      (row) => showText(test.text(row)),
+      (row) => joinPair(test.text(row)),
     ).map(message),
     mistakes: wrong.slice(0, MISTAKES).map(message),
     example: textToTry(orderTexts(test, predictions, right), data.pairs !== undefined),
@@ -242,7 +242,7 @@ function measureAccuracy(verdicts: readonly boolean[]): Accuracy {
   return { rows, correct, accuracy: correct / rows, interval: wilson(correct, rows) };
 }
 
-/** Of each class in turn, short ones where there are some. */
+/** Some of each class, short ones where there are any. */
 function pickSamples(right: readonly Prediction[], classes: number, text: (row: number) => string): Prediction[] {
   const some = right.filter(({ row }) => text(row).trim() !== "");
   const short = some.filter(({ row }) => text(row).length <= SHORT);

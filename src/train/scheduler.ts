@@ -6,10 +6,17 @@ import { LowrankError } from "../errors.ts";
 import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
 import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
-import { type BegunJob, type CommonArguments, type Materials, type PlannedJob, type Start, train } from "./trainer.ts";
+import {
+  type BegunJob,
+  type CommonArguments,
+  type PlannedJob,
+  type SharedArguments,
+  type Start,
+  train,
+} from "./trainer.ts";
 
 /** A run that is to be trained. */
-export interface Job extends PlannedJob {
+export interface TrainingJob extends PlannedJob {
   /** Called when its turn has come; `signal` ends it. Gives null if it cannot begin, which it reports by itself. */
   begin(signal: AbortSignal): Promise<Start | null>;
   /**
@@ -37,7 +44,7 @@ const loadPlans = () => import("./group.ts");
 
 async function roundsOn<J extends PlannedJob>(
   parts: CpuParts | null,
-  common: Materials,
+  common: SharedArguments,
   jobs: readonly J[],
 ): Promise<Round<J>[]> {
   if (parts) return [parts.round(jobs)];
@@ -46,11 +53,11 @@ async function roundsOn<J extends PlannedJob>(
 }
 
 /**
- * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes goes on
- * on the kind of device on which it began. When `signal` is aborted, jobs that have begun end, and the others do not
- * begin.
+ * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes is
+ * trained on the kind of device on which it began. When `signal` is aborted, jobs that have begun end, and the others
+ * do not begin.
  */
-export async function trainJobs<J extends Job>(
+export async function trainJobs<J extends TrainingJob>(
   { signal, ...common }: CommonArguments,
   jobs: readonly J[],
   events: SchedulerEvents<J> = {},
@@ -66,14 +73,14 @@ export async function trainJobs<J extends Job>(
   }
 }
 
-class Scheduler<J extends Job> {
+class Scheduler<J extends TrainingJob> {
   /** Stops all jobs: when the caller asks for it, or after a bug in one of them. */
   readonly stop = new AbortController();
   private readonly signal = this.stop.signal;
   private bug: { error: unknown } | undefined;
 
   constructor(
-    private readonly common: Materials,
+    private readonly common: SharedArguments,
     private readonly events: SchedulerEvents<J>,
   ) {}
 

@@ -19,7 +19,7 @@ import { type Dropout, makeDropout } from "../model/dropout.ts";
 import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { checkMemory, fits, showBytes } from "../plan/memory.ts";
+import { checkMemory, fits, formatBytes } from "../plan/memory.ts";
 import { DEFAULTS, SETTINGS, type TrainOptions } from "./options.ts";
 import { type FeaturePlan, peakMemory } from "./records.ts";
 
@@ -194,7 +194,7 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
       ...(recompute ? [`--recompute ${recompute}`] : []),
       ...(batchSize ? [`--batch-size ${batchSize}`] : []),
     ];
-    return [flags.join(" "), showBytes(bytes)];
+    return [flags.join(" "), formatBytes(bytes)];
   };
   if (nearest) {
     const [flags, bytes] = takes(nearest);
@@ -209,7 +209,7 @@ export function adviceOn(args: PlanArguments, options: TrainOptions): string {
 }
 
 /** What a run takes in one size. */
-export interface Measured extends Size {
+export interface MeasuredSize extends Size {
   bytes: number;
   fits: boolean;
   /** Whether the settings give this size. */
@@ -224,9 +224,9 @@ export function measureSizes(
   args: PlanArguments,
   options: TrainOptions,
   batchSizes: readonly number[],
-): (Measured | null)[][] {
+): (MeasuredSize | null)[][] {
   const present = ifPossible(() => planFitting(args, options))?.size;
-  const measure = (size: Size): Measured | null => {
+  const measure = (size: Size): MeasuredSize | null => {
     const planned = ifPossible(() => planRun(args, options, size));
     const isPresent = JSON.stringify(size) === JSON.stringify(present);
     return planned && { ...size, bytes: peakMemory(planned), fits: fitsOn(args, planned), isPresent };

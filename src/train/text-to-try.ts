@@ -1,6 +1,6 @@
 /** A message to try a model with: it is printed into code and commands. */
 
-import { showText, type TextOrPair } from "../pair.ts";
+import { joinPair, type TextOrPair } from "../pair.ts";
 
 /** Characters that need no escape in any shell, language or page. */
 const PLAIN = /^[\p{L}\p{N}][\p{L}\p{N} ,.?']{0,59}$/u;
@@ -12,7 +12,7 @@ export function textToTry(texts: Iterable<TextOrPair>, isPair = false): TextOrPa
   let short: TextOrPair | undefined;
   for (const text of texts) {
     if (![text].flat().every((one) => PLAIN.test(one))) continue;
-    if (showText(text).length >= TELLING) return text;
+    if (joinPair(text).length >= TELLING) return text;
     short ??= text;
   }
   return short ?? (isPair ? ["some text", "another text"] : "some text");

@@ -3,7 +3,7 @@
  * terminal.
  */
 
-import { checkOptions, type Kind } from "../arguments.ts";
+import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
@@ -42,7 +42,7 @@ import { meanScore } from "./scores.ts";
 import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
-export interface FineTuneArguments extends RunArguments {
+export interface TrainArguments extends RunArguments {
   /**
    * Ends the run within about a second. After the first step, `train` resolves with `aborted` set and the parameters of
    * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
@@ -63,8 +63,8 @@ export interface FineTuneArguments extends RunArguments {
   pause?: () => Promise<void> | undefined;
 }
 
-/** Where a run is trained beside others. */
-interface Place {
+/** What a run shares with others that are trained at the same time. */
+interface SharedDevice {
   /** The base model's frozen tensors on the same device, which the run uses. */
   shared?: Engine | undefined;
   /** The device's description: it may be a part of a device. */
@@ -82,7 +82,7 @@ export const COMMON_ARGUMENTS = {
   signal: "signal?",
 } as const;
 
-/** Those that each run has of its own, beside its settings. */
+/** The arguments of each run, in addition to its settings. */
 export const OWN_ARGUMENTS = {
   adapter: "adapter?",
   onEvent: "function?",
@@ -93,21 +93,20 @@ export const OWN_ARGUMENTS = {
 } as const;
 
 /** What runs that are trained at once have in common. */
-export type CommonArguments = Pick<FineTuneArguments, keyof typeof COMMON_ARGUMENTS>;
+export type CommonArguments = Pick<TrainArguments, keyof typeof COMMON_ARGUMENTS>;
 
-/** What they are made of. */
-export type Materials = Omit<CommonArguments, "signal">;
+export type SharedArguments = Omit<CommonArguments, "signal">;
 
 /** Arguments that each run has of its own: settings, and how it starts. */
-export type OwnArguments = Omit<FineTuneArguments, keyof CommonArguments>;
+export type OwnArguments = Omit<TrainArguments, keyof CommonArguments>;
 
 /** How a run starts, and to whom it reports: what does not change its results. */
-export type Start = Pick<FineTuneArguments, "resume" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause">;
+export type Start = Pick<TrainArguments, "resume" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause">;
 
 /** The options of a run, and the adapter that it continues from. */
 export type JobSettings = Omit<OwnArguments, keyof Start>;
 
-/** A run that may be trained beside others. */
+/** A run that may be trained at the same time as others. */
 export interface PlannedJob {
   settings: JobSettings;
 }
@@ -118,8 +117,8 @@ export interface BegunJob extends PlannedJob {
 }
 
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
-  Exclude<keyof FineTuneArguments, keyof TrainOptions>,
-  Kind
+  Exclude<keyof TrainArguments, keyof TrainOptions>,
+  ArgumentKind
 >;
 
 /** `resolveOptions` checks the options. */
@@ -132,7 +131,7 @@ export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [n
  * fails (an automatic one is left, and the run ends on the CPU), RunFailed (a TrainingError with the last good tensors)
  * if loss or gradients are not finite.
  */
-export async function train(args: FineTuneArguments, place: Place = {}): Promise<TrainResult> {
+export async function train(args: TrainArguments, place: SharedDevice = {}): Promise<TrainResult> {
   checkOptions("args", args, { ...ARGUMENTS, ...OPTIONS });
   const { run, signal, resume } = divideArguments(args);
   const chosen = await prepareOnDevice(run, { signal, began: resume?.device });
@@ -150,12 +149,12 @@ export async function train(args: FineTuneArguments, place: Place = {}): Promise
  */
 export async function survive(
   { device, prepared }: Pick<ChosenDevice, "device" | "prepared">,
-  args: FineTuneArguments,
-  trainHere: (args: FineTuneArguments) => Promise<TrainResult>,
-  trainAgain: (args: FineTuneArguments) => Promise<TrainResult>,
+  args: TrainArguments,
+  trainHere: (args: TrainArguments) => Promise<TrainResult>,
+  trainAgain: (args: TrainArguments) => Promise<TrainResult>,
 ): Promise<TrainResult> {
   const { onCheckpoint } = args;
-  const last: Pick<FineTuneArguments, "resume"> = {};
+  const last: Pick<TrainArguments, "resume"> = {};
   const keepLast = async (checkpoint: Checkpoint) => {
     await onCheckpoint?.(checkpoint);
     last.resume = checkpoint;
@@ -172,7 +171,7 @@ export async function survive(
 }
 
 /** What a run is prepared from, apart from how it starts and to whom it reports. */
-function divideArguments(args: FineTuneArguments) {
+function divideArguments(args: TrainArguments) {
   const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   return { run, signal, onEvent, resume };
 }
@@ -180,7 +179,7 @@ function divideArguments(args: FineTuneArguments) {
 /** Whether a run would take less memory than before on a device that has refused it. */
 const takesLess = (run: RunArguments, before: PreparedRun) => peakMemory(prepareRun(run)) < peakMemory(before);
 
-async function trainOnDevice(args: FineTuneArguments, chosen: ChosenDevice, place: Place): Promise<TrainResult> {
+async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: SharedDevice): Promise<TrainResult> {
   const { run, signal, onEvent, resume } = divideArguments(args);
   const { shared, now = () => performance.now() } = place;
   const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
@@ -253,14 +252,14 @@ const MEASURES = {
 };
 
 /** What is measured after the last step. */
-type Measured = Pick<TrainResult, "results" | "predictions" | "valPredictions" | "outputs">;
+type MeasuredRun = Pick<TrainResult, "results" | "predictions" | "valPredictions" | "outputs">;
 
 /** What `measure` of an objective gives: its results, but for those before training, and what they are made of. */
-interface MeasuredMessages extends Partial<Omit<Measured, "results">> {
+interface MeasuredMessages extends Partial<Omit<MeasuredRun, "results">> {
   results: Omit<Results, "before">;
 }
 
-const NOT_MEASURED: Measured = { results: null, predictions: [], valPredictions: [], outputs: null };
+const NOT_MEASURED: MeasuredRun = { results: null, predictions: [], valPredictions: [], outputs: null };
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -297,7 +296,7 @@ export class Run {
   constructor(
     private readonly engine: Engine,
     private readonly features: Features | undefined,
-    private readonly args: FineTuneArguments,
+    private readonly args: TrainArguments,
     private readonly prepared: PreparedRun,
     private readonly device: DeviceInfo["kind"],
     /** Milliseconds that count for the run. */
@@ -366,7 +365,7 @@ export class Run {
   }
 
   /** Runs all steps and evaluations. */
-  private async work(): Promise<Measured> {
+  private async work(): Promise<MeasuredRun> {
     const { stepsPerEpoch } = this.stepCounts;
     if (this.data.objective !== "lm") await MEASURES[this.data.objective]();
     // At the start, or if the resumed run was stopped during an evaluation.
@@ -394,7 +393,7 @@ export class Run {
     return { ...NOT_MEASURED, ...measured, results: { before, ...measured.results } };
   }
 
-  /** The kept parameters on all sets, beside the baselines. */
+  /** The kept parameters on all sets, compared with the baselines. */
   private async measureMessages(data: LoadedDataset, kept: Evaluation): Promise<MeasuredMessages> {
     const { measure } = await MEASURES[data.objective]();
     const [evaluated, logits] = await this.splits(kept);

@@ -1,9 +1,9 @@
 /**
- * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as HTML,
- * in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
+ * What is shown of a run, of a sweep or of data, as blocks: laid out once, rendered for a terminal, as Markdown, as
+ * HTML, in the page, and as CSV. Texts are as they came: renderers make them printable and shorten them.
  */
-import { type PairSettings, showText, type TextOrPair } from "../pair.ts";
-import { type Estimate, type Standing, showStanding } from "../statistics.ts";
+import { joinPair, type PairSettings, type TextOrPair } from "../pair.ts";
+import { type Estimate, formatStanding, type Standing } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
 
 export interface Heading {
@@ -38,7 +38,7 @@ export type Cell =
   | Estimate
   /** A count of a confusion matrix, with its share of the row's class. */
   | { value: number; share: number | null; tone: "right" | "mistaken" | "none" }
-  /** A file beside the report. */
+  /** A file next to the report. */
   | { href: string; text: string };
 
 /** A table. The first column names the row. */
@@ -79,12 +79,14 @@ export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
 
 /** The column of a message; of pairs both texts, under the names of their columns. */
 export function messageColumns(pairs?: PairSettings): RowColumn<{ text: TextOrPair }>[] {
-  if (!pairs) return [{ title: "Message", key: "message", value: ({ text }) => showText(text) }];
+  if (!pairs) return [{ title: "Message", key: "message", value: ({ text }) => joinPair(text) }];
   const keys = ["message", "message_pair"] as const;
   return keys.map((key, i) => ({ title: pairs.columns[i]!, key, value: ({ text }) => text[i] }));
 }
 
-/** The run against a baseline: the difference with its interval, the standing in words, and p under a key of its own. */
+/**
+ * The run against a baseline: the difference with its interval, the standing in words, and p under a key of its own.
+ */
 export function againstColumns(
   title: string,
   format: (value: number) => string,
@@ -94,7 +96,7 @@ export function againstColumns(
     { title, key: "difference", interval: true, format, value: ({ against }) => against?.difference },
     {
       ...{ title: "This run against it", key: null },
-      value: ({ against }) => against && showStanding(against.standing, against.p),
+      value: ({ against }) => against && formatStanding(against.standing, against.p),
     },
     { title: null, key: "standing", value: ({ against }) => against?.standing },
     { title: null, key: p, value: ({ against }) => against?.p },

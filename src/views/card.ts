@@ -2,9 +2,9 @@
  * What a model card says of a run: what it was trained on, how, and what it has reached. It has no text of the data: a
  * card is for everybody, and the texts may be a person's.
  */
-import { count } from "../format.ts";
+import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/index.ts";
-import { describeData } from "../run/describe-data.ts";
+import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
@@ -34,8 +34,8 @@ function publicBlocks(blocks: readonly Block[]): Block[] {
 function factsTable(record: RunRecord): Table {
   const { options, counts, objective } = record;
   const data = dataName(record);
-  const about = describeData(record);
-  const [train, val, test] = counts.rows.map(count);
+  const about = findBundled(record);
+  const [train, val, test] = counts.rows.map(formatCount);
   const what = objective === "lm" ? "blocks" : "rows";
   const facts: [name: string, value: string | null][] = [
     ["Method", describeMethod(options)],

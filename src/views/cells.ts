@@ -1,6 +1,6 @@
 /** The cells of tables for people. */
 
-import { count, percent } from "../format.ts";
+import { formatCount, percent } from "../format.ts";
 import { printableLine } from "../printable.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
@@ -26,7 +26,7 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   if (typeof cell === "string") return { text: brief(cell) };
   if (typeof cell === "number") return { text: format(cell) };
   if ("href" in cell) return { text: brief(cell.text) };
-  if ("tone" in cell) return { text: count(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
+  if ("tone" in cell) return { text: formatCount(cell.value), more: cell.share === null ? NONE : percent(cell.share) };
   // A dash would be read as a minus.
   const between = cell.low < 0 ? " to " : "–";
   const bounds = `${format(cell.low)}${between}${format(cell.high)}`.replaceAll("\u00a0%", "");

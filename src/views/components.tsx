@@ -7,7 +7,7 @@ import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
 /** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
 export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
-  /** In a file: to the file of a table or a figure beside it. */
+  /** In a file: to the file of a table or a figure next to it. */
   link?: (block: Table | Figure) => ComponentChildren;
 }
 

@@ -5,7 +5,7 @@ import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { type LowrankError, nameList } from "../errors.ts";
-import { count, digits, showScore } from "../format.ts";
+import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
@@ -30,7 +30,7 @@ const listSets = <T>({ train, val, test }: { train: T; val: T; test: T }) =>
 function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
   type Row = BlockStats & { name: string };
   const column = (title: string, key: "documents" | "rows" | "tokens" | "bytes") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: count };
+    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
   };
   const sets = listSets(stats);
   return [
@@ -62,14 +62,14 @@ function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
 
 /** Sentences about what there is. */
 function counted(notes: readonly (readonly [number: number, what: string])[]): string[] {
-  return notes.filter(([number]) => number > 0).map(([number, what]) => `${count(number)} ${what}`);
+  return notes.filter(([number]) => number > 0).map(([number, what]) => `${formatCount(number)} ${what}`);
 }
 
 function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
   const { source, split, stats, pairs } = data;
   type Row = DatasetStats & { name: string };
   const column = (title: string, key: "rows" | "median" | "p95" | "max" | "cut") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: count };
+    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
   };
   return [
     text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
@@ -88,7 +88,7 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
     ),
     ...(data.objective === "regression" ? [scoresTable(data)] : describeClasses(data)),
     ...dataNotes(data).map(note),
-    ...(stats.leftOut.rows > 0 ? [note(`${count(stats.leftOut.rows)} invalid rows were skipped`)] : []),
+    ...(stats.leftOut.rows > 0 ? [note(`${formatCount(stats.leftOut.rows)} invalid rows were skipped`)] : []),
     ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
   ];
 }
@@ -152,7 +152,7 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const weighted = isUnequal(data) ? ["the classes are unequal, their loss is not weighted"] : [];
   const classes = byClass(labels, (_, label) => classesRead[label] ?? 0);
   return [
-    `rows: ${count(rowsRead)} read${data.objective === "regression" ? "" : ` (${classes})`}`,
+    `rows: ${formatCount(rowsRead)} read${data.objective === "regression" ? "" : ` (${classes})`}`,
     ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     ...(weights
       ? [`loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})`]
@@ -163,7 +163,7 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
 /** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
 function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {
   const all = labels.map((label, id) => ({ label: brief(label), value: value(id, label) }));
-  const list = (some: typeof all) => some.map(({ label, value }) => `${label} ${count(value)}`);
+  const list = (some: typeof all) => some.map(({ label, value }) => `${label} ${formatCount(value)}`);
   if (all.length <= LISTED_CLASSES) return list(all).join(", ");
   const sorted = all.sort((a, b) => b.value - a.value);
   return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
@@ -173,7 +173,7 @@ function byClass(labels: readonly string[], value: (id: number, label: string) =
 function scoresTable({ train, val, test }: LoadedDataset): Block {
   type Row = Summary & { name: string; least: number; most: number };
   const column = (title: string, key: "mean" | "sd" | "least" | "most") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: showScore };
+    return { title, key, value: ({ [key]: value }: Row) => value, format: formatScore };
   };
   const rows = Object.entries({ Training: train, Validation: val, Test: test })
     .filter(([, { size }]) => size > 0)
@@ -202,13 +202,15 @@ function describeClasses({ objective, labels, stats: { train, val, test } }: Loa
   const many = labels.length > LISTED_CLASSES;
   const shown = many ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
   const column = (title: string, key: string, { classes }: DatasetStats) => {
-    return { title, key, value: (label: string) => classes[label], format: count };
+    return { title, key, value: (label: string) => classes[label], format: formatCount };
   };
   const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
   return [
     makeTable<string>(
       "data-classes",
-      many ? `The largest of ${count(labels.length)} ${all}; the smallest has ${count(fewest)} rows` : `Rows by ${one}`,
+      many
+        ? `The largest of ${formatCount(labels.length)} ${all}; the smallest has ${formatCount(fewest)} rows`
+        : `Rows by ${one}`,
       [
         { title: one === "label" ? "Label" : "Class", key: "class", value: (label) => label },
         ...[column("Training", "train", train), column("Validation", "val", val), column("Test", "test", test)],

@@ -1,4 +1,4 @@
-/** The files of a report's tables and figures, in a folder beside it. */
+/** The files of a report's tables and figures, in a folder next to it. */
 import { blockFile } from "./block-file.ts";
 import type { Block } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";

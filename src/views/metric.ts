@@ -1,10 +1,10 @@
 /**
- * What is measured beside the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several labels,
- * errors of a regression, perplexity and bits per byte of text.
+ * What is measured in addition to the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several
+ * labels, errors of a regression, perplexity and bits per byte of text.
  */
 import type { Objective } from "../config.ts";
 import type { Evaluation } from "../engine/evaluate.ts";
-import { percent, showLoss, showPerplexity, showScore } from "../format.ts";
+import { formatLoss, formatPerplexity, formatScore, percent } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 
 export interface Metric {
@@ -18,7 +18,7 @@ export interface Metric {
   help?: string;
 }
 
-export const LOSS: Metric = { title: "Loss", key: "loss", of: ({ loss }) => loss, show: showLoss };
+export const LOSS: Metric = { title: "Loss", key: "loss", of: ({ loss }) => loss, show: formatLoss };
 
 const RMSE_HELP =
   "The root of the mean squared error: how far a score is from the true one, where large errors count more. Always giving the mean has the standard deviation of the scores.";
@@ -31,8 +31,8 @@ export const METRICS: Record<Objective, readonly [Metric, Metric]> = {
   ],
   // In the scores' own unit.
   regression: [
-    { title: "RMSE", key: "rmse", of: ({ loss }) => Math.sqrt(loss), show: showScore, help: RMSE_HELP },
-    { title: "MAE", key: "mae", of: ({ meanError }) => meanError!, show: showScore },
+    { title: "RMSE", key: "rmse", of: ({ loss }) => Math.sqrt(loss), show: formatScore, help: RMSE_HELP },
+    { title: "MAE", key: "mae", of: ({ meanError }) => meanError!, show: formatScore },
   ],
   "multi-label": [
     { title: "Exact match", key: "exact", of: ({ accuracy }) => accuracy!, show: (share) => percent(share) },
@@ -40,11 +40,11 @@ export const METRICS: Record<Objective, readonly [Metric, Metric]> = {
   ],
   lm: [
     {
-      ...{ title: "Perplexity", key: "ppl", show: showPerplexity },
+      ...{ title: "Perplexity", key: "ppl", show: formatPerplexity },
       of: ({ loss }) => Math.exp(loss),
       help: "A perplexity of 100 means that the model is as unsure of the next token as if it chose among 100 equally likely ones: lower is better.",
     },
-    { title: "Bits per byte", key: "bpb", of: ({ bitsPerByte }) => bitsPerByte!, show: showLoss },
+    { title: "Bits per byte", key: "bpb", of: ({ bitsPerByte }) => bitsPerByte!, show: formatLoss },
   ],
 };
 

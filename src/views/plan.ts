@@ -1,16 +1,16 @@
 /** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
-import { count, showShare } from "../format.ts";
+import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelPlan } from "../model/model.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
-import { memoryTotals, showBytes } from "../plan/memory.ts";
-import { showLargest } from "../plan/print.ts";
+import { formatBytes, memoryTotals } from "../plan/memory.ts";
+import { printLargest } from "../plan/print.ts";
 import { numel } from "../tensor.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
-import { adviceOn, type Measured, measureSizes, type PlanArguments } from "../train/sizes.ts";
+import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
 import { type Block, makeTable } from "./blocks.ts";
 
 const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
@@ -30,7 +30,7 @@ export function planBlocks({
   const base = sum(parameters.filter(({ origin }) => origin === "base"));
   return texts([
     `device: ${describeDevice(device)}`,
-    `trainable: ${count(trainable)} of ${count(all)} parameters (${showShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${count(base)}`,
+    `trainable: ${formatCount(trainable)} of ${formatCount(all)} parameters (${formatShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${formatCount(base)}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(features ? [describeFeatures(features)] : []),
     ...(recomputed > 0
@@ -38,7 +38,7 @@ export function planBlocks({
           `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`,
         ]
       : []),
-    `memory: ${showLargest(memory)}, for batches of at most ${capacity.tokens} tokens`,
+    `memory: ${printLargest(memory)}, for batches of at most ${capacity.tokens} tokens`,
   ]);
 }
 
@@ -46,8 +46,8 @@ export function planBlocks({
 function describeFeatures({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
   const { total } = memoryTotals(plan.memory);
   return (
-    `features: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks are frozen and run once per message before training (${showBytes(total)}, then freed); ` +
-    `their outputs are stored (${showBytes(bytes)})`
+    `features: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks are frozen and run once per message before training (${formatBytes(total)}, then freed); ` +
+    `their outputs are stored (${formatBytes(bytes)})`
   );
 }
 
@@ -56,7 +56,7 @@ interface Sizes {
   total: number | null;
   batchSizes: number[];
   /** See `measureSizes`. */
-  rows: (Measured | null)[][];
+  rows: (MeasuredSize | null)[][];
 }
 
 /** What the settings would take with other types of weights, recomputation and batch sizes. */
@@ -76,14 +76,14 @@ export function memoryBlocks(
 ): Block[] {
   const { train } = args.data;
   const present = rows.flat().find((one) => one?.isPresent);
-  const first = (row: (Measured | null)[]) => row.find((one) => one !== null)!;
+  const first = (row: (MeasuredSize | null)[]) => row.find((one) => one !== null)!;
   return [
     ...texts([
       `device: ${describeDevice(args.device.info)}`,
-      total === null ? "memory: this device does not tell how much it has" : `memory: at most ${showBytes(total)}`,
+      total === null ? "memory: this device does not tell how much it has" : `memory: at most ${formatBytes(total)}`,
       `a run: ${METHODS[options.mode].title}; the ${options.batchSize} longest rows have ${maxBatchTokens(train, options.batchSize)} tokens`,
     ]),
-    makeTable<(Measured | null)[]>(
+    makeTable<(MeasuredSize | null)[]>(
       "memory",
       "Memory by settings and batch size",
       [
@@ -91,8 +91,8 @@ export function memoryBlocks(
         { title: "--recompute", key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
         ...batchSizes.map((size, i) => ({
           ...{ title: `batch ${size}`, key: `batch_${size}` },
-          value: ({ [i]: one }: (Measured | null)[]) =>
-            one && `${showBytes(one.bytes)}${one.fits ? "" : " x"}${one.isPresent ? " *" : ""}`,
+          value: ({ [i]: one }: (MeasuredSize | null)[]) =>
+            one && `${formatBytes(one.bytes)}${one.fits ? "" : " x"}${one.isPresent ? " *" : ""}`,
         })),
       ],
       rows.filter((row) => row.some((one) => one !== null)),

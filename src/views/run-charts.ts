@@ -1,6 +1,6 @@
 /** The curves of runs as charts, for the page and for the files of a run directory. */
 import type { Objective } from "../config.ts";
-import { count, percent, showLoss, showScore } from "../format.ts";
+import { formatCount, formatLoss, formatScore, percent } from "../format.ts";
 import type { Reliability } from "../measures.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
@@ -43,7 +43,7 @@ export function runCharts(
   return charts.map(([name, measured, y]) => ({
     name,
     chart: curveChart(runs, measured, y, smooth),
-    description: describe(first, measured),
+    description: describeCurve(first, measured),
   }));
 }
 
@@ -76,7 +76,7 @@ const read = ({ of }: Metric, { loss, ...rest }: Parameters<Metric["of"]>[0]) =>
 
 /** At most four decimal places, without trailing zeros. */
 const showTick = (value: number) =>
-  value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? count(value) : value.toExponential(0);
+  value < 10 ? String(Number(value.toFixed(4))) : value < 1e6 ? formatCount(value) : value.toExponential(0);
 const showShare = (value: number) => percent(value, 0);
 
 /** The multiple of 10 % below the lowest accuracy: the upper range, where runs differ, is readable. */
@@ -104,7 +104,11 @@ function curveChart(runs: readonly NamedRun[], measured: Metric, y: Axis, smooth
     kind: "lines",
     title: measured.title,
     ...(isAlone ? {} : { note }),
-    x: { title: "training examples seen", show: (value) => `${count(Math.round(value))} examples`, tick: count },
+    x: {
+      title: "training examples seen",
+      show: (value) => `${formatCount(Math.round(value))} examples`,
+      tick: formatCount,
+    },
     y,
     ...(per > 0 ? { upper: { title: "epochs", per } } : {}),
     lines: runs.flatMap((run, color) => runLines(run, color, isAlone, measured, smooth)),
@@ -151,12 +155,12 @@ export function smoothed([first, ...more]: readonly number[], weight: number): n
   ];
 }
 
-function describe({ evaluations, objective }: RunRecord, measured: Metric): string {
+function describeCurve({ evaluations, objective }: RunRecord, measured: Metric): string {
   const [first, last] = [evaluations[0], evaluations.at(-1)];
   if (!first || !last) return "No data yet.";
   const show = (value: Parameters<Metric["of"]>[0]) => measured.show(read(measured, value));
   const training = last.train ? ` Training: ${show(last.train)}.` : "";
-  const seen = `${count(last.examples)} ${objective === "lm" ? "blocks" : "examples"}`;
+  const seen = `${formatCount(last.examples)} ${objective === "lm" ? "blocks" : "examples"}`;
   return `Validation: from ${show(first.val)} to ${show(last.val)} after ${seen}.${training}`;
 }
 
@@ -175,7 +179,7 @@ export function rankingCharts(
     x: { ...SHARE, title: x },
     y: { ...SHARE, title: y },
     lines: ranked.map(({ ranking, id }, color) => ({
-      ...{ name: `${brief(labels[id]!)}, area ${showLoss(ranking[area])}`, color, look: "solid" },
+      ...{ name: `${brief(labels[id]!)}, area ${formatLoss(ranking[area])}`, color, look: "solid" },
       ...ranking[curve],
     })),
   });
@@ -195,9 +199,9 @@ export function scoresChart({ bins, errors }: ScoreResults): LineChart {
   return {
     kind: "lines",
     title: "Scores",
-    note: `test set, ${count(errors.length)} rows in the order of their true scores`,
-    x: { title: "true score", show: showScore },
-    y: { title: "score", show: showScore },
+    note: `test set, ${formatCount(errors.length)} rows in the order of their true scores`,
+    x: { title: "true score", show: formatScore },
+    y: { title: "score", show: formatScore },
     lines: [
       {
         name: "mean score, 95 % interval",
@@ -214,7 +218,7 @@ export function scoresChart({ bins, errors }: ScoreResults): LineChart {
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
 export function reliabilityChart({ bins, error }: Reliability): LineChart {
   const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
-  const note = `test set, ${count(rows)} rows; expected calibration error ${percent(error.value)}`;
+  const note = `test set, ${formatCount(rows)} rows; expected calibration error ${percent(error.value)}`;
   return {
     kind: "lines",
     title: "Reliability",

@@ -3,7 +3,7 @@ import { hasValues } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import { count, digits, percent, showLoss } from "../format.ts";
+import { digits, formatCount, formatLoss, percent } from "../format.ts";
 import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
 import type { PairSettings } from "../pair.ts";
@@ -66,12 +66,12 @@ export function evaluationsTable({ evaluations, objective = "classification", un
       csvOnly("step", ({ step }) => step),
       { title: "Epoch", key: "epoch", value: ({ epoch }) => epoch, format: digits(2) },
       {
-        ...{ title: objective === "lm" ? "Blocks" : "Examples", key: "examples_seen", format: count },
+        ...{ title: objective === "lm" ? "Blocks" : "Examples", key: "examples_seen", format: formatCount },
         value: ({ examples }) => examples,
       },
       csvOnly("lr", ({ lr }) => lr),
-      { title: "Training loss", key: "train_loss", value: ({ train }) => train?.loss, format: showLoss },
-      { title: "Validation loss", key: "val_loss", value: ({ val }) => val.loss, format: showLoss },
+      { title: "Training loss", key: "train_loss", value: ({ train }) => train?.loss, format: formatLoss },
+      { title: "Validation loss", key: "val_loss", value: ({ val }) => val.loss, format: formatLoss },
       {
         ...{ title: `Training ${nameMetric(main)}`, key: `train_${main.key}`, format: main.show },
         value: ({ train }) => train && main.of(train),
@@ -109,7 +109,9 @@ export function beforeAndAfter(
   // Of the training set as many rows are evaluated as the test set has.
   const isSampled = testRows < trainRows;
   const what = objective === "lm" ? "blocks" : "rows";
-  const sample = isSampled ? `; training *: a sample of ${count(testRows)} of ${count(trainRows)} ${what}` : "";
+  const sample = isSampled
+    ? `; training *: a sample of ${formatCount(testRows)} of ${formatCount(trainRows)} ${what}`
+    : "";
   const names = { train: isSampled ? "Training *" : "Training", val: "Validation", test: "Test" };
   const rows = [
     ...SETS.map((set): Compare => ({ name: names[set], before: before[set], after: after[set] })),
@@ -129,7 +131,12 @@ export function beforeAndAfter(
     `Before and after training${sample}`,
     [
       { title: "Set", key: "set", value: ({ name }) => name },
-      { title: objective === "lm" ? "Tokens" : "Rows", key: "rows", value: ({ after }) => after.rows, format: count },
+      {
+        title: objective === "lm" ? "Tokens" : "Rows",
+        key: "rows",
+        value: ({ after }) => after.rows,
+        format: formatCount,
+      },
       ...columns,
     ],
     rows,
@@ -165,7 +172,7 @@ export function confusionPairs(labels: readonly string[], confusions: readonly C
     [
       { title: "True label", key: "truth", value: ({ truth }) => labels[truth] },
       { title: "Predicted", key: "predicted", value: ({ predicted }) => labels[predicted] },
-      { title: "Messages", key: "rows", value: ({ rows }) => rows, format: count },
+      { title: "Messages", key: "rows", value: ({ rows }) => rows, format: formatCount },
     ],
     confusions,
   );
@@ -182,12 +189,12 @@ export function classesTable(classes: readonly (ClassResults & { label: string }
   });
   const isRanked = classes.some(({ ranking }) => ranking !== null);
   const area = (title: string, key: string, of: (one: Ranking) => number) => ({
-    ...{ title: isRanked ? title : null, key, format: showLoss },
+    ...{ title: isRanked ? title : null, key, format: formatLoss },
     value: ({ ranking }: Row) => ranking && of(ranking),
   });
   const columns = [
     { title: "Class", key: "class", value: ({ label }: Row) => label },
-    { title: "Rows", key: "rows", value: ({ rows }: Row) => rows, format: count },
+    { title: "Rows", key: "rows", value: ({ rows }: Row) => rows, format: formatCount },
     csvOnly<Row>("predicted", ({ predicted }) => predicted),
     ...[column("Precision", "precision"), column("Recall", "recall"), column("F1", "f1")],
     area("ROC-AUC", "roc_auc", ({ rocAuc }) => rocAuc),
@@ -196,11 +203,11 @@ export function classesTable(classes: readonly (ClassResults & { label: string }
   return makeTable("classes", caption, columns, classes);
 }
 
-/** The run beside the baselines: each has its difference from the run, with interval and p. */
+/** The run compared with the baselines: each has its difference from the run, with interval and p. */
 export function baselinesTable({ unequal }: Pick<RunRecord, "unequal">, { compared }: TestResults): Table {
   const [{ unseen, rows }] = compared;
   const copies = unseen
-    ? `; no copies: without the ${count(rows - unseen.rows)} rows with a near-duplicate in the training or validation set`
+    ? `; no copies: without the ${formatCount(rows - unseen.rows)} rows with a near-duplicate in the training or validation set`
     : "";
   return makeTable<Compared>(
     "baselines",
@@ -243,8 +250,8 @@ export function measuresTable({ labels }: Pick<RunRecord, "labels">, { compared,
       },
       { title: "Macro F1", key: "macro_f1", value: ({ macroF1 }) => macroF1, format: percent },
       { title: "MCC", key: "mcc", value: ({ mcc }) => mcc, format: digits(3) },
-      { title: `ROC-AUC${of}`, key: "roc_auc", value: () => test.rocAuc, format: showLoss },
-      { title: `PR-AUC${of}`, key: "pr_auc", value: () => test.prAuc, format: showLoss },
+      { title: `ROC-AUC${of}`, key: "roc_auc", value: () => test.rocAuc, format: formatLoss },
+      { title: `PR-AUC${of}`, key: "pr_auc", value: () => test.prAuc, format: formatLoss },
       {
         ...{ title: "Calibration error", key: "calibration_error", interval: true, format: percent },
         value: () => test.calibration.error,

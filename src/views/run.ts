@@ -1,5 +1,5 @@
 /** A run as blocks: what it has reached, from its record alone. */
-import { count } from "../format.ts";
+import { formatCount } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
@@ -56,7 +56,7 @@ function classifierBlocks(record: RunRecord, test: TestResults): Block[] {
 /** The confusion matrix, or the most frequent errors if there are many classes. */
 function confusions({ labels }: RunRecord, { confusions }: TestResults): Table {
   if (labels.length <= LISTED_CLASSES) return confusionMatrix(labels, confusions);
-  const caption = `Test set: most frequent errors among ${count(labels.length)} classes; the run's confusion.csv has all`;
+  const caption = `Test set: most frequent errors among ${formatCount(labels.length)} classes; the run's confusion.csv has all`;
   return confusionPairs(labels, sortMistakes(confusions).slice(0, LISTED_CLASSES), caption);
 }
 
@@ -69,7 +69,7 @@ function classes({ labels }: RunRecord, { classes }: TestResults): Block {
   }
   const present = all.filter(({ f1 }) => f1).toSorted((a, b) => a.f1!.share - b.f1!.share);
   const caption =
-    `The classes with the lowest F1, of ${count(present.length)} in the test set, with 95 % intervals; ` +
+    `The classes with the lowest F1, of ${formatCount(present.length)} in the test set, with 95 % intervals; ` +
     "the run's classes.csv has all";
   const table = classesTable(present.slice(0, LISTED_CLASSES), caption);
   return { kind: "details", title: "The classes with the lowest F1", blocks: [table] };
@@ -78,7 +78,7 @@ function classes({ labels }: RunRecord, { classes }: TestResults): Block {
 function mistakes({ pairs }: RunRecord, { mistakes, verdicts }: TestResults): Block {
   const wrong = verdicts.filter((right) => !right).length;
   if (wrong === 0) return { kind: "text", text: "No test message was misclassified." };
-  const title = `Misclassified: ${count(wrong)} of ${count(verdicts.length)} test messages`;
+  const title = `Misclassified: ${formatCount(wrong)} of ${formatCount(verdicts.length)} test messages`;
   const part = mistakes.length < wrong ? `the ${mistakes.length} most confident` : "most confident first";
   return { kind: "details", title, blocks: [mistakesTable(mistakes, `${title}, ${part}`, pairs)] };
 }

@@ -1,5 +1,5 @@
 /** A regression's results on the test set as blocks and tables. */
-import { count, digits, showScore } from "../format.ts";
+import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
@@ -18,15 +18,15 @@ export function scoreBlocks(scores: ScoreResults, { pairs }: RunRecord): Block[]
     },
     {
       kind: "details",
-      title: "Scores beside the true ones",
+      title: "Scores compared with the true ones",
       blocks: [{ kind: "figure", name: "scores", caption, chart: scoresChart(scores) }],
     },
   ];
 }
 
-/** The run beside the baselines: each has its difference from the run, with interval and p. */
+/** The run compared with the baselines: each has its difference from the run, with interval and p. */
 export function scoreBaselines({ compared }: ScoreResults): Table {
-  const column = (title: string, key: "rmse" | "mae" | "r2" | "spearman", format = showScore) => ({
+  const column = (title: string, key: "rmse" | "mae" | "r2" | "spearman", format = formatScore) => ({
     ...({ title, key, interval: true, format } as const),
     value: ({ [key]: estimate }: ComparedScores): Estimate | null => estimate,
   });
@@ -38,7 +38,7 @@ export function scoreBaselines({ compared }: ScoreResults): Table {
       { title: null, key: "rows", value: ({ rows }) => rows },
       ...[column("RMSE", "rmse"), column("MAE", "mae")],
       ...[column("R²", "r2", digits(3)), column("Spearman", "spearman", digits(3))],
-      ...againstColumns("RMSE: this run minus it", showScore, "bootstrap_p"),
+      ...againstColumns("RMSE: this run minus it", formatScore, "bootstrap_p"),
     ],
     compared,
   );
@@ -47,10 +47,10 @@ export function scoreBaselines({ compared }: ScoreResults): Table {
 function scoreMistakes(mistakes: readonly ScoredMessage[], pairs?: PairSettings): Table {
   return makeTable<ScoredMessage>(
     "mistakes",
-    `The ${count(mistakes.length)} messages furthest from their true scores, the furthest first`,
+    `The ${formatCount(mistakes.length)} messages furthest from their true scores, the furthest first`,
     [
-      { title: "True score", key: "truth", value: ({ truth }) => truth, format: showScore },
-      { title: "Score", key: "predicted", value: ({ predicted }) => predicted, format: showScore },
+      { title: "True score", key: "truth", value: ({ truth }) => truth, format: formatScore },
+      { title: "Score", key: "predicted", value: ({ predicted }) => predicted, format: formatScore },
       ...messageColumns(pairs),
     ],
     mistakes,

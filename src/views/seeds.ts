@@ -1,5 +1,5 @@
 /** Runs that differ only in their seed: what each has reached, how far they are apart, and which one is kept. */
-import { count, showLoss } from "../format.ts";
+import { formatCount, formatLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import { type Block, makeTable, type Table } from "./blocks.ts";
@@ -7,7 +7,7 @@ import { METRICS, type Metric, nameMetric } from "./metric.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
 
-/** The table of the seeds, and what they come to; nothing of a run of one seed. */
+/** The table of the seeds, and their mean and spread; empty for a run of one seed. */
 export function seedBlocks(record: SeedRecord & Pick<RunRecord, "seeds">): Block[] {
   const { seeds } = record;
   if (!seeds) return [];
@@ -27,10 +27,10 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
     seed === best ? "lowest loss" : (error ?? (test ? "finished" : "not finished"));
   return makeTable<SeedResult>(
     "seeds",
-    `${count(runs.length)} runs that differ only in their seed`,
+    `${formatCount(runs.length)} runs that differ only in their seed`,
     [
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
-      { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: showLoss },
+      { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: formatLoss },
       measure(null, "val", main),
       measure(`Test ${nameMetric(main)}`, "test", main),
       measure(isShown ? `Test ${nameMetric(other)}` : null, "test", other),
@@ -41,7 +41,9 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
   );
 }
 
-/** Mean and spread of the test figure, beside what other test rows would make, and which run is kept. */
+/**
+ * Mean and spread of the test figure, compared with the spread that other test rows would cause, and which run is kept.
+ */
 function describeSeeds({ objective, options, results }: SeedRecord, { runs, test }: Seeds): string[] {
   if (!test) return [];
   const [main] = METRICS[objective];
@@ -56,7 +58,7 @@ function describeSeeds({ objective, options, results }: SeedRecord, { runs, test
       : `The test ${name} of ${n} seeds is ${show(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
   const rows = results?.test?.verdicts.length;
   const showSd = !isShare ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
-  const beside = rows === undefined ? "" : besideRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
+  const compared = rows === undefined ? "" : compareWithRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
   const best = bestSeed(runs)!;
   const own =
     options.seed === best.seed
@@ -64,13 +66,13 @@ function describeSeeds({ objective, options, results }: SeedRecord, { runs, test
         "the average is what to expect of another seed."
       : `This run has seed ${options.seed}; seed ${best.seed} has the lowest validation loss.`;
   return [
-    `${average} Another seed moves it by ${showSd(sd)} (standard deviation)${beside}.`,
+    `${average} Another seed moves it by ${showSd(sd)} (standard deviation)${compared}.`,
     ...(results ? [own] : []),
   ];
 }
 
-function besideRows(rows: number, sd: string): string {
-  return `, ${count(rows)} other test rows by about ${sd}; the intervals below are for the rows alone`;
+function compareWithRows(rows: number, sd: string): string {
+  return `, ${formatCount(rows)} other test rows by about ${sd}; the intervals below are for the rows alone`;
 }
 
 /** What the intervals of a classifier's run do not show. */

@@ -1,9 +1,9 @@
 /** What a classifier makes of a message, in pages. */
 import type { ComponentChildren } from "preact";
-import { percent, showScore } from "../format.ts";
+import { formatScore, percent } from "../format.ts";
 import type { Classification, Scored } from "../infer/classifier.ts";
 
-/** A bar for a share, hidden from screen readers: the number beside it says the same. */
+/** A bar for a share, hidden from screen readers: the number next to it says the same. */
 export function Bar({ share }: { share: number }) {
   return (
     <svg class="bar" viewBox="0 0 1 1" preserveAspectRatio="none" aria-hidden="true">
@@ -13,13 +13,16 @@ export function Bar({ share }: { share: number }) {
   );
 }
 
-/** The label or labels of a text that is not blank, and the probability of each; or the score. `children` stand between them. */
+/**
+ * The label or labels of a text that is not blank, and the probability of each; or the score. `children` stand between
+ * them.
+ */
 export function VerdictView({ verdict, children }: { verdict: Classification | Scored; children?: ComponentChildren }) {
   if ("score" in verdict)
     return (
       <>
         <p class="predicted">
-          <strong>{showScore(verdict.score!)}</strong>
+          <strong>{formatScore(verdict.score!)}</strong>
         </p>
         {children}
       </>

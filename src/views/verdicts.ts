@@ -1,8 +1,8 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
-import { count, percent, showDuration, showLoss, showPerplexity, showScore } from "../format.ts";
+import { formatCount, formatDuration, formatLoss, formatPerplexity, formatScore, percent } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
-import { type Estimate, type Standing, showStanding } from "../statistics.ts";
+import { type Estimate, formatStanding, type Standing } from "../statistics.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { Results } from "../train/results.ts";
 import { brief } from "./cells.ts";
@@ -18,7 +18,7 @@ export function describeRun(record: RunRecord): string {
   const { options, objective, examples, seconds } = record;
   const what = objective === "lm" ? "blocks" : "examples";
   const reached = headline(record) ?? describeStopped(record);
-  return `${describeMethod(options)}: ${count(examples)} ${what} in ${showDuration(seconds)}, including evaluation. ${reached}.`;
+  return `${describeMethod(options)}: ${formatCount(examples)} ${what} in ${formatDuration(seconds)}, including evaluation. ${reached}.`;
 }
 
 /** "94.5 % of 300 test messages correct", or the perplexity; null: the run was not measured on the test set. */
@@ -28,7 +28,7 @@ export function headline({ results, objective, unequal }: RunRecord): string | n
   const { test: before } = results.before;
   const { test: after } = results.after;
   if (objective === "lm") {
-    const [first, last] = [before, after].map(({ perplexity }) => showPerplexity(perplexity!));
+    const [first, last] = [before, after].map(({ perplexity }) => formatPerplexity(perplexity!));
     return `The perplexity on the test set was ${first} before and is ${last} now`;
   }
   const { rows, accuracy = 0, macroF1 } = after;
@@ -36,16 +36,16 @@ export function headline({ results, objective, unequal }: RunRecord): string | n
     const [{ rmse, spearman }] = scores.compared;
     const rank = spearman ? `, rank correlation ${spearman.value.toFixed(2)}` : "";
     const few = rows < FEW_ROWS ? ": too few to tell" : "";
-    return `RMSE ${showScore(rmse.value)} on ${count(rows)} test ${messages(rows)}${rank}${few}`;
+    return `RMSE ${formatScore(rmse.value)} on ${formatCount(rows)} test ${messages(rows)}${rank}${few}`;
   }
   if (multiLabel) {
     const [{ microF1, exact }] = multiLabel.compared;
     const few = rows < FEW_ROWS ? ": too few to tell" : "";
-    return `Micro F1 ${percent(microF1.value)}, and exactly its labels for ${percent(exact.value)} of ${count(rows)} test ${messages(rows)}${few}`;
+    return `Micro F1 ${percent(microF1.value)}, and exactly its labels for ${percent(exact.value)} of ${formatCount(rows)} test ${messages(rows)}${few}`;
   }
   if (rows < FEW_ROWS)
     return `${Math.round(accuracy * rows)} of ${rows} test ${messages(rows)} correct: too few to tell`;
-  return `${percent(accuracy)} of ${count(rows)} test messages correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+  return `${percent(accuracy)} of ${formatCount(rows)} test messages correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
 }
 
 const messages = (rows: number) => (rows === 1 ? "message" : "messages");
@@ -58,7 +58,7 @@ function describeStopped(record: RunRecord): string {
   const { loss, macroF1 } = val;
   const metric = runMetric(record);
   const reached = `${nameMetric(metric)} ${metric.show(metric.of(val))}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
-  return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${showLoss(loss)}, ${reached}`;
+  return `Stopped after step ${step}; last evaluation after step ${last}: validation loss ${formatLoss(loss)}, ${reached}`;
 }
 
 /** What to know about a result, and with `advises` what to try if it is poor. */
@@ -68,7 +68,7 @@ export function describeNotes(record: RunRecord, advises = true): string[] {
     ...fewRows(record),
     ...(nothing
       ? [`${nothing.text}.${advises ? ` ${nothing.cause}. Try ${nothing.advice}.` : ""}`]
-      : besideBaseline(record, advises)),
+      : compareWithBaseline(record, advises)),
     ...describeLimits(record),
     ...describeDecision(record),
     ...describeKept(record),
@@ -112,7 +112,9 @@ function describeDecision({ results, labels, options: { threshold: rule } }: Run
   ];
 }
 
-/** Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by. */
+/**
+ * Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by.
+ */
 const hasThreshold = ({ options }: RunRecord) => options.threshold !== "none";
 
 /** That a run has learned nothing, the probable cause, and the settings to try. */
@@ -152,7 +154,7 @@ export function nothingLearned(record: RunRecord): NothingLearned | null {
 
 function lossRemains(before: number, after: number): string | null {
   if (after < before) return null;
-  return `The training loss did not fall: ${showLoss(before)} before training, ${showLoss(after)} after it`;
+  return `The training loss did not fall: ${formatLoss(before)} before training, ${formatLoss(after)} after it`;
 }
 
 /** The run, or a baseline, by what it is judged by. */
@@ -181,8 +183,8 @@ function listRivals({ test, scores, multiLabel }: Results): Rival[] {
     }),
     ...(scores?.compared ?? []).map((one): Rival => {
       const { value } = one.rmse;
-      const shown = `RMSE ${showScore(value)}`;
-      return { ...one, merit: -value, isPerfect: value === 0, shown, showDifference: showScore };
+      const shown = `RMSE ${formatScore(value)}`;
+      return { ...one, merit: -value, isPerfect: value === 0, shown, showDifference: formatScore };
     }),
     ...(multiLabel?.compared ?? []).map((one): Rival => {
       const { value } = one.microF1;
@@ -205,9 +207,9 @@ function noBetter(record: RunRecord, results: Results): string | null {
 function against(own: Rival, { against, shown, showDifference }: Rival, name: string): string {
   const { standing, p, difference } = against!;
   const bounds = [difference.low, difference.high].map(showDifference).join(" to ");
-  const unit = showDifference === showScore ? "" : "points ";
+  const unit = showDifference === formatScore ? "" : "points ";
   return (
-    `This run against ${name}: ${showStanding(standing, p)}, ${own.shown} against ${shown}, ` +
+    `This run against ${name}: ${formatStanding(standing, p)}, ${own.shown} against ${shown}, ` +
     `a difference of ${showDifference(difference.value)} ${unit}(${bounds})`
   );
 }
@@ -223,8 +225,8 @@ function fewRows({ results }: RunRecord): string[] {
   ];
 }
 
-/** The run beside the best baseline, and with `advises` what to try unless it is better or makes no error. */
-function besideBaseline(record: RunRecord, advises: boolean): string[] {
+/** The run compared with the best baseline, and with `advises` what to try unless it is better or makes no error. */
+function compareWithBaseline(record: RunRecord, advises: boolean): string[] {
   const { results } = record;
   const [own, ...others] = results ? listRivals(results) : [];
   const best = others.reduce<Rival | null>((most, one) => (most && most.merit >= one.merit ? most : one), null);
@@ -254,7 +256,7 @@ function describeKept(record: RunRecord): string[] {
   const { step, epoch, evaluations, keptStep, options, results } = record;
   if (!results) return [];
   const { patience, epochs } = options;
-  const [kept, last] = [keptEvaluation(record), evaluations.at(-1)!].map(({ val }) => showLoss(val.loss));
+  const [kept, last] = [keptEvaluation(record), evaluations.at(-1)!].map(({ val }) => formatLoss(val.loss));
   return [
     ...(epoch < epochs
       ? [

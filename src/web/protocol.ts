@@ -149,7 +149,7 @@ export function findCompanions(run: PageRun, runs: readonly PageRun[]): PageRun[
 export const hasAdapter = (run: Pick<PageRun, "state" | "usable">): boolean =>
   run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
 
-/** Whether a run has files that can be downloaded, with which it can also go on elsewhere. */
+/** Whether a run has files that can be downloaded, with which it can also be resumed elsewhere. */
 export const hasFiles = ({ state }: Pick<PageRun, "state">): boolean =>
   !isUnderWay({ state }) && state !== "elsewhere" && state !== "waiting" && state !== "loaded";
 

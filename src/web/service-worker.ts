@@ -1,7 +1,7 @@
 /**
  * Makes the page work offline: caches the files of one build, a large one once it is used, and serves these files. A
- * newer build has its own cache and waits until no page of the older build is open, or until the only open page requests
- * it (`offline.ts`).
+ * newer build has its own cache and waits until no page of the older build is open, or until the only open page
+ * requests it (`offline.ts`).
  */
 declare const self: ServiceWorkerGlobalScope;
 

@@ -94,8 +94,8 @@ test("a page that classifies on WebGPU loads none of the shaders that are loaded
 });
 
 /**
- * What the page loads only when a visitor asks for it, in kB, and the sources of which it consists. A file belongs to the
- * first that has all of its sources.
+ * What the page loads only when a visitor asks for it, in kB, and the sources of which it consists. A file belongs to
+ * the first that has all of its sources.
  */
 const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegExp]>> = {
   // Another compression than Snappy.
@@ -152,7 +152,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
   downloads: [
     23.2,
-    /\/(src\/(export\/|quote\.|io\/(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(take|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
+    /\/(src\/(export\/|quote\.|io\/(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
   ],
 };
 

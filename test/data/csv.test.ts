@@ -5,7 +5,7 @@ import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts"
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { FormatError, LowrankError } from "../../src/errors.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -31,7 +31,7 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
     ...options,
   });
   const { labels } = corpus.table(rows, 0);
-  const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
+  const found = Array.from(rows, (row, i): Row => [corpus.labels[labels[i]!]!, joinPair(corpus.text(row))]);
   return { corpus, rows: found };
 }
 

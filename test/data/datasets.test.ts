@@ -15,7 +15,7 @@ import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { nearCopies } from "../../src/tools/near-copies.mjs";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -180,7 +180,7 @@ test("two concurrent loads use separate modules", async () => {
     loadDataset({ file: mails(30, 30) }, { chunkBytes: 9 }),
   ]);
   assert.equal([a.train.size, b.train.size], [70, 42]);
-  assert.match(showText(a.train.text(0)), /^mail number \d+$/);
+  assert.match(joinPair(a.train.text(0)), /^mail number \d+$/);
 });
 
 test("spam is the file that its description promises, with no near copy", async () => {
@@ -219,7 +219,7 @@ test("the parts of spam: their rows, and those of the test set", async () => {
   const lines = new Set(
     readdirSync("data/messages").flatMap((file) => readFileSync(join("data/messages", file), "utf8").split("\n")),
   );
-  const isShort = Array.from({ length: test.size }, (_, i) => lines.has(showText(test.text(i))));
+  const isShort = Array.from({ length: test.size }, (_, i) => lines.has(joinPair(test.text(i))));
   assert.equal(
     testParts.map(({ positions }) => [...positions]),
     [false, true].map((short) => [...isShort.keys()].filter((i) => isShort[i] === short)),

@@ -5,7 +5,7 @@ import { bytesReader, Corpus } from "../../src/data/corpus.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { FormatError, LowrankError } from "../../src/errors.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -27,7 +27,7 @@ async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
     skipFaulty,
   });
   const { labels } = corpus.table(rows, 0);
-  const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, showText(corpus.text(row))]);
+  const found = Array.from(rows, (row, i) => [corpus.labels[labels[i]!]!, joinPair(corpus.text(row))]);
   return { rows: found, invalid: corpus.leftOut.rows };
 }
 

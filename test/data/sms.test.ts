@@ -14,7 +14,7 @@ import { type CollectionDescription, openCollection, readAsPandas } from "../../
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { ConfigError, DataError, DownloadError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import type { FileReader } from "../../src/platform/reader.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testIf } from "../helpers/harness.ts";
@@ -206,7 +206,7 @@ testIf(
     const published = await loadDataset({ train: trainFile!, val: valFile!, test: testFile! });
     const setRows = ({ train, val, test }: LoadedDataset) =>
       [train, val, test].map((set) =>
-        Array.from({ length: set.size }, (_, i) => [set.label(i), showText(set.text(i))] as const),
+        Array.from({ length: set.size }, (_, i) => [set.label(i), joinPair(set.text(i))] as const),
       );
     const rows = setRows(published).flat();
 

@@ -298,7 +298,7 @@ for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Part
     assert.equal(await probabilities(), wanted);
     assert.equal(await probabilities("f16"), wanted);
     assert.not.equal(await probabilities("f32"), wanted);
-    const { adapter, checkpoint } = await openAdapter(directory);
-    await checkpoint.close();
+    const { adapter, baseModel } = await openAdapter(directory);
+    await baseModel.close();
     assert.is(adapter.meta.mode, half.spec.mode);
   });

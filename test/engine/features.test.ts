@@ -7,7 +7,7 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
 import { RunFailed, type TrainResult } from "../../src/train/records.ts";
-import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { type TrainArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { DEVICE_NAMES, testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -20,13 +20,13 @@ const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, evalEvery: 3, clip: 1 } as co
 
 const base = modelAnd(() => tinyData(messages(12)));
 
-async function run(options: Partial<FineTuneArguments>): Promise<TrainResult> {
+async function run(options: Partial<TrainArguments>): Promise<TrainResult> {
   return train({ device: await testDevice(), ...(await base()), ...SMALL, ...options });
 }
 
 const WHOLE = { featureBudget: 0 };
 
-const VARIANTS: [name: string, options: Partial<FineTuneArguments>, padding?: "longest"][] = [
+const VARIANTS: [name: string, options: Partial<TrainArguments>, padding?: "longest"][] = [
   ["last_block, accumulated, without bias", { mode: "last_block", accumulate: 2, headBias: false }],
   ["last_block, padded", { mode: "last_block" }, "longest"],
   ["last_block, padded, at the last token", { mode: "last_block", pooling: "last-token" }, "longest"],
@@ -80,7 +80,7 @@ test("where everything learns down to the first block, or memory is short, the w
   // A run ends where the plan is made, before anything is trained.
   const plan = async (settings: Parameters<typeof run>[0]) => {
     const controller = new AbortController();
-    const onEvent: FineTuneArguments["onEvent"] = (event) => {
+    const onEvent: TrainArguments["onEvent"] = (event) => {
       if (event.type !== "plan") return;
       plans.push(event.features !== null);
       controller.abort();

@@ -25,14 +25,14 @@ const folder = temporaryFolder();
 const tiny = tinyModel(join(folder, "tiny"), () => {}, { ...TINY, n_embd: 64 });
 
 test("a head begins with zeros, N(0, .02^2) or U(+-1/sqrt(C)); its bias is 0; an unknown word is refused", async () => {
-  await using checkpoint = await openBaseModel(tiny);
-  const { config } = checkpoint;
+  await using baseModel = await openBaseModel(tiny);
+  const { config } = baseModel;
   const spec = {
     ...smallSpec("lora", { config }),
     task: { ...TASKS.classification, num_labels: 100, head_bias: true },
   };
   const draw = async (headInit: HeadInit) => {
-    const tensors = await initialTensors(spec, { seed: 5, headInit }, checkpoint);
+    const tensors = await initialTensors(spec, { seed: 5, headInit }, baseModel);
     assert.ok(tensors.get("head.bias")!.data.every((value) => value === 0));
     const { data } = tensors.get("head.weight")!;
     return {
@@ -52,13 +52,13 @@ test("a head begins with zeros, N(0, .02^2) or U(+-1/sqrt(C)); its bias is 0; an
 
 for (const dtype of ["f32", "f16", "q8", "q4"] as const)
   test(`in ${dtype}: magnitudes are norms, and the model begins as without DoRA`, async () => {
-    await using checkpoint = await openBaseModel(tiny);
-    const { config } = checkpoint;
+    await using baseModel = await openBaseModel(tiny);
+    const { config } = baseModel;
     const start = async (spec: ModelSpec) => {
       const capacity = { tokens: 40, sequences: 4 };
       const engine = await Engine.create(await testDevice("wasm 2 threads"), { spec, capacity, optimizer: null });
-      await loadBase(engine, checkpoint);
-      await initialize(engine, { seed: 3, headInit: "uniform" }, checkpoint);
+      await loadBase(engine, baseModel);
+      await initialize(engine, { seed: 3, headInit: "uniform" }, baseModel);
       engine.forward(randomBatch(spec, [5, 1, 8], 4));
       return { engine, logits: await engine.logits(3) };
     };

@@ -26,13 +26,13 @@ async function bytesPerWait(dtype: "f32" | "f16", signal?: AbortSignal): Promise
     },
   } as Partial<Session> as Session;
   const zeros = new Float32Array(4 * MiB);
-  const checkpoint = {
+  const baseModel = {
     async read(name, first = 0, end) {
       const { shape } = plan.parameters.all.get(name)!;
       return zeros.subarray(0, (((end ?? shape[0]!) - first) * numel(shape)) / shape[0]!);
     },
   } as Partial<BaseModel> as BaseModel;
-  await loadBase(new Weights(plan, session, null), checkpoint, { signal });
+  await loadBase(new Weights(plan, session, null), baseModel, { signal });
   return bytes;
 }
 

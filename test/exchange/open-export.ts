@@ -33,7 +33,7 @@ export async function openExport(
     const { losses } = await planExport("hub", opened);
     const [, , code] = /^(```+)python\n(.*?)^\1$/ms.exec(readFileSync(join(directory, "README.md"), "utf8"))!;
     const texts = textsToTry(opened.adapter);
-    const { begin, end } = opened.checkpoint.vocabulary;
+    const { begin, end } = opened.baseModel.vocabulary;
     const isLm = meta.task.objective === "lm";
     const job = { directory, code, texts, length: longestText(meta), ...(isLm ? { begin: (begin ?? end).id } : {}) };
     const { stdout, stderr } = spawnSync(python, ["test/exchange/open_export.py", JSON.stringify(job)], {
@@ -54,7 +54,7 @@ export async function openExport(
       line: `opened by transformers ${version}: ${error.toExponential(0)}`,
     };
   } finally {
-    await opened.checkpoint.close();
+    await opened.baseModel.close();
   }
 }
 
@@ -73,7 +73,7 @@ const withoutPadding = ({ task, settings: { padTo, ...settings } }: AdapterMeta)
 
 /** Our logits of the texts, or their losses, as the exported model computes them. */
 async function computeOurs(
-  { adapter, checkpoint }: OpenedAdapter,
+  { adapter, baseModel }: OpenedAdapter,
   isPeft: boolean,
   losses: readonly Loss[],
   texts: readonly TextOrPair[],
@@ -88,10 +88,10 @@ async function computeOurs(
   const dtype = !isPeft && baseDtype(meta) === "f16" ? "f16" : "f32";
   try {
     if (meta.task.objective !== "lm") {
-      const classifier = await Classifier.of({ meta, tensors: exported }, checkpoint, device, dtype);
+      const classifier = await Classifier.of({ meta, tensors: exported }, baseModel, device, dtype);
       return [...(await classifier.logits(texts))];
     }
-    const lm = await LanguageModel.of(checkpoint, { meta, tensors: exported }, { device, dtype });
+    const lm = await LanguageModel.of(baseModel, { meta, tensors: exported }, { device, dtype });
     const measured: number[] = [];
     for (const text of texts) measured.push((await lm.score(text as string)).loss);
     return measured;

@@ -83,15 +83,15 @@ async function logits(meta: AdapterMeta, directory: string, tensors: Adapter["te
     capacity: { tokens: 39, sequences: 4 },
     optimizer: null,
   });
-  const checkpoint = await openBaseModel(directory);
+  const baseModel = await openBaseModel(directory);
   try {
-    await loadBase(engine, checkpoint);
+    await loadBase(engine, baseModel);
     writeTrained(engine, tensors);
     engine.forward(randomBatch(spec, lengths, 5));
     return await engine.logits(isLm ? 39 : lengths.length);
   } finally {
     engine.destroy();
-    await checkpoint.close();
+    await baseModel.close();
   }
 }
 
@@ -159,7 +159,7 @@ test("a type that a form does not have is refused", async () => {
 });
 
 test("a merged directory: transformers' names, the classes, the padding, the tokenizer", async () => {
-  const { out, checkpoint } = await exported("merged", metaFor({}, { settings: { maxLength: 17 } }), "merged");
+  const { out, baseModel } = await exported("merged", metaFor({}, { settings: { maxLength: 17 } }), "merged");
   assert.equal(readdirSync(out).sort(), [
     "README.md",
     "config.json",
@@ -197,7 +197,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
   assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, \\<|endoftext\\|\\>".replace("<|", "<\\|")));
-  await checkpoint.close();
+  await baseModel.close();
 });
 
 test("the problem_type of transformers, the code for each, and thresholds that it has not", async () => {
@@ -214,7 +214,7 @@ test("the problem_type of transformers, the code for each, and thresholds that i
     ],
   ] as const)
     for (const kind of ["merged", "peft"] as const) {
-      const { out, losses, checkpoint } = await exported(kind, meta, `${name} ${kind}`);
+      const { out, losses, baseModel } = await exported(kind, meta, `${name} ${kind}`);
       const readme = readFileSync(join(out, "README.md"), "utf8");
       assert.ok(readme.includes(code), `${name}: ${code}`);
       assert.is(losses.length, lost);
@@ -222,7 +222,7 @@ test("the problem_type of transformers, the code for each, and thresholds that i
         const config = JSON.parse(readFileSync(join(out, "config.json"), "utf8"));
         assert.equal([config.problem_type, config.num_labels], [type, meta.labels.length]);
       } else if (type !== "single_label_classification") assert.ok(readme.includes(`problem_type="${type}"`));
-      await checkpoint.close();
+      await baseModel.close();
     }
 });
 
@@ -263,9 +263,9 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   const written = await readAll(join(merged.out, "model.safetensors"));
   assert.equal(written.get("lm_head.weight"), merged.adapter.tensors.get("lm_head.weight"));
   assert.equal((await openBaseModel(merged.out)).config, model);
-  const { out, checkpoint, adapter } = await exported("peft", trained, "relative peft");
+  const { out, baseModel: opened, adapter } = await exported("peft", trained, "relative peft");
   assert.equal(JSON.parse(readFileSync(join(out, "adapter_config.json"), "utf8")).modules_to_save, ["lm_head"]);
-  assert.equal((await loadAdapter(out, checkpoint)).tensors, adapter.tensors);
+  assert.equal((await loadAdapter(out, opened)).tensors, adapter.tensors);
   await assertFails(ConfigError, "wrong-base-model", ["n_inner = 20", "n_inner = the default"], () =>
     openAdapter(join(folder, "relative frozen-adapter"), baseDirectory),
   );
@@ -276,9 +276,9 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
 });
 
 test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {
-  const { out, checkpoint, adapter } = await exported("peft", metaFor(sites), "peft");
+  const { out, baseModel, adapter } = await exported("peft", metaFor(sites), "peft");
   assert.equal(readdirSync(out).sort(), ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
-  const back = await loadAdapter(out, checkpoint);
+  const back = await loadAdapter(out, baseModel);
   assert.equal(back.meta.lora!.sites, SITES);
   assert.equal(back.tensors, adapter.tensors);
 });
@@ -287,14 +287,14 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
   for (const mode of ["prompt", "prefix"] as const)
     for (const rest of [{ task: { ...TASKS.classification, head_bias: true } }, LM]) {
       const name = `peft ${mode} ${rest.task!.objective}`;
-      const { out, checkpoint, adapter, losses } = await exported(
+      const { out, baseModel, adapter, losses } = await exported(
         "peft",
         metaFor(null, { ...modeMeta(mode), ...rest }),
         name,
       );
       assert.equal([losses, readdirSync(out).length], [[], 3], name);
-      const back = await loadAdapter(out, checkpoint);
-      await checkpoint.close();
+      const back = await loadAdapter(out, baseModel);
+      await baseModel.close();
       assert.equal(back.meta.num_virtual_tokens, 4);
       assert.equal(back.tensors.get(`${mode}.weight`), adapter.tensors.get(`${mode}.weight`));
       const readme = readFileSync(join(out, "README.md"), "utf8");
@@ -312,12 +312,12 @@ test("a prompt or a prefix for PEFT comes back, with a bias of the head folded",
 
 test("the README of an export has the Python code to load it", async () => {
   const python = async (kind: ExportKind, meta: AdapterMeta) => {
-    const { out, checkpoint } = await exported(
+    const { out, baseModel } = await exported(
       kind,
       meta,
       `python ${kind} ${meta.mode} ${meta.task.objective} ${meta.task.pooling}`,
     );
-    await checkpoint.close();
+    await baseModel.close();
     const readme = readFileSync(join(out, "README.md"), "utf8").replaceAll(baseDirectory, "BASE");
     return /```python\n([^`]*)\n```/.exec(readme)![1]!.split("\n");
   };
@@ -375,8 +375,8 @@ test("mean pooling is told before all else, and is what is read back, also where
   const meta = metaFor({ target_modules: ["q", "v"] }, { task });
   const tensors = small(meta);
   tensors.get("head.bias")!.data.set([0.25, -0.5]);
-  const checkpoint = await openBaseModel(baseDirectory);
-  const opened = { adapter: { meta, tensors }, checkpoint };
+  const baseModel = await openBaseModel(baseDirectory);
+  const opened = { adapter: { meta, tensors }, baseModel };
   for (const kind of ["peft", "hub", "merged"] as const) {
     const { files, notes } = await planExport(kind, opened);
     assert.match(notes[0]!, "mean of a text's tokens");
@@ -385,7 +385,7 @@ test("mean pooling is told before all else, and is what is read back, also where
     if (kind === "merged") continue;
     const out = join(folder, `mean ${kind}`);
     await writeDirectory(out, files);
-    const back = await loadAdapter(out, checkpoint);
+    const back = await loadAdapter(out, baseModel);
     assert.equal([back.meta.task, back.meta.labels], [task, meta.labels]);
     assert.equal(back.tensors, tensors);
   }
@@ -397,9 +397,9 @@ test("mean pooling is told before all else, and is what is read back, also where
     "BASE",
   );
   await writeDirectory(dropped, files);
-  const back = await loadAdapter(dropped, checkpoint);
+  const back = await loadAdapter(dropped, baseModel);
   assert.equal([back.meta.task, [...back.tensors.get("head.bias")!.data]], [task, [0, 0]]);
-  await checkpoint.close();
+  await baseModel.close();
 });
 
 test("with its base model an export has all that its code reads, in one file or in shards, and is replaced whole", async () => {
@@ -418,8 +418,8 @@ test("with its base model an export has all that its code reads, in one file or 
     writeFileSync(join(sharded, to ?? from!), read("base", from!));
   for (const base of ["base", "sharded"]) {
     const meta = metaFor({}, { base_model: join(folder, base) });
-    const checkpoint = await openBaseModel(join(folder, base));
-    const opened = { adapter: { meta, tensors: small(meta) }, checkpoint };
+    const baseModel = await openBaseModel(join(folder, base));
+    const opened = { adapter: { meta, tensors: small(meta) }, baseModel };
     const out = join(folder, `carried ${base}`);
     const { files } = await planExport("peft", opened, { withBase: true });
     await writeDirectory(out, files);
@@ -431,17 +431,17 @@ test("with its base model an export has all that its code reads, in one file or 
     await assertFails(ConfigError, "options-conflict", ["has its base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
     );
-    await checkpoint.close();
+    await baseModel.close();
   }
 });
 
 test("what PEFT or transformers cannot express is reported before anything is written", async () => {
   const plan = async (kind: ExportKind, meta: AdapterMeta) => {
-    const checkpoint = await openBaseModel(baseDirectory);
+    const baseModel = await openBaseModel(baseDirectory);
     try {
-      return await planExport(kind, { adapter: { meta, tensors: small(meta) }, checkpoint });
+      return await planExport(kind, { adapter: { meta, tensors: small(meta) }, baseModel });
     } finally {
-      await checkpoint.close();
+      await baseModel.close();
     }
   };
   await assertFails(ConfigError, "not-expressible-in-format", ["mode last_block", "--to merged"], () =>
@@ -487,13 +487,13 @@ test("what PEFT or transformers cannot express is reported before anything is wr
   const flat = small(metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }));
   flat.get("ln_f.bias")!.data.fill(0);
   flat.get("head.bias")!.data.set([0.25, -0.5]);
-  const checkpoint = await openBaseModel(baseDirectory);
+  const baseModel = await openBaseModel(baseDirectory);
   const biased = {
     meta: metaFor(null, { mode: "all", task: { ...TASKS.classification, head_bias: true } }),
     tensors: flat,
   };
-  const found = (await planExport("merged", { adapter: biased, checkpoint })).losses;
-  await checkpoint.close();
+  const found = (await planExport("merged", { adapter: biased, baseModel })).losses;
+  await baseModel.close();
   assert.equal([found.length, found[0]!.kind], [1, "bias"]);
   assert.ok(found[0]!.effect!.includes("[0.250, -0.500]") && found[0]!.effect!.includes("up to 0.750"));
 });
@@ -510,14 +510,14 @@ test("only an earlier export's own files are replaced", async () => {
 
 test("an adapter on a GGUF file is exported with its tokenizer; the code names the file, or its copy", async () => {
   const directory = packagePath("test/golden/gguf");
-  await using checkpoint = await openBaseModel(join(directory, "gpt2-q8_0.gguf"));
-  const meta = testMeta({}, { model: checkpoint.config, base_model: checkpoint.directory });
+  await using baseModel = await openBaseModel(join(directory, "gpt2-q8_0.gguf"));
+  const meta = testMeta({}, { model: baseModel.config, base_model: baseModel.directory });
   const adapter = { meta, tensors: drawTensors(meta) };
   for (const [withBase, place, file] of [
     [false, directory, "gpt2-q8_0.gguf"],
     [true, "base", "model.gguf"],
   ] as const) {
-    const { files } = await planExport("peft", { adapter, checkpoint }, { withBase });
+    const { files } = await planExport("peft", { adapter, baseModel }, { withBase });
     const readme = String(files.get("README.md"));
     assert.match(readme, `from_pretrained("${place}", gguf_file="${file}", dtype`);
     assert.match(readme, 'AutoTokenizer.from_pretrained(".", pad_token="<|endoftext|>"');
@@ -531,11 +531,11 @@ test("an export says which architecture it is", async () => {
     ["llama3", "Llama"],
     ["qwen2", "Qwen2"],
   ] as const) {
-    await using checkpoint = await openBaseModel(packagePath(`test/golden/llama/${name}/base`));
-    const meta = testMeta({ target_modules: ["q"] }, { base_model: checkpoint.directory, model: checkpoint.config });
+    await using baseModel = await openBaseModel(packagePath(`test/golden/llama/${name}/base`));
+    const meta = testMeta({ target_modules: ["q"] }, { base_model: baseModel.directory, model: baseModel.config });
     const adapter = { meta, tensors: drawTensors(meta) };
     const read = async (kind: ExportKind, file: string) =>
-      (await planExport(kind, { adapter, checkpoint })).files.get(file) as string;
+      (await planExport(kind, { adapter, baseModel })).files.get(file) as string;
     assert.match(await read("peft", "README.md"), `# ${architecture} with LoRA`);
     assert.match(await read("merged", "README.md"), `# A fine-tuned ${architecture}`);
     const config = JSON.parse(await read("merged", "config.json"));

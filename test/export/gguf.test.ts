@@ -46,12 +46,12 @@ let made = 0;
 
 async function exported(
   kind: ExportKind,
-  checkpoint: BaseModel,
+  baseModel: BaseModel,
   meta: AdapterMeta,
   options: { dtype?: WeightDtype; withBase?: boolean } = {},
 ) {
   const adapter: Adapter = { meta, tensors: drawTensors(meta) };
-  const plan = await planExport(kind, { adapter, checkpoint }, options);
+  const plan = await planExport(kind, { adapter, baseModel }, options);
   const out = join(folder, `out-${made++}`);
   await writeDirectory(out, plan.files);
   for (const [name, content] of plan.files) {
@@ -64,22 +64,22 @@ async function exported(
 
 for (const name of ["gpt2-f16", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"])
   test(`${name}, merged in f32: the model, to the bit, its config, its tokens`, async () => {
-    await using checkpoint = await openBaseModel(golden(name));
+    await using baseModel = await openBaseModel(golden(name));
     for (const rest of [{}, { mode: "all", lora: null } as const]) {
-      const { adapter, out } = await exported("gguf", checkpoint, metaFor(checkpoint.config, rest.lora, rest), {
+      const { adapter, out } = await exported("gguf", baseModel, metaFor(baseModel.config, rest.lora, rest), {
         dtype: "f32",
       });
       const path = join(out, "model.gguf");
       await using again = await openBaseModel(path);
-      assert.equal(again.config, checkpoint.config);
+      assert.equal(again.config, baseModel.config);
       assert.equal(
         [again.vocabulary.fingerprint, again.vocabulary.end],
-        [checkpoint.vocabulary.fingerprint, checkpoint.vocabulary.end],
+        [baseModel.vocabulary.fingerprint, baseModel.vocabulary.end],
       );
       const tokens = (file: string) => copyMetadata(file, (key) => key.startsWith("tokenizer."));
       assert.equal(await tokens(path), await tokens(golden(name)));
       const { tensors } = await openGguf(path);
-      const merged = await mergedTensors(checkpoint, adapter, undefined);
+      const merged = await mergedTensors(baseModel, adapter, undefined);
       assert.is(tensors.files.size, merged.length);
       for (const tensor of merged) {
         const own = tensor.name.replace(/^transformer\./, "");
@@ -91,16 +91,16 @@ for (const name of ["gpt2-f16", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"])
 
 test("every type: llama.cpp's choice for each tensor, of the values in f32", async () => {
   for (const name of ["gpt2-f16", "llama3-bf16"]) {
-    await using checkpoint = await openBaseModel(golden(name));
-    const meta = metaFor(checkpoint.config);
-    const { parts } = await exported("gguf", checkpoint, meta, { dtype: "f32" });
+    await using baseModel = await openBaseModel(golden(name));
+    const meta = metaFor(baseModel.config);
+    const { parts } = await exported("gguf", baseModel, meta, { dtype: "f32" });
     const whole = new Map(parts("model.gguf").tensors.map((tensor) => [tensor.name, tensor]));
     for (const [dtype, type, fileType] of [
       ["f16", "F16", 1],
       ["q8", "Q8_0", 7],
       ["q4", "Q4_0", 2],
     ] as const) {
-      const plan = await exported("gguf", checkpoint, meta, dtype === "f16" ? {} : { dtype });
+      const plan = await exported("gguf", baseModel, meta, dtype === "f16" ? {} : { dtype });
       const { tensors, metadata } = plan.parts("model.gguf");
       assert.is(metadata.get("general.file_type")!.value, fileType);
       for (const { name: tensor, type: id, data } of tensors) {
@@ -118,9 +118,9 @@ test("every type: llama.cpp's choice for each tensor, of the values in f32", asy
 });
 
 test("a tied head with an adapter becomes a matrix of its own", async () => {
-  await using checkpoint = await openBaseModel(golden("gpt2-f16"));
-  const { config, vocabulary } = checkpoint;
-  const { out, parts } = await exported("gguf", checkpoint, metaFor(config, { target_modules: ["head"] }), {
+  await using baseModel = await openBaseModel(golden("gpt2-f16"));
+  const { config, vocabulary } = baseModel;
+  const { out, parts } = await exported("gguf", baseModel, metaFor(config, { target_modules: ["head"] }), {
     dtype: "q4",
   });
   await using again = await openBaseModel(join(out, "model.gguf"));
@@ -149,8 +149,8 @@ function directoryModel(name: string, config: ModelConfig): string {
 }
 
 test("a model in a directory: tokens for all rows, the licence, rows of other lengths in F16", async () => {
-  await using checkpoint = await openBaseModel(directoryModel("small", SMALL));
-  const { out, notes, parts } = await exported("gguf", checkpoint, metaFor(SMALL), { dtype: "q8" });
+  await using baseModel = await openBaseModel(directoryModel("small", SMALL));
+  const { out, notes, parts } = await exported("gguf", baseModel, metaFor(SMALL), { dtype: "q8" });
   assert.equal(notes, ["in F16, because their rows are not of a multiple of 32 values: 9 of the matrices"]);
   const { metadata } = parts("model.gguf");
   const value = (key: string) => metadata.get(key)?.value;
@@ -170,7 +170,7 @@ test("a model in a directory: tokens for all rows, the licence, rows of other le
   );
   await using again = await openBaseModel(join(out, "model.gguf"));
   assert.equal(again.config, SMALL);
-  assert.equal([again.vocabulary.fingerprint, again.vocabulary.size], [checkpoint.vocabulary.fingerprint, 5]);
+  assert.equal([again.vocabulary.fingerprint, again.vocabulary.size], [baseModel.vocabulary.fingerprint, 5]);
   assert.equal((await exportFiles(out)).sort(), ["README.md", "model.gguf"]);
 });
 
@@ -285,10 +285,10 @@ for (const [name, lora] of [
   ["qwen2-q8_0", {}],
 ] as [string, Partial<LoraConfig>][])
   test(`${name}, adapter, ${JSON.stringify(lora)}: its products are the run's`, async () => {
-    await using checkpoint = await openBaseModel(golden(name));
-    const { config } = checkpoint;
+    await using baseModel = await openBaseModel(golden(name));
+    const { config } = baseModel;
     const meta = metaFor(config, lora);
-    const { adapter, parts, notes, out } = await exported("gguf-adapter", checkpoint, meta);
+    const { adapter, parts, notes, out } = await exported("gguf-adapter", baseModel, meta);
     assert.equal(notes, []);
     const file = parts("adapter.gguf");
     assert.equal(
@@ -317,8 +317,8 @@ for (const [name, lora] of [
   });
 
 test("where all agree, B is the run's own and alpha is lora_alpha", async () => {
-  await using checkpoint = await openBaseModel(golden("llama3-bf16"));
-  const { adapter, parts } = await exported("gguf-adapter", checkpoint, metaFor(checkpoint.config));
+  await using baseModel = await openBaseModel(golden("llama3-bf16"));
+  const { adapter, parts } = await exported("gguf-adapter", baseModel, metaFor(baseModel.config));
   const { metadata, tensors } = parts("adapter.gguf");
   assert.is(metadata.get("adapter.lora.alpha")!.value, 5);
   const { data } = tensors.find(({ name }) => name === "blk.1.attn_v.weight.lora_b")!;
@@ -333,14 +333,14 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
   const other = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true, dtype: "f32" });
   await using again = await openBaseModel(join(other.out, "base/model.gguf"));
   for (const name of file.names) assertSameBits(name, await again.read(name), await file.read(name));
-  await using checkpoint = await openBaseModel(directoryModel("beside", SMALL));
-  const { out, parts, files } = await exported("gguf-adapter", checkpoint, metaFor(SMALL), { withBase: true });
+  await using baseModel = await openBaseModel(directoryModel("beside", SMALL));
+  const { out, parts, files } = await exported("gguf-adapter", baseModel, metaFor(SMALL), { withBase: true });
   assert.is(parts("base/model.gguf").metadata.get("general.name")!.value, "beside");
   assert.equal((await exportFiles(out)).sort(), [...files.keys()].sort());
-  const alone = await exported("gguf-adapter", checkpoint, metaFor(SMALL));
+  const alone = await exported("gguf-adapter", baseModel, metaFor(SMALL));
   assert.match(alone.notes.join(), "--with-base writes it");
   await assertFails(ConfigError, "options-conflict", ["no --dtype"], () =>
-    exported("gguf-adapter", checkpoint, metaFor(SMALL), { dtype: "q8" }),
+    exported("gguf-adapter", baseModel, metaFor(SMALL), { dtype: "q8" }),
   );
 });
 

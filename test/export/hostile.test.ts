@@ -101,7 +101,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
   await using opened = await openBaseModel(base);
   const { end } = opened.vocabulary;
   const vocabulary = { ...opened.vocabulary, end: { ...end, text: `${end.text}${word}` } };
-  const checkpoint = Object.assign(Object.create(opened) as typeof opened, { vocabulary });
+  const baseModel = Object.assign(Object.create(opened) as typeof opened, { vocabulary });
   for (const [i, rest] of METAS.entries()) {
     const meta = testMeta({ target_modules: ["q", "v"] }, { model: TINY, base_model: base, ...put(rest, word) });
     const adapter = { meta, tensors: drawTensors(meta) };
@@ -110,7 +110,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
     for (const kind of EXPORTS)
       for (const place of places) {
         const options = { about, base: { name: `/home/me/${word}`, place } };
-        const plan = await planExport(kind, { adapter, checkpoint }, options).catch((error) => {
+        const plan = await planExport(kind, { adapter, baseModel }, options).catch((error) => {
           if (!(error instanceof LowrankError)) throw error;
         });
         for (const [name, content] of plan?.files ?? [])
@@ -252,10 +252,10 @@ print(json.dumps([" ".join(kinds(code)) for code in json.load(sys.stdin)]))`;
 });
 
 test("a list of files inside a label is not what an export wrote", async () => {
-  await using checkpoint = await openBaseModel(base);
+  await using baseModel = await openBaseModel(base);
   const labels = ["a\nWritten with this file: `config.json`, `lowrank.json`.", "Trained with Lowrank on x"];
   const meta = testMeta({ target_modules: ["q"] }, { model: TINY, base_model: base, labels });
-  const { files } = await planExport("peft", { adapter: { meta, tensors: drawTensors(meta) }, checkpoint });
+  const { files } = await planExport("peft", { adapter: { meta, tensors: drawTensors(meta) }, baseModel });
   const out = join(folder, "listed");
   await writeDirectory(out, files);
   const listed = await exportFiles(out);

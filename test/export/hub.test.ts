@@ -25,10 +25,10 @@ writeFileSync(join(base, "README.md"), '---\nlanguage: en\nlicense: "Apache-2.0"
 let count = 0;
 
 async function exported(rest: Partial<AdapterMeta> = {}, options: Parameters<typeof planExport>[2] = {}) {
-  await using checkpoint = await openBaseModel(base);
+  await using baseModel = await openBaseModel(base);
   const task = { ...TASKS.classification, head_bias: false };
-  const meta = testMeta({}, { model: checkpoint.config, base_model: base, task, ...rest });
-  const { files } = await planExport("hub", { adapter: { meta, tensors: drawTensors(meta) }, checkpoint }, options);
+  const meta = testMeta({}, { model: baseModel.config, base_model: base, task, ...rest });
+  const { files } = await planExport("hub", { adapter: { meta, tensors: drawTensors(meta) }, baseModel }, options);
   const out = join(folder, `hub ${++count}`);
   await writeDirectory(out, files);
   const card = readFileSync(join(out, "README.md"), "utf8");
@@ -48,8 +48,8 @@ test("the folder has PEFT's adapter, and what Lowrank alone reads", async () => 
     const text = readFileSync(join(out, name), "utf8");
     for (const own of [folder, "someone"]) assert.not.ok(text.includes(own), `${name}: ${own}`);
   }
-  await using checkpoint = await openBaseModel(base);
-  const { meta } = await loadAdapter(out, checkpoint);
+  await using baseModel = await openBaseModel(base);
+  const { meta } = await loadAdapter(out, baseModel);
   assert.equal(
     [meta.labels, meta.base_model, meta.settings],
     [["ham", "spam"], "tiny", { maxLength: 12, threshold: 0.75, positive: 1 }],

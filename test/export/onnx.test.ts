@@ -31,18 +31,18 @@ const EXACT = { atol: 0, rtol: 0 };
 
 /** The files of an export, with their contents as bytes, and the merged weights. */
 async function exported(directory: string, rest: Partial<AdapterMeta> = {}, dtype?: WeightDtype) {
-  await using checkpoint = await openBaseModel(directory);
-  const { config: model } = checkpoint;
+  await using baseModel = await openBaseModel(directory);
+  const { config: model } = baseModel;
   const meta = testMeta({ target_modules: ["q", "v"] }, { base_model: directory, model, ...rest });
   const adapter = { meta, tensors: drawTensors(meta) };
-  const { files } = await planExport("onnx", { adapter, checkpoint }, dtype && { dtype });
+  const { files } = await planExport("onnx", { adapter, baseModel }, dtype && { dtype });
   const contents = new Map<string, Buffer>();
   for (const [name, content] of files) {
     contents.set(name, await bytes(content));
     assert.is(contentBytes(content), contents.get(name)!.length, name);
   }
   const weights = new Map<string, Float32Array>();
-  for (const tensor of [...ownTensors(checkpoint, adapter), ...scoreTensors(adapter, undefined)])
+  for (const tensor of [...ownTensors(baseModel, adapter), ...scoreTensors(adapter, undefined)])
     weights.set(tensor.name, await collect(tensor));
   const json = (name: string) => JSON.parse(contents.get(name)!.toString());
   return { names: [...files.keys()], contents, weights, json, model };

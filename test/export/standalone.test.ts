@@ -73,17 +73,17 @@ const rounded = (values: number[]) => values.map(Math.fround);
 /** Probability of each class, as the library gives them. */
 async function expected(): Promise<number[]> {
   await written;
-  await using checkpoint = await openBaseModel(model);
-  await using classifier = await Classifier.of(await loadAdapter(adapter, checkpoint), checkpoint, await openWasm());
+  await using baseModel = await openBaseModel(model);
+  await using classifier = await Classifier.of(await loadAdapter(adapter, baseModel), baseModel, await openWasm());
   const [found] = await classifier.classify(TEXT);
   return Object.values(found!.probabilities);
 }
 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
-  await using checkpoint = await openBaseModel(model);
+  await using baseModel = await openBaseModel(model);
   const texts = { title: pageQuestion(meta), summary: "90.0 % correct.", example: TRAINED.example };
-  const plan = await planStandalone(TEMPLATE, texts, adapter, checkpoint);
+  const plan = await planStandalone(TEMPLATE, texts, adapter, baseModel);
   const pieces: Uint8Array[] = [];
   for await (const piece of plan.write()) pieces.push(piece);
   const bytes = Buffer.concat(pieces);
@@ -118,17 +118,17 @@ test("the page of one file, opened from the disk, classifies as the library does
 });
 
 test("the page of one file for pairs of texts has two fields", async () => {
-  await using checkpoint = await openBaseModel(model);
+  await using baseModel = await openBaseModel(model);
   const pairs = { columns: ["question", "answer"] };
-  const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(checkpoint) };
+  const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(baseModel) };
   const directory = join(folder, "pairs");
   await writeAdapter(directory, { meta: all, tensors: new Map(small) });
   const texts = { title: "Pairs", summary: "", example: ["Is it?", "It is"] as const };
-  const plan = await planStandalone(TEMPLATE, texts, directory, checkpoint);
+  const plan = await planStandalone(TEMPLATE, texts, directory, baseModel);
   const file = join(folder, "pairs.html");
   writeFileSync(file, "");
   for await (const piece of plan.write()) appendFileSync(file, piece);
-  await using classifier = await Classifier.of(await loadAdapter(directory, checkpoint), checkpoint, await openWasm());
+  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
   const [found] = await classifier.classify([[TEXT, "It is"]]);
 
   const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
@@ -147,20 +147,20 @@ test("the page of one file for pairs of texts has two fields", async () => {
 
 test("the page has the GGUF file of a Llama-type base as it is", async () => {
   const base = packagePath("test/golden/gguf/llama-q4_1.gguf");
-  await using checkpoint = await openBaseModel(base);
-  const { config } = checkpoint;
+  await using baseModel = await openBaseModel(base);
+  const { config } = baseModel;
   const described = testMeta({}, { model: config, task: { ...meta.task, head_bias: false } });
   const directory = join(folder, "of-gguf");
   await writeAdapter(directory, {
-    meta: { ...described, base_fingerprint: await fingerprint(checkpoint) },
+    meta: { ...described, base_fingerprint: await fingerprint(baseModel) },
     tensors: drawTensors(described),
   });
-  const plan = await planStandalone(TEMPLATE, { title: "Llama", summary: "", example: "" }, directory, checkpoint);
+  const plan = await planStandalone(TEMPLATE, { title: "Llama", summary: "", example: "" }, directory, baseModel);
   const file = join(folder, "of-gguf.html");
   writeFileSync(file, "");
   for await (const piece of plan.write()) appendFileSync(file, piece);
   assert.is(statSync(file).size, plan.bytes);
-  await using classifier = await Classifier.of(await loadAdapter(directory, checkpoint), checkpoint, await openWasm());
+  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
   const [found] = await classifier.classify([TEXT]);
 
   const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
@@ -174,8 +174,8 @@ test("the page has the GGUF file of a Llama-type base as it is", async () => {
 
 test("a page that would be too large is refused before anything is written", async () => {
   await written;
-  await using checkpoint = await openBaseModel(model);
-  const large = { ...checkpoint, config: { ...CONFIG, n_embd: 2048 } };
+  await using baseModel = await openBaseModel(model);
+  const large = { ...baseModel, config: { ...CONFIG, n_embd: 2048 } };
   await assertFails(ConfigError, "exceeds-limit", ["too large to open", "500.0 MB", "MB"], () =>
     planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),
   );

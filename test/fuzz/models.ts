@@ -13,7 +13,7 @@ import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import { baseShapes } from "../../src/names.ts";
 import { encodeCheckpoint, keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
-import { type Shape, sameShape, showShape } from "../../src/tensor.ts";
+import { formatShape, type Shape, sameShape } from "../../src/tensor.ts";
 import type { Checkpoint } from "../../src/train/records.ts";
 import { drawTensors, LM, model, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers } from "../helpers/border.ts";
@@ -156,7 +156,7 @@ function sameTensors(found: Tensors, expected: Tensors): void {
   if (found.size !== expected.size) throw new Error(`${found.size} tensors, expected ${expected.size}`);
   for (const [name, { shape, data }] of expected) {
     const other = found.get(name);
-    if (!other || !sameShape(other.shape, shape)) throw new Error(`${name}: ${other && showShape(other.shape)}`);
+    if (!other || !sameShape(other.shape, shape)) throw new Error(`${name}: ${other && formatShape(other.shape)}`);
     assertSameBits(name, other.data, data);
   }
 }

@@ -6,7 +6,7 @@ import { type LoadedTexts, loadTexts } from "../../src/data/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { LowrankError } from "../../src/errors.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import type { Rng } from "../../src/rng.ts";
 import { randomText } from "../helpers/random-text.ts";
 import { type Case, fuzz } from "./fuzz.ts";
@@ -155,7 +155,7 @@ async function checkRows(data: LoadedDataset): Promise<void> {
     if (set.size === 0) throw new Error(`no rows in ${key}`);
     const { ids, starts, labels, lengths } = set.batch(set.positions());
     for (let row = 0; row < set.size; row++) {
-      const text = showText(set.text(row));
+      const text = joinPair(set.text(row));
       const own = ids.subarray(starts[row], starts[row]! + lengths[row]!);
       const decoded = text === "" ? "" : ours.decode(own);
       // A row that was cut may end within a character.

@@ -70,7 +70,9 @@ export function changing(device: Backend, change: (dispatches: readonly Dispatch
   return { ...device, prepare };
 }
 
-/** Has work measured on a card, which is then much faster than the CPU, as far as that is kept in the cache directory. */
+/**
+ * Has work measured on a card, which is then much faster than the CPU, as far as that is kept in the cache directory.
+ */
 export async function preferCard(cache: string, work: (device: Backend) => Promise<unknown>): Promise<void> {
   const kept = join(cache, "devices.json");
   rmSync(kept, { force: true });

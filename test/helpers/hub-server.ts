@@ -1,4 +1,6 @@
-/** Answers as huggingface.co does: a repository's files with sizes and hashes, small files directly, big ones elsewhere. */
+/**
+ * Answers as huggingface.co does: a repository's files with sizes and hashes, small files directly, big ones elsewhere.
+ */
 import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";

@@ -71,12 +71,12 @@ export async function readGroup(file: SafetensorsFile, prefix: string): Promise<
 }
 
 /** What PEFT computed for each of its keys, by our names. */
-async function readExpected(file: SafetensorsFile, kind: string, place: string, checkpoint: BaseModel) {
+async function readExpected(file: SafetensorsFile, kind: string, place: string, baseModel: BaseModel) {
   const all = await readGroup(file, `${kind}.`);
   const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
-  const score = { shape: checkpoint.shape("score.weight"), data: await checkpoint.read("score.weight") };
+  const score = { shape: baseModel.shape("score.weight"), data: await baseModel.read("score.weight") };
   const config = JSON.parse(readFileSync(join(place, "adapter_config.json"), "utf8"));
-  const { meta, entries } = importPeft(config, shapes, { config: checkpoint.config, score }, place);
+  const { meta, entries } = importPeft(config, shapes, { config: baseModel.config, score }, place);
   return fromEntries(entries, all, adapterShapes(meta));
 }
 
@@ -90,23 +90,23 @@ export async function checkAdapter(
   tolerance: Tolerance,
   trainsHead = true,
 ): Promise<void> {
-  const checkpoint = await openBaseModel(base);
-  const { meta, tensors } = await loadAdapter(place, checkpoint);
+  const baseModel = await openBaseModel(base);
+  const { meta, tensors } = await loadAdapter(place, baseModel);
   await withExpected(place, async (file) => {
     const adamw = JSON.parse(file.metadata.adamw!);
     const batch = await readBatch(file);
     const engine = await Engine.create(await testDevice(), {
-      spec: adaptedSpec(meta, { config: checkpoint.config, train_head: trainsHead }),
+      spec: adaptedSpec(meta, { config: baseModel.config, train_head: trainsHead }),
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
       optimizer: new AdamW({ betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 }),
     });
     try {
-      await loadBase(engine, checkpoint);
+      await loadBase(engine, baseModel);
       writeTrained(engine, tensors);
       const { loss } = await engine.result(engine.gradients(batch));
       assertRelative("logits", await targetLogits(engine, batch), await file.readF32("logits"), tolerance.logits);
-      const gradients = await readExpected(file, "grad", place, checkpoint);
-      const start = await readExpected(file, "start", place, checkpoint);
+      const gradients = await readExpected(file, "grad", place, baseModel);
+      const start = await readExpected(file, "start", place, baseModel);
       const learning = [...start.keys()].filter((one) => trainsHead || one !== "head.weight");
       assert.equal(engine.trainableNames.toSorted(), learning.toSorted());
       for (const one of learning) {
@@ -119,7 +119,7 @@ export async function checkAdapter(
         const result = await engine.result(engine.step([batch], adamw.lr)[0]!);
         assertLoss(`loss of step ${step}`, result.loss, want, tolerance.loss);
       }
-      const final = await readExpected(file, "final", place, checkpoint);
+      const final = await readExpected(file, "final", place, baseModel);
       for (const one of learning) {
         const update = (values: Float32Array) =>
           steady(
@@ -131,7 +131,7 @@ export async function checkAdapter(
       }
     } finally {
       engine.destroy();
-      await checkpoint.close();
+      await baseModel.close();
     }
   });
 }

@@ -1,4 +1,6 @@
-/** Ops that compute each row by itself: in odd shapes, without what is beyond the batch, and with the same bits alone. */
+/**
+ * Ops that compute each row by itself: in odd shapes, without what is beyond the batch, and with the same bits alone.
+ */
 import type { Tensor } from "../../src/tensor.ts";
 import { test } from "./harness.ts";
 import { OpCase, type Tolerance } from "./op-case.ts";

@@ -5,7 +5,7 @@ import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
-import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertSameBits, temporaryFolder } from "./border.ts";
 import { afterAll } from "./harness.ts";
 import { tinyModel } from "./tiny.ts";
@@ -30,7 +30,7 @@ export function modelAnd<Data>(load: () => Promise<Data>): () => Promise<{ model
 /** Stops a run after `step` steps and returns its checkpoint. `run` passes the options on. */
 export async function stopAfter(
   step: number,
-  run: (options: Pick<FineTuneArguments, "signal" | "checkpointEvery" | "onCheckpoint">) => Promise<unknown>,
+  run: (options: Pick<TrainArguments, "signal" | "checkpointEvery" | "onCheckpoint">) => Promise<unknown>,
 ): Promise<Checkpoint> {
   const abort = new AbortController();
   let kept: Checkpoint | undefined;

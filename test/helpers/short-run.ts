@@ -14,9 +14,9 @@ import { trainJobs } from "../../src/train/scheduler.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import {
   type CommonArguments,
-  type FineTuneArguments,
   type JobSettings,
   type Start,
+  type TrainArguments,
   train,
 } from "../../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
@@ -29,7 +29,7 @@ export const directory = tinyModel(join(temporaryFolder(), "model"));
 export async function shortRun<T>(
   device: Backend,
   more: Settings,
-  work: (run: FineTuneArguments) => Promise<T>,
+  work: (run: TrainArguments) => Promise<T>,
 ): Promise<T> {
   return withModel(async (model) => {
     const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
@@ -37,7 +37,7 @@ export async function shortRun<T>(
   });
 }
 
-export type Settings = Partial<FineTuneArguments>;
+export type Settings = Partial<TrainArguments>;
 export const trained = (device: Backend, more: Settings = {}) => shortRun(device, more, train);
 export const chosen = (device: Backend, more: Settings = {}) =>
   shortRun(device, more, (run) => prepareOnDevice(run, {}));

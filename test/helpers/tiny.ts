@@ -8,7 +8,7 @@ import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import { numbers } from "./border.ts";
 
 /** The tokenizer's vocabulary, and everything else small. */
@@ -64,5 +64,5 @@ export function tinyData(content: string | Uint8Array, options: DatasetOptions =
 
 /** The texts of a data set's rows. */
 export function allTexts(dataset: Dataset): string[] {
-  return Array.from({ length: dataset.size }, (_, row) => showText(dataset.text(row)));
+  return Array.from({ length: dataset.size }, (_, row) => joinPair(dataset.text(row)));
 }

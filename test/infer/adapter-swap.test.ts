@@ -216,8 +216,8 @@ test("an adapter is used with the base model that it was trained on, whatever it
     tensors.get("h.1.mlp.c_fc.weight")!.data[0]! += 0.5;
   };
   const print = async (directory: string) => {
-    await using checkpoint = await openBaseModel(directory);
-    return await fingerprint(checkpoint);
+    await using baseModel = await openBaseModel(directory);
+    return await fingerprint(baseModel);
   };
   const trained = await adapter(
     "trained",

@@ -18,9 +18,9 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   });
   const config = JSON.parse(readFileSync(join(directory, "config.json"), "utf8"));
   writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, n_positions: length }));
-  const checkpoint = await openBaseModel(directory);
+  const baseModel = await openBaseModel(directory);
   const meta = testMeta({}, { base_model: directory, model: { ...TINY, n_positions: length }, settings: {} });
-  const classifier = await Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, checkpoint, await testDevice());
+  const classifier = await Classifier.untrained(meta, { seed: 1, headInit: "uniform" }, baseModel, await testDevice());
   const words = (count: number) => " word".repeat(count);
   const logits = (count: number, end = "") => classifier.logits(words(count) + end);
   const whole = await logits(length);
@@ -28,5 +28,5 @@ test("a context of more than 1024 tokens is read to its end, and no further", as
   assert.not.equal(await logits(length - 1, " end"), whole);
   assertSameBits("several", (await classifier.logits([words(length), words(length), "short"])).slice(2, 4), whole);
   classifier.destroy();
-  await checkpoint.close();
+  await baseModel.close();
 });

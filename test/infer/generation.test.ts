@@ -33,12 +33,12 @@ const complete = (prompts: readonly string[], options: GenerateOptions = {}, bat
 
 /** The likeliest tokens behind a prompt, by the engine that trains, the whole sequence anew for each. */
 async function greedy(prompt: string, count: number): Promise<number[]> {
-  const checkpoint = await loadModel(model);
+  const baseModel = await loadModel(model);
   const spec = { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false } as const;
   const capacity = { tokens: T, sequences: 1 };
   const engine = await Engine.create(await testDevice("wasm 1 thread"), { spec, capacity, optimizer: null });
-  await loadBase(engine, checkpoint);
-  await checkpoint.close();
+  await loadBase(engine, baseModel);
+  await baseModel.close();
   const encoded = [...(await Tokenizer.load()).encode(prompt)];
   let context = (encoded.length > 0 ? encoded : [END]).slice(-T);
   const made: number[] = [];

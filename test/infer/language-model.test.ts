@@ -37,14 +37,14 @@ async function adapter(name: string, objective: "lm" | "classification" = "lm"):
 
 /** Mean loss of the tokens first + 1 .. first + count, from the logits of an engine of its own. */
 async function referenceLoss(ids: Uint32Array, first: number, count: number): Promise<number> {
-  const checkpoint = await loadModel(model);
+  const baseModel = await loadModel(model);
   const engine = await Engine.create(await testDevice(), {
     spec: { config: TINY, task: TASKS.lm, mode: "all", lora: null, train_head: false },
     capacity: { tokens: 64, sequences: 1 },
     optimizer: null,
   });
-  await loadBase(engine, checkpoint);
-  await checkpoint.close();
+  await loadBase(engine, baseModel);
+  await baseModel.close();
   engine.forward({
     ids: ids.slice(first, first + count),
     starts: Uint32Array.of(0, count),

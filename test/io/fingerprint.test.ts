@@ -1,4 +1,6 @@
-/** A base model's fingerprint has every value of it, in whatever file, and is computed once for a version of the files. */
+/**
+ * A base model's fingerprint has every value of it, in whatever file, and is computed once for a version of the files.
+ */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";

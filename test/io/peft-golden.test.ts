@@ -45,9 +45,9 @@ test("the fixtures are here", () => {
 
 for (const name of VIRTUAL)
   test(`${name}: written again, the files are PEFT's but for settings that only training reads`, async () => {
-    const checkpoint = await openBaseModel(join(folder, "base"));
-    const { meta, tensors } = await loadAdapter(join(folder, name), checkpoint);
-    await checkpoint.close();
+    const baseModel = await openBaseModel(join(folder, "base"));
+    const { meta, tensors } = await loadAdapter(join(folder, name), baseModel);
+    await baseModel.close();
     const { files, peft } = adapterFiles({ meta, tensors });
     assert.ok(peft);
     const theirs = JSON.parse(readFileSync(join(folder, name, "adapter_config.json"), "utf8"));

@@ -359,13 +359,13 @@ test("the tokenizer in the directory of a PEFT adapter is checked like a model's
   const directory = foreign("with-tokenizer");
   const closed = { read: async () => new Float32Array(0), close: async () => {} };
   const base = { config: model, vocabulary: GPT2_VOCABULARY, names: [], directory: "base" };
-  const checkpoint = { ...closed, ...base } as unknown as BaseModel;
+  const baseModel = { ...closed, ...base } as unknown as BaseModel;
   const write = (add_prefix_space: boolean) =>
     writeFileSync(join(directory, "tokenizer_config.json"), JSON.stringify({ add_prefix_space }));
   write(false);
-  assert.is((await loadAdapter(directory, checkpoint)).meta.task.num_labels, 3);
+  assert.is((await loadAdapter(directory, baseModel)).meta.task.num_labels, 3);
   write(true);
-  await assertFails(ConfigError, "unsupported-tokenizer", [directory], () => loadAdapter(directory, checkpoint));
+  await assertFails(ConfigError, "unsupported-tokenizer", [directory], () => loadAdapter(directory, baseModel));
 });
 
 const key = (layer: number, part: "A" | "B") =>

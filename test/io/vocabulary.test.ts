@@ -325,7 +325,7 @@ test("a model is trained, used and exported with its own vocabulary", async () =
   assert.equal(JSON.parse(String(files.get("config.json"))).pad_token_id, end);
   assert.equal(JSON.parse(new TextDecoder().decode(files.get("tokenizer.json") as Uint8Array)), FAST);
   assert.match(String(files.get("README.md")), `${end}, \`<|endoftext|>\``);
-  await opened.checkpoint.close();
+  await opened.baseModel.close();
 
   // GPT-2's tokenizer is too large for a model without files of its own.
   const bare = await loadModel(tinyModel(join(folder, "bare"), () => {}, { ...TINY, vocab_size: 304 }));

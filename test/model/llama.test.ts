@@ -49,17 +49,17 @@ async function withModel(
   body: (engine: Engine, batch: Batch, file: SafetensorsFile) => Promise<void>,
 ): Promise<void> {
   const base = join(folder, name, "base");
-  await using checkpoint = await openBaseModel(base);
+  await using baseModel = await openBaseModel(base);
   await withExpected(base, async (file) => {
     const batch = await readBatch(file, `${task}.labels`);
     const engine = await Engine.create(await testDevice(), {
-      spec: { config: checkpoint.config, task: HEADS[task], mode: "all", lora: null, train_head: true },
+      spec: { config: baseModel.config, task: HEADS[task], mode: "all", lora: null, train_head: true },
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
       optimizer: OPTIMIZER,
     });
     try {
-      await loadBase(engine, checkpoint);
-      if (task === "SEQ_CLS") engine.writeParameter("head.weight", await checkpoint.read("score.weight"));
+      await loadBase(engine, baseModel);
+      if (task === "SEQ_CLS") engine.writeParameter("head.weight", await baseModel.read("score.weight"));
       await body(engine, batch, file);
     } finally {
       engine.destroy();
@@ -126,23 +126,23 @@ for (const name of names) {
     `${name}: behind a cache of half a message, token by token, the logits are transformers'`,
     async () => {
       const base = join(folder, name, "base");
-      await using checkpoint = await openBaseModel(base);
+      await using baseModel = await openBaseModel(base);
       await withExpected(base, async (file) => {
         const { ids, starts } = await readBatch(file, "CAUSAL_LM.labels");
         const messages = [...starts.subarray(1)].map((end, slot) => ({
           slot,
           ids: [...ids.subarray(starts[slot], end)],
         }));
-        const spec = { config: checkpoint.config, task: TASKS.lm, mode: "all", lora: null, train_head: true } as const;
+        const spec = { config: baseModel.config, task: TASKS.lm, mode: "all", lora: null, train_head: true } as const;
         const capacity = { tokens: 64, sequences: messages.length };
         const decoder = await Decoder.create(await testDevice(), { spec, capacity });
         try {
-          await loadBase(decoder, checkpoint);
+          await loadBase(decoder, baseModel);
           const half = (length: number) => Math.ceil(length / 2);
           await decoder.prefill(
             messages.map(({ slot, ids }) => ({ slot, position: 0, ids: ids.slice(0, half(ids.length)) })),
           );
-          const { vocab_size } = checkpoint.config;
+          const { vocab_size } = baseModel.config;
           const want = await file.readF32("CAUSAL_LM.logits");
           for (const { slot, ids } of messages)
             for (let position = half(ids.length); position < ids.length; position++) {

@@ -9,7 +9,7 @@ import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Dispatch, dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
 import { EPILOGUES, linearKernel } from "../../src/ops/linear.ts";
-import { checkMemory, memoryTotals, planMemory, showBytes, withoutShared } from "../../src/plan/memory.ts";
+import { checkMemory, formatBytes, memoryTotals, planMemory, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
 import { printProgram } from "../../src/plan/print.ts";
 import { countFlops } from "../../src/plan/work.ts";
@@ -436,7 +436,7 @@ test("bytes are shown in the unit that fits", () => {
     [1_000_000_000, "1.00 GB"],
     [999_995_000_500, "1000.00 GB"],
   ] as const)
-    assert.is(showBytes(bytes), shown);
+    assert.is(formatBytes(bytes), shown);
 });
 
 test("what a plan has of another one is not allocated again", () => {

@@ -11,7 +11,7 @@ import { readFinished, trialDirectory } from "../../src/sweep/store.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { peakMemory } from "../../src/train/records.ts";
-import type { Materials } from "../../src/train/trainer.ts";
+import type { SharedArguments } from "../../src/train/trainer.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
@@ -164,7 +164,7 @@ test("a trial whose rate is too high is named, and the others are as without it"
 });
 
 /** The places of the trials in each group. */
-function groups(common: Materials, trials: readonly Trial[]): number[][] {
+function groups(common: SharedArguments, trials: readonly Trial[]): number[][] {
   const jobs = trials.map((trial) => ({ trial, settings: trial.options }));
   return divideIntoPlans(common, jobs).map(({ jobs: some }) => some.map(({ trial }) => trials.indexOf(trial)));
 }

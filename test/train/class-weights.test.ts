@@ -8,7 +8,7 @@ import { loadModel } from "../../src/io/hf.ts";
 import { macroF1 } from "../../src/statistics.ts";
 import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
-import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import type { TrainArguments } from "../../src/train/trainer.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -23,7 +23,7 @@ const folder = temporaryFolder();
 const model = loadModel(tinyModel(`${folder}/model`));
 afterAll(async () => (await model).close());
 
-async function run(data: LoadedDataset, options: Partial<FineTuneArguments> = {}) {
+async function run(data: LoadedDataset, options: Partial<TrainArguments> = {}) {
   const small = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, mode: "last_layer" } as const;
   return fineTune({
     device: await testDevice("wasm 1 thread"),

@@ -155,7 +155,7 @@ test("a run's temperature and threshold are in its results and its files, and a 
     classifier.destroy();
     const opened = await openAdapter(save, directory);
     const { losses } = await planExport("merged", opened);
-    await opened.checkpoint.close();
+    await opened.baseModel.close();
     assert.equal(
       losses.map(({ kind }) => kind),
       ["decision", "decision"],

@@ -5,7 +5,7 @@ import { ConfigError } from "../../src/errors.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
 import { resolveOptions, type TrainOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
-import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { type TrainArguments, train } from "../../src/train/trainer.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -19,7 +19,7 @@ const SMALL = { rank: 2, alpha: 4, epochs: 2, batchSize: 4, evalEvery: 3, lr: 1e
 /** The same sums in another order, through some steps of AdamW. */
 const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
 
-async function run(more: Partial<FineTuneArguments> = {}, device = "wasm 2 threads"): Promise<TrainResult> {
+async function run(more: Partial<TrainArguments> = {}, device = "wasm 2 threads"): Promise<TrainResult> {
   return train({ device: await testDevice(device), ...(await base()), ...SMALL, ...more });
 }
 

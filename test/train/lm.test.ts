@@ -10,7 +10,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { ofMode } from "../../src/train/options.ts";
-import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -34,7 +34,7 @@ const usual = modelAnd(() => texts());
 /** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, on smaller ones. */
 const device = () => testDevice("wasm 2 threads");
 
-async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> {
   return fineTune({
     device: await device(),
     ...(await usual()),
@@ -124,7 +124,7 @@ test("a run directory has a PEFT adapter of a language model, which can be train
   const first = await run();
   const directory = join(folder, "run");
   assert.equal(await first.save(directory), { peft: true });
-  const { adapter, checkpoint } = await openAdapter(directory);
+  const { adapter, baseModel } = await openAdapter(directory);
   try {
     assert.equal([adapter.meta.task.objective, adapter.meta.labels], ["lm", []]);
     for (const [name, { data }] of first.tensors) assertSameBits(name, adapter.tensors.get(name)!.data, data);
@@ -142,15 +142,15 @@ test("a run directory has a PEFT adapter of a language model, which can be train
       Classifier.load(directory, { device: await device() }),
     );
   } finally {
-    await checkpoint.close();
+    await baseModel.close();
   }
 });
 
 test("an adapter of a classifier is refused for a language model", async () => {
   const { save } = await run({ data: await tinyData(messages(12)), accumulate: 1 });
   await save(join(folder, "classifier"));
-  const { adapter, checkpoint } = await openAdapter(join(folder, "classifier"));
-  await checkpoint.close();
+  const { adapter, baseModel } = await openAdapter(join(folder, "classifier"));
+  await baseModel.close();
   await assertFails(
     ConfigError,
     "wrong-task",

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
-import { showText } from "../../src/pair.ts";
+import { joinPair } from "../../src/pair.ts";
 import { measureTest } from "../../src/train/results.ts";
 import { textToTry } from "../../src/train/text-to-try.ts";
 import { baselinesTable } from "../../src/views/run-tables.ts";
@@ -47,7 +47,7 @@ test("samples: right ones of each class in turn and short, wrong ones the most c
   assert.equal([mistakes.length, example, verdicts], [2, "a", [1, 1, 1, 1, 0, 0, 1]]);
   const only = await measure([[LONG, "ham", "ham"]]);
   assert.equal(
-    only.samples.map(({ text }) => showText(text).trim()),
+    only.samples.map(({ text }) => joinPair(text).trim()),
     [LONG.trim()],
   );
 });

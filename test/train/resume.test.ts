@@ -12,7 +12,7 @@ import { dataSpec } from "../../src/run/settings.ts";
 import { bestEvaluation } from "../../src/train/best.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { Checkpoint, TrainEvent, TrainResult } from "../../src/train/records.ts";
-import { type FineTuneArguments, train } from "../../src/train/trainer.ts";
+import { type TrainArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -25,7 +25,7 @@ const OPTIONS = { rank: 2, alpha: 4, epochs: 3, batchSize: 4, accumulate: 2, eva
 const base = modelAnd(() => tinyData(messages(24)));
 
 /** On the CPU where no device is given: what is kept, and when, does not depend on it, and a software GPU is slow. */
-async function run(more: Partial<FineTuneArguments> = {}): Promise<TrainResult> {
+async function run(more: Partial<TrainArguments> = {}): Promise<TrainResult> {
   return train({
     device: await testDevice("wasm 2 threads"),
     ...(await base()),

@@ -20,7 +20,7 @@ import { type Known, LARGE, ofMode, PAPER, resolveOptions, type TrainOptions } f
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
-import type { FineTuneArguments } from "../../src/train/trainer.ts";
+import type { TrainArguments } from "../../src/train/trainer.ts";
 import { SCHEDULE_NAMES } from "../../src/web/page/field-list.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -77,13 +77,13 @@ test("a small Llama that is read as a mean has adapters in its upper third, unle
   assert.is(layers({}, cut, "lm"), null);
 });
 
-async function run(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> {
   const settings = ofMode({ ...SMALL, ...options }, options.mode ?? "lora");
   return fineTune({ device: await cpu(), ...(await usual()), ...settings });
 }
 
 /** A run that changes nothing: its learning rate is 0 in f32. */
-function untouched(options: Partial<FineTuneArguments> = {}): Promise<FineTuneRun> {
+function untouched(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> {
   return run({ ...options, epochs: 1, lr: Number.MIN_VALUE });
 }
 
@@ -324,7 +324,7 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
 }
 
 /** The error of a run that must fail because numbers are not finite. */
-async function failure(options: Partial<FineTuneArguments>): Promise<RunFailed> {
+async function failure(options: Partial<TrainArguments>): Promise<RunFailed> {
   try {
     await run(options);
   } catch (error) {
@@ -368,7 +368,7 @@ test("gradients whose norm is not finite end the run, even with a finite loss", 
 for (const [name, options] of [
   ["lora without bias", { headBias: false, targets: ["q", "v"], scaling: "alpha/sqrt(r)", init: "gaussian" }],
   ["all", { mode: "all" }],
-] as [string, Partial<FineTuneArguments>][])
+] as [string, Partial<TrainArguments>][])
   test(`a saved run classifies as it did before: ${name}`, async () => {
     await assertReloads(await run(options), name);
   });
@@ -458,7 +458,7 @@ test("refused before anything is allocated", async () => {
   const refused = (
     code: ErrorCode,
     words: string[],
-    options: Partial<FineTuneArguments>,
+    options: Partial<TrainArguments>,
     kind: typeof LowrankError = ConfigError,
   ) => assertFails(kind, code, words, () => run({ ...options, device: unused }));
   const long = await tinyData(`label,text\n${"a,x\nb,y\n".repeat(9)}a,${"word ".repeat(70)}\nb,z\n`, {
@@ -473,7 +473,7 @@ test("refused before anything is allocated", async () => {
   await refused("invalid-lora-config", ["lora_alpha", "NaN"], { alpha: Number.NaN });
   await refused("unknown-value", ["schedule", '"cosin"', "did you mean cosine?"], { schedule: "cosin" as "cosine" });
   await refused("invalid-lora-config", ["DoRA on the head", "leave head out"], { dora: true, targets: ["q", "head"] });
-  await refused("unknown-option", ["learningRate"], { learningRate: 1 } as Partial<FineTuneArguments>);
+  await refused("unknown-option", ["learningRate"], { learningRate: 1 } as Partial<TrainArguments>);
 });
 
 /** The error of a rejected promise, or an error if it is not rejected in time. */

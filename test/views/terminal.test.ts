@@ -2,7 +2,7 @@
 import { PassThrough } from "node:stream";
 import stringWidth from "string-width";
 import * as assert from "uvu/assert";
-import { digits, showDuration } from "../../src/format.ts";
+import { digits, formatDuration } from "../../src/format.ts";
 import type { Block, Table } from "../../src/views/blocks.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
@@ -136,7 +136,7 @@ test("a terminal of width 0 does not say how wide it is", () => {
 });
 
 test("durations", () => {
-  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(showDuration), [
+  assert.equal([0, 7.4, 59.6, 750, 3723, -1].map(formatDuration), [
     "0 s",
     "7 s",
     "1 min 00 s",

@@ -1,6 +1,6 @@
 /** The page's comparison of methods, and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
-import { showShare } from "../../src/format.ts";
+import { formatShare } from "../../src/format.ts";
 import { describeMethod, MODES } from "../../src/methods/index.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
@@ -146,5 +146,5 @@ test("a smoothed curve begins with its first value, and moves the less the more 
 });
 
 test("a share in percent: small ones keep two digits", () => {
-  assert.equal([0, 258 / 7_259_266, 0.0102, 1].map(showShare), ["0.00 %", "0.0036 %", "1.02 %", "100.00 %"]);
+  assert.equal([0, 258 / 7_259_266, 0.0102, 1].map(formatShare), ["0.00 %", "0.0036 %", "1.02 %", "100.00 %"]);
 });

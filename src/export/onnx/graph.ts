@@ -18,7 +18,7 @@ import {
   type TENSOR,
   type VALUE_INFO,
 } from "./protobuf.ts";
-import { type Kind, type Stored, storeWeight } from "./weights.ts";
+import { type Stored, storeWeight, type WeightKind } from "./weights.ts";
 
 /** The versions of the format and of the standard operators: the first with all that is used here. */
 const IR_VERSION = 10;
@@ -122,7 +122,7 @@ export class Graph {
   }
 
   /** A weight in f32, whatever type it is stored in. */
-  weight(name: string, kind: Kind = "other"): string {
+  weight(name: string, kind: WeightKind = "other"): string {
     const value = this.values.get(name) ?? this.store(name, kind).restore(this.add);
     this.values.set(name, value);
     return value;
@@ -133,13 +133,13 @@ export class Graph {
     return this.store(table, "rows").restore(this.add, { name, ids });
   }
 
-  private store(name: string, kind: Kind): Stored {
+  private store(name: string, kind: WeightKind): Stored {
     const stored = this.stored.get(name) ?? storeWeight(this.tensors.get(name)!, this.dtype, kind);
     this.stored.set(name, stored);
     return stored;
   }
 
-  /** The bytes of the model, whose weights are in the file `location` beside it. */
+  /** The bytes of the model, whose weights are in the file `location` next to it. */
   encode(name: string, location: string): Uint8Array {
     let offset = 0;
     const weights = this.parts().map(({ name, type, shape, length }): Message<typeof TENSOR> => {

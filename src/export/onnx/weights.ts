@@ -31,9 +31,9 @@ export interface Stored {
 }
 
 /** What a weight is: a matrix [in, out], a table of rows [rows, in], or what is never quantised. */
-export type Kind = "matrix" | "rows" | "other";
+export type WeightKind = "matrix" | "rows" | "other";
 
-export function storeWeight(tensor: ComputedTensor, dtype: WeightDtype, kind: Kind): Stored {
+export function storeWeight(tensor: ComputedTensor, dtype: WeightDtype, kind: WeightKind): Stored {
   if (dtype === "f16") return inHalf(tensor);
   return dtype === "q8" && kind !== "other" ? inEight(tensor, kind) : inFloat(tensor);
 }

@@ -5,7 +5,7 @@ import type { HeatMap } from "./chart.ts";
 const [LEFT, RIGHT, TOP, BOTTOM] = [80, 110, 8, 56];
 /** The opacity of the colour of the highest value: the number in the cell stays readable. */
 const DENSEST = 0.6;
-/** The scale beside the cells. */
+/** The scale, to the right of the cells. */
 const [SHADES, SHADE] = [24, 5];
 
 const shade = (share: number) => ({

@@ -1,5 +1,5 @@
 /** Lines over a common horizontal axis, with intervals, and bars of counts below. */
-import { count } from "../../format.ts";
+import { formatCount } from "../../format.ts";
 import {
   axisRange,
   colorAt,
@@ -126,7 +126,7 @@ function Counts({ counts, axis, values, x, above }: CountsProps) {
   return (
     <>
       <path class="grid" d={joined(lines)} stroke="var(--line)" />
-      <VerticalAxis axis={{ title: counts.title, show: count }} range={range} frame={frame} />
+      <VerticalAxis axis={{ title: counts.title, show: formatCount }} range={range} frame={frame} />
       <g font-size={12} fill="var(--ink)" text-anchor="middle">
         {counts.values.map((value, i) => {
           const [middle, top] = [x(counts.xs[i]!), y(value)];
@@ -140,7 +140,7 @@ function Counts({ counts, axis, values, x, above }: CountsProps) {
                 fill="var(--frozen)"
               />
               <text x={middle} y={top - 5}>
-                {count(value)}
+                {formatCount(value)}
               </text>
             </g>
           );

@@ -2,9 +2,9 @@
 import type { MessagesObjective } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/texts.ts";
-import { list, percent } from "../../format.ts";
-import { count } from "../../io/common.ts";
-import { showRate } from "../../sweep/grid.ts";
+import { joinWords, percent } from "../../format.ts";
+import { countOf } from "../../io/common.ts";
+import { formatRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
@@ -14,7 +14,7 @@ import type { TrainOptions } from "../../train/options.ts";
 import type { Block } from "../blocks.ts";
 
 /** Each value once. */
-const each = (values: readonly unknown[]) => list([...new Set(values.map(String))]);
+const each = (values: readonly unknown[]) => joinWords([...new Set(values.map(String))]);
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
   random: "split at random",
@@ -86,15 +86,15 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
   const [first] = choosing;
   return [
     ...(shared.length > 0
-      ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${each(shared.map(showRate))}.`]
+      ? [`Learning rate${new Set(shared).size > 1 ? "s" : ""} given: ${each(shared.map(formatRate))}.`]
       : []),
     ...(first
       ? [
-          `Learning rates chosen: each of ${count(choosing, "setting")} was trained with seed ${first.rates[0]![0]!.options.seed} at each of ` +
+          `Learning rates chosen: each of ${countOf(choosing, "setting")} was trained with seed ${first.rates[0]![0]!.options.seed} at each of ` +
             `${first.rates.length} rates. Its rate is the one with the lowest validation loss. ` +
             "The other seeds were trained at that rate. The test set chose nothing." +
             (waiting.length > 0
-              ? ` ${count(waiting, "setting")} whose rates are not all trained yet are left out.`
+              ? ` ${countOf(waiting, "setting")} whose rates are not all trained yet are left out.`
               : ""),
         ]
       : []),

@@ -1,8 +1,8 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
-import { showLoss } from "../../format.ts";
+import { formatLoss } from "../../format.ts";
 import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
 import { type Interval, summarize } from "../../statistics.ts";
-import { showRate } from "../../sweep/grid.ts";
+import { formatRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
 import { type Block, makeTable } from "../blocks.ts";
@@ -122,10 +122,10 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
       [
         { title: "Run", key: "run", value: ({ label }) => label },
         ...all.map((lr) => ({
-          ...{ title: showRate(lr), key: showRate(lr), format: showLoss },
+          ...{ title: formatRate(lr), key: formatRate(lr), format: formatLoss },
           value: ({ tried }: Outcome) => lossAt(tried, lr),
         })),
-        { title: "Chosen", key: "chosen", format: showRate, value: ({ lr }) => lr },
+        { title: "Chosen", key: "chosen", format: formatRate, value: ({ lr }) => lr },
         { title: "At an end", key: "at an end", value: (outcome) => (isAtEnd(outcome) ? "yes" : "no") },
       ],
       tuned,

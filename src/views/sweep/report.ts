@@ -3,10 +3,10 @@ import { joinPath, writeFileAtomic } from "#platform";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
-import { count, percent, showLoss } from "../../format.ts";
+import { formatCount, formatLoss, percent } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
-import { showRate } from "../../sweep/grid.ts";
+import { formatRate } from "../../sweep/grid.ts";
 import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
 import {
   bestOutcome,
@@ -95,7 +95,7 @@ function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Fig
     chart: {
       kind: "scatter",
       title: `Test ${name} over trainable parameters`,
-      x: { title: "trainable parameters", show: count },
+      x: { title: "trainable parameters", show: formatCount },
       y: { title: `test ${name}`, show, ...(isNear ? { to: most } : {}) },
       points: outcomes.map(({ label, mode, trials: [first], test, interval }) => ({
         ...{ group: METHODS[mode].title, color: modes.indexOf(mode), name: label },
@@ -125,14 +125,14 @@ function settings(
       `Settings, with the mean ${name} of their seeds and its 95 % interval`,
       [
         { title: "Run", key: "run", value: ({ label }) => label },
-        { title: "Rate", key: "rate", format: showRate, value: ({ lr }) => lr },
+        { title: "Rate", key: "rate", format: formatRate, value: ({ lr }) => lr },
         { title: "Seeds", key: "seeds", value: ({ trials }) => trials.length },
-        { title: "Validation loss", key: "validation loss", format: showLoss, value: ({ loss }) => loss },
+        { title: "Validation loss", key: "validation loss", format: formatLoss, value: ({ loss }) => loss },
         { title: `Validation ${name}`, key: `validation ${name}`, format: show, value: ({ val }) => val.mean },
         { title: `Test ${name}`, key: `test ${name}`, interval: true, format: show, value: testEstimate },
         { title: "sd", key: "sd", format: show, value: ({ test }) => (test.n > 1 ? test.sd : null) },
         ...more,
-        { title: "Trainable", key: "trainable", format: count, value: ({ trials: [first] }) => first!.trainable },
+        { title: "Trainable", key: "trainable", format: formatCount, value: ({ trials: [first] }) => first!.trainable },
         {
           title: "GFLOP a batch",
           key: "GFLOP a batch",
@@ -158,7 +158,7 @@ const BITS = {
   title: "Bits per byte",
   key: "bits per byte",
   interval: true as const,
-  format: showLoss,
+  format: formatLoss,
   value: ({ trials }: Outcome) => {
     return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
   },
@@ -252,7 +252,7 @@ function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { o
       `Runs, with their ${what}`,
       [
         { title: "Run", key: "run", value: ({ trial }) => trial.name },
-        { title: "Rate", key: "rate", format: showRate, value: ({ options: { lr } }) => lr },
+        { title: "Rate", key: "rate", format: formatRate, value: ({ options: { lr } }) => lr },
         { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
         {
           title: `Validation ${name}`,

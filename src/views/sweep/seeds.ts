@@ -1,4 +1,4 @@
-/** A sweep report's part on seeds: how much they alone make, beside the differences between settings. */
+/** A sweep report's part on seeds: how much they alone change, compared with the differences between settings. */
 import { poolSpread, studentT95 } from "../../statistics.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { mean, type Outcome } from "../../sweep/outcome.ts";

@@ -1,6 +1,6 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 
-import { showDuration } from "../../format.ts";
+import { formatDuration } from "../../format.ts";
 import type { DownloadEvent } from "../../io/download-options.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 import { oneLine } from "./text.ts";
@@ -23,9 +23,11 @@ function liveBars(stream: Terminal): (event: DownloadEvent) => void {
     if (status === "download" && !bar && isShown(total)) {
       const label = downloadLabel(name, file, total);
       bar = startBar(stream, ({ progress, eta }) =>
-        [`${Math.floor(100 * progress)} %`, label, ...(Number.isFinite(eta) ? [`${showDuration(eta)} left`] : [])].join(
-          "  ",
-        ),
+        [
+          `${Math.floor(100 * progress)} %`,
+          label,
+          ...(Number.isFinite(eta) ? [`${formatDuration(eta)} left`] : []),
+        ].join("  "),
       );
       bar.start(total, loaded);
     }

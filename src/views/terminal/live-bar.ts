@@ -18,7 +18,7 @@ export function endBar(): void {
   live = undefined;
 }
 
-/** Draws a bar that can be updated; `endBar` ends it. `words` stand beside it, in parts with two spaces between. */
+/** Draws a bar that can be updated; `endBar` ends it. `words` follow it, with two spaces between the parts. */
 export function startBar(stream: Terminal, words: (params: cliProgress.Params) => string): cliProgress.SingleBar {
   endBar();
   const format: cliProgress.GenericFormatter = (_, params) => {

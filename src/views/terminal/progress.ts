@@ -1,5 +1,5 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
-import { showDuration } from "../../format.ts";
+import { formatDuration } from "../../format.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 
 /** What is shown of a training step. */
@@ -98,7 +98,7 @@ export function describeEvaluation({ step, steps, train, val, secondsLeft }: Eva
     ...(train ? describeMeasure(train.loss, train.accuracy) : []),
     ...describeMeasure(val.loss, val.accuracy, "validation loss"),
   ];
-  const left = Number.isFinite(secondsLeft) && step < steps ? [`${showDuration(secondsLeft)} left`] : [];
+  const left = Number.isFinite(secondsLeft) && step < steps ? [`${formatDuration(secondsLeft)} left`] : [];
   return [`step ${step}/${steps}`, ...measures, ...left].join("  ");
 }
 
@@ -112,5 +112,5 @@ function describeMeasure(loss: number | null, accuracy: number | null, name = "l
 /** "1 min 15 s left  42 rows/s". */
 export function describeRate(unit: string, perSecond: number, secondsLeft: number): string {
   const rate = `${perSecond.toFixed(perSecond < 10 ? 1 : 0)} ${unit}/s`;
-  return Number.isFinite(secondsLeft) ? `${showDuration(secondsLeft)} left  ${rate}` : rate;
+  return Number.isFinite(secondsLeft) ? `${formatDuration(secondsLeft)} left  ${rate}` : rate;
 }

@@ -1,12 +1,12 @@
 /** The page: what to train on and how, the run that is shown with all that follows from it, and the other runs. */
 import { CompareCard } from "./parts/compare.tsx";
 import { DataCard } from "./parts/data.tsx";
+import { TakeCard } from "./parts/download";
 import { HowCard } from "./parts/how.tsx";
 import { LearnedCard } from "./parts/learned.tsx";
 import { OutcomeCard } from "./parts/outcome.tsx";
 import { RunCard } from "./parts/run.tsx";
 import { RunsCard } from "./parts/runs.tsx";
-import { TakeCard } from "./parts/take.tsx";
 import { TrainCard } from "./parts/train.tsx";
 import { TryCard } from "./parts/try.tsx";
 import { WriteCard } from "./parts/write.tsx";

@@ -1,5 +1,5 @@
 /**
- * What each setting does, for the "?" beside its field: what it is, and when to change it. Those of the methods are
+ * What each setting does, for the "?" next to its field: what it is, and when to change it. Those of the methods are
  * with the methods.
  */
 import type { Split } from "../../data/split.ts";
@@ -13,7 +13,7 @@ export type Values = TrainOptions &
   Required<Pick<PageSettings, "balance" | "dedupe" | "maxLength" | "labelSeparator">> & { split: Split | "default" };
 
 export const FIELD_HELP: Readonly<Record<Exclude<keyof Values, keyof MethodOptions | "positive">, string>> = {
-  mode: "Which parameters are trained; all others stay as they are. LoRA trains two thin matrices beside each large one, full fine-tuning changes everything.",
+  mode: "Which parameters are trained; all others stay as they are. LoRA adds two thin matrices to each large one and trains them, full fine-tuning changes everything.",
   epochs:
     "How often each example is seen. More epochs take longer, and after some the model learns the examples by heart: the validation loss rises.",
   lr: "The size of a step. Too small, and nothing is learned in time; too large, and the loss jumps or is not a number any more.",

@@ -66,8 +66,8 @@ async function open(): Promise<Classifier> {
     paths.push(path);
   }
   files.clear();
-  const checkpoint = await openBaseModel(paths.find((path) => path === "model.gguf") ?? "model");
-  const opened = await Classifier.of(await loadAdapter("adapter", checkpoint), checkpoint, await openWasm());
+  const baseModel = await openBaseModel(paths.find((path) => path === "model.gguf") ?? "model");
+  const opened = await Classifier.of(await loadAdapter("adapter", baseModel), baseModel, await openWasm());
   for (const path of paths) forgetFile(path);
   return opened;
 }

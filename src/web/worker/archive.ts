@@ -18,7 +18,7 @@ async function pathsIn(directory: string): Promise<string[]> {
   for (const name of await listDirectory(directory))
     if (!FOLDERS.includes(name)) paths.push(name);
     else for (const file of await listDirectory(joinPath(directory, name))) paths.push(`${name}/${file}`);
-  // A run goes on from the last checkpoint.
+  // A run resumes from the last checkpoint.
   const [, ...older] = (await exists(joinPath(directory, "checkpoint"))) ? await generations(directory) : [];
   return paths.filter((path) => !older.includes(path));
 }

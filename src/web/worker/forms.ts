@@ -58,7 +58,7 @@ async function planForm(
   { kind, dtype }: WantedForm,
   sections: string | null,
 ) {
-  const opened = { adapter: await loadAdapter(runFolder(id), model), checkpoint: model };
+  const opened = { adapter: await loadAdapter(runFolder(id), model), baseModel: model };
   return planExport(kind, opened, {
     about: sections === null ? undefined : { record, sections },
     base: pageBase(name, model),

@@ -1,7 +1,7 @@
 /** What is trained: a run, and the others of its comparison. */
 import type { Speed } from "../../run/live-run.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";
-import { type Emit, type Ending, type Materials, Training } from "./training.ts";
+import { type Emit, type Ending, type OpenedRun, Training } from "./training.ts";
 
 export class TrainingGroup {
   private readonly trainings: Training[] = [];
@@ -11,7 +11,7 @@ export class TrainingGroup {
   constructor(
     run: PageRun,
     companions: readonly PageRun[],
-    private readonly materials: Materials,
+    private readonly materials: OpenedRun,
     private readonly emit: Emit,
   ) {
     this.add(run);
@@ -27,7 +27,7 @@ export class TrainingGroup {
 
   private report(run: PageRun, speed: Speed | null): void {
     this.emit(run, speed && this.shared(speed));
-    // The others go on on a device that is opened again.
+    // The others continue on a device that is opened again.
     if (run.error?.name === "DeviceError" && !this.abort.signal.aborted) this.stop("interrupted");
   }
 

@@ -1,6 +1,6 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
 import { ConfigError } from "../../errors.ts";
-import { showScore } from "../../format.ts";
+import { formatScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
 import type { Labelled } from "../../infer/label-fields.ts";
 import { labelRows, survey } from "../../infer/label-table.ts";
@@ -76,7 +76,7 @@ export async function labelSource(
 /** The labels, how they or the score are shown, and the probability of a label that is the only one. */
 function describeResult(result: Labelled | null) {
   if (result === null) return { labels: [], label: "", probability: null };
-  if ("score" in result) return { labels: [], label: showScore(result.score!), probability: null };
+  if ("score" in result) return { labels: [], label: formatScore(result.score!), probability: null };
   const { label, labels = [label!], probability } = result;
   return { labels, label: labels.join(" | "), probability: result.labels ? null : probability };
 }

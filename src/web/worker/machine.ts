@@ -1,5 +1,5 @@
 /**
- * What the worker does: the state of its runs, and what uses a device beside them.
+ * What the worker does: the state of its runs, and what else uses a device.
  *
  *     idle --begin--> opening --train--> training --end--> ending
  *       ^                | ^                 |                |

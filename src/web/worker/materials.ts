@@ -11,7 +11,7 @@ import { fetched } from "./emit.ts";
 import { checkUnchanged, openStart, reopenData } from "./run-files.ts";
 import { nameData, openData, openModel } from "./sources.ts";
 import { runFolder } from "./store.ts";
-import type { Materials } from "./training.ts";
+import type { OpenedRun } from "./training.ts";
 
 export const fetchModel = (name: string): Promise<BaseModel> =>
   fetched(name, (downloads) => openModel(name, downloads));
@@ -20,7 +20,7 @@ export const fetchData = (settings: PageSettings, model: BaseModel, adapter?: Ad
   fetched(nameData(settings), (downloads) => openData(settings, model, downloads, adapter));
 
 /** Opens what a new run is made of. */
-export async function openSettings(settings: PageSettings): Promise<Materials & { options: TrainOptions }> {
+export async function openSettings(settings: PageSettings): Promise<OpenedRun & { options: TrainOptions }> {
   const device = await pageDevice(settings.device);
   const model = await fetchModel(settings.model);
   const adapter = settings.adapter === undefined ? undefined : await loadAdapter(runFolder(settings.adapter), model);
@@ -28,7 +28,7 @@ export async function openSettings(settings: PageSettings): Promise<Materials & 
 }
 
 /** Opens what a stored run is made of. Throws ConfigError if that is not what it began with. */
-export async function reopen(run: PageRun): Promise<Materials> {
+export async function reopen(run: PageRun): Promise<OpenedRun> {
   const device = await pageDevice(run.device);
   const model = await fetchModel(run.model);
   const data = await fetched(dataName(run.record), (downloads) => reopenData(run, model, downloads));

@@ -1,4 +1,4 @@
-/** The models that are open on devices beside those of runs: what classifies, measures, labels and writes. */
+/** The models that are open on devices, besides those of runs: what classifies, measures, labels and writes. */
 import type { Backend } from "../../backend/backend.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
@@ -36,7 +36,7 @@ export async function giveUp(device: Backend): Promise<void> {
   await dropDevice(device);
 }
 
-/** Uses a device beside runs, and gives it up if it fails: one that runs use is theirs to give up. */
+/** Uses a device, and gives it up if it fails; one that a run uses is the run's to give up. */
 async function useDevice<T>(device: Backend, work: () => Promise<T>): Promise<T> {
   try {
     return await work();

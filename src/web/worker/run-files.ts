@@ -1,4 +1,4 @@
-/** The files that a run is made of, in its folder: it can go on after a reload, and elsewhere after a download. */
+/** The files that a run is made of, in its folder: it can be resumed after a reload, and elsewhere after a download. */
 
 import { exists, joinPath, linkFile, writeDirectory } from "#platform";
 import { digestData } from "../../data/digest.ts";
@@ -65,7 +65,7 @@ export async function openStart({ id, record }: PageRun, model: BaseModel): Prom
   return loadAdapter(startFolder(id), model);
 }
 
-/** Throws ConfigError unless a run goes on with the model and the data with which it began. */
+/** Throws ConfigError unless a run resumes with the model and the data with which it began. */
 export async function checkUnchanged(
   { record, model: name }: PageRun,
   model: BaseModel,

@@ -16,12 +16,12 @@ import { fetchModel, openSettings, reopen } from "./materials.ts";
 import { giveUp } from "./models.ts";
 import { keepFiles } from "./run-files.ts";
 import { keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
-import { type Materials, newRun } from "./training.ts";
+import { newRun, type OpenedRun } from "./training.ts";
 
 /** A run that can begin; `from`: the run whose adapter it starts from. */
 interface Opened {
   run: PageRun;
-  materials: Materials;
+  materials: OpenedRun;
   from?: string | undefined;
 }
 
@@ -92,7 +92,7 @@ async function trainAll(open: () => Promise<Opened>, began: (id: string) => void
 }
 
 /** Trains a run and the others of its comparison that can be trained with it. */
-async function train(run: PageRun, materials: Materials, began = () => {}): Promise<void> {
+async function train(run: PageRun, materials: OpenedRun, began = () => {}): Promise<void> {
   const companions = findCompanions(run, await listRuns());
   const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
   const group = new TrainingGroup(run, companions, materials, report);

@@ -79,21 +79,21 @@ export async function firstRows(name: string, encoding?: string): Promise<string
   }
 }
 
-let model: { name: string; checkpoint: Promise<BaseModel> } | undefined;
+let model: { name: string; baseModel: Promise<BaseModel> } | undefined;
 
 /**
  * Opens a model by name. The last one stays open, and concurrent calls share it. A replaced model is not closed: a run
  * may still be reading it, and files of a page hold no resources that must be released.
  */
 export function openModel(name: string, options: DownloadOptions = {}): Promise<BaseModel> {
-  if (model?.name === name) return model.checkpoint;
-  const checkpoint = openKept(name, options);
-  model = { name, checkpoint };
+  if (model?.name === name) return model.baseModel;
+  const baseModel = openKept(name, options);
+  model = { name, baseModel };
   // A failed open is not cached.
-  checkpoint.catch(() => {
-    if (model?.checkpoint === checkpoint) model = undefined;
+  baseModel.catch(() => {
+    if (model?.baseModel === baseModel) model = undefined;
   });
-  return checkpoint;
+  return baseModel;
 }
 
 async function openKept(name: string, options: DownloadOptions): Promise<BaseModel> {

@@ -12,7 +12,7 @@ import { pickSettings } from "../../run/settings.ts";
 import { ofMode, type TrainOptions } from "../../train/options.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
-import type { Job } from "../../train/scheduler.ts";
+import type { TrainingJob } from "../../train/scheduler.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
 import { runTables } from "../../views/run-tables.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
@@ -25,10 +25,10 @@ const EMIT_EVERY = 200;
 export type Emit = (run: PageRun, speed: Speed | null) => void;
 
 /** The opened device, model and data of a run, and the adapter that it starts from, in place of a new one. */
-export type Materials = Pick<RunArguments, "device" | "model" | "data" | "adapter">;
+export type OpenedRun = Pick<RunArguments, "device" | "model" | "data" | "adapter">;
 
 /** A new run. Throws the errors of `prepareRun`. */
-export async function newRun(settings: PageSettings, materials: Materials, options: TrainOptions): Promise<PageRun> {
+export async function newRun(settings: PageSettings, materials: OpenedRun, options: TrainOptions): Promise<PageRun> {
   const prepared = prepareRun({ ...materials, ...options });
   const record = await newRecord(materials, pickSettings(settings), prepared.options);
   return {
@@ -46,7 +46,7 @@ export async function newRun(settings: PageSettings, materials: Materials, optio
 /** The state of a run that is ended before its last step. */
 export type Ending = "paused" | "stopped" | "interrupted";
 
-export class Training implements Job {
+export class Training implements TrainingJob {
   private ending: Ending = "stopped";
   private emittedAt = 0;
   /** What the visitor is told until the run ends, unless there is something more urgent. */
@@ -63,7 +63,7 @@ export class Training implements Job {
   /** `signal` ends it. Throws the errors of `prepareRun`. */
   constructor(
     readonly run: PageRun,
-    private readonly materials: Materials,
+    private readonly materials: OpenedRun,
     private readonly emit: Emit,
     private readonly signal: AbortSignal,
   ) {

@@ -1,7 +1,7 @@
 /** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
 import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
-import { list } from "../../../format.ts";
+import { joinWords } from "../../../format.ts";
 import { comparedRuns, GUIDES, MODES } from "../../../methods/index.ts";
 import { DEFAULTS } from "../../../train/options.ts";
 import { ChartPlot } from "../../../views/charts/figure.tsx";
@@ -45,8 +45,8 @@ export function CompareCard() {
     >
       <h2 id="compare-title">Compare methods</h2>
       <p class="help">
-        Trains on the chosen messages and model, each at a learning rate that suits it: {list(names)}, several at the
-        same time where that is faster. All are tested on the same messages.
+        Trains on the chosen messages and model, each at a learning rate that suits it: {joinWords(names)}, several at
+        the same time where that is faster. All are tested on the same messages.
       </p>
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
@@ -57,7 +57,7 @@ export function CompareCard() {
   );
 }
 
-/** The run with which a comparison goes on: one that was interrupted or stopped, else the next that waits. */
+/** The run with which a comparison resumes: one that was interrupted or stopped, else the next that waits. */
 function unfinished(runs: readonly PageRun[]): PageRun | undefined {
   const resumed = ["interrupted", "paused", "stopped"];
   return runs.find(({ state }) => resumed.includes(state)) ?? runs.find(({ state }) => state === "waiting");
@@ -72,7 +72,7 @@ function Controls() {
   const all = offered.value.reduce((sum, { mode }) => sum + GUIDES[mode].duration, 0);
   const minutes = ready && ((all / GUIDES[ready.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
   const about = minutes === null ? "" : ` (about ${Math.max(1, Math.round(minutes))} min)`;
-  const numbers = list(active.map((run) => String(runs.indexOf(run) + 1)));
+  const numbers = joinWords(active.map((run) => String(runs.indexOf(run) + 1)));
   const atOnce = active.length > 1 ? " at the same time" : "";
 
   const start = useRef<HTMLButtonElement>(null);
@@ -99,7 +99,7 @@ function Controls() {
       </span>
       <p id="compare-status" class="help grow" role="status">
         {active.length > 0 &&
-          `Training ${numbers} of ${runs.length}${atOnce}: ${list(active.map(shortName))}. The comparison continues after a reload.`}
+          `Training ${numbers} of ${runs.length}${atOnce}: ${joinWords(active.map(shortName))}. The comparison continues after a reload.`}
       </p>
     </div>
   );

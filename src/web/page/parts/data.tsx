@@ -3,7 +3,6 @@ import { useEffect } from "preact/hooks";
 import type { MessagesObjective } from "../../../config.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
-import { usePart } from "../state/attention.ts";
 import {
   askHub,
   chosenColumns,
@@ -17,6 +16,7 @@ import {
   tab,
 } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
+import { usePart } from "../state/scroll";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";

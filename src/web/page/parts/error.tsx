@@ -1,6 +1,6 @@
 /** Errors in place: summary, details, hint, and buttons that fix them. */
 import type { ComponentChildren, Ref } from "preact";
-import { showBytes } from "../../../plan/memory.ts";
+import { formatBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
 import { capital, sentence } from "../words.ts";
 
@@ -29,7 +29,7 @@ export function remedies(
   if (!remedy) return [];
   const changes = Object.entries(remedy.set) as [keyof Settings, string | number][];
   const words = changes.map(([key, value]) => `${WORDS[key]} to ${value}`).join(" and ");
-  const needs = remedy.bytes === undefined ? "" : ` (needs ${showBytes(remedy.bytes)})`;
+  const needs = remedy.bytes === undefined ? "" : ` (needs ${formatBytes(remedy.bytes)})`;
   const take = () => {
     for (const [key, value] of changes) set(key, value);
   };

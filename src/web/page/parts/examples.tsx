@@ -1,6 +1,7 @@
 /** Examples that are typed or pasted, one text field a class. */
-import { goTo, usePart } from "../state/attention.ts";
+
 import { addClass, changeClass, classes, examplesHelp, removeClass } from "../state/examples.ts";
+import { goTo, usePart } from "../state/scroll";
 
 export function Examples() {
   const add = usePart<HTMLButtonElement>("add-class", "nearest");

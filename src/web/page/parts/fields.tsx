@@ -6,11 +6,11 @@ import type { Mode } from "../../../methods/index.ts";
 import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
 import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
-import { usePart } from "../state/attention.ts";
 import { type Choice, objective, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
 import { model } from "../state/model.ts";
+import { usePart } from "../state/scroll";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = (text: Signal<string>) => ({

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import type { ModelConfig } from "../../../config.ts";
-import { compact, count, showShare } from "../../../format.ts";
+import { formatCompact, formatCount, formatShare } from "../../../format.ts";
 import { GUIDES, METHODS } from "../../../methods/index.ts";
 import type { RunEstimate } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
@@ -134,7 +134,7 @@ function Matrix({ name, size, label = `${name}, ${size}`, width, height, kind, e
 
 type ShareProps = RunEstimate & { config: ModelConfig; isAll: boolean };
 
-/** All parameters as a square, and the trained ones beside it to the same scale. */
+/** All parameters as a square, and the trained ones next to it, to the same scale. */
 function Share({ trainable, values, config, isAll }: ShareProps) {
   const { n_embd, n_layer, vocab_size, n_positions, model_type } = config;
   const share = trainable / values;
@@ -146,8 +146,8 @@ function Share({ trainable, values, config, isAll }: ShareProps) {
     <>
       <Matrix
         name="All"
-        size={`${compact(values)} parameters`}
-        label={`${count(trainable)} of ${compact(values)} parameters are trained`}
+        size={`${formatCompact(values)} parameters`}
+        label={`${formatCount(trainable)} of ${formatCompact(values)} parameters are trained`}
         width={SIDE}
         height={SIDE}
         kind={isAll ? "trained" : "frozen"}
@@ -156,7 +156,7 @@ function Share({ trainable, values, config, isAll }: ShareProps) {
       {!isAll && (
         <Matrix
           name="Trained"
-          size={count(trainable)}
+          size={formatCount(trainable)}
           label="the trained parameters"
           width={side}
           height={side}
@@ -164,7 +164,7 @@ function Share({ trainable, values, config, isAll }: ShareProps) {
         />
       )}
       <p class="help">
-        {showShare(share)} of the parameters are trained. Areas are to scale; the stripes are the {n_layer} blocks,
+        {formatShare(share)} of the parameters are trained. Areas are to scale; the stripes are the {n_layer} blocks,
         above them {model_type ? "is the table of tokens" : "are the tables of tokens and positions"}.
       </p>
     </>

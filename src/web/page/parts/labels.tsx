@@ -1,5 +1,5 @@
 /** Labels the lines of the typed text, or the rows of a table. */
-import { count, percent } from "../../../format.ts";
+import { formatCount, percent } from "../../../format.ts";
 import { makeTable, messageColumns } from "../../../views/blocks.ts";
 import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
@@ -20,7 +20,7 @@ export function Labels() {
       <div class="row">
         {lines.value > 1 && (
           <button id="label-lines" type="button" onClick={() => labelTable(message.value)}>
-            Label each of {count(lines.value)} lines
+            Label each of {formatCount(lines.value)} lines
           </button>
         )}
         <label class="button" for="label-file">
@@ -47,7 +47,7 @@ export function Labels() {
         </p>
         {isWorking && total > 0 && (
           <p class="help">
-            {count(rows)} of {count(total)} rows
+            {formatCount(rows)} of {formatCount(total)} rows
           </p>
         )}
         {source === undefined && <p class="help">or drop it here: CSV, TSV, JSON lines or Parquet</p>}
@@ -80,7 +80,7 @@ export function Labels() {
 /** "Done: 18 rows labelled, 2 without a text." */
 function describeReport({ rows, blank }: LabelReport): string {
   const labelled = rows - blank;
-  return `Done: ${count(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${blank ? `, ${count(blank)} without a text` : ""}.`;
+  return `Done: ${formatCount(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${blank ? `, ${formatCount(blank)} without a text` : ""}.`;
 }
 
 /** The columns that may have the texts; of pairs all twos, with a comma between their names. */
@@ -104,7 +104,7 @@ function Labelled({ report }: { report: LabelReport }) {
           <li key={label}>
             <span class="name">{label}</span>
             <Bar share={of / (rows - blank || 1)} />
-            <span class="n">{count(of)}</span>
+            <span class="n">{formatCount(of)}</span>
           </li>
         ))}
       </ul>

@@ -1,8 +1,8 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
-import { compact } from "../../../format.ts";
+import { formatCompact } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
-import { showBytes } from "../../../plan/memory.ts";
+import { formatBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
 import { DEFAULT_BASE } from "../../../run/settings.ts";
 import {
@@ -134,10 +134,10 @@ function ModelReport() {
   return (
     <details id="model-report" class="help">
       <summary>
-        {KINDS[model_type]}, {compact(values)} parameters
+        {KINDS[model_type]}, {formatCompact(values)} parameters
       </summary>
-      {n_layer} blocks, {n_head} heads{shared}, width {n_embd}, context {n_positions} tokens, {showBytes(4 * values)} in
-      float32.
+      {n_layer} blocks, {n_head} heads{shared}, width {n_embd}, context {n_positions} tokens, {formatBytes(4 * values)}{" "}
+      in float32.
     </details>
   );
 }

@@ -3,9 +3,9 @@ import { signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
-import { count, percent, showDuration, showLoss } from "../../../format.ts";
+import { formatCount, formatDuration, formatLoss, percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
-import { showBytes } from "../../../plan/memory.ts";
+import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
@@ -14,9 +14,9 @@ import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
 import { evaluationsTable } from "../../../views/run-tables.ts";
 import { headline, nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
-import { goTo, usePart } from "../state/attention.ts";
 import { correct } from "../state/fields.ts";
 import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
+import { goTo, usePart } from "../state/scroll";
 import { runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
@@ -158,7 +158,7 @@ function describeStatus({ record, state, error }: PageRun): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${showDuration(record.seconds)}. ${headline(record)}.`;
+      return `Finished in ${formatDuration(record.seconds)}. ${headline(record)}.`;
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
@@ -191,15 +191,15 @@ function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
   const units = objective === "lm" ? "Blocks" : "Examples";
   const isTraining = state === "training";
   const figures: (readonly [term: string, value: string | false | null | undefined, hint?: string])[] = [
-    ["Loss", recent && showLoss(recent.loss), "Mean over the last 20 steps"],
-    ["Validation loss", last && showLoss(last.val.loss)],
+    ["Loss", recent && formatLoss(recent.loss), "Mean over the last 20 steps"],
+    ["Validation loss", last && formatLoss(last.val.loss)],
     [title, recent && show(of(recent)), "Mean over the last 20 steps"],
     [`Validation ${nameMetric(metric)}`, last && show(of(last.val))],
     ...(unequal ? [["Validation macro F1", last && percent(last.val.macroF1!)] as const] : []),
     [`${units} per second`, speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
-    ["Time left", isTraining && speed && showDuration(speed.secondsLeft)],
-    ["Step", `${count(step)} of ${count(steps)}`],
-    ["Memory", showBytes(memory)],
+    ["Time left", isTraining && speed && formatDuration(speed.secondsLeft)],
+    ["Step", `${formatCount(step)} of ${formatCount(steps)}`],
+    ["Memory", formatBytes(memory)],
     ["Device", device && describeDevice(device)],
   ];
   return figures.flatMap(([term, value, hint]) =>
@@ -214,12 +214,12 @@ function loadedFigures({ model, record: { trainable, labels, objective } }: Page
   const hasNone = objective === "lm" || objective === "regression";
   const classes: Figure = [
     objective === "multi-label" ? "Labels" : "Classes",
-    labels.length > NAMED_CLASSES ? count(labels.length) : labels.join(", "),
+    labels.length > NAMED_CLASSES ? formatCount(labels.length) : labels.join(", "),
   ];
-  return [["Trained parameters", count(trainable)], ...(hasNone ? [] : [classes]), ["Base model", model]];
+  return [["Trained parameters", formatCount(trainable)], ...(hasNone ? [] : [classes]), ["Base model", model]];
 }
 
-/** The curves of the run and of those that are plotted beside it. */
+/** The curves of the run and of those that are plotted with it. */
 function Curves({ run }: { run: PageRun }) {
   const { objective } = run.record;
   const others = runs.value.filter(({ id, record }) => plotted.value.has(id) && record.objective === objective);

@@ -4,10 +4,10 @@ import { fileName } from "../../../run/record.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { nameMetric, runMetric } from "../../../views/metric.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
-import { usePart } from "../state/attention.ts";
+import { download } from "../state/download";
 import { BUNDLED, model } from "../state/model.ts";
 import { forget, load, look, plot, plotted, runs, runsError, shown } from "../state/runs.ts";
-import { download } from "../state/take.ts";
+import { usePart } from "../state/scroll";
 import { attempt } from "../state/worker.ts";
 import { runData, runTitle, STATES, when } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
@@ -123,7 +123,7 @@ function RunRow({ run }: { run: PageRun }) {
         <button type="button" class="link" onClick={() => look(run)}>
           {runTitle(run)}
         </button>
-        <small>{describeRun(run)}</small>
+        <small>{describeRow(run)}</small>
       </th>
       <td>{STATES[state]}</td>
       <td>
@@ -160,7 +160,7 @@ function Result({ run: { record } }: { run: PageRun }) {
 }
 
 /** The model and settings of a run. */
-function describeRun({ model, state, record }: PageRun): string {
+function describeRow({ model, state, record }: PageRun): string {
   const { options, settings, created } = record;
   const { epochs, lr } = options;
   const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];

@@ -1,14 +1,14 @@
 /** The button that starts a run, what the run takes, and its settings. */
-import { compact, count, showDuration, showShare } from "../../../format.ts";
-import { showBytes } from "../../../plan/memory.ts";
+import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
+import { formatBytes } from "../../../plan/memory.ts";
 import type { RunEstimate } from "../../protocol.ts";
 import { MAIN, MORE } from "../field-list.ts";
 import { askAgain } from "../state/ask.ts";
-import { usePart } from "../state/attention.ts";
 import { dataError } from "../state/data.ts";
 import { correct, reset } from "../state/fields.ts";
 import { model } from "../state/model.ts";
 import { isTraining } from "../state/runs.ts";
+import { usePart } from "../state/scroll";
 import { canStart, copyLink, estimate, linkError, linkNote, start, startError } from "../state/setup.ts";
 import { busy } from "../state/worker.ts";
 import { ErrorPlace, remedies } from "./error.tsx";
@@ -25,7 +25,7 @@ export function TrainCard() {
         <span class="step">2</span> Train
       </h2>
       <button id="start" ref={button} class="primary" type="button" disabled={!canStart.value} onClick={start}>
-        {run ? `Train (about ${showDuration(roughly(run.seconds))})` : "Train"}
+        {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
       </button>
       <p id="start-help" class="help">
         {help()}
@@ -65,15 +65,15 @@ export function TrainCard() {
 function help(): string {
   if (isTraining.value) return "A run is training: the next one can start when it ends.";
   if (dataError.value) return "The data above has an error.";
-  return estimate.value ? describe(estimate.value) : "";
+  return estimate.value ? describeEstimate(estimate.value) : "";
 }
 
-function describe({ trainable, values, steps, bytes }: RunEstimate): string {
+function describeEstimate({ trainable, values, steps, bytes }: RunEstimate): string {
   // The base model's parameters, as its own line counts them, and the new ones of an adapter or a head.
   const base = Math.min(values, model.value!.values);
-  const added = values > base ? ` and ${compact(values - base)} new ones` : "";
-  const whole = `${showShare(trainable / values)} of the base model's ${compact(base)}${added}`;
-  return `Trains ${count(trainable)} parameters, ${whole}, in ${count(steps)} ${steps === 1 ? "step" : "steps"} and ${showBytes(bytes)} of memory.`;
+  const added = values > base ? ` and ${formatCompact(values - base)} new ones` : "";
+  const whole = `${formatShare(trainable / values)} of the base model's ${formatCompact(base)}${added}`;
+  return `Trains ${formatCount(trainable)} parameters, ${whole}, in ${formatCount(steps)} ${steps === 1 ? "step" : "steps"} and ${formatBytes(bytes)} of memory.`;
 }
 
 /** Seconds, as round as a guess is. */

@@ -2,12 +2,12 @@
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
 import { describeMethod } from "../../../methods/index.ts";
-import { showText, type TextOrPair } from "../../../pair.ts";
+import { joinPair, type TextOrPair } from "../../../pair.ts";
 import type { TestMessage, TestResults } from "../../../train/results.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
-import { usePart } from "../state/attention.ts";
 import { labelTable } from "../state/label.ts";
+import { usePart } from "../state/scroll";
 import {
   answer,
   classifier,
@@ -88,7 +88,7 @@ export function TryCard() {
         </label>
       )}
       <p id="try-help" class="help">
-        {run && `Model: ${describeRun(run)}.`}
+        {run && `Model: ${describeTested(run)}.`}
       </p>
       <Labels />
       <div id="verdict" aria-live="polite">
@@ -101,7 +101,7 @@ export function TryCard() {
 }
 
 /** "LoRA, rank 8, alpha 16, trained on spam" */
-function describeRun(run: PageRun): string {
+function describeTested(run: PageRun): string {
   const during = run.state === "training" ? ", at its last evaluation" : "";
   return `${describeMethod(run.record.options)}, ${runOrigin(run)}${during}`;
 }
@@ -155,7 +155,7 @@ function Samples() {
       <p class="help">Or one of its test messages:</p>
       <ul>
         {found.map(({ text, truth, predicted }) => {
-          const short = showText(text).replaceAll(/\s+/g, " ");
+          const short = joinPair(text).replaceAll(/\s+/g, " ");
           return (
             <li key={short}>
               <button type="button" class="link" onClick={() => setMessage(text)}>
@@ -179,7 +179,7 @@ const trimmed = (text: TextOrPair): TextOrPair =>
 function samples(test: TestResults | null): TestMessage[] {
   if (!test) return [];
   const wrong = test.mistakes.filter(({ text }) => [text].flat().every((one) => one.trim() !== ""));
-  const short = wrong.filter(({ text }) => showText(text).length <= SHORT);
+  const short = wrong.filter(({ text }) => joinPair(text).length <= SHORT);
   const some = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
   return some.map((one) => ({ ...one, text: trimmed(one.text) }));
 }

@@ -1,5 +1,5 @@
 /** A message with its words coloured by their influence on its label. */
-import type { Influences, Part } from "../../../infer/influence.ts";
+import type { Influences, TextPart } from "../../../infer/influence.ts";
 import type { TextOrPair } from "../../../pair.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 
@@ -13,8 +13,8 @@ const NAMED = 3;
 export function Words({ text, label, parts, words }: Influences & { text: TextOrPair }) {
   if (parts.length === 0) return null;
   const most = Math.max(...parts.map((part) => Math.abs(part.influence)));
-  const isSeen = ({ influence }: Part) => Math.abs(influence) >= Math.max(LEAST, SHARE * most);
-  const shade = (part: Part) =>
+  const isSeen = ({ influence }: TextPart) => Math.abs(influence) >= Math.max(LEAST, SHARE * most);
+  const shade = (part: TextPart) =>
     isSeen(part)
       ? `${part.influence > 0 ? "for" : "against"}${Math.ceil((SHADES.length * Math.abs(part.influence)) / most)}`
       : "";
@@ -61,13 +61,13 @@ export function Words({ text, label, parts, words }: Influences & { text: TextOr
 const points = (influence: number) => `${influence < 0 ? "−" : "+"}${(100 * Math.abs(influence)).toFixed(1)} points`;
 
 function about(label: string, words: number): string {
-  const what = words === 1 ? "each word in turn" : `${words} words at a time, as the message is long,`;
+  const what = words === 1 ? "each word, one at a time," : `${words} words at a time, as the message is long,`;
   return `The message is classified again without ${what}: the more the probability of ${label} falls, the more the word counts for it.`;
 }
 
 /** The parts with the largest influence, in words. */
-function named(text: TextOrPair, label: string, parts: readonly Part[]): string {
-  const list = (some: Part[]) =>
+function named(text: TextOrPair, label: string, parts: readonly TextPart[]): string {
+  const list = (some: TextPart[]) =>
     some
       .slice(0, NAMED)
       .map(({ of, start, end, influence }) => `“${[text].flat()[of]!.slice(start, end)}” (${points(influence)})`)

@@ -1,11 +1,11 @@
 /** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { count } from "../../../format.ts";
+import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { usePart } from "../state/attention.ts";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
+import { usePart } from "../state/scroll";
 import { worker } from "../state/worker.ts";
 import {
   byLine,
@@ -198,7 +198,7 @@ const ENDS = {
 
 function describeEnd({ forgotten, finish }: Written): string {
   const dropped =
-    forgotten > 0 ? `Longer than the model's context: the oldest ${count(forgotten)} tokens were dropped. ` : "";
+    forgotten > 0 ? `Longer than the model's context: the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
   return `${dropped}${finish ? ENDS[finish] : ""}`;
 }
 

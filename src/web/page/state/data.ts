@@ -4,9 +4,9 @@ import type { MessagesObjective, Objective } from "../../../config.ts";
 import type { RunSettings } from "../../../run/settings.ts";
 import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
-import { goTo } from "./attention.ts";
 import { exampleFiles } from "./examples.ts";
 import { EXAMPLES_FILE, keepFiles, keptFiles, PASTED_FILE } from "./saved.ts";
+import { goTo } from "./scroll";
 import { worker } from "./worker.ts";
 
 /** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */

@@ -3,10 +3,10 @@
  */
 import { signal } from "@preact/signals";
 import { isGguf } from "../../../platform/paths.ts";
-import { goTo } from "./attention.ts";
 import { takeFiles } from "./data.ts";
 import { addModel, BUNDLED, model } from "./model.ts";
 import { load } from "./runs.ts";
+import { goTo } from "./scroll";
 
 /** Whether files are held over the page. */
 export const isOver = signal(false);

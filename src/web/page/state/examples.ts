@@ -1,6 +1,6 @@
 /** Examples that are typed or pasted, one text field a class. They become a file like one that the visitor selects. */
 import { computed, effect, signal } from "@preact/signals";
-import { count } from "../../../format.ts";
+import { formatCount } from "../../../format.ts";
 import { settled } from "./ask.ts";
 import { EXAMPLES_FILE } from "./saved.ts";
 
@@ -56,7 +56,7 @@ const problem = computed(() => {
 
 export const examplesHelp = computed(() => {
   const sum = read.value.reduce((total, { lines }) => total + lines.length, 0);
-  return problem.value ?? `${count(sum)} examples. More of them, and more varied ones, make a better model.`;
+  return problem.value ?? `${formatCount(sum)} examples. More of them, and more varied ones, make a better model.`;
 });
 
 /** The file with the examples; none while there are too few. */

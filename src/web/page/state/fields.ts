@@ -7,9 +7,9 @@ import { defaultsFor, knownBase, type TrainOptions } from "../../../train/option
 import type { PageSettings } from "../../protocol.ts";
 import type { Values } from "../field-help.ts";
 import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
-import { goTo } from "./attention.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter, model } from "./model.ts";
+import { goTo } from "./scroll";
 
 /** What a field shows: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];

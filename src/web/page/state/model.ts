@@ -87,8 +87,8 @@ export async function forgetModel(): Promise<void> {
 }
 
 /**
- * Chooses the model of the last visit or of a link; without one the base follows the data. Returns a function that opens
- * it, unless the visitor has chosen another one since. One that only a link names is downloaded on request.
+ * Chooses the model of the last visit or of a link; without one the base follows the data. Returns a function that
+ * opens it, unless the visitor has chosen another one since. One that only a link names is downloaded on request.
  */
 export function beginModel(name?: string, isLink = false): () => Promise<void> {
   const begun = name ?? BUNDLED;

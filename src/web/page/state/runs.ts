@@ -1,11 +1,11 @@
-/** The page's runs: the list, the one that is shown, those plotted beside it, and what can be done with them. */
+/** The page's runs: the list, the one that is shown, those plotted with it, and what can be done with them. */
 import { batch, computed, signal } from "@preact/signals";
 import type { DeviceName } from "../../../config.ts";
-import { showBytes } from "../../../plan/memory.ts";
+import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { compareRuns } from "../compare-results.ts";
-import { goTo } from "./attention.ts";
+import { goTo } from "./scroll";
 import { attempt, worker } from "./worker.ts";
 
 /** The session-storage key of the run that this tab trains. */
@@ -14,7 +14,7 @@ const TRAINED_HERE = "lowrank-trains";
 /** Newest first. */
 export const runs = signal<readonly PageRun[]>([]);
 const shownId = signal<string | null>(null);
-/** The ids of the runs that are plotted beside the shown one. */
+/** The ids of the runs that are plotted with the shown one. */
 export const plotted = signal<ReadonlySet<string>>(new Set());
 /** The speeds of the runs that train, by id. */
 const speeds = signal<ReadonlyMap<string, Speed | null>>(new Map());
@@ -90,7 +90,7 @@ async function cutShort(error: ErrorReport): Promise<void> {
 
 async function measureStorage(): Promise<void> {
   const { usage = 0 } = await navigator.storage.estimate();
-  storage.value = `Stored in this browser: ${showBytes(usage)} (this page for offline use, models and runs).`;
+  storage.value = `Stored in this browser: ${formatBytes(usage)} (this page for offline use, models and runs).`;
 }
 
 function onRun(run: PageRun, speed: Speed | null): void {

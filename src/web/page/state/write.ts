@@ -1,17 +1,17 @@
 /** What the base model and the adapter of the shown run write, as they write it. */
 import { computed, signal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
-import { count } from "../../../format.ts";
+import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
 import type { NumberRange } from "../../../number-range.ts";
 import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
-import { goTo } from "./attention.ts";
 import { failureReport } from "./client.ts";
 import { readNumber, values } from "./fields.ts";
 import { model } from "./model.ts";
 import { open, shown } from "./runs.ts";
 import { keptText } from "./saved.ts";
+import { goTo } from "./scroll";
 import { attempt, worker } from "./worker.ts";
 
 /** Sampling: greedy decoding of a small model repeats itself. */
@@ -125,7 +125,7 @@ function makeRequest(): Omit<WriteRequest, "adapter"> {
   };
 }
 
-/** The models write in turn. */
+/** The base model writes first, then the fine-tuned one. */
 export async function write(): Promise<void> {
   if (isWriting.value) return;
   const request = makeRequest();
@@ -151,7 +151,7 @@ export async function write(): Promise<void> {
       if (stopped) break;
     }
     const speed = seconds > 0 ? `, ${(tokens / seconds).toFixed(0)} per second` : "";
-    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${count(tokens)} tokens${speed}. ${replaced}`.trim();
+    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${formatCount(tokens)} tokens${speed}. ${replaced}`.trim();
   } catch (error) {
     writeStatus.value = "";
     writeError.value = failureReport(error);

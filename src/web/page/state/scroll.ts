@@ -2,19 +2,19 @@
 import { signal, useComputed } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-type Part =
+type PagePart =
   | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding" | "add-class")
   | `class-${number}`
   | `field-${string}`;
 
-const wanted = signal<Part | null>(null);
+const wanted = signal<PagePart | null>(null);
 
-export function goTo(part: Part): void {
+export function goTo(part: PagePart): void {
   wanted.value = part;
 }
 
 /** The ref of a part's element. `nearest`: the page is not scrolled where the part is in sight. */
-export function usePart<E extends HTMLElement>(part: Part, block: "start" | "nearest" = "start") {
+export function usePart<E extends HTMLElement>(part: PagePart, block: "start" | "nearest" = "start") {
   const element = useRef<E>(null);
   const isWanted = useComputed(() => wanted.value === part).value;
   // After each render: a part may be shown only after it is wanted.
