@@ -1,5 +1,5 @@
 /** Exports and PEFT adapters with the commands as shipped, on small data and a small model. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
@@ -99,15 +99,16 @@ test("an export that would lose something is refused; --lossy drops it", async (
   await succeeds("export", ...args, "--lossy");
   assert.ok(readFileSync(join(folder, "merged", "README.md"), "utf8").includes("from which this model differs"));
   await refused(["exists"], "export", ...args);
-  // Only the export's own files are replaced.
-  writeFileSync(join(folder, "merged", "notes.txt"), "mine");
   await refused(["cannot express", "--lossy"], "export", ...args, "--force");
+  // Only an export with nothing else beside it is replaced.
+  writeFileSync(join(folder, "merged", "notes.txt"), "mine");
+  await refused(["other files", "notes.txt"], "export", ...args, "--lossy", "--force");
+  rmSync(join(folder, "merged", "notes.txt"));
   await succeeds("export", ...args.with(3, "peft"), "--lossy", "--force");
   assert.equal(readdirSync(join(folder, "merged")).sort(), [
     "README.md",
     "adapter_config.json",
     "adapter_model.safetensors",
-    "notes.txt",
   ]);
   await refused(["not an export"], "export", ...args.slice(0, -1), "model", "--force");
   assert.ok(existsSync(join(folder, "model", "model.safetensors")));

@@ -3,7 +3,6 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";
 import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
@@ -13,7 +12,7 @@ import { prepareRun } from "../../src/train/prepare.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import type { SharedArguments } from "../../src/train/trainer.ts";
 import { runFiles } from "../../src/views/run-files.ts";
-import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { snapshot } from "../helpers/spawn.ts";
@@ -211,25 +210,4 @@ test("trials that cannot begin fail by themselves: a setting, a model, a directo
   assert.equal(seen.toSorted(), [...failed, "group 2", "3 failed"].sort());
   await assertSame(on, "bad", [good, other]);
   assert.is(readFileSync(trialDirectory(out, taken), "utf8"), "mine");
-});
-
-test("a sweep whose directory another process took over ends, with all trials", async () => {
-  const on = "wasm 2 threads";
-  const trials = await trialsFor(GRID);
-  const [device, data, signal] = [await testDevice(on), await loading, new AbortController().signal];
-  const check = async () => {
-    throw new DeviceError("device-lost", "taken over");
-  };
-  const args = {
-    out: sweepPath(on, "taken"),
-    trials,
-    device,
-    data,
-    signal,
-    check,
-    views: runFiles,
-    onEvent: () => {},
-  };
-  await assertFails(DeviceError, "device-lost", ["taken over"], () => runTrials(args));
-  for (const trial of trials) assert.is(await readFinished(args.out, trial), null);
 });
