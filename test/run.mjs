@@ -3,9 +3,9 @@
  * it declared, that all of them ran, and that none failed. `node test/run.mjs [PART-OF-A-FILE-NAME...]`
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { runFile } from "./run-file.mjs";
 
 /** Two more than cores: files that wait for a page, a command or a lock leave their cores to others. */
@@ -19,6 +19,9 @@ const FILE_TIMEOUT_MS = 10 * 60_000;
  * `test:drivers` has the driver as it is.
  */
 const DRIVER = { LP_NATIVE_VECTOR_WIDTH: "128" };
+/** In place of the user's: what earlier runs knew of devices decides nothing. */
+const CACHE = { LOWRANK_CACHE: resolve("build/test-cache") };
+rmSync(CACHE.LOWRANK_CACHE, { recursive: true, force: true });
 /** The seconds that each file took when it passed last. */
 const SECONDS = "build/test-seconds.json";
 const built = spawnSync(process.execPath, ["src/tools/build.mjs", "--tests"], { stdio: "inherit" });
@@ -34,7 +37,12 @@ if (files.length === 0) {
 }
 
 async function run(file) {
-  const { faults, report, output, seconds: taken } = await runFile(file, { timeout: FILE_TIMEOUT_MS, env: DRIVER });
+  const {
+    faults,
+    report,
+    output,
+    seconds: taken,
+  } = await runFile(file, { timeout: FILE_TIMEOUT_MS, env: { ...DRIVER, ...CACHE } });
   if (!faults.length) seconds[file] = taken;
   const name = file.replace(/\.js$/, ".ts");
   console.log(`${faults.length ? "FAIL" : "ok  "} ${name}  ${report?.finished ?? 0} tests, ${taken.toFixed(1)} s`);

@@ -1,10 +1,11 @@
 /**
  * What is known of devices, kept for later runs: for which shaders they were found right, their times compared with the
  * CPU's, and the fastest variants of their kernels. The key of an entry names the adapter, with its driver where that
- * is known, the version of WebGPU, and Lowrank's.
+ * is known, the version of WebGPU, Lowrank's, and the shaders' digest: a shader that was changed is compared again.
  */
 import { version } from "../../package.json";
 import type { Choices, DeviceInfo } from "../backend/backend.ts";
+import { SHADERS_DIGEST } from "../backend/generated/digest.ts";
 import { keep, readKept } from "../io/kept.ts";
 
 /** Milliseconds of the same work. */
@@ -14,7 +15,7 @@ const FILE = "devices.json";
 
 /** The key of what is known of a device, and of `more`. */
 export function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown[]): string {
-  return JSON.stringify([version, adapter, ...more]);
+  return JSON.stringify([version, SHADERS_DIGEST, adapter, ...more]);
 }
 
 export const isKeptRight = async (key: string): Promise<boolean> => (await readKept(FILE, key)).isRight === true;

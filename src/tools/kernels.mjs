@@ -3,7 +3,8 @@
  * the index of the shaders, and the CPU's records and table of operations; and the numbers that TypeScript and
  * AssemblyScript share. The output is not committed.
  */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
@@ -86,6 +87,12 @@ async function writeShaders(found) {
     "method-shaders",
     new Set(files(shadersOf(true)).filter((file) => !early.has(file) && !later.has(file))),
   );
+  const hash = createHash("sha256");
+  for (const name of readdirSync(join(ROOT, "shaders")).sort()) hash.update(readFileSync(join(ROOT, "shaders", name)));
+  write("src/backend/generated/digest.ts", [
+    "/** Differs once any shader is changed. */",
+    `export const SHADERS_DIGEST = "${hash.digest("hex").slice(0, 12)}";`,
+  ]);
 }
 
 function writeShaderFile(file, files) {

@@ -15,9 +15,13 @@ import { type JobSettings, type Start, train } from "../../src/train/trainer.ts"
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { setEnvironment } from "../helpers/http.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { trainAll } from "../helpers/short-run.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+
+// Where devices are kept that were found right: here none is at the start.
+setEnvironment({ LOWRANK_CACHE: temporaryFolder() });
 
 const SPEC = smallSpec("lora");
 const CAPACITY = { tokens: 40, sequences: 4 };
