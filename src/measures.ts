@@ -37,7 +37,7 @@ export function matthews(confusions: readonly Confusion[], classes: number): num
 }
 
 /** Points of a curve. */
-export interface Points {
+interface Points {
   xs: number[];
   ys: number[];
 }

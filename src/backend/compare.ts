@@ -14,7 +14,7 @@ import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
 import { byVariant, chooseShader, pipelineName } from "./webgpu-shaders.ts";
 
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
-export const COMPARE_TOLERANCE = 1e-4;
+const COMPARE_TOLERANCE = 1e-4;
 const SMALLEST_SCALE = 1e-3;
 /**
  * Largest error of what a whole submission computes, ||second - first|| / ||first||. Rounding gives some 1e-6, another

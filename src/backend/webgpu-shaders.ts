@@ -87,7 +87,7 @@ const MANY_TILES = 256;
  * The variant that a product's shape suggests. If a side is short, lanes split the depth. Sums do not depend on the
  * number of rows.
  */
-export function chooseVariant(dispatch: Dispatch): ProductVariant {
+function chooseVariant(dispatch: Dispatch): ProductVariant {
   const { variants, dims } = dispatch.kernel;
   const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const isAlong = !("a_col" in dims) || scalarAt(dispatch, "a_col") === 1;

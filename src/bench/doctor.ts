@@ -29,7 +29,7 @@ interface Shape {
 /** What shaders are checked for: a step of LoRA, of full fine-tuning, of three adapters in one plan; generation. */
 type Purpose = "lora" | "all" | "adapters" | "generation";
 
-export interface CheckedPlan extends Shape {
+interface CheckedPlan extends Shape {
   purpose: Purpose;
 }
 

@@ -60,7 +60,7 @@ export async function measureStep(
 }
 
 /** Repeats a measurement of milliseconds: ten times, or fewer if they take seconds. */
-export async function repeat(measure: () => Promise<number>): Promise<Spread> {
+async function repeat(measure: () => Promise<number>): Promise<Spread> {
   const times: number[] = [];
   const end = performance.now() + MOST_MS;
   do times.push(await measure());

@@ -76,7 +76,7 @@ const MOST_COPIES = 64;
 const productFlops = ({ m, n, k }: Product) => 2 * m * n * k;
 
 /** As `measureSpread`, but the largest is the best. */
-export function rateSpread(rates: readonly number[]): Spread {
+function rateSpread(rates: readonly number[]): Spread {
   return { ...measureSpread(rates), best: Math.max(...rates) };
 }
 

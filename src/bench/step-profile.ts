@@ -72,7 +72,7 @@ export async function stepTime(engine: Engine, batch: Batch): Promise<{ ms: numb
 }
 
 /** A kernel in a step, and its dispatches together. */
-export interface KernelFigures {
+interface KernelFigures {
   name: string;
   dispatches: number;
   /** Milliseconds a step. */

@@ -58,7 +58,7 @@ interface StepResult {
 }
 
 /** The results of PyTorch. */
-export interface TorchResult {
+interface TorchResult {
   version: string;
   /** "CPU", or a graphics card. */
   device: string;

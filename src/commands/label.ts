@@ -122,7 +122,7 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
 }
 
 /** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
-export type NamedAdapters = ReadonlyMap<string, string>;
+type NamedAdapters = ReadonlyMap<string, string>;
 
 /** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
 export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): NamedAdapters | null {

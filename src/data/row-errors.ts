@@ -21,7 +21,7 @@ export const ROW_ERRORS = {
 } as const;
 
 /** Columns of a row, in the order of their numbers. */
-export type ColumnNames = readonly [text: string, label: string, second?: string | undefined];
+type ColumnNames = readonly [text: string, label: string, second?: string | undefined];
 
 const CUT_HINT = "the file ends in this row: it may have been cut off";
 

@@ -223,7 +223,7 @@ export function randomCheckpoint(config: ModelConfig, deviation = 0.02): BaseMod
 }
 
 /** Writes numbers that hide no product and no activation; into what is not the base model's, others for each. */
-export async function fillEngines(engines: readonly Weights[], config: ModelConfig): Promise<void> {
+async function fillEngines(engines: readonly Weights[], config: ModelConfig): Promise<void> {
   // Outputs of a layer are about as large as its inputs.
   const base = randomCheckpoint(config, config.n_embd ** -0.5);
   await loadBase(engines[0]!, base);

@@ -14,7 +14,7 @@ import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
 
 /** Consecutive tokens of a sequence from a position on, not counting virtual tokens. */
-export interface Chunk {
+interface Chunk {
   slot: number;
   position: number;
   ids: ArrayLike<number>;

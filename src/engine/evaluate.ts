@@ -43,7 +43,7 @@ export interface Evaluation {
 }
 
 /** That of a classifier with one class a message. */
-export type ClassEvaluation = Evaluation & Required<Pick<Evaluation, "accuracy" | "macroF1">>;
+type ClassEvaluation = Evaluation & Required<Pick<Evaluation, "accuracy" | "macroF1">>;
 
 /** The evaluation of some rows, from their predictions. */
 export function evaluateRows(some: readonly Prediction[], truth: (row: number) => number): ClassEvaluation {

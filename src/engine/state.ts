@@ -21,7 +21,7 @@ const FLUSH_BYTES = 32 << 20;
 /** Rows are read in multiples of this number: the inputs of a matrix's block. */
 const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
 
-export interface LoadOptions {
+interface LoadOptions {
   wanted?: (parameter: Parameter) => boolean;
   signal?: AbortSignal | undefined;
 }

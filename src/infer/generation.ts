@@ -111,7 +111,7 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
 }
 
 /** A decoder in place of one that has failed. Throws the error if there is none. */
-export type ReplaceDecoder = (error: unknown) => Promise<Decoder>;
+type ReplaceDecoder = (error: unknown) => Promise<Decoder>;
 
 const irreplaceable: ReplaceDecoder = async (error) => {
   throw error;

@@ -47,7 +47,7 @@ export interface Reference {
 }
 
 /** What lowrank.json has. */
-export interface SavedMeta extends AdapterMeta {
+interface SavedMeta extends AdapterMeta {
   reference?: Reference | undefined;
 }
 

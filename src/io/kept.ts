@@ -8,7 +8,7 @@ import { cacheDirectory } from "./cache.ts";
 import { readJson } from "./common.ts";
 
 /** What is kept under a key. In a damaged file it is anything. */
-export type Kept = Readonly<Record<string, unknown>>;
+type Kept = Readonly<Record<string, unknown>>;
 
 /** How many of the newest entries are kept, and the most bytes read from a file. */
 const MOST = 100;

@@ -17,7 +17,7 @@ import * as names from "./peft-names.ts";
 export type PeftConfig = Record<string, unknown>;
 
 /** A module that can have an adapter. */
-export interface PeftModule {
+interface PeftModule {
   /** In the model: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`, `score`. */
   name: string;
   site: Site;

@@ -27,7 +27,7 @@ export async function zip(
 }
 
 /** A file in a zip file. */
-export interface ZipEntry {
+interface ZipEntry {
   /** Its size, as the zip file says: `open` gives no more. */
   readonly size: number;
   /** Throws FormatError if it is damaged. */

@@ -122,7 +122,7 @@ export const SLOTS = MAX_ACCUMULATE;
 const LOGITS_BYTES = 32 << 20;
 
 /** The residual stream between two blocks. */
-export interface Stream {
+interface Stream {
   x: Tensor;
   rows: Rows;
 }

@@ -81,7 +81,7 @@ export function doraNorm(norm: Tensor, W: Tensor, groups: readonly AdapterGroup[
   });
 }
 
-export interface DoraForward {
+interface DoraForward {
   /** [rows, out]. */
   out: Tensor;
   /** [rows, out]: x W' without the bias. */

@@ -5,7 +5,7 @@ import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } f
 import { bySequence, chunked, jobTable, LARGEST, type Shares, shareRows } from "./shares.ts";
 
 /** A member's product, as in a plan of its own. */
-export interface MemberProduct {
+interface MemberProduct {
   member: number;
   product: Dispatch;
 }

@@ -26,7 +26,7 @@ export interface BufferPlace {
 }
 
 /** Tensors of the fused program that exist before it: the batch's, by those of the members, and their own buffers'. */
-export interface Placed {
+interface Placed {
   batch: ReadonlyMap<Tensor, Tensor>;
   own: ReadonlyMap<Tensor, BufferPlace>;
 }

@@ -159,13 +159,12 @@ async function writeInto(parent: FileSystemDirectoryHandle, path: string, conten
   }
 }
 
-/** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
-export async function openAppend(path: string, length?: number): Promise<FileWriter> {
+/** Opens a file for appending; creates it and its folder if needed. */
+export async function openAppend(path: string): Promise<FileWriter> {
   const { folder, name } = split(path);
   const handle = await (await openDirectory(folder, true)).getFileHandle(name, { create: true });
-  const size = length ?? (await handle.getFile()).size;
+  const { size } = await handle.getFile();
   const stream = await handle.createWritable({ keepExistingData: true });
-  await stream.truncate(size);
   await stream.seek(size);
   return {
     size,
@@ -218,11 +217,6 @@ export function environment(_name: string): string | undefined {
 
 export function homeDirectory(): string {
   return "";
-}
-
-/** The folder for temporary files. */
-export function temporaryDirectory(): string {
-  return "temporary";
 }
 
 /** The folder for caches. */

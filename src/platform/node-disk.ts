@@ -190,7 +190,7 @@ function temporaryName(path: string, suffix = TEMPORARY): string {
 }
 
 /** Runs `work`; converts system errors to LowrankError. */
-export async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
+async function onDisk<T>(path: string, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (cause) {

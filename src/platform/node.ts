@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
 import { access, lstat, mkdir, open, readdir, stat } from "node:fs/promises";
-import { availableParallelism, freemem, homedir, tmpdir } from "node:os";
+import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
@@ -148,11 +148,10 @@ export function absolutePath(path: string): string {
   return isRemote(path) || registeredPaths(path).length > 0 ? path : resolve(path);
 }
 
-/** Opens a file for appending, cut to `length` if given; creates it and its folder if needed. */
-export async function openAppend(path: string, length?: number): Promise<FileWriter> {
+/** Opens a file for appending; creates it and its folder if needed. */
+export async function openAppend(path: string): Promise<FileWriter> {
   await mkdir(dirname(path), { recursive: true });
   const handle = await open(path, O_WRONLY | O_CREAT);
-  if (length !== undefined) await handle.truncate(length);
   const { size } = await handle.stat();
   let at = size;
   return {
@@ -191,11 +190,6 @@ export function environment(name: string): string | undefined {
 
 export function homeDirectory(): string {
   return homedir();
-}
-
-/** The system's directory for temporary files. */
-export function temporaryDirectory(): string {
-  return tmpdir();
 }
 
 /** The system's directory for caches. */

@@ -101,7 +101,7 @@ export function buildAdapter(
 }
 
 /** The files of a run directory, and the record among them. */
-export interface RunContents {
+interface RunContents {
   files: Map<string, FileContent>;
   record: RunRecord;
 }

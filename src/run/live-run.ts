@@ -18,7 +18,7 @@ export interface Speed {
   secondsLeft: number;
 }
 
-export interface LiveRunOptions {
+interface LiveRunOptions {
   /** Called after each event, when `record` and `speed` have it. */
   onEvent?: (event: TrainEvent) => void;
   /** Called when a checkpoint could not be saved; the run continues. Default: the run ends with the error. */

@@ -39,7 +39,7 @@ export const FORMAT = "lowrank-run";
 export const VERSION = 2;
 
 /** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
-export interface RunIdentity {
+interface RunIdentity {
   format: typeof FORMAT;
   version: typeof VERSION;
   /** The version of Lowrank, and where it runs. */
@@ -113,7 +113,7 @@ export interface SeedResult {
 }
 
 /** How far a run is. */
-export interface RunProgress {
+interface RunProgress {
   state: "training" | "stopped" | "finished" | "failed";
   /** Null before it is known where the run is trained; likewise 0 in the next numbers. */
   device: DeviceInfo | null;
@@ -141,7 +141,7 @@ export interface RunProgress {
 }
 
 /** What a run has left. */
-export interface RunOutcome {
+interface RunOutcome {
   /** The step after which the saved parameters are. */
   keptStep: number;
   /** What was measured after the last step; null before it, and for a run that was stopped or has failed. */

@@ -199,7 +199,7 @@ export function describeTrial({ options }: Pick<Trial, "options">): string {
 const showLayers = (layers: readonly number[]) => `block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}`;
 
 /** "0-2,5" of ascending numbers. */
-export function showRanges(numbers: readonly number[]): string {
+function showRanges(numbers: readonly number[]): string {
   const ranges: [first: number, last: number][] = [];
   for (const number of numbers) {
     const open = ranges.at(-1);

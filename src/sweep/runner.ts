@@ -35,7 +35,7 @@ export type SweepEvent =
   | { type: "failed"; trial: Trial; error: LowrankError };
 
 /** The progress of the trials that are trained at the same time. */
-export interface Progress {
+interface Progress {
   /** How many have begun. */
   count: number;
   /** Steps of all of them. */

@@ -46,7 +46,7 @@ const nameTfidf = ({ c, scores: _, ...rest }: TfidfBaseline): Baseline => ({
 const STRENGTHS = [0.1, 1, 10, 100, 1000];
 const DEFAULT_STRENGTH = 1;
 
-export interface TfidfBaseline {
+interface TfidfBaseline {
   c: number;
   limits?: string;
   /** The class id of each row of the test set, and the scores [rows, k] that it follows from. */

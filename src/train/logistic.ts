@@ -14,7 +14,7 @@ const MOST = { steps: 50, products: 250 } as const;
 const ENOUGH_DESCENT = 1e-4;
 
 /** Rows, and the class of each. */
-export interface LabelledRows {
+interface LabelledRows {
   rows: SparseRows;
   labels: Int32Array;
   classes: number;

@@ -182,7 +182,7 @@ export const DEFAULTS = Object.fromEntries(
 ) as unknown as TrainOptions;
 
 /** A language model's head is the token table. It has no bias, and by default no adapter, which would have V rows. */
-export const LM_DEFAULTS: TrainOptions = {
+const LM_DEFAULTS: TrainOptions = {
   ...DEFAULTS,
   targets: TARGETS.filter((target) => target !== "head"),
   pooling: "last-token",

@@ -33,7 +33,7 @@ import type { LabelResults } from "./multi-label.ts";
 import type { ScoreResults } from "./regression.ts";
 import { textToTry } from "./text-to-try.ts";
 
-export interface PartEvaluation extends Evaluation {
+interface PartEvaluation extends Evaluation {
   name: string;
 }
 
@@ -63,7 +63,7 @@ export interface Compared extends Accuracy, Pick<Baseline, "limits"> {
 }
 
 /** The run against another classifier on the same rows. */
-export interface Against {
+interface Against {
   /** The run's accuracy minus the other's. */
   difference: Estimate;
   /** McNemar's exact test, corrected with Holm's method for all baselines. */

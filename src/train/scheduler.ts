@@ -26,7 +26,7 @@ export interface TrainingJob extends PlannedJob {
   end(trained: Promise<TrainResult>): Promise<void>;
 }
 
-export interface SchedulerEvents<J> {
+interface SchedulerEvents<J> {
   onRound?: (round: Round<J>) => void;
   /** Jobs of a round cannot begin together: one half is trained before the other. */
   onDivided?: (jobs: readonly J[], error: LowrankError) => void;

@@ -6,13 +6,13 @@ import { joinPair, type PairSettings, type TextOrPair } from "../pair.ts";
 import { type Estimate, formatStanding, type Standing } from "../statistics.ts";
 import type { Chart } from "./charts/chart.ts";
 
-export interface Heading {
+interface Heading {
   kind: "heading";
   level: 1 | 2;
   text: string;
 }
 
-export interface Text {
+interface Text {
   kind: "text";
   text: string;
 }

@@ -5,7 +5,7 @@
 import type { Interval } from "../../statistics.ts";
 
 /** A value without a number is not drawn: a line has a gap there. */
-export type Value = number | null;
+type Value = number | null;
 
 export interface Axis {
   title: string;

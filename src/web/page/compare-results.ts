@@ -17,7 +17,7 @@ import type { ScatterChart } from "../../views/charts/chart.ts";
 import type { PageRun } from "../protocol.ts";
 import { capital, runData, STATES } from "./words.ts";
 
-export interface ComparedRun {
+interface ComparedRun {
   run: PageRun;
   /** On the test set, as its interval. */
   accuracy: number;

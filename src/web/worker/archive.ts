@@ -60,7 +60,7 @@ export async function zipDirectory(directory: string, folder: string, readme: st
 }
 
 /** Files by their paths, or by their names alone. */
-export type Unpacked = ReadonlyMap<string, () => Promise<Blob>>;
+type Unpacked = ReadonlyMap<string, () => Promise<Blob>>;
 
 /** The selected files, and those of the zip files among them. */
 export async function unpack(selected: readonly File[]): Promise<Unpacked> {

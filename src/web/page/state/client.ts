@@ -4,7 +4,7 @@ import type { Answer, Call, ErrorReport, Event } from "../../protocol.ts";
 import type { Api } from "../../worker/worker.ts";
 
 /** The error that the worker returned for a call. */
-export class CallFailed extends Error {
+class CallFailed extends Error {
   constructor(readonly report: ErrorReport) {
     super(report.summary);
   }
@@ -16,7 +16,7 @@ type ClientEvent =
   /** It has ended, and what it did is lost since the last checkpoint. */
   | { type: "ended"; report: ErrorReport };
 
-export type WorkerClient = Api & {
+type WorkerClient = Api & {
   /** Adds a listener for the worker's events. */
   listen(listener: (event: ClientEvent) => void): void;
 };

@@ -60,7 +60,7 @@ export async function beginRuns(): Promise<void> {
   await refresh();
 }
 
-export async function refresh(): Promise<void> {
+async function refresh(): Promise<void> {
   const list = await worker.runs();
   batch(() => {
     runs.value = list.sort(byTime);
