@@ -78,7 +78,7 @@ const listEntries = ({
     optional: ["options"],
     options: { options: undefined },
   },
-  loadAdapter: { call: api.loadAdapter as Call, good: { directory: saved, checkpoint: model } },
+  loadAdapter: { call: api.loadAdapter as Call, good: { directory: saved, baseModel: model } },
   loadDataset: {
     call: api.loadDataset as Call,
     good: { spec: { file: join(folder, "none.csv") }, options: {} },
@@ -110,12 +110,12 @@ const listEntries = ({
   },
   "Classifier.of": {
     call: ((...args) => api.Classifier.of(...args)) as typeof api.Classifier.of as Call,
-    good: { adapter, checkpoint: model, device, dtype: "f32", adapterName: "first" },
+    good: { adapter, baseModel: model, device, dtype: "f32", adapterName: "first" },
     optional: ["dtype", "adapterName"],
   },
   "Classifier.untrained": {
     call: ((...args) => api.Classifier.untrained(...args)) as typeof api.Classifier.untrained as Call,
-    good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, checkpoint: model, device },
+    good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, baseModel: model, device },
   },
   "classifier.classify": {
     call: ((...args) => classifier.classify(...args)) as typeof classifier.classify as Call,
@@ -156,7 +156,7 @@ const listEntries = ({
   },
   "LanguageModel.of": {
     call: ((...args) => api.LanguageModel.of(...args)) as typeof api.LanguageModel.of as Call,
-    good: { checkpoint: model, adapter: null, options: { device } },
+    good: { baseModel: model, adapter: null, options: { device } },
     options: { options: "device" },
     also: { adapter: ["null"] },
   },

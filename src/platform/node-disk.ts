@@ -77,7 +77,8 @@ export function writeDirectory(
   return onDisk(path, async () => {
     await makeFolder(dirname(resolve(path)));
     // What killed processes have left.
-    for (const left of await neighbours(path, TEMPORARY)) await rm(left, { recursive: true, force: true });
+    for (const left of await neighbours(path, TEMPORARY))
+      await rm(left, { recursive: true, force: true }).catch(() => {});
     for (const left of (await isThere(path)) ? await neighbours(path, REPLACED) : [])
       await removeFiles(left, await listOwn(left));
     const own = await listOwn(path);
@@ -91,10 +92,11 @@ export function writeDirectory(
       if (others.length > 0) throw inTheWay(path, others.join(", "));
       await install(temporary, path, own);
     } catch (error) {
+      const { code = "" } = error as NodeJS.ErrnoException;
+      // Another process that writes to the path has removed it as left by a killed one.
+      const isRemoved = code === "ENOENT" && !(await isThere(temporary));
       await rm(temporary, { recursive: true, force: true }).catch(() => {});
-      throw ["ENOTEMPTY", "EEXIST"].includes((error as NodeJS.ErrnoException).code ?? "")
-        ? inTheWay(path, "existing files")
-        : error;
+      throw isRemoved || ["ENOTEMPTY", "EEXIST"].includes(code) ? inTheWay(path, "existing files") : error;
     }
   });
 }

@@ -425,11 +425,15 @@ test("save replaces only this run, or with force another run", async () => {
   await assertFails(ConfigError, "output-exists", ["a finished run", "force: true"], () => other.save(directory));
   writeFileSync(join(directory, "adapter", "thesis.txt"), "mine");
   writeFileSync(join(directory, "notes.csv"), "mine");
+  const others = ["adapter/thesis.txt", "notes.csv"];
+  await assertFails(ConfigError, "output-exists", others, () => other.save(directory, { force: true }));
+  for (const name of others) {
+    assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
+    rmSync(join(directory, name));
+  }
   await other.save(directory, { force: true });
   assert.is(JSON.parse(readFileSync(join(directory, "run.json"), "utf8")).options.seed, 2);
-  for (const name of ["adapter/thesis.txt", "notes.csv"])
-    assert.is(readFileSync(join(directory, name), "utf8"), "mine", name);
-  await assertFails(ConfigError, "output-exists", ["not a run directory", "runs"], () => result.save(folder));
+  await assertFails(ConfigError, "output-exists", ["a new path, or an empty directory", "runs"], () => result.save(folder));
   // Other programs' files can have the same names as a run's.
   const foreign = join(folder, "foreign");
   mkdirSync(foreign);
@@ -444,7 +448,7 @@ test("save replaces only this run, or with force another run", async () => {
     rmSync(foreign, { recursive: true });
     mkdirSync(foreign);
     writeFileSync(join(foreign, name), content);
-    await assertFails(ConfigError, "output-exists", ["not a run directory", name], () =>
+    await assertFails(ConfigError, "output-exists", ["a new path, or an empty directory", name], () =>
       result.save(foreign, { force: true }),
     );
     assert.equal([readdirSync(foreign), readFileSync(join(foreign, name), "utf8")], [[name], content]);
