@@ -433,7 +433,9 @@ test("save replaces only this run, or with force another run", async () => {
   }
   await other.save(directory, { force: true });
   assert.is(JSON.parse(readFileSync(join(directory, "run.json"), "utf8")).options.seed, 2);
-  await assertFails(ConfigError, "output-exists", ["a new path, or an empty directory", "runs"], () => result.save(folder));
+  await assertFails(ConfigError, "output-exists", ["a new path, or an empty directory", "runs"], () =>
+    result.save(folder),
+  );
   // Other programs' files can have the same names as a run's.
   const foreign = join(folder, "foreign");
   mkdirSync(foreign);
