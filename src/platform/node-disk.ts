@@ -27,6 +27,10 @@ const REPLACED = ".lowrank.old";
 /** Writes a file atomically. A link stays a link; its target is replaced. Throws LowrankError if writing fails. */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const target = await realpath(path).catch(() => resolve(path));
+  // What a killed process has left: of content that is made while it is written it may be large.
+  if (typeof content !== "string" && !(content instanceof Uint8Array))
+    for (const left of await neighbours(target, TEMPORARY).catch(() => []))
+      await rm(left, { force: true }).catch(() => {});
   await writeFiles(dirname(target), new Map([[basename(target), content]]));
 }
 

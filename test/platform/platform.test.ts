@@ -98,6 +98,12 @@ test("what killed processes have left goes; an old directory that lost its name 
   writeFileSync(join(folder, ".run.tmp"), "mine");
   await writeDirectory(directory, words(["a"]), async () => ["a"]);
   assert.equal(readdirSync(folder), [".run.tmp", "run"]);
+  writeFileSync(join(folder, ".labelled.csv.01234567.lowrank.tmp"), "half");
+  async function* rows() {
+    yield new TextEncoder().encode("whole");
+  }
+  await writeFileAtomic(join(folder, "labelled.csv"), rows());
+  assert.equal(readdirSync(folder), [".run.tmp", "labelled.csv", "run"]);
 });
 
 test("files are written beside others, through links of folders; nothing has changed if one cannot be", async () => {
