@@ -93,7 +93,8 @@ function howFast({ yardsticks, latency, steps, generation }: DoctorReport): Bloc
     ...(largest
       ? [
           {
-            ...{ kind: "details" as const, title: `The kernels of a step of ${largest.model}` },
+            kind: "details" as const,
+            title: `The kernels of a step of ${largest.model}`,
             blocks: [makeTable("kernels", "Kernels", kernelColumns(yardsticks !== null), largest.step.profile.kernels)],
           },
         ]

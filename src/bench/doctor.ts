@@ -89,11 +89,22 @@ export async function newReport(
     throw error;
   });
   return {
-    ...{ kind: "lowrank-doctor", lowrank: version, date: new Date().toISOString(), machine },
-    ...{ device, limits: { ...limits } },
+    kind: "lowrank-doctor",
+    lowrank: version,
+    date: new Date().toISOString(),
+    machine,
+    device,
+    limits: { ...limits },
     ...(typeof facts === "string" ? { gpus: [], noGPU: facts } : { gpus: facts }),
-    ...{ state: "finished", leftOut: [], seconds: 0, shaders: [], yardsticks: null, latency: null },
-    ...{ steps: [], generation: [], failures: [] },
+    state: "finished",
+    leftOut: [],
+    seconds: 0,
+    shaders: [],
+    yardsticks: null,
+    latency: null,
+    steps: [],
+    generation: [],
+    failures: [],
   };
 }
 

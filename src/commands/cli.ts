@@ -235,7 +235,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
 /** After a kill at the moment in which a directory was replaced: the old one is there again, which is reported. */
 export async function settle(directory: string): Promise<void> {
   if (await restoreDirectory(directory))
-    printNote(`${directory}: restored: it was not replaced, the process was killed`);
+    printNote(`${directory} is the old one again: the command that was replacing it was killed`);
 }
 
 /** For a flag of other programs, suggests ours. */

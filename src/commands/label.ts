@@ -201,7 +201,9 @@ export async function withClassifier<T>(
   const device = await openDevice(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {
-      ...{ device, adapterName: firstName, onProgress: downloadProgress(process.stderr) },
+      device,
+      adapterName: firstName,
+      onProgress: downloadProgress(process.stderr),
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });

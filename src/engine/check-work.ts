@@ -152,7 +152,9 @@ function excerptSpec(spec: ModelSpec, layers: readonly number[], vocab_size: num
   const virtual = n_positions - textContext(spec.config, spec);
   const config = {
     ...spec.config,
-    ...{ n_layer: layers.length, vocab_size, n_positions: Math.min(n_positions, virtual + LENGTH) },
+    n_layer: layers.length,
+    vocab_size,
+    n_positions: Math.min(n_positions, virtual + LENGTH),
   };
   return { ...spec, config, lora: spec.lora && excerptLora(spec.lora, spec.config, config, layers) };
 }

@@ -29,7 +29,8 @@ export function generationWork(
     const { ids, starts } = excerptBatch(small, tokens);
     const most = Math.max(1, textContext(small.config, small) - 1);
     return [0, 1].map((slot) => ({
-      ...{ slot, position: 0 },
+      slot,
+      position: 0,
       ids: ids.slice(starts[slot], Math.min(starts[slot + 1]!, starts[slot]! + most)),
     }));
   };
