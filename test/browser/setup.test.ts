@@ -153,8 +153,13 @@ test("a selected file and its columns outlast a reload; a new error replaces the
   await context.setOffline(true);
   await page.check("input[name=source][value=hub]");
   await page.fill("#dataset-name", "someone/else");
+  let requests = 0;
+  context.on("request", (request) => {
+    if (request.url().includes("someone/else")) requests++;
+  });
   await page.click("#dataset-open");
-  await page.locator("#data-error >> text=the browser is offline").waitFor({ timeout: 4000 });
+  await page.locator("#data-error >> text=the browser is offline").waitFor();
+  assert.is(requests, 1, "it was tried again");
   for (const [width, size] of [
     [1280, "200%"],
     [360, "100%"],
