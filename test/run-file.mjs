@@ -41,7 +41,7 @@ export function runFile(file, { root = ".", timeout, env = {}, children, runtime
       const faults = [];
       if (code !== 0) faults.push(signal ? `killed by ${signal}` : `exit code ${code}`);
       if (!report) faults.push("did not report its tests");
-      else if (report.declared === 0 && report.skipped.length === 0) faults.push("declares no tests");
+      else if (report.declared + report.left + report.skipped.length === 0) faults.push("declares no tests");
       else if (report.finished !== report.declared)
         faults.push(`${report.finished} of ${report.declared} tests passed`);
       done({ faults, report, output, seconds: (Date.now() - started) / 1000 });

@@ -14,9 +14,21 @@ const skipped: string[] = [];
 let finished = 0;
 let failed = 0;
 
+/** quick: the tests of `npm test`; rest: those that only `npm run test:all` runs; all: both. */
+const TESTS = process.env.LOWRANK_TESTS ?? "quick";
+/** Tests that this run leaves out. */
+let left = 0;
+
 /** Declares a test. Tests of a file run in the order of their declaration. */
 export function test(name: string, body: Body): void {
-  cases.push({ name, body });
+  if (TESTS === "rest") left++;
+  else cases.push({ name, body });
+}
+
+/** Declares a test that only `npm run test:all` runs. */
+export function testAll(name: string, body: Body): void {
+  if (TESTS === "quick") left++;
+  else cases.push({ name, body });
 }
 
 /** Declares a test that runs only where `condition` holds; elsewhere it is counted as skipped, with the reason. */
@@ -48,7 +60,7 @@ function run(): void {
   }
   all("clean up", async () => {
     for (const body of cleanups) await body();
-    const report = { declared: cases.length, finished, failed, skipped };
+    const report = { declared: cases.length, finished, failed, skipped, left };
     process.stdout.write(`\n@harness ${JSON.stringify(report)}\n`);
   });
   all.run();
