@@ -91,7 +91,7 @@ async function runColumn(title, some, env, runtime) {
 const drivers = findDrivers();
 for (const [name, manifest] of Object.entries(drivers)) {
   if (!manifest) {
-    console.log(`${name}: not found, skipped`);
+    console.log(`skipped: ${name}: no such driver found`);
     continue;
   }
   for (const [checks, toggles] of [
@@ -107,7 +107,7 @@ if (deno) {
   // The others test what is Node's or Dawn's.
   const ops = files.filter((name) => name.startsWith("ops"));
   await runColumn("lavapipe, wgpu in Deno", ops, { VK_ICD_FILENAMES: drivers.lavapipe }, runtime);
-} else console.log("wgpu in Deno: not found, skipped");
+} else console.log("skipped: wgpu in Deno: neither here nor installed by npm");
 const row = (cells) => `| ${cells.join(" | ")} |`;
 console.log(`\n${row(["largest error", ...columns.map(({ title }) => title)])}`);
 console.log(row(["---", ...columns.map(() => "---")]));

@@ -4,6 +4,7 @@
  *   --count N    how many faults (10), drawn by --seed S (1): a file weighted by its lines, a kind of fault, a place
  *   --only PATH  draws from files whose path begins with PATH; --without PATH leaves such files out; both may be
  *   repeated --seconds N  gives up on a fault after tests of N seconds
+ *   --all        where `npm test` does not find a fault, asks what `npm run test:all` has beyond it
  *   --list       only prints what would be planted, whether it compiles or not
  *
  * Works on a copy of the tree in a temporary folder, one fault and one test file at a time. A fault that does not
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     without: { type: "string", multiple: true, default: [] },
     seconds: { type: "string", default: "Infinity" },
     list: { type: "boolean", default: false },
+    all: { type: "boolean", default: false },
   },
 });
 
@@ -165,7 +167,7 @@ function nearestTests(path) {
     isOfBuilt(test, near) ? 1 : 0,
     (stems.findIndex((names) => names.some((name) => basename(test).startsWith(name))) + 3) % 3,
     steps.get(test) ?? 100,
-    usual.get(test) ?? 5,
+    usual.get(`quick ${test}`) ?? 5,
   ];
   const compare = (a, b) => a.map((value, i) => value - b[i]).find((difference) => difference !== 0) ?? 0;
   const all = tests.filter((test) => steps.has(test) || isOfBuilt(test, near));
@@ -174,22 +176,24 @@ function nearestTests(path) {
     .sort((a, b) => compare(a.rank, b.rank));
 }
 
-/** Runs a test file with a fault in the code, or without. */
-async function runTest(test, root) {
-  const timeout = usual.has(test) ? 3000 * usual.get(test) + PATIENCE_MS : FIRST_TIMEOUT_MS;
-  const { faults, seconds } = await runFile(test, { root, timeout, env, children });
-  if (faults.length === 0) usual.set(test, seconds);
+/** Runs a test file with a fault in the code, or without; `tests` as in test/helpers/harness.ts. */
+async function runTest(test, tests, root) {
+  const key = `${tests} ${test}`;
+  const timeout = usual.has(key) ? 3000 * usual.get(key) + PATIENCE_MS : FIRST_TIMEOUT_MS;
+  const { faults, seconds } = await runFile(test, { root, timeout, env: { ...env, LOWRANK_TESTS: tests }, children });
+  if (faults.length === 0) usual.set(key, seconds);
   return { faults, seconds };
 }
 
 /** A test file that fails without a fault as well finds nothing. */
-async function isSound(test) {
-  if (!sound.has(test)) {
-    const { faults } = await runTest(test, CLEAN);
-    sound.set(test, faults.length === 0);
+async function isSound(test, tests) {
+  const key = `${tests} ${test}`;
+  if (!sound.has(key)) {
+    const { faults } = await runTest(test, tests, CLEAN);
+    sound.set(key, faults.length === 0);
     if (faults.length > 0) console.log(`left out: ${test} fails without a fault (${faults.join("; ")})`);
   }
-  return sound.get(test);
+  return sound.get(key);
 }
 
 /** What a build makes, and whether in FAULTY it was made with a fault. */
@@ -222,20 +226,26 @@ async function build({ path }) {
 
 /** Runs the tests that can see the fault; says which found it, or how many are left where the time is over. */
 async function search({ path }) {
-  const candidates = nearestTests(path);
+  const nearest = nearestTests(path);
+  const isOfAll = ({ test }) => test.endsWith(".all.test.js");
+  const candidates = [
+    ...nearest.filter((one) => !isOfAll(one)).map((one) => ({ ...one, tests: "quick" })),
+    ...(options.all ? nearest.map((one) => ({ ...one, tests: isOfAll(one) ? "all" : "rest" })) : []),
+  ];
   let isBuilt = false;
   let taken = 0;
-  for (const [ran, { test, built }] of candidates.entries()) {
+  for (const [ran, { test, built, tests }] of candidates.entries()) {
     if (taken > Number(options.seconds)) return { ran, left: candidates.length - ran, seconds: taken };
-    if (sound.get(test) === false) continue;
+    if (sound.get(`${tests} ${test}`) === false) continue;
     if ((built || /-worker\.ts$/.test(path)) && !isBuilt) {
       isBuilt = buildAll();
-      if (!isBuilt) return { by: "the build", seconds: taken };
+      if (!isBuilt) return { by: "the build", isQuick: true, seconds: taken };
     }
-    const { faults, seconds } = await runTest(test, FAULTY);
+    const { faults, seconds } = await runTest(test, tests, FAULTY);
     taken += seconds;
-    if (faults.length > 0 && (await isSound(test)))
-      return { by: `${test.replace(/js$/, "ts")} (${faults[0]})`, seconds: taken };
+    if (faults.length === 0 || !(await isSound(test, tests))) continue;
+    const by = `${tests === "quick" ? "" : "test:all's "}${test.replace(/js$/, "ts")} (${faults[0]})`;
+    return { by, isQuick: tests === "quick", seconds: taken };
   }
   return { ran: candidates.length, left: 0, seconds: taken };
 }
@@ -266,6 +276,8 @@ while (outcomes.length < Number(options.count)) {
   restore(fault);
 }
 const found = outcomes.filter(({ by }) => by).length;
+const late = outcomes.filter(({ by, isQuick }) => by && !isQuick).length;
 console.log(
-  `\n${outcomes.length} faults planted (seed ${options.seed}): ${found} found, ${outcomes.length - found} not`,
+  `\n${outcomes.length} faults planted (seed ${options.seed}): ${found} found, ${late} of them by test:all alone, ` +
+    `${outcomes.length - found} not`,
 );

@@ -128,7 +128,7 @@ async function train({ fineTune, loadModel, loadTexts }, device, base, bytes, ru
 
 export async function checkGgufOut(home, work, micro, files, python, must, report, library, device) {
   const llamaCpp = await loadPackage(home);
-  if (!llamaCpp) return console.log("not checked against llama.cpp: node-llama-cpp could not be installed");
+  if (!llamaCpp) return console.log("skipped: llama.cpp: node-llama-cpp could not be installed");
   const { getLlama, LlamaLogLevel, directory } = llamaCpp;
   const llama = await getLlama({ gpu: false, build: "never", maxThreads: 1, logLevel: LlamaLogLevel.error });
   const folder = join(work, "gguf-out");

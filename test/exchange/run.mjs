@@ -63,7 +63,7 @@ function install() {
   for (const [command, args] of steps) {
     const { status, stderr, error } = run(command, args, "pipe");
     if (status === 0) continue;
-    console.log("not checked against PEFT and transformers: the Python environment could not be made");
+    console.log("skipped: PEFT and transformers: the Python environment could not be made");
     if (flags.optional) process.exit(0);
     console.error(stderr ?? error);
     process.exit(1);
