@@ -1,7 +1,8 @@
 /**
- * Checks the system requirements of `npm test`: a WebGPU adapter, Chromium, and Firefox. What is missing is installed
- * (Mesa's software Vulkan driver, the packages chromium and firefox-esr) on Debian and its derivatives when run as
- * root. Otherwise the command to install it is printed, and the exit code is 1; without Firefox its tests are skipped.
+ * Checks the system requirements of `npm test`, a WebGPU adapter and Chromium, and with --all those of `npm run
+ * test:all`: Firefox, too. What is missing is installed (Mesa's software Vulkan driver, the packages chromium and
+ * firefox-esr) on Debian and its derivatives when run as root. Otherwise the command to install it is printed, and the
+ * exit code is 1; without Firefox its tests are skipped.
  */
 import { spawnSync } from "node:child_process";
 import { findChromium, findFirefox } from "./browsers.mjs";
@@ -70,7 +71,8 @@ const NEEDED = [
   },
 ];
 
-for (const { name, find, packages, commands, isOptional = false } of NEEDED) {
+const isAll = process.argv.includes("--all");
+for (const { name, find, packages, commands, isOptional = false } of NEEDED.filter((one) => isAll || !one.isOptional)) {
   let found = find();
   if (!found && install(`no ${name}`, packages)) found = find();
   if (found) console.log(`${name}: ${found}`);
