@@ -6,6 +6,7 @@
  * Case i of a run with seed S is the only case of a run with seed S + i, so that two variables repeat everything:
  * LOWRANK_FUZZ is the number of cases, LOWRANK_FUZZ_SEED the first seed.
  */
+import { once } from "node:events";
 import {
   existsSync,
   mkdirSync,
@@ -19,11 +20,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { basename, dirname, join } from "node:path";
-import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { packagePath } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
-import { test } from "../helpers/harness.ts";
+import { afterAll } from "../helpers/harness.ts";
+import { testRounds } from "../helpers/rounds.ts";
 
 /** Files by their paths below a case's folder. */
 export type Files = ReadonlyMap<string, string | Uint8Array>;
@@ -36,7 +38,7 @@ export interface Case {
 /** One kind of foreign bytes. */
 export interface Kind<C extends Case> {
   name: string;
-  /** As many cases as find a planted fault; a plain `npm test` has a third of them. */
+  /** As many cases as find a planted fault; `npm test` has a tenth of them, test:all three times as many. */
   count: number;
   /** Makes a case; of the same numbers the same. */
   make(rng: Rng): C;
@@ -76,17 +78,23 @@ const [DONE, ACCEPTED, REFUSED] = [0, 1, 2];
 export function fuzz<C extends Case>(kind: Kind<C>): void {
   const run = runner(kind);
   if (!isMainThread) return;
-  const count = Number(process.env.LOWRANK_FUZZ ?? Math.ceil(kind.count / 3));
-  const seed = Number(process.env.LOWRANK_FUZZ_SEED ?? 1);
-  test(`${count} cases of ${kind.name} from seed ${seed} are read or refused`, () => run(seed, count));
+  testRounds(
+    Math.ceil(kind.count / 10),
+    Math.ceil(kind.count / 3) * 10,
+    (count, seed) => `${count} cases of ${kind.name} from seed ${seed} are read or refused`,
+    (count, seed) => run(seed, count),
+  );
 }
+
+/** The worker's side: the kinds of its file by their names. */
+const kinds = new Map<string, Kind<Case>>();
 
 /**
  * What runs `count` cases from a seed on, and throws with every different fault; `hang` milliseconds without a new case
- * are one. It starts workers of this very file, in which this call reads the cases.
+ * are one. It starts a worker of this very file, in which this call makes the kind known.
  */
 export function runner<C extends Case>(kind: Kind<C>, hang = HANG): (seed: number, count: number) => Promise<void> {
-  if (!isMainThread && workerData.name === kind.name) void work(kind);
+  kinds.set(kind.name, kind as unknown as Kind<Case>);
   return (seed, count) => watch(kind, seed, count, hang);
 }
 
@@ -141,16 +149,23 @@ interface Orders {
   shared: Int32Array;
 }
 
-/** Runs one worker; resolves when all is done, or with what ended it in the case that it was at. */
+/** The worker that waits for orders: it reads kind after kind, until a case ends it. */
+let idle: Worker | undefined;
+if (isMainThread) afterAll(() => void idle?.terminate());
+
+/** Gives a worker its orders; resolves when all is done, or with what ended it in the case that it was at. */
 function runWorker(orders: Orders, hang: number, note: (fault: Fault) => void): Promise<string | undefined> {
   return new Promise((resolve) => {
-    const worker = new Worker(process.argv[1]!, {
-      workerData: orders,
-      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
-    });
+    const worker = idle ?? new Worker(process.argv[1]!, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } });
+    idle = undefined;
+    const finish = (what?: string) => {
+      clearInterval(timer);
+      for (const event of ["message", "error", "exit"]) worker.removeAllListeners(event);
+      resolve(what);
+    };
     let at = -1;
     let since = Date.now();
-    let end: string | undefined = "the worker ended before the case did: a promise that nothing keeps";
+    let end = "the worker ended before the case did: a promise that nothing keeps";
     const timer = setInterval(() => {
       const now = Atomics.load(orders.shared, DONE);
       if (now !== at) [at, since] = [now, Date.now()];
@@ -160,23 +175,34 @@ function runWorker(orders: Orders, hang: number, note: (fault: Fault) => void): 
       }
     }, 250);
     worker.on("message", (fault: Fault | "done") => {
-      if (fault === "done") end = undefined;
-      else note(fault);
+      if (fault !== "done") return note(fault);
+      idle = worker;
+      finish();
     });
     worker.on("error", (error) => {
       end = `it ends the worker: ${error.stack ?? error}`;
     });
-    worker.on("exit", () => {
-      clearInterval(timer);
-      resolve(end);
-    });
+    worker.on("exit", () => finish(end));
+    worker.postMessage(orders);
   });
 }
 
-/** The worker's side: reads case after case and reports each fault. */
-async function work<C extends Case>(kind: Kind<C>): Promise<void> {
-  const { seed, count, shared } = workerData as Orders;
-  const root = mkdtempSync(join(tmpdir(), "lowrank-fuzz-"));
+/** Waits for orders, without keeping the worker alive while it follows them: a promise that nothing keeps ends it. */
+async function followOrders(): Promise<void> {
+  for (;;) {
+    const [orders] = await once(parentPort!, "message");
+    await work(orders);
+    parentPort!.postMessage("done");
+  }
+}
+if (!isMainThread) void followOrders();
+
+const TEMPORARY = tmpdir();
+
+/** Reads case after case and reports each fault. */
+async function work({ name, seed, count, shared }: Orders): Promise<void> {
+  const kind = kinds.get(name)!;
+  const root = mkdtempSync(join(TEMPORARY, "lowrank-fuzz-"));
   // What is left among the system's temporary files is seen, too.
   process.env.TMPDIR = root;
   const folder = join(root, "case");
@@ -214,7 +240,6 @@ async function work<C extends Case>(kind: Kind<C>): Promise<void> {
   } finally {
     rmSync(root, { recursive: true, force: true });
   }
-  parentPort!.postMessage("done");
 }
 
 /** Reads a case and checks what came of it: `what` is wrong, and whether it was refused. */
