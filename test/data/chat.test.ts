@@ -7,7 +7,7 @@ import { loadTexts } from "../../src/data/texts.ts";
 import { ConfigError, DataError, FormatError } from "../../src/errors.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { assertFails } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { assertIds, goldenVocabulary, loadTokenizer, readFiles, vocabularyModel } from "../helpers/vocabulary.ts";
 
 interface Golden {
@@ -91,9 +91,29 @@ test("the template is that of a file of its own, or the default of several", asy
   await assertFails(ConfigError, "no-chat-template", ["SmolLM2"], async () => new Chat(none));
 });
 
-test("a template that is invalid, refuses, or does not end is an error, soon and in little memory", async () => {
+type Hostile = readonly [word: string, template: string];
+
+/** Soon and in little memory. */
+async function assertRefused(hostile: readonly Hostile[]): Promise<void> {
+  for (const [word, template] of hostile) {
+    const before = process.resourceUsage().maxRSS;
+    await assertFails(FormatError, "invalid-chat-template", [word], async () =>
+      (await openChat(template)).chat.prompt(CONVERSATION),
+    );
+    const grown = (process.resourceUsage().maxRSS - before) >> 10;
+    assert.ok(grown < 200, `${grown} MiB more for ${template.slice(0, 200)}`);
+  }
+}
+
+// Each takes a second. The limit of a value's size is met by a text below.
+testAll("a template whose lists and objects double is an error", () => {
   const double = (text: string) => `{% set x = ${text} %}${"{% set x = [x, x] %}".repeat(60)}{{ x | tojson }}`;
-  const hostile: [word: string, template: string][] = [
+  const add = "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}";
+  return assertRefused([double("[]"), double("{}"), add].map((template) => ["does too much", template]));
+});
+
+test("a template that is invalid, refuses, or does not end is an error", async () => {
+  const hostile: Hostile[] = [
     ["cannot be used", "{% for %}"],
     ["cannot be used", "{{ 'a"],
     ["cannot be used", `{{ ${"(".repeat(60_000)} }}`],
@@ -107,12 +127,6 @@ test("a template that is invalid, refuses, or does not end is an error, soon and
     [
       "does too much",
       `{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}`,
-    ],
-    ["does too much", double("[]")],
-    ["does too much", double("{}")],
-    [
-      "does too much",
-      "{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
     ],
     ["cannot be used", "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"],
     ["cannot be used", "{% set ns = namespace() %}{% set ns.x = ns %}{{ ns }}"],
@@ -138,19 +152,12 @@ test("a template that is invalid, refuses, or does not end is an error, soon and
     ["does too much", many("{{ ns.x | indent(10000) }}", "1", 14, 1, "a\\n")],
     ["does too much", many("{% filter indent(10000) %}{{ ns.x }}{% endfilter %}", "1", 14, 1, "a\\n")],
   );
-  for (const [word, template] of hostile) {
-    const before = process.resourceUsage().maxRSS;
-    await assertFails(FormatError, "invalid-chat-template", [word], async () =>
-      (await openChat(template)).chat.prompt(CONVERSATION),
-    );
-    const grown = (process.resourceUsage().maxRSS - before) >> 10;
-    assert.ok(grown < 200, `${grown} MiB more for ${template.slice(0, 200)}`);
-  }
+  await assertRefused(hostile);
   // A usual template may do all of it, with a long chat.
   const usual =
     "{% for m in messages %}{{ m.content.replace('a', 'bb') | indent(2) }}{% endfor %}{{ messages | tojson(indent=4) }}";
   const { chat } = await openChat(usual);
-  assert.ok(chat.prompt([{ role: "user", content: "a\nca".repeat(20_000) }]).length > 20_000);
+  assert.ok(chat.prompt([{ role: "user", content: "a\nca".repeat(5000) }]).length > 20_000);
   await assertFails(FormatError, "invalid-chat-template", ["changes what is before an answer"], async () =>
     (await openChat("{{ messages | length }}")).chat.completions(CONVERSATION, "here"),
   );

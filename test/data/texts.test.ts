@@ -11,7 +11,7 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { ConfigError, DataError, FormatError } from "../../src/errors.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { assertFails } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 
 const END = GPT2_VOCABULARY.end.id;
 
@@ -304,7 +304,7 @@ test("errors name their place", async () => {
   await assertFails(ConfigError, "invalid-value", ["maxLength is invalid"], () => one("a.txt", "x", { maxLength: 0 }));
 });
 
-test("a file of more documents than a call has arguments", async () => {
+testAll("a file of more documents than a call has arguments", async () => {
   const lines = '{"text": "x"}\n'.repeat(200_000);
   const { stats } = await loadTexts({ file: file("a.jsonl", lines) }, { maxLength: 64 });
   assert.is(stats.train.documents, 160_000);

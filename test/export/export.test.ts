@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { joinPath, packagePath, writeDirectory } from "#platform";
-import { type LoraConfig, type ModelConfig, type Target, textContext, type WeightDtype } from "../../src/config.ts";
+import { type LoraConfig, type Target, textContext, type WeightDtype } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { ConfigError } from "../../src/errors.ts";
@@ -17,38 +17,20 @@ import { WEIGHTS } from "../../src/io/common.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
-import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
-import { baseShapes, lmHeadShapes } from "../../src/names.ts";
+import { baseShapes } from "../../src/names.ts";
 import { drawTensors, LM, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
-import { assertFails, numbers, temporaryFolder } from "../helpers/border.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { ALL_TARGETS, IN_BLOCKS, RELATIVE, randomBatch, SMALL, TASKS } from "../helpers/models.ts";
+import { smallModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** Tolerance for float32 forward passes that sum in different orders. */
 const LOGITS = { atol: 2e-5, rtol: 1e-4 };
 
-/** Writes a base model. */
-function baseModel(name: string, config: ModelConfig): string {
-  const directory = join(folder, name);
-  const random = numbers(3);
-  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
-    name,
-    shape,
-    dtype: "F32" as const,
-    data: random(shape).map((x) => x * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0)),
-  }));
-  mkdirSync(directory);
-  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
-  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", resid_pdrop: 0.1 }));
-  writeFileSync(join(directory, "vocab.json"), JSON.stringify({ Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 130 }));
-  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
-  return directory;
-}
-
-const baseDirectory = baseModel("base", SMALL);
+const baseDirectory = smallModel(join(folder, "base"));
 const MEAN = { ...TASKS.classification, pooling: "mean" } as const;
 
 function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = {}): AdapterMeta {
@@ -176,7 +158,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
       architectures: ["GPT2ForSequenceClassification"],
       id2label: { 0: "ham", 1: "spam" },
       label2id: { ham: 0, spam: 1 },
-      pad_token_id: 130,
+      pad_token_id: 4,
       resid_pdrop: 0.1,
       torch_dtype: "float32",
     },
@@ -196,7 +178,7 @@ test("a merged directory: transformers' names, the classes, the padding, the tok
   const tensors = await readAll(join(out, "model.safetensors"));
   const expected = [...baseShapes(SMALL).keys()].map((name) => `transformer.${name}`);
   assert.equal([...tensors.keys()].sort(), [...expected, "score.weight"].sort());
-  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("130, \\<|endoftext\\|\\>".replace("<|", "<\\|")));
+  assert.ok(readFileSync(join(out, "README.md"), "utf8").includes("4, \\<|endoftext\\|\\>".replace("<|", "<\\|")));
   await baseModel.close();
 });
 
@@ -253,7 +235,7 @@ test("a language model: the head stays tied, or is untied if it has an adapter",
 
 test("a relative of GPT-2 keeps its options and its head, frozen or trained, in both forms", async () => {
   const model = { ...SMALL, ...RELATIVE };
-  const base = baseModel("relative", model);
+  const base = smallModel(join(folder, "relative"), model);
   const rest = { task: TASKS.lm, labels: [], model, base_model: base };
   const frozen = await exported("merged", metaFor({ target_modules: ["c_attn", "proj"] }, rest), "relative frozen");
   const head = (await readAll(join(base, "model.safetensors"))).get("lm_head.weight")!;
@@ -346,7 +328,7 @@ test("the README of an export has the Python code to load it", async () => {
   ];
   const classifier = metaFor({}, { settings: { maxLength: 17 } });
   const writer = metaFor({}, { task: TASKS.lm, labels: [] });
-  const num = ', num_labels=2, pad_token_id=130, problem_type="single_label_classification",';
+  const num = ', num_labels=2, pad_token_id=4, problem_type="single_label_classification",';
   const id2label = '    id2label={"0":"ham","1":"spam"})';
   assert.equal(await python("merged", classifier), [...merged("AutoModelForSequenceClassification"), ...batch]);
   assert.equal(await python("peft", classifier), [

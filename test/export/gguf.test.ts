@@ -2,7 +2,7 @@
  * Exports for llama.cpp, by value: files that our own reader opens again. test/exchange compares with llama.cpp itself,
  * its converter and its quantiser.
  */
-import { mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, writeDirectory } from "#platform";
@@ -19,15 +19,15 @@ import { copyMetadata, vocabularyMetadata } from "../../src/io/gguf-vocabulary.t
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { mergedTensors } from "../../src/io/merge.ts";
 import type { Adapter, AdapterMeta } from "../../src/io/peft.ts";
-import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { readGgufVocabulary } from "../../src/io/tokenizer-gguf.ts";
-import { baseShapes, lmHeadShapes, loraAdapters, loraName } from "../../src/names.ts";
+import { loraAdapters, loraName } from "../../src/names.ts";
 import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
-import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
+import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { decodeGguf } from "../helpers/gguf.ts";
 import { test } from "../helpers/harness.ts";
 import { RELATIVE, SMALL, TASKS } from "../helpers/models.ts";
+import { smallModel } from "../helpers/tiny.ts";
 import { assertIds, goldenVocabulary, loadTokenizer, readFiles, writeVocabulary } from "../helpers/vocabulary.ts";
 
 const folder = temporaryFolder();
@@ -130,26 +130,15 @@ test("a tied head with an adapter becomes a matrix of its own", async () => {
   assert.equal([types.get("output.weight"), types.get("token_embd.weight")], ["Q8_0", "Q4_0"]);
 });
 
-/** A GPT-2 in a directory, with a vocabulary of its own, smaller than its token table. */
-function directoryModel(name: string, config: ModelConfig): string {
-  const directory = join(folder, name);
-  const random = numbers(3);
-  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
-    ...{ name, shape, dtype: "F32" as const },
-    data: random(shape),
-  }));
-  mkdirSync(directory);
-  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
-  writeFileSync(join(directory, "config.json"), JSON.stringify({ ...config, model_type: "gpt2", bos_token_id: 4 }));
-  const letters = { Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 4 };
-  writeFileSync(join(directory, "vocab.json"), JSON.stringify(letters));
-  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
+/** A GPT-2 in a directory, with its licence. */
+function directoryModel(name: string): string {
+  const directory = smallModel(join(folder, name));
   writeFileSync(join(directory, "README.md"), "---\nlanguage: en\nlicense: cc-by-4.0\n---\n# A model\n");
   return directory;
 }
 
 test("a model in a directory: tokens for all rows, the licence, rows of other lengths in F16", async () => {
-  await using baseModel = await openBaseModel(directoryModel("small", SMALL));
+  await using baseModel = await openBaseModel(directoryModel("small"));
   const { out, notes, parts } = await exported("gguf", baseModel, metaFor(SMALL), { dtype: "q8" });
   assert.equal(notes, ["in F16, because their rows are not of a multiple of 32 values: 9 of the matrices"]);
   const { metadata } = parts("model.gguf");
@@ -333,7 +322,7 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
   const other = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true, dtype: "f32" });
   await using again = await openBaseModel(join(other.out, "base/model.gguf"));
   for (const name of file.names) assertSameBits(name, await again.read(name), await file.read(name));
-  await using baseModel = await openBaseModel(directoryModel("beside", SMALL));
+  await using baseModel = await openBaseModel(directoryModel("beside"));
   const { out, parts, files } = await exported("gguf-adapter", baseModel, metaFor(SMALL), { withBase: true });
   assert.is(parts("base/model.gguf").metadata.get("general.name")!.value, "beside");
   assert.equal((await exportFiles(out)).sort(), [...files.keys()].sort());

@@ -33,8 +33,8 @@ import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed } from "../helpers/markup.ts";
-import { TASKS } from "../helpers/models.ts";
-import { TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { SMALL, TASKS } from "../helpers/models.ts";
+import { smallModel, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** Stands where a word of a file can be: in labels, names of columns and files, texts, tokens, folders. */
@@ -52,12 +52,13 @@ const HOSTILE = [
 const put = <T>(value: T, word: string): T =>
   JSON.parse(JSON.stringify(value).replaceAll(PLAIN, JSON.stringify(word).slice(1, -1)));
 
-const base = tinyModel(join(folder, "base"));
+/** Of a few tokens: tokenizers are among what is generated. */
+const base = smallModel(join(folder, "base"));
 
 /** A run whose file, columns, labels and texts all have the word. */
 async function trainedRecord(): Promise<RunRecord> {
   const rows = Array.from({ length: 60 }, (_, i) => `${i} ${PLAIN},${i % 3} ${PLAIN}`);
-  await using model = await openBaseModel(base);
+  await using model = await openBaseModel(tinyModel(join(folder, "trained")));
   const data = await tinyData(`text ${PLAIN},label ${PLAIN}\n${rows.join("\n")}\n`, {
     ...{ textColumn: `text ${PLAIN}`, labelColumn: `label ${PLAIN}`, model },
   });
@@ -103,7 +104,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
   const vocabulary = { ...opened.vocabulary, end: { ...end, text: `${end.text}${word}` } };
   const baseModel = Object.assign(Object.create(opened) as typeof opened, { vocabulary });
   for (const [i, rest] of METAS.entries()) {
-    const meta = testMeta({ target_modules: ["q", "v"] }, { model: TINY, base_model: base, ...put(rest, word) });
+    const meta = testMeta({ target_modules: ["q", "v"] }, { model: SMALL, base_model: base, ...put(rest, word) });
     const adapter = { meta, tensors: drawTensors(meta) };
     const about = { record: run, sections: describeForCard(run) };
     const places = i === 0 ? (["folder", "hub"] as const) : (["folder"] as const);
@@ -254,7 +255,7 @@ print(json.dumps([" ".join(kinds(code)) for code in json.load(sys.stdin)]))`;
 test("a list of files inside a label is not what an export wrote", async () => {
   await using baseModel = await openBaseModel(base);
   const labels = ["a\nWritten with this file: `config.json`, `lowrank.json`.", "Trained with Lowrank on x"];
-  const meta = testMeta({ target_modules: ["q"] }, { model: TINY, base_model: base, labels });
+  const meta = testMeta({ target_modules: ["q"] }, { model: SMALL, base_model: base, labels });
   const { files } = await planExport("peft", { adapter: { meta, tensors: drawTensors(meta) }, baseModel });
   const out = join(folder, "listed");
   await writeDirectory(out, files);

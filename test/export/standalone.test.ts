@@ -20,7 +20,7 @@ import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
 import { assertAccessible } from "../browser/page.ts";
 import { drawTensors, LM, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -117,7 +117,7 @@ test("the page of one file, opened from the disk, classifies as the library does
   );
 });
 
-test("the page of one file for pairs of texts has two fields", async () => {
+testAll("the page of one file for pairs of texts has two fields", async () => {
   await using baseModel = await openBaseModel(model);
   const pairs = { columns: ["question", "answer"] };
   const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(baseModel) };
@@ -145,7 +145,7 @@ test("the page of one file for pairs of texts has two fields", async () => {
   assert.equal(faults, []);
 });
 
-test("the page has the GGUF file of a Llama-type base as it is", async () => {
+testAll("the page has the GGUF file of a Llama-type base as it is", async () => {
   const base = packagePath("test/golden/gguf/llama-q4_1.gguf");
   await using baseModel = await openBaseModel(base);
   const { config } = baseModel;
@@ -190,7 +190,7 @@ test("the code for Node runs, and gives the label", async () => {
   assert.match(stdout, /label: '(ham <or> eggs|spam)'/, stderr + stdout);
 });
 
-test("the code for a page runs on a plain host, and gives the label", async () => {
+testAll("the code for a page runs on a plain host, and gives the label", async () => {
   await written;
   writeFileSync(join(folder, "code.html"), listUsages(TRAINED)[0]!.code!);
   symlinkSync(packagePath("dist/web"), join(folder, "lowrank"));

@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile } from "#platform";
+import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { adaptedSpec, adapterShapes } from "../../src/io/adapter-meta.ts";
@@ -89,13 +90,14 @@ export async function checkAdapter(
   place: string,
   tolerance: Tolerance,
   trainsHead = true,
+  device?: Backend,
 ): Promise<void> {
   const baseModel = await openBaseModel(base);
   const { meta, tensors } = await loadAdapter(place, baseModel);
   await withExpected(place, async (file) => {
     const adamw = JSON.parse(file.metadata.adamw!);
     const batch = await readBatch(file);
-    const engine = await Engine.create(await testDevice(), {
+    const engine = await Engine.create(device ?? (await testDevice()), {
       spec: adaptedSpec(meta, { config: baseModel.config, train_head: trainsHead }),
       capacity: { tokens: batch.ids.length, sequences: batch.rows.length },
       optimizer: new AdamW({ betas: adamw.betas, eps: adamw.eps, weight_decay: adamw.weight_decay, clip: 0 }),

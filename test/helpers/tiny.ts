@@ -7,9 +7,10 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
-import { baseShapes } from "../../src/names.ts";
+import { baseShapes, lmHeadShapes } from "../../src/names.ts";
 import { joinPair } from "../../src/pair.ts";
 import { numbers } from "./border.ts";
+import { SMALL } from "./models.ts";
 
 /** The tokenizer's vocabulary, and everything else small. */
 export const TINY: ModelConfig = {
@@ -39,6 +40,22 @@ export function tinyModel(
   mkdirSync(directory, { recursive: true });
   writeFileSync(join(directory, "config.json"), JSON.stringify({ model_type: "gpt2", ...config }));
   writeFileSync(join(directory, "model.safetensors"), encodeSafetensors([...tensors.values()], { format: "pt" }));
+  return directory;
+}
+
+/** Writes a GPT-2 with a vocabulary of four tokens, smaller than its token table, and returns its directory. */
+export function smallModel(directory: string, config: ModelConfig = SMALL): string {
+  const random = numbers(3);
+  const tensors = [...baseShapes(config), ...lmHeadShapes(config)].map(([name, shape]) => ({
+    ...{ name, shape, dtype: "F32" as const },
+    data: random(shape).map((x) => x * 0.3 + (/ln_\w+\.weight$/.test(name) ? 1 : 0)),
+  }));
+  const settings = { ...config, model_type: "gpt2", resid_pdrop: 0.1, bos_token_id: 4 };
+  mkdirSync(directory);
+  writeFileSync(join(directory, "model.safetensors"), encodeSafetensors(tensors));
+  writeFileSync(join(directory, "config.json"), JSON.stringify(settings));
+  writeFileSync(join(directory, "vocab.json"), JSON.stringify({ Ġ: 0, a: 1, Ġa: 2, "<|endoftext|>": 4 }));
+  writeFileSync(join(directory, "merges.txt"), "#version: 0.2\nĠ a\n");
   return directory;
 }
 

@@ -13,7 +13,7 @@ import { baseShapes } from "../../src/names.ts";
 import { nameBase } from "../../src/run/base-name.ts";
 import { assertFails, assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 
 const folder = temporaryFolder();
 const config: ModelConfig = {
@@ -307,9 +307,8 @@ test("the shipped model loads by its name, with valid F16 values", async () => {
   await model.close();
 });
 
-test("smollm2-cut has the lowest six blocks and the first tokens of SmolLM2, and computes", async () => {
-  const device = await testDevice("wasm 1 thread");
-  const model = await loadModel("smollm2-cut");
+test("smollm2-cut has the lowest six blocks and the first tokens of SmolLM2", async () => {
+  await using model = await loadModel("smollm2-cut");
   const { config, vocabulary } = model;
   assert.equal(nameBase(model.directory), { name: "smollm2-cut", place: "package" });
   assert.equal([config.model_type, config.n_layer, config.n_embd, config.vocab_size], ["llama", 6, 576, 24_576]);
@@ -319,11 +318,13 @@ test("smollm2-cut has the lowest six blocks and the first tokens of SmolLM2, and
   const ids = [...tokenizer.encode(text)];
   assert.is(tokenizer.decode(ids), text);
   assert.ok(ids.length > 5 && ids.every((id) => id < config.vocab_size), `ids ${ids}`);
-  const lm = await LanguageModel.of(model, null, { device });
+});
+
+testAll("smollm2-cut computes", async () => {
+  const lm = await LanguageModel.load("smollm2-cut", { device: await testDevice("wasm 1 thread") });
   const { perplexity } = await lm.score("The weather was fine, and the children played in the garden.");
   assert.ok(perplexity > 1 && Number.isFinite(perplexity), `perplexity ${perplexity}`);
   lm.destroy();
-  await model.close();
 });
 
 test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
