@@ -2,7 +2,6 @@
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
 import { type BlockDtype, blockBytes } from "../src/blocks.ts";
-import { ConfigError, ShapeError } from "../src/errors.ts";
 import { dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
 import { assertFails } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";
@@ -81,7 +80,7 @@ test("inputs that are no whole blocks are refused", async () => {
     [0, 48],
     [16, 32],
   ] as const)
-    await assertFails(ShapeError, "wrong-shape", ["w", "multiples of 32", `${inputs} from ${input} on`], () =>
+    await assertFails("wrong-shape", ["w", "multiples of 32", `${inputs} from ${input} on`], () =>
       quantizer.take(x, { output: IN, input: 1 }, { output: 0, outputs: 1, input, inputs }),
     );
 });
@@ -101,8 +100,6 @@ test("what has no scale is refused with its name", async () => {
   ] as const) {
     const values = x.slice();
     values[777] = value;
-    await assertFails(ConfigError, "weights-out-of-range", ["w cannot be kept in", dtype, "finite"], () =>
-      quantize(dtype, values),
-    );
+    await assertFails("weights-out-of-range", ["w cannot be kept in", dtype, "finite"], () => quantize(dtype, values));
   }
 });

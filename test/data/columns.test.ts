@@ -1,7 +1,7 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { type ColumnChoice, findColumns, findKeys, labelNotes } from "../../src/data/columns.ts";
-import { DataError, nameList } from "../../src/errors.ts";
+import { nameList } from "../../src/errors.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -36,8 +36,8 @@ test("one of two columns requested: the other one is the other column; a column 
   assert.equal(found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
   assert.equal(found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
   assert.equal(found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails(DataError, "same-column", () => found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }));
-  await assertFails(DataError, "no-such-column", ['no column "tetx"', 'did you mean "text"'], () =>
+  await assertFails("same-column", () => found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }));
+  await assertFails("no-such-column", ['no column "tetx"', 'did you mean "text"'], () =>
     found(named("text", "label"), { textColumn: "tetx" }),
   );
 });
@@ -61,22 +61,22 @@ test("common names, in any case, with surrounding spaces, however their words ar
 
 test("several common names for one column are an error that lists the columns; otherwise a hint", async () => {
   const several = ["Several columns may be the text: text, message", "id, text, message, label", "--text-column"];
-  await assertFails(DataError, "ambiguous-column", several, () => found(named("id", "text", "message", "label")));
-  await assertFails(DataError, "ambiguous-column", ["may be the label: topic, class", "--label-column"], () =>
+  await assertFails("ambiguous-column", several, () => found(named("id", "text", "message", "label")));
+  await assertFails("ambiguous-column", ["may be the label: topic, class", "--label-column"], () =>
     found(named("topic", "text", "class")),
   );
-  await assertFails(DataError, "ambiguous-column", ["may be the label: label, label"], () =>
+  await assertFails("ambiguous-column", ["may be the label: label, label"], () =>
     found(named("label", "label", "text")),
   );
   assert.equal(found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
   assert.equal(found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails(DataError, "column-not-recognized", ["recognized as the text", "--text-column"], () =>
+  await assertFails("column-not-recognized", ["recognized as the text", "--text-column"], () =>
     found(named("a", "b", "label")),
   );
-  await assertFails(DataError, "column-not-recognized", ["recognized as the label", "--label-column"], () =>
+  await assertFails("column-not-recognized", ["recognized as the label", "--label-column"], () =>
     found(named("text", "b", "c")),
   );
-  await assertFails(DataError, "too-few-columns", () => found([["text"]]));
+  await assertFails("too-few-columns", () => found([["text"]]));
 });
 
 test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
@@ -87,7 +87,7 @@ test("two columns without common names: the label has fewer or shorter values, o
   assert.equal(found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
   assert.equal(found([names, ["l", "t"]]), ["b", "a", true]);
   assert.equal(found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
-  await assertFails(DataError, "column-not-recognized", ["recognized as the text"], () =>
+  await assertFails("column-not-recognized", ["recognized as the text"], () =>
     found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]),
   );
 });
@@ -134,7 +134,7 @@ test("keys of JSON lines: common names, otherwise by their values", async () => 
     ["a", "ham", "b", "others"],
   ];
   assert.equal(findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a" });
-  await assertFails(DataError, "too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
+  await assertFails("too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
 });
 
 test("notes about the labels: spelled in several ways, more than 20", () => {

@@ -49,7 +49,7 @@ async function fails(
   words: string[],
   options: Partial<ReadOptions> = {},
 ) {
-  const message = await assertFails(LowrankError, code, words, () => read(name, content, options));
+  const message = await assertFails(code, words, () => read(name, content, options));
   assert.match(`${message}\n`, `\n  where:    ${where}\n`);
 }
 

@@ -11,7 +11,6 @@ import { parquetLines } from "../../src/data/parquet.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError, DataError, DownloadError, FormatError, LowrankError } from "../../src/errors.ts";
 import type { DownloadEvent } from "../../src/io/download-options.ts";
 import { nearestRepository } from "../../src/io/hub-names.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -126,7 +125,7 @@ test("the documented data sets load with their splits and classes; the second ti
   assert.equal(cdn.requests, [`GET ${TRAIN}`]);
   rmSync(place, { recursive: true });
   setEnvironment({ HF_HUB_OFFLINE: "1" });
-  await assertFails(DownloadError, "not-in-cache", ["stanfordnlp/imdb"], () => load("stanfordnlp/imdb"));
+  await assertFails("not-in-cache", ["stanfordnlp/imdb"], () => load("stanfordnlp/imdb"));
 });
 
 test("the rows do not depend on the cache; --split, the seed and the columns are heeded", async () => {
@@ -138,10 +137,10 @@ test("the rows do not depend on the cache; --split, the seed and the columns are
   assert.equal(ordered.val.stats().classes, { neg: 0, pos: 6 });
   const drawn = await load("stanfordnlp/imdb", { fractions: [0.6, 0.2, 0.2] });
   assert.equal(drawn.val.stats().classes, { neg: 8, pos: 8 });
-  await assertFails(ConfigError, "options-conflict", ["random, stratified or ordered"], () =>
+  await assertFails("options-conflict", ["random, stratified or ordered"], () =>
     load("stanfordnlp/imdb", { split: "experiment" }),
   );
-  await assertFails(DataError, "no-such-column", ['no column "txt"', 'did you mean "text"'], () =>
+  await assertFails("no-such-column", ['no column "txt"', 'did you mean "text"'], () =>
     load("stanfordnlp/imdb", { textColumn: "txt" }),
   );
 });
@@ -154,7 +153,7 @@ test("no file of a set that is not complete is in the snapshot", async () => {
     return true;
   };
   const words = ['cannot download the data set "stanfordnlp/imdb"', "damaged"];
-  await assertFails(DownloadError, "hash-mismatch", words, () => load("stanfordnlp/imdb"));
+  await assertFails("hash-mismatch", words, () => load("stanfordnlp/imdb"));
   assert.not.ok(existsSync(join(cache, "datasets--stanfordnlp--imdb/snapshots")));
 });
 
@@ -176,24 +175,22 @@ test("several files of a split, other names of splits, and a test without answer
   start();
   publish({ "x/train/0000.parquet": "train", "x/validation/0000.parquet": "test", "x/test/0000.parquet": "test" });
   assert.equal(sizes(await load(NAME)), [60, 20, 20]);
-  await assertFails(ConfigError, "already-split", () => load(NAME, { split: "random" }));
+  await assertFails("already-split", () => load(NAME, { split: "random" }));
 });
 
 test("an unknown configuration or revision is named with what there is", async () => {
   start();
   publish({ "small/train/0000.parquet": "test", "large/train/0000.parquet": "train" });
   const both = ["large (train), small (train)"];
-  await assertFails(DataError, "ambiguous-configuration", [...both, `${NAME}:large`], () => load(NAME));
-  await assertFails(DataError, "no-such-configuration", [...both, `did you mean ${NAME}:small?`], () =>
-    load(`${NAME}:smal`),
-  );
+  await assertFails("ambiguous-configuration", [...both, `${NAME}:large`], () => load(NAME));
+  await assertFails("no-such-configuration", [...both, `did you mean ${NAME}:small?`], () => load(`${NAME}:smal`));
   assert.is((await load(`${NAME}:large`)).stats.rowsRead, 60);
   assert.is((await load(`${NAME}:small`)).stats.rowsRead, 20);
   for (const revision of ["v2", "main"])
-    await assertFails(ConfigError, "no-such-revision", ["a commit of the branch", revision, "--data"], () =>
+    await assertFails("no-such-revision", ["a commit of the branch", revision, "--data"], () =>
       load(`${NAME}@${revision}`),
     );
-  await assertFails(ConfigError, "no-such-revision", ["no commit 0000"], () => load(`${NAME}@${"0".repeat(40)}`));
+  await assertFails("no-such-revision", ["no commit 0000"], () => load(`${NAME}@${"0".repeat(40)}`));
   publish({ "other/train/0000.parquet": "test", "default/train/0000.parquet": "train" });
   assert.is((await load(NAME)).stats.rowsRead, 60);
 });
@@ -202,33 +199,31 @@ test("a data set without Parquet files, or with a part of them, is refused with 
   start();
   datasets.set(NAME, {});
   const words = ["no Parquet files", "--data"];
-  await assertFails(DataError, "no-parquet-export", [...words, "no such branch"], () => load(NAME));
+  await assertFails("no-parquet-export", [...words, "no such branch"], () => load(NAME));
   // Others than CONFIGURATION/SPLIT/0000.parquet; names that would leave the folder.
   publish({ "train.parquet": "train", "../train/0000.parquet": "train", "a/../0000.parquet": "train" });
-  await assertFails(DataError, "no-parquet-export", words, () => load(NAME));
+  await assertFails("no-parquet-export", words, () => load(NAME));
   publish({
     "a\\b/train/0000.parquet": "train",
     "C:/train/0000.parquet": "train",
     "a/__proto__/0000.parquet": "train",
   });
-  await assertFails(DataError, "no-training-split", ["found:    __proto__"], () => load(NAME));
+  await assertFails("no-training-split", ["found:    __proto__"], () => load(NAME));
   publish({ "default/partial-train/0000.parquet": "train" });
-  await assertFails(DataError, "no-parquet-export", ["only a part", "partial-train", "--data"], () => load(NAME));
+  await assertFails("no-parquet-export", ["only a part", "partial-train", "--data"], () => load(NAME));
   publish({ "default/first/0000.parquet": "train" });
-  await assertFails(DataError, "no-training-split", ["found:    first"], () => load(NAME));
+  await assertFails("no-training-split", ["found:    first"], () => load(NAME));
 });
 
 test("names that are none, and files of that name", async () => {
   start();
-  await assertFails(ConfigError, "no-such-dataset", ['no data set "imdb"', 'did you mean "stanfordnlp/imdb"'], () =>
-    load("imdb"),
-  );
-  await assertFails(ConfigError, "no-such-dataset", ['did you mean "sms"'], () => load("sm"));
+  await assertFails("no-such-dataset", ['no data set "imdb"', 'did you mean "stanfordnlp/imdb"'], () => load("imdb"));
+  await assertFails("no-such-dataset", ['did you mean "sms"'], () => load("sm"));
   for (const name of ["a/b/c", "/a/b", "a/", "../x/y", "a/b:", "a/b@", "a--b/c", "a/b c"])
-    await assertFails(ConfigError, "invalid-dataset-name", ["owner/name"], () => load(name));
+    await assertFails("invalid-dataset-name", ["owner/name"], () => load(name));
   const path = join(folder, "real");
   mkdirSync(path);
-  await assertFails(ConfigError, "invalid-dataset-name", () => load(path));
+  await assertFails("invalid-dataset-name", () => load(path));
   assert.equal(hub.requests, []);
   assert.is(nearestRepository({ type: "dataset", name: "fancyzhx/agnews" }), "fancyzhx/ag_news");
   assert.is(nearestRepository({ type: "dataset", name: "x/imdb" }), "stanfordnlp/imdb");
@@ -238,11 +233,9 @@ test("names that are none, and files of that name", async () => {
 test("refusals of the hub are reported, soon and with a way out", async () => {
   start();
   const missing = ["no such data set on the hub", "status 401", "did you mean stanfordnlp/imdb?", "HF_TOKEN"];
-  await assertFails(DownloadError, "no-such-repository", missing, () => load("stanfordnlp/imbd"));
+  await assertFails("no-such-repository", missing, () => load("stanfordnlp/imbd"));
   setEnvironment({ HF_TOKEN: "hf_x" });
-  await assertFails(DownloadError, "no-such-repository", ["status 404", "check the account of HF_TOKEN"], () =>
-    load("someone/else"),
-  );
+  await assertFails("no-such-repository", ["status 404", "check the account of HF_TOKEN"], () => load("someone/else"));
   for (const [token, status] of [
     [undefined, 401],
     ["hf_x", 403],
@@ -250,7 +243,6 @@ test("refusals of the hub are reported, soon and with a way out", async () => {
     start({ HF_TOKEN: token });
     publish({ "a/train/0000.parquet": "train" }, true);
     await assertFails(
-      DownloadError,
       "gated-repository",
       ["is gated", `status ${status}`, `${hub.url}/datasets/${NAME}`, "HF_TOKEN"],
       () => load(NAME),
@@ -267,7 +259,7 @@ test("descriptions of files that lie are refused; the token stays with the hub",
       json(response, 200, { sha: parquetCommit(NAME), siblings: [entry] });
       return true;
     };
-    await assertFails(LowrankError, code, words, () => find(NAME));
+    await assertFails(code, words, () => find(NAME));
   };
   await told("invalid-hub-answer", ["no valid hash"], { lfs: { sha256: "x/../y" } });
   await told("invalid-hub-answer", ["invalid file size"], { size: "10" });
@@ -294,13 +286,13 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
   assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "score" })).labels], ["0", "1"]);
   assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "count" })).labels], ["0", "1", "2"]);
   const where = ["lists, structures or bytes in tags, image, raw"];
-  await assertFails(DataError, "column-without-text", ['column "tags" has no texts or numbers', ...where], () =>
+  await assertFails("column-without-text", ['column "tags" has no texts or numbers', ...where], () =>
     loadDataset({ file: path }, { module, labelColumn: "tags" }),
   );
-  await assertFails(DataError, "column-without-text", ['column "image" has no texts or numbers', ...where], () =>
+  await assertFails("column-without-text", ['column "image" has no texts or numbers', ...where], () =>
     loadTexts({ file: path }, { textColumn: "image" }),
   );
-  await assertFails(DataError, "no-such-column", ['There is no column "txt"'], () =>
+  await assertFails("no-such-column", ['There is no column "txt"'], () =>
     loadTexts({ file: path }, { textColumn: "txt" }),
   );
   const bytes = fixture("types.parquet");
@@ -316,11 +308,11 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
     new TextEncoder().encode("text,label\n"),
     bytes.map((byte, i) => (i > 4 && i < 200 ? 7 : byte)),
   ])
-    await assertFails(FormatError, "invalid-parquet", ["x.parquet"], () =>
+    await assertFails("invalid-parquet", ["x.parquet"], () =>
       loadDataset({ file: bytesReader("x.parquet", broken) }, { module }),
     );
   const long = packagePath("test/hub-datasets/long.parquet");
-  await assertFails(DataError, "data-too-large", ["row 1 is too long", "at most 16777216 bytes"], () =>
+  await assertFails("data-too-large", ["row 1 is too long", "at most 16777216 bytes"], () =>
     loadDataset({ file: long }, { module }),
   );
   const file = await openFile(path);
@@ -342,7 +334,7 @@ test("texts for a language model, in the same splits", async () => {
   assert.is(texts.origin.name, `stanfordnlp/imdb:plain_text@${parquetCommit("stanfordnlp/imdb")}`);
   const sms = await loadTexts({ name: "ucirvine/sms_spam" }, { maxLength: 64, fractions: [0.5, 0.25, 0.25] });
   assert.equal(documents(sms), [40, 20, 20]);
-  await assertFails(ConfigError, "unsupported-dataset", ['"spam" is not a data set for a language model'], () =>
+  await assertFails("unsupported-dataset", ['"spam" is not a data set for a language model'], () =>
     loadTexts({ name: "spam" }),
   );
 });

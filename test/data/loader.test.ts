@@ -5,7 +5,6 @@ import { Dataset, type DatasetBatch } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
-import { ConfigError, DataError } from "../../src/errors.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -187,8 +186,8 @@ test("split parts are disjoint, complete and of the paper's sizes", async () => 
     ten.split([0.7, 0.1, 0.2]).map((part) => part.size),
     [7, 1, 2],
   );
-  await assertFails(DataError, "invalid-split", () => ten.split([0.5, 0.2]));
-  await assertFails(DataError, "too-few-rows", () => ten.split([0.05, 0.95]));
+  await assertFails("invalid-split", () => ten.split([0.5, 0.2]));
+  await assertFails("too-few-rows", () => ten.split([0.05, 0.95]));
 });
 
 test("loader: every row once an epoch, other orders in other epochs, the same again from the seed", async () => {
@@ -216,7 +215,7 @@ test("loader: the last incomplete batch is dropped; a batch has the rows of the 
   assert.is(loader.order(9).length, 21);
   assert.equal(batches[1], dataset.batch(loader.order(9).subarray(4, 8)));
   for (const batchSize of [0, 22, 1.5]) {
-    await assertFails(ConfigError, "invalid-batch-size", () => new Loader(dataset, { batchSize, seed: 1 }));
+    await assertFails("invalid-batch-size", () => new Loader(dataset, { batchSize, seed: 1 }));
   }
 });
 
@@ -290,12 +289,8 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
     some.reduce((n, batch) => n + batch.labels.length, 0),
     10,
   );
-  await assertFails(ConfigError, "row-exceeds-batch", () => [
-    ...evaluationBatches(dataset, { tokens: 5, sequences: 4 }),
-  ]);
-  await assertFails(ConfigError, "row-exceeds-batch", () => [
-    ...evaluationBatches(dataset, { tokens: 50, sequences: 0 }),
-  ]);
+  await assertFails("row-exceeds-batch", () => [...evaluationBatches(dataset, { tokens: 5, sequences: 4 })]);
+  await assertFails("row-exceeds-batch", () => [...evaluationBatches(dataset, { tokens: 50, sequences: 0 })]);
 });
 
 test("texts come back from their tokens: whole where they were cut", async () => {
@@ -313,9 +308,9 @@ test("rows that do not exist and rows of another load are errors", async () => {
     ["a", "hello"],
     ["b", "you"],
   ]);
-  for (const i of [-1, 2, 0.5, Number.NaN]) await assertFails(DataError, "index-out-of-range", () => dataset.label(i));
+  for (const i of [-1, 2, 0.5, Number.NaN]) await assertFails("index-out-of-range", () => dataset.label(i));
   await numbered(3);
-  await assertFails(DataError, "data-released", () => dataset.batch([0]));
+  await assertFails("data-released", () => dataset.batch([0]));
 });
 
 test("memory does not grow with batches and orders", async () => {

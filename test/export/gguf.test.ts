@@ -7,7 +7,6 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath, writeDirectory } from "#platform";
 import type { LoraConfig, ModelConfig, Target, WeightDtype } from "../../src/config.ts";
-import { ConfigError } from "../../src/errors.ts";
 import { contentBytes } from "../../src/export/form.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { exportFiles } from "../../src/export/replaceable.ts";
@@ -217,11 +216,11 @@ test("a vocabulary that llama.cpp has no name for is refused", async () => {
     vocabulary: await readFiles(files, { vocab_size: 2000 }),
     config: { vocab_size: 2000 },
   } as unknown as BaseModel;
-  await assertFails(ConfigError, "not-expressible-in-format", ["ignore_merges = false", "--to merged"], () =>
+  await assertFails("not-expressible-in-format", ["ignore_merges = false", "--to merged"], () =>
     vocabularyMetadata(base),
   );
   const bare = { ...base, directory: writeVocabulary({ "config.json": { vocab_size: 2000 } }) };
-  await assertFails(ConfigError, "missing-tokenizer-files", ["tokenizer.json"], () => vocabularyMetadata(bare));
+  await assertFails("missing-tokenizer-files", ["tokenizer.json"], () => vocabularyMetadata(bare));
 });
 
 /** alpha / r B A of each tensor of an adapter's file, with a Llama's rows in transformers' order: [out, in]. */
@@ -328,7 +327,7 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
   assert.equal((await exportFiles(out)).sort(), [...files.keys()].sort());
   const alone = await exported("gguf-adapter", baseModel, metaFor(SMALL));
   assert.match(alone.notes.join(), "--with-base writes it");
-  await assertFails(ConfigError, "options-conflict", ["no --dtype"], () =>
+  await assertFails("options-conflict", ["no --dtype"], () =>
     exported("gguf-adapter", baseModel, metaFor(SMALL), { dtype: "q8" }),
   );
 });
@@ -337,14 +336,14 @@ test("what llama.cpp cannot run or express is refused by name, before anything i
   await using gpt2 = await openBaseModel(golden("gpt2-f16"));
   await using llama = await openBaseModel(golden("llama-q4_1"));
   const refused = (kind: ExportKind, base: BaseModel, words: string[], ...meta: Parameters<typeof metaFor>) =>
-    assertFails(ConfigError, "not-expressible-in-format", words, () => exported(kind, base, metaFor(...meta)));
+    assertFails("not-expressible-in-format", words, () => exported(kind, base, metaFor(...meta)));
   const { config } = gpt2;
   for (const kind of ["gguf", "gguf-adapter"] as const) {
     const classes = { task: TASKS.classification, labels: ["ham", "spam"] };
     await refused(kind, gpt2, ["cannot classify", "--to merged"], config, {}, classes);
     const relative = { ...config, ...RELATIVE };
     await refused(kind, gpt2, ["gelu", "inverse_layer_idx"], relative, {});
-    await assertFails(ConfigError, "not-mergeable", ["prompt tuning", "--to peft"], () =>
+    await assertFails("not-mergeable", ["prompt tuning", "--to peft"], () =>
       exported(kind, gpt2, metaFor(config, null, modeMeta("prompt"))),
     );
   }
@@ -357,7 +356,7 @@ test("what llama.cpp cannot run or express is refused by name, before anything i
   });
   await adapter(["the token table is also the head"], llama, { target_modules: ["q", "head"] });
   await adapter(["BitFit"], gpt2, null, { mode: "bitfit" });
-  await assertFails(ConfigError, "options-conflict", ["--with-base"], () =>
+  await assertFails("options-conflict", ["--with-base"], () =>
     exported("gguf", gpt2, metaFor(config), { withBase: true }),
   );
 });

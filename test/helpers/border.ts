@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import type { LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/errors.ts";
 import { numel } from "../../src/tensor.ts";
 import { afterAll } from "./harness.ts";
 
@@ -32,15 +32,21 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
 }
 
 /**
- * Runs `body`, which must throw an error of this class and code, whose message has every one of `words`; gives the
- * message.
+ * Runs `body`, which must throw an error of ours of this code (and class, which TypeScript has follow from the code),
+ * whose message has every one of `words`; gives the message.
  */
 export async function assertFails(
-  kind: typeof LowrankError,
-  code: ErrorCode,
-  ...rest: [body: () => unknown] | [words: readonly string[], body: () => unknown]
+  ...args: [
+    ...kind: [kind: typeof LowrankError] | [],
+    code: ErrorCode,
+    ...words: [readonly string[]] | [],
+    body: () => unknown,
+  ]
 ): Promise<string> {
-  const [words, body] = rest.length === 1 ? [[], rest[0]] : rest;
+  const kind = typeof args[0] === "string" ? LowrankError : args[0];
+  const [code, second, third] = (typeof args[0] === "string" ? args : args.slice(1)) as [ErrorCode, unknown, unknown];
+  const words = third === undefined ? [] : (second as readonly string[]);
+  const body = (third ?? second) as () => unknown;
   let error: unknown;
   try {
     await body();

@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ShapeError } from "../../src/errors.ts";
 import { ENCODINGS } from "../../src/io/ggml-encode.ts";
 import { readGgufHeader } from "../../src/io/gguf.ts";
 import * as write from "../../src/io/gguf-write.ts";
@@ -84,7 +83,5 @@ test("a file has its metadata, and its tensors where the header says", async () 
 });
 
 test("a tensor with other values than its shape says is no file", async () => {
-  await assertFails(ShapeError, "wrong-shape", ["short", "96 elements"], () =>
-    written({}, [tensor("short", [4, 32], "q8", 3)]),
-  );
+  await assertFails("wrong-shape", ["short", "96 elements"], () => written({}, [tensor("short", [4, 32], "q8", 3)]));
 });

@@ -5,7 +5,6 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { FormatError } from "../../src/errors.ts";
 import { readGgufHeader } from "../../src/io/gguf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { blobReader, type FileReader } from "../../src/platform/reader.ts";
@@ -82,7 +81,7 @@ async function refused(
   const parts = decodeGguf(from);
   const changed = change(parts);
   const bytes = changed instanceof Uint8Array ? changed : encodeGguf(parts);
-  await assertFails(FormatError, code, ["some.gguf", ...words], () => read(bytes as Uint8Array<ArrayBuffer>));
+  await assertFails(code, ["some.gguf", ...words], () => read(bytes as Uint8Array<ArrayBuffer>));
 }
 
 test("other files, versions and byte orders are refused", async () => {

@@ -4,7 +4,6 @@ import * as assert from "uvu/assert";
 import { type ModelConfig, parseConfig } from "../../src/config.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError, FormatError } from "../../src/errors.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import type { NamedTensor } from "../../src/io/peft-form.ts";
@@ -65,7 +64,7 @@ test("tensor names with and without prefix, with mask buffers and a tied head", 
       assertSameBits(name, await model.read(name), data);
     }
     assertSameBits("rows", await model.read("wte.weight", 3, 5), base.get("wte.weight")!.data.slice(24, 40));
-    await assertFails(FormatError, "no-such-tensor", ["lm_head.weight"], () => model.read("lm_head.weight"));
+    await assertFails("no-such-tensor", ["lm_head.weight"], () => model.read("lm_head.weight"));
     await model.close();
   }
 });
@@ -77,7 +76,7 @@ test("a classifier's score.weight is loaded", async () => {
   assertSameBits("score", await model.read("score.weight"), score.data);
   await model.close();
   const wide = modelDirectory("wide-score", (tensors) => tensors.set("score.weight", zeros(3, 9)));
-  await assertFails(FormatError, "wrong-shape", ["score.weight", "[3, 8]", "[3, 9]"], () => openBaseModel(wide));
+  await assertFails("wrong-shape", ["score.weight", "[3, 8]", "[3, 9]"], () => openBaseModel(wide));
 });
 
 test("missing, unexpected and duplicate tensors and wrong shapes are reported", async () => {
@@ -88,7 +87,7 @@ test("missing, unexpected and duplicate tensors and wrong shapes are reported", 
     change: Parameters<typeof modelDirectory>[1],
   ) => {
     const directory = modelDirectory(name, change);
-    await assertFails(FormatError, code, [directory, ...words], () => openBaseModel(directory));
+    await assertFails(code, [directory, ...words], () => openBaseModel(directory));
   };
   await refused(
     "missing",
@@ -114,7 +113,7 @@ test("missing, unexpected and duplicate tensors and wrong shapes are reported", 
 });
 
 test("a missing directory, missing files, and other contents are reported", async () => {
-  await assertFails(ConfigError, "no-such-model", ["/no/where", "gpt2-micro"], () => openBaseModel("/no/where"));
+  await assertFails("no-such-model", ["/no/where", "gpt2-micro"], () => openBaseModel("/no/where"));
   const make = (name: string, ...files: string[]) => {
     mkdirSync(join(folder, name));
     for (const file of files) writeFileSync(join(folder, name, file), "{}");
@@ -136,20 +135,16 @@ test("a missing directory, missing files, and other contents are reported", asyn
     ],
   ];
   for (const [directory, code, words] of cases)
-    await assertFails(ConfigError, code, [directory, ...words], () => openBaseModel(directory));
-  await assertFails(FormatError, "invalid-model-config", ["lacks vocab_size"], () =>
+    await assertFails(code, [directory, ...words], () => openBaseModel(directory));
+  await assertFails("invalid-model-config", ["lacks vocab_size"], () =>
     openBaseModel(make("keys", "config.json", "model.safetensors")),
   );
   const broken = make("broken", "config.json", "model.safetensors");
   writeFileSync(join(broken, "config.json"), "{ nonsense");
-  await assertFails(FormatError, "invalid-json", ["not a JSON file", join(broken, "config.json")], () =>
-    openBaseModel(broken),
-  );
+  await assertFails("invalid-json", ["not a JSON file", join(broken, "config.json")], () => openBaseModel(broken));
   const text = modelDirectory("text", () => {});
   writeFileSync(join(text, "model.safetensors"), "version https://git-lfs.github.com/spec/v1");
-  await assertFails(FormatError, "invalid-safetensors", ["model.safetensors", "longer than the file"], () =>
-    openBaseModel(text),
-  );
+  await assertFails("invalid-safetensors", ["model.safetensors", "longer than the file"], () => openBaseModel(text));
 });
 
 /** A model directory in two shards: the first tensors in one, the others in the second. `change` may change files. */
@@ -185,13 +180,13 @@ test("a model in shards is that in one file", async () => {
   assert.equal(model.names, [...baseShapes(config).keys()]);
   for (const [name, { data }] of base) assertSameBits(name, await model.read(name), data);
   await model.close();
-  await assertFails(ConfigError, "already-destroyed", ["the model is closed"], () => model.read("wte.weight"));
+  await assertFails("already-destroyed", ["the model is closed"], () => model.read("wte.weight"));
 });
 
 test("shards that do not belong together are reported", async () => {
   const refused = async (name: string, code: ErrorCode, words: string[], change: Parameters<typeof shards>[1]) => {
     const directory = shards(name, change);
-    await assertFails(FormatError, code, [directory, ...words], () => openBaseModel(directory));
+    await assertFails(code, [directory, ...words], () => openBaseModel(directory));
   };
   await refused("absent", "missing-shards", ["lacks 1 of 2 shards", "model-00002-of-00002.safetensors"], ({ two }) =>
     two.clear(),
@@ -238,7 +233,7 @@ test("shards that do not belong together are reported", async () => {
 
 test("a quantised model is refused with what works, by its config and by its tensors", async () => {
   const refused = (name: string, directory: string) =>
-    assertFails(ConfigError, "unsupported-quantization", [name, "without quantisation", "--dtype q4"], () =>
+    assertFails("unsupported-quantization", [name, "without quantisation", "--dtype q4"], () =>
       openBaseModel(directory),
     );
   const directory = modelDirectory("quantised", () => {});
@@ -283,7 +278,7 @@ test("a head of its own is read where the config says so, and is missed by name"
   const without = modelDirectory("headless", () => {});
   writeFileSync(join(without, "config.json"), JSON.stringify({ model_type: "gpt2", ...untied }));
   const classifier = await openBaseModel(without);
-  await assertFails(FormatError, "no-such-tensor", ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
+  await assertFails("no-such-tensor", ["no tensor lm_head.weight", "tie_word_embeddings"], () =>
     classifier.read("lm_head.weight"),
   );
   await classifier.close();
@@ -329,9 +324,7 @@ testAll("smollm2-cut computes", async () => {
 
 test("resolveModel accepts a directory, and lists the known names otherwise", async () => {
   assert.is(await resolveModel(folder), folder);
-  await assertFails(ConfigError, "no-such-model", ['"gpt2-mirco"', "did you mean gpt2-micro?"], () =>
-    resolveModel("gpt2-mirco"),
-  );
-  await assertFails(ConfigError, "no-such-model", ["did you mean smollm2-cut?"], () => resolveModel("smolm2-cut"));
-  await assertFails(ConfigError, "no-such-model", ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
+  await assertFails("no-such-model", ['"gpt2-mirco"', "did you mean gpt2-micro?"], () => resolveModel("gpt2-mirco"));
+  await assertFails("no-such-model", ["did you mean smollm2-cut?"], () => resolveModel("smolm2-cut"));
+  await assertFails("no-such-model", ['"llama"', "gpt2-micro"], () => resolveModel("llama"));
 });

@@ -4,7 +4,7 @@ import { truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, readBytes } from "#platform";
-import { ConfigError, FormatError, LowrankError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/errors.ts";
 import { readJson } from "../../src/io/common.ts";
 import { LIMITS, parseJson } from "../../src/io/limits.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -18,24 +18,20 @@ test("JSON may be nested up to the limit; brackets in strings do not count", asy
   const text = `{"${"[".repeat(100)}\\"${"{".repeat(100)}": ${nested(jsonDepth - 1)}, "b": ${nested(jsonDepth - 1)}}`;
   assert.equal(parseJson(bytes(text), "a"), JSON.parse(text));
   for (const depth of [jsonDepth + 1, 20_000, 1_000_000])
-    await assertFails(FormatError, "exceeds-limit", ["nested too deep", "at a", `byte ${jsonDepth}`], () =>
+    await assertFails("exceeds-limit", ["nested too deep", "at a", `byte ${jsonDepth}`], () =>
       parseJson(bytes(nested(depth)), "at a"),
     );
-  await assertFails(FormatError, "invalid-json", ["not a JSON file", "a"], () =>
-    parseJson(new Uint8Array([0x22, 0xff, 0x22]), "a"),
-  );
+  await assertFails("invalid-json", ["not a JSON file", "a"], () => parseJson(new Uint8Array([0x22, 0xff, 0x22]), "a"));
 });
 
 test("a JSON file larger than the limit is refused before it is read", async () => {
   const path = join(temporaryFolder(), "big.json");
   writeFileSync(path, "{}");
   assert.equal(await readJson(path, 2), {});
-  await assertFails(ConfigError, "exceeds-limit", ["too large", path, "at most 1 bytes", "2 bytes"], () =>
-    readJson(path, 1),
-  );
+  await assertFails("exceeds-limit", ["too large", path, "at most 1 bytes", "2 bytes"], () => readJson(path, 1));
   // Sparse: it takes no room on the disk.
   truncateSync(path, 2 ** 40);
-  await assertFails(ConfigError, "exceeds-limit", ["too large", path], () => readJson(path));
+  await assertFails("exceeds-limit", ["too large", path], () => readJson(path));
 });
 
 testIf(process.platform !== "win32", "no named pipes", "a pipe without a writer and a device are refused", async () => {
@@ -43,7 +39,7 @@ testIf(process.platform !== "win32", "no named pipes", "a pipe without a writer 
   assert.is(spawnSync("mkfifo", [pipe]).status, 0);
   for (const path of [pipe, "/dev/zero"])
     for (const read of [readBytes, openFile, readJson])
-      await assertFails(ConfigError, "cannot-read-file", [path, "a pipe or a device"], () => read(path));
+      await assertFails("cannot-read-file", [path, "a pipe or a device"], () => read(path));
 });
 
 test("a message has at most some 2 kB, and no control characters but line ends", () => {

@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, truncateSync, writeFi
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError, FormatError, LowrankError, ShapeError } from "../../src/errors.ts";
+import { LowrankError } from "../../src/errors.ts";
 import { adapterShapes, encodeMeta, parseMeta } from "../../src/io/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../../src/io/peft.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -28,20 +28,17 @@ test("writing refuses tensors that are missing, extra or of the wrong shape, and
     return writeAdapter(directory, { meta, tensors });
   };
   await assertFails(
-    FormatError,
     "wrong-tensors",
     ["head.weight"],
     write((tensors) => tensors.delete("head.weight")),
   );
   const stray = { shape: [1], data: new Float32Array(1) };
   await assertFails(
-    FormatError,
     "wrong-tensors",
     ["lora.h.2.attn.q.A"],
     write((tensors) => tensors.set("lora.h.2.attn.q.A", stray)),
   );
   await assertFails(
-    ShapeError,
     "wrong-shape",
     ["head.weight", "[2, 8]", "[1]"],
     write((tensors) => tensors.set("head.weight", stray)),
@@ -95,14 +92,8 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
     ["retrained", "damaged-adapter", [PEFT_B, "block-diagonal"], (tensors) => tensors.get(PEFT_B)!.data.fill(1)],
   ];
   for (const [name, code, words, change] of cases)
-    await assertFails(
-      LowrankError,
-      code,
-      words,
-      await damaged(name, (directory) => rewrite(peftFile(directory), change)),
-    );
+    await assertFails(code, words, await damaged(name, (directory) => rewrite(peftFile(directory), change)));
   await assertFails(
-    FormatError,
     "wrong-tensors",
     ["head.weight", "lora.head.A"],
     await damaged("own", (directory) =>
@@ -127,17 +118,17 @@ test("settings of another kind, or of another number of labels, are refused", as
   };
   for (const [key, values] of Object.entries(wrong))
     for (const value of values)
-      await assertFails(FormatError, "invalid-field", [key], () => read({ ...labels, settings: { [key]: value } }));
+      await assertFails("invalid-field", [key], () => read({ ...labels, settings: { [key]: value } }));
   for (const thresholds of [[], [0.5], [0.5, 0.5, 0.5, 0.5]])
-    await assertFails(ConfigError, "invalid-adapter-config", ["thresholds must be 3"], () =>
+    await assertFails("invalid-adapter-config", ["thresholds must be 3"], () =>
       read({ ...labels, settings: { thresholds } }),
     );
   // Words that every object knows.
   for (const rope_type of ["constructor", "toString", "__proto__"])
-    await assertFails(FormatError, "invalid-model-config", ["rope.scaling.rope_type", rope_type], () =>
+    await assertFails("invalid-model-config", ["rope.scaling.rope_type", rope_type], () =>
       read({ model: { ...testMeta().model, model_type: "llama", rope: { theta: 1, scaling: { rope_type } } } }),
     );
-  await assertFails(FormatError, "unsupported-version", () =>
+  await assertFails("unsupported-version", () =>
     parseMeta({ format: "lowrank-adapter", version: { valueOf: 1, toString: 1 } }, "here"),
   );
 });
@@ -149,7 +140,7 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
     await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
     const path = join(directory, "adapter_config.json");
     writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, "utf8")), [key]: value }));
-    await assertFails(FormatError, "damaged-adapter", [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
+    await assertFails("damaged-adapter", [key, "lowrank.json disagree", JSON.stringify(value), path], () =>
       readAdapter(directory),
     );
   }
@@ -157,14 +148,12 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
   await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
   const cut = (tensors: Tensors) => tensors.set("prompt_embeddings", { shape: [3, 32], data: new Float32Array(96) });
   await rewrite(peftFile(directory), cut);
-  await assertFails(ShapeError, "wrong-shape", ["prompt_embeddings", "[4, 32]", "[3, 32]"], () =>
-    readAdapter(directory),
-  );
+  await assertFails("wrong-shape", ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
   const full = { ...meta, num_virtual_tokens: model.n_positions };
-  await assertFails(ConfigError, "too-many-virtual-tokens", ["lowrank.json"], () =>
+  await assertFails("too-many-virtual-tokens", ["lowrank.json"], () =>
     parseMeta(JSON.parse(encodeMeta(full)), "lowrank.json"),
   );
-  await assertFails(ConfigError, "invalid-adapter-config", ["mode bitfit has no num_virtual_tokens", "4"], () =>
+  await assertFails("invalid-adapter-config", ["mode bitfit has no num_virtual_tokens", "4"], () =>
     parseMeta(JSON.parse(encodeMeta({ ...meta, mode: "bitfit" })), "lowrank.json"),
   );
 });
@@ -176,7 +165,6 @@ test("NaN in a tensor that was trained is refused by its name, whichever file it
   ];
   for (const [i, [file, name]] of cases.entries())
     await assertFails(
-      FormatError,
       "not-finite",
       [`${name} is not finite`, file, "NaN at element 3 of"],
       await damaged(`nan-${i}`, (directory) =>
@@ -188,7 +176,7 @@ test("NaN in a tensor that was trained is refused by its name, whichever file it
   const tensors = drawTensors(meta);
   tensors.get("h.1.ln_1.bias")!.data[7] = Number.NEGATIVE_INFINITY;
   await writeAdapter(directory, { meta, tensors });
-  await assertFails(FormatError, "not-finite", ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
+  await assertFails("not-finite", ["h.1.ln_1.bias is not finite", "-Infinity at element 7 of [8]"], () =>
     readAdapter(directory),
   );
 });
@@ -213,17 +201,15 @@ test("a file of 3 GB with a wrong name or shape is refused by its header: its da
     mkdirSync(directory);
     writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));
     sparse(join(directory, "adapter_model.safetensors"), name);
-    await assertFails(FormatError, "wrong-tensors", ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
+    await assertFails("wrong-tensors", ["lora_B", ...(name === PEFT_A ? [] : ["stranger"])], () =>
       readAdapter(directory, { base: { config: model } }),
     );
     await assertFails(
-      LowrankError,
       "wrong-tensors",
       [name, "adapter_model.safetensors"],
       await damaged(`sparse-${name}`, (place) => sparse(peftFile(place), name)),
     );
     await assertFails(
-      LowrankError,
       "wrong-tensors",
       [name, "lowrank.safetensors"],
       await damaged(`own-${name}`, (place) => sparse(join(place, "lowrank.safetensors"), name)),
@@ -233,7 +219,7 @@ test("a file of 3 GB with a wrong name or shape is refused by its header: its da
   mkdirSync(join(folder, "sparse-run", "checkpoint"), { recursive: true });
   const path = join(folder, "sparse-run", "checkpoint", "step-000000001.safetensors");
   sparse(path, "head.weight", { format: "lowrank-checkpoint", version: "1", state });
-  await assertFails(FormatError, "invalid-checkpoint", ["head.weight", "m.head.weight", path], () =>
+  await assertFails("invalid-checkpoint", ["head.weight", "m.head.weight", path], () =>
     lastCheckpoint(join(folder, "sparse-run")),
   );
   assert.ok(process.resourceUsage().maxRSS - before < 300_000, "more than 300 MB");
@@ -244,7 +230,7 @@ test("an adapter for a model of other dimensions is refused before its data is r
   const directory = join(folder, "other-base");
   await writeAdapter(directory, { meta: testMeta(), tensors: drawTensors(testMeta()) });
   const base = { config: { ...model, n_layer: 3 }, directory: "some/base" };
-  await assertFails(ConfigError, "wrong-base-model", ["n_layer = 2", "n_layer = 3 (some/base)"], () =>
+  await assertFails("wrong-base-model", ["n_layer = 2", "n_layer = 3 (some/base)"], () =>
     readAdapter(directory, { base }),
   );
 });
@@ -259,7 +245,7 @@ test("a checkpoint is refused by what its state and its tensors say", async () =
     mkdirSync(join(run, "checkpoint"));
     const path = join(run, "checkpoint", "step-000000001.safetensors");
     writeFileSync(path, encodeSafetensors(tensors, { ...good, state: text }));
-    return assertFails(FormatError, code, [path, ...words], () => lastCheckpoint(run));
+    return assertFails(code, [path, ...words], () => lastCheckpoint(run));
   };
   await refuse("invalid-json", ["JSON"], "{");
   await refuse("exceeds-limit", ["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
@@ -283,7 +269,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   const edit = (file: string, change: (text: string) => string) => (directory: string) =>
     writeFileSync(join(directory, file), change(readFileSync(join(directory, file), "utf8")));
   await assertFails(
-    FormatError,
     "damaged-adapter",
     ["lora_alpha", "5", "50"],
     await damaged(
@@ -292,7 +277,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     ),
   );
   await assertFails(
-    FormatError,
     "invalid-json",
     ["JSON"],
     await damaged(
@@ -301,7 +285,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     ),
   );
   await assertFails(
-    ConfigError,
     "invalid-lora-config",
     ["rank", "0"],
     await damaged(
@@ -310,7 +293,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     ),
   );
   await assertFails(
-    ConfigError,
     "unknown-value",
     ["target module", '"Q"', "did you mean q"],
     await damaged(
@@ -319,7 +301,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     ),
   );
   await assertFails(
-    FormatError,
     "unsupported-version",
     ["2"],
     await damaged(
@@ -328,7 +309,6 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
     ),
   );
   await assertFails(
-    FormatError,
     "invalid-adapter-config",
     ["no settings", "mood"],
     await damaged(
@@ -336,14 +316,12 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
       edit("lowrank.json", (text) => text.replace('"settings"', '"mood"')),
     ),
   );
-  await assertFails(ConfigError, "not-an-adapter", ["lowrank.json", "no such directory"], () =>
+  await assertFails("not-an-adapter", ["lowrank.json", "no such directory"], () =>
     readAdapter(join(folder, "nowhere")),
   );
   mkdirSync(join(folder, "stranger"));
   writeFileSync(join(folder, "stranger", "cat.png"), "");
-  await assertFails(ConfigError, "not-an-adapter", ["lowrank.json", "cat.png"], () =>
-    readAdapter(join(folder, "stranger")),
-  );
+  await assertFails("not-an-adapter", ["lowrank.json", "cat.png"], () => readAdapter(join(folder, "stranger")));
 });
 
 test("every key of lowrank.json with every wrong value: refused by an error of ours, or a value like any other", async () => {
@@ -380,9 +358,7 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   assert.equal(accepted, []);
   const deep = JSON.parse(texts[0]!);
   deep.model.n_layer = 1e9;
-  await assertFails(FormatError, "invalid-model-config", ["n_layer", "at most 1024"], () =>
-    parseMeta(deep, "lowrank.json"),
-  );
+  await assertFails("invalid-model-config", ["n_layer", "at most 1024"], () => parseMeta(deep, "lowrank.json"));
 });
 
 test("every value of a run.json is checked where it is read, and the error says where it is", async () => {
@@ -421,10 +397,10 @@ test("every value of a run.json is checked where it is read, and the error says 
   Object.assign(results!.compared[1]!.against!.difference, { low: "0" });
   write(good);
   const where = ["results.test.compared[1].against.difference.low is invalid", "expected: a number"];
-  await assertFails(FormatError, "invalid-field", where, () => readRecord(directory));
+  await assertFails("invalid-field", where, () => readRecord(directory));
   for (const other of [[], { ...good, format: "x" }]) {
     write(other);
-    await assertFails(ConfigError, "not-a-run-directory", ["another format"], () => readRecord(directory));
+    await assertFails("not-a-run-directory", ["another format"], () => readRecord(directory));
   }
 });
 

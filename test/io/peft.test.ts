@@ -184,7 +184,7 @@ for (const rest of [{}, LM])
     }
     const config = join(directory, "adapter_config.json");
     writeFileSync(config, readFileSync(config, "utf8").replace('"use_dora": true', '"use_dora": false'));
-    await assertFails(FormatError, "damaged-adapter", ["use_dora", "true", "false"], () => readAdapter(directory));
+    await assertFails("damaged-adapter", ["use_dora", "true", "false"], () => readAdapter(directory));
   });
 
 test("DoRA on the head, and with a rank of its own for q, k or v, is refused", async () => {
@@ -199,7 +199,7 @@ test("DoRA on the head, and with a rank of its own for q, k or v, is refused", a
   await refused({ target_modules: ["o", "head"] }, ["DoRA on the head", "leave head out"], ConfigError);
   const sites = [{ site: "h.0.attn.k", r: 2, scale: 1 }];
   await refused({ target_modules: ["k"], sites }, ["h.0.attn.k", "c_attn"], FormatError);
-  await assertFails(FormatError, "invalid-field", ["use_dora", "true or false", "1"], () =>
+  await assertFails("invalid-field", ["use_dora", "true or false", "1"], () =>
     checkMeta(testMeta({ target_modules: ["o"], use_dora: 1 as unknown as true }), "meta"),
   );
 });
@@ -247,13 +247,9 @@ test("adapters in some blocks: PEFT's layers_to_transform, for a classifier and 
     config,
     readFileSync(config, "utf8").replace(/"layers_to_transform": \[\s*1\s*\]/, '"layers_to_transform": [0]'),
   );
-  await assertFails(FormatError, "damaged-adapter", ["layers_to_transform", "[1]", "[0]"], () =>
-    readAdapter(directory),
-  );
+  await assertFails("damaged-adapter", ["layers_to_transform", "[1]", "[0]"], () => readAdapter(directory));
   const strange = testMeta({ ...lora, layers_to_transform: [2] });
-  await assertFails(FormatError, "invalid-adapter-config", ["no such layer", "0 to 1"], () =>
-    checkMeta(strange, "meta"),
-  );
+  await assertFails("invalid-adapter-config", ["no such layer", "0 to 1"], () => checkMeta(strange, "meta"));
 });
 
 for (const mode of ["all", "last_block", "last_layer", "bitfit", "adapter"] as const)

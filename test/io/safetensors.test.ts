@@ -1,6 +1,5 @@
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { FormatError, ShapeError } from "../../src/errors.ts";
 import { bfloatToFloat, halfToFloat } from "../../src/half.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
@@ -43,7 +42,7 @@ const entry = (dtype: string, shape: unknown, begin: number, end: number) => ({
 });
 
 async function refused(bytes: Uint8Array, code: ErrorCode, ...words: string[]): Promise<void> {
-  await assertFails(FormatError, code, ["some/model.safetensors", ...words], () => open(bytes));
+  await assertFails(code, ["some/model.safetensors", ...words], () => open(bytes));
 }
 
 test("round trips are bit-exact: F32, I32, metadata, empty and scalar tensors", async () => {
@@ -92,13 +91,11 @@ test("the bytes are those of the reference library, whatever the order of the te
 
 test("encoding refuses data that does not match its shape, and duplicate names", async () => {
   const one = { name: "x", shape: [2, 2], dtype: "F32", data: new Float32Array(4) } as const;
-  await assertFails(ShapeError, "wrong-shape", ["x", "4 elements", "3 elements"], () =>
+  await assertFails("wrong-shape", ["x", "4 elements", "3 elements"], () =>
     encodeSafetensors([{ ...one, data: new Float32Array(3) }]),
   );
-  await assertFails(FormatError, "duplicate-tensor", ["x"], () => encodeSafetensors([one, one]));
-  await assertFails(FormatError, "duplicate-tensor", ["__metadata__"], () =>
-    encodeSafetensors([{ ...one, name: "__metadata__" }]),
-  );
+  await assertFails("duplicate-tensor", ["x"], () => encodeSafetensors([one, one]));
+  await assertFails("duplicate-tensor", ["__metadata__"], () => encodeSafetensors([{ ...one, name: "__metadata__" }]));
 });
 
 test("views into larger arrays are written from where they begin", async () => {
@@ -139,11 +136,8 @@ test("NaN and infinities are named with their place, in every type of floats", a
       const file = await open(assemble({ "a.b": entry(dtype, [2, 3], 0, data.length) }, data));
       if (word === "") assert.is((await file.readFinite("a.b")).length, 6);
       else
-        await assertFails(
-          FormatError,
-          "not-finite",
-          ["a.b is not finite", "some/model", word, "element 4 of [2, 3]"],
-          () => file.readFinite("a.b"),
+        await assertFails("not-finite", ["a.b is not finite", "some/model", word, "element 4 of [2, 3]"], () =>
+          file.readFinite("a.b"),
         );
     }
 });
@@ -188,7 +182,7 @@ test("rows are read alone, from a file that is never read whole", async () => {
     [0.5, 2],
     [Number.NaN, 2],
   ] as const)
-    await assertFails(ShapeError, "rows-out-of-range", ["x", `[${start}, ${end})`, "[1000, 3]"], () =>
+    await assertFails("rows-out-of-range", ["x", `[${start}, ${end})`, "[1000, 3]"], () =>
       file.readF32("x", start, end),
     );
 });
@@ -300,9 +294,7 @@ test("data that is truncated, overlaps, has gaps or a tail", async () => {
 
 test("a wrong element type or an unknown name", async () => {
   const file = await open(assemble({ ids: entry("I64", [2], 0, 16) }, 16));
-  await assertFails(FormatError, "wrong-dtype", ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
-  await assertFails(FormatError, "wrong-dtype", ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
-  await assertFails(FormatError, "no-such-tensor", ["there is no tensor nothing", "ids"], () =>
-    file.readF32("nothing"),
-  );
+  await assertFails("wrong-dtype", ["ids", "F32, F16, BF16", "I64"], () => file.readF32("ids"));
+  await assertFails("wrong-dtype", ["ids", "expected: I32", "I64"], () => file.readI32("ids"));
+  await assertFails("no-such-tensor", ["there is no tensor nothing", "ids"], () => file.readF32("nothing"));
 });

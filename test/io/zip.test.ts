@@ -1,7 +1,6 @@
 /** Zip files: what is written is read by another program, and the other way round; damaged ones are refused. */
 import { unzipSync, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";
 import * as assert from "uvu/assert";
-import { FormatError } from "../../src/errors.ts";
 import { openZip, zip } from "../../src/io/zip.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -61,7 +60,7 @@ test("another program's files are read: compressed, stored, as a stream, with a 
 test("a file that is damaged is refused", async () => {
   const good = zipSync(FILES, { mtime: "2020-01-01" }) as Uint8Array<ArrayBuffer>;
   const refused = (bytes: Uint8Array<ArrayBuffer>, ...words: string[]) =>
-    assertFails(FormatError, "damaged-archive", ["a.zip", ...words], () => read(bytes));
+    assertFails("damaged-archive", ["a.zip", ...words], () => read(bytes));
   await refused(utf8("no zip"));
   await refused(good.slice(0, -30));
 });
