@@ -40,171 +40,92 @@ afterAll(async () => {
 });
 
 type Call = (...args: never[]) => unknown;
-interface Entry {
-  call: Call;
-  /** A valid value for each argument, by name. */
+interface Arguments {
+  /** A valid value for each argument, by name; `options` and `args` are objects of options. */
   good: Record<string, unknown>;
-  /** Optional arguments. */
+  /** The option that an object of options must have; without one, `options` may be left out. */
+  needs?: string;
+  /** Other optional arguments. */
   optional?: string[];
-  /** Arguments that are objects of options, each with a required option. */
-  options?: Record<string, string | undefined>;
   /** Wrong values that are valid here, such as a string where an array of strings can be a single one, or null. */
   also?: Record<string, string[]>;
+}
+interface Entry extends Required<Arguments> {
+  call: Call;
 }
 
 /** An array that does not contain ids is refused elsewhere, with the index. */
 const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
 const TEXT_OR_TEXTS = ["the string", "an array of strings"];
 /** All functions and methods of the API with arguments. */
-const listEntries = ({
-  device,
-  model,
-  data,
-  run,
-  classifier,
-  lm,
-  adapter,
-  tokenizer,
-}: World): Record<string, Entry> => ({
-  openDevice: {
-    call: api.openDevice as Call,
-    good: { name: "wasm", options: {} },
-    optional: ["name", "options"],
-    options: { options: undefined },
-  },
-  loadModel: {
-    call: api.loadModel as Call,
-    good: { nameOrDirectory: directory, options: {} },
-    optional: ["options"],
-    options: { options: undefined },
-  },
-  loadAdapter: { call: api.loadAdapter as Call, good: { directory: saved, baseModel: model } },
-  loadDataset: {
-    call: api.loadDataset as Call,
-    good: { spec: { file: join(folder, "none.csv") }, options: {} },
-    optional: ["options"],
-    options: { options: undefined },
-  },
-  loadTexts: {
-    call: api.loadTexts as Call,
-    good: { spec: { file: join(folder, "none.txt") }, options: {} },
-    optional: ["options"],
-    options: { options: undefined },
-  },
-  fineTune: { call: api.fineTune as Call, good: { args: { device, model, data } }, options: { args: "model" } },
-  fineTuneMany: {
-    call: api.fineTuneMany as Call,
-    good: { args: { device, model, data, runs: [{}] } },
-    options: { args: "runs" },
-  },
-  "run.save": {
-    call: ((...args: [string]) => run.save(...args)) as Call,
-    good: { directory: saved, options: {} },
-    optional: ["options"],
-    options: { options: undefined },
-  },
-  "Classifier.load": {
-    call: ((...args) => api.Classifier.load(...args)) as typeof api.Classifier.load as Call,
-    good: { directory: saved, options: { device } },
-    options: { options: "device" },
-  },
+const listArguments = ({ device, model, data, adapter }: World): Record<string, Arguments> => ({
+  openDevice: { good: { name: "wasm", options: {} }, optional: ["name"] },
+  loadModel: { good: { nameOrDirectory: directory, options: {} } },
+  loadAdapter: { good: { directory: saved, baseModel: model } },
+  loadDataset: { good: { spec: { file: join(folder, "none.csv") }, options: {} } },
+  loadTexts: { good: { spec: { file: join(folder, "none.txt") }, options: {} } },
+  fineTune: { good: { args: { device, model, data } }, needs: "model" },
+  fineTuneMany: { good: { args: { device, model, data, runs: [{}] } }, needs: "runs" },
+  "run.save": { good: { directory: saved, options: {} } },
+  "Classifier.load": { good: { directory: saved, options: { device } }, needs: "device" },
   "Classifier.of": {
-    call: ((...args) => api.Classifier.of(...args)) as typeof api.Classifier.of as Call,
     good: { adapter, baseModel: model, device, dtype: "f32", adapterName: "first" },
     optional: ["dtype", "adapterName"],
   },
   "Classifier.untrained": {
-    call: ((...args) => api.Classifier.untrained(...args)) as typeof api.Classifier.untrained as Call,
     good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, baseModel: model, device },
+    needs: "",
   },
   "classifier.classify": {
-    call: ((...args) => classifier.classify(...args)) as typeof classifier.classify as Call,
     good: { texts: ["a"], options: { adapterNames: ["default"] } },
-    optional: ["options"],
-    options: { options: undefined },
     also: { texts: TEXT_OR_TEXTS },
   },
   "classifier.score": {
-    call: ((...args) => classifier.score(...args)) as typeof classifier.score as Call,
     good: { texts: ["a"], options: { adapterNames: ["default"] } },
-    optional: ["options"],
-    options: { options: undefined },
     also: { texts: TEXT_OR_TEXTS },
   },
-  "classifier.logits": {
-    call: ((texts) => classifier.logits(texts)) as Call,
-    good: { texts: ["a"] },
-    also: { texts: TEXT_OR_TEXTS },
-  },
-  "classifier.update": { call: ((tensors) => classifier.update(tensors)) as Call, good: { tensors: new Map() } },
-  "classifier.loadAdapter": {
-    call: ((...args: [string, string]) => classifier.loadAdapter(...args)) as Call,
-    good: { directory: saved, name: "second" },
-  },
-  "classifier.metaOf": { call: ((name) => classifier.metaOf(name)) as Call, good: { name: "default" } },
-  "classifier.setAdapter": { call: ((name) => classifier.setAdapter(name)) as Call, good: { name: "default" } },
-  "classifier.deleteAdapter": { call: ((name) => classifier.deleteAdapter(name)) as Call, good: { name: "second" } },
-  "LanguageModel.load": {
-    call: ((...args) => api.LanguageModel.load(...args)) as typeof api.LanguageModel.load as Call,
-    good: { modelOrRun: directory, options: { device } },
-    options: { options: "device" },
-  },
-  "LanguageModel.loadTrained": {
-    call: ((...args) => api.LanguageModel.loadTrained(...args)) as typeof api.LanguageModel.loadTrained as Call,
-    good: { directory: saved, options: { device } },
-    options: { options: "device" },
-  },
+  "classifier.logits": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
+  "classifier.update": { good: { tensors: new Map() } },
+  "classifier.loadAdapter": { good: { directory: saved, name: "second" } },
+  "classifier.metaOf": { good: { name: "default" } },
+  "classifier.setAdapter": { good: { name: "default" } },
+  "classifier.deleteAdapter": { good: { name: "second" } },
+  "LanguageModel.load": { good: { modelOrRun: directory, options: { device } }, needs: "device" },
+  "LanguageModel.loadTrained": { good: { directory: saved, options: { device } }, needs: "device" },
   "LanguageModel.of": {
-    call: ((...args) => api.LanguageModel.of(...args)) as typeof api.LanguageModel.of as Call,
     good: { baseModel: model, adapter: null, options: { device } },
-    options: { options: "device" },
+    needs: "device",
     also: { adapter: ["null"] },
   },
-  "lm.generate": {
-    call: (async (prompts, options) => {
-      for await (const _ of lm.generate(prompts, options));
-    }) as (...args: Parameters<typeof lm.generate>) => Promise<void> as Call,
-    good: { prompts: "a", options: { maxNewTokens: 1 } },
-    optional: ["options"],
-    options: { options: undefined },
-    also: { prompts: TEXT_OR_TEXTS },
-  },
-  "lm.complete": {
-    call: ((...args) => lm.complete(...args)) as typeof lm.complete as Call,
-    good: { prompts: "a", options: { maxNewTokens: 1 } },
-    optional: ["options"],
-    options: { options: undefined },
-    also: { prompts: TEXT_OR_TEXTS },
-  },
-  "lm.score": { call: ((text) => lm.score(text)) as Call, good: { text: "a" }, also: { text: ["the string"] } },
-  "Tokenizer.load": {
-    call: ((...args) => api.Tokenizer.load(...args)) as typeof api.Tokenizer.load as Call,
-    good: { options: { model } },
-    optional: ["options"],
-    options: { options: undefined },
-  },
-  "tokenizer.encode": {
-    call: ((...args) => tokenizer.encode(...args)) as typeof tokenizer.encode as Call,
-    good: { text: "a", options: {} },
-    optional: ["options"],
-    options: { options: undefined },
-    also: { text: ["the string"] },
-  },
-  "tokenizer.encodeBytes": {
-    call: ((utf8) => tokenizer.encodeBytes(utf8)) as Call,
-    good: { utf8: new Uint8Array(1) },
-  },
-  "tokenizer.encodeBatch": {
-    call: ((texts) => tokenizer.encodeBatch(texts)) as Call,
-    good: { texts: ["a"] },
-    also: { texts: ["an array of strings"] },
-  },
-  "tokenizer.decode": { call: ((ids) => tokenizer.decode(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
-  "tokenizer.decodeBytes": { call: ((ids) => tokenizer.decodeBytes(ids)) as Call, good: { ids: [1] }, also: OTHER_IDS },
-  registerFile: { call: browser.registerFile as Call, good: { path: "a", file: new Blob() } },
-  forgetFile: { call: browser.forgetFile as Call, good: { path: "a" }, also: { path: ["the string"] } },
-  setPackageUrl: { call: browser.setPackageUrl as Call, good: { url: "/lowrank/" }, also: { url: ["the string"] } },
+  "lm.generate": { good: { prompts: "a", options: { maxNewTokens: 1 } }, also: { prompts: TEXT_OR_TEXTS } },
+  "lm.complete": { good: { prompts: "a", options: { maxNewTokens: 1 } }, also: { prompts: TEXT_OR_TEXTS } },
+  "lm.score": { good: { text: "a" }, also: { text: ["the string"] } },
+  "Tokenizer.load": { good: { options: { model } } },
+  "tokenizer.encode": { good: { text: "a", options: {} }, also: { text: ["the string"] } },
+  "tokenizer.encodeBytes": { good: { utf8: new Uint8Array(1) } },
+  "tokenizer.encodeBatch": { good: { texts: ["a"] }, also: { texts: ["an array of strings"] } },
+  "tokenizer.decode": { good: { ids: [1] }, also: OTHER_IDS },
+  "tokenizer.decodeBytes": { good: { ids: [1] }, also: OTHER_IDS },
+  registerFile: { good: { path: "a", file: new Blob() } },
+  forgetFile: { good: { path: "a" }, also: { path: ["the string"] } },
+  setPackageUrl: { good: { url: "/lowrank/" }, also: { url: ["the string"] } },
 });
+
+/** The table with what each name calls; what is generated is read to its end. */
+function listEntries(values: World): Record<string, Entry> {
+  const owners = { ...api, ...browser, ...values } as unknown as Record<string, Record<string, Call> & Call>;
+  const entry = (name: string, { good, needs, optional = [], also = {} }: Arguments): Entry => {
+    const [owner, method] = name.split(".") as [string, string | undefined];
+    const call = async (...args: never[]) => {
+      const result = await (method ? owners[owner]![method]!(...args) : owners[owner]!(...args));
+      if (method === "generate") for await (const _ of result as AsyncIterable<unknown>);
+    };
+    const free = needs === undefined && "options" in good ? ["options"] : [];
+    return { call, good, needs: needs ?? "", optional: [...optional, ...free], also };
+  };
+  return Object.fromEntries(Object.entries(listArguments(values)).map(([name, one]) => [name, entry(name, one)]));
+}
+
 /** Functions without arguments that could be invalid. */
 const WITHOUT = [
   ...["device", "adapters", "activeAdapter", "disableAdapters", "enableAdapters", "destroy"],
@@ -274,7 +195,7 @@ function isOfItsKind(good: unknown, wrong: unknown): boolean {
 test("every invalid argument is a ConfigError with its name; for a Promise it asks about a missing await", async () => {
   const ENTRIES = listEntries(await world());
   const open = readdirSync("/proc/self/fd").length;
-  for (const [name, { call, good, optional = [], also = {} }] of Object.entries(ENTRIES))
+  for (const [name, { call, good, optional, also }] of Object.entries(ENTRIES))
     for (const [i, argument] of Object.keys(good).entries())
       for (const [words, make] of Object.entries(WRONG)) {
         const wrong = make();
@@ -297,22 +218,22 @@ test("every invalid argument is a ConfigError with its name; for a Promise it as
 test("unknown options are refused with a suggestion, and missing required options are reported", async () => {
   const { device, model, data, lm } = await world();
   const ENTRIES = listEntries(await world());
-  for (const [name, { call, good, options = {} }] of Object.entries(ENTRIES))
-    for (const [argument, needed] of Object.entries(options)) {
-      const i = Object.keys(good).indexOf(argument);
+  for (const [name, { call, good, needs, optional }] of Object.entries(ENTRIES))
+    for (const [i, argument] of Object.keys(good).entries()) {
+      if (!(argument === "args" || (argument === "options" && (needs !== "" || optional.includes(argument))))) continue;
       const given = good[argument] as object;
       const withOption = (more: object) => Object.values(good).with(i, { ...given, ...more });
       const odd = await errorIn(call, withOption({ unheardOf: 1 }), name);
       assert.is((odd as ConfigError).code, "unknown-option", name);
       assert.match(odd.message, "unheardOf", name);
-      if (needed === undefined) continue;
+      if (needs === "") continue;
       for (const [words, value] of Object.entries({
         undefined,
         "a Promise; is an await missing?": Promise.resolve(1),
       })) {
-        const missed = await errorIn(call, withOption({ [needed]: value }), name);
+        const missed = await errorIn(call, withOption({ [needs]: value }), name);
         assert.is((missed as ConfigError).code, "invalid-argument", missed.stack);
-        assert.ok(missed.message.startsWith(`${needed}: ${words}`), missed.message);
+        assert.ok(missed.message.startsWith(`${needs}: ${words}`), missed.message);
       }
     }
   const near: [() => Promise<unknown>, string][] = [
