@@ -17,6 +17,10 @@ let module: DataModule | undefined;
 type Row = [label: string, text: string];
 type Content = string | Uint8Array;
 
+/** Rows of a label and a text, given one behind the other. */
+const inRows = (...fields: string[]) =>
+  Array.from({ length: fields.length / 2 }, (_, i): Row => [fields[2 * i]!, fields[2 * i + 1]!]);
+
 function asBytes(content: Content): Uint8Array {
   return typeof content === "string" ? new TextEncoder().encode(content) : content;
 }
@@ -74,10 +78,7 @@ test("RFC 4180: quotes, doubled quotes, separators and line ends within quotes",
 });
 
 test("line ends: LF, CRLF, CR, none at the end; blank lines are skipped", async () => {
-  const expected: Row[] = [
-    ["ham", "one"],
-    ["spam", "two"],
-  ];
+  const expected: Row[] = inRows("ham", "one", "spam", "two");
   for (const end of ["\n", "\r\n", "\r"]) {
     await check("a.csv", ["label,text", "ham,one", "spam,two", ""].join(end), expected);
     await check("a.csv", ["label,text", "", "ham,one", "", "", "spam,two"].join(end), expected);
@@ -86,10 +87,7 @@ test("line ends: LF, CRLF, CR, none at the end; blank lines are skipped", async 
 });
 
 test("rows of a spreadsheet with nothing but separators and white space are skipped, also before the header", async () => {
-  const expected: Row[] = [
-    ["ham", "one"],
-    ["spam", "two"],
-  ];
+  const expected: Row[] = inRows("ham", "one", "spam", "two");
   await check("a.csv", ',\n , \nlabel,text\nham,one\n,\n"",""\n,,,\nspam,two\n" ",\n', expected);
   await check("a.csv", ";\r\nlabel;text\r\n;\r\nham;one\r\nspam;two\r\n;\r\n;", expected);
   await check("a.tsv", "\t\nlabel\ttext\nham\tone\n\t\n  \nspam\ttwo\n\t", expected);
@@ -98,10 +96,7 @@ test("rows of a spreadsheet with nothing but separators and white space are skip
 });
 
 test("a byte order mark is dropped, and only at the file's start", async () => {
-  const expected: Row[] = [
-    ["ham", "one"],
-    ["spam", "\uFEFFtwo"],
-  ];
+  const expected: Row[] = inRows("ham", "one", "spam", "\uFEFFtwo");
   await check("a.csv", "\uFEFFlabel,text\nham,one\nspam,\uFEFFtwo\n", expected);
   await check("a.tsv", "\uFEFFlabel\ttext\nham\tone\nspam\t\uFEFFtwo\n", expected);
   await check("a.jsonl", '\uFEFF{"label":"ham","text":"one"}\n{"label":"spam","text":"\uFEFFtwo"}\n', expected);
@@ -112,18 +107,12 @@ test("the start of a byte order mark without its end is text", async () => {
   const content = new Uint8Array([...head, ...asBytes("x,text\na,één\nb,two\n")]);
   for (const chunkBytes of [1, 2, 3, 100]) {
     const rows = await csvRows("a.csv", content, { chunkBytes, labelColumn: "\uFFFDx" });
-    assert.equal(rows, [
-      ["a", "één"],
-      ["b", "two"],
-    ]);
+    assert.equal(rows, inRows("a", "één", "b", "two"));
   }
 });
 
 test("a quote within an unquoted field is text, null bytes are text", async () => {
-  await check("a.csv", 'label,text\nham,5" disk\nspam,a\0b\n', [
-    ["ham", '5" disk'],
-    ["spam", "a\0b"],
-  ]);
+  await check("a.csv", 'label,text\nham,5" disk\nspam,a\0b\n', inRows("ham", '5" disk', "spam", "a\0b"));
 });
 
 test("TSV: a field is unquoted only where its closing quote ends it within the line", async () => {
@@ -241,10 +230,7 @@ test("Windows-1252, other encodings by their names, and UTF-16 by its mark, in p
   assert.is((await csvRows("a.csv", cyrillic, { encoding: "windows-1251" }))[0]![1], "Пр");
 
   const text = 'label\ttext\nham\tnaïve 😀\nspam\t"最, ""後"""\n';
-  const expected: Row[] = [
-    ["ham", "naïve 😀"],
-    ["spam", '最, "後"'],
-  ];
+  const expected: Row[] = inRows("ham", "naïve 😀", "spam", '最, "後"');
   const units = Array.from({ length: text.length + 1 }, (_, i) => `\uFEFF${text}`.charCodeAt(i));
   const little = Uint8Array.from(units.flatMap((unit) => [unit & 255, unit >> 8]));
   const big = Uint8Array.from(units.flatMap((unit) => [unit >> 8, unit & 255]));
@@ -259,11 +245,7 @@ test("Windows-1252, other encodings by their names, and UTF-16 by its mark, in p
 });
 
 test("the separator is found by the rows' widths: comma, semicolon or tab, within quotes none", async () => {
-  const expected: Row[] = [
-    ["ham", "one, two; three\tfour"],
-    ["spam", 'a "b"'],
-    ["ham", "two\nlines"],
-  ];
+  const expected: Row[] = inRows("ham", "one, two; three\tfour", "spam", 'a "b"', "ham", "two\nlines");
   const write = (separator: string, header = true) =>
     [...(header ? [["label", "text"]] : []), ...expected]
       .map(([label, text]) => `${label}${separator}"${text!.replaceAll('"', '""')}"\n`)
@@ -319,10 +301,7 @@ test("errors of a JSON array name line and byte; faulty objects can be skipped; 
     for (const chunkBytes of [1, 5, 1 << 16]) await fails("a.json", content, where, code, words, { chunkBytes });
   const faulty = `[${good},\n{"text":x},\n{"text":null,"label":"b"},{"label":"c","text":"d"}]`;
   const { rows, faults } = await leftOut("a.json", faulty);
-  assert.equal(rows, [
-    ["b", "a"],
-    ["c", "d"],
-  ]);
+  assert.equal(rows, inRows("b", "a", "c", "d"));
   assert.equal(
     faults.map(([where]) => where),
     ["a.json:2:9", "a.json:3"],
@@ -490,26 +469,31 @@ test("invalid rows can be skipped, and are reported by line", async () => {
   ].join("\n");
   for (const chunkBytes of [1, 7, 1 << 16]) {
     const inCsv = await leftOut("a.csv", csv, chunkBytes);
-    assert.equal(inCsv.rows, [
-      ["ham", "one"],
-      ["spam", "two\nlines"],
-      ["ham", "six"],
-    ]);
-    assert.equal(inCsv.faults, [
-      ["a.csv:3", "The row has the wrong number of fields"],
-      ["a.csv:6", "The row has no label"],
-      ["a.csv:7", "The row has the wrong number of fields"],
-    ]);
+    assert.equal(inCsv.rows, inRows("ham", "one", "spam", "two\nlines", "ham", "six"));
+    assert.equal(
+      inCsv.faults,
+      inRows(
+        "a.csv:3",
+        "The row has the wrong number of fields",
+        "a.csv:6",
+        "The row has no label",
+        "a.csv:7",
+        "The row has the wrong number of fields",
+      ),
+    );
     const inJson = await leftOut("a.jsonl", jsonl, chunkBytes);
-    assert.equal(inJson.rows, [
-      ["ham", "one"],
-      ["spam", "two"],
-    ]);
-    assert.equal(inJson.faults, [
-      ["a.jsonl:2:31", "The row is not a valid JSON object"],
-      ["a.jsonl:3", 'The object has no "text"'],
-      ["a.jsonl:4", '"text" has no text'],
-    ]);
+    assert.equal(inJson.rows, inRows("ham", "one", "spam", "two"));
+    assert.equal(
+      inJson.faults,
+      inRows(
+        "a.jsonl:2:31",
+        "The row is not a valid JSON object",
+        "a.jsonl:3",
+        'The object has no "text"',
+        "a.jsonl:4",
+        '"text" has no text',
+      ),
+    );
   }
 });
 
@@ -521,7 +505,7 @@ test("an object without keys is an invalid row, wherever it is", async () => {
   ] as const) {
     await fails(name, content, `${name}:1`, "no-such-key", ['The object has no "text"']);
     const { rows, faults } = await leftOut(name, content);
-    assert.equal(rows, [["ham", "one"], ["spam", "two"]]); // biome-ignore format: short
+    assert.equal(rows, inRows("ham", "one", "spam", "two"));
     assert.equal(faults.map(([where]) => where), [`${name}:1`, `${name}:3`]); // biome-ignore format: short
   }
   await fails("a.jsonl", "{}\n{}\n", "a.jsonl", "too-few-columns", ["nothing"]);
@@ -533,7 +517,7 @@ test("a path names a key of an object within; a key with a dot comes first", asy
     '{"meta": {"label": "no", "label": "spam"}, "message": {"body": "t\\"wo", "none": {}}, "x": {"y": "}"}}',
   ];
   const options = { textColumn: "message.body", labelColumn: "meta.label" };
-  const expected: Row[] = [["ham", "one"], ["spam", 't"wo']]; // biome-ignore format: short
+  const expected: Row[] = inRows("ham", "one", "spam", 't"wo');
   await check("a.jsonl", lines.join("\n"), expected, options);
   await check("a.json", `[${lines.join(",")}]`, expected, options);
   assert.equal(await csvRows("a.jsonl", lines.join("\n"), { ...options, textColumn: "message.body" }), expected);
@@ -559,10 +543,10 @@ test("a path names a key of an object within; a key with a dot comes first", asy
     options,
   );
   // The two leaves of an object are columns as others are.
-  assert.equal(await csvRows("a.jsonl", '{"a":{"x":"yes","y":"some words"}}\n{"a":{"x":"no","y":"more"}}'), [
-    ["yes", "some words"],
-    ["no", "more"],
-  ]);
+  assert.equal(
+    await csvRows("a.jsonl", '{"a":{"x":"yes","y":"some words"}}\n{"a":{"x":"no","y":"more"}}'),
+    inRows("yes", "some words", "no", "more"),
+  );
   const dotted = '{"a.b":"plain","a":{"b":"nested"},"label":"x"}\n{"a":{"b":"other"},"a.b":"plain too","label":"y"}';
   // biome-ignore format: short
   assert.equal(await csvRows("a.jsonl", dotted, { textColumn: "a.b" }), [["x", "plain"], ["y", "plain too"]]);

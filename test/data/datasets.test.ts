@@ -1,7 +1,7 @@
 /** Data sets by file and by name, as a command loads them. */
 
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
@@ -18,7 +18,7 @@ import { joinPair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { nearCopies } from "../../src/tools/near-copies.mjs";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test, testAll, testIf } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { allTexts, messages } from "../helpers/tiny.ts";
 
 const loading = DataModule.load();
@@ -400,23 +400,6 @@ test("near-duplicates between sets are counted, and dropped on demand", async ()
   );
   const one = await load({ file: mails(40, 40) }, { dedupe: false });
   assert.is(one.stats.leaks.test, one.test.size, "numbers are no difference");
-});
-
-const sms = packagePath("../shared/data/sms");
-
-testIf(existsSync(sms), "no SMS files beside the repository", "SMS: the paper's split, 1045/149/300", async () => {
-  const [trainFile, valFile, testFile] = ["train", "val", "test"].map((name) => `${sms}/${name}.csv`) as [
-    string,
-    string,
-    string,
-  ];
-  const { train, val, test, labels, stats } = await load({ train: trainFile, val: valFile, test: testFile });
-  assert.equal([train.size, val.size, test.size], [1045, 149, 300]);
-  assert.equal([...labels], ["0", "1"]);
-  assert.equal([stats.train.max, stats.val.max, stats.test.max], [109, 137, 120]);
-  await fails({ train: trainFile, val: valFile, test: trainFile }, "no-such-column", ["NoSuch"], {
-    textColumn: "NoSuch",
-  });
 });
 
 test("the digest of a data set is that of its rows, their classes and their order", async () => {

@@ -254,14 +254,6 @@ test("a relative of GPT-2 keeps its options and its head, frozen or trained, in 
   assert.is(JSON.parse(readFileSync(join(said.out, "config.json"), "utf8")).tie_word_embeddings, false);
 });
 
-test("a PEFT directory has only PEFT's files, and can be loaded again", async () => {
-  const { out, baseModel, adapter } = await exported("peft", metaFor(sites), "peft");
-  assert.equal(readdirSync(out).sort(), ["README.md", "adapter_config.json", "adapter_model.safetensors"]);
-  const back = await loadAdapter(out, baseModel);
-  assert.equal(back.meta.lora!.sites, SITES);
-  assert.equal(back.tensors, adapter.tensors);
-});
-
 test("a prompt or a prefix for PEFT comes back, with a bias of the head folded", async () => {
   for (const mode of ["prompt", "prefix"] as const)
     for (const rest of [{ task: { ...TASKS.classification, head_bias: true } }, LM]) {

@@ -11,7 +11,7 @@ import { planStandalone } from "../../src/export/standalone.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { openBaseModel } from "../../src/io/hf.ts";
+import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { markdownLine } from "../../src/quote.ts";
@@ -63,47 +63,49 @@ const TRAINED: Trained = {
   obstacle: null,
 };
 
+type Page = Awaited<ReturnType<typeof openPage>>["page"];
+type Text = string | readonly [string, string];
 let opened: ReturnType<typeof openBrowser> | undefined;
 const browser = () => (opened ??= openBrowser());
 
 /** Logits have the same bits everywhere; versions of V8 differ in the last bit of exponentials in double precision. */
 const rounded = (values: number[]) => values.map(Math.fround);
 
-/** Probability of each class, as the library gives them. */
-async function expected(): Promise<number[]> {
-  await written;
-  await using baseModel = await openBaseModel(model);
-  await using classifier = await Classifier.of(await loadAdapter(adapter, baseModel), baseModel, await openWasm());
-  const [found] = await classifier.classify(TEXT);
-  return Object.values(found!.probabilities);
+/** Writes the page of an adapter to a file, and opens it. */
+async function openPageOf(directory: string, baseModel: BaseModel, texts: Parameters<typeof planStandalone>[1]) {
+  const plan = await planStandalone(TEMPLATE, texts, directory, baseModel);
+  const file = `${directory}.html`;
+  writeFileSync(file, "");
+  for await (const piece of plan.write()) {
+    assert.ok(piece.length < 5e6, "a piece is large");
+    appendFileSync(file, piece);
+  }
+  assert.is(statSync(file).size, plan.bytes);
+  return { file, ...(await openPage(await browser(), pathToFileURL(file).href)) };
+}
+
+/** The page shows the probability of each class as the library gives it. */
+async function assertShown(page: Page, directory: string, baseModel: BaseModel, text: Text): Promise<void> {
+  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
+  const [found] = await classifier.classify([text]);
+  await page.waitForSelector("#verdict .predicted");
+  const shown = page.locator("#verdict .bar rect:last-child");
+  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("width"))));
+  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
 }
 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
   await using baseModel = await openBaseModel(model);
   const texts = { title: pageQuestion(meta), summary: "90.0 % correct.", example: TRAINED.example };
-  const plan = await planStandalone(TEMPLATE, texts, adapter, baseModel);
-  const pieces: Uint8Array[] = [];
-  for await (const piece of plan.write()) pieces.push(piece);
-  const bytes = Buffer.concat(pieces);
-  assert.is(bytes.length, plan.bytes);
-  assert.is(bytes.toString("latin1").split('data-file="model/model.safetensors"').length - 1, 3, "blocks of weights");
-  assert.ok(
-    pieces.every(({ length }) => length < 5e6),
-    "a piece is large",
-  );
-  const file = join(folder, "page.html");
-  writeFileSync(file, bytes);
-
-  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  const { file, page, faults } = await openPageOf(adapter, baseModel, texts);
+  const blocks = readFileSync(file, "latin1").split('data-file="model/model.safetensors"').length - 1;
+  assert.is(blocks, 3, "blocks of weights");
   assert.is(await page.title(), "Ham <or> eggs or spam?");
   assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
   assert.match((await page.textContent("footer"))!, "90.0 % correct.");
   await page.fill("#message", TEXT);
-  await page.waitForSelector("#verdict .predicted");
-  const shown = page.locator("#verdict .bar rect:last-child");
-  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("width"))));
-  assert.equal(rounded(values), rounded(await expected()));
+  await assertShown(page, adapter, baseModel, TEXT);
   assert.is(await page.textContent("#status"), "");
   await assertAccessible(page);
   await page.fill("#message", "  ");
@@ -123,21 +125,11 @@ testAll("the page of one file for pairs of texts has two fields", async () => {
   const directory = join(folder, "pairs");
   await writeAdapter(directory, { meta: all, tensors: new Map(small) });
   const texts = { title: "Pairs", summary: "", example: ["Is it?", "It is"] as const };
-  const plan = await planStandalone(TEMPLATE, texts, directory, baseModel);
-  const file = join(folder, "pairs.html");
-  writeFileSync(file, "");
-  for await (const piece of plan.write()) appendFileSync(file, piece);
-  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
-  const [found] = await classifier.classify([[TEXT, "It is"]]);
-
-  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  const { page, faults } = await openPageOf(directory, baseModel, texts);
   assert.is(await page.getAttribute("#second", "placeholder"), "Type or paste a text, such as: It is");
   await page.fill("#message", TEXT);
   await page.fill("#second", "It is");
-  await page.waitForSelector("#verdict .predicted");
-  const shown = page.locator("#verdict .bar rect:last-child");
-  const values = await shown.evaluateAll((bars) => bars.map((one) => Number(one.getAttribute("width"))));
-  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
+  await assertShown(page, directory, baseModel, [TEXT, "It is"]);
   await assertAccessible(page);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
@@ -154,20 +146,9 @@ testAll("the page has the GGUF file of a Llama-type base as it is", async () => 
     meta: { ...described, base_fingerprint: await fingerprint(baseModel) },
     tensors: drawTensors(described),
   });
-  const plan = await planStandalone(TEMPLATE, { title: "Llama", summary: "", example: "" }, directory, baseModel);
-  const file = join(folder, "of-gguf.html");
-  writeFileSync(file, "");
-  for await (const piece of plan.write()) appendFileSync(file, piece);
-  assert.is(statSync(file).size, plan.bytes);
-  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
-  const [found] = await classifier.classify([TEXT]);
-
-  const { page, faults } = await openPage(await browser(), pathToFileURL(file).href);
+  const { page, faults } = await openPageOf(directory, baseModel, { title: "Llama", summary: "", example: "" });
   await page.fill("#message", TEXT);
-  await page.waitForSelector("#verdict .predicted");
-  const shown = page.locator("#verdict .bar rect:last-child");
-  const values = await shown.evaluateAll((bars) => bars.map((one) => Number(one.getAttribute("width"))));
-  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
+  await assertShown(page, directory, baseModel, TEXT);
   assert.equal(faults, []);
 });
 

@@ -192,17 +192,6 @@ test("a server that lies is found out", async () => {
   await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 404).end(), "unknown-file-size");
 });
 
-test("a connection that breaks is tried again, and a busy server", async () => {
-  let count = 0;
-  const answer = then((request, response) => {
-    count++;
-    if (count === 1) response.socket!.destroy();
-    else if (count === 2) response.writeHead(503).end();
-    else honest(request, response);
-  });
-  assert.equal(await readFrom(answer), Uint8Array.from(weights.subarray(0, 8)));
-});
-
 test("a server of another origin, which may hide Content-Range, is asked for the length; no other may leave it out", async () => {
   const hiding: Answer = (request, response) => {
     const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
