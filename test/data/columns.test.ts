@@ -93,30 +93,15 @@ test("two columns without common names: the label has fewer or shorter values, o
 });
 
 test("no header: the first row's label occurs again, or its text has four words", () => {
-  const below = [
-    ["ham ", "see you"],
-    ["spam", "win"],
-    ["spam", "call now"],
-  ];
+  const below = ["ham ,see you", "spam,win", "spam,call now"].map((row) => row.split(","));
   const turned = (rows: string[][]) => rows.map((row) => row.toReversed());
-  for (const [first, columns] of [
-    [
-      ["ham", "hello"],
-      ["1", "0", false],
-    ],
-    [
-      ["eggs", "one two three four"],
-      ["1", "0", false],
-    ],
-    [
-      ["eggs", " one two  three "],
-      [" one two  three ", "eggs", true],
-    ],
-    [
-      ["label", "one two three four"],
-      ["one two three four", "label", true],
-    ],
+  for (const [row, columns] of [
+    ["ham,hello", ["1", "0", false]],
+    ["eggs,one two three four", ["1", "0", false]],
+    ["eggs, one two  three ", [" one two  three ", "eggs", true]],
+    ["label,one two three four", ["one two three four", "label", true]],
   ] as const) {
+    const first = row.split(",");
     const sample = [[...first], ...below];
     assert.equal(found(sample), columns);
     const [text, label, header] = columns;

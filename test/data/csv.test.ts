@@ -472,28 +472,18 @@ test("invalid rows can be skipped, and are reported by line", async () => {
     assert.equal(inCsv.rows, inRows("ham", "one", "spam", "two\nlines", "ham", "six"));
     assert.equal(
       inCsv.faults,
-      inRows(
-        "a.csv:3",
-        "The row has the wrong number of fields",
-        "a.csv:6",
-        "The row has no label",
-        "a.csv:7",
-        "The row has the wrong number of fields",
-      ),
+      [3, 6, 7].map((line) => [
+        `a.csv:${line}`,
+        line === 6 ? "The row has no label" : "The row has the wrong number of fields",
+      ]),
     );
     const inJson = await leftOut("a.jsonl", jsonl, chunkBytes);
     assert.equal(inJson.rows, inRows("ham", "one", "spam", "two"));
-    assert.equal(
-      inJson.faults,
-      inRows(
-        "a.jsonl:2:31",
-        "The row is not a valid JSON object",
-        "a.jsonl:3",
-        'The object has no "text"',
-        "a.jsonl:4",
-        '"text" has no text',
-      ),
-    );
+    assert.equal(inJson.faults, [
+      ["a.jsonl:2:31", "The row is not a valid JSON object"],
+      ["a.jsonl:3", 'The object has no "text"'],
+      ["a.jsonl:4", '"text" has no text'],
+    ]);
   }
 });
 

@@ -8,6 +8,7 @@ import { type BlockStats, Blocks } from "../../src/data/blocks.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../../src/data/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -30,45 +31,24 @@ function blockRows(blocks: Blocks): [ids: number[], targets: number[]][] {
   ]);
 }
 
+/** Each block as "ids > targets"; E is the end of a text, - what is not predicted. */
+const show = (blocks: Blocks) =>
+  blockRows(blocks).map((row) => {
+    const [own, targets] = row.map((some) => some.map((id) => (id === END ? "E" : id === NONE ? "-" : id)).join(" "));
+    return `${own} > ${targets}`;
+  });
+
 test("documents are concatenated, with an end of text before each and after the last", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3), ids(4), ids(5, 6)], { length: 4, stride: 4, tokenizer: await tokenizer });
-  assert.equal(blockRows(blocks), [
-    [
-      [END, 1, 2, 3],
-      [1, 2, 3, END],
-    ],
-    [
-      [END, 4, END, 5],
-      [4, END, 5, 6],
-    ],
-    [[6], [END]],
-  ]);
+  assert.equal(show(blocks), ["E 1 2 3 > 1 2 3 E", "E 4 E 5 > 4 E 5 6", "6 > E"]);
   assert.equal([...blocks.lengths], [4, 4, 1]);
 });
 
 test("overlapping blocks predict every token once, after at least length - stride others", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3, 4, 5, 6, 7)], { length: 4, stride: 3, tokenizer: await tokenizer });
-  assert.equal(blockRows(blocks), [
-    [
-      [END, 1, 2, 3],
-      [1, 2, 3, 4],
-    ],
-    [
-      [3, 4, 5, 6],
-      [NONE, 5, 6, 7],
-    ],
-    [
-      [6, 7],
-      [NONE, END],
-    ],
-  ]);
-  for (const [length, stride] of [
-    [4, 1],
-    [5, 2],
-    [3, 3],
-    [100, 7],
-    [1, 1],
-  ] as const) {
+  assert.equal(show(blocks), ["E 1 2 3 > 1 2 3 4", "3 4 5 6 > - 5 6 7", "6 7 > - E"]);
+  for (const sizes of ["4 1", "5 2", "3 3", "100 7", "1 1"]) {
+    const [length, stride] = sizes.split(" ").map(Number) as [number, number];
     const document = ids(...Array.from({ length: 40 }, (_, i) => i + 1));
     const predicted = blockRows(Blocks.pack([document], { length, stride, tokenizer: await tokenizer })).flatMap(
       ([, targets]) => targets.filter((target) => target !== NONE),
@@ -89,23 +69,11 @@ test("a completion is predicted as a whole, its prompt not at all", async () => 
     ],
     options,
   );
-  assert.equal(blockRows(blocks), [
-    [
-      [1, 2, 3, 4],
-      [NONE, 3, 4, END],
-    ],
-    [
-      [END, 5],
-      [5, END],
-    ],
-    [
-      [2, 3, 4, 5, 6, 7],
-      [NONE, NONE, 5, 6, 7, END],
-    ],
-    [
-      [2, 3, 4, 5, 6, 7],
-      [3, 4, 5, 6, 7, 8],
-    ],
+  assert.equal(show(blocks), [
+    "1 2 3 4 > - 3 4 E",
+    "E 5 > 5 E",
+    "2 3 4 5 6 7 > - - 5 6 7 E",
+    "2 3 4 5 6 7 > 3 4 5 6 7 8",
   ]);
   assert.equal([blocks.stats().cut, blocks.stats().documents], [2, 4]);
 });
@@ -263,31 +231,30 @@ test("a path names the texts within objects; a key with a dot comes first", asyn
 });
 
 test("errors name their place", async () => {
-  const one = (name: string, content: string | Uint8Array, options: TextsOptions = {}) =>
-    load({ file: file(name, content) }, options);
+  const cases: [ErrorCode, words: string[], name: string, content: string | Uint8Array, options?: TextsOptions][] = [
+    ["table-without-text", ["a.csv", "jsonl"], "a.csv", "text\nx"],
+    ["invalid-text-encoding", ["UTF-16LE", "cut off"], "a.txt", Uint8Array.of(0xff, 0xfe, 97, 0, 98)],
+    ["not-text", ["a.txt"], "a.txt", Uint8Array.of(1, 2, 0)],
+    ["invalid-json", ["not JSON", "a.jsonl:2"], "a.jsonl", '{"text": "x"}\n{"text": \n'],
+    ["row-not-json-object", ["a.jsonl:1"], "a.jsonl", '"x"'],
+    [
+      "column-not-recognized",
+      ["prompt", "instruction, output", "--text-column"],
+      "a.jsonl",
+      '{"instruction": "x", "output": "y"}',
+    ],
+    ["value-not-text", ['"text"', "a.jsonl:3", "no such key"], "a.jsonl", '{"text": "x"}\n\n{"test": "y"}'],
+    ["value-not-text", ['"completion"', "null"], "a.jsonl", '{"prompt": "x", "completion": null}'],
+    ["too-little-text", ["training set", "--train, --val and --test"], "a.jsonl", '{"text": "x"}'],
+    ["too-little-text", [], "a.txt", ""],
+    ["invalid-value", ["stride", "1 to 8"], "a.txt", "x", { stride: 9 }],
+    ["invalid-value", ["maxLength is invalid"], "a.txt", "x", { maxLength: 0 }],
+  ];
+  for (const [code, words, name, content, options] of cases)
+    await assertFails(code, words, () => load({ file: file(name, content) }, options));
   await assertFails("no-such-file", ["nowhere.txt"], () => load({ file: "nowhere.txt" }));
-  await assertFails("table-without-text", ["a.csv", "jsonl"], () => one("a.csv", "text\nx"));
-  await assertFails("invalid-text-encoding", ["UTF-16LE", "cut off"], () =>
-    one("a.txt", Uint8Array.of(0xff, 0xfe, 97, 0, 98)),
-  );
-  await assertFails("not-text", ["a.txt"], () => one("a.txt", Uint8Array.of(1, 2, 0)));
-  await assertFails("invalid-json", ["not JSON", "a.jsonl:2"], () => one("a.jsonl", '{"text": "x"}\n{"text": \n'));
-  await assertFails("row-not-json-object", ["a.jsonl:1"], () => one("a.jsonl", '"x"'));
-  await assertFails("column-not-recognized", ["prompt", "instruction, output", "--text-column"], () =>
-    one("a.jsonl", '{"instruction": "x", "output": "y"}'),
-  );
-  await assertFails("value-not-text", ['"text"', "a.jsonl:3", "no such key"], () =>
-    one("a.jsonl", '{"text": "x"}\n\n{"test": "y"}'),
-  );
-  await assertFails("value-not-text", ['"completion"', "null"], () =>
-    one("a.jsonl", '{"prompt": "x", "completion": null}'),
-  );
-  await assertFails("too-little-text", ["training set", "--train, --val and --test"], () =>
-    one("a.jsonl", '{"text": "x"}'),
-  );
   await assertFails("unknown-option", ["unknown option source"], () => load({ source: "x" } as never));
   await assertFails("invalid-argument", ['did you mean { file: "a.txt" }?'], () => loadTexts("a.txt" as never));
-  await assertFails("too-little-text", () => one("a.txt", ""));
   await assertFails("texts-mixed-with-completions", () =>
     load({
       train: [file("a.txt", "x"), file("b.jsonl", '{"prompt": "x", "completion": "y"}')],
@@ -295,8 +262,6 @@ test("errors name their place", async () => {
       test: file("t.txt", "t"),
     }),
   );
-  await assertFails("invalid-value", ["stride", "1 to 8"], () => one("a.txt", "x", { stride: 9 }));
-  await assertFails("invalid-value", ["maxLength is invalid"], () => one("a.txt", "x", { maxLength: 0 }));
 });
 
 testAll("a file of more documents than a call has arguments", async () => {

@@ -64,13 +64,13 @@ const WORDS = {
 };
 
 /** The header of a valid file as JSON, and where the data begins. */
-export function splitHeader(file: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
+function splitHeader(file: Uint8Array): { header: Record<string, unknown>; dataStart: number } {
   const length = Number(new DataView(file.buffer, file.byteOffset).getBigUint64(0, true));
   return { header: JSON.parse(new TextDecoder().decode(file.subarray(8, 8 + length))), dataStart: 8 + length };
 }
 
 /** The tensors of a valid file. */
-export function fileContents(file: Uint8Array): Contents {
+function fileContents(file: Uint8Array): Contents {
   const { header, dataStart } = splitHeader(file);
   const { __metadata__: metadata, ...entries } = header as Record<string, Record<string, unknown>>;
   const tensors = Object.entries(entries).map(([name, { dtype, shape, data_offsets }]) => {

@@ -186,26 +186,22 @@ test("a file with wrong contents is reported and deleted", async () => {
 });
 
 test("errors of the hub are reported", async () => {
-  const refused = async (status: number, code: ErrorCode, words: string[], extra = {}) => {
-    start(extra);
+  for (const [status, requests, code, words, token] of [
+    [401, 1, "no-such-repository", ["no such model on the hub", "status 401", "HF_TOKEN"]],
+    [404, 1, "no-such-repository", ["no such model on the hub", "check the account"], "hf_x"],
+    [403, 1, "gated-repository", ["gated", "HF_TOKEN"]],
+    [429, 5, "server-unavailable", ["status 429: too many requests"]],
+    [503, 5, "server-unavailable", ["status 503", "try again later"]],
+    [200, 1, "invalid-hub-answer", ["reports no valid revision"]],
+  ] as [number, number, ErrorCode, string[], string?][]) {
+    start({ HF_TOKEN: token });
     answers = (_, response) => {
       json(response, status, { error: "because" });
       return true;
     };
     await assertFails(code, [`cannot download the model "${NAME}"`, ...words], () => resolveModel(NAME, options));
-    return server.requests.length;
-  };
-  assert.is(await refused(401, "no-such-repository", ["no such model on the hub", "status 401", "HF_TOKEN"]), 1);
-  assert.is(
-    await refused(404, "no-such-repository", ["no such model on the hub", "check the account"], {
-      HF_TOKEN: "hf_x",
-    }),
-    1,
-  );
-  assert.is(await refused(403, "gated-repository", ["gated", "HF_TOKEN"]), 1);
-  assert.is(await refused(429, "server-unavailable", ["status 429: too many requests"]), 5);
-  assert.is(await refused(503, "server-unavailable", ["status 503", "try again later"]), 5);
-  assert.is(await refused(200, "invalid-hub-answer", ["reports no valid revision"]), 1);
+    assert.is(server.requests.length, requests);
+  }
   start();
   answers = (_, response) => {
     response.end("<html>");
@@ -245,44 +241,24 @@ test("the token is sent to the hub, from HF_TOKEN or the file of a login", async
 });
 
 test("an unsupported model is refused before its weights are downloaded", async () => {
-  const refused = async (code: ErrorCode, words: string[], change: (files: Map<string, Uint8Array>) => void) => {
+  const config = JSON.parse(stored("config.json").toString());
+  const vocabulary = stored("vocab.json").toString().replace('"hello":', '"hello":50257,"h e":');
+  for (const [code, words, changed] of [
+    ["missing-model-files", ["python -c", "save_pretrained", "--model"], { "pytorch_model.bin": "{}" }],
+    ["missing-model-files", ["save_pretrained"], { "pytorch_model.bin.index.json": "{}" }],
+    ["missing-model-files", ["adapter"], { "adapter_config.json": "{}" }],
+    ["missing-model-files", ["resolve/main/FILE.gguf"], {}],
+    ["unsupported-architecture", ['"mamba"'], { "config.json": JSON.stringify({ ...config, model_type: "mamba" }) }],
+    ["wrong-vocabulary", ["50257", "50258 ids"], { "vocab.json": vocabulary }],
+  ] as [ErrorCode, string[], Record<string, string>][]) {
     start();
-    change(files);
-    await assertFails(code, words, () => resolveModel(NAME, options));
-    assert.not.ok(
-      server.requests.some((request) => request.includes("model.safetensors")),
-      "weights fetched",
-    );
-  };
-  const text = (value: string) => new TextEncoder().encode(value);
-  const without =
-    (...others: string[]) =>
-    (map: Map<string, Uint8Array>) => {
-      map.delete("model.safetensors");
-      for (const file of others) map.set(file, text("{}"));
-    };
-  await refused(
-    "missing-model-files",
-    ["lacks model.safetensors", "python -c", "save_pretrained", "--model"],
-    without("pytorch_model.bin"),
-  );
-  await refused(
-    "missing-model-files",
-    ["lacks model.safetensors", "save_pretrained"],
-    without("pytorch_model.bin.index.json"),
-  );
-  await refused("missing-model-files", ["lacks model.safetensors", "adapter"], without("adapter_config.json"));
-  await refused("missing-model-files", ["lacks model.safetensors", "resolve/main/FILE.gguf"], without());
-  await refused("unsupported-architecture", ['the architecture "mamba"'], (map) => {
-    const config = JSON.parse(new TextDecoder().decode(map.get("config.json")));
-    map.set("config.json", text(JSON.stringify({ ...config, model_type: "mamba" })));
-  });
-  await refused("wrong-vocabulary", ["50257", "50258 ids"], (map) =>
-    map.set(
-      "vocab.json",
-      text(new TextDecoder().decode(map.get("vocab.json")).replace('"hello":', '"hello":50257,"h e":')),
-    ),
-  );
+    const isMissing = code === "missing-model-files";
+    if (isMissing) files.delete("model.safetensors");
+    for (const [name, content] of Object.entries(changed)) files.set(name, Buffer.from(content));
+    const all = isMissing ? ["lacks model.safetensors", ...words] : words;
+    await assertFails(code, all, () => resolveModel(NAME, options));
+    assert.not.match(server.requests.join(), "model.safetensors", "weights fetched");
+  }
 });
 
 test("a sharded model is downloaded with its index, and is complete only with all shards", async () => {

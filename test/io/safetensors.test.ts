@@ -187,31 +187,23 @@ test("rows are read alone, from a file that is never read whole", async () => {
     );
 });
 
-test("F16: all 65536 patterns against the definition", () => {
-  const found = halfToFloat(Uint16Array.from({ length: 65536 }, (_, i) => i));
-  for (let i = 0; i < 65536; i++) {
-    const sign = i >= 32768 ? -1 : 1;
-    const exponent = Math.floor(i / 1024) % 32;
-    const fraction = (i % 1024) / 1024;
-    let expected = sign * 2 ** (exponent - 15) * (1 + fraction);
-    if (exponent === 0) expected = sign * 2 ** -14 * fraction;
-    if (exponent === 31) expected = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    if (!Object.is(found[i], expected)) throw new Error(`0x${i.toString(16)}: ${found[i]} instead of ${expected}`);
-  }
-});
-
-test("BF16: all 65536 patterns against the definition", () => {
-  const found = bfloatToFloat(Uint16Array.from({ length: 65536 }, (_, i) => i));
-  for (let i = 0; i < 65536; i++) {
-    const sign = i >= 32768 ? -1 : 1;
-    const exponent = Math.floor(i / 128) % 256;
-    const fraction = (i % 128) / 128;
-    let expected = sign * 2 ** (exponent - 127) * (1 + fraction);
-    if (exponent === 0) expected = sign * 2 ** -126 * fraction;
-    if (exponent === 255) expected = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
-    if (!Object.is(found[i], expected)) throw new Error(`0x${i.toString(16)}: ${found[i]} instead of ${expected}`);
-  }
-});
+for (const [name, convert, bits, bias] of [
+  ["F16", halfToFloat, 10, 15],
+  ["BF16", bfloatToFloat, 7, 127],
+] as const)
+  test(`${name}: all 65536 patterns against the definition`, () => {
+    const found = convert(Uint16Array.from({ length: 65536 }, (_, i) => i));
+    const largest = 2 ** (15 - bits) - 1;
+    for (let i = 0; i < 65536; i++) {
+      const sign = i >= 32768 ? -1 : 1;
+      const exponent = Math.floor(i / 2 ** bits) % (largest + 1);
+      const fraction = (i % 2 ** bits) / 2 ** bits;
+      let expected = sign * 2 ** (exponent - bias) * (1 + fraction);
+      if (exponent === 0) expected = sign * 2 ** (1 - bias) * fraction;
+      if (exponent === largest) expected = fraction === 0 ? sign * Number.POSITIVE_INFINITY : Number.NaN;
+      if (!Object.is(found[i], expected)) throw new Error(`0x${i.toString(16)}: ${found[i]} instead of ${expected}`);
+    }
+  });
 
 test("BF16 is read from a file as floats", async () => {
   const data = new Uint8Array(Uint16Array.of(0x3f80, 0xc040, 0x7f80).buffer);
