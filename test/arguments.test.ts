@@ -34,7 +34,8 @@ function world(): Promise<World> {
   return opened;
 }
 afterAll(async () => {
-  const { model, device } = await world();
+  if (!opened) return;
+  const { model, device } = await opened;
   await model.close();
   device.destroy();
 });

@@ -413,6 +413,8 @@ async function checkCsv(rounds: number, seed: number) {
       good++;
     } catch (error) {
       if (!(error instanceof LowrankError)) throw error;
+      // Every second byte a zero: it looks like UTF-16.
+      if (error.code === "not-utf8" && body.includes("\0")) continue;
       assert.not.ok(fits, `${JSON.stringify(content)}: ${error.message}`);
       assert.match(error.details.where ?? "", /^a\.csv:\d+$/);
     }

@@ -25,6 +25,9 @@ async function buildDataset(
   return new Dataset(corpus, await corpus.read(file, read));
 }
 
+/** Rows of the classes "a" and "b" in turns. */
+const inTurns = (texts: readonly string[]) => texts.map((text, i): [string, string] => ["ab"[i % 2]!, text]);
+
 /** `size` rows with texts "0", "1", ... of one to nine words; every third of class "b", every seventh of class "c". */
 function numbered(size: number): Promise<Dataset> {
   return buildDataset(
@@ -65,49 +68,27 @@ test("rows hold the tokenizer's ids, classes and texts", async () => {
 });
 
 test("long texts keep their first tokens, empty ones become the end of text; both are counted", async () => {
-  const dataset = await buildDataset(
-    [
-      ["a", "one two three four five six"],
-      ["b", ""],
-      ["a", "one two three"],
-    ],
-    { maxLength: 3 },
-  );
+  const texts = ["one two three four five six", "", "one two three"];
+  const dataset = await buildDataset(inTurns(texts), { maxLength: 3 });
   const batch = dataset.batch([0, 1, 2]);
   const ids = Array.from(tokenizer.encode("one two three"));
   assert.equal(sequence(batch, 0), ids);
   assert.equal(sequence(batch, 1), [END_OF_TEXT]);
   assert.equal(sequence(batch, 2), ids);
   assert.equal(dataset.stats(), {
-    rows: 3,
-    tokens: 7,
-    mean: 7 / 3,
-    median: 3,
-    p95: 3,
-    max: 3,
-    cut: 1,
-    cutShare: 1 / 3,
-    empty: 1,
-    classes: { a: 2, b: 1 },
+    ...{ rows: 3, tokens: 7, mean: 7 / 3, median: 3, p95: 3, max: 3 },
+    ...{ cut: 1, cutShare: 1 / 3, empty: 1, classes: { a: 2, b: 1 } },
   });
   assert.is(dataset.text(0), "one two three four five six");
 });
 
 test("the median of an even number of rows is the mean of the middle two", async () => {
-  const dataset = await buildDataset([
-    ["a", "one"],
-    ["b", "one two"],
-    ["a", "one two three four"],
-    ["b", "one two three"],
-  ]);
+  const dataset = await buildDataset(inTurns(["one", "one two", "one two three four", "one two three"]));
   assert.is(dataset.stats().median, 2.5);
 });
 
 test("packed: sequences are concatenated without padding", async () => {
-  const dataset = await buildDataset([
-    ["a", " word word"],
-    ["b", " word"],
-  ]);
+  const dataset = await buildDataset(inTurns([" word word", " word"]));
   const id = tokenizer.encode(" word")[0]!;
   const batch = dataset.batch([1, 0]);
   assert.equal(batch, {
@@ -120,10 +101,7 @@ test("packed: sequences are concatenated without padding", async () => {
 });
 
 test("padded: every row has the same number of tokens, longer ones are cut, lengths are the real ones", async () => {
-  const dataset = await buildDataset([
-    ["a", " word word word"],
-    ["b", " word"],
-  ]);
+  const dataset = await buildDataset(inTurns([" word word word", " word"]));
   const id = tokenizer.encode(" word")[0]!;
   const two = dataset.padded(2);
   assert.equal(two.batch([0, 1]), {
@@ -304,10 +282,7 @@ test("texts come back from their tokens: whole where they were cut", async () =>
 });
 
 test("rows that do not exist and rows of another load are errors", async () => {
-  const dataset = await buildDataset([
-    ["a", "hello"],
-    ["b", "you"],
-  ]);
+  const dataset = await buildDataset(inTurns(["hello", "you"]));
   for (const i of [-1, 2, 0.5, Number.NaN]) await assertFails("index-out-of-range", () => dataset.label(i));
   await numbered(3);
   await assertFails("data-released", () => dataset.batch([0]));

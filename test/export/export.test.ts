@@ -7,6 +7,7 @@ import { joinPath, packagePath, writeDirectory } from "#platform";
 import { type LoraConfig, type Target, textContext, type WeightDtype } from "../../src/config.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { planAdapter } from "../../src/export/peft.ts";
 import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
@@ -415,30 +416,20 @@ test("what PEFT or transformers cannot express is reported before anything is wr
       await baseModel.close();
     }
   };
-  await assertFails("not-expressible-in-format", ["mode last_block", "--to merged"], () =>
-    plan("peft", metaFor(null, { mode: "last_block" })),
-  );
-  await assertFails("not-expressible-in-format", ["biases only (BitFit) (--mode bitfit)", "--to merged"], () =>
-    plan("peft", metaFor(null, { mode: "bitfit" })),
-  );
-  for (const [kind, code] of [
-    ["peft", "not-expressible-in-format"],
-    ["merged", "not-mergeable"],
-  ] as const)
-    await assertFails(code, ["adapter layers (--mode adapter)", "keep the run's directory"], () =>
-      plan(kind, metaFor(null, modeMeta("adapter"))),
-    );
-  for (const mode of ["prompt", "prefix"] as const)
-    await assertFails("not-mergeable", [`${mode} tuning`, "use --to peft"], () =>
-      plan("merged", metaFor(null, modeMeta(mode))),
-    );
-  await assertFails("not-expressible-in-format", ["only the head", "--to merged"], () =>
-    plan("peft", metaFor({ target_modules: ["head"] })),
-  );
   const scales = [0.5, 1].map((scale, i) => ({ site: `h.0.attn.${"qk"[i]}`, r: 2, scale }));
-  await assertFails("not-expressible-in-format", ["h.0.attn.c_attn", "different scales"], () =>
-    plan("peft", metaFor({ target_modules: ["q", "k"], sites: scales })),
-  );
+  const unequal = metaFor({ target_modules: ["q", "k"], sites: scales });
+  const kept = ["adapter layers (--mode adapter)", "keep the run's directory"];
+  const cases: [ExportKind, ErrorCode, words: string[], meta: AdapterMeta][] = [
+    ["peft", "not-expressible-in-format", ["mode last_block", "--to merged"], metaFor(null, { mode: "last_block" })],
+    ["peft", "not-expressible-in-format", ["(--mode bitfit)", "--to merged"], metaFor(null, { mode: "bitfit" })],
+    ["peft", "not-expressible-in-format", kept, metaFor(null, modeMeta("adapter"))],
+    ["merged", "not-mergeable", kept, metaFor(null, modeMeta("adapter"))],
+    ["merged", "not-mergeable", ["prompt tuning", "use --to peft"], metaFor(null, modeMeta("prompt"))],
+    ["merged", "not-mergeable", ["prefix tuning", "use --to peft"], metaFor(null, modeMeta("prefix"))],
+    ["peft", "not-expressible-in-format", ["only the head", "--to merged"], metaFor({ target_modules: ["head"] })],
+    ["peft", "not-expressible-in-format", ["h.0.attn.c_attn", "different scales"], unequal],
+  ];
+  for (const [kind, code, words, meta] of cases) await assertFails(code, words, () => plan(kind, meta));
   const padded = metaFor(
     {},
     { task: { ...TASKS.classification, pooling: "last" }, settings: { padTo: 9, maxLength: 9 } },

@@ -66,7 +66,7 @@ async function trainedRecord(): Promise<RunRecord> {
   const run = await fineTune({ device, model, data, epochs: 1, rank: 2 }, runFiles);
   return { ...JSON.parse(JSON.stringify(run.record)), data: { file: `/home/me/${PLAIN}.csv` } };
 }
-const record = trainedRecord();
+let record: Promise<RunRecord> | undefined;
 
 /** Adapters of each task, and of pairs. */
 const METAS: readonly Partial<AdapterMeta>[] = [
@@ -92,6 +92,7 @@ function generate(word: string): Promise<Map<string, string>> {
 
 async function generateAll(word: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
+  record ??= trainedRecord();
   const run = put(await record, word);
   const blocks = runBlocks(run);
   texts.set("report.html", toHtml(`title ${word}`, blocks));

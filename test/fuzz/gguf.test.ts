@@ -7,7 +7,7 @@ import type { Rng } from "../../src/rng.ts";
 import { decodeGguf, encodeGguf, type Parts, type Tensor, type Value } from "../helpers/gguf.ts";
 import { fuzz } from "./fuzz.ts";
 import { readBase } from "./models.ts";
-import { mutateBytes, oneIn, pick } from "./mutate.ts";
+import { mutateBytes, oneIn, pick, split } from "./mutate.ts";
 
 const MODEL = "model.gguf";
 const files = ["gpt2-q8_0", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"].map((name) =>
@@ -17,32 +17,16 @@ const files = ["gpt2-q8_0", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"].map((name
 const NUMBERS = [0, 1, -1, 2, 3, 4, 8, 32, 33, 64, 0.5, 255, 2 ** 31, 2 ** 32, 2 ** 53, 2 ** 63, 1e308, NaN, Infinity];
 const TEXTS = [
   "",
-  "gpt2",
-  "llama",
-  "qwen2",
-  "smollm",
-  "none",
-  "linear",
-  "yarn",
   "\0",
-  "ä",
   "x".repeat(2000),
-  "__proto__",
-  "constructor",
+  ...split("gpt2 llama qwen2 smollm none linear yarn ä __proto__ constructor"),
 ];
 /** Keys that a file may have, and does not have here. */
-const KEYS = [
-  "general.alignment",
-  "llama.attention.key_length",
-  "llama.attention.value_length",
-  "llama.rope.scaling.type",
-  "llama.rope.scaling.factor",
-  "qwen2.rope.dimension_count",
-  "gpt2.vocab_size",
-  "llama.expert_count",
-  "tokenizer.ggml.add_bos_token",
-  "__proto__",
-];
+const KEYS = split(
+  "general.alignment llama.attention.key_length llama.attention.value_length llama.rope.scaling.type " +
+    "llama.rope.scaling.factor qwen2.rope.dimension_count gpt2.vocab_size llama.expert_count " +
+    "tokenizer.ggml.add_bos_token __proto__",
+);
 
 function changeValue(rng: Rng, { type, elements, value }: Value): Value {
   if (elements !== undefined && !oneIn(rng, 8)) {
@@ -63,62 +47,32 @@ function changeValue(rng: Rng, { type, elements, value }: Value): Value {
 function changeKeys(rng: Rng, { metadata }: Parts): void {
   const key = pick(rng, [...metadata.keys()]);
   const value = metadata.get(key)!;
-  switch (rng.below(5)) {
-    case 0:
-      metadata.delete(key);
-      return;
-    case 1:
-      metadata.set(pick(rng, KEYS), changeValue(rng, { type: 4, value: 1 }));
-      return;
-    case 2:
-      metadata.set(key, metadata.get(pick(rng, [...metadata.keys()]))!);
-      return;
-    default:
-      metadata.set(key, changeValue(rng, value));
-  }
+  const changes = [
+    () => metadata.delete(key),
+    () => metadata.set(pick(rng, KEYS), changeValue(rng, { type: 4, value: 1 })),
+    () => metadata.set(key, metadata.get(pick(rng, [...metadata.keys()]))!),
+  ];
+  (changes[rng.below(5)] ?? (() => metadata.set(key, changeValue(rng, value))))();
 }
 
 function changeTensors(rng: Rng, tensors: Tensor[]): void {
   const at = rng.below(tensors.length);
   const tensor = tensors[at]!;
   const other = pick(rng, tensors);
-  switch (rng.below(9)) {
-    case 0:
-      tensors.splice(at, 1);
-      return;
-    case 1:
-      tensors.splice(at, 0, {
-        ...tensor,
-        name: pick(rng, ["output.weight", "rope_freqs.weight", "blk.9.attn_q.weight", "", tensor.name]),
-      });
-      return;
-    case 2:
-      [tensor.name, other.name] = [other.name, tensor.name];
-      return;
-    case 3:
-      tensor.dimensions = pick(rng, [
-        [],
-        [...tensor.dimensions, 1],
-        [...tensor.dimensions].reverse(),
-        [0],
-        [1, 1, 1, 1, 1],
-      ]);
-      return;
-    case 4:
-      tensor.dimensions[rng.below(tensor.dimensions.length)] = Math.abs(Math.trunc(pick(rng, NUMBERS.slice(0, -3))));
-      return;
-    case 5:
-      tensor.type = rng.below(44);
-      return;
-    case 6:
-      tensor.offset = Math.abs(Math.trunc(pick(rng, NUMBERS.slice(0, -3))));
-      return;
-    case 7:
-      rng.shuffle(tensors);
-      return;
-    default:
-      tensor.data = mutateBytes(rng, tensor.data);
-  }
+  const names = ["output.weight", "rope_freqs.weight", "blk.9.attn_q.weight", "", tensor.name];
+  const sizes = tensor.dimensions;
+  const number = () => Math.abs(Math.trunc(pick(rng, NUMBERS.slice(0, -3))));
+  pick<() => unknown>(rng, [
+    () => tensors.splice(at, 1),
+    () => tensors.splice(at, 0, { ...tensor, name: pick(rng, names) }),
+    () => ([tensor.name, other.name] = [other.name, tensor.name]),
+    () => (tensor.dimensions = pick(rng, [[], [...sizes, 1], [...sizes].reverse(), [0], [1, 1, 1, 1, 1]])),
+    () => (sizes[rng.below(sizes.length)] = number()),
+    () => (tensor.type = rng.below(44)),
+    () => (tensor.offset = number()),
+    () => rng.shuffle(tensors),
+    () => (tensor.data = mutateBytes(rng, tensor.data)),
+  ])();
 }
 
 function changed(rng: Rng): Uint8Array {

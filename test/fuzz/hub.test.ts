@@ -14,7 +14,7 @@ import { Rng } from "../../src/rng.ts";
 import { answerAsHub, digest, gitHash } from "../helpers/hub-server.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { BASES } from "./models.ts";
-import { mutateBytes, mutateJson, oneIn, pick } from "./mutate.ts";
+import { mutateBytes, mutateJson, oneIn, pick, split } from "./mutate.ts";
 
 /** What a request is for. */
 const ASKED = ["revision", "config", "weights", "storage"] as const;
@@ -52,17 +52,8 @@ const STATUS = [
   200, 201, 204, 206, 300, 301, 303, 304, 307, 308, 400, 401, 403, 404, 416, 418, 429, 451, 500, 503, 599, 999,
 ];
 const PLACES = [
-  "",
-  "/",
-  "//",
-  "?",
-  "http://[::1",
-  "file:///etc/passwd",
-  "ftp://127.0.0.1/",
-  "data:,hello",
-  "../../../x",
-  "\\",
-  "x".repeat(5000),
+  ...split("/ // ? http://[::1 file:///etc/passwd ftp://127.0.0.1/ data:,hello ../../../x \\"),
+  ...["", "x".repeat(5000)],
 ];
 const HEADERS: Record<string, readonly string[]> = {
   "content-length": ["0", "1", "7", "x", "-1", "18446744073709551616"],
@@ -124,16 +115,10 @@ const HOW = {
   raw: (answer: Answer, rng: Rng) => ({ ...answer, body: Buffer.from(pick(rng, RAW)), wire: "raw" as const }),
 };
 const WORDS = {
-  keys: ["sha", "siblings", "rfilename", "size", "blobId", "lfs", "sha256", "__proto__"],
+  keys: split("sha siblings rfilename size blobId lfs sha256 __proto__"),
   values: [
-    "config.json",
-    "model.safetensors",
-    "../../../../escaped",
-    "0".repeat(40),
-    "f".repeat(64),
-    "a/../../b",
-    523,
-    1e12,
+    ...split("config.json model.safetensors ../../../../escaped a/../../b"),
+    ...["0".repeat(40), "f".repeat(64), 523, 1e12],
   ],
 };
 const BOMB = gzipSync(new Uint8Array(64 << 20));

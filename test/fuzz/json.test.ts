@@ -17,27 +17,25 @@ import {
   readTokenizer,
   TOKENIZERS,
 } from "./models.ts";
-import { mutateJson, pick, type Words } from "./mutate.ts";
+import { mutateJson, pick, split, type Words } from "./mutate.ts";
 import { makeRecords, showRecord } from "./records.ts";
-
-/** Words of a text. */
-const split = (text: string) => text.split(" ");
 
 const parse = (content: string | Uint8Array) =>
   JSON.parse(typeof content === "string" ? content : new TextDecoder().decode(content));
 
-/** Files of which one JSON file is changed. */
-interface Source {
-  name: string;
-  json: RegExp;
-  files: readonly Files[];
-  words: Words;
-  /** The value of this key is changed, and nothing else. */
-  only?: string;
-  read: (folder: string) => Promise<() => unknown>;
-  count: number;
-  leaves?: RegExp;
-}
+/**
+ * Files of which one JSON file is changed, with the words of its kind and how many cases; of `only` a key its value is
+ * changed, and nothing else.
+ */
+type Source = [
+  name: string,
+  json: RegExp,
+  files: readonly Files[],
+  words: Words,
+  read: (folder: string) => Promise<() => unknown>,
+  count: number,
+  only?: string,
+];
 
 const MODULES = split(
   "c_attn attn.c_proj h.0.mlp.c_fc transformer.h.1.mlp.c_proj lm_head score transformer.wte ln_f q_proj " +
@@ -54,35 +52,9 @@ const ADAPTER_WORDS: Words = {
     ...["use_dora", "init_lora_weights", "layer_replication", "loftq_config", "lora_dropout", "__proto__", ...MODULES],
   ],
   values: [
-    ...[
-      "SEQ_CLS",
-      "CAUSAL_LM",
-      "LORA",
-      "PROMPT_TUNING",
-      "PREFIX_TUNING",
-      "lora_only",
-      "all-linear",
-      "gaussian",
-      "h",
-      "transformer.h",
-      "",
-      ...MODULES,
-      MODULES,
-      [0],
-      [1, 0],
-    ],
-    ...[
-      { c_attn: 8 },
-      { ".*c_attn": 2 },
-      { "(.*)*x": 1 },
-      { "^h.0": 1e9 },
-      { c_attn: -1 },
-      { __proto__: 1 },
-      [".*"],
-      ["(c_|"],
-      true,
-      3,
-    ],
+    ...split("SEQ_CLS CAUSAL_LM LORA PROMPT_TUNING PREFIX_TUNING lora_only all-linear gaussian h transformer.h"),
+    ...["", ...MODULES, MODULES, [0], [1, 0], [".*"], ["(c_|"], true, 3],
+    ...[{ c_attn: 8 }, { ".*c_attn": 2 }, { "(.*)*x": 1 }, { "^h.0": 1e9 }, { c_attn: -1 }, { __proto__: 1 }],
     ...["(?:.*\\.)*c_attn", "([a-z]+[0-9.]*)+$", "(c_attn|c_proj)", ".*\\.h\\.(0|1)\\..*c_\\w+", "[", "(?=c)c_attn"],
   ],
 };
@@ -93,16 +65,8 @@ const META_WORDS: Words = {
       "bottleneck num_virtual_tokens",
   ),
   values: [
-    ...MODES,
-    "lm",
-    "classification",
-    "f16",
-    "last",
-    SITES,
-    [0, 1],
-    [1, 0],
-    { site: "h.0.attn.q", r: 1, scale: 1 },
-    ...SITES,
+    ...[...MODES, "lm", "classification", "f16", "last", ...SITES, SITES],
+    ...[[0, 1], [1, 0], { site: "h.0.attn.q", r: 1, scale: 1 }],
   ],
 };
 
@@ -122,17 +86,7 @@ const RUN_WORDS: Words = {
     ...["test", "scores", "multiLabel", "texts", "decision", "compared", "against", "unseen", "accuracy", "low"],
     ...Object.keys(DEFAULTS),
   ],
-  values: [
-    "lm",
-    "all",
-    "last",
-    "cosine",
-    "f16",
-    [0],
-    [3, 1],
-    ["q", "q"],
-    { train: "a.csv", val: "b.csv", test: "c.csv" },
-  ],
+  values: [...split("lm all last cosine f16"), [0], [3, 1], ["q", "q"], { train: "a", val: "b", test: "c" }],
 };
 
 const TOKENIZER_WORDS: Words = {
@@ -166,58 +120,16 @@ async function readRun(folder: string): Promise<() => void> {
   };
 }
 
+const OF_PEFT = OURS.filter((files) => files.has("adapter_config.json"));
 const sources: Source[] = [
-  {
-    name: "adapter-config",
-    json: /^adapter_config\.json$/,
-    files: PEFT,
-    words: ADAPTER_WORDS,
-    read: readPeft,
-    count: 200,
-  },
-  {
-    name: "adapter-config-qwen2",
-    json: /^adapter_config\.json$/,
-    files: PEFT_QWEN2,
-    words: ADAPTER_WORDS,
-    read: readPeftQwen2,
-    count: 100,
-  },
-  { name: "lowrank-json", json: /^lowrank\.json$/, files: OURS, words: META_WORDS, read: readOurs, count: 250 },
-  {
-    name: "adapter-config-of-ours",
-    json: /^adapter_config\.json$/,
-    files: OURS.filter((files) => files.has("adapter_config.json")),
-    words: ADAPTER_WORDS,
-    read: readOurs,
-    count: 200,
-  },
-  { name: "model-config", json: /^config\.json$/, files: BASES, words: MODEL_WORDS, read: readBase, count: 250 },
-  {
-    name: "run-record",
-    json: /^run\.json$/,
-    files: RECORDS,
-    words: RUN_WORDS,
-    read: readRun,
-    count: 250,
-  },
-  {
-    name: "run-results",
-    json: /^run\.json$/,
-    files: RECORDS,
-    words: RUN_WORDS,
-    only: "results",
-    read: readRun,
-    count: 250,
-  },
-  {
-    name: "tokenizer-files",
-    json: /^tokenizer/,
-    files: TOKENIZERS,
-    words: TOKENIZER_WORDS,
-    read: readTokenizer,
-    count: 40,
-  },
+  ["adapter-config", /^adapter_config\.json$/, PEFT, ADAPTER_WORDS, readPeft, 200],
+  ["adapter-config-qwen2", /^adapter_config\.json$/, PEFT_QWEN2, ADAPTER_WORDS, readPeftQwen2, 100],
+  ["lowrank-json", /^lowrank\.json$/, OURS, META_WORDS, readOurs, 250],
+  ["adapter-config-of-ours", /^adapter_config\.json$/, OF_PEFT, ADAPTER_WORDS, readOurs, 200],
+  ["model-config", /^config\.json$/, BASES, MODEL_WORDS, readBase, 250],
+  ["run-record", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250],
+  ["run-results", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250, "results"],
+  ["tokenizer-files", /^tokenizer/, TOKENIZERS, TOKENIZER_WORDS, readTokenizer, 40],
 ];
 
 /** An object whose value of `key` is this JSON. */
@@ -230,7 +142,7 @@ const withPart = (value: object, key: string, part: Uint8Array) =>
     ]),
   );
 
-for (const { name, json, files: all, words, only, read, count, leaves } of sources) {
+for (const [name, json, all, words, read, count, only] of sources) {
   const valid = all.map((files) => {
     const path = [...files.keys()].find((file) => json.test(file))!;
     return { files, path, value: parse(files.get(path)!) };
@@ -244,6 +156,5 @@ for (const { name, json, files: all, words, only, read, count, leaves } of sourc
       return { files: new Map(files).set(path, changed) };
     },
     read: (_, folder) => read(folder),
-    ...(leaves ? { leaves } : {}),
   });
 }

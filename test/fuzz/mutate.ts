@@ -5,6 +5,11 @@ export function pick<T>(rng: Rng, list: readonly T[]): T {
   return list[rng.below(list.length)]!;
 }
 
+/** The words of a text. */
+export function split(text: string): string[] {
+  return text.split(" ");
+}
+
 /** True once in `n` times. */
 export function oneIn(rng: Rng, n: number): boolean {
   return rng.below(n) === 0;
@@ -13,17 +18,7 @@ export function oneIn(rng: Rng, n: number): boolean {
 const utf8 = new TextEncoder();
 /** Bytes that mean something to some reader. */
 const MARKS = ["\0", '"', "\\", ",", "\t", "\n", "\r", "{", "}", "[", "]", ":", "0", "-", "\ufeff", "\u2028", "\ud800"];
-const WILD = [
-  [0xff],
-  [0xff, 0xfe],
-  [0xc0, 0x80],
-  [0xed, 0xa0, 0x80],
-  [0xf4, 0x90],
-  [0xef, 0xbb],
-  [0x80],
-  [0x7f],
-  [0x1b],
-];
+const WILD = split("ff fffe c080 eda080 f490 efbb 80 7f 1b").map((hex) => Uint8Array.from(Buffer.from(hex, "hex")));
 
 /** Bytes with one change: bits, bytes, runs, the end. */
 export function mutateBytes(rng: Rng, bytes: Uint8Array): Uint8Array {
@@ -38,7 +33,7 @@ export function mutateBytes(rng: Rng, bytes: Uint8Array): Uint8Array {
       return flipped;
     }
     case 1:
-      return replace(oneIn(rng, 2) ? utf8.encode(pick(rng, MARKS)) : Uint8Array.from(pick(rng, WILD)), rng.below(2));
+      return replace(oneIn(rng, 2) ? utf8.encode(pick(rng, MARKS)) : pick(rng, WILD), rng.below(2));
     case 2:
       return replace(
         Uint8Array.from({ length: run }, () => rng.below(256)),
@@ -95,67 +90,12 @@ const NUMBERS = [
   ...[`1${"0".repeat(400)}`, "3.0000000000000000000001", "-9223372036854775808"],
 ];
 const TEXTS = [
-  ...[
-    "",
-    " ",
-    "a",
-    "A",
-    ".",
-    "..",
-    "/",
-    "../../x",
-    "\\",
-    "__proto__",
-    "constructor",
-    "toString",
-    "hasOwnProperty",
-    "length",
-  ],
-  ...[
-    "0",
-    "1",
-    "-1",
-    "1e3",
-    "null",
-    "NaN",
-    "\0",
-    "\u001b]0;x\u0007",
-    "\u202e",
-    "\u2028",
-    "\ud800",
-    "\ufeff",
-    "é",
-    "e\u0301",
-    "🙂",
-  ],
-  ...["x".repeat(600), "y".repeat(30_000), "\u001b".repeat(700), "語".repeat(900)],
+  ...["", " ", "\0", "\u001b]0;x\u0007", "\u202e", "\u2028", "\ud800", "\ufeff", "e\u0301", "a\nb"],
+  ...split("a A . .. / ../../x \\ __proto__ constructor toString hasOwnProperty length 0 1 -1 1e3 null NaN é 🙂"),
+  ...["x".repeat(600), "y".repeat(30_000), "\u001b".repeat(700), "語".repeat(900), "(".repeat(500)],
   // Patterns that take for ever, are Python's, or are none.
-  ...[
-    "(([a-z0-9._]+)+)+!",
-    ".*.*.*.*.*.*.*.*.*!",
-    "(a|a)*$",
-    "(.*)*\\1",
-    "(?i)C_ATTN",
-    "(?P<a>x)",
-    "\\Z",
-    "(?<!x)c_attn",
-  ],
-  ...[
-    "(",
-    "[",
-    "*",
-    "a{1000000}",
-    "(a{1000}){1000}",
-    "(".repeat(500),
-    "[^.]*",
-    ".*",
-    "\\d+",
-    "^$",
-    "$",
-    "\\",
-    "(?:)",
-    "a\nb",
-  ],
+  ...split("(([a-z0-9._]+)+)+! .*.*.*.*.*.*.*.*.*! (a|a)*$ (.*)*\\1 (?i)C_ATTN (?P<a>x) \\Z (?<!x)c_attn"),
+  ...split("( [ * a{1000000} (a{1000}){1000} [^.]* .* \\d+ ^$ $ (?:)"),
 ];
 
 /** Values by their kinds, with words that every object knows. */
@@ -226,38 +166,20 @@ export function mutateTree(rng: Rng, tree: Tree, words: Words = {}): Tree {
   const from = pick(rng, slots);
   const other = from.entries[from.at]!;
   const newKey = () => JSON.stringify(pick(rng, words.keys && !oneIn(rng, 4) ? words.keys : TEXTS));
-  switch (rng.below(10)) {
-    case 0:
-      entries.splice(at, 1);
-      break;
-    case 1: // twice
-      entries.splice(at, 0, [slot[0], oneIn(rng, 2) ? copy(slot[1]) : hostile(rng, words)]);
-      break;
-    case 2:
-      slot[1] = copy(other[1]);
-      break;
-    case 3: {
-      const value = copy(slot[1]);
-      slot[1] = copy(other[1]);
-      other[1] = value;
-      break;
-    }
-    case 4:
-      slot[0] = oneIn(rng, 2) ? newKey() : other[0];
-      break;
-    case 5:
-      entries.splice(at, 0, [newKey(), hostile(rng, words)]);
-      break;
-    case 6:
-      slot[1] = { isList: oneIn(rng, 2), entries: [[newKey(), copy(slot[1])]] };
-      break;
-    case 7:
-    case 8:
-      slot[1] = tweak(rng, slot[1]);
-      break;
-    default:
-      slot[1] = hostile(rng, words);
-  }
+  const changes: (() => unknown)[] = [
+    () => entries.splice(at, 1),
+    // Twice.
+    () => entries.splice(at, 0, [slot[0], oneIn(rng, 2) ? copy(slot[1]) : hostile(rng, words)]),
+    () => (slot[1] = copy(other[1])),
+    () => ([slot[1], other[1]] = [copy(other[1]), copy(slot[1])]),
+    () => (slot[0] = oneIn(rng, 2) ? newKey() : other[0]),
+    () => entries.splice(at, 0, [newKey(), hostile(rng, words)]),
+    () => (slot[1] = { isList: oneIn(rng, 2), entries: [[newKey(), copy(slot[1])]] }),
+    () => (slot[1] = tweak(rng, slot[1])),
+    () => (slot[1] = tweak(rng, slot[1])),
+    () => (slot[1] = hostile(rng, words)),
+  ];
+  pick(rng, changes)();
   return tree;
 }
 
@@ -269,15 +191,8 @@ function tweak(rng: Rng, value: Tree): Tree {
     return { ...value, entries: rng.shuffle([...value.entries, ...(oneIn(rng, 2) ? value.entries : [])]) };
   if (value.startsWith('"')) {
     const text = safeText(value);
-    const changed = [
-      `${text}.`,
-      text.slice(1),
-      text.slice(0, -1),
-      text.toUpperCase(),
-      `${text}${text}`,
-      ` ${text}`,
-      `.*${text}`,
-    ];
+    const [shorter, doubled] = [[text.slice(1), text.slice(0, -1)], text + text];
+    const changed = [...shorter, doubled, text.toUpperCase(), `${text}.`, ` ${text}`, `.*${text}`];
     return JSON.stringify(pick(rng, changed));
   }
   const number = Number(value);
@@ -312,9 +227,7 @@ export function writtenOddly(rng: Rng, text: string): Uint8Array {
     case 1:
       return utf8.encode(` \n\t${text}\r\n${pick(rng, ["", "\0", "x", "{}", " ".repeat(5000)])}`);
     case 2:
-      return utf8.encode(
-        text.replace(/\b\d+\b/, () => pick(rng, ["NaN", "Infinity", "01", "1.", ".5", "+1", "0x10", "1_0"])),
-      );
+      return utf8.encode(text.replace(/\b\d+\b/, () => pick(rng, split("NaN Infinity 01 1. .5 +1 0x10 1_0"))));
     case 3:
       return new Uint8Array(Buffer.from(text, "utf16le"));
     case 4:

@@ -6,6 +6,7 @@ import {
   mutateTree,
   oneIn,
   pick,
+  split,
   type Tree,
   toTree,
   treeText,
@@ -36,30 +37,10 @@ const FLOATS = [0x7fc00000, 0xffffffff, 0x7f800000, 0xff800000, 0x80000000, 0x00
 
 /** Values for `dtype`, `shape` and `data_offsets`, and names of the models' tensors. */
 const WORDS = {
-  keys: [
-    "dtype",
-    "shape",
-    "data_offsets",
-    "__metadata__",
-    "format",
-    "wte.weight",
-    "h.0.ln_1.weight",
-    "lora.h.0.attn.q.A",
-  ],
+  keys: split("dtype shape data_offsets __metadata__ format wte.weight h.0.ln_1.weight lora.h.0.attn.q.A"),
   values: [
-    ...DTYPES,
-    "f32",
-    "F128",
-    [0],
-    [],
-    [1],
-    [0, 0],
-    [4, 4],
-    [2 ** 32, 2 ** 32],
-    [0, 2 ** 53],
-    [-1],
-    [1, 1, 1, 1],
-    "2",
+    ...[...DTYPES, "f32", "F128", [0], [], [1], [-1], [0, 0], [4, 4], [1, 1, 1, 1]],
+    ...["2", [2 ** 32, 2 ** 32], [0, 2 ** 53]],
   ],
 };
 
@@ -96,39 +77,19 @@ function changeTensors(rng: Rng, tensors: Tensor[]): void {
   const at = rng.below(tensors.length);
   const one = tensors[at]!;
   const other = pick(rng, tensors);
-  switch (rng.below(9)) {
-    case 0:
-      if (oneIn(rng, 3)) tensors.splice(at, 1);
-      else
-        tensors.splice(at, 0, {
-          ...one,
-          name: pick(rng, ["extra", `${one.name}.weight`, `transformer.${one.name}`, "", "__proto__", "0"]),
-        });
-      return;
-    case 1:
-      [one.name, other.name] = [other.name, one.name];
-      return;
-    case 2:
-      if (oneIn(rng, 2)) one.shape.reverse();
-      else one.shape = pick(rng, [[], [one.data.length / 4], [1, ...one.shape], [...one.shape, 1]]);
-      return;
-    case 3:
-      one.shape = pick(rng, [[0], [0, ...one.shape], [1e9, 0]]);
-      one.data = new Uint8Array(0);
-      return;
-    case 4:
-      convert(rng, one);
-      return;
-    case 5:
-    case 6:
-      setValue(rng, one);
-      return;
-    case 7:
-      rng.shuffle(tensors);
-      return;
-    default:
-      one.data = mutateBytes(rng, one.data);
-  }
+  const names = ["extra", `${one.name}.weight`, `transformer.${one.name}`, "", "__proto__", "0"];
+  const sizes = [[], [one.data.length / 4], [1, ...one.shape], [...one.shape, 1]];
+  pick<() => unknown>(rng, [
+    () => (oneIn(rng, 3) ? tensors.splice(at, 1) : tensors.splice(at, 0, { ...one, name: pick(rng, names) })),
+    () => ([one.name, other.name] = [other.name, one.name]),
+    () => (one.shape = oneIn(rng, 2) ? [...one.shape].reverse() : pick(rng, sizes)),
+    () => Object.assign(one, { shape: pick(rng, [[0], [0, ...one.shape], [1e9, 0]]), data: new Uint8Array(0) }),
+    () => convert(rng, one),
+    () => setValue(rng, one),
+    () => setValue(rng, one),
+    () => rng.shuffle(tensors),
+    () => (one.data = mutateBytes(rng, one.data)),
+  ])();
 }
 
 /** The same number of values in another type. */
@@ -175,17 +136,9 @@ function shift(rng: Rng, entries: Entry[], data: Buffer<ArrayBuffer>): Buffer<Ar
 
 /** The eight bytes of the header's length, once in ten times of another one. */
 function drawLength(rng: Rng, length: number): Uint8Array {
-  const others = [
-    0n,
-    1n,
-    BigInt(length + 1),
-    BigInt(length - 1),
-    100_000_001n,
-    2n ** 31n,
-    2n ** 53n,
-    2n ** 63n,
-    2n ** 64n - 1n,
-  ];
+  const others = [0, 1, length + 1, length - 1, 100_000_001, 2 ** 31, 2 ** 53, 2 ** 63]
+    .map(BigInt)
+    .concat(2n ** 64n - 1n);
   const bytes = new Uint8Array(8);
   new DataView(bytes.buffer).setBigUint64(
     0,

@@ -53,7 +53,7 @@ function foreign(
 }
 
 interface Foreign {
-  change?: (tensors: Tensors, add: (key: string, ...shape: number[]) => void) => void;
+  change?: (tensors: Tensors, add: (key: string, ...shape: number[]) => void) => unknown;
   kinds?: string[];
   rank?: (kind: string, layer: number) => number;
 }
@@ -279,49 +279,45 @@ test("prompts and prefixes of another method, model or size, and damaged ones, a
         base: { ...base, directory: "some/base" },
       }),
     );
+  const methods = ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'];
   for (const peft_type of ["P_TUNING", "MULTITASK_PROMPT_TUNING", "IA3", 5, null])
-    await refused("unsupported-adapter-config", ["peft_type =", '"LORA" or "PROMPT_TUNING" or "PREFIX_TUNING"'], {
-      peft_type,
-    });
+    await refused("unsupported-adapter-config", methods, { peft_type });
   for (const [key, value] of Object.entries({ token_dim: 16, num_layers: 3, num_attention_heads: 4 }))
     await refused("wrong-base-model", [`${key} = ${value} (gpt2)`, "(some/base)"], { [key]: value });
-  for (const [key, value] of Object.entries({
-    task_type: "SEQ_2_SEQ_LM",
-    num_transformer_submodules: 2,
-    prefix_projection: 1,
-    modules_to_save: ["score", "ln_f"],
-    a_variant_of_next_year: 3,
-    r: 8,
-  }))
-    await refused("unsupported-adapter-config", [`${key} = ${JSON.stringify(value)}`, "not supported"], {
-      [key]: value,
-    });
+  for (const config of [
+    { task_type: "SEQ_2_SEQ_LM" },
+    ...[{ num_transformer_submodules: 2 }, { prefix_projection: 1 }, { a_variant_of_next_year: 3 }, { r: 8 }],
+    { modules_to_save: ["score", "ln_f"] },
+  ]) {
+    const [[key, value]] = Object.entries(config) as [[string, unknown]];
+    await refused("unsupported-adapter-config", [`${key} = ${JSON.stringify(value)}`, "not supported"], config);
+  }
   await refused("invalid-field", ["task_type is invalid"], { task_type: null });
   for (const num_virtual_tokens of [0, -1, 1.5, "4", null, 1e20])
     await refused("invalid-field", ["num_virtual_tokens is invalid"], { num_virtual_tokens });
-  for (const n of [10, 11, 1e9])
-    await refused("too-many-virtual-tokens", ["fewer than", "10 tokens", String(n)], {
-      num_virtual_tokens: n,
-    });
-  await refused("wrong-shape", ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], {
-    num_virtual_tokens: 5,
-  });
-  await refused("wrong-shape", ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" });
-  await refused("wrong-shape", ["[3, 7] instead of [3, 8]"], {}, (_, add) => add("base_model.score.weight", 3, 7));
-  await refused("wrong-tensors", ["also prompt_embeddings", "state dict"], {}, rename("prompt_embeddings", EMBEDDING));
-  await refused("wrong-tensors", ["also base_model.score.weight"], {}, (t) => t.delete("base_model.score.weight"));
-  const score = rename("base_model.score.weight", "score.weight");
-  await refused("wrong-tensors", ["found:    also score.weight", "prefix base_model. to"], {}, score);
-  await refused("wrong-tensors", ["found:    also base_model.score.weight"], { task_type: "CAUSAL_LM" });
-  await refused("wrong-tensors", ["compare peft_type"], {}, rename("prompt_embeddings", key(0, "A")));
-  await refused("not-finite", ["prompt_embeddings is not finite", "NaN at element 5"], {}, (tensors) =>
-    tensors.get("prompt_embeddings")!.data.fill(Number.NaN, 5, 6),
-  );
+  for (const num_virtual_tokens of [10, 11, 1e9])
+    await refused("too-many-virtual-tokens", ["10 tokens", String(num_virtual_tokens)], { num_virtual_tokens });
+  const [head, rows] = ["base_model.score.weight", "prompt_embeddings"];
+  const spoil: Foreign["change"] = (tensors) => tensors.get(rows)!.data.fill(Number.NaN, 5, 6);
+  for (const [code, words, config, change] of [
+    ["wrong-shape", ["[4, 32] instead of [5, 32]", "num_virtual_tokens"], { num_virtual_tokens: 5 }],
+    ["wrong-shape", ["[4, 32] instead of [4, 8]"], { peft_type: "PROMPT_TUNING" }],
+    ["wrong-shape", ["[3, 7] instead of [3, 8]"], {}, (_, add) => add(head, 3, 7)],
+    ["wrong-tensors", [`also ${rows}`, "state dict"], {}, rename(rows, EMBEDDING)],
+    ["wrong-tensors", [`also ${head}`], {}, (tensors) => tensors.delete(head)],
+    ["wrong-tensors", ["found:    also score.weight", "prefix base_model. to"], {}, rename(head, "score.weight")],
+    ["wrong-tensors", [`found:    also ${head}`], { task_type: "CAUSAL_LM" }],
+    ["wrong-tensors", ["compare peft_type"], {}, rename(rows, key(0, "A"))],
+    ["not-finite", [`${rows} is not finite`, "NaN at element 5"], {}, spoil],
+  ] as [ErrorCode, string[], object, Foreign["change"]?][])
+    await refused(code, words, config, change);
 });
 
 const EMBEDDING = "prompt_encoder.default.embedding.weight";
 
 test("settings of another type are refused by name", async () => {
+  const refused = (code: ErrorCode, words: string[], json: unknown) =>
+    assertFails(code, [...words, "c.json"], () => parsePeftConfig(json, model, "c.json"));
   for (const [key, value] of [
     ["target_modules", 5],
     ["rank_pattern", []],
@@ -332,21 +328,14 @@ test("settings of another type are refused by name", async () => {
     ["r", 1.5],
     ["lora_alpha", "16"],
   ] as const)
-    await assertFails("invalid-adapter-config", [key, "c.json"], () =>
-      parsePeftConfig({ ...BASICS, [key]: value }, model, "c.json"),
-    );
-  await assertFails("invalid-adapter-config", ["scale of", "c.json"], () =>
-    parsePeftConfig({ ...BASICS, alpha_pattern: { c_attn: 1e300 } }, model, "c.json"),
-  );
-  for (const json of [null, 5, "x", []])
-    await assertFails("invalid-adapter-config", ["an object"], () => parsePeftConfig(json, model, "c.json"));
-  await assertFails("invalid-adapter-config", ["base_model_name_or_path", '{"a":1}'], () =>
-    readAdapter(foreign("named", { base_model_name_or_path: { a: 1 } }), { base }),
-  );
-  await assertFails("invalid-adapter-config", ["base_model_name_or_path"], () => namedBase(join(folder, "named")));
-  await assertFails("unsupported-adapter-config", ["layers_to_transform", "as a list"], () =>
-    parsePeftConfig({ ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] }, model, "c.json"),
-  );
+    await refused("invalid-adapter-config", [key], { ...BASICS, [key]: value });
+  await refused("invalid-adapter-config", ["scale of"], { ...BASICS, alpha_pattern: { c_attn: 1e300 } });
+  for (const json of [null, 5, "x", []]) await refused("invalid-adapter-config", ["an object"], json);
+  const layers = { ...BASICS, target_modules: ".*c_attn", layers_to_transform: [1] };
+  await refused("unsupported-adapter-config", ["layers_to_transform", "as a list"], layers);
+  const named = foreign("named", { base_model_name_or_path: { a: 1 } });
+  for (const read of [() => readAdapter(named, { base }), () => namedBase(named)])
+    await assertFails("invalid-adapter-config", ["base_model_name_or_path", '{"a":1}'], read);
 });
 
 test("the tokenizer in the directory of a PEFT adapter is checked like a model's", async () => {
@@ -362,6 +351,7 @@ test("the tokenizer in the directory of a PEFT adapter is checked like a model's
   await assertFails("unsupported-tokenizer", [directory], () => loadAdapter(directory, baseModel));
 });
 
+const SCORE = "base_model.model.score.weight";
 const key = (layer: number, part: "A" | "B") =>
   `base_model.model.transformer.h.${layer}.attn.c_attn.lora_${part}.weight`;
 
@@ -372,47 +362,25 @@ const rename = (from: string, to: string) => (tensors: Tensors) => {
 };
 
 test("damage of an adapter directory is reported", async () => {
-  const cases: [string, ErrorCode, string[], object, Foreign["change"]?][] = [
-    ["missing", "wrong-tensors", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
-    ["extra", "wrong-tensors", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
-    [
-      "no-score",
-      "wrong-tensors",
-      ["base_model.model.score.weight"],
-      {},
-      (tensors) => tensors.delete("base_model.model.score.weight"),
-    ],
-    [
-      "prefix",
-      "wrong-tensors",
-      [key(0, "A"), "PEFT ignores"],
-      {},
-      rename(key(0, "A"), key(0, "A").slice("base_model.model.".length)),
-    ],
-    [
-      "name",
-      "wrong-tensors",
-      ["state dict"],
-      {},
-      rename(key(0, "A"), key(0, "A").replace(".weight", ".default.weight")),
-    ],
-    ["other-targets", "wrong-tensors", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
-    ["rank", "wrong-shape", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
-    [
-      "turned",
-      "wrong-shape",
-      ["[2, 24] instead of [24, 2]"],
-      {},
-      (t) => t.set(key(0, "B"), { ...t.get(key(0, "B"))!, shape: [2, 24] }),
-    ],
-    ["biases", "wrong-tensors", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
-    ["empty", "wrong-tensors", ["no tensors"], {}, (tensors) => tensors.clear()],
-    ["no-rank", "invalid-adapter-config", ["r for ", '"four"'], { r: "four" }],
-    ["rank-0", "invalid-adapter-config", ["r is invalid", "1 or more"], { rank_pattern: { c_attn: 0 } }],
-    ["alpha", "invalid-adapter-config", ["alpha_pattern for ", '"big"'], { alpha_pattern: { c_attn: "big" } }],
+  const [A, B] = [key(0, "A"), key(0, "B")];
+  const turn: Foreign["change"] = (tensors) => tensors.set(B, { ...tensors.get(B)!, shape: [2, 24] });
+  const cases: [ErrorCode, words: string[], config: object, change?: Foreign["change"]][] = [
+    ["wrong-tensors", ["expected: also", key(1, "B")], {}, (tensors) => tensors.delete(key(1, "B"))],
+    ["wrong-tensors", ["found:    also", "score.bias"], {}, (_, add) => add("base_model.model.score.bias", 3)],
+    ["wrong-tensors", [SCORE], {}, (tensors) => tensors.delete(SCORE)],
+    ["wrong-tensors", [A, "PEFT ignores"], {}, rename(A, A.slice("base_model.model.".length))],
+    ["wrong-tensors", ["state dict"], {}, rename(A, A.replace(".weight", ".default.weight"))],
+    ["wrong-tensors", ["mlp.c_fc.lora_A", "compare target_modules"], { target_modules: ["c_fc"] }],
+    ["wrong-tensors", ["c_attn.base_layer.bias"], { bias: "lora_only" }],
+    ["wrong-tensors", ["no tensors"], {}, (tensors) => tensors.clear()],
+    ["wrong-shape", ["[2, 8] instead of [3, 8]", "rank_pattern"], { r: 3 }],
+    ["wrong-shape", ["[2, 24] instead of [24, 2]"], {}, turn],
+    ["invalid-adapter-config", ["r for ", '"four"'], { r: "four" }],
+    ["invalid-adapter-config", ["r is invalid", "1 or more"], { rank_pattern: { c_attn: 0 } }],
+    ["invalid-adapter-config", ["alpha_pattern for ", '"big"'], { alpha_pattern: { c_attn: "big" } }],
   ];
-  for (const [name, code, words, config, change] of cases) {
-    const directory = foreign(`damaged-${name}`, config, change ? { change } : {});
+  for (const [i, [code, words, config, change]] of cases.entries()) {
+    const directory = foreign(`damaged-${i}`, config, change ? { change } : {});
     await assertFails(code, words, () => readAdapter(directory, { base }));
   }
   const cut = foreign("damaged-cut");
