@@ -136,37 +136,30 @@ test("statistics: a pair is empty if one of its texts is", async () => {
   assert.equal([rows, empty, max], [7, 3, Math.max(...PAIRS.map((pair) => reference(pair, 1024).length))]);
 });
 
-const columnsOf = (names: string[], choice = {}) => {
+/** The columns of the texts, - where there is no second one, and of the label; all separated by |. */
+const columnsOf = (header: string, choice = {}) => {
+  const names = header.split("|");
   const { textName, secondName, labelName } = findColumns([names, names.map((_, i) => `value ${i}`)], choice, "a.csv");
-  return [textName, secondName, labelName];
+  return [textName, secondName ?? "-", labelName].join("|");
 };
 
 test("columns of pairs: by the hub's names, in their order, unless there is another text", () => {
-  assert.equal(columnsOf(["label", "hypothesis", "premise"]), ["premise", "hypothesis", "label"]);
-  assert.equal(columnsOf(["Sentence1", "sentence2", "label", "idx"]), ["Sentence1", "sentence2", "label"]);
-  assert.equal(columnsOf(["text_a", "text_b", "label"]), ["text_a", "text_b", "label"]);
-  assert.equal(columnsOf(["question", "answer", "text", "label"], { textColumn: "text" }), [
-    "text",
-    undefined,
-    "label",
-  ]);
-  assert.equal(columnsOf(["question", "answer", "label"], { textColumn: "question" }), [
-    "question",
-    undefined,
-    "label",
-  ]);
-  assert.equal(columnsOf(["question", "answer"]), ["question", undefined, "answer"]);
-  assert.equal(columnsOf(["question", "answer", "x"], { labelColumn: "answer" }), ["question", undefined, "answer"]);
+  assert.is(columnsOf("label|hypothesis|premise"), "premise|hypothesis|label");
+  assert.is(columnsOf("Sentence1|sentence2|label|idx"), "Sentence1|sentence2|label");
+  assert.is(columnsOf("text_a|text_b|label"), "text_a|text_b|label");
+  assert.is(columnsOf("question|answer|text|label", { textColumn: "text" }), "text|-|label");
+  assert.is(columnsOf("question|answer|label", { textColumn: "question" }), "question|-|label");
+  assert.is(columnsOf("question|answer"), "question|-|answer");
+  assert.is(columnsOf("question|answer|x", { labelColumn: "answer" }), "question|-|answer");
   // Three of them are no pair.
-  assert.equal(columnsOf(["question", "answer", "premise", "label"]), ["question", undefined, "label"]);
+  assert.is(columnsOf("question|answer|premise|label"), "question|-|label");
 });
 
 test("columns of pairs: two names with a comma, which a name may have itself", async () => {
-  const names = ["q", "a, b", "y"];
-  const asked = (textColumn: string) => columnsOf(names, { textColumn, labelColumn: "y" });
-  assert.equal(asked("q, a, b"), ["q", "a, b", "y"]);
-  assert.equal(asked("a, b,q"), ["a, b", "q", "y"]);
-  assert.equal(asked("a, b"), ["a, b", undefined, "y"]);
+  const asked = (textColumn: string) => columnsOf("q|a, b|y", { textColumn, labelColumn: "y" });
+  assert.is(asked("q, a, b"), "q|a, b|y");
+  assert.is(asked("a, b,q"), "a, b|q|y");
+  assert.is(asked("a, b"), "a, b|-|y");
   await assertFails("same-column", ["both texts"], () => asked("q,q"));
   await assertFails("same-column", ["Text and label"], () => asked("q,y"));
   await assertFails("no-such-column", ['"questoin"'], () => asked("questoin,q"));

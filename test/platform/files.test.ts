@@ -150,46 +150,27 @@ const part = (response: ServerResponse, range: string, body: Uint8Array, headers
   response.writeHead(206, { "content-range": `bytes ${range}`, ...headers }).end(body);
 
 test("a server that lies is found out", async () => {
-  const refused = (answer: Answer, code: ErrorCode, ...words: string[]) =>
-    assertFails(code, ["lies.safetensors", ...words], () => readFrom(answer));
   const size = weights.length;
   assert.equal(await readFrom(honest), Uint8Array.from(weights.subarray(0, 8)));
   const generous: Answer = (request, response) =>
     isFirst(request) ? part(response, `0-${size - 1}/${size}`, weights) : honest(request, response);
   assert.equal(await readFrom(generous), Uint8Array.from(weights.subarray(0, 8)));
-  await refused((_, response) => response.writeHead(404).end(), "request-refused", "404 Not Found");
-  await refused((_, response) => response.writeHead(403).end(), "request-refused", "403", "sign in");
-  await refused((_, response) => part(response, "0-0/*", weights.subarray(0, 1)), "unknown-file-size");
-  await refused(
-    then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 99))),
-    "wrong-content-length",
-    "8 bytes",
-    "more",
-  );
-  await refused(
-    then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 5))),
-    "wrong-content-length",
-    "8 bytes",
-    "5 bytes",
-  );
-  await refused(
-    then((_, response) => part(response, `8-15/${size}`, weights.subarray(8, 16))),
-    "file-changed-on-server",
-  );
-  await refused(
-    then((_, response) => part(response, `0-7/${size - 1}`, weights.subarray(0, 8))),
-    "file-changed-on-server",
-  );
-  await refused(
-    then((_, response) => part(response, `0-7/${size}`, weights.subarray(0, 8), { etag: '"2"' })),
-    "file-changed-on-server",
-  );
-  await refused(
-    then((_, response) => response.end(weights)),
-    "ranges-ignored",
-    "the whole file",
-  );
-  await refused((request, response) => response.writeHead(isFirst(request) ? 206 : 404).end(), "unknown-file-size");
+  const lie = (range: string, body: Uint8Array, headers = {}) =>
+    then((_, response) => part(response, range, body, headers));
+  const cases: [ErrorCode, words: string[], answer: Answer][] = [
+    ["request-refused", ["404 Not Found"], (_, response) => response.writeHead(404).end()],
+    ["request-refused", ["403", "sign in"], (_, response) => response.writeHead(403).end()],
+    ["unknown-file-size", [], (_, response) => part(response, "0-0/*", weights.subarray(0, 1))],
+    ["unknown-file-size", [], (request, response) => response.writeHead(isFirst(request) ? 206 : 404).end()],
+    ["wrong-content-length", ["8 bytes", "more"], lie(`0-7/${size}`, weights.subarray(0, 99))],
+    ["wrong-content-length", ["8 bytes", "5 bytes"], lie(`0-7/${size}`, weights.subarray(0, 5))],
+    ["file-changed-on-server", [], lie(`8-15/${size}`, weights.subarray(8, 16))],
+    ["file-changed-on-server", [], lie(`0-7/${size - 1}`, weights.subarray(0, 8))],
+    ["file-changed-on-server", [], lie(`0-7/${size}`, weights.subarray(0, 8), { etag: '"2"' })],
+    ["ranges-ignored", ["the whole file"], then((_, response) => response.end(weights))],
+  ];
+  for (const [code, words, answer] of cases)
+    await assertFails(code, ["lies.safetensors", ...words], () => readFrom(answer));
 });
 
 test("a server of another origin, which may hide Content-Range, is asked for the length; no other may leave it out", async () => {

@@ -59,20 +59,10 @@ test("several runs: a colour each, by data set, named by their methods or as the
   const other = record({ data: { file: "/x/other.csv" }, options: { ...record().options, mode: "all" } });
   const [loss] = runCharts([record(), other, record({ stepsPerEpoch: 5 })], { smooth: true }) as [RunChart];
   assert.equal(
-    loss.chart.lines.map(({ name, color, group }) => [name, color, group]),
+    loss.chart.lines.map(({ name, color, group }) => `${color} ${group} ${name}`),
     [
-      ...[
-        [null, 0, "spam"],
-        ["LoRA, rank 8, alpha 16", 0, "spam"],
-      ],
-      ...[
-        [null, 1, "spam"],
-        ["LoRA, rank 8, alpha 16", 1, "spam"],
-      ],
-      ...[
-        [null, 2, "other.csv"],
-        ["full fine-tuning", 2, "other.csv"],
-      ],
+      ...["0 spam null", "0 spam LoRA, rank 8, alpha 16", "1 spam null", "1 spam LoRA, rank 8, alpha 16"],
+      ...["2 other.csv null", "2 other.csv full fine-tuning"],
     ],
   );
   assert.match(loss.chart.note!, "Values on different data are not comparable");
