@@ -155,21 +155,6 @@ test("an interrupted download resumes, in the same call and in a later one", asy
   assert.equal(readFileSync(later), readFileSync(blob));
 });
 
-test("an aborted download ends at once and keeps the part received", async () => {
-  start();
-  const abort = new AbortController();
-  const onProgress = ({ status, file }: DownloadEvent) => {
-    if (status === "progress" && file === "model.safetensors") abort.abort();
-  };
-  try {
-    await resolveModel(NAME, { ...options, onProgress, signal: abort.signal });
-    assert.unreachable();
-  } catch (error) {
-    assert.is((error as Error).name, "AbortError");
-  }
-  await resolveModel(NAME, options);
-});
-
 test("a file with wrong contents is reported and deleted", async () => {
   const place = start();
   const other = Uint8Array.from(WEIGHTS);
