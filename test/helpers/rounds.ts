@@ -17,7 +17,7 @@ export function testRounds(
   const { LOWRANK_FUZZ: asked, LOWRANK_FUZZ_SEED: first } = process.env;
   const declare = (on: typeof test, rounds: number, seed: number) =>
     on(describe(rounds, seed), () => body(rounds, seed));
-  if (asked !== undefined || first !== undefined) declare(test, Number(asked ?? many), Number(first ?? 1));
+  if (asked !== undefined || first !== undefined) declare(test, Number(asked ?? few), Number(first ?? 1));
   else {
     declare(test, few, 1);
     declare(testAll, many, OTHERS);
