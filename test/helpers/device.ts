@@ -6,14 +6,22 @@ import { openRemote } from "../../src/backend/remote.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { hasRelaxedSimd } from "../../src/backend/wasm-module.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
-import { type Dispatch, NO_VALUES, type StepValues } from "../../src/ops/kernel.ts";
+import {
+  chooseShader,
+  listShaders,
+  listVariants,
+  pipelineName,
+  type Shader,
+} from "../../src/backend/webgpu-shaders.ts";
+import { KERNELS } from "../../src/ops/generated/kernels.ts";
+import { type Dispatch, type Kernel, NO_VALUES, type ProductVariant, type StepValues } from "../../src/ops/kernel.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import type { Tensor } from "../../src/tensor.ts";
-import { afterAll, test } from "./harness.ts";
+import { afterAll, test, testAll } from "./harness.ts";
 
-/** Every device that a test's body runs on. Threads are given: a machine with one core tests two as well. */
+/** Every device of the kernels' own tests. Threads are given: a machine with one core tests two as well. */
 const OPEN: Record<string, () => Promise<Backend>> = {
-  webgpu: async () => openWebGPU(await requestGPU()),
+  webgpu: () => openNoting(),
   "wasm 1 thread": () => openWasm({ threads: 1, relaxed: false }),
   "wasm 2 threads": () => openWasm({ threads: 2, relaxed: false }),
   ...(hasRelaxedSimd()
@@ -24,38 +32,78 @@ const OPEN: Record<string, () => Promise<Backend>> = {
 };
 export const DEVICE_NAMES = Object.keys(OPEN);
 
-/** The same kernels in a worker: what sends programs there is tested, not each kernel. */
-OPEN.remote = () => openRemote({ threads: 1 });
+/** The shaders that were compiled for WebGPU: each by its name, and with its constants. */
+export const compiled = new Set<string>();
 
-/** Devices that compute every product by one variant, if it is one of those that give its bits. */
-for (const variant of ["wide", "middle", "direct"]) OPEN[`webgpu ${variant}`] = () => openVariant(variant);
-
-async function openVariant(variant: string): Promise<Backend> {
-  const device = await openWebGPU(await requestGPU(), { measures: true });
+/** A device that computes every product by one variant, if it is one of those that give its bits. */
+async function openNoting(variant?: ProductVariant): Promise<Backend> {
+  const device = await openWebGPU(await requestGPU(), variant ? { measures: true } : {});
   const all = new Proxy<Record<string, string>>({}, { get: () => variant });
-  device.choices = { read: async () => all, write: async () => {} };
+  if (variant) device.choices = { read: async () => all, write: async () => {} };
+  const prepare = device.prepare.bind(device);
+  device.prepare = (program, ...rest) => {
+    for (const one of program.segments.flatMap(({ dispatches }) => dispatches)) {
+      const isOther = variant && one.kernel.variants && listVariants(one).includes(variant);
+      const shader = chooseShader(one, isOther ? variant : undefined);
+      compiled.add(shader.name).add(pipelineName(one, shader));
+    }
+    return prepare(program, ...rest);
+  };
   return device;
 }
 
-/** One of each kind: for what the kernels' own tests check on all. */
-export const ONE_OF_EACH = ["webgpu", "wasm 2 threads", "remote"];
+/** The file of ops/ that runs a kernel's shader: that of the kernel's name, or of its kind. */
+function fileOf({ name, job, variants }: Kernel, shader: Shader): string {
+  if (shader.name.endsWith("_direct")) return "variants";
+  return job && variants ? "grouped" : name.split("_")[0]!;
+}
+
+const FILE = /[\\/]ops[\\/](\w+)\.test/.exec(process.argv[1]!)?.[1];
+
+afterAll(() => {
+  const left = KERNELS.flatMap((kernel) =>
+    listShaders(kernel).flatMap((one) => (fileOf(kernel, one) === FILE && !compiled.has(one.name) ? [one.name] : [])),
+  );
+  if (left.length > 0) throw new Error(`not run on WebGPU: ${left.join(", ")}`);
+});
+
+/** The same kernels in a worker: what sends programs there is tested, not each kernel. */
+OPEN.remote = () => openRemote({ threads: 1 });
+
+for (const variant of ["wide", "middle", "direct"] as const) OPEN[`webgpu ${variant}`] = () => openNoting(variant);
+
+/** The device of tests that name none. */
+const CPU = "wasm 2 threads";
+
+/** One of each kind. */
+export const ONE_OF_EACH = ["webgpu", CPU, "remote"];
 
 const opened = new Map<string, Promise<Backend>>();
 
 /** The device of the test that is running. */
-let current = "webgpu";
+let current = CPU;
 
-/** Declares a test for every device, or for some; within it `testDevice()` is that device. */
-export function testOnDevices(name: string, body: () => void | Promise<void>, devices = DEVICE_NAMES): void {
-  for (const device of devices)
-    test(`${name} on ${device}`, async () => {
+/**
+ * Declares a test for some devices; within it `testDevice()` is that device. What kernels compute is compared in ops/:
+ * where plans of them run, `npm test` has the CPU, unless `quick` has others, too.
+ */
+export function testOnDevices(
+  name: string,
+  body: () => void | Promise<void>,
+  devices: readonly string[] = [CPU, "webgpu"],
+  quick: readonly string[] = [CPU],
+): void {
+  for (const device of devices) {
+    const declare = quick.includes(device) ? test : testAll;
+    declare(`${name} on ${device}`, async () => {
       current = device;
       try {
         await body();
       } finally {
-        current = "webgpu";
+        current = CPU;
       }
     });
+  }
 }
 
 export function testDevice(name = current): Promise<Backend> {

@@ -15,7 +15,7 @@ let finished = 0;
 let failed = 0;
 
 /** quick: the tests of `npm test`; rest: those that only `npm run test:all` runs; all: both. */
-const TESTS = process.env.LOWRANK_TESTS ?? "quick";
+export const TESTS = process.env.LOWRANK_TESTS ?? "quick";
 /** Tests that this run leaves out. */
 let left = 0;
 
@@ -29,6 +29,11 @@ export function test(name: string, body: Body): void {
 export function testAll(name: string, body: Body): void {
   if (TESTS === "quick") left++;
   else cases.push({ name, body });
+}
+
+/** Declares a test that every run has, each a part of it, as `TESTS` says. */
+export function testInParts(name: string, body: Body): void {
+  cases.push({ name, body });
 }
 
 /** Declares a test that runs only where `condition` holds; elsewhere it is counted as skipped, with the reason. */

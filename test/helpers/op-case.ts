@@ -1,10 +1,12 @@
 /**
  * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
  * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not
- * write keep their bits.
+ * write keep their bits. `npm test` runs every case on the CPU, and on WebGPU those that compile a shader for the first
+ * time, or nothing: each shader runs there with one set of constants, of the first case that has it.
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
+import { chooseShader, pipelineName } from "../../src/backend/webgpu-shaders.ts";
 import type { BlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
@@ -13,8 +15,8 @@ import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
-import { DEVICE_NAMES, runDispatches } from "./device.ts";
-import { afterAll } from "./harness.ts";
+import { compiled, DEVICE_NAMES, runDispatches } from "./device.ts";
+import { afterAll, TESTS, testInParts } from "./harness.ts";
 
 /** A NaN that arithmetic does not make by itself, to tell what was never written from a NaN that was. */
 const BLANK = 0x7fc0b1a4;
@@ -122,11 +124,19 @@ export class OpCase {
     return runDispatches(this.dispatches, this.contents, tensors, values, device);
   }
 
+  /** Those of some devices on which this case runs now. */
+  devices(all: readonly string[] = DEVICE_NAMES): string[] {
+    return all.filter((name) => {
+      if (name.startsWith("wasm")) return TESTS !== "rest";
+      return TESTS !== "quick" || isNew(this.dispatches) || isCompiled(this.dispatches);
+    });
+  }
+
   /** Runs the dispatches on the devices and compares; the number of threads must not change a bit. */
-  async check(values: Partial<StepValues> = {}, devices = DEVICE_NAMES): Promise<void> {
+  async check(values: Partial<StepValues> = {}, devices?: readonly string[]): Promise<void> {
     const tensors = this.expectations.map(({ tensor }) => tensor);
     const families = new Map<string, Float32Array[]>();
-    for (const device of devices) {
+    for (const device of this.devices(devices)) {
       const results = await this.results(values, tensors, device);
       this.compare(device, results);
       const family = device.replace(/ \d threads?$/, "");
@@ -156,6 +166,12 @@ export class OpCase {
     });
   }
 }
+
+/** Declares a test of cases: see `OpCase.devices`. */
+export const testOp = testInParts;
+
+const isNew = (list: readonly Dispatch[]) => list.some((one) => !compiled.has(chooseShader(one).name));
+const isCompiled = (list: readonly Dispatch[]) => list.every((one) => compiled.has(pipelineName(one)));
 
 /**
  * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those

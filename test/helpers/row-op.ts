@@ -2,8 +2,7 @@
  * Ops that compute each row by itself: in odd shapes, without what is beyond the batch, and with the same bits alone.
  */
 import type { Tensor } from "../../src/tensor.ts";
-import { test } from "./harness.ts";
-import { OpCase, type Tolerance } from "./op-case.ts";
+import { OpCase, type Tolerance, testOp } from "./op-case.ts";
 import { assertSameAlone } from "./shares.ts";
 
 /** The tensors of a case. */
@@ -46,13 +45,13 @@ export function testRows(
   build: (rows: Rows) => readonly RowResult[],
 ): void {
   for (const [rows, cols] of shapes)
-    test(`${name}: ${rows} x ${cols}, with rows beyond the batch untouched`, async () => {
+    testOp(`${name}: ${rows} x ${cols}, with rows beyond the batch untouched`, async () => {
       const given = makeRows(rows, cols);
       for (const [tensor, expected, tolerance] of build(given)) given.c.expect(name, tensor, expected, tolerance);
       await given.c.check();
     });
 
-  test(`${name}: a row has the same bits by itself as among others`, async () => {
+  testOp(`${name}: a row has the same bits by itself as among others`, async () => {
     const results = (given: Rows) => ({
       c: given.c,
       tensors: build(given).flatMap(([tensor]) => (tensor.shape.length === 2 ? [tensor] : [])),

@@ -3,7 +3,6 @@ import type { StepValues } from "../../src/ops/kernel.ts";
 import { encodeTable, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "./border.ts";
-import { DEVICE_NAMES } from "./device.ts";
 import type { OpCase } from "./op-case.ts";
 
 /** The members of a case, their shares, and the step values that follow from them. */
@@ -42,15 +41,15 @@ export interface Alone {
   parts: readonly { own: Tensor; whole: Tensor; at: number }[];
 }
 
-/** On every device, each member's results must have the bits of those of its own program. */
+/** On every device of the case, each member's results must have the bits of those of its own program. */
 export async function assertSameAlone(
   c: OpCase,
   values: Partial<StepValues>,
   alone: readonly Alone[],
-  devices: readonly string[] = DEVICE_NAMES,
+  devices?: readonly string[],
 ): Promise<void> {
   const wholes = [...new Set(alone.flatMap(({ parts }) => parts.map(({ whole }) => whole)))];
-  for (const device of devices) {
+  for (const device of c.devices(devices)) {
     const together = await c.results(values, wholes, device);
     for (const [member, { c, values, parts }] of alone.entries()) {
       const found = await c.results(

@@ -8,10 +8,9 @@ import {
   type Prefix,
 } from "../../src/ops/attention.ts";
 import { cacheShape } from "../../src/ops/cache.ts";
-import { DEVICE_NAMES } from "../helpers/device.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { OpCase, sequenceStarts } from "../helpers/op-case.ts";
+import { OpCase, sequenceStarts, testOp } from "../helpers/op-case.ts";
 
 /** Scores are sums of up to 128 products, exponentials carry their error on; weights sum to 1. */
 const FORWARD = { atol: 1e-6, rtol: 1e-6 };
@@ -139,13 +138,12 @@ interface Options {
   spoil?: number;
   /** Keys and values of the prefix. */
   count?: number;
-  devices?: string[];
 }
 
 /** Both passes over a case, against the reference. */
 async function compare(
   given: Shape,
-  { scale = 1, tolerances = [FORWARD, BACKWARD], spoil = -1, count = 0, devices = DEVICE_NAMES }: Options = {},
+  { scale = 1, tolerances = [FORWARD, BACKWARD], spoil = -1, count = 0 }: Options = {},
 ): Promise<void> {
   const { lengths, heads, kvHeads = heads, size } = given;
   const C = heads * size;
@@ -184,29 +182,27 @@ async function compare(
   c.expect(name, out, forward.out, tolerances[0]!);
   c.expect(name, lse, forward.lse, tolerances[0]!);
   c.expect(name, dqkv, withoutUse(attentionGradient(c.data(dout), c.data(qkv), shape)), tolerances[1]!);
-  await c.check({ tokens: N }, devices);
+  await c.check({ tokens: N });
 }
 
-/** Shaders are compiled once per head size and count, slowly on a software driver: other cases run on the CPU. */
-const CPU = DEVICE_NAMES.filter((name) => name !== "webgpu");
-
-for (const { count = 0, devices = CPU, tolerances = [FORWARD, BACKWARD], ...shape } of [
+for (const { count = 0, tolerances = [FORWARD, BACKWARD], ...shape } of [
+  // Sequences that begin and end at, before and behind the edges of tiles, several in one; columns that fill no tile.
+  // Tiles and groups in which the prefix ends, and those behind.
+  { lengths: [7, 1, 5, 70, 2], heads: 6, kvHeads: 2, size: 36, count: 33 },
   { lengths: [1], heads: 1, size: 4 },
   { lengths: [17], heads: 3, size: 8 },
   { lengths: [5, 1, 11], heads: 3, size: 4 },
   { lengths: [1, 1, 1], heads: 1, size: 32 },
   { lengths: [64, 1, 65], heads: 3, size: 32 },
   { lengths: [3, 1, 20], heads: 1, size: 128 },
-  // Sequences that begin and end at, before and behind the edges of tiles, several in one; columns that fill no tile.
-  { lengths: [31, 32, 33], heads: 2, size: 36, devices: DEVICE_NAMES },
-  { lengths: [7, 2, 40, 1, 1, 44, 5], heads: 2, size: 36, devices: DEVICE_NAMES },
+  { lengths: [31, 32, 33], heads: 2, size: 36 },
+  { lengths: [7, 2, 40, 1, 1, 44, 5], heads: 2, size: 36 },
   { lengths: [33, 63], heads: 2, size: 80 },
-  { lengths: [130], heads: 3, size: 128, devices: DEVICE_NAMES },
+  { lengths: [130], heads: 3, size: 128 },
   { lengths: [1], heads: 1, size: 4, count: 5 },
   { lengths: [5, 1, 33], heads: 3, size: 4, count: 5 },
-  // Tiles and groups in which the prefix ends, and those behind.
-  { lengths: [33], heads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
-  { lengths: [7, 1, 5, 70, 2], heads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
+  { lengths: [33], heads: 2, size: 36, count: 33 },
+  { lengths: [7, 1, 5, 70, 2], heads: 2, size: 36, count: 33 },
   { lengths: [5], heads: 1, size: 4, count: 1 },
   { lengths: [1, 1, 33], heads: 2, size: 32, count: 2 },
   { lengths: [70, 1], heads: 3, size: 64, count: 20 },
@@ -215,86 +211,96 @@ for (const { count = 0, devices = CPU, tolerances = [FORWARD, BACKWARD], ...shap
   // More tokens than are copied to scratch memory.
   { lengths: Array<number>(43).fill(50), heads: 1, size: 128, count: 3 },
   { lengths: [5, 1, 11], heads: 4, kvHeads: 1, size: 4 },
-  { lengths: [31, 32, 33], heads: 4, kvHeads: 2, size: 36, devices: DEVICE_NAMES },
-  { lengths: [7, 1, 5, 70, 2], heads: 6, kvHeads: 2, size: 36, count: 33, devices: DEVICE_NAMES },
-  { lengths: [64, 1, 65], heads: 9, kvHeads: 3, size: 64, devices: DEVICE_NAMES },
+  { lengths: [31, 32, 33], heads: 4, kvHeads: 2, size: 36 },
+  { lengths: [64, 1, 65], heads: 9, kvHeads: 3, size: 64 },
   { lengths: [17, 70], heads: 4, kvHeads: 1, size: 80, count: 5 },
   { lengths: [33, 2], heads: 4, kvHeads: 2, size: 128, count: 3 },
   { lengths: Array<number>(43).fill(50), heads: 2, kvHeads: 1, size: 128, count: 3, tolerances: [FORWARD, MANY] },
 ] as readonly (Shape & Options)[]) {
   const { lengths, heads, kvHeads = heads, size } = shape;
   const sequences = lengths.length > 9 ? `${lengths.length} sequences` : `sequences of ${lengths}`;
-  test(`${sequences}, a prefix of ${count}, ${heads} heads of ${size}, ${kvHeads} of keys and values`, () =>
-    compare(shape, { count, devices, tolerances }));
+  testOp(`${sequences}, a prefix of ${count}, ${heads} heads of ${size}, ${kvHeads} of keys and values`, () =>
+    compare(shape, { count, tolerances }),
+  );
 }
 
 for (const factor of [1, 1 / 3 / Math.sqrt(8)])
-  test(`scores times ${factor.toFixed(3)}`, () => compare({ lengths: [17], heads: 3, size: 8, factor }));
+  testOp(`scores times ${factor.toFixed(3)}`, () => compare({ lengths: [17], heads: 3, size: 8, factor }));
 
-test("scores up to 155 and more", () =>
-  compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, { scale: 60, tolerances: [LARGE, LARGE] }));
+testOp("scores up to 155 and more", () =>
+  compare({ lengths: [40, 1, 7], heads: 3, size: 8 }, { scale: 60, tolerances: [LARGE, LARGE] }),
+);
 
 for (const lengths of [
   [5, 3, 9],
   [20, 30, 20],
 ])
-  test(`NaN in the second sequence of ${lengths} stays there`, () =>
-    compare({ lengths, heads: 1, size: 8 }, { spoil: 1 }));
+  testOp(`NaN in the second sequence of ${lengths} stays there`, () =>
+    compare({ lengths, heads: 1, size: 8 }, { spoil: 1 }),
+  );
 
 for (const { count, heads, kvHeads } of [
   { count: 0, heads: 2, kvHeads: 2 },
   { count: 33, heads: 6, kvHeads: 2 },
 ])
-  test(`a sequence has the same bits wherever in a batch it lies, behind a prefix of ${count}: ${heads} heads, ${kvHeads} of keys and values`, async () => {
-    const [size, length] = [36, 70];
-    const C = heads * size;
-    const { columns } = rowLayout({ heads, kvHeads, size });
-    const own = new OpCase(1);
-    const [ownQkv, ownDout, ownPrefix] = [length * columns, length * C, count * columns].map((n) => own.normals(n));
-    /** Results of the sequence between others of these lengths: out, lse, dqkv. */
-    const between = async (device: string, before: number[], after: number[]) => {
-      const starts = sequenceStarts([...before, length, ...after]);
-      const [N, start] = [starts.at(-1)!, starts[before.length]!];
-      const c = new OpCase(N);
-      const prefix = { count, row: N };
-      const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) };
-      const [qkv, dout] = [c.normals((N + count) * columns), c.normals(N * C)];
-      qkv.set(ownQkv!, start * columns);
-      qkv.set(ownPrefix!, N * columns);
-      dout.set(ownDout!, start * C);
-      const spans = starts
-        .slice(1)
-        .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
-      const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
-      const [out, lse, delta] = [C, heads, heads].map((width, i) => c.blank(String(i), [N, width]));
-      const dqkv = c.blank("dqkv", [N + count, columns]);
-      const inputs = c.of("qkv", [N + count, columns], qkv);
-      c.run(
-        attentionForward(out!, lse!, inputs, bounds, scaled, prefix),
-        ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, scaled, prefix),
-      );
-      const results = await c.results({ tokens: N }, [out!, lse!, dqkv], device);
-      return results.map((all, i) => {
-        const width = [C, heads, columns][i]!;
-        return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
-      });
-    };
-    for (const device of DEVICE_NAMES) {
-      const alone = await between(device, [], []);
-      for (const [before, after] of [
-        [[], [3]],
-        [[5], [40, 2]],
-        [[31, 1], []],
-        [[20, 13], [33]],
-      ] as const)
-        (await between(device, [...before], [...after])).forEach((found, i) => {
-          assert.ok(
-            found.equals(alone[i]!),
-            `${["out", "lse", "dqkv"][i]} on ${device}, behind ${before}, before ${after}`,
-          );
-        });
-    }
-  });
+  testOp(
+    `a sequence has the same bits wherever in a batch it lies, behind a prefix of ${count}: ${heads} heads, ${kvHeads} of keys and values`,
+    async () => {
+      const [size, length] = [36, 70];
+      const C = heads * size;
+      const { columns } = rowLayout({ heads, kvHeads, size });
+      const own = new OpCase(1);
+      const [ownQkv, ownDout, ownPrefix] = [length * columns, length * C, count * columns].map((n) => own.normals(n));
+      /** A case of the sequence between others of these lengths. */
+      const between = (before: readonly number[], after: readonly number[]) => {
+        const starts = sequenceStarts([...before, length, ...after]);
+        const [N, start] = [starts.at(-1)!, starts[before.length]!];
+        const c = new OpCase(N);
+        const prefix = { count, row: N };
+        const scaled = { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) };
+        const [qkv, dout] = [c.normals((N + count) * columns), c.normals(N * C)];
+        qkv.set(ownQkv!, start * columns);
+        qkv.set(ownPrefix!, N * columns);
+        dout.set(ownDout!, start * C);
+        const spans = starts
+          .slice(1)
+          .flatMap((end, b) => Array.from({ length: end - starts[b]! }, () => [starts[b]!, end]));
+        const bounds = c.of("bounds", [N, 2], Uint32Array.from(spans.flat()));
+        const [out, lse, delta] = [C, heads, heads].map((width, i) => c.blank(String(i), [N, width]));
+        const dqkv = c.blank("dqkv", [N + count, columns]);
+        const inputs = c.of("qkv", [N + count, columns], qkv);
+        c.run(
+          attentionForward(out!, lse!, inputs, bounds, scaled, prefix),
+          ...attentionBackward(dqkv, delta!, c.of("dout", [N, C], dout), out!, lse!, inputs, bounds, scaled, prefix),
+        );
+        /** What is the sequence's own of the results: out, lse, dqkv. */
+        const run = async (device: string) => {
+          const results = await c.results({ tokens: N }, [out!, lse!, dqkv], device);
+          return results.map((all, i) => {
+            const width = [C, heads, columns][i]!;
+            return Buffer.from(all.slice(start * width, (start + length) * width).buffer);
+          });
+        };
+        return { c, run };
+      };
+      const { c, run } = between([], []);
+      for (const device of c.devices()) {
+        const alone = await run(device);
+        for (const [before, after] of [
+          [[], [3]],
+          [[5], [40, 2]],
+          [[31, 1], []],
+          [[20, 13], [33]],
+        ] as const)
+          (await between(before, after).run(device)).forEach((found, i) => {
+            assert.ok(
+              found.equals(alone[i]!),
+              `${["out", "lse", "dqkv"][i]} on ${device}, behind ${before}, before ${after}`,
+            );
+          });
+      }
+    },
+  );
 
 test("heads that the kernels can't hold are refused", () => {
   for (const width of [6, MAX_HEAD_SIZE + 4]) {
@@ -372,45 +378,49 @@ for (const { slots, sequences, heads, kvHeads = heads, size, positions, scale = 
   { slots: [[1, 299]], sequences: 2, heads: 9, kvHeads: 3, size: 64, positions: 300 },
   { slots: [[0, 40]], sequences: 1, heads: 14, kvHeads: 2, size: 64, positions: 41 },
 ])
-  test(`${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}, ${kvHeads} of keys and values`, async () => {
-    const c = new OpCase(slots.length + size);
-    const C = heads * size;
-    const { columns } = rowLayout({ heads, kvHeads, size });
-    const shape = cacheShape(sequences, kvHeads, positions, size);
-    // Only what lies up to the last token of a slot may be read.
-    const row = (slot: number, part: number, g: number) => ((slot * 2 + part) * kvHeads + g) * positions * size;
-    const held = new Float32Array(2 * sequences * positions * kvHeads * size).fill(Number.NaN);
-    for (let slot = 0; slot < sequences; slot++) {
-      const last = Math.max(-1, ...slots.filter((pair) => pair[0] === slot).map((pair) => pair[1]!));
-      for (const part of [0, 1])
-        for (let g = 0; g < kvHeads; g++) held.set(c.normals((last + 1) * size, scale), row(slot, part, g));
-    }
-    const cache = c.of("cache", shape, held);
-    const qkv = c.random("qkv", [slots.length + 1, columns], scale, slots.length * columns);
-    const out = c.blank("out", [slots.length + 1, C]);
-    const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
-    c.run(attentionCached(out, qkv, cache, pairs, { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) }));
-    const [from, query] = [c.data(cache), c.data(qkv)];
-    const expected = new Float64Array(slots.length * C);
-    slots.forEach(([slot, position], n) => {
-      for (let h = 0; h < heads; h++) {
-        // A sequence of its own, as the reference has it; the token's own key and value are in the cache.
-        const alone = new Float64Array((position! + 1) * 3 * size);
-        const g = Math.floor((h * kvHeads) / heads);
-        for (let j = 0; j <= position!; j++)
-          for (let i = 0; i < size; i++)
-            for (const part of [0, 1]) alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, g) + j * size + i]!;
-        for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * columns + h * size + i]!;
-        const { p } = weights(alone, position!, visibleKeys(position!, 0), 0, {
-          lengths: [position! + 1],
-          heads: 1,
-          size,
-        });
-        p.forEach((weight, j) => {
-          for (let i = 0; i < size; i++) expected[n * C + h * size + i]! += weight * alone[(j * 3 + 2) * size + i]!;
-        });
+  testOp(
+    `${slots.length} tokens against the cache: ${sequences} sequences of ${positions}, ${heads} heads of ${size}, ${kvHeads} of keys and values`,
+    async () => {
+      const c = new OpCase(slots.length + size);
+      const C = heads * size;
+      const { columns } = rowLayout({ heads, kvHeads, size });
+      const shape = cacheShape(sequences, kvHeads, positions, size);
+      // Only what lies up to the last token of a slot may be read.
+      const row = (slot: number, part: number, g: number) => ((slot * 2 + part) * kvHeads + g) * positions * size;
+      const held = new Float32Array(2 * sequences * positions * kvHeads * size).fill(Number.NaN);
+      for (let slot = 0; slot < sequences; slot++) {
+        const last = Math.max(-1, ...slots.filter((pair) => pair[0] === slot).map((pair) => pair[1]!));
+        for (const part of [0, 1])
+          for (let g = 0; g < kvHeads; g++) held.set(c.normals((last + 1) * size, scale), row(slot, part, g));
       }
-    });
-    c.expect("cached", out, expected, CACHED);
-    await c.check({ tokens: slots.length });
-  });
+      const cache = c.of("cache", shape, held);
+      const qkv = c.random("qkv", [slots.length + 1, columns], scale, slots.length * columns);
+      const out = c.blank("out", [slots.length + 1, C]);
+      const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
+      c.run(attentionCached(out, qkv, cache, pairs, { count: heads, kvCount: kvHeads, scale: scoreFactor({ size }) }));
+      const [from, query] = [c.data(cache), c.data(qkv)];
+      const expected = new Float64Array(slots.length * C);
+      slots.forEach(([slot, position], n) => {
+        for (let h = 0; h < heads; h++) {
+          // A sequence of its own, as the reference has it; the token's own key and value are in the cache.
+          const alone = new Float64Array((position! + 1) * 3 * size);
+          const g = Math.floor((h * kvHeads) / heads);
+          for (let j = 0; j <= position!; j++)
+            for (let i = 0; i < size; i++)
+              for (const part of [0, 1])
+                alone[(j * 3 + 1 + part) * size + i] = from[row(slot!, part, g) + j * size + i]!;
+          for (let i = 0; i < size; i++) alone[position! * 3 * size + i] = query[n * columns + h * size + i]!;
+          const { p } = weights(alone, position!, visibleKeys(position!, 0), 0, {
+            lengths: [position! + 1],
+            heads: 1,
+            size,
+          });
+          p.forEach((weight, j) => {
+            for (let i = 0; i < size; i++) expected[n * C + h * size + i]! += weight * alone[(j * 3 + 2) * size + i]!;
+          });
+        }
+      });
+      c.expect("cached", out, expected, CACHED);
+      await c.check({ tokens: slots.length });
+    },
+  );

@@ -1,6 +1,5 @@
 import { cacheShape, cacheWrite } from "../../src/ops/cache.ts";
-import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 for (const { slots, sequences, heads, kvHeads = heads, size, positions } of [
   { slots: [[0, 0]], sequences: 1, heads: 1, size: 4, positions: 1 },
@@ -39,21 +38,24 @@ for (const { slots, sequences, heads, kvHeads = heads, size, positions } of [
     positions: 3,
   },
 ])
-  test(`${slots.length} tokens into ${sequences} sequences of ${positions}: ${heads} heads of ${size}, ${kvHeads} of keys and values`, async () => {
-    const c = new OpCase(slots.length);
-    const columns = (heads + 2 * kvHeads) * size;
-    const cache = c.random("cache", cacheShape(sequences, kvHeads, positions, size));
-    const qkv = c.random("qkv", [slots.length + 1, columns], 1, slots.length * columns);
-    const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
-    c.run(cacheWrite(cache, qkv, pairs, { count: heads, kvCount: kvHeads, scale: 1 }));
-    const [expected, from] = [c.data(cache), c.data(qkv)];
-    slots.forEach(([slot, position], n) => {
-      for (const part of [0, 1])
-        for (let g = 0; g < kvHeads; g++)
-          for (let i = 0; i < size; i++)
-            expected[(((slot! * 2 + part) * kvHeads + g) * positions + position!) * size + i] =
-              from[n * columns + (heads + part * kvHeads + g) * size + i]!;
-    });
-    c.expect("write", cache, expected, EXACT);
-    await c.check({ tokens: slots.length });
-  });
+  testOp(
+    `${slots.length} tokens into ${sequences} sequences of ${positions}: ${heads} heads of ${size}, ${kvHeads} of keys and values`,
+    async () => {
+      const c = new OpCase(slots.length);
+      const columns = (heads + 2 * kvHeads) * size;
+      const cache = c.random("cache", cacheShape(sequences, kvHeads, positions, size));
+      const qkv = c.random("qkv", [slots.length + 1, columns], 1, slots.length * columns);
+      const pairs = c.of("slots", [slots.length + 1, 2], Uint32Array.from([...slots.flat(), 0, 0]));
+      c.run(cacheWrite(cache, qkv, pairs, { count: heads, kvCount: kvHeads, scale: 1 }));
+      const [expected, from] = [c.data(cache), c.data(qkv)];
+      slots.forEach(([slot, position], n) => {
+        for (const part of [0, 1])
+          for (let g = 0; g < kvHeads; g++)
+            for (let i = 0; i < size; i++)
+              expected[(((slot! * 2 + part) * kvHeads + g) * positions + position!) * size + i] =
+                from[n * columns + (heads + part * kvHeads + g) * size + i]!;
+      });
+      c.expect("write", cache, expected, EXACT);
+      await c.check({ tokens: slots.length });
+    },
+  );

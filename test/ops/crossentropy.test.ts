@@ -7,7 +7,7 @@ import {
 import { Rng } from "../../src/rng.ts";
 import { assertGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { members } from "../helpers/shares.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
@@ -92,7 +92,7 @@ for (const { rows, V, width } of [
   { rows: 131, V: 97, width: 1 },
   { rows: 2, V: 50257, width: 20032 },
 ])
-  test(`${rows} rows of ${V} classes in pieces of ${width}, some ignored`, async () => {
+  testOp(`${rows} rows of ${V} classes in pieces of ${width}, some ignored`, async () => {
     const rng = new Rng(rows * V);
     const logits = Float32Array.from({ length: rows * V }, () => 5 * rng.normal());
     const targets = Int32Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? IGNORE_INDEX : rng.below(V)));
@@ -111,7 +111,7 @@ for (const { rows, V, width } of [
     );
   });
 
-test("PyTorch's weighted mean: the weighted losses over the sum of the weights", async () => {
+testOp("PyTorch's weighted mean: the weighted losses over the sum of the weights", async () => {
   // cross_entropy(log([[1, 3], [1, 1], [3, 1]]), [1, 0, 1], weight=[0.5, 2]):
   // (2 ln(4/3) + 0.5 ln 2 + 2 ln 4) / (2 + 0.5 + 2)
   const c = new OpCase(1);
@@ -131,7 +131,7 @@ test("PyTorch's weighted mean: the weighted losses over the sum of the weights",
   await c.check(batch.values);
 });
 
-test("logits of +-1e4, and a loss that is small beside them", async () => {
+testOp("logits of +-1e4, and a loss that is small beside them", async () => {
   const V = 97;
   const rng = new Rng(5);
   const logits = Float32Array.from({ length: 4 * V }, () => 1e4 * Math.sign(rng.normal()) + rng.normal());
@@ -144,7 +144,7 @@ test("logits of +-1e4, and a loss that is small beside them", async () => {
   await compare(4, V, 64, logits, targets);
 });
 
-test("NaN and infinite logits show in the loss", async () => {
+testOp("NaN and infinite logits show in the loss", async () => {
   for (const [i, value] of [Number.NaN, Number.POSITIVE_INFINITY].entries()) {
     const c = new OpCase(i);
     const logits = c.of("logits", [1, 3], Float32Array.from([1, value, 2]));

@@ -7,7 +7,7 @@ import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 
 /** Sums of squares of up to 772 numbers of deviation 1 to 5, all positive; a few roundings in each. */
 const NORM = { atol: 1e-5, rtol: 3e-6 };
@@ -82,7 +82,7 @@ for (const [name, { n, ...place }] of MATRICES)
   for (const dtype of ["f32", "f16", "q8", "q4"] as const) {
     const block = { f32: 4, f16: 4, q8: 32, q4: 64 }[dtype];
     if (place.input % block !== 0 || n % Math.min(block, 8) !== 0) continue;
-    test(`norms of ${name} in ${dtype}`, async () => {
+    testOp(`norms of ${name} in ${dtype}`, async () => {
       const c = new OpCase(name.length);
       const W = makeWeight(c, dtype, place.input, n);
       const { group } = makeGroup(c, 0.7, place);
@@ -93,7 +93,7 @@ for (const [name, { n, ...place }] of MATRICES)
     });
   }
 
-test("norms of a trained matrix, and of adapters of different ranks in several groups", async () => {
+testOp("norms of a trained matrix, and of adapters of different ranks in several groups", async () => {
   const c = new OpCase(3);
   const [inputs, n] = [20, 60];
   const W = c.random("W", [inputs, n]);
@@ -106,7 +106,7 @@ test("norms of a trained matrix, and of adapters of different ranks in several g
   await c.check();
 });
 
-test("odd shapes: forward with and without a residual, backward", async () => {
+testOp("odd shapes: forward with and without a residual, backward", async () => {
   const c = new OpCase(1);
   for (const [rows, cols] of [
     [1, 4],

@@ -7,7 +7,7 @@ import { maskRow, threefry } from "../helpers/dropout.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, EXACT, OpCase } from "../helpers/op-case.ts";
+import { assertShapes, EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 /** A product with the scale, rounded once; twice where a scale is not a power of two. */
 const ONE_PRODUCT = { atol: 0, rtol: 2e-7 };
@@ -40,21 +40,24 @@ test("the reference's generator has Random123's known answers", () => {
 });
 
 for (const [counter, [seed, matrix], words] of KNOWN.slice(1))
-  test(`a kernel has the bits of Random123's answer to ${counter.map((word) => word.toString(16)).join(" ")}`, async () => {
-    const c = new OpCase(1);
-    const inp = c.of("inp", [1, 4], new Float32Array(4).fill(1));
-    const draws = c.of("draws", [1, 2], Uint32Array.from(counter));
-    // With one column group the counter is the row's numbers. Each 16 bits keep at their own value, and not above it.
-    for (const bits of words.flatMap((word) => [word & 0xffff, word >>> 16]))
-      for (const threshold of [bits, bits + 1]) {
-        const mask = { seed, matrix, threshold, scale: 1 };
-        const out = c.blank("out", [1, 4]);
-        c.run(dropoutForward(out, inp, draws, mask, 1));
-        const kept = words.flatMap((word) => [word & 0xffff, word >>> 16]).map((own) => Number(own >= threshold));
-        c.expect(`threshold ${threshold}`, out, kept, EXACT);
-      }
-    await c.check();
-  });
+  testOp(
+    `a kernel has the bits of Random123's answer to ${counter.map((word) => word.toString(16)).join(" ")}`,
+    async () => {
+      const c = new OpCase(1);
+      const inp = c.of("inp", [1, 4], new Float32Array(4).fill(1));
+      const draws = c.of("draws", [1, 2], Uint32Array.from(counter));
+      // With one column group the counter is the row's numbers. Each 16 bits keep at their own value, and not above it.
+      for (const bits of words.flatMap((word) => [word & 0xffff, word >>> 16]))
+        for (const threshold of [bits, bits + 1]) {
+          const mask = { seed, matrix, threshold, scale: 1 };
+          const out = c.blank("out", [1, 4]);
+          c.run(dropoutForward(out, inp, draws, mask, 1));
+          const kept = words.flatMap((word) => [word & 0xffff, word >>> 16]).map((own) => Number(own >= threshold));
+          c.expect(`threshold ${threshold}`, out, kept, EXACT);
+        }
+      await c.check();
+    },
+  );
 
 /** The numbers of `rows` rows: of two sequences and, where there are three rows or more, of one that drops nothing. */
 const numbersOf = (rows: number): Pair[] =>
@@ -127,7 +130,7 @@ const SHAPES = [
   [5, 1028],
 ] as const;
 
-test("forward: odd shapes, with rows beyond the batch untouched", async () => {
+testOp("forward: odd shapes, with rows beyond the batch untouched", async () => {
   const c = new OpCase(3);
   for (const [i, [rows, cols]] of SHAPES.entries()) {
     const mask = dropoutMask([0.1, 0.5, 0.9][i % 3]!, 0xdeadbeef + i, i);
@@ -149,7 +152,7 @@ test("forward: odd shapes, with rows beyond the batch untouched", async () => {
 });
 
 for (const by of [null, ...ACTIVATIONS])
-  test(`backward${by ? ` through ${by}` : ""}: odd shapes, with rows beyond the batch untouched`, async () => {
+  testOp(`backward${by ? ` through ${by}` : ""}: odd shapes, with rows beyond the batch untouched`, async () => {
     const c = new OpCase(4);
     for (const [i, [rows, cols]] of SHAPES.entries()) checkBackward(c, rows, cols, i, by);
     await c.check();

@@ -4,7 +4,7 @@ import { Rng } from "../../src/rng.ts";
 import type { TensorPiece } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase, sequenceStarts } from "../helpers/op-case.ts";
+import { EXACT, OpCase, sequenceStarts, testOp } from "../helpers/op-case.ts";
 
 /** Sums of up to a few dozen normal numbers onto another, in f32. */
 const SUMS = { atol: 5e-6, rtol: 1e-6 };
@@ -68,7 +68,7 @@ for (const { lengths, V, C, rows } of [
   { lengths: [64, 1, 3, 65], V: 131, C: 132, rows: 131 },
   { lengths: [2, 1, 30], V: 131, C: 132, rows: 1 },
 ])
-  test(`sequences of ${lengths}, a table of ${V} x ${C} in pieces of ${rows}`, async () => {
+  testOp(`sequences of ${lengths}, a table of ${V} x ${C} in pieces of ${rows}`, async () => {
     const N = lengths.reduce((a, b) => a + b);
     const c = new OpCase(N + V + C);
     const rng = new Rng(N);
@@ -128,7 +128,7 @@ for (const { lengths, V, C, rows } of [
   });
 
 for (const dtype of ["q8", "q4"] as const)
-  test(`a table in ${dtype}`, async () => {
+  testOp(`a table in ${dtype}`, async () => {
     const [V, C] = [97, 192];
     const ids = [0, 96, 50, 50, 31, 32];
     const starts = [0, 2, 6];

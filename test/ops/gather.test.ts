@@ -1,7 +1,7 @@
 import { gatherBackward, gatherForward } from "../../src/ops/gather.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 /** The first and the last row of each mean. */
 type Spans = (readonly [first: number, last: number])[];
@@ -61,7 +61,7 @@ for (const { tokens, cols, spans } of [
   },
 ]) {
   const isMean = spans.some(([first, last]) => last > first);
-  test(`${isMean ? `${spans.length} means of rows` : `${spans.length} rows`} of ${tokens} of ${cols}`, async () => {
+  testOp(`${isMean ? `${spans.length} means of rows` : `${spans.length} rows`} of ${tokens} of ${cols}`, async () => {
     const c = new OpCase(tokens);
     const count = spans.length;
     const inp = c.random("inp", [tokens + 1, cols], 1, tokens * cols);

@@ -1,15 +1,14 @@
 import * as assert from "uvu/assert";
 import { countPartials, gradnorm } from "../../src/ops/gradnorm.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 /** A sum of up to 4.2 million squares, all positive: 66 at a time, then up to 1024 of these, then a tree. */
 const NORM = { atol: 1e-30, rtol: 3e-6 };
 
 for (const sizes of [[1], [63, 64, 65], [4095, 4096, 4097], [64, 70000, 3], [1024 * 4096 + 33]])
-  test(`pages of ${sizes}`, async () => {
+  testOp(`pages of ${sizes}`, async () => {
     const c = new OpCase(sizes.length);
     const pages = sizes.map((size, i) => c.random(`page ${i}`, [size], 10 ** i));
     const metrics = c.random("metrics", [16, 4]);
@@ -36,7 +35,7 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
   { name: "a loss of Inf", gradient: 1, metrics: [infinity, 1, 0, 0] },
   { name: "a stop in an earlier step", gradient: 1, stopped: 1 },
 ])
-  testOnDevices(`updates stop after ${name}`, async () => {
+  testOp(`updates stop after ${name}`, async () => {
     const c = new OpCase(1);
     const page = c.of("page", [300], new Float32Array(300).fill(1));
     const last = c.of("last page", [2], Float32Array.from([gradient, 0]));
@@ -44,9 +43,11 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     const stoppedTensor = c.of("stopped", [1], Uint32Array.from([stopped]));
     const partial = c.blank("partial", [countPartials(page) + countPartials(last)]);
     c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [[page, last]]));
-    const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor]);
-    assert.is(new Uint32Array(afterStopped!.buffer)[0], 1);
-    assert.is(afterMetrics![3], 0, "finite");
+    for (const device of c.devices()) {
+      const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor], device);
+      assert.is(new Uint32Array(afterStopped!.buffer)[0], 1, device);
+      assert.is(afterMetrics![3], 0, `finite on ${device}`);
+    }
   });
 
 test("a sum has at most some thousand gradients, however large the page", () => {

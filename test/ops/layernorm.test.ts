@@ -1,8 +1,7 @@
 import { layernormBackward, layernormForward, layernormParametersBackward } from "../../src/ops/layernorm.ts";
 import { matmulBiasBackward } from "../../src/ops/matmul.ts";
 import { rowGradient } from "../helpers/gradient.ts";
-import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { addColumns, eachRow, NORM_SHAPES, testRows } from "../helpers/row-op.ts";
 import { members } from "../helpers/shares.ts";
 
@@ -62,7 +61,7 @@ testRows("LayerNorm", NORM_SHAPES, ({ c, rows, cols, input, output, shared, used
   ];
 });
 
-test("rows far from zero keep their variance, and a constant row is finite", async () => {
+testOp("rows far from zero keep their variance, and a constant row is finite", async () => {
   const c = new OpCase(2);
   const cols = 132;
   const far = c.normals(2 * cols).map((x) => x + 1000);

@@ -9,11 +9,10 @@ import { EXTREMES, FORMULAS } from "../helpers/activation.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertSameBits } from "../helpers/border.ts";
-import { DEVICE_NAMES } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
 
 const { value: gelu, slope } = FORMULAS.gelu_new;
 
@@ -110,73 +109,76 @@ function weight(c: OpCase, dtype: Sizes["dtype"], shape: readonly [number, numbe
 
 for (const count of ["tokens", "slots"] as const)
   for (const { rows, input, out, place, dtype } of CASES.filter((one) => count === "tokens" || one.rows < 20))
-    test(`${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${dtype ? `, ${dtype}` : ""}`, async () => {
-      const c = new OpCase(rows * input + out);
-      const room = rows + 1;
-      const x = c.random("x", [room, input], 1, rows * input);
-      const W = weight(c, dtype, [input, out]);
-      const bias = c.random("bias", [out]);
-      const made = place && makeGroup(c, 0.5, { ...place, input });
-      const adapters = (name: string) =>
-        made ? { group: made.group, down: c.blank(name, [room, made.group.count * made.group.r]) } : undefined;
-      const [forward, backward] = [adapters("down"), adapters("ddown")];
-      const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
-      const active = c.blank("active", [room, out]);
-      const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
-      const [y, both] = [c.blank("y", [room, out]), c.blank("both", [room, out])];
-      const residual = c.random("residual", [room, out], 1, rows * out);
-      const dy = c.random("dy", [room, out], 1, rows * out);
-      const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
-      if (forward) c.run(loraDown(forward.down, x, forward.group, count));
-      if (backward) c.run(...loraUpBackward(backward.down, dy, backward.group, count));
-      const args = { x, W, bias, rows: count, adapters: forward };
-      c.run(
-        linearForward({ ...args, out: plain! }),
-        linearForward({ ...args, out: sum!, residual }),
-        linearForward({ ...args, out: active, activate: { by: "gelu_new", out: "in place" } }),
-        linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
-        linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
-        linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
-        linearBackward({
-          dx: dh!,
-          dy,
-          W,
-          rows: count,
-          adapters: backward,
-          activated: { by: "gelu_new", inp: x, act: again },
-        }),
-        linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
-      );
-      const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
-      const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
-      const expected = layer(used(x, input), c.data(W), dW, c.data(bias), rows, out, input);
-      const whole = add(c.data(W), dW);
-      const dxs = gemm({
-        out: new Float64Array(rows * input),
-        a: used(dy, out),
-        b: whole,
-        transB: true,
-        m: rows,
-        n: input,
-        k: out,
-      });
-      const xs = used(x, input);
-      c.expect("plain", plain!, expected, TWO_SUMS);
-      c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
-      c.expect("gelu", active, expected.map(gelu), GELU);
-      c.expect("gelu, saved", h!, expected, TWO_SUMS);
-      c.expect("gelu, saved", act, expected.map(gelu), GELU);
-      c.expect("sum, the result", y, expected, TWO_SUMS);
-      c.expect("sum", both, add(expected, used(residual, out)), TWO_SUMS);
-      c.expect("backward", dx!, dxs, TWO_SUMS);
-      c.expect("backward and a sum", dsum!, add(dxs, xs), TWO_SUMS);
-      c.expect("backward of gelu", dh!, times(dxs, xs.map(slope)), GELU);
-      c.expect("backward of gelu", again, xs.map(gelu), GELU);
-      await c.check({ [count]: rows });
-    });
+    testOp(
+      `${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${dtype ? `, ${dtype}` : ""}`,
+      async () => {
+        const c = new OpCase(rows * input + out);
+        const room = rows + 1;
+        const x = c.random("x", [room, input], 1, rows * input);
+        const W = weight(c, dtype, [input, out]);
+        const bias = c.random("bias", [out]);
+        const made = place && makeGroup(c, 0.5, { ...place, input });
+        const adapters = (name: string) =>
+          made ? { group: made.group, down: c.blank(name, [room, made.group.count * made.group.r]) } : undefined;
+        const [forward, backward] = [adapters("down"), adapters("ddown")];
+        const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
+        const active = c.blank("active", [room, out]);
+        const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
+        const [y, both] = [c.blank("y", [room, out]), c.blank("both", [room, out])];
+        const residual = c.random("residual", [room, out], 1, rows * out);
+        const dy = c.random("dy", [room, out], 1, rows * out);
+        const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
+        if (forward) c.run(loraDown(forward.down, x, forward.group, count));
+        if (backward) c.run(...loraUpBackward(backward.down, dy, backward.group, count));
+        const args = { x, W, bias, rows: count, adapters: forward };
+        c.run(
+          linearForward({ ...args, out: plain! }),
+          linearForward({ ...args, out: sum!, residual }),
+          linearForward({ ...args, out: active, activate: { by: "gelu_new", out: "in place" } }),
+          linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
+          linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
+          linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
+          linearBackward({
+            dx: dh!,
+            dy,
+            W,
+            rows: count,
+            adapters: backward,
+            activated: { by: "gelu_new", inp: x, act: again },
+          }),
+          linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
+        );
+        const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
+        const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
+        const expected = layer(used(x, input), c.data(W), dW, c.data(bias), rows, out, input);
+        const whole = add(c.data(W), dW);
+        const dxs = gemm({
+          out: new Float64Array(rows * input),
+          a: used(dy, out),
+          b: whole,
+          transB: true,
+          m: rows,
+          n: input,
+          k: out,
+        });
+        const xs = used(x, input);
+        c.expect("plain", plain!, expected, TWO_SUMS);
+        c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
+        c.expect("gelu", active, expected.map(gelu), GELU);
+        c.expect("gelu, saved", h!, expected, TWO_SUMS);
+        c.expect("gelu, saved", act, expected.map(gelu), GELU);
+        c.expect("sum, the result", y, expected, TWO_SUMS);
+        c.expect("sum", both, add(expected, used(residual, out)), TWO_SUMS);
+        c.expect("backward", dx!, dxs, TWO_SUMS);
+        c.expect("backward and a sum", dsum!, add(dxs, xs), TWO_SUMS);
+        c.expect("backward of gelu", dh!, times(dxs, xs.map(slope)), GELU);
+        c.expect("backward of gelu", again, xs.map(gelu), GELU);
+        await c.check({ [count]: rows });
+      },
+    );
 
 for (const by of ACTIVATIONS)
-  test(`the input of ${by} may be large, small or zero`, async () => {
+  testOp(`the input of ${by} may be large, small or zero`, async () => {
     const { value, slope } = FORMULAS[by];
     const c = new OpCase(2);
     const n = EXTREMES.length;
@@ -192,47 +194,51 @@ for (const by of ACTIVATIONS)
     await c.check();
   });
 
-test("large and small tiles give the same bits, for any number of rows", async () => {
-  const [input, out, most] = [36, 2196, 130];
-  const c = new OpCase(11);
-  const W = c.random("W", [input, out]);
-  const bias = c.random("bias", [out]);
-  const { group } = makeGroup(c, 1, { count: 3, r: 8, input, width: 732, column: 0, step: 732 });
-  const values = c.normals(most * input);
-  const lists = [1984, most].map((capacity) => {
-    const padded = new Float32Array(capacity * input).fill(Number.NaN);
-    padded.set(values);
-    const x = c.of("x", [capacity, input], padded);
-    const [down, y] = [c.blank("down", [capacity, 24]), c.blank("out", [capacity, out])];
-    const rows = "tokens";
-    return {
-      y,
-      list: [loraDown(down, x, group, rows), linearForward({ out: y, x, W, bias, rows, adapters: { group, down } })],
-    };
+for (const [dtype, input, width, reading] of [
+  [undefined, 36, 732, ""],
+  ["q8", 32, 736, ".quantized"],
+] as const)
+  testOp(`large and small tiles give the same bits, for any number of rows${dtype ? `, ${dtype}` : ""}`, async () => {
+    const [out, most] = [3 * width, 130];
+    const c = new OpCase(11);
+    const W = weight(c, dtype, [input, out]);
+    const bias = c.random("bias", [out]);
+    const { group } = makeGroup(c, 1, { count: 3, r: 8, input, width, column: 0, step: width });
+    const values = c.normals(most * input);
+    const lists = [1984, most].map((capacity) => {
+      const padded = new Float32Array(capacity * input).fill(Number.NaN);
+      padded.set(values);
+      const x = c.of("x", [capacity, input], padded);
+      const [down, y] = [c.blank("down", [capacity, 24]), c.blank("out", [capacity, out])];
+      const rows = "tokens";
+      return {
+        y,
+        list: [loraDown(down, x, group, rows), linearForward({ out: y, x, W, bias, rows, adapters: { group, down } })],
+      };
+    });
+    for (const { list } of lists) c.run(...list);
+    assert.equal(
+      lists.map(({ list }) => chooseShader(list[1]!).name),
+      [`linear_wide${reading}`, `linear_middle${reading}`],
+    );
+    const whole = new Map<string, Float32Array>();
+    for (const tokens of [most, 33, 1])
+      for (const device of c.devices()) {
+        const found = await c.results(
+          { tokens },
+          lists.map(({ y }) => y),
+          device,
+        );
+        const [wide, middle] = found.map((one) => one.slice(0, tokens * out));
+        assertSameBits(`${tokens} rows on ${device}`, middle!, wide!);
+        if (!whole.has(device)) whole.set(device, wide!);
+        assertSameBits(`${tokens} of ${most} rows on ${device}`, wide!, whole.get(device)!.slice(0, tokens * out));
+      }
   });
-  for (const { list } of lists) c.run(...list);
-  assert.equal(
-    lists.map(({ list }) => chooseShader(list[1]!).name),
-    ["linear_wide", "linear_middle"],
-  );
-  const whole = new Map<string, Float32Array>();
-  for (const tokens of [most, 33, 1])
-    for (const device of DEVICE_NAMES) {
-      const found = await c.results(
-        { tokens },
-        lists.map(({ y }) => y),
-        device,
-      );
-      const [wide, middle] = found.map((one) => one.slice(0, tokens * out));
-      assertSameBits(`${tokens} rows on ${device}`, middle!, wide!);
-      if (!whole.has(device)) whole.set(device, wide!);
-      assertSameBits(`${tokens} of ${most} rows on ${device}`, wide!, whole.get(device)!.slice(0, tokens * out));
-    }
-});
 
-test("out of a bottleneck, by large tiles", async () => {
-  const [room, rows, n] = [1984, 33, 2180];
-  for (const k of [1, 3, 64]) {
+for (const k of [3, 1, 64])
+  testOp(`out of a bottleneck of ${k}, by large tiles`, async () => {
+    const [room, rows, n] = [1984, 33, 2180];
     const c = new OpCase(k);
     const [a, W, Wt] = [c.random("a", [room, k], 1, rows * k), c.random("W", [k, n], 0.3), c.random("Wt", [n, k], 0.3)];
     const [out, sum, dx] = ["out", "sum", "dx"].map((name) => c.blank(name, [room, n]));
@@ -248,12 +254,13 @@ test("out of a bottleneck, by large tiles", async () => {
     const added = c.data(inp).subarray(0, rows * n);
     const expected = gemm({ ...product, out: new Float64Array(rows * n), b: c.data(W), bias: c.data(bias) });
     const backward = gemm({ ...product, out: added.slice(), b: c.data(Wt), transB: true, beta: 1 });
-    const found = await c.results({ tokens: rows }, [out!, sum!, dx!], "webgpu");
-    [expected, add(expected, added), backward].forEach((values, i) => {
-      assertAllClose(`${k} to ${n}, ${i}`, found[i]!.subarray(0, rows * n), values, TWO_SUMS);
-    });
-  }
-});
+    for (const device of c.devices(["webgpu"])) {
+      const found = await c.results({ tokens: rows }, [out!, sum!, dx!], device);
+      [expected, add(expected, added), backward].forEach((values, i) => {
+        assertAllClose(`${k} to ${n}, ${i}`, found[i]!.subarray(0, rows * n), values, TWO_SUMS);
+      });
+    }
+  });
 
 test("operands of other shapes are refused", () => {
   const c = new OpCase(3);

@@ -6,7 +6,7 @@ import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase } from "../helpers/op-case.ts";
+import { assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
 import { type Batch, members } from "../helpers/shares.ts";
 
 /** Two consecutive sums of up to 132 products of normal numbers: intermediate values reach a few dozen. */
@@ -109,12 +109,12 @@ for (const [name, matrix] of [
   ["k and v of odd rank", { ...single(130, 5, 36, 36), n: 108, count: 2, column: 36, step: 36 }],
   ["a rank above a tile", single(17, 40, 68, 20)],
 ] as const satisfies readonly (readonly [string, Matrix])[])
-  test(`gradients of ${name}`, async () => {
+  testOp(`gradients of ${name}`, async () => {
     const c = new OpCase(name.length);
     await c.check(check(c, matrix).values);
   });
 
-test("the adapters of two matrices in one dispatch, one of them by sequences", async () => {
+testOp("the adapters of two matrices in one dispatch, one of them by sequences", async () => {
   const c = new OpCase(12);
   const [rows, r] = [70, 8];
   const [fc, proj] = [single(rows, r, 20, 80), single(33, 3, 80, 20)];

@@ -5,7 +5,7 @@ import { cachePrefix, prefixBackward, prefixForward } from "../../src/ops/prefix
 import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 /** One sum in f32. */
 const ONE_SUM = { atol: 0, rtol: 6e-8 };
@@ -64,63 +64,69 @@ test("the reference's gradient is that of its function", () => {
 });
 
 for (const sizes of CASES)
-  test(`block ${sizes.l} of ${sizes.layers}: ${sizes.n} rows of ${sizes.C}, ${sizes.heads} heads, ${sizes.kvHeads} of keys and values, from row ${sizes.row} on`, async () => {
-    const { n, C, heads, kvHeads, layers, l, row, behind } = sizes;
-    const c = new OpCase(n + C);
-    const [wide, room] = [layers * 2 * C, row + n + behind];
-    const { columns } = rowWidths(sizes);
-    const grouped = { count: heads, kvCount: kvHeads, scale: 1 };
-    // The other blocks' columns, the queries and the other rows are not read.
-    const prefix = new Float32Array(n * wide).fill(Number.NaN);
-    const dqkv = new Float32Array(room * columns).fill(Number.NaN);
-    const values = c.normals(n * 2 * C);
-    let at = 0;
-    eachElement(sizes, (i, j) => {
-      prefix[i] = values[at++]!;
-      dqkv[j] = -2 * prefix[i]!;
-    });
-    const [given, gradient] = [c.of("prefix", [n, wide], prefix), c.of("dqkv", [room, columns], dqkv)];
-    const qkv = c.random("qkv", [room, columns]);
-    const [fresh, added] = [c.blank("fresh", [n, wide]), c.random("added", [n, wide])];
-    c.run(
-      prefixForward(qkv, row, given, l, grouped),
-      prefixBackward(fresh, l, gradient, row, grouped, 0),
-      prefixBackward(added, l, gradient, row, grouped, 1),
-    );
-    const [written, first, sum] = [c.data(qkv), c.data(fresh), c.data(added)];
-    eachElement(sizes, (i, j) => {
-      written[j] = prefix[i]!;
-      first[i] = dqkv[j]!;
-      sum[i]! += dqkv[j]!;
-    });
-    c.expect("forward", qkv, written, EXACT);
-    c.expect("backward", fresh, first, EXACT);
-    c.expect("backward, added", added, sum, ONE_SUM);
-    await c.check();
-  });
+  testOp(
+    `block ${sizes.l} of ${sizes.layers}: ${sizes.n} rows of ${sizes.C}, ${sizes.heads} heads, ${sizes.kvHeads} of keys and values, from row ${sizes.row} on`,
+    async () => {
+      const { n, C, heads, kvHeads, layers, l, row, behind } = sizes;
+      const c = new OpCase(n + C);
+      const [wide, room] = [layers * 2 * C, row + n + behind];
+      const { columns } = rowWidths(sizes);
+      const grouped = { count: heads, kvCount: kvHeads, scale: 1 };
+      // The other blocks' columns, the queries and the other rows are not read.
+      const prefix = new Float32Array(n * wide).fill(Number.NaN);
+      const dqkv = new Float32Array(room * columns).fill(Number.NaN);
+      const values = c.normals(n * 2 * C);
+      let at = 0;
+      eachElement(sizes, (i, j) => {
+        prefix[i] = values[at++]!;
+        dqkv[j] = -2 * prefix[i]!;
+      });
+      const [given, gradient] = [c.of("prefix", [n, wide], prefix), c.of("dqkv", [room, columns], dqkv)];
+      const qkv = c.random("qkv", [room, columns]);
+      const [fresh, added] = [c.blank("fresh", [n, wide]), c.random("added", [n, wide])];
+      c.run(
+        prefixForward(qkv, row, given, l, grouped),
+        prefixBackward(fresh, l, gradient, row, grouped, 0),
+        prefixBackward(added, l, gradient, row, grouped, 1),
+      );
+      const [written, first, sum] = [c.data(qkv), c.data(fresh), c.data(added)];
+      eachElement(sizes, (i, j) => {
+        written[j] = prefix[i]!;
+        first[i] = dqkv[j]!;
+        sum[i]! += dqkv[j]!;
+      });
+      c.expect("forward", qkv, written, EXACT);
+      c.expect("backward", fresh, first, EXACT);
+      c.expect("backward, added", added, sum, ONE_SUM);
+      await c.check();
+    },
+  );
 
 for (const { slots, heads, size, positions, n, layers, l } of [
   { slots: 1, heads: 1, size: 4, positions: 1, n: 1, layers: 1, l: 0 },
   { slots: 3, heads: 3, size: 4, positions: 5, n: 5, layers: 3, l: 2 },
   { slots: 2, heads: 5, size: 20, positions: 43, n: 37, layers: 2, l: 0 },
 ])
-  test(`${n} positions of ${slots} slots of a cache: ${heads} heads of ${size}, block ${l} of ${layers}`, async () => {
-    const c = new OpCase(slots);
-    const C = heads * size;
-    const cache = c.random("cache", cacheShape(slots, heads, positions, size));
-    const prefix = c.random("prefix", [n, layers * 2 * C]);
-    c.run(cachePrefix(cache, prefix, l));
-    const [expected, from] = [c.data(cache), c.data(prefix)];
-    for (let slot = 0; slot < slots; slot++)
-      for (let part = 0; part < 2; part++)
-        for (let h = 0; h < heads; h++)
-          for (let j = 0; j < n; j++)
-            for (let i = 0; i < size; i++)
-              expected[(((slot * 2 + part) * heads + h) * positions + j) * size + i] =
-                from[j * layers * 2 * C + (l * 2 + part) * C + h * size + i]!;
-    c.expect("cache", cache, expected, EXACT);
-    await c.check();
-  });
+  testOp(
+    `${n} positions of ${slots} slots of a cache: ${heads} heads of ${size}, block ${l} of ${layers}`,
+    async () => {
+      const c = new OpCase(slots);
+      const C = heads * size;
+      const cache = c.random("cache", cacheShape(slots, heads, positions, size));
+      const prefix = c.random("prefix", [n, layers * 2 * C]);
+      c.run(cachePrefix(cache, prefix, l));
+      const [expected, from] = [c.data(cache), c.data(prefix)];
+      for (let slot = 0; slot < slots; slot++)
+        for (let part = 0; part < 2; part++)
+          for (let h = 0; h < heads; h++)
+            for (let j = 0; j < n; j++)
+              for (let i = 0; i < size; i++)
+                expected[(((slot * 2 + part) * heads + h) * positions + j) * size + i] =
+                  from[j * layers * 2 * C + (l * 2 + part) * C + h * size + i]!;
+      c.expect("cache", cache, expected, EXACT);
+      await c.check();
+    },
+  );
 
 test("a block beyond the last is refused", () => {
   const tensor = (shape: readonly number[]) => new Tensor("t", shape, "output");

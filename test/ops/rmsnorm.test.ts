@@ -1,7 +1,6 @@
 import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../../src/ops/rmsnorm.ts";
 import { dot, rowGradient } from "../helpers/gradient.ts";
-import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { addColumns, eachRow, NORM_SHAPES, testRows } from "../helpers/row-op.ts";
 
 /** Sums of up to 768 products of normal numbers, and a few roundings. */
@@ -48,7 +47,7 @@ testRows("RMSNorm", NORM_SHAPES, ({ c, rows, cols, input, output, shared, used }
   ];
 });
 
-test("a row of zeros and one of small numbers stay finite", async () => {
+testOp("a row of zeros and one of small numbers stay finite", async () => {
   const c = new OpCase(2);
   const cols = 12;
   const inp = c.of("inp", [2, cols], Float32Array.from([...new Array(cols).fill(0), ...c.normals(cols, 1e-20)]));

@@ -5,7 +5,7 @@ import { type RotatedHeads, ropeBackward, ropeForward } from "../../src/ops/rope
 import { Tensor } from "../../src/tensor.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { OpCase, sequenceStarts } from "../helpers/op-case.ts";
+import { OpCase, sequenceStarts, testOp } from "../helpers/op-case.ts";
 import { assertSameAlone } from "../helpers/shares.ts";
 
 /** Two products of normal numbers and a sum, each rounded. */
@@ -60,25 +60,28 @@ for (const { heads, headSize, values, lengths, shift } of [
   { heads: 12, headSize: 64, values: 192, lengths: [5, 1, 17], shift: 0 },
   { heads: 2, headSize: 36, values: 36, lengths: [33, 64], shift: 16 },
 ])
-  test(`${heads} heads of ${headSize} before ${values} values, sequences of ${lengths} from position ${shift}`, async () => {
-    const c = new OpCase(headSize);
-    const { positions, bounds } = placeRows(lengths);
-    const N = positions.length;
-    const width = heads * headSize + values;
-    const table = c.of("table", [POSITIONS, headSize], tableData(headSize));
-    const places = c.of("bounds", [N + 1, 2], Uint32Array.from([...bounds, 0, 0]));
-    // Of rows behind the tokens: a prefix's keys.
-    const [x, dx] = [c.random("x", [N + 3, width]), c.random("dx", [N + 3, width])];
-    const shape = { heads, headSize };
-    c.run(ropeForward(x, table, places, shape, shift), ropeBackward(dx, table, places, shape, shift));
-    const shifted = positions.map((position) => position + shift);
-    const used = (of: Tensor) => c.data(of).subarray(0, N * width);
-    c.expect("forward", x, rotate(used(x), c.data(table), shifted, shape), ROTATION);
-    c.expect("backward", dx, rotate(used(dx), c.data(table), shifted, shape, -1), ROTATION);
-    await c.check({ tokens: N });
-  });
+  testOp(
+    `${heads} heads of ${headSize} before ${values} values, sequences of ${lengths} from position ${shift}`,
+    async () => {
+      const c = new OpCase(headSize);
+      const { positions, bounds } = placeRows(lengths);
+      const N = positions.length;
+      const width = heads * headSize + values;
+      const table = c.of("table", [POSITIONS, headSize], tableData(headSize));
+      const places = c.of("bounds", [N + 1, 2], Uint32Array.from([...bounds, 0, 0]));
+      // Of rows behind the tokens: a prefix's keys.
+      const [x, dx] = [c.random("x", [N + 3, width]), c.random("dx", [N + 3, width])];
+      const shape = { heads, headSize };
+      c.run(ropeForward(x, table, places, shape, shift), ropeBackward(dx, table, places, shape, shift));
+      const shifted = positions.map((position) => position + shift);
+      const used = (of: Tensor) => c.data(of).subarray(0, N * width);
+      c.expect("forward", x, rotate(used(x), c.data(table), shifted, shape), ROTATION);
+      c.expect("backward", dx, rotate(used(dx), c.data(table), shifted, shape, -1), ROTATION);
+      await c.check({ tokens: N });
+    },
+  );
 
-test("a decoder's rows are at the positions of their slots: their sequences start before the batch", async () => {
+testOp("a decoder's rows are at the positions of their slots: their sequences start before the batch", async () => {
   const c = new OpCase(4);
   const heads = { heads: 4, headSize: 12 };
   const positions = [41, 0, POSITIONS - 1];
@@ -90,7 +93,7 @@ test("a decoder's rows are at the positions of their slots: their sequences star
   await c.check({ tokens: 3 });
 });
 
-test("a sequence has the same bits by itself as in a batch", async () => {
+testOp("a sequence has the same bits by itself as in a batch", async () => {
   const [lengths, heads, width] = [[5, 9, 2], { heads: 3, headSize: 20 }, 80];
   const starts = sequenceStarts(lengths);
   const inputs = new OpCase(5).normals(starts.at(-1)! * width);

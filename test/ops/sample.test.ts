@@ -2,10 +2,8 @@
 import * as assert from "uvu/assert";
 import { type Draw, drawTables, encodeDraws, NOT_FINITE, sample } from "../../src/ops/sample.ts";
 import { Rng } from "../../src/rng.ts";
-import { DEVICE_NAMES } from "../helpers/device.ts";
 import { threefry } from "../helpers/dropout.ts";
-import { test } from "../helpers/harness.ts";
-import { EXACT, OpCase } from "../helpers/op-case.ts";
+import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 type How = Pick<Draw, "temperature" | "top_k" | "top_p" | "penalty">;
 const GREEDY: How = { temperature: 0, top_k: 0, top_p: 1, penalty: 1 };
@@ -104,11 +102,16 @@ function choose(c: OpCase, rows: readonly Row[], { choices = rows[0]!.logits.len
   return { ...tensors, bits, slot };
 }
 
-async function chosenOn(device: string, rows: readonly Row[], options = {}): Promise<number[]> {
+/** What each device chooses. */
+async function chosen(rows: readonly Row[], options = {}): Promise<[device: string, ids: number[]][]> {
   const c = new OpCase(1);
   const { ids } = choose(c, rows, options);
-  const [found] = await c.results({ slots: rows.length, slot: 0 }, [ids], device);
-  return [...new Uint32Array(found!.buffer).subarray(0, rows.length)].reverse();
+  return Promise.all(
+    c.devices().map(async (device): Promise<[string, number[]]> => {
+      const [found] = await c.results({ slots: rows.length, slot: 0 }, [ids], device);
+      return [device, [...new Uint32Array(found!.buffer).subarray(0, rows.length)].reverse()];
+    }),
+  );
 }
 
 function normals(V: number, seed: number, scale = 2): Float32Array {
@@ -134,7 +137,7 @@ const WAYS: readonly (readonly [string, Partial<How>])[] = [
 ];
 
 for (const V of [1, 3, 31, 97, 256, 1030, 50_257])
-  test(`rows of ${V} choose what the definition does`, async () => {
+  testOp(`rows of ${V} choose what the definition does`, async () => {
     // In one dispatch, each with other settings; more than one table of them where rows are short.
     const many = V < 1000 ? 6 : V < 50_000 ? 2 : 1;
     const rows = WAYS.flatMap(([, change], i) =>
@@ -146,101 +149,97 @@ for (const V of [1, 3, 31, 97, 256, 1030, 50_257])
     const wanted = rows.map(drawn);
     const sure = wanted.filter((id) => id !== null).length;
     assert.ok(sure >= 0.85 * rows.length, `${sure} of ${rows.length} are told apart`);
-    for (const device of DEVICE_NAMES) {
-      const found = await chosenOn(device, rows);
+    for (const [device, found] of await chosen(rows))
       for (const [i, id] of wanted.entries())
         if (id !== null) assert.is(found[i], id, `${WAYS[Math.floor(i / many)]![0]}, number ${i % many}, ${device}`);
-    }
   });
 
-test("ids and rows of other steps stay as they are; a chosen id is seen from then on, where there is a penalty", async () => {
-  for (const [S, penalty] of [
-    [1, 2],
-    [3, 1],
-    [16, 2],
-    [70, 2],
-  ] as const) {
-    const V = 45;
-    const rows = Array.from({ length: S }, (_, i): Row => ({ logits: normals(V, i), how: { ...GREEDY, penalty } }));
-    const c = new OpCase(S);
-    const { ids, drawn: all, seen, bits, slot } = choose(c, rows, { step: 2 });
-    const expected = rows.map((row) => drawn(row)!).reverse();
-    c.expect("ids", ids, words(expected), EXACT);
-    const nines = new Array(2 * (S + 1)).fill(9);
-    c.expect("drawn", all, words([...nines, ...expected, 9, ...new Array(S + 1).fill(9)]), EXACT);
-    const after = bits.slice();
-    for (const [i, row] of penalty === 1 ? [] : rows.entries()) {
-      const id = drawn(row)!;
-      after[2 * slot(i) + (id >> 5)]! |= 1 << (id & 31);
+testOp(
+  "ids and rows of other steps stay as they are; a chosen id is seen from then on, where there is a penalty",
+  async () => {
+    for (const [S, penalty] of [
+      [1, 2],
+      [3, 1],
+      [16, 2],
+      [70, 2],
+    ] as const) {
+      const V = 45;
+      const rows = Array.from({ length: S }, (_, i): Row => ({ logits: normals(V, i), how: { ...GREEDY, penalty } }));
+      const c = new OpCase(S);
+      const { ids, drawn: all, seen, bits, slot } = choose(c, rows, { step: 2 });
+      const expected = rows.map((row) => drawn(row)!).reverse();
+      c.expect("ids", ids, words(expected), EXACT);
+      const nines = new Array(2 * (S + 1)).fill(9);
+      c.expect("drawn", all, words([...nines, ...expected, 9, ...new Array(S + 1).fill(9)]), EXACT);
+      const after = bits.slice();
+      for (const [i, row] of penalty === 1 ? [] : rows.entries()) {
+        const id = drawn(row)!;
+        after[2 * slot(i) + (id >> 5)]! |= 1 << (id & 31);
+      }
+      c.expect("seen", seen, new Float32Array(after.buffer), EXACT);
+      await c.check({ slots: S, slot: 2 });
     }
-    c.expect("seen", seen, new Float32Array(after.buffer), EXACT);
-    await c.check({ slots: S, slot: 2 });
-  }
-});
+  },
+);
 
 const words = (numbers: readonly number[]) => new Float32Array(Uint32Array.from(numbers).buffer);
 
-test("of equals the first wins, the last of the top k brings its equals, and top-p keeps the first of them", async () => {
-  const tied = Float32Array.of(1, 2, 2, 2, 0, -Infinity);
-  const at = (how: Partial<How>, logits = tied, count = 60) =>
-    Array.from({ length: count }, (_, number): Row => ({ logits, how: { ...GREEDY, ...how }, number }));
-  const cases = [
-    [at({}), [1]],
-    [at({}, Float32Array.of(-0, 0, -1)), [0]],
-    [at({}, Float32Array.of(-5, -3, -4)), [1]],
-    [at({ temperature: 1, top_k: 2 }), [1, 2, 3]],
-    [at({ temperature: 1, top_k: 4 }), [0, 1, 2, 3]],
-    // The three are 3 / (3 + 1 / e + 1 / e^2) = 0.856 of all.
-    [at({ temperature: 1, top_p: 0.5 }), [1, 2]],
-    [at({ temperature: 1, top_p: 0.2 }), [1]],
-    [at({ temperature: 1, top_p: 0.8 }), [1, 2, 3]],
-    [at({ temperature: 1, top_p: 0.9 }), [0, 1, 2, 3]],
-    [at({ temperature: 100 }), [0, 1, 2, 3, 4]],
-    [at({ temperature: 1, top_p: 0.5 }, new Float32Array(8)), [0, 1, 2, 3]],
-    [at({ temperature: 1 }, new Float32Array(1)), [0]],
-  ] as const;
-  for (const device of DEVICE_NAMES)
-    for (const [rows, expected] of cases) {
-      const found = [...new Set(await chosenOn(device, rows))].sort();
-      assert.equal(found, expected, `${JSON.stringify(rows[0]!.how)} on ${device}`);
-    }
-});
+testOp(
+  "of equals the first wins, the last of the top k brings its equals, and top-p keeps the first of them",
+  async () => {
+    const tied = Float32Array.of(1, 2, 2, 2, 0, -Infinity);
+    const at = (how: Partial<How>, logits = tied, count = 60) =>
+      Array.from({ length: count }, (_, number): Row => ({ logits, how: { ...GREEDY, ...how }, number }));
+    const cases = [
+      [at({}), [1]],
+      [at({}, Float32Array.of(-0, 0, -1)), [0]],
+      [at({}, Float32Array.of(-5, -3, -4)), [1]],
+      [at({ temperature: 1, top_k: 2 }), [1, 2, 3]],
+      [at({ temperature: 1, top_k: 4 }), [0, 1, 2, 3]],
+      // The three are 3 / (3 + 1 / e + 1 / e^2) = 0.856 of all.
+      [at({ temperature: 1, top_p: 0.5 }), [1, 2]],
+      [at({ temperature: 1, top_p: 0.2 }), [1]],
+      [at({ temperature: 1, top_p: 0.8 }), [1, 2, 3]],
+      [at({ temperature: 1, top_p: 0.9 }), [0, 1, 2, 3]],
+      [at({ temperature: 100 }), [0, 1, 2, 3, 4]],
+      [at({ temperature: 1, top_p: 0.5 }, new Float32Array(8)), [0, 1, 2, 3]],
+      [at({ temperature: 1 }, new Float32Array(1)), [0]],
+    ] as const;
+    for (const [rows, expected] of cases)
+      for (const [device, found] of await chosen(rows))
+        assert.equal([...new Set(found)].sort(), expected, `${JSON.stringify(rows[0]!.how)} on ${device}`);
+  },
+);
 
-test("ids behind the choices are never chosen, whatever their logits", async () => {
+testOp("ids behind the choices are never chosen, whatever their logits", async () => {
   const logits = Float32Array.of(1, 0, 2, 9, Number.NaN);
   const rows = [GREEDY, { ...GREEDY, temperature: 1 }].map((how): Row => ({ logits, how, number: 4 }));
-  for (const device of DEVICE_NAMES) {
-    const [greedy, one] = await chosenOn(device, rows, { choices: 3 });
-    assert.is(greedy, 2);
-    assert.ok(one! < 3, `${one}`);
+  for (const [device, [greedy, one]] of await chosen(rows, { choices: 3 })) {
+    assert.is(greedy, 2, device);
+    assert.ok(one! < 3, `${one} on ${device}`);
   }
 });
 
-test("a logit that is not finite and would win is told, with its id", async () => {
+testOp("a logit that is not finite and would win is told, with its id", async () => {
   const cases = [
     [[Number.NaN, 1], 0],
     [[1, Number.NaN, 2], 1],
     [[1, Infinity], 1],
     [[-Infinity, -Infinity], 0],
   ] as const;
-  for (const device of DEVICE_NAMES)
-    for (const [logits, id] of cases)
-      for (const how of [GREEDY, { ...GREEDY, temperature: 1, top_k: 1, top_p: 0.5, penalty: 1.1 }])
-        assert.equal(
-          await chosenOn(device, [{ logits: Float32Array.from(logits), how }]),
-          [NOT_FINITE + id],
-          `${logits} on ${device}`,
-        );
+  for (const [logits, id] of cases)
+    for (const how of [GREEDY, { ...GREEDY, temperature: 1, top_k: 1, top_p: 0.5, penalty: 1.1 }])
+      for (const [device, found] of await chosen([{ logits: Float32Array.from(logits), how }]))
+        assert.equal(found, [NOT_FINITE + id], `${logits} on ${device}`);
 });
 
-test("the same seed, stream and number draw the same, others something else", async () => {
+testOp("the same seed, stream and number draw the same, others something else", async () => {
   const logits = normals(97, 6);
   const how = { ...GREEDY, temperature: 1 };
-  const draw = (change: Partial<Row>) =>
-    chosenOn(
-      "wasm 1 thread",
-      Array.from({ length: 30 }, (_, number): Row => ({ logits, how, number, ...change })),
-    );
+  const draw = async (change: Partial<Row>) => {
+    const rows = Array.from({ length: 30 }, (_, number): Row => ({ logits, how, number, ...change }));
+    return (await chosen(rows))[0]![1];
+  };
   const one = await draw({});
   assert.equal(await draw({}), one);
   assert.is(new Set(await draw({ number: 1 })).size, 1);

@@ -4,7 +4,7 @@ import { type ScoreLoss, scorelossBackward, scorelossForward } from "../../src/o
 import { Rng } from "../../src/rng.ts";
 import { assertGradient } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { members } from "../helpers/shares.ts";
 
 /** A mean of some logarithms or squares; a gradient has the rounding of an exponential. */
@@ -126,16 +126,16 @@ for (const loss of LOSSES)
     [130, 131, 131],
     [5, 97, 40],
   ] as const)
-    test(`${loss}: ${rows} rows of ${K} outputs, ${width} at a time`, () => check(randomCase(loss, rows, K, width)));
+    testOp(`${loss}: ${rows} rows of ${K} outputs, ${width} at a time`, () => check(randomCase(loss, rows, K, width)));
 
-test("logits of +-1e4, and losses that are small", async () => {
+testOp("logits of +-1e4, and losses that are small", async () => {
   const logits = Float32Array.of(1e4, -1e4, 1e4, -1e4, 12, -15, 9, -8);
   const values = Float32Array.of(1, 0, 0, 1, 1, 0, 1, 0);
   const weights = new Float32Array(4).fill(1);
   for (const loss of LOSSES) await check({ loss, rows: 4, K: 2, logits, values, weights });
 });
 
-test("PyTorch's mse_loss and binary_cross_entropy_with_logits", async () => {
+testOp("PyTorch's mse_loss and binary_cross_entropy_with_logits", async () => {
   // F.mse_loss(x, y) = (1 + 4 + 0 + 9) / 4;
   // F.binary_cross_entropy_with_logits(x, y) of [[0, 2], [-1, 3]] and [[1, 0], [0, 1]].
   const x = Float32Array.of(0, 2, -1, 3);
@@ -163,7 +163,7 @@ test("PyTorch's mse_loss and binary_cross_entropy_with_logits", async () => {
   }
 });
 
-test("a logit that is NaN shows in the loss", async () => {
+testOp("a logit that is NaN shows in the loss", async () => {
   for (const loss of LOSSES) {
     const c = new OpCase(1);
     const [state, values] = [c.blank("state", [1, 4]), c.of("values", [1, 2], Float32Array.of(1, 1))];

@@ -1,8 +1,7 @@
 import { swigluBackward, swigluForward } from "../../src/ops/swiglu.ts";
 import { EXTREMES } from "../helpers/activation.ts";
 import { rowGradient } from "../helpers/gradient.ts";
-import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { eachRow, testRows } from "../helpers/row-op.ts";
 
 /** A handful of roundings of products of up to three normal numbers; exp multiplies the rounding of its argument. */
@@ -32,7 +31,7 @@ testRows("SwiGLU", SHAPES, ({ c, rows, cols, input, output, used }) => {
   ];
 });
 
-test("large, small and zero gates stay finite and right, NaN stays NaN", async () => {
+testOp("large, small and zero gates stay finite and right, NaN stays NaN", async () => {
   const c = new OpCase(2);
   const gates = [...EXTREMES, 80.5, -80.5, 88.5, -88.5, Number.NaN];
   const cols = Math.ceil(gates.length / 4) * 4;

@@ -1,8 +1,7 @@
 import { tanhBackward, tanhForward } from "../../src/ops/tanh.ts";
 import { EXTREMES, SHAPES } from "../helpers/activation.ts";
 import { rowGradient } from "../helpers/gradient.ts";
-import { test } from "../helpers/harness.ts";
-import { OpCase } from "../helpers/op-case.ts";
+import { OpCase, testOp } from "../helpers/op-case.ts";
 import { testRows } from "../helpers/row-op.ts";
 
 /** exp rounds, and 1 - exp(-2 |x|) cancels where x is small: relative to 1. */
@@ -23,7 +22,7 @@ testRows("tanh", SHAPES, ({ c, rows, cols, input, output, used }) => {
   ];
 });
 
-test("large, small and zero inputs stay finite and right, NaN stays NaN", async () => {
+testOp("large, small and zero inputs stay finite and right, NaN stays NaN", async () => {
   const c = new OpCase(2);
   const inp = c.of("inp", [1, EXTREMES.length + 1], Float32Array.of(...EXTREMES, Number.NaN));
   const out = c.blank("out", inp.shape);
