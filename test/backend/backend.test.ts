@@ -7,7 +7,7 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
-import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 
 /** out = weight x, with the weight of `sharedFrom` where there is one. */
@@ -19,9 +19,11 @@ function product(weight = new Tensor("weight", [8, 1], "weight")) {
   return { out, x, weight, program: { segments, memory: planMemory(segments) } };
 }
 
+const testOnEach = (name: string, body: () => Promise<void>) => testOnDevices(name, body, ONE_OF_EACH, ONE_OF_EACH);
+
 const eights = (value: number) => new Float32Array(8).fill(value);
 
-testOnDevices("a shared tensor and its views have the contents of the first session, and outlive it", async () => {
+testOnEach("a shared tensor and its views have the contents of the first session, and outlive it", async () => {
   const device = await testDevice();
   const one = product();
   const two = product(one.weight);
@@ -36,7 +38,7 @@ testOnDevices("a shared tensor and its views have the contents of the first sess
   borrower.destroy();
 });
 
-testOnDevices("a released session refuses all calls and does not affect others", async () => {
+testOnEach("a released session refuses all calls and does not affect others", async () => {
   const device = await testDevice();
   const [dead, alive] = [product(), product()];
   const session = await device.prepare(dead.program);

@@ -1,8 +1,9 @@
 /** The shaders that `verify --wgsl` prints: those that plans use, and no others; all of them compile. */
 
+import { readdirSync } from "node:fs";
 import { type NagaError, parseWgsl, validate } from "naga-wasm";
 import * as assert from "uvu/assert";
-import { requestGPU } from "#platform";
+import { packagePath, requestGPU } from "#platform";
 import { chooseShader, listShaders, listVariants } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { ModelConfig, WeightDtype } from "../../src/config.ts";
@@ -14,6 +15,7 @@ import { buildPlan } from "../../src/model/model.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import type { Program } from "../../src/plan/plan.ts";
+import { fileOf } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { LLAMA, OPTIMIZER, smallSpec } from "../helpers/models.ts";
 
@@ -76,6 +78,11 @@ test("every shader that is listed is one that plans use, and the other way round
       for (const variant of dispatch.kernel.variants ? listVariants(dispatch) : [undefined])
         used.add(chooseShader(dispatch, variant).name);
   assert.equal([...used].sort(), ALL.map(({ shader }) => shader.name).sort());
+});
+
+test("every kernel has a file in test/ops, which runs its shaders", () => {
+  const files = readdirSync(packagePath("test/ops"));
+  for (const kernel of KERNELS) assert.ok(files.includes(`${fileOf(kernel)}.test.ts`), kernel.name);
 });
 
 test("every shader is valid for naga, the compiler of Firefox, wgpu and Deno", async () => {

@@ -17,7 +17,7 @@ import { KERNELS } from "../../src/ops/generated/kernels.ts";
 import { type Dispatch, type Kernel, NO_VALUES, type ProductVariant, type StepValues } from "../../src/ops/kernel.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import type { Tensor } from "../../src/tensor.ts";
-import { afterAll, test, testAll } from "./harness.ts";
+import { afterAll, TESTS, test, testAll } from "./harness.ts";
 
 /** Every device of the kernels' own tests. Threads are given: a machine with one core tests two as well. */
 const OPEN: Record<string, () => Promise<Backend>> = {
@@ -53,14 +53,15 @@ async function openNoting(variant?: ProductVariant): Promise<Backend> {
 }
 
 /** The file of ops/ that runs a kernel's shader: that of the kernel's name, or of its kind. */
-function fileOf({ name, job, variants }: Kernel, shader: Shader): string {
-  if (shader.name.endsWith("_direct")) return "variants";
+export function fileOf({ name, job, variants }: Kernel, shader?: Shader): string {
+  if (shader?.name.endsWith("_direct")) return "variants";
   return job && variants ? "grouped" : name.split("_")[0]!;
 }
 
 const FILE = /[\\/]ops[\\/](\w+)\.test/.exec(process.argv[1]!)?.[1];
 
 afterAll(() => {
+  if (TESTS === "rest") return;
   const left = KERNELS.flatMap((kernel) =>
     listShaders(kernel).flatMap((one) => (fileOf(kernel, one) === FILE && !compiled.has(one.name) ? [one.name] : [])),
   );
@@ -73,7 +74,8 @@ OPEN.remote = () => openRemote({ threads: 1 });
 for (const variant of ["wide", "middle", "direct"] as const) OPEN[`webgpu ${variant}`] = () => openNoting(variant);
 
 /** The device of tests that name none. */
-const CPU = "wasm 2 threads";
+export const CPU = "wasm 2 threads";
+export const BOTH = [CPU, "webgpu"];
 
 /** One of each kind. */
 export const ONE_OF_EACH = ["webgpu", CPU, "remote"];
@@ -90,7 +92,7 @@ let current = CPU;
 export function testOnDevices(
   name: string,
   body: () => void | Promise<void>,
-  devices: readonly string[] = [CPU, "webgpu"],
+  devices: readonly string[] = BOTH,
   quick: readonly string[] = [CPU],
 ): void {
   for (const device of devices) {

@@ -15,7 +15,7 @@ import { baseShapes } from "../../src/names.ts";
 import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
-import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { type StoredTensors, TINY, tinyModel } from "../helpers/tiny.ts";
@@ -131,84 +131,75 @@ testOnDevices(
     assert.is(state.sessions, 0);
     assert.is(heldBytes(), before, "what is shared is freed with the last that has it");
   },
-  ONE_OF_EACH,
 );
 
-testOnDevices(
-  "a language model's adapters in turns, and none",
-  async () => {
-    const { backend, written } = await counting();
-    const directories = { tales: "", songs: "", prompt: "", prefix: "" };
-    const names = Object.keys(directories) as (keyof typeof directories)[];
-    for (const name of names) directories[name] = await MODELS[name]();
-    // A token from the prompt and one from the cache.
-    const write = async (lm: LanguageModel) =>
-      (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 2 })).map(({ ids }) => ids);
-    const freshly = async (adapter?: string) => {
-      const device = await testDevice();
-      const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });
-      const result = [await write(lm), (await lm.score(LONG)).loss];
-      lm.destroy();
-      return result;
-    };
-    const lm = await LanguageModel.load(base, { device: backend, batchSize: 2 });
-    try {
-      assert.equal([lm.adapters, lm.activeAdapter], [[], null]);
-      for (const name of names) await lm.loadAdapter(directories[name], name);
-      written.clear();
-      const wanted = new Map<string, unknown>([["none", await freshly()]]);
-      for (const name of names) {
-        wanted.set(name, await freshly(directories[name]));
-        assert.not.equal(wanted.get(name), wanted.get("none"), name);
-      }
-      for (const name of ["songs", "prompt", "none", "tales", "prefix", "songs"]) {
-        await (name === "none" ? lm.disableAdapters() : lm.setAdapter(name));
-        assert.equal([await write(lm), (await lm.score(LONG)).loss], wanted.get(name), name);
-        assert.equal(baseWrites(written), [], name);
-      }
-      for (const name of names) if (name !== "songs") lm.deleteAdapter(name);
-      assert.equal(lm.adapters, ["songs"]);
-      const pieces = lm.generate("see", { maxNewTokens: 3 });
-      await pieces.next();
-      // A swap waits for the text, which is then written to its end with the adapter that it began with.
-      await lm.disableAdapters();
-      assert.is(lm.activeAdapter, null);
-      let rest = 1;
-      for await (const { ids } of pieces) rest += ids.length;
-      assert.is(rest, 3);
-    } finally {
-      lm.destroy();
+testOnDevices("a language model's adapters in turns, and none", async () => {
+  const { backend, written } = await counting();
+  const directories = { tales: "", songs: "", prompt: "", prefix: "" };
+  const names = Object.keys(directories) as (keyof typeof directories)[];
+  for (const name of names) directories[name] = await MODELS[name]();
+  // A token from the prompt and one from the cache.
+  const write = async (lm: LanguageModel) =>
+    (await lm.complete(TEXTS.slice(0, 3), { maxNewTokens: 2 })).map(({ ids }) => ids);
+  const freshly = async (adapter?: string) => {
+    const device = await testDevice();
+    const lm = await LanguageModel.load(base, { device, batchSize: 2, ...(adapter ? { adapter } : {}) });
+    const result = [await write(lm), (await lm.score(LONG)).loss];
+    lm.destroy();
+    return result;
+  };
+  const lm = await LanguageModel.load(base, { device: backend, batchSize: 2 });
+  try {
+    assert.equal([lm.adapters, lm.activeAdapter], [[], null]);
+    for (const name of names) await lm.loadAdapter(directories[name], name);
+    written.clear();
+    const wanted = new Map<string, unknown>([["none", await freshly()]]);
+    for (const name of names) {
+      wanted.set(name, await freshly(directories[name]));
+      assert.not.equal(wanted.get(name), wanted.get("none"), name);
     }
-  },
-  ONE_OF_EACH,
-);
+    for (const name of ["songs", "prompt", "none", "tales", "prefix", "songs"]) {
+      await (name === "none" ? lm.disableAdapters() : lm.setAdapter(name));
+      assert.equal([await write(lm), (await lm.score(LONG)).loss], wanted.get(name), name);
+      assert.equal(baseWrites(written), [], name);
+    }
+    for (const name of names) if (name !== "songs") lm.deleteAdapter(name);
+    assert.equal(lm.adapters, ["songs"]);
+    const pieces = lm.generate("see", { maxNewTokens: 3 });
+    await pieces.next();
+    // A swap waits for the text, which is then written to its end with the adapter that it began with.
+    await lm.disableAdapters();
+    assert.is(lm.activeAdapter, null);
+    let rest = 1;
+    for await (const { ids } of pieces) rest += ids.length;
+    assert.is(rest, 3);
+  } finally {
+    lm.destroy();
+  }
+});
 
 for (const [dtype, names] of [
   ["f32", ["small", "default", "block", "small", "all", "bitfit", "prefix", "default"]],
   // In mode all nothing is frozen.
   ["f16", ["small", "default", "bitfit", "block", "default"]],
 ] as const)
-  testOnDevices(
-    `what an adapter has in place of the base's own comes and goes with it: ${dtype}`,
-    async () => {
-      const { backend, written } = await counting();
-      const classifier = await Classifier.load(await CLASSIFIERS.biased(), { device: backend, dtype });
-      try {
-        for (const name of new Set(names))
-          if (name !== "default") await classifier.loadAdapter(await CLASSIFIERS[name](), name);
-        for (const name of names) {
-          written.clear();
-          await classifier.setAdapter(name);
-          if (name === "default") assert.ok(baseWrites(written).includes("h.0.attn.c_attn.bias"));
-          const directory = join(folder, name === "default" ? "biased" : name);
-          assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory, dtype));
-        }
-      } finally {
-        classifier.destroy();
+  testOnDevices(`what an adapter has in place of the base's own comes and goes with it: ${dtype}`, async () => {
+    const { backend, written } = await counting();
+    const classifier = await Classifier.load(await CLASSIFIERS.biased(), { device: backend, dtype });
+    try {
+      for (const name of new Set(names))
+        if (name !== "default") await classifier.loadAdapter(await CLASSIFIERS[name](), name);
+      for (const name of names) {
+        written.clear();
+        await classifier.setAdapter(name);
+        if (name === "default") assert.ok(baseWrites(written).includes("h.0.attn.c_attn.bias"));
+        const directory = join(folder, name === "default" ? "biased" : name);
+        assertSameBits(name, await classifier.logits(TEXTS), await fresh(directory, dtype));
       }
-    },
-    ONE_OF_EACH,
-  );
+    } finally {
+      classifier.destroy();
+    }
+  });
 
 test("an adapter is used with the base model that it was trained on, whatever its name, and with no other of its shape", async () => {
   const [copy, other] = [tinyModel(join(folder, "copy")), join(folder, "replaced")];

@@ -13,7 +13,7 @@ import { baseShapes } from "../../src/names.ts";
 import { drawTensors, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { counting, watchMemory } from "../helpers/counting.ts";
-import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
@@ -108,7 +108,6 @@ testOnDevices(
     assert.is(state.sessions, 0);
     assert.is(heldBytes(), before);
   },
-  ONE_OF_EACH,
 );
 
 test("adapters come, go, change, take turns and are disabled: rows have what their adapter is now", async () => {

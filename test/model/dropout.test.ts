@@ -11,7 +11,7 @@ import { countFlops } from "../../src/plan/work.ts";
 import { numel } from "../../src/tensor.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertSameBits } from "../helpers/border.ts";
-import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
+import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, randomBatch, SMALL, smallSpec } from "../helpers/models.ts";
 
@@ -71,36 +71,28 @@ async function logits(engine: Engine, batch: Batch): Promise<Float32Array[]> {
 for (const [name, spec] of Object.entries({ classifier: WITH, "language model": LM })) {
   const isLm = name !== "classifier";
 
-  testOnDevices(
-    `${name}: a sequence's masks depend on its draw alone, and not on its batch,`,
-    async () => {
-      await on(await testDevice(), spec, async (engine) => {
-        const batch = whole(spec);
-        const all = await logits(engine, select(batch, isLm, [0, 1, 2, 3]));
-        for (const order of [[3, 1, 0, 2], [2], [3, 0]])
-          for (const [i, found] of (await logits(engine, select(batch, isLm, order))).entries())
-            assertSameBits(`sequence ${order[i]} of ${order}`, found, all[order[i]!]!);
-        const others = await logits(engine, select(batch, isLm, [0, 1, 2, 3], [5, 10, 3, 70001]));
-        for (const [b, other] of others.entries()) assert.ok(relativeError(other, all[b]!) > 1e-3, `sequence ${b}`);
-      });
-    },
-    ONE_OF_EACH,
-  );
+  testOnDevices(`${name}: a sequence's masks depend on its draw alone, and not on its batch,`, async () => {
+    await on(await testDevice(), spec, async (engine) => {
+      const batch = whole(spec);
+      const all = await logits(engine, select(batch, isLm, [0, 1, 2, 3]));
+      for (const order of [[3, 1, 0, 2], [2], [3, 0]])
+        for (const [i, found] of (await logits(engine, select(batch, isLm, order))).entries())
+          assertSameBits(`sequence ${order[i]} of ${order}`, found, all[order[i]!]!);
+      const others = await logits(engine, select(batch, isLm, [0, 1, 2, 3], [5, 10, 3, 70001]));
+      for (const [b, other] of others.entries()) assert.ok(relativeError(other, all[b]!) > 1e-3, `sequence ${b}`);
+    });
+  });
 
-  testOnDevices(
-    `${name}: without draws the bits are those of a plan without dropout,`,
-    async () => {
-      const { draws: _, ...batch } = select(whole(spec), isLm, [0, 1, 2, 3]);
-      const evaluate = (engine: Engine) => {
-        engine.forward(batch);
-        return engine.logits(batch.targets.length);
-      };
-      const device = await testDevice();
-      const plain = await on(device, spec, evaluate, { dropout: undefined });
-      assertSameBits("logits", await on(device, spec, evaluate), plain);
-    },
-    ONE_OF_EACH,
-  );
+  testOnDevices(`${name}: without draws the bits are those of a plan without dropout,`, async () => {
+    const { draws: _, ...batch } = select(whole(spec), isLm, [0, 1, 2, 3]);
+    const evaluate = (engine: Engine) => {
+      engine.forward(batch);
+      return engine.logits(batch.targets.length);
+    };
+    const device = await testDevice();
+    const plain = await on(device, spec, evaluate, { dropout: undefined });
+    assertSameBits("logits", await on(device, spec, evaluate), plain);
+  });
 }
 
 /** Loss and gradients of a batch. */
@@ -130,25 +122,19 @@ test("another seed, and another share, give other gradients", async () => {
     for (const [name, values] of other) assert.ok(relativeError(values, one.get(name)!) > 1e-3, name);
 });
 
-testOnDevices(
-  "two batches of a step have the gradients of one",
-  async () => {
-    await on(await testDevice(), WITH, async (engine) => {
-      const read = async () =>
-        new Map(
-          await Promise.all(
-            engine.trainableNames.map(async (name) => [name, await engine.readGradient(name)] as const),
-          ),
-        );
-      const batch = whole(WITH);
-      engine.step([select(batch, false, [0, 1, 2, 3])], 1e-9);
-      const once = await read();
-      engine.step([select(batch, false, [3, 1]), select(batch, false, [0, 2])], 1e-9);
-      for (const [name, values] of await read()) assert.ok(relativeError(values, once.get(name)!) < 1e-4, name);
-    });
-  },
-  ONE_OF_EACH,
-);
+testOnDevices("two batches of a step have the gradients of one", async () => {
+  await on(await testDevice(), WITH, async (engine) => {
+    const read = async () =>
+      new Map(
+        await Promise.all(engine.trainableNames.map(async (name) => [name, await engine.readGradient(name)] as const)),
+      );
+    const batch = whole(WITH);
+    engine.step([select(batch, false, [0, 1, 2, 3])], 1e-9);
+    const once = await read();
+    engine.step([select(batch, false, [3, 1]), select(batch, false, [0, 2])], 1e-9);
+    for (const [name, values] of await read()) assert.ok(relativeError(values, once.get(name)!) < 1e-4, name);
+  });
+});
 
 const sines = (count: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(i));
 
@@ -189,7 +175,6 @@ testOnDevices(
     );
     for (const [name, values] of two) assertAllClose(name, values, three.get(name)!, { atol: 1e-6, rtol: 1e-4 });
   },
-  ONE_OF_EACH,
 );
 
 /** The segments of the plan of a step. */
