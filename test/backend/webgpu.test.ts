@@ -35,8 +35,11 @@ class FakeDevice {
   };
   /** The number of dispatches of each submission. */
   readonly submissions: number[] = [];
-  /** Resolves when what was submitted has ended. */
-  done: Promise<void> = new Promise(() => {});
+  /** Ends what was submitted. */
+  end = () => {};
+  readonly done = new Promise<void>((resolve) => {
+    this.end = resolve;
+  });
   messages: { type: string; lineNum: number; message: string }[] = [];
   pipeline: () => Promise<unknown> = async () => ({});
 
@@ -89,7 +92,8 @@ function testFake(name: string, body: (device: FakeDevice) => Promise<void>): vo
   test(name, () =>
     withAdapter(
       async () => device,
-      () => body(device),
+      // What waits for its work would keep the process.
+      () => body(device).finally(device.end),
     ),
   );
 }

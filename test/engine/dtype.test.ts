@@ -25,7 +25,7 @@ import { train } from "../../src/train/trainer.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -237,7 +237,7 @@ test("what was trained in mode all is used in f32, and refused in f16, alone and
 });
 
 test("a weight that f16 cannot hold is refused with its name", async () => {
-  for (const value of [65520, -1e9, Number.NaN, Infinity]) {
+  for (const value of [65520, Number.NaN]) {
     const directory = tinyModel(join(folder, `${value}`), (tensors) => {
       tensors.get("h.1.mlp.c_fc.weight")!.data[17] = value;
     });
@@ -264,41 +264,48 @@ function bases(mode: string) {
 
 const RUN = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, headBias: false } as const;
 
-for (const options of [{}, { mode: "last_block" }, { layers: [1] }] as Pick<Partial<TrainOptions>, "mode" | "layers">[])
-  test(`a run in f16 is the run of the rounded model in f32, and is used as it was trained: ${JSON.stringify(options)}`, async () => {
-    const data = await tinyData(messages(12));
-    const device = await testDevice();
-    const { plain, rounded } = bases(options.mode ?? "lora");
-    const run = async (directory: string, dtype: WeightDtype) => {
-      const model = await openBaseModel(directory);
-      const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
-      const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
-      await model.close();
-      return result;
-    };
-    const [half, other, unrounded] = [await run(plain, "f16"), await run(rounded, "f32"), await run(plain, "f32")];
-    assert.equal(half.steps, other.steps);
-    assert.equal(half.predictions, other.predictions);
-    for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
-    assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
-    const isCut = frozenBlocks(half.spec) > 0;
-    assert.is(half.plan.features !== null, isCut);
+for (const [declare, options] of [
+  [test, {}],
+  [test, { mode: "last_block" }],
+  [testAll, { layers: [1] }],
+] as [typeof test, Pick<Partial<TrainOptions>, "mode" | "layers">][])
+  declare(
+    `a run in f16 is the run of the rounded model in f32, and is used as it was trained: ${JSON.stringify(options)}`,
+    async () => {
+      const data = await tinyData(messages(12));
+      const device = await testDevice();
+      const { plain, rounded } = bases(options.mode ?? "lora");
+      const run = async (directory: string, dtype: WeightDtype) => {
+        const model = await openBaseModel(directory);
+        const settings = ofMode({ ...RUN, ...options }, options.mode ?? "lora");
+        const result = await fineTune({ ...settings, model, data, device, dtype }, () => []);
+        await model.close();
+        return result;
+      };
+      const [half, other, unrounded] = [await run(plain, "f16"), await run(rounded, "f32"), await run(plain, "f32")];
+      assert.equal(half.steps, other.steps);
+      assert.equal(half.predictions, other.predictions);
+      for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
+      assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
+      const isCut = frozenBlocks(half.spec) > 0;
+      assert.is(half.plan.features !== null, isCut);
 
-    const directory = join(folder, `run ${JSON.stringify(options)}`);
-    await half.save(directory);
-    assert.is((await readAdapter(join(directory, "adapter"))).meta.settings.dtype, "f16");
-    const texts = half.predictions.map(({ row }) => data.test.text(row));
-    const probabilities = async (dtype?: WeightDtype) => {
-      const classifier = await Classifier.load(directory, { device, ...(dtype ? { dtype } : {}) });
-      const results = await classifier.classify(texts);
-      classifier.destroy();
-      return results.map((result) => Object.values(result.probabilities));
-    };
-    const wanted = half.predictions.map((prediction) => [...prediction.probabilities]);
-    assert.equal(await probabilities(), wanted);
-    assert.equal(await probabilities("f16"), wanted);
-    assert.not.equal(await probabilities("f32"), wanted);
-    const { adapter, baseModel } = await openAdapter(directory);
-    await baseModel.close();
-    assert.is(adapter.meta.mode, half.spec.mode);
-  });
+      const directory = join(folder, `run ${JSON.stringify(options)}`);
+      await half.save(directory);
+      assert.is((await readAdapter(join(directory, "adapter"))).meta.settings.dtype, "f16");
+      const texts = half.predictions.map(({ row }) => data.test.text(row));
+      const probabilities = async (dtype?: WeightDtype) => {
+        const classifier = await Classifier.load(directory, { device, ...(dtype ? { dtype } : {}) });
+        const results = await classifier.classify(texts);
+        classifier.destroy();
+        return results.map((result) => Object.values(result.probabilities));
+      };
+      const wanted = half.predictions.map((prediction) => [...prediction.probabilities]);
+      assert.equal(await probabilities(), wanted);
+      assert.equal(await probabilities("f16"), wanted);
+      assert.not.equal(await probabilities("f32"), wanted);
+      const { adapter, baseModel } = await openAdapter(directory);
+      await baseModel.close();
+      assert.is(adapter.meta.mode, half.spec.mode);
+    },
+  );

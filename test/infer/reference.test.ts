@@ -14,7 +14,7 @@ import { type Adapter, readAdapter } from "../../src/io/peft.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
 import { writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
-import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { BOTH, CPU, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -80,8 +80,9 @@ async function train(save: string, data: keyof typeof DATA, more: Partial<FineTu
   return save;
 }
 
-const RUNS: [data: keyof typeof DATA, more?: Partial<FineTuneArguments>][] = [
-  ...(Object.keys(DATA) as (keyof typeof DATA)[]).map((data): [keyof typeof DATA] => [data]),
+type Run = [data: keyof typeof DATA, more?: Partial<FineTuneArguments>];
+const RUNS = (Object.keys(DATA) as (keyof typeof DATA)[]).map((data): Run => [data]);
+const OTHERS: Run[] = [
   ["short rows", { batchSize: 1 }],
   ["classes", { mode: "last_block" }],
   ["classes", { mode: "last_layer" }],
@@ -92,39 +93,46 @@ const RUNS: [data: keyof typeof DATA, more?: Partial<FineTuneArguments>][] = [
   ["classes", { dtype: "f16" }],
 ];
 
-testOnDevices("what was trained on one device is as it was saved on another", async () => {
-  const device = await testDevice();
-  for (const [data, more = {}] of RUNS) {
-    const directory = await trained(data, more);
-    const { reference, meta } = await readAdapter(join(directory, "adapter"));
-    const count = { texts: reference?.outputs.length, scores: 3, pairs: 4 }[data as string] ?? 6;
-    assert.is(reference?.outputs.length, count, data);
-    assert.ok(
-      reference!.outputs.some((value) => Math.abs(value) > 1e-4),
-      data,
+for (const [quick, runs] of [
+  [[CPU], RUNS],
+  [[], OTHERS],
+] as const)
+  for (const [data, more = {}] of runs)
+    testOnDevices(
+      `what was trained on one device is as it was saved on another: ${[data, ...Object.values(more)].join(", ")}`,
+      async () => {
+        const directory = await trained(data, more);
+        const { reference, meta } = await readAdapter(join(directory, "adapter"));
+        const count = { texts: reference?.outputs.length, scores: 3, pairs: 4 }[data as string] ?? 6;
+        assert.is(reference?.outputs.length, count);
+        assert.ok(reference!.outputs.some((value) => Math.abs(value) > 1e-4));
+        const model = meta.task.objective === "lm" ? LanguageModel : Classifier;
+        (await model.load(directory, { device: await testDevice() })).destroy();
+      },
+      BOTH,
+      quick,
     );
-    const model = meta.task.objective === "lm" ? LanguageModel : Classifier;
-    (await model.load(directory, { device })).destroy();
-  }
-});
 
-test("runs that are trained together have it, too, also over features and with batches of other sizes", async () => {
-  await using model = await openBaseModel(base);
-  const device = await testDevice("webgpu");
-  const data = await DATA["short rows"]();
-  for (const layers of [null, [1]]) {
-    const runs = [4, 1].map((batchSize) => ({
-      ...({ ...SETTINGS, rank: 2, layers, batchSize, headInit: "uniform" } as const),
-      save: join(folder, `together ${layers} ${batchSize}`),
-    }));
-    for (const run of await fineTuneMany({ device, model, data, runs }))
-      assert.is(run.status, "fulfilled", String((run as PromiseRejectedResult).reason));
-    for (const { save } of runs) {
-      assert.ok((await readAdapter(join(save, "adapter"))).reference);
-      (await Classifier.load(save, { device: await cpu() })).destroy();
+testOnDevices(
+  "runs that are trained together have it, too, also over features and with batches of other sizes",
+  async () => {
+    await using model = await openBaseModel(base);
+    const device = await testDevice();
+    const data = await DATA["short rows"]();
+    for (const layers of [null, [1]]) {
+      const runs = [4, 1].map((batchSize) => ({
+        ...({ ...SETTINGS, rank: 2, layers, batchSize, headInit: "uniform" } as const),
+        save: join(folder, `together ${layers} ${batchSize}`),
+      }));
+      for (const run of await fineTuneMany({ device, model, data, runs }))
+        assert.is(run.status, "fulfilled", String((run as PromiseRejectedResult).reason));
+      for (const { save } of runs) {
+        assert.ok((await readAdapter(join(save, "adapter"))).reference);
+        (await Classifier.load(save, { device: await cpu() })).destroy();
+      }
     }
-  }
-});
+  },
+);
 
 test("the same seed gives the same", async () => {
   const read = (directory: string) => readFileSync(join(directory, "adapter", "lowrank.json"), "utf8");

@@ -17,7 +17,7 @@ import { train } from "../../src/train/trainer.ts";
 import { planBlocks } from "../../src/views/plan.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
-import { testDevice, within } from "../helpers/device.ts";
+import { BOTH, CPU, testDevice, testOnDevices, within } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
@@ -80,13 +80,16 @@ async function trainTwoSteps(device: Backend, spec: ModelSpec, recompute: boolea
 const ON_GPU = ["lora", "lm prefix", "llama lora"];
 
 for (const [name, spec] of Object.entries(SPECS))
-  for (const where of ["wasm 2 threads", ...(ON_GPU.includes(name) ? ["webgpu"] : [])])
-    test(`the same bits with recomputation: ${name} on ${where}`, async () => {
-      const device = await testDevice(where);
+  testOnDevices(
+    `the same bits with recomputation: ${name}`,
+    async () => {
+      const device = await testDevice();
       const [off, on] = [await trainTwoSteps(device, spec, false), await trainTwoSteps(device, spec, true)];
       for (const [key, data] of off) assertSameBits(key, on.get(key)!, data);
       assert.ok(Math.abs(off.get("loss")![0]!) > 0);
-    });
+    },
+    ON_GPU.includes(name) ? BOTH : [CPU],
+  );
 
 const planWith = (spec: ModelSpec, rest: Partial<PlanOptions> = {}) =>
   buildPlan({ spec, capacity: CAPACITY, maxBinding: 2 ** 27, optimizer: OPTIMIZER, recompute: true, ...rest });
