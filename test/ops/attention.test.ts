@@ -209,13 +209,13 @@ for (const { count = 0, tolerances = [FORWARD, BACKWARD], ...shape } of [
   { lengths: [5, 33], heads: 2, size: 80, count: 70 },
   { lengths: [1, 70, 5], heads: 1, size: 128, count: 3 },
   // More tokens than are copied to scratch memory.
-  { lengths: Array<number>(43).fill(50), heads: 1, size: 128, count: 3 },
+  { lengths: Array<number>(430).fill(5), heads: 1, size: 128, count: 3 },
   { lengths: [5, 1, 11], heads: 4, kvHeads: 1, size: 4 },
   { lengths: [31, 32, 33], heads: 4, kvHeads: 2, size: 36 },
   { lengths: [64, 1, 65], heads: 9, kvHeads: 3, size: 64 },
   { lengths: [17, 70], heads: 4, kvHeads: 1, size: 80, count: 5 },
   { lengths: [33, 2], heads: 4, kvHeads: 2, size: 128, count: 3 },
-  { lengths: Array<number>(43).fill(50), heads: 2, kvHeads: 1, size: 128, count: 3, tolerances: [FORWARD, MANY] },
+  { lengths: Array<number>(430).fill(5), heads: 2, kvHeads: 1, size: 128, count: 3, tolerances: [FORWARD, MANY] },
 ] as readonly (Shape & Options)[]) {
   const { lengths, heads, kvHeads = heads, size } = shape;
   const sequences = lengths.length > 9 ? `${lengths.length} sequences` : `sequences of ${lengths}`;
