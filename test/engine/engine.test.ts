@@ -9,6 +9,7 @@ import { type Batch, promptLength } from "../../src/model/batch.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
+import { assertSameBits } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { ADAMW, fillRandom, IN_BLOCKS, LLAMA, OPTIMIZER, RELATIVE, randomBatch, smallSpec } from "../helpers/models.ts";
@@ -254,8 +255,14 @@ testOnDevices("DoRA where the adapters of q, k and v are in two buffers is the s
   assertNear("gradients", split.gradients, whole.gradients, ROUNDING);
 });
 
-testOnDevices("a packed batch gives the logits of its sequences one at a time", async () => {
-  for (const spec of [smallSpec("lora"), smallSpec("lora", lm)])
+testOnDevices("a packed batch gives the logits of its sequences one at a time, bit for bit", async () => {
+  for (const spec of [
+    smallSpec("lora"),
+    smallSpec("lora", lm),
+    smallSpec("lora", { ...lm, dora: true }),
+    smallSpec("lora", { ...lm, config: LLAMA }),
+    smallSpec("all", { pooling: "mean" }),
+  ])
     await withEngine(spec, async (engine) => {
       const batch = randomBatch(spec, LENGTHS, 3);
       const isLanguageModel = spec.task.objective === "lm";
@@ -272,8 +279,7 @@ testOnDevices("a packed batch gives the logits of its sequences one at a time", 
         });
         single.push(...(await engine.logits(isLanguageModel ? end - start : 1)));
       }
-      const error = relativeError(packed, single);
-      assert.ok(error <= ROUNDING, `${spec.task.objective}: ${error}`);
+      assertSameBits(`${spec.mode}, ${spec.task.objective}`, Float32Array.from(single), packed);
     });
 });
 

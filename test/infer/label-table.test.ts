@@ -28,7 +28,7 @@ import { runFiles } from "../../src/views/run-files.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
+import { afterAll, test, testAll } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { PARQUET } from "../helpers/parquet.ts";
 import { assertCode, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
@@ -334,7 +334,7 @@ test("a column of Parquet names adapters", async () => {
   await assertFails(DataError, "value-not-text", ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
 });
 
-test("a command that is killed leaves no output, and starts again", async () => {
+testAll("a command that is killed leaves no output, and starts again", async () => {
   const rows = Array.from(
     { length: 6000 },
     (_, i) => `${i},${quoted(`${TEXTS[i % 6]}${" please".repeat(i % 9)}`)}\r\n`,

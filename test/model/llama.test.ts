@@ -15,7 +15,7 @@ import type { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { parameterList } from "../../src/model/trainable.ts";
-import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
@@ -101,26 +101,6 @@ for (const name of names) {
         assert.is(engine.trainableNames.reduce(size, 0), theirs);
       }),
     );
-
-  testOnDevices(`${name}: a message has the same logits, to the bit, in a batch and alone`, () =>
-    withModel(name, "CAUSAL_LM", async (engine, batch) => {
-      const { ids, starts, targets } = batch;
-      const { vocab_size } = engine.plan.spec.config;
-      engine.forward(batch);
-      const packed = await engine.logits(ids.length);
-      for (let b = 0; b < starts.length - 1; b++) {
-        const [from, to] = [starts[b]!, starts[b + 1]!];
-        engine.forward({
-          ids: ids.subarray(from, to),
-          starts: Uint32Array.of(0, to - from),
-          rows: Uint32Array.of(to - from - 1),
-          targets: targets.subarray(from, to),
-        });
-        const alone = await engine.logits(to - from);
-        assertSameBits(`message ${b}`, alone, packed.subarray(from * vocab_size, to * vocab_size));
-      }
-    }),
-  );
 
   testOnDevices(`${name}: behind a cache of half a message, token by token, the logits are transformers'`, async () => {
     const base = join(folder, name, "base");

@@ -158,7 +158,8 @@ async function run(
     else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
     watch?.(seen.at(-1)!);
   };
-  const device = await testDevice();
+  // Where a sweep stops depends on when results arrive.
+  const device = await testDevice("webgpu");
   const failed = await runTrials({
     ...sweep,
     device,
