@@ -42,7 +42,12 @@ writeFileSync(at("messages.csv"), messages(20));
 const classify = (args: string[], more: Partial<SpawnOptions> = {}) =>
   runCommand("classify", ["--run", "run", "--device", "wasm", ...args], { cwd: folder, ...more });
 
-const trained = train();
+let training: ReturnType<typeof train> | undefined;
+/** The run of all tests. */
+const trained = () => {
+  training ??= train();
+  return training;
+};
 
 async function train() {
   const device = await testDevice("wasm 1 thread");
@@ -52,7 +57,8 @@ async function train() {
   return { device, model, classifier: await Classifier.load(at("run"), { device }) };
 }
 afterAll(async () => {
-  const { classifier, model } = await trained;
+  if (!training) return;
+  const { classifier, model } = await training;
   classifier.destroy();
   await model.close();
 });
@@ -70,7 +76,7 @@ async function label(input: string, output: string, { classifier, force = false,
   const table = await openTable(at(input), open);
   try {
     const options = { output: at(output), force, onProgress: onProgress ?? (() => {}) };
-    await labelTable(table, await survey(table, input), classifier ?? (await trained).classifier, options);
+    await labelTable(table, await survey(table, input), classifier ?? (await trained()).classifier, options);
   } finally {
     await table.close();
   }
@@ -155,7 +161,7 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
       await table.close();
     }
     await label(name, `out-${name}`, { chunkBytes: 7 });
-    const results = await (await trained).classifier.classify(texts);
+    const results = await (await trained()).classifier.classify(texts);
     let next = 0;
     const expected = content.replace("HEADER", header).replaceAll("FIELDS", () => {
       const { label, probability } = results[next++]!;
@@ -166,7 +172,7 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
 
 /** A classifier with random tensors. */
 async function randomClassifier(rest: Partial<AdapterMeta>): Promise<Classifier> {
-  const { device, model } = await trained;
+  const { device, model } = await trained();
   const meta = testMeta({}, { model: TINY, ...rest });
   return Classifier.of({ meta, tensors: drawTensors(meta) }, model, device);
 }
@@ -260,7 +266,7 @@ test("rows without a text have no label: empty cells, spaces, whole empty rows; 
   await table.close();
   assert.equal([rows, blank], [6, 4]);
   await label("gaps.csv", "gaps-out.csv");
-  const { classifier } = await trained;
+  const { classifier } = await trained();
   const [first, second] = (await classifier.classify(["see you", "call now"])).map(({ label, probability }) =>
     csv(label!, probability!.toFixed(6)),
   );
@@ -286,7 +292,7 @@ test("a path names the texts within objects; an object's name is taken, too", as
   );
   writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
   await label("nested.jsonl", "nested-out.jsonl", { textColumn: "message.body" });
-  const [{ label: predicted, probability }] = (await (await trained).classifier.classify("you have won")) as [
+  const [{ label: predicted, probability }] = (await (await trained()).classifier.classify("you have won")) as [
     Classification,
   ];
   const results = [
@@ -308,7 +314,7 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
 test("Parquet is read, and written as CSV", async () => {
   writeFileSync(at("p.parquet"), PARQUET);
   await label("p.parquet", "p.csv");
-  const results = await (await trained).classifier.classify(['you have won, "now"', "see you\nat lunch", ""]);
+  const results = await (await trained()).classifier.classify(['you have won, "now"', "see you\nat lunch", ""]);
   const [a, b, c] = results.map(({ label, probability }) => csv(label ?? "", probability?.toFixed(6) ?? ""));
   assert.is(
     read("p.csv"),
@@ -335,6 +341,7 @@ test("a column of Parquet names adapters", async () => {
 });
 
 testAll("a command that is killed leaves no output, and starts again", async () => {
+  await trained();
   const rows = Array.from(
     { length: 6000 },
     (_, i) => `${i},${quoted(`${TEXTS[i % 6]}${" please".repeat(i % 9)}`)}\r\n`,

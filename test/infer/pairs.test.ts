@@ -38,7 +38,12 @@ const rows = Array.from({ length: 80 }, (_, i) => {
 writeFileSync(file, rows.map((row) => JSON.stringify(row)).join("\n"));
 
 const save = join(folder, "run");
-const trained = train();
+let training: ReturnType<typeof train> | undefined;
+/** The run of all tests. */
+const trained = () => {
+  training ??= train();
+  return training;
+};
 
 async function train() {
   const model = await openBaseModel(directory);
@@ -53,7 +58,7 @@ const METADATA: Partial<AdapterMeta> = { model: TINY, base_fingerprint: "x" };
 const SETTINGS = { columns: ["question", "answer"] };
 
 test("the run and its adapter tell the columns and the separator, and the run's data is found again", async () => {
-  const { data, run, model } = await trained;
+  const { data, run, model } = await trained();
   assert.equal(data.pairs, SETTINGS);
   assert.equal(run.record.pairs, SETTINGS);
   assert.equal(await readTrainedTexts(save), { likelyTextColumn: "question,answer", isPair: true });
@@ -67,7 +72,7 @@ test("the run and its adapter tell the columns and the separator, and the run's 
 });
 
 test("a classifier reads pairs as training did: the same labels and probabilities, also of pairs that are cut", async () => {
-  const { data, run, device } = await trained;
+  const { data, run, device } = await trained();
   assert.ok(data.stats.test.cut > 0 && data.stats.test.cut < data.stats.test.rows, "some are cut");
   const classifier = await Classifier.load(save, { device, model: directory });
   const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
@@ -85,7 +90,7 @@ test("a classifier reads pairs as training did: the same labels and probabilitie
 });
 
 test("results have both texts: messages, the example, predictions.csv", async () => {
-  const { data, run } = await trained;
+  const { data, run } = await trained();
   const { test: results } = run.results!;
   for (const { text } of [...results!.samples, ...results!.mistakes]) assert.is(text.length, 2);
   assert.ok(
@@ -116,7 +121,7 @@ test("the baseline has features of each text: it learns what one of them says, w
 
 /** A classifier with random parameters and these settings. */
 async function randomClassifier(meta: Partial<AdapterMeta>) {
-  const { device, model } = await trained;
+  const { device, model } = await trained();
   const all = testMeta({}, { model: TINY, ...meta });
   return Classifier.of({ meta: all, tensors: drawTensors(all) }, model, device);
 }
