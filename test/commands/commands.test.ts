@@ -1,8 +1,7 @@
-/** The commands as shipped, on small data and a small model: output, files, exit codes. */
+/** The commands on small data and a small model, in this process: output, files, exit codes. */
 import {
   cpSync,
   existsSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -15,7 +14,7 @@ import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { temporaryFolder } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
@@ -25,12 +24,9 @@ writeFileSync(join(folder, "messages.csv"), messages(20));
 for (const [name, count] of Object.entries({ train: 12, val: 4, test: 6 }))
   writeFileSync(join(folder, `${name}.csv`), messages(count));
 
-const SETUP = ["--model", "model", "--batch-size", "4", "--lr", "0.01"];
 /** More than one thread would wait for each other longer than they compute. */
-const QUICK = [...SETUP, "--epochs", "2", "--threads", "1"];
+const QUICK = "--model model --batch-size 4 --lr 0.01 --epochs 2 --threads 1".split(" ");
 const RUN = [...QUICK, "--data", "messages.csv"];
-/** The default for few rows: with so many steps the run is still in progress when a test acts after the first ones. */
-const LONGER = [...SETUP, "--data", "messages.csv"];
 const FILES = [
   "accuracy.svg",
   "adapter/adapter_config.json",
@@ -61,9 +57,14 @@ const jsonLines = (text: string) =>
     .split("\n")
     .map((line) => JSON.parse(line));
 
-test("train writes a run directory with the files that the README lists", async () => {
-  const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"]);
+test("train writes a run directory with the files that the README lists, before it prints the result", async () => {
+  let saved: string[] | undefined;
+  const watch = (stdout: string) => {
+    if (stdout.includes("Loss before")) saved ??= filesIn(join(folder, "first"));
+  };
+  const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"], { watch });
   assertCode({ stdout, stderr, ...rest }, 0);
+  assert.equal(saved, FILES);
   assert.equal(filesIn(join(folder, "first")), FILES);
   const config = JSON.parse(read("first", "run.json"));
   assert.is(config.model, join(folder, "model"));
@@ -106,7 +107,7 @@ test("train writes a run directory with the files that the README lists", async 
 });
 
 test("the progress output shows means over recent steps", async () => {
-  const { stderr } = await train([...RUN, "--out", "mean", "--lr", "1e-9", "--batch-size", "1"]);
+  const { stderr } = await train([...RUN, "--out", "mean", "--lr", "1e-9", "--batch-size", "1", "--epochs", "1"]);
   // With one message per step, the accuracy of a step is 0 or 100 %; means are in between.
   const shown = [...stderr.matchAll(/accuracy (\d+\.\d) %/g)].map(([, value]) => Number(value));
   assert.ok(shown.length >= 10);
@@ -132,12 +133,9 @@ test("train --json prints only JSON lines", async () => {
   );
 });
 
-test("the same command gives the same adapter, even if its output fails; given splits are not changed", async () => {
+test("the same command gives the same adapter; given splits are not changed", async () => {
   const files = ["--train", "train.csv", "--val", "val.csv", "--test", "test.csv"];
-  assertCode(await train([...QUICK, ...files, "--out", "splits"], { stdout: "closed" }), 0);
-  const unprinted = await train([...QUICK, ...files, "--out", "again"], { stdout: "full" });
-  assertCode(unprinted, 1);
-  assert.match(unprinted.stderr, "cannot write the output: ENOSPC");
+  for (const out of ["splits", "again"]) assertCode(await train([...QUICK, ...files, "--out", out]), 0);
   assert.equal(snapshot(join(folder, "again", "adapter")), snapshot(join(folder, "splits", "adapter")));
   assert.equal(read("again", "losses.csv"), read("splits", "losses.csv"));
   assert.is(JSON.parse(read("splits", "run.json")).data.val, join(folder, "val.csv"));
@@ -155,8 +153,6 @@ test("classify: arguments, lines of standard input, JSON", async () => {
   for (const [i, line] of lines.entries()) assert.match(line, new RegExp(`^(ham|spam)\\t[01]\\.\\d{4}\\t${texts[i]}$`));
   const piped = await classify([], `\uFEFF${texts.toReversed().join("\r\n")}\r`);
   assert.equal(piped.stdout.trimEnd().split("\n"), ["\t\t", ...lines.toReversed()]);
-  const command = { cwd: folder, stdout: "full" } as const;
-  assertCode(await runCommand("classify", ["--run", "first", ...texts], command), 1);
   const json = jsonLines((await classify(["--json", ...texts])).stdout);
   assert.equal(json.pop(), { text: "", label: null, probability: null, probabilities: {} });
   for (const [i, { text, label, probability, probabilities }] of json.entries()) {
@@ -167,7 +163,7 @@ test("classify: arguments, lines of standard input, JSON", async () => {
     assert.ok(Math.abs(probabilities.ham + probabilities.spam - 1) < 1e-12);
     assert.ok(lines[i]!.startsWith(`${label}\t${probability.toFixed(4)}`));
   }
-  const many = Array.from({ length: 150 }, (_, i) => `${"word ".repeat(i % 9)}${i}`);
+  const many = Array.from({ length: 70 }, (_, i) => `${"word ".repeat(i % 9)}${i}`);
   const labelled = jsonLines((await classify(["--json"], many.join("\n"))).stdout);
   assert.equal(
     labelled.map(({ text }) => text),
@@ -175,16 +171,7 @@ test("classify: arguments, lines of standard input, JSON", async () => {
   );
 });
 
-test("the run is saved before the result is printed", async () => {
-  let files: string[] | undefined;
-  const watch = (stdout: string) => {
-    if (stdout.includes("Loss before")) files ??= filesIn(join(folder, "saved"));
-  };
-  assertCode(await train([...RUN, "--out", "saved"], { watch }), 0);
-  assert.equal(files, FILES);
-});
-
-test("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
+testAll("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
   const finished = await train([...RUN, "--device", "webgpu", "--out", "webgpu"], { spawned: true });
   assertCode(finished, 0);
   assert.match(finished.stdout, "(webgpu");
@@ -192,37 +179,37 @@ test("on WebGPU, standard error has only the run's own lines, none of the driver
 });
 
 test("generate: arguments, lines of standard input, JSON, the note on dropped tokens", async () => {
-  const generate = (args: string[], input = "", node: string[] = []) =>
-    runCommand(
-      "generate",
-      ["--model", "model", "--device", "wasm", "--threads", "1", "--max-new-tokens", "9", ...args],
-      { cwd: folder, input, node },
-    );
-  const prompts = ["Once upon a time", "x", "word ".repeat(70)];
-  const plain = await generate(["--batch-size", "2", ...prompts]);
+  const settings = ["--model", "model", "--device", "wasm", "--threads", "1", "--max-new-tokens", "3"];
+  const generate = (args: string[], input = "") =>
+    runCommand("generate", [...settings, ...args], { cwd: folder, input });
+  const prompts = ["Once upon a time", "word ".repeat(70)];
+  const plain = await generate(["--batch-size", "1", ...prompts]);
   assertCode(plain, 0);
   assert.match(
     plain.stderr,
-    /^prompt 3: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
+    /^prompt 2: the text is longer than the context of 64 tokens; the oldest \d+ were dropped$/m,
   );
-  assert.match(plain.stderr, /^27 tokens, \d+\.\d tokens\/s, on /m);
-  // --stop takes one text, not the prompts behind it.
-  const json = jsonLines((await generate(["--json", "--stop", "neither", "--stop", "nor", ...prompts])).stdout);
+  assert.match(plain.stderr, /^6 tokens, \d+\.\d tokens\/s, on /m);
+  // --stop takes one text, not the prompts behind it. A line of standard input is a prompt.
+  const json = jsonLines((await generate(["--json", "--stop", "neither", "--stop", "nor"], prompts.join("\n"))).stdout);
   assert.is(json.length, prompts.length);
   for (const [i, { prompt, text, tokens, finish, forgotten, ...rest }] of json.entries()) {
-    assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 9, "length", i === 2, {}]);
+    assert.equal([prompt, tokens, finish, forgotten > 0, rest], [prompts[i], 3, "length", i === 1, {}]);
     assert.ok(text.length > 0);
   }
   assert.is(plain.stdout, `${json.map(({ prompt, text }) => prompt + text).join("\n\n")}\n`);
-  assert.is((await generate([], `${prompts.join("\n")}\n`)).stdout, plain.stdout);
   // A terminal would take control characters as commands; a file has them as they are.
   const odd = "a\u001b[2J\u0007";
-  const onTerminal = ["--import=data:text/javascript,process.stdout.isTTY=true"];
-  assert.ok((await generate([odd])).stdout.startsWith(odd));
-  assert.ok((await generate([odd], "", onTerminal)).stdout.startsWith("a\\u001b[2J\\u0007"));
-  const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, "x"])).stdout;
-  assert.is(await drawn("3"), await drawn("3"));
-  assert.not.equal(await drawn("3"), await drawn("4"));
+  const drawn = async (seed: string) => (await generate(["--temperature", "1.5", "--seed", seed, odd])).stdout;
+  const [third, fourth] = [await drawn("3"), await drawn("4")];
+  assert.ok(third.startsWith(odd));
+  assert.not.equal(third, fourth);
+  const { isTTY } = process.stdout;
+  process.stdout.isTTY = true;
+  const shown = await drawn("3").finally(() => {
+    process.stdout.isTTY = isTTY;
+  });
+  assert.ok(shown.startsWith("a\\u001b[2J\\u0007"));
 });
 
 const FIXTURE = "08_cls_last_layer_4_labels";
@@ -303,7 +290,7 @@ test("--force replaces a run only when the new one is finished", async () => {
   );
 });
 
-test("two runs into one directory: one is refused", async () => {
+testAll("two runs into one directory: one is refused", async () => {
   const both = await Promise.all([1, 2].map(() => train([...RUN, "--out", "one"], { spawned: true })));
   assert.equal(both.map(({ code }) => code).sort(), [0, 2]);
   assert.match(
@@ -314,7 +301,7 @@ test("two runs into one directory: one is refused", async () => {
 
 test("a run whose directory is gone in the end says so", async () => {
   let moved = false;
-  const finished = await train([...LONGER, "--out", "gone/run", "--json", "--checkpoint-every", "100"], {
+  const finished = await train([...RUN, "--out", "gone/run", "--json", "--checkpoint-every", "5"], {
     watch: () => {
       if (!moved) renameSync(join(folder, "gone"), join(folder, "moved"));
       if (!moved) writeFileSync(join(folder, "gone"), "");
@@ -322,17 +309,17 @@ test("a run whose directory is gone in the end says so", async () => {
     },
   });
   assertCode(finished, 1);
-  assert.match(finished.stderr, "the checkpoint of step 100 could not be saved: the disk cannot be written to");
+  assert.match(finished.stderr, "the checkpoint of step 5 could not be saved: the disk cannot be written to");
   assert.match(finished.stderr, /LowrankError: the run's directory is not there any more\n {2}where: {4}gone\/run\n/);
   assert.match(finished.stderr, "--resume gone/run");
   assert.equal(filesIn(join(folder, "moved", "run")), ["run.json"]);
 });
 
 test("a run that was killed before its first checkpoint is resumed from its beginning, beside a file of the user's", async () => {
-  mkdirSync(join(folder, "begun"));
   const out = join(folder, "begun");
-  const killed = await train([...RUN, "--out", "begun"], { killWhen: () => existsSync(join(out, "run.json")) });
-  assert.is(killed.code, null);
+  // What a kill leaves after the first words.
+  const watch = () => existsSync(out) || cpSync(join(folder, "straight"), out, { recursive: true });
+  assertCode(await train([...RUN, "--out", "straight"], { watch }), 0);
   assert.equal(filesIn(out), ["run.json"]);
   writeFileSync(join(out, "thesis.txt"), "years");
   const again = await train([...RUN, "--out", "begun"]);
@@ -340,7 +327,6 @@ test("a run that was killed before its first checkpoint is resumed from its begi
   assert.match(again.stderr, "--resume begun");
   assertCode(await train(["--resume", "begun"]), 0);
   assert.equal(filesIn(out), [...FILES, "thesis.txt"]);
-  assertCode(await train([...RUN, "--out", "straight"]), 0);
   assert.equal(snapshot(join(out, "adapter")), snapshot(join(folder, "straight", "adapter")));
   const ended = await train(["--resume", "begun"]);
   assertCode(ended, 2);
@@ -351,7 +337,7 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   cpSync(join(folder, "first"), join(folder, "old"), { recursive: true });
   const before = snapshot(join(folder, "old"));
   // With a trailing slash, as a shell completes it.
-  const again = [...LONGER, "--out", "old/", "--force", "--seed", "3"];
+  const again = [...RUN, "--out", "old/", "--force", "--seed", "3"];
   const stopped = await train([...again, "--json"], {
     watch: (stdout, kill) => /"step":3\b/.test(stdout) && kill("SIGHUP"),
   });
@@ -384,8 +370,7 @@ test("--force, interrupted: the old run stays until the new one is finished, whi
   assertCode(await runCommand("train", ["--resume", `${kept}/`], { cwd: join(folder, "model") }), 0);
   assert.equal(filesIn(join(folder, "old")), FILES);
   assert.not.ok(existsSync(kept));
-  const { epochs, evalEvery } = JSON.parse(read("old", "run.json")).options;
-  assert.equal([epochs, evalEvery, table("old", "losses.csv").at(-1)![0]], [22, 16, "154"]);
+  assert.is(table("old", "losses.csv").at(-1)![0], "14");
   const adapter = snapshot(join(folder, "old", "adapter"));
   assertCode(await train(again), 0);
   assert.equal(snapshot(join(folder, "old", "adapter")), adapter);

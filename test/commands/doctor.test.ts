@@ -4,15 +4,15 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
 
 const folder = temporaryFolder();
-const doctor = (args: readonly string[], more: object = {}) =>
-  runCommand("doctor", ["--device", "wasm", ...args], { cwd: folder, ...more });
+const doctor = (args: readonly string[], more: Partial<SpawnOptions> = {}) =>
+  runCommand("doctor", ["--device", "wasm", "--threads", "1", ...args], { cwd: folder, ...more });
 
 test("an interrupted doctor saves and prints what it has; a later one replaces its report, and ends in time", async () => {
   const stopped = await doctor([], {
-    watch: (stdout: string, kill: (signal: string) => void) => /^CPU, /m.test(stdout) && kill("SIGINT"),
+    watch: (stdout, kill) => /^CPU, /m.test(stdout) && kill("SIGINT"),
   });
   assertCode(stopped, 130);
   assert.match(stopped.stderr, "what was measured so far is kept");

@@ -13,7 +13,7 @@ tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 
 const CPU = ["--device", "wasm", "--threads", "2"];
-const RUN = ["messages.csv", "--model", "model", "--epochs", "20", "--batch-size", "4", "--rank", "2", ...CPU];
+const RUN = ["messages.csv", "--model", "model", "--epochs", "3", "--batch-size", "4", "--rank", "2", ...CPU];
 const SEEDS = [...RUN, "--seed", "5", "--seeds", "3"];
 
 const train = (args: readonly string[], more: Partial<SpawnOptions> = {}) =>

@@ -21,8 +21,8 @@ export interface SpawnOptions {
   input?: string | Uint8Array;
   /** Where the standard output goes: a pipe that nobody reads after the first words, or a disk that is full. */
   stdout?: "closed" | "full";
-  /** Sees the standard output as it grows; `kill` sends a signal, once. */
-  watch?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => void;
+  /** Sees the standard output as it grows; `kill` sends a signal, once; in this process to the command's listeners. */
+  watch?: (stdout: string, kill: (signal: NodeJS.Signals) => void) => unknown;
   /** Asked again and again; once it says so the command gets SIGKILL. */
   killWhen?: () => boolean;
   /** In a process of its own, though none of the above needs one. */
@@ -36,9 +36,9 @@ const DAWN_WARNING = /^Warning: max\w+ artificially reduced from .*\n/gm;
 
 /** Runs dist/<name>.js to its end, in this process unless `options` need one of its own. */
 export function runCommand(name: CommandName, args: readonly string[], options: SpawnOptions): Promise<Finished> {
-  const { cwd, input = "", ...rest } = options;
+  const { cwd: _, input: _i, watch: _w, ...rest } = options;
   if (Object.keys(rest).length > 0) return spawnCommand(name, args, options);
-  const finished = calls.then(() => callCommand(name, args, cwd, input));
+  const finished = calls.then(() => callCommand(name, args, options));
   calls = finished.catch(() => {});
   return finished;
 }
@@ -50,10 +50,14 @@ let count = 0;
 async function callCommand(
   name: CommandName,
   args: readonly string[],
-  cwd: string,
-  input: string | Uint8Array,
+  { cwd, input = "", watch }: SpawnOptions,
 ): Promise<Finished> {
   const result: Finished = { code: null, stdout: "", stderr: "" };
+  let isKilled = false;
+  const kill = (signal: NodeJS.Signals) => {
+    if (!isKilled && !process.emit(signal)) throw new Error(`the command does not listen to ${signal}`);
+    isKilled = true;
+  };
   const script = packagePath(`dist/${name}.js`);
   const { argv, exitCode } = process;
   const [directory, stdin] = [process.cwd(), Object.getOwnPropertyDescriptor(process, "stdin")!];
@@ -64,6 +68,7 @@ async function callCommand(
     const decoder = new TextDecoder();
     stream.write = (chunk: string | Uint8Array) => {
       result[key] += typeof chunk === "string" ? chunk : decoder.decode(chunk, { stream: true });
+      if (key === "stdout") watch?.(result.stdout, kill);
       return true;
     };
     return () => {

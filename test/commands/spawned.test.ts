@@ -1,0 +1,93 @@
+/** Each built command in a process of its own: its exit code, what it does with signals, closed pipes and full disks. */
+import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { packagePath } from "#platform";
+import { temporaryFolder } from "../helpers/border.ts";
+import { test, testAll } from "../helpers/harness.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(12));
+
+const CPU = ["--device", "wasm", "--threads", "1"];
+const DATA = ["--model", "model", "--data", "messages.csv", "--batch-size", "4", "--epochs", "1", ...CPU];
+
+/** A command in a process of its own. */
+const spawned = (name: Parameters<typeof runCommand>[0], args: readonly string[], more: Partial<SpawnOptions> = {}) =>
+  runCommand(name, args, { cwd: folder, spawned: true, ...more });
+const train = (args: readonly string[]) => runCommand("train", args, { cwd: folder });
+const adapterOf = (run: string) => snapshot(join(folder, run, "adapter"));
+
+test("train: a reader that closes the pipe ends nothing", async () => {
+  assertCode(await spawned("train", [...DATA, "--out", "run"], { stdout: "closed" }), 0);
+  assertCode(await train([...DATA, "--out", "again"]), 0);
+  assert.equal(adapterOf("run"), adapterOf("again"));
+});
+
+testAll("train: a full disk behind its output is reported when the run is saved", async () => {
+  const unprinted = await spawned("train", [...DATA, "--out", "full"], { stdout: "full" });
+  assertCode(unprinted, 1);
+  assert.match(unprinted.stderr, "cannot write the output: ENOSPC");
+  assert.equal(adapterOf("full"), adapterOf("run"));
+});
+
+test("train: stopped by Ctrl-C, resumed, killed, and resumed by the next command, it has the same bits", async () => {
+  const long = [...DATA, "--epochs", "60", "--checkpoint-every", "20"];
+  const stopped = await spawned("train", [...long, "--json", "--out", "stopped"], {
+    watch: (stdout, kill) => stdout.includes('"step":3,') && kill("SIGINT"),
+  });
+  assertCode(stopped, 130);
+  assert.match(stopped.stderr, /^resume it: {2}node \S+train\.js --resume stopped$/m);
+  const checkpoints = () => readdirSync(join(folder, "stopped", "checkpoint")).filter((name) => /^step-/.test(name));
+  const before = checkpoints();
+  const isLater = () => checkpoints().some((name) => !before.includes(name));
+  const killed = await spawned("train", ["--resume", "stopped", "--checkpoint-every", "20"], { killWhen: isLater });
+  assert.is(killed.code, null);
+  assert.is(JSON.parse(readFileSync(join(folder, "stopped", "run.json"), "utf8")).state, "training");
+  const resumed = await train(["--resume", "stopped"]);
+  assertCode(resumed, 0);
+  assert.match(resumed.stderr, /^resumed at step [1-9]/m);
+  assertCode(await train([...long, "--out", "straight"]), 0);
+  assert.equal(adapterOf("stopped"), adapterOf("straight"));
+  assert.equal(filesIn(join(folder, "stopped")), filesIn(join(folder, "straight")));
+});
+
+test("classify: a full disk is an error", async () => {
+  const full = await spawned("classify", ["--run", "run", ...CPU, "see you"], { stdout: "full" });
+  assertCode(full, 1);
+  assert.match(full.stderr, "cannot write the output: ENOSPC");
+});
+
+test("generate reads a pipe", async () => {
+  const args = ["--model", "model", "--max-new-tokens", "1", ...CPU];
+  const finished = await spawned("generate", args, { input: "see you\nat\n" });
+  assertCode(finished, 0);
+  assert.match(finished.stdout, /^see you.*\n\nat/s);
+});
+
+test("sweep, export, verify and bench do their work; what is wrong with a command line has exit code 2", async () => {
+  assertCode(await spawned("sweep", [...DATA, "--grid", "rank=1", "--seeds", "1", "--out", "sweep"]), 0);
+  assert.ok(existsSync(join(folder, "sweep", "report.html")));
+  assertCode(await spawned("export", ["--run", "run", "--to", "merged", "--out", "merged"]), 0);
+  assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
+  const fixture = packagePath("test/golden/08_cls_last_layer_4_labels.safetensors");
+  const verified = await spawned("verify", ["--device", "wasm", fixture]);
+  assertCode(verified, 0);
+  assert.match(verified.stdout, "1 files, all within tolerance");
+  const step = await spawned("bench", ["step", ...CPU, "--data", "messages.csv", "--steps", "1", "--batch-size", "1"]);
+  assertCode(step, 0);
+  assert.match(step.stdout, /^step: /m);
+  assertCode(await spawned("bench", ["stepp"]), 2);
+});
+
+test("doctor: an interruption leaves what was measured so far", async () => {
+  const stopped = await spawned("doctor", CPU, {
+    watch: (stdout, kill) => /^CPU, /m.test(stdout) && kill("SIGINT"),
+  });
+  assertCode(stopped, 130);
+  assert.match(stopped.stderr, "what was measured so far is kept");
+  assert.is(JSON.parse(readFileSync(join(folder, "lowrank-doctor.json"), "utf8")).state, "interrupted");
+});
