@@ -22,9 +22,7 @@ function standIn(name: string, source: string): string {
 const asModule = (source: string) => `data:text/javascript,${encodeURIComponent(source)}`;
 /** A hook that finds another module for `webgpu`, by its specifier. */
 const hookTo = (webgpu: string) =>
-  asModule(
-    `export const resolve = (name, context, next) => next(name === "webgpu" ? "${webgpu}" : name, context);`,
-  );
+  asModule(`export const resolve = (name, context, next) => next(name === "webgpu" ? "${webgpu}" : name, context);`);
 
 /** Dawn with adapters of the names in `globalThis.ADAPTERS`, which lists and finds them; none provides a device. */
 const DAWN = `
@@ -142,9 +140,7 @@ function withoutBinaries(name: string): string {
 
 /** The list where the package `webgpu` is another module: in a process of its own, which loads it once. */
 async function assertReason(webgpu: string, words: readonly string[]): Promise<void> {
-  const preload = asModule(
-    `import { register } from "node:module"; register(${JSON.stringify(hookTo(webgpu))});`,
-  );
+  const preload = asModule(`import { register } from "node:module"; register(${JSON.stringify(hookTo(webgpu))});`);
   const listed = await runCommand("verify", ["--device", "list"], { cwd: folder, node: ["--import", preload] });
   assertCode(listed, 0);
   assert.is(rowsOf(listed.stdout).length, 1);

@@ -27,8 +27,7 @@ const interrupt = (
   when: (stdout: string) => boolean,
   args: readonly string[],
   more: Partial<SpawnOptions> = {},
-) =>
-  runCommand("train", args, { cwd: folder, watch: (stdout, kill) => when(stdout) && kill(signal), ...more });
+) => runCommand("train", args, { cwd: folder, watch: (stdout, kill) => when(stdout) && kill(signal), ...more });
 
 /** The last line of a run's metrics.csv, by its header. */
 function lastMetrics(run: string): Record<string, string> {
@@ -89,4 +88,5 @@ test("during the last evaluation the run is saved, and can be used and finished"
 
 // The signal arrives while the device is at work: the resumed run goes through all of the test set.
 testAll("during a long last evaluation, in a process of its own", () =>
-  stopInLastEvaluation([...SLOW, ...setFlags("few", "few", "some")], "long", { spawned: true }));
+  stopInLastEvaluation([...SLOW, ...setFlags("few", "few", "some")], "long", { spawned: true }),
+);

@@ -24,11 +24,13 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
     t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
   };
-  return (shape) =>
-    Float32Array.from(
-      { length: numel(shape) },
-      () => (uniform() + uniform() + uniform() + uniform() - 2) * Math.sqrt(3),
-    );
+  return (shape) => {
+    const values = new Float32Array(numel(shape));
+    // Tiny models have a vocabulary of 50,257: `Float32Array.from` would take three times as long.
+    for (let i = 0; i < values.length; i++)
+      values[i] = (uniform() + uniform() + uniform() + uniform() - 2) * Math.sqrt(3);
+    return values;
+  };
 }
 
 /**

@@ -34,7 +34,9 @@ export function tinyModel(
   const tensors: StoredTensors = new Map();
   for (const [name, shape] of baseShapes(config)) {
     const offset = /(^|\.)ln_\w+\.weight$/.test(name) ? 1 : 0;
-    tensors.set(name, { name, shape, dtype: "F32", data: random(shape).map((x) => 0.2 * x + offset) });
+    const data = random(shape);
+    for (let i = 0; i < data.length; i++) data[i] = 0.2 * data[i]! + offset;
+    tensors.set(name, { name, shape, dtype: "F32", data });
   }
   change(tensors);
   mkdirSync(directory, { recursive: true });

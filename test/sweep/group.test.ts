@@ -14,7 +14,8 @@ import type { SharedArguments } from "../../src/train/trainer.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { graphicsCard } from "../helpers/graphics-card.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { snapshot } from "../helpers/spawn.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -22,9 +23,17 @@ const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
 const loading = tinyData(messages(24));
 
-/** Trials share a plan on a GPU; on a CPU of two threads each has one. */
-const DEVICES = ["webgpu", "wasm 2 threads"] as const;
-type Device = (typeof DEVICES)[number];
+/** Trials share a plan on a GPU, and on the CPU under the name of one; on a CPU of two threads each has one. */
+let card: Promise<Backend> | undefined;
+const DEVICES = {
+  webgpu: () => testDevice("webgpu"),
+  "a graphics card": () => {
+    card ??= graphicsCard();
+    return card;
+  },
+  "wasm 2 threads": () => testDevice("wasm 2 threads"),
+};
+type Device = keyof typeof DEVICES;
 
 async function trialsFor(...arms: Arm[]): Promise<Trial[]> {
   const base = { epochs: 2, batchSize: 4, lr: 1e-2, model };
@@ -34,7 +43,6 @@ async function trialsFor(...arms: Arm[]): Promise<Trial[]> {
 const GRID: Arm = { rank: [2, 4], alpha: [2, 4] };
 
 interface Options {
-  device?: Backend;
   /** Called with every event, and what stops the sweep. */
   onEvent?: (event: SweepEvent, abort: AbortController) => void;
 }
@@ -44,14 +52,14 @@ const sweepPath = (on: Device, out: string) => join(folder, on, out);
 
 /** Runs trials. Returns what is told of them, but for steps and evaluations. */
 async function run(on: Device, out: string, trials: readonly Trial[], options: Options = {}): Promise<string[]> {
-  const { device = await testDevice(on), onEvent } = options;
+  const { onEvent } = options;
   const abort = new AbortController();
   const seen: string[] = [];
   const failed = await runTrials({
     ...{
       out: sweepPath(on, out),
       trials,
-      device,
+      device: await DEVICES[on](),
       data: await loading,
       signal: abort.signal,
       check: async () => {},
@@ -99,10 +107,14 @@ async function assertSame(on: Device, out: string, trials: readonly Trial[]): Pr
   }
 }
 
-for (const on of DEVICES)
-  test(`trials that are trained at once leave the files that they leave alone, on ${on}`, async () => {
+for (const [on, declare] of [
+  ["webgpu", testAll],
+  ["a graphics card", test],
+  ["wasm 2 threads", test],
+] as const)
+  declare(`trials that are trained at once leave the files that they leave alone, on ${on}`, async () => {
     const trials = await trialsFor(GRID, { mode: "last_layer" });
-    const groups = on === "webgpu" ? ["group 4", "group 1"] : ["group 2"];
+    const groups = on === "wasm 2 threads" ? ["group 2"] : ["group 4", "group 1"];
     const left: number[] = [];
     const onEvent = (event: SweepEvent) => {
       if (event.type === "done") left.push(event.left);
@@ -125,31 +137,34 @@ const unlike = () =>
     { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant", pooling: "last" },
   );
 
-test("unlike trials, stopped and resumed again and again, have the same bits", async () => {
-  const on = "webgpu";
-  const trials = await unlike();
-  const [short, long] = trials as [Trial, Trial];
-  const resumed: number[] = [];
-  const runTo = async (trial?: Trial, step?: number) => {
-    const seen = await run(on, "unlike", trials, {
-      onEvent(event, abort) {
-        if (event.type === "step" && event.trial === trial && event.record.step === step) abort.abort();
-      },
-    });
-    resumed.push(seen.filter((event) => event.startsWith("resumed")).length);
-  };
-  await runTo(short, 3);
-  await runTo(long, 7);
-  // When others have ended.
-  await runTo(long, 40);
-  await runTo();
-  assert.is(resumed[0], 0);
-  assert.is(resumed[1], trials.length);
-  assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
-  await assertSame(on, "unlike", trials);
-  const early = (await readFinished(sweepPath(on, "unlike"), trials.at(-1)!))!;
-  assert.ok(early.evaluations.at(-1)!.step < 9 * 8, "patience ended it");
-});
+for (const [on, declare] of [
+  ["webgpu", testAll],
+  ["a graphics card", test],
+] as const)
+  declare(`unlike trials, stopped and resumed again and again, have the same bits on ${on}`, async () => {
+    const trials = await unlike();
+    const [short, long] = trials as [Trial, Trial];
+    const resumed: number[] = [];
+    const runTo = async (trial?: Trial, step?: number) => {
+      const seen = await run(on, "unlike", trials, {
+        onEvent(event, abort) {
+          if (event.type === "step" && event.trial === trial && event.record.step === step) abort.abort();
+        },
+      });
+      resumed.push(seen.filter((event) => event.startsWith("resumed")).length);
+    };
+    await runTo(short, 3);
+    await runTo(long, 7);
+    // When others have ended.
+    await runTo(long, 40);
+    await runTo();
+    assert.is(resumed[0], 0);
+    assert.is(resumed[1], trials.length);
+    assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
+    await assertSame(on, "unlike", trials);
+    const early = (await readFinished(sweepPath(on, "unlike"), trials.at(-1)!))!;
+    assert.ok(early.evaluations.at(-1)!.step < 9 * 8, "patience ended it");
+  });
 
 test("a trial whose rate is too high is named, and the others are as without it", async () => {
   const on = "wasm 2 threads";

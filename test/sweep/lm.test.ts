@@ -18,7 +18,10 @@ import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
-const LINES = Array.from({ length: 200 }, (_, i) => JSON.stringify({ text: `the cat sat on mat ${i % 5}` })).join("\n");
+function documents(count: number) {
+  const lines = Array.from({ length: count }, (_, i) => JSON.stringify({ text: `the cat sat on mat ${i % 5}` }));
+  return bytesReader("lines.jsonl", new TextEncoder().encode(lines.join("\n")));
+}
 
 test("the options of each mode's trials are those of a language model", async () => {
   const arms = [{ mode: MODES.filter((mode) => mode !== "last_layer"), rank: [4, 8] }];
@@ -42,10 +45,7 @@ function changed(cell: FinishedCell, options: object, factor: (document: number)
 }
 
 test("a sweep of language models reports perplexity with bootstrap intervals and paired comparisons", async () => {
-  const data = await loadTexts(
-    { file: bytesReader("lines.jsonl", new TextEncoder().encode(LINES)) },
-    { maxLength: 16 },
-  );
+  const data = await loadTexts({ train: documents(40), val: documents(10), test: documents(20) }, { maxLength: 16 });
   const base = { objective: "lm", model: tinyModel(join(folder, "model")), epochs: 1, rank: 2, alpha: 4 } as const;
   const arms = [{ mode: "lora", lr: { choose: [1e-3, 1e-2] } }];
   const [cell] = await listCells({ base: { ...base, classWeights: "none" }, arms }, 1, () => ({}));
@@ -71,7 +71,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   assert.equal([texts!.of, texts!.loss.length], ["documents", 20]);
   const markdown = await writeReport(out, [finished], data);
   for (const words of [
-    "160 / 20 / 20 documents",
+    "40 / 10 / 20 documents",
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
     "the lowest validation loss",
     "| Bits per byte |",

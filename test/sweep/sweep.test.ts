@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { Backend } from "../../src/backend/backend.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
@@ -29,6 +30,7 @@ import { runFiles } from "../../src/views/run-files.ts";
 import * as report from "../../src/views/sweep/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
+import { graphicsCard } from "../helpers/graphics-card.ts";
 import { test } from "../helpers/harness.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 import { cellOf, predicting } from "../helpers/trials.ts";
@@ -135,12 +137,17 @@ test("an invalid value is reported before anything runs", async () => {
   await assertFails(ConfigError, "invalid-sweep", ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
 });
 
+const model = tinyModel(join(folder, "model"));
+const loading = tinyData(messages(24));
+
 async function tinySweep(name: string) {
-  const model = tinyModel(join(folder, "model"));
-  const data = await tinyData(messages(24));
+  const data = await loading;
   const spec = { base: { ...TINY_RUN, model }, arms: [{ mode: "lora", alpha: [2, 4] }, { mode: ["last_layer"] }] };
   return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
 }
+
+/** On it trials share a plan. */
+let card: Promise<Backend> | undefined;
 
 /** Runs trials, and stops after a step of a trial. Returns the events' types with the trials' names. */
 async function run(
@@ -148,7 +155,7 @@ async function run(
   stop?: { trial: Trial; step: number },
   watch?: (seen: string) => void,
 ): Promise<string[]> {
-  const { data } = await tinySweep("unused");
+  const data = await loading;
   const abort = new AbortController();
   const seen: string[] = [];
   const onEvent = (event: SweepEvent) => {
@@ -158,11 +165,10 @@ async function run(
     else if (event.trial === stop?.trial && event.record.step === stop.step) abort.abort();
     watch?.(seen.at(-1)!);
   };
-  // Where a sweep stops depends on when results arrive.
-  const device = await testDevice("webgpu");
+  card ??= graphicsCard();
   const failed = await runTrials({
     ...sweep,
-    device,
+    device: await card,
     data,
     signal: abort.signal,
     views: runFiles,
@@ -383,7 +389,7 @@ test("the memory of a run with features includes them and the plan that computes
   const { data, trials } = await tinySweep("whole");
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
-  const device = await testDevice();
+  const device = await testDevice("wasm 2 threads");
   const result = await train({ device, model, data, ...options }).finally(() => model.close());
   assert.ok(result.features !== null && result.features.bytes > 0);
   const [top, lower] = [result.plan, result.features!.plan].map(({ memory }) => memoryTotals(memory).total);

@@ -128,7 +128,7 @@ test("a run's temperature and threshold are in its results and its files, and a 
   const directory = tinyModel(join(folder, "model"));
   const model = await openBaseModel(directory);
   try {
-    const device = await testDevice();
+    const device = await testDevice("wasm 1 thread");
     const data = await tinyData(messages(40));
     const options = { rank: 2, epochs: 1, batchSize: 4, calibrate: true, threshold: "recall=.9" };
     const args = { device, model, data, ...options };

@@ -1,4 +1,4 @@
-/** Runs with dropout: they are repeated, resumed and accumulated as others are, and evaluated without it. */
+/** Runs with dropout: their draws, what it changes, and that they are evaluated without it. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { ConfigError } from "../../src/errors.ts";
@@ -10,8 +10,8 @@ import { testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
-import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { test, testAll } from "../helpers/harness.ts";
+import { modelAnd } from "../helpers/runs.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
 
 const base = modelAnd(() => tinyData(messages(12)));
@@ -25,16 +25,7 @@ async function run(more: Partial<TrainArguments> = {}, device = "wasm 2 threads"
 
 const losses = ({ steps }: TrainResult) => steps.map(({ loss }) => loss);
 
-test("stopped at any step and resumed: the bits of an uninterrupted run", async () => {
-  const more = { accumulate: 2, recompute: "on" } as const;
-  const straight = await run(more);
-  for (const step of [1, 3]) {
-    const resume = await stopAfter(step, (stop) => run({ ...more, ...stop }));
-    assertSameRun(await run({ ...more, resume }), straight);
-  }
-});
-
-test("another device has the same masks", async () => {
+testAll("another device has the same masks", async () => {
   assertAllClose("losses", losses(await run({}, "webgpu")), losses(await run()), ROUNDING);
 });
 

@@ -8,22 +8,21 @@ import { ConfigError, DataError } from "../../src/errors.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
-import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { modelAnd } from "../helpers/runs.ts";
 import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** Tolerance for the same sums in batches of other sizes. */
 const BATCHING = { atol: 0, rtol: 1e-6 };
 
 const folder = temporaryFolder();
-const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
-const LINES = Array.from({ length: 64 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
+const SMALL = { epochs: 2, batchSize: 2, lr: 0.01, rank: 2, alpha: 4, accumulate: 2 } as const;
+const LINES = Array.from({ length: 24 }, (_, i) => `line ${i % 7}: the cat sat on mat ${i % 5}\n`).join("");
 
 function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES): Promise<LoadedTexts> {
   return loadTexts({ file: bytesReader(name, new TextEncoder().encode(content)) }, { maxLength: 16, ...options });
@@ -43,10 +42,9 @@ async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> 
 }
 
 for (const mode of ["lora", "all", "prompt"] as const)
-  test(`mode ${mode} learns the text; stopped and resumed from disk, with the same bits`, async () => {
-    const straight = await run({ mode });
-    const { tensors, spec, predictions } = straight;
-    const { before, after, texts } = straight.results!;
+  test(`mode ${mode} learns the text`, async () => {
+    const { tensors, spec, predictions, results } = await run({ mode });
+    const { before, after, texts } = results!;
     const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
     assertAllClose("losses of texts", [sum(texts!.loss) / sum(texts!.tokens)], [after.test.loss], BATCHING);
     assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
@@ -58,8 +56,6 @@ for (const mode of ["lora", "all", "prompt"] as const)
       })[mode];
     assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
     assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
-    await keepCheckpoint(join(folder, mode), await stopAfter(3, (stop) => run({ mode, ...stop })));
-    assertSameRun(await run({ mode, resume: await lastCheckpoint(join(folder, mode)) }), straight);
   });
 
 test("perplexity and bits per byte follow from the loss, and do not depend on the batches", async () => {
@@ -79,12 +75,15 @@ test("perplexity and bits per byte follow from the loss, and do not depend on th
 });
 
 test("the losses on documents, or on blocks of a few long ones, add up to the loss of the test set", async () => {
-  const lines = Array.from({ length: 240 }, (_, i) =>
-    JSON.stringify({ text: `é ${"the cat sat ".repeat(1 + (i % 5))}` }),
-  );
-  const documents = await texts({}, "rows.jsonl", lines.join("\n"));
+  const rows = (count: number) => {
+    const lines = Array.from({ length: count }, (_, i) =>
+      JSON.stringify({ text: `é ${"the cat sat ".repeat(1 + (i % 5))}` }),
+    );
+    return bytesReader("rows.jsonl", new TextEncoder().encode(lines.join("\n")));
+  };
+  const documents = await loadTexts({ train: rows(5), val: rows(1), test: rows(20) }, { maxLength: 16 });
   for (const [data, of, count] of [
-    [documents, "documents", 24],
+    [documents, "documents", 20],
     [(await usual()).data, "blocks", (await usual()).data.test.size],
   ] as const) {
     const { after, texts: losses } = (await run({ epochs: 1, data })).results!;
@@ -107,7 +106,7 @@ test("overlapping blocks predict the same tokens with more context", async () =>
 });
 
 test("prompts of completions are context and do not contribute to the loss", async () => {
-  const rows = Array.from({ length: 40 }, (_, i) => ({
+  const rows = Array.from({ length: 24 }, (_, i) => ({
     prompt: `${"what is it ".repeat(i % 3)}:`,
     completion: " nothing",
   }));
@@ -147,7 +146,7 @@ test("a run directory has a PEFT adapter of a language model, which can be train
 });
 
 test("an adapter of a classifier is refused for a language model", async () => {
-  const { save } = await run({ data: await tinyData(messages(12)), accumulate: 1 });
+  const { save } = await run({ data: await tinyData(messages(4)), epochs: 1 });
   await save(join(folder, "classifier"));
   const { adapter, baseModel } = await openAdapter(join(folder, "classifier"));
   await baseModel.close();

@@ -15,7 +15,7 @@ import type { Checkpoint, TrainEvent, TrainResult } from "../../src/train/record
 import { type TrainArguments, train } from "../../src/train/trainer.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
 
@@ -33,26 +33,31 @@ async function run(more: Partial<TrainArguments> = {}): Promise<TrainResult> {
   });
 }
 
-for (const own of [
-  { mode: "lora" },
-  { mode: "lora", dora: true },
-  { mode: "all" },
-  { mode: "prefix", prefixProjection: 5 },
-] as const) {
-  const name = Object.values(own).join("-");
-  test(`${name}: stopped at any step and resumed from disk`, async () => {
-    // A software GPU is slow: it runs plain LoRA alone.
-    const settings = { ...(name === "lora" ? { device: await testDevice() } : {}), ...own };
-    const straight = await run(settings);
-    assert.ok(straight.steps.length > 8, "too few steps to stop between");
-    // At an evaluation, between two, at an epoch's end, and one step before the last.
-    for (const step of name === "lora" ? [1, 2, 4, straight.steps.length - 1] : [3]) {
-      const directory = join(folder, `${name}-${step}`);
-      await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
-      assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
-    }
-  });
+/** Throws unless a run that is stopped after each of the steps and resumed from disk has the bits of a straight one. */
+async function assertResumes(name: string, settings: Partial<TrainArguments>, steps: readonly number[]): Promise<void> {
+  const straight = await run(settings);
+  for (const step of steps) {
+    assert.ok(step < straight.steps.length);
+    const directory = join(folder, `${name}-${step}`);
+    await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
+    assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
+  }
 }
+
+// At an evaluation, between two, at an epoch's end, and one step before the last.
+test("lora: stopped at any step and resumed from disk", () => assertResumes("lora", {}, [1, 2, 4, 11]));
+
+testAll("lora on WebGPU: stopped at any step and resumed from disk", async () =>
+  assertResumes("webgpu", { device: await testDevice() }, [1, 4]),
+);
+
+for (const [name, settings] of Object.entries({
+  DoRA: { dora: true },
+  all: { mode: "all" },
+  "a prefix and its projection": { mode: "prefix", prefixProjection: 5 },
+  "draws of dropout, with recomputation": { dropout: 0.25, recompute: "on" },
+} as Record<string, Partial<TrainArguments>>))
+  test(`${name}: stopped and resumed from disk`, () => assertResumes(name, { ...settings, epochs: 2 }, [3]));
 
 /** Data whose validation set contradicts the training set: the validation loss rises. */
 async function contradiction(): Promise<LoadedDataset> {
@@ -115,16 +120,12 @@ test("patience: ends after so many evaluations without a lower loss", async () =
   assert.is(improving.steps.length, 12, "ended early although every evaluation was better");
 });
 
-test("keep and patience: stopped at any step, or after the last, and resumed from disk", async () => {
+test("keep and patience: stopped at the best step, after it, or after the last, and resumed from disk", async () => {
   const data = await contradiction();
   const settings = { data, patience: 3 };
   const straight = await run(settings);
   assert.ok(straight.keptStep < straight.steps.length);
-  for (const step of [1, straight.keptStep, straight.keptStep + 1, straight.steps.length - 1]) {
-    const directory = join(folder, `keep-${step}`);
-    await keepCheckpoint(directory, await stopAfter(step, (stop) => run({ ...settings, ...stop })));
-    assertSameRun(await run({ ...settings, resume: await lastCheckpoint(directory) }), straight);
-  }
+  await assertResumes("keep", settings, [straight.keptStep, straight.keptStep + 1]);
   // Aborted when the kept parameters have been restored for the evaluations at the end.
   const abort = new AbortController();
   const directory = join(folder, "keep-end");
@@ -156,6 +157,8 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
 });
 
+const INSIDE = { epochs: 1, evalEvery: 0 };
+
 /**
  * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record
  * is a piece, because the clock makes each appear slow. Returns the checkpoint and the number of pieces so far.
@@ -177,6 +180,7 @@ async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; piec
   let checkpoint: Checkpoint | undefined;
   try {
     await run({
+      ...INSIDE,
       device,
       signal: abort.signal,
       onEvent: ({ type }) => {
@@ -197,7 +201,7 @@ async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; piec
 test("stopped inside a step: dropped before its update, finished during it; both resume with the same bits", async () => {
   const device = await openWasm({ threads: 1 });
   try {
-    const straight = await run({ device });
+    const straight = await run({ ...INSIDE, device });
     // The first piece for which the second step is not dropped is the start of its update.
     let [dropped, finished] = [1, 400];
     while (finished - dropped > 1) {
@@ -217,7 +221,7 @@ test("stopped inside a step: dropped before its update, finished during it; both
       const { checkpoint, pieces } = await stopInside(piece);
       assert.is(checkpoint.step, step);
       assert.is(pieces > piece, step === 2, "only an update is finished after the abort");
-      assertSameRun(await run({ device, resume: checkpoint }), straight);
+      assertSameRun(await run({ ...INSIDE, device, resume: checkpoint }), straight);
     }
   } finally {
     device.destroy();

@@ -14,7 +14,8 @@ import { trainJobs } from "../../src/train/scheduler.ts";
 import { type JobSettings, type Start, train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { graphicsCard } from "../helpers/graphics-card.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { trainAll } from "../helpers/short-run.ts";
@@ -215,8 +216,8 @@ test("aborted, runs that have stepped end with what they have learned, and those
   common.device.destroy();
 });
 
-test("on a GPU, jobs that cannot begin together are halved, one that does not begin is left out, a resumed one is trained apart", async () => {
-  const device = await testDevice("webgpu");
+/** Jobs that share a plan, of which at most two fit. */
+async function halveJobs(device: Backend): Promise<void> {
   let pairs = 0;
   const full: Backend = {
     ...within(device, Infinity),
@@ -251,7 +252,13 @@ test("on a GPU, jobs that cannot begin together are halved, one that does not be
   assert.equal(results[4]!.steps, alone.steps);
   for (const [name, { data }] of alone.tensors) assertSameBits(name, results[4]!.tensors.get(name)!.data, data);
   await common.model.close();
-});
+}
+
+// The card's grouping, the CPU's arithmetic.
+test("on a GPU, jobs that cannot begin together are halved, one that does not begin is left out, a resumed one is trained apart", async () =>
+  halveJobs(await graphicsCard()));
+
+testAll("on WebGPU, jobs that cannot begin together are halved", async () => halveJobs(await testDevice("webgpu")));
 
 test("what a job throws itself stops the others, and is thrown when they have ended", async () => {
   const common = await world();
