@@ -1,6 +1,8 @@
 /** Counts what is done to the disk, in order, and lets one operation fail, or be the last. */
 import fs from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
+import { basename, dirname } from "node:path";
+import * as assert from "uvu/assert";
 
 const { appendFileSync, readdirSync, rmSync } = fs;
 
@@ -84,3 +86,23 @@ for (const name of ["mkdir", "rename", "rm", "rmdir", "symlink", "copyFile", "wr
   };
 }
 syncBuiltinESMExports();
+
+/** What gets its name by a rename has been synced before, files and folders, and its folder is synced after. */
+export function assertSynced(trace: readonly string[][]): void {
+  assert.ok(
+    trace.some(([did]) => did === "rename"),
+    "nothing was renamed",
+  );
+  trace.forEach(([did, from, to], i) => {
+    if (did !== "rename") return;
+    const before = trace.slice(0, i).filter(([, path]) => path === from || path!.startsWith(`${from}/`));
+    const last = (what: string, path: string) => before.findLastIndex(([did, of]) => did === what && of === path);
+    for (const [did, path] of before)
+      if (did === "write" || did === "mkdir")
+        assert.ok(last("fsync", path!) > last(did, path!), `${path} has its name before it is on the disk`);
+    assert.ok(
+      trace.slice(i).some(([did, path]) => did === "fsync" && path === dirname(to!)),
+      `the folder of ${basename(to!)} is not synced`,
+    );
+  });
+}

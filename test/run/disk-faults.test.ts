@@ -1,239 +1,110 @@
 /**
- * Every operation on the disk fails once, and is once the last of a process that is killed: of a run, one that is
- * resumed, `train --force` and `export --force`. After each nothing of the user's has changed, the old run or the new
- * one is whole or can be resumed, and the same command goes on to the same bytes.
+ * Each kind of write: every operation on the disk fails once, and is once the last of a process that is killed. After
+ * each the old files or the new ones are whole. Whole commands: `disk-faults.all.test.ts`.
  */
-import {
-  cpSync,
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
-import { exists, restoreDirectory, writeDirectory } from "#platform";
-import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { restoreDirectory, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
-import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
-import { openBaseModel } from "../../src/io/hf.ts";
-import { lastCheckpoint, removeCheckpoints } from "../../src/run/checkpoint.ts";
-import { readRecord } from "../../src/run/directory.ts";
-import { refuseExisting, removeRun } from "../../src/run/files.ts";
-import { LiveRun } from "../../src/run/live-run.ts";
-import { advance, newRecord, type RunRecord } from "../../src/run/record.ts";
-import { DEFAULTS } from "../../src/train/options.ts";
-import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
-import { train } from "../../src/train/trainer.ts";
-import { runTables } from "../../src/views/run-tables.ts";
 import { temporaryFolder } from "../helpers/border.ts";
-import { testDevice } from "../helpers/device.ts";
-import { onFaultyDisk } from "../helpers/disk.ts";
+import { assertSynced, onFaultyDisk } from "../helpers/disk.ts";
 import { test } from "../helpers/harness.ts";
-import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { filesIn } from "../helpers/spawn.ts";
 
 /** In memory, where the system has such a folder: there a sync takes no time. */
 const root = temporaryFolder("/dev/shm");
 
-interface Learned {
-  record: RunRecord;
-  result: TrainResult;
-  checkpoints: Checkpoint[];
+const OLD = { a: "old a", "b/c": "old c", last: "old" };
+const NEW = { a: "new a", "d/e": "new e", last: "new" };
+const contents = (files: object) => new Map<string, string>(Object.entries(files));
+
+interface Kind {
+  /** What is there before. */
+  old: Record<string, string>;
+  write: (out: string) => Promise<void>;
+  /** After it: what is there. */
+  wanted: Record<string, string>;
+  /** What a fault may leave; the old and the new one in any case. */
+  between?: (files: Record<string, string>) => boolean;
 }
 
-let [old, next]: Learned[] = [];
-
-test("two runs are trained for all tests", async () => {
-  const model = await openBaseModel(tinyModel(join(root, "model")));
-  const data = await tinyData(messages(12));
-  const device = await testDevice("wasm 1 thread");
-  const learn = async (options: object): Promise<Learned> => {
-    const settings = { epochs: 1, batchSize: 4, ...options };
-    let record = await newRecord({ model, data }, settings, { ...DEFAULTS, ...settings });
-    const checkpoints: Checkpoint[] = [];
-    const result = await train({
-      ...{ device, model, data, ...settings },
-      onEvent: (event) => {
-        record = advance(record, event);
-      },
-      checkpointEvery: 1,
-      onCheckpoint: async (checkpoint) => void checkpoints.push(checkpoint),
-    });
-    // As of runs that were stopped: the tables of their results would only add operations of the same kind.
-    return { record: { ...record, results: null }, result, checkpoints: checkpoints.slice(0, 2) };
-  };
-  old = await learn({ rank: 2, alpha: 4 });
-  next = await learn({ mode: "last_layer" });
-  await model.close();
-});
-
-const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (row: number) => row };
-const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
-/** Of a run's tables one: others would only add operations of the same kind. */
-const oneTable = (...run: Parameters<typeof runTables>) => runTables(...run).slice(0, 1);
-
-/** Trains as train does, or resumes. */
-async function trainInto(out: string, { record, result, checkpoints }: Learned, force = false): Promise<void> {
-  await restoreDirectory(out);
-  const kept = force ? `${out}.new` : out;
-  const isNew = !(await exists(join(kept, "run.json")));
-  const live = new LiveRun(kept, isNew ? { ...record, state: "training" } : await readRecord(kept));
-  if (live.record.state === "finished") return removeCheckpoints(kept);
-  if (force) await refuseExisting(out, true);
-  if (isNew) await live.begin();
-  else await lastCheckpoint(kept).catch((error: LowrankError) => assert.is(error.code, "no-checkpoint"));
-  for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
-  live.record = record;
-  if (!force) return live.end(result, DATA, oneTable);
-  await live.save(out, result, DATA, oneTable, true);
-  await removeRun(kept);
-}
-
-async function stop(out: string, { record, result, checkpoints }: Learned): Promise<void> {
-  const live = new LiveRun(out, { ...record, state: "training" });
-  await live.begin();
-  await live.callbacks.onCheckpoint(checkpoints[0]!);
-  live.record = { ...record, state: "stopped" };
-  await live.end({ ...result, aborted: true }, DATA, oneTable);
-}
-
-const exported = (...names: string[]) =>
-  new Map([
-    ...names.map((name) => [name, `new ${name}`] as const),
-    ["README.md", `Trained with Lowrank on x\nWritten with this file: ${names.map((name) => `\`${name}\``).join()}.`],
-  ]);
-
-async function exportTo(out: string, files: ReadonlyMap<string, string>): Promise<void> {
-  await restoreDirectory(out);
-  await refuseExport(out, true);
-  await writeDirectory(out, files, exportFiles);
-}
-
-/** A file of the user's. */
-function mine(...path: string[]): void {
-  mkdirSync(dirname(join(...path)), { recursive: true });
-  writeFileSync(join(...path), `${path.at(-1)}, which took years`);
-}
-
-interface Command {
-  prepare(out: string): Promise<void>;
-  act(out: string): Promise<void>;
-  /** A run that is interrupted may have no adapter: it is made from its checkpoint. */
-  isResumed?: true;
-}
-
-const COMMANDS: Record<string, Command> = {
-  train: {
-    prepare: async () => {},
-    act: (out) => trainInto(out, next!),
-    isResumed: true,
+const KINDS: Record<string, Kind> = {
+  "a file": {
+    old: { a: "old a" },
+    write: (out) => writeFileAtomic(join(out, "a"), "new a"),
+    wanted: { a: "new a" },
   },
-  "train --resume": {
-    async prepare(out) {
-      await stop(out, { ...old!, record: next!.record, checkpoints: next!.checkpoints });
-      for (const path of ["mine.txt", "adapter/mine.txt", "checkpoint/mine.txt"]) mine(out, path);
-    },
-    act: (out) => trainInto(out, next!),
-    isResumed: true,
+  // The last one is the commit: until it has its name what else there is may be of both, but is whole.
+  "files beside others": {
+    old: { ...OLD, mine: "mine" },
+    write: (out) => writeFiles(out, contents(NEW), ["b/c"]),
+    wanted: { ...NEW, mine: "mine" },
+    between: ({ last, mine, ...rest }) =>
+      last === OLD.last &&
+      mine === "mine" &&
+      Object.entries(rest).every(([name, text]) => [OLD, NEW].some((files) => contents(files).get(name) === text)),
   },
-  "train --force": {
-    prepare: (out) => trainInto(out, old!),
-    act: (out) => trainInto(out, next!, true),
-  },
-  "export --force": {
-    prepare: (out) => exportTo(out, exported("adapter_config.json", "adapter_model.safetensors")),
-    act: (out) => exportTo(out, exported("config.json", "model.safetensors")),
+  "a new directory": { old: {}, write: (out) => writeDirectory(out, contents(NEW)), wanted: NEW },
+  "a directory in place of another": {
+    old: OLD,
+    write: (out) => writeDirectory(out, contents(NEW), async () => Object.keys(OLD)),
+    wanted: NEW,
   },
 };
 
-/** Contents of all files below a folder, and its folders. */
-function contents(folder: string): Map<string, string> {
-  const paths = existsSync(folder) ? readdirSync(folder, { recursive: true }).map(String).sort() : [];
-  return new Map(
-    paths.map((path) => {
-      const isFile = lstatSync(join(folder, path)).isFile();
-      return [path, isFile ? readFileSync(join(folder, path)).toString("base64") : "a folder"];
-    }),
-  );
+/** The files of a directory by name, without those under temporary names. */
+function read(directory: string): Record<string, string> {
+  const names = readdirSync(dirname(directory)).includes("out") ? filesIn(directory) : [];
+  const lasting = names.filter((name) => !/(^|\/)\.[^/]*\.lowrank\.tmp$/.test(name));
+  return Object.fromEntries(lasting.map((name) => [name, readFileSync(join(directory, name), "utf8")]));
 }
 
-/** What is learned or exported: of it there is the old or the new. */
-const learnedIn = (directory: string) =>
-  [...contents(directory)].filter(([path]) => /^adapter\/(?!mine)|^[^/.]*\.safetensors$/.test(path));
-
-for (const [name, { prepare, act, isResumed }] of Object.entries(COMMANDS))
-  test(`every operation of "${name}" fails, and the process is killed at each`, async () => {
-    const place = (title: string) => join(root, `${name}, ${title}`);
-    mine(place("before"), "mine.txt");
-    await prepare(join(place("before"), "out"));
-    const before = (title: string) => {
-      cpSync(place("before"), place(title), { recursive: true });
-      return place(title);
+for (const [name, { old, write, wanted, between = () => false }] of Object.entries(KINDS))
+  test(`${name}: every operation fails, and the process is killed at each`, async () => {
+    let count = 0;
+    /** A new folder with what was there before. */
+    const begin = () => {
+      const out = join(root, `${name} ${count++}`, "out");
+      mkdirSync(dirname(out));
+      for (const [file, text] of Object.entries(old)) {
+        mkdirSync(dirname(join(out, file)), { recursive: true });
+        writeFileSync(join(out, file), text);
+      }
+      return out;
     };
-    const clean = before("clean");
-    const was = learnedIn(join(clean, "out"));
-    const { end, trace } = await onFaultyDisk(clean, () => act(join(clean, "out")));
+    const is = (found: object, files: object) => JSON.stringify(found) === JSON.stringify(sorted(files));
+    const clean = begin();
+    const { end, trace } = await onFaultyDisk(dirname(clean), () => write(clean));
     assert.is(end, "done");
     assertSynced(trace);
-    const wanted = learnedIn(join(clean, "out"));
-    const isMine = ([path]: [string, string]) => path.endsWith("mine.txt");
-    const all = contents(clean);
+    assert.equal(read(clean), wanted);
     const states = new Set<string>();
-    for (const code of [undefined, "DIE"] as const)
+    for (const code of ["EIO", "ENOSPC", "DIE"] as const)
       for (let at = 1; at <= trace.length; at++) {
-        const fault = { at, code: code ?? (at % 2 ? "ENOSPC" : "EIO") } as const;
-        const where = `${fault.code} at operation ${at}: ${trace[at - 1]!.join(" ").replaceAll(clean, "")}`;
-        const folder = before(`${fault.code} ${at}`);
-        const out = join(folder, "out");
-        const ended = await onFaultyDisk(folder, () => act(out), fault);
-        if (ended.end instanceof Error) assert.instance(ended.end, LowrankError, `${where}\n${ended.end.stack}`);
-        else assert.is(ended.end, code === "DIE" ? "dead" : "done", where);
+        const where = `${code} at operation ${at}: ${trace[at - 1]!.join(" ")}`;
+        const out = begin();
+        const ended = await onFaultyDisk(dirname(out), () => write(out), { at, code });
+        if (ended.end instanceof Error) assert.instance(ended.end, LowrankError, where);
         // A fault may be found where nothing depends on it.
-        const again = code === "DIE" ? `${folder}, started again` : folder;
-        if (again !== folder) renameSync(folder, again);
+        else assert.is(ended.end, code === "DIE" ? "dead" : "done", where);
+        // Where it was killed nothing is done any more.
+        const again = `${dirname(out)}, ${code}`;
+        renameSync(dirname(out), again);
         const restored = join(again, "out");
         await restoreDirectory(restored);
-        const now = learnedIn(restored);
-        const is = (learned: typeof now) => JSON.stringify(now) === JSON.stringify(learned);
-        const isResumable = isResumed && existsSync(restored) && (await readRecord(restored)).state !== "finished";
-        assert.ok(is(wanted) || is(was) || isResumable, `neither the old nor the new is whole, ${where}`);
-        states.add(is(wanted) ? "new" : is(was) ? "old" : "resumable");
-        await act(restored).catch((error) => {
-          throw new Error(`${where}\nthen ${error.stack}`);
-        });
-        const names = [...contents(again)];
-        assert.equal(names.filter(isMine), [...all].filter(isMine), `the user's files, ${where}`);
-        assert.equal(learnedIn(restored), wanted, `the new one at the end, ${where}`);
-        assert.equal(
-          names.map(([path]) => path),
-          [...all.keys()],
-          `what is there at the end, ${where}`,
-        );
-        rmSync(again, { recursive: true });
+        const found = read(restored);
+        const state = is(found, wanted) ? "new" : is(found, old) ? "old" : between(found) ? "between" : null;
+        assert.ok(state, `${where}: ${JSON.stringify(found)}`);
+        // Only what is killed leaves temporary files.
+        if (code !== "DIE")
+          assert.not.ok(readdirSync(again, { recursive: true }).some((path) => /\.tmp$/.test(String(path))));
+        states.add(state);
       }
-    assert.ok(states.has("new") && states.has("old"), [...states].join());
+    assert.ok(states.has("old"), [...states].join());
+    assert.ok(states.has("new"), [...states].join());
   });
 
-/** What gets its name by a rename has been synced before, files and folders, and its folder is synced after. */
-function assertSynced(trace: readonly string[][]): void {
-  assert.ok(
-    trace.some(([did]) => did === "rename"),
-    "nothing was renamed",
-  );
-  trace.forEach(([did, from, to], i) => {
-    if (did !== "rename") return;
-    const before = trace.slice(0, i).filter(([, path]) => path === from || path!.startsWith(`${from}/`));
-    const last = (what: string, path: string) => before.findLastIndex(([did, of]) => did === what && of === path);
-    for (const [did, path] of before)
-      if (did === "write" || did === "mkdir")
-        assert.ok(last("fsync", path!) > last(did, path!), `${path} has its name before it is on the disk`);
-    assert.ok(
-      trace.slice(i).some(([did, path]) => did === "fsync" && path === dirname(to!)),
-      `the folder of ${basename(to!)} is not synced`,
-    );
-  });
+function sorted(files: object): object {
+  return Object.fromEntries(Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
