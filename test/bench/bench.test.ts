@@ -2,19 +2,27 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { panelTensors } from "../../src/backend/panels.ts";
+import { chooseOperation } from "../../src/backend/wasm-operations.ts";
 import { type Product, wrongRow } from "../../src/bench/products.ts";
+import { profileStep, stepEngine } from "../../src/bench/step-profile.ts";
 import { activationForward } from "../../src/ops/activation.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { linearForward } from "../../src/ops/linear.ts";
 import { loraBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { SHARE, tableShape } from "../../src/ops/shares.ts";
+import type { Segment } from "../../src/plan/plan.ts";
 import { dispatchWork } from "../../src/plan/work.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
+import { assertAllClose } from "../helpers/allclose.ts";
 import { temporaryFolder } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test, testAll } from "../helpers/harness.ts";
+import { fillRandom, randomBatch, smallSpec } from "../helpers/models.ts";
 import { usePython } from "../helpers/python.ts";
+import { onSlowDevice } from "../helpers/slow-device.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages } from "../helpers/tiny.ts";
 
@@ -120,7 +128,43 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   });
 });
 
-test("a step on a software driver: positive rates, shares that add up to 1", async () => {
+test("a step's profile: shares add up to 1, rates follow from the work and the times of its kernels", async () => {
+  const spec = smallSpec("lora");
+  const batch = randomBatch(spec, [12, 8], 1);
+  // A step takes 100 ms, and each of its kernels one of them.
+  const times = { wait: 0, work: (segments: readonly unknown[]) => 25 * segments.length };
+  await onSlowDevice(await testDevice("wasm 1 thread"), times, async (device) => {
+    const engine = await stepEngine(device, spec, 20, 2);
+    fillRandom(engine, 1);
+    const panels = panelTensors(engine.plan);
+    const isOfStep = ({ name }: Segment) => ["zero", "forward", "backward", "update"].includes(name);
+    const done = engine.plan.segments.filter(isOfStep).flatMap(({ dispatches }) => dispatches);
+    const names = new Set(done.map((dispatch) => chooseOperation(dispatch, panels)));
+    const time = async (kernels: Map<string, number> | null) => {
+      for (const name of names) kernels?.set(name, 5);
+    };
+    Object.assign(engine.session, { time });
+    const profile = await profileStep(engine, batch, { copy: 4, multiplyAdd: 2 });
+    engine.destroy();
+    assert.equal([profile.steps, profile.ms.median], [5, 100]);
+    assert.equal([profile.dispatches, profile.dispatchesPerSecond], [done.length, 10 * done.length]);
+    const { kernels } = profile;
+    const sum = (key: "dispatches" | "share") => kernels.reduce((total, kernel) => total + kernel[key], 0);
+    assert.is(sum("dispatches"), done.length);
+    assertAllClose("shares", [sum("share")], [1], { atol: 1e-9, rtol: 0 });
+    for (const { name, ms, gflops, gbs, ofMultiplyAdd, ofCopy } of kernels) {
+      const works = done
+        .filter((one) => chooseOperation(one, panels) === name)
+        .map((one) => dispatchWork(one, { ...NO_VALUES, tokens: 20, sequences: 2 }));
+      const rate = (key: "flops" | "bytes") => works.reduce((total, work) => total + (work[key] ?? 0), 0) / 1e6;
+      assertAllClose(name, [ms, gflops ?? 0, gbs ?? 0], [1, rate("flops"), rate("bytes")], { atol: 1e-9, rtol: 1e-9 });
+      assert.equal([ofMultiplyAdd, ofCopy], [gflops && gflops / 2, gbs && gbs / 4]);
+    }
+    assert.ok(kernels.some(({ gflops, gbs }) => gflops! > 0 && gbs! > 0));
+  });
+});
+
+testAll("a step on a software driver: positive rates, shares that add up to 1", async () => {
   const args = ["step", "--device", "webgpu", "--data", "data.csv", "--steps", "1", "--batch-size", "2", "--json"];
   const step = await runCommand("bench", args, { cwd: folder });
   assertCode(step, 0);

@@ -16,7 +16,7 @@ import { DeviceError } from "../../src/errors.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { testDevice } from "../helpers/device.ts";
 import { changing, graphicsCard } from "../helpers/graphics-card.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 
 const idle = () => {};
 const inWords = (report: DoctorReport) => renderBlocks(findingBlocks(report));
@@ -31,7 +31,7 @@ async function examine(device: Backend, words: readonly string[]): Promise<Docto
   return report;
 }
 
-test("a software driver has fewer measurements; each adds its figures", async () => {
+testAll("a software driver: each measurement adds its figures", async () => {
   const device = await testDevice("webgpu");
   const report = await examine(device, ["shaders of generation, gpt2-micro, q4", "rates", "readback"]);
   const { shaders, yardsticks, latency, gpus } = report;
@@ -42,16 +42,40 @@ test("a software driver has fewer measurements; each adds its figures", async ()
   assert.ok(shaders.some(({ shader }) => shader.endsWith(".quantized")));
   assert.ok(yardsticks!.copy > 0 && latency!.readback > 0 && latency!.dispatch >= 0);
   assert.match(inWords(report), /shaders in 1 plan agree with the CPU; largest error \d/);
-  assert.not.ok(listMeasurements(device, device, report).some(({ what }) => what.includes("gpt2-xl")));
+});
+
+test("a software driver has fewer measurements; what a dispatch costs is one of them", async () => {
+  const card = await graphicsCard();
+  const lists = await Promise.all(
+    [card, { ...card, info: { ...card.info, software: true } }].map(async (device) => {
+      const list = listMeasurements(device, card, await newReport(device, {}));
+      return list.map(({ what }) => what);
+    }),
+  );
+  const [all, few] = lists as [string[], string[]];
+  assert.ok(few.every((what) => all.includes(what)));
+  assert.equal(
+    [all, few].map((some) => some.some((what) => what.includes("gpt2-xl"))),
+    [true, false],
+  );
+  const { latency, failures } = await examine(card, ["readback"]);
+  assert.equal(failures, []);
+  assert.ok(latency!.readback > 0 && latency!.dispatch >= 0);
+});
+
+testAll("the CPU: a step and generation are measured", async () => {
+  const report = await examine(await testDevice("wasm 2 threads"), [
+    "a step of gpt2-micro",
+    "generation with gpt2-micro",
+  ]);
+  assert.equal(report.failures, []);
+  assert.match(inWords(report), /│ gpt2-micro │ f32 +│ +\d/);
 });
 
 test("the CPU has no shaders to compare, and all shapes", async () => {
-  const device = await testDevice("wasm 2 threads");
-  const report = await examine(device, ["a step of gpt2-micro", "generation with gpt2-micro"]);
-  assert.equal(report.failures, []);
-  const words = inWords(report);
-  assert.match(words, "the CPU is what shaders are compared with");
-  assert.match(words, /│ gpt2-micro │ f32 +│ +\d/);
+  const device = await testDevice("wasm 1 thread");
+  const report = await newReport(device, {});
+  assert.match(inWords(report), "the CPU is what shaders are compared with");
   const all = listMeasurements(device, device, report).map(({ what }) => what);
   for (const what of ["a step of gpt2-small in q4", "generation with gpt2-small in f16"])
     assert.ok(all.includes(what), what);
