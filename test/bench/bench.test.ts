@@ -155,7 +155,9 @@ test("a step's profile: shares add up to 1, rates follow from the work and the t
     for (const { name, ms, gflops, gbs, ofMultiplyAdd, ofCopy } of kernels) {
       const works = done
         .filter((one) => chooseOperation(one, panels) === name)
-        .map((one) => dispatchWork(one, { ...NO_VALUES, tokens: 20, sequences: 2 }));
+        .map((one) =>
+          dispatchWork(one, { ...NO_VALUES, tokens: 20, sequences: 2, share_tokens: 20, share_sequences: 2 }),
+        );
       const rate = (key: "flops" | "bytes") => works.reduce((total, work) => total + (work[key] ?? 0), 0) / 1e6;
       assertAllClose(name, [ms, gflops ?? 0, gbs ?? 0], [1, rate("flops"), rate("bytes")], { atol: 1e-9, rtol: 1e-9 });
       assert.equal([ofMultiplyAdd, ofCopy], [gflops && gflops / 2, gbs && gbs / 4]);

@@ -8,8 +8,11 @@ import { packagePath } from "#platform";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
+tinyModel(join(folder, "model"));
+writeFileSync(join(folder, "messages.csv"), messages(8));
 const FIXTURE = packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors");
 
 /** A module in place of the package `webgpu`; its URL. */
@@ -100,7 +103,8 @@ test("a GPU that cannot be opened is refused before anything is written", async 
     ["train", ["--seeds", "2"]],
     ["sweep", ["--grid", "rank=4"]],
   ] as const) {
-    const { code, stderr } = await amongThree(name, ...args, "--device", "webgpu:nvidia");
+    const data = ["--model", "model", "--data", "messages.csv"];
+    const { code, stderr } = await amongThree(name, ...data, ...args, "--device", "webgpu:nvidia");
     assert.is(code, 1);
     assert.match(stderr, `[${THREE[0]}] is asked for a device`);
     assert.not.ok(readdirSync(folder).includes("runs"), name);

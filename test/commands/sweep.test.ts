@@ -113,7 +113,7 @@ test("a part without trials says so, and is no error; a part beyond the count is
 });
 
 test("a failed trial is reported, the others finish, and the exit code is 1", async () => {
-  const args = ["--model", "model", "--data", "messages.csv", "--batch-size", "4", ...CPU];
+  const args = ["--model", "model", "--data", "messages.csv", "--batch-size", "4", "--mode", "last_layer", ...CPU];
   const finished = await runCommand("sweep", [...args, "--grid", "lr=1e-3,1e38", "--out", "failing"], { cwd: folder });
   assertCode(finished, 1);
   assert.match(finished.stdout, "report of 1 of 2 trials: failing/report.html");

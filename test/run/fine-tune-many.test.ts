@@ -32,18 +32,24 @@ const HEAD: RunSettings = { ...SETTINGS, mode: "last_layer" };
 const base = modelAnd(() => tinyData(messages(24), { split: "random" }));
 
 /** The CPU of two threads, on which each run has one; as a graphics card, on which they share a plan. */
-const DEVICES: [name: string, open: () => Promise<Backend>, declare: typeof test][] = [
-  ["wasm 2 threads", () => testDevice("wasm 2 threads"), test],
-  ["a graphics card", () => graphicsCard(), test],
-  ["webgpu", () => testDevice("webgpu"), testAll],
-  ["remote", () => testDevice("remote"), testAll],
-];
+const DEVICES = ["wasm 2 threads", "a graphics card", "webgpu", "remote"];
+let card: Promise<Backend> | undefined;
 
-const common = async (open = DEVICES[0]![1]) => ({ device: await open(), ...(await base()) });
+async function common(name = "wasm 2 threads") {
+  if (name === "a graphics card") card ??= graphicsCard();
+  return { device: await (name === "a graphics card" ? card! : testDevice(name)), ...(await base()) };
+}
 
-/** Declares a test on each of the devices. */
-function testOnEach(name: string, body: (all: Awaited<ReturnType<typeof common>>) => Promise<void>): void {
-  for (const [device, open, declare] of DEVICES) declare(`${name} on ${device}`, async () => body(await common(open)));
+/** Declares a test on each of the devices; `npm test` runs it on those in `quick`. */
+function testOnEach(
+  name: string,
+  quick: readonly string[],
+  body: (all: Awaited<ReturnType<typeof common>>) => Promise<void>,
+): void {
+  for (const device of DEVICES) {
+    const declare = quick.includes(device) ? test : testAll;
+    declare(`${name} on ${device}`, async () => body(await common(device)));
+  }
 }
 
 /** The runs' results; throws the reason of one that failed. */
@@ -68,21 +74,25 @@ function listening(runs: readonly RunSettings[]) {
   return { order, events, listened };
 }
 
-testOnEach("two ranks at once and the head alone afterwards, each with the bits of fineTune", async (all) => {
-  const runs = [RANKS[0]!, HEAD, RANKS[1]!];
-  const { order, events, listened } = listening(runs);
-  const got = fulfilled(await fineTuneMany({ ...all, runs: listened }));
-  for (const [i, run] of runs.entries()) assertSameRun(got[i]!, await fineTune({ ...all, ...run }));
-  const count = got[0]!.steps.length;
-  assert.ok(count >= 8, `${count} steps`);
-  // In one batch they take their steps in turns.
-  if (all.device.info.kind === "webgpu")
-    assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
-  for (const types of events) {
-    assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
-    assert.is(types.filter((type) => type === "step").length, count);
-  }
-});
+testOnEach(
+  "two ranks at once and the head alone afterwards, each with the bits of fineTune",
+  DEVICES.slice(0, 2),
+  async (all) => {
+    const runs = [RANKS[0]!, HEAD, RANKS[1]!];
+    const { order, events, listened } = listening(runs);
+    const got = fulfilled(await fineTuneMany({ ...all, runs: listened }));
+    for (const [i, run] of runs.entries()) assertSameRun(got[i]!, await fineTune({ ...all, ...run }));
+    const count = got[0]!.steps.length;
+    assert.ok(count >= 8, `${count} steps`);
+    // In one batch they take their steps in turns.
+    if (all.device.info.kind === "webgpu")
+      assert.equal(order, [...Array(count).fill([0, 2]).flat(), ...Array(count).fill(1)]);
+    for (const types of events) {
+      assert.equal([types[0], types[1], types.at(-1)], ["plan", "start", "end"]);
+      assert.is(types.filter((type) => type === "step").length, count);
+    }
+  },
+);
 
 test("each is saved and loaded as a run of fineTune is", async () => {
   const all = await common();
@@ -110,17 +120,21 @@ async function classify(directory: string, device: Backend) {
   return found;
 }
 
-testOnEach("one that diverges is rejected, and the others have the bits of fineTune", async (all) => {
-  const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
-  const [first, second, third] = await fineTuneMany({ ...all, runs });
-  assert.is(second!.status, "rejected");
-  const { reason } = second as PromiseRejectedResult;
-  assert.instance(reason, RunFailed);
-  assert.ok(reason.contents.tensors.size > 0);
-  const values = fulfilled([first!, third!]);
-  assertSameRun(values[0]!, await fineTune({ ...all, ...runs[0] }));
-  assertSameRun(values[1]!, await fineTune({ ...all, ...runs[2] }));
-});
+testOnEach(
+  "one that diverges is rejected, and the others have the bits of fineTune",
+  DEVICES.slice(1, 2),
+  async (all) => {
+    const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
+    const [first, second, third] = await fineTuneMany({ ...all, runs });
+    assert.is(second!.status, "rejected");
+    const { reason } = second as PromiseRejectedResult;
+    assert.instance(reason, RunFailed);
+    assert.ok(reason.contents.tensors.size > 0);
+    const values = fulfilled([first!, third!]);
+    assertSameRun(values[0]!, await fineTune({ ...all, ...runs[0] }));
+    assertSameRun(values[1]!, await fineTune({ ...all, ...runs[2] }));
+  },
+);
 
 test("runs that differ only in their seed have the figures of all in their records and files", async () => {
   const all = await common();
@@ -144,48 +158,53 @@ test("runs that differ only in their seed have the figures of all in their recor
 
 test("one whose listener throws is rejected, and the others continue", async () => {
   const all = await common();
+  const alone = await fineTune({ ...all, ...RANKS[1] });
   for (const type of ["plan", "step"] as const) {
     const onEvent = (event: TrainEvent) => {
       if (event.type === type) throw new Error("full");
     };
     const [first, second] = await fineTuneMany({ ...all, runs: [{ ...RANKS[0], onEvent }, RANKS[1]!] });
     assert.match((first as PromiseRejectedResult).reason.message, "full");
-    assertSameRun(fulfilled([second!])[0]!, await fineTune({ ...all, ...RANKS[1] }));
+    assertSameRun(fulfilled([second!])[0]!, alone);
   }
 });
 
-testOnEach("an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune", async (all) => {
-  const abort = new AbortController();
-  const runs = [...RANKS, HEAD];
-  const { events, listened } = listening(runs);
-  const kept: Checkpoint[] = [];
-  const stopping = listened.map((run, i) => ({
-    ...run,
-    onEvent: (event: TrainEvent) => {
-      run.onEvent(event);
-      if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
-    },
-    onCheckpoint: async (checkpoint: Checkpoint) => {
-      kept[i] = checkpoint;
-    },
-  }));
-  const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
-  for (const [i, one] of settled.entries()) {
-    if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
-    else assert.is(one.value.aborted, kept[i] !== undefined);
-    assert.is(one.status === "rejected", !events[i]!.includes("step"));
-  }
-  const halted = [...runs.keys()].filter((i) => kept[i]);
-  assert.ok(halted.includes(1));
-  // In one batch the other rank is in the middle as well.
-  if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
-  const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
-  for (const [i, run] of fulfilled(await fineTuneMany({ ...all, runs: again })).entries())
-    assertSameRun(run, await fineTune({ ...all, ...runs[halted[i]!] }));
-});
+testOnEach(
+  "an abort: runs that have stepped resolve as aborted, and resume to the bits of fineTune",
+  DEVICES.slice(1, 2),
+  async (all) => {
+    const abort = new AbortController();
+    const runs = [...RANKS, HEAD];
+    const { events, listened } = listening(runs);
+    const kept: Checkpoint[] = [];
+    const stopping = listened.map((run, i) => ({
+      ...run,
+      onEvent: (event: TrainEvent) => {
+        run.onEvent(event);
+        if (event.type === "step" && event.record.step === 3 && i === 1) abort.abort();
+      },
+      onCheckpoint: async (checkpoint: Checkpoint) => {
+        kept[i] = checkpoint;
+      },
+    }));
+    const settled = await fineTuneMany({ ...all, signal: abort.signal, runs: stopping });
+    for (const [i, one] of settled.entries()) {
+      if (one.status === "rejected") assert.is(one.reason, abort.signal.reason);
+      else assert.is(one.value.aborted, kept[i] !== undefined);
+      assert.is(one.status === "rejected", !events[i]!.includes("step"));
+    }
+    const halted = [...runs.keys()].filter((i) => kept[i]);
+    assert.ok(halted.includes(1));
+    // In one batch the other rank is in the middle as well.
+    if (all.device.info.kind === "webgpu") assert.equal(halted, [0, 1]);
+    const again = halted.map((i) => ({ ...runs[i], resume: kept[i]! }));
+    for (const [i, run] of fulfilled(await fineTuneMany({ ...all, runs: again })).entries())
+      assertSameRun(run, await fineTune({ ...all, ...runs[halted[i]!] }));
+  },
+);
 
 test("a resumed run continues as it began, and shares no batch with a new one", async () => {
-  const all = await common(() => graphicsCard());
+  const all = await common("a graphics card");
   const straight = await fineTune({ ...all, ...RANKS[0] });
   const resume = await stopAfter(2, (stop) => fineTune({ ...all, ...RANKS[0], ...stop }));
   const { order, listened } = listening([{ ...RANKS[0], resume }, RANKS[1]!]);

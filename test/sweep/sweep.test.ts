@@ -1,5 +1,5 @@
 /** Sweeps: the list of trials, resuming, shards, and the report. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
@@ -110,9 +110,10 @@ test("a key depends on every option that changes the result", async () => {
 });
 
 test("a trial is finished only with its own options", async () => {
+  const { out: trained } = await wholeSweep();
   const sweep = await tinySweep("options");
   const [trial] = sweep.trials;
-  await run({ ...sweep, trials: [trial!] });
+  cpSync(join(trained, "trials", trial!.name), join(sweep.out, "trials", trial!.name), { recursive: true });
   const path = join(sweep.out, "trials", trial!.name, "run.json");
   const record = JSON.parse(readFileSync(path, "utf8"));
   for (const [options, isDone] of [
@@ -144,6 +145,15 @@ async function tinySweep(name: string) {
   const data = await loading;
   const spec = { base: { ...TINY_RUN, model }, arms: [{ mode: "lora", alpha: [2, 4] }, { mode: ["last_layer"] }] };
   return { out: join(folder, name), data, trials: await listTrials(spec, 2, () => ({})) };
+}
+
+let whole: Promise<unknown> | undefined;
+/** All trials, trained for all tests. */
+async function wholeSweep() {
+  const sweep = await tinySweep("whole");
+  whole ??= run(sweep);
+  await whole;
+  return sweep;
 }
 
 /** On it trials share a plan. */
@@ -179,9 +189,8 @@ async function run(
 }
 
 test("a stopped sweep resumes without repeating trials; shards give the same results", async () => {
-  const whole = await tinySweep("whole");
+  const whole = await wholeSweep();
   assert.is(whole.trials.length, 6);
-  await run(whole);
   const stopped = await tinySweep("stopped");
   const counts = (events: string[]) =>
     ["skip", "resumed at ", "done"].map((type) => events.filter((event) => event.startsWith(type)).length);
@@ -196,7 +205,9 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
     out: join(folder, `shard-${i}`),
     trials: whole.trials.filter((_, j) => j % 2 === i),
   }));
-  for (const shard of shards) await run(shard);
+  for (const { out, trials } of shards)
+    for (const { name } of trials)
+      cpSync(join(whole.out, "trials", name), join(out, "trials", name), { recursive: true });
   const merged = join(folder, "merged");
   const outs = shards.map(({ out }) => out);
   assert.equal([await collect(merged, outs), await collect(merged, outs)], [6, 0]);
@@ -258,7 +269,7 @@ function firstCell(blocks: readonly Block[], name: string, column: string): Cell
 }
 
 test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const results = (await Promise.all(trials.map((trial) => readFinished(out, trial)))).filter((r) => r !== null);
   const markdown = await writeReport(out, results, data);
   for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "head only", "ROC-AUC", "95 % intervals"])
@@ -289,7 +300,7 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
 });
 
 test("the report says how far seeds alone move a setting, or that one seed cannot tell", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
   const trialWith = (alpha: number, seed: number, accuracy: number): TrialRecord => {
     const { after } = result.results;
@@ -319,7 +330,7 @@ test("the report says how far seeds alone move a setting, or that one seed canno
 });
 
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
   const { after } = result.results;
   const variedTrial = (alpha: number, loss: number, accuracy: number): TrialRecord => ({
@@ -332,7 +343,7 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
 });
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const result = (await readFinished(out, trials[0]!))!;
   const file = (name: string, rows: string[]) =>
     bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
@@ -350,7 +361,7 @@ test("the report warns of near-duplicates in the test set, and has the accuracy 
 });
 
 test("published figures are shown only for the experiment's own rows, model and settings", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const result = (await readFinished(out, trials[0]!))!;
   const [own] = await listTrials(presetFor("paper"), 1, () => ({}));
   const theirs: TrialRecord = { ...result, trial: { ...result.trial, model: "gpt2" }, options: own!.options };
@@ -373,7 +384,7 @@ test("published figures are shown only for the experiment's own rows, model and 
 });
 
 test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
-  const { out, data, trials } = await tinySweep("whole");
+  const { out, data, trials } = await wholeSweep();
   const [a, b] = (await Promise.all(trials.map((trial) => readFinished(out, trial)))) as [TrialRecord, TrialRecord];
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const wrong = truth.map((label) => 1 - label);
@@ -386,7 +397,7 @@ test("with an even number of seeds, a row that half of them classify correctly i
 });
 
 test("the memory of a run with features includes them and the plan that computes them", async () => {
-  const { data, trials } = await tinySweep("whole");
+  const { data, trials } = await wholeSweep();
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
   const device = await testDevice("wasm 2 threads");
@@ -399,7 +410,7 @@ test("the memory of a run with features includes them and the plan that computes
 });
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {
-  const { out, trials } = await tinySweep("whole");
+  const { out, trials } = await wholeSweep();
   const result = (await readFinished(out, trials[0]!))!;
   const names = Array.from({ length: 800 }, (_, i) => `class ${i} ${"x".repeat(i === 0 ? 10_000 : 1)}`);
   const file = (rows: number) =>

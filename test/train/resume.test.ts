@@ -44,8 +44,8 @@ async function assertResumes(name: string, settings: Partial<TrainArguments>, st
   }
 }
 
-// At an evaluation, between two, at an epoch's end, and one step before the last.
-test("lora: stopped at any step and resumed from disk", () => assertResumes("lora", {}, [1, 2, 4, 11]));
+// Between two evaluations, and at an epoch's end.
+test("lora: stopped at any step and resumed from disk", () => assertResumes("lora", {}, [1, 4]));
 
 testAll("lora on WebGPU: stopped at any step and resumed from disk", async () =>
   assertResumes("webgpu", { device: await testDevice() }, [1, 4]),
@@ -157,7 +157,7 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
 });
 
-const INSIDE = { epochs: 1, evalEvery: 0 };
+const INSIDE = { epochs: 1, batchSize: 2, evalEvery: 0 };
 
 /**
  * Aborts a run in the `piece`-th piece of work of the device's threads after the first step has been read. Every record

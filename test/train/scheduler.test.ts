@@ -229,7 +229,7 @@ async function halveJobs(device: Backend): Promise<void> {
     },
   };
   const common = { ...(await world()), device: full };
-  const settings = [2, 3, 4, 5, 6].map((rank): JobSettings => ({ ...BASE, rank }));
+  const settings = [2, 3, 4, 5, 6].map((rank): JobSettings => ({ ...BASE, epochs: 1, rank }));
   let kept: Checkpoint | undefined;
   const onCheckpoint = async (checkpoint: Checkpoint) => {
     kept ??= checkpoint;

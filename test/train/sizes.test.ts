@@ -31,11 +31,11 @@ import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** A model without weights: its rows are whole blocks in every type. */
-const CONFIG = { ...TINY, vocab_size: 50257, n_embd: 128, n_layer: 3 };
+const CONFIG = { ...TINY, vocab_size: 50257, n_embd: 128 };
 mkdirSync(join(folder, "described"));
 writeFileSync(join(folder, "described", "config.json"), JSON.stringify({ model_type: "gpt2", ...CONFIG }));
-writeFileSync(join(folder, "messages.csv"), messages(60));
-const rows = tinyData(messages(60));
+writeFileSync(join(folder, "messages.csv"), messages(40));
+const rows = tinyData(messages(40));
 const ROOM = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
 
 /** Runs on a device with so many bytes, and the bytes of a run in a size. */

@@ -37,6 +37,7 @@ const PACKING = { atol: 1e-6, rtol: 1e-6 };
 const folder = temporaryFolder();
 /** The model and the data set of most tests: 24 rows, of which 16 are the training set. */
 const usual = modelAnd(() => tinyData(messages(12)));
+const ONE_STEP = { epochs: 1, batchSize: 16 } as const;
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
 
 /** Where a test names no device: what it is about does not depend on it, and a software GPU is slow. */
@@ -401,11 +402,10 @@ test("three classes", async () => {
 test("a run continues from the adapter of every mode: its first evaluation is the adapter's last", async () => {
   const { model } = await usual();
   for (const mode of MODES) {
-    const first = await run({ mode, epochs: 1, ...(mode === "prefix" ? { prefixProjection: 3 } : {}) });
+    const first = await run({ mode, ...ONE_STEP, ...(mode === "prefix" ? { prefixProjection: 3 } : {}) });
     await first.save(`${folder}/begun-${mode}`);
     const adapter = await loadAdapter(`${folder}/begun-${mode}`, model);
-    const { batchSize } = SMALL;
-    const next = await fineTune({ device: await cpu(), ...(await usual()), epochs: 1, batchSize, adapter });
+    const next = await fineTune({ device: await cpu(), ...(await usual()), ...ONE_STEP, adapter });
     assert.is(next.spec.mode, mode);
     const [begun, ended] = [next.results!.before.test, first.results!.after.test];
     assert.equal({ ...begun, loss: 0 }, { ...ended, loss: 0 }, mode);
