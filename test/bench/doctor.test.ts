@@ -24,7 +24,7 @@ const inWords = (report: DoctorReport) => renderBlocks(findingBlocks(report));
 /** Runs those measurements of a device whose names contain one of the words. */
 async function examine(device: Backend, words: readonly string[]): Promise<DoctorReport> {
   const report = await newReport(device, {});
-  const all = listMeasurements(device, await testDevice("wasm 2 threads"), report);
+  const all = listMeasurements(device, await testDevice("wasm 1 thread"), report);
   const some = all.filter(({ what }) => words.some((word) => what.includes(word)));
   assert.is(some.length, words.length, some.map(({ what }) => what).join(", "));
   await runMeasurements(report, some, new AbortController().signal, idle);
@@ -64,7 +64,7 @@ test("a software driver has fewer measurements; what a dispatch costs is one of 
 });
 
 testAll("the CPU: a step and generation are measured", async () => {
-  const report = await examine(await testDevice("wasm 2 threads"), [
+  const report = await examine(await testDevice("wasm 1 thread"), [
     "a step of gpt2-micro",
     "generation with gpt2-micro",
   ]);
@@ -83,7 +83,7 @@ test("the CPU has no shaders to compare, and all shapes", async () => {
 });
 
 test("a wrong shader is named with the size of its error, and the others are compared all the same", async () => {
-  const cpu = await testDevice("wasm 2 threads");
+  const cpu = await testDevice("wasm 1 thread");
   const lying = changing(await graphicsCard(), (list) =>
     list.map((one) => (one.tensors[0]!.name === "block.0" ? { ...one, scalars: one.scalars.with(1, 8) } : one)),
   );
@@ -103,7 +103,7 @@ test("a wrong shader is named with the size of its error, and the others are com
 /** Runs measurements, which note that they have begun. */
 async function run(measurements: readonly (readonly [string, Measurement["run"]])[], signal: AbortSignal) {
   const begun: string[] = [];
-  const report = await newReport(await testDevice("wasm 2 threads"), {});
+  const report = await newReport(await testDevice("wasm 1 thread"), {});
   const list = measurements.map(([what, run]) => ({ what, run }));
   await runMeasurements(report, list, signal, (_, what) => begun.push(what));
   return { report, begun };

@@ -51,7 +51,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const [cell] = await listCells({ base: { ...base, classWeights: "none" }, arms }, 1, () => ({}));
   const out = join(folder, "sweep");
   // A vocabulary of 50,257 is slow on a software GPU.
-  const device = await testDevice("wasm 2 threads");
+  const device = await testDevice("wasm 1 thread");
   const signal = new AbortController().signal;
   const trials = runnableTrials([cell!]);
   const failed = await runTrials({

@@ -182,7 +182,7 @@ async function chosenSweep() {
   const model = tinyModel(join(folder, "model"));
   const arms = [{ mode: "last_layer", lr: { choose: RATES } }];
   const cells = await sweepCells(arms, 2, { model, epochs: 1, batchSize: 4, classWeights: "none" });
-  const device = await testDevice("wasm 2 threads");
+  const device = await testDevice("wasm 1 thread");
   const run = (trials: readonly Trial[]) =>
     runTrials({
       ...{ out, trials, device, data, signal: new AbortController().signal },

@@ -400,7 +400,7 @@ test("the memory of a run with features includes them and the plan that computes
   const { data, trials } = await wholeSweep();
   const { options, model: name } = trials.find(({ options }) => options.mode === "last_layer")!;
   const model = await loadModel(name);
-  const device = await testDevice("wasm 2 threads");
+  const device = await testDevice("wasm 1 thread");
   const result = await train({ device, model, data, ...options }).finally(() => model.close());
   assert.ok(result.features !== null && result.features.bytes > 0);
   const [top, lower] = [result.plan, result.features!.plan].map(({ memory }) => memoryTotals(memory).total);

@@ -39,7 +39,7 @@ testAll("the perplexity of 20 kB is PyTorch's", async () => {
   const document = tokenizer.encodeBytes(text.subarray(0, bytes));
   const blocks = Blocks.pack([document], { length, stride: length, tokenizer });
   assert.is(blocks.stats().bytes, bytes);
-  const engine = await Engine.create(await testDevice("wasm 2 threads"), {
+  const engine = await Engine.create(await testDevice("wasm 1 thread"), {
     spec: { config, task: TASKS.lm, mode: "all", lora: null, train_head: false },
     capacity: { tokens: 2 * length, sequences: 2 },
     optimizer: null,
@@ -67,7 +67,7 @@ async function assertTrained(steps = expected.losses.length): Promise<void> {
   const abort = new AbortController();
   try {
     const result = await train({
-      device: await testDevice("wasm 2 threads"),
+      device: await testDevice("wasm 1 thread"),
       model,
       data: await loadTexts(sets, { maxLength: block }),
       adapter: await loadAdapter(join(folder, "adapter"), model),

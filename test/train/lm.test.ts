@@ -31,7 +31,7 @@ function texts(options: TextsOptions = {}, name = "lines.txt", content = LINES):
 const usual = modelAnd(() => texts());
 
 /** Only on the CPU: a vocabulary of 50,257 is slow on a software GPU. Other tests compare devices, on smaller ones. */
-const device = () => testDevice("wasm 2 threads");
+const device = () => testDevice("wasm 1 thread");
 
 async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> {
   return fineTune({

@@ -27,7 +27,7 @@ const base = modelAnd(() => tinyData(messages(24)));
 /** On the CPU where no device is given: what is kept, and when, does not depend on it, and a software GPU is slow. */
 async function run(more: Partial<TrainArguments> = {}): Promise<TrainResult> {
   return train({
-    device: await testDevice("wasm 2 threads"),
+    device: await testDevice("wasm 1 thread"),
     ...(await base()),
     ...ofMode({ ...OPTIONS, ...more }, more.mode ?? "lora"),
   });

@@ -41,7 +41,7 @@ const ONE_STEP = { epochs: 1, batchSize: 16 } as const;
 const SMALL = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4 } as const;
 
 /** Where a test names no device: what it is about does not depend on it, and a software GPU is slow. */
-const cpu = () => testDevice("wasm 2 threads");
+const cpu = () => testDevice("wasm 1 thread");
 
 test("few rows have more epochs and very few a smaller batch, unless they are given", async () => {
   const sizes = (rows: number, given: Partial<TrainOptions> = {}, objective: Objective = "classification") => {
