@@ -11,7 +11,7 @@ import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
-writeFileSync(join(folder, "messages.csv"), messages(20));
+writeFileSync(join(folder, "messages.csv"), messages(12));
 
 const QUICK = ["--data", "messages.csv", "--epochs", "1", "--batch-size", "4", "--lr", "0.01", "--threads", "1"];
 const run = (command: Parameters<typeof runCommand>[0], ...args: string[]) =>
@@ -54,7 +54,7 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   });
   assert.equal([results[0].dataset.name, results[0].metrics[0].type], ["messages.csv", "accuracy"]);
   assert.ok(card.includes("## Results") && card.includes("TF-IDF"), "no results");
-  for (const [, text] of messages(20).matchAll(/"(.*)"/g)) assert.not.ok(card.includes(text!), text);
+  for (const [, text] of messages(12).matchAll(/"(.*)"/g)) assert.not.ok(card.includes(text!), text);
   assert.ok(results[0].metrics[0].value >= 0.5, front);
   const texts = ["--json", "free cash now", "see you at lunch"];
   const ours = classified(await succeeds("classify", "--run", "first", ...texts));

@@ -159,7 +159,7 @@ test("invalid rows are refused or skipped, long texts are truncated; both are co
   // More valid characters than invalid ones: damaged UTF-8.
   write("damaged.csv", Buffer.concat([...odd, Buffer.from("ham,größer\nspam,über\n")]));
   const out = join(folder, "odd");
-  const args = (name: string) => [...DATA, name, "--epochs", "1", "--out"];
+  const args = (name: string) => [...DATA, name, "--epochs", "1", "--threads", "1", "--mode", "last_layer", "--out"];
   const before = filesIn(folder);
   for (const [name, ...words] of [
     ["odd.csv", "read it as Windows-1252?", "odd.csv:42", "43: spam,prize ÿ", "--encoding windows-1252"],

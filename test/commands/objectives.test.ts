@@ -1,11 +1,11 @@
-/** train, classify, export and sweep of scores, and of several labels a message, as a person runs them. */
+/** train, classify, export and sweep of scores, several labels a message, pairs of texts, and language models. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand } from "../helpers/spawn.ts";
-import { tinyModel } from "../helpers/tiny.ts";
+import { assertCode, filesIn, readTable, runCommand } from "../helpers/spawn.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
@@ -25,7 +25,8 @@ function run(line: string, ...texts: string[]) {
   const [name, ...args] = line.split(" ");
   return runCommand(name as "train", [...args, ...texts], { cwd: folder });
 }
-const SETTINGS = "--model model --device wasm --threads 1 --epochs 2 --batch-size 4";
+const CPU = ["--device", "wasm", "--threads", "1"];
+const SETTINGS = "--model model --device wasm --threads 1 --epochs 1 --batch-size 4";
 
 test("regression: a run directory, scores of texts and of a table", async () => {
   const { stdout, ...rest } = await run(`train scores.csv --objective regression ${SETTINGS} --out scores`);
@@ -36,10 +37,10 @@ test("regression: a run directory, scores of texts and of a table", async () => 
   for (const name of ["baselines.csv", "predictions.csv", "rmse.svg", "scores.svg"])
     assert.ok(files.includes(name), name);
   for (const name of ["accuracy.svg", "classes.csv", "confusion.csv"]) assert.not.ok(files.includes(name), name);
-  const texts = await run("classify --run scores --device wasm", "message please", " ");
+  const texts = await run("classify --run scores --device wasm --threads 1", "message please", " ");
   assert.match(texts.stdout, /^-?\d+\.\d{4}\tmessage please\n\t \n$/);
   assert.match(texts.stderr, "1 of 2 texts are empty and have no score");
-  const labelled = await run("classify --run scores --device wasm --in scores.csv --out out.csv");
+  const labelled = await run("classify --run scores --device wasm --threads 1 --in scores.csv --out out.csv");
   assertCode(labelled, 0);
   assert.match(labelled.stderr, "with column score");
   assert.match(readFileSync(join(folder, "out.csv"), "utf8").split("\n")[0]!, "label,text,score");
@@ -53,7 +54,7 @@ test("several labels: those above their thresholds, in text and JSON", async () 
   );
   assertCode({ stdout, ...rest }, 0);
   assert.match(stdout, /Micro F1 \S+\s%, and exactly its labels for/);
-  const { stdout: json } = await run("classify --run labels --device wasm --json", "message please");
+  const { stdout: json } = await run("classify --run labels --device wasm --threads 1 --json", "message please");
   const { labels, probabilities } = JSON.parse(json);
   const { results } = JSON.parse(readFileSync(join(folder, "labels/run.json"), "utf8"));
   const names = Object.keys(probabilities);
@@ -88,4 +89,117 @@ test("what is wrong with labels is said with the line; a column of numbers among
   const words = await run(`train words.csv --objective regression ${SETTINGS}`);
   assertCode(words, 1);
   assert.match(words.stderr, /not a number.*words\.csv:3/s);
+});
+
+const PAIRS = Array.from({ length: 40 }, (_, i) => [`Is it ${i}?`, `Yes, it is ${i % 7}`, i % 2 ? "yes" : "no"]);
+const csv = (names: string[]) =>
+  `${[names, ...PAIRS].map((row) => row.map((field) => `"${field}"`).join(",")).join("\r\n")}\r\n`;
+writeFileSync(join(folder, "german.csv"), csv(["frage", "antwort", "label"]));
+writeFileSync(join(folder, "pairs.csv"), csv(["question", "answer", "label"]));
+
+const classify = (args: string[], input = "") =>
+  runCommand("classify", ["--run", "pairs", ...CPU, ...args], { cwd: folder, input });
+const lines = (text: string) => text.trimEnd().split("\n");
+
+test("train says which columns it took, and how to try the run", async () => {
+  const done = await run(`train german.csv --text-column frage,antwort ${SETTINGS} --out pairs`);
+  assertCode(done, 0);
+  assert.match(done.stdout, /pairs of texts: columns frage and antwort/);
+  assert.match(done.stdout, /try it: .*--run pairs --pair ".+" ".+"/);
+});
+
+test("classify --pair: arguments by twos, a line with a tab, JSON; a table by the training's columns", async () => {
+  const two = await classify(["--pair", "Is it 1?", "Yes", "Is it 2?", "No"]);
+  assertCode(two, 0);
+  assert.match(two.stdout, /^(yes|no)\t[01]\.\d{4}\tIs it 1\?\tYes\b.*\n(yes|no)\t[01]\.\d{4}\tIs it 2\?\tNo\b.*\n$/);
+  const piped = await classify(["--pair"], "Is it 1?\tYes\nIs it 2?\tNo\n");
+  assert.is(piped.stdout, two.stdout);
+  const json = await classify(["--pair", "--json", "Is it 1?", "Yes"]);
+  assert.equal(JSON.parse(json.stdout).text, ["Is it 1?", "Yes"]);
+  const labelled = await classify(["--in", "german.csv", "--out", "labelled.csv"]);
+  assertCode(labelled, 0);
+  assert.match(labelled.stderr, /40 rows, texts in column "frage,antwort"/);
+  const [, row] = lines(readFileSync(join(folder, "labelled.csv"), "utf8"));
+  assert.match(row!, /^"Is it 0\?","Yes, it is 0","no",(yes|no),[01]\.\d{6}\r$/);
+  const shown = lines((await classify(["pairs.csv"])).stdout);
+  const [label, , first, second] = shown[0]!.split("\t");
+  assert.equal([label, first, second], [row!.split(",").at(-2), ...PAIRS[0]!.slice(0, 2)]);
+});
+
+test("what is no pair is refused", async () => {
+  for (const [args, input, words] of [
+    [["--pair", "a", "b", "c"], "", /--pair needs two texts each.*3 texts/s],
+    [["--pair"], "a\tb\nno tab\n", /--pair needs two texts each.*no tab/s],
+    [["a", "b"], "", /the model reads pairs of texts.*--pair/s],
+    [["--pair", "--in", "pairs.csv"], "", /--pair is for texts, not for a table/],
+  ] as const) {
+    const refused = await classify([...args], input);
+    assertCode(refused, 2);
+    assert.match(refused.stderr, words);
+  }
+});
+
+writeFileSync(join(folder, "a.txt"), "the cat sat on the mat.\n".repeat(40));
+writeFileSync(join(folder, "b.txt"), "the dog sat on the log.\n".repeat(20));
+writeFileSync(join(folder, "messages.csv"), messages(8));
+const LM = ["--objective", "lm", "--model", "model", "--max-length", "16", "--batch-size", "4", ...CPU];
+const RUN = [...LM, "--data", "a.txt", "--data", "b.txt", "--epochs", "2"];
+
+const train = (args: string[]) => runCommand("train", args, { cwd: folder });
+const read = (...path: string[]) => readFileSync(join(folder, ...path), "utf8");
+const table = (...path: string[]) => readTable(join(folder, ...path));
+
+test("a run directory has perplexity instead of accuracy", async () => {
+  const finished = await train([...RUN, "--out", "lm"]);
+  assertCode(finished, 0);
+  assert.equal(filesIn(join(folder, "lm")), [
+    "adapter/adapter_config.json",
+    "adapter/adapter_model.safetensors",
+    "adapter/lowrank.json",
+    "loss.svg",
+    "losses.csv",
+    "metrics.csv",
+    "perplexity.svg",
+    "plan.txt",
+    "run.json",
+    "texts.csv",
+  ]);
+  const [columns, values] = table("lm", "metrics.csv");
+  assert.is(
+    columns!.join(),
+    "rank,alpha,trainable_layers,lr,weight_decay,num_epochs,pre_train_ppl,pre_val_ppl,pre_test_ppl,final_train_ppl," +
+      "final_val_ppl,final_test_ppl,final_val_bpb,final_test_bpb,train_loss_last,val_loss_last,examples_seen,minutes",
+  );
+  const value = (column: string) => Number(values![columns!.indexOf(column)]);
+  assert.ok(value("final_val_ppl") < value("pre_val_ppl"));
+  const [head, ...losses] = table("lm", "losses.csv");
+  assert.is(head!.join(), "step,epoch,examples_seen,lr,train_loss,val_loss,train_ppl,val_ppl,val_bpb,grad_norm");
+  for (const row of losses) {
+    const [loss, perplexity] = ["val_loss", "val_ppl"].map((column) => Number(row[head!.indexOf(column)]));
+    assert.is(perplexity, Math.exp(loss!));
+  }
+  const config = JSON.parse(read("lm", "run.json"));
+  assert.equal(
+    [config.objective, config.data.file, config.labels],
+    ["lm", [join(folder, "a.txt"), join(folder, "b.txt")], []],
+  );
+  assert.is(JSON.parse(read("lm", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
+  assert.match(finished.stdout, /Training +│ +2 │.*\n.*Validation.*\n(.*\n)*.*Perplexity before/);
+  assert.match(finished.stdout, "PEFT can load its adapter/");
+  assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run lm "The"$/m);
+  assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
+});
+
+test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {
+  const refuses = async (words: string[], args: string[], code = 2) => {
+    const finished = await train([...args, "--out", "refused"]);
+    assertCode(finished, code);
+    for (const word of words) assert.match(finished.stderr, word);
+  };
+  await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
+  await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
+  await refuses(["--data FILE", "none of them"], LM);
+  await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
+  await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
+  await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
 });

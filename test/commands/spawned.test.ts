@@ -1,16 +1,22 @@
-/** Each built command in a process of its own: its exit code, what it does with signals, closed pipes and full disks. */
+/**
+ * Each built command in a process of its own: its exit code, what it does with signals, closed pipes and full disks.
+ * Signals to commands in this process reach the same listeners.
+ */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import { Interruption } from "../../src/commands/cli.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
-import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
-writeFileSync(join(folder, "messages.csv"), messages(12));
+for (const [name, rows] of Object.entries({ messages: 12, few: 8, some: 100 }))
+  writeFileSync(join(folder, `${name}.csv`), messages(rows));
 
 const CPU = ["--device", "wasm", "--threads", "1"];
 const DATA = ["--model", "model", "--data", "messages.csv", "--batch-size", "4", "--epochs", "1", ...CPU];
@@ -36,7 +42,7 @@ testAll("train: a full disk behind its output is reported when the run is saved"
 });
 
 test("train: stopped by Ctrl-C, resumed, killed, and resumed by the next command, it has the same bits", async () => {
-  const long = [...DATA, "--epochs", "60", "--checkpoint-every", "20"];
+  const long = [...DATA, "--epochs", "50", "--checkpoint-every", "20"];
   const stopped = await spawned("train", [...long, "--json", "--out", "stopped"], {
     watch: (stdout, kill) => stdout.includes('"step":3,') && kill("SIGINT"),
   });
@@ -92,3 +98,79 @@ test("doctor: an interruption leaves what was measured so far", async () => {
   assert.match(stopped.stderr, "what was measured so far is kept");
   assert.is(JSON.parse(readFileSync(join(folder, "lowrank-doctor.json"), "utf8")).state, "interrupted");
 });
+
+const RUN = [...CPU, "--json", "--batch-size", "4", "--epochs", "1"];
+/** A large rank makes an evaluation slow without a large model. */
+const SLOW = [...RUN, "--model", "gpt2-micro", "--rank", "1024"];
+const setFlags = (train: string, val: string, test: string) =>
+  Object.entries({ train, val, test }).flatMap(([set, size]) => [`--${set}`, `${size}.csv`]);
+
+/** Runs train and sends a signal once its output has these words. */
+const interrupt = (
+  signal: NodeJS.Signals,
+  when: (stdout: string) => boolean,
+  args: readonly string[],
+  more: Partial<SpawnOptions> = {},
+) => runCommand("train", args, { cwd: folder, watch: (stdout, kill) => when(stdout) && kill(signal), ...more });
+
+/** The last line of a run's metrics.csv, by its header. */
+function lastMetrics(run: string): Record<string, string> {
+  const [names, values] = readTable(join(folder, run, "metrics.csv"));
+  return Object.fromEntries(names!.map((name, i) => [name, values![i]!]));
+}
+
+test("the library installs no signal handlers", async () => {
+  const counts = () => ["SIGTERM", "SIGHUP", "SIGINT"].map((name) => process.listenerCount(name));
+  const before = counts();
+  await import(pathToFileURL(packagePath("dist/index.js")).href);
+  assert.equal(counts(), before);
+});
+
+test("the first signal aborts; from the second signal on, the system ends the process", async () => {
+  const interruption = new Interruption("stopping");
+  const listeners = () => process.listenerCount("SIGHUP") + process.listenerCount("SIGTERM");
+  interruption.begin();
+  interruption.begin();
+  assert.is(listeners(), 2);
+  // A closed terminal sends several at once.
+  for (let i = 0; i < 3; i++) process.kill(process.pid, "SIGHUP");
+  const until = async (isSo: () => boolean) => {
+    while (!isSo()) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  await until(() => interruption.signal.aborted);
+  await until(() => listeners() === 0);
+});
+
+testAll("during the first evaluation: the run can be resumed, from its beginning", async () => {
+  const args = [...SLOW, ...setFlags("few", "some", "few"), "--out", "first"];
+  const isBegun = (stdout: string) => stdout.includes('"type":"start"');
+  assert.is((await interrupt("SIGTERM", isBegun, args, { spawned: true })).code, null);
+  assert.equal(readdirSync(join(folder, "first")), ["run.json"]);
+  assertCode(await runCommand("train", ["--resume", "first"], { cwd: folder }), 0);
+  assert.ok(Number(lastMetrics("first").final_test_acc) > 0);
+});
+
+/** The run is saved with its last figures, can be used and resumed, and then be finished. */
+async function stopInLastEvaluation(args: readonly string[], out: string, more: Partial<SpawnOptions> = {}) {
+  const step = '"record":{"step":4,"epoch":1,"examples":16,"lr":';
+  const isMeasured = (stdout: string) => stdout.includes(step) && stdout.split('"type":"evaluation"').length === 4;
+  const ended = await interrupt("SIGHUP", isMeasured, [...args, "--out", out], more);
+  assertCode(ended, 130);
+  assert.match(ended.stderr, /stopping to save the run.*resume it:/s);
+  assert.match(ended.stdout, '"results":null');
+  const { final_test_acc, val_loss_last, examples_seen } = lastMetrics(out);
+  assert.is(final_test_acc, "");
+  assert.ok(Number(val_loss_last) > 0 && Number(examples_seen) > 0);
+  assertCode(await runCommand("classify", ["--run", out, "x"], { cwd: folder }), 0);
+  assertCode(await runCommand("train", ["--resume", out], { cwd: folder }), 0);
+  assert.ok(Number(lastMetrics(out).final_test_acc) > 0);
+  assert.not.ok(existsSync(join(folder, out, "checkpoint")));
+}
+
+test("during the last evaluation the run is saved, and can be used and finished", () =>
+  stopInLastEvaluation([...RUN, "--model", "model", ...setFlags("few", "few", "few")], "last"));
+
+// The signal arrives while the device is at work: the resumed run goes through all of the test set.
+testAll("during a long last evaluation, in a process of its own", () =>
+  stopInLastEvaluation([...SLOW, ...setFlags("few", "few", "some")], "long", { spawned: true }),
+);

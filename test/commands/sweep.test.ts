@@ -15,7 +15,7 @@ writeFileSync(join(folder, "messages.csv"), messages(20));
 const CPU = ["--device", "wasm", "--threads", "2"];
 const GRID = ["--grid", "mode=lora,last_layer", "--seeds", "2", "--rank", "2", "--alpha", "4"];
 const SWEEP = [...GRID, "--model", "model", "--data", "messages.csv", "--batch-size", "4", ...CPU];
-const SHORT = ["--epochs", "3", "--eval-every", "7"];
+const SHORT = ["--epochs", "2", "--eval-every", "7"];
 /** Each trial is longer than the 200 steps after which it saves a checkpoint. */
 const LONG = ["--epochs", "60"];
 
@@ -58,14 +58,14 @@ test("an uninterrupted sweep", async () => {
   const names = ["LoRA, rank 2, alpha 4, rate 0.001", "head only, rate 0.01"].flatMap((name) =>
     [1, 2].map((seed) => `${name}, seed ${seed}`),
   );
-  const step = / step \d+\/21 .*validation loss \d/;
+  const step = / step \d+\/14 .*validation loss \d/;
   for (const name of names)
-    assert.is(lines.filter((line) => line.startsWith(`${name}:`) && step.test(line)).length, 1 + 21 / 7, name);
+    assert.is(lines.filter((line) => line.startsWith(`${name}:`) && step.test(line)).length, 1 + 14 / 7, name);
   const left = /: step \d+\/\d+ {2}loss \S+ {2}accuracy \S+ % {2}validation loss .* left$/;
   assert.ok(lines.some((line) => left.test(line)));
   assert.is(lines[0], "2 trials at once");
   assert.equal(lines.slice(1, 3).sort(), [`trial 1 of 4: ${names[0]}`, `trial 2 of 4: ${names[1]}`]);
-  assert.is(lines.length, 1 + 4 * (1 + 1 + 21 / 7));
+  assert.is(lines.length, 1 + 4 * (1 + 1 + 14 / 7));
   assert.match((await sweep("whole")).stdout, /^(already finished.*\n){4}/);
 });
 

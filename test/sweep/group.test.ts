@@ -137,44 +137,41 @@ const unlike = () =>
     { rank: 2, lr: 0.3, epochs: 9, evalEvery: 2, patience: 1, keep: "last", schedule: "constant", pooling: "last" },
   );
 
-for (const [on, declare] of [
-  ["webgpu", testAll],
-  ["a graphics card", test],
-] as const)
-  declare(`unlike trials, stopped and resumed again and again, have the same bits on ${on}`, async () => {
-    const trials = await unlike();
-    const [short, long] = trials as [Trial, Trial];
-    const resumed: number[] = [];
-    const runTo = async (trial?: Trial, step?: number) => {
-      const seen = await run(on, "unlike", trials, {
-        onEvent(event, abort) {
-          if (event.type === "step" && event.trial === trial && event.record.step === step) abort.abort();
-        },
-      });
-      resumed.push(seen.filter((event) => event.startsWith("resumed")).length);
-    };
-    await runTo(short, 3);
-    await runTo(long, 7);
-    // When others have ended.
-    await runTo(long, 20);
-    await runTo();
-    assert.is(resumed[0], 0);
-    assert.is(resumed[1], trials.length);
-    assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
-    await assertSame(on, "unlike", trials);
-    const early = (await readFinished(sweepPath(on, "unlike"), trials.at(-1)!))!;
-    assert.ok(early.evaluations.at(-1)!.step < 9 * 4, "patience ended it");
-  });
+testAll("unlike trials, stopped and resumed again and again, have the same bits", async () => {
+  const on = "webgpu";
+  const trials = await unlike();
+  const [short, long] = trials as [Trial, Trial];
+  const resumed: number[] = [];
+  const runTo = async (trial?: Trial, step?: number) => {
+    const seen = await run(on, "unlike", trials, {
+      onEvent(event, abort) {
+        if (event.type === "step" && event.trial === trial && event.record.step === step) abort.abort();
+      },
+    });
+    resumed.push(seen.filter((event) => event.startsWith("resumed")).length);
+  };
+  await runTo(short, 3);
+  await runTo(long, 7);
+  // When others have ended.
+  await runTo(long, 20);
+  await runTo();
+  assert.is(resumed[0], 0);
+  assert.is(resumed[1], trials.length);
+  assert.ok(resumed[3]! > 0 && resumed[3]! < trials.length, resumed.join());
+  await assertSame(on, "unlike", trials);
+  const early = (await readFinished(sweepPath(on, "unlike"), trials.at(-1)!))!;
+  assert.ok(early.evaluations.at(-1)!.step < 9 * 4, "patience ended it");
+});
 
 test("a trial whose rate is too high is named, and the others are as without it", async () => {
   const on = "wasm 2 threads";
-  const trials = await trialsFor(GRID, { rank: 2, alpha: 2, lr: 1e9 });
+  const trials = await trialsFor({ rank: [2, 4] }, { rank: 2, lr: 1e9 });
   const bad = trials.at(-1)!;
   assert.equal(await run(on, "diverged", trials), ["group 2", `failed ${bad.name}`, "1 failed"]);
   const error = readFileSync(join(sweepPath(on, "diverged"), "trials", `${bad.name}.error.txt`), "utf8");
   assert.match(error, /is not finite\n.*step \d+ of .*learning rate/);
   assert.is(await readFinished(sweepPath(on, "diverged"), bad), null);
-  await assertSame(on, "diverged", trials.slice(0, 4));
+  await assertSame(on, "diverged", trials.slice(0, 2));
 });
 
 /** The places of the trials in each group. */

@@ -123,7 +123,6 @@ test("runs of any mode are trained at the same time, with the bits of each alone
     { ...BASE, rank: 0 },
     { ...BASE, mode: "all" },
     { ...BASE, mode: "last_layer" },
-    { ...BASE, rank: 4, layers: [1] },
   ];
   // The first waits for a step of the second: it would wait for ever if that began behind its end.
   let begin = () => {};
@@ -143,7 +142,7 @@ test("runs of any mode are trained at the same time, with the bits of each alone
   const settled = await trainAll(common, runs);
   assert.equal(
     settled.map(({ status }) => status),
-    ["fulfilled", "fulfilled", "rejected", "rejected", "fulfilled", "fulfilled", "fulfilled"],
+    ["fulfilled", "fulfilled", "rejected", "rejected", "fulfilled", "fulfilled"],
   );
   const [, , diverged, invalid] = settled as PromiseRejectedResult[];
   assert.equal([diverged!.reason.code, invalid!.reason.code], ["not-finite", "invalid-lora-config"]);
@@ -162,7 +161,8 @@ test("runs of any mode are trained at the same time, with the bits of each alone
 
 test("a run waits while the memory that it needs is another's", async () => {
   const common = await world();
-  const alone = await train({ ...common, ...BASE, mode: "all" });
+  const settings: JobSettings = { ...BASE, epochs: 1, mode: "all" };
+  const alone = await train({ ...common, ...settings });
   const device = common.device as WasmBackend;
   const { total } = device.limits;
   const { plan } = alone;
@@ -178,7 +178,7 @@ test("a run waits while the memory that it needs is another's", async () => {
   assert.ok(total! > 2 * bytes);
   let [active, most] = [0, 0];
   const runs = [1, 2, 3].map((seed): { settings: JobSettings; start: Start } => ({
-    settings: { ...BASE, seed, mode: "all" },
+    settings: { ...settings, seed },
     start: {
       onEvent: (event) => {
         if (event.type === "start") most = Math.max(most, ++active);
