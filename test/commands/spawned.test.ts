@@ -28,6 +28,14 @@ const train = (args: readonly string[]) => runCommand("train", args, { cwd: fold
 const stateOf = (run: string) => JSON.parse(readFileSync(join(folder, run, "run.json"), "utf8")).state;
 const adapterOf = (run: string) => snapshot(join(folder, run, "adapter"));
 
+// First: what the commands load is not loaded again.
+test("the library installs no signal handlers", async () => {
+  const counts = () => ["SIGTERM", "SIGHUP", "SIGINT"].map((name) => process.listenerCount(name));
+  const before = counts();
+  await import(pathToFileURL(packagePath("dist/index.js")).href);
+  assert.equal(counts(), before);
+});
+
 test("train: a reader that closes the pipe ends nothing", async () => {
   assertCode(await spawned("train", [...DATA, "--out", "run"], { stdout: "closed" }), 0);
   assert.is(stateOf("run"), "finished");
@@ -78,8 +86,8 @@ test("generate reads a pipe", async () => {
 test("sweep, export, verify and bench do their work; what is wrong with a command line has exit code 2", async () => {
   assertCode(await spawned("sweep", [...DATA, "--grid", "rank=1", "--seeds", "1", "--out", "sweep"]), 0);
   assert.ok(existsSync(join(folder, "sweep", "report.html")));
-  assertCode(await spawned("export", ["--run", "run", "--to", "merged", "--out", "merged"]), 0);
-  assert.ok(existsSync(join(folder, "merged", "model.safetensors")));
+  assertCode(await spawned("export", ["--run", "run", "--to", "peft", "--out", "peft"]), 0);
+  assert.ok(existsSync(join(folder, "peft", "adapter_model.safetensors")));
   const fixture = packagePath("test/golden/08_cls_last_layer_4_labels.safetensors");
   const verified = await spawned("verify", ["--device", "wasm", fixture]);
   assertCode(verified, 0);
@@ -118,13 +126,6 @@ function lastMetrics(run: string): Record<string, string> {
   const [names, values] = readTable(join(folder, run, "metrics.csv"));
   return Object.fromEntries(names!.map((name, i) => [name, values![i]!]));
 }
-
-test("the library installs no signal handlers", async () => {
-  const counts = () => ["SIGTERM", "SIGHUP", "SIGINT"].map((name) => process.listenerCount(name));
-  const before = counts();
-  await import(pathToFileURL(packagePath("dist/index.js")).href);
-  assert.equal(counts(), before);
-});
 
 test("the first signal aborts; from the second signal on, the system ends the process", async () => {
   const interruption = new Interruption("stopping");

@@ -105,11 +105,11 @@ test("a kernel that fails in one part ends the whole, and nothing waits for ever
   device.destroy();
 });
 
-const folder = temporaryFolder();
+const directory = tinyModel(join(temporaryFolder(), "model"));
 const BASE: JobSettings = { epochs: 2, batchSize: 8, lr: 1e-2, evalEvery: 2 };
 
 async function world(threads = 2) {
-  const model = await loadModel(tinyModel(join(folder, "model")));
+  const model = await loadModel(directory);
   return { device: await openWasm({ threads }), model, data: await tinyData(messages(24)) };
 }
 
