@@ -1,10 +1,11 @@
 /** The weights of classes in the loss: which, when, and what they do to a run. */
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { fineTune } from "../../src/index.ts";
-import { loadModel } from "../../src/io/hf.ts";
+import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import { macroF1 } from "../../src/statistics.ts";
 import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
@@ -19,11 +20,12 @@ import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 /** The same sums in another order, through some steps of AdamW. */
 const ROUNDING = { atol: 1e-5, rtol: 1e-5 };
 
-const folder = temporaryFolder();
-const model = loadModel(tinyModel(`${folder}/model`));
-afterAll(async () => (await model).close());
+const directory = tinyModel(join(temporaryFolder(), "model"));
+let model: Promise<BaseModel> | undefined;
+afterAll(async () => (await model)?.close());
 
 async function run(data: LoadedDataset, options: Partial<TrainArguments> = {}) {
+  model ??= loadModel(directory);
   const small = { epochs: 2, batchSize: 4, lr: 0.01, rank: 2, alpha: 4, mode: "last_layer" } as const;
   return fineTune({
     device: await testDevice("wasm 1 thread"),
