@@ -33,7 +33,7 @@ export function inWords(text: string): string {
 }
 
 /** Internal folders of the page; the visitor sees file names only. */
-const PRIVATE_FOLDERS = /\b(picked|labelling|runs\/[^/]+\/data|picked\/model)\//g;
+const PRIVATE_FOLDERS = /\b(picked\/model|picked|labelling|runs\/[^/]+\/data)\//g;
 
 /** Advice that only the command line can follow. */
 const SEPARATE_FILES = /, or separate files: --train, --val and --test$/;

@@ -1,0 +1,148 @@
+/** The page's worker as it ships: runs that end before their end. Each resumes to the bits of one that was left alone. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { assertSameFiles, temporaryFolder } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
+import { addTiny, openTiny, PageBrowser, type Tab, TINY_RUN } from "../../helpers/page-worker.ts";
+import { messages, tinyModel } from "../../helpers/tiny.ts";
+
+const base = tinyModel(join(temporaryFolder(), "tiny"));
+/** Twelve steps, with checkpoints at steps 4 and 8. */
+const LONGER = { ...TINY_RUN, epochs: 3 };
+const SECOND = /step-0*8\./;
+
+async function straightRun() {
+  const tab = await openTiny(new PageBrowser(), base);
+  return tab.download((await tab.train(LONGER)).id, "adapter");
+}
+let straight: ReturnType<typeof straightRun> | undefined;
+
+/** Resumes a run, which must end as a straight one; gives the step from which it resumed. */
+async function resumeToEnd(tab: Tab, id: string): Promise<number> {
+  const begun = tab.reaches(id, "training");
+  const run = await tab.train("resume", id);
+  assert.equal([run.state, run.error], ["finished", null]);
+  straight ??= straightRun();
+  assertSameFiles(await tab.download(id, "adapter"), await straight);
+  return (await begun).record.step;
+}
+
+test("a worker that ends while it writes a checkpoint leaves an interrupted run, which resumes from the one before", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const held = tab.hold("write", /step-0*8\..*whole/);
+  const id = await tab.call("start", LONGER);
+  await held.reached;
+  tab.end();
+  assert.ok(browser.files.list().some((path) => path.endsWith(".crswap")));
+  const next = await browser.open();
+  const found = (await next.listed(id))!;
+  assert.equal([found.state, found.usable], ["interrupted", true]);
+  // Its file is stored with it: nobody has selected one here.
+  assert.is(await resumeToEnd(next, id), 4);
+});
+
+for (const [moment, work, path, state] of [
+  ["before all is stored", "write", /adapter_model/, "interrupted"],
+  ["when its record says that it is finished", "remove", /step-/, "finished"],
+] as const)
+  test(`a worker that ends while it saves what was learned, ${moment}, leaves a run that is ${state}`, async () => {
+    const browser = new PageBrowser();
+    const tab = await openTiny(browser, base);
+    const held = tab.hold(work, path);
+    const id = await tab.call("start", LONGER);
+    await held.reached;
+    tab.end();
+    const next = await browser.open();
+    const found = (await next.listed(id))!;
+    assert.equal([found.state, found.usable], [state, true]);
+    if (state === "interrupted") assert.is(await resumeToEnd(next, id), 8);
+  });
+
+test("a run waits while it is paused, stays stopped in another visit, and ends as a straight one", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const first = tab.hold("write", /step-0*4\./);
+  const id = await tab.call("start", LONGER);
+  await first.reached;
+  const paused = tab.ended();
+  await tab.call("pause");
+  first.release();
+  const { state, record, usable } = await paused;
+  assert.equal([state, record.state, record.step, usable], ["paused", "stopped", 4, true]);
+  assert.is((await tab.listed(id))!.state, "paused");
+
+  const second = tab.hold("write", SECOND);
+  const stopped = tab.ended();
+  await tab.call("resume", id);
+  await second.reached;
+  await tab.call("stop");
+  second.release();
+  await stopped;
+  assert.ok("adapter/adapter_config.json" in (await tab.download(id, "adapter")));
+  tab.end();
+  const next = await browser.open();
+  assert.is((await next.listed(id))!.state, "stopped");
+
+  // A browser that cannot read the checkpoints for a moment does not cost the run its progress.
+  const mend = next.fail("read", /step-/, new DOMException("The file cannot be read", "NotReadableError"));
+  const failed = await next.train("resume", id);
+  assert.equal([failed.state, failed.error!.summary], ["failed", "The file cannot be read"]);
+  mend();
+  assert.is(await resumeToEnd(next, id), 8);
+});
+
+test("checkpoints that are damaged are left, with a note, and the run begins again", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const held = tab.hold("write", /adapter_model/);
+  const id = await tab.call("start", LONGER);
+  await held.reached;
+  tab.end();
+  for (const path of browser.files.list().filter((path) => /step-.*s$/.test(path)))
+    browser.files.overwrite(path, new Uint8Array(100));
+  const next = await browser.open();
+  const noted = next.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
+  assert.is(await resumeToEnd(next, id), 0);
+  assert.match(await noted, "The checkpoints were damaged: the run started again from the beginning.");
+});
+
+test("a run that the browser cannot store goes on, fails at its end, and resumes when there is room", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const held = tab.hold("write", SECOND);
+  const id = await tab.call("start", LONGER);
+  await held.reached;
+  browser.files.room = 1;
+  const noted = tab.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
+  const failed = tab.ended();
+  held.release();
+  assert.match(await noted, /^The browser's storage is full: the run continues, but a reload would lose the progress/);
+  const { error, note } = await failed;
+  assert.match(error!.summary, "The browser's storage is full");
+  assert.match(error!.hint!, "delete runs or models");
+  assert.match(note!, "The browser's storage is full");
+  browser.files.room = Infinity;
+  assert.is(await resumeToEnd(tab, id), 4);
+});
+
+test("a run is not resumed with another model, or other data", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const held = tab.hold("write", SECOND);
+  const id = await tab.call("start", LONGER);
+  await held.reached;
+  tab.end();
+  const file = `runs/${id}/data/messages.csv`;
+  assert.ok(browser.files.list().includes(file));
+  browser.files.overwrite(file, new TextEncoder().encode(messages(23)));
+  const next = await browser.open();
+  const data = await next.refused("resume", id);
+  assert.equal([data.code, data.summary], ["inputs-changed", "The data has changed since this run began"]);
+  await next.call("forgetModel", "tiny");
+  // Another one of the same name.
+  await addTiny(next, tinyModel(join(temporaryFolder(), "tiny"), (tensors) => tensors.get("ln_f.bias")!.data.fill(1)));
+  const model = await next.refused("resume", id);
+  assert.equal([model.code, model.where], ["inputs-changed", "tiny"]);
+  assert.is((await next.listed(id))!.state, "interrupted");
+});
