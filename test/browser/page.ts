@@ -21,7 +21,8 @@ export async function pickFile(
   content: string | Buffer = messages(40),
   name = "messages.csv",
 ): Promise<void> {
-  // Chosen, it does not follow the data.
+  // A page that starts has no model yet. Chosen, it does not follow the data.
+  await page.locator("#model-report >> text=blocks").first().waitFor({ state: "attached" });
   if ((await page.inputValue("#model")) === "gpt2-micro") await page.selectOption("#model", "gpt2-micro");
   await page.check("input[name=source][value=file]");
   await page.setInputFiles("#file", { name, mimeType: "text/plain", buffer: Buffer.from(content as Buffer) });
@@ -63,6 +64,39 @@ export async function begin(page: Page, settings: Record<string, string | number
   await pickFile(page);
   await set(page, settings);
   await start(page);
+}
+
+/** Trains on a file, and looks at figures, curves, result and a typed message. */
+export async function trainOnFile(
+  page: Page,
+  settings: Record<string, string | number>,
+  { computesOn, steps, evaluations }: { computesOn: string; steps: number; evaluations: number },
+): Promise<void> {
+  await pickFile(page, messages(20, ["ham", "spam", "ham", "ham"]));
+  await page.waitForSelector("text=rows: 80 read");
+  await page.waitForSelector("text=loss weighted by class");
+  await set(page, settings);
+  await start(page);
+  await waitForState(page, "finished");
+  assert.match(
+    (await page.textContent("#status"))!,
+    /^Finished in [^.]+\. \d+ of 16 test messages correct: too few to tell\.$/,
+  );
+  assert.match((await page.textContent("#figures"))!, new RegExp(`Step${steps} of ${steps}.*${computesOn}`));
+  assert.is(await page.locator("#curve-table tbody tr").count(), evaluations);
+  assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
+  assert.match(
+    (await page.textContent("#outcome"))!,
+    /Macro F1 before.*This run against it.*TF-IDF, logistic regression \(C \d+\)\d.*\(p [=<] [\d.]+\).*Precision, recall and F1 of each.*The test set has only 16 rows: the accuracy of /,
+  );
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned >> text=spam");
+  assert.is(await page.locator("#verdict .base").count(), 1);
+}
+
+export async function openLearned(page: Page): Promise<void> {
+  await page.click("#learned:not([hidden]) summary");
+  await page.waitForSelector("#learned-body");
 }
 
 /** Waits until the selected run is in a state; fails at once if the run has failed. */

@@ -55,7 +55,7 @@ test("texts are Node's, in chunks, of the base model and of an adapter that is l
   const one = prompts.slice(0, 1);
   const plain = await write(tab, one, greedy);
   assert.equal(plain.texts, await inNode(one, greedy));
-  assert.ok(plain.chunks.at(-1)!.forgotten! > 0);
+  assert.ok(plain.chunks.some(({ forgotten }) => forgotten! > 30));
   const adapted = await write(tab, one, greedy, id);
   assert.equal(adapted.texts, await inNode(one, greedy, join(folder, "tales")));
   assert.not.equal(adapted.texts, plain.texts);
@@ -104,7 +104,7 @@ test("a text trains a language model: perplexity falls, and its run writes and i
   const { id, state, record } = await tab.train(settings);
   assert.is(state, "finished");
   const { before, after } = record.results!;
-  assert.ok(after.test.loss < before!.test.loss - 1, `${before!.test.loss} and ${after.test.loss}`);
+  assert.ok(after.test.loss < before!.test.loss - Math.log(2), `${before!.test.loss} and ${after.test.loss}`);
   const { page, usages } = await tab.call("take", id);
   assert.is(page, null, "it classifies nothing");
   assert.ok(usages.length > 0);
