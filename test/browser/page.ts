@@ -211,11 +211,6 @@ interface ShownState {
   step: number;
 }
 
-/** The number of steps of the selected run. */
-export async function stepsTaken(page: Page): Promise<number> {
-  return Number(await page.$eval("#progress", (element) => (element as HTMLProgressElement).value));
-}
-
 /** A file that was downloaded, and what is read of it. */
 interface Downloaded<T> {
   bytes: Buffer;
@@ -272,11 +267,6 @@ export async function download(
 ): Promise<{ bytes: Buffer; files: Record<string, Uint8Array> }> {
   const { bytes, content } = await downloaded(page, () => page.click(button), unzipSync);
   return { bytes, files: content };
-}
-
-/** The files of the selected run's adapter. */
-export async function downloadAdapter(page: Page): Promise<Record<string, Uint8Array>> {
-  return (await download(page, "tr[aria-current] >> text=Adapter")).files;
 }
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");

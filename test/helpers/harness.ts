@@ -56,7 +56,7 @@ function run(): void {
         await body();
         finished++;
       } catch (error) {
-        failed++;if(process.env.SHOWERR) console.log(name, error);
+        failed++;
         // uvu takes `details` for the text of an assertion and falls silent over an object of that name.
         if (error instanceof LowrankError) throw Object.assign(new Error(error.message), { stack: error.stack });
         throw error;

@@ -39,7 +39,7 @@ let isHooked = false;
 allowRelaxedSimd();
 
 /** Of the worker's API, what its page would get. */
-export class CallFailed extends Error {
+class CallFailed extends Error {
   constructor(readonly report: ErrorReport) {
     super(`${report.summary} (${JSON.stringify(report)})`);
   }

@@ -8,7 +8,7 @@ import { zip } from "../../../src/io/zip.ts";
 import type { PageSettings } from "../../../src/web/protocol.ts";
 import { assertSameFiles, temporaryFolder } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
-import { openTiny, PageBrowser, pickedFile, type Tab, TINY_RUN } from "../../helpers/page-worker.ts";
+import { addTiny, openTiny, PageBrowser, pickedFile, type Tab, TINY_RUN } from "../../helpers/page-worker.ts";
 import { assertCode, filesIn, runCommand } from "../../helpers/spawn.ts";
 import { messages, tinyModel } from "../../helpers/tiny.ts";
 
@@ -136,10 +136,8 @@ function unpack(files: Files, folder: string): string {
   return join(folder, Object.keys(files)[0]!.split("/")[0]!);
 }
 
-const MICRO: PageSettings = { ...TINY_RUN, model: "gpt2-micro", rank: 2, epochs: 2 };
-
 /** Trains until the first checkpoint is written, and stops. */
-async function stopEarly(tab: Tab, settings = MICRO): Promise<string> {
+async function stopEarly(tab: Tab, settings: PageSettings): Promise<string> {
   const held = tab.hold("write", /step-0*4\./);
   const ended = tab.ended();
   const id = await tab.call("start", settings);
@@ -150,34 +148,32 @@ async function stopEarly(tab: Tab, settings = MICRO): Promise<string> {
   return id;
 }
 
-test("a run that was stopped in the page is resumed in Node, with its file and its adapter, and is finished when it comes back", async () => {
-  const tab = await openTiny(new PageBrowser(), base);
-  let adapter: string | undefined;
-  for (const place of ["new", "from an adapter"]) {
-    const id = await stopEarly(tab, adapter === undefined ? MICRO : { ...MICRO, adapter });
-    const run = unpack(await tab.download(id, "run"), temporaryFolder());
-    const stayed = await tab.train("resume", id);
-    assertCode(await runCommand("train", ["--resume", run], { cwd: dirname(run) }), 0);
-    const inPage = await tab.download(id, "run");
-    assertSameFiles(adapterIn(filesOf(run)), adapterIn(inPage));
-    assert.equal(filesOf(run)["predictions.csv"], inPage[`lowrank-${id}/predictions.csv`], place);
-    const files = filesOf(run);
-    // Without folders, too, where there is one adapter.
-    const alone = Object.entries(files).map(([path, bytes]) => pickedFile(basename(path), bytes));
-    const back = await tab.call("load", adapter === undefined ? alone : [await zipOf(files)], "tiny");
-    const { state, record, usable, changes } = (await tab.listed(back))!;
-    assert.equal([state, usable, record.results], ["finished", true, stayed.record.results]);
-    assert.equal(changes, stayed.changes);
-    adapter ??= id;
-  }
+test("a run that was stopped in the page is resumed in Node, with its file and the adapter that it began with, and is finished when it comes back", async () => {
+  const { tab, run: first } = await trained({ epochs: 1 });
+  const id = await stopEarly(tab, { ...TINY_RUN, adapter: first.id });
+  const run = unpack(await tab.download(id, "run"), temporaryFolder());
+  const stayed = await tab.train("resume", id);
+  assertCode(await runCommand("train", ["--resume", run, "--model", base], { cwd: dirname(run) }), 0);
+  const inPage = await tab.download(id, "run");
+  assertSameFiles(adapterIn(filesOf(run)), adapterIn(inPage));
+  assert.equal(filesOf(run)["predictions.csv"], inPage[`lowrank-${id}/predictions.csv`]);
+
+  const back = async (files: File[]) => tab.listed(await tab.call("load", files, "tiny"));
+  const { state, record, usable, changes } = (await back([await zipOf(filesOf(run))]))!;
+  assert.equal([state, usable, record.results], ["finished", true, stayed.record.results]);
+  assert.equal(changes, stayed.changes);
+  // Without folders, as a visitor selects them, where there is one adapter.
+  const alone = Object.entries(await tab.download(first.id, "run"));
+  const flat = await back(alone.map(([path, bytes]) => pickedFile(basename(path), bytes)));
+  assert.equal([flat!.state, flat!.changes], ["finished", first.changes]);
 });
 
 test("a run that was stopped in Node is resumed in the page, with a file of the same name and content alone", async () => {
   const folder = temporaryFolder();
   writeFileSync(join(folder, "messages.csv"), messages(24));
-  const flags = "--model gpt2-micro --device wasm --epochs 3 --rank 2 --checkpoint-every 4".split(" ");
+  const flags = "--device wasm --epochs 3 --rank 2 --checkpoint-every 4".split(" ");
   const train = (out: string) =>
-    runCommand("train", ["messages.csv", ...flags, "--out", join(folder, out)], { cwd: folder });
+    runCommand("train", ["messages.csv", "--model", base, ...flags, "--out", join(folder, out)], { cwd: folder });
   assertCode(await train("straight"), 0);
   const stopping = train("stopped");
   const hasBegun = () => existsSync(join(folder, "stopped/checkpoint"));
@@ -185,6 +181,7 @@ test("a run that was stopped in Node is resumed in the page, with a file of the 
   assertCode(await stopping.finally(() => clearInterval(interrupt)), 130);
 
   const tab = await new PageBrowser().open();
+  await addTiny(tab, base);
   const id = await tab.call("load", [await zipOf(filesOf(join(folder, "stopped")))], "gpt2-micro");
   assert.is((await tab.listed(id))!.state, "stopped");
   const missing = await tab.refused("resume", id);

@@ -141,7 +141,10 @@ test("a run is not resumed with another model, or other data", async () => {
   assert.equal([data.code, data.summary], ["inputs-changed", "The data has changed since this run began"]);
   await next.call("forgetModel", "tiny");
   // Another one of the same name.
-  await addTiny(next, tinyModel(join(temporaryFolder(), "tiny"), (tensors) => tensors.get("ln_f.bias")!.data.fill(1)));
+  await addTiny(
+    next,
+    tinyModel(join(temporaryFolder(), "tiny"), (tensors) => tensors.get("ln_f.bias")!.data.fill(1)),
+  );
   const model = await next.refused("resume", id);
   assert.equal([model.code, model.where], ["inputs-changed", "tiny"]);
   assert.is((await next.listed(id))!.state, "interrupted");

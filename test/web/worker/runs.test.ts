@@ -87,7 +87,14 @@ test("settings that are invalid or do not fit are refused, with one that does", 
   await tab.call("tellTouchPoints", 5);
   const long = messages(600).replaceAll(" please", " please".repeat(35));
   await tab.call("pickData", pickedFile("messages.csv", long), "utf-8");
-  const large = { ...TINY_RUN, device: "auto", model: "gpt2-micro", mode: "all", recompute: "off", batchSize: 800 } as const;
+  const large = {
+    ...TINY_RUN,
+    device: "auto",
+    model: "gpt2-micro",
+    mode: "all",
+    recompute: "off",
+    batchSize: 800,
+  } as const;
   const { remedy } = await tab.refused("estimate", large);
   const fitting = await tab.call("estimate", { ...large, ...remedy!.set });
   assert.is(fitting.bytes, remedy!.bytes);

@@ -17,7 +17,11 @@ test("while one tab trains, the other lists its run as elsewhere and starts none
   assert.is((await other.listed(id))!.state, "elsewhere");
   const refused = await other.refused("start", TINY_RUN);
   assert.match(refused.summary, "Another tab of this page is training");
-  assert.equal((await other.call("runs")).map((run) => run.id), [id], "what is refused is stored");
+  assert.equal(
+    (await other.call("runs")).map((run) => run.id),
+    [id],
+    "what is refused is stored",
+  );
   held.release();
   await browser.locks.of({}).request("lowrank-training", () => {});
   assert.is((await other.listed(id))!.state, "finished");

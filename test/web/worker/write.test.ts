@@ -109,7 +109,10 @@ test("a text trains a language model: perplexity falls, and its run writes and i
   assert.is(page, null, "it classifies nothing");
   assert.ok(usages.length > 0);
   const options = { maxNewTokens: 8, temperature: 0 };
-  assert.not.equal((await write(tab, ["Roses are"], options, id)).texts, (await write(tab, ["Roses are"], options)).texts);
+  assert.not.equal(
+    (await write(tab, ["Roses are"], options, id)).texts,
+    (await write(tab, ["Roses are"], options)).texts,
+  );
   const { steps } = await tab.call("estimate", { ...settings, data: ["pasted.txt"], adapter: id });
   assert.is(steps, record.steps);
 });

@@ -1,4 +1,4 @@
-/** A Llama-type model in the page: what is said of it, a run with it, and its chats. */
+/** Base models of the visitor's: from a folder, a GGUF file, and a Llama, which answers chats. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -9,8 +9,73 @@ import { LanguageModel } from "../../src/infer/language-model.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { decodeGguf, encodeGguf } from "../helpers/gguf.ts";
 import { test } from "../helpers/harness.ts";
+import { tinyModel } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, dropFile, pickFile, SETTINGS, set, start, waitForState } from "./page.ts";
+import {
+  assertAccessible,
+  begin,
+  dropFile,
+  ENDLESS,
+  holdCheckpoint,
+  pickFile,
+  SETTINGS,
+  set,
+  start,
+  waitForState,
+  waitForStep,
+} from "./page.ts";
+
+test("a model from a folder is stored in the browser, and can be deleted", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  const directory = tinyModel(join(temporaryFolder(), "tiny"));
+  await page.selectOption("#model", "from-folder");
+  await page.setInputFiles("#folder-files", directory);
+  await page
+    .locator("#model-report >> text=2 blocks, 2 heads, width 16, context 64 tokens")
+    .waitFor({ state: "attached" });
+  const release = await holdCheckpoint(page, 8);
+  await begin(page, { ...SETTINGS, epochs: ENDLESS });
+  await waitForStep(page, 1);
+  await page.click("#model-forget");
+  await page.locator("#model-error >> text=This model is in use by a run").waitFor();
+  await page.click("#stop");
+  await release();
+  await waitForState(page, "stopped");
+  await page.reload();
+  await waitForState(page, "stopped");
+  await page.fill("#message", "you have won a prize, call now");
+  await page.waitForSelector("#verdict .learned");
+  await page.selectOption("#model", "tiny");
+  await page.click("#model-forget");
+  // That of own messages again.
+  await page.locator("#model-report >> text=6 blocks").waitFor({ state: "attached" });
+  assert.is(await page.locator('#model option:text-is("tiny")').count(), 0);
+  // A folder without weights.
+  await page.selectOption("#model", "from-folder");
+  const other = temporaryFolder();
+  writeFileSync(join(other, "config.json"), "{}");
+  await page.setInputFiles("#folder-files", other);
+  await page.locator("#model-error >> text=These files are not a model").waitFor();
+  assert.equal(faults, []);
+  await context.close();
+});
+
+test("a GGUF file that is dropped is a model, stored in the browser under its name", async () => {
+  const { page, faults, context } = await freshPage();
+  await page.waitForSelector("#start:not([disabled])");
+  const bytes = readFileSync(packagePath("test/golden/gguf/gpt2-q8_0.gguf"));
+  const report = page.locator("#model-report >> text=2 blocks, 4 heads, width 32, context 64 tokens");
+  await dropFile(page, "mine.gguf", bytes.subarray(0, -64));
+  await page.locator("#model-error >> text=mine.gguf").waitFor();
+  await dropFile(page, "mine.gguf", bytes);
+  await report.waitFor({ state: "attached" });
+  assert.is(await page.inputValue("#model"), "mine.gguf");
+  await page.reload();
+  await report.waitFor({ state: "attached" });
+  assert.equal(faults, []);
+  await context.close();
+});
 
 const PROMPT = "the quick";
 const OPTIONS = { maxNewTokens: 8, temperature: 0 };

@@ -150,6 +150,8 @@ test("a selected file and its columns outlast a reload; a new error replaces the
   await page.locator("#data-error .error").waitFor();
   assert.is(await page.textContent("#start-error"), "");
 
+  // What is loaded on demand comes from the service worker.
+  await page.waitForFunction(() => navigator.serviceWorker.controller !== null);
   await context.setOffline(true);
   await page.check("input[name=source][value=hub]");
   await page.fill("#dataset-name", "someone/else");
@@ -158,8 +160,7 @@ test("a selected file and its columns outlast a reload; a new error replaces the
     if (request.url().includes("someone/else")) requests++;
   });
   await page.click("#dataset-open");
-  await page.waitForTimeout(8000); console.log(await page.inputValue("#model"), await page.textContent("#model-error"), await page.textContent("#model-report"), await page.textContent("#start-error"), await page.inputValue("#dataset-name"), await page.evaluate(() => document.querySelector("#dataset-open")?.outerHTML), await page.textContent("#data-error"), await page.evaluate(() => [navigator.serviceWorker.controller?.state, document.querySelector("#busy")!.textContent]), faults, requests);
-  await page.locator("#data-error >> text=the browser is offline").waitFor({timeout: 5000});
+  await page.locator("#data-error >> text=the browser is offline").waitFor();
   assert.is(requests, 1, "it was tried again");
   for (const [width, size] of [
     [1280, "200%"],

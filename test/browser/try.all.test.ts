@@ -1,8 +1,19 @@
+/** "Try it" in the page: lines and tables that are labelled, scores, several labels, pairs of texts. */
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, downloaded, pickFile, pickTinyModel, set, start, textTo, waitForState } from "./page.ts";
+import {
+  assertAccessible,
+  downloaded,
+  pickFile,
+  pickTinyModel,
+  SETTINGS,
+  set,
+  start,
+  textTo,
+  waitForState,
+} from "./page.ts";
 
 const LINES = ["you have won a prize, call now", "see you at lunch, friend", "call now"];
 
@@ -82,6 +93,82 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
   await page.setInputFiles("#label-file", file("long.txt", `text\n${"see you at lunch, friend\n".repeat(100_000)}`));
   await page.click("#label-stop");
   await status.locator("text=Stopped.").waitFor();
+  assert.equal(faults, []);
+  await context.close();
+});
+
+const labelled60 = (label: (i: number) => string) =>
+  `label,text\n${Array.from({ length: 60 }, (_, i) => `${label(i)},"message ${i}${" please".repeat(i % 4)}"`).join("\n")}\n`;
+
+for (const { objective, content, status, outcome, verdict } of [
+  {
+    objective: "regression",
+    content: labelled60((i) => String((i % 4) + 0.5)),
+    status: /^Finished in [^.]+\. RMSE [\d.]+ on 12 test messages/,
+    outcome: /always the mean, [12]/,
+    verdict: /Fine-tuned model-?[\d.]+/,
+  },
+  {
+    objective: "multi-label",
+    content: labelled60((i) => ["red|blue", "red", "", "blue"][i % 4]!),
+    status: /^Finished in [^.]+\. Micro F1 \d/,
+    outcome: /Exact match.*a logistic regression a label/,
+    verdict: /Fine-tuned model.*(red|blue|no label).*\d/,
+  },
+])
+  test(`${objective}: a file, a run, its results, a typed message`, async () => {
+    const { page, faults, context } = await freshPage();
+    await pickTinyModel(page);
+    await pickFile(page, content);
+    await page.selectOption("#labels-are", objective);
+    await page.waitForSelector("text=rows: 60 read");
+    await set(page, SETTINGS);
+    assert.is(await page.locator("#field-classWeights").count(), 0);
+    await start(page);
+    await waitForState(page, "finished");
+    assert.match((await page.textContent("#status"))!, status);
+    assert.match((await page.textContent("#outcome"))!, outcome);
+    await page.fill("#message", "message please please");
+    await page.waitForSelector("#verdict .learned strong");
+    assert.match((await page.textContent("#verdict"))!, verdict);
+    await assertAccessible(page);
+    assert.equal(faults, []);
+    await context.close();
+  });
+
+const rows = Array.from({ length: 40 }, (_, i) => [`Is it ${i}?`, `It is ${i % 7}`, i % 2 ? "yes" : "no"]);
+const csv = (names: string[]) => [names, ...rows].map((row) => row.join(",")).join("\n");
+
+test("two columns are taken as pairs, and the run is tried with two texts", async () => {
+  const { page, faults, context } = await freshPage();
+  await pickTinyModel(page);
+  await pickFile(page, csv(["frage", "antwort", "label"]));
+  await page.selectOption("#text-column", "frage");
+  await page.selectOption("#second-column", "antwort");
+  await page.selectOption("#label-column", "label");
+  await page.waitForSelector("text=rows: 40 read");
+  await page.click("text=Look at the messages");
+  assert.match((await page.textContent("#data-report .messages thead"))!, /Labelfrageantwort/);
+  await pickFile(page, csv(["question", "answer", "label"]));
+  await page.locator("#data-report .messages thead >> text=answer").waitFor({ state: "attached" });
+  assert.is(await page.inputValue("#second-column"), "answer");
+  await set(page, { ...SETTINGS, epochs: 1 });
+  await start(page);
+  await waitForState(page, "finished");
+
+  await page.fill("#message", "Is it 3?");
+  assert.is(await page.locator("#verdict .learned").count(), 0, "one text is no pair");
+  await page.fill("#second", "It is 3");
+  await page.waitForSelector("#verdict .learned");
+  await page.waitForSelector("#words .prose >> nth=1");
+  assert.equal(await page.locator("#words .prose").allTextContents(), ["Is it 3?", "It is 3"]);
+  await assertAccessible(page);
+  const table = { name: "more.csv", mimeType: "text/plain", buffer: Buffer.from(csv(["x", "y", "z"])) };
+  await page.setInputFiles("#label-file", table);
+  await page.waitForSelector("#label-error >> text=two columns are needed");
+  await page.selectOption("#table-column", "x,y");
+  await page.waitForSelector("#label-status >> text=Done: 40 rows labelled.");
+  assert.match((await page.textContent("#labelled thead"))!, /questionanswer/);
   assert.equal(faults, []);
   await context.close();
 });
