@@ -45,7 +45,8 @@ const LOADED = [
 ];
 /** The tests of what is in dist/; they see every file. */
 const isOfBuilt = (test, near) =>
-  /^(browser\/|package|bench)/.test(test) || near.get("test/helpers/spawn.ts")?.has(test);
+  /^(browser\/|package|bench)/.test(test) ||
+  ["spawn", "page-worker"].some((name) => near.get(`test/helpers/${name}.ts`)?.has(test));
 const PATIENCE_MS = 20_000;
 const FIRST_TIMEOUT_MS = 5 * 60_000;
 
