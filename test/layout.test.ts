@@ -199,6 +199,23 @@ test("ops, plan, methods and model are pure: no Node, no platform, no GPU, no We
   }
 });
 
+test("test/README.md: the files that prove a promise exist", () => {
+  const [, table] = read("test/README.md").split("## One promise, one place");
+  const cells = table!.split("\n").flatMap((line) => (line.startsWith("|") ? line.split("|").slice(2, 4) : []));
+  const paths = cells.flatMap((cell) => {
+    const names = [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name!);
+    // The folder of the first one of a list is that of all.
+    const folder = names[0]?.includes("/") ? `${dirname(names[0])}/` : "";
+    return names.map((name) => (name.includes("/") || name.includes(".") ? name : folder + name));
+  });
+  assert.ok(paths.length > 50);
+  for (const path of paths.filter((path) => !path.includes("*")))
+    assert.ok(
+      ["", ".test.ts"].some((end) => existsSync(packagePath(`test/${path}${end}`))),
+      path,
+    );
+});
+
 /** Node's side of the platform; its parts are seen through the first. */
 const NODE = ["node", "node-disk", "node-gpu", "node-lock", "node-workers"].map((name) => `src/platform/${name}.ts`);
 

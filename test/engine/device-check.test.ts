@@ -14,7 +14,6 @@ import { excerptSpecs, type Work } from "../../src/engine/check-work.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { chooseDevice } from "../../src/engine/device-check.ts";
 import { keptChoices } from "../../src/engine/device-times.ts";
-import { DeviceError } from "../../src/errors.ts";
 import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { generationWork } from "../../src/infer/generation-check.ts";
 import { METHODS } from "../../src/methods/index.ts";
@@ -180,7 +179,7 @@ for (const [what, [lie, words]] of Object.entries(LIES))
 test("a device that lies is refused where it was named, and not kept as right", async () => {
   forget();
   const named = wrongLater(await graphicsCard());
-  await assertFails(DeviceError, "device-failed", ["computes wrongly", "--device wasm"], () => chosen(named));
+  await assertFails("device-failed", ["computes wrongly", "--device wasm"], () => chosen(named));
   assert.ok((await count(await graphicsCard(), chosen)) > 0);
 });
 
@@ -190,7 +189,7 @@ test("a device that fails in the check, or hangs, which counts as lost, is repla
     const { info } = await chosen(losing(await graphicsCard(AUTO), call, 2));
     assert.is(info.why, "a graphics card failed: the device was lost");
   }
-  await assertFails(DeviceError, "device-lost", [], async () => chosen(losing(await graphicsCard(), "read", 2)));
+  await assertFails("device-lost", [], async () => chosen(losing(await graphicsCard(), "read", 2)));
   assert.ok((await count(await graphicsCard(), chosen)) > 0);
 });
 
@@ -216,14 +215,14 @@ test("what generates is checked in all that it does; a wrong device is used for 
   const wrong = await inferring(card);
   assert.equal(wrong.ids, right.ids);
   card.destroy();
-  await assertFails(DeviceError, "already-destroyed", [], () => trained(device));
+  await assertFails("already-destroyed", [], () => trained(device));
 });
 
 test("a device that does not run a shader of the whole is refused: nothing runs that was not compared", async () => {
   const card = await graphicsCard();
   const whole = await wholeOf(card, { rank: 2 });
   const { programs } = await wholeOf(card, { mode: "prefix" });
-  await assertFails(DeviceError, "device-failed", ["prefix_backward", "could not be compared"], () =>
+  await assertFails("device-failed", ["prefix_backward", "could not be compared"], () =>
     chooseDevice(card, { ...whole, loadWork: async () => ({ ...(await whole.loadWork()), programs }) }),
   );
 });
@@ -328,9 +327,7 @@ test("of a device that was chosen automatically the faster one is taken; a resum
   assert.is((await trained(await graphicsCard(), { resume: onCpu })).device.kind, "webgpu");
   assert.is((await trained(cpu, { resume: onCard })).device.kind, "wasm");
   cpu.info.why = "no hardware GPU found";
-  await assertFails(DeviceError, "no-webgpu", ["no hardware GPU", "--device wasm"], () =>
-    trained(cpu, { resume: onCard }),
-  );
+  await assertFails("no-webgpu", ["no hardware GPU", "--device wasm"], () => trained(cpu, { resume: onCard }));
   cpu.destroy();
 });
 
@@ -362,7 +359,7 @@ test("an adapter that is loaded later and needs other shaders is checked, too", 
   assert.match(left.why!, "computes wrongly");
   assert.ok(Math.abs(left.number - right.number) < 1e-5);
   const named = wrong(await graphicsCard());
-  await assertFails(DeviceError, "device-failed", ["computes wrongly", "--device wasm"], () => answers(named));
+  await assertFails("device-failed", ["computes wrongly", "--device wasm"], () => answers(named));
 });
 
 test("an abort ends the check at once, and the next run repeats it", async () => {

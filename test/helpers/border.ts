@@ -34,29 +34,23 @@ export function numbers(seed: number): (shape: readonly number[]) => Float32Arra
 }
 
 /**
- * Runs `body`, which must throw an error of ours of this code (and class, which TypeScript has follow from the code),
- * whose message has every one of `words`; gives the message.
+ * Runs `body`, which must throw an error of ours of this code (its class follows from it, by type), whose message has
+ * every one of `words`; gives the message.
  */
 export async function assertFails(
-  ...args: [
-    ...kind: [kind: typeof LowrankError] | [],
-    code: ErrorCode,
-    ...words: [readonly string[]] | [],
-    body: () => unknown,
-  ]
+  code: ErrorCode,
+  ...rest: [words: readonly string[], body: () => unknown] | [body: () => unknown]
 ): Promise<string> {
-  const kind = typeof args[0] === "string" ? LowrankError : args[0];
-  const [code, second, third] = (typeof args[0] === "string" ? args : args.slice(1)) as [ErrorCode, unknown, unknown];
-  const words = third === undefined ? [] : (second as readonly string[]);
-  const body = (third ?? second) as () => unknown;
+  const body = rest.at(-1) as () => unknown;
+  const words = rest.length === 2 ? rest[0] : [];
   let error: unknown;
   try {
     await body();
   } catch (thrown) {
     error = thrown;
   }
-  if (error === undefined) throw new Error(`no error; expected a ${kind.name}: ${code}`);
-  if (!(error instanceof kind)) throw new Error(`expected a ${kind.name}, got ${String(error)}`, { cause: error });
+  if (error === undefined) throw new Error(`no error; expected ${code}`);
+  if (!(error instanceof LowrankError)) throw new Error(`expected ${code}, got ${String(error)}`, { cause: error });
   if (error.code !== code) throw new Error(`the code ${error.code} instead of ${code}:\n${error.message}`);
   for (const word of words)
     if (!error.message.includes(word)) throw new Error(`"${word}" is not in the message:\n${error.message}`);

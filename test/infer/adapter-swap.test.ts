@@ -4,7 +4,6 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import type { LoraConfig, TaskConfig, WeightDtype } from "../../src/config.ts";
-import { ConfigError, DeviceError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import type { Completion } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
@@ -224,14 +223,14 @@ test("an adapter is used with the base model that it was trained on, whatever it
   );
   const device = await testDevice("wasm 1 thread");
   const refused = ["belongs to another base model", other, (await print(copy)).slice(0, 12), "--model DIR"];
-  await assertFails(ConfigError, "wrong-base-model", refused, () => Classifier.load(trained, { device }));
+  await assertFails("wrong-base-model", refused, () => Classifier.load(trained, { device }));
   const dtype = "f16";
   const classifier = await Classifier.load(trained, { device, model: copy, dtype });
   try {
-    await assertFails(ConfigError, "wrong-base-model", [copy], () => classifier.loadAdapter(second, "second"));
+    await assertFails("wrong-base-model", [copy], () => classifier.loadAdapter(second, "second"));
     // The device goes on with the old one.
     tinyModel(copy, change);
-    await assertFails(ConfigError, "base-models-differ", ["second"], () => classifier.loadAdapter(second, "second"));
+    await assertFails("base-models-differ", ["second"], () => classifier.loadAdapter(second, "second"));
   } finally {
     classifier.destroy();
   }
@@ -245,22 +244,17 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     const fused = await CLASSIFIERS.fused();
     await classifier.loadAdapter(fused, "fused");
     const lm = await MODELS.tales();
-    await assertFails(ConfigError, "wrong-task", ["another task", "classification", "lm"], () =>
+    await assertFails("wrong-task", ["another task", "classification", "lm"], () =>
       classifier.loadAdapter(lm, "tales"),
     );
-    await assertFails(ConfigError, "invalid-adapter-name", ['"fused" is already loaded'], () =>
-      classifier.loadAdapter(lm, "fused"),
+    await assertFails("invalid-adapter-name", ['"fused" is already loaded'], () => classifier.loadAdapter(lm, "fused"));
+    await assertFails("invalid-adapter-name", ["needs a name"], () => classifier.loadAdapter(lm, ""));
+    await assertFails("no-such-adapter", ['no adapter "fusd"', "default, fused", "did you mean fused"], () =>
+      classifier.setAdapter("fusd"),
     );
-    await assertFails(ConfigError, "invalid-adapter-name", ["needs a name"], () => classifier.loadAdapter(lm, ""));
-    await assertFails(
-      ConfigError,
-      "no-such-adapter",
-      ['no adapter "fusd"', "default, fused", "did you mean fused"],
-      () => classifier.setAdapter("fusd"),
-    );
-    await assertFails(ConfigError, "adapter-active", async () => classifier.deleteAdapter("default"));
+    await assertFails("adapter-active", async () => classifier.deleteAdapter("default"));
     state.isFull = true;
-    await assertFails(DeviceError, "out-of-memory", ["is full"], () => classifier.setAdapter("fused"));
+    await assertFails("out-of-memory", ["is full"], () => classifier.setAdapter("fused"));
     state.isFull = false;
     const twice = [1, 2].map(() => classifier.loadAdapter(fused, "twice"));
     assert.equal((await Promise.allSettled(twice)).map(({ status }) => status).sort(), ["fulfilled", "rejected"]);
@@ -269,7 +263,7 @@ test("what cannot be done is refused, and all stays as it was", async () => {
     await classifier.loadAdapter(await CLASSIFIERS.biased(), "biased");
     await classifier.setAdapter("biased");
     renameSync(base, `${base}.away`);
-    await assertFails(ConfigError, "no-such-model", () => classifier.setAdapter("fused"));
+    await assertFails("no-such-model", () => classifier.setAdapter("fused"));
     renameSync(`${base}.away`, base);
     assert.equal([classifier.activeAdapter, state.sessions], ["biased", 1]);
     await classifier.setAdapter("default");

@@ -7,7 +7,6 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError, DataError } from "../../src/errors.ts";
 import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -260,18 +259,16 @@ test("options that are invalid are refused before anything is written", async ()
       [{ temprature: 2 }, "unknown-option", "unknown option temprature"],
     ];
     for (const [options, code, words] of wrong)
-      await assertFails(ConfigError, code, [words], () => lm.complete(["a"], options as GenerateOptions));
+      await assertFails(code, [words], () => lm.complete(["a"], options as GenerateOptions));
   });
-  await assertFails(ConfigError, "invalid-value", ["batchSize"], () =>
-    withModel(model, async () => {}, { batchSize: 0 }),
-  );
+  await assertFails("invalid-value", ["batchSize"], () => withModel(model, async () => {}, { batchSize: 0 }));
 });
 
 test("a damaged model is named, not sampled from", async () => {
   const damaged = tinyModel(join(folder, "damaged"), (tensors) => {
     (tensors.get("ln_f.bias")!.data as Float32Array)[3] = Number.NaN;
   });
-  await assertFails(DataError, "not-finite", ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
+  await assertFails("not-finite", ["not finite"], () => withModel(damaged, (lm) => lm.complete(["a"])));
 });
 
 test("a prompt of a chat is put into the model's template, and its answer ends where that ends one", async () => {
@@ -297,7 +294,7 @@ test("a prompt of a chat is put into the model's template, and its answer ends w
   );
   const [ended] = await answer({ chat: true, stop: "never" });
   assert.equal([ended!.finish, ended!.text], ["stop", plain!.text.slice(0, plain!.text.indexOf(end))]);
-  await assertFails(ConfigError, "no-chat-template", [], () => complete(["x"], { chat: true }));
+  await assertFails("no-chat-template", [], () => complete(["x"], { chat: true }));
 });
 
 /** GPT-2's vocabulary as a tokenizer.json, in which this word is no token that texts have. */

@@ -17,7 +17,6 @@ import * as assert from "uvu/assert";
 import { isTable, labelFile } from "../../src/commands/label.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError, DataError, FormatError, LowrankError } from "../../src/errors.ts";
 import { type Classification, Classifier } from "../../src/infer/classifier.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
@@ -252,7 +251,7 @@ test("a table that changes while it is labelled is refused, and leaves no file",
       if (done > 4 && !isChanged) change(at("live/in.csv"));
       isChanged ||= done > 4;
     };
-    await assertFails(DataError, "inputs-changed", ["has changed while", "in.csv", "at the start", ...words], () =>
+    await assertFails("inputs-changed", ["has changed while", "in.csv", "at the start", ...words], () =>
       label("live/in.csv", "live/out.csv", { chunkBytes: 64, onProgress }),
     );
     assert.equal(readdirSync(at("live")), ["in.csv"]);
@@ -284,10 +283,10 @@ test("a path names the texts within objects; an object's name is taken, too", as
   const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
   const content = `{}\n${rows.join("\n")}\n`;
   writeFileSync(at("bare.jsonl"), content.replaceAll("FIELDS", ""));
-  await assertFails(DataError, "no-such-column", ['no column "body"', "predicted.x, message.body"], () =>
+  await assertFails("no-such-column", ['no column "body"', "predicted.x, message.body"], () =>
     label("bare.jsonl", "x.jsonl", { textColumn: "body" }),
   );
-  await assertFails(FormatError, "no-such-key", ['no "message.body"', "bare.jsonl:1"], () =>
+  await assertFails("no-such-key", ['no "message.body"', "bare.jsonl:1"], () =>
     label("bare.jsonl", "x.jsonl", { textColumn: "message.body" }),
   );
   writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
@@ -308,7 +307,7 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
   await label("wide.csv", "wide-out.csv");
   assert.match(read("wide-out.csv"), /^id,text,predicted,probability\n1,über,(ham|spam),\d\.\d{6}\n$/);
   writeFileSync(at("latin.csv"), Buffer.from(content, "latin1"));
-  await assertFails(FormatError, "not-utf8", ["latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
+  await assertFails("not-utf8", ["latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
 });
 
 test("Parquet is read, and written as CSV", async () => {
@@ -337,7 +336,7 @@ test("a column of Parquet names adapters", async () => {
   };
   assert.equal(await adaptersIn("id"), ["1", "2", "9007199254740993"]);
   assert.equal(await adaptersIn("score"), ["0.5", "", "-1.25"]);
-  await assertFails(DataError, "value-not-text", ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
+  await assertFails("value-not-text", ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
 });
 
 testAll("a command that is killed leaves no output, and starts again", async () => {
@@ -402,9 +401,7 @@ test("what cannot be labelled is refused before any work", async () => {
   for (const [line, code, ...words] of cases) {
     const [, input, output, textColumn] = /^--in (\S+) --out (\S+)(?: --text-column (\S+))?/.exec(line)!;
     const flags = { in: at(input!), out: at(output!), device: "wasm", force: line.endsWith("--force") } as const;
-    await assertFails(LowrankError, code, words, () =>
-      labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }),
-    );
+    await assertFails(code, words, () => labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }));
   }
   assert.equal([read("in.csv"), read("there.csv")], ["id,message\n1,see you at lunch\n", "mine"]);
   for (const name of ["x.csv", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);
@@ -418,7 +415,7 @@ test("flags that do not go together are refused", async () => {
     [{ force: true }, true],
     [{ adapterColumn: "task" }, true],
   ] as const)
-    await assertFails(ConfigError, "options-conflict", ["do not go together"], () => isTable(flags, texts, false));
+    await assertFails("options-conflict", ["do not go together"], () => isTable(flags, texts, false));
   assert.equal([isTable({ in: input, out }, false, false), isTable({ in: input }, false, true)], [true, false]);
 });
 
@@ -430,7 +427,7 @@ test("--force replaces an output when the new one is finished, behind a link; an
   assert.match(read("there.csv"), /^id,message,predicted,probability\n1,see you at lunch,(ham|spam),[01]\.\d{6}\n$/);
   // It is written while the rows are labelled.
   const onProgress = () => writeFileSync(at("late.csv"), "mine");
-  await assertFails(ConfigError, "output-exists", ["late.csv"], () => label("in.csv", "late.csv", { onProgress }));
+  await assertFails("output-exists", ["late.csv"], () => label("in.csv", "late.csv", { onProgress }));
   assert.is(read("late.csv"), "mine");
 });
 

@@ -1,7 +1,6 @@
 /** The options of sampling; and text that ends at a string. */
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { ConfigError } from "../../src/errors.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "../../src/infer/sampling.ts";
 import { StopStrings } from "../../src/infer/stop-strings.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -20,7 +19,7 @@ test("what is out of range is refused", async () => {
     [{ topP: 0.5 }, "option-without-effect", "temperature"],
   ];
   for (const [change, code, words] of wrong)
-    await assertFails(ConfigError, code, [words], () => checkSampling({ ...GREEDY, ...change }));
+    await assertFails(code, [words], () => checkSampling({ ...GREEDY, ...change }));
 });
 
 test("what f32 cannot divide by is as good as 0, and a share is never 0", () => {

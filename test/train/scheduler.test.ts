@@ -100,8 +100,8 @@ test("a kernel that fails in one part ends the whole, and nothing waits for ever
   const at = device.heap.alloc(4 * RECORD_WORDS);
   new Uint32Array(device.heap.memory.buffer, at, 1)[0] = OPERATIONS.length;
   const [a, b] = device.divide(2);
-  await assertFails(DeviceError, "device-failed", ["a kernel failed"], () => a!.executor.run(at, 1, false));
-  await assertFails(DeviceError, "device-failed", ["a kernel failed"], () => b!.executor.run(at, 1, false));
+  await assertFails("device-failed", ["a kernel failed"], () => a!.executor.run(at, 1, false));
+  await assertFails("device-failed", ["a kernel failed"], () => b!.executor.run(at, 1, false));
   device.destroy();
 });
 
