@@ -42,7 +42,7 @@ export function testIf(condition: boolean, reason: string, name: string, body: B
   else skipped.push(`${name} (${reason})`);
 }
 
-/** Releases what the file's tests shared, after the last of them. */
+/** Releases what the file's tests shared, after the last of them: what was made last, first. */
 export function afterAll(body: Body): void {
   cleanups.push(body);
 }
@@ -64,7 +64,7 @@ function run(): void {
     });
   }
   all("clean up", async () => {
-    for (const body of cleanups) await body();
+    for (const body of cleanups.reverse()) await body();
     const report = { declared: cases.length, finished, failed, skipped, left };
     process.stdout.write(`\n@harness ${JSON.stringify(report)}\n`);
   });
