@@ -2,7 +2,8 @@
  * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
  * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not
  * write keep their bits. `npm test` runs every case on the CPU, and on WebGPU those that compile a shader for the first
- * time, or nothing: each shader runs there with one set of constants, of the first case that has it.
+ * time, or nothing: each shader runs there with one set of constants, of the first case that has it. So a file begins
+ * with the case that asks most of its shaders.
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";

@@ -81,10 +81,10 @@ export function addColumns(before: Float64Array, rows: Float64Array): Float64Arr
 
 /** Rows and columns around a workgroup and its vectors, and GPT-2's width. */
 export const NORM_SHAPES = [
+  [129, 68],
   [1, 4],
   [1, 132],
   [17, 20],
   [3, 64],
-  [129, 68],
   [5, 768],
 ] as const;

@@ -2,6 +2,7 @@ import { cacheShape, cacheWrite } from "../../src/ops/cache.ts";
 import { EXACT, OpCase, testOp } from "../helpers/op-case.ts";
 
 for (const { slots, sequences, heads, kvHeads = heads, size, positions } of [
+  { slots: Array.from({ length: 37 }, (_, n) => [n % 2, 40 - n]), sequences: 2, heads: 5, size: 20, positions: 43 },
   { slots: [[0, 0]], sequences: 1, heads: 1, size: 4, positions: 1 },
   {
     slots: [
@@ -14,7 +15,6 @@ for (const { slots, sequences, heads, kvHeads = heads, size, positions } of [
     size: 4,
     positions: 5,
   },
-  { slots: Array.from({ length: 37 }, (_, n) => [n % 2, 40 - n]), sequences: 2, heads: 5, size: 20, positions: 43 },
   {
     slots: [
       [1, 2],

@@ -85,10 +85,10 @@ async function compare(
 }
 
 for (const { rows, V, width } of [
+  { rows: 17, V: 131, width: 64 },
   { rows: 1, V: 2, width: 2 },
   { rows: 17, V: 4, width: 4 },
   { rows: 3, V: 97, width: 97 },
-  { rows: 17, V: 131, width: 64 },
   { rows: 131, V: 97, width: 1 },
   { rows: 2, V: 50257, width: 20032 },
 ])

@@ -58,10 +58,10 @@ const single = (inputs: number, n: number, r: number): Matrix => ({
 });
 
 const MATRICES = [
+  ["q, k and v of fewer heads", { ...single(68, 108, 3), count: 3, width: 20, step: 20, skew: 48 }],
   ["the smallest matrix", single(4, 4, 1)],
   ["rank 3, outputs of no whole panel", single(20, 68, 3)],
   ["q, k and v", { ...single(68, 204, 8), count: 3, width: 68, step: 68 }],
-  ["q, k and v of fewer heads", { ...single(68, 108, 3), count: 3, width: 20, step: 20, skew: 48 }],
   ["q and v", { ...single(20, 60, 4), count: 2, width: 20, step: 40 }],
   ["k alone", { ...single(36, 108, 5), width: 36, column: 36 }],
   ["a rank above all sizes", single(32, 64, 80)],

@@ -123,9 +123,9 @@ function gradient({ mask, above, ddown, A, rows: m, cols: n, depth: k }: Backwar
 
 /** Rows and columns: fewer and more than a workgroup has, and not a whole number of sixteens. */
 const SHAPES = [
+  [17, 68],
   [1, 4],
   [3, 20],
-  [17, 68],
   [6, 132],
   [5, 1028],
 ] as const;

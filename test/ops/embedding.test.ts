@@ -61,9 +61,9 @@ function cut(c: OpCase, name: string, whole: Float32Array | Uint16Array, C: numb
 }
 
 for (const { lengths, V, C, rows } of [
+  { lengths: [5, 1, 17], V: 131, C: 68, rows: 64 },
   { lengths: [1], V: 97, C: 4, rows: 97 },
   { lengths: [17], V: 97, C: 20, rows: 64 },
-  { lengths: [5, 1, 17], V: 131, C: 68, rows: 64 },
   { lengths: [3, 4], V: 97, C: 7, rows: 64 },
   { lengths: [64, 1, 3, 65], V: 131, C: 132, rows: 131 },
   { lengths: [2, 1, 30], V: 131, C: 132, rows: 1 },

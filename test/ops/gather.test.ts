@@ -39,9 +39,17 @@ test("the reference's gradient is that of its function", () => {
 const single = (rows: number[]): Spans => rows.map((row) => [row, row]);
 
 for (const { tokens, cols, spans } of [
+  {
+    tokens: 131,
+    cols: 68,
+    spans: [
+      [0, 99],
+      [102, 130],
+    ] as Spans,
+  },
+  { tokens: 130, cols: 132, spans: single(Array.from({ length: 43 }, (_, i) => 3 * i + 2)) },
   { tokens: 1, cols: 4, spans: single([0]) },
   { tokens: 17, cols: 20, spans: single([0, 3, 16]) },
-  { tokens: 130, cols: 132, spans: single(Array.from({ length: 43 }, (_, i) => 3 * i + 2)) },
   {
     tokens: 19,
     cols: 7,
@@ -49,14 +57,6 @@ for (const { tokens, cols, spans } of [
       [0, 0],
       [1, 4],
       [6, 18],
-    ] as Spans,
-  },
-  {
-    tokens: 131,
-    cols: 68,
-    spans: [
-      [0, 99],
-      [102, 130],
     ] as Spans,
   },
 ]) {

@@ -72,10 +72,10 @@ const thirds = (count: number, r: number, width: number, column = 0, step = widt
 
 /** Ranks below, at and above a tile's depth; adapters that end inside a tile or panel; a block of the CPU's caches. */
 const CASES: Sizes[] = [
+  { rows: 65, input: 68, out: 108, place: thirds(3, 5, 36) },
   { rows: 1, input: 4, out: 4, place: one(1, 4) },
   { rows: 17, input: 20, out: 68, place: one(3, 68) },
   { rows: 33, input: 36, out: 60, place: thirds(3, 8, 20) },
-  { rows: 65, input: 68, out: 108, place: thirds(3, 5, 36) },
   { rows: 65, input: 68, out: 108, place: thirds(2, 4, 36, 0, 72) },
   { rows: 34, input: 21, out: 39, place: thirds(2, 2, 13, 13) },
   // Queries, and keys and values of fewer heads.

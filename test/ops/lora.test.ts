@@ -100,11 +100,11 @@ const single = (rows: number, r: number, input: number, width: number): Matrix =
 });
 
 for (const [name, matrix] of [
+  ["q, k and v of fewer heads", { ...single(65, 8, 68, 20), n: 108, count: 3, step: 20, skew: 48 }],
   ["one row of rank 1", single(1, 1, 4, 4)],
   ["rank 3", single(17, 3, 20, 68)],
   ["q, k and v", { ...single(65, 8, 68, 68), n: 204, count: 3, step: 68 }],
   ["q and v", { ...single(65, 4, 20, 20), n: 60, count: 2, step: 40 }],
-  ["q, k and v of fewer heads", { ...single(65, 8, 68, 20), n: 108, count: 3, step: 20, skew: 48 }],
   ["q and v of fewer heads", { ...single(17, 3, 36, 12), n: 60, count: 2, step: 24, skew: 24 }],
   ["k and v of odd rank", { ...single(130, 5, 36, 36), n: 108, count: 2, column: 36, step: 36 }],
   ["a rank above a tile", single(17, 40, 68, 20)],

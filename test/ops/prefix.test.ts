@@ -24,8 +24,8 @@ interface Sizes {
 }
 
 const CASES: Sizes[] = [
-  { n: 1, C: 1, heads: 1, kvHeads: 1, layers: 1, l: 0, row: 0, behind: 0 },
   { n: 3, C: 4, heads: 6, kvHeads: 2, layers: 3, l: 1, row: 5, behind: 2 },
+  { n: 1, C: 1, heads: 1, kvHeads: 1, layers: 1, l: 0, row: 0, behind: 0 },
   { n: 37, C: 33, heads: 3, kvHeads: 3, layers: 2, l: 1, row: 17, behind: 0 },
   { n: 5, C: 100, heads: 4, kvHeads: 1, layers: 4, l: 0, row: 1, behind: 1 },
 ];
@@ -45,7 +45,7 @@ function eachElement(sizes: Sizes, visit: (prefix: number, qkv: number) => void)
 }
 
 test("the reference's gradient is that of its function", () => {
-  const sizes = CASES[1]!;
+  const sizes = CASES[0]!;
   const { n, C, layers, row } = sizes;
   const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
   const all = (row + n) * rowWidths(sizes).columns;
@@ -103,8 +103,8 @@ for (const sizes of CASES)
   );
 
 for (const { slots, heads, size, positions, n, layers, l } of [
-  { slots: 1, heads: 1, size: 4, positions: 1, n: 1, layers: 1, l: 0 },
   { slots: 3, heads: 3, size: 4, positions: 5, n: 5, layers: 3, l: 2 },
+  { slots: 1, heads: 1, size: 4, positions: 1, n: 1, layers: 1, l: 0 },
   { slots: 2, heads: 5, size: 20, positions: 43, n: 37, layers: 2, l: 0 },
 ])
   testOp(

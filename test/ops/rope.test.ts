@@ -55,10 +55,10 @@ test("the reference's gradient is that of its function, and rotates back", () =>
 });
 
 for (const { heads, headSize, values, lengths, shift } of [
+  { heads: 2, headSize: 36, values: 36, lengths: [33, 64], shift: 16 },
   { heads: 1, headSize: 4, values: 0, lengths: [1], shift: 0 },
   { heads: 3, headSize: 12, values: 5, lengths: [3, 4], shift: 7 },
   { heads: 12, headSize: 64, values: 192, lengths: [5, 1, 17], shift: 0 },
-  { heads: 2, headSize: 36, values: 36, lengths: [33, 64], shift: 16 },
 ])
   testOp(
     `${heads} heads of ${headSize} before ${values} values, sequences of ${lengths} from position ${shift}`,

@@ -12,9 +12,9 @@ const swiglu = (row: Float64Array) =>
   row.slice(0, row.length / 2).map((gate, i) => (gate / (1 + Math.exp(-gate))) * row[row.length / 2 + i]!);
 
 const SHAPES = [
+  [17, 68],
   [1, 4],
   [1, 20],
-  [17, 68],
   [5, 132],
   [3, 260],
 ] as const;
