@@ -35,7 +35,10 @@ export const DEVICE_NAMES = Object.keys(OPEN);
 /** The shaders that were compiled for WebGPU: each by its name, and with its constants. */
 export const compiled = new Set<string>();
 
-/** A device that computes every product by one variant, if it is one of those that give its bits. */
+/**
+ * WebGPU, which notes what it compiles; with a variant it computes every product by that one, if it is one of those that
+ * give its bits.
+ */
 async function openNoting(variant?: ProductVariant): Promise<Backend> {
   const device = await openWebGPU(await requestGPU(), variant ? { measures: true } : {});
   const all = new Proxy<Record<string, string>>({}, { get: () => variant });

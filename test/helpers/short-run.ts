@@ -26,11 +26,7 @@ import { messages, tinyData, tinyModel } from "./tiny.ts";
 export const directory = tinyModel(join(temporaryFolder(), "model"));
 
 /** What `work` makes of a short run on a device. */
-export async function shortRun<T>(
-  device: Backend,
-  more: Settings,
-  work: (run: TrainArguments) => Promise<T>,
-): Promise<T> {
+async function shortRun<T>(device: Backend, more: Settings, work: (run: TrainArguments) => Promise<T>): Promise<T> {
   return withModel(async (model) => {
     const options = ofMode({ rank: 2, epochs: 1, ...more }, more.mode ?? "lora");
     return work({ device, model, data: await tinyData(messages(20)), ...options });

@@ -8,13 +8,19 @@ import { tinyModel } from "../../helpers/tiny.ts";
 
 const base = tinyModel(join(temporaryFolder(), "tiny"));
 
-test("while one tab trains, the other lists its run as elsewhere and starts none; afterwards it does", async () => {
+/** Two tabs, of which one trains and is held in the middle. */
+async function trainInOne() {
   const browser = new PageBrowser();
   const [tab, other] = [await openTiny(browser, base), await openTiny(browser, base)];
   const held = tab.hold("write", /step-0*4\./);
   const id = await tab.call("start", TINY_RUN);
   await held.reached;
   assert.is((await other.listed(id))!.state, "elsewhere");
+  return { browser, tab, other, held, id };
+}
+
+test("while one tab trains, the other lists its run as elsewhere and starts none; afterwards it does", async () => {
+  const { browser, tab, other, held, id } = await trainInOne();
   const refused = await other.refused("start", TINY_RUN);
   assert.match(refused.summary, "Another tab of this page is training");
   assert.equal(
@@ -35,12 +41,7 @@ test("while one tab trains, the other lists its run as elsewhere and starts none
 });
 
 test("a tab that ends leaves its run to the others at once; what one deletes is gone for all", async () => {
-  const browser = new PageBrowser();
-  const [tab, other] = [await openTiny(browser, base), await openTiny(browser, base)];
-  const held = tab.hold("write", /step-0*4\./);
-  const id = await tab.call("start", TINY_RUN);
-  await held.reached;
-  assert.is((await other.listed(id))!.state, "elsewhere");
+  const { browser, tab, other, id } = await trainInOne();
   const free = other.next((event) => event.type === "runs" || undefined);
   tab.end();
   await free;
