@@ -5,13 +5,10 @@ export type {
   DeviceName,
   Init,
   LoraConfig,
-  MessagesObjective,
   ModelConfig,
-  Objective,
   Pooling,
   Scaling,
   Target,
-  TaskConfig,
   WeightDtype,
 } from "./config.ts";
 export type { BlockStats, Blocks } from "./data/blocks.ts";
@@ -21,8 +18,6 @@ export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets
 export type { Split } from "./data/split.ts";
 export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
 export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
-export type { Evaluation } from "./engine/evaluate.ts";
-export type { Prediction } from "./engine/predictions.ts";
 export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 export {
   ConfigError,
@@ -55,6 +50,9 @@ export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
+export type { Evaluation } from "./tasks/evaluation.ts";
+export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
+export type { Prediction } from "./tasks/predictions.ts";
 export type { Splits } from "./train/measured.ts";
 export type { LabelResults } from "./train/multi-label.ts";
 export type { TrainOptions } from "./train/options.ts";

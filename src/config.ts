@@ -145,16 +145,6 @@ export const POOLINGS = ["mean", "last-token", "last"] as const;
 /** What a message is classified by: `mean`, `last-token` or `last`. */
 export type Pooling = (typeof POOLINGS)[number];
 
-export const OBJECTIVES = ["classification", "regression", "multi-label", "lm"] as const;
-/**
- * What is trained: a classifier with one class a message, a model that gives messages a score, a classifier with any
- * number of labels a message, or a language model.
- */
-export type Objective = (typeof OBJECTIVES)[number];
-
-/** What is learned of messages, whose labels are in a column. */
-export type MessagesObjective = Exclude<Objective, "lm">;
-
 /** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
 export interface LoraSite {
   site: string;
@@ -181,23 +171,6 @@ export interface LoraConfig {
   /** Tensors of the base model that are trained too (PEFT's bias="lora_only" and modules_to_save). */
   modulesToSave?: string[];
 }
-
-/** What a model's head is for. */
-export interface TaskConfig {
-  objective: Objective;
-  /** Number of classes, or of labels; 1 for a regression, 0 for a language model. */
-  num_labels: number;
-  pooling: Pooling;
-  /** Whether the head has a bias. */
-  head_bias: boolean;
-}
-
-/** Whether a text is classified by the mean of its rows, not by one of them. */
-export const isMean = ({ pooling }: Pick<TaskConfig, "pooling">): boolean => pooling === "mean";
-
-/** Whether the targets are values of each output, not the one class of a row. */
-export const hasValues = ({ objective }: Pick<TaskConfig, "objective">): boolean =>
-  objective === "regression" || objective === "multi-label";
 
 /** The factor of B A x. */
 export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lora_alpha" | "scaling">): number {

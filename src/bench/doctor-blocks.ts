@@ -1,9 +1,9 @@
 /** The report of doctor as blocks. */
 import { describeDevice } from "../backend/backend.ts";
+import { type Block, makeTable } from "../document/blocks.ts";
 import { nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
-import { type Block, makeTable } from "../views/blocks.ts";
 import { type CheckedShader, type DoctorReport, planTitle } from "./doctor.ts";
 import { kernelColumns } from "./step-profile.ts";
 import { describeYardsticks } from "./yardsticks.ts";

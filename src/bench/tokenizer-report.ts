@@ -1,7 +1,7 @@
 /** The results of the tokenizer benchmark as tables. */
 
+import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
-import type { RowColumn } from "../views/blocks.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import type { Machine } from "./machine.ts";
 import type { Spread } from "./spread.ts";

@@ -1,11 +1,12 @@
 /** The flags shared by train and sweep: one for each setting of a run. */
 import { type Command, Option } from "commander";
-import { OBJECTIVES, TARGETS } from "../config.ts";
+import { TARGETS } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import { SPLITS } from "../data/split.ts";
 import { joinWords } from "../format.ts";
 import { type MethodOptions, MODES, settingWords } from "../methods/index.ts";
 import { type Files, readSetting } from "../run/settings.ts";
+import { OBJECTIVES } from "../tasks/index.ts";
 import {
   defaultRate,
   type Known,

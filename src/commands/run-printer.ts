@@ -1,11 +1,11 @@
 /** What train prints: its data, the progress of a run, its results and where it is saved. */
 
 import type { TrainingData } from "../data/texts.ts";
+import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
 import type { TrainEvent } from "../train/records.ts";
-import type { Block } from "../views/blocks.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
 import { runBlocks } from "../views/run.ts";

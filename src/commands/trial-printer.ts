@@ -1,10 +1,9 @@
-/** The progress of trials: those of a sweep, and the seeds of a run. */
-import type { Objective } from "../config.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
 import { formatDuration } from "../format.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import type { Objective } from "../tasks/index.ts";
 import { nameMetric, runMetric } from "../views/metric.ts";
 import {
   createProgress,

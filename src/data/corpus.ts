@@ -1,10 +1,8 @@
-/** The rows of one or more files in the memory of data.wasm, read in chunks and tokenized on the way. */
-
-import type { MessagesObjective } from "../config.ts";
 import { DataError, type LowrankError } from "../errors.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";

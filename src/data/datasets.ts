@@ -1,12 +1,13 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import { type ArgumentKind, checkOptions } from "../arguments.ts";
-import { type MessagesObjective, OBJECTIVES, parseChoice, usualLength } from "../config.ts";
+import { parseChoice, usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { checkNumber } from "../number-range.ts";
 import type { PairSettings } from "../pair.ts";
+import { type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";

@@ -1,7 +1,5 @@
-/** What labels stand for where a message has not one class: a score, or any number of labels. */
-
-import type { MessagesObjective } from "../config.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
 import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";

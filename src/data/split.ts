@@ -1,7 +1,6 @@
-/** Splits rows into a training, a validation and a test set. */
-import type { MessagesObjective } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
 import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
 
 /**

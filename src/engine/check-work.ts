@@ -5,7 +5,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { CompareBackend, type Compared } from "../backend/compare.ts";
 import { listPipelines } from "../backend/webgpu-shaders.ts";
-import { hasValues, type LoraConfig, type ModelConfig, textContext } from "../config.ts";
+import { type LoraConfig, type ModelConfig, textContext } from "../config.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -16,6 +16,7 @@ import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
 import { tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
+import { hasValues } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { initialize } from "./initial.ts";

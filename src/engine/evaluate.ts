@@ -1,46 +1,19 @@
 /** Evaluation of a model on a data set. */
 
-import type { Pooling, TaskConfig } from "../config.ts";
+import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks, Units } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import { type Batch, countedRows, promptLength } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { countConfusions, countHits, f1Of, type Hits, macroF1 } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import type { TaskConfig } from "../tasks/index.ts";
+import { argmaxRows, type Prediction } from "../tasks/predictions.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { Features } from "./features.ts";
 import { InFlight } from "./in-flight.ts";
-import { argmaxRows, type Prediction } from "./predictions.ts";
-
-/** Loss and accuracy of a model on a set. */
-export interface Evaluation {
-  /** Messages, or tokens that a language model predicts. */
-  rows: number;
-  /**
-   * Mean cross-entropy, nats; never weighted by class, so that it can be compared between runs. Of a regression the
-   * mean squared error.
-   */
-  loss: number;
-  /**
-   * Share of rows whose class, or whose token, has the largest logit; where messages have several labels, of those with
-   * all of them and no other. A regression has none.
-   */
-  accuracy?: number;
-  /** Of a classifier: see `macroF1`. */
-  macroF1?: number;
-  /** Where messages have several labels: F1 of all of them together. */
-  microF1?: number;
-  /** Of a regression: the mean absolute error. */
-  meanError?: number;
-  /** Of a language model: exp(loss). */
-  perplexity?: number;
-  /**
-   * Of a language model: the loss of all tokens, in bits, divided by the UTF-8 bytes of their text; <|endoftext|> has a
-   * loss and no bytes.
-   */
-  bitsPerByte?: number;
-}
 
 /** That of a classifier with one class a message. */
 type ClassEvaluation = Evaluation & Required<Pick<Evaluation, "accuracy" | "macroF1">>;

@@ -1,8 +1,3 @@
-/**
- * The plan of several adapters of one base model, as its members, and their joint batch. Loaded only for such plans.
- */
-
-import { isMean } from "../config.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
 import { buildPlan, checkRows, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
@@ -12,6 +7,7 @@ import { loraAdapters } from "../names.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { type BufferPlace, fuse, together } from "../plan/fuse.ts";
 import { formatBytes, planMemory } from "../plan/memory.ts";
+import { isMean } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 
 /** A member of a plan: in mode lora, with the same base model, objective and classes as the others. */

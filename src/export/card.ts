@@ -1,5 +1,3 @@
-/** The README of an export or a download: a model card, with the head by which the hub knows a model. */
-import type { Objective } from "../config.ts";
 import { isOnHub } from "../data/named.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { METHODS } from "../methods/index.ts";
@@ -7,6 +5,7 @@ import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdow
 import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
+import type { Objective } from "../tasks/index.ts";
 import type { Results } from "../train/results.ts";
 import { type Loss, showLoss } from "./losses.ts";
 import { baseLabel, longestText } from "./peft-code.ts";

@@ -1,7 +1,8 @@
 /** What an exported classifier cannot express of the run: found before anything is written. */
-import { type Decision, USUAL_THRESHOLD } from "../engine/predictions.ts";
+
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import { biasObstacle } from "../io/peft-write.ts";
+import { type Decision, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 
 /** A difference between the exported model and the run's. */
 export interface Loss {

@@ -1,5 +1,5 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
-import { isMean, textContext } from "../config.ts";
+import { textContext } from "../config.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { PROBLEM_TYPES } from "../io/peft-names.ts";
@@ -10,6 +10,7 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
+import { isMean } from "../tasks/index.ts";
 import { textToTry } from "../train/text-to-try.ts";
 
 type End = Vocabulary["end"];

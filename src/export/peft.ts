@@ -1,6 +1,6 @@
 /** --to peft: an adapter directory that PEFT loads with the base model. */
 import { absolutePath, exists, joinPath } from "#platform";
-import { architectureName, isMean } from "../config.ts";
+import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
@@ -13,6 +13,7 @@ import { readShards } from "../io/shards-index.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { isMean } from "../tasks/index.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
 import { needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";

@@ -1,6 +1,7 @@
 /** The influence of each word of a message on its label, by leaving it out. */
-import { predictions } from "../engine/predictions.ts";
+
 import type { TextOrPair } from "../pair.ts";
+import { predictions } from "../tasks/predictions.ts";
 import type { Classifier } from "./classifier.ts";
 
 /** A word, or some words that are left out together. */

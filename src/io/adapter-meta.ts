@@ -3,11 +3,9 @@ import {
   type LoraConfig,
   loraScale,
   type ModelConfig,
-  OBJECTIVES,
   POOLINGS,
   parseChoice,
   parseConfig,
-  type TaskConfig,
   textContext,
   validateLora,
   WEIGHT_DTYPES,
@@ -19,6 +17,7 @@ import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.t
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import { pairSettings } from "../pair.ts";
+import { OBJECTIVES, type TaskConfig } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
 
 /** Description of a directory of trained tensors. */

@@ -2,7 +2,7 @@
  * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
  * Loaded on demand: Lowrank's own runs do not need it.
  */
-import { isInBlocks, type LoraConfig, type LoraSite, type MessagesObjective, type Target } from "../config.ts";
+import { isInBlocks, type LoraConfig, type LoraSite, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { show } from "../kinds.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
@@ -16,6 +16,7 @@ import {
   modelTargets,
   siteName,
 } from "../names.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";

@@ -1,9 +1,10 @@
 /** A packed batch with its tables, as tensors in one buffer. */
-import { hasValues, isMean, textContext } from "../config.ts";
+import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, type ShareRows, tableShape } from "../ops/shares.ts";
+import { hasValues, isMean } from "../tasks/index.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 

@@ -1,8 +1,7 @@
-/** The loss of each output of a head by itself. Only what trains loads it. */
-import { hasValues, type TaskConfig } from "../config.ts";
 import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
 import { shareRows } from "../ops/shares.ts";
+import { hasValues, type TaskConfig } from "../tasks/index.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** What the loss reads of a batch. */

@@ -10,7 +10,7 @@
  * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { hasValues, isMean, MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
+import { MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { attentionForward } from "../ops/attention.ts";
@@ -21,6 +21,7 @@ import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
+import { hasValues, isMean } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";

@@ -1,10 +1,11 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { innerWidth, type LoraConfig, type ModelConfig, type TaskConfig, type WeightDtype } from "../config.ts";
+import { innerWidth, type LoraConfig, type ModelConfig, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
+import type { TaskConfig } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */

@@ -2,9 +2,10 @@
  * Checks what a run.json says, of which everything that is shown of a run is made. A page loads it when there is a
  * stored run.
  */
-import { OBJECTIVES, type Objective, parseChoice } from "../config.ts";
+import { parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds as KindTable, show } from "../kinds.ts";
+import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 

@@ -1,10 +1,11 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
-import { type Objective, parseLayers, TARGETS, usualLength } from "../config.ts";
+import { parseLayers, TARGETS, usualLength } from "../config.ts";
 import type { Padding } from "../data/dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import type { Split } from "../data/split.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
+import type { Objective } from "../tasks/index.ts";
 import {
   DEFAULTS,
   type Known,

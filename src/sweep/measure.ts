@@ -4,7 +4,7 @@
  */
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import type { TextLosses } from "../engine/evaluate.ts";
 import { formatCount, formatPerplexity, formatScore, percent } from "../format.ts";
 import { rootMeanSquare } from "../score-measures.ts";
 import {
@@ -19,6 +19,7 @@ import {
   type Verdict,
   wilson,
 } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
 import type { TrialRecord } from "./store.ts";
 
 export interface Measure {

@@ -1,8 +1,9 @@
 /** What is chosen on the validation set when a classifier is trained: a temperature, a threshold. */
 import type { Dataset } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
-import { type Decision, decide, type Prediction } from "../engine/predictions.ts";
+import { evaluateRows } from "../engine/evaluate.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { type Decision, decide, type Prediction } from "../tasks/predictions.ts";
 import type { TrainOptions } from "./options.ts";
 import { parseThreshold, type ThresholdRule } from "./threshold.ts";
 

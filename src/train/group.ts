@@ -3,7 +3,6 @@
  * bit.
  */
 import type { Backend } from "../backend/backend.ts";
-import { isMean } from "../config.ts";
 import type { Engine } from "../engine/engine.ts";
 import { Features } from "../engine/features.ts";
 import { Group, type GroupOptions } from "../engine/group.ts";
@@ -13,6 +12,7 @@ import { ConfigError, LowrankError } from "../errors.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
+import { isMean } from "../tasks/index.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";

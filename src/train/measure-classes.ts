@@ -1,7 +1,8 @@
 /** Measures a classifier with one class a message, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { type Evaluation, evaluateRows } from "../engine/evaluate.ts";
-import { predictions } from "../engine/predictions.ts";
+import { evaluateRows } from "../engine/evaluate.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { predictions } from "../tasks/predictions.ts";
 import { predictBaselines } from "./baselines.ts";
 import { choosePositive, decideSets } from "./decision.ts";
 import type { Splits } from "./measured.ts";

@@ -1,7 +1,5 @@
 /** Measures a classifier with several labels a message on its test set, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
-import { sigmoid, USUAL_THRESHOLD } from "../engine/predictions.ts";
 import type { TextOrPair } from "../pair.ts";
 import {
   bootstrap,
@@ -19,6 +17,8 @@ import {
   type Standing,
   wilson,
 } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { sigmoid, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 import { chooseThreshold } from "./decision.ts";
 import { type LabelBaseline, predictLabels } from "./label-baselines.ts";
 import { MISTAKES, type Splits } from "./measured.ts";

@@ -8,7 +8,6 @@ import {
   type LlamaType,
   MAX_ACCUMULATE,
   type ModelConfig,
-  type Objective,
   POOLINGS,
   type Pooling,
   parseChoice,
@@ -33,6 +32,7 @@ import {
 import type { Setting as MethodSetting, Rates } from "../methods/method.ts";
 import { countBase } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
+import type { Objective } from "../tasks/index.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 import { parseThreshold } from "./threshold.ts";

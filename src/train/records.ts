@@ -1,13 +1,13 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
-import type { Prediction } from "../engine/predictions.ts";
 import { TrainingError } from "../errors.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import type { Prediction } from "../tasks/predictions.ts";
 import type { TrainOptions } from "./options.ts";
 import type { Results } from "./results.ts";
 

@@ -1,6 +1,3 @@
-/** What a trained model gives for the texts of infer/reference.ts, to be saved with it. */
-
-import { hasValues } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { targetLosses } from "../engine/evaluate.ts";
@@ -8,6 +5,7 @@ import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../in
 import { packRows } from "../infer/rows.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { Batch } from "../model/batch.ts";
+import { hasValues } from "../tasks/index.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";
 
 /** The texts as batches of one, cut to what the run's rows and its plan have room for. */

@@ -1,6 +1,5 @@
 /** Measures a regression on its test set, compared with the baselines. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
 import type { TextOrPair } from "../pair.ts";
 import { meanAbsolute, measureScores, rootMeanSquare, type ScoreMeasures } from "../score-measures.ts";
 import {
@@ -15,6 +14,7 @@ import {
   summarize,
   Z95,
 } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
 import { scoreRows } from "./logistic.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
 import type { TrainOptions } from "./options.ts";

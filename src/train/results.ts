@@ -1,8 +1,7 @@
 /** What a run is measured by when it has ended, computed once: plain JSON, from which every view of a run is made. */
 import type { LoadedDataset } from "../data/datasets.ts";
 import { findLeaks } from "../data/duplicates.ts";
-import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
-import type { Prediction } from "../engine/predictions.ts";
+import type { TextLosses } from "../engine/evaluate.ts";
 import {
   balancedAccuracy,
   matthews,
@@ -26,6 +25,8 @@ import {
   type Standing,
   wilson,
 } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import type { Prediction } from "../tasks/predictions.ts";
 import type { Baseline } from "./baselines.ts";
 import { type ChosenDecision, choosePositive } from "./decision.ts";
 import { MISTAKES, type Splits } from "./measured.ts";

@@ -3,7 +3,7 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import { hasValues, type LoraConfig, type Objective, type Scaling, type Target } from "../config.ts";
+import type { LoraConfig, Scaling, Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
@@ -15,6 +15,7 @@ import { makeDropout } from "../model/dropout.ts";
 import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import { hasValues, type Objective } from "../tasks/index.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */
 interface Case {

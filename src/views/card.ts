@@ -2,12 +2,13 @@
  * What a model card says of a run: what it was trained on, how, and what it has reached. It has no text of the data: a
  * card is for everybody, and the texts may be a person's.
  */
+
+import { type Block, makeTable, type Table } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/index.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
-import { type Block, makeTable, type Table } from "./blocks.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
 

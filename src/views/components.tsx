@@ -1,8 +1,8 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
+import type { Block, Cell, Column, Details, Figure, Note, Table } from "../document/blocks.ts";
+import { brief, cellParts, isNumeric, shownColumns } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
-import type { Block, Cell, Column, Details, Figure, Note, Table } from "./blocks.ts";
-import { brief, cellParts, isNumeric, shownColumns } from "./cells.ts";
 
 /** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
 export interface Medium {

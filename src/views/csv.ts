@@ -1,6 +1,7 @@
 /** Tables as CSV: raw values in full precision. */
+
+import type { Cell, Column, Table } from "../document/blocks.ts";
 import { csvLine, type Field } from "../io/csv.ts";
-import type { Cell, Column, Table } from "./blocks.ts";
 
 export function tableToCsv(table: Table): string {
   return [...csvLines(table)].join("");

@@ -4,14 +4,14 @@ import { labelNotes } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import { type Block, makeTable } from "../document/blocks.ts";
+import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import { trueScores } from "../train/scores.ts";
-import { type Block, makeTable } from "./blocks.ts";
-import { brief } from "./cells.ts";
 
 const text = (text: string): Block => ({ kind: "text", text });
 const note = (text: string): Block => ({ kind: "note", text });

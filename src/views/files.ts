@@ -1,6 +1,7 @@
 /** The files of a report's tables and figures, in a folder next to it. */
+
+import type { Block } from "../document/blocks.ts";
 import { blockFile } from "./block-file.ts";
-import type { Block } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { tableToCsv } from "./csv.ts";
 

@@ -1,9 +1,9 @@
 /** Blocks as a self-contained HTML file without scripts. */
 import { renderToString } from "preact-render-to-string";
+import type { Block, Figure } from "../document/blocks.ts";
 import { printableLine } from "../printable.ts";
 import { linkTarget } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
-import type { Block, Figure } from "./blocks.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { Blocks } from "./components.tsx";
 

@@ -1,10 +1,11 @@
 /** The results of a classifier with several labels a message on the test set, as blocks and tables. */
+
+import { againstColumns, type Block, makeTable, messageColumns, type Table } from "../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import type { RunRecord } from "../run/record.ts";
 import { type Estimate, LISTED_CLASSES, type Measured } from "../statistics.ts";
 import type { ComparedLabels, LabelledMessage, LabelResult, LabelResults } from "../train/multi-label.ts";
-import { againstColumns, type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
 
 export function labelBlocks(results: LabelResults, { labels, pairs }: RunRecord): Block[] {
   const wrong = results.verdicts.filter((right) => !right).length;

@@ -1,8 +1,9 @@
 /** Blocks as Markdown. */
+
+import type { Block, Table } from "../document/blocks.ts";
+import { cellLine, shownColumns } from "../document/cells.ts";
 import { linkTarget, markdownLine, markdownText } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
-import type { Block, Table } from "./blocks.ts";
-import { cellLine, shownColumns } from "./cells.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. */
 export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {

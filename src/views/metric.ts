@@ -1,11 +1,7 @@
-/**
- * What is measured in addition to the loss: accuracy and macro F1 of a classifier, exact matches and F1 of several
- * labels, errors of a regression, perplexity and bits per byte of text.
- */
-import type { Objective } from "../config.ts";
-import type { Evaluation } from "../engine/evaluate.ts";
 import { formatLoss, formatPerplexity, formatScore, percent } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import type { Objective } from "../tasks/index.ts";
 
 export interface Metric {
   title: string;

@@ -1,6 +1,7 @@
 /** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
+import { type Block, makeTable } from "../document/blocks.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelPlan } from "../model/model.ts";
@@ -11,7 +12,6 @@ import { numel } from "../tensor.ts";
 import type { TrainOptions } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
-import { type Block, makeTable } from "./blocks.ts";
 
 const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
 

@@ -1,13 +1,12 @@
-/** The curves of runs as charts, for the page and for the files of a run directory. */
-import type { Objective } from "../config.ts";
+import { brief } from "../document/cells.ts";
+import type { Axis, Line, LineChart } from "../document/chart.ts";
 import { formatCount, formatLoss, formatScore, percent } from "../format.ts";
 import type { Reliability } from "../measures.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
+import type { Objective } from "../tasks/index.ts";
 import type { ScoreResults } from "../train/regression.ts";
 import type { TestResults } from "../train/results.ts";
-import { brief } from "./cells.ts";
-import type { Axis, Line, LineChart } from "./charts/chart.ts";
 import { LOSS, type Metric, nameMetric, runMetric } from "./metric.ts";
 
 /** The weight of the past in a smoothed training curve. */

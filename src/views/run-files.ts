@@ -1,8 +1,9 @@
 /** The tables and charts of a run directory, in Node: the page has no charts among its files. */
+
+import type { LineChart } from "../document/chart.ts";
 import { describeMethod } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
-import type { LineChart } from "./charts/chart.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { rankingCharts, reliabilityChart, runCharts, scoresChart } from "./run-charts.ts";
 import { runTables } from "./run-tables.ts";

@@ -1,8 +1,7 @@
-/** The tables of a run, and the CSV files of its directory. */
-import { hasValues } from "../config.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { TrainingData } from "../data/texts.ts";
-import type { Evaluation, TextLosses } from "../engine/evaluate.ts";
+import { againstColumns, type Cell, makeTable, messageColumns, type Table } from "../document/blocks.ts";
+import type { TextLosses } from "../engine/evaluate.ts";
 import { digits, formatCount, formatLoss, percent } from "../format.ts";
 import type { Ranking } from "../measures.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
@@ -11,9 +10,10 @@ import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import { type Confusion, confusionLookup, type Measured } from "../statistics.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { hasValues } from "../tasks/index.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import type { ClassResults, Compared, Results, TestMessage, TestResults } from "../train/results.ts";
-import { againstColumns, type Cell, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { labelBaselines, labelsTable } from "./label-tables.ts";
 import { LOSS, METRICS, type Metric, nameMetric } from "./metric.ts";

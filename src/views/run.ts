@@ -1,9 +1,10 @@
 /** A run as blocks: what it has reached, from its record alone. */
+
+import type { Block, Table } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 import { LISTED_CLASSES, sortMistakes } from "../statistics.ts";
 import type { TestResults } from "../train/results.ts";
-import type { Block, Table } from "./blocks.ts";
 import { labelBlocks } from "./label-tables.ts";
 import { rankingCharts, reliabilityChart } from "./run-charts.ts";
 import {

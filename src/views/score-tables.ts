@@ -1,10 +1,11 @@
 /** A regression's results on the test set as blocks and tables. */
+
+import { againstColumns, type Block, makeTable, messageColumns, type Table } from "../document/blocks.ts";
 import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
 import type { ComparedScores, ScoredMessage, ScoreResults } from "../train/regression.ts";
-import { againstColumns, type Block, makeTable, messageColumns, type Table } from "./blocks.ts";
 import { scoresChart } from "./run-charts.ts";
 
 export function scoreBlocks(scores: ScoreResults, { pairs }: RunRecord): Block[] {

@@ -1,8 +1,9 @@
 /** Runs that differ only in their seed: what each has reached, how far they are apart, and which one is kept. */
+
+import { type Block, makeTable, type Table } from "../document/blocks.ts";
 import { formatCount, formatLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
-import { type Block, makeTable, type Table } from "./blocks.ts";
 import { METRICS, type Metric, nameMetric } from "./metric.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;

@@ -1,11 +1,12 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
+
+import { brief } from "../document/cells.ts";
 import { formatCount, formatDuration, formatLoss, formatPerplexity, formatScore, percent } from "../format.ts";
 import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { type Estimate, formatStanding, type Standing } from "../statistics.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { Results } from "../train/results.ts";
-import { brief } from "./cells.ts";
 import { nameMetric, runMetric } from "./metric.ts";
 
 /** With fewer test rows, a share of them is no headline. */

@@ -1,6 +1,7 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
+import type { Block } from "../document/blocks.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
@@ -14,7 +15,6 @@ import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
 import type { TrainOptions } from "../train/options.ts";
-import type { Block } from "../views/blocks.ts";
 
 /**
  * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of

@@ -4,7 +4,6 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { openDevice } from "../../src/backend/device.ts";
-import { isMean } from "../../src/config.ts";
 import { planExport } from "../../src/export/index.ts";
 import type { Loss } from "../../src/export/losses.ts";
 import { longestText } from "../../src/export/peft-code.ts";
@@ -14,6 +13,7 @@ import { baseDtype } from "../../src/io/adapter-meta.ts";
 import { type OpenedAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, PEFT_CONFIG } from "../../src/io/peft.ts";
 import { readsPairs, type TextOrPair } from "../../src/pair.ts";
+import { isMean } from "../../src/tasks/index.ts";
 
 /** The largest error of the logits, relative to their norm: float32 on both sides. */
 const TOLERANCE = 1e-4;

@@ -1,10 +1,10 @@
 /** Records of runs of every objective, with all that a run.json can have, and what is made of a record. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
-import type { Evaluation } from "../../src/engine/evaluate.ts";
-import type { Prediction } from "../../src/engine/predictions.ts";
 import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
 import { gatherSeeds } from "../../src/run/seeds.ts";
+import type { Prediction } from "../../src/tasks/predictions.ts";
+import type { Evaluation } from "../../src/tasks/evaluation.ts";
 import { measureTest as measureLabels } from "../../src/train/multi-label.ts";
 import { objectiveDefaults } from "../../src/train/options.ts";
 import { measureTest as measureScores } from "../../src/train/regression.ts";

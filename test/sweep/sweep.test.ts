@@ -6,6 +6,7 @@ import type { Backend } from "../../src/backend/backend.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import type { Block, Cell, Table } from "../../src/document/blocks.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
@@ -22,7 +23,6 @@ import {
 } from "../../src/sweep/store.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
-import type { Block, Cell, Table } from "../../src/views/blocks.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";

@@ -1,6 +1,6 @@
 /** Blocks as HTML and as Markdown. */
 import * as assert from "uvu/assert";
-import type { Block } from "../../src/views/blocks.ts";
+import type { Block } from "../../src/document/blocks.ts";
 import { blockFiles } from "../../src/views/files.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";

@@ -2,8 +2,8 @@
 import { PassThrough } from "node:stream";
 import stringWidth from "string-width";
 import * as assert from "uvu/assert";
+import type { Block, Table } from "../../src/document/blocks.ts";
 import { digits, formatDuration } from "../../src/format.ts";
-import type { Block, Table } from "../../src/views/blocks.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";

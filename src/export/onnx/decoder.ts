@@ -6,7 +6,8 @@
  * Letters: B texts, P positions in the cache, T new tokens, S = P + T, C n_embd, NH heads in KV groups of G, HS head
  * size, V vocabulary.
  */
-import { attentionScale, isMean, type ModelConfig, type TaskConfig } from "../../config.ts";
+import { attentionScale, type ModelConfig } from "../../config.ts";
+import { isMean, type TaskConfig } from "../../tasks/index.ts";
 import { type GraphArchitecture, linear } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Graph } from "./graph.ts";

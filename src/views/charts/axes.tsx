@@ -3,7 +3,7 @@
  * Colours are variables of the page's style sheet; svg.tsx puts those of a file in their place.
  */
 import { nice, ticks } from "d3-array";
-import type { Axis, Line } from "./chart.ts";
+import type { Axis, Line } from "../../document/chart.ts";
 import { cut, textWidth } from "./text.ts";
 
 export type Range = readonly [from: number, to: number];

@@ -4,9 +4,9 @@
 import { signal, useSignal } from "@preact/signals";
 import { bisectCenter } from "d3-array";
 import { useEffect, useRef } from "preact/hooks";
+import type { Axis, Line, LineChart, ScatterChart } from "../../document/chart.ts";
 import type { Medium } from "../components.tsx";
 import { KEY_WIDTH, Key, scale } from "./axes.tsx";
-import type { Axis, Line, LineChart, ScatterChart } from "./chart.ts";
 import { legendEntries } from "./legend.ts";
 import { Lines, layLines } from "./lines.tsx";
 import { Scatter } from "./scatter.tsx";

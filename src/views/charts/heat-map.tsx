@@ -1,6 +1,7 @@
 /** Values over two settings, as cells with their numbers. */
+
+import type { HeatMap } from "../../document/chart.ts";
 import { round } from "./axes.tsx";
-import type { HeatMap } from "./chart.ts";
 
 const [LEFT, RIGHT, TOP, BOTTOM] = [80, 110, 8, 56];
 /** The opacity of the colour of the highest value: the number in the cell stays readable. */

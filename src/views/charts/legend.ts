@@ -1,6 +1,7 @@
 /** The entries of a chart's legend. */
+
+import type { Chart, Line } from "../../document/chart.ts";
 import type { KeyLook } from "./axes.tsx";
-import type { Chart, Line } from "./chart.ts";
 
 export interface LegendEntry {
   text: string;

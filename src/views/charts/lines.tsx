@@ -1,4 +1,6 @@
 /** Lines over a common horizontal axis, with intervals, and bars of counts below. */
+
+import type { Axis, Line, LineChart } from "../../document/chart.ts";
 import { formatCount } from "../../format.ts";
 import {
   axisRange,
@@ -17,7 +19,6 @@ import {
   steps,
   VerticalAxis,
 } from "./axes.tsx";
-import type { Axis, Line, LineChart } from "./chart.ts";
 
 /** With more points, their marks would hide the line. */
 const MAX_MARKS = 40;

@@ -1,4 +1,6 @@
 /** Points with intervals on a horizontal log axis. */
+
+import type { ScatterChart } from "../../document/chart.ts";
 import {
   axisRange,
   colorAt,
@@ -12,7 +14,6 @@ import {
   spaceBefore,
   VerticalAxis,
 } from "./axes.tsx";
-import type { ScatterChart } from "./chart.ts";
 
 type Point = ScatterChart["points"][number];
 

@@ -1,8 +1,8 @@
 /** A chart as an SVG document: with its title, its legend, a white background and colours of its own. */
 import { renderToString } from "preact-render-to-string";
+import type { Chart } from "../../document/chart.ts";
 import { printable } from "../../printable.ts";
 import { KEY_WIDTH, Key } from "./axes.tsx";
-import type { Chart } from "./chart.ts";
 import { HeatCells } from "./heat-map.tsx";
 import { type LegendEntry, legendEntries } from "./legend.ts";
 import { Lines, layLines } from "./lines.tsx";

@@ -1,7 +1,6 @@
-/** The sentences of a sweep's report: data, training, seeds, learning rates, and what limits the results. */
-import type { MessagesObjective } from "../../config.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import type { TrainingData } from "../../data/texts.ts";
+import type { Block } from "../../document/blocks.ts";
 import { joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { formatRate } from "../../sweep/grid.ts";
@@ -9,9 +8,9 @@ import type { Measure } from "../../sweep/measure.ts";
 import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
+import type { MessagesObjective } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import type { Block } from "../blocks.ts";
 
 /** Each value once. */
 const each = (values: readonly unknown[]) => joinWords([...new Set(values.map(String))]);

@@ -1,11 +1,12 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
+
+import { type Block, makeTable } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
 import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
-import { type Block, makeTable } from "../blocks.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {

@@ -3,6 +3,7 @@ import { joinPath, writeFileAtomic } from "#platform";
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
+import { type Block, type Figure, makeTable } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
@@ -21,7 +22,6 @@ import {
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import { type Block, type Figure, makeTable } from "../blocks.ts";
 import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";

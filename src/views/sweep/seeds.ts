@@ -1,8 +1,9 @@
 /** A sweep report's part on seeds: how much they alone change, compared with the differences between settings. */
+
+import type { Block } from "../../document/blocks.ts";
 import { poolSpread, studentT95 } from "../../statistics.ts";
 import type { Measure } from "../../sweep/measure.ts";
 import { mean, type Outcome } from "../../sweep/outcome.ts";
-import type { Block } from "../blocks.ts";
 
 export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Block[] {
   if (outcomes.length === 0) return [];

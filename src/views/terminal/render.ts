@@ -1,7 +1,8 @@
 /** Blocks for a terminal. */
+
+import { type Block, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
+import { brief, cellLine, isNumeric, shownColumns } from "../../document/cells.ts";
 import { printableLine } from "../../printable.ts";
-import { type Block, makeTable, type RowColumn, type Table } from "../blocks.ts";
-import { brief, cellLine, isNumeric, shownColumns } from "../cells.ts";
 import { drawTable } from "./table.ts";
 import { wrapLines } from "./text.ts";
 

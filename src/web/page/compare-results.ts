@@ -1,4 +1,7 @@
 /** The results of a comparison's finished runs, in figures and in words. */
+
+import { makeTable, type Table } from "../../document/blocks.ts";
+import type { ScatterChart } from "../../document/chart.ts";
 import { formatCompact, formatCount, formatDuration, joinWords, percent } from "../../format.ts";
 import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.ts";
 import { formatBytes } from "../../plan/memory.ts";
@@ -12,8 +15,6 @@ import {
 } from "../../statistics.ts";
 import { lowestLoss } from "../../train/best.ts";
 import type { TrainOptions } from "../../train/options.ts";
-import { makeTable, type Table } from "../../views/blocks.ts";
-import type { ScatterChart } from "../../views/charts/chart.ts";
 import type { PageRun } from "../protocol.ts";
 import { capital, runData, STATES } from "./words.ts";
 

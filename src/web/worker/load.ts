@@ -1,7 +1,6 @@
 /** Runs and adapters that the visitor opens: files of a run directory or of an adapter, or a zip file of them. */
 
 import { exists, joinPath, writeDirectory } from "#platform";
-import type { Objective } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import type { BaseModel } from "../../io/hf.ts";
@@ -10,6 +9,7 @@ import type { Adapter } from "../../io/peft.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
 import { readRecord } from "../../run/directory.ts";
 import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";
+import type { Objective } from "../../tasks/index.ts";
 import type { PageRun } from "../protocol.ts";
 import { adapterFiles, runFiles, unpack } from "./archive.ts";
 import { openStart } from "./run-files.ts";

@@ -2,8 +2,8 @@
 import { h } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
+import type { Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/document/chart.ts";
 import { axisRange, steps } from "../../../src/views/charts/axes.tsx";
-import type { Chart, HeatMap, Line, LineChart, ScatterChart } from "../../../src/views/charts/chart.ts";
 import { ChartFigure } from "../../../src/views/charts/figure.tsx";
 import { chartSvg } from "../../../src/views/charts/svg.tsx";
 import { cut, textWidth, wrap } from "../../../src/views/charts/text.ts";

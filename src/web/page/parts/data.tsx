@@ -1,6 +1,6 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import type { MessagesObjective } from "../../../config.ts";
+import type { MessagesObjective } from "../../../tasks/index.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import {

@@ -1,6 +1,7 @@
 /** Labels the lines of the typed text, or the rows of a table. */
+
+import { makeTable, messageColumns } from "../../../document/blocks.ts";
 import { formatCount, percent } from "../../../format.ts";
-import { makeTable, messageColumns } from "../../../views/blocks.ts";
 import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";

@@ -1,0 +1,223 @@
+/**
+ * How results are compared, whatever the task: a run with its baselines, with other seeds, with other runs, on parts of
+ * the test set. A model's answers to a test set are columns of numbers, one entry a row; a measure is a figure of
+ * columns, with an interval and a test of two models on the same rows.
+ */
+import { formatCount } from "../format.ts";
+import {
+  bootstrap,
+  bootstrapP,
+  comparePairs,
+  type Estimate,
+  type Interval,
+  mcnemar,
+  pairedSamples,
+  percentiles95,
+  SAMPLES,
+  type Standing,
+  type Tested,
+  type Verdict,
+  wilson,
+} from "../statistics.ts";
+import type { Evaluation } from "./evaluation.ts";
+
+/** The rows of a test set as a model answered them. All columns have as many entries. */
+export type Columns = Readonly<Record<string, readonly number[]>>;
+
+/** The first row, or the first of `at`, and so on. */
+export type Places = ArrayLike<number>;
+
+export const countRows = (columns: Columns): number => Object.values(columns)[0]!.length;
+
+/** A figure of a model on a test set. */
+export interface Measure {
+  /** In stored results and in the header of CSV. */
+  key: string;
+  /** "Accuracy" */
+  title: string;
+  format(value: number): string;
+  /** A sentence for those who do not know it. */
+  help?: string;
+  /** The largest possible value; absent: there is none. */
+  most?: number;
+  /** The lower the better. */
+  isError?: true;
+  /** Of all rows, or of those at `at`; NaN: it is not defined. */
+  of(columns: Columns, at?: Places): number;
+  /** Of an evaluation, which has no columns: what a run is judged by, and what is shown next to it. */
+  evaluated?(evaluation: Partial<Evaluation> & { loss: number }): number;
+  /** Absent: it has no interval, and no test. */
+  statistics?: Statistics;
+}
+
+/** How the interval of a measure and its test are made; several `seeds` of a model count as their mean. */
+export interface Statistics {
+  /** The 95 % interval: more seeds do not narrow it. */
+  interval(seeds: readonly Columns[]): Interval;
+  test(first: readonly Columns[], second: readonly Columns[]): Comparison;
+  /** "McNemar's exact test", and the key of its p in CSV. */
+  name: string;
+  key: string;
+  /** Further figures of a comparison, under these titles. */
+  counts: readonly string[];
+  /** How intervals and comparisons are made, in sentences; `rows`: of the test set, as they are called. */
+  intervals(rows: number, what: string): string;
+  comparisons(what: string): string;
+}
+
+interface Comparison extends Tested {
+  /** First minus second. */
+  difference: Estimate;
+  counts?: readonly number[];
+}
+
+type Named = Omit<Measure, "of" | "statistics">;
+
+const places = (columns: Columns, at?: Places): Places => at ?? { length: countRows(columns) };
+
+/** The share of rows that are right: Wilson's interval, McNemar's exact test. */
+export function shareMeasure(named: Named, isRight: (columns: Columns, row: number) => boolean): Measure {
+  const of = (columns: Columns, at?: Places) => {
+    const { length } = places(columns, at);
+    let right = 0;
+    for (let i = 0; i < length; i++) if (isRight(columns, at ? at[i]! : i)) right++;
+    return right / length;
+  };
+  /** By the majority of the seeds; undecided in case of a tie. */
+  const verdicts = (seeds: readonly Columns[]): Verdict[] =>
+    Array.from({ length: countRows(seeds[0]!) }, (_, row) => {
+      const right = seeds.filter((columns) => isRight(columns, row)).length;
+      return 2 * right === seeds.length ? null : 2 * right > seeds.length;
+    });
+  return {
+    most: 1,
+    ...named,
+    of,
+    statistics: {
+      interval: (seeds) => {
+        const rows = countRows(seeds[0]!);
+        return wilson(mean(seeds, of) * rows, rows);
+      },
+      test(first, second) {
+        const { onlyFirst, onlySecond, undecided, ...tested } = mcnemar(verdicts(first), verdicts(second));
+        return { ...tested, counts: [onlyFirst, onlySecond, undecided] };
+      },
+      name: "McNemar's exact test",
+      key: "mcnemar_p",
+      counts: ["Only the first correct", "Only the second correct", "Undecided"],
+      intervals: (rows, what) =>
+        `Their 95 % intervals are Wilson's for ${rows} test ${what}, of which one is ${(100 / rows).toFixed(1)} percentage points; ` +
+        "more seeds do not narrow them. sd is the standard deviation over the seeds.",
+      comparisons: (what) =>
+        `McNemar's exact test on the same test ${what}. Each is decided by the majority of the seeds; one that exactly half of ` +
+        "a setting's seeds answer correctly is undecided, and excluded from its comparisons. The difference has " +
+        "Newcombe's 95 % interval for pairs, of one comparison alone",
+    },
+  };
+}
+
+/** Any other figure: percentiles of the bootstrap, and the paired bootstrap of the difference. */
+export function sampledMeasure(named: Named, of: Measure["of"]): Measure {
+  const sample = (rows: number, samples: number, figure: (at: Places) => number) =>
+    // A sample of rows may have no variance, or no row of a class.
+    bootstrap(rows, samples, figure).filter((value) => !Number.isNaN(value));
+  return {
+    ...named,
+    of,
+    statistics: {
+      interval: (seeds) =>
+        percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
+      test(first, second) {
+        const differ = (at?: Places) => mean(first, (one) => of(one, at)) - mean(second, (one) => of(one, at));
+        const rows = countRows(first[0]!);
+        const differences = sample(rows, pairedSamples(rows), differ);
+        const value = differ();
+        const firstIsBetter = named.isError ? value < 0 : value > 0;
+        return { difference: { value, ...percentiles95(differences) }, p: bootstrapP(differences), firstIsBetter };
+      },
+      name: "the paired bootstrap",
+      key: "bootstrap_p",
+      counts: [],
+      intervals: (rows, what) =>
+        `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
+        `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
+      comparisons: (what) =>
+        `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}`,
+    },
+  };
+}
+
+const mean = <T>(list: readonly T[], of: (one: T) => number) =>
+  list.reduce((sum, one) => sum + of(one), 0) / list.length;
+
+/** A model on a test set: the run itself, or a baseline. */
+export interface Competitor {
+  name: string;
+  /** What a baseline's fit left out. */
+  limits?: string;
+  columns: Columns;
+}
+
+/** The measures of a model on a test set. */
+export interface Compared extends Omit<Competitor, "columns"> {
+  rows: number;
+  /** By the measures' keys; null: not defined. Those without statistics have no interval. */
+  measured: Record<string, Estimate | number | null>;
+  /** What a run is judged by, without the rows that have a copy in an earlier set; null: there are none, or no others. */
+  unseen: (Estimate & { rows: number }) | null;
+  /** The run against it; null of the run itself. */
+  against: Against | null;
+}
+
+/** The run against a baseline, by what runs are judged by. */
+export interface Against {
+  /** The run's figure minus the other's. */
+  difference: Estimate;
+  /** Corrected with Holm's method for all baselines. */
+  p: number;
+  standing: Standing;
+}
+
+/** A measure with its interval; null: it is not defined. */
+export function estimate({ of, statistics }: Measure, columns: Columns): Estimate | number | null {
+  const value = of(columns);
+  if (Number.isNaN(value)) return null;
+  return statistics ? { value, ...statistics.interval([columns]) } : value;
+}
+
+/** Some rows of each column. */
+export const selectRows = (columns: Columns, at: Places): Columns =>
+  Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, Array.from(at, (row) => values[row]!)]));
+
+/** A run compared with its baselines. `leaked`: rows of the test set that have a copy in an earlier set. */
+export function compareWith(
+  measures: readonly [Measure, ...Measure[]],
+  own: Competitor,
+  baselines: readonly Competitor[],
+  leaked: ReadonlySet<number> = new Set(),
+): [Compared, ...Compared[]] {
+  const [judged] = measures;
+  const rows = countRows(own.columns);
+  const others = Array.from({ length: rows }, (_, row) => row).filter((row) => !leaked.has(row));
+  const tests = comparePairs(
+    baselines.map((other) => [[own.columns], [other.columns]] as const),
+    judged.statistics!.test,
+  );
+  const describe = ({ columns, ...named }: Competitor, against: Against | null): Compared => {
+    const unseen = leaked.size > 0 && others.length > 0 ? estimate(judged, selectRows(columns, others)) : null;
+    return {
+      ...named,
+      rows,
+      measured: Object.fromEntries(measures.map((measure) => [measure.key, estimate(measure, columns)])),
+      unseen: unseen === null ? null : { ...(unseen as Estimate), rows: others.length },
+      against,
+    };
+  };
+  return [
+    describe(own, null),
+    ...baselines.map((one, i) => {
+      const { difference, adjusted: p, standing } = tests[i]!;
+      return describe(one, { difference, p, standing });
+    }),
+  ];
+}

@@ -1,0 +1,51 @@
+/** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
+import type { Pooling } from "../config.ts";
+import * as classification from "./classification.ts";
+import * as lm from "./lm.ts";
+import * as multiLabel from "./multi-label.ts";
+import * as regression from "./regression.ts";
+import type { Task } from "./task.ts";
+
+const LIST = {
+  classification: classification.task,
+  regression: regression.task,
+  "multi-label": multiLabel.task,
+  lm: lm.task,
+};
+
+/**
+ * What is trained: a classifier with one class a message, a model that gives messages a score, a classifier with any
+ * number of labels a message, or a language model.
+ */
+export type Objective = keyof typeof LIST;
+
+/** What is learned of messages, whose labels are in a column. */
+export type MessagesObjective = Exclude<Objective, "lm">;
+
+export const TASKS: Readonly<Record<Objective, Task>> = LIST;
+
+export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
+
+/** What a model's head is for. */
+export interface TaskConfig {
+  objective: Objective;
+  /** Number of classes, or of labels; 1 for a regression, 0 for a language model. */
+  num_labels: number;
+  pooling: Pooling;
+  /** Whether the head has a bias. */
+  head_bias: boolean;
+}
+
+type Learned = Pick<TaskConfig, "objective">;
+
+/** Whether a text is classified by the mean of its rows, not by one of them. */
+export const isMean = ({ pooling }: Pick<TaskConfig, "pooling">): boolean => pooling === "mean";
+
+/** Whether each token has a target, not each text. */
+export const readsTokens = ({ objective }: Learned): boolean => TASKS[objective].target === "token";
+
+/** Whether the model has a head of its own, not that of the language model. */
+export const hasHead = ({ objective }: Learned): boolean => TASKS[objective].head === "own";
+
+/** Whether the targets are values of each output, not the one class of a row. */
+export const hasValues = ({ objective }: Learned): boolean => TASKS[objective].loss !== "cross-entropy";
