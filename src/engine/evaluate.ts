@@ -4,16 +4,17 @@ import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks, Units } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { type Batch, countedRows, promptLength } from "../model/batch.ts";
+import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { countConfusions, countHits, f1Of, type Hits, macroF1 } from "../statistics.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
-import type { TaskConfig } from "../tasks/index.ts";
+import { hasHead, type TaskConfig } from "../tasks/index.ts";
 import { argmaxRows, type Prediction } from "../tasks/predictions.ts";
 import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { Features } from "./features.ts";
 import { InFlight } from "./in-flight.ts";
+import { targetLogits, targetLosses } from "./targets.ts";
 
 /** That of a classifier with one class a message. */
 type ClassEvaluation = Evaluation & Required<Pick<Evaluation, "accuracy" | "macroF1">>;
@@ -53,17 +54,6 @@ export function textLosses(set: Blocks): { sums: TextLosses; add: (losses: Float
     }
   };
   return { sums, add };
-}
-
-/** The loss of each target of the last forward pass, which was over this batch, in nats. */
-export async function targetLosses(engine: Engine, { starts, targets }: Batch): Promise<Float64Array> {
-  // A prompt's virtual tokens are rows before those of a sequence.
-  const virtual = promptLength(engine.plan.spec);
-  const all = await engine.losses(targets.length + virtual * (starts.length - 1));
-  const losses = new Float64Array(targets.length);
-  for (let b = 1; b < starts.length; b++)
-    losses.set(all.subarray(starts[b - 1]! + virtual * b, starts[b]! + virtual * b), starts[b - 1]!);
-  return losses;
 }
 
 /** What an evaluation measures of the logits of messages, a batch at a time. */
@@ -123,7 +113,8 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const { pooling, features, keep, keepLosses, signal } = options;
   const { task } = engine.plan.spec;
-  const isLm = task.objective === "lm";
+  // Those of a vocabulary are in pieces, and too many to read.
+  const readsLogits = hasHead(task);
   const tally = makeTally(task);
   let loss = 0;
   let correct = 0;
@@ -133,7 +124,7 @@ export async function evaluate(
     const { targets } = batch;
     const [result, logits, losses] = await Promise.all([
       engine.result(slot),
-      isLm ? null : engine.logits(targets.length),
+      readsLogits ? targetLogits(engine, batch) : null,
       keepLosses ? targetLosses(engine, batch) : null,
     ]);
     loss += result.loss * countedRows(batch);
@@ -155,7 +146,7 @@ export async function evaluate(
   }
   while (inFlight.length > 0) await inFlight.next();
   const measured = { rows, loss: loss / rows };
-  if (isLm)
+  if (!readsLogits)
     return {
       ...{ ...measured, accuracy: correct / rows },
       ...{ perplexity: Math.exp(measured.loss), bitsPerByte: loss / Math.LN2 / bytes },

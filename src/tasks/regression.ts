@@ -1,14 +1,30 @@
 /** A score of each message. */
-import type { Task } from "./task.ts";
+import type { Scored } from "./predictions.ts";
+import { OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
+
+const predicts: Predictor<Scored> = {
+  method: "score",
+  blank: () => ({ score: null }),
+  of: (logits) => Array.from(logits, (score) => ({ score })),
+  columns: () => ["score"],
+  cells: ({ score }) => [score],
+};
 
 export const task: Task = {
+  ...OF_TEXTS,
   title: "a regression",
   target: "text",
   head: "own",
   loss: "squared",
   outputs: { least: 1, most: 1 },
-  peft: "SEQ_CLS",
   problemType: "regression",
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
+  predicts,
+};
+
+export const usage: Usage = {
+  does: (texts) => `gives ${texts} a score`,
+  choice: () => "a score",
+  python: ["print(logits[0].item())"],
+  javascript: ["console.log(logits.tolist());"],
+  hasPipeline: false,
 };

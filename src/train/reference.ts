@@ -1,11 +1,11 @@
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
-import { targetLosses } from "../engine/evaluate.ts";
+import { targetLogits, targetLosses } from "../engine/targets.ts";
 import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../infer/reference.ts";
 import { packRows } from "../infer/rows.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { Batch } from "../model/batch.ts";
-import { hasValues } from "../tasks/index.ts";
+import { hasHead, hasValues } from "../tasks/index.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";
 
 /** The texts as batches of one, cut to what the run's rows and its plan have room for. */
@@ -15,12 +15,12 @@ export async function referenceBatches(
 ): Promise<Batch[]> {
   const tokenizer = await Tokenizer.load({ model });
   const most = Math.min(data.maxLength, capacity.tokens);
-  if (data.objective === "lm")
+  if (!hasHead(task))
     return referenceDocuments(tokenizer, most).map(({ ids, targets }) => ({
       ...{ ids, starts: Uint32Array.of(0, ids.length), rows: new Uint32Array(), targets: Int32Array.from(targets) },
     }));
   const { padTo } = data.train;
-  const settings = data.pairs === undefined ? {} : { pairs: data.pairs };
+  const settings = "pairs" in data && data.pairs !== undefined ? { pairs: data.pairs } : {};
   const rows = await referenceRows(tokenizer, { settings, task }, Math.min(padTo || most, most));
   const values = hasValues(task) ? { values: new Float32Array(task.num_labels) } : {};
   return rows.tokens.map((row) => ({ ...packRows({ ...rows, tokens: [row], padTo }), ...values }));
@@ -33,10 +33,10 @@ export async function measureReference(engine: Engine, batches: readonly Batch[]
   const logits: number[] = [];
   for (const batch of batches) {
     engine.forward(batch);
-    if (task.objective === "lm") losses.push(await targetLosses(engine, batch));
-    else logits.push(...(await engine.logits(1)));
+    if (hasHead(task)) logits.push(...(await targetLogits(engine, batch)));
+    else losses.push(await targetLosses(engine, batch));
   }
-  const outputs = task.objective === "lm" ? keptLosses(losses) : keptLogits(Float32Array.from(logits), task.num_labels);
+  const outputs = hasHead(task) ? keptLogits(Float32Array.from(logits), task.num_labels) : keptLosses(losses);
   const maxLength = Math.max(...batches.map(({ ids }) => ids.length));
   return outputs.every(Number.isFinite) ? { maxLength, outputs } : undefined;
 }
