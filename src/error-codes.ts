@@ -37,7 +37,7 @@ export interface ErrorCodes {
     | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
-    | "text-column-is-numeric"
+    | "tags-differ-from-words" | "text-column-is-numeric"
     | "texts-mixed-with-completions" | "token-out-of-range" | "too-few-columns" | "too-few-rows" | "too-little-text"
     | "unknown-label" | "value-not-text" | "wrong-text-count";
   FormatError:

@@ -2,23 +2,13 @@
  * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a
  * prompt with its completion is one block.
  */
-import { DataError } from "../errors.ts";
-import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { Rng } from "../rng.ts";
+import { type TokenBatch, TokenSet } from "./token-set.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Blocks as a packed batch. */
-export interface BlockBatch {
-  /** [N] token ids of the concatenated blocks. */
-  ids: Uint32Array<ArrayBuffer>;
-  /** [B + 1] where each block begins, and N. */
-  starts: Uint32Array<ArrayBuffer>;
-  /** [N] the next token of each; -100 where it is not a target. */
-  targets: Int32Array<ArrayBuffer>;
+/** Blocks as a packed batch: the target of a token is the next one. */
+export interface BlockBatch extends TokenBatch {
   /** UTF-8 bytes of the text of all targets. */
   bytes: number;
-  /** [B] positions of the blocks in their set. */
-  positions: Uint32Array;
 }
 
 /** Counts of the blocks of a language model's set. */
@@ -70,13 +60,7 @@ export interface Completion {
 }
 
 /** Texts as blocks of tokens of equal length: a set of a language model's data. */
-export class Blocks {
-  readonly size: number;
-  /** [size] tokens that the model reads in each block. */
-  readonly lengths: Uint32Array<ArrayBuffer>;
-  /** Blocks are never padded. */
-  readonly padTo = 0;
-
+export class Blocks extends TokenSet<BlockBatch> {
   /** `documents`: the number of targets of each document, in the order of the blocks. */
   private constructor(
     private readonly blocks: readonly TokenBlock[],
@@ -84,8 +68,7 @@ export class Blocks {
     private readonly cut: number,
     private readonly tokenizer: Tokenizer,
   ) {
-    this.size = blocks.length;
-    this.lengths = Uint32Array.from(blocks, ({ tokens }) => tokens.length - 1);
+    super(Uint32Array.from(blocks, ({ tokens }) => tokens.length - 1));
   }
 
   /**
@@ -137,41 +120,15 @@ export class Blocks {
     return new Blocks(blocks, counts, cut, tokenizer);
   }
 
-  batchTokenCount(i: number): number {
-    return this.lengths[i]!;
-  }
-
-  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
-  order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
-    return new Rng(new Rng(seed).next() ^ stream).shuffle(this.positions());
-  }
-
-  /** Positions 0 to size - 1. */
-  positions(): Uint32Array<ArrayBuffer> {
-    return Uint32Array.from({ length: this.size }, (_, i) => i);
-  }
-
-  /** The blocks at positions `order` as a packed batch. */
   batch(order: ArrayLike<number>): BlockBatch {
-    const positions = Uint32Array.from(order);
-    const some = Array.from(positions, (i) => {
-      const found = this.blocks[i];
-      if (!found)
-        throw new DataError("index-out-of-range", "No such block", {
-          expected: `0 to ${this.size - 1}`,
-          found: String(i),
-        });
-      return found;
-    });
-    const starts = new Uint32Array(some.length + 1);
-    for (const [b, { tokens }] of some.entries()) starts[b + 1] = starts[b]! + tokens.length - 1;
-    const ids = new Uint32Array(starts[some.length]!);
-    const targets = new Int32Array(ids.length).fill(IGNORE_INDEX);
-    for (const [b, { tokens, from }] of some.entries()) {
-      ids.set(tokens.subarray(0, -1), starts[b]!);
-      targets.set(tokens.subarray(from), starts[b]! + from - 1);
-    }
-    return { ids, starts, targets, bytes: some.reduce((sum, { bytes }) => sum + bytes, 0), positions };
+    const packed = this.pack(order);
+    return { ...packed, bytes: packed.positions.reduce((sum, i) => sum + this.blocks[i]!.bytes, 0) };
+  }
+
+  protected write(i: number, ids: Uint32Array, targets: Int32Array): void {
+    const { tokens, from } = this.blocks[i]!;
+    ids.set(tokens.subarray(0, -1));
+    targets.set(tokens.subarray(from), from - 1);
   }
 
   /** Counts. */

@@ -1,23 +1,22 @@
 /** Texts for a language model: reads plain text files and JSON lines, and splits them into sets and blocks. */
 
-import { exists, openFile, packagePath } from "#platform";
+import { packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
 import type { ArgumentKind } from "../arguments.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { LIMITS } from "../io/limits.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
-import { checkEncoding, checkUtf8, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
+import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
-import { type DataSource, isParquet } from "./source.ts";
+import { type DataSource, isParquet, whileOpen } from "./source.ts";
+import { readText } from "./text-file.ts";
 import { findTextKeys, type Keys, MESSAGES, parseRows, type Row, rowText, valueAt } from "./text-rows.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
@@ -299,60 +298,19 @@ async function contents(
   source: DataSource,
   { encoding, textColumn }: TextsOptions,
 ): Promise<{ name: string; bytes: Uint8Array }> {
-  if (typeof source === "string" && !(await exists(source)))
-    throw new ConfigError("no-such-file", "There is no such file", {
-      where: source,
-      hint: "give the path of a text, JSON lines or Parquet file",
-    });
-  const file = typeof source === "string" ? await openFile(source) : source;
-  try {
+  return whileOpen(source, async (file) => {
+    if (/\.(csv|tsv)$/i.test(file.name))
+      throw new FormatError("table-without-text", "A language model needs text, not a table", {
+        where: file.name,
+        expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
+        hint: "convert the table to .jsonl",
+      });
     if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
     const { parquetLines } = await import("./parquet.ts");
     const chats = [textColumn ?? MESSAGES];
     const lines = await parquetLines(file, (names) => findTextKeys(names, textColumn, file.name), chats);
     return { name: file.name, bytes: await readText(lines) };
-  } finally {
-    if (typeof source === "string") await file.close();
-  }
-}
-
-/** The bytes of a file without a byte order mark. */
-async function readText(file: FileReader, encoding?: string): Promise<Uint8Array> {
-  if (/\.(csv|tsv)$/i.test(file.name))
-    throw new FormatError("table-without-text", "A language model needs text, not a table", {
-      where: file.name,
-      expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
-      hint: "convert the table to .jsonl",
-    });
-  checkSize(file, LIMITS.text);
-  await checkUtf8(file, encoding);
-  const bytes = await utf8Bytes(file, encoding);
-  refuseInvalid(bytes, file.name);
-  if (bytes.includes(0))
-    throw new FormatError("not-text", "The file is not text", {
-      where: file.name,
-      found: `a zero byte at ${bytes.indexOf(0)}`,
-    });
-  return bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? bytes.subarray(3) : bytes;
-}
-
-/** Throws FormatError, with the line, if the bytes are not UTF-8. */
-function refuseInvalid(bytes: Uint8Array, file: string): void {
-  const decoder = new TextDecoder("utf-8", { fatal: true });
-  let start = 0;
-  for (let line = 1; start < bytes.length; line++) {
-    const end = bytes.indexOf(LINE_FEED, start) + 1 || bytes.length;
-    try {
-      decoder.decode(bytes.subarray(start, end));
-    } catch (cause) {
-      throw new FormatError("invalid-text-encoding", "The text is not UTF-8", {
-        where: `${file}:${line}`,
-        hint: ENCODING_HINT,
-        cause,
-      });
-    }
-    start = end;
-  }
+  });
 }
 
 /** Splits a text into parts of about these fractions of its bytes, after a line end if the part has one. */

@@ -1,0 +1,267 @@
+/** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
+import type { ArgumentKind } from "../arguments.ts";
+import { usualLength } from "../config.ts";
+import { DataError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { checkNumber } from "../number-range.ts";
+import { Rng } from "../rng.ts";
+import { partSizes, tooFewRows } from "./dataset.ts";
+import { type Origin, parseOrigin } from "./datasets.ts";
+import { checkEncoding } from "./encoding.ts";
+import { type DataSource, sourceName, whileOpen } from "./source.ts";
+import { readText } from "./text-file.ts";
+import { parseRows, type Row, valueAt } from "./text-rows.ts";
+import { type TokenBatch, TokenSet } from "./token-set.ts";
+import { Tokenizer } from "./tokenizer.ts";
+import { type EncodedWords, WordEncoder } from "./words.ts";
+
+/** A sentence, with a tag for each word. */
+interface Sentence {
+  words: readonly string[];
+  tags: readonly string[];
+}
+
+/** A file to split, or files that are split already. */
+export type TaggedSpec = { file: DataSource } | Record<"train" | "val" | "test", DataSource>;
+
+/** Options of `loadTagged`. */
+export interface TaggedOptions {
+  /** The keys of words and tags in JSON, or the paths to them. Default: "tokens" or "words", "tags" or "ner_tags". */
+  textColumn?: string;
+  labelColumn?: string;
+  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
+  encoding?: string;
+  /** The longest sentence in tokens; the rest is cut off. Default: the context of `model`, at most 1024. */
+  maxLength?: number;
+  /** Seed of the split. Default 1. */
+  seed?: number;
+  /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
+  fractions?: readonly [number, number, number];
+  /** The model, from `loadModel`, whose tokenizer reads the words. Default: GPT-2's tokenizer. */
+  model?: BaseModel;
+}
+
+const OPTIONS = {
+  textColumn: "text?",
+  labelColumn: "text?",
+  encoding: "text?",
+  maxLength: "number?",
+  seed: "number?",
+  fractions: "numbers?",
+  model: "model?",
+} as const satisfies Record<keyof TaggedOptions, ArgumentKind>;
+
+/** Counts of a set of sentences. */
+export interface TaggedStats {
+  /** Sentences. */
+  rows: number;
+  /** Words that have a target, and tokens that the model reads. */
+  words: number;
+  tokens: number;
+  /** Sentences that were cut off. */
+  cut: number;
+  /** Words of each tag. */
+  tags: Record<string, number>;
+}
+
+/** Sentences, split and encoded: what `loadTagged` returns. */
+export interface LoadedTagged {
+  objective: "tokens";
+  train: Tagged;
+  val: Tagged;
+  test: Tagged;
+  /** The tags, sorted. */
+  labels: readonly string[];
+  stats: Record<"train" | "val" | "test", TaggedStats> & {
+    /** Sentences without words, which were skipped. */
+    empty: number;
+  };
+  /** The fingerprint of the vocabulary that the words are encoded with. */
+  vocabulary: string;
+  /** The longest sentence, in tokens. */
+  maxLength: number;
+  /** Where the sentences came from, to print. */
+  source: string;
+  /** The same with the options, as arguments for `loadTagged`. */
+  origin: Origin;
+}
+
+/** A set of sentences: the target of a word's first token is its tag, other tokens have none. */
+export class Tagged extends TokenSet {
+  private readonly ids: ReadonlyMap<string, number>;
+
+  constructor(
+    private readonly sentences: readonly Sentence[],
+    private readonly encoded: readonly EncodedWords[],
+    readonly labels: readonly string[],
+  ) {
+    super(Uint32Array.from(encoded, ({ ids }) => ids.length));
+    this.ids = new Map(labels.map((label, id) => [label, id]));
+  }
+
+  batch(order: ArrayLike<number>): TokenBatch {
+    return this.pack(order);
+  }
+
+  protected write(i: number, ids: Uint32Array, targets: Int32Array): void {
+    ids.set(this.encoded[i]!.ids);
+    for (const [word, tag] of this.tags(i).entries()) targets[this.encoded[i]!.firsts[word]!] = tag;
+  }
+
+  /** The words of a sentence, without those that were cut off. */
+  words(i: number): readonly string[] {
+    return this.sentences[i]!.words.slice(0, this.encoded[i]!.firsts.length);
+  }
+
+  /** The tag ids of these words. */
+  tags(i: number): number[] {
+    const { tags } = this.sentences[i]!;
+    return Array.from(this.encoded[i]!.firsts, (_, word) => this.ids.get(tags[word]!)!);
+  }
+
+  text(i: number): string {
+    return this.sentences[i]!.words.join(" ");
+  }
+
+  stats(): TaggedStats {
+    const counts = this.labels.map(() => 0);
+    for (let i = 0; i < this.size; i++) for (const tag of this.tags(i)) counts[tag]!++;
+    return {
+      rows: this.size,
+      words: counts.reduce((a, b) => a + b, 0),
+      tokens: this.lengths.reduce((a, b) => a + b, 0),
+      cut: this.encoded.filter(({ firsts }, i) => firsts.length < this.sentences[i]!.words.length).length,
+      tags: Object.fromEntries(this.labels.map((label, id) => [label, counts[id]!])),
+    };
+  }
+}
+
+/**
+ * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
+ * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
+ * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20.
+ * Throws DataError, FormatError or ConfigError if a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTagged } from "lowrank";
+ *
+ * const data = await loadTagged({ file: "entities.conll" });
+ * console.log(data.labels, data.stats.train.words);
+ * ```
+ */
+export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}): Promise<LoadedTagged> {
+  const origin = parseOrigin(spec, options, "source", OPTIONS);
+  const { model, maxLength = usualLength(model?.config), fractions = [0.7, 0.1, 0.2], seed = 1 } = options;
+  checkNumber("maxLength", maxLength, { min: 1, whole: true });
+  if (options.encoding !== undefined) checkEncoding(options.encoding);
+  const sources = "train" in spec ? [spec.train, spec.val, spec.test] : [spec.file];
+  const read: Sentence[][] = [];
+  for (const source of sources) read.push(await readSentences(source, options));
+  const filled = read.map((sentences) => sentences.filter(({ words }) => words.length > 0));
+  for (const [i, { length }] of filled.entries()) if (length === 0) throw noSentences(sourceName(sources[i]!));
+  const parts = filled.length === 1 ? splitSentences(filled[0]!, fractions, seed) : filled;
+  const labels = [...new Set(parts.flatMap((part) => part.flatMap(({ tags }) => tags)))].sort();
+  if (labels.length < 2)
+    throw new DataError("only-one-class", "All words have the same tag", {
+      where: sources.map(sourceName).join(", "),
+      expected: "two or more tags",
+      found: labels[0]!,
+    });
+  const encoder = new WordEncoder(await Tokenizer.load({ model }));
+  const [train, val, test] = parts.map((part) => {
+    const encoded = part.map(({ words }) => encoder.encode(words, maxLength));
+    return new Tagged(part, encoded, labels);
+  }) as [Tagged, Tagged, Tagged];
+  const count = (sets: readonly Sentence[][]) => sets.reduce((sum, { length }) => sum + length, 0);
+  return {
+    objective: "tokens",
+    train,
+    val,
+    test,
+    labels,
+    stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: count(read) - count(filled) },
+    vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
+    maxLength,
+    source: sources.map(sourceName).join(", "),
+    origin,
+  };
+}
+
+function splitSentences(all: readonly Sentence[], fractions: readonly number[], seed: number): Sentence[][] {
+  const shuffled = new Rng(seed).shuffle([...all]);
+  let start = 0;
+  return partSizes(all.length, fractions).map((count) => {
+    if (count === 0) throw tooFewRows(all.length, fractions);
+    start += count;
+    return shuffled.slice(start - count, start);
+  });
+}
+
+const noSentences = (where: string) =>
+  new DataError("no-rows", "The file has no sentences", {
+    where,
+    expected: 'lines of a word and its tag, or of {"tokens": [...], "tags": [...]}',
+  });
+
+function readSentences(source: DataSource, options: TaggedOptions): Promise<Sentence[]> {
+  return whileOpen(source, async (file) => {
+    const text = new TextDecoder().decode(await readText(file, options.encoding));
+    if (!/\.(jsonl|ndjson|json)$/i.test(file.name)) return [...parseConll(text, file.name)];
+    return Array.from(parseRows(text, file.name), ({ row, where }) => readRow(row, where, options));
+  });
+}
+
+/** The sentences of a CoNLL file; lines of -DOCSTART- begin a document and are no words. */
+function* parseConll(text: string, file: string): Generator<Sentence> {
+  let words: string[] = [];
+  let tags: string[] = [];
+  for (const [i, line] of text.split(/\r?\n/).entries()) {
+    const columns = line.trim() === "" ? [] : line.trim().split(/\s+/);
+    if (columns.length === 0 || columns[0] === "-DOCSTART-") {
+      if (words.length > 0) yield { words, tags };
+      [words, tags] = [[], []];
+      continue;
+    }
+    if (columns.length < 2)
+      throw new DataError("tags-differ-from-words", "A line has a word without a tag, or a tag without a word", {
+        where: `${file}:${i + 1}`,
+        expected: "a word, white space, and its tag; an empty line behind each sentence",
+        found: columns[0]!,
+      });
+    words.push(columns[0]!);
+    tags.push(columns.at(-1)!);
+  }
+  if (words.length > 0) yield { words, tags };
+}
+
+const WORD_KEYS = ["tokens", "words"];
+const TAG_KEYS = ["tags", "ner_tags", "labels"];
+
+function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): Sentence {
+  const words = readList(row, textColumn, WORD_KEYS, "words", where);
+  const tags = readList(row, labelColumn, TAG_KEYS, "tags", where);
+  if (words.length === tags.length) return { words, tags };
+  throw new DataError("tags-differ-from-words", "A sentence has not one tag a word", {
+    where,
+    expected: `${words.length} tags, one for each word`,
+    found: `${tags.length} tags`,
+  });
+}
+
+function readList(row: Row, asked: string | undefined, usual: readonly string[], what: string, where: string) {
+  const key = asked ?? usual.find((name) => Object.hasOwn(row, name));
+  const value = key === undefined ? undefined : valueAt(row, key);
+  if (Array.isArray(value) && value.every((one) => typeof one === "string")) return value as string[];
+  throw new DataError("column-not-recognized", `No key has the list of ${what}`, {
+    where,
+    expected: `${asked ?? usual.join(" or ")}: a list of strings`,
+    found:
+      key === undefined || value === undefined
+        ? `the keys ${Object.keys(row).slice(0, 8).join(", ") || "of an empty object"}`
+        : Array.isArray(value)
+          ? `a list with ${JSON.stringify(value.find((one) => typeof one !== "string"))}`
+          : JSON.stringify(value).slice(0, 40),
+  });
+}
