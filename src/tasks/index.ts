@@ -4,7 +4,7 @@ import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task } from "./task.ts";
+import type { Task, Training } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -23,6 +23,13 @@ export type Objective = keyof typeof LIST;
 export type MessagesObjective = Exclude<Objective, "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
+
+export const TRAINING: Readonly<Record<Objective, Training>> = {
+  classification: classification.training,
+  regression: regression.training,
+  "multi-label": multiLabel.training,
+  lm: lm.training,
+};
 
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 

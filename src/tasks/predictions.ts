@@ -17,6 +17,8 @@ export interface Decision {
   /** The probability from which one of two classes is predicted, and the id of that class: 0 or 1. */
   threshold?: number;
   positive?: number;
+  /** Where a row has several labels, the probability from which each is predicted. */
+  thresholds?: readonly number[];
 }
 
 /** The prediction as a decision makes it. */
@@ -49,7 +51,7 @@ function softmax(logits: ArrayLike<number>): Float64Array {
 export const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
 
 /** The class with the largest logit of each row of logits [rows, classes]; the first of equal ones. */
-export function argmaxRows(logits: Float32Array, classes: number): number[] {
+export function argmaxRows(logits: ArrayLike<number>, classes: number): number[] {
   return Array.from({ length: logits.length / classes }, (_, i) => {
     const first = i * classes;
     let label = 0;
@@ -59,13 +61,18 @@ export function argmaxRows(logits: Float32Array, classes: number): number[] {
 }
 
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
-export const predictions = (logits: Float32Array, classes: number) => predictWith(softmax, logits, classes);
+export const predictions = (logits: Float32Array | Float64Array, classes: number) =>
+  predictWith(softmax, logits, classes);
 
 /** The same where each label has a probability by itself. */
 export const labelPredictions = (logits: Float32Array, labels: number) =>
   predictWith((row) => Float64Array.from(row, sigmoid), logits, labels);
 
-function predictWith(share: (row: Float32Array) => Float64Array, logits: Float32Array, labels: number): Prediction[] {
+function predictWith(
+  share: (row: ArrayLike<number>) => Float64Array,
+  logits: Float32Array | Float64Array,
+  labels: number,
+): Prediction[] {
   return argmaxRows(logits, labels).map((label, row) => {
     const probabilities = share(logits.subarray(row * labels, (row + 1) * labels));
     return { row, label, probability: probabilities[label]!, probabilities };
