@@ -11,6 +11,7 @@ import { LIMITS } from "../io/limits.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
+import { TRAINING } from "../tasks/index.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
@@ -92,6 +93,9 @@ export interface LoadedTexts {
 
 /** Data for training: messages with classes, or texts. */
 export type TrainingData = LoadedDataset | LoadedTexts;
+
+/** Whether it is of messages with labels. */
+export const isLabelled = (data: TrainingData): data is LoadedDataset => TRAINING[data.objective].labels !== null;
 
 type Parts<T> = [train: T, val: T, test: T];
 

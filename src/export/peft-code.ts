@@ -11,7 +11,7 @@ import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { isMean } from "../tasks/index.ts";
-import { textToTry } from "../train/text-to-try.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
 
 type End = Vocabulary["end"];
 

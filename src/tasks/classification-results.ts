@@ -86,7 +86,6 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
       mistakes: wrong.toSorted((a, b) => probability[b]! - probability[a]!).slice(0, MISTAKES),
       preferred: [...good, ...wrong],
       details: {
-        confusions,
         classes: classMeasures(confusions, labels.length).map((measures, id) => ({
           ...measures,
           ranking: labels.length > LISTED_CLASSES ? null : rankings[id]!,

@@ -27,7 +27,6 @@ export interface ClassResults extends LabelMeasures {
 
 /** What only a classifier's results have. */
 export interface ClassDetails {
-  confusions: Confusion[];
   /** By class id. */
   classes: ClassResults[];
   /** The class of two whose figures are given where there is one for both; null: there are more classes. */
@@ -72,6 +71,8 @@ export const training: Training<LabelledRows, ClassDetails> = {
   labels: "class",
   measures,
   evaluated: ["accuracy", "macroF1"],
+  answer: "text",
+  columns: (labels) => ({ truth: labels, predicted: labels }),
   tally(outputs) {
     const [truth, predicted]: [number[], number[]] = [[], []];
     return {
@@ -87,7 +88,6 @@ export const training: Training<LabelledRows, ClassDetails> = {
     };
   },
   details: {
-    confusions: [{ truth: "count", predicted: "count", rows: "count" }],
     classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
     ...{ positive: "class or null", rocAuc: "figure or null", prAuc: "figure or null" },
     calibration: {

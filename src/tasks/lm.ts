@@ -69,6 +69,8 @@ export const training: Training<Texts, TextDetails> = {
   labels: null,
   measures,
   evaluated: ["accuracy", "perplexity", "bitsPerByte"],
+  answer: "text",
+  columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
   tally: () => ({
     measures: ({ rows, correct, loss, bytes }) => ({
       ...{ accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes },

@@ -1,10 +1,11 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
 import { f1Of, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
-import { chooseThreshold, parseThreshold } from "./decision.ts";
+import { chooseThreshold } from "./decision.ts";
 import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label.ts";
 import { labelThreshold, sigmoid } from "./predictions.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
+import { parseThreshold } from "./threshold.ts";
 
 const SAMPLED = 3;
 
@@ -62,7 +63,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       mistakes: wrong.slice(0, MISTAKES),
       preferred: [...exact, ...wrong],
       details: {
-        labels: hitsOf(columns).map((hits, label) => ({
+        classes: hitsOf(columns).map((hits, label) => ({
           ...labelMeasures(hits),
           threshold: labelThreshold(decision ?? {}, label),
         })),

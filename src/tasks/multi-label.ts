@@ -25,7 +25,7 @@ export interface LabelResult extends LabelMeasures {
 /** What only the results of a classifier with several labels have. */
 export interface LabelDetails {
   /** In the order of the data's labels. */
-  labels: LabelResult[];
+  classes: LabelResult[];
 }
 
 export const noHits = (labels: number): Hits[] =>
@@ -90,6 +90,11 @@ export const training: Training<LabelledRows, LabelDetails> = {
   labels: "set",
   measures,
   evaluated: ["accuracy", "microF1", "macroF1"],
+  answer: "texts",
+  columns: (labels) => ({
+    ...{ right: Infinity, both: Infinity },
+    ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
+  }),
   tally(outputs) {
     const hits = noHits(outputs);
     return {
@@ -97,6 +102,6 @@ export const training: Training<LabelledRows, LabelDetails> = {
       measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
     };
   },
-  details: { labels: [{ ...LABEL, threshold: "figure" }] },
+  details: { classes: [{ ...LABEL, threshold: "figure" }] },
   measuring: async () => (await import("./multi-label-results.ts")).measuring,
 };

@@ -113,7 +113,7 @@ export interface Counted {
 /** What an evaluation measures of the logits, a batch at a time. */
 export interface Tally {
   /** Absent: it needs no logits. */
-  add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> }, logits: Float32Array): void;
+  add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
   measures(counted: Counted): Partial<Evaluation>;
 }
 
@@ -181,18 +181,25 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
   ): Described<Details>;
 }
 
+/** One class a message, a number, or any number of labels. */
+export type LabelKind = "class" | "score" | "set";
+
 /** How a task is trained and measured. */
 export interface Training<Set extends Rows = Rows, Details extends object = object> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Settings that have no effect, and why: "texts have no classes". */
   lacks: Readonly<Record<string, string>>;
-  /** How the labels of messages are read, and which baselines there are; null: there are no labels. */
-  labels: "class" | "score" | "set" | null;
+  /** What the labels of messages are; null: there are none. Labels are read, and baselines made, by it. */
+  labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
   /** What an evaluation has in addition to its loss. */
   evaluated: readonly (keyof Evaluation)[];
+  /** The kind of an answer in a stored record. */
+  answer: "text" | "figure" | "texts";
+  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
+  columns(labels: number): Readonly<Record<string, number>>;
   /** `outputs`: of the head. */
   tally(outputs: number): Tally;
   /** The bias of the head before training; absent: 0. */

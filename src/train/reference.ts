@@ -1,3 +1,4 @@
+import { isLabelled } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { targetLosses } from "../engine/evaluate.ts";
@@ -5,7 +6,7 @@ import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../in
 import { packRows } from "../infer/rows.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { Batch } from "../model/batch.ts";
-import { hasValues } from "../tasks/index.ts";
+import { hasHead, hasValues } from "../tasks/index.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";
 
 /** The texts as batches of one, cut to what the run's rows and its plan have room for. */
@@ -15,7 +16,7 @@ export async function referenceBatches(
 ): Promise<Batch[]> {
   const tokenizer = await Tokenizer.load({ model });
   const most = Math.min(data.maxLength, capacity.tokens);
-  if (data.objective === "lm")
+  if (!isLabelled(data))
     return referenceDocuments(tokenizer, most).map(({ ids, targets }) => ({
       ...{ ids, starts: Uint32Array.of(0, ids.length), rows: new Uint32Array(), targets: Int32Array.from(targets) },
     }));
@@ -33,10 +34,10 @@ export async function measureReference(engine: Engine, batches: readonly Batch[]
   const logits: number[] = [];
   for (const batch of batches) {
     engine.forward(batch);
-    if (task.objective === "lm") losses.push(await targetLosses(engine, batch));
-    else logits.push(...(await engine.logits(1)));
+    if (hasHead(task)) logits.push(...(await engine.logits(1)));
+    else losses.push(await targetLosses(engine, batch));
   }
-  const outputs = task.objective === "lm" ? keptLosses(losses) : keptLogits(Float32Array.from(logits), task.num_labels);
+  const outputs = hasHead(task) ? keptLogits(Float32Array.from(logits), task.num_labels) : keptLosses(losses);
   const maxLength = Math.max(...batches.map(({ ids }) => ids.length));
   return outputs.every(Number.isFinite) ? { maxLength, outputs } : undefined;
 }
