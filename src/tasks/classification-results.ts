@@ -20,7 +20,7 @@ const RANKED_SCORES = 1 << 22;
  * Of two classes the one whose threshold is chosen and whose probability ranks the rows: the one that is asked for, or
  * the rarer in the training set, of equally frequent ones the second. Null: there are more classes.
  */
-function choosePositive({ labels, counts, options }: MeasuringContext): number | null {
+export function choosePositive({ labels, counts, options }: MeasuringContext): number | null {
   if (labels.length !== 2) return null;
   if (options.positive !== null) return labels.indexOf(options.positive);
   return Number(counts[1]! <= counts[0]!);
