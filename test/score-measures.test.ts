@@ -34,7 +34,7 @@ test("Spearman's interval is Fisher's with the variance of Bonett and Wright", (
 });
 
 test("no correlation of scores that are all equal, no R² of true ones that are, wide bounds of three rows", () => {
-  assert.is(rankCorrelation({ truth: [1, 2, 3, 4], predicted: [5, 5, 5, 5] }), Number.NaN);
+  assert.equal(rankCorrelation({ truth: [1, 2, 3, 4], predicted: [5, 5, 5, 5] }), Number.NaN);
   const same = { truth: [0.1, 0.1, 0.1], predicted: [1, 2, 3] };
   assert.equal([determination(same), rankCorrelation(same)], [Number.NaN, Number.NaN]);
   const right = { truth: [1, 2, 3], predicted: [1, 2, 3] };

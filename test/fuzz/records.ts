@@ -3,10 +3,13 @@ import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
 import { gatherSeeds } from "../../src/run/seeds.ts";
+import { measuring as measureClasses } from "../../src/tasks/classification-results.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
 import { TRAINING } from "../../src/tasks/index.ts";
-import type { Results } from "../../src/tasks/task.ts";
+import { measuring as measureLabels } from "../../src/tasks/multi-label-results.ts";
+import { measuring as measureScores } from "../../src/tasks/regression-results.ts";
+import type { Measuring, Results } from "../../src/tasks/task.ts";
 import { type Baseline, measureTest, measuringContext } from "../../src/train/measure.ts";
 import { objectiveDefaults } from "../../src/train/options.ts";
 import { describeForCard } from "../../src/views/card.ts";
@@ -75,12 +78,12 @@ function recordOf(
 }
 
 /** The results of a model that says this of the test set of some data. */
-async function resultsOf(
+function resultsOf(
+  measuring: Measuring,
   data: LoadedDataset,
   predicted: { values: ArrayLike<number>; probabilities?: ArrayLike<number> },
   ...baselines: Baseline[]
 ) {
-  const measuring = await TRAINING[data.objective].measuring();
   const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
   return measureTest(measuring, data, { ...predicted, decision: null }, baselines, context);
 }
@@ -91,7 +94,8 @@ const labelled = testSet("multi-label", ["a", "b"], (row) => [1, row % 2]);
 const rows = [...Array(ROWS).keys()];
 const values = Float32Array.from({ length: 2 * ROWS }, (_, i) => Number(i % 3 > 0));
 
-const CLASSES = await resultsOf(
+const CLASSES = resultsOf(
+  measureClasses,
   classified,
   {
     values: rows.map((row) => Number(row > 4)),
@@ -101,8 +105,9 @@ const CLASSES = await resultsOf(
   { name: "always ham", values: rows.map(() => 0) },
 );
 const always = { name: "always the mean, 2", values: rows.map(() => 2) };
-const SCORES = await resultsOf(scored, { values: rows.map((row) => 1 + row) }, always);
-const LABELS = await resultsOf(
+const SCORES = resultsOf(measureScores, scored, { values: rows.map((row) => 1 + row) }, always);
+const LABELS = resultsOf(
+  measureLabels,
   labelled,
   { values, probabilities: values },
   { name: "always a", values: values.map(() => 1) },
