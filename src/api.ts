@@ -30,11 +30,9 @@ export {
   TrainingError,
 } from "./errors.ts";
 export {
-  type Classification,
   Classifier,
   type ClassifierOptions,
   type ClassifyOptions,
-  type Scored,
 } from "./infer/classifier.ts";
 export type { TextScore } from "./infer/decoding.ts";
 export type { Completion, FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
@@ -52,7 +50,7 @@ export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
 export type { Evaluation } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
-export type { Prediction } from "./tasks/predictions.ts";
+export type { Classification, Prediction, Scored } from "./tasks/predictions.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,

@@ -12,6 +12,7 @@ import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generationWork } from "../infer/generation-check.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
+import { BASE_TASK } from "../tasks/index.ts";
 import { trainingOf } from "../train/training-check.ts";
 import { type ExampleStep, measureMicroStep, measureStep } from "./example-step.ts";
 import { inWords, measureGeneration } from "./generation.ts";
@@ -254,8 +255,7 @@ export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedP
 
 async function planWork(device: Backend, config: ModelConfig, { purpose, dtype }: CheckedPlan): Promise<Work> {
   if (purpose === "generation") {
-    const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-    const spec = { config, task, ...NO_ADAPTERS, train_head: false, dtype };
+    const spec = { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype };
     return generationWork(device, Decoder.plan(device, { spec, capacity: { tokens: 512, sequences: 2 } }), Decoder);
   }
   const spec = stepSpec(config, purpose === "all" ? "all" : "lora", dtype);

@@ -9,6 +9,7 @@ import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { generate } from "../infer/generation.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import { BASE_TASK } from "../tasks/index.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 
@@ -53,9 +54,8 @@ export async function measureGeneration(
 ): Promise<GenerationResult> {
   const config: ModelConfig = CONFIGS[options.model];
   await loadArchitecture(config);
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
   const decoder = await Decoder.create(device, {
-    spec: { config, task, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },
+    spec: { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },
     capacity: { tokens: options.prompts * options.length, sequences: options.prompts },
   });
   await loadBase(decoder, randomCheckpoint(config));

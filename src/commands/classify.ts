@@ -5,8 +5,8 @@ import { describeDevice } from "../backend/backend.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
-import type { Classification, Scored } from "../infer/classifier.ts";
 import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   command,

@@ -16,7 +16,7 @@ import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
 import { tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
-import { hasValues } from "../tasks/index.ts";
+import { countOutputs, hasHead, hasValues, readsTokens } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { initialize } from "./initial.ts";
@@ -69,8 +69,8 @@ export async function engineWork(
     return { members, valueLoss, recompute };
   };
   const readLogits = (engine: Engine, { targets }: Batch) =>
-    // Those of a language model are in pieces, and its loss tells of all.
-    spec.task.objective === "lm" ? null : engine.logits(targets.length);
+    // Those of a vocabulary are in pieces, and the loss tells of all.
+    hasHead(spec.task) ? engine.logits(targets.length) : null;
   async function classify(engine: Engine): Promise<void> {
     const batch = batchOf(engine.plan.spec);
     engine.forward(batch);
@@ -139,7 +139,7 @@ export function excerptSpecs({ specs, programs, plan }: Work): readonly ModelSpe
  * products are chosen by that.
  */
 function countVocabulary({ config: { vocab_size }, task }: ModelSpec, programs: readonly Program[]): number {
-  if (task.objective !== "lm") return Math.min(vocab_size, ROWS + (vocab_size % 8));
+  if (hasHead(task)) return Math.min(vocab_size, ROWS + (vocab_size % 8));
   const widths = programs
     .flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches))
     .filter(({ kernel }) => kernel === crossentropyForwardKernel)
@@ -176,7 +176,7 @@ function excerptLora(lora: LoraConfig, config: ModelConfig, small: ModelConfig, 
 /** How many tokens a batch of a small model has; of several in one plan that of each. */
 export function countTokens({ task, config }: ModelSpec, isSoftware: boolean, models = 1): number {
   const most = TOKENS[isSoftware ? "software" : "hardware"] / models;
-  return Math.ceil(task.objective === "lm" ? Math.min(most, (most * LOGITS) / config.vocab_size) : most);
+  return Math.ceil(hasHead(task) ? most : Math.min(most, (most * LOGITS) / config.vocab_size));
 }
 
 /** A batch of two sequences of other lengths with about so many tokens. */
@@ -186,14 +186,14 @@ export function excerptBatch(spec: ModelSpec, tokens: number): Batch {
   const starts = Uint32Array.of(0, lengths[0]!, lengths[0]! + lengths[1]!);
   // Some ids are repeated.
   const ids = Uint32Array.from({ length: starts[2]! }, (_, n) => (7 * n) % Math.min(config.vocab_size, 23));
-  const isLm = task.objective === "lm";
+  const outputs = countOutputs(task, config);
   return {
     ids,
     starts,
-    rows: isLm ? new Uint32Array() : Uint32Array.of(starts[1]! - 1, starts[2]! - 1),
-    targets: isLm
-      ? Int32Array.from(ids, (_, n) => (11 * n + 5) % config.vocab_size)
-      : Int32Array.of(0, Math.min(1, task.num_labels - 1)),
+    rows: readsTokens(task) ? new Uint32Array() : Uint32Array.of(starts[1]! - 1, starts[2]! - 1),
+    targets: readsTokens(task)
+      ? Int32Array.from(ids, (_, n) => (11 * n + 5) % outputs)
+      : Int32Array.of(0, Math.min(1, outputs - 1)),
     ...(hasValues(task) && { values: Float32Array.from({ length: 2 * task.num_labels }, (_, i) => i % 2) }),
     draws: drawsFrom(1, 2),
   };

@@ -4,7 +4,7 @@ import type { Pooling } from "../config.ts";
 import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import { type Batch, countedRows, promptLength } from "../model/batch.ts";
+import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead, TRAINING } from "../tasks/index.ts";
@@ -13,17 +13,7 @@ import { modelBatch } from "./batches.ts";
 import type { Engine } from "./engine.ts";
 import type { Features } from "./features.ts";
 import { InFlight } from "./in-flight.ts";
-
-/** The loss of each target of the last forward pass, which was over this batch, in nats. */
-export async function targetLosses(engine: Engine, { starts, targets }: Batch): Promise<Float64Array> {
-  // A prompt's virtual tokens are rows before those of a sequence.
-  const virtual = promptLength(engine.plan.spec);
-  const all = await engine.losses(targets.length + virtual * (starts.length - 1));
-  const losses = new Float64Array(targets.length);
-  for (let b = 1; b < starts.length; b++)
-    losses.set(all.subarray(starts[b - 1]! + virtual * b, starts[b]! + virtual * b), starts[b - 1]!);
-  return losses;
-}
+import { targetLogits, targetLosses } from "./targets.ts";
 
 /**
  * Loss and measures over the first `rows` examples (default: all). `keep` gets the logits of a head of the model's own,
@@ -42,8 +32,9 @@ export async function evaluate(
 ): Promise<Evaluation> {
   const { pooling, features, keep, signal } = options;
   const { task } = engine.plan.spec;
+  // Those of a vocabulary are in pieces, and too many to read.
+  const readsLogits = hasHead(task);
   const tally = TRAINING[task.objective].tally(task.num_labels);
-  const keepsLosses = keep !== undefined && !hasHead(task);
   let loss = 0;
   let correct = 0;
   let rows = 0;
@@ -52,8 +43,8 @@ export async function evaluate(
     const { targets } = batch;
     const [result, logits, losses] = await Promise.all([
       engine.result(slot),
-      tally.add ? engine.logits(targets.length) : null,
-      keepsLosses ? targetLosses(engine, batch) : null,
+      readsLogits ? targetLogits(engine, batch) : null,
+      keep && !readsLogits ? targetLosses(engine, batch) : null,
     ]);
     loss += result.loss * countedRows(batch);
     correct += result.correct;

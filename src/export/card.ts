@@ -5,7 +5,7 @@ import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdow
 import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
-import type { Objective } from "../tasks/index.ts";
+import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
 import type { Results } from "../train/results.ts";
 import { type Loss, showLoss } from "./losses.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
@@ -66,7 +66,7 @@ function modelIndex(record: RunRecord, task: string, title: string): object {
 
 /** In JSON, which is YAML. Only a base model on the hub has a name there. */
 function frontMatter({ meta, base, licence, library, isAdapter, title, about }: Model): string[] {
-  const task = meta.task.objective === "lm" ? "text-generation" : "text-classification";
+  const task = TASKS[meta.task.objective].hub;
   const tags = ["lowrank", library ?? "", meta.lora?.use_dora ? "dora" : "", METHODS[meta.mode].title].map(toTag);
   const entries = {
     ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),
@@ -91,9 +91,9 @@ export function modelCard(model: Model): string {
     "",
     `${MARK}${markdownText(baseLabel(base))}: ${METHODS[meta.mode].title}.`,
     markdownLine(describeTask(meta)),
-    meta.task.objective === "lm"
-      ? `It was trained on blocks of at most ${length} tokens.`
-      : `Texts longer than ${length} tokens are cut there, as in training.`,
+    hasHead(meta.task)
+      ? `Texts longer than ${length} tokens are cut there, as in training.`
+      : `It was trained on blocks of at most ${length} tokens.`,
     describeBase(model),
     ...losses.map(
       (loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(showLoss(loss))}.`,

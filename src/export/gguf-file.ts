@@ -13,13 +13,14 @@ import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
+import { hasHead } from "../tasks/index.ts";
 import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import type { Usage } from "./usage.ts";
 
 /** Throws ConfigError for a classifier, and for a model that llama.cpp computes otherwise. */
 export function checkRunnable({ task, model }: AdapterMeta): void {
-  if (task.objective !== "lm")
+  if (hasHead(task))
     throw new ConfigError("not-expressible-in-format", "llama.cpp cannot classify with this model", {
       expected: "a language model (--objective lm)",
       found: task.objective,

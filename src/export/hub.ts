@@ -4,6 +4,7 @@ import { peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
+import { hasHead } from "../tasks/index.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { nameMethod } from "./mergeable.ts";
 import { baseLabel, pythonPath } from "./peft-code.ts";
@@ -27,8 +28,7 @@ async function mergedFolder(source: Source, options: FormOptions): Promise<Expor
     });
   const { plan } = await import("./merged.ts");
   const exported = await plan(source, options);
-  const isLm = source.adapter.meta.task.objective === "lm";
-  return isLm ? withCommand(exported, 'generate --model . "Once upon a time"') : exported;
+  return hasHead(source.adapter.meta.task) ? exported : withCommand(exported, 'generate --model . "Once upon a time"');
 }
 
 /** PEFT's adapter, and what only Lowrank reads: names of classes, thresholds, the head as it was trained. */
@@ -42,18 +42,13 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
   const { baseCopy, ownFiles, planAdapter } = await import("./peft.ts");
   const exported = await planAdapter({ ...rest, adapter: published }, options, pythonPath({ ...base, name }));
   for (const [own, content] of ownFiles(published, finalNorm)) exported.files.set(own, content);
-  const command = meta.task.objective === "lm" ? "generate" : "classify";
   const model = withBase
     ? ` --model ${baseCopy(baseModel)}`
     : base.place === "folder"
       ? ` --model ${shellWord(name)}`
       : "";
-  const text =
-    meta.task.objective === "lm"
-      ? '"Once upon a time"'
-      : readsPairs(meta)
-        ? '--pair "some text" "another text"'
-        : '"some text"';
+  const texts = readsPairs(meta) ? '--pair "some text" "another text"' : '"some text"';
+  const [command, text] = hasHead(meta.task) ? ["classify", texts] : ["generate", '"Once upon a time"'];
   return withCommand(exported, `${command} --adapter .${model} ${text}`);
 }
 

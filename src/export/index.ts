@@ -9,7 +9,7 @@ import type { OpenedAdapter } from "../io/open-adapter.ts";
 import type { Adapter, FinalNorm } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
-import { isMean } from "../tasks/index.ts";
+import { hasHead, isMean } from "../tasks/index.ts";
 import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
@@ -116,8 +116,7 @@ export async function planExport(
       found: dtype,
     });
   const { adapter, baseModel } = opened;
-  const classifies = adapter.meta.task.objective !== "lm";
-  const finalNorm = classifies ? await readFinalNorm(adapter, baseModel) : undefined;
+  const finalNorm = hasHead(adapter.meta.task) ? await readFinalNorm(adapter, baseModel) : undefined;
   const source = { ...opened, finalNorm, base };
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);

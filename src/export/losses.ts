@@ -15,7 +15,7 @@ export interface Loss {
 /** What transformers' classes, which all forms follow, do otherwise than the run. */
 export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
   const losses: Loss[] = [];
-  const bias = biasObstacle(tensors, finalNorm);
+  const bias = biasObstacle({ meta, tensors }, finalNorm);
   if (bias !== undefined) {
     const values = [...tensors.get("head.bias")!.data];
     const spread = Math.max(...values) - Math.min(...values);

@@ -4,12 +4,12 @@ import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
 import type { Adapter } from "../io/peft.ts";
-import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { hasHead, TASKS } from "../tasks/index.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
-import { autoModelClass, remarks, useCode } from "./peft-code.ts";
+import { remarks, useCode } from "./peft-code.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 
 export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype }) => {
@@ -22,7 +22,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   const metadata = { format: "pt" };
   const chunks = () => streamSafetensors(tensors, metadata);
   files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
-  const auto = autoModelClass(meta);
+  const auto = TASKS[meta.task.objective].transformers;
   const { end } = baseModel.vocabulary;
   return {
     files,
@@ -61,24 +61,25 @@ export async function mergedConfig(
   delete config.dtype;
   // A folder of whoever saved the base model.
   delete config._name_or_path;
-  const { objective } = meta.task;
-  if (objective === "lm") {
+  const { transformers, problemType } = TASKS[meta.task.objective];
+  const architecture = transformers.replace("AutoModel", name);
+  if (!hasHead(meta.task)) {
     const untied = tensors.has("lora.head.A") || baseModel.config.tie_word_embeddings === false;
     return json({
       ...config,
-      architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : `${name}ForCausalLM`],
+      architectures: [model_type === "gpt2" ? "GPT2LMHeadModel" : architecture],
       ...(untied ? { tie_word_embeddings: false } : {}),
     });
   }
   return json({
     ...config,
-    architectures: [`${name}ForSequenceClassification`],
+    architectures: [architecture],
     num_labels: meta.labels.length,
     id2label: Object.fromEntries(meta.labels.map((label, i) => [i, label])),
     label2id: Object.fromEntries(meta.labels.map((label, i) => [label, i])),
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
     // token.
     pad_token_id: baseModel.vocabulary.end.id,
-    problem_type: PROBLEM_TYPES[objective],
+    problem_type: problemType,
   });
 }

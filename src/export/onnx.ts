@@ -1,12 +1,14 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
 import { architectureName } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { ownTensors, scoreTensors } from "../io/merge.ts";
+import { headInFiles, ownTensors } from "../io/merge.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { checkWidths } from "../model/trainable.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { literal } from "../quote.ts";
+import { hasHead, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
@@ -29,16 +31,22 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   const { config } = baseModel;
   if (dtype === "q8") checkWidths(config, dtype);
   const type = dtype as OnnxDtype;
-  const isLm = meta.task.objective === "lm";
-  const tensors = [...ownTensors(baseModel, adapter), ...scoreTensors(adapter, finalNorm)];
+  const { objective } = meta.task;
+  const writes = !hasHead(meta.task);
+  if (!writes && readsTokens(meta.task))
+    throw new ConfigError("not-expressible-in-format", "this form has the outputs of whole texts alone", {
+      found: TASKS[objective].title,
+      hint: "use --to merged or --to peft",
+    });
+  const tensors = [...ownTensors(baseModel, adapter), ...headInFiles(adapter, finalNorm)];
   const graph = new Graph(new Map(tensors.map((tensor) => [tensor.name, tensor])), dtype);
   addDecoder(graph, config, meta.task);
   const { file } = TYPES[type];
   const data = `${file}_data`;
   const files = new Map<string, FileContent>([
-    ["config.json", onnxConfig(await mergedConfig(adapter, baseModel), type, isLm)],
+    ["config.json", onnxConfig(await mergedConfig(adapter, baseModel), type, writes)],
   ]);
-  if (isLm) files.set("generation_config.json", generationConfig(baseModel));
+  if (writes) files.set("generation_config.json", generationConfig(baseModel));
   for (const [name, content] of await fastTokenizerFiles(meta, baseModel)) files.set(name, content);
   files.set(`onnx/${file}`, graph.encode(architectureName(config), data));
   const chunks = sized(graph.dataBytes, () => graph.data());
@@ -52,7 +60,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
       {
         title: "In JavaScript, with transformers.js",
         language: "js",
-        text: `In this directory, after npm install @huggingface/transformers.${isLm ? ` Prompt and answer have at most ${config.n_positions} tokens.` : ""}`,
+        text: `In this directory, after npm install @huggingface/transformers.${writes ? ` Prompt and answer have at most ${config.n_positions} tokens.` : ""}`,
         code: useCode(meta).join("\n"),
       },
     ],
@@ -66,10 +74,10 @@ const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
  * classifier of these architectures: those of all encoders run a session with `input_ids` and `attention_mask`, which
  * is right for this one. RoBERTa is one whose tokenizer is a byte-level BPE, too.
  */
-function onnxConfig(merged: string, dtype: OnnxDtype, isLm: boolean): string {
+function onnxConfig(merged: string, dtype: OnnxDtype, writes: boolean): string {
   return json({
     ...JSON.parse(merged),
-    ...(isLm ? {} : { model_type: "roberta" }),
+    ...(writes ? {} : { model_type: "roberta" }),
     "transformers.js_config": { dtype: TYPES[dtype].dtype, use_external_data_format: true },
   });
 }
@@ -81,18 +89,13 @@ function generationConfig({ vocabulary: { begin, end } }: BaseModel): string {
 
 /** The lines that use it, in Node as in a page. */
 function useCode(meta: AdapterMeta): string[] {
-  const { objective } = meta.task;
-  if (objective === "lm")
-    return [
-      'import { pipeline } from "@huggingface/transformers";',
-      'const generate = await pipeline("text-generation", "./");',
-      'const [{ generated_text }] = await generate("Once upon a time", { max_new_tokens: 60, do_sample: false });',
-      "console.log(generated_text);",
-    ];
+  const { javascript, hasPipeline } = USAGES[meta.task.objective];
+  const pipeline = 'import { pipeline } from "@huggingface/transformers";';
+  if (!hasHead(meta.task)) return [pipeline, ...javascript];
   const text = textToTry([], readsPairs(meta));
-  if (objective !== "regression" && typeof text === "string")
+  if (hasPipeline && typeof text === "string")
     return [
-      'import { pipeline } from "@huggingface/transformers";',
+      pipeline,
       'const classify = await pipeline("text-classification", "./");',
       `console.log(await classify(${literal(text)}, { top_k: null }));`,
     ];
@@ -103,12 +106,6 @@ function useCode(meta: AdapterMeta): string[] {
     'const tokenizer = await AutoTokenizer.from_pretrained("./");',
     'const model = await AutoModelForSequenceClassification.from_pretrained("./");',
     `const { logits } = await model(tokenizer(${first}, ${options}));`,
-    RESULT[objective],
+    ...javascript,
   ];
 }
-
-const RESULT = {
-  classification: "console.log(model.config.id2label, logits.softmax(-1).tolist());",
-  regression: "console.log(logits.tolist());",
-  "multi-label": "console.log(model.config.id2label, logits.sigmoid().tolist());",
-} as const;

@@ -2,7 +2,6 @@
 import { textContext } from "../config.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft.ts";
-import { PROBLEM_TYPES } from "../io/peft-names.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { lookUp } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
@@ -10,21 +9,17 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { isMean } from "../tasks/index.ts";
+import { hasHead, isMean, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 
 type End = Vocabulary["end"];
-
-/** transformers' class for a task. */
-export const autoModelClass = ({ task }: AdapterMeta) =>
-  task.objective !== "lm" ? "AutoModelForSequenceClassification" : "AutoModelForCausalLM";
 
 /**
  * Maximum text length in tokens: longer messages were truncated in training. A language model takes its whole context.
  */
 export function longestText(meta: AdapterMeta): number {
   const context = textContext(meta.model, meta);
-  if (meta.task.objective === "lm") return context;
+  if (!hasHead(meta.task)) return context;
   const { padTo = 0, maxLength = context } = meta.settings as { padTo?: number; maxLength?: number };
   return Math.min(padTo || maxLength, context);
 }
@@ -46,17 +41,13 @@ function pythonSource(base: string): string {
 
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
-  const auto = autoModelClass(meta);
+  const { transformers: auto, problemType } = TASKS[meta.task.objective];
   const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
-  const { objective } = meta.task;
-  const [first, ...others] =
-    objective === "lm"
-      ? [")"]
-      : [
-          `, num_labels=${meta.labels.length}, pad_token_id=${end.id}, problem_type="${PROBLEM_TYPES[objective]}",`,
-          `    id2label=${literal(labels)})`,
-        ];
+  const problem = problemType === undefined ? "" : ` problem_type="${problemType}",`;
+  const [first, ...others] = hasHead(meta.task)
+    ? [`, num_labels=${meta.labels.length}, pad_token_id=${end.id},${problem}`, `    id2label=${literal(labels)})`]
+    : [")"];
   return [
     "import torch",
     "from peft import PeftModel",
@@ -80,25 +71,16 @@ function pairCode({ id, text }: End): string[] {
   ];
 }
 
-const PRINT = {
-  classification: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
-  regression: ["print(logits[0].item())"],
-  "multi-label": ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
-} as const;
-
 /** The lines that run a transformers model and print its output. */
 export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
-  if (meta.task.objective === "lm")
-    return [
-      'batch = tokenizer("Once upon a time", return_tensors="pt")',
-      "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
-    ];
+  const { python } = USAGES[meta.task.objective];
+  if (!hasHead(meta.task)) return [...python];
   const texts = [text].flat().map((one) => literal([one]));
   return [
     ...(readsPairs(meta) ? pairCode(end) : []),
     `batch = tokenizer(${texts.join(", ")}, ${pads(meta) ? "padding=True, " : ""}truncation=True, max_length=${longestText(meta)}, return_tensors="pt")`,
     ...(isMean(meta.task) ? MEAN_CODE : ["logits = model.eval()(**batch).logits"]),
-    ...PRINT[meta.task.objective],
+    ...python,
   ];
 }
 
@@ -113,7 +95,7 @@ const MEAN_CODE = [
 /** Whether PEFT 0.21 fails with transformers 5.24, which changed how GPT-2 receives past keys and values. */
 export function needsOlder({ mode, task }: AdapterMeta): boolean {
   const { virtual } = METHODS[mode];
-  return virtual === "keys" || (virtual === "rows" && task.objective === "lm");
+  return virtual === "keys" || (virtual === "rows" && !hasHead(task));
 }
 
 /** Whether texts can be padded: with rows before them, PEFT cannot tell which token is the last. */
@@ -133,7 +115,7 @@ export const peftInstall = (meta: AdapterMeta, end: End): string =>
 
 /** What to know of the pooling, and of the padding of a batch. */
 export function remarks(meta: AdapterMeta, { id, text }: End): string {
-  if (meta.task.objective === "lm") return "";
+  if (readsTokens(meta.task)) return "";
   if (!pads(meta)) return "PEFT reads the logits at the last position: classify texts one by one, without padding.";
   const empty = `An empty text is one ${text}.`;
   if (isMean(meta.task)) return `${AT_MEAN} Pad on the right. ${empty}`;

@@ -77,7 +77,7 @@ export async function planAdapter(
  */
 export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
   const adapter: Adapter = { meta, tensors: new Map(tensors), reference };
-  if (biasObstacle(tensors, finalNorm) !== undefined) {
+  if (biasObstacle({ meta, tensors }, finalNorm) !== undefined) {
     // A bias that is dropped is to stay so.
     adapter.tensors.set("head.bias", { shape: [meta.labels.length], data: new Float32Array(meta.labels.length) });
     adapter.reference = undefined;

@@ -7,6 +7,8 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
+import { TASKS, USAGES } from "../tasks/index.ts";
+import { LISTED } from "../tasks/task.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
 
@@ -36,31 +38,19 @@ export interface Usage {
 export const trainedTitle = ({ meta, base }: Pick<Trained, "meta" | "base">): string =>
   `${describeMethod({ ...DEFAULTS, ...adapterOptions(meta) })}, on ${base.name}`;
 
-/** Classes that are listed in a sentence. */
-const LISTED = 6;
-
-/** "ham or spam", or "one of 77 classes"; "any of politics, sport"; "a score" */
-function classChoice({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
-  if (task.objective === "regression") return "a score";
-  const names = labels.map(printableLine);
-  if (task.objective === "multi-label")
-    return `any of ${labels.length > LISTED ? `${labels.length} labels` : names.join(", ")}`;
-  if (labels.length > LISTED) return `one of ${labels.length} classes`;
-  return `${names.slice(0, -1).join(", ")} or ${names.at(-1)}`;
-}
-
 /** "A GPT-2 that classifies messages as ham or spam." */
 export function describeTask(meta: AdapterMeta): string {
-  const name = architectureName(meta.model);
-  const { objective } = meta.task;
-  if (objective === "lm") return `A ${name} that continues texts.`;
   const texts = readsPairs(meta) ? "pairs of texts" : "messages";
-  return `A ${name} that ${objective === "regression" ? `gives ${texts}` : `classifies ${texts} as`} ${classChoice(meta)}.`;
+  const does = USAGES[meta.task.objective].does(texts, meta.labels.map(printableLine));
+  return `A ${architectureName(meta.model)} that ${does}.`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
-export function pageQuestion(meta: Pick<AdapterMeta, "labels" | "task">): string {
-  const text = meta.labels.length > LISTED ? `which of ${meta.labels.length} classes` : classChoice(meta);
+export function pageQuestion({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
+  const text =
+    labels.length > LISTED
+      ? `which of ${labels.length} classes`
+      : (USAGES[task.objective].choice?.(labels.map(printableLine)) ?? "");
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;
 }
 
@@ -76,13 +66,10 @@ function scriptCode(
   from: string,
   ...load: string[]
 ): string[] {
-  const { objective } = meta.task;
-  const name = objective === "lm" ? "LanguageModel" : "Classifier";
   const [directory, base] = load;
-  const text = objective === "lm" ? "Once upon a time" : example;
-  const call = { lm: "complete", regression: "score", classification: "classify", "multi-label": "classify" }[
-    objective
-  ];
+  const { predicts } = TASKS[meta.task.objective];
+  const name = predicts ? "Classifier" : "LanguageModel";
+  const [call, text] = predicts ? [predicts.method, example] : ["complete", "Once upon a time"];
   return [
     `import { ${name}, openDevice } from ${quote(from)};`,
     "const device = await openDevice();",

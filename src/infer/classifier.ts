@@ -14,28 +14,11 @@ import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
-import { decide, labelPredictions, labelThreshold, predictions } from "../tasks/predictions.ts";
+import { TASKS } from "../tasks/index.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
-
-/** What a classifier makes of a text. */
-export interface Classification {
-  /** The most probable label, of `labels` where there are several; null: there is none, or the text is blank. */
-  label: string | null;
-  /** Its probability. */
-  probability: number | null;
-  /** Probability of every label; none for a blank text. */
-  probabilities: Record<string, number>;
-  /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
-  labels?: string[];
-}
-
-/** What a regression makes of a text. */
-export interface Scored {
-  /** Null: the text is blank. */
-  score: number | null;
-}
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
@@ -171,11 +154,7 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
-    const several = this.meta.task.objective === "multi-label" ? { labels: [] } : {};
-    const none = { label: null, probability: null, probabilities: {}, ...several };
-    return this.each<Classification>("classify", texts, options, none, (reading, logits) =>
-      this.classified(reading, logits),
-    );
+    return this.each<Classification>("classify", texts, options);
   }
 
   /**
@@ -192,24 +171,20 @@ export class Classifier extends AdapterModel<Engine> {
    * ```
    */
   async score(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Scored[]> {
-    return this.each<Scored>("score", texts, options, { score: null }, (_, logits) =>
-      Array.from(checkFinite(logits), (score) => ({ score })),
-    );
+    return this.each<Scored>("score", texts, options);
   }
 
-  /** What a method makes of the logits of texts, in order; `none` of a blank one. */
-  private async each<T>(
+  /** What a method makes of texts, in order. */
+  private async each<T extends Classification | Scored>(
     method: "classify" | "score",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
-    none: T,
-    make: (reading: Reading, logits: Float32Array) => T[],
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: "texts or pairs" });
     checkOptions("options", options, CLASSIFY_OPTIONS);
-    const right = this.meta.task.objective === "regression" ? "score" : "classify";
-    if (method !== right)
-      throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${right}` });
+    const predicts = TASKS[this.meta.task.objective].predicts!;
+    if (method !== predicts.method)
+      throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
     const list = [texts].flat();
     const { adapterNames } = options;
     if (adapterNames && adapterNames.length !== list.length)
@@ -219,9 +194,11 @@ export class Classifier extends AdapterModel<Engine> {
       });
     return this.inTurn(async () => {
       const results: T[] = [];
-      for (const [reading, logits] of adapterNames ? await this.named(list, adapterNames) : [await this.active(list)])
-        for (const [i, result] of make(reading, logits).entries()) results[reading.places[i]!] = result;
-      return results.map((result, i) => (isBlank(list[i]!) ? { ...none } : result));
+      for (const [{ meta, places }, logits] of adapterNames
+        ? await this.named(list, adapterNames)
+        : [await this.active(list)])
+        for (const [i, result] of predicts.of(checkFinite(logits), meta).entries()) results[places[i]!] = result as T;
+      return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
     });
   }
 
@@ -278,33 +255,13 @@ export class Classifier extends AdapterModel<Engine> {
     const some = places.map((i) => texts[i]!);
     const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);
     const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
-    return { meta, places, tokens, padTo, pad, pooling: meta.task.pooling };
-  }
-
-  private classified(reading: Reading, logits: Float32Array): Classification[] {
-    const { labels, settings, task } = reading.meta;
-    const hasSeveral = task.objective === "multi-label";
-    const predicted = hasSeveral ? labelPredictions : predictions;
-    return predicted(checkFinite(logits), labels.length).map((one) => {
-      const { label, probabilities: shares } = decide(one, settings);
-      const probabilities = Object.fromEntries(labels.map((name, i) => [name, shares[i]!]));
-      const reached = hasSeveral
-        ? labels.filter((_, i) => shares[i]! >= labelThreshold(settings, i))
-        : [labels[label]!];
-      const [first = null] = reached.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
-      return {
-        label: first,
-        probability: probabilities[first!] ?? null,
-        probabilities,
-        ...(hasSeveral ? { labels: reached } : {}),
-      };
-    });
+    return { meta, places, tokens, padTo, pad, task: meta.task };
   }
 }
 
-/** Throws ConfigError for a language model's adapter. */
+/** Throws ConfigError for the adapter of a model that writes texts. */
 function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">, dtype: WeightDtype): ModelSpec {
-  if (meta.task.objective === "lm")
+  if (!TASKS[meta.task.objective].predicts)
     throw new ConfigError("wrong-task", "a language model has no labels", {
       expected: "an adapter of a classifier (SEQ_CLS)",
       hint: "it writes texts: use generate",

@@ -11,6 +11,7 @@ import type { DecoderPlan } from "../model/decoder.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
+import { BASE_TASK, hasHead, TASKS } from "../tasks/index.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
@@ -95,16 +96,16 @@ function resolveBatchSize(config: ModelConfig, given: number | undefined): numbe
 
 /** The base model as an adapter that adds nothing. */
 function noAdapter({ config, directory }: BaseModel): Adapter {
-  const task = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false } as const;
-  const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task, labels: [], settings: {} };
+  const meta = { ...NO_ADAPTERS, base_model: directory, model: config, task: BASE_TASK, labels: [], settings: {} };
   return { meta, tensors: new Map() };
 }
 
 function lmSpec(config: ModelConfig, meta: AdapterMeta, dtype: WeightDtype): ModelSpec {
-  if (meta.task.objective !== "lm")
+  const { title, peft } = TASKS[meta.task.objective];
+  if (hasHead(meta.task))
     throw new ConfigError("wrong-task", "a classifier writes no text", {
       expected: "an adapter of a language model (CAUSAL_LM)",
-      found: "an adapter of a classifier (SEQ_CLS)",
+      found: `an adapter of ${title} (${peft})`,
       hint: "classify labels texts with it",
     });
   return adaptedSpec(meta, { config, train_head: false, dtype });

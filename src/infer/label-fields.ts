@@ -2,7 +2,9 @@
 import type { DataFormat } from "../data/dialect.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
-import type { Classification, Classifier, Scored } from "./classifier.ts";
+import { TASKS } from "../tasks/index.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
+import type { Classifier } from "./classifier.ts";
 import type { Table } from "./table.ts";
 
 /** What a model makes of a row. */
@@ -11,44 +13,18 @@ export type Labelled = Classification | Scored;
 /** Null: the row has no text. */
 type Value = string | number | null;
 
-/** The columns of a task, and a row's values in them. */
-interface TaskColumns {
-  columns: readonly string[];
-  of(result: Labelled): Value[];
-}
-
-const SCORES: TaskColumns = { columns: ["score"], of: (result) => [(result as Scored).score] };
-
-const CLASSES: TaskColumns = {
-  columns: ["predicted", "probability"],
-  of(result) {
-    const { label, probability } = result as Classification;
-    return [label, probability];
-  },
-};
-
-const severalLabels = (labels: readonly string[]): TaskColumns => ({
-  columns: ["predicted", ...labels.map((label) => `probability ${label}`)],
-  of(result) {
-    const { labels: predicted = [], probabilities } = result as Classification;
-    return [predicted.join("|"), ...labels.map((label) => probabilities[label]!)];
-  },
-});
-
 /** Throws ConfigError if the adapters that the rows name need different columns. */
-function chooseKind({ adapterColumn }: Table, classifier: Classifier): TaskColumns {
+function checkColumns({ adapterColumn }: Table, classifier: Classifier): void {
   const { labels, task } = classifier.meta;
-  if (task.objective === "regression") return SCORES;
-  if (task.objective !== "multi-label") return CLASSES;
+  const { columns } = TASKS[task.objective].predicts!;
   const named = adapterColumn === undefined ? [] : classifier.adapters.map((name) => classifier.metaOf(name).labels);
-  const other = named.find((one) => String(one) !== String(labels));
+  const other = named.find((one) => String(columns(one)) !== String(columns(labels)));
   if (other)
     throw new ConfigError("options-conflict", "adapters with several labels a message differ in them", {
       expected: labels.join(", "),
       found: other.join(", "),
       hint: "label the rows of each adapter in a table of their own",
     });
-  return severalLabels(labels);
 }
 
 /** With six decimals: every probability has the same length. */
@@ -71,7 +47,7 @@ export class Fields {
   /** The columns, named so that the table has none of them. */
   readonly names: readonly string[];
   readonly header: Uint8Array;
-  private readonly kind: TaskColumns;
+  private readonly cells: (result: Labelled) => Value[];
 
   /** `taken`: the names of the table's columns, in lower case. */
   constructor(
@@ -79,14 +55,17 @@ export class Fields {
     taken: ReadonlySet<string>,
     classifier: Classifier,
   ) {
-    this.kind = chooseKind(table, classifier);
-    this.names = freeNames(this.kind.columns, taken);
+    checkColumns(table, classifier);
+    const { labels, task } = classifier.meta;
+    const predicts = TASKS[task.objective].predicts!;
+    this.cells = (result) => predicts.cells(result, labels);
+    this.names = freeNames(predicts.columns(labels), taken);
     this.header = this.write(this.names);
   }
 
   /** Null: the row has no text. */
   of(result: Labelled | null): Uint8Array {
-    return this.write(result ? this.kind.of(result) : this.names.map(() => null));
+    return this.write(result ? this.cells(result) : this.names.map(() => null));
   }
 
   private write(values: readonly Value[]): Uint8Array {

@@ -3,6 +3,7 @@ import { createHasher, exists, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
+import { TASKS } from "../tasks/index.ts";
 import type { Classifier } from "./classifier.ts";
 import { Fields, type Labelled } from "./label-fields.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
@@ -171,8 +172,8 @@ async function classifyByLength(
     .sort((a, b) => joinPair(rows[a]!.text).length - joinPair(rows[b]!.text).length);
   const texts = order.map((i) => rows[i]!.text);
   const options = byRow ? { adapterNames: order.map((i) => rows[i]!.adapter) } : {};
-  const isRegression = classifier.meta.task.objective === "regression";
-  const sorted = await (isRegression ? classifier.score(texts, options) : classifier.classify(texts, options));
+  const { method } = TASKS[classifier.meta.task.objective].predicts!;
+  const sorted = await classifier[method](texts, options);
   const results: (Labelled | null)[] = rows.map(() => null);
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;

@@ -35,9 +35,9 @@ export async function referenceRows(
   tokenizer: Tokenizer,
   meta: Pick<AdapterMeta, "settings" | "task">,
   most: number,
-): Promise<Pick<Rows, "tokens" | "pad" | "pooling">> {
+): Promise<Pick<Rows, "tokens" | "pad" | "task">> {
   const tokens = await encodeTexts(tokenizer, pairSettings(meta) ? PAIRS : TEXTS, most, meta);
-  return { tokens, pad: tokenizer.endOfText, pooling: meta.task.pooling };
+  return { tokens, pad: tokenizer.endOfText, task: meta.task };
 }
 
 /** The texts as a language model reads them: ids, and the next id of each. */

@@ -1,12 +1,14 @@
 /** Texts as rows of batches, and their logits. */
-import { type Pooling, textContext } from "../config.ts";
+import { textContext } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
+import { targetLogits } from "../engine/targets.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";
+import { readsTokens, type TaskConfig } from "../tasks/index.ts";
 
 /** Texts a batch, of one adapter. */
 const SEQUENCES = 16;
@@ -23,7 +25,7 @@ export interface Rows {
   /** Tokens to which every row is filled up with `pad`; 0: none. */
   padTo: number;
   pad: number;
-  pooling: Pooling;
+  task: TaskConfig;
 }
 
 /** Tokens to which every text is padded (0: none), and the longest text in tokens. */
@@ -46,22 +48,36 @@ export async function encodeTexts(
   return encodePairs(tokenizer, texts, longest, meta);
 }
 
-/** The logits [rows, classes], as many rows at a time as a batch holds. */
+/** The logits [rows, classes], or of every token of the rows, as many rows at a time as a batch holds. */
 export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32Array> {
-  const { spec, capacity } = engine.plan;
-  const classes = spec.task.num_labels;
-  const results = new Float32Array(rows.tokens.length * classes);
+  const { capacity } = engine.plan;
+  const results: Float32Array[] = [];
   const inFlight = new InFlight<void>(engine.answerTime());
   for (let done = 0; done < rows.tokens.length; ) {
-    const first = done;
-    const tokens = takeRows(rows, first, capacity);
+    const tokens = takeRows(rows, done, capacity);
     done += tokens.length;
-    engine.forward(packRows({ ...rows, tokens }));
-    inFlight.add(engine.logits(tokens.length).then((logits) => results.set(logits, first * classes)));
+    const batch = packRows({ ...rows, tokens });
+    engine.forward(batch);
+    const at = results.push(new Float32Array()) - 1;
+    inFlight.add(
+      targetLogits(engine, batch).then((logits) => {
+        results[at] = logits;
+      }),
+    );
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
-  return results;
+  return concatenate(results);
+}
+
+function concatenate(parts: readonly Float32Array[]): Float32Array {
+  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** The next rows from `first`, as many as fit. */
@@ -77,7 +93,7 @@ function takeRows({ tokens, padTo }: Rows, first: number, capacity: Capacity): U
 }
 
 /** Rows as a packed batch. */
-export function packRows({ tokens: rows, padTo, pad, pooling }: Rows): Batch {
+export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
   const starts = new Uint32Array(rows.length + 1);
   rows.forEach((row, b) => {
     starts[b + 1] = starts[b]! + (padTo || row.length);
@@ -86,10 +102,11 @@ export function packRows({ tokens: rows, padTo, pad, pooling }: Rows): Batch {
   rows.forEach((row, b) => {
     ids.set(row, starts[b]!);
   });
+  if (readsTokens(task)) return { ids, starts, rows: new Uint32Array(), targets: new Int32Array(ids.length) };
   return {
     ids,
     starts,
-    rows: Uint32Array.from(rows, (row, b) => (pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
+    rows: Uint32Array.from(rows, (row, b) => (task.pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
     targets: new Int32Array(rows.length),
   };
 }

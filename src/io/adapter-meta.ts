@@ -17,7 +17,7 @@ import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.t
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import { pairSettings } from "../pair.ts";
-import { OBJECTIVES, type TaskConfig } from "../tasks/index.ts";
+import { hasHead, OBJECTIVES, TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
 
 /** Description of a directory of trained tensors. */
@@ -164,10 +164,10 @@ export function checkMeta(meta: AdapterMeta, where: string): void {
   if (thresholds !== undefined && thresholds.length !== num_labels)
     refuse(`thresholds must be ${num_labels}`, thresholds);
   if (meta.labels.length !== num_labels) refuse(`labels must name ${num_labels} classes`, meta.labels);
-  const [least, most] = { classification: [2], regression: [1, 1], "multi-label": [1], lm: [0] }[objective] as number[];
-  if (num_labels < least! || num_labels > (most ?? Infinity))
+  const { least, most } = TASKS[objective].outputs;
+  if (num_labels < least || num_labels > (most ?? Infinity))
     refuse(`num_labels must be ${least}${most === undefined ? " or more" : ""}`, num_labels);
-  if (objective === "lm" && classifiersOnly !== undefined)
+  if (!hasHead(meta.task) && classifiersOnly !== undefined)
     refuse(`mode ${meta.mode} is invalid for a language model: ${classifiersOnly}`, meta.mode);
 }
 

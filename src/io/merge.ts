@@ -14,12 +14,13 @@ import {
   magnitudeName,
   tensorName,
 } from "../names.ts";
+import { hasHead } from "../tasks/index.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { BaseModel } from "./hf.ts";
 import type { Adapter } from "./peft.ts";
 import { type FinalNorm, type NamedTensor, readFactors, type Tensors, transposed } from "./peft-form.ts";
-import { foldHead } from "./peft-write.ts";
+import { headTensors } from "./peft-write.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 
 /** Elements of a weight that are in memory at a time. */
@@ -46,7 +47,7 @@ interface Changes {
 const NO_CHANGES: Changes = { products: [] };
 
 /**
- * The tensors of a merged model, with their names in transformers. A bias of the head is folded into score.weight if
+ * The tensors of a merged model, with their names in transformers. A bias of the head is folded into its weight if
  * `finalNorm` allows it, and otherwise dropped. A language model has a separate head if its base model has, or if its
  * tied head has an adapter.
  */
@@ -62,12 +63,12 @@ export async function mergedTensors(
     : merged.map((tensor) =>
         tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
       );
-  return [...named, ...scoreTensors(adapter, finalNorm)];
+  return [...named, ...headInFiles(adapter, finalNorm)];
 }
 
-/** `score.weight`, a classifier's head, under transformers' name; none of a language model. */
-export function scoreTensors({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): ComputedTensor[] {
-  return meta.task.objective === "lm" ? [] : [whole("score.weight", foldHead(meta, tensors, finalNorm))];
+/** A head of its own, under transformers' names; none of a language model. */
+export function headInFiles({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): ComputedTensor[] {
+  return headTensors(meta, tensors, finalNorm).map(([name, tensor]) => whole(name, tensor));
 }
 
 /** The base model's tensors and those of a language model's separate head, merged, by our names. */
@@ -89,7 +90,7 @@ export function ownTensors(baseModel: BaseModel, { meta, tensors }: Adapter): Co
     dtype: "F32" as const,
     pieces: () => pieces(shape, (from, to) => rows(name, from, to), changes.get(name) ?? NO_CHANGES),
   }));
-  if (meta.task.objective !== "lm") return merged;
+  if (hasHead(meta.task)) return merged;
   const head = changes.get("head");
   const shape = [config.vocab_size, config.n_embd];
   const table = config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
@@ -127,8 +128,8 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
     const { A, B } = readFactors(tensors, adapter);
     const dims = loraDims(target, model, model.vocab_size);
     if (target === "head") {
-      // The adapter of a classifier's head is folded by `foldHead`. nn.Linear: [out, in].
-      if (task.objective === "lm")
+      // The adapter of a head of its own is folded by `foldHead`. nn.Linear: [out, in].
+      if (!hasHead(task))
         changes.set("head", {
           products: [{ r, scale, left: (row, k) => B[row * r + k]!, right: A, width: dims.in, column: 0 }],
         });

@@ -7,9 +7,11 @@ import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.t
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
+import { hasHead } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
+import { HEADS, TASK_TYPES, type TaskType, tasksOf } from "./peft-form.ts";
 import { moduleName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
 
@@ -28,7 +30,7 @@ interface PeftModule {
 /** The contents of an adapter_config.json, resolved for a model. */
 export interface PeftPlan {
   /** As in the file; null if PEFT had no task type. */
-  task: "SEQ_CLS" | "CAUSAL_LM" | null;
+  task: TaskType | null;
   adapted: PeftModule[];
   /** Whether the biases of the adapted modules were trained as well. */
   biases: boolean;
@@ -59,7 +61,7 @@ const COMMON = [
 const LORA: Rules = {
   method: "LoRA or DoRA",
   plain: {
-    task_type: ["SEQ_CLS", "CAUSAL_LM"],
+    task_type: TASK_TYPES,
     bias: ["none", "lora_only"],
     use_dora: [true, false],
     use_rslora: [true, false],
@@ -104,8 +106,8 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   const task = (config.task_type ?? null) as PeftPlan["task"];
   const toSave = [
     ...strings(source, "modules_to_save"),
-    // PEFT always saves a classifier's head.
-    ...(task === "SEQ_CLS" ? ["classifier", "score"] : []),
+    // PEFT always saves it.
+    ...(ownsHead(task) ? HEADS : []),
   ];
   const isSaved = endings(toSave);
   // A module is saved with its submodules.
@@ -140,7 +142,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
       expected: `some of ${(model.model_type ? LLAMA_KINDS : KINDS).join(", ")}`,
       found: show(config.target_modules),
     });
-  const canEmbed = task === "SEQ_CLS" && config.use_dora !== true;
+  const canEmbed = ownsHead(task) && config.use_dora !== true;
   const table = moduleName({ target: "wte", block: null }, model, names);
   const unsupported = [...(canEmbed ? [] : [table]), "transformer.wpe"].find((name) => isTarget(name));
   if (unsupported !== undefined)
@@ -149,7 +151,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
       found: show(config.target_modules),
       ...(unsupported === table ? { expected: "an adapter of it in a classifier, without DoRA" } : {}),
     });
-  const isTied = task !== "SEQ_CLS" && model.tie_word_embeddings !== false;
+  const isTied = !ownsHead(task) && model.tie_word_embeddings !== false;
   const untied = [table, "lm_head"].find((name) => isTied && saves(name));
   if (untied !== undefined)
     throw new ConfigError(
@@ -163,6 +165,9 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
     );
   return { task, adapted, biases: config.bias === "lora_only", dora: config.use_dora === true, saves, lora };
 }
+
+/** Whether what is learned has a head of its own; false where PEFT had no task type. */
+const ownsHead = (task: PeftPlan["task"]) => task !== null && tasksOf(task).some((objective) => hasHead({ objective }));
 
 /** The name of a module and of all modules that contain it: `a.b.c`, `a.b`, `a`. */
 function outer(module: string): string[] {
@@ -182,8 +187,8 @@ function candidates(model: ModelConfig, task: PeftPlan["task"]): Pick<PeftModule
     const name = moduleName(site, model, names);
     if (!known.has(name)) known.set(name, site);
   }
-  if (task === "SEQ_CLS") known.delete("lm_head");
-  if (task !== "CAUSAL_LM") known.set("score", { target: "head", block: null });
+  if (ownsHead(task)) known.delete("lm_head");
+  if (task === null || ownsHead(task)) known.set("score", { target: "head", block: null });
   return [...known].map(([name, site]) => ({ name, site }));
 }
 

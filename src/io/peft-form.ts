@@ -3,6 +3,7 @@ import type { ModelConfig } from "../config.ts";
 import { checkKinds } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
+import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import { numel, type Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -47,7 +48,7 @@ export interface PeftBase {
   read?: (name: string) => Promise<Float32Array>;
 }
 
-/** An adapter in PEFT's files. A classifier's head is the same for all modes, but for its name. */
+/** An adapter in PEFT's files. A head of its own is the same for all modes, but for what its names begin with. */
 export interface PeftForm {
   /** adapter_config.json. */
   config: Record<string, unknown>;
@@ -55,8 +56,8 @@ export interface PeftForm {
   decisive: readonly string[];
   /** Names and shapes of the tensors in adapter_model.safetensors, without the head. */
   shapes: Map<string, Shape>;
-  /** The name of a classifier's head. */
-  score: string;
+  /** What the names of its own head's tensors begin with. */
+  wrapper: string;
   /** Why PEFT cannot represent the adapter; undefined if it can. */
   obstacle?: string | undefined;
   /** The tensors of `shapes` from ours. */
@@ -72,7 +73,7 @@ export function readBaseModel(json: unknown, key: string, where: string): string
   return name as string;
 }
 
-/** PEFT's names for a classifier's head, which it saves whole: GPT-2 has a `score`. */
+/** PEFT's names for a head of its own, which it saves whole: `headEntries` has the one of a model. */
 export const HEADS = ["classifier", "score"];
 
 /** The settings that every method has; with the modules that are `saved` in addition to the head. */
@@ -80,14 +81,13 @@ export function commonConfig(
   { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
   saved: readonly string[] = [],
 ): PeftForm["config"] {
-  const classifies = task.objective !== "lm";
-  const modules = [...(classifies ? HEADS : []), ...saved];
+  const modules = [...(hasHead(task) ? HEADS : []), ...saved];
   return {
     base_model_name_or_path: base_model,
     inference_mode: true,
     modules_to_save: modules.length > 0 ? modules : null,
     peft_type: METHODS[mode].peft!.type,
-    task_type: classifies ? "SEQ_CLS" : "CAUSAL_LM",
+    task_type: TASKS[task.objective].peft,
   };
 }
 
@@ -153,7 +153,7 @@ function eachRow(
 export interface ImportPlan {
   /** The method's part of the description. */
   own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
-  classifies: boolean;
+  type: TaskType;
   /** The number of classes, or of other outputs; 0 for a language model. */
   classes: number;
   /** The keys that the file must have. */
@@ -162,6 +162,27 @@ export interface ImportPlan {
   decisive: { names: string; shapes: string };
 }
 
-export function headEntry(classes: number, { n_embd }: ModelConfig): ImportEntry {
-  return { name: "head.weight", ...(classes > 0 ? { shape: [classes, n_embd] } : {}) };
+/** PEFT's types of tasks. */
+export type TaskType = (typeof TASKS)[Objective]["peft"];
+export const TASK_TYPES = [...new Set(OBJECTIVES.map((objective) => TASKS[objective].peft))];
+
+/** The tasks of one of PEFT's types, which have the same head. */
+export const tasksOf = (type: TaskType) => OBJECTIVES.filter((objective) => TASKS[objective].peft === type);
+
+/** A task's own head by the names of its tensors in transformers, the weight first; none of a language model. */
+export function headEntries(
+  objective: Objective,
+  classes: number,
+  { n_embd, model_type }: ModelConfig,
+): [key: string, entry: ImportEntry][] {
+  const { module } = TASKS[objective];
+  const entries: [string, ImportEntry][] = [];
+  const add = (part: string, shape: Shape) =>
+    entries.push([
+      `${module![model_type ? "llama" : "gpt2"]}.${part}`,
+      { name: `head.${part}`, ...(classes > 0 ? { shape } : {}) },
+    ]);
+  if (module) add("weight", [classes, n_embd]);
+  if (module?.hasBias) add("bias", [classes]);
+  return entries;
 }

@@ -3,15 +3,25 @@ import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { checkKinds, show } from "../kinds.ts";
 import type { Mode } from "../methods/index.ts";
+import type { Objective } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
 import { type PeftConfig, type Rules, refuseVariants } from "./peft-config.ts";
-import { HEADS, headEntry, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
-import { dimensions, EMBEDDINGS, SCORE, virtualTensor } from "./peft-virtual.ts";
+import {
+  HEADS,
+  headEntries,
+  type ImportEntry,
+  type ImportPlan,
+  type PeftBase,
+  TASK_TYPES,
+  type TaskType,
+  tasksOf,
+} from "./peft-form.ts";
+import { dimensions, EMBEDDINGS, virtualTensor, WRAPPER } from "./peft-virtual.ts";
 
 const RULES: Rules = {
   method: "prompt tuning and prefix tuning as PEFT has them",
   plain: {
-    task_type: ["SEQ_CLS", "CAUSAL_LM"],
+    task_type: TASK_TYPES,
     num_transformer_submodules: [1],
     prefix_projection: [true, false],
   },
@@ -53,16 +63,17 @@ export function importVirtual(
       });
   textContext(config, { num_virtual_tokens }, where);
   const { name, shape } = virtualTensor(mode, config, num_virtual_tokens);
-  const classifies = task_type === "SEQ_CLS";
-  const classes = classifies ? (peft.get(SCORE)?.[0] ?? 0) : 0;
-  const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }]]);
-  if (classifies) entries.set(SCORE, headEntry(classes, config));
+  const [objective] = tasksOf(task_type) as [Objective];
+  const [weight] = headEntries(objective, 0, config);
+  const classes = (weight && peft.get(WRAPPER + weight[0])?.[0]) ?? 0;
+  const head = headEntries(objective, classes, config).map(([key, entry]) => [WRAPPER + key, entry] as const);
+  const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }], ...head]);
   const decisive = { names: "peft_type", shapes: "num_virtual_tokens" };
-  return { own: { lora: null, num_virtual_tokens }, classifies, classes, entries, decisive };
+  return { own: { lora: null, num_virtual_tokens }, type: task_type, classes, entries, decisive };
 }
 
 type Settings = {
-  task_type: string;
+  task_type: TaskType;
   num_virtual_tokens: number;
   modules_to_save?: string[];
 };

@@ -16,21 +16,23 @@ import {
   modelTargets,
   siteName,
 } from "../names.ts";
-import type { MessagesObjective } from "../tasks/index.ts";
+import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
 import {
-  headEntry,
+  headEntries,
   type ImportEntry,
   type ImportPlan,
   type PeftBase,
   readBaseModel,
+  type TaskType,
   type Tensors,
+  tasksOf,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { factorName, magnitudeKey, SCORE, WRAPPER } from "./peft-lora.ts";
-import { baseEntry, baseInFiles, PROBLEM_TYPES } from "./peft-names.ts";
+import { factorName, magnitudeKey, WRAPPER } from "./peft-lora.ts";
+import { baseEntry, baseInFiles } from "./peft-names.ts";
 import { checkNames } from "./tensor-file.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
@@ -52,18 +54,19 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
       ? importLora(json, peft, base, where)
       : importVirtual(mode, settings, peft, base, where);
   const entries = take(peft, plan, where);
-  const { own, classifies, classes } = plan;
+  const { own, type, classes } = plan;
+  const objective = chooseTask(type, base, classes, where);
   const meta: AdapterMeta = {
     base_model: readBaseModel(json, "base_model_name_or_path", where),
     model: base.config,
     mode,
     ...own,
-    // transformers reads a classifier's logits at the last token that is not padding, and its head has no bias.
     task: {
-      objective: classifies ? readProblemType(base, classes, where) : "lm",
+      objective,
       num_labels: classes,
+      // transformers reads a classifier's logits at the last token that is not padding.
       pooling: "last-token",
-      head_bias: false,
+      head_bias: TASKS[objective].module?.hasBias ?? false,
     },
     labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
@@ -114,13 +117,18 @@ export async function completeMagnitudes(
  * What a head was trained for: PEFT's files do not say it, the base model's config.json may. As in transformers, one
  * output is a score.
  */
-function readProblemType({ problemType }: PeftBase, outputs: number, where: string): MessagesObjective {
-  const found = problemType ?? (outputs === 1 ? "regression" : "single_label_classification");
-  const known = Object.entries(PROBLEM_TYPES).find(([, name]) => name === found);
-  if (known && (known[0] !== "regression" || outputs === 1)) return known[0] as MessagesObjective;
+function chooseTask(type: TaskType, { problemType }: PeftBase, outputs: number, where: string): Objective {
+  const tasks = tasksOf(type);
+  const most = (objective: Objective) => TASKS[objective].outputs.most ?? Infinity;
+  const [first] = tasks as [Objective];
+  if (TASKS[first].problemType === undefined) return first;
+  const usual = tasks.find((one) => TASKS[one].outputs.least <= outputs && outputs <= most(one)) ?? first;
+  const found = problemType ?? TASKS[usual].problemType;
+  const known = tasks.find((one) => TASKS[one].problemType === found);
+  if (known && outputs <= most(known)) return known;
   throw new ConfigError("unsupported-model-config", `problem_type = ${show(found)} is not supported`, {
     where,
-    expected: `one of ${Object.values(PROBLEM_TYPES).join(", ")}; a regression with one output`,
+    expected: `one of ${tasks.map((one) => TASKS[one].problemType).join(", ")}; a regression with one output`,
     found: `${outputs} outputs, and the base model's problem_type ${show(found)}`,
   });
 }
@@ -139,10 +147,12 @@ function peftMode(type: unknown, where: string): Mode {
 
 function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): ImportPlan {
   const plan = parsePeftConfig(json, base.config, where);
-  const classifies = plan.task === null ? chooseHead(plan, base) === "score" : plan.task === "SEQ_CLS";
-  const score = classifies ? (peft.get(SCORE) ?? base.score?.shape) : undefined;
-  const classes = score?.[0] ?? 0;
-  const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, classes, classifies);
+  const type = plan.task ?? chooseType(plan, base);
+  const [objective] = tasksOf(type) as [Objective];
+  const [weight] = headEntries(objective, 0, base.config);
+  const head = weight && (peft.get(WRAPPER + weight[0]) ?? base.score?.shape);
+  const task = { objective, num_labels: head?.[0] ?? 0 };
+  const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, task);
   const lora: LoraConfig = {
     ...plan.lora,
     target_modules: modelTargets(base.config).filter((target) => targets.has(target)),
@@ -151,19 +161,25 @@ function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftB
     ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
   };
   const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
-  return { own: { lora }, classifies, classes, entries, decisive };
+  return { own: { lora }, type, classes: task.num_labels, entries, decisive };
 }
 
-/** The head of an adapter without a task type: the one that is adapted or saved, otherwise the base model's. */
-function chooseHead({ adapted, saves }: PeftPlan, { score }: PeftBase): "score" | "lm_head" {
+/** The type of an adapter without one: by the head that is adapted or saved, otherwise the base model's. */
+function chooseType({ adapted, saves }: PeftPlan, { score }: PeftBase): TaskType {
   const named = (["score", "lm_head"] as const).find(
     (head) => saves(head) || adapted.some(({ name }) => name === head),
   );
-  return named ?? (score === undefined ? "lm_head" : "score");
+  const head = named ?? (score === undefined ? "lm_head" : "score");
+  return head === "score" ? "SEQ_CLS" : "CAUSAL_LM";
 }
 
 /** Every key that the configuration requires, with our name and the shape. */
-function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: number, classifies: boolean) {
+function expectedEntries(
+  plan: PeftPlan,
+  { config, score }: PeftBase,
+  task: Pick<TaskConfig, "objective" | "num_labels">,
+) {
+  const ownsHead = hasHead(task);
   const entries = new Map<string, ImportEntry>();
   const sites: LoraSite[] = [];
   const targets = new Set<Target>();
@@ -173,7 +189,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   for (const module of plan.adapted) {
     const { site, r, scale, name } = module;
     const { target, block } = site;
-    const dims = loraDims(target, config, classifies ? classes : config.vocab_size);
+    const dims = loraDims(target, config, countOutputs(task, config));
     sites.push({ site: siteName(site), r, scale });
     targets.add(target);
     const isTurned = target === "wte";
@@ -189,7 +205,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
   }
   const isTrained = (key: string) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));
   for (const tensor of baseInFiles(config)) {
-    if (classifies && tensor.name === "lm_head.weight") continue;
+    if (ownsHead && tensor.name === "lm_head.weight") continue;
     if (tensor.parts.some(({ key }) => isTrained(key))) modulesToSave.push(tensor.name);
     for (const [i, { key }] of tensor.parts.entries())
       if (isTrained(key)) {
@@ -197,7 +213,11 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
         entries.set(WRAPPER + theirs, baseEntry(tensor, i));
       }
   }
-  if (classifies && score === undefined && !plan.saves("score"))
+  const head = headEntries(task.objective, task.num_labels, config).map(
+    ([key, entry]) => [WRAPPER + key, entry] as const,
+  );
+  const savesHead = head.some(([key]) => plan.saves(key.slice(WRAPPER.length).replace(/\.\w+$/, "")));
+  if (ownsHead && score === undefined && !savesHead)
     throw new ConfigError(
       "wrong-base-model",
       "the adapter of score needs a score.weight, which the base model does not have",
@@ -205,7 +225,7 @@ function expectedEntries(plan: PeftPlan, { config, score }: PeftBase, classes: n
         hint: "give the model that the adapter was trained on",
       },
     );
-  if (classifies && plan.saves("score")) entries.set(SCORE, headEntry(classes, config));
+  if (savesHead) for (const [key, entry] of head) entries.set(key, entry);
   return { entries, sites, targets, modulesToSave };
 }
 

@@ -18,6 +18,7 @@ import {
   matrixOutputs,
   type Site,
 } from "../names.ts";
+import { hasHead } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import {
@@ -39,8 +40,6 @@ export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "mo
 
 /** Every tensor name in PEFT's file begins with its wrapper of the model. */
 export const WRAPPER = "base_model.model.";
-/** A classifier's head in PEFT's file. */
-export const SCORE = `${WRAPPER}score.weight`;
 
 /**
  * Names that few adapters need, so that they are loaded on demand: those of Llama-type models, and of what is saved
@@ -122,7 +121,7 @@ export function loraForm(adapter: LoraModel, names: PeftNames | undefined): Peft
       ]),
       ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
     ]),
-    score: SCORE,
+    wrapper: WRAPPER,
     obstacle: loraObstacle(modules),
     to(tensors) {
       const out: Tensors = new Map();
@@ -160,10 +159,10 @@ function loraObstacle(modules: Module[]): string | undefined {
   return undefined;
 }
 
-/** transformers' modules with adapters. A classifier's head is not one: it is saved whole, as score.weight. */
+/** transformers' modules with adapters. A head of its own is not one: it is saved whole. */
 export function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
   const modules = new Map<string, Module>();
-  const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || task.objective === "lm");
+  const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || !hasHead(task));
   for (const adapter of adapters) {
     const { target, r, scale } = adapter;
     const name = moduleName(adapter, model, names);

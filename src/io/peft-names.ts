@@ -1,20 +1,12 @@
 /**
- * The names in the files of PEFT and transformers that few adapters need: those of what was learned of messages, of the
- * modules of a Llama-type model, and of the base model's tensors that were trained in addition to the adapters. Loaded
- * on demand by what reads adapters.
+ * The names in the files of PEFT and transformers that few adapters need: those of the modules of a Llama-type model,
+ * and of the base model's tensors that were trained in addition to the adapters. Loaded on demand by what reads
+ * adapters.
  */
 import { isInBlocks, type ModelConfig } from "../config.ts";
 import { ADAPTED, baseShapes, baseTensors, columnsIn, lmHeadTensors, type Site, tensorName } from "../names.ts";
-import type { MessagesObjective } from "../tasks/index.ts";
 import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
 import type { ImportEntry } from "./peft-form.ts";
-
-/** What transformers calls that which is learned of messages: the `problem_type` of a config.json. */
-export const PROBLEM_TYPES: Record<MessagesObjective, string> = {
-  classification: "single_label_classification",
-  regression: "regression",
-  "multi-label": "multi_label_classification",
-};
 
 /** A Llama-type model's module for what an adapter adapts. */
 export function llamaModule({ target, block }: Site, config: ModelConfig): string {

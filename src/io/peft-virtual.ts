@@ -10,8 +10,8 @@ import { commonConfig, type PeftForm } from "./peft-form.ts";
 
 /** The tensor of the virtual tokens in PEFT's file. */
 export const EMBEDDINGS = "prompt_embeddings";
-/** A classifier's head. The base model is not wrapped, as it is for LoRA. */
-export const SCORE = "base_model.score.weight";
+/** What the name of a head begins with. The base model is not wrapped, as it is for LoRA. */
+export const WRAPPER = "base_model.";
 
 /** The tensor of the virtual tokens in our files. */
 export function virtualTensor(mode: Mode, model: ModelConfig, num_virtual_tokens: number): ModelTensor {
@@ -34,7 +34,7 @@ export function virtualForm(meta: AdapterMeta): PeftForm {
     config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },
     decisive: ["peft_type", "task_type", ...Object.keys(sizes)],
     shapes: new Map([[EMBEDDINGS, shape]]),
-    score: SCORE,
+    wrapper: WRAPPER,
     to: (tensors) => new Map([[EMBEDDINGS, tensors.get(name)!]]),
     from: (peft) => new Map([[name, peft.get(EMBEDDINGS)!]]),
   };

@@ -1,6 +1,7 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { METHODS } from "../methods/index.ts";
 import { loraAdapters } from "../names.ts";
+import { TASKS } from "../tasks/index.ts";
 import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
 import {
@@ -14,7 +15,14 @@ import {
   peftForm,
   WEIGHTS,
 } from "./peft.ts";
-import { type FinalNorm, type NamedTensor, type PeftForm, readFactors, type Tensors } from "./peft-form.ts";
+import {
+  type FinalNorm,
+  headEntries,
+  type NamedTensor,
+  type PeftForm,
+  readFactors,
+  type Tensors,
+} from "./peft-form.ts";
 import * as names from "./peft-names.ts";
 import { type EncodableTensor, encodeSafetensors } from "./safetensors-write.ts";
 
@@ -45,7 +53,7 @@ export function adapterFiles(
   let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {
-    reason = form.obstacle ?? biasObstacle(tensors, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
+    reason = form.obstacle ?? biasObstacle({ meta, tensors }, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
     const peft = reason === undefined ? peftFiles(form, meta, tensors, finalNorm) : [];
     for (const [name, content] of peft) files.set(name, content);
     const own =
@@ -64,7 +72,7 @@ export function peftFiles(
   finalNorm: FinalNorm | undefined,
 ): AdapterFiles["files"] {
   const peft = form.to(tensors);
-  if (meta.task.objective !== "lm") peft.set(form.score, foldHead(meta, tensors, finalNorm));
+  for (const [name, tensor] of headTensors(meta, tensors, finalNorm)) peft.set(form.wrapper + name, tensor);
   return new Map<string, string | Uint8Array>([
     [PEFT_CONFIG, `${JSON.stringify(sortKeys(form.config), null, 2)}\n`],
     [PEFT_TENSORS, encodeSafetensors(encodable(peft), { format: "pt" })],
@@ -80,12 +88,16 @@ function sortKeys(object: Record<string, unknown>): Record<string, unknown> {
 }
 
 /**
- * Why the bias of a head cannot be exported to PEFT and transformers, whose heads have none; undefined if it can be
- * folded into the head's weight, by `finalNorm`.
+ * Why the bias of a head cannot be exported to PEFT and transformers, where that of the task has none; undefined if it
+ * can be folded into the head's weight, by `finalNorm`.
  */
-export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
+export function biasObstacle(
+  { meta: { task }, tensors }: Pick<Adapter, "meta" | "tensors">,
+  finalNorm?: FinalNorm,
+): string | undefined {
   const bias = tensors.get("head.bias")?.data;
-  if (bias === undefined || bias.every((value) => value === 0)) return undefined;
+  if (TASKS[task.objective].module?.hasBias || bias === undefined || bias.every((value) => value === 0))
+    return undefined;
   if (finalNorm === undefined)
     return "PEFT and transformers do not support a bias of the head: train without one (--no-head-bias)";
   if (constantDirection(finalNorm) === undefined)
@@ -95,16 +107,32 @@ export function biasObstacle(tensors: Tensors, finalNorm?: FinalNorm): string | 
 
 /** Why a classifier's head cannot be folded into one matrix; undefined if it can. */
 function headObstacle(meta: AdapterMeta, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
-  if (meta.task.objective === "lm") return undefined;
-  const fits = foldHead(meta, tensors, finalNorm).data.every(Number.isFinite);
+  const fits = headTensors(meta, tensors, finalNorm).every(([, { data }]) => data.every(Number.isFinite));
   return fits ? undefined : "the head and its adapter overflow float32";
 }
 
+/** A head of its own by the names of its tensors in transformers: a bias is folded in where its module has none. */
+export function headTensors(
+  meta: AdapterMeta,
+  tensors: Tensors,
+  finalNorm: FinalNorm | undefined,
+): [name: string, tensor: NamedTensor][] {
+  const { objective, num_labels } = meta.task;
+  const [weight, bias] = headEntries(objective, num_labels, meta.model);
+  if (!weight) return [];
+  const matrix = foldHead(meta, tensors, bias ? undefined : finalNorm);
+  const zeros = { shape: [num_labels], data: new Float32Array(num_labels) };
+  return [
+    [weight[0], matrix],
+    ...(bias ? [[bias[0], tensors.get("head.bias") ?? zeros] as [string, NamedTensor]] : []),
+  ];
+}
+
 /**
- * score.weight [num_labels, C], the head of PEFT and transformers: W + scale B A, and the bias folded in along the
+ * The weight [num_labels, C] of a head in PEFT and transformers: W + scale B A, and the bias folded in along the
  * direction in which every output of the final layer norm is 1. Sums in double precision.
  */
-export function foldHead(
+function foldHead(
   { model, lora, task }: Pick<AdapterMeta, "model" | "lora" | "task">,
   tensors: Tensors,
   finalNorm?: FinalNorm,

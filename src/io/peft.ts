@@ -9,6 +9,7 @@ import { exists, joinPath, listDirectory, openFile } from "#platform";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
+import { hasHead } from "../tasks/index.ts";
 import { expectShape, formatShape, type Shape, sameShape } from "../tensor.ts";
 import {
   type AdapterMeta,
@@ -19,7 +20,7 @@ import {
   type Reference,
 } from "./adapter-meta.ts";
 import { readJson } from "./common.ts";
-import { fromEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
+import { fromEntries, headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
@@ -79,7 +80,8 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const path = joinPath(directory, PEFT_TENSORS);
   // PEFT's file has the folded head; our own file has the head as it was trained.
   const theirs = new Map(form.shapes);
-  if (meta.task.objective !== "lm") theirs.set(form.score, [meta.task.num_labels, meta.model.n_embd]);
+  const { objective, num_labels } = meta.task;
+  for (const [key, { shape }] of headEntries(objective, num_labels, meta.model)) theirs.set(form.wrapper + key, shape!);
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
   const own = ours.size > 0 ? await readTensors(exact, ours) : [];
@@ -127,7 +129,7 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
     const tensors = fromEntries(entries, theirs, adapterShapes(meta));
     await completeMagnitudes(tensors, entries, base);
-    if (meta.task.objective !== "lm" && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
+    if (hasHead(meta.task) && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });
 }
@@ -169,9 +171,9 @@ export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftF
   return METHODS[meta.mode].peft && virtualForm(meta);
 }
 
-/** The tensors of our own file: PEFT's has a classifier's head and its adapter folded into one matrix. */
+/** The tensors of our own file: PEFT's has a head of its own and its adapter folded into one matrix. */
 export function ownTensors(meta: AdapterMeta): ModelTensor[] {
-  return adapterTensors(meta).filter(({ layer }) => layer === "head" && meta.task.objective !== "lm");
+  return adapterTensors(meta).filter(({ layer }) => layer === "head" && hasHead(meta.task));
 }
 
 async function readTensors(

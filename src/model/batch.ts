@@ -4,7 +4,7 @@ import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { SHARE, type ShareRows, tableShape } from "../ops/shares.ts";
-import { hasValues, isMean } from "../tasks/index.ts";
+import { countOutputs, hasValues, isMean, readsTokens } from "../tasks/index.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -14,11 +14,11 @@ export interface Batch {
   ids: Uint32Array;
   /** The sequence bounds (cu_seqlens): where each sequence starts, and N: [B + 1]. */
   starts: Uint32Array;
-  /** Classification: the row at which each sequence is classified [B]; with mean pooling, the last row of its mean. */
+  /** The row at which each sequence is classified [B]; with mean pooling, the last row of its mean. Of tokens none. */
   rows: Uint32Array;
   /**
-   * Class of each sequence [B], or, for a language model, the next id of each token [N]; -100 is ignored. Where there
-   * are `values`, no number below 0.
+   * Class of each sequence [B], or of each token [N], such as the next id; -100 is ignored. Where there are `values`, no
+   * number below 0.
    */
   targets: Int32Array;
   /** Of a regression the score of each sequence, of several labels 0 or 1 for each [B, num_labels]; absent: unknown. */
@@ -92,7 +92,7 @@ export function makeBatchInputs(
   { tokens, sequences }: Capacity,
   { byId = false, dropout = false } = {},
 ): BatchInputs {
-  const rows = task.objective === "lm" ? tokens : sequences;
+  const rows = readsTokens(task) ? tokens : sequences;
   const { sorted, groups, tokenDraws, sequenceDraws, ...views } = inputViews({
     ids: [tokens],
     bounds: [tokens, 2],
@@ -161,9 +161,9 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       expected: `0 to ${tokens}`,
       found: `${starts[0]} to ${starts[sequences]}`,
     });
-  const isLm = task.objective === "lm";
-  const count = isLm ? tokens : sequences;
-  if (targets.length !== count || (!isLm && rows.length !== sequences))
+  const ofTokens = readsTokens(task);
+  const count = ofTokens ? tokens : sequences;
+  if (targets.length !== count || (!ofTokens && rows.length !== sequences))
     throw new ShapeError("invalid-batch", "the batch's targets or rows are invalid", {
       expected: String(count),
       found: `${targets.length} targets, ${rows.length} rows`,
@@ -178,7 +178,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
         found: `${end - start}`,
         where: `sequence ${b}`,
       });
-    if (!isLm && !(rows[b]! >= start && rows[b]! < end))
+    if (!ofTokens && !(rows[b]! >= start && rows[b]! < end))
       throw new ShapeError("invalid-batch", "the classified row is outside its sequence", {
         expected: `${start} to ${end - 1}`,
         found: `${rows[b]}`,
@@ -192,7 +192,7 @@ function checkBatch(batch: Batch, capacity: Capacity, spec: ModelSpec): void {
       found: String(ids[n]),
       where: `token ${n}`,
     });
-  const classes = isLm ? config.vocab_size : hasValues(task) ? Infinity : task.num_labels;
+  const classes = hasValues(task) ? Infinity : countOutputs(task, config);
   const i = targets.findIndex((target) => target !== IGNORE_INDEX && (target < 0 || target >= classes));
   if (i >= 0)
     throw new ShapeError("invalid-batch", "a target is not a class", {
@@ -209,14 +209,14 @@ function withPrompt(batch: Batch, spec: ModelSpec): Batch {
   const count = batch.starts.length - 1;
   const starts = batch.starts.map((start, b) => start + n * b);
   const ids = new Uint32Array(batch.ids.length + n * count);
-  const isLm = spec.task.objective === "lm";
-  const targets = isLm ? new Int32Array(ids.length).fill(IGNORE_INDEX) : batch.targets;
-  const weights = isLm && batch.weights ? new Float32Array(ids.length).fill(1) : batch.weights;
+  const ofTokens = readsTokens(spec.task);
+  const targets = ofTokens ? new Int32Array(ids.length).fill(IGNORE_INDEX) : batch.targets;
+  const weights = ofTokens && batch.weights ? new Float32Array(ids.length).fill(1) : batch.weights;
   for (let b = 0; b < count; b++) {
     const [from, to, at] = [batch.starts[b]!, batch.starts[b + 1]!, starts[b]! + n];
     for (let j = 0; j < n; j++) ids[at - n + j] = spec.config.vocab_size + j;
     ids.set(batch.ids.subarray(from, to), at);
-    if (!isLm) continue;
+    if (!ofTokens) continue;
     targets.set(batch.targets.subarray(from, to), at);
     if (batch.weights) weights!.set(batch.weights.subarray(from, to), at);
   }
@@ -254,7 +254,7 @@ export function packBatch(
   for (let b = 0; b < sequences; b++) {
     const [start, end] = [batch.starts[b]!, batch.starts[b + 1]!];
     longest = Math.max(longest, end - start);
-    // A language model has none.
+    // Where tokens have targets there is none.
     const row = batch.rows[b]!;
     const first = isMean(spec.task) ? start + promptLength(spec) : row;
     firsts[b] = first;

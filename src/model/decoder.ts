@@ -18,6 +18,7 @@ import { DRAW, drawTables, sample } from "../ops/sample.ts";
 import { tableShape } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
+import { hasHead } from "../tasks/index.ts";
 import { type Shape, Tensor } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
@@ -87,7 +88,7 @@ const LOGITS_BYTES = 16 << 20;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
   const { spec, capacity } = options;
-  if (spec.task.objective !== "lm")
+  if (hasHead(spec.task))
     throw new ConfigError("wrong-task", "a classifier writes no text", { expected: "objective lm" });
   if (capacity.tokens > MAX_GROUPS || capacity.sequences > capacity.tokens)
     throw new ConfigError("invalid-value", "the decoder's capacity is invalid", {

@@ -1,7 +1,7 @@
 import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
 import { shareRows } from "../ops/shares.ts";
-import { hasValues, type TaskConfig } from "../tasks/index.ts";
+import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** What the loss reads of a batch. */
@@ -20,8 +20,8 @@ export interface ValueLoss {
 
 /** As transformers has it for the task's `problem_type`; undefined where rows have a class: cross-entropy. */
 export function makeValueLoss(task: TaskConfig): ValueLoss | undefined {
-  if (!hasValues(task)) return undefined;
-  const loss = task.objective === "regression" ? "squared" : "binary";
+  const { loss } = TASKS[task.objective];
+  if (loss === "cross-entropy") return undefined;
   return {
     forward: (state, logits, { values }, rows, first) => scorelossForward(state, logits, values, rows, first, loss),
     backward: (dlogits, logits, { values, weights, ...batch }, rows, first) =>

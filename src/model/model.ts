@@ -21,7 +21,7 @@ import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { hasValues, isMean } from "../tasks/index.ts";
+import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
@@ -161,9 +161,10 @@ export interface Loss {
 
 export function buildPlan(options: PlanOptions): ModelPlan {
   const { spec, capacity, optimizer } = options;
-  if (spec.task.objective === "classification" && spec.task.num_labels < 2)
+  const { least } = TASKS[spec.task.objective].outputs;
+  if (hasHead(spec.task) && spec.task.num_labels < least)
     throw new ConfigError("too-few-classes", "too few classes", {
-      expected: "2 or more",
+      expected: `${least} or more`,
       found: String(spec.task.num_labels),
     });
   textContext(spec.config, spec);
@@ -225,7 +226,6 @@ export class Forward {
   private readonly part: ModelPart;
   private readonly sequences: Rows;
   private readonly C: number;
-  private readonly isLm: boolean;
   private readonly f: Layers;
 
   constructor(readonly options: PlanOptions) {
@@ -242,7 +242,6 @@ export class Forward {
     this.sequences = { count: "sequences", capacity: room.sequences };
     this.C = spec.config.n_embd;
     this.architecture = architecture(spec.config);
-    this.isLm = spec.task.objective === "lm";
     const norms = new Norms();
     this.common = { spec, parameters, capacity: room, batch, norms, normKernels: this.architecture.norm, dropout };
     this.f = new Layers(this.common, this.list);
@@ -262,7 +261,8 @@ export class Forward {
   private begin(): Stream {
     const { f, batch, part } = this;
     if (this.options.part === "upper") {
-      const rows = part.first === part.end ? this.sequences : this.tokens;
+      const isPooled = part.first === part.end && !readsTokens(this.options.spec.task);
+      const rows = isPooled ? this.sequences : this.tokens;
       this.features = {
         tensor: rowTensor(part.features!, rows, [this.C], "input"),
         rows: rows.count as Features["rows"],
@@ -281,11 +281,11 @@ export class Forward {
     return this.prefix?.rows.count ?? 0;
   }
 
-  /** The rows behind the attention of block l: those that a classifier needs, in the last one (of a mean: all). */
+  /** The rows behind the attention of block l: those that have a target, in the last one (of a mean: all). */
   private rowsBehind(l: number, { rows }: Stream): Rows {
     const { spec, keepActivations } = this.options;
     const isLast = l === spec.config.n_layer - 1;
-    return isLast && !this.isLm && !keepActivations && !isMean(spec.task) ? this.sequences : rows;
+    return isLast && !readsTokens(spec.task) && !keepActivations && !isMean(spec.task) ? this.sequences : rows;
   }
 
   /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
@@ -316,7 +316,7 @@ export class Forward {
     const { f, batch, sequences } = this;
     const isPooled = rows === sequences;
     const norm = f.norm("ln_f", x, rows, this.keep(isPooled ? "pooled" : "final_norm", rows));
-    if (this.isLm || isPooled) return { norm, out: norm.out, rows };
+    if (isPooled || readsTokens(this.options.spec.task)) return { norm, out: norm.out, rows };
     const out = this.keep("pooled", sequences);
     f.emit(gatherForward(out, norm.out, batch.rows, batch.firsts));
     return { norm, out, rows: sequences };

@@ -5,7 +5,7 @@ import { innerWidth, type LoraConfig, type ModelConfig, type WeightDtype } from 
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
-import type { TaskConfig } from "../tasks/index.ts";
+import { countOutputs, hasHead, readsTokens, type TaskConfig } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
@@ -54,8 +54,7 @@ export function parameterList(spec: ModelSpec): Description[] {
       found: `mode ${mode} ${lora ? "with" : "without"} LoRA settings`,
     });
   const { classifiersOnly: hint, trains } = METHODS[mode];
-  const isLm = task.objective === "lm";
-  if (isLm && hint !== undefined)
+  if (!hasHead(task) && hint !== undefined)
     throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
       hint,
@@ -66,11 +65,10 @@ export function parameterList(spec: ModelSpec): Description[] {
       found: config.model_type ?? "gpt2",
       hint: "use mode lora, or gpt2-micro",
     });
-  const headOut = isLm ? config.vocab_size : task.num_labels;
   const list = [
     ...baseTensors(config),
-    ...(isLm ? lmHeadTensors(config) : headTensors(config, task.num_labels, task.head_bias)),
-    ...(METHODS[mode].tensors?.(config, spec, headOut) ?? []),
+    ...(hasHead(task) ? headTensors(config, task.num_labels, task.head_bias) : lmHeadTensors(config)),
+    ...(METHODS[mode].tensors?.(config, spec, countOutputs(task, config)) ?? []),
   ];
   return list.map((tensor) => {
     const { shape, origin, layer } = tensor;
@@ -135,11 +133,11 @@ export function trainsBelow(spec: ModelSpec): (place: Place) => boolean {
 }
 
 /**
- * Number of frozen blocks below the lowest trained parameter: n_layer if only the head of a classifier is trained. 0
- * for a language model: its head is its embedding.
+ * Number of frozen blocks below the lowest trained parameter: n_layer if only a head of its own is trained. 0
+ * with that of the vocabulary: it is the embedding.
  */
 export function frozenBlocks(spec: ModelSpec): number {
-  if (spec.task.objective === "lm") return 0;
+  if (!hasHead(spec.task)) return 0;
   const { n_layer } = spec.config;
   const lowest = lowestStage(spec);
   if (lowest >= headStage(spec)) return n_layer;
@@ -165,7 +163,7 @@ export function modelPart(spec: ModelSpec, part?: "lower" | "upper"): ModelPart 
   return {
     first: part === "upper" ? frozen : 0,
     end: part === "lower" ? frozen : n_layer,
-    features: frozen === n_layer ? "pooled" : `block.${frozen - 1}`,
+    features: frozen === n_layer ? (readsTokens(spec.task) ? "final_norm" : "pooled") : `block.${frozen - 1}`,
     has: (place) => forwardStage(place, spec) < border === (part === "lower"),
   };
 }

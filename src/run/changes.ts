@@ -18,6 +18,7 @@ import {
   type Place,
   tensorName,
 } from "../names.ts";
+import { hasHead } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { DEFAULTS, type TrainOptions } from "../train/options.ts";
 import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
@@ -78,7 +79,7 @@ export async function measureChanges(adapter: Adapter, base: BaseModel, start: T
   const changes: Change[] = [];
   for (const adapter of lora ? loraAdapters(model, lora) : []) {
     const { target, block } = adapter;
-    if (target === "head" && task.objective !== "lm") continue;
+    if (target === "head" && hasHead(task)) continue;
     const factors = { ...readFactors(tensors, adapter), ...adapter };
     const [norm, of] = [productNorm(factors), await sizes.adapted(adapter)];
     changes.push({ block, part: target, norm, of, adapter: measureUse(factors) });

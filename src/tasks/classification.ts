@@ -3,20 +3,42 @@ import { percent } from "../format.ts";
 import { balancedAccuracy, matthews, type Ranking, type Reliability } from "../measures.ts";
 import { type Confusion, countConfusions, type LabelMeasures, macroF1 } from "../statistics.ts";
 import { type Columns, type Measure, type Places, pick, shareMeasure } from "./compare.ts";
-import { argmaxRows } from "./predictions.ts";
+import { argmaxRows, byLabel, type Classification, decide, predictions } from "./predictions.ts";
 import { ESTIMATE, INTERVAL, LABEL } from "./stored.ts";
-import type { LabelledRows, Task, Training } from "./task.ts";
+import { type LabelledRows, LISTED, OF_TEXTS, type Predictor, type Task, type Training, type Usage } from "./task.ts";
+
+const predicts: Predictor<Classification> = {
+  method: "classify",
+  blank: () => ({ label: null, probability: null, probabilities: {} }),
+  of: (logits, { labels, settings }) =>
+    predictions(logits, labels.length).map((one) => {
+      const { label, probability, probabilities } = decide(one, settings);
+      return { label: labels[label]!, probability, probabilities: byLabel(labels, probabilities) };
+    }),
+  columns: () => ["predicted", "probability"],
+  cells: ({ label, probability }) => [label, probability],
+};
 
 export const task: Task = {
+  ...OF_TEXTS,
   title: "a classifier",
   target: "text",
   head: "own",
   loss: "cross-entropy",
   outputs: { least: 2 },
-  peft: "SEQ_CLS",
   problemType: "single_label_classification",
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
+  predicts,
+};
+
+const choice = (labels: readonly string[]) =>
+  labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
+
+export const usage: Usage = {
+  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
+  choice,
+  python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
+  javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
+  hasPipeline: true,
 };
 
 /** A class on the test set. */

@@ -1,10 +1,10 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
-import type { Pooling } from "../config.ts";
+import type { ModelConfig, Pooling } from "../config.ts";
 import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task, Training } from "./task.ts";
+import type { Task, Training, Usage } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -23,6 +23,13 @@ export type Objective = keyof typeof LIST;
 export type MessagesObjective = Exclude<Objective, "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
+
+export const USAGES: Readonly<Record<Objective, Usage>> = {
+  classification: classification.usage,
+  regression: regression.usage,
+  "multi-label": multiLabel.usage,
+  lm: lm.usage,
+};
 
 export const TRAINING: Readonly<Record<Objective, Training>> = {
   classification: classification.training,
@@ -43,6 +50,9 @@ export interface TaskConfig {
   head_bias: boolean;
 }
 
+/** What a base model has learned, the next token: the task of a model without an adapter. */
+export const BASE_TASK: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
+
 type Learned = Pick<TaskConfig, "objective">;
 
 /** Whether a text is classified by the mean of its rows, not by one of them. */
@@ -53,6 +63,12 @@ export const readsTokens = ({ objective }: Learned): boolean => TASKS[objective]
 
 /** Whether the model has a head of its own, not that of the language model. */
 export const hasHead = ({ objective }: Learned): boolean => TASKS[objective].head === "own";
+
+/** The outputs of a model's head. */
+export const countOutputs = (
+  task: Pick<TaskConfig, "objective" | "num_labels">,
+  { vocab_size }: ModelConfig,
+): number => (hasHead(task) ? task.num_labels : vocab_size);
 
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Learned): boolean => TASKS[objective].loss !== "cross-entropy";

@@ -1,7 +1,7 @@
 /** The next token of texts. */
 import { formatLoss, formatPerplexity } from "../format.ts";
 import { type Columns, type Places, sampledMeasure } from "./compare.ts";
-import type { Rows, Task, Training } from "./task.ts";
+import type { Rows, Task, Training, Usage } from "./task.ts";
 
 export const task: Task = {
   title: "a language model",
@@ -12,6 +12,20 @@ export const task: Task = {
   peft: "CAUSAL_LM",
   transformers: "AutoModelForCausalLM",
   hub: "text-generation",
+};
+
+export const usage: Usage = {
+  does: () => "continues texts",
+  python: [
+    'batch = tokenizer("Once upon a time", return_tensors="pt")',
+    "print(tokenizer.decode(model.eval().generate(**batch, max_new_tokens=60)[0]))",
+  ],
+  javascript: [
+    'const generate = await pipeline("text-generation", "./");',
+    'const [{ generated_text }] = await generate("Once upon a time", { max_new_tokens: 60, do_sample: false });',
+    "console.log(generated_text);",
+  ],
+  hasPipeline: true,
 };
 
 /** Texts that are drawn as a whole where a sample of them is needed: documents, or the blocks of a few long ones. */

@@ -2,19 +2,45 @@
 import { percent } from "../format.ts";
 import { countHits, f1Of, type Hits, type LabelMeasures } from "../statistics.ts";
 import { type Columns, type Places, sampledMeasure, shareMeasure } from "./compare.ts";
+import { byLabel, type Classification, labelThreshold, sigmoid } from "./predictions.ts";
 import { LABEL } from "./stored.ts";
-import type { LabelledRows, Task, Training } from "./task.ts";
+import { type LabelledRows, LISTED, OF_TEXTS, type Predictor, type Task, type Training, type Usage } from "./task.ts";
+
+const predicts: Predictor<Classification> = {
+  method: "classify",
+  blank: () => ({ label: null, probability: null, probabilities: {}, labels: [] }),
+  of: (logits, { labels: names, settings }) =>
+    Array.from({ length: logits.length / names.length }, (_, row) => {
+      const shares = Float64Array.from(names, (_, i) => sigmoid(logits[row * names.length + i]!));
+      const probabilities = byLabel(names, shares);
+      const labels = names.filter((_, i) => shares[i]! >= labelThreshold(settings, i));
+      const [label = null] = labels.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
+      return { label, probability: probabilities[label!] ?? null, probabilities, labels };
+    }),
+  columns: (labels) => ["predicted", ...labels.map((label) => `probability ${label}`)],
+  cells: ({ labels = [], probabilities }, names) => [labels.join("|"), ...names.map((name) => probabilities[name]!)],
+};
 
 export const task: Task = {
+  ...OF_TEXTS,
   title: "a classifier with several labels a message",
   target: "text",
   head: "own",
   loss: "binary",
   outputs: { least: 1 },
-  peft: "SEQ_CLS",
   problemType: "multi_label_classification",
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
+  predicts,
+};
+
+const choice = (labels: readonly string[]) =>
+  `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
+
+export const usage: Usage = {
+  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
+  choice,
+  python: ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
+  javascript: ["console.log(model.config.id2label, logits.sigmoid().tolist());"],
+  hasPipeline: true,
 };
 
 /** A label on the test set, and from which probability it is predicted. */

@@ -1,5 +1,23 @@
 /** Logits as classes and probabilities. */
 
+/** What a classifier makes of a text. */
+export interface Classification {
+  /** The most probable label, of `labels` where there are several; null: there is none, or the text is blank. */
+  label: string | null;
+  /** Its probability. */
+  probability: number | null;
+  /** Probability of every label; none for a blank text. */
+  probabilities: Record<string, number>;
+  /** Where a text can have several labels: those whose probability reaches their threshold; none of a blank text. */
+  labels?: string[];
+}
+
+/** What a regression makes of a text. */
+export interface Scored {
+  /** Null: the text is blank. */
+  score: number | null;
+}
+
 /** What a classifier makes of a row. */
 export interface Prediction {
   /** Position in the data set. */
@@ -61,23 +79,16 @@ export function argmaxRows(logits: ArrayLike<number>, classes: number): number[]
 }
 
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
-export const predictions = (logits: Float32Array | Float64Array, classes: number) =>
-  predictWith(softmax, logits, classes);
-
-/** The same where each label has a probability by itself. */
-export const labelPredictions = (logits: Float32Array, labels: number) =>
-  predictWith((row) => Float64Array.from(row, sigmoid), logits, labels);
-
-function predictWith(
-  share: (row: ArrayLike<number>) => Float64Array,
-  logits: Float32Array | Float64Array,
-  labels: number,
-): Prediction[] {
-  return argmaxRows(logits, labels).map((label, row) => {
-    const probabilities = share(logits.subarray(row * labels, (row + 1) * labels));
+export function predictions(logits: Float32Array | Float64Array, classes: number): Prediction[] {
+  return argmaxRows(logits, classes).map((label, row) => {
+    const probabilities = softmax(logits.subarray(row * classes, (row + 1) * classes));
     return { row, label, probability: probabilities[label]!, probabilities };
   });
 }
+
+/** Probabilities by the labels' names. */
+export const byLabel = (labels: readonly string[], probabilities: ArrayLike<number>) =>
+  Object.fromEntries(labels.map((label, i) => [label, probabilities[i]!]));
 
 /** From which probability one of several labels is predicted, unless the validation set has chosen. */
 export const USUAL_THRESHOLD = 0.5;

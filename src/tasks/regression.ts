@@ -1,21 +1,37 @@
-/** A score a message. */
+/** A score of each message. */
 import { formatScore } from "../format.ts";
 import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "../score-measures.ts";
 import type { Interval } from "../statistics.ts";
 import { sampledMeasure } from "./compare.ts";
+import type { Scored } from "./predictions.ts";
 import { INTERVAL } from "./stored.ts";
-import type { LabelledRows, Task, Training } from "./task.ts";
+import { type LabelledRows, OF_TEXTS, type Predictor, type Task, type Training, type Usage } from "./task.ts";
+
+const predicts: Predictor<Scored> = {
+  method: "score",
+  blank: () => ({ score: null }),
+  of: (logits) => Array.from(logits, (score) => ({ score })),
+  columns: () => ["score"],
+  cells: ({ score }) => [score],
+};
 
 export const task: Task = {
+  ...OF_TEXTS,
   title: "a regression",
   target: "text",
   head: "own",
   loss: "squared",
   outputs: { least: 1, most: 1 },
-  peft: "SEQ_CLS",
   problemType: "regression",
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
+  predicts,
+};
+
+export const usage: Usage = {
+  does: (texts) => `gives ${texts} a score`,
+  choice: () => "a score",
+  python: ["print(logits[0].item())"],
+  javascript: ["console.log(logits.tolist());"],
+  hasPipeline: false,
 };
 
 /** Rows with neighbouring true scores: the means, and the interval of the mean score. */

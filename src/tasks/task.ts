@@ -7,7 +7,7 @@ import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
-import type { Decision } from "./predictions.ts";
+import type { Classification, Decision, Scored } from "./predictions.ts";
 import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
@@ -28,9 +28,51 @@ export interface Task {
   problemType?: string;
   /** transformers' class that loads the model. */
   transformers: string;
+  /** transformers' module that is its own head: of a GPT-2 and of a Llama-type model, and whether it has a bias. */
+  module?: { gpt2: string; llama: string; hasBias: boolean };
   /** The hub's name. */
   hub: string;
+  /** What texts get of its own head; absent: it writes texts. */
+  predicts?: Predictor;
 }
+
+/** What is made of the logits of texts. */
+export interface Predictor<T = Classification | Scored> {
+  /** The method of a `Classifier` that gives it. */
+  method: "classify" | "score";
+  /** That of a blank text. */
+  blank(): T;
+  /** Those of texts, in order, from finite logits [texts, outputs]. */
+  of(logits: Float32Array, model: { labels: readonly string[]; settings: Record<string, unknown> }): T[];
+  /** The columns of a labelled table, and a row's values in them. */
+  columns(labels: readonly string[]): string[];
+  cells(prediction: T, labels: readonly string[]): (string | number | null)[];
+}
+
+/** How others use a trained model, in words and code. */
+export interface Usage {
+  /** What a model does with `texts` ("messages"): "classifies messages as ham or spam". */
+  does(texts: string, labels: readonly string[]): string;
+  /** What it says of a text: "ham or spam". Where it writes texts: nothing. */
+  choice?(labels: readonly string[]): string;
+  /** The lines of Python that use `model` and `tokenizer` of transformers; of its own head, behind `logits`. */
+  python: readonly string[];
+  /** The same with transformers.js; where it writes texts, with a pipeline. */
+  javascript: readonly string[];
+  /** Whether a pipeline of transformers.js, of the hub's name, does it. */
+  hasPipeline: boolean;
+}
+
+/** Classes that are listed in a sentence. */
+export const LISTED = 6;
+
+/** What learns of whole texts has in common: how PEFT, transformers and the hub know it. */
+export const OF_TEXTS = {
+  peft: "SEQ_CLS",
+  transformers: "AutoModelForSequenceClassification",
+  module: { gpt2: "score", llama: "score", hasBias: false },
+  hub: "text-classification",
+} as const;
 
 /** A set that a model is trained or measured on. */
 export interface Rows {

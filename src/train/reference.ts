@@ -1,7 +1,6 @@
-import { isLabelled } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
-import { targetLosses } from "../engine/evaluate.ts";
+import { targetLogits, targetLosses } from "../engine/targets.ts";
 import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../infer/reference.ts";
 import { packRows } from "../infer/rows.ts";
 import type { Reference } from "../io/adapter-meta.ts";
@@ -16,12 +15,12 @@ export async function referenceBatches(
 ): Promise<Batch[]> {
   const tokenizer = await Tokenizer.load({ model });
   const most = Math.min(data.maxLength, capacity.tokens);
-  if (!isLabelled(data))
+  if (!hasHead(task))
     return referenceDocuments(tokenizer, most).map(({ ids, targets }) => ({
       ...{ ids, starts: Uint32Array.of(0, ids.length), rows: new Uint32Array(), targets: Int32Array.from(targets) },
     }));
   const { padTo } = data.train;
-  const settings = data.pairs === undefined ? {} : { pairs: data.pairs };
+  const settings = "pairs" in data && data.pairs !== undefined ? { pairs: data.pairs } : {};
   const rows = await referenceRows(tokenizer, { settings, task }, Math.min(padTo || most, most));
   const values = hasValues(task) ? { values: new Float32Array(task.num_labels) } : {};
   return rows.tokens.map((row) => ({ ...packRows({ ...rows, tokens: [row], padTo }), ...values }));
@@ -34,7 +33,7 @@ export async function measureReference(engine: Engine, batches: readonly Batch[]
   const logits: number[] = [];
   for (const batch of batches) {
     engine.forward(batch);
-    if (hasHead(task)) logits.push(...(await engine.logits(1)));
+    if (hasHead(task)) logits.push(...(await targetLogits(engine, batch)));
     else losses.push(await targetLosses(engine, batch));
   }
   const outputs = hasHead(task) ? keptLogits(Float32Array.from(logits), task.num_labels) : keptLosses(losses);

@@ -15,7 +15,7 @@ import { makeDropout } from "../model/dropout.ts";
 import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { hasValues, type Objective } from "../tasks/index.ts";
+import { countOutputs, hasValues, type Objective, readsTokens } from "../tasks/index.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */
 interface Case {
@@ -146,8 +146,8 @@ class Golden {
     const chosen = rows ?? Array.from({ length: all }, (_, i) => i);
     const ofOutputs = hasValues(this.c) ? await this.file.readF32(`${table}.${targets}`) : undefined;
     const labels = ofOutputs ? new Int32Array(all) : await this.file.readI32(`${table}.${targets}`);
-    const isLm = this.c.objective === "lm";
-    const sizes = chosen.map((row) => (!isLm && this.c.position === "last" ? length : lengths[row]!));
+    const ofTokens = readsTokens(this.c);
+    const sizes = chosen.map((row) => (!ofTokens && this.c.position === "last" ? length : lengths[row]!));
     const tokens = (table: Int32Array) =>
       chosen.flatMap((row, b) => [...table.subarray(row * length, row * length + sizes[b]!)]);
     const starts = new Uint32Array(sizes.length + 1);
@@ -158,21 +158,21 @@ class Golden {
       ids: Uint32Array.from(tokens(ids)),
       starts,
       rows: starts.subarray(1).map((end) => end - 1),
-      targets: Int32Array.from(isLm ? tokens(labels) : chosen.map((row) => labels[row]!)),
+      targets: Int32Array.from(ofTokens ? tokens(labels) : chosen.map((row) => labels[row]!)),
       values: ofOutputs && select(ofOutputs, this.c.num_labels, chosen),
       draws: drawsFrom(1, sizes.length),
     };
   }
 
-  /** Compares the logits of all rows; for a language model, of the text without padding and virtual tokens. */
+  /** Compares the logits of all rows; where tokens have targets, of the text without padding and virtual tokens. */
   private async logits(engine: Engine, { starts, targets }: Batch): Promise<void> {
     const compare = (logits: Float32Array, rows?: number[]) =>
       this.close("expect.logits", "logits", logits, TOLERANCE.logits, rows);
-    if (this.c.objective !== "lm") return compare(await engine.logits(targets.length));
+    if (!readsTokens(this.c)) return compare(await engine.logits(targets.length));
     const virtual = promptLength(this.spec);
     const computed = listRows(starts, (b) => starts[b]! + virtual * (b + 1));
     const all = await engine.logits(computed.at(-1)! + 1);
-    await compare(select(all, this.c.config.vocab_size, computed), this.storedRows(starts));
+    await compare(select(all, countOutputs(this.c, this.c.config), computed), this.storedRows(starts));
   }
 
   /** The places of a batch's rows in a stored table [B, T]. */

@@ -1,7 +1,7 @@
 /** What a classifier makes of a message, in pages. */
 import type { ComponentChildren } from "preact";
 import { formatScore, percent } from "../format.ts";
-import type { Classification, Scored } from "../infer/classifier.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
 
 /** A bar for a share, hidden from screen readers: the number next to it says the same. */
 export function Bar({ share }: { share: number }) {

@@ -6,7 +6,6 @@ import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
-import type { Classification, Scored } from "../infer/classifier.ts";
 import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
 import type { Mode } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
@@ -14,6 +13,7 @@ import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
 import type { TrainOptions } from "../train/options.ts";
 
 /**

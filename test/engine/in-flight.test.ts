@@ -65,7 +65,7 @@ test("an evaluation and a classification have many batches in flight", async () 
       await timed(() => evaluate(engine, set, { pooling: "last-token", keep }));
       const tokens = Array.from({ length: 100 }, (_, i) => Uint32Array.from({ length: 40 }, (_, j) => i + j));
       await timed(async () => {
-        results.push(await computeLogits(engine, { tokens, padTo: 0, pad: 0, pooling: "last" }));
+        results.push(await computeLogits(engine, { tokens, padTo: 0, pad: 0, task: spec.task }));
       });
       engine.destroy();
     });

@@ -10,7 +10,7 @@ import { DATA_TYPE, encodeMessage, type Fields, MODEL } from "../../src/export/o
 import { halfToFloat } from "../../src/half.ts";
 import { collect } from "../../src/io/collect.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { ownTensors, scoreTensors } from "../../src/io/merge.ts";
+import { headInFiles, ownTensors } from "../../src/io/merge.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
 import { readVocabulary } from "../../src/io/tokenizer-files.ts";
 import type { FileContent } from "../../src/platform/reader.ts";
@@ -45,7 +45,7 @@ async function exported(directory: string, rest: Partial<AdapterMeta> = {}, dtyp
     assert.is(contentBytes(content), contents.get(name)!.length, name);
   }
   const weights = new Map<string, Float32Array>();
-  for (const tensor of [...ownTensors(baseModel, adapter), ...scoreTensors(adapter, undefined)])
+  for (const tensor of [...ownTensors(baseModel, adapter), ...headInFiles(adapter, undefined)])
     weights.set(tensor.name, await collect(tensor));
   const json = (name: string) => JSON.parse(contents.get(name)!.toString());
   return { names: [...files.keys()], contents, weights, json, model };

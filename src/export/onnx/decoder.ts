@@ -7,7 +7,7 @@
  * size, V vocabulary.
  */
 import { attentionScale, type ModelConfig } from "../../config.ts";
-import { isMean, type TaskConfig } from "../../tasks/index.ts";
+import { hasHead, isMean, type TaskConfig } from "../../tasks/index.ts";
 import { type GraphArchitecture, linear } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Graph } from "./graph.ts";
@@ -26,7 +26,8 @@ export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig):
 
 class Decoder {
   private readonly architecture: GraphArchitecture;
-  private readonly isLm: boolean;
+  /** Whether it has logits of next tokens, with a cache. */
+  private readonly writes: boolean;
   private readonly heads: { KV: number; G: number; HS: number };
   private readonly ids: string;
   private readonly mask: string;
@@ -41,9 +42,9 @@ class Decoder {
   ) {
     const { n_embd, n_head, n_kv_head = n_head, model_type } = config;
     this.architecture = model_type ? llama : gpt2;
-    this.isLm = task.objective === "lm";
+    this.writes = !hasHead(task);
     this.heads = { KV: n_kv_head, G: n_head / n_kv_head, HS: n_embd / n_head };
-    const all = this.isLm ? "total_sequence_length" : "sequence_length";
+    const all = this.writes ? "total_sequence_length" : "sequence_length";
     this.ids = graph.input("input_ids", DATA_TYPE.INT64, ["batch_size", "sequence_length"]);
     this.mask = graph.input("attention_mask", DATA_TYPE.INT64, ["batch_size", all]);
     this.count = graph.add("count", "Shape", [this.ids], { start: 1n, end: 2n });
@@ -55,7 +56,7 @@ class Decoder {
     const seen = this.findSeen();
     let x = architecture.embed(graph, this.ids, this.positions, config);
     for (let l = 0; l < config.n_layer; l++) x = this.block(l, x, seen);
-    if (this.isLm) this.lmHead(x);
+    if (this.writes) this.lmHead(x);
     else this.classifierHead(x);
   }
 
@@ -130,7 +131,7 @@ class Decoder {
     const { graph } = this;
     const { KV, HS } = this.heads;
     const turned = graph.add(`${list}.T`, "Transpose", [list], { perm: [0, 2, 1, 3] });
-    if (!this.isLm) return turned;
+    if (!this.writes) return turned;
     const past = graph.input(`past_key_values.${l}.${part}`, DATA_TYPE.FLOAT, [
       ...["batch_size", KV, "past_sequence_length", HS],
     ]);

@@ -1,8 +1,8 @@
 /** The page that classifies on its own, opened from a file: without a server, a network, or shared memory. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { Classification } from "../../infer/classifier.ts";
 import type { TextOrPair } from "../../pair.ts";
+import type { Classification } from "../../tasks/predictions.ts";
 import { VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
 
