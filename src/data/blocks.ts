@@ -2,6 +2,7 @@
  * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a
  * prompt with its completion is one block.
  */
+import type { Units } from "../tasks/lm.ts";
 import { type TokenBatch, TokenSet } from "./token-set.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -32,14 +33,6 @@ interface TokenBlock {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
   bytes: number;
-}
-
-/** Texts that are drawn as a whole where a sample of them is needed: documents, or the blocks of a few long ones. */
-export interface Units {
-  of: "documents" | "blocks";
-  /** Targets of each, in the order of the targets of all blocks, and the UTF-8 bytes of their text. */
-  tokens: number[];
-  bytes: number[];
 }
 
 /** With fewer documents than this, blocks are drawn instead: they say too little about how documents differ. */

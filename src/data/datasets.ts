@@ -7,7 +7,8 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import { checkNumber } from "../number-range.ts";
 import type { PairSettings } from "../pair.ts";
-import { type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
+import { type MessagesObjective, OBJECTIVES, TRAINING } from "../tasks/index.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
@@ -232,13 +233,13 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
   const { trainRows } = options;
   if (trainRows !== undefined) checkNumber("trainRows", trainRows, { min: 1, whole: true });
-  const objective = parseMessagesObjective(options);
+  const [objective, labelsAre] = parseMessagesObjective(options);
   const { labelSeparator } = options;
   if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
-    objective,
+    labelsAre,
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
@@ -257,12 +258,12 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
   const { testParts, rowsRead, copies, source, split, name } = loaded;
-  const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, objective, seed);
+  const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, labelsAre, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =
-    objective === "classification"
+    labelsAre === "class"
       ? null
-      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], {
+      : (await import("./outputs.ts")).makeOutputs(corpus, labelsAre, parts[0], {
           where: source,
           separator: labelSeparator,
         });
@@ -342,13 +343,13 @@ async function readAndSplit(
           ...spec,
           columns: {},
           source: sourceName(spec.file),
-          split: options.split ?? defaultSplit(read.objective),
+          split: options.split ?? defaultSplit(read.labelsAre),
           balance: false,
           fractions: undefined,
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec && read.objective === "classification") await refuseSingles(corpus, all.classes(), source);
+  if ("file" in spec && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
@@ -356,16 +357,21 @@ async function readAndSplit(
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that need classes. */
-function parseMessagesObjective({ objective, split, balance }: DatasetOptions): MessagesObjective {
-  const known = OBJECTIVES.filter((one) => one !== "lm");
+function parseMessagesObjective({
+  objective,
+  split,
+  balance,
+}: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
+  const known = OBJECTIVES.filter((one): one is MessagesObjective => TRAINING[one].labels !== null);
   const found = parseChoice("objective", objective ?? known[0], known);
   const needs = balance ? "balance" : split === "stratified" || split === "experiment" ? `split ${split}` : undefined;
-  if (found !== "classification" && needs !== undefined)
+  const { labels } = TRAINING[found];
+  if (labels !== "class" && needs !== undefined)
     throw new ConfigError("options-conflict", `${needs} needs one class a message`, {
       expected: "split random or ordered, and no balance",
       found: `objective ${found}`,
     });
-  return found;
+  return [found, labels!];
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */

@@ -9,6 +9,7 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
+import { TRAINING } from "../tasks/index.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
@@ -91,6 +92,9 @@ export interface LoadedTexts {
 
 /** Data for training: messages with classes, or texts. */
 export type TrainingData = LoadedDataset | LoadedTexts;
+
+/** Whether it is of messages with labels. */
+export const isLabelled = (data: TrainingData): data is LoadedDataset => TRAINING[data.objective].labels !== null;
 
 type Parts<T> = [train: T, val: T, test: T];
 

@@ -9,7 +9,7 @@ import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { literal } from "../quote.ts";
 import { hasHead, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
-import { textToTry } from "../train/text-to-try.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { mergedConfig } from "./merged.ts";

@@ -10,7 +10,7 @@ import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { hasHead, isMean, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
-import { textToTry } from "../train/text-to-try.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
 
 type End = Vocabulary["end"];
 

@@ -6,6 +6,7 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
+import { TRAINING } from "../tasks/index.ts";
 import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
@@ -19,7 +20,7 @@ export function loadData(
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
-  return objective === "lm"
+  return TRAINING[objective].labels === null
     ? loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
     : loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }

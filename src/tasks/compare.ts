@@ -73,15 +73,20 @@ interface Comparison extends Tested {
 
 type Named = Omit<Measure, "of" | "statistics">;
 
-const places = (columns: Columns, at?: Places): Places => at ?? { length: countRows(columns) };
+/** Those of all rows, if no others are given. */
+export const places = (columns: Columns, at?: Places): Places => at ?? { length: countRows(columns) };
+
+/** Some of a column's numbers, or all. */
+export const pick = (column: readonly number[], at?: Places): readonly number[] =>
+  at ? Array.from(at, (row) => column[row]!) : column;
 
 /** The share of rows that are right: Wilson's interval, McNemar's exact test. */
 export function shareMeasure(named: Named, isRight: (columns: Columns, row: number) => boolean): Measure {
-  const of = (columns: Columns, at?: Places) => {
+  const countRight = (columns: Columns, at?: Places) => {
     const { length } = places(columns, at);
     let right = 0;
     for (let i = 0; i < length; i++) if (isRight(columns, at ? at[i]! : i)) right++;
-    return right / length;
+    return right;
   };
   /** By the majority of the seeds; undecided in case of a tie. */
   const verdicts = (seeds: readonly Columns[]): Verdict[] =>
@@ -92,11 +97,14 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
   return {
     most: 1,
     ...named,
-    of,
+    of: (columns, at) => countRight(columns, at) / places(columns, at).length,
     statistics: {
       interval: (seeds) => {
         const rows = countRows(seeds[0]!);
-        return wilson(mean(seeds, of) * rows, rows);
+        return wilson(
+          mean(seeds, (columns) => countRight(columns)),
+          rows,
+        );
       },
       test(first, second) {
         const { onlyFirst, onlySecond, undecided, ...tested } = mcnemar(verdicts(first), verdicts(second));
@@ -116,17 +124,19 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
   };
 }
 
-/** Any other figure: percentiles of the bootstrap, and the paired bootstrap of the difference. */
-export function sampledMeasure(named: Named, of: Measure["of"]): Measure {
+/** Any other figure: percentiles of the bootstrap, unless an `interval` is given, and the paired bootstrap. */
+export function sampledMeasure(named: Named, of: Measure["of"], interval?: (columns: Columns) => Interval): Measure {
   const sample = (rows: number, samples: number, figure: (at: Places) => number) =>
     // A sample of rows may have no variance, or no row of a class.
-    bootstrap(rows, samples, figure).filter((value) => !Number.isNaN(value));
+    bootstrap(rows, samples, figure).filter(Number.isFinite);
   return {
     ...named,
     of,
     statistics: {
       interval: (seeds) =>
-        percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
+        interval && seeds.length === 1
+          ? interval(seeds[0]!)
+          : percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
       test(first, second) {
         const differ = (at?: Places) => mean(first, (one) => of(one, at)) - mean(second, (one) => of(one, at));
         const rows = countRows(first[0]!);
@@ -187,7 +197,7 @@ export function estimate({ of, statistics }: Measure, columns: Columns): Estimat
 
 /** Some rows of each column. */
 export const selectRows = (columns: Columns, at: Places): Columns =>
-  Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, Array.from(at, (row) => values[row]!)]));
+  Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, pick(values, at)]));
 
 /** A run compared with its baselines. `leaked`: rows of the test set that have a copy in an earlier set. */
 export function compareWith(

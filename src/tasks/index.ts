@@ -4,7 +4,7 @@ import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task, Usage } from "./task.ts";
+import type { Task, Training, Usage } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -29,6 +29,13 @@ export const USAGES: Readonly<Record<Objective, Usage>> = {
   regression: regression.usage,
   "multi-label": multiLabel.usage,
   lm: lm.usage,
+};
+
+export const TRAINING: Readonly<Record<Objective, Training>> = {
+  classification: classification.training,
+  regression: regression.training,
+  "multi-label": multiLabel.training,
+  lm: lm.training,
 };
 
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];

@@ -5,9 +5,10 @@
  */
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
-import type { Columns, Compared, Measure } from "./compare.ts";
+import type { Columns, Compared, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Classification, Decision, Scored } from "./predictions.ts";
+import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
 export interface Task {
@@ -73,9 +74,13 @@ export const OF_TEXTS = {
   hub: "text-classification",
 } as const;
 
-/** The rows of a labelled set, as far as a task asks: a `Dataset` is one. */
-export interface LabelledRows {
+/** A set that a model is trained or measured on. */
+export interface Rows {
   readonly size: number;
+}
+
+/** The rows of a labelled set: a `Dataset` is one. */
+export interface LabelledRows extends Rows {
   text(row: number): TextOrPair;
   /** The class of a row. */
   label(row: number): number;
@@ -91,7 +96,7 @@ export interface Message {
   text: TextOrPair;
   truth: Answer;
   predicted: Answer;
-  /** The probability of what is predicted, where it has one. */
+  /** Of what is predicted, where that has one. */
   probability?: number;
 }
 
@@ -99,7 +104,7 @@ export interface Message {
 export interface TestResults<Details = object> {
   /** The run first, then its baselines, the simplest last. */
   compared: [Compared, ...Compared[]];
-  /** The run's rows, of which the measures are made: a column of numbers each. */
+  /** The run's answers, of which the measures are made: columns of numbers, one entry a row of the test set. */
   rows: Columns;
   /** Some messages that it got right, or nearest, and those that it got most wrong. */
   samples: Message[];
@@ -136,15 +141,114 @@ export interface ChosenDecision extends Decision {
   reached?: number | null;
 }
 
+/** What a set's evaluation has counted. */
+export interface Counted {
+  rows: number;
+  /** Rows that the device has counted as right. */
+  correct: number;
+  /** The sum over the rows. */
+  loss: number;
+  /** UTF-8 bytes of the text of the rows, where these are tokens. */
+  bytes: number;
+}
+
+/** What an evaluation measures of the logits, a batch at a time. */
+export interface Tally {
+  /** Absent: it needs no logits. */
+  add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
+  measures(counted: Counted): Partial<Evaluation>;
+}
+
+/** What answers are made and measured with. */
+export interface MeasuringContext {
+  labels: readonly string[];
+  /** Training rows of each class. */
+  counts: readonly number[];
+  options: { calibrate: boolean; threshold: string; positive: string | null };
+}
+
+/** What a model, or a baseline, says of the rows of a set. */
+export interface Predicted {
+  /** A class, a score, or 0 and 1 for each label; the losses of a language model. */
+  values: ArrayLike<number>;
+  /** [rows, outputs] where outputs have them. */
+  probabilities?: ArrayLike<number>;
+}
+
+/** Logits, or losses. */
+export type Outputs = Float32Array | Float64Array;
+
+/** The answers to all rows of a set, in words. */
+export interface Answered {
+  truth: readonly Answer[];
+  predicted: readonly Answer[];
+  /** Of what is predicted. */
+  probability?: readonly number[];
+  /** [rows, labels] */
+  probabilities?: ArrayLike<number>;
+}
+
+/** Messages that are kept with the results as mistakes. */
+export const MISTAKES = 100;
+
+/** What is said of a test set. */
+export interface Described<Details> {
+  /** Rows. */
+  samples: readonly number[];
+  mistakes: readonly number[];
+  /** All of them, the most suitable to try the model with first. */
+  preferred: readonly number[];
+  details: Details;
+}
+
+/**
+ * How the answers of a trained model are made and measured: loaded before the first step, so that the end of a run does
+ * not depend on a connection.
+ */
+export interface Measuring<Set extends Rows = Rows, Details extends object = object> {
+  /** What the validation set chooses, from the logits of its rows; null: nothing. */
+  choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
+  /** From logits, or from the losses of all targets where the head is the vocabulary's. */
+  predict(outputs: Outputs, context: MeasuringContext, decision: Decision | null): Predicted;
+  /** The evaluation of some rows of a set, all or those at `at`; absent: the device's stands, and there are no parts. */
+  evaluate?(set: Set, predicted: Predicted, context: MeasuringContext, at?: Places): Partial<Evaluation>;
+  /** What the measures are figures of. */
+  columns(set: Set, values: ArrayLike<number>, context: MeasuringContext): Columns;
+  /** The answers to the rows of a set; absent: it has no messages. */
+  answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
+  describe(
+    set: Set,
+    predicted: Predicted & { columns: Columns; decision: Decision | null },
+    context: MeasuringContext,
+  ): Described<Details>;
+}
+
+/** One class a message, a number, or any number of labels. */
+export type LabelKind = "class" | "score" | "set";
+
 /** How a task is trained and measured. */
-export interface Training<Details = object> {
+export interface Training<Set extends Rows = Rows, Details extends object = object> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Settings that have no effect, and why: "texts have no classes". */
   lacks: Readonly<Record<string, string>>;
+  /** What the labels of messages are; null: there are none. Labels are read, and baselines made, by it. */
+  labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
-  details?: Details;
+  /** What an evaluation has in addition to its loss. */
+  evaluated: readonly (keyof Evaluation)[];
+  /** The kind of an answer in a stored record. */
+  answer: "text" | "figure" | "texts";
+  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
+  columns(labels: number): Readonly<Record<string, number>>;
+  /** `outputs`: of the head. */
+  tally(outputs: number): Tally;
+  /** The bias of the head before training; absent: 0. */
+  bias?(train: Set): number[];
+  /** The kinds of `details` in a stored record. */
+  details: StoredKinds;
+  measuring(): Promise<Measuring<Set, Details>>;
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */
@@ -156,13 +260,13 @@ export interface Shown {
 }
 
 /** What people read of a task. */
-export interface Words {
+export interface Words<Details extends object = object> {
   /** "message" or "block", and of many. */
   unit: readonly [one: string, many: string];
   /** "94.5 % of 300 test messages correct" */
-  headline(run: Shown, results: Results): string;
+  headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
-  blocks(run: Shown, results: Results): Block[];
+  blocks(run: Shown, results: Results<Details>): Block[];
   /** Tables that a run's directory has in full, in addition to that of the baselines. */
-  tables(run: Shown, results: Results): Table[];
+  tables(run: Shown, results: Results<Details>): Table[];
 }

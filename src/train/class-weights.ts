@@ -1,5 +1,6 @@
 /** The weights of the classes in the loss. */
-import type { TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { TRAINING } from "../tasks/index.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
 export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
@@ -8,8 +9,8 @@ export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none where messages have not one class. */
-function rowsPerClass(data: TrainingData): number[] {
-  if (data.objective !== "classification") return [];
+export function rowsPerClass(data: TrainingData): number[] {
+  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return [];
   const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
 }

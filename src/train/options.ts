@@ -33,9 +33,9 @@ import type { Setting as MethodSetting, Rates } from "../methods/method.ts";
 import { countBase } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
 import type { Objective } from "../tasks/index.ts";
+import { parseThreshold } from "../tasks/threshold.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
-import { parseThreshold } from "./threshold.ts";
 
 const KEEPS = ["best", "last"] as const;
 type Keep = (typeof KEEPS)[number];

@@ -11,6 +11,7 @@ import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
+import { TRAINING } from "../tasks/index.ts";
 import { weighClasses } from "./class-weights.ts";
 import { knownBase, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
@@ -74,12 +75,13 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model.config) });
-  if (options.threshold !== "none" && objective === "classification" && data.labels.length !== 2)
+  const hasClasses = TRAINING[objective].labels === "class";
+  if (options.threshold !== "none" && hasClasses && data.labels.length !== 2)
     throw new ConfigError("options-conflict", "a threshold needs two classes", {
       expected: "data with two classes, or threshold none",
       found: `${data.labels.length} classes`,
     });
-  const classes = objective === "classification" && data.labels.length === 2 ? data.labels : [];
+  const classes = hasClasses && data.labels.length === 2 ? data.labels : [];
   if (options.positive !== null && !classes.includes(options.positive))
     throw new ConfigError("unknown-value", "positive is not one of two classes", {
       expected: classes.join(" or ") || "data with two classes",

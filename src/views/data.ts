@@ -10,8 +10,8 @@ import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
+import { trueScores } from "../tasks/regression.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
-import { trueScores } from "../train/scores.ts";
 
 const text = (text: string): Block => ({ kind: "text", text });
 const note = (text: string): Block => ({ kind: "note", text });

@@ -11,6 +11,7 @@ import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { type RunRecord, recordOfAdapter } from "../../src/run/record.ts";
+import type { ClassDetails } from "../../src/tasks/classification.ts";
 import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, LM, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -361,21 +362,26 @@ test("every value of a run.json is checked where it is read, and the error says 
   write(good);
   const where = ["results.test.compared[1].against.difference.low is invalid", "expected: a number"];
   await assertFails("invalid-field", where, () => readRecord(directory));
-  for (const other of [[], { ...good, format: "x" }]) {
+  for (const [other, found] of [
+    [[], "another format"],
+    [{ ...good, format: "x" }, "another format"],
+    [{ ...good, version: 2 }, "version 2, not 3"],
+  ] as const) {
     write(other);
-    await assertFails("not-a-run-directory", ["another format"], () => readRecord(directory));
+    await assertFails("not-a-run-directory", [found], () => readRecord(directory));
   }
 });
 
 test("a number of a run.json that is null was not finite, but where null means that there is none", () => {
   const [good] = makeRecords() as [RunRecord];
   const { test: results, after } = good.results!;
+  const calibrationOf = ({ details }: typeof results) => (details as ClassDetails).calibration;
   Object.assign(after.val, { loss: null });
-  Object.assign(results!.compared[0], { mcc: null });
-  Object.assign(results!.calibration.error, { high: null });
-  const { results: read } = parseRecord(good, "run.json");
-  const { compared, calibration } = read!.test!;
-  assert.equal([read!.after.val.loss, calibration.error.high, compared[0].mcc], [Number.NaN, Number.NaN, null]);
+  Object.assign(results.compared[0].measured, { mcc: null });
+  Object.assign(calibrationOf(results).error, { high: null });
+  const { after: loss, test: read } = parseRecord(good, "run.json").results!;
+  const figures = [loss.val.loss, calibrationOf(read).error.high, read.compared[0].measured.mcc];
+  assert.equal(figures, [Number.NaN, Number.NaN, null]);
   assert.is(parseRecord({ ...good, results: null }, "run.json").results, null);
 });
 

@@ -33,12 +33,13 @@ test("the options of each mode's trials are those of a language model", async ()
 /** The cell with other losses on each document: `factor` times those that it has. */
 function changed(cell: FinishedCell, options: object, factor: (document: number) => number): FinishedCell {
   const change = (trial: TrialRecord): TrialRecord => {
-    const texts = trial.results.texts!;
-    const loss = texts.loss.map((loss, i) => loss * factor(i));
+    const { test } = trial.results;
+    const { loss: before = [], ...others } = test.rows;
+    const loss = before.map((loss, i) => loss * factor(i));
     return {
       ...trial,
       options: { ...trial.options, ...options },
-      results: { ...trial.results, texts: { ...texts, loss } },
+      results: { ...trial.results, test: { ...test, rows: { ...others, loss } } },
     };
   };
   return { ...cell, tried: cell.tried.map((one) => one && change(one)), trials: cell.trials.map(change) };

@@ -25,7 +25,7 @@ function recordOf(seed: number, seeds: SeedResult[] | undefined, more: Partial<R
     unequal: false,
     options,
     results,
-    ...(seeds && { seeds: gatherSeeds(seeds) }),
+    ...(seeds && { seeds: gatherSeeds("classification", seeds) }),
     ...more,
   } as RunRecord;
 }
@@ -81,7 +81,7 @@ test("unequal classes have macro F1, and the table fits a narrow terminal; a lan
 });
 
 test("seeds.csv has all figures of each seed", () => {
-  const lines = tableToCsv(seedsTable(recordOf(2, THREE), gatherSeeds(THREE))).split("\r\n");
+  const lines = tableToCsv(seedsTable(recordOf(2, THREE), gatherSeeds("classification", THREE))).split("\r\n");
   assert.is(lines[0], "seed,val_loss,val_acc,test_acc,test_macro_f1,seconds,state");
   assert.equal(lines.slice(1, 3), ["1,0.3,0.5,0.9,0.4,2,finished", "2,0.2,0.5,0.88,0.4,2,lowest loss"]);
 });

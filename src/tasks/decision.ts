@@ -1,70 +1,25 @@
-/** What is chosen on the validation set when a classifier is trained: a temperature, a threshold. */
-import type { Dataset } from "../data/dataset.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import { evaluateRows } from "../engine/evaluate.ts";
-import type { Evaluation } from "../tasks/evaluation.ts";
-import { type Decision, decide, type Prediction } from "../tasks/predictions.ts";
-import type { TrainOptions } from "./options.ts";
+/** What is chosen on the validation set when a classifier is trained: a temperature, thresholds. */
+import type { ChosenDecision } from "./task.ts";
 import { parseThreshold, type ThresholdRule } from "./threshold.ts";
-
-/** A decision, and what it is like on the validation set. */
-export interface ChosenDecision extends Decision {
-  /** Precision and recall of the class with the threshold. */
-  precision?: number;
-  recall?: number;
-  /** No threshold reaches the precision that was asked for: the highest that one has; null: no row is of that class. */
-  reached?: number | null;
-}
 
 /** Temperatures are between 1 / LIMIT and LIMIT: without errors, the lowest loss would be that of certainty. */
 const LIMIT = 10;
 
-/**
- * Of two classes the one whose threshold is chosen and whose probability ranks the rows: the one that is asked for, or
- * the rarer in the training set, of equally frequent ones the second. Null: there are more classes.
- */
-export function choosePositive(
-  { labels, stats }: Pick<LoadedDataset, "labels" | "stats">,
-  asked: string | null = null,
-) {
-  if (labels.length !== 2) return null;
-  if (asked !== null) return labels.indexOf(asked);
-  const [first, second] = labels.map((label) => stats.train.classes[label]!) as [number, number];
-  return Number(second <= first);
-}
-
-type Sets<T> = Record<"train" | "val" | "test", T>;
-
 /** What a decision is chosen by; `positive`: the class with a threshold. */
-interface Asked extends Pick<TrainOptions, "calibrate" | "threshold"> {
+interface Asked {
+  calibrate: boolean;
+  threshold: string;
   positive: number | null;
 }
 
-/** What is made of each set's predictions, of which `evaluated` is the evaluation as they are. */
-export function decideSets(
-  asked: Asked,
-  sets: Sets<Dataset>,
-  evaluated: Sets<Evaluation>,
-  own: Sets<Prediction[]>,
-): { decision: ChosenDecision | null; after: Sets<Evaluation>; predictions: Sets<Prediction[]> } {
-  const truth = own.val.map(({ row }) => sets.val.label(row));
-  const decision = chooseDecision(asked, own.val, truth);
-  if (decision === null) return { decision, after: evaluated, predictions: own };
-  const decided = (name: keyof typeof own) => own[name].map((one) => decide(one, decision));
-  const predictions = { train: decided("train"), val: decided("val"), test: decided("test") };
-  const evaluate = (name: keyof typeof own) => evaluateRows(predictions[name], (row) => sets[name].label(row));
-  return { decision, after: { train: evaluate("train"), val: evaluate("val"), test: evaluate("test") }, predictions };
-}
-
-/** Null: nothing was asked for. `predictions` are those of the validation set, `truth` their classes. */
+/** Null: nothing was asked for. `rows`: the probabilities of the validation set's rows, `truth` their classes. */
 export function chooseDecision(
   { calibrate, threshold, positive }: Asked,
-  predictions: readonly Prediction[],
+  rows: readonly Float64Array[],
   truth: readonly number[],
 ): ChosenDecision | null {
   const rule = parseThreshold(threshold);
   if (!calibrate && rule === null) return null;
-  const rows = predictions.map(({ probabilities }) => probabilities);
   const temperature = calibrate ? fitTemperature(rows, truth) : 1;
   const withThreshold = (rule: ThresholdRule, id: number): ChosenDecision => {
     const scores = rows.map((row) => scaledShare(row, id, 1 / temperature));
