@@ -6,12 +6,6 @@ import type { Units } from "../tasks/lm.ts";
 import { type TokenBatch, TokenSet } from "./token-set.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
-/** Blocks as a packed batch: the target of a token is the next one. */
-export interface BlockBatch extends TokenBatch {
-  /** UTF-8 bytes of the text of all targets. */
-  bytes: number;
-}
-
 /** Counts of the blocks of a language model's set. */
 export interface BlockStats {
   /** Blocks. */
@@ -53,7 +47,7 @@ export interface Completion {
 }
 
 /** Texts as blocks of tokens of equal length: a set of a language model's data. */
-export class Blocks extends TokenSet<BlockBatch> {
+export class Blocks extends TokenSet {
   /** `documents`: the number of targets of each document, in the order of the blocks. */
   private constructor(
     private readonly blocks: readonly TokenBlock[],
@@ -113,8 +107,8 @@ export class Blocks extends TokenSet<BlockBatch> {
     return new Blocks(blocks, counts, cut, tokenizer);
   }
 
-  batch(order: ArrayLike<number>): BlockBatch {
-    const packed = this.pack(order);
+  override batch(order: ArrayLike<number>): TokenBatch {
+    const packed = super.batch(order);
     return { ...packed, bytes: packed.positions.reduce((sum, i) => sum + this.blocks[i]!.bytes, 0) };
   }
 
@@ -155,7 +149,6 @@ export class Blocks extends TokenSet<BlockBatch> {
     return { of: "documents", tokens: [...documents], bytes };
   }
 
-  /** The first `count` blocks. */
   first(count: number): Blocks {
     return new Blocks(this.blocks.slice(0, count), [], 0, this.tokenizer);
   }

@@ -12,7 +12,7 @@ import { checkEncoding } from "./encoding.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
 import { readText } from "./text-file.ts";
 import { parseRows, type Row, valueAt } from "./text-rows.ts";
-import { type TokenBatch, TokenSet } from "./token-set.ts";
+import { TokenSet } from "./token-set.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { type EncodedWords, WordEncoder } from "./words.ts";
 
@@ -100,13 +100,13 @@ export class Tagged extends TokenSet {
     this.ids = new Map(labels.map((label, id) => [label, id]));
   }
 
-  batch(order: ArrayLike<number>): TokenBatch {
-    return this.pack(order);
-  }
-
   protected write(i: number, ids: Uint32Array, targets: Int32Array): void {
     ids.set(this.encoded[i]!.ids);
     for (const [word, tag] of this.tags(i).entries()) targets[this.encoded[i]!.firsts[word]!] = tag;
+  }
+
+  first(count: number): Tagged {
+    return new Tagged(this.sentences.slice(0, count), this.encoded.slice(0, count), this.labels);
   }
 
   /** The words of a sentence, without those that were cut off. */

@@ -9,7 +9,6 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
-import { TRAINING } from "../tasks/index.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
@@ -17,6 +16,7 @@ import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet, whileOpen } from "./source.ts";
+import type { LoadedTagged } from "./tagged.ts";
 import { readText } from "./text-file.ts";
 import { findTextKeys, type Keys, MESSAGES, parseRows, type Row, rowText, valueAt } from "./text-rows.ts";
 import { Tokenizer } from "./tokenizer.ts";
@@ -90,11 +90,11 @@ export interface LoadedTexts {
   origin: Origin;
 }
 
-/** Data for training: messages with classes, or texts. */
-export type TrainingData = LoadedDataset | LoadedTexts;
+/** Data for training: messages with labels, sentences with tags, or texts. */
+export type TrainingData = LoadedDataset | LoadedTagged | LoadedTexts;
 
 /** Whether it is of messages with labels. */
-export const isLabelled = (data: TrainingData): data is LoadedDataset => TRAINING[data.objective].labels !== null;
+export const isLabelled = (data: TrainingData): data is LoadedDataset => "testParts" in data;
 
 type Parts<T> = [train: T, val: T, test: T];
 

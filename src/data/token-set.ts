@@ -14,10 +14,12 @@ export interface TokenBatch {
   targets: Int32Array<ArrayBuffer>;
   /** [B] positions of the sequences in their set. */
   positions: Uint32Array;
+  /** UTF-8 bytes of the text of all targets, where the target of a token is the next one. */
+  bytes?: number;
 }
 
 /** A set of sequences; what a sequence is is the subclass's. */
-export abstract class TokenSet<Batch extends TokenBatch = TokenBatch> implements Examples<Batch> {
+export abstract class TokenSet implements Examples<TokenBatch> {
   /** Sequences are never padded. */
   readonly padTo = 0;
 
@@ -42,13 +44,14 @@ export abstract class TokenSet<Batch extends TokenBatch = TokenBatch> implements
     return Uint32Array.from({ length: this.size }, (_, i) => i);
   }
 
-  /** The sequences at positions `order` as a packed batch. */
-  abstract batch(order: ArrayLike<number>): Batch;
-
   /** Writes the ids and the targets of sequence `i`. */
   protected abstract write(i: number, ids: Uint32Array, targets: Int32Array): void;
 
-  protected pack(order: ArrayLike<number>): TokenBatch {
+  /** The first `count` sequences. */
+  abstract first(count: number): TokenSet;
+
+  /** The sequences at positions `order` as a packed batch. */
+  batch(order: ArrayLike<number>): TokenBatch {
     const positions = Uint32Array.from(order);
     const starts = new Uint32Array(positions.length + 1);
     for (const [b, i] of positions.entries()) starts[b + 1] = starts[b]! + this.lengths[this.checked(i)]!;

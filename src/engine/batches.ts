@@ -1,12 +1,12 @@
 /** Packed batches of data sets, as the model reads them. */
 import type { Pooling } from "../config.ts";
-import type { BlockBatch } from "../data/blocks.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
+import type { TokenBatch } from "../data/token-set.ts";
 import type { Batch } from "../model/batch.ts";
 
 /** A batch of any data set as the model reads it, with features and class weights, if any. */
 export function modelBatch(
-  packed: DatasetBatch | BlockBatch,
+  packed: DatasetBatch | TokenBatch,
   pooling: Pooling,
   features?: Float32Array,
   classWeights?: Float32Array,

@@ -1,9 +1,10 @@
 /** Evaluation of a model on a data set. */
 
 import type { Pooling } from "../config.ts";
-import type { BlockBatch, Blocks } from "../data/blocks.ts";
-import type { Dataset, DatasetBatch } from "../data/dataset.ts";
+import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { TokenBatch } from "../data/token-set.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
@@ -21,7 +22,7 @@ import { targetLogits, targetLosses } from "./targets.ts";
  */
 export async function evaluate(
   engine: Engine,
-  set: Dataset | Blocks,
+  set: TrainingData["train"],
   options: {
     pooling: Pooling;
     features?: Features | undefined;
@@ -34,7 +35,7 @@ export async function evaluate(
   const { task } = engine.plan.spec;
   // Those of a vocabulary are in pieces, and too many to read.
   const readsLogits = hasHead(task);
-  const tally = TRAINING[task.objective].tally(task.num_labels);
+  const tally = TRAINING[task.objective].tally(task.num_labels, set);
   let loss = 0;
   let correct = 0;
   let rows = 0;
@@ -49,19 +50,25 @@ export async function evaluate(
     loss += result.loss * countedRows(batch);
     correct += result.correct;
     if (logits) tally.add?.(batch, logits);
-    const outputs = losses?.filter((_, row) => targets[row] !== IGNORE_INDEX) ?? logits;
-    if (outputs) keep?.(outputs);
+    const outputs = losses ?? logits;
+    if (outputs) keep?.(counted(outputs, targets));
   };
   const inFlight = new InFlight<void>(engine.answerTime());
-  const examples: Examples<DatasetBatch | BlockBatch> = set;
+  const examples: Examples<DatasetBatch | TokenBatch> = set;
   for (const packed of evaluationBatches(examples, engine.plan.capacity, options.rows)) {
     signal?.throwIfAborted();
     const batch = modelBatch(packed, pooling, features?.select(set, packed.positions));
     inFlight.add(take(engine.forward(batch), batch));
     rows += countedRows(batch);
-    if ("bytes" in packed) bytes += packed.bytes;
+    if ("bytes" in packed) bytes += packed.bytes ?? 0;
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
   return { rows, loss: loss / rows, ...tally.measures({ rows, correct, loss, bytes }) };
+}
+
+/** The outputs of the rows that have a target. */
+function counted<T extends Outputs>(outputs: T, targets: Int32Array): T {
+  const width = outputs.length / targets.length;
+  return outputs.filter((_, i) => targets[Math.floor(i / width)] !== IGNORE_INDEX) as T;
 }

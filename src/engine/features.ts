@@ -5,20 +5,21 @@
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { BlockBatch, Blocks } from "../data/blocks.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { TokenBatch, TokenSet } from "../data/token-set.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks } from "../model/trainable.ts";
+import { readsTokens } from "../tasks/index.ts";
 import { modelBatch } from "./batches.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { loadBase } from "./state.ts";
 
 type Sets = Pick<TrainingData, "train" | "val" | "test">;
-type ExampleSet = Dataset | Blocks;
+type ExampleSet = Dataset | TokenSet;
 
 const exampleSets = ({ train, val, test }: Sets): ExampleSet[] => [train, val, test];
 
@@ -28,14 +29,16 @@ function defaultBudget(): number {
 }
 
 /**
- * Bytes of the features: n_embd floats an example if only the head is trained, else n_embd floats a token. 0 if no
+ * Bytes of the features: n_embd floats a text if only the head of texts is trained, else n_embd floats a token. 0 if no
  * block is frozen, or if the cache would exceed `budget`: then the whole model runs.
  */
 export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget()): number {
   const frozen = frozenBlocks(spec);
   const { n_layer, n_embd } = spec.config;
   const countOutputRows = (set: ExampleSet) =>
-    frozen === n_layer ? set.size : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
+    frozen === n_layer && !readsTokens(spec.task)
+      ? set.size
+      : set.padTo * set.size || set.lengths.reduce((a, b) => a + b, 0);
   const bytes = exampleSets(data).reduce((sum, set) => sum + countOutputRows(set) * n_embd * 4, 0);
   return frozen > 0 && bytes <= budget ? bytes : 0;
 }
@@ -94,7 +97,7 @@ export class Features {
 /** One array per example, as views of the batches' outputs. */
 async function examples(
   engine: Engine,
-  dataset: Examples<DatasetBatch | BlockBatch>,
+  dataset: Examples<DatasetBatch | TokenBatch>,
   signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
   const { features, capacity, spec } = engine.plan;

@@ -14,11 +14,12 @@ import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
-import { TASKS } from "../tasks/index.ts";
-import type { Classification, Scored } from "../tasks/predictions.ts";
+import { readsTokens, TASKS } from "../tasks/index.ts";
+import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
+import type { TextWords } from "../tasks/task.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
-import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
+import { capacityFor, computeLogits, concatenate, encodeTexts, type Rows, textLengths } from "./rows.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
@@ -52,6 +53,8 @@ interface Reading extends Rows {
   meta: AdapterMeta;
   /** Their places in the call's list. */
   places: readonly number[];
+  /** Where each has a prediction a word: its words, and their first tokens. */
+  words: readonly (TextWords & { firsts: Uint32Array })[] | null;
 }
 
 /**
@@ -174,9 +177,26 @@ export class Classifier extends AdapterModel<Engine> {
     return this.each<Scored>("score", texts, options);
   }
 
+  /**
+   * Finds the entities of a text, or of several, in order, with a token classifier: runs of words with a tag. Throws
+   * ConfigError if the model has a label for whole texts.
+   *
+   * @example
+   * ```ts
+   * import { Classifier, openDevice } from "lowrank";
+   *
+   * const tagger = await Classifier.load("runs/entities", { device: await openDevice() });
+   * const [first] = await tagger.tag("John Smith lives in Berlin");
+   * for (const { label, text, start, end } of first!.entities) console.log(label, text, start, end);
+   * ```
+   */
+  async tag(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
+    return this.each<TaggedText>("tag", texts, options);
+  }
+
   /** What a method makes of texts, in order. */
-  private async each<T extends Classification | Scored>(
-    method: "classify" | "score",
+  private async each<T extends Labelled>(
+    method: "classify" | "score" | "tag",
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
   ): Promise<T[]> {
@@ -194,10 +214,12 @@ export class Classifier extends AdapterModel<Engine> {
       });
     return this.inTurn(async () => {
       const results: T[] = [];
-      for (const [{ meta, places }, logits] of adapterNames
-        ? await this.named(list, adapterNames)
-        : [await this.active(list)])
-        for (const [i, result] of predicts.of(checkFinite(logits), meta).entries()) results[places[i]!] = result as T;
+      for (const [reading, logits] of adapterNames ? await this.named(list, adapterNames) : [await this.active(list)]) {
+        const { meta, places, words } = reading;
+        const own = words ? firstLogits(reading, logits) : logits;
+        for (const [i, result] of predicts.of(checkFinite(own), meta, words ?? []).entries())
+          results[places[i]!] = result as T;
+      }
       return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
     });
   }
@@ -253,9 +275,14 @@ export class Classifier extends AdapterModel<Engine> {
     const { padTo, longest } = textLengths(meta, spec);
     const { endOfText: pad } = this.tokenizer;
     const some = places.map((i) => texts[i]!);
+    const common = { meta, places, padTo, pad, task: meta.task };
+    if (readsTokens(meta.task)) {
+      const { encodeWords } = await import("../data/words.ts");
+      const words = encodeWords(this.tokenizer, some.map(String), longest);
+      return { ...common, words, tokens: words.map(({ ids }) => ids) };
+    }
     const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);
-    const tokens = ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad)));
-    return { meta, places, tokens, padTo, pad, task: meta.task };
+    return { ...common, words: null, tokens: ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad))) };
   }
 }
 
@@ -267,6 +294,18 @@ function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">
       hint: "it writes texts: use generate",
     });
   return adaptedSpec(meta, { config, train_head: true, dtype });
+}
+
+/** The logits [words, labels] of the first tokens of words, of those of all tokens. */
+function firstLogits({ tokens, words, meta }: Reading, logits: Float32Array): Float32Array {
+  const { length } = meta.labels;
+  const kept: Float32Array[] = [];
+  let start = 0;
+  for (const [i, { firsts }] of words!.entries()) {
+    for (const first of firsts) kept.push(logits.subarray((start + first) * length, (start + first + 1) * length));
+    start += tokens[i]!.length;
+  }
+  return concatenate(kept);
 }
 
 function checkFinite(logits: Float32Array): Float32Array {

@@ -70,7 +70,7 @@ export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32
   return concatenate(results);
 }
 
-function concatenate(parts: readonly Float32Array[]): Float32Array {
+export function concatenate(parts: readonly Float32Array[]): Float32Array {
   const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {

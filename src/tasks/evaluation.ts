@@ -18,6 +18,8 @@ export interface Evaluation {
   macroF1?: number;
   /** Where messages have several labels: F1 of all of them together. */
   microF1?: number;
+  /** Of a token classifier: F1 of all entities together. */
+  entityF1?: number;
   /** Of a regression: the mean absolute error. */
   meanError?: number;
   /** Of a language model: exp(loss). */

@@ -5,22 +5,24 @@ import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
 import type { Task, Training, Usage } from "./task.ts";
+import * as tokens from "./tokens.ts";
 
 const LIST = {
   classification: classification.task,
   regression: regression.task,
   "multi-label": multiLabel.task,
+  tokens: tokens.task,
   lm: lm.task,
 };
 
 /**
  * What is trained: a classifier with one class a message, a model that gives messages a score, a classifier with any
- * number of labels a message, or a language model.
+ * number of labels a message, one with a tag for each word, or a language model.
  */
 export type Objective = keyof typeof LIST;
 
 /** What is learned of messages, whose labels are in a column. */
-export type MessagesObjective = Exclude<Objective, "lm">;
+export type MessagesObjective = Exclude<Objective, "tokens" | "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
 
@@ -28,6 +30,7 @@ export const USAGES: Readonly<Record<Objective, Usage>> = {
   classification: classification.usage,
   regression: regression.usage,
   "multi-label": multiLabel.usage,
+  tokens: tokens.usage,
   lm: lm.usage,
 };
 
@@ -35,6 +38,7 @@ export const TRAINING: Readonly<Record<Objective, Training>> = {
   classification: classification.training,
   regression: regression.training,
   "multi-label": multiLabel.training,
+  tokens: tokens.training,
   lm: lm.training,
 };
 

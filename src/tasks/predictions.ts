@@ -18,6 +18,24 @@ export interface Scored {
   score: number | null;
 }
 
+/** An entity, or another run of words with a tag: where it is in a text, in UTF-16 units. */
+export interface TaggedSpan {
+  label: string;
+  text: string;
+  start: number;
+  end: number;
+  /** The lowest of its words' probabilities. */
+  probability: number;
+}
+
+/** What a token classifier makes of a text. */
+export interface TaggedText {
+  entities: TaggedSpan[];
+}
+
+/** What a model makes of a text. */
+export type Labelled = Classification | Scored | TaggedText;
+
 /** What a classifier makes of a row. */
 export interface Prediction {
   /** Position in the data set. */

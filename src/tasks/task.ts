@@ -7,7 +7,7 @@ import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
-import type { Classification, Decision, Scored } from "./predictions.ts";
+import type { Decision, Labelled } from "./predictions.ts";
 import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
@@ -36,14 +36,24 @@ export interface Task {
   predicts?: Predictor;
 }
 
+/** A text, and where its words are, in UTF-16 units. */
+export interface TextWords {
+  text: string;
+  words: readonly { start: number; end: number }[];
+}
+
 /** What is made of the logits of texts. */
-export interface Predictor<T = Classification | Scored> {
+export interface Predictor<T = Labelled> {
   /** The method of a `Classifier` that gives it. */
-  method: "classify" | "score";
+  method: "classify" | "score" | "tag";
   /** That of a blank text. */
   blank(): T;
-  /** Those of texts, in order, from finite logits [texts, outputs]. */
-  of(logits: Float32Array, model: { labels: readonly string[]; settings: Record<string, unknown> }): T[];
+  /** Those of texts, in order, from finite logits [texts, outputs], or [words, outputs] of the words of `texts`. */
+  of(
+    logits: Float32Array,
+    model: { labels: readonly string[]; settings: Record<string, unknown> },
+    texts: readonly TextWords[],
+  ): T[];
   /** The columns of a labelled table, and a row's values in them. */
   columns(labels: readonly string[]): string[];
   cells(prediction: T, labels: readonly string[]): (string | number | null)[];
@@ -155,7 +165,10 @@ export interface Counted {
 /** What an evaluation measures of the logits, a batch at a time. */
 export interface Tally {
   /** Absent: it needs no logits. */
-  add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
+  add?(
+    batch: { starts: ArrayLike<number>; targets: ArrayLike<number>; values?: ArrayLike<number> | undefined },
+    logits: Float32Array,
+  ): void;
   measures(counted: Counted): Partial<Evaluation>;
 }
 
@@ -223,8 +236,8 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
   ): Described<Details>;
 }
 
-/** One class a message, a number, or any number of labels. */
-export type LabelKind = "class" | "score" | "set";
+/** Of messages one class, a number, or any number of labels; of sentences a tag a word. */
+export type LabelKind = "class" | "score" | "set" | "tags";
 
 /** How a task is trained and measured. */
 export interface Training<Set extends Rows = Rows, Details extends object = object> {
@@ -232,7 +245,7 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   defaults: Readonly<Record<string, unknown>>;
   /** Settings that have no effect, and why: "texts have no classes". */
   lacks: Readonly<Record<string, string>>;
-  /** What the labels of messages are; null: there are none. Labels are read, and baselines made, by it. */
+  /** What the labels are; null: there are none. Data is read, and baselines are made, by it. */
   labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
@@ -243,7 +256,7 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
   columns(labels: number): Readonly<Record<string, number>>;
   /** `outputs`: of the head. */
-  tally(outputs: number): Tally;
+  tally(outputs: number, set: Set): Tally;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
   /** The kinds of `details` in a stored record. */

@@ -1,7 +1,8 @@
 /** Estimates the memory, time and operations of a run, from its plan and a few steps. */
-import { Blocks } from "../data/blocks.ts";
+
 import type { Dataset } from "../data/dataset.ts";
 import type { TrainingData } from "../data/texts.ts";
+import { TokenSet } from "../data/token-set.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";
@@ -76,9 +77,9 @@ const ROWS = 8;
 /** Of the rows that are timed. */
 const SEED = 1;
 
-function few(set: Dataset | Blocks, rows: number): Dataset | Blocks {
+function few(set: Dataset | TokenSet, rows: number): Dataset | TokenSet {
   if (set.size <= rows) return set;
-  return set instanceof Blocks ? set.first(rows) : set.select(set.order(SEED, 0).subarray(0, rows));
+  return set instanceof TokenSet ? set.first(rows) : set.select(set.order(SEED, 0).subarray(0, rows));
 }
 
 const countTokens = ({ train, val, test }: TrainingData) =>

@@ -1,9 +1,9 @@
 /** Prepares a run before anything is allocated: checks its settings, counts its steps and makes its plans. */
 import type { Backend } from "../backend/backend.ts";
-import type { BlockBatch } from "../data/blocks.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
+import type { TokenBatch } from "../data/token-set.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -36,7 +36,7 @@ export interface RunArguments extends Partial<TrainOptions> {
 type Preparable = Omit<RunArguments, "device"> & Pick<PlanArguments, "device">;
 
 export interface PreparedRun extends Planned {
-  loader: Loader<DatasetBatch | BlockBatch>;
+  loader: Loader<DatasetBatch | TokenBatch>;
   stepCounts: StepCounts;
   /** Number of trainable parameters. */
   trainable: number;
@@ -56,7 +56,7 @@ export function prepareRun(args: Preparable): PreparedRun {
       found: "an empty validation set",
     });
   const { batchSize, batching, seed } = given;
-  const examples: Examples<DatasetBatch | BlockBatch> = data.train;
+  const examples: Examples<DatasetBatch | TokenBatch> = data.train;
   const loader = new Loader(examples, { batchSize, batching, seed });
   const stepCounts = countSteps(loader, given);
   const planned = planFitting(args, given);
