@@ -68,16 +68,19 @@ const occurring = (some: readonly Confusion[]) =>
 
 /** A figure of the confusion matrix. */
 const matrixMeasure = (key: string, title: string, of: (some: Confusion[]) => number): Measure => ({
-  ...{ key, title, format: (share) => percent(share), most: 1 },
+  ...{ key, title, format: (share) => percent(share), most: 1, shown: "apart" },
   of: (columns, at) => of(confusions(columns, at)),
 });
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   shareMeasure(
-    { key: "acc", title: "Accuracy", format: (share) => percent(share), evaluated: ({ accuracy }) => accuracy! },
+    {
+      ...{ key: "acc", title: "Accuracy", format: (share: number) => percent(share), hub: "accuracy" },
+      evaluated: ({ accuracy }) => accuracy!,
+    },
     ({ truth, predicted }, row) => truth![row] === predicted![row],
   ),
-  { ...matrixMeasure("macro_f1", "Macro F1", macroF1), evaluated: ({ macroF1 }) => macroF1! },
+  { ...matrixMeasure("macro_f1", "Macro F1", macroF1), shown: "unequal", evaluated: ({ macroF1 }) => macroF1! },
   matrixMeasure("balanced_accuracy", "Balanced accuracy", (some) => balancedAccuracy(some, occurring(some))),
   {
     ...matrixMeasure("mcc", "MCC", (some) => matthews(some, occurring(some)) ?? Number.NaN),

@@ -1,10 +1,13 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
 import type { ModelConfig, Pooling } from "../config.ts";
 import * as classification from "./classification.ts";
+import { words as classificationWords } from "./classification-words.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
+import { words as multiLabelWords } from "./multi-label-words.ts";
 import * as regression from "./regression.ts";
-import type { Task, Training, Usage } from "./task.ts";
+import { words as regressionWords } from "./regression-words.ts";
+import type { Task, Training, Usage, Words } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -38,6 +41,13 @@ export const TRAINING: Readonly<Record<Objective, Training>> = {
   lm: lm.training,
 };
 
+export const WORDS: Readonly<Record<Objective, Words>> = {
+  classification: classificationWords,
+  regression: regressionWords,
+  "multi-label": multiLabelWords,
+  lm: lm.words,
+};
+
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 
 /** What a model's head is for. */
@@ -69,6 +79,9 @@ export const countOutputs = (
   task: Pick<TaskConfig, "objective" | "num_labels">,
   { vocab_size }: ModelConfig,
 ): number => (hasHead(task) ? task.num_labels : vocab_size);
+
+/** Whether the outputs are labels, which have names. */
+export const hasLabels = ({ objective }: Learned): boolean => TASKS[objective].outputs.most === undefined;
 
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Learned): boolean => TASKS[objective].loss !== "cross-entropy";

@@ -1,7 +1,8 @@
 /** The next token of texts. */
+import { makeTable } from "../document/blocks.ts";
 import { formatLoss, formatPerplexity } from "../format.ts";
 import { type Columns, type Places, sampledMeasure } from "./compare.ts";
-import type { Rows, Task, Training, Usage } from "./task.ts";
+import type { Rows, Task, Training, Usage, Words } from "./task.ts";
 
 export const task: Task = {
   title: "a language model",
@@ -63,7 +64,7 @@ const HELP =
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure(
     {
-      ...{ key: "ppl", title: "Perplexity", format: formatPerplexity, isError: true, help: HELP },
+      ...{ key: "ppl", title: "Perplexity", format: formatPerplexity, isError: true, help: HELP, hub: "perplexity" },
       evaluated: ({ loss }) => Math.exp(loss),
     },
     (columns, at) => Math.exp(lossPer("tokens", columns, at)),
@@ -105,4 +106,38 @@ export const training: Training<Texts, TextDetails> = {
     },
     describe: (set) => ({ samples: [], mistakes: [], preferred: [], details: { of: set.units().of } }),
   }),
+};
+
+export const words: Words<TextDetails> = {
+  units: { one: "block", many: "blocks", seen: "blocks", rows: "blocks", counted: "tokens" },
+  loss: "cross-entropy (nats)",
+  headline(_, { before, after }) {
+    const [first, last] = [before, after].map(({ test }) => formatPerplexity(test.perplexity!));
+    return `The perplexity on the test set was ${first} before and is ${last} now`;
+  },
+  tables: (
+    _,
+    {
+      test: {
+        rows,
+        details,
+        compared: [{ rows: count }],
+      },
+    },
+  ) => [
+    makeTable<number>(
+      "texts",
+      "Texts of the test set: losses are sums over the tokens, in nats",
+      [
+        { title: null, key: "text", value: (i) => `${details.of === "documents" ? "document" : "block"} ${i + 1}` },
+        ...["tokens", "bytes", "loss"].map((key) => ({ title: null, key, value: (i: number) => rows[key]![i] })),
+      ],
+      [...Array(count).keys()],
+    ),
+  ],
+  drawn: ({ of }) =>
+    of === "documents"
+      ? { rows: of }
+      : { rows: of, why: "The test set has fewer than 20 documents, so that blocks are drawn in place of documents." },
+  file: ["losses", "texts.csv"],
 };

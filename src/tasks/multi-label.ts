@@ -105,7 +105,10 @@ export const isExact = ({ right, both }: Columns, row: number) => 2 * right![row
 const SHARE = { format: (share: number) => percent(share), most: 1 };
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
-  sampledMeasure({ key: "micro_f1", title: "Micro F1", ...SHARE, evaluated: ({ microF1 }) => microF1! }, microF1),
+  sampledMeasure(
+    { key: "micro_f1", title: "Micro F1", hub: "f1", ...SHARE, evaluated: ({ microF1 }) => microF1! },
+    microF1,
+  ),
   shareMeasure({ key: "exact", title: "Exact match", ...SHARE, evaluated: ({ accuracy }) => accuracy! }, isExact),
   sampledMeasure({ key: "macro_f1", title: "Macro F1", ...SHARE }, (columns, at) => f1Of(hitsOf(columns, at)).macroF1),
 ])();

@@ -61,7 +61,7 @@ const threeDigits = (value: number) => value.toFixed(3);
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure(
     {
-      ...{ key: "rmse", title: "RMSE", format: formatScore, isError: true, help: HELP },
+      ...{ key: "rmse", title: "RMSE", format: formatScore, isError: true, help: HELP, hub: "rmse" },
       evaluated: ({ loss }) => Math.sqrt(loss),
     },
     rootMeanSquare,

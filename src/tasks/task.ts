@@ -256,17 +256,46 @@ export interface Shown {
   labels: readonly string[];
   unequal: boolean;
   pairs?: PairSettings;
-  results: Results | null;
+  options: { threshold: string };
+}
+
+/** Data of messages, as far as words are made of it: a `LoadedDataset` is one. */
+export interface DataShown extends Splits<LabelledRows> {
+  labels: readonly string[];
+  stats: Splits<{ classes: Readonly<Record<string, number>> }>;
 }
 
 /** What people read of a task. */
 export interface Words<Details extends object = object> {
-  /** "message" or "block", and of many. */
-  unit: readonly [one: string, many: string];
+  units: {
+    /** "message" or "block", and of many. */
+    one: string;
+    many: string;
+    /** What is trained on: "examples", of which a message is one in each epoch. */
+    seen: string;
+    /** What a set has: "rows". */
+    rows: string;
+    /** What an evaluation is a mean of: "rows" or "tokens". */
+    counted: string;
+  };
+  /** The loss, with its unit: the title of an axis. */
+  loss: string;
+  /** In a menu of what labels can be; absent: there are none. */
+  choice?: string;
+  /** What is learned of messages: "of 3 classes". */
+  learned?(labels: number): string;
+  /** What is known of its data: the rows of each class. */
+  data?(data: DataShown): Block[];
   /** "94.5 % of 300 test messages correct" */
   headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
-  blocks(run: Shown, results: Results<Details>): Block[];
+  blocks?(run: Shown, results: Results<Details>): Block[];
   /** Tables that a run's directory has in full, in addition to that of the baselines. */
-  tables(run: Shown, results: Results<Details>): Table[];
+  tables?(run: Shown, results: Results<Details>): Table[];
+  /** What to know about the results. */
+  notes?(run: Shown, results: Results<Details>): string[];
+  /** What the measures are made of: "rows", and why these, if it needs saying. */
+  drawn(details: Details): { rows: string; why?: string };
+  /** The file of a run's directory with each of them, and what it has: "predictions". */
+  file: readonly [what: string, name: string];
 }
