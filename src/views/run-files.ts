@@ -5,8 +5,8 @@ import type { LineChart } from "../document/chart.ts";
 import { describeMethod } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
+import { WORDS } from "../tasks/index.ts";
 import { chartSvg } from "./charts/svg.tsx";
-import { resultBlocks } from "./run.ts";
 import { runCharts } from "./run-charts.ts";
 import { runTables } from "./run-tables.ts";
 
@@ -14,9 +14,11 @@ export const runFiles: RunViews = (record, result, data) => [...runTables(record
 
 /** loss.svg, accuracy.svg or that of another measure, and the charts of the results. Their titles name the method. */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {
+  const { objective, results } = record;
   const curves = runCharts([record]).map(({ name, chart }) => ({ name, chart }));
+  const blocks = (results && WORDS[objective].blocks?.(record, results)) ?? [];
   const method = describeMethod(record.options);
-  return [...curves, ...lineCharts(resultBlocks(record))].map(({ name, chart }) => [
+  return [...curves, ...lineCharts(blocks)].map(({ name, chart }) => [
     `${name}.svg`,
     chartSvg({ ...chart, title: `${chart.title}: ${method}` }),
   ]);
