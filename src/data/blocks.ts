@@ -5,7 +5,7 @@
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { Rng } from "../rng.ts";
-import type { Units } from "../tasks/lm.ts";
+import type { Units } from "../tasks/lm-training.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Blocks as a packed batch. */

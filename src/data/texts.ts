@@ -11,7 +11,7 @@ import { LIMITS } from "../io/limits.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
-import { TRAINING } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";

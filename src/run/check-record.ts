@@ -5,10 +5,11 @@
 import { parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { findWrong, isListOf, show } from "../kinds.ts";
-import type { ClassDetails } from "../tasks/classification.ts";
-import { OBJECTIVES, TASKS, TRAINING } from "../tasks/index.ts";
+import type { ClassDetails } from "../tasks/classification-training.ts";
+import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { ESTIMATE, INTERVAL, KINDS, type StoredKinds } from "../tasks/stored.ts";
 import type { Results, Training } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 

@@ -19,7 +19,8 @@ import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
 import { chartName } from "../tasks/compare.ts";
-import { OBJECTIVES, TRAINING } from "../tasks/index.ts";
+import { OBJECTIVES } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { checkpointFiles } from "./checkpoint.ts";
 import { FORMAT, RECORD, type RunRecord, VERSION } from "./record.ts";
 

@@ -2,7 +2,7 @@
 import { measureRanking, measureReliability, type Ranking } from "../measures.ts";
 import { joinPair } from "../pair.ts";
 import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../statistics.ts";
-import type { ClassDetails } from "./classification.ts";
+import type { ClassDetails } from "./classification-training.ts";
 import { pick } from "./compare.ts";
 import { chooseDecision } from "./decision.ts";
 import { decide, predictions } from "./predictions.ts";

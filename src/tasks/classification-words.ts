@@ -5,7 +5,7 @@ import type { Axis, Line, LineChart } from "../document/chart.ts";
 import { formatCount, formatLoss, percent } from "../format.ts";
 import type { Ranking, Reliability } from "../measures.ts";
 import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../statistics.ts";
-import { type ClassDetails, type ClassResults, training } from "./classification.ts";
+import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
 import { readFigure } from "./compare.ts";
 import {
   classesBlock,

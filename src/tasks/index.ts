@@ -1,13 +1,10 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
 import type { ModelConfig, Pooling } from "../config.ts";
 import * as classification from "./classification.ts";
-import { words as classificationWords } from "./classification-words.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
-import { words as multiLabelWords } from "./multi-label-words.ts";
 import * as regression from "./regression.ts";
-import { words as regressionWords } from "./regression-words.ts";
-import type { Task, Training, Usage, Words } from "./task.ts";
+import type { Task, Usage } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -32,20 +29,6 @@ export const USAGES: Readonly<Record<Objective, Usage>> = {
   regression: regression.usage,
   "multi-label": multiLabel.usage,
   lm: lm.usage,
-};
-
-export const TRAINING: Readonly<Record<Objective, Training>> = {
-  classification: classification.training,
-  regression: regression.training,
-  "multi-label": multiLabel.training,
-  lm: lm.training,
-};
-
-export const WORDS: Readonly<Record<Objective, Words>> = {
-  classification: classificationWords,
-  regression: regressionWords,
-  "multi-label": multiLabelWords,
-  lm: lm.words,
 };
 
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];

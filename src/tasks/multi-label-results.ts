@@ -2,7 +2,7 @@
 import { f1Of, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
 import { chooseThreshold } from "./decision.ts";
-import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label.ts";
+import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
 import { labelThreshold, sigmoid } from "./predictions.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
 import { parseThreshold } from "./threshold.ts";

@@ -11,7 +11,7 @@ import {
   mistakesTable,
   tooFew,
 } from "./message-words.ts";
-import { isExact, type LabelDetails, type LabelResult } from "./multi-label.ts";
+import { isExact, type LabelDetails, type LabelResult } from "./multi-label-training.ts";
 import type { Results, Shown, Words } from "./task.ts";
 
 const LABELS = ["Label", "Labels"] as const;

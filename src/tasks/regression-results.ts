@@ -1,6 +1,6 @@
 /** Makes and measures the scores of a regression. */
 import { summarize, Z95 } from "../statistics.ts";
-import { type ScoreBin, type ScoreDetails, trueScores } from "./regression.ts";
+import { type ScoreBin, type ScoreDetails, trueScores } from "./regression-training.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
 
 const BINS = 10;

@@ -5,7 +5,7 @@ import { formatCount, formatScore } from "../format.ts";
 import { type Summary, summarize } from "../statistics.ts";
 import { readFigure } from "./compare.ts";
 import { countMessages, MESSAGES, mistakesTable, tooFew } from "./message-words.ts";
-import { type ScoreDetails, trueScores } from "./regression.ts";
+import { type ScoreDetails, trueScores } from "./regression-training.ts";
 import type { DataShown, TestResults, Words } from "./task.ts";
 
 export const words: Words<ScoreDetails> = {

@@ -3,7 +3,6 @@ import { findLeaks } from "../data/duplicates.ts";
 import { isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
-import { TRAINING } from "../tasks/index.ts";
 import type { Decision } from "../tasks/predictions.ts";
 import type {
   Answered,
@@ -16,6 +15,7 @@ import type {
   TestResults,
 } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { rowsPerClass } from "./class-weights.ts";
 
 /** What is simple to make, and has to be beaten. */

@@ -8,7 +8,7 @@ import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/index.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
-import { WORDS } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";

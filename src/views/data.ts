@@ -12,7 +12,8 @@ import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { excerpt, type PairSettings } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
-import { hasLabels, WORDS } from "../tasks/index.ts";
+import { hasLabels } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 
 const text = (text: string): Block => ({ kind: "text", text });

@@ -2,7 +2,8 @@
 import { formatLoss } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Measure } from "../tasks/compare.ts";
-import { type Objective, TRAINING } from "../tasks/index.ts";
+import type { Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 
 /** A figure of an evaluation, or of a step. */
 export type Figure = Pick<Measure, "key" | "title" | "format" | "evaluated" | "most">;

@@ -3,7 +3,7 @@ import { formatCount, percent } from "../format.ts";
 import { describeMethod } from "../methods/index.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
-import { WORDS } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { type Figure, judgedBy, LOSS, nameMeasure, readMeasure, showMeasure } from "./measures.ts";
 
 /** The weight of the past in a smoothed training curve. */

@@ -5,7 +5,7 @@ import type { LineChart } from "../document/chart.ts";
 import { describeMethod } from "../methods/index.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
-import { WORDS } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { runCharts } from "./run-charts.ts";
 import { runTables } from "./run-tables.ts";

@@ -2,7 +2,7 @@
 
 import type { Block } from "../document/blocks.ts";
 import type { RunRecord } from "../run/record.ts";
-import { WORDS } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
 import { aboutOneSeed, seedBlocks } from "./seeds.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";

@@ -6,8 +6,8 @@ import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import { type Estimate, Z95 } from "../statistics.ts";
 import type { Measure } from "../tasks/compare.ts";
-import { TRAINING } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { isShown, judgedBy, nameMeasure, readMeasure, showDifference, showMeasure } from "./measures.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;

@@ -6,9 +6,10 @@ import { describeMethod, METHODS } from "../methods/index.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { type Estimate, formatStanding } from "../statistics.ts";
 import { type Compared, type Measure, readFigure } from "../tasks/compare.ts";
-import { hasHead, WORDS } from "../tasks/index.ts";
+import { hasHead } from "../tasks/index.ts";
 import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
+import { WORDS } from "../tasks/words.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import { judgedBy, nameMeasure, showDifference, showMeasure, shownMeasures } from "./measures.ts";
 

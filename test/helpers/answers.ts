@@ -1,8 +1,8 @@
 /** Answers to test sets: what a run gave, and results of made-up ones. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { measureRanking, measureReliability } from "../../src/measures.ts";
-import type { ClassDetails } from "../../src/tasks/classification.ts";
 import { measuring } from "../../src/tasks/classification-results.ts";
+import type { ClassDetails } from "../../src/tasks/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import type { Answered, Results, TestResults } from "../../src/tasks/task.ts";
 import { type Baseline, measureTest, measuringContext } from "../../src/train/measure.ts";

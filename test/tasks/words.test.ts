@@ -2,8 +2,10 @@
 import * as assert from "uvu/assert";
 import type { Block, Figure, Table } from "../../src/document/blocks.ts";
 import type { LineChart } from "../../src/document/chart.ts";
-import { OBJECTIVES, TASKS, TRAINING, WORDS } from "../../src/tasks/index.ts";
+import { OBJECTIVES, TASKS } from "../../src/tasks/index.ts";
 import type { LabelledRows, Results, Shown } from "../../src/tasks/task.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
+import { WORDS } from "../../src/tasks/words.ts";
 import { threeRows } from "../helpers/answers.ts";
 import { test } from "../helpers/harness.ts";
 

@@ -5,7 +5,7 @@ import { describeMethod, MODES } from "../../src/methods/index.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
-import { TRAINING } from "../../src/tasks/index.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS, type TrainOptions } from "../../src/train/options.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
 import { compareRuns, comparisonChart, comparisonTable, describeOutcomes } from "../../src/web/page/compare-results.ts";

@@ -9,7 +9,8 @@ import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/pub
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { countRows } from "../../tasks/compare.ts";
-import { readsTokens, WORDS } from "../../tasks/index.ts";
+import { readsTokens } from "../../tasks/index.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import { nameMeasure } from "../measures.ts";

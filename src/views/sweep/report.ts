@@ -20,7 +20,8 @@ import {
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import type { Measure } from "../../tasks/compare.ts";
-import { TRAINING, WORDS } from "../../tasks/index.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";

@@ -7,7 +7,7 @@ import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.
 import { formatBytes } from "../../plan/memory.ts";
 import { comparePairs, type Estimate, formatStanding, type Standing } from "../../statistics.ts";
 import { countRows } from "../../tasks/compare.ts";
-import { WORDS } from "../../tasks/index.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { lowestLoss } from "../../train/best.ts";
 import type { TrainOptions } from "../../train/options.ts";
 import { judgedBy, nameMeasure } from "../../views/measures.ts";

@@ -1,6 +1,7 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import { type MessagesObjective, OBJECTIVES, WORDS } from "../../../tasks/index.ts";
+import { type MessagesObjective, OBJECTIVES } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import {

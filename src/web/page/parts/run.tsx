@@ -7,7 +7,8 @@ import { capital, formatCount, formatDuration, formatLoss } from "../../../forma
 import { describeMethod } from "../../../methods/index.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
-import { hasHead, hasLabels, WORDS } from "../../../tasks/index.ts";
+import { hasHead, hasLabels } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
 import { describeMeasured, judgedBy, nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";
