@@ -39,14 +39,18 @@ export interface Measured {
 type Asked = MeasuringContext["options"];
 type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Promise<Measured>;
 
+/** Fits the baselines. */
+const FITS = {
+  class: async () => (await import("./baselines.ts")).fitClasses,
+  score: async () => (await import("./score-baselines.ts")).fitScores,
+  set: async () => (await import("./label-baselines.ts")).fitSets,
+};
+
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
   const { labels, measuring: load } = TRAINING[data.objective];
   const measuring = await load();
-  const fit =
-    labels === "score"
-      ? (await import("./score-baselines.ts")).fitScores
-      : labels && (await import("./baselines.ts"))[labels === "set" ? "fitSets" : "fitClasses"];
+  const fit = labels && (await FITS[labels]());
   return async (before, after, signal) => {
     const context = measuringContext(data, options);
     const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });

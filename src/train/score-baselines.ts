@@ -8,7 +8,7 @@ import type { SparseRows } from "./tfidf.ts";
 
 type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
 
-/** Values of alpha in the order in which they are tried; the first is scikit-learn's default. */
+/** Values of alpha in the order in which they are tried, and scikit-learn's default. */
 const STRENGTHS = { usual: 1, tried: [100, 10, 1, 0.1, 0.01] };
 
 export async function fitScores(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {

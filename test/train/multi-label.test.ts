@@ -9,7 +9,7 @@ import type { Estimate } from "../../src/statistics.ts";
 import { countHits, f1Of, type Hits } from "../../src/statistics.ts";
 import { measuring } from "../../src/tasks/multi-label-results.ts";
 import { isExact, type LabelDetails } from "../../src/tasks/multi-label-training.ts";
-import { fitSets, predictLabels } from "../../src/train/baselines.ts";
+import { fitSets, predictLabels } from "../../src/train/label-baselines.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
