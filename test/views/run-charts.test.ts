@@ -80,8 +80,8 @@ test("several runs: a colour each, by data set, named by their methods or as the
 test("a loss that was not finite, null in a stored record, is not drawn", () => {
   for (const objective of ["classification", "lm"]) {
     const charts = runCharts([record({ objective, evaluations: [evaluation(0, null, 0.5)], results: null })]);
-    assert.ok(Number.isNaN(charts[0]!.chart.lines[1]!.ys[0]));
-    if (objective === "lm") assert.ok(Number.isNaN(charts[1]!.chart.lines[1]!.ys[0]));
+    assert.is(charts[0]!.chart.lines[1]!.ys[0], null);
+    if (objective === "lm") assert.is(charts[1]!.chart.lines[1]!.ys[0], null);
   }
 });
 
