@@ -6,7 +6,7 @@ import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import { readFigure } from "../tasks/compare.ts";
-import { hasHead, TASKS } from "../tasks/index.ts";
+import { hasHead, USAGES } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { type Loss, showLoss } from "./losses.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
@@ -60,7 +60,7 @@ function modelIndex(record: RunRecord, task: string, title: string): object {
 
 /** In JSON, which is YAML. Only a base model on the hub has a name there. */
 function frontMatter({ meta, base, licence, library, isAdapter, title, about }: Model): string[] {
-  const task = TASKS[meta.task.objective].hub;
+  const task = USAGES[meta.task.objective].hub;
   const tags = ["lowrank", library ?? "", meta.lora?.use_dora ? "dora" : "", METHODS[meta.mode].title].map(toTag);
   const entries = {
     ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),

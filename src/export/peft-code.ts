@@ -41,7 +41,8 @@ function pythonSource(base: string): string {
 
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
-  const { transformers: auto, problemType } = TASKS[meta.task.objective];
+  const { problemType } = TASKS[meta.task.objective];
+  const { transformers: auto } = USAGES[meta.task.objective];
   const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const problem = problemType === undefined ? "" : ` problem_type="${problemType}",`;

@@ -10,8 +10,6 @@ const predicts: Predictor<Classification> = {
       const { label, probability, probabilities } = decide(one, settings);
       return { label: labels[label]!, probability, probabilities: byLabel(labels, probabilities) };
     }),
-  columns: () => ["predicted", "probability"],
-  cells: ({ label, probability }) => [label, probability],
 };
 
 export const task: Task = {
@@ -28,9 +26,13 @@ export const task: Task = {
 const choice = (labels: readonly string[]) =>
   labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
 
-export const usage: Usage = {
+export const usage: Usage<Classification> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
   does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
   choice,
+  columns: () => ["predicted", "probability"],
+  cells: ({ label, probability }) => [label, probability],
   python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
   javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
   hasPipeline: true,

@@ -43,9 +43,6 @@ export interface TaskConfig {
   head_bias: boolean;
 }
 
-/** What a base model has learned, the next token: the task of a model without an adapter. */
-export const BASE_TASK: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
-
 type Learned = Pick<TaskConfig, "objective">;
 
 /** Whether a text is classified by the mean of its rows, not by one of them. */

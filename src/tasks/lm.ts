@@ -8,11 +8,11 @@ export const task: Task = {
   loss: "cross-entropy",
   outputs: { least: 0, most: 0 },
   peft: "CAUSAL_LM",
-  transformers: "AutoModelForCausalLM",
-  hub: "text-generation",
 };
 
 export const usage: Usage = {
+  transformers: "AutoModelForCausalLM",
+  hub: "text-generation",
   does: () => "continues texts",
   python: [
     'batch = tokenizer("Once upon a time", return_tensors="pt")',

@@ -13,8 +13,6 @@ const predicts: Predictor<Classification> = {
       const [label = null] = labels.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
       return { label, probability: probabilities[label!] ?? null, probabilities, labels };
     }),
-  columns: (labels) => ["predicted", ...labels.map((label) => `probability ${label}`)],
-  cells: ({ labels = [], probabilities }, names) => [labels.join("|"), ...names.map((name) => probabilities[name]!)],
 };
 
 export const task: Task = {
@@ -31,9 +29,13 @@ export const task: Task = {
 const choice = (labels: readonly string[]) =>
   `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
 
-export const usage: Usage = {
+export const usage: Usage<Classification> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
   does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
   choice,
+  columns: (labels) => ["predicted", ...labels.map((label) => `probability ${label}`)],
+  cells: ({ labels = [], probabilities }, names) => [labels.join("|"), ...names.map((name) => probabilities[name]!)],
   python: ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
   javascript: ["console.log(model.config.id2label, logits.sigmoid().tolist());"],
   hasPipeline: true,

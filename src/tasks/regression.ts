@@ -6,8 +6,6 @@ const predicts: Predictor<Scored> = {
   method: "score",
   blank: () => ({ score: null }),
   of: (logits) => Array.from(logits, (score) => ({ score })),
-  columns: () => ["score"],
-  cells: ({ score }) => [score],
 };
 
 export const task: Task = {
@@ -21,9 +19,13 @@ export const task: Task = {
   predicts,
 };
 
-export const usage: Usage = {
+export const usage: Usage<Scored> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
   does: (texts) => `gives ${texts} a score`,
   choice: () => "a score",
+  columns: () => ["score"],
+  cells: ({ score }) => [score],
   python: ["print(logits[0].item())"],
   javascript: ["console.log(logits.tolist());"],
   hasPipeline: false,

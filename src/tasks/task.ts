@@ -26,12 +26,8 @@ export interface Task {
   peft: "SEQ_CLS" | "CAUSAL_LM" | "TOKEN_CLS";
   /** transformers' `problem_type` of the base model's config. */
   problemType?: string;
-  /** transformers' class that loads the model. */
-  transformers: string;
   /** transformers' module that is its own head: of a GPT-2 and of a Llama-type model, and whether it has a bias. */
   module?: { gpt2: string; llama: string; hasBias: boolean };
-  /** The hub's name. */
-  hub: string;
   /** What texts get of its own head; absent: it writes texts. */
   predicts?: Predictor;
 }
@@ -44,17 +40,21 @@ export interface Predictor<T = Classification | Scored> {
   blank(): T;
   /** Those of texts, in order, from finite logits [texts, outputs]. */
   of(logits: Float32Array, model: { labels: readonly string[]; settings: Record<string, unknown> }): T[];
-  /** The columns of a labelled table, and a row's values in them. */
-  columns(labels: readonly string[]): string[];
-  cells(prediction: T, labels: readonly string[]): (string | number | null)[];
 }
 
-/** How others use a trained model, in words and code. */
-export interface Usage {
+/** What is made with a trained model, in words, tables and code. */
+export interface Usage<T = Classification | Scored> {
+  /** transformers' class that loads the model. */
+  transformers: string;
+  /** The hub's name of the task. */
+  hub: string;
   /** What a model does with `texts` ("messages"): "classifies messages as ham or spam". */
   does(texts: string, labels: readonly string[]): string;
   /** What it says of a text: "ham or spam". Where it writes texts: nothing. */
   choice?(labels: readonly string[]): string;
+  /** The columns of a table in which it labels the rows, and a row's values in them. */
+  columns?(labels: readonly string[]): string[];
+  cells?(prediction: T, labels: readonly string[]): (string | number | null)[];
   /** The lines of Python that use `model` and `tokenizer` of transformers; of its own head, behind `logits`. */
   python: readonly string[];
   /** The same with transformers.js; where it writes texts, with a pipeline. */
@@ -66,12 +66,10 @@ export interface Usage {
 /** Classes that are listed in a sentence. */
 export const LISTED = 6;
 
-/** What learns of whole texts has in common: how PEFT, transformers and the hub know it. */
+/** What learns of whole texts has in common: how PEFT and transformers know it. */
 export const OF_TEXTS = {
   peft: "SEQ_CLS",
-  transformers: "AutoModelForSequenceClassification",
   module: { gpt2: "score", llama: "score", hasBias: false },
-  hub: "text-classification",
 } as const;
 
 /** A set that a model is trained or measured on. */

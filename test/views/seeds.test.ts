@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import type { RunRecord, SeedResult } from "../../src/run/record.ts";
 import { gatherSeeds } from "../../src/run/seeds.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
-import { TRAINING } from "../../src/tasks/index.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { aboutOneSeed, seedBlocks, seedsTable } from "../../src/views/seeds.ts";
