@@ -9,8 +9,9 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { hasHead, isMean, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
+import { hasHead, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
+import { USAGES } from "../tasks/usages.ts";
 
 type End = Vocabulary["end"];
 

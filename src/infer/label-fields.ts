@@ -2,8 +2,8 @@
 import type { DataFormat } from "../data/dialect.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
-import { USAGES } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
+import { USAGES } from "../tasks/usages.ts";
 import type { Classifier } from "./classifier.ts";
 import type { Table } from "./table.ts";
 

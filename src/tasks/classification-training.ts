@@ -4,7 +4,6 @@ import { balancedAccuracy, matthews, type Ranking, type Reliability } from "../m
 import { type Confusion, countConfusions, type LabelMeasures, macroF1 } from "../statistics.ts";
 import { type Columns, type Measure, type Places, pick, shareMeasure } from "./compare.ts";
 import { argmaxRows } from "./predictions.ts";
-import { ESTIMATE, INTERVAL, LABEL } from "./stored.ts";
 import type { LabelledRows, Training } from "./task.ts";
 
 /** A class on the test set. */
@@ -54,16 +53,11 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   },
 ])();
 
-const POINTS = { xs: "figures", ys: "figures" } as const;
-
 export const training: Training<LabelledRows, ClassDetails> = {
   defaults: {},
   lacks: {},
   labels: "class",
   measures,
-  evaluated: ["accuracy", "macroF1"],
-  answer: "text",
-  columns: (labels) => ({ truth: labels, predicted: labels }),
   tally(outputs) {
     const [truth, predicted]: [number[], number[]] = [[], []];
     return {
@@ -77,14 +71,6 @@ export const training: Training<LabelledRows, ClassDetails> = {
         macroF1: macroF1(countConfusions(truth, predicted)),
       }),
     };
-  },
-  details: {
-    classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
-    ...{ positive: "class or null", rocAuc: "figure or null", prAuc: "figure or null" },
-    calibration: {
-      bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
-      error: ESTIMATE,
-    },
   },
   measuring: async () => (await import("./classification-results.ts")).measuring,
 };

@@ -1,6 +1,6 @@
 /** One class a message. */
 import { byLabel, type Classification, decide, predictions } from "./predictions.ts";
-import { LISTED, OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
+import { OF_TEXTS, type Predictor, type Task } from "./task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -21,19 +21,4 @@ export const task: Task = {
   outputs: { least: 2 },
   problemType: "single_label_classification",
   predicts,
-};
-
-const choice = (labels: readonly string[]) =>
-  labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
-
-export const usage: Usage<Classification> = {
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
-  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
-  choice,
-  columns: () => ["predicted", "probability"],
-  cells: ({ label, probability }) => [label, probability],
-  python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
-  javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
-  hasPipeline: true,
 };

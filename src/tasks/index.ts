@@ -4,7 +4,7 @@ import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task, Usage } from "./task.ts";
+import type { Task } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -23,13 +23,6 @@ export type Objective = keyof typeof LIST;
 export type MessagesObjective = Exclude<Objective, "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
-
-export const USAGES: Readonly<Record<Objective, Usage>> = {
-  classification: classification.usage,
-  regression: regression.usage,
-  "multi-label": multiLabel.usage,
-  lm: lm.usage,
-};
 
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 

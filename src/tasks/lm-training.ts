@@ -57,15 +57,11 @@ export const training: Training<Texts, TextDetails> = {
   lacks: {},
   labels: null,
   measures,
-  evaluated: ["accuracy", "perplexity", "bitsPerByte"],
-  answer: "text",
-  columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
   tally: () => ({
     measures: ({ rows, correct, loss, bytes }) => ({
       ...{ accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes },
     }),
   }),
-  details: { of: "text" },
   measuring: async () => ({
     predict: (losses) => ({ values: losses }),
     columns(set, losses) {
@@ -77,6 +73,12 @@ export const training: Training<Texts, TextDetails> = {
         return sum;
       });
       return { loss, tokens, bytes };
+    },
+    stored: {
+      evaluated: ["accuracy", "perplexity", "bitsPerByte"],
+      answer: "text",
+      columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
+      details: { of: "text" },
     },
     describe: (set) => ({ samples: [], mistakes: [], preferred: [], details: { of: set.units().of } }),
   }),

@@ -2,7 +2,6 @@
 import { percent } from "../format.ts";
 import { countHits, f1Of, type Hits, type LabelMeasures } from "../statistics.ts";
 import { type Columns, type Places, sampledMeasure, shareMeasure } from "./compare.ts";
-import { LABEL } from "./stored.ts";
 import type { LabelledRows, Training } from "./task.ts";
 
 /** A label on the test set, and from which probability it is predicted. */
@@ -80,12 +79,6 @@ export const training: Training<LabelledRows, LabelDetails> = {
   lacks: {},
   labels: "set",
   measures,
-  evaluated: ["accuracy", "microF1", "macroF1"],
-  answer: "texts",
-  columns: (labels) => ({
-    ...{ right: Infinity, both: Infinity },
-    ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
-  }),
   tally(outputs) {
     const hits = noHits(outputs);
     return {
@@ -93,6 +86,5 @@ export const training: Training<LabelledRows, LabelDetails> = {
       measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
     };
   },
-  details: { classes: [{ ...LABEL, threshold: "figure" }] },
   measuring: async () => (await import("./multi-label-results.ts")).measuring,
 };

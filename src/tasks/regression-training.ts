@@ -3,7 +3,6 @@ import { formatScore } from "../format.ts";
 import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "../score-measures.ts";
 import type { Interval } from "../statistics.ts";
 import { sampledMeasure } from "./compare.ts";
-import { INTERVAL } from "./stored.ts";
 import type { LabelledRows, Training } from "./task.ts";
 
 /** Rows with neighbouring true scores: the means, and the interval of the mean score. */
@@ -51,9 +50,6 @@ export const training: Training<LabelledRows, ScoreDetails> = {
   lacks: {},
   labels: "score",
   measures,
-  evaluated: ["meanError"],
-  answer: "figure",
-  columns: () => ({ truth: Infinity, predicted: Infinity }),
   tally() {
     let sum = 0;
     return {
@@ -65,6 +61,5 @@ export const training: Training<LabelledRows, ScoreDetails> = {
   },
   // A head that begins at 0 would spend its first steps on the way.
   bias: (train) => [meanScore(train)],
-  details: { bins: [{ truth: "figure", predicted: "figure", interval: INTERVAL }] },
   measuring: async () => (await import("./regression-results.ts")).measuring,
 };

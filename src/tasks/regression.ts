@@ -1,6 +1,6 @@
 /** A score of each message. */
 import type { Scored } from "./predictions.ts";
-import { OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
+import { OF_TEXTS, type Predictor, type Task } from "./task.ts";
 
 const predicts: Predictor<Scored> = {
   method: "score",
@@ -17,16 +17,4 @@ export const task: Task = {
   outputs: { least: 1, most: 1 },
   problemType: "regression",
   predicts,
-};
-
-export const usage: Usage<Scored> = {
-  transformers: "AutoModelForSequenceClassification",
-  hub: "text-classification",
-  does: (texts) => `gives ${texts} a score`,
-  choice: () => "a score",
-  columns: () => ["score"],
-  cells: ({ score }) => [score],
-  python: ["print(logits[0].item())"],
-  javascript: ["console.log(logits.tolist());"],
-  hasPipeline: false,
 };

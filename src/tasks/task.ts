@@ -199,10 +199,18 @@ export interface Described<Details> {
   details: Details;
 }
 
-/**
- * How the answers of a trained model are made and measured: loaded before the first step, so that the end of a run does
- * not depend on a connection.
- */
+/** What a stored record of a run must have. */
+export interface Stored {
+  /** In an evaluation, in addition to its loss. */
+  evaluated: readonly (keyof Evaluation)[];
+  /** The kind of an answer. */
+  answer: "text" | "figure" | "texts";
+  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
+  columns(labels: number): Readonly<Record<string, number>>;
+  details: StoredKinds;
+}
+
+/** How the answers of a trained model are made, measured and stored. */
 export interface Measuring<Set extends Rows = Rows, Details extends object = object> {
   /** What the validation set chooses, from the logits of its rows; null: nothing. */
   choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
@@ -219,6 +227,7 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
     predicted: Predicted & { columns: Columns; decision: Decision | null },
     context: MeasuringContext,
   ): Described<Details>;
+  stored: Stored;
 }
 
 /** One class a message, a number, or any number of labels. */
@@ -234,18 +243,11 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
-  /** What an evaluation has in addition to its loss. */
-  evaluated: readonly (keyof Evaluation)[];
-  /** The kind of an answer in a stored record. */
-  answer: "text" | "figure" | "texts";
-  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
-  columns(labels: number): Readonly<Record<string, number>>;
   /** `outputs`: of the head. */
   tally(outputs: number): Tally;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
-  /** The kinds of `details` in a stored record. */
-  details: StoredKinds;
+  /** Loaded before the first step, so that the end of a run does not depend on a connection, and to read a record. */
   measuring(): Promise<Measuring<Set, Details>>;
 }
 
