@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { determination, rankCorrelation, rankInterval, rootMeanSquare } from "../src/score-measures.ts";
 import type { Estimate } from "../src/statistics.ts";
 import { estimate } from "../src/tasks/compare.ts";
-import { TRAINING } from "../src/tasks/index.ts";
+import { TRAINING } from "../src/tasks/training.ts";
 import { assertAllClose } from "./helpers/allclose.ts";
 import { test } from "./helpers/harness.ts";
 

@@ -7,8 +7,9 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import { checkNumber } from "../number-range.ts";
 import type { PairSettings } from "../pair.ts";
-import { type MessagesObjective, OBJECTIVES, TRAINING } from "../tasks/index.ts";
+import { type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";

@@ -1,5 +1,6 @@
 import { ConfigError, DataError, nameList } from "../errors.ts";
-import { type MessagesObjective, TRAINING } from "../tasks/index.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";

@@ -19,7 +19,7 @@ import type { Classification, Labelled, Scored, TaggedText } from "../tasks/pred
 import type { TextWords } from "../tasks/task.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
-import { capacityFor, computeLogits, concatenate, encodeTexts, type Rows, textLengths } from "./rows.ts";
+import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
@@ -299,13 +299,17 @@ function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">
 /** The logits [words, labels] of the first tokens of words, of those of all tokens. */
 function firstLogits({ tokens, words, meta }: Reading, logits: Float32Array): Float32Array {
   const { length } = meta.labels;
-  const kept: Float32Array[] = [];
-  let start = 0;
+  const count = words!.reduce((sum, { firsts }) => sum + firsts.length, 0);
+  const kept = new Float32Array(count * length);
+  let [start, at] = [0, 0];
   for (const [i, { firsts }] of words!.entries()) {
-    for (const first of firsts) kept.push(logits.subarray((start + first) * length, (start + first + 1) * length));
+    for (const first of firsts) {
+      kept.set(logits.subarray((start + first) * length, (start + first + 1) * length), at);
+      at += length;
+    }
     start += tokens[i]!.length;
   }
-  return concatenate(kept);
+  return kept;
 }
 
 function checkFinite(logits: Float32Array): Float32Array {

@@ -5,10 +5,11 @@
 import { parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { findWrong, isListOf, show } from "../kinds.ts";
-import type { ClassDetails } from "../tasks/classification.ts";
-import { OBJECTIVES, TASKS, TRAINING } from "../tasks/index.ts";
+import type { ClassDetails } from "../tasks/classification-training.ts";
+import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { ESTIMATE, INTERVAL, KINDS, type StoredKinds } from "../tasks/stored.ts";
-import type { Results, Training } from "../tasks/task.ts";
+import type { Results, Stored, Training } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
@@ -59,7 +60,10 @@ const OUTCOME: StoredKinds = {
 };
 
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds({ evaluated, measures: [judged, ...others], answer, details }: Training): StoredKinds {
+function measuredKinds(
+  { measures: [judged, ...others] }: Training,
+  { evaluated, answer, details }: Stored,
+): StoredKinds {
   const figures = Object.fromEntries(evaluated.map((key) => [key, "figure" as const]));
   const evaluation: StoredKinds = { rows: "count", loss: "figure", ...figures };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
@@ -111,7 +115,7 @@ function withNaN<T>(measured: T, mayBeNull = false): T {
 }
 
 /** The record of a run.json. Throws FormatError or ConfigError unless it is one, all through. */
-export function parseRecord(json: object, path: string): RunRecord {
+export async function parseRecord(json: object, path: string): Promise<RunRecord> {
   const given = json as RunRecord;
   parseChoice("objective", given.objective, OBJECTIVES, path);
   parseChoice("state", given.state, ["training", "stopped", "finished", "failed"], path);
@@ -119,9 +123,11 @@ export function parseRecord(json: object, path: string): RunRecord {
   const { evaluations, curve, seeds, results } = given;
   const measured = { evaluations, curve, results: results ?? null, ...(seeds && { seeds }) };
   const record: RunRecord = { ...given, ...withNaN(measured) };
-  check(record, measuredKinds(TRAINING[record.objective]), path);
+  const training = TRAINING[record.objective];
+  const { stored } = await training.measuring();
+  check(record, measuredKinds(training, stored), path);
   checkSettings(record, path);
-  checkSizes(record, path);
+  checkSizes(record, stored, path);
   return record;
 }
 
@@ -154,7 +160,11 @@ function checkSettings({ options }: RunRecord, path: string): void {
 }
 
 /** What belongs together must be there together, and have as many values. */
-function checkSizes({ labels, curve, evaluations, seeds, results, objective }: RunRecord, path: string): void {
+function checkSizes(
+  { labels, curve, evaluations, seeds, results, objective }: RunRecord,
+  { columns }: Stored,
+  path: string,
+): void {
   const expectLength = (name: string, list: { length: number } | undefined, length: number) => {
     if (list && list.length !== length) refuse(path, name, `${length} values`, String(list.length));
   };
@@ -170,7 +180,7 @@ function checkSizes({ labels, curve, evaluations, seeds, results, objective }: R
   const { decision, test } = results;
   for (const [name, list] of Object.entries({ evaluations, "results.test.compared": test.compared }))
     if (list.length === 0) refuse(path, name, "at least one value", "none");
-  checkRows(test, TRAINING[objective].columns(labels.length), path);
+  checkRows(test, columns(labels.length), path);
   const { classes } = test.details as Partial<ClassDetails>;
   expectLength("results.test.details.classes", classes, labels.length);
   for (const { ranking } of classes ?? [])

@@ -6,7 +6,7 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
-import { TRAINING } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";

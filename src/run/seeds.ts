@@ -1,6 +1,7 @@
 /** Runs that differ only in their seed: what each has reached, and which one is kept. */
 import { meanInterval, summarize } from "../statistics.ts";
-import { type Objective, TRAINING } from "../tasks/index.ts";
+import type { Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
 import type { RunRecord, SeedResult, Seeds } from "./record.ts";
 

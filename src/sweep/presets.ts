@@ -1,8 +1,9 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { ModelConfig } from "../config.ts";
-import { GUIDES, METHODS, type Mode } from "../methods/index.ts";
+import { GUIDES, type Mode } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
+import { TASKS } from "../tasks/index.ts";
 import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
@@ -27,8 +28,9 @@ const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step)
 /** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
 function methods(config: ModelConfig, settings: RunSettings): Arm[] {
   const { objective = "classification" } = settings;
-  // Two classes: their number hardly matters.
-  const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+  // Two classes where there are any: their number hardly matters.
+  const { most = 2 } = TASKS[objective].outputs;
+  const data = { objective, labels: ["0", "1"].slice(0, most) };
   const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
     trainableCount(runSpec({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
   const target = count("lora");
@@ -42,10 +44,10 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  const modes = possibleModes(config).filter(
-    (mode) => objective !== "lm" || METHODS[mode].classifiersOnly === undefined,
-  );
-  return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
+  return possibleModes(config, { objective }).map((mode) => ({
+    ...{ mode, ...ownSize(mode) },
+    lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) },
+  }));
 }
 
 /** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */

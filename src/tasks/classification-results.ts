@@ -2,10 +2,11 @@
 import { measureRanking, measureReliability, type Ranking } from "../measures.ts";
 import { joinPair } from "../pair.ts";
 import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../statistics.ts";
-import type { ClassDetails } from "./classification.ts";
+import type { ClassDetails } from "./classification-training.ts";
 import { pick } from "./compare.ts";
 import { chooseDecision } from "./decision.ts";
 import { decide, predictions } from "./predictions.ts";
+import { ESTIMATE, INTERVAL, LABEL } from "./stored.ts";
 import { type LabelledRows, type Measuring, type MeasuringContext, MISTAKES, type Predicted } from "./task.ts";
 
 /** Correctly classified messages that are kept with the results, at least; more where there are more classes. */
@@ -34,7 +35,22 @@ function shares({ values, probabilities }: Predicted, of: (row: number) => numbe
   return Array.from({ length: values.length }, (_, row) => probabilities![row * k + of(row)]!);
 }
 
+const POINTS = { xs: "figures", ys: "figures" } as const;
+
 export const measuring: Measuring<LabelledRows, ClassDetails> = {
+  stored: {
+    evaluated: ["accuracy", "macroF1"],
+    answer: "text",
+    columns: (labels) => ({ truth: labels, predicted: labels }),
+    details: {
+      classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
+      ...{ positive: "class or null", rocAuc: "figure or null", prAuc: "figure or null" },
+      calibration: {
+        bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
+        error: ESTIMATE,
+      },
+    },
+  },
   choose(context, val, logits) {
     const asked = { ...context.options, positive: choosePositive(context) };
     const rows = predictions(logits, context.labels.length).map(({ probabilities }) => probabilities);

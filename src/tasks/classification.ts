@@ -1,11 +1,6 @@
 /** One class a message. */
-import { percent } from "../format.ts";
-import { balancedAccuracy, matthews, type Ranking, type Reliability } from "../measures.ts";
-import { type Confusion, countConfusions, type LabelMeasures, macroF1 } from "../statistics.ts";
-import { type Columns, type Measure, type Places, pick, shareMeasure } from "./compare.ts";
-import { argmaxRows, byLabel, type Classification, decide, predictions } from "./predictions.ts";
-import { ESTIMATE, INTERVAL, LABEL } from "./stored.ts";
-import { type LabelledRows, LISTED, OF_TEXTS, type Predictor, type Task, type Training, type Usage } from "./task.ts";
+import { byLabel, type Classification, decide, predictions } from "./predictions.ts";
+import { OF_TEXTS, type Predictor, type Task } from "./task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -15,8 +10,6 @@ const predicts: Predictor<Classification> = {
       const { label, probability, probabilities } = decide(one, settings);
       return { label: labels[label]!, probability, probabilities: byLabel(labels, probabilities) };
     }),
-  columns: () => ["predicted", "probability"],
-  cells: ({ label, probability }) => [label, probability],
 };
 
 export const task: Task = {
@@ -28,94 +21,4 @@ export const task: Task = {
   outputs: { least: 2 },
   problemType: "single_label_classification",
   predicts,
-};
-
-const choice = (labels: readonly string[]) =>
-  labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
-
-export const usage: Usage = {
-  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
-  choice,
-  python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
-  javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
-  hasPipeline: true,
-};
-
-/** A class on the test set. */
-export interface ClassResults extends LabelMeasures {
-  /** How well its probability ranks its rows; null where that is not defined, and where classes are too many. */
-  ranking: Ranking | null;
-}
-
-/** What only a classifier's results have. */
-export interface ClassDetails {
-  /** By class id. */
-  classes: ClassResults[];
-  /** The class of two whose figures are given where there is one for both; null: there are more classes. */
-  positive: number | null;
-  /** Of this class, or the means over all, each against the rest. null: not defined for one of them. */
-  rocAuc: number | null;
-  prAuc: number | null;
-  calibration: Reliability;
-}
-
-const confusions = ({ truth, predicted }: Columns, at?: Places) =>
-  countConfusions(pick(truth!, at), pick(predicted!, at));
-
-/** The number of classes as far as they occur. */
-const occurring = (some: readonly Confusion[]) =>
-  1 + some.reduce((most, { truth, predicted }) => Math.max(most, truth, predicted), -1);
-
-/** A figure of the confusion matrix. */
-const matrixMeasure = (key: string, title: string, of: (some: Confusion[]) => number): Measure => ({
-  ...{ key, title, format: (share) => percent(share), most: 1 },
-  of: (columns, at) => of(confusions(columns, at)),
-});
-
-const measures: Training["measures"] = /* @__PURE__ */ (() => [
-  shareMeasure(
-    { key: "acc", title: "Accuracy", format: (share) => percent(share), evaluated: ({ accuracy }) => accuracy! },
-    ({ truth, predicted }, row) => truth![row] === predicted![row],
-  ),
-  { ...matrixMeasure("macro_f1", "Macro F1", macroF1), evaluated: ({ macroF1 }) => macroF1! },
-  matrixMeasure("balanced_accuracy", "Balanced accuracy", (some) => balancedAccuracy(some, occurring(some))),
-  {
-    ...matrixMeasure("mcc", "MCC", (some) => matthews(some, occurring(some)) ?? Number.NaN),
-    format: (value) => value.toFixed(3),
-  },
-])();
-
-const POINTS = { xs: "figures", ys: "figures" } as const;
-
-export const training: Training<LabelledRows, ClassDetails> = {
-  defaults: {},
-  lacks: {},
-  labels: "class",
-  measures,
-  evaluated: ["accuracy", "macroF1"],
-  answer: "text",
-  columns: (labels) => ({ truth: labels, predicted: labels }),
-  tally(outputs) {
-    const [truth, predicted]: [number[], number[]] = [[], []];
-    return {
-      add({ targets }, logits) {
-        truth.push(...Array.from(targets));
-        predicted.push(...argmaxRows(logits, outputs));
-      },
-      // The first of equal logits counts, as for a classifier; the device counts the target's.
-      measures: ({ rows }) => ({
-        accuracy: truth.filter((label, i) => label === predicted[i]).length / rows,
-        macroF1: macroF1(countConfusions(truth, predicted)),
-      }),
-    };
-  },
-  details: {
-    classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
-    ...{ positive: "class or null", rocAuc: "figure or null", prAuc: "figure or null" },
-    calibration: {
-      bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
-      error: ESTIMATE,
-    },
-  },
-  measuring: async () => (await import("./classification-results.ts")).measuring,
 };

@@ -38,6 +38,10 @@ export interface Measure {
   format(value: number): string;
   /** A sentence for those who do not know it. */
   help?: string;
+  /** The hub's name, of what a run is judged by. */
+  hub?: string;
+  /** Where people see it next to the first: where classes are unequal, or in a table of its own; absent: always. */
+  shown?: "unequal" | "apart";
   /** The largest possible value; absent: there is none. */
   most?: number;
   /** The lower the better. */
@@ -194,6 +198,13 @@ export function estimate({ of, statistics }: Measure, columns: Columns): Estimat
   if (Number.isNaN(value)) return null;
   return statistics ? { value, ...statistics.interval([columns]) } : value;
 }
+
+/** A measure without its interval. */
+export const readFigure = (measured: Compared["measured"][string] | undefined): number | null =>
+  typeof measured === "object" ? (measured?.value ?? null) : (measured ?? null);
+
+/** The chart of a measure over the steps, and its file: "accuracy". */
+export const chartName = ({ title }: Pick<Measure, "title">): string => title.toLowerCase().replaceAll(" ", "-");
 
 /** Some rows of each column. */
 export const selectRows = (columns: Columns, at: Places): Columns =>

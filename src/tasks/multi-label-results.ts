@@ -2,8 +2,9 @@
 import { f1Of, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
 import { chooseThreshold } from "./decision.ts";
-import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label.ts";
+import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
 import { labelThreshold, sigmoid } from "./predictions.ts";
+import { LABEL } from "./stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
 import { parseThreshold } from "./threshold.ts";
 
@@ -14,6 +15,15 @@ const trueValues = (set: LabelledRows, rows: number) =>
   Float32Array.from(Array.from({ length: rows }, (_, row) => [...set.values(row)]).flat());
 
 export const measuring: Measuring<LabelledRows, LabelDetails> = {
+  stored: {
+    evaluated: ["accuracy", "microF1", "macroF1"],
+    answer: "texts",
+    columns: (labels) => ({
+      ...{ right: Infinity, both: Infinity },
+      ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
+    }),
+    details: { classes: [{ ...LABEL, threshold: "figure" }] },
+  },
   /** A threshold of each label; that of a label which cannot reach what is asked is the usual one. */
   choose({ labels, options }, val, logits) {
     const rule = parseThreshold(options.threshold);

@@ -1,12 +1,19 @@
 /** Makes and measures the scores of a regression. */
 import { summarize, Z95 } from "../statistics.ts";
-import { type ScoreBin, type ScoreDetails, trueScores } from "./regression.ts";
+import { type ScoreBin, type ScoreDetails, trueScores } from "./regression-training.ts";
+import { INTERVAL } from "./stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
 
 const BINS = 10;
 const SAMPLED = 3;
 
 export const measuring: Measuring<LabelledRows, ScoreDetails> = {
+  stored: {
+    evaluated: ["meanError"],
+    answer: "figure",
+    columns: () => ({ truth: Infinity, predicted: Infinity }),
+    details: { bins: [{ truth: "figure", predicted: "figure", interval: INTERVAL }] },
+  },
   predict: (scores) => ({ values: scores }),
   columns: (set, values) => ({ truth: trueScores(set), predicted: Array.from(values) }),
   answers: (set, { values }) => ({ truth: trueScores(set), predicted: Array.from(values) }),

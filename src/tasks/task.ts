@@ -26,12 +26,8 @@ export interface Task {
   peft: "SEQ_CLS" | "CAUSAL_LM" | "TOKEN_CLS";
   /** transformers' `problem_type` of the base model's config. */
   problemType?: string;
-  /** transformers' class that loads the model. */
-  transformers: string;
   /** transformers' module that is its own head: of a GPT-2 and of a Llama-type model, and whether it has a bias. */
   module?: { gpt2: string; llama: string; hasBias: boolean };
-  /** The hub's name. */
-  hub: string;
   /** What texts get of its own head; absent: it writes texts. */
   predicts?: Predictor;
 }
@@ -54,17 +50,21 @@ export interface Predictor<T = Labelled> {
     model: { labels: readonly string[]; settings: Record<string, unknown> },
     texts: readonly TextWords[],
   ): T[];
-  /** The columns of a labelled table, and a row's values in them. */
-  columns(labels: readonly string[]): string[];
-  cells(prediction: T, labels: readonly string[]): (string | number | null)[];
 }
 
-/** How others use a trained model, in words and code. */
-export interface Usage {
+/** What is made with a trained model, in words, tables and code. */
+export interface Usage<T = Labelled> {
+  /** transformers' class that loads the model. */
+  transformers: string;
+  /** The hub's name of the task. */
+  hub: string;
   /** What a model does with `texts` ("messages"): "classifies messages as ham or spam". */
   does(texts: string, labels: readonly string[]): string;
   /** What it says of a text: "ham or spam". Where it writes texts: nothing. */
   choice?(labels: readonly string[]): string;
+  /** The columns of a table in which it labels the rows, and a row's values in them. */
+  columns?(labels: readonly string[]): string[];
+  cells?(prediction: T, labels: readonly string[]): (string | number | null)[];
   /** The lines of Python that use `model` and `tokenizer` of transformers; of its own head, behind `logits`. */
   python: readonly string[];
   /** The same with transformers.js; where it writes texts, with a pipeline. */
@@ -76,12 +76,10 @@ export interface Usage {
 /** Classes that are listed in a sentence. */
 export const LISTED = 6;
 
-/** What learns of whole texts has in common: how PEFT, transformers and the hub know it. */
+/** What learns of whole texts has in common: how PEFT and transformers know it. */
 export const OF_TEXTS = {
   peft: "SEQ_CLS",
-  transformers: "AutoModelForSequenceClassification",
   module: { gpt2: "score", llama: "score", hasBias: false },
-  hub: "text-classification",
 } as const;
 
 /** A set that a model is trained or measured on. */
@@ -214,10 +212,18 @@ export interface Described<Details> {
   details: Details;
 }
 
-/**
- * How the answers of a trained model are made and measured: loaded before the first step, so that the end of a run does
- * not depend on a connection.
- */
+/** What a stored record of a run must have. */
+export interface Stored {
+  /** In an evaluation, in addition to its loss. */
+  evaluated: readonly (keyof Evaluation)[];
+  /** The kind of an answer. */
+  answer: "text" | "figure" | "texts";
+  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
+  columns(labels: number): Readonly<Record<string, number>>;
+  details: StoredKinds;
+}
+
+/** How the answers of a trained model are made, measured and stored. */
 export interface Measuring<Set extends Rows = Rows, Details extends object = object> {
   /** What the validation set chooses, from the logits of its rows; null: nothing. */
   choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
@@ -234,6 +240,7 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
     predicted: Predicted & { columns: Columns; decision: Decision | null },
     context: MeasuringContext,
   ): Described<Details>;
+  stored: Stored;
 }
 
 /** Of messages one class, a number, or any number of labels; of sentences a tag a word. */
@@ -249,18 +256,11 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
-  /** What an evaluation has in addition to its loss. */
-  evaluated: readonly (keyof Evaluation)[];
-  /** The kind of an answer in a stored record. */
-  answer: "text" | "figure" | "texts";
-  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
-  columns(labels: number): Readonly<Record<string, number>>;
   /** `outputs`: of the head. */
   tally(outputs: number, set: Set): Tally;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
-  /** The kinds of `details` in a stored record. */
-  details: StoredKinds;
+  /** Loaded before the first step, so that the end of a run does not depend on a connection, and to read a record. */
   measuring(): Promise<Measuring<Set, Details>>;
 }
 
@@ -269,17 +269,46 @@ export interface Shown {
   labels: readonly string[];
   unequal: boolean;
   pairs?: PairSettings;
-  results: Results | null;
+  options: { threshold: string };
+}
+
+/** Data of messages, as far as words are made of it: a `LoadedDataset` is one. */
+export interface DataShown extends Splits<LabelledRows> {
+  labels: readonly string[];
+  stats: Splits<{ classes: Readonly<Record<string, number>> }>;
 }
 
 /** What people read of a task. */
 export interface Words<Details extends object = object> {
-  /** "message" or "block", and of many. */
-  unit: readonly [one: string, many: string];
+  units: {
+    /** "message" or "block", and of many. */
+    one: string;
+    many: string;
+    /** What is trained on: "examples", of which a message is one in each epoch. */
+    seen: string;
+    /** What a set has: "rows". */
+    rows: string;
+    /** What an evaluation is a mean of: "rows" or "tokens". */
+    counted: string;
+  };
+  /** The loss, with its unit: the title of an axis. */
+  loss: string;
+  /** In a menu of what labels can be; absent: there are none. */
+  choice?: string;
+  /** What is learned of messages: "of 3 classes". */
+  learned?(labels: number): string;
+  /** What is known of its data: the rows of each class. */
+  data?(data: DataShown): Block[];
   /** "94.5 % of 300 test messages correct" */
   headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
-  blocks(run: Shown, results: Results<Details>): Block[];
+  blocks?(run: Shown, results: Results<Details>): Block[];
   /** Tables that a run's directory has in full, in addition to that of the baselines. */
-  tables(run: Shown, results: Results<Details>): Table[];
+  tables?(run: Shown, results: Results<Details>): Table[];
+  /** What to know about the results. */
+  notes?(run: Shown, results: Results<Details>): string[];
+  /** What the measures are made of: "rows", and why these, if it needs saying. */
+  drawn(details: Details): { rows: string; why?: string };
+  /** The file of a run's directory with each of them, and what it has: "predictions". */
+  file: readonly [what: string, name: string];
 }

@@ -3,8 +3,9 @@ import { type Hits, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
 import { countSame, type Entity, findEntities } from "./entities.ts";
 import { argmaxRows } from "./predictions.ts";
+import { LABEL } from "./stored.ts";
 import { type Measuring, MISTAKES } from "./task.ts";
-import { compareTags, type EntityDetails, type Sentences } from "./tokens.ts";
+import { compareTags, type EntityDetails, type Sentences } from "./tokens-training.ts";
 
 const SAMPLED = 3;
 
@@ -57,6 +58,12 @@ export const measuring: Measuring<Sentences, EntityDetails> = {
       preferred: [...right, ...rows],
       details: { types: measureTypes(set, divide(set, values)) },
     };
+  },
+  stored: {
+    evaluated: ["accuracy", "entityF1"],
+    answer: "texts",
+    columns: () => ({ there: Infinity, named: Infinity, same: Infinity, words: Infinity, hits: Infinity }),
+    details: { types: [{ type: "text", ...LABEL }] },
   },
 };
 

@@ -1,6 +1,6 @@
 /** The weights of the classes in the loss. */
 import { isLabelled, type TrainingData } from "../data/texts.ts";
-import { TRAINING } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
 export type ClassWeights = (typeof CLASS_WEIGHTS)[number];

@@ -3,7 +3,6 @@ import { findLeaks } from "../data/duplicates.ts";
 import { isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
-import { TRAINING } from "../tasks/index.ts";
 import type { Decision } from "../tasks/predictions.ts";
 import type {
   Answered,
@@ -16,6 +15,7 @@ import type {
   TestResults,
 } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { rowsPerClass } from "./class-weights.ts";
 
 /** What is simple to make, and has to be beaten. */
@@ -39,14 +39,18 @@ export interface Measured {
 type Asked = MeasuringContext["options"];
 type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Promise<Measured>;
 
+/** Fits the baselines. */
+const FITS = {
+  class: async () => (await import("./baselines.ts")).fitClasses,
+  score: async () => (await import("./score-baselines.ts")).fitScores,
+  set: async () => (await import("./label-baselines.ts")).fitSets,
+};
+
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
   const { labels, measuring: load } = TRAINING[data.objective];
   const measuring = await load();
-  const fit =
-    labels === "score"
-      ? (await import("./score-baselines.ts")).fitScores
-      : labels && (await import("./baselines.ts"))[labels === "set" ? "fitSets" : "fitClasses"];
+  const fit = labels && (await FITS[labels]());
   return async (before, after, signal) => {
     const context = measuringContext(data, options);
     const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });

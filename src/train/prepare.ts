@@ -11,7 +11,7 @@ import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
-import { TRAINING } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { weighClasses } from "./class-weights.ts";
 import { knownBase, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";

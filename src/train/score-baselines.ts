@@ -1,6 +1,6 @@
 /** What a regression has to beat: ridge regression on TF-IDF, and the mean of the scores. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { meanScore, trueScores } from "../tasks/regression.ts";
+import { meanScore, trueScores } from "../tasks/regression-training.ts";
 import { add, countProduct, dot, type Meter, scoreRows, sumErrors } from "./logistic.ts";
 import type { Baseline } from "./measure.ts";
 import { chooseStrength, type Limits, TextFit } from "./text-fit.ts";
@@ -8,7 +8,7 @@ import type { SparseRows } from "./tfidf.ts";
 
 type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
 
-/** Values of alpha in the order in which they are tried; the first is scikit-learn's default. */
+/** Values of alpha in the order in which they are tried, and scikit-learn's default. */
 const STRENGTHS = { usual: 1, tried: [100, 10, 1, 0.1, 0.01] };
 
 export async function fitScores(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {

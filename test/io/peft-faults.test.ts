@@ -11,7 +11,7 @@ import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { type RunRecord, recordOfAdapter } from "../../src/run/record.ts";
-import type { ClassDetails } from "../../src/tasks/classification.ts";
+import type { ClassDetails } from "../../src/tasks/classification-training.ts";
 import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, LM, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -333,23 +333,23 @@ test("every value of a run.json is checked where it is read, and the error says 
   for (const record of makeRecords()) {
     write(record);
     assert.equal(await readRecord(directory), record);
-    const visit = (path: string[], value: unknown) => {
+    const visit = async (path: string[], value: unknown) => {
       // Of a list, the first.
       const inside = Object.entries(typeof value === "object" && value !== null ? value : {});
-      for (const [key, one] of Array.isArray(value) ? inside.slice(0, 1) : inside) visit([...path, key], one);
+      for (const [key, one] of Array.isArray(value) ? inside.slice(0, 1) : inside) await visit([...path, key], one);
       if (path.length === 0) return;
       const json = structuredClone(record);
       const parent = path.slice(0, -1).reduce((at, key) => at[key as never], json);
       Object.assign(parent, { [path.at(-1)!]: [[]] });
       try {
-        parseRecord(json, "run.json");
+        await parseRecord(json, "run.json");
         accepted.add(path.join("."));
       } catch (error) {
         assert.instance(error, LowrankError, `${path.join(".")}: ${error}`);
         assert.match((error as Error).message, /where: +run\.json/);
       }
     };
-    visit([], record);
+    await visit([], record);
   }
   const free = /^(format|version|peftObstacle|data\.\w+(\.0)?|settings\.rank)$/;
   assert.equal(
@@ -372,23 +372,23 @@ test("every value of a run.json is checked where it is read, and the error says 
   }
 });
 
-test("a number of a run.json that is null was not finite, but where null means that there is none", () => {
+test("a number of a run.json that is null was not finite, but where null means that there is none", async () => {
   const [good] = makeRecords() as [RunRecord];
   const { test: results, after } = good.results!;
   const calibrationOf = ({ details }: typeof results) => (details as ClassDetails).calibration;
   Object.assign(after.val, { loss: null });
   Object.assign(results.compared[0].measured, { mcc: null });
   Object.assign(calibrationOf(results).error, { high: null });
-  const { after: loss, test: read } = parseRecord(good, "run.json").results!;
+  const { after: loss, test: read } = (await parseRecord(good, "run.json")).results!;
   const figures = [loss.val.loss, calibrationOf(read).error.high, read.compared[0].measured.mcc];
   assert.equal(figures, [Number.NaN, Number.NaN, null]);
-  assert.is(parseRecord({ ...good, results: null }, "run.json").results, null);
+  assert.is((await parseRecord({ ...good, results: null }, "run.json")).results, null);
 });
 
-test("the record of an adapter from elsewhere is one that is read again, whatever it learns", () => {
+test("the record of an adapter from elsewhere is one that is read again, whatever it learns", async () => {
   for (const rest of [{}, LM, { task: TASKS.regression, labels: ["score"] }, modeMeta("prompt"), modeMeta("bitfit")]) {
     const meta = testMeta({ target_modules: ["c_attn"] }, { model, ...rest });
     const record = recordOfAdapter({ meta, tensors: drawTensors(meta) }, "adapter.zip");
-    assert.equal(parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
+    assert.equal(await parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
   }
 });

@@ -8,6 +8,7 @@ import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/sweep/grid.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
+import { countRows } from "../../src/tasks/compare.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";
@@ -68,8 +69,8 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const finished = await readCell(out, cell!);
   const [low, high] = finished.tried.map((trial) => trial!.results.after.val.loss) as [number, number];
   assert.is(finished.chosen, low < high ? 0 : 1);
-  const { texts } = finished.trials[0]!.results;
-  assert.equal([texts!.of, texts!.loss.length], ["documents", 20]);
+  const { rows, details } = finished.trials[0]!.results.test;
+  assert.equal([details, countRows(rows)], [{ of: "documents" }, 20]);
   const markdown = await writeReport(out, [finished], data);
   for (const words of [
     "40 / 10 / 20 documents",

@@ -1,4 +1,5 @@
 /** Words for runs, times and sentences. */
+import { capital } from "../../format.ts";
 import { describeMethod } from "../../methods/index.ts";
 import { dataName } from "../../run/record.ts";
 import type { PageRun, RunState } from "../protocol.ts";
@@ -44,10 +45,6 @@ export function when(time: number): string {
     hour: "2-digit",
     minute: "2-digit",
   });
-}
-
-export function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export function sentence(text: string): string {

@@ -1,8 +1,9 @@
 /** Errors in place: summary, details, hint, and buttons that fix them. */
 import type { ComponentChildren, Ref } from "preact";
+import { capital } from "../../../format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
-import { capital, sentence } from "../words.ts";
+import { sentence } from "../words.ts";
 
 export interface Remedy {
   label: string;

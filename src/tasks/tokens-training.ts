@@ -1,0 +1,98 @@
+/** How a token classifier is trained and measured. */
+import { percent } from "../format.ts";
+import type { LabelMeasures } from "../statistics.ts";
+import { type Columns, type Places, sampledMeasure } from "./compare.ts";
+import { countSame, type Entity, findEntities } from "./entities.ts";
+import { argmaxRows } from "./predictions.ts";
+import type { Rows, Training } from "./task.ts";
+
+/** A set of sentences, as far as it is measured. */
+export interface Sentences extends Rows {
+  readonly labels: readonly string[];
+  words(row: number): readonly string[];
+  /** The tag ids of these words. */
+  tags(row: number): readonly number[];
+}
+
+/** The entities of a type on the test set. */
+export interface EntityResult extends LabelMeasures {
+  type: string;
+}
+
+/** What only the results of a token classifier have. */
+export interface EntityDetails {
+  types: EntityResult[];
+}
+
+/** The sum of a column's numbers, of all rows or of those at `at`. */
+function total(column: readonly number[], at?: Places): number {
+  if (!at) return column.reduce((sum, one) => sum + one, 0);
+  let sum = 0;
+  for (let i = 0; i < at.length; i++) sum += column[at[i]!]!;
+  return sum;
+}
+
+/** As seqeval: 0 if no entity is right. */
+function entityF1({ there = [], named = [], same = [] }: Columns, at?: Places): number {
+  const right = total(same, at);
+  return right === 0 ? 0 : (2 * right) / (total(there, at) + total(named, at));
+}
+
+/** What a sentence adds to the columns: its entities, those that were found, those of both; its words, those right. */
+export function compareTags(labels: readonly string[], truth: readonly number[], predicted: readonly number[]) {
+  const [own, found] = [truth, predicted].map((tags) => findEntities(tags.map((tag) => labels[tag]!))) as [
+    Entity[],
+    Entity[],
+  ];
+  const hits = truth.filter((tag, word) => tag === predicted[word]).length;
+  return { there: own.length, named: found.length, same: countSame(own, found), words: truth.length, hits };
+}
+
+const SHARE = { format: (share: number) => percent(share), most: 1 };
+
+const HELP =
+  "Precision and recall of whole entities, in one figure: an entity is right if its type and all of its words are.";
+
+const measures: Training["measures"] = /* @__PURE__ */ (() => [
+  sampledMeasure(
+    { key: "entity_f1", title: "Entity F1", ...SHARE, help: HELP, evaluated: (one) => one.entityF1! },
+    entityF1,
+  ),
+  sampledMeasure(
+    { key: "acc", title: "Word accuracy", ...SHARE, evaluated: ({ accuracy }) => accuracy! },
+    ({ words = [], hits = [] }, at) => total(hits, at) / total(words, at),
+  ),
+  sampledMeasure({ key: "precision", title: "Precision", ...SHARE }, ({ named = [], same = [] }, at) =>
+    total(same, at) === 0 ? 0 : total(same, at) / total(named, at),
+  ),
+  sampledMeasure({ key: "recall", title: "Recall", ...SHARE }, ({ there = [], same = [] }, at) =>
+    total(same, at) === 0 ? 0 : total(same, at) / total(there, at),
+  ),
+])();
+
+export const training: Training<Sentences, EntityDetails> = {
+  defaults: {},
+  lacks: {},
+  labels: "tags",
+  measures,
+  tally(outputs, { labels }) {
+    const sums = { there: 0, named: 0, same: 0, words: 0, hits: 0 };
+    return {
+      add({ starts, targets }, logits) {
+        const tags = argmaxRows(logits, outputs);
+        for (let b = 1; b < starts.length; b++) {
+          const tokens = Array.from({ length: starts[b]! - starts[b - 1]! }, (_, i) => starts[b - 1]! + i);
+          const firsts = tokens.filter((token) => targets[token]! >= 0);
+          const of = (all: ArrayLike<number>) => firsts.map((token) => all[token]!);
+          const found = compareTags(labels, of(targets), of(tags));
+          for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += found[key];
+        }
+      },
+      measures: () => ({
+        accuracy: sums.hits / sums.words,
+        entityF1: sums.same === 0 ? 0 : (2 * sums.same) / (sums.there + sums.named),
+      }),
+    };
+  },
+  measuring: async () => (await import("./tokens-results.ts")).measuring,
+};

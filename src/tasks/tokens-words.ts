@@ -1,0 +1,36 @@
+/** What people read of a token classifier. */
+import type { Block } from "../document/blocks.ts";
+import { formatCount, percent } from "../format.ts";
+import { countRows, readFigure } from "./compare.ts";
+import { classesBlock, classesTable, FEW_ROWS, mistakesTable } from "./message-words.ts";
+import type { Results, Words } from "./task.ts";
+import type { EntityDetails } from "./tokens-training.ts";
+
+const TYPES = ["Type", "Types"] as const;
+
+const countSentences = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "sentence" : "sentences"}`;
+
+export const words: Words<EntityDetails> = {
+  units: { one: "sentence", many: "sentences", seen: "examples", rows: "sentences", counted: "words" },
+  loss: "cross-entropy (nats)",
+  headline(_, { test }) {
+    const [{ rows, measured }] = test.compared;
+    const [f1, accuracy] = [measured.entity_f1, measured.acc].map((one) => percent(readFigure(one)!));
+    const few = rows < FEW_ROWS ? ": too few to tell" : "";
+    return `Entity F1 ${f1} on ${countSentences(rows)}, ${accuracy} of their words with the right tag${few}`;
+  },
+  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, []), ...mistakes(results)],
+  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [])],
+  drawn: () => ({ rows: "sentences" }),
+  file: ["predictions", "predictions.csv"],
+};
+
+const nameTypes = ({ test }: Results<EntityDetails>) => test.details.types.map((one) => ({ ...one, label: one.type }));
+
+function mistakes({ test }: Results<EntityDetails>): Block[] {
+  const { there = [], named = [], same = [] } = test.rows;
+  const wrong = there.filter((count, row) => count + named[row]! > 2 * same[row]!).length;
+  if (wrong === 0) return [];
+  const title = `Not exactly their entities: ${formatCount(wrong)} of ${countSentences(countRows(test.rows))}`;
+  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"])] }];
+}
