@@ -7,7 +7,7 @@ import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
 import { TASKS } from "../tasks/index.ts";
-import type { Classification, Scored } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   command,
@@ -144,9 +144,13 @@ function checkPairs(trained: boolean | undefined, given = false): void {
   });
 }
 
-/** Label and probability; several labels, each with its probability; or a score. Empty for a blank text. */
-function shownFields(result: Classification | Scored): string[] {
+/**
+ * Label and probability; several labels, each with its probability; a score; or entities, each with its label. Empty for
+ * a blank text.
+ */
+function shownFields(result: Labelled): string[] {
   if ("score" in result) return [result.score?.toFixed(4) ?? ""];
+  if ("entities" in result) return [result.entities.map(({ label, text }) => `${label}: ${text}`).join("|")];
   const { label, probability, labels, probabilities } = result;
   if (labels === undefined) return [label ?? "", probability?.toFixed(4) ?? ""];
   return [labels.join("|"), labels.map((name) => probabilities[name]!.toFixed(4)).join("|")];

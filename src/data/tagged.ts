@@ -16,10 +16,16 @@ import { TokenSet } from "./token-set.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { type EncodedWords, WordEncoder } from "./words.ts";
 
-/** A sentence, with a tag for each word. */
-interface Sentence {
+/** Words, with a tag for each. */
+interface Tagging {
   words: readonly string[];
   tags: readonly string[];
+}
+
+/** A sentence. */
+interface Sentence extends Tagging {
+  /** Its place in its file, from 0. */
+  place: number;
 }
 
 /** A file to split, or files that are split already. */
@@ -62,7 +68,7 @@ export interface TaggedStats {
   /** Sentences that were cut off. */
   cut: number;
   /** Words of each tag. */
-  tags: Record<string, number>;
+  classes: Record<string, number>;
 }
 
 /** Sentences, split and encoded: what `loadTagged` returns. */
@@ -120,6 +126,11 @@ export class Tagged extends TokenSet {
     return Array.from(this.encoded[i]!.firsts, (_, word) => this.ids.get(tags[word]!)!);
   }
 
+  /** Its place in its file, from 0. */
+  place(i: number): number {
+    return this.sentences[i]!.place;
+  }
+
   text(i: number): string {
     return this.sentences[i]!.words.join(" ");
   }
@@ -132,7 +143,7 @@ export class Tagged extends TokenSet {
       words: counts.reduce((a, b) => a + b, 0),
       tokens: this.lengths.reduce((a, b) => a + b, 0),
       cut: this.encoded.filter(({ firsts }, i) => firsts.length < this.sentences[i]!.words.length).length,
-      tags: Object.fromEntries(this.labels.map((label, id) => [label, counts[id]!])),
+      classes: Object.fromEntries(this.labels.map((label, id) => [label, counts[id]!])),
     };
   }
 }
@@ -208,13 +219,14 @@ const noSentences = (where: string) =>
 function readSentences(source: DataSource, options: TaggedOptions): Promise<Sentence[]> {
   return whileOpen(source, async (file) => {
     const text = new TextDecoder().decode(await readText(file, options.encoding));
-    if (!/\.(jsonl|ndjson|json)$/i.test(file.name)) return [...parseConll(text, file.name)];
-    return Array.from(parseRows(text, file.name), ({ row, where }) => readRow(row, where, options));
+    const isJson = /\.(jsonl|ndjson|json)$/i.test(file.name);
+    const read = isJson ? readRows(text, file.name, options) : parseConll(text, file.name);
+    return Array.from(read, (sentence, place) => ({ ...sentence, place }));
   });
 }
 
 /** The sentences of a CoNLL file; lines of -DOCSTART- begin a document and are no words. */
-function* parseConll(text: string, file: string): Generator<Sentence> {
+function* parseConll(text: string, file: string): Generator<Tagging> {
   let words: string[] = [];
   let tags: string[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
@@ -239,7 +251,11 @@ function* parseConll(text: string, file: string): Generator<Sentence> {
 const WORD_KEYS = ["tokens", "words"];
 const TAG_KEYS = ["tags", "ner_tags", "labels"];
 
-function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): Sentence {
+function* readRows(text: string, file: string, options: TaggedOptions): Generator<Tagging> {
+  for (const { row, where } of parseRows(text, file)) yield readRow(row, where, options);
+}
+
+function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): Tagging {
   const words = readList(row, textColumn, WORD_KEYS, "words", where);
   const tags = readList(row, labelColumn, TAG_KEYS, "tags", where);
   if (words.length === tags.length) return { words, tags };

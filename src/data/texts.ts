@@ -93,6 +93,9 @@ export interface LoadedTexts {
 /** Data for training: messages with labels, sentences with tags, or texts. */
 export type TrainingData = LoadedDataset | LoadedTagged | LoadedTexts;
 
+/** Whether its rows are texts with an answer: messages with labels, or sentences with tags. */
+export const hasAnswers = (data: TrainingData): data is LoadedDataset | LoadedTagged => "text" in data.test;
+
 /** Whether it is of messages with labels. */
 export const isLabelled = (data: TrainingData): data is LoadedDataset => "testParts" in data;
 

@@ -51,19 +51,6 @@ export interface Word {
 /** Letters and digits, also with a hyphen or a point between them; what follows an apostrophe; any other sign. */
 const WORD = /['’]\p{L}+|[\p{L}\p{M}\p{N}]+(?:[-.@_][\p{L}\p{M}\p{N}]+)*|[^\s]/gu;
 
-/** Texts as a model reads them, with their words as far as they fit. */
-export function encodeWords(tokenizer: Tokenizer, texts: readonly string[], most: number) {
-  const encoder = new WordEncoder(tokenizer);
-  return texts.map((text) => {
-    const words = splitWords(text);
-    const encoded = encoder.encode(
-      words.map((word) => word.text),
-      most,
-    );
-    return { text, words: words.slice(0, encoded.firsts.length), ...encoded };
-  });
-}
-
 /** Divides a text into words about as corpora with a tag a word do: "John's (new) car." has 8. */
 export function splitWords(text: string): Word[] {
   return [...text.matchAll(WORD)].map(({ 0: word, index }) => ({ text: word, start: index, end: index + word.length }));

@@ -190,7 +190,7 @@ export class Classifier extends AdapterModel<Engine> {
    * for (const { label, text, start, end } of first!.entities) console.log(label, text, start, end);
    * ```
    */
-  async tag(texts: string | readonly string[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
+  async tag(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
     return this.each<TaggedText>("tag", texts, options);
   }
 
@@ -277,8 +277,8 @@ export class Classifier extends AdapterModel<Engine> {
     const some = places.map((i) => texts[i]!);
     const common = { meta, places, padTo, pad, task: meta.task };
     if (readsTokens(meta.task)) {
-      const { encodeWords } = await import("../data/words.ts");
-      const words = encodeWords(this.tokenizer, some.map(String), longest);
+      const { encodeWords } = await import("./words.ts");
+      const words = encodeWords(this.tokenizer, some, longest);
       return { ...common, words, tokens: words.map(({ ids }) => ids) };
     }
     const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);

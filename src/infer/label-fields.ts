@@ -2,13 +2,10 @@
 import type { DataFormat } from "../data/dialect.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
-import type { Classification, Scored } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import { USAGES } from "../tasks/usages.ts";
 import type { Classifier } from "./classifier.ts";
 import type { Table } from "./table.ts";
-
-/** What a model makes of a row. */
-export type Labelled = Classification | Scored;
 
 /** Null: the row has no text. */
 type Value = string | number | null;

@@ -4,8 +4,9 @@ import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { nearest } from "../suggest.ts";
 import { TASKS } from "../tasks/index.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import type { Classifier } from "./classifier.ts";
-import { Fields, type Labelled } from "./label-fields.ts";
+import { Fields } from "./label-fields.ts";
 import { concat, type Table, type TableRow } from "./table.ts";
 
 /** What must be known of a table before its first row is labelled. */

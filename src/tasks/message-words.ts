@@ -100,7 +100,10 @@ export function classesBlock<T extends LabelMeasures>(
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */
-export function classRows([one, many]: readonly [one: string, many: string]): (data: DataShown) => Block[] {
+export function classRows(
+  [one, many]: readonly [one: string, many: string],
+  rowsAre = "Rows",
+): (data: DataShown) => Block[] {
   return ({ labels, stats }) => {
     const { train, val, test } = stats;
     const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
@@ -111,8 +114,8 @@ export function classRows([one, many]: readonly [one: string, many: string]): (d
     };
     const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
     const caption = areMany
-      ? `The largest of ${formatCount(labels.length)} ${many.toLowerCase()}; the smallest has ${formatCount(fewest)} rows`
-      : `Rows by ${one.toLowerCase()}`;
+      ? `The largest of ${formatCount(labels.length)} ${many.toLowerCase()}; the smallest has ${formatCount(fewest)} ${rowsAre.toLowerCase()}`
+      : `${rowsAre} by ${one.toLowerCase()}`;
     return [
       makeTable<string>(
         "data-classes",

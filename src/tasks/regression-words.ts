@@ -6,9 +6,9 @@ import { type Summary, summarize } from "../statistics.ts";
 import { readFigure } from "./compare.ts";
 import { countMessages, MESSAGES, mistakesTable, tooFew } from "./message-words.ts";
 import { type ScoreDetails, trueScores } from "./regression-training.ts";
-import type { DataShown, TestResults, Words } from "./task.ts";
+import type { DataShown, LabelledRows, TestResults, Words } from "./task.ts";
 
-export const words: Words<ScoreDetails> = {
+export const words: Words<ScoreDetails, LabelledRows> = {
   loss: "mean squared error",
   choice: "scores: numbers",
   learned: () => "with a score",
@@ -63,7 +63,7 @@ function scoresChart({ details: { bins }, compared: [{ rows }] }: TestResults<Sc
 }
 
 /** What the scores are like. */
-function scoresTable({ train, val, test }: DataShown): Block[] {
+function scoresTable({ train, val, test }: DataShown<LabelledRows>): Block[] {
   type Row = Summary & { name: string; least: number; most: number };
   const column = (title: string, key: "mean" | "sd" | "least" | "most") => {
     return { title, key, value: ({ [key]: value }: Row) => value, format: formatScore };

@@ -272,14 +272,14 @@ export interface Shown {
   options: { threshold: string };
 }
 
-/** Data of messages, as far as words are made of it: a `LoadedDataset` is one. */
-export interface DataShown extends Splits<LabelledRows> {
+/** Data with labels, as far as words are made of it: a `LoadedDataset` is one. */
+export interface DataShown<Set extends Rows = Rows> extends Splits<Set> {
   labels: readonly string[];
   stats: Splits<{ classes: Readonly<Record<string, number>> }>;
 }
 
 /** What people read of a task. */
-export interface Words<Details extends object = object> {
+export interface Words<Details extends object = object, Set extends Rows = Rows> {
   units: {
     /** "message" or "block", and of many. */
     one: string;
@@ -298,7 +298,7 @@ export interface Words<Details extends object = object> {
   /** What is learned of messages: "of 3 classes". */
   learned?(labels: number): string;
   /** What is known of its data: the rows of each class. */
-  data?(data: DataShown): Block[];
+  data?(data: DataShown<Set>): Block[];
   /** "94.5 % of 300 test messages correct" */
   headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */

@@ -2,7 +2,7 @@
 import type { Block } from "../document/blocks.ts";
 import { formatCount, percent } from "../format.ts";
 import { countRows, readFigure } from "./compare.ts";
-import { classesBlock, classesTable, FEW_ROWS, mistakesTable } from "./message-words.ts";
+import { classesBlock, classesTable, classRows, FEW_ROWS, mistakesTable } from "./message-words.ts";
 import type { Results, Words } from "./task.ts";
 import type { EntityDetails } from "./tokens-training.ts";
 
@@ -13,6 +13,9 @@ const countSentences = (rows: number) => `${formatCount(rows)} test ${rows === 1
 export const words: Words<EntityDetails> = {
   units: { one: "sentence", many: "sentences", seen: "examples", rows: "sentences", counted: "words" },
   loss: "cross-entropy (nats)",
+  choice: "tags, one a word",
+  learned: (labels) => `with ${labels} tags`,
+  data: classRows(["Tag", "Tags"], "Words"),
   headline(_, { test }) {
     const [{ rows, measured }] = test.compared;
     const [f1, accuracy] = [measured.entity_f1, measured.acc].map((one) => percent(readFigure(one)!));

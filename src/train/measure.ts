@@ -1,6 +1,6 @@
 /** Measures a trained model on its sets, compared with the baselines. */
 import { findLeaks } from "../data/duplicates.ts";
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Decision } from "../tasks/predictions.ts";
@@ -44,17 +44,18 @@ const FITS = {
   class: async () => (await import("./baselines.ts")).fitClasses,
   score: async () => (await import("./score-baselines.ts")).fitScores,
   set: async () => (await import("./label-baselines.ts")).fitSets,
+  tags: async () => (await import("./tag-baselines.ts")).fitTags,
 };
 
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
   const { labels, measuring: load } = TRAINING[data.objective];
   const measuring = await load();
-  const fit = labels && (await FITS[labels]());
+  const fit = labels && ((await FITS[labels]()) as (data: TrainingData, signal?: AbortSignal) => Promise<Baseline[]>);
   return async (before, after, signal) => {
     const context = measuringContext(data, options);
     const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });
-    const baselines = fit && isLabelled(data) ? await fit(data, signal) : [initial()];
+    const baselines = fit ? await fit(data, signal) : [initial()];
     const measured = measureSets(measuring, data, after, baselines, context);
     return { ...measured, results: { before: before.evaluations, ...measured.results } };
   };
@@ -112,7 +113,7 @@ export function measureTest(
     { ...predicted, columns: rows, decision },
     context,
   );
-  const text = (row: number) => (isLabelled(data) ? data.test.text(row) : "");
+  const text = (row: number) => (hasAnswers(data) ? data.test.text(row) : "");
   const answers = measuring.answers?.(test, predicted, context);
   const message = (row: number): Message => ({
     ...{ text: text(row), truth: answers!.truth[row]!, predicted: answers!.predicted[row]! },

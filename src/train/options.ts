@@ -381,6 +381,7 @@ const TRAINED: Record<Objective, string> = {
   classification: "a classifier",
   regression: "a regression",
   "multi-label": "a classifier with several labels a message",
+  tokens: "a token classifier",
   lm: "a language model",
 };
 

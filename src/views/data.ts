@@ -3,7 +3,8 @@ import type { BlockStats } from "../data/blocks.ts";
 import { labelNotes } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import { isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
+import type { LoadedTagged, TaggedStats } from "../data/tagged.ts";
+import { hasAnswers, isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { type Block, type Details, makeTable, messageColumns, type Table } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
@@ -20,7 +21,12 @@ const text = (text: string): Block => ({ kind: "text", text });
 const note = (text: string): Block => ({ kind: "note", text });
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
-  return [text(`model: ${model}`), ...(isLabelled(data) ? messagesBlocks(data, how) : textsBlocks(data))];
+  const blocks = isLabelled(data)
+    ? messagesBlocks(data, how)
+    : hasAnswers(data)
+      ? sentencesBlocks(data)
+      : textsBlocks(data);
+  return [text(`model: ${model}`), ...blocks];
 }
 
 /** A perplexity over fewer tokens than this says little. */
@@ -60,6 +66,40 @@ function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
       .map(({ name, tokens }) =>
         note(`the ${name.toLowerCase()} set has only ${tokens} tokens: its perplexity says little`),
       ),
+  ];
+}
+
+function sentencesBlocks(data: LoadedTagged): Block[] {
+  const { source, maxLength, labels, stats } = data;
+  type Row = TaggedStats & { name: string };
+  const column = (title: string, key: "rows" | "words" | "tokens" | "cut") => {
+    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
+  };
+  const sets = listSets(stats);
+  const missing = labels.filter((label) => stats.train.classes[label] === 0).map((label) => `"${brief(label)}"`);
+  return [
+    text(`data: ${source}`),
+    makeTable<Row>(
+      "data",
+      "Sentences",
+      [
+        { title: "Set", key: "set", value: ({ name }) => name },
+        ...[column("Sentences", "rows"), column("Words", "words"), column("Tokens", "tokens")],
+        column("Truncated", "cut"),
+      ],
+      sets,
+    ),
+    ...WORDS[data.objective].data!(data),
+    ...counted([
+      [
+        sets.reduce((sum, { cut }) => sum + cut, 0),
+        `sentences are longer than ${maxLength} tokens: the words behind are not read, and not measured`,
+      ],
+      [stats.empty, "sentences without words were skipped"],
+    ]).map(note),
+    ...(missing.length > 0
+      ? [note(`no word of ${nameList(missing)} is in the training set, so that it cannot be learned`)]
+      : []),
   ];
 }
 
@@ -177,8 +217,9 @@ const PREVIEW = { rows: 6, characters: 240, text: 400, blocks: 8 };
 
 /** The beginning of the training set. */
 export async function dataPreview(data: TrainingData, model: BaseModel): Promise<Details> {
-  return isLabelled(data)
-    ? { kind: "details", title: "Look at the messages", blocks: [firstMessages(data)] }
+  if (isLabelled(data)) return { kind: "details", title: "Look at the messages", blocks: [firstMessages(data)] };
+  return hasAnswers(data)
+    ? { kind: "details", title: "Look at the sentences", blocks: [firstSentences(data)] }
     : { kind: "details", title: "Look at the text", blocks: [text(await beginning(data, model))] };
 }
 
@@ -190,6 +231,14 @@ function firstMessages({ train, pairs }: LoadedDataset): Table {
     [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
     rows.map((i) => ({ text: excerpt(train.text(i), PREVIEW.characters), label: train.labels[train.label(i)]! })),
   );
+}
+
+function firstSentences({ train, labels }: LoadedTagged): Table {
+  const rows = Array.from({ length: Math.min(PREVIEW.rows, train.size) }, (_, i) => i);
+  const words = (i: number) => train.words(i).map((word, at) => `${word}/${labels[train.tags(i)[at]!]}`);
+  return makeTable("sentences", "The first sentences of the training set", messageColumns(), [
+    ...rows.map((i) => ({ text: words(i).join(" ").slice(0, PREVIEW.characters) })),
+  ]);
 }
 
 async function beginning({ train }: LoadedTexts, model: BaseModel): Promise<string> {

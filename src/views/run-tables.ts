@@ -1,5 +1,6 @@
 import type { LoadedDataset } from "../data/datasets.ts";
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import type { LoadedTagged } from "../data/tagged.ts";
+import { hasAnswers, type TrainingData } from "../data/texts.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
 import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
@@ -177,7 +178,7 @@ export function runTables(
   ];
   return [
     ...tables.map((table): [string, string] => [`${table.name}.csv`, tableToCsv(table)]),
-    ...(answers && isLabelled(data)
+    ...(answers && hasAnswers(data)
       ? [["predictions.csv", encode(csvLines(predictionsTable(answers, data)))] as [string, FileContent]]
       : []),
   ];
@@ -193,7 +194,9 @@ const showAnswer = (answer: Answer): Cell =>
   typeof answer === "object" ? answer.join("|") : typeof answer === "number" ? round(answer) : answer;
 
 /** Every row of the validation and test sets. Texts are decoded from their tokens when they are written. */
-function predictionsTable(answers: NonNullable<TrainResult["answers"]>, { labels, val, test, pairs }: LoadedDataset) {
+function predictionsTable(answers: NonNullable<TrainResult["answers"]>, data: LoadedDataset | LoadedTagged) {
+  const { labels, val, test } = data;
+  const pairs = "pairs" in data && data.pairs;
   const k = labels.length;
   const names = answers.test.probabilities ? labels.map((label) => `probability ${label}`) : [];
   const keys = ["set", "row", ...(pairs ? ["text", "text_pair"] : ["text"]), "truth", "predicted", ...names];

@@ -1,7 +1,7 @@
 /** What a classifier makes of a message, in pages. */
 import type { ComponentChildren } from "preact";
 import { formatScore, percent } from "../format.ts";
-import type { Classification, Scored } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 
 /** A bar for a share, hidden from screen readers: the number next to it says the same. */
 export function Bar({ share }: { share: number }) {
@@ -14,10 +14,25 @@ export function Bar({ share }: { share: number }) {
 }
 
 /**
- * The label or labels of a text that is not blank, and the probability of each; or the score. `children` stand between
- * them.
+ * The label or labels of a text that is not blank, and the probability of each; the score; or the entities. `children`
+ * stand between them.
  */
-export function VerdictView({ verdict, children }: { verdict: Classification | Scored; children?: ComponentChildren }) {
+export function VerdictView({ verdict, children }: { verdict: Labelled; children?: ComponentChildren }) {
+  if ("entities" in verdict)
+    return (
+      <>
+        <p class="predicted">
+          {verdict.entities.length === 0 && <strong>no entity</strong>}
+          {verdict.entities.map(({ label, text, probability }, i) => (
+            <span>
+              {i > 0 && ", "}
+              <strong>{text}</strong> {label} {percent(probability)}
+            </span>
+          ))}
+        </p>
+        {children}
+      </>
+    );
   if ("score" in verdict)
     return (
       <>

@@ -13,7 +13,7 @@ import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { RunSettings } from "../run/settings.ts";
-import type { Classification, Scored } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import type { TrainOptions } from "../train/options.ts";
 
 /**
@@ -172,9 +172,9 @@ export interface ErrorReport {
 }
 
 export interface Verdict {
-  adapter: Classification | Scored;
+  adapter: Labelled;
   /** The base model with the initial head. */
-  base: Classification | Scored;
+  base: Labelled;
   device: DeviceInfo;
 }
 

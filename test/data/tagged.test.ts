@@ -45,7 +45,7 @@ test("a CoNLL file: words, tags and the targets of first tokens", async () => {
   assert.ok(own.slice(5).every((target) => target === -100));
   const { tokens, ...counts } = stats.train;
   assert.is(tokens, ids.length);
-  assert.equal(counts, { rows: 2, words: 6, cut: 0, tags: { "B-LOC": 1, "B-PER": 1, "I-PER": 1, O: 3 } });
+  assert.equal(counts, { rows: 2, words: 6, cut: 0, classes: { "B-LOC": 1, "B-PER": 1, "I-PER": 1, O: 3 } });
 });
 
 test("JSON lines and a JSON array give what the CoNLL file gives", async () => {

@@ -46,6 +46,7 @@ export const TASKS: Record<Objective, TaskConfig> = {
   classification: { objective: "classification", num_labels: 2, pooling: "last-token", head_bias: false },
   regression: { objective: "regression", num_labels: 1, pooling: "last-token", head_bias: false },
   "multi-label": { objective: "multi-label", num_labels: 3, pooling: "last-token", head_bias: false },
+  tokens: { objective: "tokens", num_labels: 4, pooling: "last-token", head_bias: true },
   lm: { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false },
 };
 
@@ -84,7 +85,7 @@ export function smallSpec(
     config: { ...SMALL, ...config },
     task: {
       objective,
-      num_labels: { classification: 5, regression: 1, "multi-label": 5, lm: 0 }[objective],
+      num_labels: { classification: 5, regression: 1, "multi-label": 5, tokens: 5, lm: 0 }[objective],
       pooling,
       head_bias: objective !== "lm",
     },

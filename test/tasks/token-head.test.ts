@@ -1,4 +1,4 @@
-/** A task that no file has: a target for each token, and a head of its own. What asks for properties holds it. */
+/** Token classification: a target for each token, and a head of its own, in a model, in features and in PEFT's files. */
 
 import { readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -6,12 +6,10 @@ import * as assert from "uvu/assert";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { targetLogits } from "../../src/engine/targets.ts";
 import { readAdapter } from "../../src/io/peft.ts";
-import { TASK_TYPES } from "../../src/io/peft-config.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { frozenBlocks, type ModelSpec } from "../../src/model/trainable.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
-import { OBJECTIVES, type Objective, TASKS } from "../../src/tasks/index.ts";
 import { drawTensors, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertSameBits, numbers, temporaryFolder } from "../helpers/border.ts";
@@ -24,20 +22,7 @@ const folder = temporaryFolder();
 const ROUNDING = 2e-6;
 const CLOSE = { atol: 1e-6, rtol: 1e-6 };
 
-const tokens = "of tokens" as Objective;
-Object.assign(TASKS, {
-  [tokens]: {
-    ...TASKS.classification,
-    target: "token",
-    outputs: { least: 2 },
-    peft: "TOKEN_CLS",
-    module: { gpt2: "classifier", llama: "score", hasBias: true },
-    problemType: undefined,
-  },
-});
-(OBJECTIVES as Objective[]).push(tokens);
-TASK_TYPES.push("TOKEN_CLS");
-
+const tokens = "tokens" as const;
 const LENGTHS = [7, 1, 24 - 2, 12];
 
 /** A batch of texts with their classes, and the same as one whose last tokens alone have a target. */
@@ -71,7 +56,7 @@ async function measure(spec: ModelSpec, batch: Batch, last: Uint32Array, options
 for (const mode of ["lora", "all", "prompt", "last_layer"] as Mode[])
   test(`${mode}: a model whose last tokens alone have targets is a classifier of texts`, async () => {
     const ofTexts = smallSpec(mode);
-    const ofTokens = { ...ofTexts, task: { ...ofTexts.task, objective: tokens } };
+    const ofTokens = { ...ofTexts, task: { ...ofTexts.task, objective: tokens } as const };
     const [texts, words] = batches(ofTexts);
     const expected = await measure(ofTexts, texts, Uint32Array.from(LENGTHS.keys()));
     const found = await measure(ofTokens, words, texts.rows);

@@ -1,5 +1,5 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
-import { isLabelled, type TrainingData } from "../../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../../data/texts.ts";
 import type { Block } from "../../document/blocks.ts";
 import { joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
@@ -27,7 +27,7 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
 };
 
 function aboutData(data: TrainingData): string {
-  if (!isLabelled(data)) {
+  if (!hasAnswers(data)) {
     const { train, val, test } = data.stats;
     const sizes = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
     return (
@@ -39,7 +39,7 @@ function aboutData(data: TrainingData): string {
   const { units, learned } = WORDS[data.objective];
   return (
     `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test ${units.many} ` +
-    `${learned!(data.labels.length)}, ${SPLITS[data.split]}.`
+    `${learned!(data.labels.length)}${isLabelled(data) ? `, ${SPLITS[data.split]}` : ""}.`
   );
 }
 

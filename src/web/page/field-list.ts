@@ -165,6 +165,7 @@ export const START: Readonly<Record<Objective, Values>> = {
   classification: MESSAGES,
   regression: { ...MESSAGES, ...objectiveDefaults("regression") },
   "multi-label": { ...MESSAGES, ...objectiveDefaults("multi-label") },
+  tokens: { ...MESSAGES, ...objectiveDefaults("tokens") },
   // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
   lm: { ...MESSAGES, ...objectiveDefaults("lm"), batchSize: 2, maxLength: 64 },
 };
@@ -182,6 +183,7 @@ const NOT_OF: Readonly<Record<Objective, readonly Key[]>> = {
   classification: ["labelSeparator"],
   regression: [...OF_CLASSIFIERS, "labelSeparator"],
   "multi-label": OF_CLASSES,
+  tokens: [...OF_MESSAGES, "labelSeparator"],
   lm: [...OF_MESSAGES, "labelSeparator"],
 };
 

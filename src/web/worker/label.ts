@@ -2,7 +2,7 @@
 import { ConfigError } from "../../errors.ts";
 import { formatScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
-import type { Labelled } from "../../infer/label-fields.ts";
+
 import { labelRows, survey } from "../../infer/label-table.ts";
 import { openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
@@ -10,6 +10,7 @@ import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
 import { hasLabels } from "../../tasks/index.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
 export { readTrainedTexts } from "../../run/trained-texts.ts";
@@ -78,6 +79,10 @@ export async function labelSource(
 function describeResult(result: Labelled | null) {
   if (result === null) return { labels: [], label: "", probability: null };
   if ("score" in result) return { labels: [], label: formatScore(result.score!), probability: null };
+  if ("entities" in result) {
+    const labels = result.entities.map(({ label }) => label);
+    return { labels, label: result.entities.map((one) => `${one.label}: ${one.text}`).join(" | "), probability: null };
+  }
   const { label, labels = [label!], probability } = result;
   return { labels, label: labels.join(" | "), probability: result.labels ? null : probability };
 }

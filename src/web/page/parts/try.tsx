@@ -129,10 +129,16 @@ function judge(truth: Answer, answer: Answer): [look: string, words: string] {
   return ["mistaken", `Wrong: its true label is ${shown}.`];
 }
 
+function answerOf(verdict: Verdict["adapter"]): Answer {
+  if ("score" in verdict) return verdict.score!;
+  if ("entities" in verdict) return verdict.entities.map(({ label, text }) => `${label}: ${text}`);
+  return verdict.labels ?? verdict.label!;
+}
+
 /** `truth`: the message's true label, labels or score, where it is known. */
 function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
-    const answer = "score" in verdict ? verdict.score! : (verdict.labels ?? verdict.label!);
+    const answer = answerOf(verdict);
     return (
       <div class={`side ${kind}`}>
         <h3>{title}</h3>

@@ -213,7 +213,7 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   const { data, dataset, encoding = "utf-8", textColumn, labelColumn } = settings;
   const { objective: learned = "classification" } = settings;
   tab.value = learned === "lm" ? "lm" : "classification";
-  if (learned !== "lm") labelsAre.value = learned;
+  if (learned !== "lm") labelsAre.value = learned as MessagesObjective;
   const { bundled, typed, own, source, hubName, hub, files, ...chosen } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";
