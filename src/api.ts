@@ -16,6 +16,7 @@ export type { LeftOut } from "./data/corpus.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
 export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 export type { Split } from "./data/split.ts";
+export type { LoadedTagged, Tagged, TaggedOptions, TaggedSpec, TaggedStats } from "./data/tagged.ts";
 export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
 export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
 export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
@@ -50,7 +51,7 @@ export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
 export type { Evaluation } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
-export type { Classification, Prediction, Scored } from "./tasks/predictions.ts";
+export type { Classification, Prediction, Scored, TaggedSpan, TaggedText } from "./tasks/predictions.ts";
 export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,

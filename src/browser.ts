@@ -3,6 +3,7 @@
  * only classifies does not load it.
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/tagged.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
 import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 import type { FineTuneManyArguments } from "./run/fine-tune-many.ts";
@@ -40,6 +41,22 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
  */
 export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promise<LoadedTexts> {
   return (await import("./data/texts.ts")).loadTexts(spec, options);
+}
+
+/**
+ * Reads sentences with a tag for each word, as in Node. Throws DataError, FormatError or ConfigError if the data, a file
+ * or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTagged } from "lowrank/browser";
+ *
+ * const data = await loadTagged({ file: "entities.conll" });
+ * console.log(data.labels);
+ * ```
+ */
+export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Promise<LoadedTagged> {
+  return (await import("./data/tagged.ts")).loadTagged(spec, options);
 }
 
 /**

@@ -5,10 +5,12 @@ import { runFiles } from "./views/run-files.ts";
 
 export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
+export { loadTagged } from "./data/tagged.ts";
 export { loadTexts } from "./data/texts.ts";
 
 /**
- * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a language model on data from `loadTexts`.
+ * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a token classifier on data from
+ * `loadTagged`, as a language model on data from `loadTexts`.
  * Deterministic: the same device, data and options give the same bits. `save` also writes charts.
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
  * fails, and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.

@@ -1,6 +1,7 @@
 /** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
+import { loadTagged, type TaggedOptions, type TaggedSpec } from "../data/tagged.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -20,9 +21,10 @@ export function loadData(
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
-  return TRAINING[objective].labels === null
-    ? loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
-    : loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
+  const { labels } = TRAINING[objective];
+  if (labels === null) return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
+  if (labels === "tags") return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
+  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }
 
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
