@@ -1,12 +1,11 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
 import { f1Of, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
-import { chooseThreshold } from "./decision.ts";
 import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
 import { labelThreshold, sigmoid } from "./predictions.ts";
 import { LABEL } from "./stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
-import { parseThreshold } from "./threshold.ts";
+import { chooseThreshold, parseThreshold } from "./threshold.ts";
 
 const SAMPLED = 3;
 
