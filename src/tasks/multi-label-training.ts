@@ -74,7 +74,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure({ key: "macro_f1", title: "Macro F1", ...SHARE }, (columns, at) => f1Of(hitsOf(columns, at)).macroF1),
 ])();
 
-export const training: Training<LabelledRows, LabelDetails> = {
+export const training: Training<LabelledRows> = {
   defaults: {},
   lacks: {},
   labels: "set",
@@ -86,5 +86,4 @@ export const training: Training<LabelledRows, LabelDetails> = {
       measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
     };
   },
-  measuring: async () => (await import("./multi-label-results.ts")).measuring,
 };

@@ -5,7 +5,7 @@
  */
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
-import type { Columns, Compared, Measure, Places } from "./compare.ts";
+import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Classification, Decision, Scored } from "./predictions.ts";
 import type { StoredKinds } from "./stored.ts";
@@ -173,6 +173,12 @@ export interface Predicted {
   probabilities?: ArrayLike<number>;
 }
 
+/** What is simple to make, and has to be beaten. */
+export interface Baseline extends Omit<Competitor, "columns"> {
+  /** What it says of the test set: see `Predicted`. */
+  values: ArrayLike<number>;
+}
+
 /** Logits, or losses. */
 export type Outputs = Float32Array | Float64Array;
 
@@ -234,7 +240,7 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
 export type LabelKind = "class" | "score" | "set";
 
 /** How a task is trained and measured. */
-export interface Training<Set extends Rows = Rows, Details extends object = object> {
+export interface Training<Set extends Rows = Rows> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Settings that have no effect, and why: "texts have no classes". */
@@ -247,8 +253,6 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   tally(outputs: number): Tally;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
-  /** Loaded before the first step, so that the end of a run does not depend on a connection, and to read a record. */
-  measuring(): Promise<Measuring<Set, Details>>;
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */

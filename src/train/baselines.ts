@@ -1,7 +1,7 @@
 /** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { Baseline } from "../tasks/task.ts";
 import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
-import type { Baseline } from "./measure.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
 type Sets = Pick<LoadedDataset, "train" | "val" | "test">;

@@ -3,9 +3,9 @@
  * set.
  */
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { Baseline } from "../tasks/task.ts";
 import { chooseStrength, STRENGTHS } from "./baselines.ts";
 import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
-import type { Baseline } from "./measure.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
 export async function fitSets(data: LoadedDataset, signal?: AbortSignal): Promise<Baseline[]> {

@@ -134,7 +134,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     20.2,
     /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
   ],
-  scores: [6, /\/src\/(tasks\/(regression|multi-label)-results|train\/(score|label)-baselines|data\/outputs)\./],
+  scores: [6, /\/src\/(tasks\/(regression|multi-label|lm)-results|train\/(score|label)-baselines|data\/outputs)\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   records: [2.9, /\/src\/(run\/check-record|tasks\/stored)\./],
   "foreign files": [
