@@ -1,7 +1,7 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
+
+import { checkKinds, type Fields, isObject, lookUp, parseChoice, show, withoutNulls } from "./checks.ts";
 import { ConfigError, FormatError } from "./errors.ts";
-import { checkKinds, type Fields, isObject, type KINDS, lookUp, show, withoutNulls } from "./kinds.ts";
-import { didYouMean } from "./suggest.ts";
 
 /**
  * Architectures other than GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values.
@@ -205,18 +205,6 @@ export function textContext(
 export const usualLength = ({ n_positions }: Pick<ModelConfig, "n_positions"> = { n_positions: 1024 }): number =>
   Math.min(n_positions, 1024);
 
-/** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
-export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
-  const found = allowed.find((candidate) => candidate === word);
-  if (found !== undefined) return found;
-  throw new ConfigError("unknown-value", `unknown ${what}`, {
-    expected: `one of ${allowed.join(", ")}`,
-    found: show(word),
-    ...(where === undefined ? {} : { where }),
-    ...(typeof word === "string" ? didYouMean(word, allowed) : {}),
-  });
-}
-
 /** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
 export function parseLayers(words: readonly string[]): number[] | null {
   if (words.length === 1 && words[0] === "all") return null;
@@ -339,7 +327,7 @@ const FIELDS = {
   ...fields(SIZES, "size"),
   ...fields(Object.keys(SWITCHES), "boolean?"),
   ...{ layer_norm_epsilon: "positive", n_inner: "size?", n_kv_head: "size?", rope: "object?" },
-} as const satisfies Fields<keyof typeof KINDS>;
+} as const satisfies Fields;
 
 /** Fields of one kind. */
 function fields<Kind extends string>(keys: readonly string[], kind: Kind): Record<string, Kind> {
@@ -443,7 +431,7 @@ function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<M
       expected: `a divisor of ${n_head}, the number of heads`,
       found: show(n_kv_head),
     });
-  const check = (key: string, record: object, kinds: Fields<keyof typeof KINDS>) =>
+  const check = (key: string, record: object, kinds: Fields) =>
     checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(`${key}.${part}`) });
   check("rope", rope, { theta: "positive", scaling: "object?" });
   const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;

@@ -1,6 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
+
+import { checkKinds } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
-import { checkKinds } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";

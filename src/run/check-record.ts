@@ -2,107 +2,77 @@
  * Checks what a run.json says, of which everything that is shown of a run is made. A page loads it when there is a
  * stored run.
  */
-import { parseChoice } from "../config.ts";
+import { findWrongIn, type Tree } from "../check-tree.ts";
+import { isListOf, isText, isWithin, type Kind, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds as KindTable, show } from "../kinds.ts";
 import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
-const isNumber = (value: unknown) => typeof value === "number";
 const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
-
-/** Kinds of values of a record. A figure is what was measured, also where that is not finite. */
-const KINDS = {
-  ...JSON_KINDS,
-  figure: ["a number", isNumber],
-  "figure or null": ["a number, or null", (value: unknown) => value === null || isNumber(value)],
-  figures: ["a list of numbers", (value: unknown) => isListOf(value, isNumber)],
-  counts: ["a list of three counts", (value) => isListOf(value, JSON_KINDS.count[1]) && value.length === 3],
-  pair: ["two strings", isPair],
-  "text or null": ["a string, or null", (value: unknown) => value === null || isText(value)],
-  "class or null": ["0 or 1, or null", (value: unknown) => value === null || value === 0 || value === 1],
-  "text or pair": ["a string, or two", (value: unknown) => isText(value) || isPair(value)],
-} as const satisfies KindTable<string>;
-
-type FieldKind = keyof typeof KINDS;
-
-/**
- * The kinds of an object's values by their keys: one of them, those of an object within, or those of the objects of a
- * list. Kinds with "?" may be missing; what is within an object, with "?" after its key, may be null or missing.
- */
-interface Kinds {
-  readonly [key: string]: FieldKind | `${FieldKind}?` | Kinds | readonly [Kinds];
-}
+const PAIR: Kind = ["two strings", isPair];
+const TEXT_OR_PAIR: Kind = ["a string, or two", (value) => isText(value) || isPair(value)];
+const CLASS: Kind = ["0 or 1, or null", (value) => value === null || value === 0 || value === 1];
+const COUNTS: Kind = [
+  "an array of three counts",
+  (value) => isListOf(value, (one) => isWithin(one, { min: 0, whole: true })) && value.length === 3,
+];
 
 /** Throws FormatError unless `object`, which is at `path` of a record, has values of these kinds. */
-function check(object: object, kinds: Kinds, where: string, path = ""): void {
-  const expect = (key: string, kind: FieldKind | `${FieldKind}?`) => {
-    const wrong = findWrong(object, { [key]: kind }, KINDS);
-    if (wrong) refuse(where, path + key, wrong.expected, show(wrong.value));
-  };
-  for (const [name, kind] of Object.entries(kinds)) {
-    const key = typeof kind === "string" ? name : name.replace("?", "");
-    const value = (object as Record<string, unknown>)[key];
-    if (typeof kind === "string") expect(key, kind);
-    else if (key === name || (value ?? null) !== null) {
-      expect(key, Array.isArray(kind) ? "objects" : "object");
-      if (Array.isArray(kind))
-        for (const [i, item] of (value as object[]).entries()) check(item, kind[0], where, `${path}${key}[${i}].`);
-      else check(value as object, kind as Kinds, where, `${path}${key}.`);
-    }
-  }
+function check(object: object, kinds: Tree, where: string, path?: string): void {
+  const wrong = findWrongIn(object, kinds, path);
+  if (wrong) refuse(where, wrong.key, wrong.expected, show(wrong.value));
 }
 
-const INTERVAL = { low: "figure", high: "figure" } as const;
-const ESTIMATE = { value: "figure", ...INTERVAL } as const;
-const SHARE = { share: "figure", ...INTERVAL } as const;
-const ACCURACY = { rows: "count", correct: "count", accuracy: "figure", interval: INTERVAL } as const;
-const POINTS = { xs: "figures", ys: "figures" } as const;
-const AGAINST = { "against?": { difference: ESTIMATE, p: "figure", standing: "text" } } as const;
+const INTERVAL = { low: "number", high: "number" } as const;
+const ESTIMATE = { value: "number", ...INTERVAL } as const;
+const SHARE = { share: "number", ...INTERVAL } as const;
+const ACCURACY = { rows: "count", correct: "count", accuracy: "number", interval: INTERVAL } as const;
+const POINTS = { xs: "numbers", ys: "numbers" } as const;
+const AGAINST = { "against?": { difference: ESTIMATE, p: "number", standing: "text" } } as const;
 const LABEL = { rows: "count", predicted: "count", "precision?": SHARE, "recall?": SHARE, "f1?": SHARE } as const;
-const STEP = { step: "count", epoch: "figure", examples: "count", lr: "figure" } as const;
+const STEP = { step: "count", epoch: "number", examples: "count", lr: "number" } as const;
 
-const IDENTITY: Kinds = {
-  ...{ lowrank: "text", platform: "text", created: "figure", settings: "object", options: "object", model: "text" },
+const IDENTITY: Tree = {
+  ...{ lowrank: "text", platform: "text", created: "number", settings: "object", options: "object", model: "text" },
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
-  ...{ "pairs?": { columns: "pair" }, maxLength: "size", labels: "texts" },
-  ...{ unequal: "boolean", counts: { rows: "counts", tokens: "counts", sha256: "text" } },
+  ...{ "pairs?": { columns: PAIR }, maxLength: "size", labels: "texts" },
+  ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text" } },
   "trial?": { name: "text", key: "text", model: "text" },
 };
 
-const PROGRESS: Kinds = {
+const PROGRESS: Tree = {
   "device?": { kind: "text", name: "text", software: "boolean", why: "text?", refused: "count?", insteadOf: "text?" },
-  ...{ trainable: "count", parameters: "count", memory: "figure", flops: "figure", step: "count", steps: "count" },
-  ...{ stepsPerEpoch: "count", epoch: "figure", examples: "count", seconds: "figure" },
+  ...{ trainable: "count", parameters: "count", memory: "number", flops: "number", step: "count", steps: "count" },
+  ...{ stepsPerEpoch: "count", epoch: "number", examples: "count", seconds: "number" },
   curve: {
-    ...{ group: "size", examples: "figures", loss: "figures", accuracy: "figures" },
-    open: { steps: "count", loss: "figure", accuracy: "figure" },
+    ...{ group: "size", examples: "numbers", loss: "numbers", accuracy: "numbers" },
+    open: { steps: "count", loss: "number", accuracy: "number" },
   },
 };
 
-const OUTCOME: Kinds = {
+const OUTCOME: Tree = {
   ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "texts", saved: "count" },
 };
 
 /** What an evaluation has in addition to its loss. */
 const MEASURED = {
-  classification: { accuracy: "figure", macroF1: "figure" },
-  regression: { meanError: "figure" },
-  "multi-label": { accuracy: "figure", microF1: "figure", macroF1: "figure" },
-  lm: { accuracy: "figure", perplexity: "figure", bitsPerByte: "figure" },
-} as const satisfies Record<Objective, Kinds>;
+  classification: { accuracy: "number", macroF1: "number" },
+  regression: { meanError: "number" },
+  "multi-label": { accuracy: "number", microF1: "number", macroF1: "number" },
+  lm: { accuracy: "number", perplexity: "number", bitsPerByte: "number" },
+} as const satisfies Record<Objective, Tree>;
 
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds(objective: Objective): Kinds {
-  const evaluation = { rows: "count", loss: "figure", ...MEASURED[objective] } as const;
+function measuredKinds(objective: Objective): Tree {
+  const evaluation = { rows: "count", loss: "number", ...MEASURED[objective] } as const;
   const splits = { train: evaluation, val: evaluation, test: evaluation };
-  const message = { text: "text or pair", truth: "text", predicted: "text", probability: "figure" } as const;
-  const scored = { text: "text or pair", truth: "figure", predicted: "figure" } as const;
-  const labelled = { text: "text or pair", truth: "texts", predicted: "texts" } as const;
-  const classification: Kinds = {
+  const message = { text: TEXT_OR_PAIR, truth: "text", predicted: "text", probability: "number" } as const;
+  const scored = { text: TEXT_OR_PAIR, truth: "number", predicted: "number" } as const;
+  const labelled = { text: TEXT_OR_PAIR, truth: "texts", predicted: "texts" } as const;
+  const classification: Tree = {
     confusions: [{ truth: "count", predicted: "count", rows: "count" }],
-    classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
+    classes: [{ ...LABEL, "ranking?": { rocAuc: "number", prAuc: "number", roc: POINTS, pr: POINTS } }],
     compared: [
       {
         ...{
@@ -110,21 +80,21 @@ function measuredKinds(objective: Objective): Kinds {
           limits: "text?",
           ...ACCURACY,
           "unseen?": ACCURACY,
-          macroF1: "figure",
-          balancedAccuracy: "figure",
+          macroF1: "number",
+          balancedAccuracy: "number",
         },
-        ...{ mcc: "figure or null", ...AGAINST },
+        ...{ mcc: "number or null", ...AGAINST },
       },
     ],
-    ...{ rocAuc: "figure or null", prAuc: "figure or null", verdicts: "figures", example: "text or pair" },
-    positive: "class or null",
+    ...{ rocAuc: "number or null", prAuc: "number or null", verdicts: "numbers", example: TEXT_OR_PAIR },
+    positive: CLASS,
     calibration: {
-      bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
+      bins: [{ middle: "number", rows: "count", confidence: "number", accuracy: "number", interval: INTERVAL }],
       error: ESTIMATE,
     },
     ...{ samples: [message], mistakes: [message] },
   };
-  const regression: Kinds = {
+  const regression: Tree = {
     compared: [
       {
         ...{
@@ -139,10 +109,10 @@ function measuredKinds(objective: Objective): Kinds {
         ...AGAINST,
       },
     ],
-    ...{ errors: "figures", bins: [{ truth: "figure", predicted: "figure", interval: INTERVAL }] },
-    ...{ samples: [scored], mistakes: [scored], example: "text or pair" },
+    ...{ errors: "numbers", bins: [{ truth: "number", predicted: "number", interval: INTERVAL }] },
+    ...{ samples: [scored], mistakes: [scored], example: TEXT_OR_PAIR },
   };
-  const multiLabel: Kinds = {
+  const multiLabel: Tree = {
     compared: [
       {
         name: "text",
@@ -154,29 +124,29 @@ function measuredKinds(objective: Objective): Kinds {
         ...AGAINST,
       },
     ],
-    labels: [{ ...LABEL, threshold: "figure" }],
-    ...{ verdicts: "figures", samples: [labelled], mistakes: [labelled], example: "text or pair" },
+    labels: [{ ...LABEL, threshold: "number" }],
+    ...{ verdicts: "numbers", samples: [labelled], mistakes: [labelled], example: TEXT_OR_PAIR },
   };
   return {
-    evaluations: [{ ...STEP, "train?": { loss: "figure", accuracy: "figure", norm: "figure" }, val: evaluation }],
+    evaluations: [{ ...STEP, "train?": { loss: "number", accuracy: "number", norm: "number" }, val: evaluation }],
     "seeds?": {
-      runs: [{ seed: "count", "val?": evaluation, "test?": evaluation, seconds: "figure?", error: "text?" }],
-      "test?": { n: "count", mean: "figure", sd: "figure", interval: INTERVAL },
+      runs: [{ seed: "count", "val?": evaluation, "test?": evaluation, seconds: "number?", error: "text?" }],
+      "test?": { n: "count", mean: "number", sd: "number", interval: INTERVAL },
     },
     "results?": {
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
         ...{
-          temperature: "figure?",
-          threshold: "figure?",
+          temperature: "number?",
+          threshold: "number?",
           positive: "count?",
-          precision: "figure?",
-          recall: "figure?",
+          precision: "number?",
+          recall: "number?",
         },
-        reached: "figure or null?",
+        reached: "number or null?",
       },
       ...{ "test?": classification, "scores?": regression, "multiLabel?": multiLabel },
-      "texts?": { of: "text", tokens: "figures", bytes: "figures", loss: "figures" },
+      "texts?": { of: "text", tokens: "numbers", bytes: "numbers", loss: "numbers" },
     },
   };
 }
@@ -221,14 +191,14 @@ export function parseRecord(json: object, path: string): RunRecord {
   return record;
 }
 
-const KIND_OF = new Map<string, "figure" | "text" | "boolean">([
-  ["number", "figure"],
+const KIND_OF = new Map<string, "number" | "text" | "boolean">([
+  ["number", "number"],
   ["string", "text"],
   ["boolean", "boolean"],
 ]);
 
 /** Kinds of options, by the types of their defaults; `checkOptions` checks the others, and the values. */
-const OPTIONS: Kinds = {
+const OPTIONS: Tree = {
   ...Object.fromEntries(
     Object.entries(DEFAULTS).flatMap(([name, value]) => {
       const kind = Array.isArray(value) ? "texts" : KIND_OF.get(typeof value);

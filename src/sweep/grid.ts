@@ -1,10 +1,10 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 import { createHasher } from "#platform";
+import { checkNumber } from "../checks.ts";
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
-import { checkNumber } from "../number-range.ts";
 import { type RunSettings, trainOptions } from "../run/settings.ts";
 import { didYouMean } from "../suggest.ts";
 import { DEFAULTS, type Known, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
