@@ -1,6 +1,6 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
 
-import { checkKinds, type Fields, isObject, lookUp, parseChoice, show, withoutNulls } from "./checks.ts";
+import { checkKinds, type Fields, isObject, type Kind, lookUp, parseChoice, show, withoutNulls } from "./checks.ts";
 import { ConfigError, FormatError } from "./errors.ts";
 
 /**
@@ -425,25 +425,18 @@ function readOptionalKeys(values: Partial<ModelConfig>, width: number, where: st
 /** The keys that only Llama-type models have. Throws FormatError. */
 function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
   const { n_head, n_kv_head = n_head, rope = {} } = values;
-  if (n_head % n_kv_head !== 0)
-    throw new FormatError("invalid-model-config", `${named("n_kv_head")} is invalid`, {
-      where,
-      expected: `a divisor of ${n_head}, the number of heads`,
-      found: show(n_kv_head),
-    });
-  const check = (key: string, record: object, kinds: Fields) =>
-    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(`${key}.${part}`) });
-  check("rope", rope, { theta: "positive", scaling: "object?" });
+  const check = (place: string, record: object, kinds: Fields) =>
+    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(place + part) });
+  const divides: Kind = [`a divisor of ${n_head}, the number of heads`, () => n_head % n_kv_head === 0];
+  check("", { n_kv_head }, { n_kv_head: divides });
+  check("rope.", rope, { theta: "positive", scaling: "object?" });
   const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;
   if (scaling) {
     const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
-    if (!numbers)
-      throw new FormatError("invalid-model-config", `${named("rope.scaling.rope_type")} is invalid`, {
-        where,
-        expected: Object.keys(ROPE_SCALINGS).join(", "),
-        found: show(scaling.rope_type),
-      });
-    check("rope.scaling", scaling, fields(numbers, "positive"));
+    check("rope.scaling.", scaling, {
+      rope_type: [Object.keys(ROPE_SCALINGS).join(", "), () => numbers !== undefined],
+    });
+    check("rope.scaling.", scaling, fields(numbers!, "positive"));
   }
   return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling && { scaling }) } };
 }

@@ -103,7 +103,7 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
   checkSampling(sampling);
   checkNumber("maxNewTokens", maxNewTokens, { min: 1, whole: true });
   checkNumber("seed", seed, { min: 0, whole: true });
-  const strings = typeof stop === "string" ? [stop] : stop;
+  const strings = [stop].flat();
   if (strings.includes(""))
     throw new ConfigError("invalid-value", "a stop string is empty", { expected: "one character or more" });
   return { sampling, maxNewTokens, stop: strings, seed };
