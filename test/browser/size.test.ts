@@ -114,7 +114,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   pairs: [1, /\/src\/infer\/pairs\./],
   // Generation.
