@@ -113,7 +113,7 @@ export interface TestResults<Details = object> {
 }
 
 /** A part of the test set. */
-export interface PartEvaluation extends Evaluation {
+interface PartEvaluation extends Evaluation {
   name: string;
 }
 
@@ -151,7 +151,7 @@ export interface Counted {
 }
 
 /** What an evaluation measures of the logits, a batch at a time. */
-export interface Tally {
+interface Tally {
   /** Absent: it needs no logits. */
   add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
   measures(counted: Counted): Partial<Evaluation>;
