@@ -1,8 +1,8 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
+import { checkNumber } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
-import { checkNumber } from "../number-range.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";

@@ -1,10 +1,11 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
+
+import { checkKinds, isObject, parseChoice, show } from "../checks.ts";
 import {
   type LoraConfig,
   loraScale,
   type ModelConfig,
   POOLINGS,
-  parseChoice,
   parseConfig,
   textContext,
   validateLora,
@@ -12,7 +13,6 @@ import {
   type WeightDtype,
 } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isObject, show } from "../kinds.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";

@@ -3,9 +3,10 @@
  * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
  * refused.
  */
+
+import { checkKinds, show, withoutNulls } from "../checks.ts";
 import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
@@ -278,7 +279,7 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
     const name = `${key === undefined ? usual : setting} for ${module}`;
-    check({ [name]: value }, { [name]: "number" }, where);
+    check({ [name]: value }, { [name]: "finite" }, where);
     return value as number;
   };
 }

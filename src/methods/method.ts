@@ -2,9 +2,10 @@
  * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
  * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by.
  */
+
+import type { NumberRange } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { ModelTensor } from "../names.ts";
-import type { NumberRange } from "../number-range.ts";
 
 /** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
 export interface Setting<T> {

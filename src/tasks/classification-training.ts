@@ -53,7 +53,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   },
 ])();
 
-export const training: Training<LabelledRows, ClassDetails> = {
+export const training: Training<LabelledRows> = {
   defaults: {},
   lacks: {},
   labels: "class",
@@ -72,5 +72,4 @@ export const training: Training<LabelledRows, ClassDetails> = {
       }),
     };
   },
-  measuring: async () => (await import("./classification-results.ts")).measuring,
 };

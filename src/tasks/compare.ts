@@ -3,7 +3,6 @@
  * the test set. A model's answers to a test set are columns of numbers, one entry a row; a measure is a figure of
  * columns, with an interval and a test of two models on the same rows.
  */
-import { formatCount } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -61,12 +60,9 @@ export interface Statistics {
   test(first: readonly Columns[], second: readonly Columns[]): Comparison;
   /** "McNemar's exact test", and the key of its p in CSV. */
   name: string;
-  key: string;
+  key: "mcnemar_p" | "bootstrap_p";
   /** Further figures of a comparison, under these titles. */
   counts: readonly string[];
-  /** How intervals and comparisons are made, in sentences; `rows`: of the test set, as they are called. */
-  intervals(rows: number, what: string): string;
-  comparisons(what: string): string;
 }
 
 interface Comparison extends Tested {
@@ -117,13 +113,6 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
       name: "McNemar's exact test",
       key: "mcnemar_p",
       counts: ["Only the first correct", "Only the second correct", "Undecided"],
-      intervals: (rows, what) =>
-        `Their 95 % intervals are Wilson's for ${rows} test ${what}, of which one is ${(100 / rows).toFixed(1)} percentage points; ` +
-        "more seeds do not narrow them. sd is the standard deviation over the seeds.",
-      comparisons: (what) =>
-        `McNemar's exact test on the same test ${what}. Each is decided by the majority of the seeds; one that exactly half of ` +
-        "a setting's seeds answer correctly is undecided, and excluded from its comparisons. The difference has " +
-        "Newcombe's 95 % interval for pairs, of one comparison alone",
     },
   };
 }
@@ -152,11 +141,6 @@ export function sampledMeasure(named: Named, of: Measure["of"], interval?: (colu
       name: "the paired bootstrap",
       key: "bootstrap_p",
       counts: [],
-      intervals: (rows, what) =>
-        `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
-        `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
-      comparisons: (what) =>
-        `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}`,
     },
   };
 }

@@ -1,6 +1,6 @@
-/** What is chosen on the validation set when a classifier is trained: a temperature, thresholds. */
+/** What is chosen on the validation set when a classifier is trained: a temperature, a threshold. */
 import type { ChosenDecision } from "./task.ts";
-import { parseThreshold, type ThresholdRule } from "./threshold.ts";
+import { chooseThreshold, parseThreshold, type ThresholdRule } from "./threshold.ts";
 
 /** Temperatures are between 1 / LIMIT and LIMIT: without errors, the lowest loss would be that of certainty. */
 const LIMIT = 10;
@@ -49,38 +49,4 @@ export function fitTemperature(rows: readonly Float64Array[], truth: readonly nu
     else high = middle;
   }
   return 2 / (low + high);
-}
-
-/**
- * The scores of a class are the thresholds that are tried, as by scikit-learn; of equally good ones the highest.
- * `truth`: 1 for its rows, 0 for others.
- */
-export function chooseThreshold(
-  rule: ThresholdRule,
-  scores: readonly number[],
-  truth: readonly number[],
-): Pick<ChosenDecision, "threshold" | "precision" | "recall" | "reached"> {
-  const order = [...scores.keys()].sort((a, b) => scores[b]! - scores[a]!);
-  const positives = truth.filter((label) => label === 1).length;
-  if (positives === 0) return { reached: null };
-  let best: { value: number; decision: ChosenDecision } | null = null;
-  let [hits, highest] = [0, 0];
-  for (const [i, row] of order.entries()) {
-    hits += truth[row]!;
-    const score = scores[row]!;
-    // Rows of the same score are on one side.
-    if (i + 1 < order.length && scores[order[i + 1]!] === score) continue;
-    const [precision, recall] = [hits / (i + 1), hits / positives];
-    highest = Math.max(highest, precision);
-    const value = judge(rule, precision, recall);
-    if (value > (best?.value ?? 0)) best = { value, decision: { threshold: score, precision, recall } };
-  }
-  return best?.decision ?? { reached: highest };
-}
-
-/** What is to be as high as possible; 0: it does not count. */
-function judge(rule: ThresholdRule, precision: number, recall: number): number {
-  if (rule.measure === "f1") return precision + recall === 0 ? 0 : (2 * precision * recall) / (precision + recall);
-  if (rule.measure === "precision") return precision >= rule.least ? recall : 0;
-  return recall >= rule.least ? precision : 0;
 }

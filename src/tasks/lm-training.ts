@@ -12,7 +12,7 @@ export interface Units {
 }
 
 /** A set of texts. */
-interface Texts extends Rows {
+export interface Texts extends Rows {
   units(): Units;
 }
 
@@ -52,7 +52,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   ),
 ])();
 
-export const training: Training<Texts, TextDetails> = {
+export const training: Training<Texts> = {
   defaults: {},
   lacks: {},
   labels: null,
@@ -61,25 +61,5 @@ export const training: Training<Texts, TextDetails> = {
     measures: ({ rows, correct, loss, bytes }) => ({
       ...{ accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes },
     }),
-  }),
-  measuring: async () => ({
-    predict: (losses) => ({ values: losses }),
-    columns(set, losses) {
-      const { tokens, bytes } = set.units();
-      let target = 0;
-      const loss = tokens.map((count) => {
-        let sum = 0;
-        for (const end = target + count; target < end; target++) sum += losses[target]!;
-        return sum;
-      });
-      return { loss, tokens, bytes };
-    },
-    stored: {
-      evaluated: ["accuracy", "perplexity", "bitsPerByte"],
-      answer: "text",
-      columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
-      details: { of: "text" },
-    },
-    describe: (set) => ({ samples: [], mistakes: [], preferred: [], details: { of: set.units().of } }),
   }),
 };

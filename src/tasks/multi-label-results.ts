@@ -1,12 +1,11 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
 import { f1Of, labelMeasures } from "../statistics.ts";
 import { countRows } from "./compare.ts";
-import { chooseThreshold } from "./decision.ts";
 import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
 import { labelThreshold, sigmoid } from "./predictions.ts";
 import { LABEL } from "./stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "./task.ts";
-import { parseThreshold } from "./threshold.ts";
+import { chooseThreshold, parseThreshold } from "./threshold.ts";
 
 const SAMPLED = 3;
 
@@ -22,7 +21,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       ...{ right: Infinity, both: Infinity },
       ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
     }),
-    details: { classes: [{ ...LABEL, threshold: "figure" }] },
+    details: { classes: [{ ...LABEL, threshold: "number" }] },
   },
   /** A threshold of each label; that of a label which cannot reach what is asked is the usual one. */
   choose({ labels, options }, val, logits) {

@@ -15,9 +15,6 @@ export interface LabelDetails {
   classes: LabelResult[];
 }
 
-export const noHits = (labels: number): Hits[] =>
-  Array.from({ length: labels }, () => ({ there: 0, named: 0, right: 0 }));
-
 /**
  * The columns of rows of labels [rows, labels]: how many are right, and how many are there and predicted, together; and
  * of each label, whether it is there (1) and predicted (2).
@@ -74,17 +71,16 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure({ key: "macro_f1", title: "Macro F1", ...SHARE }, (columns, at) => f1Of(hitsOf(columns, at)).macroF1),
 ])();
 
-export const training: Training<LabelledRows, LabelDetails> = {
+export const training: Training<LabelledRows> = {
   defaults: {},
   lacks: {},
   labels: "set",
   measures,
   tally(outputs) {
-    const hits = noHits(outputs);
+    const hits: Hits[] = Array.from({ length: outputs }, () => ({ there: 0, named: 0, right: 0 }));
     return {
       add: ({ values }, logits) => countHits(hits, values!, logits, (logit) => logit > 0),
       measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
     };
   },
-  measuring: async () => (await import("./multi-label-results.ts")).measuring,
 };

@@ -45,7 +45,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure({ key: "spearman", title: "Spearman", format: threeDigits, most: 1 }, rankCorrelation, rankInterval),
 ])();
 
-export const training: Training<LabelledRows, ScoreDetails> = {
+export const training: Training<LabelledRows> = {
   defaults: {},
   lacks: {},
   labels: "score",
@@ -61,5 +61,4 @@ export const training: Training<LabelledRows, ScoreDetails> = {
   },
   // A head that begins at 0 would spend its first steps on the way.
   bias: (train) => [meanScore(train)],
-  measuring: async () => (await import("./regression-results.ts")).measuring,
 };

@@ -3,12 +3,12 @@
  * it needs: `task`, what it is in a model and in files, `training`, how it is trained and measured, and `words`, what
  * people read of it.
  */
+import type { Tree } from "../check-tree.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
-import type { Columns, Compared, Measure, Places } from "./compare.ts";
+import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Decision, Labelled } from "./predictions.ts";
-import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
 export interface Task {
@@ -123,7 +123,7 @@ export interface TestResults<Details = object> {
 }
 
 /** A part of the test set. */
-export interface PartEvaluation extends Evaluation {
+interface PartEvaluation extends Evaluation {
   name: string;
 }
 
@@ -161,7 +161,7 @@ export interface Counted {
 }
 
 /** What an evaluation measures of the logits, a batch at a time. */
-export interface Tally {
+interface Tally {
   /** Absent: it needs no logits. */
   add?(
     batch: { starts: ArrayLike<number>; targets: ArrayLike<number>; values?: ArrayLike<number> | undefined },
@@ -184,6 +184,12 @@ export interface Predicted {
   values: ArrayLike<number>;
   /** [rows, outputs] where outputs have them. */
   probabilities?: ArrayLike<number>;
+}
+
+/** What is simple to make, and has to be beaten. */
+export interface Baseline extends Omit<Competitor, "columns"> {
+  /** What it says of the test set: see `Predicted`. */
+  values: ArrayLike<number>;
 }
 
 /** Logits, or losses. */
@@ -217,10 +223,10 @@ export interface Stored {
   /** In an evaluation, in addition to its loss. */
   evaluated: readonly (keyof Evaluation)[];
   /** The kind of an answer. */
-  answer: "text" | "figure" | "texts";
+  answer: "text" | "number" | "texts";
   /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
   columns(labels: number): Readonly<Record<string, number>>;
-  details: StoredKinds;
+  details: Tree;
 }
 
 /** How the answers of a trained model are made, measured and stored. */
@@ -247,7 +253,7 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
 export type LabelKind = "class" | "score" | "set" | "tags";
 
 /** How a task is trained and measured. */
-export interface Training<Set extends Rows = Rows, Details extends object = object> {
+export interface Training<Set extends Rows = Rows> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Settings that have no effect, and why: "texts have no classes". */
@@ -260,8 +266,6 @@ export interface Training<Set extends Rows = Rows, Details extends object = obje
   tally(outputs: number, set: Set): Tally;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
-  /** Loaded before the first step, so that the end of a run does not depend on a connection, and to read a record. */
-  measuring(): Promise<Measuring<Set, Details>>;
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */

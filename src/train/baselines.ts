@@ -1,10 +1,13 @@
 /** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { fitLogistic, STRENGTHS, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
-import type { Baseline } from "./measure.ts";
-import { chooseStrength, type Limits, TextFit } from "./text-fit.ts";
+import type { Baseline } from "../tasks/task.ts";
+import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
+import { type Limits, TextFit } from "./text-fit.ts";
 
 type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
+
+/** Values of C in the order in which they are tried, and scikit-learn's default. */
+export const STRENGTHS = { usual: 1, tried: [0.1, 1, 10, 100, 1000] };
 
 /** By data: all runs on it have the same. */
 const fitted = new WeakMap<Sets, Promise<Baseline[]>>();
@@ -74,4 +77,23 @@ function highest(scores: Float64Array, classes: number): number[] {
     const own = scores.subarray(row * k, row * k + k);
     return k < classes ? Number(own[0]! > 0) : own.indexOf(Math.max(...own));
   });
+}
+
+/**
+ * The strength of a penalty with the lowest loss on the validation set: they are tried in their order until it rises.
+ * Without validation rows it is the usual one. `fit`: gives weights, from the best ones before, and their loss.
+ */
+export async function chooseStrength<Weights>(
+  { usual, tried }: { usual: number; tried: readonly number[] },
+  rows: number,
+  initial: Weights,
+  fit: (strength: number, before: Weights) => Promise<[weights: Weights, loss: number]>,
+): Promise<{ strength: number; weights: Weights }> {
+  let best = { strength: usual, weights: initial, loss: Infinity };
+  for (const strength of rows > 0 ? tried : [usual]) {
+    const [weights, loss] = await fit(strength, best.weights);
+    if (loss >= best.loss) break;
+    best = { strength, weights, loss };
+  }
+  return best;
 }

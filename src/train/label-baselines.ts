@@ -3,9 +3,10 @@
  * set.
  */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { fitLogistic, type Meter, STRENGTHS, scoreRows, softmaxRows } from "./logistic.ts";
-import type { Baseline } from "./measure.ts";
-import { chooseStrength, type Limits, TextFit } from "./text-fit.ts";
+import type { Baseline } from "../tasks/task.ts";
+import { chooseStrength, STRENGTHS } from "./baselines.ts";
+import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
+import { type Limits, TextFit } from "./text-fit.ts";
 
 export async function fitSets(data: LoadedDataset, signal?: AbortSignal): Promise<Baseline[]> {
   const { train, test, labels } = data;

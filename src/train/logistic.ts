@@ -104,9 +104,6 @@ export function softmaxRows(
   return { loss, shares };
 }
 
-/** Values of C in the order in which they are tried, and scikit-learn's default. */
-export const STRENGTHS = { usual: 1, tried: [0.1, 1, 10, 100, 1000] };
-
 /** What takes the work of a fit into account. */
 export type Meter = Pick<TextFit, "take">;
 

@@ -4,8 +4,10 @@ import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Decision } from "../tasks/predictions.ts";
+import { MEASURING } from "../tasks/results.ts";
 import type {
   Answered,
+  Baseline,
   Measuring,
   MeasuringContext,
   Message,
@@ -17,12 +19,6 @@ import type {
 import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { rowsPerClass } from "./class-weights.ts";
-
-/** What is simple to make, and has to be beaten. */
-export interface Baseline extends Omit<Competitor, "columns"> {
-  /** What it says of the test set: see `Predicted`. */
-  values: ArrayLike<number>;
-}
 
 /** The evaluations of a run's sets, and what the head gives for their rows. */
 export interface Evaluated {
@@ -49,8 +45,8 @@ const FITS = {
 
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
-  const { labels, measuring: load } = TRAINING[data.objective];
-  const measuring = await load();
+  const { labels } = TRAINING[data.objective];
+  const measuring = await MEASURING[data.objective]();
   const fit = labels && ((await FITS[labels]()) as (data: TrainingData, signal?: AbortSignal) => Promise<Baseline[]>);
   return async (before, after, signal) => {
     const context = measuringContext(data, options);

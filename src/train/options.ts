@@ -1,6 +1,6 @@
 /** The training settings: defaults, presets and checks. */
 
-import { checkArguments, refuseUnknown } from "../arguments.ts";
+import { checkArguments, checkNumber, parseChoice, refuseUnknown } from "../checks.ts";
 import {
   HEAD_INITS,
   type HeadInit,
@@ -10,7 +10,6 @@ import {
   type ModelConfig,
   POOLINGS,
   type Pooling,
-  parseChoice,
   TARGETS,
   validateLora,
   WEIGHT_DTYPES,
@@ -31,7 +30,6 @@ import {
 } from "../methods/index.ts";
 import type { Setting as MethodSetting, Rates } from "../methods/method.ts";
 import { countBase } from "../names.ts";
-import { checkNumber } from "../number-range.ts";
 import type { Objective } from "../tasks/index.ts";
 import { parseThreshold } from "../tasks/threshold.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";

@@ -4,8 +4,8 @@ import { measureRanking, measureReliability } from "../../src/measures.ts";
 import { measuring } from "../../src/tasks/classification-results.ts";
 import type { ClassDetails } from "../../src/tasks/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
-import type { Answered, Results, TestResults } from "../../src/tasks/task.ts";
-import { type Baseline, measureTest, measuringContext } from "../../src/train/measure.ts";
+import type { Answered, Baseline, Results, TestResults } from "../../src/tasks/task.ts";
+import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 
 /** The predictions of a classifier as those of all rows. */

@@ -1,14 +1,14 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../../data/texts.ts";
 import type { Block } from "../../document/blocks.ts";
-import { joinWords, percent } from "../../format.ts";
+import { formatCount, joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
+import { SAMPLES } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
 import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
-import type { Measure } from "../../tasks/compare.ts";
-import { countRows } from "../../tasks/compare.ts";
+import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts";
 import { readsTokens } from "../../tasks/index.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
@@ -24,6 +24,29 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
   ordered: "split in their order",
   experiment: "in the experiment's own split",
   given: "split as they are given",
+};
+
+/** How intervals and comparisons are made; `what`: the rows of the test set, as they are called. */
+export const ABOUT: Record<
+  Statistics["key"],
+  { intervals(rows: number, what: string): string; comparisons(what: string): string }
+> = {
+  mcnemar_p: {
+    intervals: (rows, what) =>
+      `Their 95 % intervals are Wilson's for ${rows} test ${what}, of which one is ${(100 / rows).toFixed(1)} percentage points; ` +
+      "more seeds do not narrow them. sd is the standard deviation over the seeds.",
+    comparisons: (what) =>
+      `McNemar's exact test on the same test ${what}. Each is decided by the majority of the seeds; one that exactly half of ` +
+      "a setting's seeds answer correctly is undecided, and excluded from its comparisons. The difference has " +
+      "Newcombe's 95 % interval for pairs, of one comparison alone",
+  },
+  bootstrap_p: {
+    intervals: (rows, what) =>
+      `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
+      `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
+    comparisons: (what) =>
+      `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}`,
+  },
 };
 
 function aboutData(data: TrainingData): string {
@@ -71,7 +94,10 @@ export function method(
     `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${units.many}.`,
     ...aboutRates(cells, outcomes),
     ...(about === undefined ? [] : [about]),
-    [`Figures of the test set are means over the seeds. ${measure.statistics!.intervals(countRows(rows), what)}`, why]
+    [
+      `Figures of the test set are means over the seeds. ${ABOUT[measure.statistics!.key].intervals(countRows(rows), what)}`,
+      why,
+    ]
       .flatMap((one) => one ?? [])
       .join(" "),
     "All figures are also SVG files, all tables CSV files, in the folder figures; what each run made of the test set is linked from the last table.",

@@ -31,7 +31,7 @@ import { isShown, judgedBy, nameMeasure } from "../measures.ts";
 import { runBlocks } from "../run.ts";
 import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
-import { aboutLeaks, aboutPublished, method } from "./method.ts";
+import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 import { aboutSeeds } from "./seeds.ts";
 
@@ -205,7 +205,7 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
     {
       kind: "text",
       text:
-        `${what} with ${statistics.comparisons(rows)}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
+        `${what} with ${ABOUT[statistics.key].comparisons(rows)}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     },

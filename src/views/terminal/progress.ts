@@ -96,7 +96,10 @@ export function describeEvaluation({ step, steps, train, val, secondsLeft }: Eva
 }
 
 function describeMeasure({ loss, measured }: Measured, name = "loss"): string[] {
-  return [...(loss === null ? [] : [`${name} ${loss.toFixed(4)}`]), ...(measured === null ? [] : [measured])];
+  return [
+    ...(loss === null ? [] : [`${name} ${loss.toFixed(4)}`]),
+    ...(measured === null ? [] : [measured.replaceAll("\u00a0", " ")]),
+  ];
 }
 
 /** "1 min 15 s left  42 rows/s". */

@@ -1,7 +1,8 @@
 /** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
+
+import type { NumberRange } from "../../checks.ts";
 import { TARGETS } from "../../config.ts";
 import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
-import type { NumberRange } from "../../number-range.ts";
 import type { Objective } from "../../tasks/index.ts";
 import { DEFAULTS, objectiveDefaults, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
 import type { ScheduleName } from "../../train/schedule.ts";

@@ -2,8 +2,8 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { describeRange, type NumberRange } from "../../../checks.ts";
 import type { Mode } from "../../../methods/index.ts";
-import { describeRange, type NumberRange } from "../../../number-range.ts";
 import { FIELD_HELP } from "../field-help.ts";
 import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
 import { type Choice, objective, takeFiles } from "../state/data.ts";

@@ -1,7 +1,7 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
+import { isWithin, type NumberRange } from "../../../checks.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
-import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { type RunSettings, readSetting } from "../../../run/settings.ts";
 import { defaultsFor, knownBase, type TrainOptions } from "../../../train/options.ts";
 import type { PageSettings } from "../../protocol.ts";
