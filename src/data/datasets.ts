@@ -176,7 +176,7 @@ export interface LoadedDataset {
 export type Origin = Record<string, unknown>;
 
 const isSource = (value: unknown) => isText(value) || isFile(value);
-const SOURCE: Kind = ["a path, or an opened file", isSource];
+export const SOURCE: Kind = ["a path, or an opened file", isSource];
 export const SOURCES: Kind = [
   "a path, an opened file, or an array of these",
   (value) => isSource(value) || isListOf(value, isSource),

@@ -1,13 +1,12 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
-import type { ArgumentKind } from "../arguments.ts";
+import { checkNumber, type FieldKind } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { checkNumber } from "../number-range.ts";
 import { Rng } from "../rng.ts";
 import { partSizes, tooFewRows } from "./dataset.ts";
-import { type Origin, parseOrigin } from "./datasets.ts";
+import { type Origin, parseOrigin, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
 import { readText } from "./text-file.ts";
@@ -56,7 +55,7 @@ const OPTIONS = {
   seed: "number?",
   fractions: "numbers?",
   model: "model?",
-} as const satisfies Record<keyof TaggedOptions, ArgumentKind>;
+} as const satisfies Record<keyof TaggedOptions, FieldKind>;
 
 /** Counts of a set of sentences. */
 export interface TaggedStats {
@@ -163,7 +162,7 @@ export class Tagged extends TokenSet {
  * ```
  */
 export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}): Promise<LoadedTagged> {
-  const origin = parseOrigin(spec, options, "source", OPTIONS);
+  const origin = parseOrigin(spec, options, SOURCE, OPTIONS);
   const { model, maxLength = usualLength(model?.config), fractions = [0.7, 0.1, 0.2], seed = 1 } = options;
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
   if (options.encoding !== undefined) checkEncoding(options.encoding);

@@ -6,5 +6,6 @@ export const MEASURING: Readonly<Record<Objective, () => Promise<Measuring>>> = 
   classification: async () => (await import("./classification-results.ts")).measuring,
   regression: async () => (await import("./regression-results.ts")).measuring,
   "multi-label": async () => (await import("./multi-label-results.ts")).measuring,
+  tokens: async () => (await import("./tokens-results.ts")).measuring,
   lm: async () => (await import("./lm-results.ts")).measuring,
 };

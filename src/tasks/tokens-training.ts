@@ -70,7 +70,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   ),
 ])();
 
-export const training: Training<Sentences, EntityDetails> = {
+export const training: Training<Sentences> = {
   defaults: {},
   lacks: {},
   labels: "tags",
@@ -94,5 +94,4 @@ export const training: Training<Sentences, EntityDetails> = {
       }),
     };
   },
-  measuring: async () => (await import("./tokens-results.ts")).measuring,
 };

@@ -1,6 +1,6 @@
 /** What a token classifier has to beat: the most frequent tag of each word, and of all words. */
 import type { LoadedTagged, Tagged } from "../data/tagged.ts";
-import type { Baseline } from "./measure.ts";
+import type { Baseline } from "../tasks/task.ts";
 
 /** The tag ids of all words of a set, one sentence after the other, by the word. */
 const tagWords = (set: Tagged, tag: (word: string) => number) =>
