@@ -37,7 +37,7 @@ test("every task says what its rows are; one with labels, what they can be, and 
   }
   assert.equal(
     OBJECTIVES.filter((objective) => TASKS[objective].head === "own").map((one) => WORDS[one].learned!(3)),
-    ["of 3 classes", "with a score", "with any of 3 labels"],
+    ["of 3 classes", "with a score", "with any of 3 labels", "with 3 tags"],
   );
 });
 
