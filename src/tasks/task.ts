@@ -285,8 +285,7 @@ export interface DataShown<Set extends Rows = Rows> extends Splits<Set> {
 /** What people read of a task. */
 export interface Words<Details extends object = object, Set extends Rows = Rows> {
   units: {
-    /** "message" or "block", and of many. */
-    one: string;
+    /** "messages" or "blocks" */
     many: string;
     /** What is trained on: "examples", of which a message is one in each epoch. */
     seen: string;
