@@ -11,7 +11,7 @@ const TYPES = ["Type", "Types"] as const;
 const countSentences = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "sentence" : "sentences"}`;
 
 export const words: Words<EntityDetails> = {
-  units: { one: "sentence", many: "sentences", seen: "examples", rows: "sentences", counted: "words" },
+  units: { many: "sentences", seen: "examples", rows: "sentences", counted: "words" },
   loss: "cross-entropy (nats)",
   choice: "tags, one a word",
   learned: (labels) => `with ${labels} tags`,
