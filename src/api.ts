@@ -53,7 +53,6 @@ export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts"
 export type { Classification, Prediction, Scored } from "./tasks/predictions.ts";
 export type { Splits } from "./train/measured.ts";
 export type { LabelResults } from "./train/multi-label.ts";
-export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,
@@ -64,3 +63,4 @@ export {
 } from "./train/records.ts";
 export type { ScoreResults } from "./train/regression.ts";
 export type { Results, TestResults } from "./train/results.ts";
+export type { TrainOptions } from "./train/settings.ts";

@@ -1,5 +1,6 @@
 import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 import { printable } from "./printable.ts";
+import { asArgument, nameSettings, type SettingWord } from "./setting.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
@@ -26,6 +27,16 @@ export interface OtherEncoding {
 
 /** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
+
+/** The parts of a message, in their order. */
+const PARTS = ["where", "expected", "found", "hint"] as const;
+
+/** What an error was made of, with settings as data: see setting.ts. */
+interface Parts {
+  summary: string;
+  details: ErrorDetails;
+}
+const GIVEN = new WeakMap<LowrankError, Parts>();
 
 /** The columns before the details of a message. */
 const MARGIN = " ".repeat(12);
@@ -66,16 +77,30 @@ export class LowrankError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
-    const lines = [brief(summary)];
-    if (details.where !== undefined) lines.push(`  where:    ${brief(details.where)}`);
-    if (details.expected !== undefined) lines.push(`  expected: ${brief(details.expected)}`);
-    if (details.found !== undefined) lines.push(`  found:    ${brief(details.found)}`);
-    if (details.hint !== undefined) lines.push(`  hint:     ${brief(details.hint)}`);
-    super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
+    const said = inWords({ summary, details }, asArgument);
+    super(layOut(said), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    this.details = details;
+    this.details = said.details;
+    GIVEN.set(this, { summary, details });
   }
 }
+
+function inWords({ summary, details }: Parts, word: SettingWord): Parts {
+  const named = { ...details };
+  for (const part of PARTS) if (named[part] !== undefined) named[part] = nameSettings(named[part], word);
+  return { summary: nameSettings(summary, word), details: named };
+}
+
+function layOut({ summary, details }: Parts): string {
+  const given = PARTS.filter((part) => details[part] !== undefined);
+  return [brief(summary), ...given.map((part) => `  ${`${part}:`.padEnd(9)} ${brief(details[part]!)}`)].join("\n");
+}
+
+/** What an error says, with settings as data. */
+export const errorParts = (error: LowrankError): Parts => GIVEN.get(error)!;
+
+/** The message of an error in the words of a surface; an error that a run ended with is its cause's. */
+export const messageFor = (error: LowrankError, word: SettingWord): string => layOut(inWords(errorParts(error), word));
 
 /** LowrankError, as a class whose errors have only these codes. */
 type WithCodes<Code extends ErrorCode> = Omit<typeof LowrankError, "prototype"> &

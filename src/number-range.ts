@@ -1,5 +1,6 @@
 /** The allowed numbers of a setting: the check, its description, and the bounds of the field in the page. */
 import { ConfigError } from "./errors.ts";
+import { show } from "./kinds.ts";
 
 export interface NumberRange {
   min: number;
@@ -25,10 +26,11 @@ export function describeRange({ min, max, whole, above, below }: NumberRange): s
 }
 
 /** Throws ConfigError if a number is out of range. */
-export function checkNumber(name: string, value: unknown, range: NumberRange): void {
+export function checkNumber(name: string, value: unknown, range: NumberRange, where?: string): void {
   if (!isWithin(value, range))
     throw new ConfigError("invalid-value", `${name} is invalid`, {
+      ...(where === undefined ? {} : { where }),
       expected: describeRange(range),
-      found: String(value),
+      found: show(value),
     });
 }

@@ -5,6 +5,7 @@ import type { TrialRecord } from "../sweep/store.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Objective } from "../tasks/index.ts";
 import { nameMetric, runMetric } from "../views/metric.ts";
+import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
   createProgress,
   describeEvaluation,
@@ -46,7 +47,7 @@ export class TrialPrinter {
         break;
       case "divided":
         console.error(
-          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${event.error.message}`,
+          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${terminalMessage(event.error)}`,
         );
         break;
       case "trial":
@@ -91,7 +92,7 @@ export class TrialPrinter {
       }
       case "failed":
         this.stop();
-        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${event.error.message}`);
+        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${terminalMessage(event.error)}`);
     }
   }
 

@@ -1,9 +1,11 @@
 /** Helpers shared by the readers of several formats. */
+
 import { readBytes } from "#platform";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { isObject } from "../kinds.ts";
 import { loadArchitecture } from "../model/architectures.ts";
+import { setting } from "../setting.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
 /** The file with a model's tensors, and the index of several. */
@@ -26,7 +28,7 @@ export function refuseQuantized(where: string, found: string): never {
     where,
     expected: "weights in F32, F16 or BF16, or a GGUF file",
     found,
-    hint: "use the model without quantisation; --dtype q4 keeps it in 4 bits (NF4, as in QLoRA)",
+    hint: `use the model without quantisation; ${setting("dtype", "q4")} keeps it in 4 bits (NF4, as in QLoRA)`,
   });
 }
 

@@ -1,8 +1,10 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
+
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../arguments.ts";
 import { ConfigError } from "../errors.ts";
 import { isGguf } from "../platform/paths.ts";
+import { setting } from "../setting.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
@@ -101,7 +103,7 @@ async function openBase(directory: string, model: string | undefined, options: D
       where: directory,
       expected: named || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
-      hint: "give its directory: --model DIR",
+      hint: `give its directory with ${setting("model")}`,
       cause,
     });
   }

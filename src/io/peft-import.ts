@@ -2,6 +2,7 @@
  * Imports adapters trained with PEFT. With LoRA every module has its own rank and scale, and c_attn a single adapter.
  * Loaded on demand: Lowrank's own runs do not need it.
  */
+
 import { isInBlocks, type LoraConfig, type LoraSite, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { show } from "../kinds.ts";
@@ -16,6 +17,7 @@ import {
   modelTargets,
   siteName,
 } from "../names.ts";
+import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -254,7 +256,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
       {
         where,
         found: nameList(wrong),
-        hint: `check ${decisive.shapes}, and that it is the base model that the adapter was trained on: --model DIR`,
+        hint: `check ${decisive.shapes}, and that ${setting("model")} is the base model that the adapter was trained on`,
       },
     );
   return out;

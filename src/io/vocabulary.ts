@@ -1,6 +1,8 @@
 /** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
+
 import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { setting } from "../setting.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 
 export const CHAT_TEMPLATE = "chat_template.jinja";
@@ -83,6 +85,6 @@ export function checkFingerprint(where: string, base: string, adapter: string): 
     where,
     expected: shortName(base),
     found: shortName(adapter),
-    hint: "give the base model that the adapter was trained on: --model DIR",
+    hint: `give the base model that the adapter was trained on with ${setting("model")}`,
   });
 }

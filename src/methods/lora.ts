@@ -1,10 +1,13 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
 import {
+  ALPHAS,
+  DROPOUTS,
   INITS,
   type Init,
   isInBlocks,
   type LoraConfig,
   type ModelConfig,
+  RANKS,
   SCALINGS,
   type Scaling,
   TARGETS,
@@ -121,15 +124,15 @@ export const method: Method<LoraPart> = {
 
 export const training: Training<LoraOptions, LoraPart> = {
   settings: {
-    rank: { default: 8, number: { min: 1, whole: true } },
-    alpha: { default: 16, number: { min: 0, above: true } },
-    scaling: { default: "alpha/r", choices: SCALINGS },
-    init: { default: "kaiming", choices: INITS },
-    targets: { default: TARGETS },
-    layers: { default: null },
-    dropout: { default: 0, number: { min: 0, max: 1, below: true } },
+    rank: { default: 8, number: RANKS, ofAdapter: true },
+    alpha: { default: 16, number: ALPHAS, ofAdapter: true },
+    targets: { default: TARGETS, ofAdapter: true },
+    layers: { default: null, ofAdapter: true },
+    dropout: { default: 0, number: DROPOUTS },
     lrRatio: { default: 1, number: { min: 0, above: true } },
-    dora: { default: false },
+    dora: { default: false, ofAdapter: true },
+    scaling: { default: "alpha/r", choices: SCALINGS, published: ["alpha"], ofAdapter: true },
+    init: { default: "kaiming", choices: INITS, published: ["paper"], ofAdapter: true },
   },
   rates: [1e-3, 2e-4],
   defaults: ({ dora }) => (dora ? { targets: TARGETS.filter(isInBlocks) } : {}),
@@ -192,11 +195,11 @@ export const guide: Guide<LoraOptions> = {
     },
     scaling: {
       ...{ flag: "scaling factor of the adapters", label: "Adapter scaling" },
-      why: "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks, alpha alone is what the published experiment used.",
+      why: "The factor of B A. alpha/r is LoRA's, alpha/sqrt(r) is rsLoRA's for high ranks.",
     },
     init: {
       ...{ flag: "initialization of A; B is initialized to 0", label: "Initial values of A" },
-      why: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's, paper the experiment's.",
+      why: "The first values of A; B starts at zero, so that the adapter changes nothing at first. Kaiming is PEFT's.",
     },
   },
   rates: { lowest: 1e-4, papers: "2e-4 for GPT-2 (Hu et al. 2021)" },

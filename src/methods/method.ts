@@ -14,6 +14,10 @@ export interface Setting<T> {
   choices?: readonly (T & string)[];
   /** The allowed numbers. */
   number?: NumberRange;
+  /** A stored adapter has it, so that training which continues from one takes it from there. */
+  ofAdapter?: true;
+  /** It is there for the published experiment alone, or these words are: no flag and no field has it. */
+  published?: true | readonly (T & string)[];
 }
 
 /** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */

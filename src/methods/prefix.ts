@@ -57,7 +57,7 @@ export const method: Method<PrefixPart> = {
 };
 
 export const training: Training<PrefixOptions, PrefixPart> = {
-  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
+  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true }, ofAdapter: true } },
   rates: [1e-2, 1e-2],
   describe: describeTokens,
   config: ({ virtualTokens, prefixProjection }) => ({

@@ -13,7 +13,7 @@ export interface VirtualPart {
   num_virtual_tokens: number;
 }
 
-export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
+export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true }, ofAdapter: true };
 
 export const method: Method<VirtualPart> = {
   title: "prompt tuning",

@@ -4,6 +4,7 @@
  */
 
 import { DeviceError } from "../errors.ts";
+import { setting } from "../setting.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
@@ -130,12 +131,12 @@ export const MEMORY_NAMES: Record<Role, string> = {
 };
 
 /** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
-const SMALLER_BATCH = "use a smaller --batch-size or --max-length";
+const SMALLER_BATCH = `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`;
 const HINTS: Partial<Record<Role, string>> = {
   input: SMALLER_BATCH,
   activation: SMALLER_BATCH,
   output: SMALLER_BATCH,
-  cache: "generate fewer texts at a time: use a smaller --batch-size",
+  cache: `generate fewer texts at a time: use a smaller ${setting("batchSize")}`,
 };
 
 /** Whether a plan is within the limits. */

@@ -6,9 +6,11 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
-import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
+import { DEFAULT_OBJECTIVE, TASK_SETTINGS } from "../tasks/index.ts";
+import { knownBase, withAdapter } from "../train/options.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import type { RunRecord } from "./record.ts";
-import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
+import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
@@ -19,7 +21,7 @@ export function loadData(
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
-  return objective === "lm"
+  return TASK_SETTINGS[objective].data === "texts"
     ? loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
     : loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }
@@ -31,7 +33,7 @@ export async function resolveSettings(
   adapter: Adapter | undefined,
   load: (source: DataSource) => Promise<TrainingData>,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const { objective = "classification" } = settings;
+  const { objective = DEFAULT_OBJECTIVE } = settings;
   const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
   const { seed, ...sizes } = trainOptions(own);
   const context = textContext(config, methodConfig(sizes));

@@ -23,14 +23,14 @@ import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Objective } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import { objectiveDefaults, type TrainOptions } from "../train/options.ts";
+import { objectiveDefaults } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { Results } from "../train/results.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { textToTry } from "../train/text-to-try.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
-import type { RunSettings } from "./settings.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";

@@ -1,9 +1,11 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { ModelConfig } from "../config.ts";
-import { GUIDES, METHODS, type Mode } from "../methods/index.ts";
+import { GUIDES, type Mode } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
-import { type RunSettings, trainOptions } from "../run/settings.ts";
-import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
+import { PRESETS, trainOptions } from "../run/settings.ts";
+import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
+import { canLearn, DEFAULTS, ofMode } from "../train/options.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
 import { PUBLISHED_BASELINES } from "./published.ts";
@@ -26,9 +28,9 @@ const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step)
 
 /** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
 function methods(config: ModelConfig, settings: RunSettings): Arm[] {
-  const { objective = "classification" } = settings;
-  // Two classes: their number hardly matters.
-  const data = { objective, labels: objective === "lm" ? [] : ["0", "1"] };
+  const { objective = DEFAULT_OBJECTIVE } = settings;
+  // Two classes where there are classes: their number hardly matters.
+  const data = { objective, labels: ["0", "1"].slice(0, TASKS[objective].outputs.most) };
   const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
     trainableCount(runSpec({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
   const target = count("lora");
@@ -42,9 +44,7 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  const modes = possibleModes(config).filter(
-    (mode) => objective !== "lm" || METHODS[mode].classifiersOnly === undefined,
-  );
+  const modes = possibleModes(config).filter((mode) => canLearn(mode, objective));
   return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
 }
 
@@ -54,11 +54,9 @@ function tunedGrid(_model: ModelConfig, { lr = DEFAULTS.lr }: RunSettings): Arm[
   return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
 }
 
-const PUBLISHED: RunSettings = { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" };
-
 export const SWEEPS: Record<string, SweepPreset> = {
-  paper: { base: PUBLISHED, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
-  lora: { base: PUBLISHED, arms: tunedGrid },
+  paper: { base: PRESETS.paper, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
+  lora: { base: PRESETS.paper, arms: tunedGrid },
   methods: {
     base: {},
     arms: methods,

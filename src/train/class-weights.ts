@@ -1,4 +1,5 @@
 /** The weights of the classes in the loss. */
+import { hasSettingOf } from "../data/settings.ts";
 import type { TrainingData } from "../data/texts.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
@@ -9,8 +10,9 @@ const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none where messages have not one class. */
 function rowsPerClass(data: TrainingData): number[] {
-  if (data.objective !== "classification") return [];
-  const { classes } = data.stats.train;
+  const { train } = data.stats;
+  if (!hasSettingOf(data.objective, "classWeights") || !("classes" in train)) return [];
+  const { classes } = train;
   return data.labels.map((label) => classes[label]!);
 }
 

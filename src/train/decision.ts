@@ -4,7 +4,7 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import { evaluateRows } from "../engine/evaluate.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { type Decision, decide, type Prediction } from "../tasks/predictions.ts";
-import type { TrainOptions } from "./options.ts";
+import type { TrainOptions } from "./settings.ts";
 import { parseThreshold, type ThresholdRule } from "./threshold.ts";
 
 /** A decision, and what it is like on the validation set. */

@@ -6,8 +6,8 @@ import { predictions } from "../tasks/predictions.ts";
 import { predictBaselines } from "./baselines.ts";
 import { choosePositive, decideSets } from "./decision.ts";
 import type { Splits } from "./measured.ts";
-import type { TrainOptions } from "./options.ts";
 import { measureTest } from "./results.ts";
+import type { TrainOptions } from "./settings.ts";
 
 export async function measure(
   data: LoadedDataset,

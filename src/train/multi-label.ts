@@ -22,7 +22,7 @@ import { sigmoid, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 import { chooseThreshold } from "./decision.ts";
 import { type LabelBaseline, predictLabels } from "./label-baselines.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
-import type { TrainOptions } from "./options.ts";
+import type { TrainOptions } from "./settings.ts";
 import { textToTry } from "./text-to-try.ts";
 import { parseThreshold } from "./threshold.ts";
 

@@ -17,9 +17,9 @@ import {
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { scoreRows } from "./logistic.ts";
 import { MISTAKES, type Splits } from "./measured.ts";
-import type { TrainOptions } from "./options.ts";
 import { fitRidge } from "./ridge.ts";
 import { meanScore, trueScores } from "./scores.ts";
+import type { TrainOptions } from "./settings.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 import { textToTry } from "./text-to-try.ts";
 

@@ -1,6 +1,6 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
 import type { BlockStats } from "../data/blocks.ts";
-import { labelNotes } from "../data/columns.ts";
+import { type Combined, labelNotes, settingsOfSeveral } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
@@ -10,6 +10,7 @@ import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount, formatScore } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
+import { TASKS } from "../tasks/index.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 import { trueScores } from "../train/scores.ts";
 
@@ -106,8 +107,20 @@ function dataNotes(data: LoadedDataset): string[] {
     ]),
     ...missingClasses(data),
     ...labelNotes(stats.classesRead),
-    ...(stats.combined ? [stats.combined] : []),
+    ...(stats.combined ? [describeCombined(stats.combined, data)] : []),
   ];
+}
+
+/** That labels look like several in one, and how they are learned as such. */
+function describeCombined(combined: Combined, { objective, stats }: LoadedDataset): string {
+  const { labels } = combined;
+  const hasSeveral = TASKS[objective].loss === "binary";
+  const shown = nameList(labels.map((label) => `"${label}"`));
+  const how = settingsOfSeveral(combined, hasSeveral);
+  const separate = hasSeveral
+    ? `label of its own, unless they are separated (${how})`
+    : `class of its own, unless several labels a message are learned (${how})`;
+  return `${labels.length} of ${Object.keys(stats.classesRead).length} labels look like several in one: ${shown}. Each combination is a ${separate}`;
 }
 
 /** "pairs of texts: columns question and answer, with the token that ends a text between them" */

@@ -80,6 +80,6 @@ function compareWithRows(rows: number, sd: string): string {
 export function aboutOneSeed({ seeds, trial, results }: RunRecord): string[] {
   if (seeds || trial || !results?.test) return [];
   return [
-    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: train --seeds 5 says by how much.",
+    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
   ];
 }

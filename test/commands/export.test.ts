@@ -91,7 +91,7 @@ test("a folder for the hub is read back, and nothing of it is run", async () => 
 });
 
 test("an export that would lose something is refused; --lossy drops it", async () => {
-  const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
+  const padded = ["--set", "padding=longest", "--set", "pooling=last", "--no-head-bias"];
   await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
   const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
   await refused(["including padding", "--lossy"], "export", ...args);

@@ -1,15 +1,8 @@
 /** The settings of a run, read from text. */
 import * as assert from "uvu/assert";
 import { TARGETS } from "../../src/config.ts";
-import {
-  mergePreset,
-  PRESETS,
-  pickSettings,
-  RUN_SETTINGS,
-  type RunSettings,
-  readSetting,
-} from "../../src/run/settings.ts";
-import { SETTINGS } from "../../src/train/options.ts";
+import { mergePreset, PRESETS, pickSettings, readSetting } from "../../src/run/settings.ts";
+import { RUN_SETTINGS, type RunSettings, SETTINGS } from "../../src/train/settings.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

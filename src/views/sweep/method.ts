@@ -10,7 +10,8 @@ import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/pub
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
 import type { MessagesObjective } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/settings.ts";
+import { asFlag } from "../terminal/flag-words.ts";
 
 /** Each value once. */
 const each = (values: readonly unknown[]) => joinWords([...new Set(values.map(String))]);
@@ -117,7 +118,7 @@ export function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
         `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)}) have a near-duplicate in the ` +
         `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
         "Near-duplicates differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
-        "on new messages; the table of settings also reports it without these messages. --dedupe drops near-duplicates before splitting.",
+        `on new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
     },
   ];
 }

@@ -14,7 +14,7 @@ import {
   type Standing,
 } from "../../statistics.ts";
 import { lowestLoss } from "../../train/best.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/settings.ts";
 import type { PageRun } from "../protocol.ts";
 import { capital, runData, STATES } from "./words.ts";
 

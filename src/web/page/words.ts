@@ -1,7 +1,9 @@
 /** Words for runs, times and sentences. */
 import { describeMethod } from "../../methods/index.ts";
 import { dataName } from "../../run/record.ts";
+import { nameSettings } from "../../setting.ts";
 import type { PageRun, RunState } from "../protocol.ts";
+import { asField } from "./field-list.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 
 /** What is typed on the page is in a file whose name the visitor has never seen. */
@@ -45,6 +47,9 @@ export function when(time: number): string {
     minute: "2-digit",
   });
 }
+
+/** A text of the library with the labels of the page's fields in place of its settings. */
+export const inPageWords = (text: string): string => nameSettings(text, asField);
 
 export function capital(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);

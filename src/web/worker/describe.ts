@@ -13,7 +13,7 @@ import type { ClassWeights } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { dataBlocks } from "../../views/data.ts";
 import type { ColumnReport, DataReport } from "../protocol.ts";
-import { inWords } from "./errors.ts";
+import { withoutFolders } from "./errors.ts";
 
 const PREVIEW_ROWS = 6;
 /** Characters of a message shown in the preview, and of a text; and the blocks that surely have those. */
@@ -58,7 +58,7 @@ export async function describeData(
 /** With cells as texts, and without the page's folders. */
 function plainBlock(block: Block): Block {
   if (block.kind === "details") return { ...block, blocks: block.blocks.map(plainBlock) };
-  if (block.kind === "text" || block.kind === "note") return { ...block, text: inWords(block.text) };
+  if (block.kind === "text" || block.kind === "note") return { ...block, text: withoutFolders(block.text) };
   if (block.kind !== "table") return block;
   const { columns, rows } = block;
   return {

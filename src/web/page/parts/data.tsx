@@ -3,6 +3,7 @@ import { useEffect } from "preact/hooks";
 import type { MessagesObjective } from "../../../tasks/index.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
+import { asField } from "../field-list.ts";
 import {
   askHub,
   chosenColumns,
@@ -44,7 +45,7 @@ export function DataCard() {
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
-        {read && <Blocks blocks={read.blocks} medium={IN_PAGE} />}
+        {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, word: asField }} />}
       </div>
       <datalist id="datasets">
         <option value="ucirvine/sms_spam" />

@@ -7,7 +7,7 @@ import { cardSections } from "../state/download";
 import { offerFile } from "../state/offer.ts";
 import { shown } from "../state/runs.ts";
 import { worker } from "../state/worker.ts";
-import { capital, megabytes } from "../words.ts";
+import { capital, inPageWords, megabytes } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
 
 interface FormsProps {
@@ -48,7 +48,7 @@ function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherFo
   return (
     <li>
       <span>
-        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(note)}. `)}
+        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(inPageWords(note))}. `)}
       </span>
       {choices.map(({ dtype, bytes }) => (
         <button
