@@ -5,7 +5,7 @@ import type { Files } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { readSetting } from "../run/settings.ts";
 import { setting } from "../setting.ts";
-import { SETTING_WORDS } from "../train/setting-words.ts";
+import { type FlagWords, flagWords } from "../train/setting-words.ts";
 import {
   ALL_SETTINGS,
   isOffered,
@@ -20,7 +20,8 @@ import { choice, gather, number } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
-  for (const name of names.filter(isOffered)) program.addOption(createFlag(name));
+  const words: { readonly [name in keyof RunSettings]?: FlagWords } = flagWords();
+  for (const name of names.filter(isOffered)) program.addOption(createFlag(name, words[name]!));
   const others = names.filter((name) => !isOffered(name)).join(", ");
   return program.option(
     "--set <key=value>",
@@ -47,17 +48,17 @@ export function groupFlags(program: Command): void {
   }
 }
 
-function createFlag(name: keyof RunSettings): Option {
+function createFlag(name: keyof RunSettings, words: FlagWords): Option {
   const { default: value, number: range, kind } = ALL_SETTINGS[name];
-  const { flag: help, argument = "<n>", usual = value } = SETTING_WORDS[name]!;
+  const { text: help, argument = "<n>", usual = value } = words;
   const flag = flagName(name);
   // A setting that is true by default gets a flag that turns it off.
   if (typeof value === "boolean") return new Option(flag, help);
-  const words = offeredChoices(name);
-  const option = words ? choice(`${flag} <how>`, help, words) : new Option(`${flag} ${argument}`, help);
+  const choices = offeredChoices(name);
+  const option = choices ? choice(`${flag} <how>`, help, choices) : new Option(`${flag} ${argument}`, help);
   if (range) option.argParser(number);
   else if (kind === "files") option.argParser(addFile);
-  else if (!words) option.argParser((text) => readSetting(name, text));
+  else if (!choices) option.argParser((text) => readSetting(name, text));
   // Only shown: what is not given follows from the objective and the mode.
   return usual === null || usual === undefined ? option : option.default(undefined, `${usual}`);
 }

@@ -20,7 +20,7 @@ import { type Known, LARGE, ofMode, PAPER, resolveOptions } from "../../src/trai
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
-import { SETTING_WORDS } from "../../src/train/setting-words.ts";
+import { fieldWords } from "../../src/train/setting-words.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -274,7 +274,7 @@ test("the page has a name for each schedule", () => {
     const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
     const isEven = falls.every((fall) => Math.abs(fall - falls[0]!) < 1e-12);
     const shape = !isEven ? "cosine decay" : falls[0] === 0 ? "constant" : "linear decay";
-    assert.is(SETTING_WORDS.schedule!.choices?.[name] ?? name, shape, name);
+    assert.is(fieldWords().schedule!.choices?.[name] ?? name, shape, name);
   }
 });
 

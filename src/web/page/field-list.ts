@@ -6,7 +6,7 @@ import type { NumberRange } from "../../number-range.ts";
 import type { SettingWord } from "../../setting.ts";
 import { type Objective, TASK_SETTINGS } from "../../tasks/index.ts";
 import { objectiveDefaults } from "../../train/options.ts";
-import { SETTING_WORDS, type Words } from "../../train/setting-words.ts";
+import { type FieldWords, fieldWords } from "../../train/setting-words.ts";
 import {
   ALL_SETTINGS,
   offeredChoices,
@@ -53,10 +53,12 @@ export const TARGET_NAMES: Record<string, string> = {
 /** What these stand for in a Llama-type model. */
 export const LLAMA_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
+const WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
+
 /** The fields among these settings. */
-function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<Words, "isMain">)[] {
+function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<FieldWords, "isMain">)[] {
   return names.flatMap((name) => {
-    const { label, why, help, kind, choices: words = {}, isMain } = SETTING_WORDS[name] ?? {};
+    const { label, why, help, kind, choices: words = {}, isMain } = WORDS[name] ?? ({} as Partial<FieldWords>);
     if (label === undefined || why === undefined) return [];
     const { number, default: usual } = ALL_SETTINGS[name] as OpenSetting<unknown>;
     const choices = (usual === undefined ? undefined : offeredChoices(name)) ?? Object.keys(words);
@@ -114,9 +116,9 @@ export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: 
 /** The page's words for settings in texts: “Frozen weights: float16”. */
 export const asField: SettingWord = (name, value) => {
   const field = FIELDS.find(({ key }) => key === name);
-  const label = field?.label ?? SETTING_WORDS[name as keyof RunSettings]?.label;
+  const label = field?.label ?? WORDS[name as keyof RunSettings]?.label;
   if (label === undefined) return null;
   const words =
-    field?.choices?.find(([one]) => one === value)?.[1] ?? SETTING_WORDS[name as keyof RunSettings]?.choices?.[value!];
+    field?.choices?.find(([one]) => one === value)?.[1] ?? WORDS[name as keyof RunSettings]?.choices?.[value!];
   return `“${label}${value === undefined ? "" : `: ${words ?? value}`}”`;
 };
