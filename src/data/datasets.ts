@@ -7,7 +7,8 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, TASK_SETTINGS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import type { Combined } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
@@ -354,7 +355,7 @@ async function readAndSplit(
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */
 function parseMessagesObjective(options: DatasetOptions): MessagesObjective {
-  const known = OBJECTIVES.filter((one) => TASK_SETTINGS[one].data === "messages") as MessagesObjective[];
+  const known = OBJECTIVES.filter((one) => TRAINING[one].labels !== null) as MessagesObjective[];
   const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, known);
   checkDataSettings(options, objective);
   if (options.labelSeparator === "")

@@ -1,11 +1,13 @@
 /** The settings of data: what each may be. Those of training and of a whole run are in train/settings.ts. */
+
 import { checkArguments } from "../arguments.ts";
 import { parseChoice } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Setting } from "../methods/method.ts";
 import { checkNumber } from "../number-range.ts";
 import { setting } from "../setting.ts";
-import { type Objective, TASK_SETTINGS, TASKS } from "../tasks/index.ts";
+import { type Objective, TASKS } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import type { Padding } from "./dataset.ts";
 import { SPLITS, type Split } from "./split.ts";
 
@@ -66,14 +68,14 @@ export const DATA_NAMES = Object.keys(DATA_SETTINGS) as readonly (keyof DataSett
 
 /** Whether a task has a setting. */
 export const hasSettingOf = (objective: Objective, name: string): boolean =>
-  !Object.hasOwn(TASK_SETTINGS[objective].lacks, name);
+  !Object.hasOwn(TRAINING[objective].lacks, name);
 
 /** Settings by name, as far as a check needs them; `modes`: they are a method's own. */
 type Table = Readonly<Record<string, OpenSetting<never> & { modes?: unknown }>>;
 
 /** Throws ConfigError for a setting of `table` that the task has not. A value that it has in any case does not count. */
 export function refuseLacked(given: object, objective: Objective, table: object): void {
-  const { lacks, defaults } = TASK_SETTINGS[objective];
+  const { lacks, defaults } = TRAINING[objective];
   const { title } = TASKS[objective];
   const all = table as Table;
   for (const [what, why] of Object.entries(lacks)) {

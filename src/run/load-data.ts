@@ -6,7 +6,8 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
-import { DEFAULT_OBJECTIVE, TASK_SETTINGS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { knownBase, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import type { RunRecord } from "./record.ts";
@@ -21,7 +22,7 @@ export function loadData(
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
-  return TASK_SETTINGS[objective].data === "texts"
+  return TRAINING[objective].labels === null
     ? loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads })
     : loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }

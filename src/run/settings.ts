@@ -5,7 +5,8 @@ import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, hasHead, TASK_SETTINGS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { DEFAULTS, type Known, ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import { ALL_SETTINGS, RUN_SETTINGS, type RunSettings, SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
 
@@ -75,7 +76,7 @@ const SOURCES = ["data", "dataset", "train,val,test"];
 export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   const { objective = DEFAULT_OBJECTIVE, dataset, patience } = settings;
   checkDataSettings(settings, objective);
-  const isOfTexts = TASK_SETTINGS[objective].data === "texts";
+  const hasLabels = TRAINING[objective].labels !== null;
   const files = pick(settings, ["data", "train", "val", "test"]);
   const given = [...Object.keys(files), ...(dataset === undefined ? [] : ["dataset"])];
   const sets = `${setting("train")}, ${setting("val")} and ${setting("test")}`;
@@ -92,11 +93,11 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
   if (dataset !== undefined) return { name: dataset };
   const named = Object.entries(files).map(([name, some]) => {
     const all = [some as Files].flat();
-    if (!isOfTexts && all.length > 1)
+    if (hasLabels && all.length > 1)
       throw new ConfigError("too-many-files", `${setting(name)} accepts a single file of messages`, {
         found: all.join(", "),
       });
-    return [name === "data" ? "file" : name, isOfTexts ? all : all[0]];
+    return [name === "data" ? "file" : name, hasLabels ? all[0] : all];
   });
   return Object.fromEntries(named);
 }
@@ -107,18 +108,18 @@ const READING = DATA_NAMES.filter((name) => !["data", "dataset", "train", "val",
 /** How a run's data is read. */
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;
-  const { data } = TASK_SETTINGS[objective];
+  const hasLabels = TRAINING[objective].labels !== null;
   const width = typeof padding === "number" ? padding : 0;
   const { maxLength = Math.max(width, usualLength({ n_positions: context })) } = settings;
   const longest = Math.max(maxLength, width);
   if (longest > context)
     throw new ConfigError(
       "exceeds-context",
-      `the maximum length of ${data === "texts" ? "blocks" : "messages"} exceeds the model's context`,
+      `the maximum length of ${hasLabels ? "messages" : "blocks"} exceeds the model's context`,
       { expected: `at most ${context} tokens`, found: `${longest}` },
     );
   // The defaults of the two functions that load data are not stored.
-  const learned = data === "texts" || objective === DEFAULT_OBJECTIVE ? {} : { objective };
+  const learned = hasLabels && objective !== DEFAULT_OBJECTIVE ? { objective } : {};
   return { seed, maxLength, ...learned, ...pick(settings, READING) };
 }
 

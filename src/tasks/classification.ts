@@ -1,6 +1,6 @@
 /** One class a message. */
 import { byLabel, type Classification, decide, predictions } from "./predictions.ts";
-import { LISTED, OF_TEXTS, type Predictor, type Task, type TaskSettings, type Usage } from "./task.ts";
+import { LISTED, OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -34,12 +34,4 @@ export const usage: Usage = {
   python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
   javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
   hasPipeline: true,
-};
-
-export const settings: TaskSettings = {
-  data: "messages",
-  lacks: {
-    labelSeparator: "a message has one class",
-    stride: "messages are not cut into blocks",
-  },
 };

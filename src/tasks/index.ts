@@ -4,7 +4,7 @@ import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task, TaskSettings, Usage } from "./task.ts";
+import type { Task, Usage } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -35,13 +35,6 @@ export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 
 /** What is learned unless something else is said. */
 export const DEFAULT_OBJECTIVE: Objective = "classification";
-
-export const TASK_SETTINGS: Readonly<Record<Objective, TaskSettings>> = {
-  classification: classification.settings,
-  regression: regression.settings,
-  "multi-label": multiLabel.settings,
-  lm: lm.settings,
-};
 
 /** What a model's head is for. */
 export interface TaskConfig {

@@ -1,6 +1,6 @@
 /** Any number of labels a message. */
 import { byLabel, type Classification, labelThreshold, sigmoid } from "./predictions.ts";
-import { LISTED, OF_TEXTS, type Predictor, type Task, type TaskSettings, type Usage } from "./task.ts";
+import { LISTED, OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -37,18 +37,4 @@ export const usage: Usage = {
   python: ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
   javascript: ["console.log(model.config.id2label, logits.sigmoid().tolist());"],
   hasPipeline: true,
-};
-
-export const settings: TaskSettings = {
-  data: "messages",
-  defaults: { classWeights: "none" },
-  lacks: {
-    stride: "messages are not cut into blocks",
-    balance: "a message has several labels",
-    "split stratified": "a message has several labels",
-    "split experiment": "a message has several labels",
-    classWeights: "a message has several labels",
-    calibrate: "a temperature is for one class a message",
-    positive: "each label has a threshold",
-  },
 };

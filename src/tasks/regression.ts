@@ -1,6 +1,6 @@
 /** A score of each message. */
 import type { Scored } from "./predictions.ts";
-import { OF_TEXTS, type Predictor, type Task, type TaskSettings, type Usage } from "./task.ts";
+import { OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
 
 const predicts: Predictor<Scored> = {
   method: "score",
@@ -27,20 +27,4 @@ export const usage: Usage = {
   python: ["print(logits[0].item())"],
   javascript: ["console.log(logits.tolist());"],
   hasPipeline: false,
-};
-
-export const settings: TaskSettings = {
-  data: "messages",
-  defaults: { classWeights: "none" },
-  lacks: {
-    labelSeparator: "a message has one score",
-    stride: "messages are not cut into blocks",
-    balance: "scores are no classes",
-    "split stratified": "scores are no classes",
-    "split experiment": "scores are no classes",
-    classWeights: "scores are no classes",
-    calibrate: "a score has no probability",
-    threshold: "a score has no probability",
-    positive: "scores are no classes",
-  },
 };

@@ -1,11 +1,11 @@
 /**
- * What is asked of a task, which is what a model learns. Each has a file with four exports, so that a page loads what it
- * needs: `task`, what it is in a model and in files, `settings`, which ones it has, `training`, how it is trained and
- * measured, and `words`, what people read of it.
+ * What is asked of a task, which is what a model learns. Each has a file with three exports, so that a page loads what
+ * it needs: `task`, what it is in a model and in files, `training`, how it is trained and measured, and `words`, what
+ * people read of it.
  */
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
-import type { Columns, Compared, Measure } from "./compare.ts";
+import type { Columns, Compared } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Classification, Decision, Scored } from "./predictions.ts";
 
@@ -73,18 +73,6 @@ export const OF_TEXTS = {
   hub: "text-classification",
 } as const;
 
-/** The settings of a task, among those of all runs: see train/settings.ts. */
-export interface TaskSettings {
-  /** What it learns from: messages with labels, or texts, which are cut into blocks. */
-  data: "messages" | "texts";
-  /** Defaults, where they are not a classifier's. */
-  defaults?: Readonly<Record<string, unknown>>;
-  /** Defaults in the page, where data is often little. */
-  pageDefaults?: Readonly<Record<string, unknown>>;
-  /** Settings that it has not, or a word that one of them cannot be ("split stratified"), and why. */
-  lacks: Readonly<Record<string, string>>;
-}
-
 /** The rows of a labelled set, as far as a task asks: a `Dataset` is one. */
 export interface LabelledRows {
   readonly size: number;
@@ -148,11 +136,19 @@ export interface ChosenDecision extends Decision {
   reached?: number | null;
 }
 
+/** One class a message, a number, or any number of labels. */
+export type LabelKind = "class" | "score" | "set";
+
 /** How a task is trained and measured. */
-export interface Training<Details = object> {
-  /** The first is what a run is judged by, the second is shown next to it. */
-  measures: readonly [Measure, Measure, ...Measure[]];
-  details?: Details;
+export interface Training {
+  /** Defaults of settings, where they are not a classifier's. */
+  defaults: Readonly<Record<string, unknown>>;
+  /** Defaults in the page, where data is often little. */
+  pageDefaults?: Readonly<Record<string, unknown>>;
+  /** Settings that it has not, or a word that one of them cannot be ("split stratified"), and why. */
+  lacks: Readonly<Record<string, string>>;
+  /** What the labels of messages are; null: there are none. Labels are read, and baselines made, by it. */
+  labels: LabelKind | null;
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */

@@ -9,7 +9,8 @@ import { adapterOptions, hasSetting, METHODS, MODES, type Mode, methodConfig, TR
 import type { Rates } from "../methods/method.ts";
 import { countBase } from "../names.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, hasHead, type Objective, TASK_SETTINGS, TASKS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead, type Objective, TASKS } from "../tasks/index.ts";
+import { TRAINING as OF_TASKS } from "../tasks/training.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "./settings.ts";
 import { parseThreshold } from "./threshold.ts";
 
@@ -58,7 +59,7 @@ export const DEFAULTS = Object.fromEntries(
 /** The defaults for an objective. */
 export const objectiveDefaults = (objective: Objective): TrainOptions => ({
   ...DEFAULTS,
-  ...TASK_SETTINGS[objective].defaults,
+  ...OF_TASKS[objective].defaults,
 });
 
 /** The published program's settings. Its data is padded to the longest message: see the data set's option `padding`. */

@@ -4,7 +4,8 @@ import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../data/settings.
 import { MODES, type Mode } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
 import type { SettingWord } from "../../setting.ts";
-import { type Objective, TASK_SETTINGS } from "../../tasks/index.ts";
+import type { Objective } from "../../tasks/index.ts";
+import { TRAINING } from "../../tasks/training.ts";
 import { objectiveDefaults } from "../../train/options.ts";
 import { type FieldWords, fieldWords } from "../../train/setting-words.ts";
 import {
@@ -97,12 +98,12 @@ export const FIELDS = [...MAIN, ...MORE];
 export const startValues = (objective: Objective): Values => ({
   ...objectiveDefaults(objective),
   ...{ device: "auto", split: "default", dedupe: false, maxLength: 0, labelSeparator: "|" },
-  ...TASK_SETTINGS[objective].pageDefaults,
+  ...TRAINING[objective].pageDefaults,
 });
 
 /** Whether the page has a default of its own for a setting: a run gets it in any case. */
 export const isOwnDefault = (key: Key, objective: Objective): boolean =>
-  key in (TASK_SETTINGS[objective].pageDefaults ?? {});
+  key in (TRAINING[objective].pageDefaults ?? {});
 
 /** Settings that change the data set or its description. */
 export const OF_DATA: readonly Key[] = [...DATA_FIELDS.map(({ key }) => key), "seed", "classWeights"];
