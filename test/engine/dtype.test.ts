@@ -158,7 +158,7 @@ function planFor(spec: ModelSpec) {
   return Engine.plan(backend, { spec, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER });
 }
 
-const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
+const REFUSAL = ['nothing is frozen in mode "all"', "f32", "found:    f16"];
 
 test("pieces of a token table in blocks fit a binding with their tables", () => {
   const config = { ...BLOCKS, vocab_size: 50257, n_embd: 1600 };
