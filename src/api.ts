@@ -51,8 +51,6 @@ export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts"
 export type { Evaluation } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
 export type { Classification, Prediction, Scored } from "./tasks/predictions.ts";
-export type { Splits } from "./train/measured.ts";
-export type { LabelResults } from "./train/multi-label.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,
@@ -61,6 +59,4 @@ export {
   type TrainEvent,
   type TrainResult,
 } from "./train/records.ts";
-export type { ScoreResults } from "./train/regression.ts";
-export type { Results, TestResults } from "./train/results.ts";
 export type { TrainOptions } from "./train/settings.ts";

@@ -12,9 +12,9 @@ export const formatCount = (n: number) => n.toLocaleString("en-US");
 /** A cross-entropy: "0.2345" */
 export const formatLoss = (value: number) => value.toFixed(4);
 
-/** "58.23", "312.4", "1,355" */
+/** "58.23", "312.4", "1,355", also of differences. */
 export const formatPerplexity = (value: number) =>
-  value < 1000 ? value.toFixed(value < 100 ? 2 : 1) : formatCount(Math.round(value));
+  Math.abs(value) < 1000 ? value.toFixed(Math.abs(value) < 100 ? 2 : 1) : formatCount(Math.round(value));
 
 /** A score, or an error of one, with three significant digits or more: "3.21", "0.0457", "1905" */
 export const formatScore = (value: number) => String(Number(value.toPrecision(Math.abs(value) >= 100 ? 5 : 3)));
@@ -44,3 +44,5 @@ export function formatDuration(seconds: number): string {
   if (whole < 3600) return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, "0")} s`;
   return `${Math.floor(whole / 3600)} h ${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")} min`;
 }
+
+export const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);

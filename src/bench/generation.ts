@@ -6,10 +6,10 @@ import { randomCheckpoint } from "../engine/check-work.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
+import { BASE_TASK } from "../infer/decoding.ts";
 import { generate } from "../infer/generation.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import { BASE_TASK } from "../tasks/index.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 

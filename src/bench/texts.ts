@@ -23,7 +23,7 @@ async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): 
   const corpus = new Corpus(await DataModule.load());
   const texts: string[] = [];
   for (const { name, bytes } of files) {
-    const options = { objective: "classification" as const, maxLength: 1024, chunkBytes: 1 << 18 };
+    const options = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 1 << 18 };
     for (const row of await corpus.read(bytesReader(name, bytes), options)) texts.push(joinPair(corpus.text(row)));
   }
   return texts;

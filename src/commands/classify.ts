@@ -6,6 +6,7 @@ import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import { TASKS } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
@@ -190,10 +191,10 @@ await main(async () => {
     };
     noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
-    const isRegression = classifier.meta.task.objective === "regression";
+    const { method } = TASKS[classifier.meta.task.objective].predicts!;
     let [count, blank] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
-      const results = await (isRegression ? classifier.score(texts) : classifier.classify(texts));
+      const results = await classifier[method](texts);
       noteDevice();
       count += texts.length;
       results.forEach((result, i) => {
@@ -211,7 +212,8 @@ await main(async () => {
       });
     };
     for await (const texts of groups) await classify(texts);
-    if (blank > 0) printNote(`${blank} of ${count} texts are empty and have no ${isRegression ? "score" : "label"}`);
+    if (blank > 0)
+      printNote(`${blank} of ${count} texts are empty and have no ${method === "score" ? "score" : "label"}`);
   });
   return 0;
 });

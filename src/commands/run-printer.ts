@@ -5,8 +5,10 @@ import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
+import { hasHead } from "../tasks/index.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
+import { describeMeasured } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
 import { runBlocks } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
@@ -47,10 +49,7 @@ export class RunPrinter {
         break;
       case "step": {
         const { step, epoch } = event.record;
-        const { loss, accuracy, ...rest } = speed!;
-        const { objective } = this.data;
-        const hasAccuracy = objective === "classification" || objective === "multi-label";
-        const shown = { epoch: Math.ceil(epoch), loss, accuracy: hasAccuracy ? accuracy : null, ...rest };
+        const shown = { ...speed!, epoch: Math.ceil(epoch), measured: describeMeasured(this.data.objective, speed!) };
         this.progress?.update(step, describeStep(shown));
         break;
       }
@@ -75,8 +74,9 @@ export class RunPrinter {
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
-    const [tool, text] =
-      objective === "lm" ? ["generate", "The"] : ["classify", exampleText(results, pairs !== undefined)];
+    const [tool, text] = hasHead({ objective })
+      ? ["classify", exampleText(results, pairs !== undefined)]
+      : ["generate", "The"];
     const words = [text].flat().map((one) => `"${one}"`);
     print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
   }

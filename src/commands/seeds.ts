@@ -52,7 +52,7 @@ export async function trainSeeds(job: RunJob, flags: TrainFlags, device: Backend
     const error = diverged.get(seed);
     return finished[i] ? seedResult(finished[i]) : error === undefined ? { seed } : { seed, error };
   });
-  const seeds = gatherSeeds(runs);
+  const seeds = gatherSeeds(record.objective, runs);
   if (runs.some(({ test, error }) => test === undefined && error === undefined)) {
     if (!json) printBlocks(seedBlocks({ ...record, seeds }));
     if ((await begunTrials(folder)).length > 0)

@@ -2,9 +2,8 @@ import { formatDuration } from "../format.ts";
 import type { Trial } from "../sweep/grid.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
-import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Objective } from "../tasks/index.ts";
-import { nameMetric, runMetric } from "../views/metric.ts";
+import { describeMeasured } from "../views/measures.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
   createProgress,
@@ -18,16 +17,12 @@ import {
  * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation.
  */
 export class TrialPrinter {
-  private readonly showsAccuracy: boolean;
-
   constructor(
-    objective: Objective,
+    private readonly objective: Objective,
     /** What a trial is called, and its title. */
     private readonly word: string,
     private readonly title: (trial: Trial) => string,
-  ) {
-    this.showsAccuracy = objective === "classification" || objective === "multi-label";
-  }
+  ) {}
 
   private progress: Progress | undefined;
   /** The trials of the last group. */
@@ -59,10 +54,7 @@ export class TrialPrinter {
       case "evaluation": {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
-        const show = ({ loss, accuracy }: { loss: number; accuracy?: number }) => ({
-          loss,
-          accuracy: this.showsAccuracy ? (accuracy ?? null) : null,
-        });
+        const show = (one: { loss: number }) => ({ loss: one.loss, measured: describeMeasured(this.objective, one) });
         const train = record.train && show(record.train);
         const name = this.count > 1 ? `${this.title(trial)}: ` : "";
         const { secondsLeft } = together;
@@ -75,12 +67,12 @@ export class TrialPrinter {
         const { count, step, steps, secondsLeft } = together;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const { loss } = record;
-        const accuracy = this.showsAccuracy ? record.accuracy : null;
+        const measured = describeMeasured(this.objective, record);
         const epoch = Math.ceil(record.epoch);
         const text =
           count > 1
             ? `${count} ${this.word}s at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
-            : describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft });
+            : describeStep({ epoch, loss, measured, examplesPerSecond, secondsLeft });
         this.progress?.update(step, text, steps);
         break;
       }
@@ -103,10 +95,7 @@ export class TrialPrinter {
 
   private line(trial: Trial, record: TrialRecord): string {
     const { results, seconds } = record;
-    const { after } = results;
-    const metric = runMetric(record);
-    const name = record.objective === "classification" ? "" : `${nameMetric(metric)} `;
-    const show = (evaluation: Evaluation) => `${name}${metric.show(metric.of(evaluation))}`;
-    return `${this.title(trial)}: validation ${show(after.val)}, test ${show(after.test)}, ${formatDuration(seconds)}`;
+    const [val, test] = [results.after.val, results.after.test].map((one) => describeMeasured(this.objective, one));
+    return `${this.title(trial)}: validation ${val}, test ${test}, ${formatDuration(seconds)}`;
   }
 }

@@ -5,6 +5,7 @@
 import { DataError } from "../errors.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { Rng } from "../rng.ts";
+import type { Units } from "../tasks/lm-training.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
 /** Blocks as a packed batch. */
@@ -42,14 +43,6 @@ interface TokenBlock {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
   bytes: number;
-}
-
-/** Texts that are drawn as a whole where a sample of them is needed: documents, or the blocks of a few long ones. */
-export interface Units {
-  of: "documents" | "blocks";
-  /** Targets of each, in the order of the targets of all blocks, and the UTF-8 bytes of their text. */
-  tokens: number[];
-  bytes: number[];
 }
 
 /** With fewer documents than this, blocks are drawn instead: they say too little about how documents differ. */

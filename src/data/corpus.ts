@@ -2,7 +2,7 @@ import { DataError, type LowrankError } from "../errors.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
-import type { MessagesObjective } from "../tasks/index.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
@@ -92,7 +92,7 @@ export interface ReadOptions extends ColumnChoice {
   /** Bytes that are read at a time. */
   chunkBytes: number;
   /** Scores and sets of labels differ between files, and a message may have no label of several. */
-  objective: MessagesObjective;
+  labelsAre: LabelKind;
   /** Whether invalid rows are skipped and reported in `leftOut`. */
   skipFaulty?: boolean;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
@@ -188,9 +188,9 @@ export class Corpus {
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const wasm = this.open();
     const first = wasm.row_count();
-    const { objective } = options;
-    const learn = this.labels.length === 0 || objective !== "classification";
-    const names = await this.prepare(file, options, objective === "multi-label" ? LEARN.sets : Number(learn));
+    const { labelsAre } = options;
+    const learn = this.labels.length === 0 || labelsAre !== "class";
+    const names = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
     this.notePair(names, first === 0, file.name);
     const atEnd = await this.feed(file, options);
     if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);

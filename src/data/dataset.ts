@@ -1,6 +1,7 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
 /** How rows are padded: not at all, to the training set's longest row (as in the paper), or to a number of tokens. */
@@ -33,7 +34,7 @@ export interface DatasetBatch extends PackedBatch {
 
 /** The outputs of a model, and what each should be. */
 export interface Outputs {
-  objective: "regression" | "multi-label";
+  labelsAre: Exclude<LabelKind, "class">;
   /** Names of the outputs. */
   names: readonly string[];
   /**
@@ -190,7 +191,7 @@ export class Dataset {
   /** Rows of each class, or with each of several labels, by its name; a regression has none. */
   classes(): Record<string, number> {
     const { outputs } = this;
-    if (outputs?.objective === "regression") return {};
+    if (outputs?.labelsAre === "score") return {};
     if (outputs) {
       const rows = Array.from(this.table.labels, (label) => outputs.values[label]!);
       return Object.fromEntries(outputs.names.map((name, i) => [name, rows.reduce((sum, row) => sum + row[i]!, 0)]));

@@ -8,6 +8,7 @@ import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { Combined } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
@@ -232,12 +233,12 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const origin = parseOrigin(spec, options, "source", OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? usualLength(options.model?.config);
-  const objective = parseMessagesObjective(options);
+  const [objective, labelsAre] = parseMessagesObjective(options);
   const { trainRows, labelSeparator } = options;
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
-    objective,
+    labelsAre,
     maxLength,
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
@@ -255,12 +256,12 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
   const { testParts, rowsRead, copies, source, split, name } = loaded;
-  const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, objective, seed);
+  const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, labelsAre, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =
-    objective === "classification"
+    labelsAre === "class"
       ? null
-      : (await import("./outputs.ts")).makeOutputs(corpus, objective, parts[0], {
+      : (await import("./outputs.ts")).makeOutputs(corpus, labelsAre, parts[0], {
           where: source,
           separator: labelSeparator,
         });
@@ -340,13 +341,13 @@ async function readAndSplit(
           ...spec,
           columns: {},
           source: sourceName(spec.file),
-          split: options.split ?? defaultSplit(read.objective),
+          split: options.split ?? defaultSplit(read.labelsAre),
           balance: false,
           fractions: undefined,
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec && read.objective === "classification") await refuseSingles(corpus, all.classes(), source);
+  if ("file" in spec && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
   const [kept] = options.dedupe ? dropCopies(all) : [all];
   const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
   const parts = splitDataset(kept, { split, balance, fractions, seed });
@@ -354,15 +355,15 @@ async function readAndSplit(
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */
-function parseMessagesObjective(options: DatasetOptions): MessagesObjective {
-  const known = OBJECTIVES.filter((one) => TRAINING[one].labels !== null) as MessagesObjective[];
+function parseMessagesObjective(options: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
+  const known = OBJECTIVES.filter((one): one is MessagesObjective => TRAINING[one].labels !== null);
   const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, known);
   checkDataSettings(options, objective);
   if (options.labelSeparator === "")
     throw new ConfigError("invalid-value", `${setting("labelSeparator")} is empty`, {
       expected: 'a sign such as "," or ";"',
     });
-  return objective;
+  return [objective, TRAINING[objective].labels!];
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */

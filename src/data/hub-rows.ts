@@ -50,9 +50,9 @@ export async function readHub(
   const held = test ?? val;
   if (held === undefined) {
     const set = await readSource(corpus, train.files, read);
-    if (read.objective === "classification") await refuseSingles(corpus, set.classes(), train.files[0]!);
+    if (read.labelsAre === "class") await refuseSingles(corpus, set.classes(), train.files[0]!);
     const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const { split = defaultSplit(read.objective), fractions = [0.7, 0.1, 0.2], balance = false } = options;
+    const { split = defaultSplit(read.labelsAre), fractions = [0.7, 0.1, 0.2], balance = false } = options;
     const parts = splitDataset(kept, { split, balance, fractions, seed });
     const source = `${title}: ${train.name}${unused(found)}`;
     return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
@@ -65,7 +65,7 @@ export async function readHub(
   const names = splits.map((one) => `${found.title}, ${one.name}`);
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
-  const { split = defaultSplit(read.objective), fractions: [most, some] = HELD_OUT } = options;
+  const { split = defaultSplit(read.labelsAre), fractions: [most, some] = HELD_OUT } = options;
   const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole

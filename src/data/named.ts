@@ -37,7 +37,7 @@ interface Named {
 const NAMED: readonly Named[] = [
   {
     description: spam,
-    split: defaultSplit("classification"),
+    split: defaultSplit("class"),
     balance: false,
     open: async () => packagePath(`dist/${spam.file}`),
   },

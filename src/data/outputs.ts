@@ -93,11 +93,11 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
 /** The outputs of all rows that were read. Throws DataError unless the training set has what can be learned. */
 export function makeOutputs(
   corpus: Labels,
-  objective: Outputs["objective"],
+  labelsAre: Outputs["labelsAre"],
   train: Pick<Dataset, "size" | "label">,
   { where, separator = LABEL_SEPARATOR }: { where: string; separator?: string | undefined },
 ): Outputs {
-  const outputs = objective === "regression" ? scoreOutputs(corpus) : labelOutputs(corpus, separator);
+  const outputs = labelsAre === "score" ? scoreOutputs(corpus) : labelOutputs(corpus, separator);
   const rows = Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!);
   checkOutputs(outputs, rows, where, separator);
   return outputs;
@@ -105,14 +105,14 @@ export function makeOutputs(
 
 function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
   const values = labels.map((label) => Float32Array.of(readScore(label, decimalSign)));
-  return { objective: "regression", names: [SCORE], values };
+  return { labelsAre: "score", names: [SCORE], values };
 }
 
 function labelOutputs({ labels }: Labels, separator: string): Outputs {
   const sets = labels.map((label) => new Set(partsOf(label, separator)));
   const names = [...new Set(sets.flatMap((set) => [...set]))].sort();
   return {
-    objective: "multi-label",
+    labelsAre: "set",
     names,
     values: sets.map((set) => Float32Array.from(names, (name) => Number(set.has(name)))),
   };
@@ -120,13 +120,13 @@ function labelOutputs({ labels }: Labels, separator: string): Outputs {
 
 /** `rows`: the values of the training set. */
 function checkOutputs(
-  { objective, names }: Outputs,
+  { labelsAre, names }: Outputs,
   rows: readonly Float32Array[],
   where: string,
   separator: string,
 ): void {
   const [first] = rows;
-  if (objective === "regression") {
+  if (labelsAre === "score") {
     if (rows.some(([score]) => score !== first![0])) return;
     throw new DataError("scores-all-equal", `Every row of the training set has the score ${first![0]}`, {
       where,

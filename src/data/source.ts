@@ -37,11 +37,11 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   }
   const file = sourceName(sources[0]!);
   const all = Uint32Array.from(rows);
-  if (read.objective === "regression") {
+  if (read.labelsAre === "score") {
     const { takeScores } = await import("./outputs.ts");
     return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
   }
-  if (before.length === 0 && read.objective === "classification") await checkLabels(corpus, rows.length, file);
+  if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file);
   return new Dataset(corpus, all);
 }
 

@@ -1,7 +1,7 @@
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 import { setting } from "../setting.ts";
-import type { MessagesObjective } from "../tasks/index.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
 
 /**
@@ -15,8 +15,7 @@ export const SPLITS = ["stratified", "random", "ordered", "experiment"] as const
 export type Split = (typeof SPLITS)[number];
 
 /** How a file, and a data set without a split of its own, is split: by class, if there are classes. */
-export const defaultSplit = (objective: MessagesObjective): Split =>
-  objective === "classification" ? "stratified" : "random";
+export const defaultSplit = (labelsAre: LabelKind): Split => (labelsAre === "class" ? "stratified" : "random");
 
 export type Parts = [Dataset, Dataset, Dataset];
 
@@ -54,10 +53,10 @@ export function holdOut(all: Dataset, split: Split, shares: readonly [number, nu
  * A training set of about `rows` rows, drawn by the seed, and a validation set that is smaller by the same factor; of
  * each class in proportion, if there are classes, and at least one row. The test set stays.
  */
-export function drawRows([train, val, test]: Parts, rows: number, objective: MessagesObjective, seed: number): Parts {
+export function drawRows([train, val, test]: Parts, rows: number, labelsAre: LabelKind, seed: number): Parts {
   const draw = (set: Dataset) => {
     const shuffled = set.shuffle(seed);
-    const groups = objective === "classification" ? positionsByClass(shuffled) : [shuffled.positions()];
+    const groups = labelsAre === "class" ? positionsByClass(shuffled) : [shuffled.positions()];
     const drawn = groups.flatMap((group) => [...group.subarray(0, Math.ceil((group.length * rows) / train.size))]);
     return shuffled.select(drawn.sort((a, b) => a - b));
   };

@@ -12,6 +12,7 @@ import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { checkSize, type FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import { either, setting } from "../setting.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
@@ -93,6 +94,9 @@ export interface LoadedTexts {
 
 /** Data for training: messages with classes, or texts. */
 export type TrainingData = LoadedDataset | LoadedTexts;
+
+/** Whether it is of messages with labels. */
+export const isLabelled = (data: TrainingData): data is LoadedDataset => TRAINING[data.objective].labels !== null;
 
 type Parts<T> = [train: T, val: T, test: T];
 

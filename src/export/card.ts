@@ -5,8 +5,10 @@ import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdow
 import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
-import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
-import type { Results } from "../train/results.ts";
+import { readFigure } from "../tasks/compare.ts";
+import { hasHead } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { USAGES } from "../tasks/usages.ts";
 import { type Loss, showLoss } from "./losses.ts";
 import { baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
@@ -39,14 +41,6 @@ interface Model {
   files?: readonly string[];
 }
 
-/** What a run is judged by: the hub's name of the measure, and its own. */
-const MEASURES: Record<Objective, (results: Results) => [type: string, name: string, value: number | undefined]> = {
-  classification: ({ test }) => ["accuracy", "Accuracy", test?.compared[0].accuracy],
-  regression: ({ scores }) => ["rmse", "RMSE", scores?.compared[0].rmse.value],
-  "multi-label": ({ multiLabel }) => ["f1", "Micro F1", multiLabel?.compared[0].microF1.value],
-  lm: ({ after }) => ["perplexity", "Perplexity", after.test.perplexity],
-};
-
 /** What the front matter says of a run: its data, and what it measured on its test set. */
 function modelIndex(record: RunRecord, task: string, title: string): object {
   const { objective, results } = record;
@@ -55,18 +49,19 @@ function modelIndex(record: RunRecord, task: string, title: string): object {
   const [repository] = data.split(/[:@]/) as [string];
   const isHub = dataFiles(record.data).length === 0 && isOnHub(data);
   const dataset = { name: data, type: isHub ? repository : data, split: "test" };
-  const [type, name, value] = results ? MEASURES[objective](results) : [];
+  const { hub: type, title: name, key } = TRAINING[objective].measures[0];
+  const value = readFigure(results?.test.compared[0].measured[key]);
   const measured = [{ task: { type: task }, dataset, metrics: [{ type, name, value }] }];
   return {
     ...(named ? { language: named.language } : {}),
     ...(isHub ? { datasets: [repository] } : {}),
-    ...(Number.isFinite(value) ? { metrics: [type], "model-index": [{ name: title, results: measured }] } : {}),
+    ...(value === null ? {} : { metrics: [type], "model-index": [{ name: title, results: measured }] }),
   };
 }
 
 /** In JSON, which is YAML. Only a base model on the hub has a name there. */
 function frontMatter({ meta, base, licence, library, isAdapter, title, about }: Model): string[] {
-  const task = TASKS[meta.task.objective].hub;
+  const task = USAGES[meta.task.objective].hub;
   const tags = ["lowrank", library ?? "", meta.lora?.use_dora ? "dora" : "", METHODS[meta.mode].title].map(toTag);
   const entries = {
     ...(base.place === "hub" ? { base_model: base.name, base_model_relation: isAdapter ? "adapter" : "finetune" } : {}),

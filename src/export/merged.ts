@@ -7,6 +7,7 @@ import type { Adapter } from "../io/peft.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
+import { USAGES } from "../tasks/usages.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { remarks, useCode } from "./peft-code.ts";
@@ -22,7 +23,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   const metadata = { format: "pt" };
   const chunks = () => streamSafetensors(tensors, metadata);
   files.set("model.safetensors", sized(streamedBytes(tensors, metadata), chunks));
-  const auto = TASKS[meta.task.objective].transformers;
+  const { transformers: auto } = USAGES[meta.task.objective];
   const { end } = baseModel.vocabulary;
   return {
     files,
@@ -61,8 +62,8 @@ export async function mergedConfig(
   delete config.dtype;
   // A folder of whoever saved the base model.
   delete config._name_or_path;
-  const { transformers, problemType } = TASKS[meta.task.objective];
-  const architecture = transformers.replace("AutoModel", name);
+  const { objective } = meta.task;
+  const architecture = USAGES[objective].transformers.replace("AutoModel", name);
   if (!hasHead(meta.task)) {
     const untied = tensors.has("lora.head.A") || baseModel.config.tie_word_embeddings === false;
     return json({
@@ -80,6 +81,6 @@ export async function mergedConfig(
     // transformers only compares ids with it. No text contains it, so the last non-padding token is the text's last
     // token.
     pad_token_id: baseModel.vocabulary.end.id,
-    problem_type: problemType,
+    problem_type: TASKS[objective].problemType,
   });
 }

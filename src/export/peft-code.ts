@@ -9,8 +9,9 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";
 import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { hasHead, isMean, readsTokens, TASKS, USAGES } from "../tasks/index.ts";
-import { textToTry } from "../train/text-to-try.ts";
+import { hasHead, isMean, readsTokens, TASKS } from "../tasks/index.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
+import { USAGES } from "../tasks/usages.ts";
 
 type End = Vocabulary["end"];
 
@@ -41,7 +42,8 @@ function pythonSource(base: string): string {
 
 /** The lines that load the adapter in `directory` on the model `base`. */
 export function peftCode(meta: AdapterMeta, end: End, base: string, directory: string): string[] {
-  const { transformers: auto, problemType } = TASKS[meta.task.objective];
+  const { problemType } = TASKS[meta.task.objective];
+  const { transformers: auto } = USAGES[meta.task.objective];
   const model = pythonSource(base);
   const labels = Object.fromEntries(meta.labels.map((label, i) => [i, label]));
   const problem = problemType === undefined ? "" : ` problem_type="${problemType}",`;

@@ -7,8 +7,9 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { TASKS, USAGES } from "../tasks/index.ts";
+import { TASKS } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
+import { USAGES } from "../tasks/usages.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
 

@@ -11,7 +11,7 @@ import type { DecoderPlan } from "../model/decoder.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { checkNumber } from "../number-range.ts";
-import { BASE_TASK, hasHead, TASKS } from "../tasks/index.ts";
+import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
@@ -31,6 +31,9 @@ export interface TextScore {
   perplexity: number;
   bitsPerByte: number;
 }
+
+/** What a base model has learned, the next token: the task of a model without an adapter. */
+export const BASE_TASK: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
 
 /** Tokens of prompts in a prefill. */
 const PREFILL_TOKENS = 512;

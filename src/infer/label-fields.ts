@@ -2,8 +2,8 @@
 import type { DataFormat } from "../data/dialect.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
-import { TASKS } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
+import { USAGES } from "../tasks/usages.ts";
 import type { Classifier } from "./classifier.ts";
 import type { Table } from "./table.ts";
 
@@ -16,7 +16,7 @@ type Value = string | number | null;
 /** Throws ConfigError if the adapters that the rows name need different columns. */
 function checkColumns({ adapterColumn }: Table, classifier: Classifier): void {
   const { labels, task } = classifier.meta;
-  const { columns } = TASKS[task.objective].predicts!;
+  const columns = USAGES[task.objective].columns!;
   const named = adapterColumn === undefined ? [] : classifier.adapters.map((name) => classifier.metaOf(name).labels);
   const other = named.find((one) => String(columns(one)) !== String(columns(labels)));
   if (other)
@@ -57,9 +57,9 @@ export class Fields {
   ) {
     checkColumns(table, classifier);
     const { labels, task } = classifier.meta;
-    const predicts = TASKS[task.objective].predicts!;
-    this.cells = (result) => predicts.cells(result, labels);
-    this.names = freeNames(predicts.columns(labels), taken);
+    const { columns, cells } = USAGES[task.objective];
+    this.cells = (result) => cells!(result, labels);
+    this.names = freeNames(columns!(labels), taken);
     this.header = this.write(this.names);
   }
 

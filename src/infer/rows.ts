@@ -51,33 +51,23 @@ export async function encodeTexts(
 /** The logits [rows, classes], or of every token of the rows, as many rows at a time as a batch holds. */
 export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32Array> {
   const { capacity } = engine.plan;
-  const results: Float32Array[] = [];
+  const ofTokens = readsTokens(rows.task);
+  const targets = rows.tokens.reduce((sum, { length }) => sum + (ofTokens ? rows.padTo || length : 1), 0);
+  const results = new Float32Array(targets * rows.task.num_labels);
+  let at = 0;
   const inFlight = new InFlight<void>(engine.answerTime());
   for (let done = 0; done < rows.tokens.length; ) {
     const tokens = takeRows(rows, done, capacity);
     done += tokens.length;
     const batch = packRows({ ...rows, tokens });
     engine.forward(batch);
-    const at = results.push(new Float32Array()) - 1;
-    inFlight.add(
-      targetLogits(engine, batch).then((logits) => {
-        results[at] = logits;
-      }),
-    );
+    const first = at;
+    at += batch.targets.length * rows.task.num_labels;
+    inFlight.add(targetLogits(engine, batch).then((logits) => results.set(logits, first)));
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
-  return concatenate(results);
-}
-
-function concatenate(parts: readonly Float32Array[]): Float32Array {
-  const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
+  return results;
 }
 
 /** The next rows from `first`, as many as fit. */

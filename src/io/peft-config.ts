@@ -7,13 +7,20 @@ import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.t
 import { ConfigError, FormatError } from "../errors.ts";
 import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
-import { hasHead } from "../tasks/index.ts";
+import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
-import { HEADS, TASK_TYPES, type TaskType, tasksOf } from "./peft-form.ts";
+import { HEADS } from "./peft-form.ts";
 import { moduleName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
+
+/** PEFT's types of tasks. */
+export type TaskType = (typeof TASKS)[Objective]["peft"];
+export const TASK_TYPES = [...new Set(OBJECTIVES.map((objective) => TASKS[objective].peft))];
+
+/** The tasks of one of PEFT's types, which have the same head. */
+export const tasksOf = (type: TaskType) => OBJECTIVES.filter((objective) => TASKS[objective].peft === type);
 
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;

@@ -3,7 +3,8 @@ import type { ModelConfig } from "../config.ts";
 import { checkKinds } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraName, type Site } from "../names.ts";
-import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
+import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
+import type { Task } from "../tasks/task.ts";
 import { numel, type Shape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -153,7 +154,7 @@ function eachRow(
 export interface ImportPlan {
   /** The method's part of the description. */
   own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
-  type: TaskType;
+  type: Task["peft"];
   /** The number of classes, or of other outputs; 0 for a language model. */
   classes: number;
   /** The keys that the file must have. */
@@ -162,13 +163,6 @@ export interface ImportPlan {
   decisive: { names: string; shapes: string };
 }
 
-/** PEFT's types of tasks. */
-export type TaskType = (typeof TASKS)[Objective]["peft"];
-export const TASK_TYPES = [...new Set(OBJECTIVES.map((objective) => TASKS[objective].peft))];
-
-/** The tasks of one of PEFT's types, which have the same head. */
-export const tasksOf = (type: TaskType) => OBJECTIVES.filter((objective) => TASKS[objective].peft === type);
-
 /** A task's own head by the names of its tensors in transformers, the weight first; none of a language model. */
 export function headEntries(
   objective: Objective,
@@ -176,13 +170,9 @@ export function headEntries(
   { n_embd, model_type }: ModelConfig,
 ): [key: string, entry: ImportEntry][] {
   const { module } = TASKS[objective];
-  const entries: [string, ImportEntry][] = [];
-  const add = (part: string, shape: Shape) =>
-    entries.push([
-      `${module![model_type ? "llama" : "gpt2"]}.${part}`,
-      { name: `head.${part}`, ...(classes > 0 ? { shape } : {}) },
-    ]);
-  if (module) add("weight", [classes, n_embd]);
-  if (module?.hasBias) add("bias", [classes]);
-  return entries;
+  const parts = !module ? [] : module.hasBias ? ["weight", "bias"] : ["weight"];
+  return parts.map((part, i) => [
+    `${module![model_type ? "llama" : "gpt2"]}.${part}`,
+    { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, n_embd] }) },
+  ]);
 }

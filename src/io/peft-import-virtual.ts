@@ -5,17 +5,8 @@ import { checkKinds, show } from "../kinds.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Objective } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";
-import { type PeftConfig, type Rules, refuseVariants } from "./peft-config.ts";
-import {
-  HEADS,
-  headEntries,
-  type ImportEntry,
-  type ImportPlan,
-  type PeftBase,
-  TASK_TYPES,
-  type TaskType,
-  tasksOf,
-} from "./peft-form.ts";
+import { type PeftConfig, type Rules, refuseVariants, TASK_TYPES, type TaskType, tasksOf } from "./peft-config.ts";
+import { HEADS, headEntries, type ImportEntry, type ImportPlan, type PeftBase } from "./peft-form.ts";
 import { dimensions, EMBEDDINGS, virtualTensor, WRAPPER } from "./peft-virtual.ts";
 
 const RULES: Rules = {

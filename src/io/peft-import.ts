@@ -21,16 +21,14 @@ import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { givenSettings, type PeftPlan, parsePeftConfig } from "./peft-config.ts";
+import { givenSettings, type PeftPlan, parsePeftConfig, type TaskType, tasksOf } from "./peft-config.ts";
 import {
   headEntries,
   type ImportEntry,
   type ImportPlan,
   type PeftBase,
   readBaseModel,
-  type TaskType,
   type Tensors,
-  tasksOf,
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { factorName, magnitudeKey, WRAPPER } from "./peft-lora.ts";

@@ -36,8 +36,9 @@ function hasMode(config: ModelConfig, mode: Mode): boolean {
   return baseTensors(config).some((tensor) => trains(tensor, config, {}));
 }
 
-/** The methods that have something to train in a model. */
-export const possibleModes = (config: ModelConfig): Mode[] => MODES.filter((mode) => hasMode(config, mode));
+/** The methods that have something to train in a model, whatever it learns or for a task. */
+export const possibleModes = (config: ModelConfig, task?: Parameters<typeof hasHead>[0]): Mode[] =>
+  MODES.filter((mode) => hasMode(config, mode) && (!task || hasHead(task) || !METHODS[mode].classifiersOnly));
 
 /** Every tensor of the model, and whether it is trained. */
 export function parameterList(spec: ModelSpec): Description[] {

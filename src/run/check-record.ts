@@ -4,39 +4,20 @@
  */
 import { parseChoice } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { findWrong, isListOf, isText, KINDS as JSON_KINDS, type Kinds as KindTable, show } from "../kinds.ts";
-import { OBJECTIVES, type Objective } from "../tasks/index.ts";
+import { findWrong, isListOf, show } from "../kinds.ts";
+import type { ClassDetails } from "../tasks/classification-training.ts";
+import { OBJECTIVES, TASKS } from "../tasks/index.ts";
+import { MEASURING } from "../tasks/results.ts";
+import { ESTIMATE, INTERVAL, KINDS, type StoredKinds } from "../tasks/stored.ts";
+import type { Results, Stored, Training } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { checkOptions, DEFAULTS } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
-const isNumber = (value: unknown) => typeof value === "number";
-const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
-
-/** Kinds of values of a record. A figure is what was measured, also where that is not finite. */
-const KINDS = {
-  ...JSON_KINDS,
-  figure: ["a number", isNumber],
-  "figure or null": ["a number, or null", (value: unknown) => value === null || isNumber(value)],
-  figures: ["a list of numbers", (value: unknown) => isListOf(value, isNumber)],
-  counts: ["a list of three counts", (value) => isListOf(value, JSON_KINDS.count[1]) && value.length === 3],
-  pair: ["two strings", isPair],
-  "text or null": ["a string, or null", (value: unknown) => value === null || isText(value)],
-  "class or null": ["0 or 1, or null", (value: unknown) => value === null || value === 0 || value === 1],
-  "text or pair": ["a string, or two", (value: unknown) => isText(value) || isPair(value)],
-} as const satisfies KindTable<string>;
-
 type FieldKind = keyof typeof KINDS;
 
-/**
- * The kinds of an object's values by their keys: one of them, those of an object within, or those of the objects of a
- * list. Kinds with "?" may be missing; what is within an object, with "?" after its key, may be null or missing.
- */
-interface Kinds {
-  readonly [key: string]: FieldKind | `${FieldKind}?` | Kinds | readonly [Kinds];
-}
-
 /** Throws FormatError unless `object`, which is at `path` of a record, has values of these kinds. */
-function check(object: object, kinds: Kinds, where: string, path = ""): void {
+function check(object: object, kinds: StoredKinds, where: string, path = ""): void {
   const expect = (key: string, kind: FieldKind | `${FieldKind}?`) => {
     const wrong = findWrong(object, { [key]: kind }, KINDS);
     if (wrong) refuse(where, path + key, wrong.expected, show(wrong.value));
@@ -49,21 +30,15 @@ function check(object: object, kinds: Kinds, where: string, path = ""): void {
       expect(key, Array.isArray(kind) ? "objects" : "object");
       if (Array.isArray(kind))
         for (const [i, item] of (value as object[]).entries()) check(item, kind[0], where, `${path}${key}[${i}].`);
-      else check(value as object, kind as Kinds, where, `${path}${key}.`);
+      else check(value as object, kind as StoredKinds, where, `${path}${key}.`);
     }
   }
 }
 
-const INTERVAL = { low: "figure", high: "figure" } as const;
-const ESTIMATE = { value: "figure", ...INTERVAL } as const;
-const SHARE = { share: "figure", ...INTERVAL } as const;
-const ACCURACY = { rows: "count", correct: "count", accuracy: "figure", interval: INTERVAL } as const;
-const POINTS = { xs: "figures", ys: "figures" } as const;
 const AGAINST = { "against?": { difference: ESTIMATE, p: "figure", standing: "text" } } as const;
-const LABEL = { rows: "count", predicted: "count", "precision?": SHARE, "recall?": SHARE, "f1?": SHARE } as const;
 const STEP = { step: "count", epoch: "figure", examples: "count", lr: "figure" } as const;
 
-const IDENTITY: Kinds = {
+const IDENTITY: StoredKinds = {
   ...{ lowrank: "text", platform: "text", created: "figure", settings: "object", options: "object", model: "text" },
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
   ...{ "pairs?": { columns: "pair" }, maxLength: "size", labels: "texts" },
@@ -71,7 +46,7 @@ const IDENTITY: Kinds = {
   "trial?": { name: "text", key: "text", model: "text" },
 };
 
-const PROGRESS: Kinds = {
+const PROGRESS: StoredKinds = {
   "device?": { kind: "text", name: "text", software: "boolean", why: "text?", refused: "count?", insteadOf: "text?" },
   ...{ trainable: "count", parameters: "count", memory: "figure", flops: "figure", step: "count", steps: "count" },
   ...{ stepsPerEpoch: "count", epoch: "figure", examples: "count", seconds: "figure" },
@@ -81,82 +56,22 @@ const PROGRESS: Kinds = {
   },
 };
 
-const OUTCOME: Kinds = {
+const OUTCOME: StoredKinds = {
   ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "texts", saved: "count" },
 };
 
-/** What an evaluation has in addition to its loss. */
-const MEASURED = {
-  classification: { accuracy: "figure", macroF1: "figure" },
-  regression: { meanError: "figure" },
-  "multi-label": { accuracy: "figure", microF1: "figure", macroF1: "figure" },
-  lm: { accuracy: "figure", perplexity: "figure", bitsPerByte: "figure" },
-} as const satisfies Record<Objective, Kinds>;
-
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds(objective: Objective): Kinds {
-  const evaluation = { rows: "count", loss: "figure", ...MEASURED[objective] } as const;
+function measuredKinds(
+  { measures: [judged, ...others] }: Training,
+  { evaluated, answer, details }: Stored,
+): StoredKinds {
+  const figures = Object.fromEntries(evaluated.map((key) => [key, "figure" as const]));
+  const evaluation: StoredKinds = { rows: "count", loss: "figure", ...figures };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
-  const message = { text: "text or pair", truth: "text", predicted: "text", probability: "figure" } as const;
-  const scored = { text: "text or pair", truth: "figure", predicted: "figure" } as const;
-  const labelled = { text: "text or pair", truth: "texts", predicted: "texts" } as const;
-  const classification: Kinds = {
-    confusions: [{ truth: "count", predicted: "count", rows: "count" }],
-    classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
-    compared: [
-      {
-        ...{
-          name: "text",
-          limits: "text?",
-          ...ACCURACY,
-          "unseen?": ACCURACY,
-          macroF1: "figure",
-          balancedAccuracy: "figure",
-        },
-        ...{ mcc: "figure or null", ...AGAINST },
-      },
-    ],
-    ...{ rocAuc: "figure or null", prAuc: "figure or null", verdicts: "figures", example: "text or pair" },
-    positive: "class or null",
-    calibration: {
-      bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
-      error: ESTIMATE,
-    },
-    ...{ samples: [message], mistakes: [message] },
-  };
-  const regression: Kinds = {
-    compared: [
-      {
-        ...{
-          name: "text",
-          limits: "text?",
-          rows: "count",
-          rmse: ESTIMATE,
-          mae: ESTIMATE,
-          "r2?": ESTIMATE,
-          "spearman?": ESTIMATE,
-        },
-        ...AGAINST,
-      },
-    ],
-    ...{ errors: "figures", bins: [{ truth: "figure", predicted: "figure", interval: INTERVAL }] },
-    ...{ samples: [scored], mistakes: [scored], example: "text or pair" },
-  };
-  const multiLabel: Kinds = {
-    compared: [
-      {
-        name: "text",
-        limits: "text?",
-        rows: "count",
-        microF1: ESTIMATE,
-        macroF1: ESTIMATE,
-        exact: ESTIMATE,
-        ...AGAINST,
-      },
-    ],
-    labels: [{ ...LABEL, threshold: "figure" }],
-    ...{ verdicts: "figures", samples: [labelled], mistakes: [labelled], example: "text or pair" },
-  };
+  const message = { text: "text or pair", truth: answer, predicted: answer, probability: "figure?" } as const;
+  const optional = others.map(({ key, statistics }) =>
+    statistics ? [`${key}?`, ESTIMATE] : [key, "figure or null" as const],
+  );
   return {
     evaluations: [{ ...STEP, "train?": { loss: "figure", accuracy: "figure", norm: "figure" }, val: evaluation }],
     "seeds?": {
@@ -166,48 +81,42 @@ function measuredKinds(objective: Objective): Kinds {
     "results?": {
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
-        ...{
-          temperature: "figure?",
-          threshold: "figure?",
-          positive: "count?",
-          precision: "figure?",
-          recall: "figure?",
-        },
-        reached: "figure or null?",
+        ...{ temperature: "figure?", threshold: "figure?", positive: "count?", thresholds: "figures?" },
+        ...{ precision: "figure?", recall: "figure?", reached: "figure or null?" },
       },
-      ...{ "test?": classification, "scores?": regression, "multiLabel?": multiLabel },
-      "texts?": { of: "text", tokens: "figures", bytes: "figures", loss: "figures" },
+      test: {
+        compared: [
+          {
+            ...{ name: "text", limits: "text?", rows: "count" },
+            measured: { [judged.key]: ESTIMATE, ...Object.fromEntries(optional) },
+            ...{ "unseen?": { rows: "count", ...ESTIMATE }, ...AGAINST },
+          },
+        ],
+        ...{ rows: "object", samples: [message], mistakes: [message], example: "text or pair", details },
+      },
     },
   };
 }
 
-/** The objective of which there are such results. */
-const OBJECTIVE = {
-  decision: "classification",
-  test: "classification",
-  scores: "regression",
-  multiLabel: "multi-label",
-  texts: "lm",
-} as const;
-
-/** Keys of what was measured whose value may be null, for none. */
+/** Keys of what was measured whose value may be null, for none, and an object of which all values may be. */
 const NULLABLE = new Set(
-  "results decision test texts reached unseen mcc against ranking precision recall f1 rocAuc prAuc positive r2 spearman".split(
-    " ",
-  ),
+  "results decision reached unseen against precision recall f1 ranking rocAuc prAuc positive".split(" "),
 );
+const NULLABLE_ALL = "measured";
 
 /** What was measured, with NaN where JSON has null for a number that is not finite. */
-function withNaN<T>(measured: T): T {
+function withNaN<T>(measured: T, mayBeNull = false): T {
   if (Array.isArray(measured)) return measured.map((one) => (one === null ? Number.NaN : withNaN(one))) as T;
   if (typeof measured !== "object" || measured === null) return measured;
   const revive = ([key, value]: [string, unknown]) =>
-    value === null && !NULLABLE.has(key) ? [key, Number.NaN] : [key, withNaN(value)];
+    value === null && !mayBeNull && !NULLABLE.has(key)
+      ? [key, Number.NaN]
+      : [key, withNaN(value, key === NULLABLE_ALL)];
   return Object.fromEntries(Object.entries(measured).map(revive)) as T;
 }
 
 /** The record of a run.json. Throws FormatError or ConfigError unless it is one, all through. */
-export function parseRecord(json: object, path: string): RunRecord {
+export async function parseRecord(json: object, path: string): Promise<RunRecord> {
   const given = json as RunRecord;
   parseChoice("objective", given.objective, OBJECTIVES, path);
   parseChoice("state", given.state, ["training", "stopped", "finished", "failed"], path);
@@ -215,9 +124,10 @@ export function parseRecord(json: object, path: string): RunRecord {
   const { evaluations, curve, seeds, results } = given;
   const measured = { evaluations, curve, results: results ?? null, ...(seeds && { seeds }) };
   const record: RunRecord = { ...given, ...withNaN(measured) };
-  check(record, measuredKinds(record.objective), path);
+  const { stored } = await MEASURING[record.objective]();
+  check(record, measuredKinds(TRAINING[record.objective], stored), path);
   checkSettings(record, path);
-  checkSizes(record, path);
+  checkSizes(record, stored, path);
   return record;
 }
 
@@ -228,7 +138,7 @@ const KIND_OF = new Map<string, "figure" | "text" | "boolean">([
 ]);
 
 /** Kinds of options, by the types of their defaults; `checkOptions` checks the others, and the values. */
-const OPTIONS: Kinds = {
+const OPTIONS: StoredKinds = {
   ...Object.fromEntries(
     Object.entries(DEFAULTS).flatMap(([name, value]) => {
       const kind = Array.isArray(value) ? "texts" : KIND_OF.get(typeof value);
@@ -250,42 +160,50 @@ function checkSettings({ options }: RunRecord, path: string): void {
 }
 
 /** What belongs together must be there together, and have as many values. */
-function checkSizes({ labels, curve, evaluations, seeds, results, objective }: RunRecord, path: string): void {
+function checkSizes(
+  { labels, curve, evaluations, seeds, results, objective }: RunRecord,
+  { columns }: Stored,
+  path: string,
+): void {
   const expectLength = (name: string, list: { length: number } | undefined, length: number) => {
     if (list && list.length !== length) refuse(path, name, `${length} values`, String(list.length));
   };
-  const expectSome = (name: string, list: { length: number } | undefined) => {
-    if (list?.length === 0) refuse(path, name, "at least one value", "none");
-  };
-  if (objective === "classification" && labels.length < 2) refuse(path, "labels", "two or more", labels.join(", "));
+  const { least, most = Infinity } = TASKS[objective].outputs;
+  if (labels.length < least || labels.length > most)
+    refuse(path, "labels", `${least}${most === least ? "" : " or more"}`, labels.join(", "));
   expectLength("curve.loss", curve.loss, curve.examples.length);
   expectLength("curve.accuracy", curve.accuracy, curve.examples.length);
   for (const [i, { val, test }] of (seeds?.runs ?? []).entries())
     if (!val !== !test) refuse(path, `seeds.runs[${i}]`, "val and test, or none of them", val ? "no test" : "no val");
   if (seeds?.test && !seeds.runs.some(({ test }) => test)) refuse(path, "seeds.test", "a run with a test", "none");
   if (!results) return;
-  expectSome("evaluations", evaluations);
-  const { test, scores, multiLabel, texts, decision } = results;
-  for (const [name, of] of Object.entries(OBJECTIVE))
-    if (of !== objective && (results[name as keyof typeof OBJECTIVE] ?? null) !== null)
-      refuse(path, `results.${name}`, `none: the objective is ${objective}`);
-  expectLength("results.test.classes", test?.classes, labels.length);
-  expectLength("results.multiLabel.labels", multiLabel?.labels, labels.length);
-  expectSome("results.test.compared", test?.compared);
-  expectSome("results.scores.compared", scores?.compared);
-  expectSome("results.multiLabel.compared", multiLabel?.compared);
-  for (const { truth, predicted } of test?.confusions ?? [])
-    if (Math.max(truth, predicted) >= labels.length)
-      refuse(path, "results.test.confusions", `classes from 0 to ${labels.length - 1}`, `${truth}, ${predicted}`);
-  for (const { ranking } of test?.classes ?? [])
+  const { decision, test } = results;
+  for (const [name, list] of Object.entries({ evaluations, "results.test.compared": test.compared }))
+    if (list.length === 0) refuse(path, name, "at least one value", "none");
+  checkRows(test, columns(labels.length), path);
+  const { classes } = test.details as Partial<ClassDetails>;
+  expectLength("results.test.details.classes", classes, labels.length);
+  for (const { ranking } of classes ?? [])
     for (const { xs, ys } of ranking ? [ranking.roc, ranking.pr] : [])
-      expectLength("results.test.classes: ranking", ys, xs.length);
-  expectLength("results.texts.tokens", texts?.tokens, texts?.loss.length ?? 0);
-  expectLength("results.texts.bytes", texts?.bytes, texts?.loss.length ?? 0);
-  const { positive = 0, threshold, precision, recall } = decision ?? {};
-  if (positive > 1) refuse(path, "results.decision.positive", "0 or 1", String(positive));
-  if (threshold !== undefined && (precision === undefined || recall === undefined))
-    refuse(path, "results.decision", "precision and recall with a threshold", "none");
+      expectLength("results.test.details.classes: ranking", ys, xs.length);
+  const { positive, threshold, thresholds, precision, recall } = decision ?? {};
+  expectLength("results.decision.thresholds", thresholds, labels.length);
+  if (positive !== undefined && (positive > 1 || labels.length !== 2))
+    refuse(path, "results.decision.positive", "one of two classes", String(positive));
+  if (threshold !== undefined && [positive, precision, recall].includes(undefined))
+    refuse(path, "results.decision", "a class, precision and recall with a threshold", "none");
+}
+
+/** All columns have a value for each row. */
+function checkRows({ compared, rows }: Results["test"], columns: Readonly<Record<string, number>>, path: string): void {
+  for (const [key, end] of Object.entries(columns)) {
+    const isValue = (value: unknown) =>
+      typeof value === "number" && (end === Infinity || (Number.isInteger(value) && value >= 0 && value < end));
+    const [{ rows: count }] = compared;
+    if (isListOf(rows[key], isValue) && rows[key].length === count && count > 0) continue;
+    const kind = end === Infinity ? "numbers" : `whole numbers below ${end}`;
+    refuse(path, `results.test.rows.${key}`, `${count} ${kind}`);
+  }
 }
 
 function refuse(where: string, name: string, expected?: string, found?: string): never {

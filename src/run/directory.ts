@@ -15,7 +15,7 @@ import { setting } from "../setting.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES, readOwnFiles } from "./files.ts";
-import { failed, RECORD, type RunRecord } from "./record.ts";
+import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
 export async function readRecord(directory: string): Promise<RunRecord> {
@@ -29,7 +29,10 @@ export async function readRecord(directory: string): Promise<RunRecord> {
   };
   if (!(await exists(path))) refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
   const json = await readJson(path, LIMITS.ownJson);
-  if (!isRunRecord(json)) refuse(`a ${RECORD} of another format`);
+  if (!isRunRecord(json)) {
+    const { format, version } = (json ?? {}) as Partial<RunRecord>;
+    refuse(`a ${RECORD} of ${format === FORMAT ? `version ${version}, not ${VERSION}` : "another format"}`);
+  }
   const { parseRecord } = await import("./check-record.ts");
   return parseRecord(json as object, path);
 }
@@ -73,8 +76,7 @@ export function buildAdapter(
   tensors: TrainResult["tensors"],
   reference?: Reference,
 ): Adapter {
-  const { temperature, threshold, positive } = record.results?.decision ?? {};
-  const thresholds = record.results?.multiLabel?.labels.map((label) => label.threshold);
+  const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
   return {
     meta: {
       base_model: record.model,

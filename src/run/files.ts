@@ -19,12 +19,15 @@ import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
 import { setting } from "../setting.ts";
+import { chartName } from "../tasks/compare.ts";
+import { OBJECTIVES } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { checkpointFiles } from "./checkpoint.ts";
 import { FORMAT, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
-  "accuracy.svg",
+  ...OBJECTIVES.map((objective) => `${chartName(TRAINING[objective].measures[0])}.svg`),
   "adapter/adapter_config.json",
   "adapter/adapter_model.safetensors",
   "adapter/lowrank.json",
@@ -37,12 +40,10 @@ export const RUN_FILES: readonly string[] = [
   "losses.csv",
   "measures.csv",
   "metrics.csv",
-  "perplexity.svg",
   "plan.txt",
   "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
-  "rmse.svg",
   "roc.svg",
   RECORD,
   "scores.svg",

@@ -70,6 +70,7 @@ function noteSeeds(
   const records = followed.map(({ record }) => record);
   if (!differInSeed(records) || runs.some(({ adapter }) => adapter !== runs[0]!.adapter)) return;
   const seeds = gatherSeeds(
+    records[0]!.objective,
     settled.map((one, i) => ({
       ...seedResult(records[i]!),
       ...(one.status === "rejected" ? { error: String(one.reason) } : {}),

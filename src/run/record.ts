@@ -6,7 +6,7 @@ import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
-import type { TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
@@ -21,14 +21,14 @@ import { type PairSettings, pairSettings } from "../pair.ts";
 import type { Interval, Summary } from "../statistics.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Objective } from "../tasks/index.ts";
+import type { Results } from "../tasks/task.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { objectiveDefaults } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
-import type { Results } from "../train/results.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
-import { textToTry } from "../train/text-to-try.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 
@@ -36,7 +36,7 @@ import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 export const RECORD = "run.json";
 /** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
-export const VERSION = 2;
+export const VERSION = 3;
 
 /** What a run is: all that is needed to repeat it and to use the trained model. Known before its first step. */
 interface RunIdentity {
@@ -92,7 +92,7 @@ export interface TrialName {
 /** Runs that differ only in their seed. */
 export interface Seeds {
   runs: SeedResult[];
-  /** The accuracy on the test set, or the perplexity: of two or more that have ended. */
+  /** What runs of the task are judged by, on the test set: of two or more that have ended. */
   test?: SeedSummary;
 }
 
@@ -199,7 +199,7 @@ export async function newRecord(
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     data: source,
     padTo: data.train.padTo,
-    ...(data.objective === "classification" && data.pairs ? { pairs: data.pairs } : {}),
+    ...(isLabelled(data) && data.pairs ? { pairs: data.pairs } : {}),
     maxLength: data.maxLength,
     labels: data.labels,
     unequal: isUnequal(data),
@@ -350,8 +350,7 @@ export function keptEvaluation({
 
 /** A message of the test set to try the model with. */
 export function exampleText(results: Results | null, isPair: boolean): TextOrPair {
-  const { test, scores, multiLabel } = results ?? {};
-  return (test ?? scores ?? multiLabel)?.example ?? textToTry([], isPair);
+  return results?.test.example ?? textToTry([], isPair);
 }
 
 /** Messages, or blocks of text, of an epoch. */

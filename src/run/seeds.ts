@@ -1,5 +1,7 @@
 /** Runs that differ only in their seed: what each has reached, and which one is kept. */
 import { meanInterval, summarize } from "../statistics.ts";
+import type { Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
 import type { RunRecord, SeedResult, Seeds } from "./record.ts";
 
@@ -33,11 +35,9 @@ export function bestSeed(runs: readonly SeedResult[]): MeasuredSeed | undefined 
 }
 
 /** The mean and the spread of several runs' test figures. */
-export function gatherSeeds(runs: SeedResult[]): Seeds {
-  const measured = measuredSeeds(runs).map(
-    // Of a regression the RMSE.
-    ({ test: { accuracy, perplexity, loss } }) => perplexity ?? accuracy ?? Math.sqrt(loss),
-  );
+export function gatherSeeds(objective: Objective, runs: SeedResult[]): Seeds {
+  const [judged] = TRAINING[objective].measures;
+  const measured = measuredSeeds(runs).map(({ test }) => judged.evaluated!(test));
   const summary = summarize(measured);
   return measured.length < 2 ? { runs } : { runs, test: { ...summary, interval: meanInterval(summary) } };
 }

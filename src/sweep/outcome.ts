@@ -1,10 +1,10 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
+import type { Measure } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
-import type { Measure } from "./measure.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
 /** A cell with finished trials. */
@@ -65,13 +65,16 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
       ...{ mode, rank, alpha, lr, trials },
       tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, trial: cell.tried[j]! })) : [],
       loss: mean(trials.map(({ results }) => results.after.val.loss)),
-      val: summarize(trials.map(({ results }) => measure.of(results.after.val))),
-      test: summarize(trials.map(({ results }) => measure.of(results.after.test))),
-      interval: measure.interval(trials),
+      val: summarize(trials.map(({ results }) => measure.evaluated!(results.after.val))),
+      test: summarize(trials.map(({ results }) => measure.evaluated!(results.after.test))),
+      interval: measure.statistics!.interval(testRows(trials)),
       seconds: mean(trials.map(({ seconds }) => seconds)),
     };
   });
 }
+
+/** The answers of each trial to the test set. */
+export const testRows = (trials: readonly TrialRecord[]) => trials.map(({ results }) => results.test.rows);
 
 /** The mean over the seeds on the test set, with its interval. */
 export const testEstimate = ({ test, interval }: Outcome) => ({ value: test.mean, ...interval });

@@ -4,7 +4,7 @@ import { GUIDES, type Mode } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { PRESETS, trainOptions } from "../run/settings.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
-import { canLearn, DEFAULTS, ofMode } from "../train/options.ts";
+import { DEFAULTS, ofMode } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
@@ -44,8 +44,10 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };
   };
-  const modes = possibleModes(config).filter((mode) => canLearn(mode, objective));
-  return modes.map((mode) => ({ mode, ...ownSize(mode), lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) } }));
+  return possibleModes(config, { objective }).map((mode) => ({
+    ...{ mode, ...ownSize(mode) },
+    lr: { choose: ratesFrom(GUIDES[mode].rates.lowest) },
+  }));
 }
 
 /** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */

@@ -1,6 +1,6 @@
 /** The published figures of the settings that they apply to. */
 import published from "../../data/published/sms-lora.json" with { type: "json" };
-import type { TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
 import { ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { matchesTrial } from "./grid.ts";
@@ -23,7 +23,7 @@ export function publishedAccuracy(
   { mode, rank, alpha, trials: [trial] }: Outcome,
   data: TrainingData,
 ): number | undefined {
-  if (data.objective === "lm") return undefined;
+  if (!isLabelled(data)) return undefined;
   const { origin, split, train, stats } = data;
   const rows = origin.name === published.data && split === "experiment" && stats.copies === 0;
   const padded = train.padTo === stats.train.max && [stats.train, stats.val, stats.test].every(({ cut }) => cut === 0);

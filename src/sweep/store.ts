@@ -6,8 +6,8 @@ import { ConfigError } from "../errors.ts";
 import { readRecord, writeRun } from "../run/directory.ts";
 import { readOwnFiles, removeRun } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
+import type { Results } from "../tasks/task.ts";
 import { lowestLoss } from "../train/best.ts";
-import type { Results } from "../train/results.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
 /** The record of a finished trial. */

@@ -3,7 +3,6 @@
  * the test set. A model's answers to a test set are columns of numbers, one entry a row; a measure is a figure of
  * columns, with an interval and a test of two models on the same rows.
  */
-import { formatCount } from "../format.ts";
 import {
   bootstrap,
   bootstrapP,
@@ -38,6 +37,10 @@ export interface Measure {
   format(value: number): string;
   /** A sentence for those who do not know it. */
   help?: string;
+  /** The hub's name, of what a run is judged by. */
+  hub?: string;
+  /** Where people see it next to the first: where classes are unequal, or in a table of its own; absent: always. */
+  shown?: "unequal" | "apart";
   /** The largest possible value; absent: there is none. */
   most?: number;
   /** The lower the better. */
@@ -57,12 +60,9 @@ export interface Statistics {
   test(first: readonly Columns[], second: readonly Columns[]): Comparison;
   /** "McNemar's exact test", and the key of its p in CSV. */
   name: string;
-  key: string;
+  key: "mcnemar_p" | "bootstrap_p";
   /** Further figures of a comparison, under these titles. */
   counts: readonly string[];
-  /** How intervals and comparisons are made, in sentences; `rows`: of the test set, as they are called. */
-  intervals(rows: number, what: string): string;
-  comparisons(what: string): string;
 }
 
 interface Comparison extends Tested {
@@ -73,15 +73,20 @@ interface Comparison extends Tested {
 
 type Named = Omit<Measure, "of" | "statistics">;
 
-const places = (columns: Columns, at?: Places): Places => at ?? { length: countRows(columns) };
+/** Those of all rows, if no others are given. */
+export const places = (columns: Columns, at?: Places): Places => at ?? { length: countRows(columns) };
+
+/** Some of a column's numbers, or all. */
+export const pick = (column: readonly number[], at?: Places): readonly number[] =>
+  at ? Array.from(at, (row) => column[row]!) : column;
 
 /** The share of rows that are right: Wilson's interval, McNemar's exact test. */
 export function shareMeasure(named: Named, isRight: (columns: Columns, row: number) => boolean): Measure {
-  const of = (columns: Columns, at?: Places) => {
+  const countRight = (columns: Columns, at?: Places) => {
     const { length } = places(columns, at);
     let right = 0;
     for (let i = 0; i < length; i++) if (isRight(columns, at ? at[i]! : i)) right++;
-    return right / length;
+    return right;
   };
   /** By the majority of the seeds; undecided in case of a tie. */
   const verdicts = (seeds: readonly Columns[]): Verdict[] =>
@@ -92,11 +97,14 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
   return {
     most: 1,
     ...named,
-    of,
+    of: (columns, at) => countRight(columns, at) / places(columns, at).length,
     statistics: {
       interval: (seeds) => {
         const rows = countRows(seeds[0]!);
-        return wilson(mean(seeds, of) * rows, rows);
+        return wilson(
+          mean(seeds, (columns) => countRight(columns)),
+          rows,
+        );
       },
       test(first, second) {
         const { onlyFirst, onlySecond, undecided, ...tested } = mcnemar(verdicts(first), verdicts(second));
@@ -105,28 +113,23 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
       name: "McNemar's exact test",
       key: "mcnemar_p",
       counts: ["Only the first correct", "Only the second correct", "Undecided"],
-      intervals: (rows, what) =>
-        `Their 95 % intervals are Wilson's for ${rows} test ${what}, of which one is ${(100 / rows).toFixed(1)} percentage points; ` +
-        "more seeds do not narrow them. sd is the standard deviation over the seeds.",
-      comparisons: (what) =>
-        `McNemar's exact test on the same test ${what}. Each is decided by the majority of the seeds; one that exactly half of ` +
-        "a setting's seeds answer correctly is undecided, and excluded from its comparisons. The difference has " +
-        "Newcombe's 95 % interval for pairs, of one comparison alone",
     },
   };
 }
 
-/** Any other figure: percentiles of the bootstrap, and the paired bootstrap of the difference. */
-export function sampledMeasure(named: Named, of: Measure["of"]): Measure {
+/** Any other figure: percentiles of the bootstrap, unless an `interval` is given, and the paired bootstrap. */
+export function sampledMeasure(named: Named, of: Measure["of"], interval?: (columns: Columns) => Interval): Measure {
   const sample = (rows: number, samples: number, figure: (at: Places) => number) =>
     // A sample of rows may have no variance, or no row of a class.
-    bootstrap(rows, samples, figure).filter((value) => !Number.isNaN(value));
+    bootstrap(rows, samples, figure).filter(Number.isFinite);
   return {
     ...named,
     of,
     statistics: {
       interval: (seeds) =>
-        percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
+        interval && seeds.length === 1
+          ? interval(seeds[0]!)
+          : percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
       test(first, second) {
         const differ = (at?: Places) => mean(first, (one) => of(one, at)) - mean(second, (one) => of(one, at));
         const rows = countRows(first[0]!);
@@ -138,11 +141,6 @@ export function sampledMeasure(named: Named, of: Measure["of"]): Measure {
       name: "the paired bootstrap",
       key: "bootstrap_p",
       counts: [],
-      intervals: (rows, what) =>
-        `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
-        `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
-      comparisons: (what) =>
-        `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}`,
     },
   };
 }
@@ -185,9 +183,16 @@ export function estimate({ of, statistics }: Measure, columns: Columns): Estimat
   return statistics ? { value, ...statistics.interval([columns]) } : value;
 }
 
+/** A measure without its interval. */
+export const readFigure = (measured: Compared["measured"][string] | undefined): number | null =>
+  typeof measured === "object" ? (measured?.value ?? null) : (measured ?? null);
+
+/** The chart of a measure over the steps, and its file: "accuracy". */
+export const chartName = ({ title }: Pick<Measure, "title">): string => title.toLowerCase().replaceAll(" ", "-");
+
 /** Some rows of each column. */
 export const selectRows = (columns: Columns, at: Places): Columns =>
-  Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, Array.from(at, (row) => values[row]!)]));
+  Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, pick(values, at)]));
 
 /** A run compared with its baselines. `leaked`: rows of the test set that have a copy in an earlier set. */
 export function compareWith(

@@ -4,7 +4,7 @@ import * as classification from "./classification.ts";
 import * as lm from "./lm.ts";
 import * as multiLabel from "./multi-label.ts";
 import * as regression from "./regression.ts";
-import type { Task, Usage } from "./task.ts";
+import type { Task } from "./task.ts";
 
 const LIST = {
   classification: classification.task,
@@ -24,13 +24,6 @@ export type MessagesObjective = Exclude<Objective, "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
 
-export const USAGES: Readonly<Record<Objective, Usage>> = {
-  classification: classification.usage,
-  regression: regression.usage,
-  "multi-label": multiLabel.usage,
-  lm: lm.usage,
-};
-
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 
 /** What is learned unless something else is said. */
@@ -45,9 +38,6 @@ export interface TaskConfig {
   /** Whether the head has a bias. */
   head_bias: boolean;
 }
-
-/** What a base model has learned, the next token: the task of a model without an adapter. */
-export const BASE_TASK: TaskConfig = { objective: "lm", num_labels: 0, pooling: "last-token", head_bias: false };
 
 type Learned = Pick<TaskConfig, "objective">;
 
@@ -65,6 +55,9 @@ export const countOutputs = (
   task: Pick<TaskConfig, "objective" | "num_labels">,
   { vocab_size }: ModelConfig,
 ): number => (hasHead(task) ? task.num_labels : vocab_size);
+
+/** Whether the outputs are labels, which have names. */
+export const hasLabels = ({ objective }: Learned): boolean => TASKS[objective].outputs.most === undefined;
 
 /** Whether the targets are values of each output, not the one class of a row. */
 export const hasValues = ({ objective }: Learned): boolean => TASKS[objective].loss !== "cross-entropy";

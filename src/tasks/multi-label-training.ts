@@ -1,7 +1,80 @@
 /** How a classifier with several labels a message is trained and measured. */
-import type { Training } from "./task.ts";
+import { percent } from "../format.ts";
+import { countHits, f1Of, type Hits, type LabelMeasures } from "../statistics.ts";
+import { type Columns, type Places, sampledMeasure, shareMeasure } from "./compare.ts";
+import type { LabelledRows, Training } from "./task.ts";
 
-export const training: Training = {
+/** A label on the test set, and from which probability it is predicted. */
+export interface LabelResult extends LabelMeasures {
+  threshold: number;
+}
+
+/** What only the results of a classifier with several labels have. */
+export interface LabelDetails {
+  /** In the order of the data's labels. */
+  classes: LabelResult[];
+}
+
+export const noHits = (labels: number): Hits[] =>
+  Array.from({ length: labels }, () => ({ there: 0, named: 0, right: 0 }));
+
+/**
+ * The columns of rows of labels [rows, labels]: how many are right, and how many are there and predicted, together; and
+ * of each label, whether it is there (1) and predicted (2).
+ */
+export function labelColumns(truth: ArrayLike<number>, predicted: ArrayLike<number>, labels: number): Columns {
+  const rows = truth.length / labels;
+  const code = (row: number, label: number) => truth[row * labels + label]! + 2 * predicted[row * labels + label]!;
+  const codes = Array.from({ length: labels }, (_, label) =>
+    Array.from({ length: rows }, (_, row) => code(row, label)),
+  );
+  const count = (weight: (code: number) => number) =>
+    Array.from({ length: rows }, (_, row) => codes.reduce((sum, column) => sum + weight(column[row]!), 0));
+  return {
+    right: count((one) => Number(one === 3)),
+    both: count((one) => (one & 1) + (one >> 1)),
+    ...Object.fromEntries(codes.map((column, label) => [`label ${label}`, column])),
+  };
+}
+
+/** Each label's hits in some rows. */
+export function hitsOf({ right: _, both: __, ...labels }: Columns, at?: Places): Hits[] {
+  return Object.values(labels).map((codes) => {
+    const seen = [0, 0, 0, 0];
+    const { length } = at ?? codes;
+    for (let i = 0; i < length; i++) seen[codes[at ? at[i]! : i]!]!++;
+    const [, missed, wrong, right] = seen as [number, number, number, number];
+    return { there: missed + right, named: wrong + right, right };
+  });
+}
+
+/** F1 of all rows together. */
+function microF1({ right, both }: Columns, at?: Places): number {
+  const { length } = at ?? right!;
+  let [hits, all] = [0, 0];
+  for (let i = 0; i < length; i++) {
+    const row = at ? at[i]! : i;
+    hits += right![row]!;
+    all += both![row]!;
+  }
+  return hits === 0 ? 0 : (2 * hits) / all;
+}
+
+/** Whether a row has all of its labels and no other. */
+export const isExact = ({ right, both }: Columns, row: number) => 2 * right![row]! === both![row];
+
+const SHARE = { format: (share: number) => percent(share), most: 1 };
+
+const measures: Training["measures"] = /* @__PURE__ */ (() => [
+  sampledMeasure(
+    { key: "micro_f1", title: "Micro F1", hub: "f1", ...SHARE, evaluated: ({ microF1 }) => microF1! },
+    microF1,
+  ),
+  shareMeasure({ key: "exact", title: "Exact match", ...SHARE, evaluated: ({ accuracy }) => accuracy! }, isExact),
+  sampledMeasure({ key: "macro_f1", title: "Macro F1", ...SHARE }, (columns, at) => f1Of(hitsOf(columns, at)).macroF1),
+])();
+
+export const training: Training<LabelledRows> = {
   defaults: { classWeights: "none" },
   lacks: {
     stride: "messages are not cut into blocks",
@@ -13,4 +86,12 @@ export const training: Training = {
     positive: "each label has a threshold",
   },
   labels: "set",
+  measures,
+  tally(outputs) {
+    const hits = noHits(outputs);
+    return {
+      add: ({ values }, logits) => countHits(hits, values!, logits, (logit) => logit > 0),
+      measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
+    };
+  },
 };

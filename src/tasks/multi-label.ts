@@ -1,6 +1,6 @@
 /** Any number of labels a message. */
 import { byLabel, type Classification, labelThreshold, sigmoid } from "./predictions.ts";
-import { LISTED, OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
+import { OF_TEXTS, type Predictor, type Task } from "./task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -13,8 +13,6 @@ const predicts: Predictor<Classification> = {
       const [label = null] = labels.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
       return { label, probability: probabilities[label!] ?? null, probabilities, labels };
     }),
-  columns: (labels) => ["predicted", ...labels.map((label) => `probability ${label}`)],
-  cells: ({ labels = [], probabilities }, names) => [labels.join("|"), ...names.map((name) => probabilities[name]!)],
 };
 
 export const task: Task = {
@@ -26,15 +24,4 @@ export const task: Task = {
   outputs: { least: 1 },
   problemType: "multi_label_classification",
   predicts,
-};
-
-const choice = (labels: readonly string[]) =>
-  `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
-
-export const usage: Usage = {
-  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
-  choice,
-  python: ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
-  javascript: ["console.log(model.config.id2label, logits.sigmoid().tolist());"],
-  hasPipeline: true,
 };

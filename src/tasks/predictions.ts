@@ -35,6 +35,8 @@ export interface Decision {
   /** The probability from which one of two classes is predicted, and the id of that class: 0 or 1. */
   threshold?: number;
   positive?: number;
+  /** Where a row has several labels, the probability from which each is predicted. */
+  thresholds?: readonly number[];
 }
 
 /** The prediction as a decision makes it. */
@@ -67,7 +69,7 @@ function softmax(logits: ArrayLike<number>): Float64Array {
 export const sigmoid = (logit: number) => 1 / (1 + Math.exp(-logit));
 
 /** The class with the largest logit of each row of logits [rows, classes]; the first of equal ones. */
-export function argmaxRows(logits: Float32Array, classes: number): number[] {
+export function argmaxRows(logits: ArrayLike<number>, classes: number): number[] {
   return Array.from({ length: logits.length / classes }, (_, i) => {
     const first = i * classes;
     let label = 0;
@@ -77,7 +79,7 @@ export function argmaxRows(logits: Float32Array, classes: number): number[] {
 }
 
 /** Probabilities and the most likely class of each row of logits [rows, classes]. */
-export function predictions(logits: Float32Array, classes: number): Prediction[] {
+export function predictions(logits: Float32Array | Float64Array, classes: number): Prediction[] {
   return argmaxRows(logits, classes).map((label, row) => {
     const probabilities = softmax(logits.subarray(row * classes, (row + 1) * classes));
     return { row, label, probability: probabilities[label]!, probabilities };

@@ -1,13 +1,11 @@
 /** A score of each message. */
 import type { Scored } from "./predictions.ts";
-import { OF_TEXTS, type Predictor, type Task, type Usage } from "./task.ts";
+import { OF_TEXTS, type Predictor, type Task } from "./task.ts";
 
 const predicts: Predictor<Scored> = {
   method: "score",
   blank: () => ({ score: null }),
   of: (logits) => Array.from(logits, (score) => ({ score })),
-  columns: () => ["score"],
-  cells: ({ score }) => [score],
 };
 
 export const task: Task = {
@@ -19,12 +17,4 @@ export const task: Task = {
   outputs: { least: 1, most: 1 },
   problemType: "regression",
   predicts,
-};
-
-export const usage: Usage = {
-  does: (texts) => `gives ${texts} a score`,
-  choice: () => "a score",
-  python: ["print(logits[0].item())"],
-  javascript: ["console.log(logits.tolist());"],
-  hasPipeline: false,
 };

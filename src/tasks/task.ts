@@ -5,9 +5,10 @@
  */
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
-import type { Columns, Compared } from "./compare.ts";
+import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Classification, Decision, Scored } from "./predictions.ts";
+import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
 export interface Task {
@@ -25,12 +26,8 @@ export interface Task {
   peft: "SEQ_CLS" | "CAUSAL_LM" | "TOKEN_CLS";
   /** transformers' `problem_type` of the base model's config. */
   problemType?: string;
-  /** transformers' class that loads the model. */
-  transformers: string;
   /** transformers' module that is its own head: of a GPT-2 and of a Llama-type model, and whether it has a bias. */
   module?: { gpt2: string; llama: string; hasBias: boolean };
-  /** The hub's name. */
-  hub: string;
   /** What texts get of its own head; absent: it writes texts. */
   predicts?: Predictor;
 }
@@ -43,17 +40,21 @@ export interface Predictor<T = Classification | Scored> {
   blank(): T;
   /** Those of texts, in order, from finite logits [texts, outputs]. */
   of(logits: Float32Array, model: { labels: readonly string[]; settings: Record<string, unknown> }): T[];
-  /** The columns of a labelled table, and a row's values in them. */
-  columns(labels: readonly string[]): string[];
-  cells(prediction: T, labels: readonly string[]): (string | number | null)[];
 }
 
-/** How others use a trained model, in words and code. */
-export interface Usage {
+/** What is made with a trained model, in words, tables and code. */
+export interface Usage<T = Classification | Scored> {
+  /** transformers' class that loads the model. */
+  transformers: string;
+  /** The hub's name of the task. */
+  hub: string;
   /** What a model does with `texts` ("messages"): "classifies messages as ham or spam". */
   does(texts: string, labels: readonly string[]): string;
   /** What it says of a text: "ham or spam". Where it writes texts: nothing. */
   choice?(labels: readonly string[]): string;
+  /** The columns of a table in which it labels the rows, and a row's values in them. */
+  columns?(labels: readonly string[]): string[];
+  cells?(prediction: T, labels: readonly string[]): (string | number | null)[];
   /** The lines of Python that use `model` and `tokenizer` of transformers; of its own head, behind `logits`. */
   python: readonly string[];
   /** The same with transformers.js; where it writes texts, with a pipeline. */
@@ -65,17 +66,19 @@ export interface Usage {
 /** Classes that are listed in a sentence. */
 export const LISTED = 6;
 
-/** What learns of whole texts has in common: how PEFT, transformers and the hub know it. */
+/** What learns of whole texts has in common: how PEFT and transformers know it. */
 export const OF_TEXTS = {
   peft: "SEQ_CLS",
-  transformers: "AutoModelForSequenceClassification",
   module: { gpt2: "score", llama: "score", hasBias: false },
-  hub: "text-classification",
 } as const;
 
-/** The rows of a labelled set, as far as a task asks: a `Dataset` is one. */
-export interface LabelledRows {
+/** A set that a model is trained or measured on. */
+export interface Rows {
   readonly size: number;
+}
+
+/** The rows of a labelled set: a `Dataset` is one. */
+export interface LabelledRows extends Rows {
   text(row: number): TextOrPair;
   /** The class of a row. */
   label(row: number): number;
@@ -91,7 +94,7 @@ export interface Message {
   text: TextOrPair;
   truth: Answer;
   predicted: Answer;
-  /** The probability of what is predicted, where it has one. */
+  /** Of what is predicted, where that has one. */
   probability?: number;
 }
 
@@ -99,7 +102,7 @@ export interface Message {
 export interface TestResults<Details = object> {
   /** The run first, then its baselines, the simplest last. */
   compared: [Compared, ...Compared[]];
-  /** The run's rows, of which the measures are made: a column of numbers each. */
+  /** The run's answers, of which the measures are made: columns of numbers, one entry a row of the test set. */
   rows: Columns;
   /** Some messages that it got right, or nearest, and those that it got most wrong. */
   samples: Message[];
@@ -136,11 +139,108 @@ export interface ChosenDecision extends Decision {
   reached?: number | null;
 }
 
+/** What a set's evaluation has counted. */
+export interface Counted {
+  rows: number;
+  /** Rows that the device has counted as right. */
+  correct: number;
+  /** The sum over the rows. */
+  loss: number;
+  /** UTF-8 bytes of the text of the rows, where these are tokens. */
+  bytes: number;
+}
+
+/** What an evaluation measures of the logits, a batch at a time. */
+export interface Tally {
+  /** Absent: it needs no logits. */
+  add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
+  measures(counted: Counted): Partial<Evaluation>;
+}
+
+/** What answers are made and measured with. */
+export interface MeasuringContext {
+  labels: readonly string[];
+  /** Training rows of each class. */
+  counts: readonly number[];
+  options: { calibrate: boolean; threshold: string; positive: string | null };
+}
+
+/** What a model, or a baseline, says of the rows of a set. */
+export interface Predicted {
+  /** A class, a score, or 0 and 1 for each label; the losses of a language model. */
+  values: ArrayLike<number>;
+  /** [rows, outputs] where outputs have them. */
+  probabilities?: ArrayLike<number>;
+}
+
+/** What is simple to make, and has to be beaten. */
+export interface Baseline extends Omit<Competitor, "columns"> {
+  /** What it says of the test set: see `Predicted`. */
+  values: ArrayLike<number>;
+}
+
+/** Logits, or losses. */
+export type Outputs = Float32Array | Float64Array;
+
+/** The answers to all rows of a set, in words. */
+export interface Answered {
+  truth: readonly Answer[];
+  predicted: readonly Answer[];
+  /** Of what is predicted. */
+  probability?: readonly number[];
+  /** [rows, labels] */
+  probabilities?: ArrayLike<number>;
+}
+
+/** Messages that are kept with the results as mistakes. */
+export const MISTAKES = 100;
+
+/** What is said of a test set. */
+export interface Described<Details> {
+  /** Rows. */
+  samples: readonly number[];
+  mistakes: readonly number[];
+  /** All of them, the most suitable to try the model with first. */
+  preferred: readonly number[];
+  details: Details;
+}
+
+/** What a stored record of a run must have. */
+export interface Stored {
+  /** In an evaluation, in addition to its loss. */
+  evaluated: readonly (keyof Evaluation)[];
+  /** The kind of an answer. */
+  answer: "text" | "figure" | "texts";
+  /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
+  columns(labels: number): Readonly<Record<string, number>>;
+  details: StoredKinds;
+}
+
+/** How the answers of a trained model are made, measured and stored. */
+export interface Measuring<Set extends Rows = Rows, Details extends object = object> {
+  /** What the validation set chooses, from the logits of its rows; null: nothing. */
+  choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
+  /** From logits, or from the losses of all targets where the head is the vocabulary's. */
+  predict(outputs: Outputs, context: MeasuringContext, decision: Decision | null): Predicted;
+  /** The evaluation of some rows of a set, all or those at `at`; absent: the device's stands, and there are no parts. */
+  evaluate?(set: Set, predicted: Predicted, context: MeasuringContext, at?: Places): Partial<Evaluation>;
+  /** What the measures are figures of. */
+  columns(set: Set, values: ArrayLike<number>, context: MeasuringContext): Columns;
+  /** The answers to the rows of a set; absent: it has no messages. */
+  answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
+  describe(
+    set: Set,
+    predicted: Predicted & { columns: Columns; decision: Decision | null },
+    context: MeasuringContext,
+  ): Described<Details>;
+  stored: Stored;
+}
+
 /** One class a message, a number, or any number of labels. */
 export type LabelKind = "class" | "score" | "set";
 
 /** How a task is trained and measured. */
-export interface Training {
+export interface Training<Set extends Rows = Rows> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Defaults in the page, where data is often little. */
@@ -149,6 +249,12 @@ export interface Training {
   lacks: Readonly<Record<string, string>>;
   /** What the labels of messages are; null: there are none. Labels are read, and baselines made, by it. */
   labels: LabelKind | null;
+  /** The first is what a run is judged by, the second is shown next to it. */
+  measures: readonly [Measure, Measure, ...Measure[]];
+  /** `outputs`: of the head. */
+  tally(outputs: number): Tally;
+  /** The bias of the head before training; absent: 0. */
+  bias?(train: Set): number[];
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */
@@ -156,17 +262,46 @@ export interface Shown {
   labels: readonly string[];
   unequal: boolean;
   pairs?: PairSettings;
-  results: Results | null;
+  options: { threshold: string };
+}
+
+/** Data of messages, as far as words are made of it: a `LoadedDataset` is one. */
+export interface DataShown extends Splits<LabelledRows> {
+  labels: readonly string[];
+  stats: Splits<{ classes: Readonly<Record<string, number>> }>;
 }
 
 /** What people read of a task. */
-export interface Words {
-  /** "message" or "block", and of many. */
-  unit: readonly [one: string, many: string];
+export interface Words<Details extends object = object> {
+  units: {
+    /** "message" or "block", and of many. */
+    one: string;
+    many: string;
+    /** What is trained on: "examples", of which a message is one in each epoch. */
+    seen: string;
+    /** What a set has: "rows". */
+    rows: string;
+    /** What an evaluation is a mean of: "rows" or "tokens". */
+    counted: string;
+  };
+  /** The loss, with its unit: the title of an axis. */
+  loss: string;
+  /** In a menu of what labels can be; absent: there are none. */
+  choice?: string;
+  /** What is learned of messages: "of 3 classes". */
+  learned?(labels: number): string;
+  /** What is known of its data: the rows of each class. */
+  data?(data: DataShown): Block[];
   /** "94.5 % of 300 test messages correct" */
-  headline(run: Shown, results: Results): string;
+  headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
-  blocks(run: Shown, results: Results): Block[];
+  blocks?(run: Shown, results: Results<Details>): Block[];
   /** Tables that a run's directory has in full, in addition to that of the baselines. */
-  tables(run: Shown, results: Results): Table[];
+  tables?(run: Shown, results: Results<Details>): Table[];
+  /** What to know about the results. */
+  notes?(run: Shown, results: Results<Details>): string[];
+  /** What the measures are made of: "rows", and why these, if it needs saying. */
+  drawn(details: Details): { rows: string; why?: string };
+  /** The file of a run's directory with each of them, and what it has: "predictions". */
+  file: readonly [what: string, name: string];
 }

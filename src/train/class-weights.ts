@@ -1,6 +1,6 @@
 /** The weights of the classes in the loss. */
-import { hasSettingOf } from "../data/settings.ts";
-import type { TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { TRAINING } from "../tasks/training.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;
 export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
@@ -9,10 +9,9 @@ export type ClassWeights = (typeof CLASS_WEIGHTS)[number];
 const UNEQUAL = 1.5;
 
 /** Rows of each class in the training set, by class id; none where messages have not one class. */
-function rowsPerClass(data: TrainingData): number[] {
-  const { train } = data.stats;
-  if (!hasSettingOf(data.objective, "classWeights") || !("classes" in train)) return [];
-  const { classes } = train;
+export function rowsPerClass(data: TrainingData): number[] {
+  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return [];
+  const { classes } = data.stats.train;
   return data.labels.map((label) => classes[label]!);
 }
 

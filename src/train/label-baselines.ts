@@ -3,18 +3,12 @@
  * set.
  */
 import type { LoadedDataset } from "../data/datasets.ts";
+import type { Baseline } from "../tasks/task.ts";
+import { chooseStrength, STRENGTHS } from "./baselines.ts";
 import { fitLogistic, type Meter, scoreRows, softmaxRows } from "./logistic.ts";
 import { type Limits, TextFit } from "./text-fit.ts";
 
-export interface LabelBaseline {
-  name: string;
-  /** What its fit left out. */
-  limits?: string;
-  /** 1 where a label is predicted [rows, labels]. */
-  values: Float32Array;
-}
-
-export async function predictLabels(data: LoadedDataset, limits?: Limits): Promise<LabelBaseline[]> {
+export async function fitSets(data: LoadedDataset, signal?: AbortSignal): Promise<Baseline[]> {
   const { train, test, labels } = data;
   const counts = new Map<string, number>();
   for (let row = 0; row < train.size; row++) {
@@ -25,7 +19,7 @@ export async function predictLabels(data: LoadedDataset, limits?: Limits): Promi
   const set = frequent.split(",").map(Number);
   const names = labels.filter((_, i) => set[i] === 1);
   return [
-    await predictTfidf(data, limits),
+    await predictLabels(data, { signal }),
     {
       name: `always ${names.length > 0 ? names.join(" | ") : "no label"}`,
       values: Float32Array.from({ length: test.size * labels.length }, (_, i) => set[i % labels.length]!),
@@ -33,12 +27,8 @@ export async function predictLabels(data: LoadedDataset, limits?: Limits): Promi
   ];
 }
 
-/** Values of C in the order in which they are tried; without validation rows scikit-learn's default. */
-const STRENGTHS = [0.1, 1, 10, 100, 1000];
-const DEFAULT_STRENGTH = 1;
-
 /** One regression a label, all with the C that has the lowest loss on the validation set. */
-async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?: Limits): Promise<LabelBaseline> {
+export async function predictLabels({ train, val, test, labels }: LoadedDataset, limits?: Limits): Promise<Baseline> {
   const texts = await TextFit.begin(train, labels.length, limits);
   const read = async (set: typeof train, places: Uint32Array) => ({
     rows: await texts.read(set, places),
@@ -46,29 +36,22 @@ async function predictTfidf({ train, val, test, labels }: LoadedDataset, limits?
   });
   const training = await read(train, texts.used);
   const validation = await read(val, val.positions());
-  const fit = async (c: number, starts: readonly Float64Array[]) => {
+  const zeros = labels.map(() => new Float64Array(texts.tfidf.width + 1));
+  const best = await chooseStrength<Float64Array[]>(STRENGTHS, val.size, zeros, async (c, before) => {
     let loss = 0;
     const weights: Float64Array[] = [];
     for (const label of labels.keys()) {
       const own = { rows: training.rows, labels: training.labelled(label), classes: 2 };
-      weights.push(await fitLogistic(own, c, starts[label]!, shareOf(texts, labels.length - label)));
+      weights.push(await fitLogistic(own, c, before[label]!, shareOf(texts, labels.length - label)));
       const known = { labels: validation.labelled(label), classes: 2 };
       loss += softmaxRows(scoreRows(validation.rows, weights[label]!), known).loss;
     }
-    return { c, loss, weights };
-  };
-  const zeros = labels.map(() => new Float64Array(texts.tfidf.width + 1));
-  let best: Awaited<ReturnType<typeof fit>> | undefined;
-  for (const c of val.size > 0 ? STRENGTHS : [DEFAULT_STRENGTH]) {
-    const found = await fit(c, best?.weights ?? zeros);
-    if (best && found.loss >= best.loss) break;
-    best = found;
-  }
-  const { c, weights } = best!;
+    return [weights, loss];
+  });
   const rows = await texts.read(test);
-  const scores = weights.map((own) => scoreRows(rows, own));
+  const scores = best.weights.map((own) => scoreRows(rows, own));
   return {
-    name: `TF-IDF, a logistic regression a label (C ${c})`,
+    name: `TF-IDF, a logistic regression a label (C ${best.strength})`,
     ...texts.limits,
     values: Float32Array.from({ length: test.size * labels.length }, (_, i) =>
       Number(scores[i % labels.length]![Math.floor(i / labels.length)]! > 0),

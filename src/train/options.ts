@@ -9,14 +9,10 @@ import { adapterOptions, hasSetting, METHODS, MODES, type Mode, methodConfig, TR
 import type { Rates } from "../methods/method.ts";
 import { countBase } from "../names.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, hasHead, type Objective, TASKS } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, type Objective, TASKS } from "../tasks/index.ts";
+import { parseThreshold } from "../tasks/threshold.ts";
 import { TRAINING as OF_TASKS } from "../tasks/training.ts";
 import { SETTING_NAMES, SETTINGS, type Setting, type TrainOptions } from "./settings.ts";
-import { parseThreshold } from "./threshold.ts";
-
-/** Whether a mode can train a model for an objective. */
-export const canLearn = (mode: Mode, objective: Objective): boolean =>
-  hasHead({ objective }) || METHODS[mode].classifiersOnly === undefined;
 
 /** What the defaults depend on. What is not known yet counts as the small model and many rows. */
 export interface Known {

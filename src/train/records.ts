@@ -7,8 +7,7 @@ import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
-import type { Prediction } from "../tasks/predictions.ts";
-import type { Results } from "./results.ts";
+import type { Answered, Results } from "../tasks/task.ts";
 import type { TrainOptions } from "./settings.ts";
 
 /** The results of one step. */
@@ -99,12 +98,8 @@ export interface TrainResult {
   results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
-  /** A classifier's predictions for the test set; empty for other models, or if `results` is null. */
-  predictions: Prediction[];
-  /** The same for the validation set. */
-  valPredictions: Prediction[];
-  /** The scores of a regression, and the probabilities of several labels [rows, labels]; null as above. */
-  outputs: Record<"val" | "test", Float32Array> | null;
+  /** The answers to all messages of the validation and the test set; null of texts, or if `results` is null. */
+  answers: Record<"val" | "test", Answered> | null;
   /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
   keptStep: number;
   /** The trained tensors and the head. */

@@ -5,11 +5,10 @@
 
 import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
-import type { LoadedDataset } from "../data/datasets.ts";
-import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
-import { evaluate, textLosses } from "../engine/evaluate.ts";
+import { evaluate } from "../engine/evaluate.ts";
 import { Features } from "../engine/features.ts";
 import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
 import { type Initialization, initialize } from "../engine/initial.ts";
@@ -21,11 +20,14 @@ import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
+import { hasHead, TASKS } from "../tasks/index.ts";
+import type { Outputs } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { numel } from "../tensor.ts";
 import { bestEvaluation } from "./best.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import type { Splits } from "./measured.ts";
+import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
 import { DEFAULTS } from "./options.ts";
 import { completeOptions, type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
@@ -37,9 +39,7 @@ import {
   type TrainEvent,
   type TrainResult,
 } from "./records.ts";
-import type { Results } from "./results.ts";
 import { scheduleFactor } from "./schedule.ts";
-import { meanScore } from "./scores.ts";
 import type { TrainOptions } from "./settings.ts";
 import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 
@@ -227,9 +227,8 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
 }
 
 /**
- * Writes what is not the base model's: the initialization, and the parameters of the adapter that a run begins with.
- * The bias of a regression's head begins at the mean of the scores: a head that begins at 0 spends its first steps on
- * the way.
+ * Writes what is not the base model's: the initialization, with what the task knows of the head's bias, and the
+ * parameters of the adapter that a run begins with.
  */
 export async function writeInitial(
   engine: Engine,
@@ -237,8 +236,9 @@ export async function writeInitial(
   initialization: Initialization,
 ): Promise<void> {
   await initialize(engine, initialization, model);
-  if (data.objective === "regression" && engine.plan.parameters.all.has("head.bias"))
-    engine.writeParameter("head.bias", Float32Array.of(meanScore(data.train)));
+  const { bias } = TRAINING[data.objective];
+  if (bias && engine.plan.parameters.all.has("head.bias"))
+    engine.writeParameter("head.bias", Float32Array.from(bias(data.train)));
   if (adapter) writeTrained(engine, adapter.tensors);
 }
 
@@ -246,22 +246,7 @@ type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
-/** A page loads them when messages are learned, before the first step: the end must not depend on a connection. */
-const MEASURES = {
-  classification: () => import("./measure-classes.ts"),
-  regression: () => import("./regression.ts"),
-  "multi-label": () => import("./multi-label.ts"),
-};
-
-/** What is measured after the last step. */
-type MeasuredRun = Pick<TrainResult, "results" | "predictions" | "valPredictions" | "outputs">;
-
-/** What `measure` of an objective gives: its results, but for those before training, and what they are made of. */
-interface MeasuredMessages extends Partial<Omit<MeasuredRun, "results">> {
-  results: Omit<Results, "before">;
-}
-
-const NOT_MEASURED: MeasuredRun = { results: null, predictions: [], valPredictions: [], outputs: null };
+const NONE = new Float32Array();
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -285,8 +270,8 @@ export class Run {
   private reference: TrainResult["reference"];
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
-  /** The logits of the best evaluation so far; undefined if it is from before the checkpoint, which lacks them. */
-  private valLogits: Float32Array | undefined;
+  /** What the head gave at the best evaluation so far; undefined if that is from before the checkpoint, which lacks it. */
+  private valOutputs: Outputs | undefined;
   /** Whether `onCheckpoint` has thrown, which ends the run. */
   private isEnded = false;
   private readonly model: BaseModel;
@@ -342,7 +327,7 @@ export class Run {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
     if (this.checkpointBefore) this.onEvent({ type: "resume", checkpoint: this.checkpointBefore });
-    let measured = NOT_MEASURED;
+    let measured: Measured | null = null;
     let aborted = false;
     try {
       measured = await this.engine.until(this.signal, () => this.work());
@@ -353,7 +338,8 @@ export class Run {
     }
     const result: TrainResult = {
       ...head,
-      ...measured,
+      results: measured?.results ?? null,
+      answers: measured?.answers ?? null,
       steps: this.steps,
       evaluations: this.evaluations,
       keptStep: this.trained ? this.kept.step : this.steps.length,
@@ -367,9 +353,9 @@ export class Run {
   }
 
   /** Runs all steps and evaluations. */
-  private async work(): Promise<MeasuredRun> {
+  private async work(): Promise<Measured> {
     const { stepsPerEpoch } = this.stepCounts;
-    if (this.data.objective !== "lm") await MEASURES[this.data.objective]();
+    const measure = await loadMeasure(this.data, this.options);
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const first = Math.floor(this.steps.length / stepsPerEpoch);
@@ -383,31 +369,12 @@ export class Run {
     const { measureReference, referenceBatches } = await import("./reference.ts");
     const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
     this.reference = await measureReference(this.engine, batches);
-    const { data } = this;
-    const measured = await (data.objective === "lm"
-      ? this.measureTexts(data, kept.val)
-      : this.measureMessages(data, kept.val));
+    const after = await this.splits(kept.val, this.valOutputs);
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
     await writeInitial(this.engine, this.args, this.options);
-    const [before] = await this.splits(this.evaluations[0]!.val);
-    return { ...NOT_MEASURED, ...measured, results: { before, ...measured.results } };
-  }
-
-  /** The kept parameters on all sets, compared with the baselines. */
-  private async measureMessages(data: LoadedDataset, kept: Evaluation): Promise<MeasuredMessages> {
-    const { measure } = await MEASURES[data.objective]();
-    const [evaluated, logits] = await this.splits(kept);
-    const val = this.valLogits ?? (await this.logits(data.val))[1];
-    return measure(data, this.options, evaluated, { ...logits, val }, this.signal);
-  }
-
-  /** The kept parameters on all sets, with the losses on each text of the test set. */
-  private async measureTexts({ test }: LoadedTexts, kept: Evaluation) {
-    const { sums, add } = textLosses(test);
-    const [after] = await this.splits(kept, { keepLosses: add });
-    return { results: { after, parts: [], decision: null, test: null, texts: sums } };
+    return measure(await this.splits(this.evaluations[0]!.val, NONE), after, signal);
   }
 
   /** The evaluation whose parameters are saved. */
@@ -529,7 +496,9 @@ export class Run {
   /** With a head of zeros all classes are as likely at first, and the device would count each row as right. */
   private get beginsEven(): boolean {
     const { adapter, data } = this.args;
-    return data.objective === "classification" && adapter === undefined && this.options.headInit === "zeros";
+    const { head, loss } = TASKS[data.objective];
+    const isEven = head === "own" && loss === "cross-entropy";
+    return isEven && adapter === undefined && this.options.headInit === "zeros";
   }
 
   private submit(index: number, batches: Batch[], lr: number): void {
@@ -592,38 +561,38 @@ export class Run {
   }
 
   private async evaluate(): Promise<void> {
-    const [val, logits] = await this.logits(this.data.val);
+    const [val, outputs] = await this.outputs(this.data.val);
     this.record(val);
     const record = this.evaluations.at(-1)!;
-    if (this.kept === record) this.valLogits = logits;
+    if (this.kept === record) this.valOutputs = outputs;
     if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
       this.best = await readTrained(this.engine);
   }
 
-  /** As `measure`, with the logits [rows, labels] of messages. */
-  private async logits(set: TrainingData["train"], more = {}): Promise<[Evaluation, Float32Array]> {
-    const some: Float32Array[] = [];
-    const evaluation = await this.measure(set, { keep: (logits: Float32Array) => some.push(logits), ...more });
-    const all = new Float32Array(some.reduce((sum, { length }) => sum + length, 0));
+  /**
+   * As `measure`, with what the head gives for each row; of a language model, which has too many logits, the losses of
+   * the test set's targets.
+   */
+  private async outputs(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
+    const isOwn = hasHead(this.data);
+    const some: Outputs[] = [];
+    const keep = isOwn || set === this.data.test ? { keep: (one: Outputs) => some.push(one) } : {};
+    const evaluation = await this.measure(set, { ...(rows !== undefined && { rows }), ...keep });
+    const all = new (isOwn ? Float32Array : Float64Array)(some.reduce((sum, { length }) => sum + length, 0));
     let at = 0;
-    for (const logits of some) {
-      all.set(logits, at);
-      at += logits.length;
+    for (const one of some) {
+      all.set(one, at);
+      at += one.length;
     }
     return [evaluation, all];
   }
 
-  /** Evaluates the training and test sets, with the logits of messages; `val`: the validation set's evaluation. */
-  private async splits(
-    val: Evaluation,
-    more = {},
-  ): Promise<[Splits<Evaluation>, Record<"train" | "test", Float32Array>]> {
-    const [train, onTrain] = await this.logits(this.data.train, { rows: this.data.test.size });
-    const [test, onTest] = await this.logits(this.data.test, more);
-    return [
-      { train, val, test },
-      { train: onTrain, test: onTest },
-    ];
+  /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
+  private async splits(val: Evaluation, known?: Outputs): Promise<Evaluated> {
+    const [train, onTrain] = await this.outputs(this.data.train, this.data.test.size);
+    const [test, onTest] = await this.outputs(this.data.test);
+    const onVal = known ?? (hasHead(this.data) ? (await this.outputs(this.data.val))[1] : NONE);
+    return { evaluations: { train, val, test }, outputs: { train: onTrain, val: onVal, test: onTest } };
   }
 
   private record(val: Evaluation): void {

@@ -8,6 +8,7 @@ import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/index.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
+import { WORDS } from "../tasks/words.ts";
 import { DEFAULTS, ofMode } from "../train/options.ts";
 import { SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
 import { toMarkdown } from "./markdown.ts";
@@ -38,12 +39,11 @@ function factsTable(record: RunRecord): Table {
   const data = dataName(record);
   const about = findBundled(record);
   const [train, val, test] = counts.rows.map(formatCount);
-  const what = objective === "lm" ? "blocks" : "rows";
   const facts: [name: string, value: string | null][] = [
     ["Method", describeMethod(options)],
     ["Data", about ? `${data}: ${about.title}` : data],
     ["Licence of the data", about?.license ?? null],
-    ["Sets", `${train} ${what} for training, ${val} for validation, ${test} for the test`],
+    ["Sets", `${train} ${WORDS[objective].units.rows} for training, ${val} for validation, ${test} for the test`],
     ["Settings", showSettings(options)],
     ["Lowrank", record.lowrank],
   ];

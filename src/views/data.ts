@@ -3,22 +3,24 @@ import type { BlockStats } from "../data/blocks.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { LoadedTexts, TrainingData } from "../data/texts.ts";
-import { type Block, makeTable } from "../document/blocks.ts";
+import { isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
+import { type Block, type Details, makeTable, messageColumns, type Table } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
-import { digits, formatCount, formatScore } from "../format.ts";
-import type { PairSettings } from "../pair.ts";
-import { LISTED_CLASSES, type Summary, summarize } from "../statistics.ts";
-import { TASKS } from "../tasks/index.ts";
+import { digits, formatCount } from "../format.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { excerpt, type PairSettings } from "../pair.ts";
+import { LISTED_CLASSES } from "../statistics.ts";
+import { hasLabels, TASKS } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
-import { trueScores } from "../train/scores.ts";
 
 const text = (text: string): Block => ({ kind: "text", text });
 const note = (text: string): Block => ({ kind: "note", text });
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
-  return [text(`model: ${model}`), ...(data.objective === "lm" ? textsBlocks(data) : messagesBlocks(data, how))];
+  return [text(`model: ${model}`), ...(isLabelled(data) ? messagesBlocks(data, how) : textsBlocks(data))];
 }
 
 /** A perplexity over fewer tokens than this says little. */
@@ -87,7 +89,7 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
       ],
       listSets(stats),
     ),
-    ...(data.objective === "regression" ? [scoresTable(data)] : describeClasses(data)),
+    ...(WORDS[data.objective].data?.(data) ?? []),
     ...dataNotes(data).map(note),
     ...(stats.leftOut.rows > 0 ? [note(`${formatCount(stats.leftOut.rows)} invalid rows were skipped`)] : []),
     ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
@@ -163,9 +165,9 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   ]);
   const weights = weighClasses(data, how);
   const weighted = isUnequal(data) ? ["the classes are unequal, their loss is not weighted"] : [];
-  const classes = byClass(labels, (_, label) => classesRead[label] ?? 0);
+  const classes = hasLabels(data) ? ` (${byClass(labels, (_, label) => classesRead[label] ?? 0)})` : "";
   return [
-    `rows: ${formatCount(rowsRead)} read${data.objective === "regression" ? "" : ` (${classes})`}`,
+    `rows: ${formatCount(rowsRead)} read${classes}`,
     ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     ...(weights
       ? [`loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})`]
@@ -182,53 +184,30 @@ function byClass(labels: readonly string[], value: (id: number, label: string) =
   return `${labels.length} classes, ${list([sorted[0]!, sorted.at(-1)!]).join(" to ")}`;
 }
 
-/** What the scores are like. */
-function scoresTable({ train, val, test }: LoadedDataset): Block {
-  type Row = Summary & { name: string; least: number; most: number };
-  const column = (title: string, key: "mean" | "sd" | "least" | "most") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: formatScore };
-  };
-  const rows = Object.entries({ Training: train, Validation: val, Test: test })
-    .filter(([, { size }]) => size > 0)
-    .map(([name, set]): Row => {
-      const scores = trueScores(set).sort((a, b) => a - b);
-      return { name, ...summarize(scores), least: scores[0]!, most: scores.at(-1)! };
-    });
-  return makeTable<Row>(
-    "data-scores",
-    "Scores",
-    [
-      { title: "Set", key: "set", value: ({ name }) => name },
-      column("Mean", "mean"),
-      column("Standard deviation", "sd"),
-      column("Lowest", "least"),
-      column("Highest", "most"),
-    ],
-    rows,
+/** Rows and characters of a preview, and the blocks that surely have those characters. */
+const PREVIEW = { rows: 6, characters: 240, text: 400, blocks: 8 };
+
+/** The beginning of the training set. */
+export async function dataPreview(data: TrainingData, model: BaseModel): Promise<Details> {
+  return isLabelled(data)
+    ? { kind: "details", title: "Look at the messages", blocks: [firstMessages(data)] }
+    : { kind: "details", title: "Look at the text", blocks: [text(await beginning(data, model))] };
+}
+
+function firstMessages({ train, pairs }: LoadedDataset): Table {
+  const rows = Array.from({ length: Math.min(PREVIEW.rows, train.size) }, (_, i) => i);
+  return makeTable(
+    "messages",
+    "The first messages of the training set",
+    [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
+    rows.map((i) => ({ text: excerpt(train.text(i), PREVIEW.characters), label: train.labels[train.label(i)]! })),
   );
 }
 
-/** The number of rows per class or label, or of the largest classes if there are many. */
-function describeClasses({ objective, labels, stats: { train, val, test } }: LoadedDataset): Block[] {
-  const [one, all] = objective === "multi-label" ? ["label", "labels"] : ["class", "classes"];
-  const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
-  const many = labels.length > LISTED_CLASSES;
-  const shown = many ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
-  const column = (title: string, key: string, { classes }: DatasetStats) => {
-    return { title, key, value: (label: string) => classes[label], format: formatCount };
-  };
-  const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
-  return [
-    makeTable<string>(
-      "data-classes",
-      many
-        ? `The largest of ${formatCount(labels.length)} ${all}; the smallest has ${formatCount(fewest)} rows`
-        : `Rows by ${one}`,
-      [
-        { title: one === "label" ? "Label" : "Class", key: "class", value: (label) => label },
-        ...[column("Training", "train", train), column("Validation", "val", val), column("Test", "test", test)],
-      ],
-      shown,
-    ),
-  ];
+async function beginning({ train }: LoadedTexts, model: BaseModel): Promise<string> {
+  const { ids } = train.batch(train.positions().subarray(0, PREVIEW.blocks));
+  const tokenizer = await Tokenizer.load({ model });
+  const { end, begin } = model.vocabulary;
+  const text = tokenizer.decode(begin === null ? ids : ids.filter((id) => id !== begin.id));
+  return `${text.replaceAll(end.text, " ").replaceAll(/\s+/g, " ").trim().slice(0, PREVIEW.text)} …`;
 }

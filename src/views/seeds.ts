@@ -4,7 +4,11 @@ import { type Block, makeTable, type Table } from "../document/blocks.ts";
 import { formatCount, formatLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
-import { METRICS, type Metric, nameMetric } from "./metric.ts";
+import { type Estimate, Z95 } from "../statistics.ts";
+import type { Measure } from "../tasks/compare.ts";
+import type { Results } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { isShown, judgedBy, nameMeasure, readMeasure, showDifference, showMeasure } from "./measures.ts";
 
 type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results">;
 
@@ -16,14 +20,13 @@ export function seedBlocks(record: SeedRecord & Pick<RunRecord, "seeds">): Block
 }
 
 /** seeds.csv */
-export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" | "unequal">, { runs }: Seeds): Table {
-  const [main, other] = METRICS[objective];
+export function seedsTable(record: Pick<SeedRecord, "objective" | "unequal">, { runs }: Seeds): Table {
+  const [main, other] = TRAINING[record.objective].measures;
   const best = bestSeed(runs)?.seed;
-  const measure = (title: string | null, set: "val" | "test", { key, of, show: format }: Metric) => ({
-    ...{ title, key: `${set}_${key}`, format },
-    value: ({ [set]: measured }: SeedResult) => measured && of(measured),
+  const column = (title: string | null, set: "val" | "test", measure: Measure) => ({
+    ...{ title: title && `${title} ${nameMeasure(measure)}`, key: `${set}_${measure.key}`, format: measure.format },
+    value: ({ [set]: measured }: SeedResult) => measured && readMeasure(measure, measured),
   });
-  const isShown = objective !== "classification" || unequal;
   const state = ({ seed, test, error }: SeedResult) =>
     seed === best ? "lowest loss" : (error ?? (test ? "finished" : "not finished"));
   return makeTable<SeedResult>(
@@ -32,9 +35,9 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
     [
       { title: "Seed", key: "seed", value: ({ seed }) => seed },
       { title: "Validation loss", key: "val_loss", value: ({ val }) => val?.loss, format: formatLoss },
-      measure(null, "val", main),
-      measure(`Test ${nameMetric(main)}`, "test", main),
-      measure(isShown ? `Test ${nameMetric(other)}` : null, "test", other),
+      column(null, "val", main),
+      column("Test", "test", main),
+      column(isShown(other, record) ? "Test" : null, "test", other),
       { title: null, key: "seconds", value: ({ seconds }) => seconds },
       { title: "State", key: "state", value: state },
     ],
@@ -47,38 +50,37 @@ export function seedsTable({ objective, unequal }: Pick<SeedRecord, "objective" 
  */
 function describeSeeds({ objective, options, results }: SeedRecord, { runs, test }: Seeds): string[] {
   if (!test) return [];
-  const [main] = METRICS[objective];
-  const { of, show } = main;
-  const name = nameMetric(main);
+  const main = judgedBy({ objective });
+  const name = nameMeasure(main);
   const { n, mean, sd, interval } = test;
-  const isShare = objective === "classification" || objective === "multi-label";
-  const [low, high] = [Math.max(0, interval.low), Math.min(isShare ? 1 : Infinity, interval.high)].map(show);
+  const [low, high] = [Math.max(0, interval.low), Math.min(main.most ?? Infinity, interval.high)].map(main.format);
   const average =
     sd === 0
-      ? `The test ${name} of each of the ${n} seeds is ${show(mean)}.`
-      : `The test ${name} of ${n} seeds is ${show(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
-  const rows = results?.test?.verdicts.length;
-  const showSd = !isShare ? show : (sd: number) => `${(100 * sd).toFixed(1)} points`;
-  const compared = rows === undefined ? "" : compareWithRows(rows, showSd(Math.sqrt((mean * (1 - mean)) / rows)));
+      ? `The test ${name} of each of the ${n} seeds is ${main.format(mean)}.`
+      : `The test ${name} of ${n} seeds is ${main.format(mean)} on average, 95 % interval ${low} to ${high} (Student's t).`;
+  const show = (sd: number) => showDifference(main, sd, true);
   const best = bestSeed(runs)!;
   const own =
     options.seed === best.seed
-      ? `Kept: seed ${best.seed}, for its lowest validation loss. Its test ${name} of ${show(of(best.test))} is one of ${n}; ` +
+      ? `Kept: seed ${best.seed}, for its lowest validation loss. Its test ${name} of ${showMeasure(main, best.test)} is one of ${n}; ` +
         "the average is what to expect of another seed."
       : `This run has seed ${options.seed}; seed ${best.seed} has the lowest validation loss.`;
   return [
-    `${average} Another seed moves it by ${showSd(sd)} (standard deviation)${compared}.`,
+    `${average} Another seed moves it by ${show(sd)} (standard deviation)${results ? compareWithRows(results, main, show) : ""}.`,
     ...(results ? [own] : []),
   ];
 }
 
-function compareWithRows(rows: number, sd: string): string {
-  return `, ${formatCount(rows)} other test rows by about ${sd}; the intervals below are for the rows alone`;
+/** How far other test rows would move the figure, as its interval has it. */
+function compareWithRows({ test }: Results, { key }: Measure, show: (sd: number) => string): string {
+  const [{ rows, measured }] = test.compared;
+  const { low, high } = measured[key] as Estimate;
+  return `, ${formatCount(rows)} other test rows by about ${show((high - low) / (2 * Z95))}; the intervals below are for the rows alone`;
 }
 
-/** What the intervals of a classifier's run do not show. */
+/** What the intervals of a run do not show. */
 export function aboutOneSeed({ seeds, trial, results }: RunRecord): string[] {
-  if (seeds || trial || !results?.test) return [];
+  if (seeds || trial || (results?.test.compared.length ?? 0) < 2) return [];
   return [
     "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
   ];

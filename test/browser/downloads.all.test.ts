@@ -63,7 +63,7 @@ test("what is downloaded of a run: a page of one file that judges as this one, f
     buffer: bytes,
   });
   await waitForState(page, "loaded");
-  assert.match((await page.textContent("#figures"))!, /^Trained parameters4,786Classesham, spamBase modeltiny$/);
+  assert.match((await page.textContent("#figures"))!, /^Trained parameters4,786Labelsham, spamBase modeltiny$/);
   assert.ok(await page.isHidden("#progress"));
   assert.is(await predicted(), before);
   assert.equal(faults, []);

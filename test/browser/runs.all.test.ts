@@ -236,7 +236,7 @@ test("a comparison of methods continues after a stop and a reload", async () => 
     (await page.textContent("#compare-table"))!,
     /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
   );
-  assert.match((await page.textContent("#compare-words"))!, /has the lowest validation loss.*16 test messages/);
+  assert.match((await page.textContent("#compare-words"))!, /has the lowest validation loss.*16 test rows/);
   assert.is(await page.locator("#compare .mark").count(), 7);
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(3) input");

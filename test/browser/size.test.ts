@@ -134,9 +134,9 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     20.2,
     /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
   ],
-  scores: [6, /\/src\/(train\/(regression|multi-label|ridge|label-baselines)|score-measures|data\/outputs)\./],
+  scores: [6, /\/src\/(tasks\/(regression|multi-label|lm)-results|train\/(score|label)-baselines|data\/outputs)\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
-  records: [2.9, /\/src\/run\/check-record\./],
+  records: [2.9, /\/src\/(run\/check-record|tasks\/stored)\./],
   "foreign files": [
     14.6,
     /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,

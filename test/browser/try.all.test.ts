@@ -100,13 +100,14 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
 const labelled60 = (label: (i: number) => string) =>
   `label,text\n${Array.from({ length: 60 }, (_, i) => `${label(i)},"message ${i}${" please".repeat(i % 4)}"`).join("\n")}\n`;
 
-for (const { objective, content, status, outcome, verdict } of [
+for (const { objective, content, status, outcome, verdict, truth } of [
   {
     objective: "regression",
     content: labelled60((i) => String((i % 4) + 0.5)),
     status: /^Finished in [^.]+\. RMSE [\d.]+ on 12 test messages/,
     outcome: /always the mean, [12]/,
     verdict: /Fine-tuned model-?[\d.]+/,
+    truth: /Its true score is [\d.]+\./,
   },
   {
     objective: "multi-label",
@@ -114,6 +115,7 @@ for (const { objective, content, status, outcome, verdict } of [
     status: /^Finished in [^.]+\. Micro F1 \d/,
     outcome: /Exact match.*a logistic regression a label/,
     verdict: /Fine-tuned model.*(red|blue|no label).*\d/,
+    truth: /Right: this is its true label\.|Wrong: its true label is (red|blue|no label)/,
   },
 ])
   test(`${objective}: a file, a run, its results, a typed message`, async () => {
@@ -131,6 +133,9 @@ for (const { objective, content, status, outcome, verdict } of [
     await page.fill("#message", "message please please");
     await page.waitForSelector("#verdict .learned strong");
     assert.match((await page.textContent("#verdict"))!, verdict);
+    await page.click("#samples button");
+    await page.locator("#verdict .learned >> text=/true (label|score)/").waitFor();
+    assert.match((await page.textContent("#verdict"))!, truth);
     await assertAccessible(page);
     assert.equal(faults, []);
     await context.close();

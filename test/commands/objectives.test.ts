@@ -61,7 +61,7 @@ test("several labels: those above their thresholds, in text and JSON", async () 
   assert.equal(names, ["blue", "red"]);
   assert.equal(
     labels,
-    names.filter((name, i) => probabilities[name] >= results.multiLabel.labels[i].threshold),
+    names.filter((name, i) => probabilities[name] >= results.test.details.classes[i].threshold),
   );
 });
 
@@ -72,7 +72,7 @@ test("a sweep of regressions compares their RMSE", async () => {
   assert.match(stdout, /validation RMSE \S+, test RMSE/);
   assert.match(
     readFileSync(join(folder, "sweep/report.md"), "utf8"),
-    /Test RMSE.*the paired bootstrap: the difference in RMSE/s,
+    /Test RMSE.*the paired bootstrap: the difference on up to/s,
   );
 });
 
@@ -156,6 +156,7 @@ test("a run directory has perplexity instead of accuracy", async () => {
     "adapter/adapter_config.json",
     "adapter/adapter_model.safetensors",
     "adapter/lowrank.json",
+    "baselines.csv",
     "loss.svg",
     "losses.csv",
     "metrics.csv",
@@ -168,7 +169,7 @@ test("a run directory has perplexity instead of accuracy", async () => {
   assert.is(
     columns!.join(),
     "rank,alpha,trainable_layers,lr,weight_decay,num_epochs,pre_train_ppl,pre_val_ppl,pre_test_ppl,final_train_ppl," +
-      "final_val_ppl,final_test_ppl,final_val_bpb,final_test_bpb,train_loss_last,val_loss_last,examples_seen,minutes",
+      "final_val_ppl,final_test_ppl,train_loss_last,val_loss_last,examples_seen,minutes,final_train_bpb,final_val_bpb,final_test_bpb",
   );
   const value = (column: string) => Number(values![columns!.indexOf(column)]);
   assert.ok(value("final_val_ppl") < value("pre_val_ppl"));

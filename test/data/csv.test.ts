@@ -30,7 +30,7 @@ async function read(name: string, content: Content, options: Partial<ReadOptions
   const corpus = new Corpus(module);
   const file = bytesReader(name, asBytes(content));
   const rows = await corpus.read(file, {
-    objective: "classification" as const,
+    labelsAre: "class" as const,
     maxLength: 1024,
     chunkBytes: 1 << 16,
     ...options,
@@ -571,7 +571,7 @@ test("reading a file of 5 GB without a line end stops after the longest row", as
     const file = { name, size: 5e9, read, close: async () => {} };
     try {
       await new Corpus(module).read(file, {
-        objective: "classification" as const,
+        labelsAre: "class" as const,
         maxLength: 1024,
         chunkBytes: 1 << 18,
       });

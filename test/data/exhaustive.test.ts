@@ -21,7 +21,7 @@ async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
   module ??= await DataModule.load();
   const corpus = new Corpus(module);
   const rows = await corpus.read(bytesReader(name, bytes), {
-    objective: "classification" as const,
+    labelsAre: "class" as const,
     maxLength: 1024,
     chunkBytes: 1 << 16,
     skipFaulty,

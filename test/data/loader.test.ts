@@ -21,7 +21,7 @@ async function buildDataset(
   const lines = rows.map(([label, text]) => JSON.stringify({ label, text })).join("\n");
   const corpus = new Corpus(module);
   const file = bytesReader("a.jsonl", new TextEncoder().encode(lines));
-  const read = { objective: "classification" as const, maxLength: 1024, chunkBytes: 100, ...options };
+  const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 100, ...options };
   return new Dataset(corpus, await corpus.read(file, read));
 }
 

@@ -77,7 +77,7 @@ const FILES: Record<string, string> = {
 async function readFile(name: string, options: Partial<ReadOptions> = {}): Promise<Dataset> {
   const corpus = new Corpus(module);
   const nested = name === "nested.jsonl" ? { textColumn: "pair.premise,pair.hypothesis" } : {};
-  const read = { objective: "classification" as const, maxLength: 1024, chunkBytes: 7, ...nested, ...options };
+  const read = { labelsAre: "class" as const, maxLength: 1024, chunkBytes: 7, ...nested, ...options };
   return new Dataset(corpus, await corpus.read(bytesReader(name, encoder.encode(FILES[name])), read));
 }
 
@@ -209,7 +209,7 @@ test("files of one set are all pairs, or none is", async () => {
   const single = "text,label\nq,x\nq,y\n";
   const both = (first: string, second: string) => {
     const files = [bytesReader("first.csv", encoder.encode(first)), bytesReader("second.csv", encoder.encode(second))];
-    return readSource(new Corpus(module), files, { objective: "classification", maxLength: 9, chunkBytes: 99 });
+    return readSource(new Corpus(module), files, { labelsAre: "class", maxLength: 9, chunkBytes: 99 });
   };
   assert.is((await both(pairs, pairs)).size, 4);
   await assertFails("wrong-text-count", ["second.csv", "pairs"], () => both(pairs, single));
@@ -239,7 +239,7 @@ test("Parquet: pairs of columns", async () => {
     bytesReader("a.parquet", new Uint8Array(PARQUET)),
     messageColumns(choice, "a.parquet"),
   );
-  const read = { ...choice, objective: "classification" as const, maxLength: 99, chunkBytes: 99, skipFaulty: true };
+  const read = { ...choice, labelsAre: "class" as const, maxLength: 99, chunkBytes: 99, skipFaulty: true };
   const [row] = await corpus.read(lines, read);
   assert.equal(corpus.text(row!), ['you have won, "now"', "2024-01-02T03:04:05.000Z"]);
 });

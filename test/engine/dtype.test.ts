@@ -24,6 +24,7 @@ import { ofMode } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { train } from "../../src/train/trainer.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { answersOf } from "../helpers/answers.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -280,7 +281,7 @@ for (const [declare, options] of [
       };
       const [half, other, unrounded] = [await run(plain, "f16"), await run(rounded, "f32"), await run(plain, "f32")];
       assert.equal(half.steps, other.steps);
-      assert.equal(half.predictions, other.predictions);
+      assert.equal(half.answers, other.answers);
       for (const [name, { data: values }] of other.tensors) assertSameBits(name, half.tensors.get(name)!.data, values);
       assert.not.equal(half.steps.at(-1)!.loss, unrounded.steps.at(-1)!.loss, "the rounding changed nothing");
       const isCut = frozenBlocks(half.spec) > 0;
@@ -289,14 +290,14 @@ for (const [declare, options] of [
       const directory = join(folder, `run ${JSON.stringify(options)}`);
       await half.save(directory);
       assert.is((await readAdapter(join(directory, "adapter"))).meta.settings.dtype, "f16");
-      const texts = half.predictions.map(({ row }) => data.test.text(row));
+      const texts = answersOf(half).map(({ row }) => data.test.text(row));
       const probabilities = async (dtype?: WeightDtype) => {
         const classifier = await Classifier.load(directory, { device, ...(dtype ? { dtype } : {}) });
         const results = await classifier.classify(texts);
         classifier.destroy();
         return results.map((result) => Object.values(result.probabilities));
       };
-      const wanted = half.predictions.map((prediction) => [...prediction.probabilities]);
+      const wanted = answersOf(half).map(({ probabilities }) => probabilities);
       assert.equal(await probabilities(), wanted);
       assert.equal(await probabilities("f16"), wanted);
       assert.not.equal(await probabilities("f32"), wanted);

@@ -8,6 +8,7 @@ import { InFlight } from "../../src/engine/in-flight.ts";
 import { fineTune } from "../../src/index.ts";
 import { computeLogits } from "../../src/infer/rows.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
+import type { Outputs } from "../../src/tasks/task.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -60,7 +61,7 @@ test("an evaluation and a classification have many batches in flight", async () 
         await work();
         times.push(performance.now() - begun);
       };
-      const keep = (logits: Float32Array) => results.push(logits);
+      const keep = (logits: Outputs) => results.push(logits as Float32Array);
       await timed(() => evaluate(engine, set, { pooling: "last-token", keep }));
       const tokens = Array.from({ length: 100 }, (_, i) => Uint32Array.from({ length: 40 }, (_, j) => i + j));
       await timed(async () => {

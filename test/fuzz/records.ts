@@ -3,12 +3,15 @@ import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
 import { gatherSeeds } from "../../src/run/seeds.ts";
+import { measuring as measureClasses } from "../../src/tasks/classification-results.ts";
+import { compareWith } from "../../src/tasks/compare.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
-import type { Prediction } from "../../src/tasks/predictions.ts";
-import { measureTest as measureLabels } from "../../src/train/multi-label.ts";
+import { measuring as measureLabels } from "../../src/tasks/multi-label-results.ts";
+import { measuring as measureScores } from "../../src/tasks/regression-results.ts";
+import type { Baseline, Measuring, Results } from "../../src/tasks/task.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
+import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { objectiveDefaults } from "../../src/train/options.ts";
-import { measureTest as measureScores } from "../../src/train/regression.ts";
-import { measureTest, type Results } from "../../src/train/results.ts";
 import { describeForCard } from "../../src/views/card.ts";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { toHtml } from "../../src/views/html.tsx";
@@ -20,7 +23,11 @@ import { renderBlocks } from "../../src/views/terminal/render.ts";
 const ROWS = 8;
 
 /** A test set whose rows have these labels, or values. */
-function testSet(labels: readonly string[], values: (row: number) => readonly number[]): LoadedDataset {
+function testSet(
+  objective: LoadedDataset["objective"],
+  labels: readonly string[],
+  values: (row: number) => readonly number[] = () => [],
+): LoadedDataset {
   const test = {
     size: ROWS,
     label: (row: number) => row % labels.length,
@@ -28,7 +35,7 @@ function testSet(labels: readonly string[], values: (row: number) => readonly nu
     values: (row: number) => Float32Array.from(values(row)),
   };
   const classes = Object.fromEntries(labels.map((label) => [label, ROWS / labels.length]));
-  return { labels, test, stats: { train: { classes }, leaks: { test: 0 } } } as unknown as LoadedDataset;
+  return { objective, labels, test, stats: { train: { classes }, leaks: { test: 0 } } } as unknown as LoadedDataset;
 }
 
 const splits = <T>(one: T) => ({ train: one, val: one, test: one });
@@ -38,7 +45,7 @@ function recordOf(
   objective: RunRecord["objective"],
   labels: readonly string[],
   measured: Partial<Evaluation>,
-  results: Partial<Results>,
+  results: Partial<Results> & Pick<Results, "test">,
 ) {
   const options = { ...objectiveDefaults(objective), epochs: 2 };
   const evaluation = { rows: 8, loss: 0.5, ...measured };
@@ -53,7 +60,7 @@ function recordOf(
     ...{ padTo: 0, maxLength: 256, labels, unequal: true },
     counts: { rows: [16, 2, 8], tokens: [70, 10, 20], sha256: "00" },
     trial: { name: "t", key: "k", model: "gpt2-micro" },
-    seeds: gatherSeeds([...runs, { seed: 3, error: "it failed" }]),
+    seeds: gatherSeeds(objective, [...runs, { seed: 3, error: "it failed" }]),
     ...{ state: "finished", device: { kind: "wasm", name: "CPU", software: true, why: "no GPU" }, trainable: 10 },
     ...{ parameters: 100, memory: 1000, flops: 1000, step: 4, steps: 4, stepsPerEpoch: 2, epoch: 2, examples: 32 },
     ...{
@@ -65,62 +72,72 @@ function recordOf(
       curve,
     },
     ...{ keptStep: 4, error: null, files: ["run.json"], saved: 10, peftObstacle: null },
-    results: {
-      ...{ before: splits(evaluation), after: splits(evaluation), parts: [], decision: null, test: null, texts: null },
-      ...results,
-    },
+    results: { before: splits(evaluation), after: splits(evaluation), parts: [], decision: null, ...results },
   };
   return record;
 }
 
+/** The results of a model that says this of the test set of some data. */
+function resultsOf(
+  measuring: Measuring,
+  data: LoadedDataset,
+  predicted: { values: ArrayLike<number>; probabilities?: ArrayLike<number> },
+  ...baselines: Baseline[]
+) {
+  const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
+  return measureTest(measuring, data, { ...predicted, decision: null }, baselines, context);
+}
+
+const classified = testSet("classification", ["ham", "spam"]);
+const scored = testSet("regression", ["score"], (row) => [row]);
+const labelled = testSet("multi-label", ["a", "b"], (row) => [1, row % 2]);
+const rows = [...Array(ROWS).keys()];
+const values = Float32Array.from({ length: 2 * ROWS }, (_, i) => Number(i % 3 > 0));
+
+const CLASSES = resultsOf(
+  measureClasses,
+  classified,
+  {
+    values: rows.map((row) => Number(row > 4)),
+    probabilities: rows.flatMap((row) => [0.9 - 0.1 * row, 0.1 + 0.1 * row]),
+  },
+  { name: "TF-IDF, logistic regression (C 1)", values: rows.map((row) => row % 2) },
+  { name: "always ham", values: rows.map(() => 0) },
+);
+const always = { name: "always the mean, 2", values: rows.map(() => 2) };
+const SCORES = resultsOf(measureScores, scored, { values: rows.map((row) => 1 + row) }, always);
+const LABELS = resultsOf(
+  measureLabels,
+  labelled,
+  { values, probabilities: values },
+  { name: "always a", values: values.map(() => 1) },
+);
+
+/** The results of a language model on two documents. */
+function textResults(): Results["test"] {
+  const columns = { loss: [1, 2], tokens: [10, 20], bytes: [40, 80] };
+  const before = { name: "before training", columns: { ...columns, loss: [3, 4] } };
+  const compared = compareWith(TRAINING.lm.measures, { name: "this run", columns }, [before]);
+  return { compared, rows: columns, samples: [], mistakes: [], example: "some text", details: { of: "documents" } };
+}
+
 /** A record of each objective, as JSON. */
 export function makeRecords(): object[] {
-  const data = testSet(["ham", "spam"], () => []);
-  const scored = testSet([], (row) => [row]);
-  const labelled = testSet(["a", "b"], (row) => [1, row % 2]);
-  const rows = [...Array(ROWS).keys()];
-  const predictions = rows.map((row): Prediction => {
-    const probabilities = Float64Array.of(0.9 - 0.1 * row, 0.1 + 0.1 * row);
-    const label = Number(probabilities[1]! > 0.5);
-    return { row, label, probability: probabilities[label]!, probabilities };
-  });
-  const baselines = [
-    { name: "TF-IDF, logistic regression (C 1)", predicted: rows.map((row) => row % 2) },
-    { name: "always ham", predicted: rows.map(() => 0) },
-  ];
-  const classified = { accuracy: 0.75, macroF1: 0.7 };
-  const scores = Float32Array.from({ length: ROWS }, (_, row) => 1 + row);
-  const values = Float32Array.from({ length: 2 * ROWS }, (_, i) => Number(i % 3 > 0));
+  const figures = { accuracy: 0.75, macroF1: 0.7 };
   const records = [
-    recordOf("classification", data.labels, classified, {
-      test: measureTest(data, predictions, baselines),
-      parts: [{ name: "part", rows: 4, loss: 1, ...classified }],
+    recordOf("classification", classified.labels, figures, {
+      test: CLASSES,
+      parts: [{ name: "part", rows: 4, loss: 1, ...figures }],
       decision: { temperature: 1.5, threshold: 0.4, positive: 1, precision: 0.9, recall: 0.8 },
     }),
-    recordOf(
-      "regression",
-      scored.labels,
-      { meanError: 0.5 },
-      {
-        scores: measureScores(scored, scores, [{ name: "always the mean, 2", scores: scores.map(() => 2) }]),
-      },
-    ),
+    recordOf("regression", scored.labels, { meanError: 0.5 }, { test: SCORES }),
     recordOf(
       "multi-label",
       labelled.labels,
-      { ...classified, microF1: 0.7 },
-      {
-        multiLabel: measureLabels(labelled, values, [0.5, 0.4], [{ name: "always a", values: values.map(() => 1) }]),
-      },
+      { ...figures, microF1: 0.7 },
+      { test: LABELS, decision: { thresholds: [0.5, 0.4] } },
     ),
-    recordOf(
-      "lm",
-      [],
-      { accuracy: 0.2, perplexity: 10, bitsPerByte: 1 },
-      {
-        texts: { of: "documents", tokens: [10, 20], bytes: [40, 80], loss: [1, 2] },
-      },
-    ),
+    recordOf("lm", [], { accuracy: 0.2, perplexity: 10, bitsPerByte: 1 }, { test: textResults() }),
   ];
   return records.map((record) => JSON.parse(JSON.stringify(record)));
 }

@@ -1,7 +1,8 @@
 /** Finished trials with made-up results. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
+import type { Estimate } from "../../src/statistics.ts";
 import type { FinishedCell, TrialRecord } from "../../src/sweep/store.ts";
-import { measureTest } from "../../src/train/results.ts";
+import { measureClasses } from "./answers.ts";
 
 /** The trial as if it had given these classes to the rows of a test set, the probability of each by its row. */
 export function predicting(
@@ -17,9 +18,10 @@ export function predicting(
     const probabilities = Float64Array.from(labels, (_, id) => (id === label ? probability : rest));
     return { row, label, probability, probabilities };
   });
-  const measured = measureTest(data, predictions, []);
-  const [{ accuracy, macroF1 }] = measured.compared;
-  const after = { ...trial.results.after, test: { rows: test.size, loss: 1, accuracy, macroF1 } };
+  const measured = measureClasses(data, predictions);
+  const [{ acc, macro_f1: macroF1 }] = [measured.compared[0].measured];
+  const { value: accuracy } = acc as Estimate;
+  const after = { ...trial.results.after, test: { rows: test.size, loss: 1, accuracy, macroF1: macroF1 as number } };
   return { ...trial, labels, results: { ...trial.results, after, test: measured } };
 }
 

@@ -14,11 +14,12 @@ import type { AdapterMeta } from "../../src/io/peft.ts";
 import type { Pair, TextOrPair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
-import { predictBaselines } from "../../src/train/baselines.ts";
+import { fitClasses } from "../../src/train/baselines.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
+import { answersOf } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -74,10 +75,11 @@ test("a classifier reads pairs as training did: the same labels and probabilitie
   const { data, run, device } = await trained();
   assert.ok(data.stats.test.cut > 0 && data.stats.test.cut < data.stats.test.rows, "some are cut");
   const classifier = await Classifier.load(save, { device, model: directory });
-  const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
+  const found = await classifier.classify(answersOf(run).map(({ row }) => data.test.text(row)));
   for (const [i, { label, probability }] of found.entries()) {
-    assert.is(data.labels.indexOf(label!), run.predictions[i]!.label);
-    assert.ok(Math.abs(probability! - run.predictions[i]!.probability) < 1e-6);
+    const own = answersOf(run)[i]!;
+    assert.is(label, own.predicted);
+    assert.ok(Math.abs(probability! - own.probability) < 1e-6);
   }
   await assertFails("wrong-text-count", ["pairs of texts", "texts[1]"], () => classifier.classify([["a", "b"], "c"]));
   await assertFails("invalid-argument", ["pairs"], () => classifier.classify([["a", "b", "c"]] as unknown as Pair[]));
@@ -93,8 +95,8 @@ test("results have both texts: messages, the example, predictions.csv", async ()
       results!.example[0] === "some text",
   );
   const predictions = readFileSync(join(save, "predictions.csv"), "utf8");
-  for (const { row } of run.predictions)
-    assert.ok(predictions.includes(csvLine([...data.test.text(row), data.labels[data.test.label(row)]]).trimEnd()));
+  for (const { row, truth } of answersOf(run))
+    assert.ok(predictions.includes(csvLine([...data.test.text(row), truth as string]).trimEnd()));
 });
 
 test("the baseline has features of each text: it learns what one of them says, whichever it is", async () => {
@@ -108,8 +110,8 @@ test("the baseline has features of each text: it learns what one of them says, w
     const path = join(folder, `told${told}.jsonl`);
     writeFileSync(path, lines.join("\n"));
     const data = await loadDataset({ file: path });
-    const [tfidf] = await predictBaselines(data);
-    const right = tfidf!.predicted.filter((label, row) => label === data.test.label(row)).length;
+    const [tfidf] = await fitClasses(data);
+    const right = Array.from(tfidf!.values).filter((label, row) => label === data.test.label(row)).length;
     assert.is(right, data.test.size, `text ${told}`);
   }
 });

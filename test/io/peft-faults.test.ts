@@ -11,6 +11,7 @@ import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { type RunRecord, recordOfAdapter } from "../../src/run/record.ts";
+import type { ClassDetails } from "../../src/tasks/classification-training.ts";
 import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, LM, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -332,23 +333,23 @@ test("every value of a run.json is checked where it is read, and the error says 
   for (const record of makeRecords()) {
     write(record);
     assert.equal(await readRecord(directory), record);
-    const visit = (path: string[], value: unknown) => {
+    const visit = async (path: string[], value: unknown) => {
       // Of a list, the first.
       const inside = Object.entries(typeof value === "object" && value !== null ? value : {});
-      for (const [key, one] of Array.isArray(value) ? inside.slice(0, 1) : inside) visit([...path, key], one);
+      for (const [key, one] of Array.isArray(value) ? inside.slice(0, 1) : inside) await visit([...path, key], one);
       if (path.length === 0) return;
       const json = structuredClone(record);
       const parent = path.slice(0, -1).reduce((at, key) => at[key as never], json);
       Object.assign(parent, { [path.at(-1)!]: [[]] });
       try {
-        parseRecord(json, "run.json");
+        await parseRecord(json, "run.json");
         accepted.add(path.join("."));
       } catch (error) {
         assert.instance(error, LowrankError, `${path.join(".")}: ${error}`);
         assert.match((error as Error).message, /where: +run\.json/);
       }
     };
-    visit([], record);
+    await visit([], record);
   }
   const free = /^(format|version|peftObstacle|data\.\w+(\.0)?|settings\.rank)$/;
   assert.equal(
@@ -361,28 +362,33 @@ test("every value of a run.json is checked where it is read, and the error says 
   write(good);
   const where = ["results.test.compared[1].against.difference.low is invalid", "expected: a number"];
   await assertFails("invalid-field", where, () => readRecord(directory));
-  for (const other of [[], { ...good, format: "x" }]) {
+  for (const [other, found] of [
+    [[], "another format"],
+    [{ ...good, format: "x" }, "another format"],
+    [{ ...good, version: 2 }, "version 2, not 3"],
+  ] as const) {
     write(other);
-    await assertFails("not-a-run-directory", ["another format"], () => readRecord(directory));
+    await assertFails("not-a-run-directory", [found], () => readRecord(directory));
   }
 });
 
-test("a number of a run.json that is null was not finite, but where null means that there is none", () => {
+test("a number of a run.json that is null was not finite, but where null means that there is none", async () => {
   const [good] = makeRecords() as [RunRecord];
   const { test: results, after } = good.results!;
+  const calibrationOf = ({ details }: typeof results) => (details as ClassDetails).calibration;
   Object.assign(after.val, { loss: null });
-  Object.assign(results!.compared[0], { mcc: null });
-  Object.assign(results!.calibration.error, { high: null });
-  const { results: read } = parseRecord(good, "run.json");
-  const { compared, calibration } = read!.test!;
-  assert.equal([read!.after.val.loss, calibration.error.high, compared[0].mcc], [Number.NaN, Number.NaN, null]);
-  assert.is(parseRecord({ ...good, results: null }, "run.json").results, null);
+  Object.assign(results.compared[0].measured, { mcc: null });
+  Object.assign(calibrationOf(results).error, { high: null });
+  const { after: loss, test: read } = (await parseRecord(good, "run.json")).results!;
+  const figures = [loss.val.loss, calibrationOf(read).error.high, read.compared[0].measured.mcc];
+  assert.equal(figures, [Number.NaN, Number.NaN, null]);
+  assert.is((await parseRecord({ ...good, results: null }, "run.json")).results, null);
 });
 
-test("the record of an adapter from elsewhere is one that is read again, whatever it learns", () => {
+test("the record of an adapter from elsewhere is one that is read again, whatever it learns", async () => {
   for (const rest of [{}, LM, { task: TASKS.regression, labels: ["score"] }, modeMeta("prompt"), modeMeta("bitfit")]) {
     const meta = testMeta({ target_modules: ["c_attn"] }, { model, ...rest });
     const record = recordOfAdapter({ meta, tensors: drawTensors(meta) }, "adapter.zip");
-    assert.equal(parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
+    assert.equal(await parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
   }
 });

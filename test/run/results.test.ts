@@ -8,13 +8,15 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
+import { measuring } from "../../src/tasks/classification-results.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
-import { predictBaselines } from "../../src/train/baselines.ts";
+import { fitClasses } from "../../src/train/baselines.ts";
+import { measuringContext } from "../../src/train/measure.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
-import { measureTest } from "../../src/train/results.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { runTables } from "../../src/views/run-tables.ts";
+import { answersOf, joinPredictions, measureClasses, shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -41,12 +43,16 @@ function makeResult(
     some.map(([label, all], row) => {
       return { row, label, probability: all[label]!, probabilities: Float64Array.from(all) };
     });
+  const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
+  const answer = (set: LoadedDataset["val"], some: [number, number[]][]) =>
+    measuring.answers!(set, joinPredictions(predictions(some)), context);
   const evaluation = { rows: 1, loss: 1, accuracy: 1 };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
-  const baselines = [{ name: "always ham", predicted: test.map(() => 0) }];
-  const results = { before: splits, after: splits, test: measureTest(data, predictions(test), baselines) };
+  const baselines = [{ name: "always ham", values: test.map(() => 0) }];
+  const results = { before: splits, after: splits, test: measureClasses(data, predictions(test), baselines) };
   return [
     {
+      ...{ objective: "classification", unequal: false },
       options: DEFAULTS,
       labels: data.labels,
       evaluations: [],
@@ -54,7 +60,7 @@ function makeResult(
       examples: 0,
       results,
     } as unknown as RunRecord,
-    { predictions: predictions(test), valPredictions: predictions(val) } as unknown as TrainResult,
+    { answers: { val: answer(data.val, val), test: answer(data.test, test) } } as unknown as TrainResult,
   ];
 }
 
@@ -118,19 +124,19 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   const [names, own, majority] = await table("baselines.csv");
   assert.is(
     names!.join(),
-    "classifier,rows,correct,accuracy,accuracy_low,accuracy_high,accuracy_no_copies,accuracy_no_copies_low," +
-      "accuracy_no_copies_high,macro_f1,balanced_accuracy,mcc,difference,difference_low,difference_high,standing,mcnemar_p",
+    "model,rows,acc,acc_low,acc_high,acc_no_copies,acc_no_copies_low,acc_no_copies_high," +
+      "macro_f1,balanced_accuracy,mcc,difference,difference_low,difference_high,standing,mcnemar_p",
   );
-  assert.equal([own![0], own!.slice(12).join(""), majority![0]], ["this run", "", "always ham"]);
-  near(own!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
-  near(own!.slice(9), [2 / 3, 0.75, 0.5]);
-  near(majority!.slice(1, 6), [3, 2, 2 / 3, 0.20766, 0.938508]);
-  near(majority!.slice(9, 11), [0.4, 0.5]);
+  assert.equal([own![0], own!.slice(11).join(""), majority![0]], ["this run", "", "always ham"]);
+  near(own!.slice(1, 5), [3, 2 / 3, 0.20766, 0.938508]);
+  near(own!.slice(8), [2 / 3, 0.75, 0.5]);
+  near(majority!.slice(1, 5), [3, 2 / 3, 0.20766, 0.938508]);
+  near(majority!.slice(8, 10), [0.4, 0.5]);
   // One row is right by each alone. There is no correlation with a single class.
-  assert.equal([majority![11], majority![12], majority![15], majority![16]], ["", "0", "not distinguishable", "1"]);
+  assert.equal([majority![10], majority![11], majority![14], majority![15]], ["", "0", "not distinguishable", "1"]);
   const [of, figures] = await table("measures.csv");
-  assert.is(of!.slice(0, 6).join(), "accuracy,balanced_accuracy,macro_f1,mcc,roc_auc,pr_auc");
-  near(figures!, [2 / 3, 0.75, 2 / 3, 0.5, 1, 1]);
+  assert.is(of!.slice(0, 6).join(), "acc,macro_f1,balanced_accuracy,mcc,roc_auc,pr_auc");
+  near(figures!, [2 / 3, 2 / 3, 0.75, 0.5, 1, 1]);
 });
 
 test("measures of a class without test rows are empty fields", async () => {
@@ -202,21 +208,20 @@ test("a run directory: all files, and the predictions of the run", async () => {
     const read = (name: string) => readFileSync(join(out, name), "utf8");
     const lines = read("predictions.csv").trimEnd().split("\r\n").slice(1);
     assert.is(lines.length, data.val.size + data.test.size);
-    run.predictions.forEach(({ row, label, probabilities }, i) => {
-      const line = lines[data.val.size + i]!;
+    answersOf(run).forEach(({ row, truth, predicted, probabilities }) => {
+      const line = lines[data.val.size + row]!;
       assert.ok(line.startsWith(`test,${data.test.place(row) + 1},"${data.test.text(row)}"`), line);
-      assert.match(line, `,${data.labels[data.test.label(row)]},${data.labels[label]},`);
-      assert.ok(line.endsWith([...probabilities].map((p) => Number(p.toPrecision(6))).join()), line);
+      assert.match(line, `,${truth},${predicted},`);
+      assert.ok(line.endsWith(probabilities.map((p) => Number(p.toPrecision(6))).join()), line);
     });
-    const right = run.valPredictions.filter(({ row, label }) => data.val.label(row) === label).length;
-    assert.is(right / data.val.size, run.results!.after.val.accuracy);
+    assert.is(shareRight(run, "val"), run.results!.after.val.accuracy);
     assert.match(
       read("reliability.svg"),
       new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
     );
     assert.match(
       read("baselines.csv"),
-      new RegExp(`\r\n"TF-IDF, logistic regression \\(C 1000\\)",${data.test.size},${data.test.size},1,`),
+      new RegExp(`\r\n"TF-IDF, logistic regression \\(C 1000\\)",${data.test.size},1,`),
     );
     assert.match(read("classes.csv"), /\r\nspam,\d/);
     assert.equal(
@@ -237,7 +242,7 @@ test("the most frequent class is found by its id: an object would sort labels th
   const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
   const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
   assert.equal([...labels], ["10", "9"]);
-  const always = (await predictBaselines({ train, val: train, test: set })).at(-1);
+  const always = (await fitClasses({ train, val: train, test: set })).at(-1);
   assert.is(always!.name, "always 10");
-  assert.ok(always!.predicted.every((label) => labels[label] === "10"));
+  assert.ok(Array.from(always!.values).every((label) => labels[label] === "10"));
 });

@@ -8,6 +8,7 @@ import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/sweep/grid.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
+import { countRows } from "../../src/tasks/compare.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";
@@ -33,12 +34,13 @@ test("the options of each mode's trials are those of a language model", async ()
 /** The cell with other losses on each document: `factor` times those that it has. */
 function changed(cell: FinishedCell, options: object, factor: (document: number) => number): FinishedCell {
   const change = (trial: TrialRecord): TrialRecord => {
-    const texts = trial.results.texts!;
-    const loss = texts.loss.map((loss, i) => loss * factor(i));
+    const { test } = trial.results;
+    const { loss: before = [], ...others } = test.rows;
+    const loss = before.map((loss, i) => loss * factor(i));
     return {
       ...trial,
       options: { ...trial.options, ...options },
-      results: { ...trial.results, texts: { ...texts, loss } },
+      results: { ...trial.results, test: { ...test, rows: { ...others, loss } } },
     };
   };
   return { ...cell, tried: cell.tried.map((one) => one && change(one)), trials: cell.trials.map(change) };
@@ -67,8 +69,8 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
   const finished = await readCell(out, cell!);
   const [low, high] = finished.tried.map((trial) => trial!.results.after.val.loss) as [number, number];
   assert.is(finished.chosen, low < high ? 0 : 1);
-  const { texts } = finished.trials[0]!.results;
-  assert.equal([texts!.of, texts!.loss.length], ["documents", 20]);
+  const { rows, details } = finished.trials[0]!.results.test;
+  assert.equal([details, countRows(rows)], [{ of: "documents" }, 20]);
   const markdown = await writeReport(out, [finished], data);
   for (const words of [
     "40 / 10 / 20 documents",

@@ -342,21 +342,23 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
 });
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
-  const { out, data, trials } = await wholeSweep();
+  const { out, trials } = await wholeSweep();
   const result = (await readFinished(out, trials[0]!))!;
   const file = (name: string, rows: string[]) =>
     bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
-  const leaking = await loadDataset({
-    train: file("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
-    val: file("val.csv", ["ham,see you at 10", "spam,free"]),
-    test: file("test.csv", ["ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another"]),
-  });
+  const load = (...rows: string[]) =>
+    loadDataset({
+      train: file("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
+      val: file("val.csv", ["ham,see you at 10", "spam,free"]),
+      test: file("test.csv", rows),
+    });
+  const leaking = await load("ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another");
   const blocks = reportBlocks([predicting(result, leaking, [0, 1, 1, 1])], leaking);
   assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
   assert.is(firstCell(blocks, "settings", "Test accuracy, no copies"), 0.5);
 
-  const none = reportBlocks([result], { ...leaking, test: data.test });
-  assert.not.match(toMarkdown(none), /leaks|no copies/);
+  const clean = await load("ham,quite new", "spam,another");
+  assert.not.match(toMarkdown(reportBlocks([predicting(result, clean, [0, 1])], clean)), /leaks|no copies/);
 });
 
 test("published figures are shown only for the experiment's own rows, model and settings", async () => {
@@ -391,7 +393,7 @@ test("with an even number of seeds, a row that half of them classify correctly i
   const last = await Promise.all(trials.slice(4).map(async (trial) => (await readFinished(out, trial))!));
   const results = [a, b, predicting(last[0]!, data, truth), predicting(last[1]!, data, wrong)];
   const blocks = reportBlocks(results, data);
-  assert.match(toMarkdown(blocks), /half of a setting's seeds classify correctly is undecided/);
+  assert.match(toMarkdown(blocks), /half of a setting's seeds answer correctly is undecided/);
   assert.is(firstCell(blocks, "comparisons", "Undecided"), data.test.size);
 });
 

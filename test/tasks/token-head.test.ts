@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { targetLogits } from "../../src/engine/targets.ts";
 import { readAdapter } from "../../src/io/peft.ts";
-import { TASK_TYPES } from "../../src/io/peft-form.ts";
+import { TASK_TYPES } from "../../src/io/peft-config.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { frozenBlocks, type ModelSpec } from "../../src/model/trainable.ts";

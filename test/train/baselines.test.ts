@@ -5,7 +5,7 @@ import { packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
-import { predictBaselines, predictTfidf } from "../../src/train/baselines.ts";
+import { fitClasses, predictTfidf } from "../../src/train/baselines.ts";
 import { Tfidf } from "../../src/train/tfidf.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { test } from "../helpers/harness.ts";
@@ -58,11 +58,11 @@ for (const [name, { sets, expected }] of Object.entries(cases))
       assert.ok(Math.abs(squares - 2) < 1e-5 || Math.abs(squares - 1) < 1e-5, String(squares));
     }
     const [data, ids] = await load(sets);
-    const { c, scores, predicted } = (await predictTfidf(data))!;
+    const { c, scores, values: found } = (await predictTfidf(data))!;
     assert.is(c, expected.c);
     const order = [...ids.keys()];
     assertAllClose("scores", comparable(scores, ids), comparable(expected.scores.flat(), order), SCORES);
-    const right = predicted.filter((label, row) => data.test.label(row) === label).length;
+    const right = Array.from(found).filter((label, row) => data.test.label(row) === label).length;
     assert.is(right / data.test.size, expected.accuracy);
   });
 
@@ -80,16 +80,16 @@ test("with too many n-grams those of the fewest rows have no column; rows beyond
 
 test("of too many training rows a sample is used, the same in every run", async () => {
   const data = await tinyData(messages(24));
-  const { limits, predicted } = (await predictTfidf(data, { mostWork: 16_000 }))!;
+  const { limits, values } = (await predictTfidf(data, { mostWork: 16_000 }))!;
   assert.match(limits!, new RegExp(`^\\d+ of ${data.train.size} training rows, stopped `));
-  assert.equal((await predictTfidf(data, { mostWork: 16_000 }))!.predicted, predicted);
+  assert.equal((await predictTfidf(data, { mostWork: 16_000 }))!.values, values);
 });
 
 test("a fit ends at its limit of work with what it has, and the baseline says what it left out", async () => {
   const { sets } = cases["three unequal classes"]!;
   const [data] = await load(sets);
-  const right = ({ predicted }: { predicted: readonly number[] }) =>
-    predicted.filter((label, row) => label === data.test.label(row)).length;
+  const right = ({ values }: { values: ArrayLike<number> }) =>
+    Array.from(values).filter((label, row) => label === data.test.label(row)).length;
   const whole = (await predictTfidf(data))!;
   assert.is(whole.limits, undefined);
   const work = { mostWork: 3e6 };
@@ -112,12 +112,12 @@ test("classes without training rows are never predicted, and do not choose C; on
   const zs = [...data.train.positions()].filter((row) => data.train.text(row) === "zz");
   const others = data.train.select([...data.train.positions()].filter((row) => !zs.includes(row)));
   const found = (await predictTfidf({ ...data, train: others }))!;
-  assert.equal([found.c, ...found.predicted.slice(0, 2)], [1, first, first]);
-  assert.not.equal(found.predicted[2], data.test.label(2));
+  assert.equal([found.c, found.values[0], found.values[1]], [1, first, first]);
+  assert.not.equal(found.values[2], data.test.label(2));
   const one = data.train.select([0]);
   assert.is(await predictTfidf({ ...data, train: one }), null);
   assert.equal(
-    (await predictBaselines({ ...data, train: one })).map(({ name }) => name),
+    (await fitClasses({ ...data, train: one })).map(({ name }) => name),
     [`always ${data.labels[one.label(0)]}`],
   );
 });
@@ -125,21 +125,21 @@ test("classes without training rows are never predicted, and do not choose C; on
 test("the baselines end with the reason of their signal", async () => {
   const data = await tinyData(messages(24));
   const reason = new Error("stop");
-  const error = await predictBaselines(data, AbortSignal.abort(reason)).catch((thrown) => thrown);
+  const error = await fitClasses(data, AbortSignal.abort(reason)).catch((thrown) => thrown);
   assert.is(error, reason);
 });
 
 test("runs on the same data have the same baselines, also where a signal has ended the first", async () => {
   const data = await tinyData(messages(8), { split: "random" });
   const abort = new AbortController();
-  const stopped = predictBaselines(data, abort.signal);
+  const stopped = fitClasses(data, abort.signal);
   abort.abort(new Error("stopped"));
-  const [first, second] = [predictBaselines(data), predictBaselines(data)];
+  const [first, second] = [fitClasses(data), fitClasses(data)];
   await stopped.then(
     () => assert.unreachable("it has not ended"),
     (error) => assert.is(error.message, "stopped"),
   );
   assert.equal(await first, await second);
-  assert.is(await predictBaselines(data), await predictBaselines(data));
+  assert.is(await fitClasses(data), await fitClasses(data));
   assert.match((await first)[0]!.name, "TF-IDF");
 });

@@ -5,12 +5,12 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { fineTune } from "../../src/index.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
-import { macroF1 } from "../../src/statistics.ts";
 import { isUnequal, weighClasses } from "../../src/train/class-weights.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
+import { answersOf } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { afterAll, test } from "../helpers/harness.ts";
@@ -65,19 +65,21 @@ test("weights are as 1 / sqrt(rows of the class) with mean 1, by class id, where
   assert.equal([isUnequal(await withRows({ a: 3, b: 2 })), isUnequal(await withRows({ a: 8, b: 5 }))], [false, true]);
 });
 
-test("a step's loss is the weighted mean, an evaluation's the mean; macro F1 is that of the confusion matrix", async () => {
+test("a step's loss is the weighted mean, an evaluation's the mean; macro F1 is that of the test rows", async () => {
   const loaded = await unequal();
   const data = { ...loaded, test: loaded.train };
   const { size } = data.train;
   // One step of all rows, which changes no parameter.
-  const { steps, results, predictions } = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
+  const done = await run(data, { epochs: 1, batchSize: size, lr: 1e-30 });
+  const { steps, results } = done;
+  const predictions = answersOf(done);
   const weights = weighClasses(data, "auto")!;
   const of = predictions.map(({ row }) => weights[data.test.label(row)]!);
   const losses = predictions.map(({ row, probabilities }) => -Math.log(probabilities[data.test.label(row)]!));
   const sum = (values: number[]) => values.reduce((a, b) => a + b, 0);
   const weighted = sum(losses.map((loss, i) => loss * of[i]!)) / sum(of);
   assertAllClose("losses", [steps[0]!.loss, results!.after.test.loss], [weighted, sum(losses) / size], ROUNDING);
-  assert.is(results!.after.test.macroF1, macroF1(results!.test!.confusions));
+  assert.is(results!.after.test.macroF1, results!.test.compared[0].measured.macro_f1);
 });
 
 for (const mode of ["lora", "last_layer"] as const)

@@ -5,18 +5,19 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { planExport } from "../../src/export/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
+import { choosePositive } from "../../src/tasks/classification-results.ts";
+import { chooseDecision, fitTemperature } from "../../src/tasks/decision.ts";
 import { decide } from "../../src/tasks/predictions.ts";
-import { chooseDecision, choosePositive, chooseThreshold, fitTemperature } from "../../src/train/decision.ts";
+import { chooseThreshold, parseThreshold } from "../../src/tasks/threshold.ts";
 import { resolveOptions } from "../../src/train/options.ts";
-import { parseThreshold } from "../../src/train/threshold.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { describeNotes } from "../../src/views/verdicts.ts";
+import { answersOf, shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -66,11 +67,11 @@ for (const { classes, truth, probabilities, temperature, scaledLoss, thresholds 
   });
 
 test("a precision that no threshold reaches, and a class without validation rows, choose none", () => {
-  const some = predictionsOf([
+  const some = [
     [0.1, 0.9],
     [0.2, 0.8],
     [0.6, 0.4],
-  ]);
+  ].map((row) => Float64Array.from(row));
   const asked = { calibrate: false, threshold: "precision=.9", positive: 1 };
   assert.equal(chooseDecision(asked, some, [0, 1, 1]), { positive: 1, reached: 2 / 3 });
   assert.equal(chooseDecision(asked, some, [0, 0, 0]), { positive: 1, reached: null });
@@ -81,21 +82,18 @@ test("a precision that no threshold reaches, and a class without validation rows
 });
 
 test("a threshold is the rarer class's, or that of the class that is asked for", () => {
-  const stats = (first: number, second: number) =>
-    ({ train: { classes: { bug: first, question: second } } }) as unknown as LoadedDataset["stats"];
-  const labels = ["bug", "question"];
-  assert.is(choosePositive({ labels, stats: stats(10, 90) }), 0);
-  assert.is(choosePositive({ labels, stats: stats(90, 10) }), 1);
-  assert.is(choosePositive({ labels, stats: stats(50, 50) }), 1);
-  assert.is(choosePositive({ labels, stats: stats(10, 90) }, "question"), 1);
-  assert.is(choosePositive({ labels: [...labels, "thanks"], stats: stats(10, 90) }), null);
+  const choose = (counts: number[], positive: string | null = null, labels = ["bug", "question"]) =>
+    choosePositive({ labels, counts, options: { calibrate: false, threshold: "f1", positive } });
+  assert.equal([choose([10, 90]), choose([90, 10]), choose([50, 50])], [0, 1, 1]);
+  assert.equal([choose([10, 90], "question"), choose([10, 90, 1], null, ["a", "b", "c"])], [1, null]);
   // With the threshold of the first class every row but the last is of it.
   const some = predictionsOf([
     [0.9, 0.1],
     [0.3, 0.7],
     [0.2, 0.8],
   ]);
-  const decision = chooseDecision({ calibrate: false, threshold: "recall=1", positive: 0 }, some, [0, 0, 1])!;
+  const rows = some.map(({ probabilities }) => probabilities);
+  const decision = chooseDecision({ calibrate: false, threshold: "recall=1", positive: 0 }, rows, [0, 0, 1])!;
   assert.equal(decision, { positive: 0, threshold: 0.3, precision: 1, recall: 1 });
   assert.equal(
     some.map((one) => decide(one, decision)).map(({ label, probability }) => [label, probability]),
@@ -137,17 +135,17 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const { decision, after } = run.results!;
     const { temperature, threshold, recall } = decision!;
     assert.ok(recall! >= 0.9 && threshold! >= 0 && temperature! > 0, JSON.stringify(decision));
-    const right = run.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
-    assert.is(right / data.test.size, after.test.accuracy);
+    assert.is(shareRight(run), after.test.accuracy);
     assert.match(
       describeNotes(run.record).join("\n"),
       /Calibrated: logits are divided by .*\nThreshold: "spam" is predicted from/,
     );
     const classifier = await Classifier.load(save, { device, model: directory });
-    const found = await classifier.classify(run.predictions.map(({ row }) => data.test.text(row)));
+    const own = answersOf(run);
+    const found = await classifier.classify(own.map(({ row }) => data.test.text(row)));
     found.forEach(({ label, probability }, i) => {
-      assert.is(data.labels.indexOf(label!), run.predictions[i]!.label);
-      assert.ok(Math.abs(probability! - run.predictions[i]!.probability) < 1e-6);
+      assert.is(label, own[i]!.predicted);
+      assert.ok(Math.abs(probability! - own[i]!.probability) < 1e-6);
     });
     classifier.destroy();
     const opened = await openAdapter(save, directory);
@@ -160,7 +158,7 @@ test("a run's temperature and threshold are in its results and its files, and a 
     // Nothing asked for leaves probabilities as they are.
     const plain = await fineTune({ ...args, calibrate: false, threshold: "none" }, runFiles);
     assert.is(plain.results!.decision, null);
-    assert.ok(plain.predictions.some(({ probability }, i) => probability !== run.predictions[i]!.probability));
+    assert.ok(answersOf(plain).some(({ probability }, i) => probability !== own[i]!.probability));
     const three = await tinyData(messages(24, ["ham", "spam", "news"]));
     await assertFails("options-conflict", ["threshold needs two classes", "3 classes"], () =>
       fineTune({ ...args, data: three }, runFiles),

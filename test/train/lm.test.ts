@@ -7,6 +7,7 @@ import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/t
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
+import type { Estimate } from "../../src/statistics.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -42,10 +43,11 @@ async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> 
 
 for (const mode of ["lora", "all", "prompt"] as const)
   test(`mode ${mode} learns the text`, async () => {
-    const { tensors, spec, predictions, results } = await run({ mode });
-    const { before, after, texts } = results!;
+    const { tensors, spec, answers, results } = await run({ mode });
+    const { before, after, test } = results!;
+    const { loss = [], tokens = [] } = test.rows;
     const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-    assertAllClose("losses of texts", [sum(texts!.loss) / sum(texts!.tokens)], [after.test.loss], BATCHING);
+    assertAllClose("losses of texts", [sum(loss) / sum(tokens)], [after.test.loss], BATCHING);
     assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
     const learns = (name: string) =>
       ({
@@ -54,7 +56,7 @@ for (const mode of ["lora", "all", "prompt"] as const)
         prompt: name === "prompt.weight",
       })[mode];
     assert.ok([...tensors.keys()].every(learns), [...tensors.keys()].join());
-    assert.equal([spec.task.objective, spec.task.num_labels, predictions], ["lm", 0, []]);
+    assert.equal([spec.task.objective, spec.task.num_labels, answers], ["lm", 0, null]);
   });
 
 test("perplexity and bits per byte follow from the loss, and do not depend on the batches", async () => {
@@ -85,12 +87,17 @@ test("the losses on documents, or on blocks of a few long ones, add up to the lo
     [documents, "documents", 20],
     [(await usual()).data, "blocks", (await usual()).data.test.size],
   ] as const) {
-    const { after, texts: losses } = (await run({ epochs: 1, data })).results!;
-    const { tokens, bytes } = data.test.stats();
+    const { before, after, test } = (await run({ epochs: 1, data })).results!;
+    const { loss = [], tokens = [], bytes = [] } = test.rows;
+    const stats = data.test.stats();
     const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
-    assert.equal([losses!.of, losses!.loss.length], [of, count]);
-    assert.equal([sum(losses!.tokens), sum(losses!.bytes)], [tokens, bytes]);
-    assertAllClose(of, [sum(losses!.loss) / tokens], [after.test.loss], BATCHING);
+    assert.equal([test.details, loss.length], [{ of }, count]);
+    assert.equal([sum(tokens), sum(bytes)], [stats.tokens, stats.bytes]);
+    assertAllClose(of, [sum(loss) / stats.tokens], [after.test.loss], BATCHING);
+    // Compared with the model before training, on the same texts.
+    const perplexities = test.compared.map(({ measured }) => (measured.ppl as Estimate).value);
+    const [evaluated] = [[after, before].map((splits) => splits.test.perplexity!)];
+    assertAllClose(`perplexities of ${of}`, perplexities, evaluated!, BATCHING);
   }
   // Each document is a text and an <|endoftext|>; one in a set of its own has the same loss as among others, to
   // rounding.

@@ -5,9 +5,12 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
+import type { Estimate } from "../../src/statistics.ts";
 import { countHits, f1Of, type Hits } from "../../src/statistics.ts";
-import { predictLabels } from "../../src/train/label-baselines.ts";
-import { chooseThresholds, measureTest } from "../../src/train/multi-label.ts";
+import { measuring } from "../../src/tasks/multi-label-results.ts";
+import { isExact, type LabelDetails } from "../../src/tasks/multi-label-training.ts";
+import { fitSets, predictLabels } from "../../src/train/label-baselines.ts";
+import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -39,32 +42,42 @@ test("F1 of all labels together and their mean, as scikit-learn's", () => {
 });
 
 test("thresholds: 0.5, or each label's own by a rule on the validation set; one without rows keeps 0.5", () => {
-  const probabilities = Float32Array.of(0.2, 0.9, 0.6, 0.3, 0.8, 0.7, 0.1, 0.6, 0.2);
-  const values = Float32Array.of(1, 1, 0, 1, 0, 0, 0, 0, 0);
-  assert.equal(chooseThresholds("none", probabilities, values, 3), [0.5, 0.5, 0.5]);
-  const [first, second, third] = chooseThresholds("f1", probabilities, values, 3);
-  assertAllClose("thresholds", [first!, second!, third!], [0.2, 0.9, 0.5], { atol: 1e-7, rtol: 0 });
+  const logits = [0.2, 0.9, 0.6, 0.3, 0.8, 0.7, 0.1, 0.6, 0.2].map((share) => Math.log(share / (1 - share)));
+  const values = [
+    [1, 1, 0],
+    [1, 0, 0],
+    [0, 0, 0],
+  ];
+  const set = { size: 3, text: String, label: () => 0, values: (row: number) => Float32Array.from(values[row]!) };
+  const choose = (threshold: string) => {
+    const options = { calibrate: false, threshold, positive: null };
+    return measuring.choose!({ labels: ["a", "b", "c"], counts: [], options }, set, Float32Array.from(logits))!;
+  };
+  assert.equal(choose("none"), { thresholds: [0.5, 0.5, 0.5] });
+  assertAllClose("thresholds", choose("f1").thresholds!, [0.2, 0.9, 0.5], { atol: 1e-7, rtol: 0 });
 });
 
 test("a run beside a regression a label and the most frequent set; each label with its measures", async () => {
   const { data, model } = await base();
   const settings = { batchSize: 8, epochs: 8, lr: 2e-2, rank: 2, alpha: 4, evalEvery: 9, threshold: "f1" } as const;
   const run = await fineTune({ device: await device(), model, data, ...settings, save: join(folder, "run") });
-  const { multiLabel, after, test: classes } = run.results!;
-  assert.is(classes, null);
-  const [own, tfidf, always] = multiLabel!.compared;
+  const { test: results, after, decision } = run.results!;
+  const [own, tfidf, always] = results.compared;
+  const { classes } = results.details as LabelDetails;
+  const [microF1, exact, macroF1] = ["micro_f1", "exact", "macro_f1"].map((key) => own.measured[key] as Estimate);
   assert.match(tfidf!.name, /^TF-IDF, a logistic regression a label \(C /);
   assert.match(always!.name, /^always /);
-  assert.ok(own.microF1.low <= own.microF1.value && own.microF1.value <= own.microF1.high);
-  assert.is(multiLabel!.verdicts.filter(Boolean).length, Math.round(own.exact.value * own.rows));
+  assert.ok(microF1!.low <= microF1!.value && microF1!.value <= microF1!.high);
+  const right = [...Array(own.rows).keys()].filter((row) => isExact(results.rows, row));
+  assert.is(right.length, Math.round(exact!.value * own.rows));
   assert.equal(
-    multiLabel!.labels.map(({ rows }) => rows),
+    classes.map(({ rows }) => rows),
     data.labels.map((label) => data.stats.test.classes[label]),
   );
   // With the thresholds that were chosen, as beside the baselines.
   assert.equal(
     [after.test.accuracy, after.test.microF1, after.test.macroF1],
-    [own.exact.value, own.microF1.value, own.macroF1.value],
+    [exact!.value, microF1!.value, macroF1!.value],
   );
   const text = renderBlocks(runBlocks(run.record), 200);
   assert.match(text, /Micro F1 \S+\s%, and exactly its labels for/);
@@ -78,10 +91,11 @@ test("a run beside a regression a label and the most frequent set; each label wi
   assertAllClose(
     "probabilities",
     found.flatMap(({ probabilities }) => Object.values(probabilities)),
-    run.outputs!.test,
+    run.answers!.test.probabilities!,
     { atol: 1e-5, rtol: 1e-4 },
   );
-  const thresholds = multiLabel!.labels.map(({ threshold }) => threshold);
+  const thresholds = classes.map(({ threshold }) => threshold);
+  assert.equal(decision, { thresholds });
   for (const { labels, label, probability, probabilities } of found) {
     assert.equal(
       labels,
@@ -96,20 +110,22 @@ test("a run beside a regression a label and the most frequent set; each label wi
 
 test("the baselines: labels that are words are learned, and the most frequent set is that of the training set", async () => {
   const { data } = await base();
-  const [tfidf, always] = await predictLabels(data);
+  const [tfidf, always] = await fitSets(data);
   const truth = Array.from({ length: data.test.size }, (_, row) => [...data.test.values(row)]).flat();
   const wrong = truth.filter((value, i) => value !== tfidf!.values[i]).length;
   assert.ok(wrong <= 0.1 * truth.length, `${wrong} of ${truth.length}`);
   const [set, ...others] = Array.from({ length: data.test.size }, (_, row) =>
-    always!.values.slice(3 * row, 3 * row + 3).join(),
+    Array.from(always!.values)
+      .slice(3 * row, 3 * row + 3)
+      .join(),
   );
   assert.ok(others.every((other) => other === set));
   // Each label has its share of the work.
-  const [stopped] = await predictLabels(data, { mostWork: 5e5 });
-  assert.is(stopped!.limits, "stopped after 0.0005 billion multiply-adds");
+  const stopped = await predictLabels(data, { mostWork: 5e5 });
+  assert.is(stopped.limits, "stopped after 0.0005 billion multiply-adds");
   for (const label of data.labels.keys())
     assert.ok(
-      stopped!.values.some((value, i) => i % data.labels.length === label && value === 1),
+      Array.from(stopped.values).some((value, i) => i % data.labels.length === label && value === 1),
       data.labels[label]!,
     );
 });
@@ -123,23 +139,28 @@ test("right and wrong messages with their labels, against baselines that are wor
   const flipped = truth.map((value, i) => (i === 1 ? 1 - value : value));
   const none = new Float32Array(truth.length);
   const found = measureTest(
+    measuring,
     data,
-    flipped.map((value) => 0.9 * value),
-    [0.5, 0.5, 0.5],
+    { values: flipped, probabilities: flipped, decision: null },
     [
       { name: "the same", values: flipped },
       { name: "none", values: none },
     ],
+    measuringContext(data, { calibrate: false, threshold: "none", positive: null }),
   );
-  assert.equal(found.verdicts, [0, ...Array(data.test.size - 1).fill(1)]);
+  assert.equal(
+    [...Array(data.test.size).keys()].filter((row) => !isExact(found.rows, row)),
+    [0],
+  );
   const [own, same, worse] = found.compared;
   assert.equal([same!.against!.standing, same!.against!.p], ["not distinguishable", 1]);
   assert.is(worse!.against!.standing, "better");
-  assert.ok(own.microF1.value > worse!.microF1.value && worse!.microF1.value === 0);
+  const [best, least] = [own, worse!].map(({ measured }) => (measured.micro_f1 as Estimate).value);
+  assert.ok(best! > least! && least === 0);
   const [mistake] = found.mistakes;
   assert.is(mistake!.text, data.test.text(0));
   assert.equal(
-    mistake!.predicted,
+    mistake!.predicted as string[],
     data.labels.filter((_, i) => flipped[i % k] === 1),
   );
 });

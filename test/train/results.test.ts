@@ -5,9 +5,9 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
 import { joinPair } from "../../src/pair.ts";
-import { measureTest } from "../../src/train/results.ts";
-import { textToTry } from "../../src/train/text-to-try.ts";
-import { baselinesTable } from "../../src/views/run-tables.ts";
+import type { Estimate } from "../../src/statistics.ts";
+import { textToTry } from "../../src/tasks/text-to-try.ts";
+import { measureClasses } from "../helpers/answers.ts";
 import { test } from "../helpers/harness.ts";
 
 const LONG = "word ".repeat(50);
@@ -26,11 +26,11 @@ async function measure(rows: readonly [text: string, truth: string, predicted: s
     const probabilities = Float64Array.from(data.labels, (_, id) => (id === label ? probability : 0));
     return { row, label, probability, probabilities };
   });
-  return measureTest(data, predictions, []);
+  return measureClasses(data, predictions);
 }
 
 test("samples: right ones of each class in turn and short, wrong ones the most confident first", async () => {
-  const { samples, mistakes, example, verdicts } = await measure([
+  const { samples, mistakes, example, rows } = await measure([
     ["a", "ham", "ham"],
     ["b", "ham", "ham"],
     [LONG, "news", "news"],
@@ -44,7 +44,10 @@ test("samples: right ones of each class in turn and short, wrong ones the most c
     ["a", "c", "b"],
   );
   assert.equal(mistakes[0], { text: "e", truth: "ham", predicted: "spam", probability: 0.8 });
-  assert.equal([mistakes.length, example, verdicts], [2, "a", [1, 1, 1, 1, 0, 0, 1]]);
+  assert.equal(
+    [mistakes.length, example, rows],
+    [2, "a", { truth: [0, 0, 1, 2, 2, 0, 0], predicted: [0, 0, 1, 2, 0, 2, 0] }],
+  );
   const only = await measure([[LONG, "ham", "ham"]]);
   assert.equal(
     only.samples.map(({ text }) => joinPair(text).trim()),
@@ -53,11 +56,13 @@ test("samples: right ones of each class in turn and short, wrong ones the most c
 });
 
 test("the ranking of each class, and the areas of all; none where a class is without rows", async () => {
-  const { classes, rocAuc, prAuc } = await measure([
-    ["a", "ham", "ham", 0.9],
-    ["b", "spam", "ham", 0.8],
-    ["c", "ham", "ham", 0.7],
-  ]);
+  const { classes, rocAuc, prAuc } = (
+    await measure([
+      ["a", "ham", "ham", 0.9],
+      ["b", "spam", "ham", 0.8],
+      ["c", "ham", "ham", 0.7],
+    ])
+  ).details;
   assert.equal(
     classes.map(({ ranking }) => ranking?.rocAuc ?? null),
     [0.5, null, 0.5],
@@ -72,11 +77,8 @@ test("the accuracy without near-duplicates of training messages, where there are
     ["new", "ham", "spam"],
     ["other", "ham", "ham"],
   ]);
-  const [{ accuracy, unseen }] = found.compared;
-  assert.equal([accuracy, unseen?.rows, unseen?.correct, unseen?.accuracy], [0.75, 2, 1, 0.5]);
-  const table = baselinesTable({ unequal: false }, found);
-  assert.match(table.caption, "no copies: without the 2 rows with a near-duplicate");
-  assert.ok(table.columns.some(({ title }) => title === "No copies"));
+  const [{ measured, unseen }] = found.compared;
+  assert.equal([(measured.acc as Estimate).value, unseen?.rows, unseen?.value], [0.75, 2, 0.5]);
   assert.is((await measure([["new", "ham", "ham"]])).compared[0].unseen, null);
   assert.is((await measure([["x", "ham", "ham"]])).compared[0].unseen, null);
 });

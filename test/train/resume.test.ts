@@ -12,6 +12,7 @@ import { bestEvaluation } from "../../src/train/best.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { Checkpoint, TrainEvent, TrainResult } from "../../src/train/records.ts";
 import { type TrainArguments, train } from "../../src/train/trainer.ts";
+import { shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -82,12 +83,8 @@ test("keep: the parameters of the best evaluation, or of the last", async () => 
     assert.equal(values, at.get(step)!.get(name)!.data, name);
     assert.not.equal(values, last.tensors.get(name)!.data, name);
   }
-  for (const { results, valPredictions, predictions } of [best, last]) {
-    const right = (some: typeof predictions, set: typeof data.val) =>
-      some.filter(({ row, label }) => set.label(row) === label).length / set.size;
-    assert.is(right(valPredictions, data.val), results!.after.val.accuracy);
-    assert.is(right(predictions, data.test), results!.after.test.accuracy);
-  }
+  for (const one of [best, last])
+    for (const set of ["val", "test"] as const) assert.is(shareRight(one, set), one.results!.after[set].accuracy);
 });
 
 test("the validation set is evaluated once at each evaluation, and no further time for its predictions", async () => {
@@ -99,8 +96,8 @@ test("the validation set is evaluated once at each evaluation, and no further ti
       if (order[0] === 0) times++;
       return batch(order);
     };
-    const { evaluations, valPredictions } = await run({ data, keep });
-    assert.equal([times, valPredictions.length], [evaluations.length, data.val.size]);
+    const { evaluations, answers } = await run({ data, keep });
+    assert.equal([times, answers!.val.predicted.length], [evaluations.length, data.val.size]);
   }
 });
 

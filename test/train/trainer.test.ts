@@ -24,6 +24,7 @@ import { fieldWords } from "../../src/train/setting-words.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
+import { answersOf, shareRight } from "../helpers/answers.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -230,9 +231,8 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   const last = events.at(-1)!;
   assert.ok(last.type === "end" && last.result.tensors === result.tensors);
   const { rows } = result.results!.after.test;
-  assert.equal([rows, result.predictions.length, result.results!.after.train.rows], [data.test.size, rows, rows]);
-  const right = result.predictions.filter(({ row, label }) => data.test.label(row) === label).length;
-  assert.is(right / rows, result.results!.after.test.accuracy);
+  assert.equal([rows, answersOf(result).length, result.results!.after.train.rows], [data.test.size, rows, rows]);
+  assert.is(shareRight(result), result.results!.after.test.accuracy);
   assert.equal(
     (await run({ ...options, evalEvery: 0 })).evaluations.map(({ step }) => step),
     [0, 2, 4, 6, 8],
@@ -289,7 +289,7 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   // Submitted steps are finished or dropped; an epoch has 16.
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
-  assert.equal([aborted.results, aborted.predictions, aborted.record.state], [null, [], "stopped"]);
+  assert.equal([aborted.results, aborted.answers, aborted.record.state], [null, null, "stopped"]);
   await aborted.save(`${folder}/runs/aborted`);
   const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await cpu() });
   assert.is((await classifier.classify(["a"])).length, 1);
@@ -309,7 +309,7 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
     const classifier = await Classifier.load(`${folder}/runs/${name}`, { device });
     try {
       assert.equal(classifier.labels, labels);
-      return await classifier.classify(result.predictions.map(({ row }) => test.text(row)));
+      return await classifier.classify(answersOf(result).map(({ row }) => test.text(row)));
     } finally {
       classifier.destroy();
     }
@@ -317,8 +317,8 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
   const loaded = await classify();
   assert.is(loaded.length, test.size);
   for (const [i, { label, probability, probabilities }] of loaded.entries()) {
-    const own = result.predictions[i]!;
-    assert.is(label, labels[own.label], `${name}, row ${i}`);
+    const own = answersOf(result)[i]!;
+    assert.is(label, own.predicted, `${name}, row ${i}`);
     assert.is(probability, probabilities[label!]);
     assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
   }
@@ -379,7 +379,7 @@ test("a saved run classifies as it did before: padded, at the last row", async (
   const data = await tinyData(messages(12), { padding: "longest" });
   const result = await run({ data, pooling: "last", scaling: "alpha", init: "paper", lr: 1e-3 });
   await assertReloads(result, "padded", data);
-  assert.ok(new Set(result.predictions.map(({ probability }) => probability)).size > 1);
+  assert.ok(new Set(result.answers!.test.probability).size > 1);
 });
 
 test("weights that are not finite are an error, not a label", async () => {

@@ -1,18 +1,14 @@
 /** A run's record as charts, for the page and as files. */
 import * as assert from "uvu/assert";
-import { measureRanking, measureReliability } from "../../src/measures.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import type { TestResults } from "../../src/train/results.ts";
-import { type RunChart, rankingCharts, reliabilityChart, runCharts } from "../../src/views/run-charts.ts";
+import { type RunChart, runCharts } from "../../src/views/run-charts.ts";
 import { chartFiles } from "../../src/views/run-files.ts";
+import { threeRows } from "../helpers/answers.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed, svgTexts } from "../helpers/markup.ts";
 
 const evaluation = (examples: number, loss: number | null, accuracy: number) => ({ examples, val: { loss, accuracy } });
-
-const ranking = measureRanking([true, false, true], [0.9, 0.8, 0.7]);
-const calibration = measureReliability([0.9, 0.8, 0.7].map((probability) => ({ probability, right: true })));
 
 function record(more: object = {}): RunRecord {
   return {
@@ -21,7 +17,7 @@ function record(more: object = {}): RunRecord {
     curve: { examples: [8, 16, 24], loss: [3, 1, 2], accuracy: [0.5, 0.8, 0.9] },
     evaluations: [evaluation(0, 4, 0.43), { ...evaluation(32, 0.5, 0.75), train: { loss: 0.25, accuracy: 0.9 } }],
     labels: ["ham", "spam"],
-    results: { test: { calibration, positive: 1, classes: [{ ranking }, { ranking }] } },
+    unequal: false,
     ...more,
   } as unknown as RunRecord;
 }
@@ -41,10 +37,18 @@ test("a classifier has loss and accuracy, a language model loss and perplexity",
   );
   assert.is(loss.description, "Validation: from 4.0000 to 0.5000 after 32 examples. Training: 0.2500.");
   assert.is(accuracy.chart.y.tick!(0.5), "50\u00a0%");
-  const lm = runCharts([record({ objective: "lm", results: { test: null } })]);
+  const lm = runCharts([record({ objective: "lm", results: null })]);
   assert.equal(names(lm), ["loss", "perplexity"]);
   assert.equal(lm[1]!.chart.lines[1]!.ys, [Math.exp(4), Math.exp(0.5)]);
   assert.match(lm[1]!.description, "after 32 blocks");
+});
+
+test("a measure that steps do not have is drawn of evaluations alone, and its chart has its name", () => {
+  const evaluations = [0.25, 0.5].map((microF1, i) => ({ examples: i, val: { loss: 1, microF1 } }));
+  const [loss, f1] = runCharts([record({ objective: "multi-label", evaluations })]) as [RunChart, RunChart];
+  assert.equal([loss.chart.y.title, f1.name, f1.chart.lines.length], ["binary cross-entropy (nats)", "micro-f1", 1]);
+  assert.equal(f1.chart.lines[0]!.ys, [0.25, 0.5]);
+  assert.is(f1.description.replaceAll("\u00a0", " "), "Validation: from 25.0 % to 50.0 % after 1 examples.");
 });
 
 test("the axis of accuracies begins at the multiple of 10 % below the lowest", () => {
@@ -76,42 +80,13 @@ test("several runs: a colour each, by data set, named by their methods or as the
 test("a loss that was not finite, null in a stored record, is not drawn", () => {
   for (const objective of ["classification", "lm"]) {
     const charts = runCharts([record({ objective, evaluations: [evaluation(0, null, 0.5)], results: null })]);
-    assert.ok(Number.isNaN(charts[0]!.chart.lines[1]!.ys[0]));
-    if (objective === "lm") assert.ok(Number.isNaN(charts[1]!.chart.lines[1]!.ys[0]));
+    assert.is(charts[0]!.chart.lines[1]!.ys[0], null);
+    if (objective === "lm") assert.is(charts[1]!.chart.lines[1]!.ys[0], null);
   }
 });
 
-test("the reliability diagram: accuracy with intervals, and the rows of each bin", () => {
-  const { note, lines, counts } = reliabilityChart(calibration);
-  assert.match(note!, /^test set, 3 rows; expected calibration error 20\.0/);
-  assert.equal(
-    lines[0]!.xs.map((x) => x.toFixed(1)),
-    ["0.7", "0.8", "0.9"],
-  );
-  assert.is(lines[0]!.intervals!.length, 3);
-  assert.equal(counts!.values, [1, 1, 1]);
-});
-
-test("the ROC and the precision-recall curve: of the positive of two classes, of each of more, none where undefined", () => {
-  const classes = (positive: number | null, ...some: (typeof ranking)[]) =>
-    ({ positive, classes: some.map((ranking) => ({ ranking })) }) as TestResults;
-  const lineNames = (labels: string[], test: TestResults) =>
-    Object.values(rankingCharts(labels, test) ?? {}).map(({ lines }) => lines.map(({ name }) => name));
-  assert.equal(lineNames(["ham", "spam"], classes(1, ranking, ranking)), [
-    ["spam, area 0.5000", "chance"],
-    ["spam, area 0.8333"],
-  ]);
-  assert.is(lineNames(["bug", "question"], classes(0, ranking, ranking))[0]![0], "bug, area 0.5000");
-  assert.equal(lineNames(["a", "b", "c"], classes(null, ranking, null, ranking))[0], [
-    "a, area 0.5000",
-    "c, area 0.5000",
-    "chance",
-  ]);
-  assert.is(rankingCharts(["ham", "spam"], classes(1, ranking, null)), null);
-});
-
 test("the files' titles name the method; a run without a step has charts too", () => {
-  const files = chartFiles(record());
+  const files = chartFiles(record({ results: threeRows(1, true, true) }));
   assert.equal(
     files.map(([name, svg]) => [name, svgTexts(svg)[0]]),
     [

@@ -2,6 +2,8 @@
 import * as assert from "uvu/assert";
 import type { RunRecord, SeedResult } from "../../src/run/record.ts";
 import { gatherSeeds } from "../../src/run/seeds.ts";
+import { compareWith } from "../../src/tasks/compare.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { aboutOneSeed, seedBlocks, seedsTable } from "../../src/views/seeds.ts";
@@ -18,14 +20,19 @@ function ended(seed: number, loss: number, accuracy: number): SeedResult {
 
 /** The record of a finished run with this seed, as far as these views read it. */
 function recordOf(seed: number, seeds: SeedResult[] | undefined, more: Partial<RunRecord> = {}): RunRecord {
-  const results = { test: { verdicts: new Array(ROWS).fill(1) } };
+  const rows = {
+    truth: new Array(ROWS).fill(1),
+    predicted: Array.from({ length: ROWS }, (_, i) => Number(i % 10 > 0)),
+  };
+  const own = { name: "this run", columns: rows };
+  const results = { test: { rows, compared: compareWith(TRAINING.classification.measures, own, [own]) } };
   const options = { ...DEFAULTS, seed };
   return {
     objective: "classification",
     unequal: false,
     options,
     results,
-    ...(seeds && { seeds: gatherSeeds(seeds) }),
+    ...(seeds && { seeds: gatherSeeds(more.objective ?? "classification", seeds) }),
     ...more,
   } as RunRecord;
 }
@@ -75,13 +82,13 @@ test("unequal classes have macro F1, and the table fits a narrow terminal; a lan
     return { seed: i, val: evaluation, test: evaluation, seconds: 1 };
   });
   // A language model's loss of 1 and 2 is a perplexity of e and e squared.
-  const text = show(recordOf(0, texts, { objective: "lm", results: { test: null } as never }));
+  const text = show(recordOf(0, texts, { objective: "lm", results: null }));
   assert.match(text, "The test perplexity of 2 seeds is 5.05 on average, 95 % interval 0.00 to 34.73 (Student's t).");
   assert.match(text, "Another seed moves it by 3.30 (standard deviation).");
 });
 
 test("seeds.csv has all figures of each seed", () => {
-  const lines = tableToCsv(seedsTable(recordOf(2, THREE), gatherSeeds(THREE))).split("\r\n");
+  const lines = tableToCsv(seedsTable(recordOf(2, THREE), gatherSeeds("classification", THREE))).split("\r\n");
   assert.is(lines[0], "seed,val_loss,val_acc,test_acc,test_macro_f1,seconds,state");
   assert.equal(lines.slice(1, 3), ["1,0.3,0.5,0.9,0.4,2,finished", "2,0.2,0.5,0.88,0.4,2,lowest loss"]);
 });

@@ -149,7 +149,7 @@ test("durations", () => {
 const state = (step: number): StepState => ({
   epoch: 2,
   loss: step > 1 ? 0.25 : null,
-  accuracy: step > 2 ? 0.955 : null,
+  measured: step > 2 ? "accuracy 95.5 %" : null,
   examplesPerSecond: 42.4,
   secondsLeft: 75,
 });
@@ -165,18 +165,18 @@ function run(total: number, isTTY: boolean, columns = 200, between = () => {}): 
 }
 
 test("an evaluation is told in a line: what is not known yet, or does not exist, is left out", () => {
-  const val = { loss: 0.5, accuracy: 0.75 };
+  const val = { loss: 0.5, measured: "accuracy 75.0 %" };
   assert.is(
     describeEvaluation({ step: 0, steps: 40, val, secondsLeft: Infinity }),
     "step 0/40  validation loss 0.5000  accuracy 75.0 %",
   );
-  const train = { loss: 0.25, accuracy: 1 };
+  const train = { loss: 0.25, measured: "accuracy 100.0 %" };
   assert.is(
     describeEvaluation({ step: 20, steps: 40, train, val, secondsLeft: 75 }),
     "step 20/40  loss 0.2500  accuracy 100.0 %  validation loss 0.5000  accuracy 75.0 %  1 min 15 s left",
   );
   assert.is(
-    describeEvaluation({ step: 40, steps: 40, val: { loss: 3, accuracy: null }, secondsLeft: 0 }),
+    describeEvaluation({ step: 40, steps: 40, val: { loss: 3, measured: null }, secondsLeft: 0 }),
     "step 40/40  validation loss 3.0000",
   );
 });

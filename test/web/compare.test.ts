@@ -4,6 +4,8 @@ import { formatShare } from "../../src/format.ts";
 import { describeMethod, MODES } from "../../src/methods/index.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
+import { compareWith } from "../../src/tasks/compare.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
@@ -11,6 +13,8 @@ import { compareRuns, comparisonChart, comparisonTable, describeOutcomes } from 
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
+
+const MEASURES = TRAINING.classification.measures;
 
 const SETTINGS: PageSettings = {
   ...{ dataset: "spam", model: "gpt2-micro", adapter: "1", device: "wasm", balance: false },
@@ -40,11 +44,10 @@ function finishedRun(
   loss: number,
   isRight: (i: number) => boolean,
 ): PageRun {
-  const verdicts = Array.from({ length: 100 }, (_, i) => Number(isRight(i)));
-  const correct = verdicts.reduce((a, b) => a + b, 0);
-  const evaluation = { rows: 100, loss, accuracy: correct / 100 };
+  const truth = Array.from({ length: 100 }, () => 1);
+  const rows = { truth, predicted: truth.map((_, i) => Number(isRight(i))) };
+  const evaluation = { rows: 100, loss };
   const after = { train: evaluation, val: evaluation, test: evaluation };
-  const own = { accuracy: correct / 100, interval: wilson(correct, 100) };
   const record = {
     ...{
       created: Number(id),
@@ -53,7 +56,11 @@ function finishedRun(
       options: { ...DEFAULTS, epochs: 2, ...options },
     },
     ...{ trainable: 258, parameters: 7_334_292, seconds: 2.5, saved: 1000, evaluations: [] },
-    results: { after, test: { verdicts, compared: [own] } },
+    objective: "classification",
+    results: {
+      after,
+      test: { rows, details: {}, compared: compareWith(MEASURES, { name: "this run", columns: rows }, []) },
+    },
   };
   return { id, record, model: "gpt2-micro", state: "finished", comparison: "c" } as unknown as PageRun;
 }
@@ -65,7 +72,7 @@ const HEAD = finishedRun("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
 test("runs are compared with the one of the lowest validation loss, on the same messages, with Holm's correction", () => {
   const outcomes = compareRuns([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
   assert.equal(
-    outcomes.map(({ accuracy, standing }) => [accuracy, standing]),
+    outcomes.map(({ estimate, standing }) => [estimate.value, standing]),
     [
       [0.93, "not distinguishable"],
       [0.6, "worse"],
@@ -89,7 +96,7 @@ test("runs are compared with the one of the lowest validation loss, on the same 
       "not distinguishable (p = 0.063)",
     ],
   );
-  assert.ok(full!.interval.low < 0.95 && full!.interval.high > 0.95);
+  assert.ok(full!.estimate.low < 0.95 && full!.estimate.high > 0.95);
 });
 
 test("a comparison in figures: a run that trains has its progress; the chart has the numbers of the table's rows", () => {
@@ -114,11 +121,33 @@ test("a comparison in figures: a run that trains has its progress; the chart has
   );
 });
 
+test("runs of any task are compared by what they are judged by", () => {
+  const run = (id: string, loss: number, errors: number[]): PageRun => {
+    const one = finishedRun(id, { mode: id === "1" ? "all" : "last_layer" }, loss, () => true);
+    const columns = { truth: errors.map((_, i) => i), predicted: errors.map((error, i) => i + error) };
+    const compared = compareWith(TRAINING.regression.measures, { name: "this run", columns }, []);
+    const results = { ...one.record.results!, test: { ...one.record.results!.test, rows: columns, compared } };
+    return { ...one, record: { ...one.record, objective: "regression", results } };
+  };
+  const runs = [run("1", 0.1, [1, -1, 1, -1, 1, -1]), run("2", 0.2, [2, -2, 2, 2, 2, -2])];
+  const outcomes = compareRuns(runs);
+  assert.equal(
+    outcomes.map(({ estimate, words }) => [estimate.value, words]),
+    [
+      [1, "lowest validation loss"],
+      [2, "worse (p < 0.001)"],
+    ],
+  );
+  assert.is(comparisonTable(runs, outcomes).columns[2]!.title, "Test RMSE (95 %)");
+  assert.is(comparisonChart(runs, outcomes).y.to, undefined);
+  assert.match(describeOutcomes(outcomes)[1]!, "The paired bootstrap on the same rows");
+});
+
 test("a comparison in words: the lowest validation loss, and what is not distinguishable from it", () => {
   const [first, second] = describeOutcomes(compareRuns([LORA, HEAD, FULL]));
   assert.is(
     first,
-    "Full fine-tuning has the lowest validation loss. Compared with it on 100 test messages: LoRA rank 4 not distinguishable (p = 0.500) and head only worse (p < 0.001).",
+    "Full fine-tuning has the lowest validation loss. Compared with it on 100 test rows: LoRA rank 4 not distinguishable (p = 0.500) and head only worse (p < 0.001).",
   );
   assert.match(second!, "Holm's method for 2 comparisons");
   assert.equal(describeOutcomes(compareRuns([FULL])), []);

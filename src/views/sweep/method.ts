@@ -1,16 +1,19 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
-import type { TrainingData } from "../../data/texts.ts";
+import { isLabelled, type TrainingData } from "../../data/texts.ts";
 import type { Block } from "../../document/blocks.ts";
-import { joinWords, percent } from "../../format.ts";
+import { formatCount, joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
+import { SAMPLES } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
-import type { Measure } from "../../sweep/measure.ts";
 import { finishedTrials, type Outcome } from "../../sweep/outcome.ts";
 import { PUBLISHED_OF, PUBLISHED_ROWS, publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
-import type { MessagesObjective } from "../../tasks/index.ts";
+import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts";
+import { readsTokens } from "../../tasks/index.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import type { TrainOptions } from "../../train/settings.ts";
+import { nameMeasure } from "../measures.ts";
 import { asFlag } from "../terminal/flag-words.ts";
 
 /** Each value once. */
@@ -24,15 +27,31 @@ const SPLITS: Record<LoadedDataset["split"], string> = {
   given: "split as they are given",
 };
 
-/** What is learned of messages. */
-const LEARNED: Record<MessagesObjective, (labels: number) => string> = {
-  classification: (labels) => `of ${labels} classes`,
-  regression: () => "with a score",
-  "multi-label": (labels) => `with any of ${labels} labels`,
+/** How intervals and comparisons are made; `what`: the rows of the test set, as they are called. */
+export const ABOUT: Record<
+  Statistics["key"],
+  { intervals(rows: number, what: string): string; comparisons(what: string): string }
+> = {
+  mcnemar_p: {
+    intervals: (rows, what) =>
+      `Their 95 % intervals are Wilson's for ${rows} test ${what}, of which one is ${(100 / rows).toFixed(1)} percentage points; ` +
+      "more seeds do not narrow them. sd is the standard deviation over the seeds.",
+    comparisons: (what) =>
+      `McNemar's exact test on the same test ${what}. Each is decided by the majority of the seeds; one that exactly half of ` +
+      "a setting's seeds answer correctly is undecided, and excluded from its comparisons. The difference has " +
+      "Newcombe's 95 % interval for pairs, of one comparison alone",
+  },
+  bootstrap_p: {
+    intervals: (rows, what) =>
+      `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
+      `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
+    comparisons: (what) =>
+      `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}`,
+  },
 };
 
 function aboutData(data: TrainingData): string {
-  if (data.objective === "lm") {
+  if (!isLabelled(data)) {
     const { train, val, test } = data.stats;
     const sizes = (of: (set: typeof train) => number) => [train, val, test].map(of).join(" / ");
     return (
@@ -41,9 +60,10 @@ function aboutData(data: TrainingData): string {
     );
   }
   const { train, val, test } = data.stats;
+  const { units, learned } = WORDS[data.objective];
   return (
-    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test messages ` +
-    `${LEARNED[data.objective](data.labels.length)}, ${SPLITS[data.split]}.`
+    `Data: ${data.source}, ${train.rows} training, ${val.rows} validation and ${test.rows} test ${units.many} ` +
+    `${learned!(data.labels.length)}, ${SPLITS[data.split]}.`
   );
 }
 
@@ -59,21 +79,28 @@ export function method(
   const all = <T>(of: (trial: TrialRecord) => T) => each(trials.map(of));
   const option = (key: keyof TrainOptions) => all(({ options }) => options[key]);
   const lora = trials.filter(({ options }) => options.mode === "lora").map(({ options }) => options);
-  const isLm = data.objective === "lm";
+  const { units, drawn } = WORDS[data.objective];
+  const { rows, details } = trials[0]!.results.test;
+  const { rows: what, why } = drawn(details);
   const weighted = isUnequal(data) ? `, the loss weighted by class: ${option("classWeights")}` : "";
   const sentences = [
     `${aboutData(data)} All runs have the same split.`,
     `Training: ${trials.length} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
-      `warm-up of ${option("warmup")}${isLm ? "" : `, pooling: ${option("pooling")}`}${weighted}. ` +
+      `warm-up of ${option("warmup")}${readsTokens(data) ? "" : `, pooling: ${option("pooling")}`}${weighted}. ` +
       (lora.length > 0
         ? `LoRA has scaling ${each(lora.map(({ scaling }) => scaling))} and init ${each(lora.map(({ init }) => init))}. `
         : "") +
       `Of each run the ${option("keep")} parameters count: best are those with the lowest validation loss.`,
-    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${isLm ? "blocks" : "messages"}.`,
+    `Seeds: ${option("seed")}. A seed decides the initialization and the order of the ${units.many}.`,
     ...aboutRates(cells, outcomes),
     ...(about === undefined ? [] : [about]),
-    measure.about.intervals,
+    [
+      `Figures of the test set are means over the seeds. ${ABOUT[measure.statistics!.key].intervals(countRows(rows), what)}`,
+      why,
+    ]
+      .flatMap((one) => one ?? [])
+      .join(" "),
     "All figures are also SVG files, all tables CSV files, in the folder figures; what each run made of the test set is linked from the last table.",
   ];
   return [{ kind: "heading", level: 2, text: "Method" }, ...sentences.map((text): Block => ({ kind: "text", text }))];
@@ -108,17 +135,17 @@ export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData)
 }
 
 /** A warning if messages of the test set have near-duplicates in the other sets. */
-export function aboutLeaks(leaks: Uint32Array, data: TrainingData): Block[] {
-  if (leaks.length === 0 || data.objective === "lm") return [];
-  const { stats, test } = data;
+export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
+  if (!isLabelled(data) || data.stats.leaks.test === 0) return [];
+  const { leaks, test, val } = data.stats;
   return [
     {
       kind: "note",
       text:
-        `This split leaks: ${leaks.length} of the ${test.size} test messages (${percent(leaks.length / test.size)}) have a near-duplicate in the ` +
-        `training or validation set, and ${stats.leaks.val} of the ${stats.val.rows} validation messages have one in the training set. ` +
-        "Near-duplicates differ only in numbers, punctuation, white space and case. The test accuracy can therefore overestimate the accuracy " +
-        `on new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
+        `This split leaks: ${leaks.test} of the ${test.rows} test messages (${percent(leaks.test / test.rows)}) have a near-duplicate in the ` +
+        `training or validation set, and ${leaks.val} of the ${val.rows} validation messages have one in the training set. ` +
+        `Near-duplicates differ only in numbers, punctuation, white space and case. The test ${nameMeasure(measure)} can therefore be better ` +
+        `than that of new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
     },
   ];
 }

@@ -5,8 +5,9 @@ import { formatLoss } from "../../format.ts";
 import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
-import type { Measure } from "../../sweep/measure.ts";
 import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
+import type { Measure } from "../../tasks/compare.ts";
+import { nameMeasure } from "../measures.ts";
 
 /** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
 export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
@@ -42,9 +43,10 @@ function gridBlocks(
   { ranks, alphas, cells }: Grid,
   at: string,
   file: string,
-  { name, show }: Measure,
+  measure: Measure,
   range: Interval,
 ): Block[] {
+  const [name, show] = [nameMeasure(measure), measure.format];
   const title = `Test ${name} over rank and alpha${at}`;
   return [
     { kind: "heading", level: 2, text: `Rank and alpha${at}` },
@@ -79,14 +81,15 @@ function gridBlocks(
   ];
 }
 
-function spread(shared: readonly Outcome[], own: readonly Outcome[], { show, name }: Measure): string {
+function spread(shared: readonly Outcome[], own: readonly Outcome[], measure: Measure): string {
+  const show = measure.format;
   const describe = (cells: readonly Outcome[]) => {
     const means = cells.map(({ test }) => test.mean);
     const { sd } = summarize(means);
     return `from ${show(Math.min(...means))} to ${show(Math.max(...means))}, with a standard deviation of ${show(sd)}`;
   };
   return (
-    `Over the ${shared.length} cells the test ${name} at one learning rate is ${describe(shared)}; with each cell at its own ` +
+    `Over the ${shared.length} cells the test ${nameMeasure(measure)} at one learning rate is ${describe(shared)}; with each cell at its own ` +
     `it is ${describe(own)}.`
   );
 }

@@ -1,14 +1,11 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
-import type { LoadedDataset } from "../../data/datasets.ts";
-import { findLeaks } from "../../data/duplicates.ts";
 import type { TrainingData } from "../../data/texts.ts";
-import { type Block, type Figure, makeTable } from "../../document/blocks.ts";
-import { formatCount, formatLoss, percent } from "../../format.ts";
+import { type Block, type Figure, makeTable, type RowColumn } from "../../document/blocks.ts";
+import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
-import { bitsInterval, chooseMeasure, type Measure } from "../../sweep/measure.ts";
 import {
   bestOutcome,
   bestPerMode,
@@ -18,18 +15,23 @@ import {
   mean,
   type Outcome,
   testEstimate,
+  testRows,
 } from "../../sweep/outcome.ts";
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
+import type { Measure } from "../../tasks/compare.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { tableToCsv } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
+import { isShown, judgedBy, nameMeasure } from "../measures.ts";
 import { runBlocks } from "../run.ts";
 import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
-import { aboutLeaks, aboutPublished, method } from "./method.ts";
+import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 import { aboutSeeds } from "./seeds.ts";
 
@@ -63,19 +65,18 @@ export async function writeReport(
 }
 
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
-  const measure = chooseMeasure(data, finishedTrials(cells));
+  const measure = judgedBy(data);
   const outcomes = listOutcomes(cells, measure);
   const compared = dropUntuned(outcomes);
   const best = bestOutcome(compared);
-  const leaks = data.objective === "lm" ? new Uint32Array() : findLeaks([data.train, data.val, data.test])[2]!;
   return [
     { kind: "heading", level: 1, text: TITLE },
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
-    ...aboutLeaks(leaks, data),
+    ...aboutLeaks(data, measure),
     sizes(compared, measure),
-    ...settings(outcomes, data, measure, leaks),
-    ...comparisons(compared, measure),
+    ...settings(outcomes, data),
+    ...comparisons(compared, measure, data),
     ...aboutSeeds(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
@@ -85,7 +86,9 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
 }
 
 /** The main figure. */
-function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Figure {
+function sizes(outcomes: readonly Outcome[], measure: Measure): Figure {
+  const { most = Infinity, format: show } = measure;
+  const name = nameMeasure(measure);
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
   const isNear = outcomes.some(({ interval }) => interval.high > 0.9 * most);
   return {
@@ -105,19 +108,10 @@ function sizes(outcomes: readonly Outcome[], { name, most, show }: Measure): Fig
   };
 }
 
-function settings(
-  outcomes: readonly Outcome[],
-  data: TrainingData,
-  { name, show }: Measure,
-  leaks: Uint32Array,
-): Block[] {
+function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
   const digits = (value: number) => value.toPrecision(3);
-  const more =
-    data.objective === "lm"
-      ? [BITS]
-      : data.objective === "classification"
-        ? accuracyColumns(outcomes, data, leaks)
-        : [];
+  const [measure, other] = TRAINING[data.objective].measures;
+  const [name, show] = [nameMeasure(measure), measure.format];
   return [
     { kind: "heading", level: 2, text: "Every setting" },
     makeTable<Outcome>(
@@ -131,7 +125,8 @@ function settings(
         { title: `Validation ${name}`, key: `validation ${name}`, format: show, value: ({ val }) => val.mean },
         { title: `Test ${name}`, key: `test ${name}`, interval: true, format: show, value: testEstimate },
         { title: "sd", key: "sd", format: show, value: ({ test }) => (test.n > 1 ? test.sd : null) },
-        ...more,
+        ...(isShown(other, { unequal: isUnequal(data) }) ? [otherColumn(other)] : []),
+        ...moreColumns(outcomes, data, measure),
         { title: "Trainable", key: "trainable", format: formatCount, value: ({ trials: [first] }) => first!.trainable },
         {
           title: "GFLOP a batch",
@@ -154,38 +149,36 @@ function settings(
   ];
 }
 
-const BITS = {
-  title: "Bits per byte",
-  key: "bits per byte",
-  interval: true as const,
-  format: formatLoss,
-  value: ({ trials }: Outcome) => {
-    return { value: mean(trials.map(({ results }) => results.after.test.bitsPerByte!)), ...bitsInterval(trials) };
-  },
-};
-
-/** Where they apply: macro F1 for unequal classes, the accuracy without leaks, published figures. */
-function accuracyColumns(outcomes: readonly Outcome[], data: LoadedDataset, leaks: Uint32Array) {
-  const leaked = new Set(leaks);
-  const accuracyOnClean = ({ results }: TrialRecord) =>
-    mean(results.test!.verdicts.filter((_, row) => !leaked.has(row)));
-  const column = (title: string, key: string, value: (outcome: Outcome) => number | undefined) => {
-    return { title, key, format: percent, value };
+function otherColumn(measure: Measure): RowColumn<Outcome> {
+  const { title, format, statistics, evaluated } = measure;
+  return {
+    ...{ title, key: nameMeasure(measure), format, ...(statistics ? { interval: true } : {}) },
+    value({ trials }) {
+      const value = mean(trials.map(({ results }) => evaluated!(results.after.test)));
+      return statistics ? { value, ...statistics.interval(testRows(trials)) } : value;
+    },
   };
-  const anyPublished = outcomes.some((outcome) => publishedAccuracy(outcome, data) !== undefined);
-  return [
-    isUnequal(data) &&
-      column("Macro F1", "macro F1", ({ trials }) => mean(trials.map(({ results }) => results.after.test.macroF1!))),
-    leaked.size > 0 &&
-      column("Test accuracy, no copies", "test accuracy, no copies", ({ trials }) =>
-        leaked.size < data.test.size ? mean(trials.map(accuracyOnClean)) : undefined,
-      ),
-    anyPublished && column("Published", "published", (outcome) => publishedAccuracy(outcome, data)),
-  ].filter((one) => one !== false);
+}
+
+/** Where they apply: the figure without leaks, published figures. */
+function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: Measure): RowColumn<Outcome>[] {
+  const name = `test ${nameMeasure(measure)}, no copies`;
+  const withoutCopies = ({ results }: TrialRecord) => results.test.compared[0].unseen?.value;
+  const columns: (RowColumn<Outcome> & { format: Measure["format"] })[] = [
+    {
+      ...{ title: capital(name), key: name, format: measure.format },
+      value: ({ trials }) => {
+        const values = trials.flatMap((trial) => withoutCopies(trial) ?? []);
+        return values.length > 0 ? mean(values) : undefined;
+      },
+    },
+    { title: "Published", key: "published", format: percent, value: (outcome) => publishedAccuracy(outcome, data) },
+  ];
+  return columns.filter(({ value }) => outcomes.some((one) => value(one) !== undefined));
 }
 
 /** All methods in pairs; of a single method, the best setting against each other one. */
-function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: Measure): Block[] {
+function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective }: TrainingData): Block[] {
   const methods = bestPerMode(outcomes);
   const [best] = methods;
   const pairs =
@@ -193,7 +186,12 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
       : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
   if (pairs.length === 0) return [];
-  const tests = comparePairs(pairs, (one, other) => ({ one, other, ...compare(one.trials, other.trials) }));
+  const statistics = measure.statistics!;
+  const { rows } = WORDS[objective].drawn(pairs[0]![0].trials[0]!.results.test.details);
+  const tests = comparePairs(pairs, (one, other) => ({
+    ...{ one, other },
+    ...statistics.test(testRows(one.trials), testRows(other.trials)),
+  }));
   const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
@@ -207,7 +205,7 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
     {
       kind: "text",
       text:
-        `${what} with ${about.comparisons}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
+        `${what} with ${ABOUT[statistics.key].comparisons(rows)}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     },
@@ -217,7 +215,14 @@ function comparisons(outcomes: readonly Outcome[], { compare, figures, about }: 
       [
         { title: "First", key: "first", value: ({ one }) => one.label },
         { title: "Second", key: "second", value: ({ other }) => other.label },
-        ...figures.map((figure, i) => ({ ...figure, value: ({ figures }: Found) => figures[i] })),
+        {
+          ...({ title: "First minus second", key: "first minus second", interval: true } as const),
+          ...{ format: measure.format, value: ({ difference }: Found) => difference },
+        },
+        ...statistics.counts.map((title, i) => ({
+          ...{ title, key: title.toLowerCase(), format: formatCount },
+          value: ({ counts }: Found) => counts?.[i],
+        })),
         { title: "p", key: "p", format: showP, value: ({ p }) => p },
         { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
         { title: "The first is", key: "the first is", value: ({ standing }) => standing },
@@ -243,8 +248,12 @@ function losses(outcomes: readonly Outcome[]): Figure {
   };
 }
 
-function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { objective }: TrainingData): Block[] {
-  const [what, file] = objective === "lm" ? ["losses", "texts.csv"] : ["predictions", "predictions.csv"];
+function trials(cells: readonly FinishedCell[], measure: Measure, { objective }: TrainingData): Block[] {
+  const [what, file] = WORDS[objective].file;
+  const column = (title: string, set: "val" | "test"): RowColumn<TrialRecord> => ({
+    ...{ title: `${title} ${nameMeasure(measure)}`, key: `${title.toLowerCase()} ${nameMeasure(measure)}` },
+    ...{ format: measure.format, value: ({ results }) => measure.evaluated!(results.after[set]) },
+  });
   return [
     { kind: "heading", level: 2, text: "Every run" },
     makeTable<TrialRecord>(
@@ -254,17 +263,11 @@ function trials(cells: readonly FinishedCell[], { of, show, name }: Measure, { o
         { title: "Run", key: "run", value: ({ trial }) => trial.name },
         { title: "Rate", key: "rate", format: formatRate, value: ({ options: { lr } }) => lr },
         { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
-        {
-          title: `Validation ${name}`,
-          key: `validation ${name}`,
-          format: show,
-          value: ({ results }) => of(results.after.val),
-        },
-        { title: `Test ${name}`, key: `test ${name}`, format: show, value: ({ results }) => of(results.after.test) },
+        ...[column("Validation", "val"), column("Test", "test")],
         {
           title: "File",
-          key: what!,
-          value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file! }),
+          key: what,
+          value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file }),
         },
       ],
       finishedTrials(cells),

@@ -2,8 +2,9 @@
 
 import type { Block } from "../../document/blocks.ts";
 import { poolSpread, studentT95 } from "../../statistics.ts";
-import type { Measure } from "../../sweep/measure.ts";
 import { mean, type Outcome } from "../../sweep/outcome.ts";
+import type { Measure } from "../../tasks/compare.ts";
+import { nameMeasure } from "../measures.ts";
 import { asFlag } from "../terminal/flag-words.ts";
 
 export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Block[] {
@@ -21,7 +22,8 @@ export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Bloc
 }
 
 /** The spread within settings, and the difference up to which two settings can be equal (Fisher's). */
-function describeSpread(outcomes: readonly Outcome[], { name, show }: Measure): string {
+function describeSpread(outcomes: readonly Outcome[], measure: Measure): string {
+  const [name, show] = [nameMeasure(measure), measure.format];
   const { sd, freedom } = poolSpread(outcomes.map(({ test }) => test));
   const alone =
     `Another seed moves the test ${name} of a setting by ${show(sd)}: the standard deviation within ` +

@@ -7,8 +7,8 @@ export interface StepState {
   epoch: number;
   /** Recent training loss; null if unknown. */
   loss: number | null;
-  /** Recent accuracy, within [0, 1]; null if unknown. */
-  accuracy: number | null;
+  /** What the run is judged by: "accuracy 93.1 %"; null if unknown. */
+  measured: string | null;
   examplesPerSecond: number;
   secondsLeft: number;
 }
@@ -18,16 +18,12 @@ interface EvaluationState {
   step: number;
   steps: number;
   /** Of the steps since the evaluation before; undefined at the start. */
-  train?: Measure | undefined;
-  val: Measure;
+  train?: Measured | undefined;
+  val: Measured;
   secondsLeft: number;
 }
 
-/** Accuracy within [0, 1]; null if there is none. */
-interface Measure {
-  loss: number;
-  accuracy: number | null;
-}
+type Measured = Pick<StepState, "loss" | "measured">;
 
 export interface Progress {
   /** Shows `done` of `total`, which may have changed, with its figures. */
@@ -84,28 +80,25 @@ function plainLines(total: number, unit: string, stream: NodeJS.WritableStream):
   };
 }
 
-export function describeStep({ epoch, loss, accuracy, examplesPerSecond, secondsLeft }: StepState): string {
+export function describeStep({ epoch, loss, measured, examplesPerSecond, secondsLeft }: StepState): string {
   return [
     `epoch ${epoch}`,
-    ...describeMeasure(loss, accuracy),
+    ...describeMeasure({ loss, measured }),
     describeRate("examples", examplesPerSecond, secondsLeft),
   ].join("  ");
 }
 
 /** "step 40/120  loss 0.4321  accuracy 80.0 %  validation loss 0.5012  accuracy 75.0 %  2 min 05 s left". */
 export function describeEvaluation({ step, steps, train, val, secondsLeft }: EvaluationState): string {
-  const measures = [
-    ...(train ? describeMeasure(train.loss, train.accuracy) : []),
-    ...describeMeasure(val.loss, val.accuracy, "validation loss"),
-  ];
+  const measures = [...(train ? describeMeasure(train) : []), ...describeMeasure(val, "validation loss")];
   const left = Number.isFinite(secondsLeft) && step < steps ? [`${formatDuration(secondsLeft)} left`] : [];
   return [`step ${step}/${steps}`, ...measures, ...left].join("  ");
 }
 
-function describeMeasure(loss: number | null, accuracy: number | null, name = "loss"): string[] {
+function describeMeasure({ loss, measured }: Measured, name = "loss"): string[] {
   return [
     ...(loss === null ? [] : [`${name} ${loss.toFixed(4)}`]),
-    ...(accuracy === null ? [] : [`accuracy ${(accuracy * 100).toFixed(1)} %`]),
+    ...(measured === null ? [] : [measured.replaceAll("\u00a0", " ")]),
   ];
 }
 

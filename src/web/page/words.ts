@@ -1,4 +1,5 @@
 /** Words for runs, times and sentences. */
+import { capital } from "../../format.ts";
 import { describeMethod } from "../../methods/index.ts";
 import { dataName } from "../../run/record.ts";
 import { nameSettings } from "../../setting.ts";
@@ -50,10 +51,6 @@ export function when(time: number): string {
 
 /** A text of the library with the labels of the page's fields in place of its settings. */
 export const inPageWords = (text: string): string => nameSettings(text, asField);
-
-export function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
-}
 
 export function sentence(text: string): string {
   return `${capital(text)}.`.replace(/([.?!])\.$/, "$1");

@@ -11,6 +11,7 @@ import { loadAdapter } from "../../io/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft.ts";
 import { METHODS } from "../../methods/index.ts";
 import { exampleText } from "../../run/record.ts";
+import { hasLabels } from "../../tasks/index.ts";
 import { headline } from "../../views/verdicts.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
@@ -30,7 +31,7 @@ export async function takeReport(run: PageRun, model: BaseModel): Promise<TakeRe
 
 async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Promise<TakeReport["page"]> {
   // It shows labels.
-  if (run.record.objective === "lm" || run.record.objective === "regression") return null;
+  if (!hasLabels(run.record)) return null;
   try {
     return { bytes: (await planPage(run, model, trained)).bytes };
   } catch (error) {

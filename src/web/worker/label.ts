@@ -9,6 +9,7 @@ import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
+import { hasLabels } from "../../tasks/index.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
 export { readTrainedTexts } from "../../run/trained-texts.ts";
@@ -41,7 +42,7 @@ export async function labelSource(
   const table = await opening;
   try {
     const surveyed = await survey(table, name);
-    const names = classifier.meta.task.objective === "regression" ? [] : classifier.labels;
+    const names = hasLabels(classifier.meta.task) ? classifier.labels : [];
     const labels = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.

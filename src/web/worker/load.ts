@@ -9,15 +9,16 @@ import type { Adapter } from "../../io/peft.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
 import { readRecord } from "../../run/directory.ts";
 import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";
-import type { Objective } from "../../tasks/index.ts";
+import { hasHead } from "../../tasks/index.ts";
 import type { PageRun } from "../protocol.ts";
 import { adapterFiles, runFiles, unpack } from "./archive.ts";
 import { openStart } from "./run-files.ts";
 import { listModels, openModel } from "./sources.ts";
 import { forgetRun, keepRun, newId, runFolder, startFolder } from "./store.ts";
 
-/** Stores a run or an adapter from files. `fallback` is the base model if the one that it names is not available. */
-export async function load(files: File[], fallback: string, objective?: Objective): Promise<string> {
+/** Stores a run or an adapter from files. `fallback` is the base model if the one that it names is not available,
+ * `writes`: whether it is to write text. */
+export async function load(files: File[], fallback: string, { writes = false } = {}): Promise<string> {
   const id = newId();
   try {
     const some = await unpack(files);
@@ -25,7 +26,7 @@ export async function load(files: File[], fallback: string, objective?: Objectiv
     const selected = files.map(({ name }) => name).join(", ");
     await writeDirectory(runFolder(id), ofRun ?? adapterFiles(some, selected));
     const run = await (ofRun ? openRun(id, fallback) : openAdapter(id, selected, fallback));
-    if (objective !== undefined && run.record.objective !== objective)
+    if (writes && hasHead(run.record))
       throw new ConfigError("wrong-task", "This adapter classifies messages and cannot generate text", {
         expected: "a language-model adapter (CAUSAL_LM)",
         found: "a classifier adapter (SEQ_CLS)",

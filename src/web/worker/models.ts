@@ -6,6 +6,7 @@ import type { Influences } from "../../infer/influence.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { hasLabels, hasValues, readsTokens } from "../../tasks/index.ts";
 import {
   isUnderWay,
   type LabelReport,
@@ -85,10 +86,10 @@ export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
 /** The influence of each word on the class; null if a run needs the device, or there is not one class. */
 export const influences = async (id: string, text: TextOrPair): Promise<Influences | null> =>
   machine.isIdle
-    ? withTrained(id, async (trained) =>
-        trained.meta.task.objective === "classification" ? tester.influences(trained, text) : null,
-      )
+    ? withTrained(id, async (trained) => (hasOneClass(trained) ? tester.influences(trained, text) : null))
     : null;
+
+const hasOneClass = ({ meta: { task } }: Trained) => hasLabels(task) && !hasValues(task) && !readsTokens(task);
 
 /** Generates text. The code is loaded at the first call. */
 export async function write(request: WriteRequest): Promise<WriteReport> {

@@ -49,7 +49,8 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
     const { config } = await fetchModel(settings.model);
-    const methods = methodSettings(settings, possibleModes(config), knownBase(config));
+    const { objective = "classification" } = settings;
+    const methods = methodSettings(settings, possibleModes(config, { objective }), knownBase(config));
     const comparison = newId();
     const begun = Date.now();
     const opened: Opened[] = [];

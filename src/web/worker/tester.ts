@@ -6,6 +6,7 @@ import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { TASKS } from "../../tasks/index.ts";
 import type { Verdict } from "../protocol.ts";
 
 /** The trained parameters of a run. */
@@ -24,11 +25,8 @@ export class Tester {
 
   async classify(trained: Trained, text: TextOrPair): Promise<Verdict> {
     const { adapter, base } = await this.prepare(trained);
-    const read = async (one: Classifier) => {
-      const isRegression = one.meta.task.objective === "regression";
-      const [first] = await (isRegression ? one.score([text]) : one.classify([text]));
-      return first!;
-    };
+    const { method } = TASKS[trained.meta.task.objective].predicts!;
+    const read = async (one: Classifier) => (await one[method]([text]))[0]!;
     return { adapter: await read(adapter), base: await read(base), device: adapter.device };
   }
 

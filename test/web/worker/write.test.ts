@@ -50,7 +50,7 @@ test("texts are Node's, in chunks, of the base model and of an adapter that is l
   const files = ["adapter_config.json", "adapter_model.safetensors"].map((name) =>
     pickedFile(name, readFileSync(join(folder, "tales", name)) as BlobPart),
   );
-  const id = await tab.call("load", files, "tiny", "lm");
+  const id = await tab.call("load", files, "tiny", { writes: true });
   const greedy = { maxNewTokens: 70, temperature: 0 };
   const one = prompts.slice(0, 1);
   const plain = await write(tab, one, greedy);

@@ -2,12 +2,15 @@
 import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { joinWords } from "../../../format.ts";
-import { comparedRuns, GUIDES, MODES } from "../../../methods/index.ts";
+import { comparedRuns, GUIDES, METHODS, MODES } from "../../../methods/index.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { DEFAULTS } from "../../../train/options.ts";
 import { ChartPlot } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
 import {
+  chartTitle,
   compareRuns,
   comparisonChart,
   comparisonTable,
@@ -31,22 +34,22 @@ import { useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 /** The settings of the runs of a comparison, of the methods that the model has. */
-const offered = computed(() => comparedRuns(model.value?.modes ?? MODES).map(({ settings }) => settings));
+const offered = computed(() => {
+  const possible = (model.value?.modes ?? MODES).filter(
+    (mode) => hasHead({ objective: objective.value }) || !METHODS[mode].classifiersOnly,
+  );
+  return comparedRuns(possible).map(({ settings }) => settings);
+});
 
 export function CompareCard() {
   const runs = compared.value;
   const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
   return (
-    <section
-      id="compare"
-      class="card"
-      aria-labelledby="compare-title"
-      hidden={objective.value !== "classification" && runs.length === 0}
-    >
+    <section id="compare" class="card" aria-labelledby="compare-title">
       <h2 id="compare-title">Compare methods</h2>
       <p class="help">
-        Trains on the chosen messages and model, each at a learning rate that suits it: {joinWords(names)}, several at
-        the same time where that is faster. All are tested on the same messages.
+        Trains on the chosen data and model, each at a learning rate that suits it: {joinWords(names)}, several at the
+        same time where that is faster. All are tested on the same {WORDS[objective.value].units.many}.
       </p>
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
@@ -67,7 +70,7 @@ function Controls() {
   const runs = compared.value;
   const active = runs.filter((run) => isUnderWay(run) || run.id === current.value?.id);
   const next = isTraining.value ? undefined : unfinished(runs);
-  const ready = objective.value !== "classification" || !estimate.value ? null : settings.value;
+  const ready = estimate.value ? settings.value : null;
   // Durations are in runs with LoRA on gpt2-micro.
   const all = offered.value.reduce((sum, { mode }) => sum + GUIDES[mode].duration, 0);
   const minutes = ready && ((all / GUIDES[ready.mode ?? DEFAULTS.mode].duration) * estimate.value!.seconds) / 60;
@@ -114,7 +117,7 @@ function Results({ runs }: { runs: readonly PageRun[] }) {
       </div>
       <figure id="compare-figure" hidden={outcomes.length === 0}>
         <figcaption>
-          <span class="name">Test accuracy over trained parameters</span>
+          <span class="name">{chartTitle(runs)}</span>
           <span class="help">with 95 % intervals; the numbers are those of the table</span>
         </figcaption>
         <div id="compare-chart">

@@ -1,6 +1,7 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import type { MessagesObjective } from "../../../tasks/index.ts";
+import { type MessagesObjective, OBJECTIVES } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import { asField } from "../field-list.ts";
@@ -23,14 +24,7 @@ import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
 import { Texts } from "./texts.tsx";
 
-const OBJECTIVES = { classification: "Sort messages", lm: "Write text" };
-
-/** What labels can be. */
-const LABELS: Record<MessagesObjective, string> = {
-  classification: "classes, one a message",
-  regression: "scores: numbers",
-  "multi-label": "any number a message: a|b",
-};
+const TABS = { classification: "Sort messages", lm: "Write text" };
 
 export function DataCard() {
   const place = usePart<HTMLDivElement>("data-error", "nearest");
@@ -41,7 +35,7 @@ export function DataCard() {
       <h2 id="data-title">
         <span class="step">1</span> Data
       </h2>
-      <Choices name="objective" kind="tabs" label="What the model learns" options={OBJECTIVES} chosen={tab} />
+      <Choices name="objective" kind="tabs" label="What the model learns" options={TABS} chosen={tab} />
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
@@ -117,9 +111,9 @@ function LabelsField() {
           labelsAre.value = currentTarget.value as MessagesObjective;
         }}
       >
-        {Object.entries(LABELS).map(([value, words]) => (
+        {OBJECTIVES.filter((objective) => WORDS[objective].choice).map((value) => (
           <option key={value} value={value}>
-            {words}
+            {WORDS[value].choice}
           </option>
         ))}
       </select>

@@ -1,9 +1,10 @@
 /** Errors in place: summary, details, hint, and buttons that fix them. */
 import type { ComponentChildren, Ref } from "preact";
+import { capital } from "../../../format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
 import { asField } from "../field-list.ts";
-import { capital, inPageWords, sentence } from "../words.ts";
+import { inPageWords, sentence } from "../words.ts";
 
 export interface Remedy {
   label: string;

@@ -1,13 +1,14 @@
 /** The forms in which other programs read the shown run: loaded and asked for when the visitor opens their list. */
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { capital } from "../../../format.ts";
 import type { ErrorReport, OtherForm, PageRun, WantedForm } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
 import { cardSections } from "../state/download";
 import { offerFile } from "../state/offer.ts";
 import { shown } from "../state/runs.ts";
 import { worker } from "../state/worker.ts";
-import { capital, inPageWords, megabytes } from "../words.ts";
+import { inPageWords, megabytes } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
 
 interface FormsProps {

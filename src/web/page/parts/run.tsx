@@ -3,13 +3,15 @@ import { signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
-import { formatCount, formatDuration, formatLoss, percent } from "../../../format.ts";
+import { capital, formatCount, formatDuration, formatLoss } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
+import { hasHead, hasLabels } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { ChartFigure } from "../../../views/charts/figure.tsx";
 import { TableView } from "../../../views/components.tsx";
-import { nameMetric, runMetric } from "../../../views/metric.ts";
+import { describeMeasured, judgedBy, nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";
 import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
 import { evaluationsTable } from "../../../views/run-tables.ts";
 import { headline, nothingLearned } from "../../../views/verdicts.ts";
@@ -89,10 +91,10 @@ function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | n
 /** What to do with a finished run. */
 function Onwards({ run: { state, usable, record } }: { run: PageRun }) {
   if (state !== "finished" || !usable) return null;
-  const isLm = record.objective === "lm";
+  const writes = !hasHead(record);
   return (
-    <button id="onwards" type="button" onClick={() => goTo(isLm ? "write" : "try")}>
-      {isLm ? "Done: let it write" : "Done: try it"}
+    <button id="onwards" type="button" onClick={() => goTo(writes ? "write" : "try")}>
+      {writes ? "Done: let it write" : "Done: try it"}
     </button>
   );
 }
@@ -135,10 +137,9 @@ function canResume({ state, error }: PageRun): boolean {
 function describeStatus({ record, state, error }: PageRun): string {
   const { evaluations, step, steps } = record;
   const last = evaluations.at(-1);
-  const metric = runMetric(record);
   const reached =
     last && last.step > 0
-      ? ` Validation ${nameMetric(metric)} ${metric.show(metric.of(last.val))} after ${last.epoch.toFixed(1)} epochs.`
+      ? ` Validation ${describeMeasured(record.objective, last.val)} after ${last.epoch.toFixed(1)} epochs.`
       : "";
   switch (state) {
     case "training":
@@ -183,20 +184,26 @@ function Figures({ figures }: { figures: readonly Figure[] }) {
 
 /** What is not known yet has its place while a run trains: nothing moves when it comes. Else it is left out. */
 function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
-  const { objective, unequal, evaluations, step, steps, memory, device } = record;
+  const { objective, evaluations, step, steps, memory, device } = record;
   const last = evaluations.at(-1);
   const recent = speed ?? last?.train;
-  const metric = runMetric(record);
-  const { title, show, of } = metric;
-  const units = objective === "lm" ? "Blocks" : "Examples";
+  const measures = shownMeasures(record);
   const isTraining = state === "training";
   const figures: (readonly [term: string, value: string | false | null | undefined, hint?: string])[] = [
     ["Loss", recent && formatLoss(recent.loss), "Mean over the last 20 steps"],
     ["Validation loss", last && formatLoss(last.val.loss)],
-    [title, recent && show(of(recent)), "Mean over the last 20 steps"],
-    [`Validation ${nameMetric(metric)}`, last && show(of(last.val))],
-    ...(unequal ? [["Validation macro F1", last && percent(last.val.macroF1!)] as const] : []),
-    [`${units} per second`, speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0)],
+    ...measures
+      .slice(0, 1)
+      .map(
+        (measure) => [measure.title, recent && showMeasure(measure, recent), "Mean over the last 20 steps"] as const,
+      ),
+    ...measures.map(
+      (measure) => [`Validation ${nameMeasure(measure)}`, last && showMeasure(measure, last.val)] as const,
+    ),
+    [
+      `${capital(WORDS[objective].units.seen)} per second`,
+      speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0),
+    ],
     ["Time left", isTraining && speed && formatDuration(speed.secondsLeft)],
     ["Step", `${formatCount(step)} of ${formatCount(steps)}`],
     ["Memory", formatBytes(memory)],
@@ -210,13 +217,14 @@ function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
 /** With more, their number is shown. */
 const NAMED_CLASSES = 6;
 
-function loadedFigures({ model, record: { trainable, labels, objective } }: PageRun): Figure[] {
-  const hasNone = objective === "lm" || objective === "regression";
-  const classes: Figure = [
-    objective === "multi-label" ? "Labels" : "Classes",
-    labels.length > NAMED_CLASSES ? formatCount(labels.length) : labels.join(", "),
+function loadedFigures({ model, record }: PageRun): Figure[] {
+  const { trainable, labels } = record;
+  const names = labels.length > NAMED_CLASSES ? formatCount(labels.length) : labels.join(", ");
+  return [
+    ["Trained parameters", formatCount(trainable)],
+    ...(hasLabels(record) ? [["Labels", names] as const] : []),
+    ["Base model", model],
   ];
-  return [["Trained parameters", formatCount(trainable)], ...(hasNone ? [] : [classes]), ["Base model", model]];
 }
 
 /** The curves of the run and of those that are plotted with it. */
@@ -238,7 +246,7 @@ function Curves({ run }: { run: PageRun }) {
         ))}
       </div>
       <p id="metric-help" class="help">
-        {runMetric(run.record).help}
+        {judgedBy(run.record).help}
       </p>
     </>
   );

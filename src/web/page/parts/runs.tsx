@@ -1,8 +1,8 @@
 /** The list of the runs stored in this browser: show, plot, download, delete. */
-import { percent } from "../../../format.ts";
 import { fileName } from "../../../run/record.ts";
+import type { Measure } from "../../../tasks/compare.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { nameMetric, runMetric } from "../../../views/metric.ts";
+import { nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";
 import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { download } from "../state/download";
 import { BUNDLED, model } from "../state/model.ts";
@@ -145,15 +145,19 @@ function RunRow({ run }: { run: PageRun }) {
 }
 
 function Result({ run: { record } }: { run: PageRun }) {
-  const { results, evaluations, unequal, objective } = record;
+  const { results, evaluations } = record;
   const best = results?.after.test ?? evaluations.at(-1)?.val;
   if (!best) return null;
-  const metric = runMetric(record);
+  const [main, other] = shownMeasures(record) as [Measure, Measure?];
   return (
     <>
-      {metric.show(metric.of(best))}
-      {objective !== "classification" && <small>{nameMetric(metric)}</small>}
-      {unequal && <small>macro F1 {percent(best.macroF1!)}</small>}
+      {showMeasure(main, best)}
+      <small>{nameMeasure(main)}</small>
+      {other && (
+        <small>
+          {nameMeasure(other)} {showMeasure(other, best)}
+        </small>
+      )}
       {!results && <small>validation</small>}
     </>
   );

@@ -1,9 +1,10 @@
 /** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
+import { formatScore } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
-import type { TestMessage, TestResults } from "../../../train/results.ts";
+import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { labelTable } from "../state/label.ts";
@@ -92,7 +93,7 @@ export function TryCard() {
       </p>
       <Labels />
       <div id="verdict" aria-live="polite">
-        <Answer />
+        <Reply />
       </div>
       <div id="words">{words.value && <Words {...words.value} />}</div>
       <Samples />
@@ -106,34 +107,36 @@ function describeTested(run: PageRun): string {
   return `${describeMethod(run.record.options)}, ${runOrigin(run)}${during}`;
 }
 
-function Answer() {
+function Reply() {
   if (answer.value === null) return null;
   // The first message waits for the model.
   if (answer.value === "pending") return <p class="help">Classifying …</p>;
   const { asked, verdict, error } = answer.value;
   if (!verdict) return <ErrorBox report={error!} />;
-  return (
-    <Sides
-      verdict={verdict}
-      truth={samples(testResults.value).find(({ text }) => isSameText(text, asked.text))?.truth}
-    />
-  );
+  const known = samples(testResults.value).find(({ text }) => isSameText(text, asked.text));
+  return <Sides verdict={verdict} truth={known?.truth} />;
 }
 
-/** `truth`: the message's true label, where it is known. */
-function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: string | undefined }) {
+/** "spam", "spam, urgent" or "4.2" */
+const showAnswer = (answer: Answer): string =>
+  typeof answer === "number" ? formatScore(answer) : [answer].flat().join(", ") || "no label";
+
+/** How an answer looks next to the true one, in words; a score is neither right nor wrong. */
+function judge(truth: Answer, answer: Answer): [look: string, words: string] {
+  const shown = showAnswer(truth);
+  if (typeof truth === "number") return ["help", `Its true score is ${shown}.`];
+  if (shown === showAnswer(answer)) return ["right", "Right: this is its true label."];
+  return ["mistaken", `Wrong: its true label is ${shown}.`];
+}
+
+/** `truth`: the message's true label, labels or score, where it is known. */
+function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
-    const isRight = "label" in verdict && truth === verdict.label;
+    const answer = "score" in verdict ? verdict.score! : (verdict.labels ?? verdict.label!);
     return (
       <div class={`side ${kind}`}>
         <h3>{title}</h3>
-        <VerdictView verdict={verdict}>
-          {truth !== undefined && (
-            <p class={isRight ? "right" : "mistaken"}>
-              {isRight ? "Right: this is its true label." : `Wrong: its true label is ${truth}.`}
-            </p>
-          )}
-        </VerdictView>
+        <VerdictView verdict={verdict}>{truth !== undefined && <Judged truth={truth} answer={answer} />}</VerdictView>
       </div>
     );
   };
@@ -145,6 +148,11 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
       {replaced && <p class="help">{replaced}</p>}
     </>
   );
+}
+
+function Judged({ truth, answer }: { truth: Answer; answer: Answer }) {
+  const [look, words] = judge(truth, answer);
+  return <p class={look}>{words}</p>;
 }
 
 /** Messages of the run's test set, as buttons. */
@@ -161,8 +169,9 @@ function Samples() {
               <button type="button" class="link" onClick={() => setMessage(text)}>
                 {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
               </button>
-              <small class={truth === predicted ? "right" : "mistaken"}>
-                {truth}, {truth === predicted ? "as predicted" : `predicted ${predicted}`}
+              <small class={judge(truth, predicted)[0]}>
+                {showAnswer(truth)},{" "}
+                {showAnswer(truth) === showAnswer(predicted) ? "as predicted" : `predicted ${showAnswer(predicted)}`}
               </small>
             </li>
           );
@@ -176,7 +185,7 @@ const trimmed = (text: TextOrPair): TextOrPair =>
   typeof text === "string" ? text.trim() : [text[0].trim(), text[1].trim()];
 
 /** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
-function samples(test: TestResults | null): TestMessage[] {
+function samples(test: TestResults | null): Message[] {
   if (!test) return [];
   const wrong = test.mistakes.filter(({ text }) => [text].flat().every((one) => one.trim() !== ""));
   const short = wrong.filter(({ text }) => joinPair(text).length <= SHORT);

@@ -2,6 +2,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
+import { hasHead } from "../../../tasks/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
@@ -69,7 +70,12 @@ const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
 export function WriteCard() {
   const field = usePart<HTMLTextAreaElement>("write");
   return (
-    <section id="write" class="card" aria-labelledby="write-title" hidden={objective.value !== "lm" && !writer.value}>
+    <section
+      id="write"
+      class="card"
+      aria-labelledby="write-title"
+      hidden={hasHead({ objective: objective.value }) && !writer.value}
+    >
       <h2 id="write-title">
         <span class="step">3</span> Write
       </h2>

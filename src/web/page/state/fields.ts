@@ -1,10 +1,11 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
 import { hasSettingOf } from "../../../data/settings.ts";
-import type { Mode } from "../../../methods/index.ts";
+import { METHODS, type Mode } from "../../../methods/index.ts";
 import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { readSetting } from "../../../run/settings.ts";
-import { canLearn, defaultsFor, knownBase } from "../../../train/options.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import { defaultsFor, knownBase } from "../../../train/options.ts";
 import type { RunSettings, TrainOptions } from "../../../train/settings.ts";
 import type { PageSettings } from "../../protocol.ts";
 import {
@@ -46,7 +47,10 @@ const given = computed((): Partial<Values> => {
 export function isOffered(key: string, value: unknown): boolean {
   if (value === undefined || !hasSettingOf(objective.value, `${key} ${value}`)) return false;
   if (key !== "mode") return true;
-  return canLearn(value as Mode, objective.value) && (model.value?.modes.includes(value as Mode) ?? true);
+  const needsHead = METHODS[value as Mode].classifiersOnly !== undefined;
+  return (
+    (!needsHead || hasHead({ objective: objective.value })) && (model.value?.modes.includes(value as Mode) ?? true)
+  );
 }
 
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */

@@ -2,6 +2,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { Influences } from "../../../infer/influence.ts";
 import type { TextOrPair } from "../../../pair.ts";
+import { TASKS } from "../../../tasks/index.ts";
 import { type ErrorReport, isUnderWay, type Verdict } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
 import { shown } from "./runs.ts";
@@ -15,7 +16,7 @@ const WORDS_PAUSE = 400;
 /** The shown run, if it can classify. */
 export const classifier = computed(() => {
   const run = shown.value;
-  return run?.usable && run.record.objective !== "lm" ? run : null;
+  return run?.usable && TASKS[run.record.objective].predicts ? run : null;
 });
 /** Its id, or null. Not a new value at every step. */
 const id = computed(() => classifier.value?.id ?? null);

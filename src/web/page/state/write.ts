@@ -5,6 +5,7 @@ import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
 import type { NumberRange } from "../../../number-range.ts";
+import { hasHead } from "../../../tasks/index.ts";
 import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
 import { readNumber, values } from "./fields.ts";
@@ -49,7 +50,7 @@ function mapKeys<T>(map: (key: WriteKey) => T): Readonly<Record<WriteKey, T>> {
 /** The shown run, if it can write: its adapter is compared with its base model. */
 export const writer = computed(() => {
   const run = shown.value;
-  return run?.record.objective === "lm" && hasAdapter(run) ? run : null;
+  return run && !hasHead(run.record) && hasAdapter(run) ? run : null;
 });
 /** Whether the model has a chat template. */
 export const hasChat = computed(
@@ -163,7 +164,7 @@ export async function write(): Promise<void> {
 /** Loads the adapter of a language model, and shows it. */
 export function loadWriter(files: readonly File[]): void {
   if (files.length === 0) return;
-  const loading = worker.load([...files], model.value?.name ?? "gpt2-micro", "lm");
+  const loading = worker.load([...files], model.value?.name ?? "gpt2-micro", { writes: true });
   attempt(
     loading.then(open).then(() => goTo("write")),
     writeError,

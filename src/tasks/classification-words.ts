@@ -1,0 +1,246 @@
+/** What people read of a classifier with one class a message. */
+import { type Block, type Cell, type Figure, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
+import { brief } from "../document/cells.ts";
+import type { Axis, Line, LineChart } from "../document/chart.ts";
+import { formatCount, formatLoss, percent } from "../format.ts";
+import type { Ranking, Reliability } from "../measures.ts";
+import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../statistics.ts";
+import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
+import { readFigure } from "./compare.ts";
+import {
+  classesBlock,
+  classesTable,
+  classRows,
+  countMessages,
+  FEW_ROWS,
+  MESSAGES,
+  mistakesTable,
+  tooFew,
+} from "./message-words.ts";
+import type { ChosenDecision, Shown, TestResults, Words } from "./task.ts";
+
+type Test = TestResults<ClassDetails>;
+
+const CLASSES = ["Class", "Classes"] as const;
+
+export const words: Words<ClassDetails> = {
+  loss: "cross-entropy (nats)",
+  choice: "classes, one a message",
+  learned: (labels) => `of ${labels} classes`,
+  ...MESSAGES,
+  data: classRows(CLASSES),
+  headline({ unequal }, { after }) {
+    const { rows, accuracy = 0, macroF1 } = after.test;
+    if (rows < FEW_ROWS) return `${Math.round(accuracy * rows)} of ${countMessages(rows)} correct${tooFew(rows)}`;
+    return `${percent(accuracy)} of ${countMessages(rows)} correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+  },
+  blocks: (run, { test }) => [
+    measuresTable(run, test),
+    confusions(run, test),
+    classesBlock(nameClasses(run, test), CLASSES, rankingColumns(test)),
+    mistakes(run, test),
+    calibration(test),
+    ...curves(run, test),
+  ],
+  tables: (run, { test }) => [
+    confusionPairs(run.labels, listConfusions(test)),
+    classesTable(nameClasses(run, test), CLASSES[0], rankingColumns(test)),
+    measuresTable(run, test),
+  ],
+  notes: ({ labels, options }, { decision }) => (decision ? describeDecision(decision, labels, options.threshold) : []),
+};
+
+const nameClasses = ({ labels }: Shown, { details }: Test) =>
+  details.classes.map((one, i) => ({ ...one, label: labels[i]! }));
+
+/** The run on the test set in single figures. */
+function measuresTable({ labels }: Shown, { compared: [{ measured }], details }: Test): Table {
+  const { positive, rocAuc, prAuc, calibration } = details;
+  const of = positive === null ? "" : ` of ${labels[positive]}`;
+  return makeTable<null>(
+    "measures",
+    `Measures of the test set${of ? "" : "; areas are means over the classes, each against the rest"}`,
+    [
+      ...training.measures.map(({ title, key, format }, i) => ({
+        ...{ title: i === 0 ? null : title, key, format },
+        value: () => readFigure(measured[key]),
+      })),
+      { title: `ROC-AUC${of}`, key: "roc_auc", value: () => rocAuc, format: formatLoss },
+      { title: `PR-AUC${of}`, key: "pr_auc", value: () => prAuc, format: formatLoss },
+      {
+        ...{ title: "Calibration error", key: "calibration_error", interval: true, format: percent },
+        value: () => calibration.error,
+      },
+    ],
+    [null],
+  );
+}
+
+const listConfusions = ({ rows: { truth = [], predicted = [] } }: Test) => countConfusions(truth, predicted);
+
+/** The confusion matrix, or the most frequent errors if there are many classes. */
+function confusions({ labels }: Shown, test: Test): Table {
+  const confusions = listConfusions(test);
+  if (labels.length <= LISTED_CLASSES) return confusionMatrix(labels, confusions);
+  const caption = `Test set: most frequent errors among ${formatCount(labels.length)} classes; the run's confusion.csv has all`;
+  return confusionPairs(labels, sortMistakes(confusions).slice(0, LISTED_CLASSES), caption);
+}
+
+function confusionMatrix(labels: readonly string[], confusions: readonly Confusion[]): Table {
+  const find = confusionLookup(confusions);
+  const sums = labels.map((_, truth) => labels.reduce((sum, _, predicted) => sum + find(truth, predicted), 0));
+  return makeTable<number>(
+    "confusion",
+    "Confusion matrix of the test set: true labels in rows, predictions in columns",
+    [
+      { title: "True label", key: "truth", value: (truth) => labels[truth] },
+      ...labels.map((label, predicted) => ({
+        ...{ title: label, key: `predicted ${label}` },
+        value: (truth: number): Cell => {
+          const value = find(truth, predicted);
+          const tone = predicted === truth ? "right" : value > 0 ? "mistaken" : "none";
+          return { value, share: sums[truth]! > 0 ? value / sums[truth]! : null, tone };
+        },
+      })),
+    ],
+    [...labels.keys()],
+  );
+}
+
+/** Pairs of classes: all that occur in confusion.csv, the most frequent errors for people. */
+function confusionPairs(labels: readonly string[], confusions: readonly Confusion[], caption = ""): Table {
+  return makeTable<Confusion>(
+    "confusion",
+    caption,
+    [
+      { title: "True label", key: "truth", value: ({ truth }) => labels[truth] },
+      { title: "Predicted", key: "predicted", value: ({ predicted }) => labels[predicted] },
+      { title: "Messages", key: "rows", value: ({ rows }) => rows, format: formatCount },
+    ],
+    confusions,
+  );
+}
+
+function rankingColumns({ details: { classes } }: Test): RowColumn<ClassResults>[] {
+  const isRanked = classes.some(({ ranking }) => ranking !== null);
+  const area = (title: string, key: string, of: (one: Ranking) => number): RowColumn<ClassResults> => ({
+    ...{ title: isRanked ? title : null, key, format: formatLoss },
+    value: ({ ranking }) => ranking && of(ranking),
+  });
+  return [area("ROC-AUC", "roc_auc", ({ rocAuc }) => rocAuc), area("PR-AUC", "pr_auc", ({ prAuc }) => prAuc)];
+}
+
+function mistakes({ pairs }: Shown, { mistakes, rows: { truth = [], predicted = [] } }: Test): Block {
+  const wrong = truth.filter((label, row) => predicted[row] !== label).length;
+  if (wrong === 0) return { kind: "text", text: "No test message was misclassified." };
+  const title = `Misclassified: ${formatCount(wrong)} of ${countMessages(truth.length)}`;
+  const part = mistakes.length < wrong ? `the ${mistakes.length} most confident` : "most confident first";
+  const table = mistakesTable(mistakes, `${title}, ${part}`, ["True label", "Predicted"], pairs);
+  return { kind: "details", title, blocks: [table] };
+}
+
+/** A share of 0 to 1. */
+const shareAxis = (title: string): Axis => ({
+  ...{ title, show: percent, from: 0, to: 1 },
+  tick: (value) => percent(value, 0),
+});
+
+function calibration({ details }: Test): Block {
+  const caption =
+    "Share of right messages over the probability of the predicted class: the calibration error is their mean distance";
+  const chart = reliabilityChart(details.calibration);
+  return {
+    kind: "details",
+    title: "Calibration of the probabilities",
+    blocks: [{ kind: "figure", name: "reliability", caption, chart }],
+  };
+}
+
+/** The share of right rows against the probability of the predicted class, and the rows of each bin. */
+function reliabilityChart({ bins, error }: Reliability): LineChart {
+  const rows = bins.reduce((sum, bin) => sum + bin.rows, 0);
+  return {
+    kind: "lines",
+    title: "Reliability",
+    note: `test set, ${formatCount(rows)} rows; expected calibration error ${percent(error.value)}`,
+    x: shareAxis("probability of the predicted class"),
+    y: shareAxis("accuracy"),
+    lines: [
+      {
+        name: "accuracy, 95 % interval",
+        ...{ color: 0, look: "solid" },
+        xs: bins.map(({ confidence }) => confidence),
+        ys: bins.map(({ accuracy }) => accuracy),
+        intervals: bins.map(({ interval }) => interval),
+      },
+      { name: "perfect calibration", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] },
+    ],
+    counts: {
+      title: "rows",
+      width: 0.1,
+      xs: bins.map(({ middle }) => middle),
+      values: bins.map((bin) => bin.rows),
+    },
+  };
+}
+
+/** The ROC and the precision-recall curves: of the positive of two classes, of each of more against the rest. */
+function curves({ labels }: Shown, { details: { classes, positive } }: Test): Block[] {
+  const ranked = classes.flatMap(({ ranking }, id) =>
+    ranking && (positive === null || id === positive) ? [{ ranking, id }] : [],
+  );
+  if (ranked.length === 0) return [];
+  const lines = (curve: "roc" | "pr", area: "rocAuc" | "prAuc"): Line[] =>
+    ranked.map(({ ranking, id }, color) => ({
+      ...{ name: `${brief(labels[id]!)}, area ${formatLoss(ranking[area])}`, color, look: "solid" },
+      ...ranking[curve],
+    }));
+  const figure = (name: string, caption: string, title: string, x: string, y: string, lines: Line[]): Figure => {
+    const chart: LineChart = { kind: "lines", title, x: shareAxis(x), y: shareAxis(y), lines };
+    return { kind: "figure", name, caption, chart };
+  };
+  const chance: Line = { name: "chance", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] };
+  const [falseRate, trueRate] = ["false positive rate", "true positive rate"];
+  const roc = [...lines("roc", "rocAuc"), chance];
+  const caption = "True positive rate over false positive rate";
+  return [
+    {
+      kind: "details",
+      title: "ROC and precision-recall curves",
+      blocks: [
+        figure("roc", caption, "ROC", falseRate, trueRate, roc),
+        figure(
+          "precision-recall",
+          "Precision over recall",
+          "Precision and recall",
+          "recall",
+          "precision",
+          lines("pr", "prAuc"),
+        ),
+      ],
+    },
+  ];
+}
+
+/** What the validation set has chosen, or why it has not. */
+function describeDecision(
+  { temperature, threshold, positive = 0, precision, recall, reached }: ChosenDecision,
+  labels: readonly string[],
+  rule: string,
+): string[] {
+  const name = `"${brief(labels[positive]!)}"`;
+  const sentences = [
+    temperature !== undefined &&
+      `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest validation loss.`,
+    threshold !== undefined &&
+      `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
+        `precision ${percent(precision!)}, recall ${percent(recall!)}), which can lower the accuracy.`,
+    reached !== undefined &&
+      `No threshold was chosen by ${rule}: ${
+        reached === null
+          ? `the validation set has no row of ${name}`
+          : `the highest precision of ${name} on the validation set is ${percent(reached)}`
+      }. The more probable class is predicted.`,
+  ];
+  return sentences.filter((one) => one !== false);
+}

@@ -1,0 +1,39 @@
+/** What people read of a language model. */
+import { makeTable } from "../document/blocks.ts";
+import { formatPerplexity } from "../format.ts";
+import type { TextDetails } from "./lm-training.ts";
+import type { Words } from "./task.ts";
+
+export const words: Words<TextDetails> = {
+  units: { one: "block", many: "blocks", seen: "blocks", rows: "blocks", counted: "tokens" },
+  loss: "cross-entropy (nats)",
+  headline(_, { before, after }) {
+    const [first, last] = [before, after].map(({ test }) => formatPerplexity(test.perplexity!));
+    return `The perplexity on the test set was ${first} before and is ${last} now`;
+  },
+  tables: (
+    _,
+    {
+      test: {
+        rows,
+        details,
+        compared: [{ rows: count }],
+      },
+    },
+  ) => [
+    makeTable<number>(
+      "texts",
+      "Texts of the test set: losses are sums over the tokens, in nats",
+      [
+        { title: null, key: "text", value: (i) => `${details.of === "documents" ? "document" : "block"} ${i + 1}` },
+        ...["tokens", "bytes", "loss"].map((key) => ({ title: null, key, value: (i: number) => rows[key]![i] })),
+      ],
+      [...Array(count).keys()],
+    ),
+  ],
+  drawn: ({ of }) =>
+    of === "documents"
+      ? { rows: of }
+      : { rows: of, why: "The test set has fewer than 20 documents, so that blocks are drawn in place of documents." },
+  file: ["losses", "texts.csv"],
+};

@@ -1,0 +1,128 @@
+/** Words and tables of messages, and of their classes or labels, that several tasks have. */
+import {
+  type Block,
+  type Cell,
+  type Details,
+  makeTable,
+  messageColumns,
+  type RowColumn,
+  type Table,
+} from "../document/blocks.ts";
+import { formatCount, formatScore, percent } from "../format.ts";
+import type { PairSettings } from "../pair.ts";
+import { type LabelMeasures, LISTED_CLASSES, type Measured } from "../statistics.ts";
+import type { Splits } from "./evaluation.ts";
+import type { Answer, DataShown, Message, Words } from "./task.ts";
+
+/** With fewer test rows, a share of them is no headline. */
+export const FEW_ROWS = 20;
+
+/** "300 test messages" */
+export const countMessages = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "message" : "messages"}`;
+
+export const tooFew = (rows: number) => (rows < FEW_ROWS ? ": too few to tell" : "");
+
+/** What messages are called, and where those of the test set are. */
+export const MESSAGES: Pick<Words, "units" | "drawn" | "file"> = {
+  units: { one: "message", many: "messages", seen: "examples", rows: "rows", counted: "rows" },
+  drawn: () => ({ rows: "rows" }),
+  file: ["predictions", "predictions.csv"],
+};
+
+/** No labels are a dash. */
+const showAnswer = (answer: Answer): Cell => (typeof answer === "object" ? answer.join(" | ") || "–" : answer);
+
+/** Messages with their true and their predicted answers, as these are called. */
+export function mistakesTable(
+  mistakes: readonly Message[],
+  caption: string,
+  [truth, predicted]: readonly [truth: string, predicted: string],
+  pairs?: PairSettings,
+): Table {
+  const hasProbability = mistakes.some(({ probability }) => probability !== undefined);
+  const columns: RowColumn<Message>[] = [
+    { title: truth, key: "truth", value: (one) => showAnswer(one.truth), format: formatScore },
+    { title: predicted, key: "predicted", value: (one) => showAnswer(one.predicted), format: formatScore },
+    { title: "Probability", key: "probability", value: ({ probability }) => probability, format: percent },
+  ];
+  return makeTable(
+    "mistakes",
+    caption,
+    [...(hasProbability ? columns : columns.slice(0, 2)), ...messageColumns(pairs)],
+    mistakes,
+  );
+}
+
+type Labelled<T> = T & { label: string };
+
+const withInterval = (measured: Measured | null): Cell => measured && { value: measured.share, ...measured };
+
+/** Precision, recall and F1, with Wilson's intervals. `name`: "Class" */
+export function classesTable<T extends LabelMeasures>(
+  classes: readonly Labelled<T>[],
+  name: string,
+  more: readonly RowColumn<Labelled<T>>[],
+  caption = "",
+): Table {
+  const column = (title: string, key: "precision" | "recall" | "f1"): RowColumn<Labelled<T>> => ({
+    ...({ title, key, interval: true, format: percent } as const),
+    value: ({ [key]: measured }) => withInterval(measured),
+  });
+  return makeTable<Labelled<T>>(
+    "classes",
+    caption,
+    [
+      { title: name, key: "class", value: ({ label }) => label },
+      { title: "Rows", key: "rows", value: ({ rows }) => rows, format: formatCount },
+      { title: null, key: "predicted", value: ({ predicted }) => predicted },
+      ...[column("Precision", "precision"), column("Recall", "recall"), column("F1", "f1")],
+      ...more,
+    ],
+    classes,
+  );
+}
+
+/** All classes, or the worst ones if there are many. */
+export function classesBlock<T extends LabelMeasures>(
+  classes: readonly Labelled<T>[],
+  [one, many]: readonly [one: string, many: string],
+  more: readonly RowColumn<Labelled<T>>[],
+): Details {
+  const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption)];
+  if (classes.length <= LISTED_CLASSES) {
+    const blocks = table(classes, `${many} of the test set, with 95 % intervals`);
+    return { kind: "details", title: `Precision, recall and F1 of each ${one.toLowerCase()}`, blocks };
+  }
+  const present = classes.filter(({ f1 }) => f1).sort((a, b) => a.f1!.share - b.f1!.share);
+  const title = `The ${many.toLowerCase()} with the lowest F1`;
+  const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals; the run's classes.csv has all`;
+  return { kind: "details", title, blocks: table(present.slice(0, LISTED_CLASSES), caption) };
+}
+
+/** The number of rows per class or label, or of the largest classes if there are many. */
+export function classRows([one, many]: readonly [one: string, many: string]): (data: DataShown) => Block[] {
+  return ({ labels, stats }) => {
+    const { train, val, test } = stats;
+    const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
+    const areMany = labels.length > LISTED_CLASSES;
+    const shown = areMany ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
+    const column = (title: string, key: keyof Splits<unknown>) => {
+      return { title, key, value: (label: string) => stats[key].classes[label], format: formatCount };
+    };
+    const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
+    const caption = areMany
+      ? `The largest of ${formatCount(labels.length)} ${many.toLowerCase()}; the smallest has ${formatCount(fewest)} rows`
+      : `Rows by ${one.toLowerCase()}`;
+    return [
+      makeTable<string>(
+        "data-classes",
+        caption,
+        [
+          { title: one, key: "class", value: (label) => label },
+          ...[column("Training", "train"), column("Validation", "val"), column("Test", "test")],
+        ],
+        shown,
+      ),
+    ];
+  };
+}

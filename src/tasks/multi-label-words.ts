@@ -1,0 +1,53 @@
+/** What people read of a classifier with any number of labels a message. */
+import type { Block, RowColumn } from "../document/blocks.ts";
+import { formatCount, formatLoss, percent } from "../format.ts";
+import { countRows, readFigure } from "./compare.ts";
+import {
+  classesBlock,
+  classesTable,
+  classRows,
+  countMessages,
+  MESSAGES,
+  mistakesTable,
+  tooFew,
+} from "./message-words.ts";
+import { isExact, type LabelDetails, type LabelResult } from "./multi-label-training.ts";
+import type { Results, Shown, Words } from "./task.ts";
+
+const LABELS = ["Label", "Labels"] as const;
+
+export const words: Words<LabelDetails> = {
+  loss: "binary cross-entropy (nats)",
+  choice: "any number a message: a|b",
+  learned: (labels) => `with any of ${labels} labels`,
+  ...MESSAGES,
+  data: classRows(LABELS),
+  headline(_, { test }) {
+    const [{ rows, measured }] = test.compared;
+    const { micro_f1, exact } = measured;
+    const [f1, share] = [micro_f1, exact].map((one) => percent(readFigure(one)!));
+    return `Micro F1 ${f1}, and exactly its labels for ${share} of ${countMessages(rows)}${tooFew(rows)}`;
+  },
+  blocks: (run, results) => [classesBlock(nameLabels(run, results), LABELS, [THRESHOLD]), ...mistakes(run, results)],
+  tables: (run, results) => [classesTable(nameLabels(run, results), LABELS[0], [THRESHOLD])],
+  notes: ({ options: { threshold } }) =>
+    threshold === "none"
+      ? []
+      : [`Thresholds: each label is predicted from a probability of its own (${threshold} on the validation set).`],
+};
+
+const nameLabels = ({ labels }: Shown, { test }: Results<LabelDetails>) =>
+  test.details.classes.map((one, i) => ({ ...one, label: labels[i]! }));
+
+const THRESHOLD: RowColumn<LabelResult> = {
+  ...{ title: "Threshold", key: "threshold", format: formatLoss },
+  value: ({ threshold }) => threshold,
+};
+
+function mistakes({ pairs }: Shown, { test }: Results<LabelDetails>): Block[] {
+  const rows = countRows(test.rows);
+  const wrong = Array.from({ length: rows }, (_, row) => row).filter((row) => !isExact(test.rows, row)).length;
+  if (wrong === 0) return [];
+  const title = `Not exactly their labels: ${formatCount(wrong)} of ${countMessages(rows)}`;
+  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Labels", "Predicted"], pairs)] }];
+}

@@ -1,0 +1,91 @@
+/** What people read of a regression. */
+import { type Block, makeTable } from "../document/blocks.ts";
+import type { LineChart } from "../document/chart.ts";
+import { formatCount, formatScore } from "../format.ts";
+import { type Summary, summarize } from "../statistics.ts";
+import { readFigure } from "./compare.ts";
+import { countMessages, MESSAGES, mistakesTable, tooFew } from "./message-words.ts";
+import { type ScoreDetails, trueScores } from "./regression-training.ts";
+import type { DataShown, TestResults, Words } from "./task.ts";
+
+export const words: Words<ScoreDetails> = {
+  loss: "mean squared error",
+  choice: "scores: numbers",
+  learned: () => "with a score",
+  ...MESSAGES,
+  data: scoresTable,
+  headline(_, { test }) {
+    const [{ measured, rows }] = test.compared;
+    const { rmse, spearman } = measured;
+    const rank = readFigure(spearman);
+    const correlation = rank === null ? "" : `, rank correlation ${rank.toFixed(2)}`;
+    return `RMSE ${formatScore(readFigure(rmse)!)} on ${countMessages(rows)}${correlation}${tooFew(rows)}`;
+  },
+  blocks({ pairs }, { test }) {
+    const { mistakes } = test;
+    const furthest = `The ${formatCount(mistakes.length)} messages furthest from their true scores, the furthest first`;
+    const caption = "The mean score of messages with neighbouring true scores, with 95 % intervals";
+    return [
+      {
+        kind: "details",
+        title: "Messages whose scores are furthest from the true ones",
+        blocks: [mistakesTable(mistakes, furthest, ["True score", "Score"], pairs)],
+      },
+      {
+        kind: "details",
+        title: "Scores compared with the true ones",
+        blocks: [{ kind: "figure", name: "scores", caption, chart: scoresChart(test) }],
+      },
+    ];
+  },
+};
+
+/** The mean score over the mean of the true ones, of tenths of the rows. */
+function scoresChart({ details: { bins }, compared: [{ rows }] }: TestResults<ScoreDetails>): LineChart {
+  const truth = bins.map((bin) => bin.truth);
+  return {
+    kind: "lines",
+    title: "Scores",
+    note: `test set, ${formatCount(rows)} rows in the order of their true scores`,
+    x: { title: "true score", show: formatScore },
+    y: { title: "score", show: formatScore },
+    lines: [
+      {
+        name: "mean score, 95 % interval",
+        ...{ color: 0, look: "solid" },
+        xs: truth,
+        ys: bins.map(({ predicted }) => predicted),
+        intervals: bins.map(({ interval }) => interval),
+      },
+      { name: "the true score", color: 1, look: "reference", xs: truth, ys: truth },
+    ],
+  };
+}
+
+/** What the scores are like. */
+function scoresTable({ train, val, test }: DataShown): Block[] {
+  type Row = Summary & { name: string; least: number; most: number };
+  const column = (title: string, key: "mean" | "sd" | "least" | "most") => {
+    return { title, key, value: ({ [key]: value }: Row) => value, format: formatScore };
+  };
+  const rows = Object.entries({ Training: train, Validation: val, Test: test })
+    .filter(([, { size }]) => size > 0)
+    .map(([name, set]): Row => {
+      const scores = trueScores(set).sort((a, b) => a - b);
+      return { name, ...summarize(scores), least: scores[0]!, most: scores.at(-1)! };
+    });
+  return [
+    makeTable<Row>(
+      "data-scores",
+      "Scores",
+      [
+        { title: "Set", key: "set", value: ({ name }) => name },
+        column("Mean", "mean"),
+        column("Standard deviation", "sd"),
+        column("Lowest", "least"),
+        column("Highest", "most"),
+      ],
+      rows,
+    ),
+  ];
+}

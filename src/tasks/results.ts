@@ -1,0 +1,10 @@
+/** How the answers of each task are made, measured and stored: loaded when a run begins, or a stored one is read. */
+import type { Objective } from "./index.ts";
+import type { Measuring } from "./task.ts";
+
+export const MEASURING: Readonly<Record<Objective, () => Promise<Measuring>>> = {
+  classification: async () => (await import("./classification-results.ts")).measuring,
+  regression: async () => (await import("./regression-results.ts")).measuring,
+  "multi-label": async () => (await import("./multi-label-results.ts")).measuring,
+  lm: async () => (await import("./lm-results.ts")).measuring,
+};

@@ -1,0 +1,9 @@
+/** What is made with a model of each task: loaded by what labels tables and exports. */
+import { usage as classification } from "./classification-usage.ts";
+import type { Objective } from "./index.ts";
+import { usage as lm } from "./lm-usage.ts";
+import { usage as multiLabel } from "./multi-label-usage.ts";
+import { usage as regression } from "./regression-usage.ts";
+import type { Usage } from "./task.ts";
+
+export const USAGES: Readonly<Record<Objective, Usage>> = { classification, regression, "multi-label": multiLabel, lm };

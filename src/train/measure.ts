@@ -1,0 +1,137 @@
+/** Measures a trained model on its sets, compared with the baselines. */
+import { findLeaks } from "../data/duplicates.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { type Competitor, compareWith } from "../tasks/compare.ts";
+import type { Evaluation, Splits } from "../tasks/evaluation.ts";
+import type { Decision } from "../tasks/predictions.ts";
+import { MEASURING } from "../tasks/results.ts";
+import type {
+  Answered,
+  Baseline,
+  Measuring,
+  MeasuringContext,
+  Message,
+  Outputs,
+  Predicted,
+  Results,
+  TestResults,
+} from "../tasks/task.ts";
+import { textToTry } from "../tasks/text-to-try.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { rowsPerClass } from "./class-weights.ts";
+
+/** The evaluations of a run's sets, and what the head gives for their rows. */
+export interface Evaluated {
+  evaluations: Splits<Evaluation>;
+  outputs: Splits<Outputs>;
+}
+
+/** What a run leaves of its measuring: its results, and the answers to messages. */
+export interface Measured {
+  results: Results;
+  answers: Record<"val" | "test", Answered> | null;
+}
+
+type Asked = MeasuringContext["options"];
+type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Promise<Measured>;
+
+/** Fits the baselines. */
+const FITS = {
+  class: async () => (await import("./baselines.ts")).fitClasses,
+  score: async () => (await import("./score-baselines.ts")).fitScores,
+  set: async () => (await import("./label-baselines.ts")).fitSets,
+};
+
+/** A page loads what measures before the first step: the end of a run must not depend on a connection. */
+export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
+  const { labels } = TRAINING[data.objective];
+  const measuring = await MEASURING[data.objective]();
+  const fit = labels && (await FITS[labels]());
+  return async (before, after, signal) => {
+    const context = measuringContext(data, options);
+    const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });
+    const baselines = fit && isLabelled(data) ? await fit(data, signal) : [initial()];
+    const measured = measureSets(measuring, data, after, baselines, context);
+    return { ...measured, results: { before: before.evaluations, ...measured.results } };
+  };
+}
+
+export const measuringContext = (data: TrainingData, options: Asked): MeasuringContext => ({
+  labels: data.labels,
+  counts: rowsPerClass(data),
+  options,
+});
+
+function measureSets(
+  measuring: Measuring,
+  data: TrainingData,
+  { evaluations, outputs }: Evaluated,
+  baselines: readonly Baseline[],
+  context: MeasuringContext,
+) {
+  const decision = measuring.choose?.(context, data.val, outputs.val) ?? null;
+  const predict = (name: keyof typeof outputs) => measuring.predict(outputs[name], context, decision);
+  const predicted = { train: predict("train"), val: predict("val"), test: predict("test") };
+  const decide = (name: keyof typeof predicted): Evaluation => ({
+    ...evaluations[name],
+    ...(decision && outputs[name].length > 0 && measuring.evaluate?.(data[name], predicted[name], context)),
+  });
+  const testParts = isLabelled(data) && measuring.evaluate ? data.testParts : [];
+  const answer = (name: "val" | "test") => measuring.answers?.(data[name], predicted[name], context);
+  const [val, test] = [answer("val"), answer("test")];
+  return {
+    results: {
+      after: { train: decide("train"), val: decide("val"), test: decide("test") },
+      parts: testParts.map(({ name, positions }) => ({
+        ...{ name, rows: positions.length, loss: Number.NaN },
+        ...measuring.evaluate!(data.test, predicted.test, context, positions),
+      })),
+      decision,
+      test: measureTest(measuring, data, { ...predicted.test, decision }, baselines, context),
+    },
+    answers: val && test ? { val, test } : null,
+  };
+}
+
+/** The results of a model that says this of the test set. */
+export function measureTest(
+  measuring: Measuring,
+  data: TrainingData,
+  { decision, ...predicted }: Predicted & { decision: Decision | null },
+  baselines: readonly Baseline[],
+  context: MeasuringContext,
+): TestResults {
+  const { test } = data;
+  const rows = measuring.columns(test, predicted.values, context);
+  const { details, samples, mistakes, preferred } = measuring.describe(
+    test,
+    { ...predicted, columns: rows, decision },
+    context,
+  );
+  const text = (row: number) => (isLabelled(data) ? data.test.text(row) : "");
+  const answers = measuring.answers?.(test, predicted, context);
+  const message = (row: number): Message => ({
+    ...{ text: text(row), truth: answers!.truth[row]!, predicted: answers!.predicted[row]! },
+    ...(answers!.probability && { probability: answers!.probability[row]! }),
+  });
+  function* texts() {
+    for (const row of preferred) yield text(row);
+  }
+  const columnsOf = ({ values, ...named }: Baseline): Competitor => ({
+    ...named,
+    columns: measuring.columns(test, values, context),
+  });
+  return {
+    compared: compareWith(
+      TRAINING[data.objective].measures,
+      { name: "this run", columns: rows },
+      baselines.map(columnsOf),
+      new Set(isLabelled(data) && data.stats.leaks.test > 0 ? findLeaks([data.train, data.val, data.test])[2] : []),
+    ),
+    rows,
+    samples: samples.map(message),
+    mistakes: mistakes.map(message),
+    example: textToTry(texts(), isLabelled(data) && data.pairs !== undefined),
+    details,
+  };
+}

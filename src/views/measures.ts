@@ -1,0 +1,57 @@
+/** What is measured of a run, as it is shown. */
+import { formatLoss } from "../format.ts";
+import type { RunRecord } from "../run/record.ts";
+import type { Measure } from "../tasks/compare.ts";
+import type { Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
+
+/** A figure of an evaluation, or of a step. */
+export type Figure = Pick<Measure, "key" | "title" | "format" | "evaluated" | "most">;
+
+export const LOSS: Figure = { key: "loss", title: "Loss", format: formatLoss, evaluated: ({ loss }) => loss };
+
+type Measured = Pick<RunRecord, "objective" | "unequal">;
+
+/** What a run is judged by. */
+export const judgedBy = ({ objective }: Pick<Measured, "objective">): Measure => TRAINING[objective].measures[0];
+
+/** Whether people see a measure next to the first. */
+export const isShown = ({ shown }: Measure, { unequal }: Pick<Measured, "unequal">) =>
+  shown === undefined || (shown === "unequal" && unequal);
+
+/** What a run is judged by, and what people see next to it. */
+export function shownMeasures(run: Measured): Measure[] {
+  const [main, other] = TRAINING[run.objective].measures;
+  return isShown(other, run) ? [main, other] : [main];
+}
+
+/** An evaluation, or a step. */
+export type Evaluated = Parameters<NonNullable<Figure["evaluated"]>>[0];
+
+/** A measure of an evaluation; null: it has none. A loss that is not finite is null in a stored record. */
+export function readMeasure({ evaluated }: Figure, { loss, ...rest }: Evaluated): number | null {
+  const value = evaluated?.({ loss: loss ?? Number.NaN, ...rest }) ?? Number.NaN;
+  return Number.isFinite(value) ? value : null;
+}
+
+/** "93.1 %"; null: it has none. */
+export function showMeasure(figure: Figure, evaluation: Evaluated): string | null {
+  const value = readMeasure(figure, evaluation);
+  return value === null ? null : figure.format(value);
+}
+
+/** What is measured of a step or an evaluation, by the first measure that it has: "accuracy 93.1 %". */
+export function describeMeasured(objective: Objective, one: Evaluated): string | null {
+  const measure = TRAINING[objective].measures.find((candidate) => readMeasure(candidate, one) !== null);
+  return measure ? `${nameMeasure(measure)} ${showMeasure(measure, one)}` : null;
+}
+
+/** Its name within a sentence: "accuracy", "RMSE". */
+export const nameMeasure = ({ title }: Pick<Figure, "title">) =>
+  /^[A-Z]{2}/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
+
+/** A difference of two values of it; shares differ by points, which are named with the `unit`. */
+export function showDifference({ most, format }: Figure, value: number, hasUnit = false): string {
+  if (most !== 1) return format(value);
+  return `${(100 * value).toFixed(1)}${hasUnit ? " points" : ""}`;
+}
