@@ -95,13 +95,13 @@ export function refuseLacked(given: object, objective: Objective, table: object)
   }
 }
 
-/** Throws ConfigError if a setting is given that is none of its values. */
+/** Throws ConfigError if a setting has a value that it cannot have. */
 export function checkSetting(
   name: string,
   value: unknown,
   { choices, number, kind, default: usual }: OpenSetting<unknown>,
 ) {
-  if (value === undefined || (value === null && usual === null)) return;
+  if (value === null && usual === null) return;
   if (number && !(choices && typeof value === "string")) return checkNumber(setting(name), value, number);
   if (choices) return void parseChoice(name, value, choices as readonly string[]);
   if (kind === "text") checkArguments({ [name]: value }, { [name]: "text" });
@@ -112,5 +112,5 @@ export function checkSetting(
 /** Throws ConfigError for settings of data that are invalid, each by itself, or that the task has not. */
 export function checkDataSettings(given: Partial<DataSettings>, objective: Objective): void {
   refuseLacked(given, objective, DATA_SETTINGS);
-  for (const name of DATA_NAMES) checkSetting(name, given[name], DATA_SETTINGS[name]);
+  for (const name of DATA_NAMES) if (given[name] !== undefined) checkSetting(name, given[name], DATA_SETTINGS[name]);
 }
