@@ -3,7 +3,7 @@
  * of the methods' settings are with the methods.
  */
 import { joinWords } from "../format.ts";
-import { GUIDES, type MethodOptions, MODES, settingWords } from "../methods/index.ts";
+import { GUIDES, type MethodOptions, MODES, settingFlags, settingWords } from "../methods/index.ts";
 import type { SettingWords } from "../methods/method.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { defaultRate, type Known, LARGE } from "./options.ts";
@@ -17,7 +17,7 @@ type Offered<T> = Readonly<Record<Exclude<keyof RunSettings, Unshown>, T>>;
 type General<T> = Readonly<Record<Exclude<keyof RunSettings, Unshown | keyof MethodOptions>, T>>;
 
 /** A setting in the page. */
-export interface FieldWords extends Omit<SettingWords, "flag" | "why"> {
+export interface FieldWords extends Omit<SettingWords, "why"> {
   /** What it is, and when to change it, at its field; absent: it has none. */
   why?: string;
   /** The choices of its field, by their values, or what some are called. */
@@ -34,7 +34,6 @@ const FIELDS: General<FieldWords | null> = {
   split: {
     label: "Data split",
     why: "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
-    choices: { default: "default", random: "random", stratified: "stratified", ordered: "ordered" },
   },
   dedupe: {
     label: "Deduplicate",
@@ -57,7 +56,7 @@ const FIELDS: General<FieldWords | null> = {
   },
   stride: null,
   model: { label: "Base model" },
-  objective: { label: "Labels", choices: { regression: "numbers", "multi-label": "several a message" } },
+  objective: { label: "The labels are" },
   adapter: { label: "Start from" },
   mode: {
     label: "Method",
@@ -179,8 +178,8 @@ export interface FlagWords {
 
 /** The flag of each setting. */
 export function flagWords(): Offered<FlagWords> {
-  const { layers, targets, ...others } = settingWords();
-  const ofMethods = Object.fromEntries(Object.entries(others).map(([name, { flag: text }]) => [name, { text }]));
+  const ofMethod = settingFlags();
+  const ofMethods = Object.fromEntries(Object.entries(ofMethod).map(([name, text]) => [name, { text }]));
   const general: General<FlagWords> = {
     data: {
       text: "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
@@ -283,10 +282,10 @@ export function flagWords(): Offered<FlagWords> {
   };
   return {
     ...general,
-    ...(ofMethods as Record<keyof typeof others, FlagWords>),
-    targets: { text: targets.flag, argument: "<list>", usual: "all" },
+    ...(ofMethods as Record<keyof MethodOptions, FlagWords>),
+    targets: { text: ofMethod.targets, argument: "<list>", usual: "all" },
     layers: {
-      text: `${layers.flag} (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
+      text: `${ofMethod.layers} (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
       argument: "<list>",
       usual: null,
     },

@@ -4,8 +4,9 @@ import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../data/settings.
 import { MODES, type Mode } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
 import type { SettingWord } from "../../setting.ts";
-import type { Objective } from "../../tasks/index.ts";
+import { OBJECTIVES, type Objective } from "../../tasks/index.ts";
 import { TRAINING } from "../../tasks/training.ts";
+import { WORDS } from "../../tasks/words.ts";
 import { objectiveDefaults } from "../../train/options.ts";
 import { type FieldWords, fieldWords } from "../../train/setting-words.ts";
 import {
@@ -54,15 +55,17 @@ export const TARGET_NAMES: Record<string, string> = {
 /** What these stand for in a Llama-type model. */
 export const LLAMA_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
-const WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
+const FIELD_WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
 
 /** The fields among these settings. */
 function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<FieldWords, "isMain">)[] {
   return names.flatMap((name) => {
-    const { label, why, help, kind, choices: words = {}, isMain } = WORDS[name] ?? ({} as Partial<FieldWords>);
+    const { label, why, help, kind, choices: words = {}, isMain } = FIELD_WORDS[name] ?? ({} as Partial<FieldWords>);
     if (label === undefined || why === undefined) return [];
     const { number, default: usual } = ALL_SETTINGS[name] as OpenSetting<unknown>;
-    const choices = (usual === undefined ? undefined : offeredChoices(name)) ?? Object.keys(words);
+    const offered = offeredChoices(name);
+    // Without a default of its own, a setting follows from the data.
+    const choices = offered ? [...(usual === undefined ? ["default"] : []), ...offered] : Object.keys(words);
     const field = { key: name as Key, label, help, why, ...(isMain && { isMain }) };
     if (kind) return { ...field, kind };
     // 0 stands for what follows from the model.
@@ -117,9 +120,8 @@ export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: 
 /** The page's words for settings in texts: “Frozen weights: float16”. */
 export const asField: SettingWord = (name, value) => {
   const field = FIELDS.find(({ key }) => key === name);
-  const label = field?.label ?? WORDS[name as keyof RunSettings]?.label;
+  const label = field?.label ?? FIELD_WORDS[name as keyof RunSettings]?.label;
   if (label === undefined) return null;
-  const words =
-    field?.choices?.find(([one]) => one === value)?.[1] ?? WORDS[name as keyof RunSettings]?.choices?.[value!];
-  return `“${label}${value === undefined ? "" : `: ${words ?? value}`}”`;
+  const choices = Object.fromEntries(field?.choices ?? OBJECTIVES.map((one) => [one, WORDS[one].choice]));
+  return `“${label}${value === undefined ? "" : `: ${choices[value] ?? value}`}”`;
 };
