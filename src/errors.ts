@@ -1,6 +1,6 @@
 import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 import { printable } from "./printable.ts";
-import { asArgument, nameSettings, type SettingWord } from "./setting.ts";
+import { plain } from "./setting.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
@@ -77,30 +77,27 @@ export class LowrankError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
-    const said = inWords({ summary, details }, asArgument);
-    super(layOut(said), details.cause === undefined ? undefined : { cause: details.cause });
+    super(layOut(summary, details, plain), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    this.details = said.details;
+    const named = Object.entries(details).map(([key, value]) => [
+      key,
+      typeof value === "string" ? plain(value) : value,
+    ]);
+    this.details = Object.fromEntries(named);
     GIVEN.set(this, { summary, details });
   }
 }
 
-function inWords({ summary, details }: Parts, word: SettingWord): Parts {
-  const named = { ...details };
-  for (const part of PARTS) if (named[part] !== undefined) named[part] = nameSettings(named[part], word);
-  return { summary: nameSettings(summary, word), details: named };
-}
-
-function layOut({ summary, details }: Parts): string {
+/** A message of these parts, each in some words. */
+export function layOut(summary: string, details: ErrorDetails, say: (text: string) => string): string {
   const given = PARTS.filter((part) => details[part] !== undefined);
-  return [brief(summary), ...given.map((part) => `  ${`${part}:`.padEnd(9)} ${brief(details[part]!)}`)].join("\n");
+  return [brief(say(summary)), ...given.map((part) => `  ${`${part}:`.padEnd(9)} ${brief(say(details[part]!))}`)].join(
+    "\n",
+  );
 }
 
 /** What an error says, with settings as data. */
 export const errorParts = (error: LowrankError): Parts => GIVEN.get(error)!;
-
-/** The message of an error in the words of a surface; an error that a run ended with is its cause's. */
-export const messageFor = (error: LowrankError, word: SettingWord): string => layOut(inWords(errorParts(error), word));
 
 /** LowrankError, as a class whose errors have only these codes. */
 type WithCodes<Code extends ErrorCode> = Omit<typeof LowrankError, "prototype"> &

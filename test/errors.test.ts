@@ -2,8 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, errorParts, LowrankError, messageFor } from "../src/errors.ts";
-import { either, nameSettings, setting } from "../src/setting.ts";
+import { ConfigError, errorParts, LowrankError } from "../src/errors.ts";
+import { either, setting } from "../src/setting.ts";
+import { messageFor, nameSettings } from "../src/surface.ts";
 import { RUN_SETTINGS } from "../src/train/settings.ts";
 import { asFlag, flagName } from "../src/views/terminal/flag-words.ts";
 import { asField } from "../src/web/page/field-list.ts";

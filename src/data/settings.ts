@@ -90,7 +90,7 @@ export function refuseLacked(given: object, objective: Objective, table: object)
         word === undefined
           ? `settings of ${title}: ${names.join(", ")}`
           : `another ${name}${others ? `: ${others.join(", ")}` : ""}`,
-      found: setting(name, String(value)),
+      found: setting(name, value),
     });
   }
 }

@@ -3,15 +3,15 @@ import type { ComponentChildren, RefObject } from "preact";
 import type { Block, Cell, Column, Details, Figure, Table } from "../document/blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
-import { asArgument, nameSettings, type SettingWord } from "../setting.ts";
+import { plain } from "../setting.ts";
 
 /** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
 export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
   /** In a file: to the file of a table or a figure next to it. */
   link?: (block: Table | Figure) => ComponentChildren;
-  /** What it calls settings; default: as the library does. */
-  word?: SettingWord;
+  /** Texts with its own words for settings; default: the library's. */
+  words?: (text: string) => string;
 }
 
 export function Blocks({ blocks, medium }: { blocks: readonly Block[]; medium: Medium }) {
@@ -45,7 +45,7 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   }
 }
 
-const line = (text: string, { word = asArgument }: Medium) => printableLine(nameSettings(text, word));
+const line = (text: string, { words = plain }: Medium) => printableLine(words(text));
 
 function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (

@@ -6,7 +6,7 @@ import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { findCombined } from "../../src/data/label-faults.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { asArgument, nameSettings } from "../../src/setting.ts";
+import { plain } from "../../src/setting.ts";
 import { TASKS } from "../../src/tasks/index.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -157,7 +157,7 @@ test("several labels with another sign between them; it is for several labels al
 
 test("labels that look like several in one, and the settings that separate them", async () => {
   const find = (...labels: string[]) => findCombined(labels);
-  const how = (...rest: Parameters<typeof settingsOfSeveral>) => nameSettings(settingsOfSeveral(...rest), asArgument);
+  const how = (...rest: Parameters<typeof settingsOfSeveral>) => plain(settingsOfSeveral(...rest));
   const bars = find("a", "b", "a|b", "b; c", "|", "d;")!;
   assert.equal(bars, { labels: ["a|b", "b; c"], separator: "|" });
   assert.is(how(bars), 'objective "multi-label"');

@@ -1,6 +1,6 @@
 /** The words of the commands for settings: their flags. */
-import { LowrankError, messageFor } from "../../errors.ts";
-import type { SettingWord } from "../../setting.ts";
+import { LowrankError } from "../../errors.ts";
+import { messageFor, type SettingWord } from "../../surface.ts";
 import { ALL_SETTINGS, type RunSettings } from "../../train/settings.ts";
 
 /** "--batch-size", or "--no-head-bias" of what is true by default. */

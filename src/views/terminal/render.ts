@@ -3,7 +3,7 @@
 import { type Block, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns } from "../../document/cells.ts";
 import { printableLine } from "../../printable.ts";
-import { nameSettings } from "../../setting.ts";
+import { nameSettings } from "../../surface.ts";
 import { asFlag } from "./flag-words.ts";
 import { drawTable } from "./table.ts";
 import { wrapLines } from "./text.ts";

@@ -3,7 +3,7 @@ import { TARGETS } from "../../config.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../data/settings.ts";
 import { MODES, type Mode } from "../../methods/index.ts";
 import type { NumberRange } from "../../number-range.ts";
-import type { SettingWord } from "../../setting.ts";
+import type { SettingWord } from "../../surface.ts";
 import { OBJECTIVES, type Objective } from "../../tasks/index.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";

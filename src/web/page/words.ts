@@ -2,7 +2,7 @@
 import { capital } from "../../format.ts";
 import { describeMethod } from "../../methods/index.ts";
 import { dataName } from "../../run/record.ts";
-import { nameSettings } from "../../setting.ts";
+import { nameSettings } from "../../surface.ts";
 import type { PageRun, RunState } from "../protocol.ts";
 import { asField } from "./field-list.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";

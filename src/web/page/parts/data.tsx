@@ -4,7 +4,6 @@ import { type MessagesObjective, OBJECTIVES } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
-import { asField } from "../field-list.ts";
 import {
   askHub,
   chosenColumns,
@@ -19,6 +18,7 @@ import {
 } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
 import { usePart } from "../state/scroll";
+import { inPageWords } from "../words.ts";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
@@ -39,7 +39,7 @@ export function DataCard() {
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
-        {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, word: asField }} />}
+        {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, words: inPageWords }} />}
       </div>
       <datalist id="datasets">
         <option value="ucirvine/sms_spam" />
