@@ -48,9 +48,15 @@ export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
-export type { Evaluation } from "./tasks/evaluation.ts";
+export type { ClassDetails } from "./tasks/classification-training.ts";
+export type { Compared } from "./tasks/compare.ts";
+export type { Evaluation, Splits } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
-export type { Classification, Prediction, Scored } from "./tasks/predictions.ts";
+export type { TextDetails } from "./tasks/lm-training.ts";
+export type { LabelDetails } from "./tasks/multi-label-training.ts";
+export type { Classification, Scored } from "./tasks/predictions.ts";
+export type { ScoreDetails } from "./tasks/regression-training.ts";
+export type { Answered, Results, TestResults } from "./tasks/task.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,

@@ -1,9 +1,19 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
+
+import {
+  checkKinds,
+  checkNumber,
+  type Fields,
+  isObject,
+  type Kind,
+  lookUp,
+  type NumberRange,
+  parseChoice,
+  show,
+  withoutNulls,
+} from "./checks.ts";
 import { ConfigError, FormatError } from "./errors.ts";
-import { checkKinds, type Fields, isObject, type KINDS, lookUp, show, withoutNulls } from "./kinds.ts";
-import { checkNumber, type NumberRange } from "./number-range.ts";
 import { setting } from "./setting.ts";
-import { didYouMean } from "./suggest.ts";
 
 /**
  * Architectures other than GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values.
@@ -212,18 +222,6 @@ export function textContext(
 export const usualLength = ({ n_positions }: Pick<ModelConfig, "n_positions"> = { n_positions: 1024 }): number =>
   Math.min(n_positions, 1024);
 
-/** Returns `word` if it is one of `allowed`; otherwise throws ConfigError, which suggests the nearest one. */
-export function parseChoice<T extends string>(what: string, word: unknown, allowed: readonly T[], where?: string): T {
-  const found = allowed.find((candidate) => candidate === word);
-  if (found !== undefined) return found;
-  throw new ConfigError("unknown-value", `unknown ${what}`, {
-    expected: `one of ${allowed.join(", ")}`,
-    found: show(word),
-    ...(where === undefined ? {} : { where }),
-    ...(typeof word === "string" ? didYouMean(word, allowed) : {}),
-  });
-}
-
 /** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
 export function parseLayers(words: readonly string[]): number[] | null {
   if (words.length === 1 && words[0] === "all") return null;
@@ -328,7 +326,7 @@ const FIELDS = {
   ...fields(SIZES, "size"),
   ...fields(Object.keys(SWITCHES), "boolean?"),
   ...{ layer_norm_epsilon: "positive", n_inner: "size?", n_kv_head: "size?", rope: "object?" },
-} as const satisfies Fields<keyof typeof KINDS>;
+} as const satisfies Fields;
 
 /** Fields of one kind. */
 function fields<Kind extends string>(keys: readonly string[], kind: Kind): Record<string, Kind> {
@@ -426,25 +424,18 @@ function readOptionalKeys(values: Partial<ModelConfig>, width: number, where: st
 /** The keys that only Llama-type models have. Throws FormatError. */
 function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
   const { n_head, n_kv_head = n_head, rope = {} } = values;
-  if (n_head % n_kv_head !== 0)
-    throw new FormatError("invalid-model-config", `${named("n_kv_head")} is invalid`, {
-      where,
-      expected: `a divisor of ${n_head}, the number of heads`,
-      found: show(n_kv_head),
-    });
-  const check = (key: string, record: object, kinds: Fields<keyof typeof KINDS>) =>
-    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(`${key}.${part}`) });
-  check("rope", rope, { theta: "positive", scaling: "object?" });
+  const check = (place: string, record: object, kinds: Fields) =>
+    checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(place + part) });
+  const divides: Kind = [`a divisor of ${n_head}, the number of heads`, () => n_head % n_kv_head === 0];
+  check("", { n_kv_head }, { n_kv_head: divides });
+  check("rope.", rope, { theta: "positive", scaling: "object?" });
   const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;
   if (scaling) {
     const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
-    if (!numbers)
-      throw new FormatError("invalid-model-config", `${named("rope.scaling.rope_type")} is invalid`, {
-        where,
-        expected: Object.keys(ROPE_SCALINGS).join(", "),
-        found: show(scaling.rope_type),
-      });
-    check("rope.scaling", scaling, fields(numbers, "positive"));
+    check("rope.scaling.", scaling, {
+      rope_type: [Object.keys(ROPE_SCALINGS).join(", "), () => numbers !== undefined],
+    });
+    check("rope.scaling.", scaling, fields(numbers!, "positive"));
   }
   return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling && { scaling }) } };
 }

@@ -77,23 +77,24 @@ export class LowrankError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
-    super(layOut(summary, details, plain), details.cause === undefined ? undefined : { cause: details.cause });
+    const said = mapTexts(details, plain);
+    super(layOut(plain(summary), said), details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    const named = Object.entries(details).map(([key, value]) => [
-      key,
-      typeof value === "string" ? plain(value) : value,
-    ]);
-    this.details = Object.fromEntries(named);
+    this.details = said;
     GIVEN.set(this, { summary, details });
   }
 }
 
-/** A message of these parts, each in some words. */
-export function layOut(summary: string, details: ErrorDetails, say: (text: string) => string): string {
-  const given = PARTS.filter((part) => details[part] !== undefined);
-  return [brief(say(summary)), ...given.map((part) => `  ${`${part}:`.padEnd(9)} ${brief(say(details[part]!))}`)].join(
-    "\n",
+export const mapTexts = (details: ErrorDetails, say: (text: string) => string): ErrorDetails =>
+  Object.fromEntries(
+    Object.entries(details).map(([key, value]) => [key, typeof value === "string" ? say(value) : value]),
   );
+
+export function layOut(summary: string, details: ErrorDetails): string {
+  let text = brief(summary);
+  for (const part of PARTS)
+    if (details[part] !== undefined) text += `\n  ${`${part}:`.padEnd(10)}${brief(details[part])}`;
+  return text;
 }
 
 /** What an error says, with settings as data. */

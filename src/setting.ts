@@ -4,18 +4,20 @@
  */
 
 // Control characters, which no text from outside keeps: see `printable`.
-export const BEGIN = "\u0002";
-export const END = "\u0003";
-export const OR = "\u0004";
+/** Around a setting. */
+export const MARK = "\u0002";
+/** Between ways out. */
+export const OR = "\u0003";
 
 /** A setting in a text, or a value of it: `use a smaller ${setting("batchSize")}`. */
-export function setting(name: string, value?: unknown): string {
-  const shown = typeof value === "number" || typeof value === "boolean" ? value : JSON.stringify(String(value));
-  return `${BEGIN}${name}${value === undefined ? "" : ` ${shown}`}${END}`;
-}
+export const setting = (name: string, value?: unknown): string =>
+  MARK + (value === undefined ? name : `${name} ${JSON.stringify(value)}`) + MARK;
 
 /** Ways out, of which a surface gives those whose settings it has: "a, or b". */
 export const either = (...ways: readonly string[]): string => ways.join(OR);
 
 /** A text in the words of the library: the names of arguments. */
-export const plain = (text: string): string => text.replaceAll(BEGIN, "").replaceAll(END, "").replaceAll(OR, ", or ");
+export const plain = (text: string): string => text.replaceAll(MARK, "").replaceAll(OR, ", or ");
+
+/** What makes a batch smaller, as a hint. */
+export const SMALLER_BATCH = `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`;

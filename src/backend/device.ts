@@ -1,6 +1,6 @@
 /** Selects and opens a device. */
 import { canHaveGPU, requestGPU } from "#platform";
-import { checkArguments, checkOptions } from "../arguments.ts";
+import { checkArguments, checkOptions } from "../checks.ts";
 import { type DeviceName, namedAdapter, parseDevice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";

@@ -1,6 +1,6 @@
 /** The worker of a remote CPU backend: opens it, and handles the host's messages in order. */
 import { listenToHost } from "#platform";
-import { DeviceError, errorParts, LowrankError } from "../errors.ts";
+import { DeviceError, LowrankError } from "../errors.ts";
 import type { Program } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 import type { Backend, Session } from "./backend.ts";
@@ -96,8 +96,8 @@ function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors:
 }
 
 function encodeFailure(error: unknown): Extract<FromRemote, { failure: unknown }>["failure"] {
+  const { message } = error as Error;
+  const { cause: _, ...details } = error instanceof LowrankError ? error.details : {};
   const code = error instanceof DeviceError ? error.code : "device-failed";
-  if (!(error instanceof LowrankError)) return { code, summary: (error as Error).message.split("\n")[0]!, details: {} };
-  const { cause: _, ...details } = errorParts(error).details;
-  return { code, summary: errorParts(error).summary, details };
+  return { code, summary: message.split("\n")[0]!, details };
 }

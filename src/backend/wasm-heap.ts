@@ -2,7 +2,7 @@
 
 import { DeviceError } from "../errors.ts";
 import { formatBytes } from "../plan/memory.ts";
-import { setting } from "../setting.ts";
+import { SMALLER_BATCH } from "../setting.ts";
 
 const PAGE_BYTES = 1 << 16;
 /** Blocks are aligned to cache lines. */
@@ -89,7 +89,7 @@ export class Heap {
       throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
         expected: "at most 4 GiB in total",
         found: formatBytes(end),
-        hint: `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`,
+        hint: SMALLER_BATCH,
         cause: error,
       });
     }

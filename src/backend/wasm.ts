@@ -1,7 +1,7 @@
 /** Chooses where the CPU backend runs: on threads, on the caller's thread, or in a worker. */
 import { isPageThread, parallelism } from "#platform";
 import { NotStarted } from "#workers";
-import { ConfigError } from "../errors.ts";
+import { checkNumber } from "../checks.ts";
 import type { Backend, WasmOptions } from "./backend.ts";
 
 /** With more threads, synchronization takes longer than the work. */
@@ -21,11 +21,7 @@ const canShare = () => typeof SharedArrayBuffer !== "undefined";
  */
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
-  if (!Number.isInteger(threads) || threads < 0 || threads > 64)
-    throw new ConfigError("invalid-value", "the number of threads is invalid", {
-      expected: "0 to 64",
-      found: String(threads),
-    });
+  checkNumber("the number of threads", threads, { min: 0, max: 64, whole: true });
   try {
     // A page loads only one of the two.
     if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);

@@ -17,7 +17,7 @@ import {
   withoutShared,
 } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { setting } from "../setting.ts";
+import { SMALLER_BATCH, setting } from "../setting.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import {
   type Backend,
@@ -220,7 +220,7 @@ class WebGPUBackend implements Backend {
     this.info.refused = Math.min(total, this.info.refused ?? Infinity);
     throw new DeviceError("out-of-memory", `the device has no memory for ${formatBytes(total)}`, {
       found: outOfMemory.message,
-      hint: `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`,
+      hint: SMALLER_BATCH,
     });
   }
 

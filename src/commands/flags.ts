@@ -1,6 +1,6 @@
 /** The flags shared by train and sweep: one for each setting of a run that people are offered, and --set for all. */
 import { type Command, Option } from "commander";
-import { refuseUnknown } from "../arguments.ts";
+import { refuseUnknown } from "../checks.ts";
 import type { Files } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { readSetting } from "../run/settings.ts";

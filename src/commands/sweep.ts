@@ -3,6 +3,7 @@
 import { environment, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
+import { isObject } from "../checks.ts";
 import { type DeviceName, textContext } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
@@ -13,7 +14,6 @@ import { countOf, readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
-import { isObject } from "../kinds.ts";
 import { methodConfig } from "../methods/index.ts";
 import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";

@@ -2,8 +2,8 @@
 
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
+import { checkNumber } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
-import { checkNumber } from "../number-range.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";

@@ -3,10 +3,10 @@
  * does. A template is foreign code: it runs in an interpreter that counts what it does. Loaded on demand.
  */
 import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
+import { isText, lookUp, show } from "../checks.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
-import { isText, lookUp, show } from "../kinds.ts";
 import type { Completion } from "./blocks.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

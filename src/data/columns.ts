@@ -1,5 +1,5 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
-
+import { isObject } from "../checks.ts";
 import { DataError, nameList } from "../errors.ts";
 import { joinWords } from "../format.ts";
 import type { Pair } from "../pair.ts";
@@ -204,10 +204,7 @@ export function refuseNumbers(texts: readonly string[], column: string, file: st
 
 /** The names of classes 0, 1, ...: a list, or an object with these keys; undefined if they are anything else. */
 export function classNames(names: unknown): readonly string[] | undefined {
-  const list =
-    typeof names === "object" && names !== null && !Array.isArray(names)
-      ? Object.keys(names).map((_, i) => (names as Record<number, unknown>)[i])
-      : names;
+  const list = isObject(names) ? Object.keys(names).map((_, i) => names[i]) : names;
   if (!Array.isArray(list) || list.length === 0) return undefined;
   const texts = list.map((name) => (typeof name === "object" || name === undefined ? "" : String(name).trim()));
   return texts.every((text) => text !== "") && new Set(texts).size === texts.length ? texts : undefined;

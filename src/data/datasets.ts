@@ -1,7 +1,17 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
-import { type ArgumentKind, checkOptions } from "../arguments.ts";
-import { parseChoice, usualLength } from "../config.ts";
+import {
+  checkOptions,
+  type FieldKind,
+  type Fields,
+  isFile,
+  isListOf,
+  isText,
+  type Kind,
+  optional,
+  parseChoice,
+} from "../checks.ts";
+import { usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -118,7 +128,7 @@ const OPTIONS = {
   signal: DOWNLOAD_OPTIONS.signal,
   model: "model?",
   module: "any?",
-} as const satisfies Record<keyof DatasetOptions, ArgumentKind>;
+} as const satisfies Record<keyof DatasetOptions, FieldKind>;
 
 /** Messages with labels, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
@@ -167,6 +177,13 @@ export interface LoadedDataset {
 /** A spec and options as a run stores them: files by absolute path, open files by name. */
 export type Origin = Record<string, unknown>;
 
+const isSource = (value: unknown) => isText(value) || isFile(value);
+const SOURCE: Kind = ["a path, or an opened file", isSource];
+export const SOURCES: Kind = [
+  "a path, an opened file, or an array of these",
+  (value) => isSource(value) || isListOf(value, isSource),
+];
+
 /** The keys of each form of a spec. */
 const SPECS = [["file"], ["train", "val", "test"], ["name"]];
 const FORMS = "{ file }, { train, val, test } or { name }";
@@ -175,12 +192,7 @@ const FORMS = "{ file }, { train, val, test } or { name }";
  * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an
  * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
-export function parseOrigin(
-  spec: object | string,
-  options: object,
-  source: "source" | "sources",
-  kinds: Readonly<Record<string, ArgumentKind>>,
-): Origin {
+export function parseOrigin(spec: object | string, options: object, source: Kind, kinds: Fields): Origin {
   if (typeof spec === "string") {
     const key = isOnHub(spec) || !/\.\w+$/.test(spec) ? "name" : "file";
     throw new ConfigError("invalid-argument", `spec: the string ${JSON.stringify(spec)}`, {
@@ -188,7 +200,7 @@ export function parseOrigin(
       hint: `did you mean { ${key}: ${JSON.stringify(spec)} }?`,
     });
   }
-  const file = `${source}?` as const;
+  const file = optional(source);
   const both = { file, train: file, val: file, test: file, name: "text?", ...kinds } as const;
   checkOptions("spec", spec, both);
   checkOptions("options", options, both);
@@ -230,7 +242,7 @@ export function parseOrigin(
  * ```
  */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
-  const origin = parseOrigin(spec, options, "source", OPTIONS);
+  const origin = parseOrigin(spec, options, SOURCE, OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? usualLength(options.model?.config);
   const [objective, labelsAre] = parseMessagesObjective(options);

@@ -1,10 +1,8 @@
 /** The settings of data: what each may be. Those of training and of a whole run are in train/settings.ts. */
 
-import { checkArguments } from "../arguments.ts";
-import { parseChoice } from "../config.ts";
+import { checkArguments, checkNumber, parseChoice } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import type { Setting } from "../methods/method.ts";
-import { checkNumber } from "../number-range.ts";
 import { setting } from "../setting.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";

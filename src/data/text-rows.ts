@@ -1,5 +1,5 @@
 /** The rows of texts for a language model: objects of JSON lines, and the keys of their texts. */
-
+import { isObject } from "../checks.ts";
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { setting } from "../setting.ts";
 import { findUsual } from "./columns.ts";
@@ -30,10 +30,8 @@ function parse(text: string, where: string, summary: string): unknown {
   }
 }
 
-const isRow = (value: unknown): value is Row => typeof value === "object" && value !== null && !Array.isArray(value);
-
 function checkRow(value: unknown, where: string): Row {
-  if (isRow(value)) return value;
+  if (isObject(value)) return value;
   throw new FormatError("row-not-json-object", "The row is not a JSON object", {
     where,
     expected: '{"text": "..."}',
@@ -73,7 +71,7 @@ export function valueAt(row: Row, key: string): unknown {
   if (Object.hasOwn(row, key)) return row[key];
   for (let dot = key.indexOf("."); dot >= 0; dot = key.indexOf(".", dot + 1)) {
     const inner = row[key.slice(0, dot)];
-    const value = isRow(inner) ? valueAt(inner, key.slice(dot + 1)) : undefined;
+    const value = isObject(inner) ? valueAt(inner, key.slice(dot + 1)) : undefined;
     if (value !== undefined) return value;
   }
   return undefined;

@@ -2,7 +2,7 @@
 
 import { exists, openFile, packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
-import type { ArgumentKind } from "../arguments.ts";
+import { checkNumber, type FieldKind } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
@@ -16,7 +16,7 @@ import { TRAINING } from "../tasks/training.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
-import { type LoadedDataset, type Origin, parseOrigin } from "./datasets.ts";
+import { type LoadedDataset, type Origin, parseOrigin, SOURCES } from "./datasets.ts";
 import { checkEncoding, checkUtf8, ENCODING_HINT, utf8Bytes } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet } from "./source.ts";
@@ -65,7 +65,7 @@ const OPTIONS = {
   model: "model?",
   onProgress: DOWNLOAD_OPTIONS.onProgress,
   signal: DOWNLOAD_OPTIONS.signal,
-} as const satisfies Record<keyof TextsOptions, ArgumentKind>;
+} as const satisfies Record<keyof TextsOptions, FieldKind>;
 
 /** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {
@@ -119,12 +119,12 @@ type Document = Uint32Array | Completion;
  * ```
  */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
-  const origin = parseOrigin(spec, options, "sources", OPTIONS);
+  const origin = parseOrigin(spec, options, SOURCES, OPTIONS);
   const { model, maxLength = usualLength(model?.config), fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
   const { stride = maxLength } = options;
-  checkLength("maxLength", maxLength, Number.MAX_SAFE_INTEGER);
+  checkNumber("maxLength", maxLength, { min: 1, whole: true });
   if (options.encoding !== undefined) checkEncoding(options.encoding);
-  checkLength("stride", stride, maxLength);
+  checkNumber("stride", stride, { min: 1, max: maxLength, whole: true });
   const tokenizer = await Tokenizer.load({ model });
   const reader = new TextsReader(tokenizer, options);
   const parts: Parts<Document[][]> = [[], [], []];
@@ -199,14 +199,6 @@ async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
   ];
   const source = `${title}, of which a tenth, drawn by the seed, is the validation set, and ${held.name}`;
   return { sets, source: held === test ? source : `${source} as the test set`, name: found.name };
-}
-
-function checkLength(what: string, value: number, most: number): void {
-  if (Number.isSafeInteger(value) && value >= 1 && value <= most) return;
-  throw new ConfigError("invalid-value", `${what} is invalid`, {
-    expected: `a whole number of tokens${most < Number.MAX_SAFE_INTEGER ? ` from 1 to ${most}` : ""}`,
-    found: String(value),
-  });
 }
 
 const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>

@@ -3,7 +3,7 @@
  * `tokenizers`. It runs in WASM (assembly/data/bpe.ts). All methods are synchronous once it is loaded. Letters, numbers
  * and white space are those of Unicode 16.0, as in tiktoken 0.14.
  */
-import { checkArguments, checkOptions } from "../arguments.ts";
+import { checkArguments, checkOptions, hasKeys, isNumber } from "../checks.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
@@ -118,7 +118,7 @@ export class Tokenizer {
 
   /** The ids of UTF-8 bytes. Invalid UTF-8 is preserved: with GPT-2's vocabulary `decodeBytes` restores any input. */
   encodeBytes(utf8: Uint8Array): Uint32Array {
-    checkArguments({ utf8 }, { utf8: "bytes" });
+    checkArguments({ utf8 }, { utf8: ["a Uint8Array", (value) => value instanceof Uint8Array] });
     this.count = 0;
     this.encodeChunks((target, from) => {
       const part = utf8.subarray(from, from + target.length);
@@ -246,7 +246,8 @@ export class Tokenizer {
 
   /** The bytes of ids as a view of WASM memory, valid until the next call. */
   private decodeView(ids: ArrayLike<number>): Uint8Array<ArrayBuffer> {
-    if (!(ids instanceof Uint32Array)) checkArguments({ ids }, { ids: "ids" });
+    if (!(ids instanceof Uint32Array))
+      checkArguments({ ids }, { ids: ["an array of token ids", (value) => hasKeys(value) && isNumber(value.length)] });
     const { exports } = this.module;
     if (ids.length <= this.shortIds) {
       if (this.wordView.length === 0) this.wordView = this.module.words(this.textBlock, CHUNK_BYTES / 4);

@@ -1,6 +1,7 @@
 /** The initial values of a model's parameters. A page that classifies with a trained model does not load it. */
 import { isBlockDtype } from "../blocks.ts";
-import { HEAD_INITS, type HeadInit, parseChoice, type WeightDtype } from "../config.ts";
+import { parseChoice } from "../checks.ts";
+import { HEAD_INITS, type HeadInit, type WeightDtype } from "../config.ts";
 import { floatToHalf, halfToFloat } from "../half.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";

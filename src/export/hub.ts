@@ -2,6 +2,7 @@
 import { ConfigError } from "../errors.ts";
 import { peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
+import { peftObstacle } from "../io/peft-write.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -12,11 +13,12 @@ import { baseLabel, pythonPath } from "./peft-code.ts";
 export const plan: PlanForm = async (source, options) => {
   const { meta } = source.adapter;
   const form = peftForm(meta, names);
-  const isPeft = form !== undefined && form.obstacle === undefined;
+  const obstacle = form && peftObstacle(form);
+  const isPeft = form !== undefined && obstacle === undefined;
   const exported = isPeft ? await adapterFolder(source, options) : await mergedFolder(source, options);
   const what = isPeft
     ? "the folder has the adapter, for PEFT"
-    : `the folder has the merged model: PEFT does not have ${form?.obstacle ?? nameMethod(meta)}`;
+    : `the folder has the merged model: PEFT does not have ${obstacle ?? nameMethod(meta)}`;
   return { ...exported, notes: [what, ...exported.notes] };
 };
 

@@ -1,9 +1,10 @@
 /** The Python code that loads an adapter with PEFT, and what to know about its padding. */
+
+import { lookUp } from "../checks.ts";
 import { textContext } from "../config.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
-import { lookUp } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";

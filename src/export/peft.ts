@@ -8,7 +8,7 @@ import type { BaseModel } from "../io/hf.ts";
 import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm } from "../io/peft.ts";
 import type { PeftForm } from "../io/peft-form.ts";
 import * as names from "../io/peft-names.ts";
-import { adapterFiles, biasObstacle, peftFiles } from "../io/peft-write.ts";
+import { adapterFiles, biasObstacle, peftFiles, peftObstacle } from "../io/peft-write.ts";
 import { readShards } from "../io/shards-index.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
@@ -89,9 +89,10 @@ export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: Final
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
 function requirePeftForm(meta: AdapterMeta): PeftForm {
   const form = peftForm(meta, names);
-  if (form && form.obstacle === undefined) return form;
+  const obstacle = form && peftObstacle(form);
+  if (form && obstacle === undefined) return form;
   throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {
-    found: form?.obstacle ?? `${nameMethod(meta)}, which PEFT does not have`,
+    found: obstacle ?? `${nameMethod(meta)}, which PEFT does not have`,
     hint: isMergeable(meta) ? "use --to merged" : alone(meta),
   });
 }

@@ -4,8 +4,8 @@
  * the plan of the next adapter is built around the base tensors that are there, and only the adapter is uploaded.
  */
 
-import { checkArguments } from "../arguments.ts";
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
+import { checkArguments } from "../checks.ts";
 import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";

@@ -1,6 +1,7 @@
 /** A trained classifier. */
-import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
+
 import type { Backend } from "../backend/backend.ts";
+import { checkArguments, checkOptions, type FieldKind, isListOf, isText, type Kind } from "../checks.ts";
 import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
@@ -37,7 +38,7 @@ const OPTIONS = {
   model: "text?",
   dtype: "text?",
   adapterName: "text?",
-} as const satisfies Record<keyof ClassifierOptions, ArgumentKind>;
+} as const satisfies Record<keyof ClassifierOptions, FieldKind>;
 
 /** How texts are classified. */
 export interface ClassifyOptions {
@@ -45,7 +46,12 @@ export interface ClassifyOptions {
   adapterNames?: readonly string[];
 }
 
-const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, ArgumentKind>;
+const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
+
+const TEXTS: Kind = [
+  "a string, or an array of strings or of pairs",
+  (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
+];
 
 /** Texts for one adapter, as it reads them. */
 interface Reading extends Rows {
@@ -180,7 +186,7 @@ export class Classifier extends AdapterModel<Engine> {
     texts: string | readonly TextOrPair[],
     options: ClassifyOptions,
   ): Promise<T[]> {
-    checkArguments({ texts }, { texts: "texts or pairs" });
+    checkArguments({ texts }, { texts: TEXTS });
     checkOptions("options", options, CLASSIFY_OPTIONS);
     const predicts = TASKS[this.meta.task.objective].predicts!;
     if (method !== predicts.method)
@@ -204,13 +210,13 @@ export class Classifier extends AdapterModel<Engine> {
 
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
-    checkArguments({ texts }, { texts: "texts or pairs" });
+    checkArguments({ texts }, { texts: TEXTS });
     return this.inTurn(async () => (await this.active([texts].flat()))[1]);
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
   update(tensors: Tensors): void {
-    checkArguments({ tensors }, { tensors: "tensors" });
+    checkArguments({ tensors }, { tensors: ["a Map of tensors", (value) => value instanceof Map] });
     const { loaded, engine } = this;
     if (loaded.adapter) {
       const { meta, tensors: before } = loaded.adapter;

@@ -4,13 +4,12 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { type ArgumentKind, checkOptions } from "../arguments.ts";
+import { checkNumber, checkOptions, type FieldKind } from "../checks.ts";
 import { textContext } from "../config.ts";
 import type { Chat } from "../data/chat.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder, SampledChunk } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
-import { checkNumber } from "../number-range.ts";
 import { NOT_FINITE } from "../ops/sample.ts";
 import { RunLength } from "./run-length.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "./sampling.ts";
@@ -87,7 +86,7 @@ const OPTIONS = {
   chat: "boolean?",
   seed: "number?",
   signal: "signal?",
-} as const satisfies Record<keyof GenerateOptions, ArgumentKind>;
+} as const satisfies Record<keyof GenerateOptions, FieldKind>;
 
 interface GenerationSettings {
   sampling: SamplingOptions;
@@ -104,7 +103,7 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
   checkSampling(sampling);
   checkNumber("maxNewTokens", maxNewTokens, { min: 1, whole: true });
   checkNumber("seed", seed, { min: 0, whole: true });
-  const strings = typeof stop === "string" ? [stop] : stop;
+  const strings = [stop].flat();
   if (strings.includes(""))
     throw new ConfigError("invalid-value", "a stop string is empty", { expected: "one character or more" });
   return { sampling, maxNewTokens, stop: strings, seed };

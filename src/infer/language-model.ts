@@ -1,6 +1,7 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
-import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
+
 import type { Backend } from "../backend/backend.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import type { ModelConfig, WeightDtype } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
@@ -32,7 +33,7 @@ const OPTIONS = {
   model: "text?",
   batchSize: "number?",
   dtype: "text?",
-} as const satisfies Record<keyof LanguageModelOptions, ArgumentKind>;
+} as const satisfies Record<keyof LanguageModelOptions, FieldKind>;
 
 /**
  * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its

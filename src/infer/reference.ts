@@ -3,6 +3,8 @@
  * gives on the device at hand. So one check covers weights, their layout, base model, tokenizer and kernels. The texts
  * are these, and never messages of the training data: no text of a user leaves in an adapter.
  */
+
+import { checkKinds } from "../checks.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -10,7 +12,6 @@ import type { Weights } from "../engine/weights.ts";
 import { FormatError } from "../errors.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { type Adapter, META } from "../io/peft.ts";
-import { checkKinds, isListOf } from "../kinds.ts";
 import { pairSettings } from "../pair.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
@@ -105,9 +106,7 @@ export async function verify<E extends Weights>(
   if (!reference || dtype !== baseDtype(meta)) return;
   const { maxLength, outputs } = reference;
   try {
-    checkKinds(reference, { maxLength: "size" }, META);
-    if (!isListOf(outputs, Number.isFinite))
-      throw new FormatError("invalid-adapter-config", "the reference is damaged", { where: META });
+    checkKinds(reference, { maxLength: "size", outputs: "numbers" }, META);
     compareOutputs(await kind.outputs(engine, meta, maxLength), outputs, meta.base_model);
   } catch (error) {
     engine.destroy();

@@ -3,7 +3,6 @@ import { textContext } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
-import { targetLogits } from "../engine/targets.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -54,6 +53,7 @@ export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32
   const ofTokens = readsTokens(rows.task);
   const targets = rows.tokens.reduce((sum, { length }) => sum + (ofTokens ? rows.padTo || length : 1), 0);
   const results = new Float32Array(targets * rows.task.num_labels);
+  const { targetLogits } = ofTokens ? await import("../engine/targets.ts") : {};
   let at = 0;
   const inFlight = new InFlight<void>(engine.answerTime());
   for (let done = 0; done < rows.tokens.length; ) {
@@ -63,7 +63,8 @@ export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32
     engine.forward(batch);
     const first = at;
     at += batch.targets.length * rows.task.num_labels;
-    inFlight.add(targetLogits(engine, batch).then((logits) => results.set(logits, first)));
+    const logits = targetLogits?.(engine, batch) ?? engine.logits(tokens.length);
+    inFlight.add(logits.then((some) => results.set(some, first)));
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();

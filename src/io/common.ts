@@ -1,9 +1,9 @@
 /** Helpers shared by the readers of several formats. */
 
 import { readBytes } from "#platform";
+import { isObject } from "../checks.ts";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { isObject } from "../kinds.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { setting } from "../setting.ts";
 import { LIMITS, parseJson } from "./limits.ts";

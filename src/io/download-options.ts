@@ -1,5 +1,5 @@
 /** The options of functions that may download. Separate from the download's code, which is loaded on demand. */
-import type { ArgumentKind } from "../arguments.ts";
+import type { FieldKind } from "../checks.ts";
 import type { FetchOptions } from "../platform/http.ts";
 
 /** Progress of a download, with the status values of transformers.js. */
@@ -24,4 +24,4 @@ export const DOWNLOAD_OPTIONS = {
   retryDelay: "number?",
   patience: "number?",
   onProgress: "function?",
-} as const satisfies Record<keyof DownloadOptions, ArgumentKind>;
+} as const satisfies Record<keyof DownloadOptions, FieldKind>;

@@ -6,7 +6,8 @@ import { ENCODINGS } from "./ggml-encode.ts";
 import { ggufPlace, interleaved } from "./gguf-tensors.ts";
 import { f32, type GgufOutput, text } from "./gguf-write.ts";
 import type { NamedTensor, Tensors } from "./peft-form.ts";
-import { fuse, type LoraModel, loraModules, type PeftNames } from "./peft-lora.ts";
+import { type LoraModel, loraModules, type PeftNames } from "./peft-lora.ts";
+import { fuse } from "./peft-write.ts";
 
 /** The metadata that make a file an adapter, and its tensors. */
 export function ggufAdapter(

@@ -1,11 +1,10 @@
 /** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
 import { exists, joinPath, packagePath } from "#platform";
-import { checkArguments, checkOptions } from "../arguments.ts";
+import { checkArguments, checkOptions, lookUp } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { lookUp } from "../kinds.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
 import { type Shape, sameShape } from "../tensor.ts";

@@ -1,8 +1,8 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
 
 import { exists, joinPath, readBytes, writeFileAtomic } from "#platform";
+import { lookUp } from "../checks.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { lookUp } from "../kinds.ts";
 import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";

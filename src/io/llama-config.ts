@@ -2,9 +2,10 @@
  * The config.json of Llama-type models in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded only for
  * such a model.
  */
+
+import { checkKinds, lookUp, show, withoutNulls } from "../checks.ts";
 import { type ModelConfig, parseConfig, ROPE_SCALINGS } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { checkKinds, lookUp, show, withoutNulls } from "../kinds.ts";
 
 type Json = Record<string, unknown>;
 

@@ -1,7 +1,7 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
 
 import { exists, joinPath } from "#platform";
-import { checkArguments } from "../arguments.ts";
+import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { isGguf } from "../platform/paths.ts";
 import { setting } from "../setting.ts";

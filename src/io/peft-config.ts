@@ -3,9 +3,10 @@
  * was trained. Names are matched as PEFT matches them. Settings that change the arithmetic in an unsupported way are
  * refused.
  */
-import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
+
+import { checkKinds, inRange, show, withoutNulls } from "../checks.ts";
+import { INITS, type LoraConfig, loraScale, type ModelConfig, RANKS } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, show, withoutNulls } from "../kinds.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
@@ -134,7 +135,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
     .filter(({ name }) => isTarget(name))
     .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
-      check({ r }, { r: "size" }, where);
+      check({ r }, { r: inRange(RANKS) }, where);
       const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
         throw new FormatError("invalid-adapter-config", `the scale of ${name} overflows float32`, {
@@ -278,7 +279,7 @@ function patternNumber(source: Source, setting: string, usual: string): (module:
     const key = matchingKey(module);
     const value = key === undefined ? config[usual] : values.get(key);
     const name = `${key === undefined ? usual : setting} for ${module}`;
-    check({ [name]: value }, { [name]: "number" }, where);
+    check({ [name]: value }, { [name]: "finite" }, where);
     return value as number;
   };
 }

@@ -1,8 +1,9 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
+
+import { checkKinds } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
-import { checkKinds } from "../kinds.ts";
 import { METHODS } from "../methods/index.ts";
-import { loraName, type Site } from "../names.ts";
+import { type LoraAdapter, loraName, type Site } from "../names.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
 import type { Task } from "../tasks/task.ts";
 import { numel, type Shape } from "../tensor.ts";
@@ -49,6 +50,28 @@ export interface PeftBase {
   read?: (name: string) => Promise<Float32Array>;
 }
 
+/** One of transformers' modules and the adapters of ours that it contains, in the order of their blocks. */
+export interface Module {
+  /** As `moduleName` and `moduleKind` have them. */
+  name: string;
+  kind: string;
+  /** Whether every block has such a module. */
+  isInBlock: boolean;
+  parts: AdapterPart[];
+  /** Its magnitudes, by ours; null without DoRA. */
+  magnitude: ImportEntry | null;
+  r: number;
+  scale: number;
+  in: number;
+  out: number;
+}
+
+export interface AdapterPart extends LoraAdapter {
+  /** The rows [row, row + out) of the module's output that the part writes. */
+  row: number;
+  out: number;
+}
+
 /** An adapter in PEFT's files. A head of its own is the same for all modes, but for what its names begin with. */
 export interface PeftForm {
   /** adapter_config.json. */
@@ -59,11 +82,11 @@ export interface PeftForm {
   shapes: Map<string, Shape>;
   /** What the names of its own head's tensors begin with. */
   wrapper: string;
-  /** Why PEFT cannot represent the adapter; undefined if it can. */
-  obstacle?: string | undefined;
-  /** The tensors of `shapes` from ours. */
-  to: (tensors: Tensors) => Tensors;
-  /** The inverse, bit for bit. Throws FormatError, naming `where`, for tensors that another program trained further. */
+  /** The modules with LoRA's matrices; null: it has none. */
+  modules: readonly Module[] | null;
+  /** What the other tensors are to us, by their names. */
+  whole: ReadonlyMap<string, ImportEntry>;
+  /** Our tensors from those of `shapes`, bit for bit. Throws FormatError, naming `where`, for tensors that another program trained further. */
   from: (peft: Tensors, where: string) => Tensors;
 }
 
@@ -124,20 +147,8 @@ export function fromEntries(
   return out;
 }
 
-/** The tensor of PEFT's file from ours. */
-export function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors): NamedTensor {
-  const whole = tensors.get(name)!;
-  let part = whole;
-  if (first !== undefined) {
-    const turned = isTurned ? [...shape!].reverse() : shape!;
-    part = { shape: turned, data: new Float32Array(numel(turned)) };
-    eachRow(whole, part, first, (ours, theirs) => theirs.set(ours));
-  }
-  return isTurned ? transposed(part) : part;
-}
-
 /** Calls `copy` with each row of `part` and its place in `whole`, where its columns begin at `first`. */
-function eachRow(
+export function eachRow(
   whole: NamedTensor,
   part: NamedTensor,
   first: number,

@@ -1,7 +1,8 @@
 /** Imports virtual tokens trained with PEFT. */
+
+import { checkKinds, show } from "../checks.ts";
 import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { checkKinds, show } from "../kinds.ts";
 import type { Mode } from "../methods/index.ts";
 import type { Objective } from "../tasks/index.ts";
 import type { Shape } from "../tensor.ts";

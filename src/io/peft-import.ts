@@ -3,9 +3,9 @@
  * Loaded on demand: Lowrank's own runs do not need it.
  */
 
+import { show } from "../checks.ts";
 import { isInBlocks, type LoraConfig, type LoraSite, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
-import { show } from "../kinds.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import {
   ADAPTED,

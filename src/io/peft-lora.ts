@@ -10,7 +10,6 @@ import {
   baseShapes,
   columnsIn,
   firstColumn,
-  type LoraAdapter,
   loraAdapters,
   loraDims,
   loraName,
@@ -24,12 +23,10 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 import {
   commonConfig,
   fromEntries,
-  type ImportEntry,
+  type Module,
   type NamedTensor,
   type PeftForm,
-  readFactors,
   type Tensors,
-  toEntry,
   transposed,
 } from "./peft-form.ts";
 
@@ -64,28 +61,6 @@ export function moduleName(site: Site, config: ModelConfig, names: PeftNames | u
 
 /** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
 const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^model\.layers\.\d+\.\w+\./, "");
-
-/** One of transformers' modules and the adapters of ours that it contains, in the order of their blocks. */
-interface Module {
-  /** As `moduleName` and `moduleKind` have them. */
-  name: string;
-  kind: string;
-  /** Whether every block has such a module. */
-  isInBlock: boolean;
-  parts: AdapterPart[];
-  /** Its magnitudes, by ours; null without DoRA. */
-  magnitude: ImportEntry | null;
-  r: number;
-  scale: number;
-  in: number;
-  out: number;
-}
-
-interface AdapterPart extends LoraAdapter {
-  /** The rows [row, row + out) of the module's output that the part writes. */
-  row: number;
-  out: number;
-}
 
 /** The name of a module's A or B in PEFT's file. */
 export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
@@ -122,16 +97,8 @@ export function loraForm(adapter: LoraModel, names: PeftNames | undefined): Peft
       ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
     ]),
     wrapper: WRAPPER,
-    obstacle: loraObstacle(modules),
-    to(tensors) {
-      const out: Tensors = new Map();
-      for (const module of modules) {
-        const { A, B } = fuse(module, tensors);
-        out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
-      }
-      for (const [key, entry] of whole) out.set(key, toEntry(entry, tensors));
-      return out;
-    },
+    modules,
+    whole,
     from(peft, where) {
       const out: Tensors = new Map();
       for (const module of modules) {
@@ -149,14 +116,6 @@ function wholeShapes(model: ModelConfig, modules: readonly Module[]): Map<string
   for (const { magnitude, out } of modules)
     if (magnitude) shapes.set(magnitude.name, [(shapes.get(magnitude.name)?.[0] ?? 0) + out]);
   return shapes;
-}
-
-/** Why PEFT cannot represent these adapters; undefined if it can. */
-function loraObstacle(modules: Module[]): string | undefined {
-  if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
-  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
-  if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
-  return undefined;
 }
 
 /** transformers' modules with adapters. A head of its own is not one: it is saved whole. */
@@ -268,28 +227,7 @@ function modulePattern(modules: Module[], value: (module: Module) => number, usu
   return pattern;
 }
 
-/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal, each part's times its `factor`. */
-export function fuse(
-  { parts, r, in: width, out }: Module,
-  tensors: Tensors,
-  factor: (part: AdapterPart) => number = () => 1,
-): { A: NamedTensor; B: NamedTensor } {
-  const A = new Float32Array(r * width);
-  const B = new Float32Array(out * r);
-  let at = 0;
-  for (const part of parts) {
-    const { A: ownA, B: ownB } = readFactors(tensors, part);
-    A.set(ownA, at * width);
-    const times = factor(part);
-    const from = times === 1 ? ownB : ownB.map((value) => times * value);
-    for (let row = 0; row < part.out; row++)
-      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
-    at += part.r;
-  }
-  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
-}
-
-/** The inverse of `fuse`. Throws FormatError for a nonzero element outside the diagonal blocks. */
+/** The inverse of `fuse` of peft-write.ts. Throws FormatError for a nonzero element outside the diagonal blocks. */
 function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
   const { parts, r, in: width, out } = module;
   let at = 0;

@@ -35,7 +35,8 @@ export function virtualForm(meta: AdapterMeta): PeftForm {
     decisive: ["peft_type", "task_type", ...Object.keys(sizes)],
     shapes: new Map([[EMBEDDINGS, shape]]),
     wrapper: WRAPPER,
-    to: (tensors) => new Map([[EMBEDDINGS, tensors.get(name)!]]),
+    modules: null,
+    whole: new Map([[EMBEDDINGS, { name, shape }]]),
     from: (peft) => new Map([[name, peft.get(EMBEDDINGS)!]]),
   };
 }

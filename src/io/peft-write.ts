@@ -16,13 +16,19 @@ import {
   WEIGHTS,
 } from "./peft.ts";
 import {
+  type AdapterPart,
+  eachRow,
   type FinalNorm,
   headEntries,
+  type ImportEntry,
+  type Module,
   type NamedTensor,
   type PeftForm,
   readFactors,
   type Tensors,
+  transposed,
 } from "./peft-form.ts";
+import { factorName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
 import { type EncodableTensor, encodeSafetensors } from "./safetensors-write.ts";
 
@@ -53,7 +59,7 @@ export function adapterFiles(
   let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {
-    reason = form.obstacle ?? biasObstacle({ meta, tensors }, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
+    reason = peftObstacle(form) ?? biasObstacle({ meta, tensors }, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
     const peft = reason === undefined ? peftFiles(form, meta, tensors, finalNorm) : [];
     for (const [name, content] of peft) files.set(name, content);
     const own =
@@ -71,12 +77,65 @@ export function peftFiles(
   tensors: Tensors,
   finalNorm: FinalNorm | undefined,
 ): AdapterFiles["files"] {
-  const peft = form.to(tensors);
+  const peft = toPeft(form, tensors);
   for (const [name, tensor] of headTensors(meta, tensors, finalNorm)) peft.set(form.wrapper + name, tensor);
   return new Map<string, string | Uint8Array>([
     [PEFT_CONFIG, `${JSON.stringify(sortKeys(form.config), null, 2)}\n`],
     [PEFT_TENSORS, encodeSafetensors(encodable(peft), { format: "pt" })],
   ]);
+}
+
+/** The tensors of a form from ours. */
+function toPeft({ modules, whole }: PeftForm, tensors: Tensors): Tensors {
+  const out: Tensors = new Map();
+  for (const module of modules ?? []) {
+    const { A, B } = fuse(module, tensors);
+    out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
+  }
+  for (const [key, entry] of whole) out.set(key, toEntry(entry, tensors));
+  return out;
+}
+
+/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal, each part's times its `factor`. */
+export function fuse(
+  { parts, r, in: width, out }: Module,
+  tensors: Tensors,
+  factor: (part: AdapterPart) => number = () => 1,
+): { A: NamedTensor; B: NamedTensor } {
+  const A = new Float32Array(r * width);
+  const B = new Float32Array(out * r);
+  let at = 0;
+  for (const part of parts) {
+    const { A: ownA, B: ownB } = readFactors(tensors, part);
+    A.set(ownA, at * width);
+    const times = factor(part);
+    const from = times === 1 ? ownB : ownB.map((value) => times * value);
+    for (let row = 0; row < part.out; row++)
+      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
+    at += part.r;
+  }
+  return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };
+}
+
+/** The tensor of PEFT's file from ours. */
+function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors): NamedTensor {
+  const whole = tensors.get(name)!;
+  let part = whole;
+  if (first !== undefined) {
+    const turned = isTurned ? [...shape!].reverse() : shape!;
+    part = { shape: turned, data: new Float32Array(numel(turned)) };
+    eachRow(whole, part, first, (ours, theirs) => theirs.set(ours));
+  }
+  return isTurned ? transposed(part) : part;
+}
+
+/** Why PEFT cannot represent an adapter; undefined if it can. */
+export function peftObstacle({ modules }: PeftForm): string | undefined {
+  if (!modules) return undefined;
+  if (modules.length === 0) return "only the head has an adapter, and PEFT needs one in the blocks";
+  const uneven = modules.find(({ parts, scale }) => parts.some((part) => part.scale !== scale));
+  if (uneven) return `the adapters of ${uneven.name} have different scales, and PEFT has only one per module`;
+  return undefined;
 }
 
 function encodable(tensors: Tensors): EncodableTensor[] {

@@ -10,7 +10,7 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelTensor } from "../names.ts";
 import { hasHead } from "../tasks/index.ts";
-import { expectShape, formatShape, type Shape, sameShape } from "../tensor.ts";
+import { expectShape, type Shape } from "../tensor.ts";
 import {
   type AdapterMeta,
   adapterShapes,
@@ -124,35 +124,13 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const copies = [...shapes.keys()].filter((key) => COPY.test(key) && base.read && shapes.delete(key));
     const { meta, entries } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
-    for (const key of copies) await compareCopy(key, file, base, path);
+    for (const key of copies) await (await import("./peft-copy.ts")).compareCopy(key, file, base, path);
     const theirs: Tensors = new Map();
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
     const tensors = fromEntries(entries, theirs, adapterShapes(meta));
     await completeMagnitudes(tensors, entries, base);
     if (hasHead(meta.task) && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
-  });
-}
-
-/** Throws FormatError unless the adapter's copy of a base model's tensor equals it: another one is not supported. */
-async function compareCopy(
-  key: string,
-  file: SafetensorsFile,
-  { config, read }: PeftBase,
-  where: string,
-): Promise<void> {
-  const isHead = key.includes("lm_head");
-  const name = isHead && config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
-  const { shape } = file.info(key);
-  const fits = sameShape(shape, [config.vocab_size, config.n_embd]);
-  const [copy, own] = fits ? [await file.readF32(key), await read!(name)] : [];
-  if (copy?.every((value, i) => value === own![i])) return;
-  const summary = `the ${isHead ? "head" : "token table"} in the adapter differs from the base model's`;
-  throw new FormatError("damaged-adapter", summary, {
-    where,
-    expected: `${key} equal to the base model's`,
-    found: fits ? "other values" : `the shape ${formatShape(shape)}`,
-    hint: "check that the adapter belongs to this base model, and was saved in the same element type",
   });
 }
 

@@ -5,8 +5,8 @@
  */
 
 import { openFile } from "#platform";
+import { isListOf, isObject, isText, isWithin, lookUp } from "../checks.ts";
 import { FormatError } from "../errors.ts";
-import { isListOf, isObject, isText, KINDS, lookUp } from "../kinds.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { formatShape, numel } from "../tensor.ts";
 import { countKeys, LIMITS, parseJson } from "./limits.ts";
@@ -140,5 +140,5 @@ function parseEntry(name: string, entry: unknown, dataBytes: number, where: stri
 }
 
 function isSizes(value: unknown): value is number[] {
-  return isListOf(value, KINDS.count[1]);
+  return isListOf(value, (one) => isWithin(one, { min: 0, whole: true }));
 }

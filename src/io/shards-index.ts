@@ -1,6 +1,7 @@
 /** The index of a model whose weights are in several files, as transformers writes it. */
+
+import { checkKinds } from "../checks.ts";
 import { FormatError, nameList } from "../errors.ts";
-import { checkKinds } from "../kinds.ts";
 import { readJson } from "./common.ts";
 
 /** A name in the model's own folder. */

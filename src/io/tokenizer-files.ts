@@ -1,7 +1,7 @@
 /** Reads the vocabulary of a model from its tokenizer's files. */
 import { exists, joinPath, readBytes } from "#platform";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isListOf, isText, show, withoutNulls } from "../kinds.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import {
   asTokenIds,

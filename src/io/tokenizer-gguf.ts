@@ -1,6 +1,7 @@
 /** Reads the vocabulary of a model from the metadata of a GGUF file. */
+
+import { checkKinds, lookUp } from "../checks.ts";
 import { FormatError } from "../errors.ts";
-import { checkKinds, lookUp } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { listedVocabulary, namedTexts } from "./tokenizer-files.ts";
 import { BYTE_LEVEL, type Listed, refuse } from "./tokenizer-json.ts";
@@ -24,8 +25,8 @@ const FIELDS = {
   "tokenizer.ggml.add_eos_token": "boolean?",
   "tokenizer.ggml.bos_token_id": "count?",
   "tokenizer.ggml.eos_token_id": "count?",
-  "tokenizer.ggml.unknown_token_id": "number?",
-  "tokenizer.ggml.padding_token_id": "number?",
+  "tokenizer.ggml.unknown_token_id": "finite?",
+  "tokenizer.ggml.padding_token_id": "finite?",
   "tokenizer.chat_template": "text?",
 } as const;
 

@@ -1,6 +1,7 @@
 /** Reads a tokenizer.json, the form of the library `tokenizers`. */
+
+import { checkKinds, isObject, lookUp, show, withoutNulls } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { checkKinds, isObject, lookUp, show, withoutNulls } from "../kinds.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import type { AddedToken, Preparation, TokenIds } from "./vocabulary-tables.ts";
 import { hasAllBytes } from "./vocabulary-tables.ts";

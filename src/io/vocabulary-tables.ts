@@ -1,7 +1,7 @@
 /** Tables for data.wasm, made from the tokens, merges and added tokens of a model's files. */
 import { createHasher, readAsset } from "#platform";
+import { isListOf, isText, show } from "../checks.ts";
 import { FormatError } from "../errors.ts";
-import { isListOf, isText, show } from "../kinds.ts";
 import { LIMITS } from "./limits.ts";
 import { PRETOKENIZERS, type Pretokenizer } from "./pretokenizers.ts";
 import { GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";

@@ -39,7 +39,7 @@ export const method: Method<AdapterPart> = {
 };
 
 export const training: Training<AdapterOptions, AdapterPart> = {
-  settings: { bottleneck: { default: 16, number: { min: 1, whole: true }, ofAdapter: true } },
+  settings: { bottleneck: { default: 16, number: { min: 1, whole: true } } },
   rates: [3e-3, 3e-4],
   describe: ({ bottleneck }) => `width ${bottleneck}`,
   config: ({ bottleneck }) => ({ bottleneck }),

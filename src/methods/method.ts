@@ -3,9 +3,10 @@
  * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by;
  * if it has settings of its own, also `flags`, the words of --help.
  */
+
+import type { NumberRange } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { ModelTensor } from "../names.ts";
-import type { NumberRange } from "../number-range.ts";
 
 /** The definition of a setting. Its flag, its check and its field in the page are derived from it. */
 export interface Setting<T> {
@@ -15,8 +16,8 @@ export interface Setting<T> {
   choices?: readonly (T & string)[];
   /** The allowed numbers. */
   number?: NumberRange;
-  /** A stored adapter has it, so that training which continues from one takes it from there. */
-  ofAdapter?: true;
+  /** Each run has its own. The others are an adapter's: training that continues from one takes them from there. */
+  perRun?: true;
   /** It is there for the published experiment alone, or these words are: no flag and no field has it. */
   published?: true | readonly (T & string)[];
 }

@@ -10,8 +10,8 @@ import {
   mostTokens,
   type VirtualOptions,
   type VirtualPart,
-  flags as virtualFlags,
   virtualTokens,
+  virtualTokensFlag,
   virtualTokensWords,
 } from "./prompt.ts";
 
@@ -58,7 +58,7 @@ export const method: Method<PrefixPart> = {
 };
 
 export const training: Training<PrefixOptions, PrefixPart> = {
-  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true }, ofAdapter: true } },
+  settings: { virtualTokens, prefixProjection: { default: 0, number: { min: 0, whole: true } } },
   rates: [1e-2, 1e-2],
   describe: describeTokens,
   config: ({ virtualTokens, prefixProjection }) => ({
@@ -86,6 +86,6 @@ export const guide: Guide<PrefixOptions> = {
 };
 
 export const flags: Flags<PrefixOptions> = {
-  ...virtualFlags,
+  virtualTokens: virtualTokensFlag,
   prefixProjection: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
 };

@@ -13,7 +13,7 @@ export interface VirtualPart {
   num_virtual_tokens: number;
 }
 
-export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true }, ofAdapter: true };
+export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
 
 export const method: Method<VirtualPart> = {
   title: "prompt tuning",
@@ -56,6 +56,6 @@ export const guide: Guide<VirtualOptions> = {
   duration: 1.4,
 };
 
-export const flags: Flags<VirtualOptions> = {
-  virtualTokens: "virtual tokens of prompt and prefix tuning",
-};
+export const virtualTokensFlag = "virtual tokens of prompt and prefix tuning";
+
+export const flags: Flags<VirtualOptions> = { virtualTokens: virtualTokensFlag };

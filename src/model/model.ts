@@ -21,7 +21,7 @@ import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
-import { setting } from "../setting.ts";
+import { SMALLER_BATCH } from "../setting.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
@@ -201,7 +201,7 @@ export function checkRows(rows: number): void {
       // Several kernels have a workgroup a token.
       expected: `at most ${MAX_GROUPS}`,
       found: String(rows),
-      hint: `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`,
+      hint: SMALLER_BATCH,
     });
 }
 

@@ -57,19 +57,15 @@ export function parameterList(spec: ModelSpec): Description[] {
     });
   const { classifiersOnly: hint, trains } = METHODS[mode];
   if (!hasHead(task) && hint !== undefined)
-    throw new ConfigError(
-      "unsupported-mode",
-      `${TASKS[task.objective].title} cannot be trained with ${setting("mode", mode)}`,
-      {
-        expected: "any other mode",
-        hint,
-      },
-    );
+    throw new ConfigError("unsupported-mode", `${TASKS[task.objective].title} has no ${setting("mode", mode)}`, {
+      expected: "any other mode",
+      hint,
+    });
   if (!hasMode(config, mode))
     throw new ConfigError("unsupported-mode", `the model has nothing that ${setting("mode", mode)} trains`, {
       expected: "a model with biases: GPT-2, or Qwen2",
       found: config.model_type ?? "gpt2",
-      hint: `use ${setting("mode", "lora")}, or ${setting("model", "gpt2-micro")}`,
+      hint: "use LoRA, or gpt2-micro",
     });
   const list = [
     ...baseTensors(config),

@@ -4,7 +4,7 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { setting } from "../setting.ts";
+import { SMALLER_BATCH, setting } from "../setting.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
@@ -131,7 +131,6 @@ export const MEMORY_NAMES: Record<Role, string> = {
 };
 
 /** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
-const SMALLER_BATCH = `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`;
 const HINTS: Partial<Record<Role, string>> = {
   input: SMALLER_BATCH,
   activation: SMALLER_BATCH,

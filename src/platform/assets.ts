@@ -2,7 +2,7 @@
  * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the
  * package's root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
-import { checkArguments } from "../arguments.ts";
+import { checkArguments } from "../checks.ts";
 import type { WorkerName } from "./worker.ts";
 
 /** URLs by path. */

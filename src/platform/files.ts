@@ -1,5 +1,5 @@
 /** Files by a path of their own, whatever they are read from: in Node and in pages alike. */
-import { checkArguments } from "../arguments.ts";
+import { can, checkArguments, type Kind } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "./reader.ts";
 
@@ -8,6 +8,15 @@ import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "
  * supports them), a page's FileSystemFileHandle, or a FileHandle of node:fs/promises, which stays open.
  */
 export type FileSource = Blob | Response | URL | { getFile(): Promise<Blob> } | NodeFileHandle;
+
+const FILE_SOURCE: Kind = [
+  "a Blob, a Response, a URL or a file handle",
+  (value) =>
+    value instanceof URL ||
+    [["slice", "arrayBuffer"], ["clone", "arrayBuffer"], ["getFile"], ["read", "stat"]].some((methods) =>
+      can(...methods)(value),
+    ),
+];
 
 const registered = new Map<string, FileSource>();
 /** The bodies of responses: a response can be read once, a file again. */
@@ -33,7 +42,7 @@ const fileKey = (path: string) => path.replaceAll("\\", "/");
  * ```
  */
 export function registerFile(path: string, file: FileSource): void {
-  checkArguments({ path, file }, { path: "text", file: "file source" });
+  checkArguments({ path, file }, { path: "text", file: FILE_SOURCE });
   registered.set(fileKey(path), file);
 }
 

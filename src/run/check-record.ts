@@ -2,87 +2,77 @@
  * Checks what a run.json says, of which everything that is shown of a run is made. A page loads it when there is a
  * stored run.
  */
-import { parseChoice } from "../config.ts";
+import { findWrongIn, type Tree } from "../check-tree.ts";
+import { isListOf, isText, isWithin, type Kind, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { findWrong, isListOf, show } from "../kinds.ts";
 import type { ClassDetails } from "../tasks/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { MEASURING } from "../tasks/results.ts";
-import { ESTIMATE, INTERVAL, KINDS, type StoredKinds } from "../tasks/stored.ts";
+import { ESTIMATE, INTERVAL } from "../tasks/stored.ts";
 import type { Results, Stored, Training } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { checkOptions } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
-type FieldKind = keyof typeof KINDS;
+const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
+const PAIR: Kind = ["two strings", isPair];
+const TEXT_OR_PAIR: Kind = ["a string, or two", (value) => isText(value) || isPair(value)];
+const COUNTS: Kind = [
+  "an array of three counts",
+  (value) => isListOf(value, (one) => isWithin(one, { min: 0, whole: true })) && value.length === 3,
+];
 
 /** Throws FormatError unless `object`, which is at `path` of a record, has values of these kinds. */
-function check(object: object, kinds: StoredKinds, where: string, path = ""): void {
-  const expect = (key: string, kind: FieldKind | `${FieldKind}?`) => {
-    const wrong = findWrong(object, { [key]: kind }, KINDS);
-    if (wrong) refuse(where, path + key, wrong.expected, show(wrong.value));
-  };
-  for (const [name, kind] of Object.entries(kinds)) {
-    const key = typeof kind === "string" ? name : name.replace("?", "");
-    const value = (object as Record<string, unknown>)[key];
-    if (typeof kind === "string") expect(key, kind);
-    else if (key === name || (value ?? null) !== null) {
-      expect(key, Array.isArray(kind) ? "objects" : "object");
-      if (Array.isArray(kind))
-        for (const [i, item] of (value as object[]).entries()) check(item, kind[0], where, `${path}${key}[${i}].`);
-      else check(value as object, kind as StoredKinds, where, `${path}${key}.`);
-    }
-  }
+function check(object: object, kinds: Tree, where: string, path?: string): void {
+  const wrong = findWrongIn(object, kinds, path);
+  if (wrong) refuse(where, wrong.key, wrong.expected, show(wrong.value));
 }
 
-const AGAINST = { "against?": { difference: ESTIMATE, p: "figure", standing: "text" } } as const;
-const STEP = { step: "count", epoch: "figure", examples: "count", lr: "figure" } as const;
+const AGAINST = { "against?": { difference: ESTIMATE, p: "number", standing: "text" } } as const;
+const STEP = { step: "count", epoch: "number", examples: "count", lr: "number" } as const;
 
-const IDENTITY: StoredKinds = {
-  ...{ lowrank: "text", platform: "text", created: "figure", settings: "object", options: "object", model: "text" },
+const IDENTITY: Tree = {
+  ...{ lowrank: "text", platform: "text", created: "number", settings: "object", options: "object", model: "text" },
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
-  ...{ "pairs?": { columns: "pair" }, maxLength: "size", labels: "texts" },
-  ...{ unequal: "boolean", counts: { rows: "counts", tokens: "counts", sha256: "text" } },
+  ...{ "pairs?": { columns: PAIR }, maxLength: "size", labels: "texts" },
+  ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text" } },
   "trial?": { name: "text", key: "text", model: "text" },
 };
 
-const PROGRESS: StoredKinds = {
+const PROGRESS: Tree = {
   "device?": { kind: "text", name: "text", software: "boolean", why: "text?", refused: "count?", insteadOf: "text?" },
-  ...{ trainable: "count", parameters: "count", memory: "figure", flops: "figure", step: "count", steps: "count" },
-  ...{ stepsPerEpoch: "count", epoch: "figure", examples: "count", seconds: "figure" },
+  ...{ trainable: "count", parameters: "count", memory: "number", flops: "number", step: "count", steps: "count" },
+  ...{ stepsPerEpoch: "count", epoch: "number", examples: "count", seconds: "number" },
   curve: {
-    ...{ group: "size", examples: "figures", loss: "figures", accuracy: "figures" },
-    open: { steps: "count", loss: "figure", accuracy: "figure" },
+    ...{ group: "size", examples: "numbers", loss: "numbers", accuracy: "numbers" },
+    open: { steps: "count", loss: "number", accuracy: "number" },
   },
 };
 
-const OUTCOME: StoredKinds = {
+const OUTCOME: Tree = {
   ...{ keptStep: "count", "error?": { name: "text", code: "text?", message: "text" }, files: "texts", saved: "count" },
 };
 
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds(
-  { measures: [judged, ...others] }: Training,
-  { evaluated, answer, details }: Stored,
-): StoredKinds {
-  const figures = Object.fromEntries(evaluated.map((key) => [key, "figure" as const]));
-  const evaluation: StoredKinds = { rows: "count", loss: "figure", ...figures };
+function measuredKinds({ measures: [judged, ...others] }: Training, { evaluated, answer, details }: Stored): Tree {
+  const figures = Object.fromEntries(evaluated.map((key) => [key, "number" as const]));
+  const evaluation: Tree = { rows: "count", loss: "number", ...figures };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
-  const message = { text: "text or pair", truth: answer, predicted: answer, probability: "figure?" } as const;
+  const message = { text: TEXT_OR_PAIR, truth: answer, predicted: answer, probability: "number?" } as const;
   const optional = others.map(({ key, statistics }) =>
-    statistics ? [`${key}?`, ESTIMATE] : [key, "figure or null" as const],
+    statistics ? [`${key}?`, ESTIMATE] : [key, "number or null" as const],
   );
   return {
-    evaluations: [{ ...STEP, "train?": { loss: "figure", accuracy: "figure", norm: "figure" }, val: evaluation }],
+    evaluations: [{ ...STEP, "train?": { loss: "number", accuracy: "number", norm: "number" }, val: evaluation }],
     "seeds?": {
-      runs: [{ seed: "count", "val?": evaluation, "test?": evaluation, seconds: "figure?", error: "text?" }],
-      "test?": { n: "count", mean: "figure", sd: "figure", interval: INTERVAL },
+      runs: [{ seed: "count", "val?": evaluation, "test?": evaluation, seconds: "number?", error: "text?" }],
+      "test?": { n: "count", mean: "number", sd: "number", interval: INTERVAL },
     },
     "results?": {
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
-        ...{ temperature: "figure?", threshold: "figure?", positive: "count?", thresholds: "figures?" },
-        ...{ precision: "figure?", recall: "figure?", reached: "figure or null?" },
+        ...{ temperature: "number?", threshold: "number?", positive: "count?", thresholds: "numbers?" },
+        ...{ precision: "number?", recall: "number?", reached: "number or null?" },
       },
       test: {
         compared: [
@@ -92,7 +82,7 @@ function measuredKinds(
             ...{ "unseen?": { rows: "count", ...ESTIMATE }, ...AGAINST },
           },
         ],
-        ...{ rows: "object", samples: [message], mistakes: [message], example: "text or pair", details },
+        ...{ rows: "object", samples: [message], mistakes: [message], example: TEXT_OR_PAIR, details },
       },
     },
   };

@@ -1,10 +1,10 @@
 /** Checkpoints of a run on disk: the last two, each written atomically, so that a killed run can be resumed. */
 import { exists, joinPath, listDirectory, openFile, remove, removeEmpty, writeFileAtomic } from "#platform";
+import { checkKinds, inRange } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import { SafetensorsFile } from "../io/safetensors.ts";
 import { encodeSafetensors } from "../io/safetensors-write.ts";
-import { checkKinds } from "../kinds.ts";
 import { isTemporary, TEMPORARY } from "../platform/paths.ts";
 import { formatShape, type Shape, sameShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";
@@ -38,7 +38,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
     checkKinds({ rest }, { rest: "object" }, path);
     checkKinds(
       rest,
-      { step: "count", seconds: "amount", device: "text?", steps: "objects", evaluations: "objects" },
+      { step: "count", seconds: inRange({ min: 0 }), device: "text?", steps: "objects", evaluations: "objects" },
       path,
     );
     checkMoments(file.floatShapes(), path);

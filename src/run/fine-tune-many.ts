@@ -1,7 +1,7 @@
 /** The API of training several runs: the trainer of many, with results that can be saved. */
 
 import { absolutePath } from "#platform";
-import { type ArgumentKind, checkOptions } from "../arguments.ts";
+import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { checkVocabulary, prepareRun } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
@@ -27,6 +27,8 @@ export interface FineTuneManyArguments extends CommonArguments {
   runs: readonly RunSettings[];
 }
 
+const ONE_OR_MORE: Kind = ["an array of one or more objects", (value) => isListOf(value, isObject) && value.length > 0];
+
 const { pause: _, ...OWN } = OWN_ARGUMENTS;
 
 /** Fine-tunes as `trainJobs` does. */
@@ -34,7 +36,7 @@ export async function fineTuneMany(
   args: FineTuneManyArguments,
   views: RunViews,
 ): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  const kinds: Record<keyof FineTuneManyArguments, ArgumentKind> = { ...COMMON_ARGUMENTS, runs: "one or more objects" };
+  const kinds: Record<keyof FineTuneManyArguments, FieldKind> = { ...COMMON_ARGUMENTS, runs: ONE_OR_MORE };
   checkOptions("args", args, kinds);
   const { runs, ...common } = args;
   checkVocabulary(common.data, common.model);

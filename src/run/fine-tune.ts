@@ -1,7 +1,7 @@
 /** The API of training: the trainer, with a result that can be saved. */
 
 import { absolutePath } from "#platform";
-import { type ArgumentKind, checkArguments, checkOptions } from "../arguments.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { completeOptions, type RunArguments } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { COMMON_ARGUMENTS, OPTIONS, OWN_ARGUMENTS, type TrainArguments, train } from "../train/trainer.ts";
@@ -44,7 +44,7 @@ export interface FineTuneRun extends TrainResult {
 
 type ModelAndData = Pick<FineTuneArguments, "model" | "data">;
 
-const KINDS: Record<string, ArgumentKind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
+const KINDS: Record<string, FieldKind> = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS, ...OPTIONS, save: "text?" };
 
 /** Fine-tunes as `train` does. */
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
@@ -93,7 +93,7 @@ export async function endSaved(
   }
   const save = async (directory: string, options: SaveOptions = {}) => {
     checkArguments({ directory }, { directory: "text" });
-    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, ArgumentKind>);
+    checkOptions("options", options, { force: "boolean?" } satisfies Record<keyof SaveOptions, FieldKind>);
     const path = absolutePath(directory);
     const replace = (options.force ?? false) || savedIn.has(path);
     await refuseExisting(directory, replace, "give { force: true } to replace it");

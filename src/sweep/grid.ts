@@ -1,11 +1,11 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
 
 import { createHasher } from "#platform";
+import { checkNumber, isObject } from "../checks.ts";
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
-import { checkNumber } from "../number-range.ts";
 import { trainOptions } from "../run/settings.ts";
 import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";
@@ -69,8 +69,8 @@ function combinations(arm: Arm): Record<string, unknown>[] {
 
 /** The learning rates that an arm's cells choose from; undefined: they do not choose. */
 function rateChoices({ lr }: Arm): unknown[] | undefined {
-  if (typeof lr !== "object" || lr === null || Array.isArray(lr)) return undefined;
-  const { choose, ...others } = lr as { choose?: unknown };
+  if (!isObject(lr)) return undefined;
+  const { choose, ...others } = lr;
   const isList = Array.isArray(choose) && choose.length > 1 && new Set(choose).size === choose.length;
   if (isList && Object.keys(others).length === 0) return choose;
   throw new ConfigError("invalid-sweep", "the learning rates to choose from are invalid", {

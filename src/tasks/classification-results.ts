@@ -1,4 +1,5 @@
 /** Makes and measures a classifier's answers, with one class a message. */
+import type { Kind } from "../checks.ts";
 import { measureRanking, measureReliability, type Ranking } from "../measures.ts";
 import { joinPair } from "../pair.ts";
 import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../statistics.ts";
@@ -35,7 +36,8 @@ function shares({ values, probabilities }: Predicted, of: (row: number) => numbe
   return Array.from({ length: values.length }, (_, row) => probabilities![row * k + of(row)]!);
 }
 
-const POINTS = { xs: "figures", ys: "figures" } as const;
+const CLASS: Kind = ["0 or 1, or null", (value) => value === null || value === 0 || value === 1];
+const POINTS = { xs: "numbers", ys: "numbers" } as const;
 
 export const measuring: Measuring<LabelledRows, ClassDetails> = {
   stored: {
@@ -43,10 +45,10 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
     answer: "text",
     columns: (labels) => ({ truth: labels, predicted: labels }),
     details: {
-      classes: [{ ...LABEL, "ranking?": { rocAuc: "figure", prAuc: "figure", roc: POINTS, pr: POINTS } }],
-      ...{ positive: "class or null", rocAuc: "figure or null", prAuc: "figure or null" },
+      classes: [{ ...LABEL, "ranking?": { rocAuc: "number", prAuc: "number", roc: POINTS, pr: POINTS } }],
+      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null" },
       calibration: {
-        bins: [{ middle: "figure", rows: "count", confidence: "figure", accuracy: "figure", interval: INTERVAL }],
+        bins: [{ middle: "number", rows: "count", confidence: "number", accuracy: "number", interval: INTERVAL }],
         error: ESTIMATE,
       },
     },

@@ -21,7 +21,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       ...{ right: Infinity, both: Infinity },
       ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
     }),
-    details: { classes: [{ ...LABEL, threshold: "figure" }] },
+    details: { classes: [{ ...LABEL, threshold: "number" }] },
   },
   /** A threshold of each label; that of a label which cannot reach what is asked is the usual one. */
   choose({ labels, options }, val, logits) {

@@ -15,9 +15,6 @@ export interface LabelDetails {
   classes: LabelResult[];
 }
 
-export const noHits = (labels: number): Hits[] =>
-  Array.from({ length: labels }, () => ({ there: 0, named: 0, right: 0 }));
-
 /**
  * The columns of rows of labels [rows, labels]: how many are right, and how many are there and predicted, together; and
  * of each label, whether it is there (1) and predicted (2).
@@ -88,7 +85,7 @@ export const training: Training<LabelledRows> = {
   labels: "set",
   measures,
   tally(outputs) {
-    const hits = noHits(outputs);
+    const hits: Hits[] = Array.from({ length: outputs }, () => ({ there: 0, named: 0, right: 0 }));
     return {
       add: ({ values }, logits) => countHits(hits, values!, logits, (logit) => logit > 0),
       measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),

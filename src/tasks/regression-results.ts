@@ -10,9 +10,9 @@ const SAMPLED = 3;
 export const measuring: Measuring<LabelledRows, ScoreDetails> = {
   stored: {
     evaluated: ["meanError"],
-    answer: "figure",
+    answer: "number",
     columns: () => ({ truth: Infinity, predicted: Infinity }),
-    details: { bins: [{ truth: "figure", predicted: "figure", interval: INTERVAL }] },
+    details: { bins: [{ truth: "number", predicted: "number", interval: INTERVAL }] },
   },
   predict: (scores) => ({ values: scores }),
   columns: (set, values) => ({ truth: trueScores(set), predicted: Array.from(values) }),

@@ -3,12 +3,12 @@
  * it needs: `task`, what it is in a model and in files, `training`, how it is trained and measured, and `words`, what
  * people read of it.
  */
+import type { Tree } from "../check-tree.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
 import type { Classification, Decision, Scored } from "./predictions.ts";
-import type { StoredKinds } from "./stored.ts";
 
 /** What a task is in a model and in files. */
 export interface Task {
@@ -113,7 +113,7 @@ export interface TestResults<Details = object> {
 }
 
 /** A part of the test set. */
-export interface PartEvaluation extends Evaluation {
+interface PartEvaluation extends Evaluation {
   name: string;
 }
 
@@ -151,7 +151,7 @@ export interface Counted {
 }
 
 /** What an evaluation measures of the logits, a batch at a time. */
-export interface Tally {
+interface Tally {
   /** Absent: it needs no logits. */
   add?(batch: { targets: ArrayLike<number>; values?: ArrayLike<number> | undefined }, logits: Float32Array): void;
   measures(counted: Counted): Partial<Evaluation>;
@@ -210,10 +210,10 @@ export interface Stored {
   /** In an evaluation, in addition to its loss. */
   evaluated: readonly (keyof Evaluation)[];
   /** The kind of an answer. */
-  answer: "text" | "figure" | "texts";
+  answer: "text" | "number" | "texts";
   /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
   columns(labels: number): Readonly<Record<string, number>>;
-  details: StoredKinds;
+  details: Tree;
 }
 
 /** How the answers of a trained model are made, measured and stored. */

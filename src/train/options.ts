@@ -1,7 +1,7 @@
 /** The defaults and presets of training, and its checks. */
 
-import { checkArguments, refuseUnknown } from "../arguments.ts";
-import { isInBlocks, type LlamaType, type ModelConfig, parseChoice, validateLora } from "../config.ts";
+import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
+import { isInBlocks, type LlamaType, type ModelConfig, validateLora } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";

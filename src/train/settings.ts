@@ -76,6 +76,8 @@ export interface TrainOptions extends MethodOptions {
 export interface Setting<T> extends MethodSetting<T> {
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
+  /** An adapter to continue from has it. */
+  ofAdapter?: boolean;
   /** It changes only memory and time, and no bit of the result. */
   sameBits?: true;
   /** Any text, or null. */
@@ -88,7 +90,11 @@ type Settings<Options> = { readonly [K in keyof Options]: Setting<Options[K]> };
 const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
   {},
   ...MODES.flatMap((mode) => Object.entries(TRAINING[mode].settings)).map(([name, setting]) => ({
-    [name]: { ...setting, modes: MODES.filter((mode) => hasSetting(mode, name as keyof MethodOptions)) },
+    [name]: {
+      ...setting,
+      ofAdapter: !setting.perRun,
+      modes: MODES.filter((mode) => hasSetting(mode, name as keyof MethodOptions)),
+    },
   })),
 );
 

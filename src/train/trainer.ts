@@ -3,8 +3,8 @@
  * terminal.
  */
 
-import { type ArgumentKind, checkOptions } from "../arguments.ts";
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
+import { checkOptions, type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
@@ -75,11 +75,24 @@ interface SharedDevice {
   now?: () => number;
 }
 
+const DATA: Kind = [
+  "data, from loadDataset or loadTexts",
+  (value) => hasKeys(value) && ["objective", "train", "val", "test"].every((key) => key in value),
+];
+const CHECKPOINT: Kind = [
+  "a checkpoint, from onCheckpoint",
+  (value) => hasKeys(value) && Array.isArray(value.steps) && value.tensors instanceof Map,
+];
+const INTERVAL: Kind = [
+  'a whole number of steps, or "evaluation"',
+  (value) => value === "evaluation" || isWithin(value, { min: 0, whole: true }),
+];
+
 /** The arguments that runs trained at once have in common. */
 export const COMMON_ARGUMENTS = {
   device: "device",
   model: "model",
-  data: "data",
+  data: DATA,
   featureBudget: "number?",
   signal: "signal?",
 } as const;
@@ -88,8 +101,8 @@ export const COMMON_ARGUMENTS = {
 export const OWN_ARGUMENTS = {
   adapter: "adapter?",
   onEvent: "function?",
-  resume: "checkpoint?",
-  checkpointEvery: "interval?",
+  resume: optional(CHECKPOINT),
+  checkpointEvery: optional(INTERVAL),
   onCheckpoint: "function?",
   pause: "function?",
 } as const;
@@ -120,7 +133,7 @@ export interface BegunJob extends PlannedJob {
 
 const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
   Exclude<keyof TrainArguments, keyof TrainOptions>,
-  ArgumentKind
+  FieldKind
 >;
 
 /** `resolveOptions` checks the options. */

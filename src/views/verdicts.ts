@@ -11,7 +11,7 @@ import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
-import { judgedBy, nameMeasure, showDifference, showMeasure, shownMeasures } from "./measures.ts";
+import { judgedBy, LOSS, nameMeasure, showDifference, showMeasure, shownMeasures } from "./measures.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
 const ENOUGH_ROWS = 50;
@@ -33,8 +33,10 @@ function describeStopped(record: RunRecord): string {
   const { step, evaluations } = record;
   if (evaluations.length === 0) return `Stopped after step ${step}`;
   const { step: last, val } = evaluations.at(-1)!;
-  const reached = shownMeasures(record).map((measure) => `${nameMeasure(measure)} ${showMeasure(measure, val)}`);
-  return `Stopped after step ${step}; last evaluation after step ${last}: ${[`validation loss ${formatLoss(val.loss)}`, ...reached].join(", ")}`;
+  const reached = [LOSS, ...shownMeasures(record)].map(
+    (measure) => `${nameMeasure(measure)} ${showMeasure(measure, val) ?? "–"}`,
+  );
+  return `Stopped after step ${step}; last evaluation after step ${last}: validation ${reached.join(", ")}`;
 }
 
 /** What to know about a result, and with `advises` what to try if it is poor. */

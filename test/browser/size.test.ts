@@ -114,7 +114,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   pairs: [1, /\/src\/infer\/pairs\./],
   // Generation.
@@ -136,7 +136,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   scores: [6, /\/src\/(tasks\/(regression|multi-label|lm)-results|train\/(score|label)-baselines|data\/outputs)\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
-  records: [2.9, /\/src\/(run\/check-record|tasks\/stored)\./],
+  records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,
     /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,

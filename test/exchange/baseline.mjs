@@ -26,8 +26,8 @@ export async function checkBaseline(sources, work, python, must, report, { loadD
   const { predictTfidf } = await import(resolve(outfile));
   for (const [name, expected] of Object.entries(JSON.parse(readFileSync(theirs, "utf8")))) {
     const { test } = loaded[name];
-    const { c, scores, predicted } = await predictTfidf(loaded[name]);
-    const right = predicted.filter((label, row) => test.label(row) === label).length;
+    const { c, scores, values } = await predictTfidf(loaded[name]);
+    const right = values.filter((label, row) => test.label(row) === label).length;
     const wanted = centred(expected.scores);
     const own = centred(expected.scores.map(({ length }, row) => [...scores.slice(row * length, (row + 1) * length)]));
     const largest = (some) => some.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

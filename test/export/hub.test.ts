@@ -98,15 +98,14 @@ const record = (rest: object) => ({ data: {}, settings: {}, results: null, ...re
 const estimate = (value: number) => ({ value, low: value - 0.1, high: value + 0.1 });
 
 test("the card has the measure that a run is judged by, and the data", async () => {
-  const after = { test: { rows: 1, loss: 2, perplexity: 7.5 } };
-  const compared = [{ accuracy: 0.9, interval: { low: 0.8, high: 1 }, macroF1: 0.85, mcc: null }];
   const hub = { dataset: "owner/name:part" };
-  for (const [objective, settings, results, [type, name, value]] of [
-    ["classification", { dataset: "spam" }, { after, test: { compared } }, ["accuracy", "Accuracy", 0.9]],
-    ["regression", hub, { after, scores: { compared: [{ rmse: estimate(1) }] } }, ["rmse", "RMSE", 1]],
-    ["multi-label", {}, { after, multiLabel: { compared: [{ microF1: estimate(0.5) }] } }, ["f1", "Micro F1", 0.5]],
-    ["lm", { dataset: "human-rights" }, { after }, ["perplexity", "Perplexity", 7.5]],
+  for (const [objective, settings, key, [type, name, value]] of [
+    ["classification", { dataset: "spam" }, "acc", ["accuracy", "Accuracy", 0.9]],
+    ["regression", hub, "rmse", ["rmse", "RMSE", 1]],
+    ["multi-label", {}, "micro_f1", ["f1", "Micro F1", 0.5]],
+    ["lm", { dataset: "human-rights" }, "ppl", ["perplexity", "Perplexity", 7.5]],
   ] as const) {
+    const results = { test: { compared: [{ measured: { [key]: estimate(value), other: null } }] } };
     const data = "dataset" in settings ? {} : { file: "/home/someone/tickets\u0085.csv" };
     const about = { record: record({ objective, settings, results, data }), sections: "## Training\n" };
     const { front, card } = await exported(objective === "lm" ? LM : {}, { about });

@@ -83,7 +83,7 @@ const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.j
 const RUN_WORDS: Words = {
   keys: [
     ...["objective", "labels", "counts", "evaluations", "curve", "seeds", "results", "pairs", "replaces", "adapter"],
-    ...["test", "scores", "multiLabel", "texts", "decision", "compared", "against", "unseen", "accuracy", "low"],
+    ...["test", "rows", "details", "classes", "decision", "compared", "measured", "against", "unseen", "acc", "low"],
     ...Object.keys(DEFAULTS),
   ],
   values: [...split("lm all last cosine f16"), [0], [3, 1], ["q", "q"], { train: "a", val: "b", test: "c" }],

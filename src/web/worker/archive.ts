@@ -1,9 +1,9 @@
 /** Zips adapters and run directories, and unpacks them. */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
+import { checkKinds } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import { parseJson } from "../../io/limits.ts";
-import { checkKinds } from "../../kinds.ts";
 import { blobReader, filePieces } from "../../platform/reader.ts";
 import { generations } from "../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../run/files.ts";

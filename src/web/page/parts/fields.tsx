@@ -2,7 +2,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-import { describeRange, type NumberRange } from "../../../number-range.ts";
+import { describeRange, type NumberRange } from "../../../checks.ts";
 import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
 import { type Choice, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";

@@ -1,8 +1,8 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
+import { isWithin, type NumberRange } from "../../../checks.ts";
 import { hasSettingOf } from "../../../data/settings.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
-import { isWithin, type NumberRange } from "../../../number-range.ts";
 import { readSetting } from "../../../run/settings.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { defaultsFor, knownBase } from "../../../train/options.ts";

@@ -1,10 +1,10 @@
 /** What the base model and the adapter of the shown run write, as they write it. */
 import { computed, signal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
+import type { NumberRange } from "../../../checks.ts";
 import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
-import type { NumberRange } from "../../../number-range.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
