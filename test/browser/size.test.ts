@@ -147,6 +147,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
+  "copied head": [0.7, /\/src\/io\/peft-copy\./],
   reference: [1.8, /\/src\/(infer|train)\/reference\./],
   onnx: [7.3, /\/src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect|builder)|quantize)/],
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.

@@ -86,6 +86,21 @@ test("a classifier reads pairs as training did: the same labels and probabilitie
   classifier.destroy();
 });
 
+test("scores of pairs are read as pairs, too", async () => {
+  const { model, device } = await trained();
+  const scored = join(folder, "scored.jsonl");
+  writeFileSync(scored, rows.map((row, i) => JSON.stringify({ ...row, label: i % 5 })).join("\n"));
+  const data = await loadDataset({ file: scored }, { model, maxLength: 32, objective: "regression" });
+  const directoryOf = join(folder, "scores");
+  const run = await fineTune({ device, model, data, rank: 2, epochs: 1, batchSize: 8, save: directoryOf }, runFiles);
+  assert.equal(run.record.pairs, SETTINGS);
+  const classifier = await Classifier.load(directoryOf, { device, model: directory });
+  const found = await classifier.score(answersOf(run).map(({ row }) => data.test.text(row)));
+  for (const [i, { predicted }] of answersOf(run).entries())
+    assert.ok(Math.abs(found[i]!.score! - (predicted as number)) < 1e-5);
+  classifier.destroy();
+});
+
 test("results have both texts: messages, the example, predictions.csv", async () => {
   const { data, run } = await trained();
   const { test: results } = run.results!;
