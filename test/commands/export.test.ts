@@ -64,7 +64,15 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   await succeeds("train", "--adapter", "peft", ...QUICK, "--out", "second");
   const config = JSON.parse(readFileSync(join(folder, "second", "run.json"), "utf8"));
   assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
-  await refused(["rank differs from the adapter", "omit --rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
+  await refused(
+    ["rank differs from the adapter", "omit --rank"],
+    "train",
+    "--adapter",
+    "peft",
+    ...QUICK,
+    "--rank",
+    "3",
+  );
 });
 
 test("a folder for the hub is read back, and nothing of it is run", async () => {
