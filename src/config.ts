@@ -13,7 +13,6 @@ import {
   withoutNulls,
 } from "./checks.ts";
 import { ConfigError, FormatError } from "./errors.ts";
-import { setting } from "./setting.ts";
 
 /**
  * Architectures other than GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values.
@@ -241,9 +240,9 @@ export function parseLayers(words: readonly string[]): number[] | null {
 /** Throws ConfigError if `config` is invalid. `where` is the source of its values. */
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };
-  checkNumber(setting("rank"), config.r, RANKS, where);
-  checkNumber(setting("alpha"), config.lora_alpha, ALPHAS, where);
-  checkNumber(setting("dropout"), config.lora_dropout ?? 0, DROPOUTS, where);
+  checkNumber("rank", config.r, RANKS, where);
+  checkNumber("alpha", config.lora_alpha, ALPHAS, where);
+  checkNumber("dropout", config.lora_dropout ?? 0, DROPOUTS, where);
   parseChoice("scaling", config.scaling, SCALINGS, where);
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
@@ -272,7 +271,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
       {
         ...place,
         found: config.target_modules.join(", "),
-        hint: `leave ${outside} out of ${setting("targets")}`,
+        hint: `leave ${outside} out`,
       },
     );
   if (config.layers_to_transform !== undefined)

@@ -28,9 +28,6 @@ export interface OtherEncoding {
 /** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
 
-/** The parts of a message, in their order. */
-const PARTS = ["where", "expected", "found", "hint"] as const;
-
 /** What an error was made of, with settings as data: see setting.ts. */
 interface Parts {
   summary: string;
@@ -77,24 +74,28 @@ export class LowrankError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
-    const said = mapTexts(details, plain);
-    super(layOut(plain(summary), said), details.cause === undefined ? undefined : { cause: details.cause });
+    const [message, said] = sayError(summary, details, plain);
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.details = said;
     GIVEN.set(this, { summary, details });
   }
 }
 
-export const mapTexts = (details: ErrorDetails, say: (text: string) => string): ErrorDetails =>
-  Object.fromEntries(
-    Object.entries(details).map(([key, value]) => [key, typeof value === "string" ? say(value) : value]),
-  );
-
-export function layOut(summary: string, details: ErrorDetails): string {
-  let text = brief(summary);
-  for (const part of PARTS)
-    if (details[part] !== undefined) text += `\n  ${`${part}:`.padEnd(10)}${brief(details[part])}`;
-  return text;
+/** The message of an error and its details, in some words. */
+export function sayError(
+  summary: string,
+  details: ErrorDetails,
+  say: (text: string) => string,
+): [message: string, details: ErrorDetails] {
+  const said = { ...details };
+  let message = brief(say(summary));
+  for (const part of ["where", "expected", "found", "hint"] as const)
+    if (details[part] !== undefined) {
+      said[part] = say(details[part]);
+      message += `\n${`  ${part}:`.padEnd(12)}${brief(said[part])}`;
+    }
+  return [message, said];
 }
 
 /** What an error says, with settings as data. */

@@ -18,6 +18,3 @@ export const either = (...ways: readonly string[]): string => ways.join(OR);
 
 /** A text in the words of the library: the names of arguments. */
 export const plain = (text: string): string => text.replaceAll(MARK, "").replaceAll(OR, ", or ");
-
-/** What makes a batch smaller, as a hint. */
-export const SMALLER_BATCH = `use a smaller ${setting("batchSize")} or ${setting("maxLength")}`;

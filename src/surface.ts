@@ -1,5 +1,5 @@
 /** Texts of the library in the words of a surface, such as the commands or the page. */
-import { errorParts, type LowrankError, layOut, mapTexts } from "./errors.ts";
+import { errorParts, type LowrankError, sayError } from "./errors.ts";
 import { MARK, OR } from "./setting.ts";
 
 /** The word of a surface for a setting, or for a value of it; null: it does not have the setting. */
@@ -20,6 +20,5 @@ export function nameSettings(text: string, word: SettingWord): string {
 /** The message of an error in the words of a surface. */
 export function messageFor(error: LowrankError, word: SettingWord): string {
   const { summary, details } = errorParts(error);
-  const say = (text: string) => nameSettings(text, word);
-  return layOut(say(summary), mapTexts(details, say));
+  return sayError(summary, details, (text) => nameSettings(text, word))[0];
 }

@@ -1,8 +1,7 @@
 /** A host-side allocator for a WebAssembly.Memory: large blocks, first fit, adjacent free blocks are merged. */
 
 import { DeviceError } from "../errors.ts";
-import { formatBytes } from "../plan/memory.ts";
-import { SMALLER_BATCH } from "../setting.ts";
+import { formatBytes, SMALLER_BATCH } from "../plan/memory.ts";
 
 const PAGE_BYTES = 1 << 16;
 /** Blocks are aligned to cache lines. */

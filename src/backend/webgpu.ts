@@ -13,11 +13,12 @@ import {
   listTables,
   type MemoryLimits,
   memoryTotals,
+  SMALLER_BATCH,
   sharedBuffers,
   withoutShared,
 } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { SMALLER_BATCH, setting } from "../setting.ts";
+import { setting } from "../setting.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import {
   type Backend,
@@ -166,7 +167,7 @@ class WebGPUBackend implements Backend {
   private lose(found: string): void {
     this.failure ??= new DeviceError("device-lost", "the device was lost", {
       found,
-      hint: `try again, or use a smaller ${setting("batchSize")}: the driver may have restarted or run out of memory`,
+      hint: `try again, or use a smaller batch: the driver may have restarted or run out of memory`,
     });
   }
 

@@ -5,7 +5,6 @@ import { isObject } from "../checks.ts";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { loadArchitecture } from "../model/architectures.ts";
-import { setting } from "../setting.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 
 /** The file with a model's tensors, and the index of several. */
@@ -28,7 +27,7 @@ export function refuseQuantized(where: string, found: string): never {
     where,
     expected: "weights in F32, F16 or BF16, or a GGUF file",
     found,
-    hint: `use the model without quantisation; ${setting("dtype", "q4")} keeps it in 4 bits (NF4, as in QLoRA)`,
+    hint: "use the model without quantisation; type q4 keeps it in 4 bits (NF4, as in QLoRA)",
   });
 }
 

@@ -3,7 +3,6 @@
 import { absolutePath, sha256 } from "#platform";
 import { version } from "../../package.json";
 import { ConfigError } from "../errors.ts";
-import { setting } from "../setting.ts";
 import { numel } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import type { BaseModel } from "./hf.ts";
@@ -78,6 +77,6 @@ export async function checkBase(
     where,
     expected: `${base_model}, fingerprint ${base_fingerprint.slice(0, 12)}`,
     found: `${baseModel.directory}, fingerprint ${found.slice(0, 12)}`,
-    hint: `give the base model that the adapter was trained on with ${setting("model")}`,
+    hint: "give the base model that the adapter was trained on",
   });
 }

@@ -4,7 +4,6 @@ import { exists, joinPath } from "#platform";
 import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { isGguf } from "../platform/paths.ts";
-import { setting } from "../setting.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
@@ -103,7 +102,7 @@ async function openBase(directory: string, model: string | undefined, options: D
       where: directory,
       expected: named || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
-      hint: `give its directory with ${setting("model")}`,
+      hint: "give the base model",
       cause,
     });
   }

@@ -2,7 +2,6 @@
 
 import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { setting } from "../setting.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 
 export const CHAT_TEMPLATE = "chat_template.jinja";
@@ -85,6 +84,6 @@ export function checkFingerprint(where: string, base: string, adapter: string): 
     where,
     expected: shortName(base),
     found: shortName(adapter),
-    hint: `give the base model that the adapter was trained on with ${setting("model")}`,
+    hint: "give the base model that the adapter was trained on",
   });
 }

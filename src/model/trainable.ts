@@ -5,8 +5,7 @@ import { innerWidth, type LoraConfig, type ModelConfig, type WeightDtype } from 
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
-import { setting } from "../setting.ts";
-import { countOutputs, hasHead, readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
+import { countOutputs, hasHead, readsTokens, type TaskConfig } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
@@ -44,7 +43,7 @@ export const possibleModes = (config: ModelConfig, task?: Parameters<typeof hasH
 export function parameterList(spec: ModelSpec): Description[] {
   const { config, task, mode, lora, train_head, dtype = "f32" } = spec;
   if (dtype !== "f32" && METHODS[mode].freezesNothing)
-    throw new ConfigError("unsupported-dtype", `nothing is frozen in ${setting("mode", mode)}`, {
+    throw new ConfigError("unsupported-dtype", `nothing is frozen in mode ${mode}`, {
       expected: `f32: trained parameters are never rounded to ${dtype}`,
       found: dtype,
       hint: "use f32, or a mode that freezes the base model, such as lora",
@@ -57,12 +56,12 @@ export function parameterList(spec: ModelSpec): Description[] {
     });
   const { classifiersOnly: hint, trains } = METHODS[mode];
   if (!hasHead(task) && hint !== undefined)
-    throw new ConfigError("unsupported-mode", `${TASKS[task.objective].title} has no ${setting("mode", mode)}`, {
+    throw new ConfigError("unsupported-mode", `a language model has no mode ${mode}`, {
       expected: "any other mode",
       hint,
     });
   if (!hasMode(config, mode))
-    throw new ConfigError("unsupported-mode", `the model has nothing that ${setting("mode", mode)} trains`, {
+    throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
       expected: "a model with biases: GPT-2, or Qwen2",
       found: config.model_type ?? "gpt2",
       hint: "use LoRA, or gpt2-micro",
@@ -92,7 +91,7 @@ export function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
       throw new ConfigError("unsupported-dtype", `the model's rows cannot be kept in ${dtype}`, {
         expected: `${name}, a multiple of ${BLOCKS[dtype]}: the weights that share a scale`,
         found: String(width),
-        hint: `use ${setting("dtype", "f16")}`,
+        hint: "use f16",
       });
 }
 

@@ -4,7 +4,6 @@
  */
 
 import { DeviceError } from "../errors.ts";
-import { SMALLER_BATCH, setting } from "../setting.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
@@ -131,11 +130,12 @@ export const MEMORY_NAMES: Record<Role, string> = {
 };
 
 /** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
+export const SMALLER_BATCH = "use fewer or shorter texts at a time";
 const HINTS: Partial<Record<Role, string>> = {
   input: SMALLER_BATCH,
   activation: SMALLER_BATCH,
   output: SMALLER_BATCH,
-  cache: `generate fewer texts at a time: use a smaller ${setting("batchSize")}`,
+  cache: "generate fewer texts at a time",
 };
 
 /** Whether a plan is within the limits. */

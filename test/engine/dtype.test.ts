@@ -159,7 +159,7 @@ function planFor(spec: ModelSpec) {
   return Engine.plan(backend, { spec, capacity: { tokens: 40, sequences: 4 }, optimizer: OPTIMIZER });
 }
 
-const REFUSAL = ['nothing is frozen in mode "all"', "f32", "found:    f16"];
+const REFUSAL = ["nothing is frozen in mode all", "f32", "found:    f16"];
 
 test("pieces of a token table in blocks fit a binding with their tables", () => {
   const config = { ...BLOCKS, vocab_size: 50257, n_embd: 1600 };
@@ -190,7 +190,7 @@ test("rows that are no whole blocks are refused, with the width and another type
     ["q4", { n_inner: 96 }, "n_inner"],
     ["q8", { n_embd: 48 }, "n_embd"],
   ] as const)
-    await assertFails("unsupported-dtype", [name, dtype, `found:    ${Object.values(config)[0]}`, 'dtype "f16"'], () =>
+    await assertFails("unsupported-dtype", [name, dtype, `found:    ${Object.values(config)[0]}`, "use f16"], () =>
       parameterList(inBlocks(dtype, "lora", width(config))),
     );
   parameterList(inBlocks("q8", "lora", width({ n_embd: 96, n_inner: 32 })));
