@@ -5,7 +5,7 @@ import type { TextDetails } from "./lm-training.ts";
 import type { Words } from "./task.ts";
 
 export const words: Words<TextDetails> = {
-  units: { one: "block", many: "blocks", seen: "blocks", rows: "blocks", counted: "tokens" },
+  units: { many: "blocks", seen: "blocks", rows: "blocks", counted: "tokens" },
   loss: "cross-entropy (nats)",
   headline(_, { before, after }) {
     const [first, last] = [before, after].map(({ test }) => formatPerplexity(test.perplexity!));

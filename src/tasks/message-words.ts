@@ -24,7 +24,7 @@ export const tooFew = (rows: number) => (rows < FEW_ROWS ? ": too few to tell" :
 
 /** What messages are called, and where those of the test set are. */
 export const MESSAGES: Pick<Words, "units" | "drawn" | "file"> = {
-  units: { one: "message", many: "messages", seen: "examples", rows: "rows", counted: "rows" },
+  units: { many: "messages", seen: "examples", rows: "rows", counted: "rows" },
   drawn: () => ({ rows: "rows" }),
   file: ["predictions", "predictions.csv"],
 };

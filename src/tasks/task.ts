@@ -274,8 +274,7 @@ export interface DataShown extends Splits<LabelledRows> {
 /** What people read of a task. */
 export interface Words<Details extends object = object> {
   units: {
-    /** "message" or "block", and of many. */
-    one: string;
+    /** "messages" or "blocks" */
     many: string;
     /** What is trained on: "examples", of which a message is one in each epoch. */
     seen: string;

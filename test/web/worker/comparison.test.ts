@@ -53,3 +53,18 @@ test("a comparison resumes after a stop and after its worker has ended; alone th
   const alone = await next.train({ ...SETTINGS, rank, alpha, lr });
   assertSameFiles(await next.download(alone.id, "adapter"), await next.download(first, "adapter"));
 });
+
+test("a comparison of language models has the methods that train one", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const text = Array.from({ length: 60 }, (_, i) => `Roses are red, poem ${i} is for you.`).join("\n");
+  await tab.call("pick", [pickedFile("poems.txt", text)]);
+  const first = await tab.call("compare", { ...SETTINGS, objective: "lm", data: ["poems.txt"] });
+  tab.end();
+  const runs = (await (await browser.open()).call("runs")).reverse();
+  assert.equal(
+    runs.map(({ record }) => record.options.mode),
+    ["lora", "lora", "lora", "all", "last_block", "bitfit"],
+  );
+  assert.is(runs[0]!.id, first);
+});
