@@ -59,7 +59,6 @@ export type { Classification, Scored, TaggedSpan, TaggedText } from "./tasks/pre
 export type { ScoreDetails } from "./tasks/regression-training.ts";
 export type { Answered, Results, TestResults } from "./tasks/task.ts";
 export type { EntityDetails } from "./tasks/tokens-training.ts";
-export type { TrainOptions } from "./train/options.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,
@@ -68,3 +67,4 @@ export {
   type TrainEvent,
   type TrainResult,
 } from "./train/records.ts";
+export type { TrainOptions } from "./train/settings.ts";

@@ -1,6 +1,17 @@
 /** The configuration of models, adapters and tasks, with the keys of Hugging Face and PEFT. */
 
-import { checkKinds, type Fields, isObject, type Kind, lookUp, parseChoice, show, withoutNulls } from "./checks.ts";
+import {
+  checkKinds,
+  checkNumber,
+  type Fields,
+  isObject,
+  type Kind,
+  lookUp,
+  type NumberRange,
+  parseChoice,
+  show,
+  withoutNulls,
+} from "./checks.ts";
 import { ConfigError, FormatError } from "./errors.ts";
 
 /**
@@ -116,6 +127,11 @@ export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 /** Maximum number of batches per step: their results stay on the device until the host reads them. */
 export const MAX_ACCUMULATE = 16;
 
+/** The values that the sizes of LoRA's matrices, their weight and their dropout can have. */
+export const RANKS: NumberRange = { min: 1, whole: true };
+export const ALPHAS: NumberRange = { min: 0, above: true };
+export const DROPOUTS: NumberRange = { min: 0, max: 1, below: true };
+
 /** The factor of B A x. */
 export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
 /** How the factor of B A x follows from alpha and the rank. */
@@ -224,27 +240,9 @@ export function parseLayers(words: readonly string[]): number[] | null {
 /** Throws ConfigError if `config` is invalid. `where` is the source of its values. */
 export function validateLora(config: LoraConfig, where?: string): void {
   const place = where === undefined ? {} : { where };
-  if (!isPositiveInteger(config.r))
-    throw new ConfigError("invalid-lora-config", "the LoRA rank r is invalid", {
-      ...place,
-      expected: "an integer of 1 or more",
-      found: show(config.r),
-      hint: "common ranks are 4, 8, 16 and 32",
-    });
-  if (!isPositive(config.lora_alpha))
-    throw new ConfigError("invalid-lora-config", "lora_alpha is invalid", {
-      ...place,
-      expected: "a number above 0",
-      found: show(config.lora_alpha),
-      hint: "use a value between r and 2 r",
-    });
-  const { lora_dropout = 0 } = config;
-  if (typeof lora_dropout !== "number" || !(lora_dropout >= 0 && lora_dropout < 1))
-    throw new ConfigError("invalid-lora-config", "lora_dropout is invalid", {
-      ...place,
-      expected: "a number from 0 to below 1",
-      found: show(lora_dropout),
-    });
+  checkNumber("rank", config.r, RANKS, where);
+  checkNumber("alpha", config.lora_alpha, ALPHAS, where);
+  checkNumber("dropout", config.lora_dropout ?? 0, DROPOUTS, where);
   parseChoice("scaling", config.scaling, SCALINGS, where);
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
@@ -273,7 +271,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
       {
         ...place,
         found: config.target_modules.join(", "),
-        hint: `leave ${outside} out of --targets`,
+        hint: `leave ${outside} out`,
       },
     );
   if (config.layers_to_transform !== undefined)
@@ -463,12 +461,4 @@ function checkWidths(config: ModelConfig, { where, named }: Source): void {
         found: String(size),
         hint: "use a model of another width: the kernels process four values at a time",
       });
-}
-
-function isPositiveInteger(value: unknown): value is number {
-  return Number.isSafeInteger(value) && (value as number) >= 1;
-}
-
-function isPositive(value: unknown): value is number {
-  return typeof value === "number" && Number.isFinite(value) && value > 0;
 }

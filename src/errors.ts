@@ -1,5 +1,6 @@
 import type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 import { printable } from "./printable.ts";
+import { plain } from "./setting.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
@@ -26,6 +27,13 @@ export interface OtherEncoding {
 
 /** Maximum characters of one part of a message, which may quote the contents of a file. */
 const LONGEST_PART = 480;
+
+/** What an error was made of, with settings as data: see setting.ts. */
+interface Parts {
+  summary: string;
+  details: ErrorDetails;
+}
+const GIVEN = new WeakMap<LowrankError, Parts>();
 
 /** The columns before the details of a message. */
 const MARGIN = " ".repeat(12);
@@ -66,16 +74,32 @@ export class LowrankError extends Error {
   readonly details: ErrorDetails;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
-    const lines = [brief(summary)];
-    if (details.where !== undefined) lines.push(`  where:    ${brief(details.where)}`);
-    if (details.expected !== undefined) lines.push(`  expected: ${brief(details.expected)}`);
-    if (details.found !== undefined) lines.push(`  found:    ${brief(details.found)}`);
-    if (details.hint !== undefined) lines.push(`  hint:     ${brief(details.hint)}`);
-    super(lines.join("\n"), details.cause === undefined ? undefined : { cause: details.cause });
+    const [message, said] = sayError(summary, details, plain);
+    super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
-    this.details = details;
+    this.details = said;
+    GIVEN.set(this, { summary, details });
   }
 }
+
+/** The message of an error and its details, in some words. */
+export function sayError(
+  summary: string,
+  details: ErrorDetails,
+  say: (text: string) => string,
+): [message: string, details: ErrorDetails] {
+  const said = { ...details };
+  let message = brief(say(summary));
+  for (const part of ["where", "expected", "found", "hint"] as const)
+    if (details[part] !== undefined) {
+      said[part] = say(details[part]);
+      message += `\n${`  ${part}:`.padEnd(12)}${brief(said[part])}`;
+    }
+  return [message, said];
+}
+
+/** What an error says, with settings as data. */
+export const errorParts = (error: LowrankError): Parts => GIVEN.get(error)!;
 
 /** LowrankError, as a class whose errors have only these codes. */
 type WithCodes<Code extends ErrorCode> = Omit<typeof LowrankError, "prototype"> &

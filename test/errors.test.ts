@@ -2,7 +2,12 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { ConfigError, LowrankError } from "../src/errors.ts";
+import { ConfigError, errorParts, LowrankError } from "../src/errors.ts";
+import { either, setting } from "../src/setting.ts";
+import { messageFor, nameSettings } from "../src/surface.ts";
+import { RUN_SETTINGS } from "../src/train/settings.ts";
+import { asFlag, flagName } from "../src/views/terminal/flag-words.ts";
+import { asField } from "../src/web/page/field-list.ts";
 import { test } from "./helpers/harness.ts";
 
 const read = (name: string) => readFileSync(packagePath(`src/${name}`), "utf8");
@@ -50,4 +55,54 @@ test("what a message quotes forges no line of it", () => {
     ["x", "  where:    ", "  found:    ", "  hint:     "],
   );
   assert.ok(lines.length === 12 && !message.includes("\u001b"), message);
+});
+
+test("settings in a text are data: each surface has its own words, and gives the advice that it can follow", () => {
+  const hint = either(
+    `use ${setting("dtype", "f16")} or a smaller ${setting("batchSize")}`,
+    `leave out ${setting("headBias", true)}`,
+    `use ${setting("padding", "longest")}`,
+    `give ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+  );
+  const error = new ConfigError("options-conflict", `${setting("dropout")} is invalid`, { hint });
+  assert.is(error.message.split("\n")[0], "dropout is invalid");
+  assert.is(
+    error.details.hint,
+    'use dtype "f16" or a smaller batchSize, or leave out headBias true, or use padding "longest", or give train, val and test',
+  );
+  assert.is(
+    messageFor(error, asFlag),
+    "--dropout is invalid\n  hint:     use --dtype f16 or a smaller --batch-size, or leave out --no-head-bias, " +
+      "or use --set padding=longest, or give --train, --val and --test",
+  );
+  const { summary, details } = errorParts(error);
+  assert.is(nameSettings(summary, asField), "“Dropout” is invalid");
+  assert.is(
+    nameSettings(details.hint!, asField),
+    "use “Frozen weights: float16” or a smaller “Batch size”, or leave out “Head bias: true”",
+  );
+  assert.is(nameSettings(setting("split", "a b"), asFlag), '--split "a b"');
+});
+
+/** Settings of the commands and the device, besides those of a run. */
+const OTHERS = ["device", "force", "resume", "seeds"];
+
+test("only commands write flags, and every setting in a text is one", () => {
+  const files = readdirSync(packagePath("src"), { recursive: true }).map((name) => String(name).replaceAll("\\", "/"));
+  const texts = files.filter((name) => /\.tsx?$/.test(name) && !/^(commands|bench|export|tools)\//.test(name));
+  for (const name of texts) {
+    const code = read(name).replaceAll(/^ *(\/\/|\/?\*).*$/gm, "");
+    for (const [, key] of code.matchAll(/\bsetting\("(\w+)"/g))
+      assert.ok(RUN_SETTINGS.includes(key as "model") || OTHERS.includes(key!), `${name}: ${key}`);
+    if (name !== "train/setting-words.ts")
+      assert.not.match(
+        code,
+        new RegExp(
+          `["\`( ]--(${RUN_SETTINGS.map(flagName)
+            .map((flag) => flag.slice(2))
+            .join("|")})\\b`,
+        ),
+        name,
+      );
+  }
 });

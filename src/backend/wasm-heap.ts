@@ -1,6 +1,7 @@
 /** A host-side allocator for a WebAssembly.Memory: large blocks, first fit, adjacent free blocks are merged. */
+
 import { DeviceError } from "../errors.ts";
-import { formatBytes } from "../plan/memory.ts";
+import { formatBytes, SMALLER_BATCH } from "../plan/memory.ts";
 
 const PAGE_BYTES = 1 << 16;
 /** Blocks are aligned to cache lines. */
@@ -87,7 +88,7 @@ export class Heap {
       throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
         expected: "at most 4 GiB in total",
         found: formatBytes(end),
-        hint: "use a smaller --batch-size or --max-length",
+        hint: SMALLER_BATCH,
         cause: error,
       });
     }

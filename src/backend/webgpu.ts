@@ -2,6 +2,7 @@
  * Runs plans on WebGPU. `prepare` creates pipelines, bind groups and buffers; a run writes the scalars that changed,
  * encodes the list and submits it, a long one in parts.
  */
+
 import { availableMemory, gpuVersion, platformName, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
@@ -12,10 +13,12 @@ import {
   listTables,
   type MemoryLimits,
   memoryTotals,
+  SMALLER_BATCH,
   sharedBuffers,
   withoutShared,
 } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
+import { setting } from "../setting.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import {
   type Backend,
@@ -52,7 +55,7 @@ const WRITE_BYTES = 16 << 20;
 
 const INSTALL_HINT_PAGE = "use the CPU, which needs no driver, or enable WebGPU in the browser";
 const INSTALL_HINT =
-  "use --device wasm, which needs no driver, or install one. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); " +
+  `use ${setting("device", "wasm")}, which needs no driver, or install one. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); ` +
   "Fedora: dnf install mesa-vulkan-drivers; Arch: pacman -S vulkan-swrast; macOS and Windows include a driver; " +
   "Chromium: enable WebGPU";
 
@@ -164,7 +167,7 @@ class WebGPUBackend implements Backend {
   private lose(found: string): void {
     this.failure ??= new DeviceError("device-lost", "the device was lost", {
       found,
-      hint: "try again, or use a smaller --batch-size: the driver may have restarted or run out of memory",
+      hint: `try again, or use a smaller batch: the driver may have restarted or run out of memory`,
     });
   }
 
@@ -218,7 +221,7 @@ class WebGPUBackend implements Backend {
     this.info.refused = Math.min(total, this.info.refused ?? Infinity);
     throw new DeviceError("out-of-memory", `the device has no memory for ${formatBytes(total)}`, {
       found: outOfMemory.message,
-      hint: "use a smaller --batch-size or --max-length",
+      hint: SMALLER_BATCH,
     });
   }
 

@@ -6,6 +6,7 @@ import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
+import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs } from "./called.ts";
@@ -227,7 +228,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
     if (error instanceof ListDevices) return print(await (await import("./devices.ts")).deviceList());
     endBar();
     const known = error instanceof LowrankError;
-    console.error(known ? `${error.name}: ${error.message}` : error);
+    console.error(known ? `${error.name}: ${terminalMessage(error)}` : error);
     process.exitCode = error instanceof ConfigError ? 2 : 1;
   }
 }

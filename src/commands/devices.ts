@@ -1,7 +1,9 @@
 /** `--device list`: the devices by the names that the flag takes. */
+
 import { type FoundGPU, listGPUs } from "../backend/adapters.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { DeviceError } from "../errors.ts";
+import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { renderTable } from "../views/terminal/render.ts";
 
 interface DeviceRow {
@@ -16,7 +18,7 @@ export async function deviceList(): Promise<string> {
   const why: string[] = [];
   const gpus = await listGPUs().catch((error): FoundGPU[] => {
     if (!(error instanceof DeviceError)) throw error;
-    why.push(`no GPU: ${error.message}`);
+    why.push(`no GPU: ${terminalMessage(error)}`);
     return [];
   });
   const cpu = await openWasm();

@@ -17,11 +17,13 @@ import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { listSeeds } from "../run/seeds.ts";
-import { dataSpec, mergePreset, PRESETS, pickSettings, type RunSettings, trainOptions } from "../run/settings.ts";
+import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
 import { begunTrials } from "../sweep/store.ts";
 import { notOnWebGPU } from "../train/device.ts";
-import { DEFAULTS, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
+import type { RunSettings } from "../train/settings.ts";
+import { SETTINGS, type TrainOptions } from "../train/settings.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { settle } from "./cli.ts";
 

@@ -19,16 +19,7 @@ import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { loadData } from "../run/load-data.ts";
-import {
-  BUNDLED_GPT2,
-  dataOptions,
-  dataSpec,
-  mergePreset,
-  PRESETS,
-  RUN_SETTINGS,
-  type RunSettings,
-  readSetting,
-} from "../run/settings.ts";
+import { BUNDLED_GPT2, dataOptions, dataSpec, mergePreset, PRESETS, readSetting } from "../run/settings.ts";
 import {
   type Arm,
   type Cell,
@@ -47,10 +38,12 @@ import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
 import type { SweepEvent } from "../sweep/runner.ts";
 import { costsIn, divide, trialShape } from "../sweep/shards.ts";
 import { collect, keepPart, partCount, readCell } from "../sweep/store.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { checkVocabulary } from "../train/prepare.ts";
+import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { runSpec } from "../train/sizes.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
@@ -69,7 +62,7 @@ import {
   threadsFlag,
   UNLISTED,
 } from "./cli.ts";
-import { addSettings } from "./flags.ts";
+import { addSettings, parseFlags } from "./flags.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
 interface SweepFlags extends RunSettings {
@@ -97,7 +90,9 @@ const program = command(
     "--preset paper ... --collect shard1 shard2 --out all",
   ],
 );
-addSettings(program);
+/** Trials start from no adapter. */
+const SHARED = RUN_SETTINGS.filter((name) => name !== "adapter");
+addSettings(program, SHARED);
 for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
 program
   .addOption(
@@ -150,9 +145,7 @@ async function sweepSpec({ preset, file, grid }: SweepFlags): Promise<SweepPrese
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
   const { base = {}, arms } = checkSpec(await readJson(file!, LIMITS.sweep), file!);
-  // There is no flag for it either.
-  const shared = RUN_SETTINGS.filter((name) => name !== "adapter");
-  checkKeys(base, shared, "the base", file);
+  checkKeys(base, SHARED, "the base", file);
   return { base, arms };
 }
 
@@ -279,14 +272,14 @@ async function dryRun(
 
 await main(async () => {
   program.parse();
-  const flags = program.opts<SweepFlags>();
+  const flags = parseFlags<SweepFlags>(program, SHARED);
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   checkArms(Array.isArray(arms) ? arms : [], flags.seeds);
   // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
   const { dataset } = PRESETS.quickstart;
   const settings = mergePreset(flags, mergePreset(base, { model: BUNDLED_GPT2, dataset }));
-  const { objective = "classification", seed = DEFAULTS.seed } = settings;
+  const { objective = DEFAULT_OBJECTIVE, seed = DEFAULTS.seed } = settings;
   const source = dataSpec(settings);
   const model = await sweepModel(settings.model!);
   const { config } = model;

@@ -1,4 +1,5 @@
 /** train: fine-tunes GPT-2 as a text classifier or as a language model and writes a run directory. */
+
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
@@ -9,9 +10,10 @@ import { PRESETS } from "../run/settings.ts";
 import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { measureMemory, memoryBlocks } from "../views/plan.ts";
+import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
-import { addSettings, groupFlags } from "./flags.ts";
+import { addSettings, groupFlags, parseFlags } from "./flags.ts";
 import { newJob, openJobDevice, plannedJob, type RunJob, resumedJob, type TrainFlags } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { trainSeeds } from "./seeds.ts";
@@ -40,7 +42,6 @@ const program = command(
 addSettings(program)
   .addOption(deviceFlag())
   .addOption(threadsFlag())
-  .option("--adapter <dir>", "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)")
   .option(
     "--seeds <k>",
     "train k runs on the same split, with consecutive seeds from --seed on, several at once; keep the one with the lowest validation loss, and say the mean and the spread of all",
@@ -96,7 +97,8 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
       if (event.type === "step") interruption.begin();
       printer.event(event, live.speed);
     },
-    onUnsaved: ({ step }, error) => printNote(`the checkpoint of step ${step} could not be saved: ${error.message}`),
+    onUnsaved: ({ step }, error) =>
+      printNote(`the checkpoint of step ${step} could not be saved: ${terminalMessage(error)}`),
   });
   if (isNew) await live.begin();
   let isTrained = false;
@@ -162,7 +164,7 @@ async function plan(flags: TrainFlags): Promise<number> {
 await main(async () => {
   program.parse();
   takeFile(program.args);
-  const flags = program.opts<TrainFlags>();
+  const flags = parseFlags<TrainFlags>(program);
   const { checkpointEvery = 0, seeds } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
   checkNumber("--seeds", seeds, { min: 1, whole: true });

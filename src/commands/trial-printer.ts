@@ -4,6 +4,7 @@ import type { SweepEvent } from "../sweep/runner.ts";
 import type { TrialRecord } from "../sweep/store.ts";
 import type { Objective } from "../tasks/index.ts";
 import { describeMeasured } from "../views/measures.ts";
+import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
   createProgress,
   describeEvaluation,
@@ -41,7 +42,7 @@ export class TrialPrinter {
         break;
       case "divided":
         console.error(
-          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${event.error.message}`,
+          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${terminalMessage(event.error)}`,
         );
         break;
       case "trial":
@@ -83,7 +84,7 @@ export class TrialPrinter {
       }
       case "failed":
         this.stop();
-        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${event.error.message}`);
+        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${terminalMessage(event.error)}`);
     }
   }
 

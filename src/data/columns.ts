@@ -1,7 +1,9 @@
 /** Finds the text and label columns of a file, by their names or by the first rows. */
 import { isObject } from "../checks.ts";
 import { DataError, nameList } from "../errors.ts";
+import { joinWords } from "../format.ts";
 import type { Pair } from "../pair.ts";
+import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 
 /** Common names. Case, surrounding white space, and the signs between words are ignored. */
@@ -145,8 +147,8 @@ function findNames(names: string[], guess: number, choice: ColumnChoice, file: s
       columns: names,
       hint:
         text < 0 && label < 0
-          ? "give the names of both columns: --text-column NAME --label-column NAME"
-          : `give its name with --${text < 0 ? "text" : "label"}-column`,
+          ? `give the names of both columns with ${setting("textColumn")} and ${setting("labelColumn")}`
+          : `give its name with ${setting(text < 0 ? "textColumn" : "labelColumn")}`,
     });
   }
   if (new Set([text, second, label]).size < 3)
@@ -196,7 +198,7 @@ export function refuseNumbers(texts: readonly string[], column: string, file: st
     where: file,
     expected: "messages",
     found: `${nameList(filled)}: rows 1 to ${texts.length}`,
-    hint: "give another --text-column",
+    hint: `give another ${setting("textColumn")}`,
   });
 }
 
@@ -260,7 +262,7 @@ export function findUsual(names: string[], kind: "text" | "label", taken: number
       expected: `one column with a common name of the ${kind}`,
       found: nameList(names),
       columns: names,
-      hint: `give its name with --${kind}-column`,
+      hint: `give its name with ${setting(`${kind}Column`)}`,
     },
   );
 }
@@ -281,4 +283,20 @@ export function findAsked(names: string[], asked: string, file: string): number 
     columns: names,
     ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
   });
+}
+
+/** Labels that look like several in one. */
+export interface Combined {
+  labels: string[];
+  /** What is between the labels in most of them. */
+  separator: string;
+}
+
+/** The settings with which they are learned as several of a message. */
+export function settingsOfSeveral({ separator }: Combined, hasSeveral = false): string {
+  const isUsual = separator === LABEL_SEPARATOR && !hasSeveral;
+  return joinWords([
+    ...(hasSeveral ? [] : [setting("objective", "multi-label")]),
+    ...(isUsual ? [] : [setting("labelSeparator", separator)]),
+  ]);
 }

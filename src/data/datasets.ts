@@ -1,7 +1,6 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { absolutePath } from "#platform";
 import {
-  checkNumber,
   checkOptions,
   type FieldKind,
   type Fields,
@@ -17,14 +16,17 @@ import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
-import { type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
+import { setting } from "../setting.ts";
+import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
+import type { Combined } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { dropCopies, findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub, openNamed } from "./named.ts";
+import { checkDataSettings } from "./settings.ts";
 import {
   counts,
   type DataSource,
@@ -35,7 +37,7 @@ import {
   sourceName,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, drawRows, type Parts, refuseExperiment, SPLITS, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, drawRows, type Parts, refuseExperiment, type Split, splitDataset } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -153,8 +155,8 @@ export interface LoadedDataset {
      * numbers, punctuation, white space and case.
      */
     leaks: { val: number; test: number };
-    /** A note about labels that look like several in one. */
-    combined: string | null;
+    /** Labels that look like several in one. */
+    combined: Combined | null;
   };
   /** The test rows of each part of a named data set that has several. */
   testParts: readonly { name: string; positions: Uint32Array }[];
@@ -243,12 +245,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const origin = parseOrigin(spec, options, SOURCE, OPTIONS);
   const seed = options.seed ?? 1;
   const maxLength = options.maxLength ?? usualLength(options.model?.config);
-  checkNumber("maxLength", maxLength, { min: 1, whole: true });
-  const { trainRows } = options;
-  if (trainRows !== undefined) checkNumber("trainRows", trainRows, { min: 1, whole: true });
   const [objective, labelsAre] = parseMessagesObjective(options);
-  const { labelSeparator } = options;
-  if (labelSeparator !== undefined) (await import("./outputs.ts")).checkSeparator(labelSeparator, objective);
+  const { trainRows, labelSeparator } = options;
   const module = options.module ?? (await DataModule.load(options.model));
   const corpus = new Corpus(module);
   const read: ReadOptions = {
@@ -258,7 +256,6 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
   };
-  if (options.split !== undefined) parseChoice("split", options.split, SPLITS);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
@@ -302,7 +299,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       copies,
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      combined: mayBeCombined ? (await import("./label-faults.ts")).describeCombined(names, outputs !== null) : null,
+      combined: mayBeCombined ? (await import("./label-faults.ts")).findCombined(names) : null,
     },
     testParts,
     split,
@@ -369,22 +366,16 @@ async function readAndSplit(
   return { parts, testParts: locateParts(parts[2], named.parts), ...counts([all], [kept]), source, split };
 }
 
-/** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that need classes. */
-function parseMessagesObjective({
-  objective,
-  split,
-  balance,
-}: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
+/** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */
+function parseMessagesObjective(options: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
   const known = OBJECTIVES.filter((one): one is MessagesObjective => TRAINING[one].labels !== null);
-  const found = parseChoice("objective", objective ?? known[0], known);
-  const needs = balance ? "balance" : split === "stratified" || split === "experiment" ? `split ${split}` : undefined;
-  const { labels } = TRAINING[found];
-  if (labels !== "class" && needs !== undefined)
-    throw new ConfigError("options-conflict", `${needs} needs one class a message`, {
-      expected: "split random or ordered, and no balance",
-      found: `objective ${found}`,
+  const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, known);
+  checkDataSettings(options, objective);
+  if (options.labelSeparator === "")
+    throw new ConfigError("invalid-value", `${setting("labelSeparator")} is empty`, {
+      expected: 'a sign such as "," or ";"',
     });
-  return [found, labels!];
+  return [objective, TRAINING[objective].labels!];
 }
 
 /** The positions of the rows of each part; `parts` has their names and sizes, in the order in which they were read. */

@@ -1,11 +1,13 @@
 /** The encoding of a file: its text as UTF-8, which is what data.wasm reads. */
+
 import { ConfigError, FormatError, type OtherEncoding } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { printable } from "../printable.ts";
+import { setting } from "../setting.ts";
 
 /** What a person can do about a file that is not UTF-8. */
-export const ENCODING_HINT = "save the file as UTF-8, or read it with --encoding windows-1252 or another one";
+export const ENCODING_HINT = `save the file as UTF-8, or read it with ${setting("encoding", "windows-1252")} or another one`;
 
 const MARKS: readonly [encoding: string, bytes: readonly number[]][] = [
   ["utf-16le", [0xff, 0xfe]],
@@ -147,7 +149,7 @@ function refuse(file: FileReader, other: OtherEncoding): never {
   throw new FormatError("not-utf8", `This file is not UTF-8: read it as ${title}?`, {
     where: `${file.name}:${preview[0]?.line ?? 1}`,
     found: [`as ${title} it reads`, ...preview.map(({ line, text }) => `${line}: ${text}`)].join("\n"),
-    hint: `read it with --encoding ${encoding}, or another one if this looks wrong; or save the file as UTF-8`,
+    hint: `read it with ${setting("encoding", encoding)}, or another one if this looks wrong; or save the file as UTF-8`,
     encoding: other,
   });
 }

@@ -3,6 +3,7 @@
  * branch on which the hub keeps every public data set as Parquet, CONFIGURATION/SPLIT/0000.parquet; what the hub has
  * converted only in part is in CONFIGURATION/partial-SPLIT.
  */
+
 import { exists, joinPath } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
@@ -19,6 +20,7 @@ import {
 import { isHubName, type Repository } from "../io/hub-names.ts";
 import { keep, readKept } from "../io/kept.ts";
 import { LIMITS } from "../io/limits.ts";
+import { either, setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 
 /** A split, and where its files are in the cache. */
@@ -42,7 +44,10 @@ const BRANCH = "refs/convert/parquet";
 /** A file's path; neither name may leave its folder, on any system. */
 const FILE = /^((?!\.+\/)[^\\/:\p{Cc}]+)\/((?!\.+\/)[^\\/:\p{Cc}]+)\/\d{4,}\.parquet$/u;
 const PARTIAL = /^partial-/;
-const YOURS = "give its files, or their addresses (https://...), with --data, or --train, --val and --test";
+const YOURS = either(
+  `give its files, or their addresses (https://...), with ${setting("data")}`,
+  `with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+);
 
 /** A configuration: the paths of each split's files. */
 interface Configuration {
@@ -95,9 +100,12 @@ async function parseName(whole: string): Promise<{ name: string; config: string 
       "invalid-dataset-name",
       `"${whole}" is ${isFile ? "a file or a folder, not" : "not"} the name of a data set`,
       {
-        where: "--dataset",
+        where: setting("dataset"),
         expected: "owner/name on the hub, such as stanfordnlp/imdb, and where needed owner/name:configuration",
-        hint: "give a file with --data, or --train, --val and --test",
+        hint: either(
+          `give a file with ${setting("data")}`,
+          `three files with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+        ),
       },
     );
   if (reference !== BRANCH && !/^[0-9a-f]{40}$/.test(reference))
@@ -119,7 +127,10 @@ function checkSizes(title: string, paths: readonly string[], files: Listing["fil
     where: title,
     expected: `at most ${gigabytes(LIMITS.dataset)}`,
     found: `${gigabytes(bytes)} in ${paths.length} files`,
-    hint: "download the files that you need, and give them with --train, --val and --test",
+    hint: either(
+      "download the files that you need, and give them as your own",
+      `with ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+    ),
   });
 }
 

@@ -1,6 +1,8 @@
 /** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
+
 import { DataError, nameList } from "../errors.ts";
-import { isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf } from "./columns.ts";
+import { setting } from "../setting.ts";
+import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 
 /** Throws DataError if the labels of a training set are not classes to learn. */
@@ -14,7 +16,7 @@ export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpu
       hint:
         left > 0
           ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : "give another --label-column, or add rows of another class",
+          : `give another ${setting("labelColumn")}, or add rows of another class`,
     });
   }
   refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
@@ -23,14 +25,14 @@ export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpu
       where: file,
       expected: "classes with several rows each",
       found: `${rows} labels in ${rows} rows: ${nameList(labels.map((label, i) => `"${label}" (line ${labelLines[i]})`))}`,
-      hint: `give another --label-column${hintOfSeveral(labels)}`,
+      hint: `give another ${setting("labelColumn")}${hintOfSeveral(labels)}`,
     });
 }
 
 /** The end of a hint where labels look like several in one. */
 function hintOfSeveral(labels: readonly string[]): string {
   const found = findCombined(labels);
-  return found ? `; for several labels a message: ${found.flags}` : "";
+  return found ? `; for several labels a message: ${settingsOfSeveral(found)}` : "";
 }
 
 /** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
@@ -68,8 +70,8 @@ function refuseScores(labels: readonly string[], column: string, where: string):
       expected: `classes, or at most ${MANY_CLASSES} different numbers`,
       found: nameList(numbers),
       hint:
-        "to learn the scores, give --objective regression; for classes, group the numbers into a few, such as low and high, " +
-        "or give another --label-column; if each number names a class, write a letter before it",
+        `to learn the scores, give ${setting("objective", "regression")}; for classes, group the numbers into a few, such as low and high, ` +
+        `or give another ${setting("labelColumn")}; if each number names a class, write a letter before it`,
     },
   );
 }
@@ -91,26 +93,11 @@ function combinedBy(sign: string, labels: readonly string[]): string[] {
   });
 }
 
-/**
- * The labels that look like several in one, and the flags with which they are learned as such; null: there are none.
- * `hasSeveral`: several labels a message are learned already.
- */
-function findCombined(labels: readonly string[], hasSeveral = false) {
+/** The labels that look like several in one; null: there are none. */
+export function findCombined(labels: readonly string[]): Combined | null {
   const found = SEPARATORS.map((sign) => ({ sign, combined: combinedBy(sign, labels) }));
   const combined = [...new Set(found.flatMap((one) => one.combined))];
   if (combined.length === 0) return null;
   const { sign } = found.reduce((most, one) => (one.combined.length > most.combined.length ? one : most));
-  const separator = sign === LABEL_SEPARATOR && !hasSeveral ? [] : [`--label-separator "${sign}"`];
-  return { combined, flags: [...(hasSeveral ? [] : ["--objective multi-label"]), ...separator].join(" ") };
-}
-
-/** A note about them. */
-export function describeCombined(labels: readonly string[], hasSeveral: boolean): string | null {
-  const { combined, flags } = findCombined(labels, hasSeveral) ?? {};
-  if (!combined) return null;
-  const shown = nameList(combined.map((label) => `"${label}"`));
-  const separate = hasSeveral
-    ? `label of its own, unless they are separated (${flags})`
-    : `class of its own, unless several labels a message are learned (${flags})`;
-  return `${combined.length} of ${labels.length} labels look like several in one: ${shown}. Each combination is a ${separate}`;
+  return { labels: combined, separator: sign };
 }

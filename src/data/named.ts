@@ -1,4 +1,5 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
+
 import { packagePath } from "#platform";
 import languages from "../../data/datasets/languages.json" with { type: "json" };
 import sms from "../../data/datasets/sms.json" with { type: "json" };
@@ -7,6 +8,7 @@ import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import { HUB_DATASETS } from "../io/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 import { defaultSplit, refuseExperiment, type Split } from "./split.ts";
 
@@ -72,7 +74,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     throw new ConfigError("no-such-dataset", `There is no data set "${name}"`, {
       expected: `${names.join(", ")}, or owner/name on the Hugging Face hub`,
       found: name,
-      hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file of your own, use --data, including the extension`,
+      hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file of your own, use ${setting("data")}, including the extension`,
     });
   }
   const { columns, title, parts = [] } = found.description;

@@ -1,6 +1,5 @@
-import { ConfigError, DataError, nameList } from "../errors.ts";
-import type { MessagesObjective } from "../tasks/index.ts";
-import { TRAINING } from "../tasks/training.ts";
+import { DataError, nameList } from "../errors.ts";
+import { either, setting } from "../setting.ts";
 import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
@@ -78,8 +77,8 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
   const hint = isScore(label.replace(/[.,]/g, ""))
     ? "write all scores with a point before decimals, or all with a comma, and nothing between thousands"
     : 2 * bad < labels.length
-      ? "correct the score, or skip such rows with --skip-faulty"
-      : "give another --label-column; for classes, leave out --objective regression";
+      ? either("correct the score", `skip such rows with ${setting("skipFaulty", true)}`)
+      : `give another ${setting("labelColumn")}; for classes, leave out ${setting("objective", "regression")}`;
   return new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
     where: `${file}:${labelLines[id]}`,
     expected:
@@ -88,15 +87,6 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
         : "a number, with a point before decimals",
     found: label,
     hint,
-  });
-}
-
-/** Throws ConfigError unless messages have several labels, which can be separated. */
-export function checkSeparator(separator: string, objective: MessagesObjective): void {
-  if (TRAINING[objective].labels === "set" && separator !== "") return;
-  throw new ConfigError("options-conflict", "labelSeparator is between several labels of a message", {
-    expected: 'objective multi-label, and a sign such as "," or ";"',
-    found: `objective ${objective}, labelSeparator ${JSON.stringify(separator)}`,
   });
 }
 
@@ -141,7 +131,7 @@ function checkOutputs(
     throw new DataError("scores-all-equal", `Every row of the training set has the score ${first![0]}`, {
       where,
       expected: "different scores",
-      hint: "give another --label-column, or add rows with other scores",
+      hint: `give another ${setting("labelColumn")}, or add rows with other scores`,
     });
   }
   if (names.length > 0 && rows.some((values) => values.includes(1))) return;

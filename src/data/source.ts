@@ -1,7 +1,9 @@
 /** The rows of a set: reads its files, checks its labels and counts. */
+
 import { exists, openFile } from "#platform";
 import { ConfigError, DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { setting } from "../setting.ts";
 import { type ColumnChoice, findKeys, MANY_CLASSES } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
@@ -113,8 +115,8 @@ export function withoutCopies(
 export function refuseSplit(split: string): never {
   throw new ConfigError("already-split", "a split is invalid for data that is split already", {
     expected: "no split",
-    found: `split ${split}`,
-    hint: "use --split only with --data, or with a --dataset that has no validation or test set of its own",
+    found: setting("split", split),
+    hint: `use ${setting("split")} only with ${setting("data")}, or with a ${setting("dataset")} that has no validation or test set of its own`,
   });
 }
 

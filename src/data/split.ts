@@ -1,5 +1,6 @@
 import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
+import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
 
@@ -21,7 +22,7 @@ export type Parts = [Dataset, Dataset, Dataset];
 /** The error for another data set, or for all rows. */
 export function refuseExperiment(): never {
   throw new ConfigError("options-conflict", "the split experiment is one of balanced rows of the data set sms", {
-    expected: "--split random, stratified or ordered",
+    expected: `${setting("split")} random, stratified or ordered`,
   });
 }
 

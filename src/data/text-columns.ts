@@ -1,5 +1,7 @@
 /** Finds the columns of a table that needs no labels: those of the texts, and one of the names of adapters. */
+
 import { DataError, nameList } from "../errors.ts";
+import { setting } from "../setting.ts";
 import {
   type Columns,
   columnNamed,
@@ -83,7 +85,7 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
     expected: `one of ${TEXT_NAMES.join(", ")}`,
     found: nameList(names),
     columns: names,
-    hint: "give its name with --text-column",
+    hint: `give its name with ${setting("textColumn")}`,
   });
 }
 
@@ -107,7 +109,9 @@ function findTexts(names: string[], { text, isPair }: TextChoice, other: number,
       expected: isPair ? `columns such as ${PAIR_NAMES[0]!.join(" and ")}` : "one column of texts",
       found: text ?? nameList(names),
       columns: names,
-      hint: `give ${isPair ? "both names: --text-column FIRST,SECOND" : "its name: --text-column NAME"}`,
+      hint: isPair
+        ? `give both names: ${setting("textColumn", "FIRST,SECOND")}`
+        : `give its name with ${setting("textColumn")}`,
     },
   );
 }

@@ -1,6 +1,7 @@
 /** The rows of texts for a language model: objects of JSON lines, and the keys of their texts. */
 import { isObject } from "../checks.ts";
 import { DataError, FormatError, nameList } from "../errors.ts";
+import { setting } from "../setting.ts";
 import { findUsual } from "./columns.ts";
 
 export type Row = Record<string, unknown>;
@@ -51,7 +52,7 @@ export function findTextKeys(names: string[], asked: string | undefined, where: 
     where,
     expected: `the key "text", "prompt" and "completion", or "${MESSAGES}"`,
     found: nameList(names),
-    hint: 'call the key "text", or name it with --text-column',
+    hint: `call the key "text", or name it with ${setting("textColumn")}`,
   });
 }
 

@@ -9,6 +9,7 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
+import { either, setting } from "../setting.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
@@ -177,7 +178,7 @@ function bundledSets(name: string): Sets {
   if (name !== humanRights.name)
     throw new ConfigError("unsupported-dataset", `"${name}" is not a data set for a language model`, {
       expected: `${humanRights.name}, owner/name on the Hugging Face hub, or files`,
-      hint: "give text files with --data",
+      hint: `give text files with ${setting("data")}`,
     });
   return { sets: [[[packagePath(`dist/${humanRights.file}`)], [0, 1, 2]]], source: `${name}: ${humanRights.title}` };
 }
@@ -213,7 +214,7 @@ function buildBlocks(documents: readonly Document[], set: string, options: Block
   if (documents.length === 0)
     throw new DataError("too-little-text", `Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
-      hint: "give more text, or separate files: --train, --val and --test",
+      hint: either("give more text", `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`),
     });
   if (completions.length > 0 && texts.length > 0)
     throw new DataError("texts-mixed-with-completions", "A set mixes texts and completions", {

@@ -4,6 +4,7 @@
  * results must agree. That is kept for the device, its driver and the set of shaders, so that it is done once. A device
  * that was chosen automatically must also be the faster one; it is replaced where it fails, in the check or later.
  */
+
 import { sha256 } from "#platform";
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
@@ -13,6 +14,7 @@ import { DeviceError } from "../errors.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { Program } from "../plan/plan.ts";
+import { setting } from "../setting.ts";
 import type { Work } from "./check-work.ts";
 import { deviceKey, isKeptRight, keepRight, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
 
@@ -118,7 +120,8 @@ export function leaveDevice(device: Backend, error: unknown): void {
 async function applyVerdict(device: Backend, verdict: Verdict, opened?: Backend): Promise<Choice> {
   const { isReplaced, ...told } = verdict;
   if (!isReplaced) return { device, info: { ...device.info, ...told } };
-  if (!isReplaceable(device)) throw new DeviceError("device-failed", told.why!, { hint: "use the CPU: --device wasm" });
+  if (!isReplaceable(device))
+    throw new DeviceError("device-failed", told.why!, { hint: `use the CPU: ${setting("device", "wasm")}` });
   const all = knownOf(device);
   all.cpu ??= keepCpu(device, opened);
   const cpu = await all.cpu;

@@ -1,7 +1,9 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
+
 import { createHasher, exists, writeFileAtomic } from "#platform";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
+import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
@@ -121,7 +123,7 @@ export async function refuseExisting(output: string): Promise<void> {
   if (await exists(output))
     throw new ConfigError("output-exists", "the output already exists", {
       where: output,
-      hint: "choose another --out, or give --force to replace it when the new one is finished",
+      hint: `choose another output, or give ${setting("force")} to replace it when the new one is finished`,
     });
 }
 

@@ -1,12 +1,13 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
-import { checkKinds, isObject, parseChoice, show } from "../checks.ts";
+import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../checks.ts";
 import {
   type LoraConfig,
   loraScale,
   type ModelConfig,
   POOLINGS,
   parseConfig,
+  RANKS,
   textContext,
   validateLora,
   WEIGHT_DTYPES,
@@ -189,7 +190,7 @@ function checkSites(
     const target = known.get(site)?.target;
     if (target === undefined)
       refuse("the model has no matrix for an adapter", `h.0.attn.q to h.${model.n_layer - 1}.mlp.proj`, site);
-    if (!Number.isSafeInteger(r) || r < 1) refuse(`the rank of ${site} is invalid`, "an integer of 1 or more", r);
+    if (!isWithin(r, RANKS)) refuse(`the rank of ${site} is invalid`, describeRange(RANKS), r);
     if (!Number.isFinite(scale) || !Number.isFinite(Math.fround(scale)))
       refuse(`the scale of ${site} is invalid`, "a finite float32", scale);
     if (use_dora && !model.model_type && (target === "q" || target === "k" || target === "v"))

@@ -1,4 +1,5 @@
 /** Helpers shared by the readers of several formats. */
+
 import { readBytes } from "#platform";
 import { isObject } from "../checks.ts";
 import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
@@ -26,7 +27,7 @@ export function refuseQuantized(where: string, found: string): never {
     where,
     expected: "weights in F32, F16 or BF16, or a GGUF file",
     found,
-    hint: "use the model without quantisation; --dtype q4 keeps it in 4 bits (NF4, as in QLoRA)",
+    hint: "use the model without quantisation; type q4 keeps it in 4 bits (NF4, as in QLoRA)",
   });
 }
 

@@ -1,4 +1,5 @@
 /** Identifies models and adapters by their contents rather than their paths. */
+
 import { absolutePath, sha256 } from "#platform";
 import { version } from "../../package.json";
 import { ConfigError } from "../errors.ts";
@@ -76,6 +77,6 @@ export async function checkBase(
     where,
     expected: `${base_model}, fingerprint ${base_fingerprint.slice(0, 12)}`,
     found: `${baseModel.directory}, fingerprint ${found.slice(0, 12)}`,
-    hint: "give the base model that the adapter was trained on: --model DIR",
+    hint: "give the base model that the adapter was trained on",
   });
 }

@@ -59,6 +59,6 @@ export function checkArchitecture(config: ModelConfig): void {
     expected:
       "what all models of this architecture have there: gelu_new, and scores divided by the root of a head's width",
     found: found.join(", "),
-    hint: "use --to merged, --to onnx or --to peft",
+    hint: "export it as merged, onnx or peft",
   });
 }

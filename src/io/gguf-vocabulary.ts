@@ -41,7 +41,7 @@ export async function vocabularyMetadata(model: BaseModel): Promise<Written> {
       where: listed.where,
       expected: `ignore_merges = ${!ignoresMerges}, as of all vocabularies with the pattern ${pretokenizer}`,
       found: `ignore_merges = ${ignoresMerges}`,
-      hint: "use --to merged",
+      hint: "export it as merged",
     });
   const id = (token: string | undefined) =>
     token === undefined ? undefined : (added.find(({ content }) => content === token)?.id ?? listed.tokens[token]);

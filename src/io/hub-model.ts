@@ -1,7 +1,9 @@
 /** Models of the Hugging Face hub: from the local cache, or downloaded into it. */
+
 import { exists, joinPath, readBytes, writeFileAtomic } from "#platform";
 import { lookUp } from "../checks.ts";
 import { ConfigError, nameList } from "../errors.ts";
+import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
@@ -139,7 +141,7 @@ function requireNeeded(name: string, files: Listing["files"]): void {
       "only safetensors are supported; this command converts it: " +
       `python -c "from transformers import AutoModelForCausalLM as M, AutoTokenizer as T; n='${name}'; ` +
       "M.from_pretrained(n).save_pretrained('gpt2-here'); T.from_pretrained(n).save_pretrained('gpt2-here')\"; " +
-      "then --model gpt2-here";
+      `then ${setting("model", "gpt2-here")}`;
   throw new ConfigError("missing-model-files", `the model ${name} lacks ${missing.join(" and ")}`, {
     where: name,
     expected: `config.json, and ${WEIGHTS} or ${SHARDS_INDEX}`,

@@ -1,4 +1,5 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
+
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
@@ -101,7 +102,7 @@ async function openBase(directory: string, model: string | undefined, options: D
       where: directory,
       expected: named || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
-      hint: "give its directory: --model DIR",
+      hint: "give the base model",
       cause,
     });
   }

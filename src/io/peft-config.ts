@@ -4,8 +4,8 @@
  * refused.
  */
 
-import { checkKinds, show, withoutNulls } from "../checks.ts";
-import { INITS, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
+import { checkKinds, inRange, show, withoutNulls } from "../checks.ts";
+import { INITS, type LoraConfig, loraScale, type ModelConfig, RANKS } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
@@ -135,7 +135,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
     .filter(({ name }) => isTarget(name))
     .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
-      check({ r }, { r: "size" }, where);
+      check({ r }, { r: inRange(RANKS) }, where);
       const scale = loraScale({ ...lora, r, lora_alpha: moduleAlpha(name) });
       if (!Number.isFinite(Math.fround(scale)))
         throw new FormatError("invalid-adapter-config", `the scale of ${name} overflows float32`, {

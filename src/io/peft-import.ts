@@ -17,6 +17,7 @@ import {
   modelTargets,
   siteName,
 } from "../names.ts";
+import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -253,7 +254,7 @@ function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string)
       {
         where,
         found: nameList(wrong),
-        hint: `check ${decisive.shapes}, and that it is the base model that the adapter was trained on: --model DIR`,
+        hint: `check ${decisive.shapes}, and that ${setting("model")} is the base model that the adapter was trained on`,
       },
     );
   return out;

@@ -157,8 +157,7 @@ export function biasObstacle(
   const bias = tensors.get("head.bias")?.data;
   if (TASKS[task.objective].module?.hasBias || bias === undefined || bias.every((value) => value === 0))
     return undefined;
-  if (finalNorm === undefined)
-    return "PEFT and transformers do not support a bias of the head: train without one (--no-head-bias)";
+  if (finalNorm === undefined) return "PEFT and transformers do not support a bias of the head: train without one";
   if (constantDirection(finalNorm) === undefined)
     return "PEFT and transformers do not support a bias of the head, and with this final layer norm it cannot be folded into the weight";
   return undefined;

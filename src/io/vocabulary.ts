@@ -1,4 +1,5 @@
 /** The vocabulary of a model's `Tokenizer`: tokenizer-files.ts reads it, vocabulary-tables.ts builds its tables. */
+
 import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
@@ -83,6 +84,6 @@ export function checkFingerprint(where: string, base: string, adapter: string): 
     where,
     expected: shortName(base),
     found: shortName(adapter),
-    hint: "give the base model that the adapter was trained on: --model DIR",
+    hint: "give the base model that the adapter was trained on",
   });
 }

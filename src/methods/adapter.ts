@@ -1,7 +1,7 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
 import { addedTensors, affine, allBlocks } from "../names.ts";
 import type { Rng } from "../rng.ts";
-import type { Guide, Method, Training } from "./method.ts";
+import type { Flags, Guide, Method, Training } from "./method.ts";
 
 export interface AdapterOptions {
   /** Width of an adapter layer's bottleneck. */
@@ -52,11 +52,16 @@ export const guide: Guide<AdapterOptions> = {
     "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
   settings: {
     bottleneck: {
-      ...{ flag: "width of an adapter layer's bottleneck", label: "Bottleneck width", isMain: true },
+      label: "Bottleneck width",
+      isMain: true,
       why: "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
     },
   },
   rates: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
   size: { setting: "bottleneck" },
   duration: 0.7,
+};
+
+export const flags: Flags<AdapterOptions> = {
+  bottleneck: "width of an adapter layer's bottleneck",
 };

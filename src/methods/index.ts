@@ -5,7 +5,7 @@ import * as full from "./full.ts";
 import * as head from "./head.ts";
 import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
-import type { Guide, Method, SettingWords, Training } from "./method.ts";
+import type { Flags, Guide, Method, SettingWords, Training } from "./method.ts";
 import * as prefix from "./prefix.ts";
 import * as prompt from "./prompt.ts";
 
@@ -100,3 +100,6 @@ export function comparedRuns(modes: readonly Mode[]) {
 export function settingWords(): Readonly<Record<keyof MethodOptions, SettingWords>> {
   return Object.assign({}, ...MODES.map((mode) => GUIDES[mode].settings));
 }
+
+/** The texts of their flags. */
+export const settingFlags = (): Flags<MethodOptions> => ({ ...lora.flags, ...adapter.flags, ...prefix.flags });

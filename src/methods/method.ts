@@ -1,6 +1,7 @@
 /**
  * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
- * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by.
+ * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by;
+ * if it has settings of its own, also `flags`, the words of --help.
  */
 
 import type { NumberRange } from "../checks.ts";
@@ -15,6 +16,10 @@ export interface Setting<T> {
   choices?: readonly (T & string)[];
   /** The allowed numbers. */
   number?: NumberRange;
+  /** Each run has its own. The others are an adapter's: training that continues from one takes them from there. */
+  perRun?: true;
+  /** It is there for the published experiment alone, or these words are: no flag and no field has it. */
+  published?: true | readonly (T & string)[];
 }
 
 /** What a method is in a model and in files. `Config`: its part of a model's description, by PEFT's keys. */
@@ -61,8 +66,6 @@ export interface Training<Options = object, Config = object> {
 
 /** What a setting is called, and what it does. */
 export interface SettingWords {
-  /** The text of its flag in --help. */
-  flag: string;
   /** The label of its field in the page. */
   label: string;
   /** A unit or a special value, below the field. */
@@ -74,6 +77,9 @@ export interface SettingWords {
   /** Whether its field is among those that are seen first. */
   isMain?: true;
 }
+
+/** The texts of the flags of a method's settings in --help, which no page loads. */
+export type Flags<Options> = { readonly [K in keyof Options]: string };
 
 /** What people read of a method, and what is tried where methods are compared. */
 export interface Guide<Options = object> {

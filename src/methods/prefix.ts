@@ -4,13 +4,14 @@
  */
 import { qkvWidth } from "../config.ts";
 import { addedTensors, affine, type Initial, keyValueColumns, uniform } from "../names.ts";
-import type { Guide, Method, Training } from "./method.ts";
+import type { Flags, Guide, Method, Training } from "./method.ts";
 import {
   describeTokens,
   mostTokens,
   type VirtualOptions,
   type VirtualPart,
   virtualTokens,
+  virtualTokensFlag,
   virtualTokensWords,
 } from "./prompt.ts";
 
@@ -74,7 +75,6 @@ export const guide: Guide<PrefixOptions> = {
   settings: {
     virtualTokens: virtualTokensWords,
     prefixProjection: {
-      flag: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
       label: "Prefix projection",
       help: "Hidden width; 0: none",
       why: "The width of a small network that makes the prefix while it is trained. It can make training steadier; it is not needed afterwards.",
@@ -83,4 +83,9 @@ export const guide: Guide<PrefixOptions> = {
   rates: { lowest: 1e-3, papers: "5e-5 with a projection (Li and Liang 2021)" },
   size: { setting: "virtualTokens", most: mostTokens },
   duration: 1,
+};
+
+export const flags: Flags<PrefixOptions> = {
+  virtualTokens: virtualTokensFlag,
+  prefixProjection: "hidden width of the MLP that makes the prefix while it is trained; 0: none",
 };

@@ -1,7 +1,7 @@
 /** Prompt tuning (Lester et al. 2021): trained vectors before each text, rows like those of tokens. */
 import type { ModelConfig } from "../config.ts";
 import { addedTensors, outside } from "../names.ts";
-import type { Guide, Method, Setting, SettingWords, Training } from "./method.ts";
+import type { Flags, Guide, Method, Setting, SettingWords, Training } from "./method.ts";
 
 export interface VirtualOptions {
   /** Virtual tokens of prompt and prefix tuning. */
@@ -39,7 +39,8 @@ export function describeTokens({ virtualTokens }: VirtualOptions): string {
 }
 
 export const virtualTokensWords: SettingWords = {
-  ...{ flag: "virtual tokens of prompt and prefix tuning", label: "Virtual tokens", isMain: true },
+  label: "Virtual tokens",
+  isMain: true,
   why: "How many trained vectors stand before each text. More of them can learn more and make every text longer.",
 };
 
@@ -54,3 +55,7 @@ export const guide: Guide<VirtualOptions> = {
   size: { setting: "virtualTokens", most: mostTokens },
   duration: 1.4,
 };
+
+export const virtualTokensFlag = "virtual tokens of prompt and prefix tuning";
+
+export const flags: Flags<VirtualOptions> = { virtualTokens: virtualTokensFlag };

@@ -19,7 +19,7 @@ import { embeddingForward } from "../ops/embedding.ts";
 import { gatherForward } from "../ops/gather.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
-import { planMemory } from "../plan/memory.ts";
+import { planMemory, SMALLER_BATCH } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
@@ -200,7 +200,7 @@ export function checkRows(rows: number): void {
       // Several kernels have a workgroup a token.
       expected: `at most ${MAX_GROUPS}`,
       found: String(rows),
-      hint: "use a smaller --batch-size or --max-length",
+      hint: SMALLER_BATCH,
     });
 }
 

@@ -64,7 +64,7 @@ export function parameterList(spec: ModelSpec): Description[] {
     throw new ConfigError("unsupported-mode", `the model has nothing that mode ${mode} trains`, {
       expected: "a model with biases: GPT-2, or Qwen2",
       found: config.model_type ?? "gpt2",
-      hint: "use mode lora, or gpt2-micro",
+      hint: "use LoRA, or gpt2-micro",
     });
   const list = [
     ...baseTensors(config),
@@ -91,7 +91,7 @@ export function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
       throw new ConfigError("unsupported-dtype", `the model's rows cannot be kept in ${dtype}`, {
         expected: `${name}, a multiple of ${BLOCKS[dtype]}: the weights that share a scale`,
         found: String(width),
-        hint: "use --dtype f16",
+        hint: "use f16",
       });
 }
 

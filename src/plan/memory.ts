@@ -130,12 +130,12 @@ export const MEMORY_NAMES: Record<Role, string> = {
 };
 
 /** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
-const SMALLER_BATCH = "use a smaller --batch-size or --max-length";
+export const SMALLER_BATCH = "use fewer or shorter texts at a time";
 const HINTS: Partial<Record<Role, string>> = {
   input: SMALLER_BATCH,
   activation: SMALLER_BATCH,
   output: SMALLER_BATCH,
-  cache: "generate fewer texts at a time: use a smaller --batch-size",
+  cache: "generate fewer texts at a time",
 };
 
 /** Whether a plan is within the limits. */

@@ -1,7 +1,9 @@
 /** WebGPU in Node: Dawn, of the optional package `webgpu`; in Deno its own, wgpu, with --unstable-webgpu. */
+
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
 import { ConfigError, DeviceError } from "../errors.ts";
+import { setting } from "../setting.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 
 /**
@@ -99,14 +101,14 @@ function openDawn(...options: string[]): Promise<GPU> {
   return gpu;
 }
 
-const USE_CPU = "use --device wasm, which needs no driver";
+const USE_CPU = `use ${setting("device", "wasm")}, which needs no driver`;
 
 /** Throws why Dawn cannot be loaded. */
 function notLoaded(error: NodeJS.ErrnoException): never {
   const { code, message } = error;
   if (code === "ERR_MODULE_NOT_FOUND")
     throw new DeviceError("webgpu-not-installed", "the package webgpu is not installed", {
-      hint: "npm install webgpu, or use --device wasm",
+      hint: `npm install webgpu, or use ${setting("device", "wasm")}`,
     });
   // What `require` says: the package has a binary for each system.
   if (code === "MODULE_NOT_FOUND")

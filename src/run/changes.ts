@@ -20,7 +20,8 @@ import {
 } from "../names.ts";
 import { hasHead } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
-import { DEFAULTS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS } from "../train/options.ts";
+import type { TrainOptions } from "../train/settings.ts";
 import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
 
 /** The change of a matrix, or of a bias. */

@@ -11,7 +11,7 @@ import { MEASURING } from "../tasks/results.ts";
 import { ESTIMATE, INTERVAL } from "../tasks/stored.ts";
 import type { Results, Stored, Training } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { checkOptions, DEFAULTS } from "../train/options.ts";
+import { checkOptions } from "../train/options.ts";
 import type { RunRecord } from "./record.ts";
 
 const isPair = (value: unknown) => isListOf(value, isText) && value.length === 2;
@@ -121,25 +121,7 @@ export async function parseRecord(json: object, path: string): Promise<RunRecord
   return record;
 }
 
-const KIND_OF = new Map<string, "number" | "text" | "boolean">([
-  ["number", "number"],
-  ["string", "text"],
-  ["boolean", "boolean"],
-]);
-
-/** Kinds of options, by the types of their defaults; `checkOptions` checks the others, and the values. */
-const OPTIONS: Tree = {
-  ...Object.fromEntries(
-    Object.entries(DEFAULTS).flatMap(([name, value]) => {
-      const kind = Array.isArray(value) ? "texts" : KIND_OF.get(typeof value);
-      return kind ? [[name, kind]] : [];
-    }),
-  ),
-  positive: "text or null",
-};
-
 function checkSettings({ options }: RunRecord, path: string): void {
-  check(options, OPTIONS, path, "options.");
   try {
     checkOptions(options);
   } catch (error) {

@@ -11,6 +11,7 @@ import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
+import { setting } from "../setting.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES, readOwnFiles } from "./files.ts";
@@ -45,7 +46,7 @@ export async function beginRun(directory: string, record: RunRecord): Promise<vo
     if ((cause as Partial<LowrankError>).code !== "files-in-the-way") throw cause;
     throw new ConfigError("used-by-another-process", "another run has begun in this directory", {
       where: directory,
-      hint: `choose another output directory; if the other run was killed, resume it: --resume ${directory}`,
+      hint: `choose another output directory; if the other run was killed, resume it: ${setting("resume", directory)}`,
       cause,
     });
   });
@@ -196,7 +197,7 @@ export async function endRun(
       where: directory,
       expected: "no other files with the names of the run's",
       found: nameList(others),
-      hint: `move them, and resume the run: --resume ${directory}`,
+      hint: `move them, and resume the run: ${setting("resume", directory)}`,
     });
   // It names what is about to be written: after a kill these files are known as the run's.
   await writeRecord(directory, { ...begun, files: [...new Set([...begun.files, ...files.keys()])].sort() });

@@ -18,6 +18,7 @@ import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
+import { setting } from "../setting.ts";
 import { chartName } from "../tasks/compare.ts";
 import { OBJECTIVES } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -114,7 +115,7 @@ const FOUND: Record<RunRecord["state"], string> = {
 export async function refuseExisting(
   directory: string,
   force: boolean,
-  howToForce = "give --force to replace it when the new run is finished",
+  howToForce = `give ${setting("force")} to replace it when the new run is finished`,
 ): Promise<boolean> {
   if (!(await canCreate(directory)))
     throw new ConfigError("invalid-output", "the output directory cannot be created", {
@@ -136,7 +137,7 @@ export async function refuseExisting(
   };
   const { state } = (await recordAt(directory)) ?? refuse("a new path, or an empty directory", nameList(entries));
   if (!force) {
-    const resume = state === "finished" || state === "failed" ? "" : `resume it with --resume ${directory}, `;
+    const resume = state === "finished" || state === "failed" ? "" : `resume it with ${setting("resume", directory)}, `;
     refuse(
       "a new path",
       FOUND[state as RunRecord["state"]],

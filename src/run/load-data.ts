@@ -7,10 +7,12 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { methodConfig } from "../methods/index.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { knownBase, type TrainOptions, withAdapter } from "../train/options.ts";
+import { knownBase, withAdapter } from "../train/options.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import type { RunRecord } from "./record.ts";
-import { dataOptions, dataSpec, type RunSettings, trainOptions } from "./settings.ts";
+import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
@@ -34,7 +36,7 @@ export async function resolveSettings(
   adapter: Adapter | undefined,
   load: (source: DataSource) => Promise<TrainingData>,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const { objective = "classification" } = settings;
+  const { objective = DEFAULT_OBJECTIVE } = settings;
   const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
   const { seed, ...sizes } = trainOptions(own);
   const context = textContext(config, methodConfig(sizes));

@@ -25,12 +25,12 @@ import type { Results } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
-import { objectiveDefaults, type TrainOptions } from "../train/options.ts";
+import { objectiveDefaults } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
 import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
-import type { RunSettings } from "./settings.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";

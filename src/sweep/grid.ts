@@ -1,13 +1,17 @@
 /** The cells and trials of a sweep: the product of the values of each arm, without duplicates. */
+
 import { createHasher } from "#platform";
 import { checkNumber, isObject } from "../checks.ts";
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { describeMethod, hasSetting } from "../methods/index.ts";
-import { type RunSettings, trainOptions } from "../run/settings.ts";
+import { trainOptions } from "../run/settings.ts";
+import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";
-import { DEFAULTS, type Known, ofMode, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, type Known, ofMode } from "../train/options.ts";
+import type { RunSettings } from "../train/settings.ts";
+import { SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/settings.ts";
 
 /**
  * Settings of an arm. A list is tried value by value, in every combination; `targets` and `layers` are lists of lists.
@@ -77,7 +81,7 @@ function rateChoices({ lr }: Arm): unknown[] | undefined {
 
 /** Throws ConfigError for more than `LIMITS.trials` (counted without creating them), or if arms are unequal. */
 export function checkArms(arms: readonly Arm[], seeds: number): void {
-  checkNumber("--seeds", seeds, { min: 1, whole: true });
+  checkNumber(setting("seeds"), seeds, { min: 1, whole: true });
   const choices = arms.map((arm) => rateChoices(arm)?.length ?? 1);
   const counts = new Set(choices.filter((count) => count > 1));
   if (counts.size > 1)

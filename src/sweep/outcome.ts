@@ -3,7 +3,7 @@ import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
 import type { Measure } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
-import { SETTING_NAMES } from "../train/options.ts";
+import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 

@@ -2,9 +2,10 @@
 import type { ModelConfig } from "../config.ts";
 import { GUIDES, type Mode } from "../methods/index.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
-import { type RunSettings, trainOptions } from "../run/settings.ts";
-import { TASKS } from "../tasks/index.ts";
-import { DEFAULTS, ofMode, PAPER, type TrainOptions } from "../train/options.ts";
+import { PRESETS, trainOptions } from "../run/settings.ts";
+import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
+import { DEFAULTS, ofMode } from "../train/options.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
 import { PUBLISHED_BASELINES } from "./published.ts";
@@ -27,10 +28,9 @@ const ratesFrom = (lowest: number) => STEPS.map((step) => Number((lowest * step)
 
 /** Each method, sized to as many trainable parameters as LoRA, at its own learning rate of equally many. */
 function methods(config: ModelConfig, settings: RunSettings): Arm[] {
-  const { objective = "classification" } = settings;
-  // Two classes where there are any: their number hardly matters.
-  const { most = 2 } = TASKS[objective].outputs;
-  const data = { objective, labels: ["0", "1"].slice(0, most) };
+  const { objective = DEFAULT_OBJECTIVE } = settings;
+  // Two classes where there are classes: their number hardly matters.
+  const data = { objective, labels: ["0", "1"].slice(0, TASKS[objective].outputs.most) };
   const count = (mode: Mode, size: Partial<TrainOptions> = {}) =>
     trainableCount(runSpec({ config }, data, trainOptions(ofMode({ ...settings, ...size, mode }, mode))));
   const target = count("lora");
@@ -56,11 +56,9 @@ function tunedGrid(_model: ModelConfig, { lr = DEFAULTS.lr }: RunSettings): Arm[
   return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
 }
 
-const PUBLISHED: RunSettings = { ...PAPER, model: "gpt2", dataset: "sms", balance: true, padding: "longest" };
-
 export const SWEEPS: Record<string, SweepPreset> = {
-  paper: { base: PUBLISHED, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
-  lora: { base: PUBLISHED, arms: tunedGrid },
+  paper: { base: PRESETS.paper, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
+  lora: { base: PRESETS.paper, arms: tunedGrid },
   methods: {
     base: {},
     arms: methods,

@@ -55,7 +55,10 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 
 export const training: Training<LabelledRows> = {
   defaults: {},
-  lacks: {},
+  lacks: {
+    labelSeparator: "a message has one class",
+    stride: "messages are not cut into blocks",
+  },
   labels: "class",
   measures,
   tally(outputs) {

@@ -28,6 +28,9 @@ export const TASKS: Readonly<Record<Objective, Task>> = LIST;
 
 export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 
+/** What is learned unless something else is said. */
+export const DEFAULT_OBJECTIVE: Objective = "classification";
+
 /** What a model's head is for. */
 export interface TaskConfig {
   objective: Objective;

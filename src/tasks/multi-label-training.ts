@@ -72,8 +72,16 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 ])();
 
 export const training: Training<LabelledRows> = {
-  defaults: {},
-  lacks: {},
+  defaults: { classWeights: "none" },
+  lacks: {
+    stride: "messages are not cut into blocks",
+    balance: "a message has several labels",
+    "split stratified": "a message has several labels",
+    "split experiment": "a message has several labels",
+    classWeights: "a message has several labels",
+    calibrate: "a temperature is for one class a message",
+    positive: "each label has a threshold",
+  },
   labels: "set",
   measures,
   tally(outputs) {

@@ -256,7 +256,9 @@ export type LabelKind = "class" | "score" | "set" | "tags";
 export interface Training<Set extends Rows = Rows> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
-  /** Settings that have no effect, and why: "texts have no classes". */
+  /** Defaults in the page, where data is often little. */
+  pageDefaults?: Readonly<Record<string, unknown>>;
+  /** Settings that it has not, or a word that one of them cannot be ("split stratified"), and why. */
   lacks: Readonly<Record<string, string>>;
   /** What the labels are; null: there are none. Data is read, and baselines are made, by it. */
   labels: LabelKind | null;

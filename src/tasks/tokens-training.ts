@@ -71,8 +71,23 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 ])();
 
 export const training: Training<Sentences> = {
-  defaults: {},
-  lacks: {},
+  defaults: { pooling: "last-token", classWeights: "none" },
+  lacks: {
+    dataset: "sentences are read from files",
+    labelSeparator: "a word has one tag",
+    skipFaulty: "a sentence with a fault is not left out",
+    split: "sentences are shuffled by the seed, and then split",
+    balance: "sentences have no class",
+    dedupe: "sentences are not compared",
+    trainRows: "all sentences are read",
+    padding: "sentences are packed",
+    stride: "sentences are not divided into blocks",
+    pooling: "every word is classified",
+    classWeights: "sentences have no class",
+    calibrate: "a temperature is for one class a message",
+    threshold: "a word has one tag",
+    positive: "there are more than two tags",
+  },
   labels: "tags",
   measures,
   tally(outputs, { labels }) {

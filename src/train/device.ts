@@ -1,7 +1,9 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
+
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import type { CheckOptions, Choice } from "../engine/device-check.ts";
 import { DeviceError } from "../errors.ts";
+import { setting } from "../setting.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 
 /** A device that was chosen for a run, and the run as it is prepared for it. */
@@ -35,7 +37,7 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
   return new DeviceError("no-webgpu", "the run began on WebGPU, which is not available", {
     expected: "the same kind of device: on another one the results are not bit-identical",
     found: found!,
-    hint: "use --device webgpu for a software driver, or --device wasm to continue on the CPU",
+    hint: `use ${setting("device", "webgpu")} for a software driver, or ${setting("device", "wasm")} to continue on the CPU`,
   });
 }
 

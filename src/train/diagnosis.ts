@@ -5,6 +5,7 @@ import { TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";
 import { parameterList } from "../model/trainable.ts";
+import { setting } from "../setting.ts";
 import type { StepRecord } from "./records.ts";
 
 /** The step as reported by the device, the total number of steps, and the step's batches. */
@@ -23,7 +24,7 @@ export async function diagnose(engine: Engine, model: BaseModel, bad: BadStep): 
   return new TrainingError("not-finite", `${culprit} is not finite`, {
     where: `step ${step} of ${bad.total} (epoch ${epoch.toFixed(2)}), learning rate ${Number(lr.toPrecision(3))}`,
     found: `loss ${loss}, gradient norm ${norm}`,
-    hint: "use a smaller --lr, a longer --warmup or --clip 1",
+    hint: `use a smaller ${setting("lr")}, a longer ${setting("warmup")} or ${setting("clip", 1)}`,
   });
 }
 

@@ -11,10 +11,12 @@ import { shortName } from "../io/vocabulary.ts";
 import { roomFor } from "../model/batch.ts";
 import { trainableCount } from "../model/trainable.ts";
 import { countFlops } from "../plan/work.ts";
+import { setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { weighClasses } from "./class-weights.ts";
-import { knownBase, resolveOptions, type TrainOptions, withAdapter } from "./options.ts";
+import { knownBase, resolveOptions, withAdapter } from "./options.ts";
 import { warmupSteps } from "./schedule.ts";
+import type { TrainOptions } from "./settings.ts";
 import { type PlanArguments, type Planned, planFitting } from "./sizes.ts";
 
 export interface RunArguments extends Partial<TrainOptions> {
@@ -51,8 +53,8 @@ export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
   const given = completeOptions(args);
   if (given.patience > 0 && data.val.size === 0)
-    throw new ConfigError("no-validation-set", "patience needs a validation set", {
-      expected: "at least one row in the validation set, or patience 0",
+    throw new ConfigError("no-validation-set", `${setting("patience")} needs a validation set`, {
+      expected: `at least one row in the validation set, or ${setting("patience", 0)}`,
       found: "an empty validation set",
     });
   const { batchSize, batching, seed } = given;
@@ -75,15 +77,15 @@ export function completeOptions({ device, model, data, adapter, featureBudget, .
   checkVocabulary(data, model);
   const settings = adapter ? withAdapter(given, adapter.meta, objective) : given;
   const options = resolveOptions(settings, objective, { rows: data.train.size, ...knownBase(model.config) });
-  const hasClasses = TRAINING[objective].labels === "class";
-  if (options.threshold !== "none" && hasClasses && data.labels.length !== 2)
-    throw new ConfigError("options-conflict", "a threshold needs two classes", {
-      expected: "data with two classes, or threshold none",
+  const isBinary = data.labels.length === 2;
+  if (options.threshold !== "none" && !isBinary && TRAINING[objective].labels === "class")
+    throw new ConfigError("options-conflict", `${setting("threshold")} needs two classes`, {
+      expected: `data with two classes, or ${setting("threshold", "none")}`,
       found: `${data.labels.length} classes`,
     });
-  const classes = hasClasses && data.labels.length === 2 ? data.labels : [];
+  const classes = isBinary ? data.labels : [];
   if (options.positive !== null && !classes.includes(options.positive))
-    throw new ConfigError("unknown-value", "positive is not one of two classes", {
+    throw new ConfigError("unknown-value", `${setting("positive")} is not one of two classes`, {
       expected: classes.join(" or ") || "data with two classes",
       found: String(options.positive),
     });
@@ -122,7 +124,7 @@ export interface StepCounts {
 function countSteps({ batchesPerEpoch }: Loader<unknown>, { accumulate, epochs, warmup }: TrainOptions): StepCounts {
   const stepsPerEpoch = Math.floor(batchesPerEpoch / accumulate);
   if (stepsPerEpoch === 0)
-    throw new ConfigError("invalid-value", "accumulate exceeds the number of batches per epoch", {
+    throw new ConfigError("invalid-value", `${setting("accumulate")} exceeds the number of batches per epoch`, {
       expected: `at most ${batchesPerEpoch}`,
       found: String(accumulate),
     });

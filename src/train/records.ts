@@ -1,6 +1,6 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import { TrainingError } from "../errors.ts";
+import { errorParts, TrainingError } from "../errors.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
@@ -8,7 +8,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Answered, Results } from "../tasks/task.ts";
-import type { TrainOptions } from "./options.ts";
+import type { TrainOptions } from "./settings.ts";
 
 /** The results of one step. */
 export interface StepRecord {
@@ -152,6 +152,7 @@ export class RunFailed extends TrainingError {
     error: TrainingError,
     readonly contents: Pick<TrainResult, "spec" | "tensors" | "finalNorm">,
   ) {
-    super(error.code, error.message, { cause: error });
+    const { summary, details } = errorParts(error);
+    super(error.code, summary, { ...details, cause: error });
   }
 }

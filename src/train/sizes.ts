@@ -2,6 +2,7 @@
  * What a run takes in memory, before anything is allocated, and what it would take in another size. A run whose
  * settings leave it open (`auto`) takes the first size that fits; one that does not fit is told the nearest that does.
  */
+
 import type { Backend } from "../backend/backend.ts";
 import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
@@ -10,6 +11,7 @@ import { Engine } from "../engine/engine.ts";
 import { featureBytes } from "../engine/features.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
+import { joinWords } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
 import { METHODS, methodConfig } from "../methods/index.ts";
@@ -20,8 +22,10 @@ import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkMemory, fits, formatBytes } from "../plan/memory.ts";
-import { DEFAULTS, SETTINGS, type TrainOptions } from "./options.ts";
+import { setting } from "../setting.ts";
+import { DEFAULTS } from "./options.ts";
 import { type FeaturePlan, peakMemory } from "./records.ts";
+import { SETTINGS, type TrainOptions } from "./settings.ts";
 
 /** What a run can change to take less memory, without changing the method. */
 export interface Size {
@@ -188,24 +192,16 @@ export function withAdvice(error: unknown, args: PlanArguments, options: TrainOp
 /** What to change so that a run fits. */
 export function adviceOn(args: PlanArguments, options: TrainOptions): string {
   const { nearest, least } = nearestChange(args, options);
-  const takes = ({ set: { dtype, recompute, batchSize }, bytes }: Change) => {
-    const flags = [
-      ...(dtype ? [`--dtype ${dtype}`] : []),
-      ...(recompute ? [`--recompute ${recompute}`] : []),
-      ...(batchSize ? [`--batch-size ${batchSize}`] : []),
-    ];
-    return [flags.join(" "), formatBytes(bytes)];
-  };
+  const settings = ({ set }: Change) => joinWords(Object.entries(set).map(([name, value]) => setting(name, value)));
   if (nearest) {
-    const [flags, bytes] = takes(nearest);
-    return `use ${flags}, which takes ${bytes}${nearest.set.batchSize ? ", or a smaller --max-length" : ""}`;
+    const shorter = nearest.set.batchSize ? `, or a smaller ${setting("maxLength")}` : "";
+    return `use ${settings(nearest)}, which takes ${formatBytes(nearest.bytes)}${shorter}`;
   }
   // Its weights, gradients and moments are in f32.
-  const mode = METHODS[options.mode].freezesNothing ? `, or --mode ${DEFAULTS.mode}` : "";
-  const otherwise = `use a smaller --max-length or a smaller model${mode}`;
+  const mode = METHODS[options.mode].freezesNothing ? `, or ${setting("mode", DEFAULTS.mode)}` : "";
+  const otherwise = `use a smaller ${setting("maxLength")} or a smaller model${mode}`;
   if (!least) return otherwise;
-  const [flags, bytes] = takes(least);
-  return `nothing fits: ${flags} would take ${bytes}, the least; ${otherwise}`;
+  return `nothing fits: ${settings(least)} would take ${formatBytes(least.bytes)}, the least; ${otherwise}`;
 }
 
 /** What a run takes in one size. */

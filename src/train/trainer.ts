@@ -28,7 +28,7 @@ import { bestEvaluation } from "./best.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
-import { DEFAULTS, type TrainOptions } from "./options.ts";
+import { DEFAULTS } from "./options.ts";
 import { completeOptions, type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
@@ -40,6 +40,7 @@ import {
   type TrainResult,
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
+import type { TrainOptions } from "./settings.ts";
 import { checkFits, isTooLarge, withAdvice } from "./sizes.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */

@@ -9,7 +9,8 @@ import { describeMethod } from "../methods/index.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";
-import { DEFAULTS, ofMode, SETTING_NAMES, type TrainOptions } from "../train/options.ts";
+import { DEFAULTS, ofMode } from "../train/options.ts";
+import { SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
 

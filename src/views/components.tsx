@@ -1,14 +1,17 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
-import type { Block, Cell, Column, Details, Figure, Note, Table } from "../document/blocks.ts";
+import type { Block, Cell, Column, Details, Figure, Table } from "../document/blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
+import { plain } from "../setting.ts";
 
 /** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
 export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
   /** In a file: to the file of a table or a figure next to it. */
   link?: (block: Table | Figure) => ComponentChildren;
+  /** Texts with its own words for settings; default: the library's. */
+  words?: (text: string) => string;
 }
 
 export function Blocks({ blocks, medium }: { blocks: readonly Block[]; medium: Medium }) {
@@ -20,9 +23,9 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
     case "heading":
       return block.level === 1 ? <h1>{printableLine(block.text)}</h1> : <h2>{printableLine(block.text)}</h2>;
     case "text":
-      return <p>{printableLine(block.text)}</p>;
+      return <p>{line(block.text, medium)}</p>;
     case "note":
-      return <NoteView note={block} />;
+      return <p class="note">{line(block.text, medium)}</p>;
     case "table":
       return (
         <>
@@ -42,9 +45,7 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   }
 }
 
-function NoteView({ note }: { note: Note }) {
-  return <p class="note">{printableLine(note.text)}</p>;
-}
+const line = (text: string, { words = plain }: Medium) => printableLine(words(text));
 
 function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (

@@ -1,6 +1,6 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
 import type { BlockStats } from "../data/blocks.ts";
-import { labelNotes } from "../data/columns.ts";
+import { type Combined, labelNotes, settingsOfSeveral } from "../data/columns.ts";
 import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTagged, TaggedStats } from "../data/tagged.ts";
@@ -13,7 +13,7 @@ import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { excerpt, type PairSettings } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
-import { hasLabels } from "../tasks/index.ts";
+import { hasLabels, TASKS } from "../tasks/index.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 
@@ -149,8 +149,20 @@ function dataNotes(data: LoadedDataset): string[] {
     ]),
     ...missingClasses(data),
     ...labelNotes(stats.classesRead),
-    ...(stats.combined ? [stats.combined] : []),
+    ...(stats.combined ? [describeCombined(stats.combined, data)] : []),
   ];
+}
+
+/** That labels look like several in one, and how they are learned as such. */
+function describeCombined(combined: Combined, { objective, stats }: LoadedDataset): string {
+  const { labels } = combined;
+  const hasSeveral = TASKS[objective].loss === "binary";
+  const shown = nameList(labels.map((label) => `"${label}"`));
+  const how = settingsOfSeveral(combined, hasSeveral);
+  const separate = hasSeveral
+    ? `label of its own, unless they are separated (${how})`
+    : `class of its own, unless several labels a message are learned (${how})`;
+  return `${labels.length} of ${Object.keys(stats.classesRead).length} labels look like several in one: ${shown}. Each combination is a ${separate}`;
 }
 
 /** "pairs of texts: columns question and answer, with the token that ends a text between them" */

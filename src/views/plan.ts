@@ -1,4 +1,5 @@
 /** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
+
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { type Block, makeTable } from "../document/blocks.ts";
@@ -8,9 +9,10 @@ import type { ModelPlan } from "../model/model.ts";
 import { frozenBlocks, parameterList } from "../model/trainable.ts";
 import { formatBytes, memoryTotals } from "../plan/memory.ts";
 import { printLargest } from "../plan/print.ts";
+import { setting } from "../setting.ts";
 import { numel } from "../tensor.ts";
-import type { TrainOptions } from "../train/options.ts";
 import type { TrainEvent } from "../train/records.ts";
+import type { TrainOptions } from "../train/settings.ts";
 import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
 
 const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
@@ -87,8 +89,8 @@ export function memoryBlocks(
       "memory",
       "Memory by settings and batch size",
       [
-        { title: "--dtype", key: "dtype", value: (row) => first(row).dtype },
-        { title: "--recompute", key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
+        { title: setting("dtype"), key: "dtype", value: (row) => first(row).dtype },
+        { title: setting("recompute"), key: "recompute", value: (row) => (first(row).recompute ? "on" : "off") },
         ...batchSizes.map((size, i) => ({
           ...{ title: `batch ${size}`, key: `batch_${size}` },
           value: ({ [i]: one }: (MeasuredSize | null)[]) =>

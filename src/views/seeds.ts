@@ -82,6 +82,6 @@ function compareWithRows({ test }: Results, { key }: Measure, show: (sd: number)
 export function aboutOneSeed({ seeds, trial, results }: RunRecord): string[] {
   if (seeds || trial || (results?.test.compared.length ?? 0) < 2) return [];
   return [
-    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: train --seeds 5 says by how much.",
+    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
   ];
 }

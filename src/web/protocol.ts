@@ -12,9 +12,8 @@ import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
-import type { RunSettings } from "../run/settings.ts";
 import type { Labelled } from "../tasks/predictions.ts";
-import type { TrainOptions } from "../train/options.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
 /**
  * The settings of a run. `data` has the names of the files that the visitor selected last, `adapter` is the id of

@@ -124,7 +124,7 @@ test("an adapter of OpenGL ES is named as the reason for which there is no WebGP
     return options.featureLevel === "compatibility" ? (angle as GPUAdapter) : null;
   };
   await withAdapters(requestAdapter, async () => {
-    const words = ["the only WebGPU adapter is one of OpenGL ES", "ANGLE (Google", "--device wasm"];
+    const words = ["the only WebGPU adapter is one of OpenGL ES", "ANGLE (Google", 'device "wasm"'];
     await assertFails("no-webgpu", words, () => openDevice("webgpu"));
   });
   assert.equal(

@@ -148,7 +148,7 @@ test("a run that does not fit is refused with the numbers, and with a setting th
   await page.locator("#field-layers-error >> text=counted from 0").waitFor();
   await set(page, { layers: "" });
   await set(page, { mode: "all", batchSize: 2200, device: "wasm" });
-  await page.click("#start-error >> text=Set the batch size to 1100");
+  await page.click("#start-error >> text=Set “Batch size: 1100”");
   assert.is(await page.inputValue("#field-batchSize"), "1100");
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await page.textContent("#start-error"), "");
@@ -159,20 +159,20 @@ test("a run that does not fit is refused with the numbers, and with a setting th
 test("a learning rate that diverges ends the run, with the reason and a smaller rate", async () => {
   const { page, faults, context } = await freshPage();
   await pickTinyModel(page);
-  await begin(page, { ...SETTINGS, lr: 1e9, headInit: "uniform" });
-  await page.click("#run-error >> text=Set the learning rate to 0.001");
+  await begin(page, { ...SETTINGS, lr: 1e30 });
+  await page.click("#run-error >> text=Set “Learning rate: 0.001”");
   assert.is(await page.inputValue("#field-lr"), "0.001");
   assert.ok(await page.isHidden("#resume"));
   await page.fill("#message", "see you at lunch");
   await page.locator("#verdict >> text=probabilities are not finite").waitFor();
   await page.reload();
-  await page.locator("#run-error >> text=Set the learning rate to 0.001").waitFor();
+  await page.locator("#run-error >> text=Set “Learning rate: 0.001”").waitFor();
   // A rate that ends with finite numbers, and has learned nothing.
   await set(page, { lr: 5, epochs: 1 });
   await start(page);
   // The run before it has failed.
   await page.waitForSelector("#training[data-state=finished]");
-  await page.click("#run-error >> text=Set the learning rate to 0.001");
+  await page.click("#run-error >> text=Set “Learning rate: 0.001”");
   assert.equal(faults, []);
   await context.close();
 });

@@ -64,7 +64,15 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   await succeeds("train", "--adapter", "peft", ...QUICK, "--out", "second");
   const config = JSON.parse(readFileSync(join(folder, "second", "run.json"), "utf8"));
   assert.equal([config.adapter, config.options.targets[0]], [join(folder, "peft"), "c_attn"]);
-  await refused(["rank differs from the adapter", "omit rank"], "train", "--adapter", "peft", ...QUICK, "--rank", "3");
+  await refused(
+    ["rank differs from the adapter", "omit --rank"],
+    "train",
+    "--adapter",
+    "peft",
+    ...QUICK,
+    "--rank",
+    "3",
+  );
 });
 
 test("a folder for the hub is read back, and nothing of it is run", async () => {
@@ -91,7 +99,7 @@ test("a folder for the hub is read back, and nothing of it is run", async () => 
 });
 
 test("an export that would lose something is refused; --lossy drops it", async () => {
-  const padded = ["--padding", "longest", "--pooling", "last", "--no-head-bias"];
+  const padded = ["--set", "padding=longest", "--set", "pooling=last", "--no-head-bias"];
   await succeeds("train", "--model", "model", ...QUICK, ...padded, "--out", "padded");
   const args = ["--run", "padded", "--to", "merged", "--out", "merged"];
   await refused(["including padding", "--lossy"], "export", ...args);

@@ -197,10 +197,17 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
     assertCode(finished, code);
     for (const word of words) assert.match(finished.stderr, word);
   };
-  await refuses(["balance", "split"], [...RUN, "--no-balance", "--split", "stratified"]);
+  await refuses(
+    ["--set balance is invalid for a language model", "texts have no classes"],
+    [...RUN, "--set", "balance=true"],
+  );
+  await refuses(["--split", "settings of a language model: data, dataset"], [...RUN, "--split", "stratified"]);
   await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
-  await refuses(["--data FILE", "none of them"], LM);
-  await refuses(["--stride", "--objective lm"], ["--model", "model", "--data", "messages.csv", "--stride", "4"]);
+  await refuses(["one of --data and --dataset", "none of them"], LM);
+  await refuses(
+    ["--stride", "messages are not cut into blocks"],
+    ["--model", "model", "--data", "messages.csv", "--stride", "4"],
+  );
   await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
 });

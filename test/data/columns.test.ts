@@ -60,9 +60,9 @@ test("common names, in any case, with surrounding spaces, however their words ar
 });
 
 test("several common names for one column are an error that lists the columns; otherwise a hint", async () => {
-  const several = ["Several columns may be the text: text, message", "id, text, message, label", "--text-column"];
+  const several = ["Several columns may be the text: text, message", "id, text, message, label", "textColumn"];
   await assertFails("ambiguous-column", several, () => found(named("id", "text", "message", "label")));
-  await assertFails("ambiguous-column", ["may be the label: topic, class", "--label-column"], () =>
+  await assertFails("ambiguous-column", ["may be the label: topic, class", "labelColumn"], () =>
     found(named("topic", "text", "class")),
   );
   await assertFails("ambiguous-column", ["may be the label: label, label"], () =>
@@ -70,10 +70,10 @@ test("several common names for one column are an error that lists the columns; o
   );
   assert.equal(found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
   assert.equal(found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails("column-not-recognized", ["recognized as the text", "--text-column"], () =>
+  await assertFails("column-not-recognized", ["recognized as the text", "textColumn"], () =>
     found(named("a", "b", "label")),
   );
-  await assertFails("column-not-recognized", ["recognized as the label", "--label-column"], () =>
+  await assertFails("column-not-recognized", ["recognized as the label", "labelColumn"], () =>
     found(named("text", "b", "c")),
   );
   await assertFails("too-few-columns", () => found([["text"]]));

@@ -200,7 +200,7 @@ test("a file in another encoding is refused before anything else, with the encod
       ],
     });
     assert.is(details.where, "a.csv:3");
-    for (const words of ["This file is not UTF-8: read it as Windows-1252?", "5: über,1,2", "--encoding windows-1252"])
+    for (const words of ["This file is not UTF-8: read it as Windows-1252?", "5: über,1,2", 'encoding "windows-1252"'])
       assert.ok(message.includes(words), message);
   }
   for (const encoding of ["utf-16le", "utf-16be"]) {
@@ -362,7 +362,7 @@ test("errors of the whole file: empty, only a header, missing columns", async ()
   await fails("a.jsonl", "", "a.jsonl", "no-rows", []);
   await fails("a.csv", "label,text\n", "a.csv", "no-rows", []);
   await fails("a.csv", "label:text\nham:one\n", "a.csv", "too-few-columns", ["label:text", "semicolons"]);
-  await fails("a.csv", "a,b,c\n1,2,3\n", "a.csv", "column-not-recognized", ["text", "a, b, c", "--text-column"]);
+  await fails("a.csv", "a,b,c\n1,2,3\n", "a.csv", "column-not-recognized", ["text", "a, b, c", "textColumn"]);
   const choice = { textColumn: "massage" };
   await fails(
     "a.csv",

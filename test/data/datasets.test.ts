@@ -98,7 +98,7 @@ test("padding to the longest training row cuts longer rows of the other sets", a
   assert.is(four.val.batch([0]).ids.length, 4);
   assert.is((await load(files)).val.batch([0]).ids.length, 5);
   for (const padding of [0, 5, 1.5])
-    await fails(files, "invalid-value", ["padding", "1 to 4"], { padding, maxLength: 4 });
+    await fails(files, "invalid-value", ["padding is invalid"], { padding, maxLength: 4 });
 });
 
 test("data that cannot be loaded is reported", async () => {
@@ -137,7 +137,7 @@ test("labels that are not classes are refused, with their lines", async () => {
     '"spma" (line 42), "eggs" (line 83)',
   ]);
   await fails({ file: labelled([...two, '"ham, spam"']) }, "class-with-one-row", [
-    'for several labels a message: --objective multi-label --label-separator ","',
+    'for several labels a message: objective "multi-label" and labelSeparator ","',
   ]);
   // A set of its own may have one row of a class.
   await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
@@ -145,7 +145,7 @@ test("labels that are not classes are refused, with their lines", async () => {
     'All labels in "label" are different',
     '5 labels in 5 rows: "c0" (line 2)',
   ]);
-  const score = ["this looks like a score", "--objective regression", "group the numbers into a few"];
+  const score = ["this looks like a score", 'objective "regression"', "group the numbers into a few"];
   await fails({ file: labelled(times(60, (i) => `${i / 2}`)) }, "label-column-is-numeric", score);
   await fails({ file: labelled(times(400, (i) => `${3 * (i % 100)}`)) }, "label-column-is-numeric", [
     "100 different numbers",
@@ -163,7 +163,7 @@ test("labels that are not classes are refused, with their lines", async () => {
 test("a text column of numbers is refused", async () => {
   const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
   const file = () => textFile(`label,body,words\n${rows}\n`);
-  await fails({ file: file() }, "text-column-is-numeric", ['"body" has only numbers', "0, 7, 14", "--text-column"]);
+  await fails({ file: file() }, "text-column-is-numeric", ['"body" has only numbers', "0, 7, 14", "textColumn"]);
   assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
   const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
   await fails({ file: textFile(lines, "a.jsonl") }, "text-column-is-numeric", ['"text" has only numbers']);
@@ -358,7 +358,7 @@ test("stratified: a class of three rows is in all sets, one of two in training a
 });
 
 test("a split that is none, that of the experiment for other data, and one of sets that are given", async () => {
-  await fails({ file: mails(9, 6) }, "options-conflict", ["the data set sms", "--split random"], {
+  await fails({ file: mails(9, 6) }, "options-conflict", ["the data set sms", "split random"], {
     split: "experiment",
   });
   await fails({ name: "spam" }, "options-conflict", ["the data set sms"], { split: "experiment" });

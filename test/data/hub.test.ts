@@ -187,7 +187,7 @@ test("an unknown configuration or revision is named with what there is", async (
   assert.is((await load(`${NAME}:large`)).stats.rowsRead, 60);
   assert.is((await load(`${NAME}:small`)).stats.rowsRead, 20);
   for (const revision of ["v2", "main"])
-    await assertFails("no-such-revision", ["a commit of the branch", revision, "--data"], () =>
+    await assertFails("no-such-revision", ["a commit of the branch", revision, "data"], () =>
       load(`${NAME}@${revision}`),
     );
   await assertFails("no-such-revision", ["no commit 0000"], () => load(`${NAME}@${"0".repeat(40)}`));
@@ -198,7 +198,7 @@ test("an unknown configuration or revision is named with what there is", async (
 test("a data set without Parquet files, or with a part of them, is refused with what works", async () => {
   start();
   datasets.set(NAME, {});
-  const words = ["no Parquet files", "--data"];
+  const words = ["no Parquet files", "with data, or with train"];
   await assertFails("no-parquet-export", [...words, "no such branch"], () => load(NAME));
   // Others than CONFIGURATION/SPLIT/0000.parquet; names that would leave the folder.
   publish({ "train.parquet": "train", "../train/0000.parquet": "train", "a/../0000.parquet": "train" });
@@ -210,7 +210,7 @@ test("a data set without Parquet files, or with a part of them, is refused with 
   });
   await assertFails("no-training-split", ["found:    __proto__"], () => load(NAME));
   publish({ "default/partial-train/0000.parquet": "train" });
-  await assertFails("no-parquet-export", ["only a part", "partial-train", "--data"], () => load(NAME));
+  await assertFails("no-parquet-export", ["only a part", "partial-train", "with data"], () => load(NAME));
   publish({ "default/first/0000.parquet": "train" });
   await assertFails("no-training-split", ["found:    first"], () => load(NAME));
 });
@@ -263,7 +263,9 @@ test("descriptions of files that lie are refused; the token stays with the hub",
   };
   await told("invalid-hub-answer", ["no valid hash"], { lfs: { sha256: "x/../y" } });
   await told("invalid-hub-answer", ["invalid file size"], { size: "10" });
-  await told("exceeds-limit", ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "--train"], { size: 9e9 });
+  await told("exceeds-limit", ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "train, val and test"], {
+    size: 9e9,
+  });
   start({ HF_TOKEN: "hf_secret" });
   const tokens = new Map<string, string | undefined>();
   answers = (request) => {

@@ -1,11 +1,15 @@
 /** Labels that are not classes: scores, and any number of labels a message. */
 import * as assert from "uvu/assert";
+import { settingsOfSeveral } from "../../src/data/columns.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
-import { describeCombined } from "../../src/data/label-faults.ts";
+import { findCombined } from "../../src/data/label-faults.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { plain } from "../../src/setting.ts";
+import { TASKS } from "../../src/tasks/index.ts";
 import { dataBlocks } from "../../src/views/data.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -115,9 +119,9 @@ test("skipped and reported: scores that are no numbers; the hint is not to learn
       ["a.csv:5", "k. A."],
     ],
   );
-  await fails(quoted(labels), SCORES, "score-not-a-number", ["a.csv:3", "--skip-faulty"]);
+  await fails(quoted(labels), SCORES, "score-not-a-number", ["a.csv:3", "skipFaulty"]);
   await fails(["good", "bad", "good", "bad"], { ...SCORES, skipFaulty: true }, "score-not-a-number", [
-    "for classes, leave out --objective regression",
+    'for classes, leave out objective "regression"',
   ]);
 });
 
@@ -147,38 +151,43 @@ test("several labels with another sign between them; it is for several labels al
   assert.equal(names, ["1", "2", "3", "4", "5", "delivery", "price", "quality"]);
   assert.equal([...train.values(3)], [0, 0, 0, 0, 0, 1, 1, 0]);
   await fails(Array(10).fill(""), { ...LABELS, labelSeparator: ";" }, "no-labels", ['with ";" between them']);
-  for (const options of [
-    { labelSeparator: "," },
-    { ...SCORES, labelSeparator: "," },
-    { ...LABELS, labelSeparator: "" },
-  ])
+  for (const options of [{ labelSeparator: "," }, { ...SCORES, labelSeparator: "," }])
     await assertFails("options-conflict", ["labelSeparator"], () => loadDataset({ file: rows(labels) }, options));
 });
 
-test("labels that look like several in one, and the flags that separate them", () => {
-  const note = (...labels: string[]) => describeCombined(labels, false);
+test("labels that look like several in one, and the settings that separate them", async () => {
+  const find = (...labels: string[]) => findCombined(labels);
+  const how = (...rest: Parameters<typeof settingsOfSeveral>) => plain(settingsOfSeveral(...rest));
+  const bars = find("a", "b", "a|b", "b; c", "|", "d;")!;
+  assert.equal(bars, { labels: ["a|b", "b; c"], separator: "|" });
+  assert.is(how(bars), 'objective "multi-label"');
+  const commas = find(
+    "price",
+    "price, delivery",
+    "delivery",
+    "quality, price",
+    "quality",
+    "Paris, France",
+    "3,5",
+    "5",
+  )!;
+  assert.equal(commas, { labels: ["price, delivery", "quality, price"], separator: "," });
+  assert.is(how(commas), 'objective "multi-label" and labelSeparator ","');
+  assert.is(how(commas, true), 'labelSeparator ","');
+  assert.is(find("Paris, France", "Lyon, France", "Rome, Italy", "1,5", "1,0", "5,1", "0,5"), null);
+  const prices = ["price", "price, delivery", "delivery", "delivery"];
+  const data = await loadDataset({ file: rows(prices.flatMap((label) => Array(5).fill(`"${label}"`))) });
   assert.match(
-    note("a", "b", "a|b", "b; c", "|", "d;")!,
-    /^2 of 6 labels look like several in one: "a\|b", "b; c"\..* \(--objective multi-label\)$/,
+    renderBlocks(dataBlocks(data, "", "auto")),
+    /1 of 3 labels look like several in one: "price, delivery"\. Each combination is a class of its own, unless several labels a message are learned \(--objective multi-label and --label-separator ,\)/,
   );
-  const commas = note("price", "price, delivery", "delivery", "quality, price", "quality", "Paris, France", "3,5", "5");
-  assert.match(
-    commas!,
-    /^2 of 8 labels look like several in one: "price, delivery", "quality, price"\. Each combination/,
-  );
-  assert.match(commas!, /is a class of its own, .*\(--objective multi-label --label-separator ","\)$/);
-  assert.match(
-    describeCombined(["price", "price, delivery", "delivery"], true)!,
-    /"price, delivery"\. Each combination is a label of its own, .* \(--label-separator ","\)$/,
-  );
-  assert.is(note("Paris, France", "Lyon, France", "Rome, Italy", "1,5", "1,0", "5,1", "0,5"), null);
 });
 
 test("no label at all is refused; so is what needs one class a message", async () => {
   await fails(Array(10).fill(""), LABELS, "no-labels", ["empty cells"]);
   for (const options of [{ split: "stratified" }, { split: "experiment" }, { balance: true }] as const)
     for (const objective of [SCORES, LABELS])
-      await assertFails("options-conflict", [objective.objective], () =>
+      await assertFails("options-conflict", [TASKS[objective.objective].title], () =>
         loadDataset({ file: rows([1, 2, 3]) }, { ...objective, ...options }),
       );
 });

@@ -196,7 +196,7 @@ test("prompts and completions, given sets, another key, empty documents", async 
 test("bytes that are not UTF-8 are refused with their line; other encodings are read by name", async () => {
   const fractions = [0.5, 0.25, 0.25] as const;
   const bytes = Uint8Array.of(98, 10, 97, 0xe9, 98, 10, 99, 10, 100, 10, 101);
-  const refused = ["not UTF-8", "a.txt:2", "--encoding windows-1252"];
+  const refused = ["not UTF-8", "a.txt:2", 'encoding "windows-1252"'];
   await assertFails("not-utf8", refused, () => load({ file: file("a.txt", bytes) }, { fractions }));
   const { stats } = await load({ file: file("a.txt", bytes) }, { fractions, encoding: "windows-1252" });
   assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, bytes.length + 1);
@@ -239,13 +239,13 @@ test("errors name their place", async () => {
     ["row-not-json-object", ["a.jsonl:1"], "a.jsonl", '"x"'],
     [
       "column-not-recognized",
-      ["prompt", "instruction, output", "--text-column"],
+      ["prompt", "instruction, output", "textColumn"],
       "a.jsonl",
       '{"instruction": "x", "output": "y"}',
     ],
     ["value-not-text", ['"text"', "a.jsonl:3", "no such key"], "a.jsonl", '{"text": "x"}\n\n{"test": "y"}'],
     ["value-not-text", ['"completion"', "null"], "a.jsonl", '{"prompt": "x", "completion": null}'],
-    ["too-little-text", ["training set", "--train, --val and --test"], "a.jsonl", '{"text": "x"}'],
+    ["too-little-text", ["training set", "train, val and test"], "a.jsonl", '{"text": "x"}'],
     ["too-little-text", [], "a.txt", ""],
     ["invalid-value", ["stride", "1 to 8"], "a.txt", "x", { stride: 9 }],
     ["invalid-value", ["maxLength is invalid"], "a.txt", "x", { maxLength: 0 }],

@@ -207,10 +207,10 @@ test("the cache is in the plan's memory, and one that is too large is refused by
   const limits = { maxBinding: 2 ** 31, maxBuffer: 2 ** 31 };
   checkMemory(plan.memory, { ...limits, total });
   const large = buildDecoder({ spec, capacity: { tokens: 1000, sequences: 1000 }, maxBinding: Infinity });
-  await assertFails("out-of-memory", ["keys and values", "--batch-size"], () =>
+  await assertFails("out-of-memory", ["keys and values", "fewer texts"], () =>
     checkMemory(large.memory, { ...limits, total }),
   );
-  await assertFails("buffer-too-large", ["cache.0", "--batch-size"], () =>
+  await assertFails("buffer-too-large", ["cache.0", "fewer texts"], () =>
     checkMemory(large.memory, { ...limits, maxBinding: 2 ** 20 }),
   );
   await assertFails("wrong-task", ["classifier"], () =>

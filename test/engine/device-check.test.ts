@@ -23,8 +23,9 @@ import type { Dispatch } from "../../src/ops/kernel.ts";
 import type { Segment } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import type { Classification } from "../../src/tasks/predictions.ts";
-import { ofMode, type TrainOptions } from "../../src/train/options.ts";
+import { ofMode } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
+import type { TrainOptions } from "../../src/train/settings.ts";
 import { trainingOf } from "../../src/train/training-check.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -180,7 +181,7 @@ for (const [what, [lie, words]] of Object.entries(LIES))
 test("a device that lies is refused where it was named, and not kept as right", async () => {
   forget();
   const named = wrongLater(await graphicsCard());
-  await assertFails("device-failed", ["computes wrongly", "--device wasm"], () => chosen(named));
+  await assertFails("device-failed", ["computes wrongly", 'device "wasm"'], () => chosen(named));
   assert.ok((await count(await graphicsCard(), chosen)) > 0);
 });
 
@@ -328,7 +329,7 @@ test("of a device that was chosen automatically the faster one is taken; a resum
   assert.is((await trained(await graphicsCard(), { resume: onCpu })).device.kind, "webgpu");
   assert.is((await trained(cpu, { resume: onCard })).device.kind, "wasm");
   cpu.info.why = "no hardware GPU found";
-  await assertFails("no-webgpu", ["no hardware GPU", "--device wasm"], () => trained(cpu, { resume: onCard }));
+  await assertFails("no-webgpu", ["no hardware GPU", 'device "wasm"'], () => trained(cpu, { resume: onCard }));
   cpu.destroy();
 });
 
@@ -360,7 +361,7 @@ test("an adapter that is loaded later and needs other shaders is checked, too", 
   assert.match(left.why!, "computes wrongly");
   assert.ok(Math.abs(left.number - right.number) < 1e-5);
   const named = wrong(await graphicsCard());
-  await assertFails("device-failed", ["computes wrongly", "--device wasm"], () => answers(named));
+  await assertFails("device-failed", ["computes wrongly", 'device "wasm"'], () => answers(named));
 });
 
 test("an abort ends the check at once, and the next run repeats it", async () => {

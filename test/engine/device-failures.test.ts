@@ -209,7 +209,7 @@ test("a device that has no memory for a run is given the next smaller size that 
   await preferCard(cache, (device) => trained(device, given));
   const onCpu = await trained(await cramped(await graphicsCard(AUTO), all - 1), given);
   assert.is(onCpu.device.why, "a graphics card failed: no room");
-  await assertFails("out-of-memory", ["no room", "use --recompute on"], async () =>
+  await assertFails("out-of-memory", ["no room", 'use recompute "on"'], async () =>
     trained(await cramped(await graphicsCard(), all - 1), given),
   );
 });

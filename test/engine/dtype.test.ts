@@ -20,7 +20,8 @@ import { printProgram } from "../../src/plan/print.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { Objective } from "../../src/tasks/index.ts";
 import { numel } from "../../src/tensor.ts";
-import { ofMode, type TrainOptions } from "../../src/train/options.ts";
+import { ofMode } from "../../src/train/options.ts";
+import type { TrainOptions } from "../../src/train/settings.ts";
 import { train } from "../../src/train/trainer.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { answersOf } from "../helpers/answers.ts";
@@ -189,7 +190,7 @@ test("rows that are no whole blocks are refused, with the width and another type
     ["q4", { n_inner: 96 }, "n_inner"],
     ["q8", { n_embd: 48 }, "n_embd"],
   ] as const)
-    await assertFails("unsupported-dtype", [name, dtype, `found:    ${Object.values(config)[0]}`, "--dtype f16"], () =>
+    await assertFails("unsupported-dtype", [name, dtype, `found:    ${Object.values(config)[0]}`, "use f16"], () =>
       parameterList(inBlocks(dtype, "lora", width(config))),
     );
   parameterList(inBlocks("q8", "lora", width({ n_embd: 96, n_inner: 32 })));

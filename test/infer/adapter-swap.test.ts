@@ -223,7 +223,7 @@ test("an adapter is used with the base model that it was trained on, whatever it
     { base_fingerprint: await print(tinyModel(other, change)) },
   );
   const device = await testDevice("wasm 1 thread");
-  const refused = ["belongs to another base model", other, (await print(copy)).slice(0, 12), "--model DIR"];
+  const refused = ["belongs to another base model", other, (await print(copy)).slice(0, 12), "give the base model"];
   await assertFails("wrong-base-model", refused, () => Classifier.load(trained, { device }));
   const dtype = "f16";
   const classifier = await Classifier.load(trained, { device, model: copy, dtype });

@@ -308,7 +308,7 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
   await label("wide.csv", "wide-out.csv");
   assert.match(read("wide-out.csv"), /^id,text,predicted,probability\n1,über,(ham|spam),\d\.\d{6}\n$/);
   writeFileSync(at("latin.csv"), Buffer.from(content, "latin1"));
-  await assertFails("not-utf8", ["latin.csv:2", "--encoding"], () => label("latin.csv", "x.csv"));
+  await assertFails("not-utf8", ["latin.csv:2", "encoding"], () => label("latin.csv", "x.csv"));
 });
 
 test("Parquet is read, and written as CSV", async () => {
@@ -384,14 +384,14 @@ test("what cannot be labelled is refused before any work", async () => {
     ["--in in.csv --out in.csv --force", "invalid-output", "--out is the file of --in"],
     ["--in in.csv --out link.csv --force", "invalid-output", "--out is the file of --in"],
     ["--in link.csv --out hard.csv --force", "invalid-output", "--out is the file of --in"],
-    ["--in in.csv --out there.csv", "output-exists", "--force"],
+    ["--in in.csv --out there.csv", "output-exists", "force"],
     ["--in in.csv --out folder.csv --force", "invalid-output", "--out is a folder"],
     ["--in in.csv --out there.csv/x.csv", "invalid-output", "cannot be created", "there.csv/x.csv"],
     ["--in in.csv --out x.tsv", "invalid-output", "another format", "ends in .csv"],
     ["--in p.parquet --out p.parquet", "invalid-output", "written as CSV"],
     ["--in none.csv --out x.csv", "cannot-read-file", "no such file"],
     ["--in in.csv --out x.csv --text-column mesage", "no-such-column", 'no column "mesage"', 'did you mean "message"?'],
-    ["--in columns.csv --out x.csv", "column-not-recognized", "id, words, more", "--text-column"],
+    ["--in columns.csv --out x.csv", "column-not-recognized", "id, words, more", "textColumn"],
     ["--in quote.csv --out x.csv", "unclosed-quote", "quote.csv:3"],
     ["--in short.csv --out x.csv", "wrong-field-count", "short.csv:3"],
     ["--in cut.jsonl --out x.jsonl", "row-not-json-object", "cut.jsonl:2"],

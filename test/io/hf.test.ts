@@ -204,7 +204,7 @@ test("shards that do not belong together are reported", async () => {
 
 test("a quantised model is refused with what works, by its config and by its tensors", async () => {
   const refused = (name: string, directory: string) =>
-    assertFails("unsupported-quantization", [name, "without quantisation", "--dtype q4"], () =>
+    assertFails("unsupported-quantization", [name, "without quantisation", "type q4 keeps it"], () =>
       openBaseModel(directory),
     );
   const directory = modelDirectory("quantised", () => {});

@@ -229,7 +229,7 @@ test("an unsupported model is refused before its weights are downloaded", async 
   const config = JSON.parse(stored("config.json").toString());
   const vocabulary = stored("vocab.json").toString().replace('"hello":', '"hello":50257,"h e":');
   for (const [code, words, changed] of [
-    ["missing-model-files", ["python -c", "save_pretrained", "--model"], { "pytorch_model.bin": "{}" }],
+    ["missing-model-files", ["python -c", "save_pretrained", "model"], { "pytorch_model.bin": "{}" }],
     ["missing-model-files", ["save_pretrained"], { "pytorch_model.bin.index.json": "{}" }],
     ["missing-model-files", ["adapter"], { "adapter_config.json": "{}" }],
     ["missing-model-files", ["resolve/main/FILE.gguf"], {}],

@@ -268,7 +268,7 @@ test("reading refuses a configuration that was changed, is damaged, or is not th
   const cases: [ErrorCode, words: string[], before: string | RegExp, after: string, file?: string][] = [
     ["damaged-adapter", ["lora_alpha", "5", "50"], '"lora_alpha": 5', '"lora_alpha": 50', "adapter_config.json"],
     ["invalid-json", ["JSON"], /.....$/s, ""],
-    ["invalid-lora-config", ["rank", "0"], '"r": 3', '"r": 0'],
+    ["invalid-value", ["rank", "0"], '"r": 3', '"r": 0'],
     ["unknown-value", ["target module", '"Q"', "did you mean q"], '"q"', '"Q"'],
     ["unsupported-version", ["2"], '"version": 1', '"version": 2'],
     ["invalid-adapter-config", ["no settings", "mood"], '"settings"', '"mood"'],

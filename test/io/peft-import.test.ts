@@ -157,7 +157,7 @@ test("an adapter's dropout comes in; one that is no share is refused by the file
   for (const none of [0, null, undefined])
     assert.not.ok("lora_dropout" in (await read(`dropout-${none}`, none)).meta.lora!);
   for (const bad of [1, -0.5, "0.1", true])
-    await assertFails("invalid-lora-config", ["lora_dropout", `dropout-${bad}`, JSON.stringify(bad)], () =>
+    await assertFails("invalid-value", ["dropout", `dropout-${bad}`, JSON.stringify(bad)], () =>
       read(`dropout-${bad}`, bad),
     );
 });

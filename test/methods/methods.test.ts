@@ -6,7 +6,9 @@ import { baseDtype } from "../../src/io/adapter-meta.ts";
 import { peftForm } from "../../src/io/peft.ts";
 import { GUIDES, METHODS, MODES, type Mode, methodConfig, TRAINING } from "../../src/methods/index.ts";
 import { parameterList } from "../../src/model/trainable.ts";
-import { DEFAULTS, SETTINGS } from "../../src/train/options.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
+import { flagWords } from "../../src/train/setting-words.ts";
+import { SETTINGS } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { test } from "../helpers/harness.ts";
 import { TINY } from "../helpers/tiny.ts";
@@ -36,7 +38,8 @@ for (const mode of MODES) {
     assert.equal(Object.keys(words).sort(), names.toSorted());
     for (const name of names) {
       assert.ok(SETTINGS[name].modes!.includes(mode), name);
-      for (const key of ["flag", "label", "why"] as const) assert.ok(words[name]![key], `${name}: no ${key}`);
+      for (const key of ["label", "why"] as const) assert.ok(words[name]![key], `${name}: no ${key}`);
+      assert.ok(flagWords()[name].text, `${name}: no flag`);
       const { choices, number, default: value } = SETTINGS[name];
       const hasField = choices || number || typeof value === "boolean" || words[name]!.kind;
       assert.ok(hasField, `${name}: no field in the page`);

@@ -210,7 +210,7 @@ test("what is wrong with a run rejects the call before anything begins, with its
     assertFails(code, words, () => fineTuneMany({ ...all, device, runs: runs as RunSettings[] }));
   const wrong: [object, ErrorCode, ...words: string[]][] = [
     [{ epoch: 1 }, "unknown-option", "epoch", "did you mean epochs?"],
-    [{ rank: 0 }, "invalid-lora-config"],
+    [{ rank: 0 }, "invalid-value"],
     [{ mode: "last_layer", rank: 4 }, "option-without-effect", "rank"],
     [{ mode: "all", dora: true }, "option-without-effect", "dora"],
     [{ dora: "yes" }, "invalid-argument", "dora", "true or false"],

@@ -1,15 +1,18 @@
 /** The settings of a run, read from text. */
 import * as assert from "uvu/assert";
 import { TARGETS } from "../../src/config.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
+import { dataSpec, mergePreset, PRESETS, pickSettings, readSetting, trainOptions } from "../../src/run/settings.ts";
+import { TRAINING } from "../../src/tasks/training.ts";
+import { fieldWords, flagWords } from "../../src/train/setting-words.ts";
 import {
-  mergePreset,
-  PRESETS,
-  pickSettings,
+  ALL_SETTINGS,
+  isOffered,
+  offeredChoices,
   RUN_SETTINGS,
   type RunSettings,
-  readSetting,
-} from "../../src/run/settings.ts";
-import { SETTINGS } from "../../src/train/options.ts";
+  SETTINGS,
+} from "../../src/train/settings.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -87,4 +90,70 @@ test("messages begin with the default base, a language model with one that write
   assert.is(baseOf({ objective: "lm", data: "a.txt" }), "gpt2-micro");
   assert.is(baseOf({ objective: "lm", data: "a.txt", model: "gpt2" }), "gpt2");
   assert.is(baseOf({ data: "a.csv" }, "paper"), "gpt2");
+});
+
+test("each setting that people are offered has a flag; what the published experiment alone has, has none", () => {
+  const [flags, fields]: Readonly<Record<string, object | null>>[] = [flagWords(), fieldWords()];
+  for (const name of RUN_SETTINGS) {
+    assert.is(name in flags!, isOffered(name), name);
+    assert.is(name in fields!, isOffered(name), name);
+  }
+  const offered = (["pooling", "init", "scaling", "split"] as const).map(offeredChoices);
+  assert.equal(offered, [
+    ["mean", "last-token"],
+    ["gaussian", "kaiming"],
+    ["alpha/r", "alpha/sqrt(r)"],
+    ["stratified", "random", "ordered"],
+  ]);
+});
+
+test("what tasks lack, or have another default of, is a setting", () => {
+  for (const { lacks, defaults, pageDefaults } of Object.values(TRAINING)) {
+    for (const key of Object.keys({ ...lacks, ...defaults, ...pageDefaults })) {
+      const [name, word] = key.split(" ");
+      assert.ok(RUN_SETTINGS.includes(name as "rank"), key);
+      const { choices } = ALL_SETTINGS[name as "split"];
+      if (word !== undefined && choices) assert.ok(choices.includes(word as "random"), key);
+    }
+    for (const [name, value] of Object.entries(defaults))
+      assert.not.equal(value, ALL_SETTINGS[name as "rank"].default, name);
+  }
+});
+
+test("a setting that a task lacks is refused with the reason and those that it has, unless it has no effect", async () => {
+  const lm = { objective: "lm", data: "a.txt" } as const;
+  for (const [given, words] of [
+    [
+      { ...lm, classWeights: "auto" },
+      ["classWeights is invalid for a language model: texts have no classes", "batchSize"],
+    ],
+    [{ ...lm, headInit: "normal" }, ["headInit is invalid", "its token table"]],
+    [{ ...lm, targets: ["q", "wte"] }, ['targets "wte" is invalid', "the token table is also the head"]],
+    [{ ...lm, dedupe: true, stride: 4 }, ["dedupe is invalid", "settings of a language model: data,", "stride"]],
+    [
+      { objective: "regression", data: "a.csv", split: "stratified" },
+      ['split "stratified" is invalid', "random, ordered"],
+    ],
+    [{ objective: "multi-label", data: "a.csv", calibrate: true }, ["calibrate is invalid", "one class a message"]],
+    [{ data: "a.csv", labelSeparator: "," }, ["labelSeparator is invalid for a classifier", "has one class"]],
+  ] as [RunSettings, string[]][])
+    await assertFails("options-conflict", words, () => {
+      trainOptions(given);
+      dataSpec(given);
+    });
+  const none: RunSettings = { ...lm, classWeights: "none", pooling: "last-token", dedupe: false, padding: "none" };
+  assert.is(trainOptions(none).pooling, "last-token");
+  assert.equal(dataSpec(none), { file: ["a.txt"] });
+});
+
+test("settings of data are checked before data is read", async () => {
+  for (const [code, given, words] of [
+    ["invalid-value", { maxLength: 0 }, ["maxLength is invalid", "1 or more"]],
+    ["invalid-value", { trainRows: 1.5 }, ["trainRows is invalid"]],
+    ["invalid-value", { padding: -1 }, ["padding is invalid"]],
+    ["invalid-argument", { balance: "yes" }, ["balance", "true or false"]],
+    ["invalid-argument", { encoding: 8 }, ["encoding", "a string"]],
+    ["unknown-value", { padding: "longst" }, ["unknown padding", "none, longest"]],
+  ] as [ErrorCode, object, string[]][])
+    await assertFails(code, words, () => dataSpec({ data: "a.csv", ...given }));
 });

@@ -8,13 +8,13 @@ import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { MODES, type Mode } from "../../src/methods/index.ts";
 import { trainableCount } from "../../src/model/trainable.ts";
-import type { RunSettings } from "../../src/run/settings.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/sweep/grid.ts";
 import { SWEEPS } from "../../src/sweep/presets.ts";
 import { runTrials } from "../../src/sweep/runner.ts";
 import { costsIn, divide } from "../../src/sweep/shards.ts";
 import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirectory } from "../../src/sweep/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
+import type { RunSettings } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";
@@ -114,7 +114,7 @@ test("what cannot be chosen from is refused by name", async () => {
   await assertFails("invalid-sweep", ["more learning rates than others", "2 and 3"], () =>
     sweepCells([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
   );
-  await assertFails("invalid-lora-config", ["rank", "choose"], () => sweepCells([{ rank: { choose: [4, 8] } }], 1));
+  await assertFails("invalid-value", ["rank", "choose"], () => sweepCells([{ rank: { choose: [4, 8] } }], 1));
   await assertFails("exceeds-limit", ["at most 100000", "100002: 1 combinations"], () =>
     sweepCells([{ lr: { choose: RATES } }], 100_000),
   );

@@ -130,7 +130,7 @@ test("a trial is finished only with its own options", async () => {
 
 test("an invalid value is reported before anything runs", async () => {
   const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
-  await assertFails("invalid-lora-config", ["rank"], list({ mode: "lora", rank: [4, 0] }));
+  await assertFails("invalid-value", ["rank"], list({ mode: "lora", rank: [4, 0] }));
   await assertFails("unknown-option", ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
   await assertFails("unknown-value", ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
   await assertFails("invalid-lora-config", ["layers", "ascending"], list({ layers: [[1, 0]] }));

@@ -160,7 +160,7 @@ test("a run's temperature and threshold are in its results and its files, and a 
     assert.is(plain.results!.decision, null);
     assert.ok(answersOf(plain).some(({ probability }, i) => probability !== own[i]!.probability));
     const three = await tinyData(messages(24, ["ham", "spam", "news"]));
-    await assertFails("options-conflict", ["a threshold needs two classes", "3 classes"], () =>
+    await assertFails("options-conflict", ["threshold needs two classes", "3 classes"], () =>
       fineTune({ ...args, data: three }, runFiles),
     );
   } finally {

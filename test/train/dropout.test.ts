@@ -2,8 +2,9 @@
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
-import { resolveOptions, type TrainOptions, withAdapter } from "../../src/train/options.ts";
+import { resolveOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
+import type { TrainOptions } from "../../src/train/settings.ts";
 import { type TrainArguments, train } from "../../src/train/trainer.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";

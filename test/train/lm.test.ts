@@ -138,7 +138,7 @@ test("a run directory has a PEFT adapter of a language model, which can be train
     assert.equal(on.results!.before, first.results!.after);
     await assertFails("settings-of-adapter", ["rank differs from the adapter"], () => run({ adapter, rank: 3 }));
     const classes = await tinyData(messages(12));
-    await assertFails("wrong-task", ["not an adapter of a classifier", "--objective lm"], () =>
+    await assertFails("wrong-task", ["not an adapter of a classifier", 'objective "lm"'], () =>
       run({ adapter, data: classes }),
     );
     await assertFails("wrong-task", ["language model", "generate"], async () =>
@@ -154,7 +154,7 @@ test("an adapter of a classifier is refused for a language model", async () => {
   await save(join(folder, "classifier"));
   const { adapter, baseModel } = await openAdapter(join(folder, "classifier"));
   await baseModel.close();
-  await assertFails("wrong-task", ["not an adapter of a language model", "--objective classification"], () =>
+  await assertFails("wrong-task", ["not an adapter of a language model", 'objective "classification"'], () =>
     run({ adapter }),
   );
 });

@@ -94,7 +94,7 @@ test("a run continues from a run's adapter, and not from a classifier's", async 
   assertAllClose("begins with", [evaluations[0]!.val.loss], [lowestLoss], { atol: 1e-4, rtol: 1e-4 });
   const other = { ...adapter, meta: { ...adapter.meta, task: { ...adapter.meta.task, objective: "lm" as const } } };
   const args = { ...(await all()), adapter: other, epochs: 1 };
-  await assertFails("wrong-task", ["--objective lm"], () => fineTune(args));
+  await assertFails("wrong-task", ['objective "lm"'], () => fineTune(args));
 });
 
 test("ridge regression is the solution of its normal equations, with a bias that is not penalised", async () => {

@@ -148,7 +148,7 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   );
   const empty = { ...data, val: data.val.select([]) };
   await assertFails("no-validation-set", () => run({ data: empty, patience: 1 }));
-  await assertFails("no-validation-set", ["--patience"], () =>
+  await assertFails("no-validation-set", ["patience needs"], () =>
     dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }),
   );
 });

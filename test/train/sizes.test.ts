@@ -6,9 +6,10 @@ import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/sweep/grid.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
-import { resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { resolveOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { peakMemory } from "../../src/train/records.ts";
+import type { TrainOptions } from "../../src/train/settings.ts";
 import {
   checkFits,
   nearestChange,
@@ -77,13 +78,17 @@ test("a run that does not fit is told the nearest change with which it does, and
   const options = resolveOptions({ recompute: "off", batchSize: 32 });
   const narrower = (size: Partial<Size>) => plannedBytes(options, size);
   for (const [total, set, flags] of [
-    [narrower({ recompute: true }), { recompute: "on" }, "use --recompute on, which takes"],
-    [narrower({ dtype: "f16", recompute: true }), { dtype: "f16", recompute: "on" }, "use --dtype f16 --recompute on"],
-    [narrower({ dtype: "q4", recompute: true }), { dtype: "q4", recompute: "on" }, "use --dtype q4 --recompute on"],
+    [narrower({ recompute: true }), { recompute: "on" }, 'use recompute "on", which takes'],
+    [
+      narrower({ dtype: "f16", recompute: true }),
+      { dtype: "f16", recompute: "on" },
+      'use dtype "f16" and recompute "on"',
+    ],
+    [narrower({ dtype: "q4", recompute: true }), { dtype: "q4", recompute: "on" }, 'use dtype "q4" and recompute "on"'],
     [
       narrower({ dtype: "q4", recompute: true, batchSize: 16 }),
       { dtype: "q4", recompute: "on", batchSize: 16 },
-      "--batch-size 16",
+      "batchSize 16",
     ],
   ] as const) {
     const args = argsWithin(total);
@@ -104,9 +109,9 @@ test("a run that does not fit is told the nearest change with which it does, and
 test("where nothing fits, the refusal says what takes the least", async () => {
   const { argsWithin } = await runs();
   for (const [given, words] of [
-    [{}, ["nothing fits", "--dtype q4 --batch-size 1 would take", "a smaller model"]],
-    [{ mode: "all", batchSize: 4 }, ["--batch-size 1 would take", "--mode lora"]],
-    [{ dtype: "q4", batchSize: 1, recompute: "on" }, ["use a smaller --max-length or a smaller model"]],
+    [{}, ["nothing fits", 'dtype "q4" and batchSize 1 would take', "a smaller model"]],
+    [{ mode: "all", batchSize: 4 }, ["batchSize 1 would take", 'mode "lora"']],
+    [{ dtype: "q4", batchSize: 1, recompute: "on" }, ["use a smaller maxLength or a smaller model"]],
   ] as const) {
     const options = resolveOptions(given);
     const args = argsWithin(1000);
@@ -131,7 +136,7 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
   assert.equal([auto.options.dtype, auto.spec.dtype], ["f16", "f16"]);
   for (const [name, tensor] of given.tensors) assertSameBits(name, auto.tensors.get(name)!.data, tensor.data);
   // Its rows are no whole number of blocks: f16 is the narrowest.
-  await assertFails("out-of-memory", ["use --dtype f16, which takes"], () => train({ ...args, device: tight }));
+  await assertFails("out-of-memory", ['use dtype "f16", which takes'], () => train({ ...args, device: tight }));
   const sweep = { base: {}, arms: [{ dtype: ["f16", "auto"] }] };
   await assertFails("invalid-value", ["dtype auto is invalid in a sweep", "f32, f16"], () => [...expandArms(sweep)]);
   const report = await train({ ...args, device: tight }).catch((error) =>

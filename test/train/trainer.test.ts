@@ -16,12 +16,13 @@ import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { MODES } from "../../src/methods/index.ts";
 import type { ModelPlan } from "../../src/model/model.ts";
 import type { Objective } from "../../src/tasks/index.ts";
-import { type Known, LARGE, ofMode, PAPER, resolveOptions, type TrainOptions } from "../../src/train/options.ts";
+import { type Known, LARGE, ofMode, PAPER, resolveOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import { RunFailed, type TrainEvent } from "../../src/train/records.ts";
 import { SCHEDULES, scheduleFactor, warmupSteps } from "../../src/train/schedule.ts";
+import { fieldWords } from "../../src/train/setting-words.ts";
+import type { TrainOptions } from "../../src/train/settings.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";
-import { SCHEDULE_NAMES } from "../../src/web/page/field-list.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { answersOf, shareRight } from "../helpers/answers.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -273,7 +274,7 @@ test("the page has a name for each schedule", () => {
     const falls = factors.slice(1).map((factor, i) => factors[i]! - factor);
     const isEven = falls.every((fall) => Math.abs(fall - falls[0]!) < 1e-12);
     const shape = !isEven ? "cosine decay" : falls[0] === 0 ? "constant" : "linear decay";
-    assert.is(SCHEDULE_NAMES[name], shape, name);
+    assert.is(fieldWords().schedule!.choices?.[name] ?? name, shape, name);
   }
 });
 
@@ -467,8 +468,8 @@ test("refused before anything is allocated", async () => {
   await refused("invalid-value", ["warm-up", "up to 8", "9"], { warmup: 9 });
   await refused("invalid-value", ["accumulate", "at most 4", "5"], { accumulate: 5 });
   await refused("unknown-value", ["target module", '"qk"', "did you mean q?"], { targets: ["qk" as "q"] });
-  await refused("invalid-lora-config", ["rank", "1 or more", "0"], { rank: 0 });
-  await refused("invalid-lora-config", ["lora_alpha", "NaN"], { alpha: Number.NaN });
+  await refused("invalid-value", ["rank", "1 or more", "0"], { rank: 0 });
+  await refused("invalid-value", ["alpha", "NaN"], { alpha: Number.NaN });
   await refused("unknown-value", ["schedule", '"cosin"', "did you mean cosine?"], { schedule: "cosin" as "cosine" });
   await refused("invalid-lora-config", ["DoRA on the head", "leave head out"], { dora: true, targets: ["q", "head"] });
   await refused("unknown-option", ["learningRate"], { learningRate: 1 } as Partial<TrainArguments>);

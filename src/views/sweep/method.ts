@@ -12,8 +12,9 @@ import { countRows, type Measure, type Statistics } from "../../tasks/compare.ts
 import { readsTokens } from "../../tasks/index.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/settings.ts";
 import { nameMeasure } from "../measures.ts";
+import { asFlag } from "../terminal/flag-words.ts";
 
 /** Each value once. */
 const each = (values: readonly unknown[]) => joinWords([...new Set(values.map(String))]);
@@ -144,7 +145,7 @@ export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
         `This split leaks: ${leaks.test} of the ${test.rows} test messages (${percent(leaks.test / test.rows)}) have a near-duplicate in the ` +
         `training or validation set, and ${leaks.val} of the ${val.rows} validation messages have one in the training set. ` +
         `Near-duplicates differ only in numbers, punctuation, white space and case. The test ${nameMeasure(measure)} can therefore be better ` +
-        "than that of new messages; the table of settings also reports it without these messages. --dedupe drops near-duplicates before splitting.",
+        `than that of new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
     },
   ];
 }

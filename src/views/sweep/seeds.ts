@@ -5,6 +5,7 @@ import { poolSpread, studentT95 } from "../../statistics.ts";
 import { mean, type Outcome } from "../../sweep/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { nameMeasure } from "../measures.ts";
+import { asFlag } from "../terminal/flag-words.ts";
 
 export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Block[] {
   if (outcomes.length === 0) return [];
@@ -13,7 +14,7 @@ export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Bloc
     repeated.length > 0
       ? describeSpread(repeated, measure)
       : "Every setting was trained with one seed: how much of the differences between settings another seed would make is not known. " +
-        "With --seeds 3 the report says it.";
+        `With ${asFlag("seeds", "3")} the report says it.`;
   return [
     { kind: "heading", level: 2, text: "Seeds" },
     { kind: "text", text },

@@ -3,6 +3,8 @@
 import { type Block, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
 import { brief, cellLine, isNumeric, shownColumns } from "../../document/cells.ts";
 import { printableLine } from "../../printable.ts";
+import { nameSettings } from "../../surface.ts";
+import { asFlag } from "./flag-words.ts";
 import { drawTable } from "./table.ts";
 import { wrapLines } from "./text.ts";
 
@@ -16,7 +18,10 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
       if (block.kind === "figure") return [];
       if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS) || [];
       if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), tableLines(block, width, rows)];
-      return wrapLines(`${block.kind === "note" ? "note: " : ""}${printableLine(block.text)}`, width);
+      return wrapLines(
+        `${block.kind === "note" ? "note: " : ""}${printableLine(nameSettings(block.text, asFlag))}`,
+        width,
+      );
     })
     .join("\n");
 }
@@ -29,7 +34,7 @@ export function renderTable<Row>(columns: readonly RowColumn<Row>[], rows: reado
 function tableLines(table: Table, width?: number, most?: number): string {
   const rows = table.rows.slice(0, most);
   const columns = shownColumns(table).map(({ title, column, i }) => ({
-    header: title,
+    header: nameSettings(title, asFlag),
     isNumeric: isNumeric(table, i),
     cells: rows.map((row) => cellLine(row[i], column)),
   }));

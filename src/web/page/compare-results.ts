@@ -9,7 +9,7 @@ import { comparePairs, type Estimate, formatStanding, type Standing } from "../.
 import { countRows } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { lowestLoss } from "../../train/best.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/settings.ts";
 import { judgedBy, nameMeasure } from "../../views/measures.ts";
 import type { PageRun } from "../protocol.ts";
 import { runData, STATES } from "./words.ts";

@@ -1,53 +1,46 @@
-/** The settings that have a field: their labels, their valid values, and the modes that they apply to. */
+/** The settings that have a field, as the tables of settings and of their words have them. */
 
 import type { NumberRange } from "../../checks.ts";
 import { TARGETS } from "../../config.ts";
-import { GUIDES, type MethodOptions, MODES, type Mode, settingWords } from "../../methods/index.ts";
-import type { Objective } from "../../tasks/index.ts";
-import { DEFAULTS, objectiveDefaults, SETTINGS, type Setting, type TrainOptions } from "../../train/options.ts";
-import type { ScheduleName } from "../../train/schedule.ts";
-import type { Values } from "./field-help.ts";
+import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../data/settings.ts";
+import { MODES, type Mode } from "../../methods/index.ts";
+import type { SettingWord } from "../../surface.ts";
+import { OBJECTIVES, type Objective } from "../../tasks/index.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import { WORDS } from "../../tasks/words.ts";
+import { objectiveDefaults } from "../../train/options.ts";
+import { type FieldWords, fieldWords } from "../../train/setting-words.ts";
+import {
+  ALL_SETTINGS,
+  offeredChoices,
+  type RunSettings,
+  SETTING_NAMES,
+  SETTINGS,
+  type TrainOptions,
+} from "../../train/settings.ts";
+import type { PageSettings } from "../protocol.ts";
+
+/** The settings of a run, and their values on the page; a maximum length of 0 is the model's context. */
+export type Values = TrainOptions &
+  Pick<PageSettings, "device"> &
+  Required<Pick<PageSettings, "dedupe" | "maxLength" | "labelSeparator">> & {
+    split: NonNullable<PageSettings["split"]> | "default";
+  };
 
 export type Key = keyof Values;
 
 export interface Field {
   key: Key;
   label: string;
-  help?: string;
-  /** What it is, and when to change it, where `FIELD_HELP` does not say so. */
-  why?: string;
+  help?: string | undefined;
+  /** What it is, and when to change it. */
+  why: string;
   kind: "number" | "choice" | "check" | "targets" | "layers";
   choices?: readonly (readonly [value: string, label: string])[];
   number?: NumberRange;
 }
 
-/** The field of a training option, as `SETTINGS` defines it; `words` are labels of its choices. */
-function optionField(
-  key: keyof TrainOptions,
-  label: string,
-  more: Pick<Field, "help" | "why"> & { words?: Record<string, string>; kind?: "targets" | "layers" } = {},
-): Field {
-  const { choices, number } = SETTINGS[key] as Setting<unknown>;
-  const { words = {}, ...rest } = more;
-  if (number) return { key, label, kind: "number", number, ...rest };
-  if (!choices) return { key, label, kind: "check", ...rest };
-  return {
-    key,
-    label,
-    kind: "choice",
-    choices: (choices as string[]).map((value) => [value, words[value] ?? value]),
-    ...rest,
-  };
-}
-
-/** Labels of the schedules: the learning rate after the warm-up. */
-export const SCHEDULE_NAMES: Record<ScheduleName, string> = {
-  constant: "constant",
-  linear: "linear decay",
-  cosine: "cosine decay",
-};
-
-/** The targets that the page offers; the token table's adapter is a classifier's. */
+/** The targets that the page offers. */
 export const OFFERED_TARGETS = [...TARGETS, "wte"] as const;
 
 export const TARGET_NAMES: Record<string, string> = {
@@ -63,162 +56,73 @@ export const TARGET_NAMES: Record<string, string> = {
 /** What these stand for in a Llama-type model. */
 export const LLAMA_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
-/** The fields of the methods' settings. */
-function methodFields(isMain: boolean): Field[] {
-  return Object.entries(settingWords())
-    .filter(([, words]) => (words.isMain ?? false) === isMain)
-    .map(([name, { label, why, help, kind }]) =>
-      optionField(name as keyof MethodOptions, label, { why, ...(help && { help }), ...(kind && { kind }) }),
-    );
+const FIELD_WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
+
+/** The fields among these settings. */
+function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<FieldWords, "isMain">)[] {
+  return names.flatMap((name) => {
+    const { label, why, help, kind, choices: words = {}, isMain } = FIELD_WORDS[name] ?? ({} as Partial<FieldWords>);
+    if (label === undefined || why === undefined) return [];
+    const { number, default: usual } = ALL_SETTINGS[name] as OpenSetting<unknown>;
+    const offered = offeredChoices(name);
+    // Without a default of its own, a setting follows from the data.
+    const choices = offered ? [...(usual === undefined ? ["default"] : []), ...offered] : Object.keys(words);
+    const field = { key: name as Key, label, help, why, ...(isMain && { isMain }) };
+    if (kind) return { ...field, kind };
+    // 0 stands for what follows from the model.
+    if (number) return { ...field, kind: "number", number: usual === undefined ? { ...number, min: 0 } : number };
+    if (choices.length === 0) return { ...field, kind: "check" };
+    return { ...field, kind: "choice", choices: choices.map((value) => [value, words[value] ?? value] as const) };
+  });
 }
 
-export const MAIN: readonly Field[] = [
-  optionField("mode", "Method", { words: Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice])) }),
-  ...methodFields(true),
-  optionField("epochs", "Epochs"),
-  optionField("lr", "Learning rate"),
-];
+const DEVICE: Field = {
+  key: "device",
+  label: "Device",
+  why: "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
+  kind: "choice",
+  choices: [
+    ["auto", "auto"],
+    ["webgpu", "WebGPU"],
+    ["wasm", "CPU"],
+  ],
+};
 
-export const MORE: readonly Field[] = [
-  ...methodFields(false),
-  {
-    key: "device",
-    label: "Device",
-    kind: "choice",
-    choices: [
-      ["auto", "auto"],
-      ["webgpu", "WebGPU"],
-      ["wasm", "CPU"],
-    ],
-  },
-  optionField("dtype", "Frozen weights", {
-    words: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "what fits" },
-  }),
-  optionField("recompute", "Recomputation", { words: { auto: "if needed" } }),
-  optionField("batchSize", "Batch size"),
-  optionField("accumulate", "Accumulation", { help: "Batches per step" }),
-  optionField("batching", "Batching", { words: { random: "random", length: "by length" } }),
-  optionField("schedule", "Rate schedule", { words: SCHEDULE_NAMES }),
-  optionField("warmup", "Warm-up", { help: "Steps; < 1: fraction" }),
-  optionField("weightDecay", "Weight decay"),
-  optionField("classWeights", "Class weights", { words: { auto: "if unequal" } }),
-  optionField("clip", "Gradient clipping", { help: "Maximum norm; 0: off" }),
-  optionField("pooling", "Pooling", {
-    words: { mean: "mean of all tokens", "last-token": "last token", last: "last position" },
-  }),
-  {
-    key: "maxLength",
-    label: "Maximum length",
-    help: "Tokens; 0: context, at most 1024",
-    kind: "number",
-    number: { min: 0, whole: true },
-  },
-  {
-    key: "split",
-    label: "Data split",
-    kind: "choice",
-    choices: [
-      ["default", "default"],
-      ...(["random", "stratified", "ordered"] as const).map((split) => [split, split] as const),
-    ],
-  },
-  optionField("evalEvery", "Evaluation interval", { help: "Steps; 0: twice per epoch" }),
-  optionField("patience", "Patience", { help: "Evaluations without improvement; 0: off" }),
-  optionField("keep", "Keep evaluation"),
-  optionField("calibrate", "Calibrate"),
-  {
-    key: "threshold",
-    label: "Threshold",
-    kind: "choice",
-    choices: [
-      ["none", "none"],
-      ["f1", "highest F1"],
-      ["precision=.95", "precision 95 %"],
-      ["recall=.95", "recall 95 %"],
-    ],
-  },
-  optionField("seed", "Seed"),
-  {
-    key: "labelSeparator",
-    label: "Between labels",
-    kind: "choice",
-    choices: [
-      ["|", "|"],
-      [",", "comma"],
-      [";", "semicolon"],
-    ],
-  },
-  { key: "balance", label: "Balance classes", kind: "check" },
-  { key: "dedupe", label: "Deduplicate", kind: "check" },
-  optionField("headBias", "Head bias"),
-  optionField("headInit", "Head's start", { words: { zeros: "zeros", normal: "N(0, .02²)", uniform: "U(±1/√C)" } }),
-];
+const OF_TRAINING = fieldsOf(SETTING_NAMES);
+const DATA_FIELDS = fieldsOf(DATA_NAMES);
+
+/** The fields that are seen first. */
+export const MAIN: readonly Field[] = OF_TRAINING.filter(({ isMain }) => isMain);
+
+export const MORE: readonly Field[] = [DEVICE, ...OF_TRAINING.filter(({ isMain }) => !isMain), ...DATA_FIELDS];
 
 export const FIELDS = [...MAIN, ...MORE];
 
-const MESSAGES: Values = {
-  ...DEFAULTS,
-  ...{ device: "auto", split: "default", balance: false, dedupe: false, maxLength: 0, labelSeparator: "|" },
-};
+/** The defaults for an objective, whatever the data. */
+export const startValues = (objective: Objective): Values => ({
+  ...objectiveDefaults(objective),
+  ...{ device: "auto", split: "default", dedupe: false, maxLength: 0, labelSeparator: "|" },
+  ...TRAINING[objective].pageDefaults,
+});
 
-/** The defaults, whatever the data. */
-export const START: Readonly<Record<Objective, Values>> = {
-  classification: MESSAGES,
-  regression: { ...MESSAGES, ...objectiveDefaults("regression") },
-  "multi-label": { ...MESSAGES, ...objectiveDefaults("multi-label") },
-  tokens: { ...MESSAGES, ...objectiveDefaults("tokens") },
-  // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
-  lm: { ...MESSAGES, ...objectiveDefaults("lm"), batchSize: 2, maxLength: 64 },
-};
-
-/** Settings of texts that the page has a default of its own for: a run gets them in any case. */
-export const OWN_OF_TEXTS: readonly Key[] = ["batchSize", "maxLength"];
-
-/** Settings that need one class a message, a probability, or messages. */
-const OF_CLASSES: readonly Key[] = ["classWeights", "balance", "calibrate"];
-const OF_CLASSIFIERS: readonly Key[] = [...OF_CLASSES, "threshold"];
-const OF_MESSAGES: readonly Key[] = [...OF_CLASSIFIERS, "pooling", "headBias", "headInit", "dedupe", "split"];
-
-/** Settings that an objective does not have. */
-const NOT_OF: Readonly<Record<Objective, readonly Key[]>> = {
-  classification: ["labelSeparator"],
-  regression: [...OF_CLASSIFIERS, "labelSeparator"],
-  "multi-label": OF_CLASSES,
-  tokens: [...OF_MESSAGES, "labelSeparator"],
-  lm: [...OF_MESSAGES, "labelSeparator"],
-};
-
-/** Settings that an existing adapter determines. */
-const OF_ADAPTER: readonly Key[] = [
-  ...([
-    "mode",
-    "rank",
-    "alpha",
-    "scaling",
-    "init",
-    "targets",
-    "layers",
-    "dora",
-    "pooling",
-    "headBias",
-    "headInit",
-  ] as const),
-];
+/** Whether the page has a default of its own for a setting: a run gets it in any case. */
+export const isOwnDefault = (key: Key, objective: Objective): boolean =>
+  key in (TRAINING[objective].pageDefaults ?? {});
 
 /** Settings that change the data set or its description. */
-export const OF_DATA: readonly Key[] = [
-  "maxLength",
-  "split",
-  "seed",
-  "balance",
-  "dedupe",
-  "classWeights",
-  "labelSeparator",
-];
+export const OF_DATA: readonly Key[] = [...DATA_FIELDS.map(({ key }) => key), "seed", "classWeights"];
 
 /** Whether a setting counts for what the model learns, in a mode, with or without an adapter to start from. */
 export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
-  if (hasAdapter && OF_ADAPTER.includes(key)) return false;
-  if (NOT_OF[objective].includes(key)) return false;
-  return ((key in SETTINGS && SETTINGS[key as keyof TrainOptions].modes) || MODES).includes(mode);
+  const { ofAdapter, modes = MODES } = key in SETTINGS ? SETTINGS[key as keyof TrainOptions] : {};
+  return !(hasAdapter && ofAdapter) && hasSettingOf(objective, key) && modes.includes(mode);
 }
+
+/** The page's words for settings in texts: “Frozen weights: float16”. */
+export const asField: SettingWord = (name, value) => {
+  const field = FIELDS.find(({ key }) => key === name);
+  const label = field?.label ?? FIELD_WORDS[name as keyof RunSettings]?.label;
+  if (label === undefined) return null;
+  const choices = Object.fromEntries(field?.choices ?? OBJECTIVES.map((one) => [one, WORDS[one].choice]));
+  return `“${label}${value === undefined ? "" : `: ${choices[value] ?? value}`}”`;
+};

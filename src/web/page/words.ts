@@ -2,7 +2,9 @@
 import { capital } from "../../format.ts";
 import { describeMethod } from "../../methods/index.ts";
 import { dataName } from "../../run/record.ts";
+import { nameSettings } from "../../surface.ts";
 import type { PageRun, RunState } from "../protocol.ts";
+import { asField } from "./field-list.ts";
 import { EXAMPLES_FILE, PASTED_FILE } from "./state/saved.ts";
 
 /** What is typed on the page is in a file whose name the visitor has never seen. */
@@ -46,6 +48,9 @@ export function when(time: number): string {
     minute: "2-digit",
   });
 }
+
+/** A text of the library with the labels of the page's fields in place of its settings. */
+export const inPageWords = (text: string): string => nameSettings(text, asField);
 
 export function sentence(text: string): string {
   return `${capital(text)}.`.replace(/([.?!])\.$/, "$1");

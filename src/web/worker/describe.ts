@@ -10,7 +10,7 @@ import type { ClassWeights } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { dataBlocks, dataPreview } from "../../views/data.ts";
 import type { ColumnReport, DataReport } from "../protocol.ts";
-import { inWords } from "./errors.ts";
+import { withoutFolders } from "./errors.ts";
 
 /** The columns of a file, and the recognised text and label columns. */
 export function describeColumns(sample: string[][], file: string): ColumnReport {
@@ -49,7 +49,7 @@ export async function describeData(
 /** With cells as texts, and without the page's folders. */
 function plainBlock(block: Block): Block {
   if (block.kind === "details") return { ...block, blocks: block.blocks.map(plainBlock) };
-  if (block.kind === "text" || block.kind === "note") return { ...block, text: inWords(block.text) };
+  if (block.kind === "text" || block.kind === "note") return { ...block, text: withoutFolders(block.text) };
   if (block.kind !== "table") return block;
   const { columns, rows } = block;
   return {

@@ -4,7 +4,7 @@ import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { Adapter } from "../../io/peft.ts";
 import { dataName } from "../../run/record.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { TrainOptions } from "../../train/settings.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
 import { pageDevice } from "./devices.ts";
 import { fetched } from "./emit.ts";

@@ -14,8 +14,7 @@ import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
 import { registerFile } from "../../platform/files.ts";
 import { isGguf } from "../../platform/paths.ts";
 import { loadData, resolveSettings } from "../../run/load-data.ts";
-import type { RunSettings } from "../../run/settings.ts";
-import type { TrainOptions } from "../../train/options.ts";
+import type { RunSettings, TrainOptions } from "../../train/settings.ts";
 import type { ModelEntry } from "../protocol.ts";
 
 /** The folder of selected files that are not stored yet. */

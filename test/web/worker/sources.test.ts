@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { LoadedDataset } from "../../../src/data/datasets.ts";
 import type { Block } from "../../../src/document/blocks.ts";
-import type { RunSettings } from "../../../src/run/settings.ts";
+import type { RunSettings } from "../../../src/train/settings.ts";
 import { describeData } from "../../../src/web/worker/describe.ts";
 import { openData, openModel, pick } from "../../../src/web/worker/sources.ts";
 import { temporaryFolder } from "../../helpers/border.ts";

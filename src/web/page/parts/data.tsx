@@ -18,6 +18,7 @@ import {
 } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
 import { usePart } from "../state/scroll";
+import { inPageWords } from "../words.ts";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
 import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
@@ -38,7 +39,7 @@ export function DataCard() {
       {tab.value === "lm" ? <Texts /> : <Messages />}
       <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
       <div id="data-report" class="report">
-        {read && <Blocks blocks={read.blocks} medium={IN_PAGE} />}
+        {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, words: inPageWords }} />}
       </div>
       <datalist id="datasets">
         <option value="ucirvine/sms_spam" />

@@ -3,7 +3,8 @@ import type { ComponentChildren, Ref } from "preact";
 import { capital } from "../../../format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { ErrorReport } from "../../protocol.ts";
-import { sentence } from "../words.ts";
+import { asField } from "../field-list.ts";
+import { inPageWords, sentence } from "../words.ts";
 
 export interface Remedy {
   label: string;
@@ -11,15 +12,6 @@ export interface Remedy {
 }
 
 type Settings = NonNullable<ErrorReport["remedy"]>["set"];
-
-/** The settings of a remedy, as a sentence has them. */
-const WORDS: Record<keyof Settings, string> = {
-  lr: "the learning rate",
-  epochs: "the epochs",
-  dtype: "frozen weights",
-  recompute: "recomputation",
-  batchSize: "the batch size",
-};
 
 /** A button that applies settings known to fix the error. */
 export function remedies(
@@ -29,7 +21,7 @@ export function remedies(
   const remedy = report?.remedy;
   if (!remedy) return [];
   const changes = Object.entries(remedy.set) as [keyof Settings, string | number][];
-  const words = changes.map(([key, value]) => `${WORDS[key]} to ${value}`).join(" and ");
+  const words = changes.map(([key, value]) => asField(key, String(value))).join(" and ");
   const needs = remedy.bytes === undefined ? "" : ` (needs ${formatBytes(remedy.bytes)})`;
   const take = () => {
     for (const [key, value] of changes) set(key, value);
@@ -62,19 +54,19 @@ export function ErrorBox({ report, ways = [] }: { report: ErrorReport; ways?: re
   const details = (["where", "expected", "found"] as const).filter((key) => report[key] !== undefined);
   return (
     <div class="error">
-      <p class="summary">{capital(report.summary)}</p>
+      <p class="summary">{capital(inPageWords(report.summary))}</p>
       {details.length > 0 && (
         <dl>
           {details.map((key) => (
             <div key={key}>
               <dt>{key}</dt>
-              <dd>{report[key]}</dd>
+              <dd>{inPageWords(report[key]!)}</dd>
             </div>
           ))}
         </dl>
       )}
       {report.encoding && <EncodingPreview {...report.encoding} />}
-      {report.hint && <p>{sentence(report.hint)}</p>}
+      {report.hint && <p>{sentence(inPageWords(report.hint))}</p>}
       {ways.length > 0 && (
         <div class="row">
           {ways.map(({ label, take }) => (

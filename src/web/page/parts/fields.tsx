@@ -3,10 +3,8 @@ import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { describeRange, type NumberRange } from "../../../checks.ts";
-import type { Mode } from "../../../methods/index.ts";
-import { FIELD_HELP } from "../field-help.ts";
 import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
-import { type Choice, objective, takeFiles } from "../state/data.ts";
+import { type Choice, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
 import { model } from "../state/model.ts";
@@ -248,11 +246,10 @@ export function SettingFields({ id, fields }: { id: string; fields: readonly Fie
 }
 
 function SettingField({ field }: { field: Field }) {
-  const { key, label, help, kind, number, choices = [] } = field;
+  const { key, label, help, why, kind, number, choices = [] } = field;
   const element = usePart<HTMLInputElement & HTMLSelectElement & HTMLFieldSetElement>(`field-${key}`, "nearest");
   const { shown, isInvalid } = fieldState(field);
   const id = `field-${key}`;
-  const why = field.why ?? FIELD_HELP[key as keyof typeof FIELD_HELP];
   const text = { id, label, why, help, field: element, text: String(shown) };
   const change = (text: string) => enter(field, text);
   switch (kind) {
@@ -273,7 +270,7 @@ function SettingField({ field }: { field: Field }) {
             onInput={({ currentTarget }) => enter(field, currentTarget.value)}
           >
             {choices
-              .filter(([value]) => key !== "mode" || isOffered(value as Mode))
+              .filter(([value]) => isOffered(key, value))
               .map(([value, name]) => (
                 <option key={value} value={value}>
                   {name}
@@ -303,7 +300,7 @@ function SettingField({ field }: { field: Field }) {
         <fieldset class="field wide targets" id={id} ref={element}>
           <legend class="hidden">{label}</legend>
           <Label label={label} why={why} />
-          {OFFERED_TARGETS.filter((target) => target !== "wte" || objective.value !== "lm").map((target) => (
+          {OFFERED_TARGETS.filter((target) => isOffered(key, target)).map((target) => (
             <label key={target}>
               <input
                 type="checkbox"

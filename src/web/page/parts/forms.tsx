@@ -8,7 +8,7 @@ import { cardSections } from "../state/download";
 import { offerFile } from "../state/offer.ts";
 import { shown } from "../state/runs.ts";
 import { worker } from "../state/worker.ts";
-import { megabytes } from "../words.ts";
+import { inPageWords, megabytes } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
 
 interface FormsProps {
@@ -49,7 +49,7 @@ function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherFo
   return (
     <li>
       <span>
-        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(note)}. `)}
+        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(inPageWords(note))}. `)}
       </span>
       {choices.map(({ dtype, bytes }) => (
         <button

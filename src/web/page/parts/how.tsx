@@ -5,7 +5,7 @@ import type { ModelConfig } from "../../../config.ts";
 import { formatCompact, formatCount, formatShare } from "../../../format.ts";
 import { GUIDES, METHODS } from "../../../methods/index.ts";
 import type { RunEstimate } from "../../protocol.ts";
-import type { Values } from "../field-help.ts";
+import type { Values } from "../field-list.ts";
 import { set, values } from "../state/fields.ts";
 import { model } from "../state/model.ts";
 import { estimate } from "../state/setup.ts";

@@ -1,7 +1,7 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { RunSettings } from "../../../run/settings.ts";
 import type { MessagesObjective, Objective } from "../../../tasks/index.ts";
+import type { RunSettings } from "../../../train/settings.ts";
 import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
 import { exampleFiles } from "./examples.ts";

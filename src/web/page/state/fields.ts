@@ -1,12 +1,23 @@
 /** The settings of a run, as the form has them: the defaults, and what was entered into fields. */
 import { batch, computed, signal } from "@preact/signals";
 import { isWithin, type NumberRange } from "../../../checks.ts";
+import { hasSettingOf } from "../../../data/settings.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
-import { type RunSettings, readSetting } from "../../../run/settings.ts";
-import { defaultsFor, knownBase, type TrainOptions } from "../../../train/options.ts";
+import { readSetting } from "../../../run/settings.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import { defaultsFor, knownBase } from "../../../train/options.ts";
+import type { RunSettings, TrainOptions } from "../../../train/settings.ts";
 import type { PageSettings } from "../../protocol.ts";
-import type { Values } from "../field-help.ts";
-import { applies, FIELDS, type Field, type Key, OFFERED_TARGETS, OWN_OF_TEXTS, START } from "../field-list.ts";
+import {
+  applies,
+  FIELDS,
+  type Field,
+  isOwnDefault,
+  type Key,
+  OFFERED_TARGETS,
+  startValues,
+  type Values,
+} from "../field-list.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter, model } from "./model.ts";
 import { goTo } from "./scroll";
@@ -25,18 +36,21 @@ interface Entry {
 const entries = signal<Readonly<Partial<Record<Key, Entry>>>>({});
 
 const isSame = (a: unknown, b: unknown) => String(a) === String(b);
-const start = computed(() => START[objective.value]);
+const start = computed(() => startValues(objective.value));
 
 const given = computed((): Partial<Values> => {
-  const valid = Object.entries(entries.value).filter(([, { value }]) => value !== undefined);
-  const { mode, ...others } = Object.fromEntries(valid.map(([key, { value }]) => [key, value])) as Partial<Values>;
-  return mode !== undefined && isOffered(mode) ? { ...others, mode } : others;
+  const valid = Object.entries(entries.value).filter(([key, { value }]) => isOffered(key, value));
+  return Object.fromEntries(valid.map(([key, { value }]) => [key, value]));
 });
 
-/** Whether the model can learn what is to be learned in a mode. */
-export function isOffered(mode: Mode): boolean {
-  if (model.value && !model.value.modes.includes(mode)) return false;
-  return objective.value !== "lm" || METHODS[mode].classifiersOnly === undefined;
+/** Whether a value of a setting is one for what is to be learned, and for the model. */
+export function isOffered(key: string, value: unknown): boolean {
+  if (value === undefined || !hasSettingOf(objective.value, `${key} ${value}`)) return false;
+  if (key !== "mode") return true;
+  const needsHead = METHODS[value as Mode].classifiersOnly !== undefined;
+  return (
+    (!needsHead || hasHead({ objective: objective.value })) && (model.value?.modes.includes(value as Mode) ?? true)
+  );
 }
 
 /** The defaults for the objective, the mode and the rows: few need more epochs, and very few a smaller batch. */
@@ -44,10 +58,10 @@ const defaults = computed((): Values => {
   const { epochs: wanted, ...more } = given.value;
   const base = model.value?.config;
   const known = { rows: trainRows.value, ...(base ? knownBase(base) : {}) };
-  const follow = defaultsFor(known, more, start.value);
+  const follow = defaultsFor(known, more, start.value, objective.value);
   // Epochs that are given keep their evaluations.
   const isGiven = wanted !== undefined && wanted !== follow.epochs;
-  const { evalEvery } = isGiven ? defaultsFor(known, given.value, start.value) : follow;
+  const { evalEvery } = isGiven ? defaultsFor(known, given.value, start.value, objective.value) : follow;
   return { ...start.value, ...follow, evalEvery };
 });
 
@@ -68,8 +82,7 @@ export const isValid = computed(() => [...visible.value].every((key) => !entries
 export const fieldSettings = computed((): Partial<PageSettings> => {
   const isGiven = (key: Key) => {
     if (key === "maxLength") return values.value.maxLength > 0;
-    const isOwn = objective.value === "lm" && OWN_OF_TEXTS.includes(key);
-    return isOwn || !isSame(values.value[key], defaults.value[key]);
+    return isOwnDefault(key, objective.value) || !isSame(values.value[key], defaults.value[key]);
   };
   return Object.fromEntries([...visible.value].filter(isGiven).map((key) => [key, values.value[key]]));
 });
@@ -136,10 +149,10 @@ export function correct(key: keyof TrainOptions, value: string | number): void {
 
 /** Fills in `settings`; returns the names of those that have no field, and of choices that do not exist. */
 export function restoreFields(settings: RunSettings): string[] {
-  const isText = objective.value === "lm";
-  // Without a length, texts have the model's context. The page's own defaults were not entered.
-  const all: Record<string, unknown> = { ...(isText ? { maxLength: 0 } : {}), ...settings };
-  const isDefault = (key: Key) => isText && OWN_OF_TEXTS.includes(key) && isSame(all[key], start.value[key]);
+  const hasOwn = (key: Key) => isOwnDefault(key, objective.value);
+  // Without a length a run has the model's context. The page's own defaults were not entered.
+  const all: Record<string, unknown> = { ...(hasOwn("maxLength") ? { maxLength: 0 } : {}), ...settings };
+  const isDefault = (key: Key) => hasOwn(key) && isSame(all[key], start.value[key]);
   const names = Object.keys(all).filter((key) => !isDefault(key as Key));
   return batch(() => names.filter((key) => !set(key, all[key])));
 }

@@ -1,10 +1,11 @@
 /** What is chosen, checked and estimated: the settings of the next run. */
 import { batch, computed, effect, signal } from "@preact/signals";
+import { hasSettingOf } from "../../../data/settings.ts";
 import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
 import { OF_DATA } from "../field-list.ts";
 import { ask } from "./ask.ts";
 import { failureReport } from "./client.ts";
-import { dataChange, dataSettings, hasData, restoreData, showFailure, showReport } from "./data.ts";
+import { dataChange, dataSettings, hasData, objective, restoreData, showFailure, showReport } from "./data.ts";
 import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
 import { adapter, beginModel, follows, model, modelName } from "./model.ts";
 import { isTraining, startRun } from "./runs.ts";
@@ -29,7 +30,7 @@ export const settings = computed((): PageSettings | null =>
     ? {
         ...chosen.value,
         ...{ model: model.value.name, device: values.value.device },
-        ...(chosen.value.objective === "lm" ? {} : { skipFaulty: true }),
+        ...(hasSettingOf(objective.value, "skipFaulty") ? { skipFaulty: true } : {}),
         ...(adapter.value === undefined ? {} : { adapter: adapter.value }),
       }
     : null,

@@ -1,0 +1,24 @@
+/** Texts of the library in the words of a surface, such as the commands or the page. */
+import { errorParts, type LowrankError, sayError } from "./errors.ts";
+import { MARK, OR } from "./setting.ts";
+
+/** The word of a surface for a setting, or for a value of it; null: it does not have the setting. */
+export type SettingWord = (name: string, value?: string) => string | null;
+
+const SETTING = new RegExp(`${MARK}(\\w+)(?: ([^${MARK}]*))?${MARK}`, "g");
+
+/** A text with the words of a surface in place of its settings. */
+export function nameSettings(text: string, word: SettingWord): string {
+  const say = (name: string, value?: string) => word(name, value && String(JSON.parse(value)));
+  const ways = text.split(OR);
+  const can = ways.filter((way) => [...way.matchAll(SETTING)].every(([, name, value]) => say(name!, value) !== null));
+  return (can.length > 0 ? can : ways.slice(0, 1))
+    .join(", or ")
+    .replaceAll(SETTING, (_, name: string, value?: string) => say(name, value) ?? name);
+}
+
+/** The message of an error in the words of a surface. */
+export function messageFor(error: LowrankError, word: SettingWord): string {
+  const { summary, details } = errorParts(error);
+  return sayError(summary, details, (text) => nameSettings(text, word))[0];
+}

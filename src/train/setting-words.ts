@@ -1,0 +1,301 @@
+/**
+ * What people read of each setting: in --help, and at its field in the page. Each is loaded only by what shows it; those
+ * of the methods' settings are with the methods.
+ */
+import { joinWords } from "../format.ts";
+import { GUIDES, type MethodOptions, MODES, settingFlags, settingWords } from "../methods/index.ts";
+import type { SettingWords } from "../methods/method.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
+import { defaultRate, type Known, LARGE } from "./options.ts";
+import type { RunSettings } from "./settings.ts";
+
+/** What the published experiment alone has: `--set` reaches it. */
+type Unshown = "balance" | "padding" | "headInit";
+
+/** The settings that people are offered. */
+type Offered<T> = Readonly<Record<Exclude<keyof RunSettings, Unshown>, T>>;
+type General<T> = Readonly<Record<Exclude<keyof RunSettings, Unshown | keyof MethodOptions>, T>>;
+
+/** A setting in the page. */
+export interface FieldWords extends Omit<SettingWords, "why"> {
+  /** What it is, and when to change it, at its field; absent: it has none. */
+  why?: string;
+  /** The choices of its field, by their values, or what some are called. */
+  choices?: Readonly<Record<string, string>>;
+}
+
+/** Null: the page does not have it. */
+const FIELDS: General<FieldWords | null> = {
+  data: { label: "Own file" },
+  dataset: { label: "Data set" },
+  train: null,
+  val: null,
+  test: null,
+  split: {
+    label: "Data split",
+    why: "How the data is divided into what is trained on, what is checked during training, and what is tested at the end. Stratified keeps each class's share in all three.",
+  },
+  dedupe: {
+    label: "Deduplicate",
+    why: "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
+  },
+  trainRows: null,
+  textColumn: { label: "Text column" },
+  labelColumn: { label: "Label column" },
+  labelSeparator: {
+    label: "Between labels",
+    why: "What is between several labels in a cell of the table.",
+    choices: { "|": "|", ",": "comma", ";": "semicolon" },
+  },
+  encoding: { label: "Encoding" },
+  skipFaulty: null,
+  maxLength: {
+    label: "Maximum length",
+    help: "Tokens; 0: context, at most 1024",
+    why: "Longer messages are cut to this many tokens, and texts are cut into blocks of this many. Shorter ones train faster; 0 means the model's context, at most 1024.",
+  },
+  stride: null,
+  model: { label: "Base model" },
+  objective: { label: "The labels are" },
+  adapter: { label: "Start from" },
+  mode: {
+    label: "Method",
+    isMain: true,
+    why: "Which parameters are trained; all others stay as they are. LoRA adds two thin matrices to each large one and trains them, full fine-tuning changes everything.",
+  },
+  epochs: {
+    label: "Epochs",
+    isMain: true,
+    why: "How often each example is seen. More epochs take longer, and after some the model learns the examples by heart: the validation loss rises.",
+  },
+  lr: {
+    label: "Learning rate",
+    isMain: true,
+    why: "The size of a step. Too small, and nothing is learned in time; too large, and the loss jumps or is not a number any more.",
+  },
+  dtype: {
+    label: "Frozen weights",
+    why: "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
+    choices: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "what fits" },
+  },
+  recompute: {
+    label: "Recomputation",
+    why: "Recomputes the activations of each block in the backward pass instead of keeping them. It takes less memory and more time; the result is the same.",
+    choices: { auto: "if needed" },
+  },
+  batchSize: {
+    label: "Batch size",
+    why: "How many examples a step sees. Larger batches give steadier steps, fewer of them an epoch, and take more memory.",
+  },
+  accumulate: {
+    label: "Accumulation",
+    help: "Batches per step",
+    why: "How many batches make one step. It acts like a larger batch without its memory.",
+  },
+  batching: {
+    label: "Batching",
+    why: "Which examples share a batch. By length is faster where lengths differ much; random is the usual choice and mixes better.",
+    choices: { length: "by length" },
+  },
+  schedule: {
+    label: "Rate schedule",
+    why: "How the learning rate changes after the warm-up. Linear decay ends at zero, which steadies the last steps.",
+    choices: { linear: "linear decay", cosine: "cosine decay" },
+  },
+  warmup: {
+    label: "Warm-up",
+    help: "Steps; < 1: fraction",
+    why: "The learning rate rises from zero during these steps, while the optimizer's averages are still rough. Below 1 it is a share of all steps.",
+  },
+  weightDecay: {
+    label: "Weight decay",
+    why: "Pulls the trained parameters towards zero at each step. It keeps them small and can prevent overfitting.",
+  },
+  classWeights: {
+    label: "Class weights",
+    why: "Whether rare classes count more in the loss. If unequal: where the largest class has over 1.5 times the rows of the smallest.",
+    choices: { auto: "if unequal" },
+  },
+  clip: {
+    label: "Gradient clipping",
+    help: "Maximum norm; 0: off",
+    why: "Gradients with a larger norm are scaled down to it. 1 is common where the loss jumps; 0 leaves them as they are.",
+  },
+  pooling: {
+    label: "Pooling",
+    why: "What of a text is classified. The mean of its tokens learns more from few rows; transformers' classes read the last token.",
+    choices: { mean: "mean of all tokens", "last-token": "last token" },
+  },
+  headBias: {
+    label: "Head bias",
+    why: "Whether the classification head adds a number for each class. PEFT and transformers train heads without.",
+  },
+  evalEvery: {
+    label: "Evaluation interval",
+    help: "Steps; 0: twice per epoch",
+    why: "The validation set is evaluated, and a checkpoint saved, every this many steps. 0: twice an epoch.",
+  },
+  patience: {
+    label: "Patience",
+    help: "Evaluations without improvement; 0: off",
+    why: "Ends the run after this many evaluations without a lower validation loss. 0: the run is never ended early.",
+  },
+  keep: {
+    label: "Keep evaluation",
+    why: "What is saved: the parameters with the lowest validation loss, or those after the last step.",
+  },
+  calibrate: {
+    label: "Calibrate",
+    why: "Divides the logits by the number with the lowest validation loss, so that 90 % is right in about 90 % of cases.",
+  },
+  threshold: {
+    label: "Threshold",
+    why: "The probability from which the rarer of two classes is predicted, or each of several labels; the validation set chooses it.",
+    choices: { none: "none", f1: "highest F1", "precision=.95": "precision 95 %", "recall=.95": "recall 95 %" },
+  },
+  positive: null,
+  seed: {
+    label: "Seed",
+    why: "The start of all random numbers. The same seed gives the same run; another one shows how much is chance.",
+  },
+};
+
+/** The words of the page for each setting. */
+export const fieldWords = (): Offered<FieldWords | null> => ({
+  ...FIELDS,
+  ...settingWords(),
+  mode: { ...FIELDS.mode!, choices: Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice])) },
+});
+
+/** A flag in --help. */
+export interface FlagWords {
+  text: string;
+  /** What it takes, unless that is a number or a choice. */
+  argument?: string;
+  /** The default, where it is not that of the table; null: the text has it. */
+  usual?: string | null;
+}
+
+/** The flag of each setting. */
+export function flagWords(): Offered<FlagWords> {
+  const ofMethod = settingFlags();
+  const ofMethods = Object.fromEntries(Object.entries(ofMethod).map(([name, text]) => [name, { text }]));
+  const general: General<FlagWords> = {
+    data: {
+      text: "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
+      argument: "<file>",
+    },
+    dataset: {
+      text:
+        "spam (bundled mails and short messages) or languages (bundled), or sms, the published experiment's data (downloaded once); " +
+        "with --objective lm human-rights (bundled); or a data set of the Hugging Face Hub, owner/name[:configuration], such as stanfordnlp/imdb, fancyzhx/ag_news or ucirvine/sms_spam",
+      argument: "<name>",
+    },
+    train: { text: "training set; requires --val and --test", argument: "<file>" },
+    val: { text: "validation set", argument: "<file>" },
+    test: { text: "test set", argument: "<file>" },
+    split: {
+      text: "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
+      usual:
+        "that of the published experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message",
+    },
+    dedupe: { text: "drop rows that are near-duplicates of an earlier row, before splitting" },
+    trainRows: {
+      text:
+        "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; " +
+        "without data of your own 100)",
+    },
+    textColumn: {
+      text: "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
+      argument: "<name>",
+    },
+    labelColumn: { text: "label column (default: detected)", argument: "<name>" },
+    labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },
+    encoding: {
+      text: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
+      argument: "<name>",
+    },
+    skipFaulty: { text: "skip invalid rows and report them" },
+    maxLength: {
+      text: "maximum message length in tokens; longer messages are truncated (default: the model's context, at most 1024)",
+    },
+    stride: { text: "lm: tokens between the starts of two blocks (default: --max-length)" },
+    model: {
+      text:
+        "base model: a directory, a GGUF file or its address, smollm2-cut (bundled: the lower layers of SmolLM2-135M, 35 million parameters, 23 MB), " +
+        "gpt2-micro (bundled: 7 million, 15 MB), gpt2, gpt2-medium, ..., distilgpt2, smollm2-135m, or owner/name on the Hugging Face Hub " +
+        "(default: smollm2-cut; of language models and sweeps gpt2-micro)",
+      argument: "<name>",
+    },
+    objective: {
+      text: "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); or texts",
+      usual: DEFAULT_OBJECTIVE,
+    },
+    adapter: {
+      text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
+      argument: "<dir>",
+    },
+    mode: { text: "which parameters are trained" },
+    epochs: { text: "passes over the training set; of few rows as many as make 150 steps, unless this is given" },
+    lr: {
+      text: `peak learning rate (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,
+      usual: null,
+    },
+    dtype: {
+      text: "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+    },
+    recompute: {
+      text: "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
+    },
+    batchSize: { text: "messages per batch; of fewer rows all, unless this is given" },
+    accumulate: { text: "batches per step (gradient accumulation)" },
+    batching: { text: "which messages share a batch: any, or those of similar length" },
+    schedule: { text: "learning rate schedule after the warm-up" },
+    warmup: { text: "warm-up steps; below 1, a fraction of all steps" },
+    weightDecay: { text: "AdamW's decoupled weight decay" },
+    classWeights: {
+      text: "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
+    },
+    clip: { text: "maximum global gradient norm; 0: no clipping" },
+    pooling: {
+      text: "what a message is classified by: the mean of its tokens' outputs, or that of its last token, as transformers does",
+    },
+    headBias: { text: "train the head without a bias, as PEFT and transformers do" },
+    evalEvery: { text: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs" },
+    patience: { text: "stop after n evaluations in a row without a lower validation loss; 0: never" },
+    keep: { text: "what is saved: the evaluation with the lowest validation loss, or the last" },
+    calibrate: {
+      text: "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
+    },
+    threshold: {
+      text:
+        "of two classes, predict --positive from the probability that has the highest f1 on the validation set, or precision=P " +
+        "(as much recall as possible with it) or recall=R (as much precision); of several labels, each by itself; classify does so too",
+      argument: "<how>",
+    },
+    positive: {
+      text: "of two classes, the one that --threshold is for, and areas under curves (default: the rarer in the training set)",
+      argument: "<class>",
+      usual: null,
+    },
+    seed: { text: "random seed of the split, the batch order and the initialization" },
+  };
+  return {
+    ...general,
+    ...(ofMethods as Record<keyof MethodOptions, FlagWords>),
+    targets: { text: ofMethod.targets, argument: "<list>", usual: "all" },
+    layers: {
+      text: `${ofMethod.layers} (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
+      argument: "<list>",
+      usual: null,
+    },
+  };
+}
+
+/** The modes of each default learning rate. */
+function listRates(known: Known): string {
+  const rates = [...new Set(MODES.map((mode) => defaultRate(mode, known)))].sort((a, b) => a - b);
+  return rates
+    .map((rate) => `${joinWords(MODES.filter((mode) => defaultRate(mode, known) === rate))} ${rate}`)
+    .join(", ");
+}

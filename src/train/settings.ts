@@ -1,0 +1,171 @@
+/**
+ * The settings of a run, each a line: its default, what it may be, and which methods have it. Flags, fields of the page,
+ * keys of a sweep, the library's arguments and their checks follow from it; `setting-words.ts` has their words. Which
+ * settings a task lacks is in its file.
+ */
+import {
+  HEAD_INITS,
+  type HeadInit,
+  MAX_ACCUMULATE,
+  POOLINGS,
+  type Pooling,
+  WEIGHT_DTYPES,
+  type WeightDtype,
+} from "../config.ts";
+import { BATCHINGS, type Batching } from "../data/loader.ts";
+import { DATA_SETTINGS, type DataSettings, type OpenSetting } from "../data/settings.ts";
+import { hasSetting, METHODS, type MethodOptions, MODES, type Mode, TRAINING } from "../methods/index.ts";
+import type { Setting as MethodSetting } from "../methods/method.ts";
+import { OBJECTIVES, type Objective } from "../tasks/index.ts";
+import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
+import { SCHEDULES, type ScheduleName } from "./schedule.ts";
+
+const KEEPS = ["best", "last"] as const;
+type Keep = (typeof KEEPS)[number];
+
+const RECOMPUTES = ["auto", "on", "off"] as const;
+/** Whether activations are recomputed in the backward pass; `auto`: if the plan does not fit into memory otherwise. */
+export type Recompute = (typeof RECOMPUTES)[number];
+
+/** The settings of training; each has a default. */
+export interface TrainOptions extends MethodOptions {
+  /** Which tensors are trained. */
+  mode: Mode;
+  /** What a message is classified by: the mean of its tokens, its last token, or the last position with padding. */
+  pooling: Pooling;
+  /** Whether the classification head has a bias. */
+  headBias: boolean;
+  /** How the classification head is initialized. */
+  headInit: HeadInit;
+  /** Whether the loss is weighted by class where the classes are unequal. */
+  classWeights: ClassWeights;
+  /** Data type of the frozen matrices; `auto`: the widest that fits into memory. */
+  dtype: WeightDtype | "auto";
+  recompute: Recompute;
+  epochs: number;
+  /** Messages, or blocks of text, per batch. */
+  batchSize: number;
+  /** Which messages share a batch: any, or those of similar length. */
+  batching: Batching;
+  /** Batches per step (gradient accumulation). */
+  accumulate: number;
+  /** Peak learning rate. */
+  lr: number;
+  schedule: ScheduleName;
+  /** Warm-up steps; below 1, a fraction of all steps. */
+  warmup: number;
+  weightDecay: number;
+  /** Maximum global gradient norm; 0: no clipping. */
+  clip: number;
+  /** Steps between evaluations on the validation set; 0: twice an epoch. */
+  evalEvery: number;
+  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. */
+  patience: number;
+  /** What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step. */
+  keep: Keep;
+  seed: number;
+  /** Whether probabilities are calibrated: the validation set chooses a temperature. */
+  calibrate: boolean;
+  /** How the validation set chooses the threshold of one of two classes, or of each label: see `parseThreshold`. */
+  threshold: string;
+  /** The class of two that a threshold is for, and areas under curves; null: the rarer in the training set. */
+  positive: string | null;
+}
+
+/** A setting of training. */
+export interface Setting<T> extends MethodSetting<T> {
+  /** The modes in which it has an effect; default: all. */
+  modes?: readonly Mode[];
+  /** An adapter to continue from has it. */
+  ofAdapter?: boolean;
+  /** It changes only memory and time, and no bit of the result. */
+  sameBits?: true;
+  /** Any text, or null. */
+  kind?: "text";
+}
+
+type Settings<Options> = { readonly [K in keyof Options]: Setting<Options[K]> };
+
+/** The settings of the methods, in their order. */
+const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
+  {},
+  ...MODES.flatMap((mode) => Object.entries(TRAINING[mode].settings)).map(([name, setting]) => ({
+    [name]: {
+      ...setting,
+      ofAdapter: !setting.perRun,
+      modes: MODES.filter((mode) => hasSetting(mode, name as keyof MethodOptions)),
+    },
+  })),
+);
+
+const ONE_OR_MORE = { min: 1, whole: true } as const;
+
+/** The settings of training. */
+export const SETTINGS: Settings<TrainOptions> = {
+  mode: { default: "lora", choices: MODES, ofAdapter: true },
+  ...METHOD_SETTINGS,
+  epochs: { default: 3, number: ONE_OR_MORE },
+  lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true } },
+  batchSize: { default: 8, number: ONE_OR_MORE },
+  accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true } },
+  batching: { default: "random", choices: BATCHINGS },
+  dtype: {
+    default: "f32",
+    choices: [...WEIGHT_DTYPES, "auto"],
+    modes: MODES.filter((mode) => !METHODS[mode].freezesNothing),
+  },
+  recompute: { default: "auto", choices: RECOMPUTES, sameBits: true },
+  schedule: { default: "linear", choices: SCHEDULES },
+  warmup: { default: 0.05, number: { min: 0 } },
+  weightDecay: { default: 0.1, number: { min: 0 } },
+  classWeights: { default: "auto", choices: CLASS_WEIGHTS },
+  clip: { default: 0, number: { min: 0 } },
+  pooling: { default: "mean", choices: POOLINGS, ofAdapter: true, published: ["last"] },
+  headBias: { default: true, ofAdapter: true },
+  evalEvery: { default: 0, number: { min: 0, whole: true } },
+  patience: { default: 0, number: { min: 0, whole: true } },
+  keep: { default: "best", choices: KEEPS },
+  calibrate: { default: false },
+  threshold: { default: "none" },
+  positive: { default: null, kind: "text" },
+  seed: { default: 1, number: { min: 0, max: 2 ** 32 - 1, whole: true } },
+  // Zeros are better than the others, which are there to compare with: src/bench/README.md.
+  headInit: { default: "zeros", choices: HEAD_INITS, ofAdapter: true, published: true },
+};
+
+/** The names of the settings of training, in the order of --help. */
+export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
+
+/** The settings of a run as a whole. */
+interface WholeSettings {
+  model: string;
+  objective: Objective;
+  /** The directory of the adapter that training starts from. */
+  adapter: string;
+}
+
+/** Missing settings are taken from a preset, then from the defaults. */
+export interface RunSettings extends Partial<TrainOptions & DataSettings & WholeSettings> {}
+
+/** All settings of a run. */
+export const ALL_SETTINGS: {
+  readonly [K in keyof RunSettings]-?: OpenSetting<RunSettings[K]> & { modes?: readonly Mode[] };
+} = {
+  ...DATA_SETTINGS,
+  model: { kind: "text" },
+  objective: { choices: OBJECTIVES },
+  ...SETTINGS,
+  adapter: { kind: "text" },
+};
+
+/** The names of a run's settings, in the order of --help. */
+export const RUN_SETTINGS = Object.keys(ALL_SETTINGS) as readonly (keyof RunSettings)[];
+
+/** The words of a setting that are not there for the published experiment alone. */
+export function offeredChoices(name: keyof RunSettings): readonly string[] | undefined {
+  const { choices, published } = ALL_SETTINGS[name] as OpenSetting<string>;
+  return published && published !== true ? choices?.filter((word) => !published.includes(word)) : choices;
+}
+
+/** Whether people are offered a setting: the others are there for the published experiment. */
+export const isOffered = (name: keyof RunSettings): boolean => ALL_SETTINGS[name].published !== true;

@@ -1,0 +1,22 @@
+/** The words of the commands for settings: their flags. */
+import { LowrankError } from "../../errors.ts";
+import { messageFor, type SettingWord } from "../../surface.ts";
+import { ALL_SETTINGS, type RunSettings } from "../../train/settings.ts";
+
+/** "--batch-size", or "--no-head-bias" of what is true by default. */
+export function flagName(name: string): string {
+  const word = name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  return ALL_SETTINGS[name as keyof RunSettings]?.default === true ? `--no-${word}` : `--${word}`;
+}
+
+/** "--dtype f16"; --set of what has no flag. */
+export const asFlag: SettingWord = (name, value) => {
+  const { published, default: usual } = ALL_SETTINGS[name as keyof RunSettings] ?? {};
+  if (published === true) return `--set ${name}${value === undefined ? "" : `=${value}`}`;
+  if (value === undefined || typeof usual === "boolean") return flagName(name);
+  return `${flagName(name)} ${/^[\w.,=:/-]*$/.test(value) ? value : JSON.stringify(value)}`;
+};
+
+/** What an error says in a terminal. */
+export const terminalMessage = (error: Error): string =>
+  error instanceof LowrankError ? messageFor(error, asFlag) : error.message;
