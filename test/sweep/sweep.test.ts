@@ -125,7 +125,7 @@ test("a trial is finished only with its own options", async () => {
   }
   const { dtype: _, ...incomplete } = record.options;
   writeFileSync(path, JSON.stringify({ ...record, options: incomplete }));
-  await assertFails("invalid-field", ["options.dtype"], () => readFinished(sweep.out, trial!));
+  await assertFails("invalid-field", ["options: unknown dtype"], () => readFinished(sweep.out, trial!));
 });
 
 test("an invalid value is reported before anything runs", async () => {
