@@ -1,6 +1,6 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import { type MessagesObjective, OBJECTIVES } from "../../../tasks/index.ts";
+import { OBJECTIVES } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
@@ -10,6 +10,7 @@ import {
   columns,
   dataError,
   hasOwnLabels,
+  isTable,
   labelsAre,
   messages,
   readAs,
@@ -58,6 +59,17 @@ const SOURCES = {
   hub: "Hugging Face",
 };
 
+const TABLE = {
+  label: "Choose a CSV, TSV or JSON file",
+  help: "or drop it here. It needs a text column, or two for pairs of texts, and a label column.",
+  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json",
+};
+const SENTENCES = {
+  label: "Choose a CoNLL or JSON file",
+  help: "or drop it here. It needs a word a line with its tag behind it, or lists of tokens and of tags.",
+  accept: ".conll,.bio,.iob,.txt,.tsv,.jsonl,.ndjson,.json",
+};
+
 function Messages() {
   const { source, hubName } = messages;
   return (
@@ -76,13 +88,7 @@ function Messages() {
       )}
       {source.value === "file" && (
         <div class="own">
-          <FileField
-            id="file"
-            label="Choose a CSV, TSV or JSON file"
-            help="or drop it here. It needs a text column, or two for pairs of texts, and a label column."
-            accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json"
-            choice={messages}
-          />
+          <FileField id="file" {...(isTable.value ? TABLE : SENTENCES)} choice={messages} />
           {columns.value && (
             <div id="columns" class="pair">
               <ColumnField which="text" title="Text" {...columns.value} />
@@ -108,7 +114,7 @@ function LabelsField() {
         id="labels-are"
         value={labelsAre.value}
         onInput={({ currentTarget }) => {
-          labelsAre.value = currentTarget.value as MessagesObjective;
+          labelsAre.value = currentTarget.value as typeof labelsAre.value;
         }}
       >
         {OBJECTIVES.filter((objective) => WORDS[objective].choice).map((value) => (

@@ -1,6 +1,6 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import type { MessagesObjective, Objective } from "../../../tasks/index.ts";
+import { type Objective, TASKS } from "../../../tasks/index.ts";
 import type { RunSettings } from "../../../train/settings.ts";
 import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
@@ -30,13 +30,15 @@ export const texts = makeChoice(["human-rights"], "paste", "files");
 export const tab = signal<"classification" | "lm">("classification");
 const isLm = computed(() => tab.value === "lm");
 /** What the labels of the visitor's own data are. The bundled data sets have classes. */
-export const labelsAre = signal<MessagesObjective>("classification");
+export const labelsAre = signal<Exclude<Objective, "lm">>("classification");
 /** Whether the visitor says what the labels are. */
 export const hasOwnLabels = computed(() => !isLm.value && ["file", "hub"].includes(messages.source.value));
 export const objective = computed((): Objective => {
   if (isLm.value) return "lm";
   return hasOwnLabels.value ? labelsAre.value : "classification";
 });
+/** Whether the visitor's file is a table, whose columns are chosen. */
+export const isTable = computed(() => TASKS[objective.value].target === "text");
 const choice = computed(() => (isLm.value ? texts : messages));
 
 /** The text to learn from. */
@@ -99,6 +101,7 @@ export const dataSettings = computed((): RunSettings => {
   if (!isOwn.value) return { ...task, dataset: source.value };
   const names = files.value.map(({ name }) => name);
   if (isLm.value) return { ...task, data: names, encoding: encoding.value };
+  if (!isTable.value) return { ...task, data: names[0] ?? "", encoding: encoding.value };
   const { text, second, label: labelColumn } = columns.value ?? chosenColumns.value;
   return {
     ...task,
@@ -152,13 +155,13 @@ function showAwaited(): void {
 effect(() => {
   const some = files.value;
   const encoding = isOwn.value ? choice.value.encoding.value : "utf-8";
-  const isText = isLm.value;
+  const hasColumns = isTable.value;
   given.value = null;
   failure.value = null;
   const [file] = some ?? [];
   if (!some || !file) return;
   const give = async () => {
-    if (!isText) return worker.pickData(file, encoding);
+    if (hasColumns) return worker.pickData(file, encoding);
     await worker.pick([...some]);
     return null;
   };
@@ -213,7 +216,7 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   const { data, dataset, encoding = "utf-8", textColumn, labelColumn } = settings;
   const { objective: learned = "classification" } = settings;
   tab.value = learned === "lm" ? "lm" : "classification";
-  if (learned !== "lm") labelsAre.value = learned as MessagesObjective;
+  if (learned !== "lm") labelsAre.value = learned;
   const { bundled, typed, own, source, hubName, hub, files, ...chosen } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";
