@@ -17,10 +17,10 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
-import type { TextWords } from "../tasks/task.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
+import type { encodeWords } from "./words.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
@@ -59,8 +59,8 @@ interface Reading extends Rows {
   meta: AdapterMeta;
   /** Their places in the call's list. */
   places: readonly number[];
-  /** Where each has a prediction a word: its words, and their first tokens. */
-  words: readonly (TextWords & { firsts: Uint32Array })[] | null;
+  /** The same with their words, where each of these has a prediction. */
+  words: ReturnType<typeof encodeWords> | null;
 }
 
 /**
@@ -220,11 +220,13 @@ export class Classifier extends AdapterModel<Engine> {
       });
     return this.inTurn(async () => {
       const results: T[] = [];
-      for (const [reading, logits] of adapterNames ? await this.named(list, adapterNames) : [await this.active(list)]) {
-        const { meta, places, words } = reading;
-        const own = words ? firstLogits(reading, logits) : logits;
-        for (const [i, result] of predicts.of(checkFinite(own), meta, words ?? []).entries())
-          results[places[i]!] = result as T;
+      for (const [{ meta, places, words }, logits] of adapterNames
+        ? await this.named(list, adapterNames)
+        : [await this.active(list)]) {
+        const made = words
+          ? (await import("./words.ts")).readEntities(words, checkFinite(logits), meta.labels)
+          : predicts.of!(checkFinite(logits), meta);
+        for (const [i, result] of made.entries()) results[places[i]!] = result as T;
       }
       return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
     });
@@ -300,22 +302,6 @@ function classifierSpec(meta: AdapterMeta, { config }: Pick<BaseModel, "config">
       hint: "it writes texts: use generate",
     });
   return adaptedSpec(meta, { config, train_head: true, dtype });
-}
-
-/** The logits [words, labels] of the first tokens of words, of those of all tokens. */
-function firstLogits({ tokens, words, meta }: Reading, logits: Float32Array): Float32Array {
-  const { length } = meta.labels;
-  const count = words!.reduce((sum, { firsts }) => sum + firsts.length, 0);
-  const kept = new Float32Array(count * length);
-  let [start, at] = [0, 0];
-  for (const [i, { firsts }] of words!.entries()) {
-    for (const first of firsts) {
-      kept.set(logits.subarray((start + first) * length, (start + first + 1) * length), at);
-      at += length;
-    }
-    start += tokens[i]!.length;
-  }
-  return kept;
 }
 
 function checkFinite(logits: Float32Array): Float32Array {

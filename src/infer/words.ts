@@ -1,11 +1,21 @@
 /** How a token classifier reads texts. Few do: it is loaded on demand. */
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { splitWords, WordEncoder } from "../data/words.ts";
+import { splitWords, type Word, WordEncoder } from "../data/words.ts";
 import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
+import { type Entity, findEntities } from "../tasks/entities.ts";
+import { predictions, type TaggedText } from "../tasks/predictions.ts";
+
+/** A text as the model reads it: its token ids, its words, and the first token of each. */
+interface ReadText {
+  text: string;
+  words: readonly Word[];
+  ids: Uint32Array;
+  firsts: Uint32Array;
+}
 
 /** Texts, with their words as far as they fit. Throws ConfigError for a pair of texts. */
-export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrPair[], most: number) {
+export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrPair[], most: number): ReadText[] {
   const encoder = new WordEncoder(tokenizer);
   return texts.map((text, i) => {
     if (typeof text !== "string")
@@ -20,5 +30,25 @@ export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrPair[], 
       most,
     );
     return { text, words: words.slice(0, encoded.firsts.length), ...encoded };
+  });
+}
+
+/** The entities of texts, from the logits [tokens, labels] of all of their tokens. */
+export function readEntities(
+  texts: readonly ReadText[],
+  logits: Float32Array,
+  labels: readonly string[],
+): TaggedText[] {
+  const tokens = predictions(logits, labels.length);
+  let start = 0;
+  return texts.map(({ text, words, ids, firsts }) => {
+    const own = Array.from(firsts, (first) => tokens[start + first]!);
+    start += ids.length;
+    const span = ({ type, first, last }: Entity) => {
+      const place = { start: words[first]!.start, end: words[last]!.end };
+      const probability = Math.min(...own.slice(first, last + 1).map((one) => one.probability));
+      return { label: type, text: text.slice(place.start, place.end), ...place, probability };
+    };
+    return { entities: findEntities(own.map(({ label }) => labels[label]!)).map(span) };
   });
 }

@@ -1,7 +1,7 @@
 /** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
-import { loadTagged, type TaggedOptions, type TaggedSpec } from "../data/tagged.ts";
+import type { TaggedOptions, TaggedSpec } from "../data/tagged.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -18,14 +18,17 @@ import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 export type DataSource = Pick<RunRecord, "objective" | "data">;
 
 /** The data tokenized for a model; see `within` for files in the run's directory. */
-export function loadData(
+export async function loadData(
   { objective, data }: DataSource,
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
   const { labels } = TRAINING[objective];
   if (labels === null) return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
-  if (labels === "tags") return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
+  if (labels === "tags") {
+    const { loadTagged } = await import("../data/tagged.ts");
+    return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
+  }
   return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
 }
 

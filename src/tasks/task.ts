@@ -32,24 +32,14 @@ export interface Task {
   predicts?: Predictor;
 }
 
-/** A text, and where its words are, in UTF-16 units. */
-export interface TextWords {
-  text: string;
-  words: readonly { start: number; end: number }[];
-}
-
 /** What is made of the logits of texts. */
 export interface Predictor<T = Labelled> {
   /** The method of a `Classifier` that gives it. */
   method: "classify" | "score" | "tag";
   /** That of a blank text. */
   blank(): T;
-  /** Those of texts, in order, from finite logits [texts, outputs], or [words, outputs] of the words of `texts`. */
-  of(
-    logits: Float32Array,
-    model: { labels: readonly string[]; settings: Record<string, unknown> },
-    texts: readonly TextWords[],
-  ): T[];
+  /** Those of texts, in order, from finite logits [texts, outputs]; absent: each word has its own (infer/words.ts). */
+  of?(logits: Float32Array, model: { labels: readonly string[]; settings: Record<string, unknown> }): T[];
 }
 
 /** What is made with a trained model, in words, tables and code. */

@@ -117,6 +117,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   pairs: [1, /\/src\/infer\/pairs\./],
+  tags: [5, /\/src\/(data\/(tagged|words)|infer\/words|tasks\/(tokens-results|entities)|train\/tag-baselines)\./],
   // Generation.
   texts: [
     8,

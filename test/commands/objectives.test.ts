@@ -208,6 +208,6 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
     ["--stride", "messages are not cut into blocks"],
     ["--model", "model", "--data", "messages.csv", "--stride", "4"],
   );
-  await refuses(["a single file of messages"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
+  await refuses(["accepts a single file"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
 });

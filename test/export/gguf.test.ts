@@ -216,7 +216,7 @@ test("a vocabulary that llama.cpp has no name for is refused", async () => {
     vocabulary: await readFiles(files, { vocab_size: 2000 }),
     config: { vocab_size: 2000 },
   } as unknown as BaseModel;
-  await assertFails("not-expressible-in-format", ["ignore_merges = false", "--to merged"], () =>
+  await assertFails("not-expressible-in-format", ["ignore_merges = false", "export it as merged"], () =>
     vocabularyMetadata(base),
   );
   const bare = { ...base, directory: writeVocabulary({ "config.json": { vocab_size: 2000 } }) };

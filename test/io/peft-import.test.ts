@@ -198,7 +198,7 @@ test("DoRA: magnitudes by PEFT's key, or by that of its memory; where they are m
 
 test("variants that are not computed are refused by name", async () => {
   for (const [key, value] of Object.entries({
-    task_type: "TOKEN_CLS",
+    task_type: "FEATURE_EXTRACTION",
     bias: "all",
     lora_bias: true,
     use_qalora: true,
