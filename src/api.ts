@@ -49,16 +49,16 @@ export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
 export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
-export type { ClassDetails } from "./tasks/classification-training.ts";
+export type { ClassDetails } from "./tasks/classification/classification-training.ts";
 export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
-export type { TextDetails } from "./tasks/lm-training.ts";
-export type { LabelDetails } from "./tasks/multi-label-training.ts";
+export type { TextDetails } from "./tasks/lm/lm-training.ts";
+export type { LabelDetails } from "./tasks/multi-label/multi-label-training.ts";
 export type { Classification, Scored, TaggedSpan, TaggedText } from "./tasks/predictions.ts";
-export type { ScoreDetails } from "./tasks/regression-training.ts";
+export type { ScoreDetails } from "./tasks/regression/regression-training.ts";
 export type { Answered, Results, TestResults } from "./tasks/task.ts";
-export type { EntityDetails } from "./tasks/tokens-training.ts";
+export type { EntityDetails } from "./tasks/tokens/tokens-training.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,

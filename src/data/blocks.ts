@@ -2,7 +2,7 @@
  * Training data of a language model: blocks of tokens with their targets. A text is split into consecutive blocks; a
  * prompt with its completion is one block.
  */
-import type { Units } from "../tasks/lm-training.ts";
+import type { Units } from "../tasks/lm/lm-training.ts";
 import { type TokenBatch, TokenSet } from "./token-set.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 

@@ -3,8 +3,8 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { splitWords, type Word, WordEncoder } from "../data/words.ts";
 import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
-import { type Entity, findEntities } from "../tasks/entities.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";
+import { type Entity, findEntities } from "../tasks/tokens/entities.ts";
 
 /** A text as the model reads it: its token ids, its words, and the first token of each. */
 interface ReadText {

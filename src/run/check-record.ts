@@ -5,7 +5,7 @@
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { isListOf, isText, isWithin, type Kind, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import type { ClassDetails } from "../tasks/classification-training.ts";
+import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { MEASURING } from "../tasks/results.ts";
 import { ESTIMATE, INTERVAL } from "../tasks/stored.ts";

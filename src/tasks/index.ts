@@ -1,11 +1,11 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
 import type { ModelConfig, Pooling } from "../config.ts";
-import * as classification from "./classification.ts";
-import * as lm from "./lm.ts";
-import * as multiLabel from "./multi-label.ts";
-import * as regression from "./regression.ts";
+import * as classification from "./classification/classification.ts";
+import * as lm from "./lm/lm.ts";
+import * as multiLabel from "./multi-label/multi-label.ts";
+import * as regression from "./regression/regression.ts";
 import type { Task } from "./task.ts";
-import * as tokens from "./tokens.ts";
+import * as tokens from "./tokens/tokens.ts";
 
 const LIST = {
   classification: classification.task,

@@ -1,11 +1,11 @@
 /** How each task is trained and measured: not loaded by what only uses a model. */
-import { training as classification } from "./classification-training.ts";
+import { training as classification } from "./classification/classification-training.ts";
 import type { Objective } from "./index.ts";
-import { training as lm } from "./lm-training.ts";
-import { training as multiLabel } from "./multi-label-training.ts";
-import { training as regression } from "./regression-training.ts";
+import { training as lm } from "./lm/lm-training.ts";
+import { training as multiLabel } from "./multi-label/multi-label-training.ts";
+import { training as regression } from "./regression/regression-training.ts";
 import type { Training } from "./task.ts";
-import { training as tokens } from "./tokens-training.ts";
+import { training as tokens } from "./tokens/tokens-training.ts";
 
 export const TRAINING: Readonly<Record<Objective, Training>> = {
   classification,

@@ -1,6 +1,6 @@
 /** What a regression has to beat: ridge regression on TF-IDF, and the mean of the scores. */
 import type { LoadedDataset } from "../data/datasets.ts";
-import { meanScore, trueScores } from "../tasks/regression-training.ts";
+import { meanScore, trueScores } from "../tasks/regression/regression-training.ts";
 import type { Baseline } from "../tasks/task.ts";
 import { chooseStrength } from "./baselines.ts";
 import { add, countProduct, dot, type Meter, scoreRows, sumErrors } from "./logistic.ts";

@@ -114,10 +114,13 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+\/[\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   pairs: [1, /\/src\/infer\/pairs\./],
-  tags: [5, /\/src\/(data\/(tagged|words)|infer\/words|tasks\/(tokens-results|entities)|train\/tag-baselines)\./],
+  tags: [
+    5,
+    /\/src\/(data\/(tagged|words)|infer\/words|tasks\/tokens\/(tokens-results|entities)|train\/tag-baselines)\./,
+  ],
   // Generation.
   texts: [
     8,
@@ -135,7 +138,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     20.2,
     /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
   ],
-  scores: [6, /\/src\/(tasks\/(regression|multi-label|lm)-results|train\/(score|label)-baselines|data\/outputs)\./],
+  scores: [
+    6,
+    /\/src\/(tasks\/(regression|multi-label|lm)\/[\w-]+-results|train\/(score|label)-baselines|data\/outputs)\./,
+  ],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [

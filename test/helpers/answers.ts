@@ -1,8 +1,8 @@
 /** Answers to test sets: what a run gave, and results of made-up ones. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { measureRanking, measureReliability } from "../../src/measures.ts";
-import { measuring } from "../../src/tasks/classification-results.ts";
-import type { ClassDetails } from "../../src/tasks/classification-training.ts";
+import { measuring } from "../../src/tasks/classification/classification-results.ts";
+import type { ClassDetails } from "../../src/tasks/classification/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import type { Answered, Baseline, Results, TestResults } from "../../src/tasks/task.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";

@@ -11,7 +11,7 @@ import { parseRecord } from "../../src/run/check-record.ts";
 import { lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { type RunRecord, recordOfAdapter } from "../../src/run/record.ts";
-import type { ClassDetails } from "../../src/tasks/classification-training.ts";
+import type { ClassDetails } from "../../src/tasks/classification/classification-training.ts";
 import { makeRecords } from "../fuzz/records.ts";
 import { drawTensors, LM, model, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

@@ -8,7 +8,7 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { measuring } from "../../src/tasks/classification-results.ts";
+import { measuring } from "../../src/tasks/classification/classification-results.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import { fitClasses } from "../../src/train/baselines.ts";
 import { measuringContext } from "../../src/train/measure.ts";

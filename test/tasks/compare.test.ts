@@ -3,7 +3,7 @@ import * as assert from "uvu/assert";
 import { type Estimate, f1Of, wilson } from "../../src/statistics.ts";
 import { type Columns, compareWith, estimate, type Measure, selectRows } from "../../src/tasks/compare.ts";
 import { OBJECTIVES } from "../../src/tasks/index.ts";
-import { hitsOf, labelColumns } from "../../src/tasks/multi-label-training.ts";
+import { hitsOf, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { test } from "../helpers/harness.ts";

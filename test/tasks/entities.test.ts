@@ -1,5 +1,5 @@
 import * as assert from "uvu/assert";
-import { countSame, findEntities } from "../../src/tasks/entities.ts";
+import { countSame, findEntities } from "../../src/tasks/tokens/entities.ts";
 import { test } from "../helpers/harness.ts";
 
 /** "B-PER O": the entities as "PER 0-0". */

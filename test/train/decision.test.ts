@@ -10,7 +10,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import { choosePositive } from "../../src/tasks/classification-results.ts";
+import { choosePositive } from "../../src/tasks/classification/classification-results.ts";
 import { chooseDecision, fitTemperature } from "../../src/tasks/decision.ts";
 import { decide } from "../../src/tasks/predictions.ts";
 import { chooseThreshold, parseThreshold } from "../../src/tasks/threshold.ts";

@@ -7,7 +7,7 @@ import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
-import { trueScores } from "../../src/tasks/regression-training.ts";
+import { trueScores } from "../../src/tasks/regression/regression-training.ts";
 import { fitRidge, predictRidge } from "../../src/train/score-baselines.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { runFiles } from "../../src/views/run-files.ts";

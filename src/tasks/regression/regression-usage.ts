@@ -1,6 +1,6 @@
 /** What is made with a regression, in words, tables and code. */
-import type { Scored } from "./predictions.ts";
-import type { Usage } from "./task.ts";
+import type { Scored } from "../predictions";
+import type { Usage } from "../task";
 
 export const usage: Usage<Scored> = {
   transformers: "AutoModelForSequenceClassification",

@@ -1,5 +1,5 @@
 /** The next token of texts. */
-import type { Task } from "./task.ts";
+import type { Task } from "../task";
 
 export const task: Task = {
   title: "a language model",

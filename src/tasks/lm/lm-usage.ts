@@ -1,5 +1,5 @@
 /** What is made with a language model, in words and code. */
-import type { Usage } from "./task.ts";
+import type { Usage } from "../task";
 
 export const usage: Usage = {
   transformers: "AutoModelForCausalLM",

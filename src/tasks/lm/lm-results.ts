@@ -1,6 +1,7 @@
 /** Measures a language model on texts. */
-import type { TextDetails, Texts } from "./lm-training.ts";
-import type { Measuring } from "./task.ts";
+
+import type { Measuring } from "../task";
+import type { TextDetails, Texts } from "./lm-training";
 
 export const measuring: Measuring<Texts, TextDetails> = {
   predict: (losses) => ({ values: losses }),
