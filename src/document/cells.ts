@@ -1,7 +1,7 @@
 /** The cells of tables for people. */
 
-import { formatCount, percent } from "../format";
-import { printableLine } from "../printable";
+import { formatCount, percent } from "../format.ts";
+import { printableLine } from "../printable.ts";
 import type { Cell, Column, Table } from "./blocks.ts";
 
 /** What was not measured. */

@@ -1,14 +1,14 @@
 /** Makes and measures a classifier's answers, with one class a message. */
-import type { Kind } from "../../checks";
-import { measureRanking, measureReliability, type Ranking } from "../../measures";
-import { joinPair } from "../../pair";
-import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../../statistics";
-import { pick } from "../compare";
-import { chooseDecision } from "../decision";
-import { decide, predictions } from "../predictions";
-import { ESTIMATE, INTERVAL, LABEL } from "../stored";
-import { type LabelledRows, type Measuring, type MeasuringContext, MISTAKES, type Predicted } from "../task";
-import type { ClassDetails } from "./classification-training";
+import type { Kind } from "../../checks.ts";
+import { measureRanking, measureReliability, type Ranking } from "../../measures.ts";
+import { joinPair } from "../../pair.ts";
+import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../../statistics.ts";
+import { pick } from "../compare.ts";
+import { chooseDecision } from "../decision.ts";
+import { decide, predictions } from "../predictions.ts";
+import { ESTIMATE, INTERVAL, LABEL } from "../stored.ts";
+import { type LabelledRows, type Measuring, type MeasuringContext, MISTAKES, type Predicted } from "../task.ts";
+import type { ClassDetails } from "./classification-training.ts";
 
 /** Correctly classified messages that are kept with the results, at least; more where there are more classes. */
 const SAMPLES = 3;

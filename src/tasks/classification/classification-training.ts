@@ -1,10 +1,10 @@
 /** How a classifier with one class a message is trained and measured. */
-import { percent } from "../../format";
-import { balancedAccuracy, matthews, type Ranking, type Reliability } from "../../measures";
-import { type Confusion, countConfusions, type LabelMeasures, macroF1 } from "../../statistics";
-import { type Columns, type Measure, type Places, pick, shareMeasure } from "../compare";
-import { argmaxRows } from "../predictions";
-import type { LabelledRows, Training } from "../task";
+import { percent } from "../../format.ts";
+import { balancedAccuracy, matthews, type Ranking, type Reliability } from "../../measures.ts";
+import { type Confusion, countConfusions, type LabelMeasures, macroF1 } from "../../statistics.ts";
+import { type Columns, type Measure, type Places, pick, shareMeasure } from "../compare.ts";
+import { argmaxRows } from "../predictions.ts";
+import type { LabelledRows, Training } from "../task.ts";
 
 /** A class on the test set. */
 export interface ClassResults extends LabelMeasures {

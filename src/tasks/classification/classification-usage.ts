@@ -1,6 +1,6 @@
 /** What is made with a classifier with one class a message, in words, tables and code. */
-import type { Classification } from "../predictions";
-import { LISTED, type Usage } from "../task";
+import type { Classification } from "../predictions.ts";
+import { LISTED, type Usage } from "../task.ts";
 
 const choice = (labels: readonly string[]) =>
   labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;

@@ -1,11 +1,11 @@
 /** What people read of a classifier with one class a message. */
-import { type Block, type Cell, type Figure, makeTable, type RowColumn, type Table } from "../../document/blocks";
-import { brief } from "../../document/cells";
-import type { Axis, Line, LineChart } from "../../document/chart";
-import { formatCount, formatLoss, percent } from "../../format";
-import type { Ranking, Reliability } from "../../measures";
-import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics";
-import { readFigure } from "../compare";
+import { type Block, type Cell, type Figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
+import { brief } from "../../document/cells.ts";
+import type { Axis, Line, LineChart } from "../../document/chart.ts";
+import { formatCount, formatLoss, percent } from "../../format.ts";
+import type { Ranking, Reliability } from "../../measures.ts";
+import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics.ts";
+import { readFigure } from "../compare.ts";
 import {
   classesBlock,
   classesTable,
@@ -15,9 +15,9 @@ import {
   MESSAGES,
   mistakesTable,
   tooFew,
-} from "../message-words";
-import type { ChosenDecision, Shown, TestResults, Words } from "../task";
-import { type ClassDetails, type ClassResults, training } from "./classification-training";
+} from "../message-words.ts";
+import type { ChosenDecision, Shown, TestResults, Words } from "../task.ts";
+import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
 
 type Test = TestResults<ClassDetails>;
 

@@ -1,6 +1,6 @@
 /** One class a message. */
-import { byLabel, type Classification, decide, predictions } from "../predictions";
-import { OF_TEXTS, type Predictor, type Task } from "../task";
+import { byLabel, type Classification, decide, predictions } from "../predictions.ts";
+import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",

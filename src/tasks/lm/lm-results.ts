@@ -1,7 +1,7 @@
 /** Measures a language model on texts. */
 
-import type { Measuring } from "../task";
-import type { TextDetails, Texts } from "./lm-training";
+import type { Measuring } from "../task.ts";
+import type { TextDetails, Texts } from "./lm-training.ts";
 
 export const measuring: Measuring<Texts, TextDetails> = {
   predict: (losses) => ({ values: losses }),

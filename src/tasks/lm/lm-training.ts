@@ -1,7 +1,7 @@
 /** How a language model is trained and measured. */
-import { formatLoss, formatPerplexity } from "../../format";
-import { type Columns, type Places, sampledMeasure } from "../compare";
-import type { Rows, Training } from "../task";
+import { formatLoss, formatPerplexity } from "../../format.ts";
+import { type Columns, type Places, sampledMeasure } from "../compare.ts";
+import type { Rows, Training } from "../task.ts";
 
 /** Texts that are drawn as a whole where a sample of them is needed: documents, or the blocks of a few long ones. */
 export interface Units {

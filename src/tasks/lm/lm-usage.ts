@@ -1,5 +1,5 @@
 /** What is made with a language model, in words and code. */
-import type { Usage } from "../task";
+import type { Usage } from "../task.ts";
 
 export const usage: Usage = {
   transformers: "AutoModelForCausalLM",

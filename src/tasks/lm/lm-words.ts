@@ -1,8 +1,8 @@
 /** What people read of a language model. */
-import { makeTable } from "../../document/blocks";
-import { formatPerplexity } from "../../format";
-import type { Words } from "../task";
-import type { TextDetails } from "./lm-training";
+import { makeTable } from "../../document/blocks.ts";
+import { formatPerplexity } from "../../format.ts";
+import type { Words } from "../task.ts";
+import type { TextDetails } from "./lm-training.ts";
 
 export const words: Words<TextDetails> = {
   units: { many: "blocks", seen: "blocks", rows: "blocks", counted: "tokens" },

@@ -1,5 +1,5 @@
 /** The next token of texts. */
-import type { Task } from "../task";
+import type { Task } from "../task.ts";
 
 export const task: Task = {
   title: "a language model",

@@ -1,11 +1,11 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
-import { f1Of, labelMeasures } from "../../statistics";
-import { countRows } from "../compare";
-import { labelThreshold, sigmoid } from "../predictions";
-import { LABEL } from "../stored";
-import { type LabelledRows, type Measuring, MISTAKES } from "../task";
-import { chooseThreshold, parseThreshold } from "../threshold";
-import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training";
+import { f1Of, labelMeasures } from "../../statistics.ts";
+import { countRows } from "../compare.ts";
+import { labelThreshold, sigmoid } from "../predictions.ts";
+import { LABEL } from "../stored.ts";
+import { type LabelledRows, type Measuring, MISTAKES } from "../task.ts";
+import { chooseThreshold, parseThreshold } from "../threshold.ts";
+import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
 
 const SAMPLED = 3;
 

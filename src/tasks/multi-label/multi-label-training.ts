@@ -1,8 +1,8 @@
 /** How a classifier with several labels a message is trained and measured. */
-import { percent } from "../../format";
-import { countHits, f1Of, type Hits, type LabelMeasures } from "../../statistics";
-import { type Columns, type Places, sampledMeasure, shareMeasure } from "../compare";
-import type { LabelledRows, Training } from "../task";
+import { percent } from "../../format.ts";
+import { countHits, f1Of, type Hits, type LabelMeasures } from "../../statistics.ts";
+import { type Columns, type Places, sampledMeasure, shareMeasure } from "../compare.ts";
+import type { LabelledRows, Training } from "../task.ts";
 
 /** A label on the test set, and from which probability it is predicted. */
 export interface LabelResult extends LabelMeasures {

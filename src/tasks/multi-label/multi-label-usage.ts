@@ -1,6 +1,6 @@
 /** What is made with a classifier with several labels a message, in words, tables and code. */
-import type { Classification } from "../predictions";
-import { LISTED, type Usage } from "../task";
+import type { Classification } from "../predictions.ts";
+import { LISTED, type Usage } from "../task.ts";
 
 const choice = (labels: readonly string[]) =>
   `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;

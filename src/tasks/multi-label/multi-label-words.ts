@@ -1,7 +1,7 @@
 /** What people read of a classifier with any number of labels a message. */
-import type { Block, RowColumn } from "../../document/blocks";
-import { formatCount, formatLoss, percent } from "../../format";
-import { countRows, readFigure } from "../compare";
+import type { Block, RowColumn } from "../../document/blocks.ts";
+import { formatCount, formatLoss, percent } from "../../format.ts";
+import { countRows, readFigure } from "../compare.ts";
 import {
   classesBlock,
   classesTable,
@@ -10,9 +10,9 @@ import {
   MESSAGES,
   mistakesTable,
   tooFew,
-} from "../message-words";
-import type { Results, Shown, Words } from "../task";
-import { isExact, type LabelDetails, type LabelResult } from "./multi-label-training";
+} from "../message-words.ts";
+import type { Results, Shown, Words } from "../task.ts";
+import { isExact, type LabelDetails, type LabelResult } from "./multi-label-training.ts";
 
 const LABELS = ["Label", "Labels"] as const;
 

@@ -1,6 +1,6 @@
 /** Any number of labels a message. */
-import { byLabel, type Classification, labelThreshold, sigmoid } from "../predictions";
-import { OF_TEXTS, type Predictor, type Task } from "../task";
+import { byLabel, type Classification, labelThreshold, sigmoid } from "../predictions.ts";
+import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",

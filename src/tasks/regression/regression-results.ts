@@ -1,8 +1,8 @@
 /** Makes and measures the scores of a regression. */
-import { summarize, Z95 } from "../../statistics";
-import { INTERVAL } from "../stored";
-import { type LabelledRows, type Measuring, MISTAKES } from "../task";
-import { type ScoreBin, type ScoreDetails, trueScores } from "./regression-training";
+import { summarize, Z95 } from "../../statistics.ts";
+import { INTERVAL } from "../stored.ts";
+import { type LabelledRows, type Measuring, MISTAKES } from "../task.ts";
+import { type ScoreBin, type ScoreDetails, trueScores } from "./regression-training.ts";
 
 const BINS = 10;
 const SAMPLED = 3;

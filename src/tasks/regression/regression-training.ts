@@ -1,9 +1,9 @@
 /** How a regression is trained and measured. */
-import { formatScore } from "../../format";
-import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "../../score-measures";
-import type { Interval } from "../../statistics";
-import { sampledMeasure } from "../compare";
-import type { LabelledRows, Training } from "../task";
+import { formatScore } from "../../format.ts";
+import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "../../score-measures.ts";
+import type { Interval } from "../../statistics.ts";
+import { sampledMeasure } from "../compare.ts";
+import type { LabelledRows, Training } from "../task.ts";
 
 /** Rows with neighbouring true scores: the means, and the interval of the mean score. */
 export interface ScoreBin {

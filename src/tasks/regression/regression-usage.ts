@@ -1,6 +1,6 @@
 /** What is made with a regression, in words, tables and code. */
-import type { Scored } from "../predictions";
-import type { Usage } from "../task";
+import type { Scored } from "../predictions.ts";
+import type { Usage } from "../task.ts";
 
 export const usage: Usage<Scored> = {
   transformers: "AutoModelForSequenceClassification",

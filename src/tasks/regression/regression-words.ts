@@ -1,12 +1,12 @@
 /** What people read of a regression. */
-import { type Block, makeTable } from "../../document/blocks";
-import type { LineChart } from "../../document/chart";
-import { formatCount, formatScore } from "../../format";
-import { type Summary, summarize } from "../../statistics";
-import { readFigure } from "../compare";
-import { countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words";
-import type { DataShown, LabelledRows, TestResults, Words } from "../task";
-import { type ScoreDetails, trueScores } from "./regression-training";
+import { type Block, makeTable } from "../../document/blocks.ts";
+import type { LineChart } from "../../document/chart.ts";
+import { formatCount, formatScore } from "../../format.ts";
+import { type Summary, summarize } from "../../statistics.ts";
+import { readFigure } from "../compare.ts";
+import { countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
+import type { DataShown, LabelledRows, TestResults, Words } from "../task.ts";
+import { type ScoreDetails, trueScores } from "./regression-training.ts";
 
 export const words: Words<ScoreDetails, LabelledRows> = {
   loss: "mean squared error",

@@ -1,6 +1,6 @@
 /** A score of each message. */
-import type { Scored } from "../predictions";
-import { OF_TEXTS, type Predictor, type Task } from "../task";
+import type { Scored } from "../predictions.ts";
+import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
 
 const predicts: Predictor<Scored> = {
   method: "score",

@@ -1,11 +1,11 @@
 /** Makes and measures the tags of a token classifier. */
-import { type Hits, labelMeasures } from "../../statistics";
-import { countRows } from "../compare";
-import { argmaxRows } from "../predictions";
-import { LABEL } from "../stored";
-import { type Measuring, MISTAKES } from "../task";
-import { countSame, type Entity, findEntities } from "./entities";
-import { compareTags, type EntityDetails, type Sentences } from "./tokens-training";
+import { type Hits, labelMeasures } from "../../statistics.ts";
+import { countRows } from "../compare.ts";
+import { argmaxRows } from "../predictions.ts";
+import { LABEL } from "../stored.ts";
+import { type Measuring, MISTAKES } from "../task.ts";
+import { countSame, type Entity, findEntities } from "./entities.ts";
+import { compareTags, type EntityDetails, type Sentences } from "./tokens-training.ts";
 
 const SAMPLED = 3;
 

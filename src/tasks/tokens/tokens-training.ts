@@ -1,10 +1,10 @@
 /** How a token classifier is trained and measured. */
-import { percent } from "../../format";
-import type { LabelMeasures } from "../../statistics";
-import { type Columns, type Places, sampledMeasure } from "../compare";
-import { argmaxRows } from "../predictions";
-import type { Rows, Training } from "../task";
-import { countSame, type Entity, findEntities } from "./entities";
+import { percent } from "../../format.ts";
+import type { LabelMeasures } from "../../statistics.ts";
+import { type Columns, type Places, sampledMeasure } from "../compare.ts";
+import { argmaxRows } from "../predictions.ts";
+import type { Rows, Training } from "../task.ts";
+import { countSame, type Entity, findEntities } from "./entities.ts";
 
 /** A set of sentences, as far as it is measured. */
 export interface Sentences extends Rows {

@@ -1,6 +1,6 @@
 /** What is made with a token classifier, in words, tables and code. */
-import type { TaggedText } from "../predictions";
-import type { Usage } from "../task";
+import type { TaggedText } from "../predictions.ts";
+import type { Usage } from "../task.ts";
 
 export const usage: Usage<TaggedText> = {
   transformers: "AutoModelForTokenClassification",

@@ -1,10 +1,10 @@
 /** What people read of a token classifier. */
-import type { Block } from "../../document/blocks";
-import { formatCount, percent } from "../../format";
-import { countRows, readFigure } from "../compare";
-import { classesBlock, classesTable, classRows, FEW_ROWS, mistakesTable } from "../message-words";
-import type { Results, Words } from "../task";
-import type { EntityDetails } from "./tokens-training";
+import type { Block } from "../../document/blocks.ts";
+import { formatCount, percent } from "../../format.ts";
+import { countRows, readFigure } from "../compare.ts";
+import { classesBlock, classesTable, classRows, FEW_ROWS, mistakesTable } from "../message-words.ts";
+import type { Results, Words } from "../task.ts";
+import type { EntityDetails } from "./tokens-training.ts";
 
 const TYPES = ["Type", "Types"] as const;
 

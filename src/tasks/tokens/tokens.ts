@@ -1,5 +1,5 @@
 /** A tag for each word of a sentence: entities, parts of speech. The target is that of a word's first token. */
-import type { Task } from "../task";
+import type { Task } from "../task.ts";
 
 export const task: Task = {
   title: "a token classifier",

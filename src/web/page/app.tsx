@@ -1,7 +1,7 @@
 /** The page: what to train on and how, the run that is shown with all that follows from it, and the other runs. */
 import { CompareCard } from "./parts/compare.tsx";
 import { DataCard } from "./parts/data.tsx";
-import { TakeCard } from "./parts/download";
+import { TakeCard } from "./parts/download.tsx";
 import { HowCard } from "./parts/how.tsx";
 import { LearnedCard } from "./parts/learned.tsx";
 import { OutcomeCard } from "./parts/outcome.tsx";

@@ -100,7 +100,7 @@ const api = {
   /** What can be downloaded of a run that has trained parameters. */
   async take(id: string): Promise<TakeReport> {
     const run = await readRun(id);
-    return (await import("./download")).takeReport(run, await openModel(run.model));
+    return (await import("./download.ts")).takeReport(run, await openModel(run.model));
   },
   /**
    * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
@@ -113,7 +113,7 @@ const api = {
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
   async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<Blob> {
     const run = await readRun(id);
-    return (await import("./download")).takeFile(run, what, sections, () => openModel(run.model));
+    return (await import("./download.ts")).takeFile(run, what, sections, () => openModel(run.model));
   },
   load,
   /** Notes why a run ended. */

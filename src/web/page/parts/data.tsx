@@ -18,7 +18,7 @@ import {
   tab,
 } from "../state/data.ts";
 import { acceptDrops } from "../state/drops.ts";
-import { usePart } from "../state/scroll";
+import { usePart } from "../state/scroll.ts";
 import { inPageWords } from "../words.ts";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";

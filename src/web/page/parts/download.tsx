@@ -5,7 +5,7 @@ import type { Usage } from "../../../export/usage.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
-import { download, takeable } from "../state/download";
+import { download, takeable } from "../state/download.ts";
 import { shown } from "../state/runs.ts";
 import { megabytes } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";

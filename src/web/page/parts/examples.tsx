@@ -1,7 +1,7 @@
 /** Examples that are typed or pasted, one text field a class. */
 
 import { addClass, changeClass, classes, examplesHelp, removeClass } from "../state/examples.ts";
-import { goTo, usePart } from "../state/scroll";
+import { goTo, usePart } from "../state/scroll.ts";
 
 export function Examples() {
   const add = usePart<HTMLButtonElement>("add-class", "nearest");

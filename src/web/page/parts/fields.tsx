@@ -8,7 +8,7 @@ import { type Choice, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
 import { model } from "../state/model.ts";
-import { usePart } from "../state/scroll";
+import { usePart } from "../state/scroll.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = (text: Signal<string>) => ({

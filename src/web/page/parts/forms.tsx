@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 import { capital } from "../../../format.ts";
 import type { ErrorReport, OtherForm, PageRun, WantedForm } from "../../protocol.ts";
 import { failureReport } from "../state/client.ts";
-import { cardSections } from "../state/download";
+import { cardSections } from "../state/download.ts";
 import { offerFile } from "../state/offer.ts";
 import { shown } from "../state/runs.ts";
 import { worker } from "../state/worker.ts";

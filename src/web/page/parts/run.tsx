@@ -18,7 +18,7 @@ import { headline, nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
 import { correct } from "../state/fields.ts";
 import { pause, plotted, resume, runs, shown, speed, stop } from "../state/runs.ts";
-import { goTo, usePart } from "../state/scroll";
+import { goTo, usePart } from "../state/scroll.ts";
 import { runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";

@@ -8,7 +8,7 @@ import { dataError } from "../state/data.ts";
 import { correct, reset } from "../state/fields.ts";
 import { model } from "../state/model.ts";
 import { isTraining } from "../state/runs.ts";
-import { usePart } from "../state/scroll";
+import { usePart } from "../state/scroll.ts";
 import { canStart, copyLink, estimate, linkError, linkNote, start, startError } from "../state/setup.ts";
 import { busy } from "../state/worker.ts";
 import { ErrorPlace, remedies } from "./error.tsx";

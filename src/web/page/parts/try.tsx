@@ -8,7 +8,7 @@ import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { labelTable } from "../state/label.ts";
-import { usePart } from "../state/scroll";
+import { usePart } from "../state/scroll.ts";
 import {
   answer,
   classifier,

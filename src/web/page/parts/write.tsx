@@ -6,7 +6,7 @@ import { hasHead } from "../../../tasks/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
-import { usePart } from "../state/scroll";
+import { usePart } from "../state/scroll.ts";
 import { worker } from "../state/worker.ts";
 import {
   byLine,

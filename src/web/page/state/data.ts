@@ -6,7 +6,7 @@ import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
 import { ask, settled } from "./ask.ts";
 import { exampleFiles } from "./examples.ts";
 import { EXAMPLES_FILE, keepFiles, keptFiles, PASTED_FILE } from "./saved.ts";
-import { goTo } from "./scroll";
+import { goTo } from "./scroll.ts";
 import { worker } from "./worker.ts";
 
 /** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */

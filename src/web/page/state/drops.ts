@@ -6,7 +6,7 @@ import { isGguf } from "../../../platform/paths.ts";
 import { takeFiles } from "./data.ts";
 import { addModel, BUNDLED, model } from "./model.ts";
 import { load } from "./runs.ts";
-import { goTo } from "./scroll";
+import { goTo } from "./scroll.ts";
 
 /** Whether files are held over the page. */
 export const isOver = signal(false);

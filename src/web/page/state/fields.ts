@@ -20,7 +20,7 @@ import {
 } from "../field-list.ts";
 import { objective, trainRows } from "./data.ts";
 import { adapter, model } from "./model.ts";
-import { goTo } from "./scroll";
+import { goTo } from "./scroll.ts";
 
 /** What a field shows: a text, a choice, a tick, or the ticks of a list. */
 type Shown = string | boolean | readonly string[];

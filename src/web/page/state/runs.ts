@@ -5,7 +5,7 @@ import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { compareRuns } from "../compare-results.ts";
-import { goTo } from "./scroll";
+import { goTo } from "./scroll.ts";
 import { attempt, worker } from "./worker.ts";
 
 /** The session-storage key of the run that this tab trains. */

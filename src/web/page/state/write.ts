@@ -12,7 +12,7 @@ import { readNumber, values } from "./fields.ts";
 import { model } from "./model.ts";
 import { open, shown } from "./runs.ts";
 import { keptText } from "./saved.ts";
-import { goTo } from "./scroll";
+import { goTo } from "./scroll.ts";
 import { attempt, worker } from "./worker.ts";
 
 /** Sampling: greedy decoding of a small model repeats itself. */
