@@ -35,10 +35,10 @@ import {
 
 const program = command(
   "classify",
-  "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequence classification. " +
+  "Classifies texts with a model trained by `train`, or with an adapter of PEFT's for sequences or tokens. " +
     "Texts are read from the command line, or from standard input, one per line, or from the text column of a table: --in FILE, or a " +
     "file in place of the texts. With --out, its rows are written there, in the same order and unchanged, with the columns " +
-    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each).",
+    "predicted and probability (of a regression score; of several labels predicted, a|b, and a probability each; of a token classifier entities, a list in JSON).",
   [
     '--run runs/first "See you at noon"',
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
@@ -53,7 +53,7 @@ const program = command(
   .option("--run <dir>", "a run directory, or its adapter/")
   .option(
     "--adapter <dir>",
-    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS); also accepts what --run accepts; " +
+    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts; " +
       "several as NAME=DIR, of one base model, with --adapter-column",
     gather,
   )
@@ -64,7 +64,7 @@ const program = command(
   .option(
     "--json",
     "print one JSON object per text: text, label, probability, probabilities, labels (of several; label is the most probable of them), " +
-      "or score, null for an empty text",
+      "or score, null for an empty text, or entities, each with label, text, start, end and probability",
   )
   .option(
     "--pair",

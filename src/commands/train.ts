@@ -24,6 +24,7 @@ const program = command(
     "Without flags, trains the bundled smollm2-cut on 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
     "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
     "number of labels, a|b in a cell.\n" +
+    "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags.\n" +
     "With --objective lm, it is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
     '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, shuffled and split).',
@@ -35,6 +36,7 @@ const program = command(
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
     "--objective regression --data reviews.csv --label-column stars",
+    "--objective tokens --data entities.conll",
     "--objective lm --data book.txt --max-length 128",
     "--objective lm --data questions.jsonl --model gpt2",
   ],

@@ -17,7 +17,7 @@ import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts"
 import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { Combined } from "./columns.ts";
@@ -368,7 +368,7 @@ async function readAndSplit(
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */
 function parseMessagesObjective(options: DatasetOptions): [objective: MessagesObjective, labelsAre: LabelKind] {
-  const known = OBJECTIVES.filter((one): one is MessagesObjective => TRAINING[one].labels !== null);
+  const known = OBJECTIVES.filter((one): one is MessagesObjective => !readsTokens({ objective: one }));
   const objective = parseChoice("objective", options.objective ?? DEFAULT_OBJECTIVE, known);
   checkDataSettings(options, objective);
   if (options.labelSeparator === "")

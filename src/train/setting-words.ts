@@ -228,7 +228,7 @@ export function flagWords(): Offered<FlagWords> {
       argument: "<name>",
     },
     objective: {
-      text: "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); or texts",
+      text: "what is learned: one class a message; a score (labels are numbers); any number of labels a message (a|b, or none); a tag for each word (entities); or texts",
       usual: DEFAULT_OBJECTIVE,
     },
     adapter: {
