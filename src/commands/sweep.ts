@@ -14,7 +14,7 @@ import { countOf, readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
-import { methodConfig } from "../methods/index.ts";
+import { methodConfig } from "../methods/training.ts";
 import { parameterList } from "../model/trainable.ts";
 import { countBase } from "../names.ts";
 import { formatBytes } from "../plan/memory.ts";

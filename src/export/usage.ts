@@ -2,7 +2,7 @@
 import { architectureName } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
-import { adapterOptions, describeMethod } from "../methods/index.ts";
+import { adapterOptions, describeMethod } from "../methods/training.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";

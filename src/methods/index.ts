@@ -5,7 +5,7 @@ import * as full from "./full.ts";
 import * as head from "./head.ts";
 import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora.ts";
-import type { Flags, Guide, Method, SettingWords, Training } from "./method.ts";
+import type { Method } from "./method.ts";
 import * as prefix from "./prefix.ts";
 import * as prompt from "./prompt.ts";
 
@@ -23,13 +23,6 @@ const LIST = {
 /** Which tensors are trained: the name of a method. */
 export type Mode = keyof typeof LIST;
 
-/** The settings that only some methods have. */
-export interface MethodOptions
-  extends lora.LoraOptions,
-    adapter.AdapterOptions,
-    prompt.VirtualOptions,
-    prefix.PrefixOptions {}
-
 /** The methods' parts of a model's description. */
 export interface MethodConfig
   extends Partial<lora.LoraPart>,
@@ -40,66 +33,3 @@ export interface MethodConfig
 export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 
 export const MODES = Object.keys(LIST) as readonly Mode[];
-
-export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, MethodConfig>>> = {
-  lora: lora.training,
-  all: full.training,
-  last_block: lastBlock.training,
-  last_layer: head.training,
-  bitfit: bitfit.training,
-  adapter: adapter.training,
-  prompt: prompt.training,
-  prefix: prefix.training,
-};
-
-export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
-  lora: lora.guide,
-  all: full.guide,
-  last_block: lastBlock.guide,
-  last_layer: head.guide,
-  bitfit: bitfit.guide,
-  adapter: adapter.guide,
-  prompt: prompt.guide,
-  prefix: prefix.guide,
-};
-
-/** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */
-export function describeMethod({ mode, ...options }: MethodOptions & { mode: Mode }): string {
-  return [METHODS[mode].title, TRAINING[mode].describe?.(options) ?? []].flat().join(", ");
-}
-
-/** The method's part of a model's description. */
-export function methodConfig({ mode, ...options }: Partial<MethodOptions> & { mode: Mode }): MethodConfig {
-  return TRAINING[mode].config?.(options) ?? {};
-}
-
-/** The method of a stored adapter, and its settings. */
-export function adapterOptions({
-  mode,
-  ...config
-}: MethodConfig & { mode: Mode }): Partial<MethodOptions> & { mode: Mode } {
-  return { mode, ...TRAINING[mode].options?.(config) };
-}
-
-/** Whether a setting is one of a method's own. */
-export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
-  return name in TRAINING[mode].settings;
-}
-
-/** The runs of the page's comparison of these methods. */
-export function comparedRuns(modes: readonly Mode[]) {
-  return modes.flatMap((mode) =>
-    (GUIDES[mode].compared ?? []).map(({ settings, rates = TRAINING[mode].rates }) => ({
-      settings: { ...settings, mode },
-      rates,
-    })),
-  );
-}
-
-/** The words of every setting that only some methods have. */
-export function settingWords(): Readonly<Record<keyof MethodOptions, SettingWords>> {
-  return Object.assign({}, ...MODES.map((mode) => GUIDES[mode].settings));
-}
-
-/** The texts of their flags. */
-export const settingFlags = (): Flags<MethodOptions> => ({ ...lora.flags, ...adapter.flags, ...prefix.flags });

@@ -1,7 +1,7 @@
 /**
- * What is asked of a method of fine-tuning. Each has a file with three exports, so that a page loads what it needs:
- * `method`, what it is in a model and in files, `training`, its settings, and `guide`, what people read and choose by;
- * if it has settings of its own, also `flags`, the words of --help.
+ * What is asked of a method of fine-tuning. Each has a file with three exports: `method`, what it is in a model and in
+ * files, `training`, its settings, and `guide`, what people read and choose by. One with settings of its own has these
+ * two in a second file, with `flags`, the words of --help: a page loads what it needs.
  */
 
 import type { NumberRange } from "../checks.ts";

@@ -5,7 +5,7 @@ import { adaptedSpec, baseDtype } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { readFactors } from "../io/peft-form.ts";
-import { methodConfig } from "../methods/index.ts";
+import { methodConfig } from "../methods/training.ts";
 import {
   ADAPTED,
   baseTensors,

@@ -6,7 +6,7 @@ import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from 
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
-import { methodConfig } from "../methods/index.ts";
+import { methodConfig } from "../methods/training.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { knownBase, withAdapter } from "../train/options.ts";

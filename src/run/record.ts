@@ -14,7 +14,7 @@ import type { BaseModel } from "../io/hf.ts";
 import { parseSnapshot } from "../io/hub-names.ts";
 import type { Adapter } from "../io/peft.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
-import { adapterOptions } from "../methods/index.ts";
+import { adapterOptions } from "../methods/training.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { TextOrPair } from "../pair.ts";
 import { type PairSettings, pairSettings } from "../pair.ts";

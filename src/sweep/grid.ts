@@ -5,7 +5,7 @@ import { checkNumber, isObject } from "../checks.ts";
 import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
-import { describeMethod, hasSetting } from "../methods/index.ts";
+import { describeMethod, hasSetting } from "../methods/training.ts";
 import { trainOptions } from "../run/settings.ts";
 import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";

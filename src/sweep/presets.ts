@@ -1,6 +1,7 @@
 /** Predefined sweeps: the published experiment, and what follows from it. */
 import type { ModelConfig } from "../config.ts";
-import { GUIDES, type Mode } from "../methods/index.ts";
+import type { Mode } from "../methods/index.ts";
+import { GUIDES } from "../methods/training.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { PRESETS, trainOptions } from "../run/settings.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";

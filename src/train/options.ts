@@ -5,8 +5,9 @@ import { isInBlocks, type LlamaType, type ModelConfig, validateLora } from "../c
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
-import { adapterOptions, hasSetting, METHODS, MODES, type Mode, methodConfig, TRAINING } from "../methods/index.ts";
+import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import type { Rates } from "../methods/method.ts";
+import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
 import { countBase } from "../names.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, type Objective, TASKS } from "../tasks/index.ts";

@@ -3,8 +3,9 @@
  * of the methods' settings are with the methods.
  */
 import { joinWords } from "../format.ts";
-import { GUIDES, type MethodOptions, MODES, settingFlags, settingWords } from "../methods/index.ts";
+import { MODES } from "../methods/index.ts";
 import type { SettingWords } from "../methods/method.ts";
+import { GUIDES, type MethodOptions, settingFlags, settingWords } from "../methods/training.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { defaultRate, type Known, LARGE } from "./options.ts";
 import type { RunSettings } from "./settings.ts";

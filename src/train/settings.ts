@@ -14,8 +14,9 @@ import {
 } from "../config.ts";
 import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { DATA_SETTINGS, type DataSettings, type OpenSetting } from "../data/settings.ts";
-import { hasSetting, METHODS, type MethodOptions, MODES, type Mode, TRAINING } from "../methods/index.ts";
+import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import type { Setting as MethodSetting } from "../methods/method.ts";
+import { hasSetting, type MethodOptions, TRAINING } from "../methods/training.ts";
 import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";

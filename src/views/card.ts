@@ -5,7 +5,7 @@
 
 import { type Block, makeTable, type Table } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
-import { describeMethod } from "../methods/index.ts";
+import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";

@@ -1,6 +1,6 @@
 import type { Axis, Line, LineChart } from "../document/chart.ts";
 import { formatCount, percent } from "../format.ts";
-import { describeMethod } from "../methods/index.ts";
+import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
 import { WORDS } from "../tasks/words.ts";

@@ -2,7 +2,7 @@
 
 import type { Block } from "../document/blocks.ts";
 import type { LineChart } from "../document/chart.ts";
-import { describeMethod } from "../methods/index.ts";
+import { describeMethod } from "../methods/training.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";

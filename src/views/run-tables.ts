@@ -3,7 +3,7 @@ import type { LoadedTagged } from "../data/tagged.ts";
 import { hasAnswers, type TrainingData } from "../data/texts.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
 import { capital, digits, formatCount, formatLoss } from "../format.ts";
-import { describeMethod, hasSetting } from "../methods/index.ts";
+import { describeMethod, hasSetting } from "../methods/training.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";

@@ -2,7 +2,8 @@
 
 import { brief } from "../document/cells.ts";
 import { formatCount, formatDuration, formatLoss } from "../format.ts";
-import { describeMethod, METHODS } from "../methods/index.ts";
+import { METHODS } from "../methods/index.ts";
+import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { type Estimate, formatStanding } from "../statistics.ts";
 import { type Compared, type Measure, readFigure } from "../tasks/compare.ts";

@@ -1,7 +1,8 @@
 /** The page's comparison of methods, and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
 import { formatShare } from "../../src/format.ts";
-import { describeMethod, MODES } from "../../src/methods/index.ts";
+import { MODES } from "../../src/methods/index.ts";
+import { describeMethod } from "../../src/methods/training.ts";
 import { trainOptions } from "../../src/run/settings.ts";
 import { wilson } from "../../src/statistics.ts";
 import { compareWith } from "../../src/tasks/compare.ts";

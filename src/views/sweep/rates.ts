@@ -2,7 +2,8 @@
 
 import { type Block, makeTable } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { GUIDES, hasSetting, METHODS } from "../../methods/index.ts";
+import { METHODS } from "../../methods/index.ts";
+import { GUIDES, hasSetting } from "../../methods/training.ts";
 import { type Interval, summarize } from "../../statistics.ts";
 import { formatRate } from "../../sweep/grid.ts";
 import { type Outcome, testEstimate } from "../../sweep/outcome.ts";

@@ -3,7 +3,8 @@
 import { makeTable, type Table } from "../../document/blocks.ts";
 import type { ScatterChart } from "../../document/chart.ts";
 import { capital, formatCompact, formatCount, formatDuration, joinWords, percent } from "../../format.ts";
-import { describeMethod, hasSetting, METHODS, MODES } from "../../methods/index.ts";
+import { METHODS, MODES } from "../../methods/index.ts";
+import { describeMethod, hasSetting } from "../../methods/training.ts";
 import { formatBytes } from "../../plan/memory.ts";
 import { comparePairs, type Estimate, formatStanding, type Standing } from "../../statistics.ts";
 import { countRows } from "../../tasks/compare.ts";

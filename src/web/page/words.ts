@@ -1,6 +1,6 @@
 /** Words for runs, times and sentences. */
 import { capital } from "../../format.ts";
-import { describeMethod } from "../../methods/index.ts";
+import { describeMethod } from "../../methods/training.ts";
 import { dataName } from "../../run/record.ts";
 import { nameSettings } from "../../surface.ts";
 import type { PageRun, RunState } from "../protocol.ts";

@@ -1,5 +1,6 @@
 /** The runs of a comparison of methods, each at a learning rate that suits it. */
-import { comparedRuns, type Mode } from "../../methods/index.ts";
+import type { Mode } from "../../methods/index.ts";
+import { comparedRuns } from "../../methods/training.ts";
 import { type Known, ofMode, pickRate } from "../../train/options.ts";
 import type { PageSettings } from "../protocol.ts";
 

@@ -2,7 +2,7 @@
 
 import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
-import { describeMethod } from "../../methods/index.ts";
+import { describeMethod } from "../../methods/training.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { knownBase } from "../../train/options.ts";

@@ -2,7 +2,8 @@
 import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { joinWords } from "../../../format.ts";
-import { comparedRuns, GUIDES, METHODS, MODES } from "../../../methods/index.ts";
+import { METHODS, MODES } from "../../../methods/index.ts";
+import { comparedRuns, GUIDES } from "../../../methods/training.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { DEFAULTS } from "../../../train/options.ts";

@@ -1,7 +1,7 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
 import { formatCompact } from "../../../format.ts";
-import { describeMethod } from "../../../methods/index.ts";
+import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
 import { DEFAULT_BASE } from "../../../run/settings.ts";

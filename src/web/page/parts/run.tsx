@@ -4,7 +4,7 @@ import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
 import { capital, formatCount, formatDuration, formatLoss } from "../../../format.ts";
-import { describeMethod } from "../../../methods/index.ts";
+import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { hasHead, hasLabels } from "../../../tasks/index.ts";

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
 import { formatScore } from "../../../format.ts";
-import { describeMethod } from "../../../methods/index.ts";
+import { describeMethod } from "../../../methods/training.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
 import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
 import { VerdictView } from "../../../views/verdict.tsx";

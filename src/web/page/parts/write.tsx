@@ -1,7 +1,7 @@
 /** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
-import { describeMethod } from "../../../methods/index.ts";
+import { describeMethod } from "../../../methods/training.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { objective } from "../state/data.ts";
