@@ -274,23 +274,6 @@ export interface Hits {
   right: number;
 }
 
-/** Adds rows of values (0 or 1) and scores [rows, labels] to the hits of each label. */
-export function countHits(
-  hits: readonly Hits[],
-  values: ArrayLike<number>,
-  scores: ArrayLike<number>,
-  isNamed: (score: number, label: number) => boolean,
-): void {
-  for (let i = 0; i < scores.length; i++) {
-    const label = i % hits.length;
-    const own = hits[label]!;
-    const [isThere, isPredicted] = [values[i]! > 0.5, isNamed(scores[i]!, label)];
-    own.there += Number(isThere);
-    own.named += Number(isPredicted);
-    own.right += Number(isThere && isPredicted);
-  }
-}
-
 /** F1 of one label; 0 where nothing is right, as scikit-learn's. */
 const f1 = ({ there, named, right }: Hits) => (right === 0 ? 0 : (2 * right) / (there + named));
 

@@ -18,8 +18,9 @@ import { InFlight } from "./in-flight.ts";
 import { targetLogits, targetLosses } from "./targets.ts";
 
 /**
- * Loss and measures over the first `rows` examples (default: all). `keep` gets the logits of a head of the model's own,
- * and of a language model the losses of the targets, in their order. Rejects with the signal's reason when it aborts.
+ * Loss and measures over the first `rows` examples (default: all); and the logits of a head of the model's own, or, if
+ * they are asked for, the losses of a language model's targets, in their order. Rejects with the signal's reason when it
+ * aborts.
  */
 export async function evaluate(
   engine: Engine,
@@ -27,16 +28,16 @@ export async function evaluate(
   options: {
     pooling: Pooling;
     features?: Features | undefined;
-    rows?: number;
-    keep?: (outputs: Outputs) => void;
+    rows?: number | undefined;
+    losses?: boolean;
     signal?: AbortSignal | undefined;
   },
-): Promise<Evaluation> {
-  const { pooling, features, keep, signal } = options;
+): Promise<[Evaluation, Outputs]> {
+  const { pooling, features, losses: readsLosses, signal } = options;
   const { task } = engine.plan.spec;
   // Those of a vocabulary are in pieces, and too many to read.
   const readsLogits = hasHead(task);
-  const tally = TRAINING[task.objective].tally(task.num_labels, set);
+  const some: Outputs[] = [];
   let loss = 0;
   let correct = 0;
   let rows = 0;
@@ -46,13 +47,12 @@ export async function evaluate(
     const [result, logits, losses] = await Promise.all([
       engine.result(slot),
       readsLogits ? targetLogits(engine, batch) : null,
-      keep && !readsLogits ? targetLosses(engine, batch) : null,
+      readsLosses && !readsLogits ? targetLosses(engine, batch) : null,
     ]);
     loss += result.loss * countedRows(batch);
     correct += result.correct;
-    if (logits) tally.add?.(batch, logits);
     const outputs = losses ?? logits;
-    if (outputs) keep?.(counted(outputs, targets));
+    if (outputs) some.push(counted(outputs, targets));
   };
   const inFlight = new InFlight<void>(engine.answerTime());
   const examples: Examples<DatasetBatch | TokenBatch> = set;
@@ -65,7 +65,22 @@ export async function evaluate(
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
-  return { rows, loss: loss / rows, ...tally.measures({ rows, correct, loss, bytes }) };
+  const outputs = joined(some, readsLogits ? Float32Array : Float64Array);
+  const { answer, columns, figures } = TRAINING[task.objective];
+  const own = answer?.(outputs as Float32Array, task.num_labels);
+  const device = { accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes };
+  const measured = own ? figures!(columns(set, own, task.num_labels)) : device;
+  return [{ rows, loss: loss / rows, ...measured }, outputs];
+}
+
+function joined(some: readonly Outputs[], List: new (length: number) => Outputs): Outputs {
+  const all = new List(some.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const one of some) {
+    all.set(one, at);
+    at += one.length;
+  }
+  return all;
 }
 
 /** The outputs of the rows that have a target. */

@@ -139,27 +139,6 @@ export interface ChosenDecision extends Decision {
   reached?: number | null;
 }
 
-/** What a set's evaluation has counted. */
-export interface Counted {
-  rows: number;
-  /** Rows that the device has counted as right. */
-  correct: number;
-  /** The sum over the rows. */
-  loss: number;
-  /** UTF-8 bytes of the text of the rows, where these are tokens. */
-  bytes: number;
-}
-
-/** What an evaluation measures of the logits, a batch at a time. */
-interface Tally {
-  /** Absent: it needs no logits. */
-  add?(
-    batch: { starts: ArrayLike<number>; targets: ArrayLike<number>; values?: ArrayLike<number> | undefined },
-    logits: Float32Array,
-  ): void;
-  measures(counted: Counted): Partial<Evaluation>;
-}
-
 /** What answers are made and measured with. */
 export interface MeasuringContext {
   labels: readonly string[];
@@ -225,10 +204,8 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
   choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
   /** From logits, or from the losses of all targets where the head is the vocabulary's. */
   predict(outputs: Outputs, context: MeasuringContext, decision: Decision | null): Predicted;
-  /** The evaluation of some rows of a set, all or those at `at`; absent: the device's stands, and there are no parts. */
-  evaluate?(set: Set, predicted: Predicted, context: MeasuringContext, at?: Places): Partial<Evaluation>;
-  /** What the measures are figures of. */
-  columns(set: Set, values: ArrayLike<number>, context: MeasuringContext): Columns;
+  /** The mean loss of all rows of a set, or of those at `at`, with what was chosen; absent: that does not change it. */
+  loss?(set: Set, predicted: Predicted, at?: Places): number;
   /** The answers to the rows of a set; absent: it has no messages. */
   answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
   describe(
@@ -254,8 +231,12 @@ export interface Training<Set extends Rows = Rows> {
   labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
-  /** `outputs`: of the head. */
-  tally(outputs: number, set: Set): Tally;
+  /** What logits [rows, outputs] say before anything is chosen; absent: the head is the vocabulary's. */
+  answer?(logits: Float32Array, outputs: number): ArrayLike<number>;
+  /** What the measures are figures of, from the answers to a set, or to its first rows. */
+  columns(set: Set, values: ArrayLike<number>, outputs: number): Columns;
+  /** What an evaluation has besides its loss; absent: what the device counts. */
+  figures?(columns: Columns, at?: Places): Partial<Evaluation>;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
 }

@@ -1,7 +1,7 @@
 /** Measures a trained model on its sets, compared with the baselines. */
 import { findLeaks } from "../data/duplicates.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
-import { type Competitor, compareWith } from "../tasks/compare.ts";
+import { type Competitor, compareWith, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Decision } from "../tasks/predictions.ts";
 import { MEASURING } from "../tasks/results.ts";
@@ -73,19 +73,23 @@ function measureSets(
   const decision = measuring.choose?.(context, data.val, outputs.val) ?? null;
   const predict = (name: keyof typeof outputs) => measuring.predict(outputs[name], context, decision);
   const predicted = { train: predict("train"), val: predict("val"), test: predict("test") };
+  const { columns, figures } = TRAINING[data.objective];
+  const figuresOf = (name: keyof typeof predicted, at?: Places) => ({
+    ...(measuring.loss && { loss: measuring.loss(data[name], predicted[name], at) }),
+    ...figures?.(columns(data[name], predicted[name].values, context.labels.length), at),
+  });
   const decide = (name: keyof typeof predicted): Evaluation => ({
     ...evaluations[name],
-    ...(decision && outputs[name].length > 0 && measuring.evaluate?.(data[name], predicted[name], context)),
+    ...(decision && outputs[name].length > 0 && figuresOf(name)),
   });
-  const testParts = isLabelled(data) && measuring.evaluate ? data.testParts : [];
   const answer = (name: "val" | "test") => measuring.answers?.(data[name], predicted[name], context);
   const [val, test] = [answer("val"), answer("test")];
   return {
     results: {
       after: { train: decide("train"), val: decide("val"), test: decide("test") },
-      parts: testParts.map(({ name, positions }) => ({
+      parts: (isLabelled(data) ? data.testParts : []).map(({ name, positions }) => ({
         ...{ name, rows: positions.length, loss: Number.NaN },
-        ...measuring.evaluate!(data.test, predicted.test, context, positions),
+        ...figuresOf("test", positions),
       })),
       decision,
       test: measureTest(measuring, data, { ...predicted.test, decision }, baselines, context),
@@ -103,7 +107,8 @@ export function measureTest(
   context: MeasuringContext,
 ): TestResults {
   const { test } = data;
-  const rows = measuring.columns(test, predicted.values, context);
+  const { measures, columns } = TRAINING[data.objective];
+  const rows = columns(test, predicted.values, context.labels.length);
   const { details, samples, mistakes, preferred } = measuring.describe(
     test,
     { ...predicted, columns: rows, decision },
@@ -120,11 +125,11 @@ export function measureTest(
   }
   const columnsOf = ({ values, ...named }: Baseline): Competitor => ({
     ...named,
-    columns: measuring.columns(test, values, context),
+    columns: columns(test, values, context.labels.length),
   });
   return {
     compared: compareWith(
-      TRAINING[data.objective].measures,
+      measures,
       { name: "this run", columns: rows },
       baselines.map(columnsOf),
       new Set(isLabelled(data) && data.stats.leaks.test > 0 ? findLeaks([data.train, data.val, data.test])[2] : []),

@@ -563,18 +563,19 @@ export class Run {
     return { tensors: await readTrained(engine), finalNorm };
   }
 
-  /** Evaluates the current parameters. The time does not count as step time. */
-  private async measure(set: TrainingData["train"], more = {}): Promise<Evaluation> {
+  /** Evaluates the current parameters, of a language model with the losses of the test set. The time does not count as step time. */
+  private async measure(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
     const start = this.now();
     const { engine, features, signal } = this;
     const { pooling } = this.options;
-    const evaluation = await evaluate(engine, set, { pooling, features, signal, ...more });
+    const losses = set === this.data.test;
+    const measured = await evaluate(engine, set, { pooling, features, signal, rows, losses });
     this.evaluating += (this.now() - start) / 1000;
-    return evaluation;
+    return measured;
   }
 
   private async evaluate(): Promise<void> {
-    const [val, outputs] = await this.outputs(this.data.val);
+    const [val, outputs] = await this.measure(this.data.val);
     this.record(val);
     const record = this.evaluations.at(-1)!;
     if (this.kept === record) this.valOutputs = outputs;
@@ -582,29 +583,11 @@ export class Run {
       this.best = await readTrained(this.engine);
   }
 
-  /**
-   * As `measure`, with what the head gives for each row; of a language model, which has too many logits, the losses of
-   * the test set's targets.
-   */
-  private async outputs(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
-    const isOwn = hasHead(this.data);
-    const some: Outputs[] = [];
-    const keep = isOwn || set === this.data.test ? { keep: (one: Outputs) => some.push(one) } : {};
-    const evaluation = await this.measure(set, { ...(rows !== undefined && { rows }), ...keep });
-    const all = new (isOwn ? Float32Array : Float64Array)(some.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const one of some) {
-      all.set(one, at);
-      at += one.length;
-    }
-    return [evaluation, all];
-  }
-
   /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
   private async splits(val: Evaluation, known?: Outputs): Promise<Evaluated> {
-    const [train, onTrain] = await this.outputs(this.data.train, this.data.test.size);
-    const [test, onTest] = await this.outputs(this.data.test);
-    const onVal = known ?? (hasHead(this.data) ? (await this.outputs(this.data.val))[1] : NONE);
+    const [train, onTrain] = await this.measure(this.data.train, this.data.test.size);
+    const [test, onTest] = await this.measure(this.data.test);
+    const onVal = known ?? (hasHead(this.data) ? (await this.measure(this.data.val))[1] : NONE);
     return { evaluations: { train, val, test }, outputs: { train: onTrain, val: onVal, test: onTest } };
   }
 

@@ -8,7 +8,6 @@ import { InFlight } from "../../src/engine/in-flight.ts";
 import { fineTune } from "../../src/index.ts";
 import { computeLogits } from "../../src/infer/rows.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
-import type { Outputs } from "../../src/tasks/task.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -61,8 +60,9 @@ test("an evaluation and a classification have many batches in flight", async () 
         await work();
         times.push(performance.now() - begun);
       };
-      const keep = (logits: Outputs) => results.push(logits as Float32Array);
-      await timed(() => evaluate(engine, set, { pooling: "last-token", keep }));
+      await timed(async () => {
+        results.push((await evaluate(engine, set, { pooling: "last-token" }))[1] as Float32Array);
+      });
       const tokens = Array.from({ length: 100 }, (_, i) => Uint32Array.from({ length: 40 }, (_, j) => i + j));
       await timed(async () => {
         results.push(await computeLogits(engine, { tokens, padTo: 0, pad: 0, task: spec.task }));

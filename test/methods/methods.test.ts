@@ -14,16 +14,19 @@ import { runSpec } from "../../src/train/sizes.ts";
 import { test } from "../helpers/harness.ts";
 import { TINY } from "../helpers/tiny.ts";
 
-const HELPERS = ["index.ts", "method.ts"];
+const HELPERS = ["index.ts", "method.ts", "training.ts"];
 const DATA = { objective: "classification", labels: ["0", "1"] } as const;
 
 const specFor = (mode: Mode) => runSpec({ config: TINY }, { ...DATA, labels: [...DATA.labels] }, { ...DEFAULTS, mode });
 
 test("every file of a method is in the list, once", () => {
+  const isTraining = (name: string) => name.endsWith("-training.ts");
   const files = readdirSync(packagePath("src/methods")).filter((name) => !HELPERS.includes(name));
-  const index = readFileSync(packagePath("src/methods/index.ts"), "utf8");
-  assert.is(files.length, MODES.length);
-  for (const name of files) assert.ok(index.includes(`from "./${name}"`), `${name} is not in the list`);
+  const read = (name: string) => readFileSync(packagePath(`src/methods/${name}`), "utf8");
+  const [index, training] = [read("index.ts"), read("training.ts")];
+  assert.is(files.filter((name) => !isTraining(name)).length, MODES.length);
+  for (const name of files)
+    assert.ok((isTraining(name) ? training : index).includes(`from "./${name}"`), `${name} is not in the list`);
   for (const lists of [METHODS, TRAINING, GUIDES]) assert.equal(Object.keys(lists), [...MODES]);
   const titles = MODES.flatMap((mode) => METHODS[mode].title);
   assert.is(new Set(titles).size, MODES.length, "two methods with one title");

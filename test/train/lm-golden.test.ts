@@ -46,7 +46,7 @@ testAll("the perplexity of 20 kB is PyTorch's", async () => {
   });
   try {
     await loadBase(engine, model);
-    const measured = await evaluate(engine, blocks, { pooling: "last-token" });
+    const [measured] = await evaluate(engine, blocks, { pooling: "last-token" });
     near("loss", measured.loss, loss);
     assert.is(measured.perplexity!.toPrecision(4), Math.exp(loss).toPrecision(4));
     near("bits per byte", measured.bitsPerByte!, (loss * blocks.stats().tokens) / Math.LN2 / bytes);

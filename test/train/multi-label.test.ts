@@ -6,9 +6,9 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
 import type { Estimate } from "../../src/statistics.ts";
-import { countHits, f1Of, type Hits } from "../../src/statistics.ts";
+import { f1Of } from "../../src/statistics.ts";
 import { measuring } from "../../src/tasks/multi-label/multi-label-results.ts";
-import { isExact, type LabelDetails } from "../../src/tasks/multi-label/multi-label-training.ts";
+import { hitsOf, isExact, type LabelDetails, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
 import { fitSets, predictLabels } from "../../src/train/label-baselines.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
@@ -34,10 +34,8 @@ const base = modelAnd(load);
 const device = () => testDevice("wasm 1 thread");
 
 test("F1 of all labels together and their mean, as scikit-learn's", () => {
-  const hits: Hits[] = Array.from({ length: 3 }, () => ({ there: 0, named: 0, right: 0 }));
   // f1_score([[1,0,0],[1,1,0],[0,1,0]], [[1,1,0],[0,1,0],[0,1,0]], average="micro" | "macro", zero_division=0)
-  countHits(hits, [1, 0, 0, 1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 1, 0], (score) => score === 1);
-  const { microF1, macroF1 } = f1Of(hits);
+  const { microF1, macroF1 } = f1Of(hitsOf(labelColumns([1, 0, 0, 1, 1, 0, 0, 1, 0], [1, 1, 0, 0, 1, 0, 0, 1, 0], 3)));
   assertAllClose("f1", [microF1, macroF1], [0.75, (2 / 3 + 0.8 + 0) / 3], { atol: 1e-12, rtol: 1e-12 });
 });
 

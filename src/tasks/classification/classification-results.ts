@@ -2,13 +2,13 @@
 import type { Kind } from "../../checks.ts";
 import { measureRanking, measureReliability, type Ranking } from "../../measures.ts";
 import { joinPair } from "../../pair.ts";
-import { classMeasures, countConfusions, LISTED_CLASSES, macroF1 } from "../../statistics.ts";
+import { classMeasures, countConfusions, LISTED_CLASSES } from "../../statistics.ts";
 import { pick } from "../compare.ts";
 import { chooseDecision } from "../decision.ts";
 import { decide, predictions } from "../predictions.ts";
 import { ESTIMATE, INTERVAL, LABEL } from "../stored.ts";
 import { type LabelledRows, type Measuring, type MeasuringContext, MISTAKES, type Predicted } from "../task.ts";
-import type { ClassDetails } from "./classification-training.ts";
+import { type ClassDetails, trueClasses } from "./classification-training.ts";
 
 /** Correctly classified messages that are kept with the results, at least; more where there are more classes. */
 const SAMPLES = 3;
@@ -27,8 +27,6 @@ export function choosePositive({ labels, counts, options }: MeasuringContext): n
   if (options.positive !== null) return labels.indexOf(options.positive);
   return Number(counts[1]! <= counts[0]!);
 }
-
-const trueClasses = (set: LabelledRows, rows: number) => Array.from({ length: rows }, (_, row) => set.label(row));
 
 /** The probabilities of the class `of(row)`, of each row. */
 function shares({ values, probabilities }: Predicted, of: (row: number) => number): number[] {
@@ -67,21 +65,13 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
     });
     return { values, probabilities };
   },
-  evaluate(set, given, _, at) {
-    const truth = pick(trueClasses(set, given.values.length), at);
-    const predicted = pick(Array.from(given.values), at);
-    const losses = pick(
-      shares(given, (row) => set.label(row)).map((share) => -Math.log(share)),
+  loss(set, given, at) {
+    const right = pick(
+      shares(given, (row) => set.label(row)),
       at,
     );
-    return {
-      rows: truth.length,
-      loss: losses.reduce((sum, loss) => sum + loss, 0) / truth.length,
-      accuracy: truth.filter((label, i) => label === predicted[i]).length / truth.length,
-      macroF1: macroF1(countConfusions(truth, predicted)),
-    };
+    return right.reduce((sum, share) => sum - Math.log(share), 0) / right.length;
   },
-  columns: (set, values) => ({ truth: trueClasses(set, values.length), predicted: Array.from(values) }),
   answers: (set, given, { labels }) => ({
     truth: trueClasses(set, given.values.length).map((label) => labels[label]!),
     predicted: Array.from(given.values, (label) => labels[label]!),

@@ -24,6 +24,10 @@ export interface ClassDetails {
   calibration: Reliability;
 }
 
+/** The classes of a set's first rows. */
+export const trueClasses = (set: LabelledRows, rows: number) =>
+  Array.from({ length: rows }, (_, row) => set.label(row));
+
 const confusions = ({ truth, predicted }: Columns, at?: Places) =>
   countConfusions(pick(truth!, at), pick(predicted!, at));
 
@@ -61,18 +65,8 @@ export const training: Training<LabelledRows> = {
   },
   labels: "class",
   measures,
-  tally(outputs) {
-    const [truth, predicted]: [number[], number[]] = [[], []];
-    return {
-      add({ targets }, logits) {
-        truth.push(...Array.from(targets));
-        predicted.push(...argmaxRows(logits, outputs));
-      },
-      // The first of equal logits counts, as for a classifier; the device counts the target's.
-      measures: ({ rows }) => ({
-        accuracy: truth.filter((label, i) => label === predicted[i]).length / rows,
-        macroF1: macroF1(countConfusions(truth, predicted)),
-      }),
-    };
-  },
+  // The first of equal logits counts, as for a classifier; the device counts the target's.
+  answer: argmaxRows,
+  columns: (set, values) => ({ truth: trueClasses(set, values.length), predicted: Array.from(values) }),
+  figures: (...of) => ({ accuracy: measures[0].of(...of), macroF1: measures[1].of(...of) }),
 };

@@ -82,9 +82,14 @@ export const training: Training<Texts> = {
   },
   labels: null,
   measures,
-  tally: () => ({
-    measures: ({ rows, correct, loss, bytes }) => ({
-      ...{ accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes },
-    }),
-  }),
+  columns(set, losses) {
+    const { tokens, bytes } = set.units();
+    let target = 0;
+    const loss = tokens.map((count) => {
+      let sum = 0;
+      for (const end = target + count; target < end; target++) sum += losses[target]!;
+      return sum;
+    });
+    return { loss, tokens, bytes };
+  },
 };

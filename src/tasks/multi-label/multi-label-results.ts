@@ -1,17 +1,13 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
-import { f1Of, labelMeasures } from "../../statistics.ts";
+import { labelMeasures } from "../../statistics.ts";
 import { countRows } from "../compare.ts";
 import { labelThreshold, sigmoid } from "../predictions.ts";
 import { LABEL } from "../stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "../task.ts";
 import { chooseThreshold, parseThreshold } from "../threshold.ts";
-import { hitsOf, isExact, type LabelDetails, labelColumns } from "./multi-label-training.ts";
+import { hitsOf, isExact, type LabelDetails, trueValues } from "./multi-label-training.ts";
 
 const SAMPLED = 3;
-
-/** What every label of the first rows should be [rows, labels]. */
-const trueValues = (set: LabelledRows, rows: number) =>
-  Float32Array.from(Array.from({ length: rows }, (_, row) => [...set.values(row)]).flat());
 
 export const measuring: Measuring<LabelledRows, LabelDetails> = {
   stored: {
@@ -26,7 +22,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
   /** A threshold of each label; that of a label which cannot reach what is asked is the usual one. */
   choose({ labels, options }, val, logits) {
     const rule = parseThreshold(options.threshold);
-    const [probabilities, truth] = [logits.map(sigmoid), trueValues(val, val.size)];
+    const [probabilities, truth] = [logits.map(sigmoid), trueValues(val)];
     const column = (all: ArrayLike<number>, label: number) =>
       Array.from({ length: val.size }, (_, row) => all[row * labels.length + label]!);
     return {
@@ -42,18 +38,10 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
     const values = probabilities.map((probability, i) => Number(probability >= thresholds[i % labels.length]!));
     return { values, probabilities };
   },
-  evaluate(set, { values }, context, at) {
-    const columns = measuring.columns(set, values, context);
-    const rows = Array.from(at ?? Array(countRows(columns)).keys());
-    const accuracy = rows.filter((row) => isExact(columns, row)).length / rows.length;
-    return { rows: rows.length, accuracy, ...f1Of(hitsOf(columns, rows)) };
-  },
-  columns: (set, values, { labels: { length } }) =>
-    labelColumns(trueValues(set, values.length / length), values, length),
   answers(set, { values, probabilities }, { labels }) {
     const name = (all: ArrayLike<number>, row: number) =>
       labels.filter((_, label) => all[row * labels.length + label] === 1);
-    const truth = trueValues(set, set.size);
+    const truth = trueValues(set);
     const rows = Array.from({ length: set.size }, (_, row) => row);
     return {
       truth: rows.map((row) => name(truth, row)),

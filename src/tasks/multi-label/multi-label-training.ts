@@ -1,6 +1,6 @@
 /** How a classifier with several labels a message is trained and measured. */
 import { percent } from "../../format.ts";
-import { countHits, f1Of, type Hits, type LabelMeasures } from "../../statistics.ts";
+import { f1Of, type Hits, type LabelMeasures } from "../../statistics.ts";
 import { type Columns, type Places, sampledMeasure, shareMeasure } from "../compare.ts";
 import type { LabelledRows, Training } from "../task.ts";
 
@@ -14,6 +14,10 @@ export interface LabelDetails {
   /** In the order of the data's labels. */
   classes: LabelResult[];
 }
+
+/** What every label of a set's first rows should be [rows, labels]. */
+export const trueValues = (set: LabelledRows, rows = set.size) =>
+  Float32Array.from(Array.from({ length: rows }, (_, row) => [...set.values(row)]).flat());
 
 /**
  * The columns of rows of labels [rows, labels]: how many are right, and how many are there and predicted, together; and
@@ -84,11 +88,7 @@ export const training: Training<LabelledRows> = {
   },
   labels: "set",
   measures,
-  tally(outputs) {
-    const hits: Hits[] = Array.from({ length: outputs }, () => ({ there: 0, named: 0, right: 0 }));
-    return {
-      add: ({ values }, logits) => countHits(hits, values!, logits, (logit) => logit > 0),
-      measures: ({ rows, correct }) => ({ accuracy: correct / rows, ...f1Of(hits) }),
-    };
-  },
+  answer: (logits) => logits.map((logit) => Number(logit > 0)),
+  columns: (set, values, labels) => labelColumns(trueValues(set, values.length / labels), values, labels),
+  figures: (columns, at) => ({ accuracy: measures[1].of(columns, at), ...f1Of(hitsOf(columns, at)) }),
 };

@@ -15,7 +15,6 @@ export const measuring: Measuring<LabelledRows, ScoreDetails> = {
     details: { bins: [{ truth: "number", predicted: "number", interval: INTERVAL }] },
   },
   predict: (scores) => ({ values: scores }),
-  columns: (set, values) => ({ truth: trueScores(set), predicted: Array.from(values) }),
   answers: (set, { values }) => ({ truth: trueScores(set), predicted: Array.from(values) }),
   describe(_, { columns }) {
     const { truth = [], predicted = [] } = columns;

@@ -60,15 +60,9 @@ export const training: Training<LabelledRows> = {
   },
   labels: "score",
   measures,
-  tally() {
-    let sum = 0;
-    return {
-      add({ values }, scores) {
-        for (const [i, score] of scores.entries()) sum += Math.abs(score - values![i]!);
-      },
-      measures: ({ rows }) => ({ meanError: sum / rows }),
-    };
-  },
+  answer: (scores) => scores,
+  columns: (set, values) => ({ truth: trueScores(set).slice(0, values.length), predicted: Array.from(values) }),
+  figures: (...of) => ({ meanError: meanAbsolute(...of) }),
   // A head that begins at 0 would spend its first steps on the way.
   bias: (train) => [meanScore(train)],
 };

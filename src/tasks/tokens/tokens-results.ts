@@ -5,19 +5,9 @@ import { argmaxRows } from "../predictions.ts";
 import { LABEL } from "../stored.ts";
 import { type Measuring, MISTAKES } from "../task.ts";
 import { countSame, type Entity, findEntities } from "./entities.ts";
-import { compareTags, type EntityDetails, type Sentences } from "./tokens-training.ts";
+import { divide, type EntityDetails, type Sentences } from "./tokens-training.ts";
 
 const SAMPLED = 3;
-
-/** The tags of each sentence, of those of all words. */
-function divide(set: Sentences, values: ArrayLike<number>): number[][] {
-  let end = 0;
-  return Array.from({ length: set.size }, (_, row) => {
-    const { length } = set.tags(row);
-    end += length;
-    return Array.from({ length }, (_, word) => values[end - length + word]!);
-  });
-}
 
 const entitiesOf = ({ labels }: Sentences, tags: readonly number[]) => findEntities(tags.map((tag) => labels[tag]!));
 
@@ -27,17 +17,6 @@ const inWords = (words: readonly string[], { type, first, last }: Entity) =>
 
 export const measuring: Measuring<Sentences, EntityDetails> = {
   predict: (logits, { labels }) => ({ values: argmaxRows(logits as Float32Array, labels.length) }),
-  columns(set, values) {
-    const rows = divide(set, values).map((tags, row) => compareTags(set.labels, set.tags(row), tags));
-    const column = (key: keyof (typeof rows)[number]) => rows.map((one) => one[key]);
-    return {
-      there: column("there"),
-      named: column("named"),
-      same: column("same"),
-      words: column("words"),
-      hits: column("hits"),
-    };
-  },
   answers(set, { values }) {
     const write = (tags: readonly number[], row: number) =>
       entitiesOf(set, tags).map((entity) => inWords(set.words(row), entity));

@@ -38,8 +38,21 @@ function entityF1({ there = [], named = [], same = [] }: Columns, at?: Places): 
   return right === 0 ? 0 : (2 * right) / (total(there, at) + total(named, at));
 }
 
+/** The tags of each sentence, of those of all words of the set, or of its first sentences. */
+export function divide(set: Sentences, values: ArrayLike<number>): number[][] {
+  let end = 0;
+  const rows: number[][] = [];
+  for (let row = 0; row < set.size; row++) {
+    const { length } = set.tags(row);
+    if (end + length > values.length) break;
+    rows.push(Array.from({ length }, (_, word) => values[end + word]!));
+    end += length;
+  }
+  return rows;
+}
+
 /** What a sentence adds to the columns: its entities, those that were found, those of both; its words, those right. */
-export function compareTags(labels: readonly string[], truth: readonly number[], predicted: readonly number[]) {
+function compareTags(labels: readonly string[], truth: readonly number[], predicted: readonly number[]) {
   const [own, found] = [truth, predicted].map((tags) => findEntities(tags.map((tag) => labels[tag]!))) as [
     Entity[],
     Entity[],
@@ -90,23 +103,17 @@ export const training: Training<Sentences> = {
   },
   labels: "tags",
   measures,
-  tally(outputs, { labels }) {
-    const sums = { there: 0, named: 0, same: 0, words: 0, hits: 0 };
+  answer: argmaxRows,
+  columns(set, values) {
+    const rows = divide(set, values).map((tags, row) => compareTags(set.labels, set.tags(row), tags));
+    const column = (key: keyof (typeof rows)[number]) => rows.map((one) => one[key]);
     return {
-      add({ starts, targets }, logits) {
-        const tags = argmaxRows(logits, outputs);
-        for (let b = 1; b < starts.length; b++) {
-          const tokens = Array.from({ length: starts[b]! - starts[b - 1]! }, (_, i) => starts[b - 1]! + i);
-          const firsts = tokens.filter((token) => targets[token]! >= 0);
-          const of = (all: ArrayLike<number>) => firsts.map((token) => all[token]!);
-          const found = compareTags(labels, of(targets), of(tags));
-          for (const key of Object.keys(sums) as (keyof typeof sums)[]) sums[key] += found[key];
-        }
-      },
-      measures: () => ({
-        accuracy: sums.hits / sums.words,
-        entityF1: sums.same === 0 ? 0 : (2 * sums.same) / (sums.there + sums.named),
-      }),
+      there: column("there"),
+      named: column("named"),
+      same: column("same"),
+      words: column("words"),
+      hits: column("hits"),
     };
   },
+  figures: (...of) => ({ entityF1: measures[0].of(...of), accuracy: measures[1].of(...of) }),
 };
