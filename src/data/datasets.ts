@@ -13,7 +13,7 @@ import {
 } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
@@ -51,8 +51,22 @@ export type DatasetSpec =
   | { train: DataSource; val: DataSource; test: DataSource }
   | { name: string };
 
+/** How data is read, whatever is learned of it. */
+export interface ReadingOptions {
+  /** The longest row in tokens: longer ones are cut, texts into blocks. Default: the context of `model`, at most 1024. */
+  maxLength?: number;
+  /** Seed of the split, and of what is drawn before it. Default 1. */
+  seed?: number;
+  /** Shares of train, val and test. Default 0.7, 0.1, 0.2; of texts 0.8, 0.1, 0.1; the data set's own for a name. */
+  fractions?: readonly [number, number, number];
+  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
+  encoding?: string;
+  /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
+  model?: BaseModel;
+}
+
 /** Options of `loadDataset`. */
-export interface DatasetOptions {
+export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "onProgress" | "signal"> {
   /**
    * What the labels are: classes, of which a message has one (default); numbers (`regression`), all with a point before
    * decimals or all with a comma; or any number of labels a message, with `labelSeparator` between them and none in an
@@ -71,8 +85,6 @@ export interface DatasetOptions {
    * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.
    */
   balance?: boolean;
-  /** The longest row in tokens; longer rows are truncated. Default: the context of `model`, at most 1024. */
-  maxLength?: number;
   /**
    * How to split one file or a named data set, or how to take the validation set from the training set of a data set of
    * the hub that has none. Default: the data set's own for `sms` and `languages`, else "stratified" for classes and
@@ -88,47 +100,25 @@ export interface DatasetOptions {
   trainRows?: number;
   /** Default "none". */
   padding?: Padding;
-  /** Seed of the balancing and of the split. Default 1. */
-  seed?: number;
-  /** Shares of train, val and test. Default 0.7, 0.1, 0.2; the data set's own for a name. */
-  fractions?: readonly [number, number, number];
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
-  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
-  encoding?: string;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
-  /** Receives the events of the download of a named data set. */
-  onProgress?: (event: DownloadEvent) => void;
-  /** Aborts the download. */
-  signal?: AbortSignal;
-  /** The model, from `loadModel`, whose tokenizer reads the rows. Default: GPT-2's tokenizer. */
-  model?: BaseModel;
   /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }
 
-const OPTIONS = {
-  objective: "text?",
-  textColumn: "text?",
-  labelColumn: "text?",
-  labelSeparator: "text?",
-  balance: "boolean?",
-  maxLength: "number?",
-  split: "text?",
-  dedupe: "boolean?",
-  trainRows: "number?",
-  padding: "any?",
-  seed: "number?",
-  fractions: "numbers?",
-  skipFaulty: "boolean?",
-  encoding: "text?",
-  chunkBytes: "number?",
-  onProgress: DOWNLOAD_OPTIONS.onProgress,
-  signal: DOWNLOAD_OPTIONS.signal,
-  model: "model?",
-  module: "any?",
-} as const satisfies Record<keyof DatasetOptions, FieldKind>;
+type Kinds<Options> = Readonly<Record<Exclude<keyof Options, keyof ReadingOptions>, FieldKind>>;
+
+const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
+  ...{ maxLength: "number?", seed: "number?", fractions: "numbers?", encoding: "text?", model: "model?" },
+};
+
+const OPTIONS: Kinds<DatasetOptions> = {
+  ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
+  ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
+  ...{ padding: "any?", module: "any?", onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
+};
 
 /** Messages with labels, split and encoded: what `loadDataset` returns. */
 export interface LoadedDataset {
@@ -192,7 +182,7 @@ const FORMS = "{ file }, { train, val, test } or { name }";
  * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an
  * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
-export function parseOrigin(spec: object | string, options: object, source: Kind, kinds: Fields): Origin {
+export function parseOrigin(spec: object | string, options: object, source: Kind, own: Fields): Origin {
   if (typeof spec === "string") {
     const key = isOnHub(spec) || !/\.\w+$/.test(spec) ? "name" : "file";
     throw new ConfigError("invalid-argument", `spec: the string ${JSON.stringify(spec)}`, {
@@ -201,6 +191,7 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
     });
   }
   const file = optional(source);
+  const kinds = { ...own, ...READING };
   const both = { file, train: file, val: file, test: file, name: "text?", ...kinds } as const;
   checkOptions("spec", spec, both);
   checkOptions("options", options, both);

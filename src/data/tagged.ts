@@ -1,12 +1,11 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
-import { checkNumber, type FieldKind } from "../checks.ts";
+import { checkNumber } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { DataError } from "../errors.ts";
-import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
 import { partSizes, tooFewRows } from "./dataset.ts";
-import { type Origin, parseOrigin, SOURCE } from "./datasets.ts";
+import { type Origin, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
 import { readText } from "./text-file.ts";
@@ -31,31 +30,13 @@ interface Sentence extends Tagging {
 export type TaggedSpec = { file: DataSource } | Record<"train" | "val" | "test", DataSource>;
 
 /** Options of `loadTagged`. */
-export interface TaggedOptions {
+export interface TaggedOptions extends ReadingOptions {
   /** The keys of words and tags in JSON, or the paths to them. Default: "tokens" or "words", "tags" or "ner_tags". */
   textColumn?: string;
   labelColumn?: string;
-  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
-  encoding?: string;
-  /** The longest sentence in tokens; the rest is cut off. Default: the context of `model`, at most 1024. */
-  maxLength?: number;
-  /** Seed of the split. Default 1. */
-  seed?: number;
-  /** Shares of train, val and test. Default 0.7, 0.1, 0.2. */
-  fractions?: readonly [number, number, number];
-  /** The model, from `loadModel`, whose tokenizer reads the words. Default: GPT-2's tokenizer. */
-  model?: BaseModel;
 }
 
-const OPTIONS = {
-  textColumn: "text?",
-  labelColumn: "text?",
-  encoding: "text?",
-  maxLength: "number?",
-  seed: "number?",
-  fractions: "numbers?",
-  model: "model?",
-} as const satisfies Record<keyof TaggedOptions, FieldKind>;
+const OPTIONS = { textColumn: "text?", labelColumn: "text?" } as const;
 
 /** Counts of a set of sentences. */
 export interface TaggedStats {

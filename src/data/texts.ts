@@ -2,18 +2,17 @@
 
 import { packagePath } from "#platform";
 import humanRights from "../../data/datasets/human-rights.json" with { type: "json" };
-import { checkNumber, type FieldKind } from "../checks.ts";
+import { checkNumber } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadEvent } from "../io/download-options.ts";
-import type { BaseModel } from "../io/hf.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
 import { either, setting } from "../setting.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
-import { type LoadedDataset, type Origin, parseOrigin, SOURCES } from "./datasets.ts";
+import { type LoadedDataset, type Origin, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet, whileOpen } from "./source.ts";
@@ -33,38 +32,15 @@ export type TextsSpec =
   | { name: string };
 
 /** Options of `loadTexts`. */
-export interface TextsOptions {
+export interface TextsOptions extends ReadingOptions, Pick<DownloadOptions, "onProgress" | "signal"> {
   /** The key of the texts in JSON, or the path to it (`message.body`). Default: "text" or another common name. */
   textColumn?: string;
-  /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
-  encoding?: string;
-  /** The longest block, in tokens. Default: the context of `model`, at most 1024. */
-  maxLength?: number;
   /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
   stride?: number;
-  /** Seed of the split of JSON lines. Default 1. */
-  seed?: number;
-  /** Shares of train, val and test. Default 0.8, 0.1, 0.1. */
-  fractions?: readonly [number, number, number];
-  /** The model, from `loadModel`, whose tokenizer reads the texts. Default: GPT-2's tokenizer. */
-  model?: BaseModel;
-  /** Receives the events of the download of a data set of the hub. */
-  onProgress?: (event: DownloadEvent) => void;
-  /** Aborts the download. */
-  signal?: AbortSignal;
 }
 
-const OPTIONS = {
-  textColumn: "text?",
-  encoding: "text?",
-  maxLength: "number?",
-  stride: "number?",
-  seed: "number?",
-  fractions: "numbers?",
-  model: "model?",
-  onProgress: DOWNLOAD_OPTIONS.onProgress,
-  signal: DOWNLOAD_OPTIONS.signal,
-} as const satisfies Record<keyof TextsOptions, FieldKind>;
+const { onProgress, signal } = DOWNLOAD_OPTIONS;
+const OPTIONS = { textColumn: "text?", stride: "number?", onProgress, signal } as const;
 
 /** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts {

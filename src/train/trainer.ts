@@ -563,7 +563,7 @@ export class Run {
     return { tensors: await readTrained(engine), finalNorm };
   }
 
-  /** Evaluates the current parameters, of a language model with the losses of the test set. The time does not count as step time. */
+  /** Evaluates the current parameters. The time does not count as step time. */
   private async measure(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
     const start = this.now();
     const { engine, features, signal } = this;
