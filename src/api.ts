@@ -54,7 +54,6 @@ export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";
 export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
 export type { TextDetails } from "./tasks/lm/lm-training.ts";
-export type { LabelDetails } from "./tasks/multi-label/multi-label-training.ts";
 export type { Classification, Scored, TaggedSpan, TaggedText } from "./tasks/predictions.ts";
 export type { ScoreDetails } from "./tasks/regression/regression-training.ts";
 export type { Answered, Results, TestResults } from "./tasks/task.ts";

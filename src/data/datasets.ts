@@ -17,6 +17,7 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.t
 import type { BaseModel } from "../io/hf.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
+import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -120,18 +121,24 @@ const OPTIONS: Kinds<DatasetOptions> = {
   ...{ padding: "any?", module: "any?", onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };
 
-/** Messages with labels, split and encoded: what `loadDataset` returns. */
-export interface LoadedDataset {
-  objective: MessagesObjective;
-  train: Dataset;
-  val: Dataset;
-  test: Dataset;
-  /** Class names by class id; the names of several labels a message; of a regression "score". */
+/** Sets that are split and encoded, whatever is learned of them. */
+export interface LoadedSets<Set> extends Splits<Set> {
+  /** Class names by class id; the names of several labels a message; of a regression "score"; of texts none. */
   labels: readonly string[];
-  stats: {
-    train: DatasetStats;
-    val: DatasetStats;
-    test: DatasetStats;
+  /** The fingerprint of the vocabulary that the rows are encoded with. */
+  vocabulary: string;
+  /** The longest row allowed, in tokens. */
+  maxLength: number;
+  /** Where the rows came from, to print. */
+  source: string;
+  /** The same with the options, as arguments for the function that has loaded them. */
+  origin: Origin;
+}
+
+/** Messages with labels, split and encoded: what `loadDataset` returns. */
+export interface LoadedDataset extends LoadedSets<Dataset> {
+  objective: MessagesObjective;
+  stats: Splits<DatasetStats> & {
     /** Rows in the files, before balancing, and those of each class or label. */
     rowsRead: number;
     classesRead: Record<string, number>;
@@ -152,16 +159,8 @@ export interface LoadedDataset {
   testParts: readonly { name: string; positions: Uint32Array }[];
   /** How the data was split; "given" if by separate files. */
   split: Split | "given";
-  /** The fingerprint of the vocabulary that the rows are encoded with. */
-  vocabulary: string;
-  /** The longest row allowed, in tokens. */
-  maxLength: number;
   /** Pairs of texts: their columns, and what is between their tokens. */
   pairs?: PairSettings;
-  /** Where the rows came from, to print. */
-  source: string;
-  /** The same with the options, as arguments for `loadDataset`. */
-  origin: Origin;
 }
 
 /** A spec and options as a run stores them: files by absolute path, open files by name. */

@@ -4,8 +4,9 @@ import { usualLength } from "../config.ts";
 import { DataError } from "../errors.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
+import type { Splits } from "../tasks/evaluation.ts";
 import { partSizes, tooFewRows } from "./dataset.ts";
-import { type Origin, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
+import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
 import { readText } from "./text-file.ts";
@@ -52,25 +53,12 @@ export interface TaggedStats {
 }
 
 /** Sentences, split and encoded: what `loadTagged` returns. */
-export interface LoadedTagged {
+export interface LoadedTagged extends LoadedSets<Tagged> {
   objective: "tokens";
-  train: Tagged;
-  val: Tagged;
-  test: Tagged;
-  /** The tags, sorted. */
-  labels: readonly string[];
-  stats: Record<"train" | "val" | "test", TaggedStats> & {
+  stats: Splits<TaggedStats> & {
     /** Sentences without words, which were skipped. */
     empty: number;
   };
-  /** The fingerprint of the vocabulary that the words are encoded with. */
-  vocabulary: string;
-  /** The longest sentence, in tokens. */
-  maxLength: number;
-  /** Where the sentences came from, to print. */
-  source: string;
-  /** The same with the options, as arguments for `loadTagged`. */
-  origin: Origin;
 }
 
 /** A set of sentences: the target of a word's first token is its tag, other tokens have none. */

@@ -9,10 +9,11 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.t
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
 import { either, setting } from "../setting.ts";
+import type { Splits } from "../tasks/evaluation.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { HELD_OUT, partSizes } from "./dataset.ts";
-import { type LoadedDataset, type Origin, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
+import { type LoadedDataset, type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { type DataSource, isParquet, whileOpen } from "./source.ts";
@@ -43,28 +44,12 @@ const { onProgress, signal } = DOWNLOAD_OPTIONS;
 const OPTIONS = { textColumn: "text?", stride: "number?", onProgress, signal } as const;
 
 /** Texts, split and encoded: what `loadTexts` returns. */
-export interface LoadedTexts {
+export interface LoadedTexts extends LoadedSets<Blocks> {
   objective: "lm";
-  train: Blocks;
-  val: Blocks;
-  test: Blocks;
-  /** Empty: tokens are predicted, not classes. */
-  labels: readonly string[];
-  stats: {
-    train: BlockStats;
-    val: BlockStats;
-    test: BlockStats;
+  stats: Splits<BlockStats> & {
     /** Empty documents, which were skipped. */
     empty: number;
   };
-  /** The fingerprint of the vocabulary that the texts are encoded with. */
-  vocabulary: string;
-  /** The longest block, in tokens. */
-  maxLength: number;
-  /** Where the texts came from, to print. */
-  source: string;
-  /** The same with the options, as arguments for `loadTexts`. */
-  origin: Origin;
 }
 
 /** Data for training: messages with labels, sentences with tags, or texts. */

@@ -208,11 +208,7 @@ export interface Measuring<Set extends Rows = Rows, Details extends object = obj
   loss?(set: Set, predicted: Predicted, at?: Places): number;
   /** The answers to the rows of a set; absent: it has no messages. */
   answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
-  describe(
-    set: Set,
-    predicted: Predicted & { columns: Columns; decision: Decision | null },
-    context: MeasuringContext,
-  ): Described<Details>;
+  describe(set: Set, predicted: Predicted & { columns: Columns }, context: MeasuringContext): Described<Details>;
   stored: Stored;
 }
 

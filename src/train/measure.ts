@@ -3,7 +3,6 @@ import { findLeaks } from "../data/duplicates.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
-import type { Decision } from "../tasks/predictions.ts";
 import { MEASURING } from "../tasks/results.ts";
 import type {
   Answered,
@@ -92,7 +91,7 @@ function measureSets(
         ...figuresOf("test", positions),
       })),
       decision,
-      test: measureTest(measuring, data, { ...predicted.test, decision }, baselines, context),
+      test: measureTest(measuring, data, predicted.test, baselines, context),
     },
     answers: val && test ? { val, test } : null,
   };
@@ -102,18 +101,14 @@ function measureSets(
 export function measureTest(
   measuring: Measuring,
   data: TrainingData,
-  { decision, ...predicted }: Predicted & { decision: Decision | null },
+  predicted: Predicted,
   baselines: readonly Baseline[],
   context: MeasuringContext,
 ): TestResults {
   const { test } = data;
   const { measures, columns } = TRAINING[data.objective];
   const rows = columns(test, predicted.values, context.labels.length);
-  const { details, samples, mistakes, preferred } = measuring.describe(
-    test,
-    { ...predicted, columns: rows, decision },
-    context,
-  );
+  const { details, samples, mistakes, preferred } = measuring.describe(test, { ...predicted, columns: rows }, context);
   const text = (row: number) => (hasAnswers(data) ? data.test.text(row) : "");
   const answers = measuring.answers?.(test, predicted, context);
   const message = (row: number): Message => ({

@@ -61,7 +61,7 @@ test("several labels: those above their thresholds, in text and JSON", async () 
   assert.equal(names, ["blue", "red"]);
   assert.equal(
     labels,
-    names.filter((name, i) => probabilities[name] >= results.test.details.classes[i].threshold),
+    names.filter((name, i) => probabilities[name] >= results.decision.thresholds[i]),
   );
 });
 

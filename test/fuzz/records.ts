@@ -85,7 +85,7 @@ function resultsOf(
   ...baselines: Baseline[]
 ) {
   const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
-  return measureTest(measuring, data, { ...predicted, decision: null }, baselines, context);
+  return measureTest(measuring, data, predicted, baselines, context);
 }
 
 const classified = testSet("classification", ["ham", "spam"]);

@@ -21,7 +21,7 @@ export function measureClasses(
   baselines: readonly Baseline[] = [],
 ): TestResults<ClassDetails> {
   const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
-  const predicted = { ...joinPredictions(predictions), decision: null };
+  const predicted = joinPredictions(predictions);
   return measureTest(measuring, data, predicted, baselines, context) as TestResults<ClassDetails>;
 }
 

@@ -8,7 +8,7 @@ import { Classifier, fineTune } from "../../src/index.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { f1Of } from "../../src/statistics.ts";
 import { measuring } from "../../src/tasks/multi-label/multi-label-results.ts";
-import { hitsOf, isExact, type LabelDetails, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
+import { hitsOf, isExact, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
 import { fitSets, predictLabels } from "../../src/train/label-baselines.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
@@ -61,7 +61,7 @@ test("a run beside a regression a label and the most frequent set; each label wi
   const run = await fineTune({ device: await device(), model, data, ...settings, save: join(folder, "run") });
   const { test: results, after, decision } = run.results!;
   const [own, tfidf, always] = results.compared;
-  const { classes } = results.details as LabelDetails;
+  const { thresholds } = decision!;
   const [microF1, exact, macroF1] = ["micro_f1", "exact", "macro_f1"].map((key) => own.measured[key] as Estimate);
   assert.match(tfidf!.name, /^TF-IDF, a logistic regression a label \(C /);
   assert.match(always!.name, /^always /);
@@ -69,7 +69,7 @@ test("a run beside a regression a label and the most frequent set; each label wi
   const right = [...Array(own.rows).keys()].filter((row) => isExact(results.rows, row));
   assert.is(right.length, Math.round(exact!.value * own.rows));
   assert.equal(
-    classes.map(({ rows }) => rows),
+    hitsOf(results.rows).map(({ there }) => there),
     data.labels.map((label) => data.stats.test.classes[label]),
   );
   // With the thresholds that were chosen, as beside the baselines.
@@ -92,12 +92,10 @@ test("a run beside a regression a label and the most frequent set; each label wi
     run.answers!.test.probabilities!,
     { atol: 1e-5, rtol: 1e-4 },
   );
-  const thresholds = classes.map(({ threshold }) => threshold);
-  assert.equal(decision, { thresholds });
   for (const { labels, label, probability, probabilities } of found) {
     assert.equal(
       labels,
-      data.labels.filter((name, i) => probabilities[name]! >= thresholds[i]!),
+      data.labels.filter((name, i) => probabilities[name]! >= thresholds![i]!),
     );
     const [first] = labels!.toSorted((a, b) => probabilities[b]! - probabilities[a]!);
     assert.equal([label, probability], first === undefined ? [null, null] : [first, probabilities[first]]);
@@ -139,7 +137,7 @@ test("right and wrong messages with their labels, against baselines that are wor
   const found = measureTest(
     measuring,
     data,
-    { values: flipped, probabilities: flipped, decision: null },
+    { values: flipped, probabilities: flipped },
     [
       { name: "the same", values: flipped },
       { name: "none", values: none },

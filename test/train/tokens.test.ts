@@ -97,11 +97,7 @@ test("F1, precision, recall and accuracy are seqeval's (1.2.2), also of the type
   const [{ measured }] = compareWith(training.measures, { name: "run", columns }, []);
   const values = ["entity_f1", "precision", "recall", "acc"].map((key) => (measured[key] as Estimate).value);
   assertAllClose("measures", values, [6 / 13, 3 / 7, 3 / 6, 10 / 15], { atol: 1e-12, rtol: 0 });
-  const { details, mistakes, samples } = measuring.describe(
-    set,
-    { values: PREDICTED.flat(), columns, decision: null },
-    CONTEXT,
-  );
+  const { details, mistakes, samples } = measuring.describe(set, { values: PREDICTED.flat(), columns }, CONTEXT);
   assert.equal(
     details.types.map(({ type, rows, predicted, f1 }) => [type, rows, predicted, f1!.share]),
     [

@@ -1,15 +1,13 @@
 /** Makes and measures the answers of a classifier with several labels a message. */
-import { labelMeasures } from "../../statistics.ts";
 import { countRows } from "../compare.ts";
 import { labelThreshold, sigmoid } from "../predictions.ts";
-import { LABEL } from "../stored.ts";
 import { type LabelledRows, type Measuring, MISTAKES } from "../task.ts";
 import { chooseThreshold, parseThreshold } from "../threshold.ts";
-import { hitsOf, isExact, type LabelDetails, trueValues } from "./multi-label-training.ts";
+import { isExact, trueValues } from "./multi-label-training.ts";
 
 const SAMPLED = 3;
 
-export const measuring: Measuring<LabelledRows, LabelDetails> = {
+export const measuring: Measuring<LabelledRows> = {
   stored: {
     evaluated: ["accuracy", "microF1", "macroF1"],
     answer: "texts",
@@ -17,7 +15,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       ...{ right: Infinity, both: Infinity },
       ...Object.fromEntries(Array.from({ length: labels }, (_, label) => [`label ${label}`, 4])),
     }),
-    details: { classes: [{ ...LABEL, threshold: "number" }] },
+    details: {},
   },
   /** A threshold of each label; that of a label which cannot reach what is asked is the usual one. */
   choose({ labels, options }, val, logits) {
@@ -49,7 +47,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       probabilities: probabilities!,
     };
   },
-  describe(_, { columns, decision }) {
+  describe(_, { columns }) {
     const rows = [...Array(countRows(columns)).keys()];
     const [exact, wrong] = [true, false].map((one) => rows.filter((row) => isExact(columns, row) === one)) as [
       number[],
@@ -59,12 +57,7 @@ export const measuring: Measuring<LabelledRows, LabelDetails> = {
       samples: exact.slice(0, SAMPLED),
       mistakes: wrong.slice(0, MISTAKES),
       preferred: [...exact, ...wrong],
-      details: {
-        classes: hitsOf(columns).map((hits, label) => ({
-          ...labelMeasures(hits),
-          threshold: labelThreshold(decision ?? {}, label),
-        })),
-      },
+      details: {},
     };
   },
 };

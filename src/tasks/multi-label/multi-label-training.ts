@@ -1,19 +1,8 @@
 /** How a classifier with several labels a message is trained and measured. */
 import { percent } from "../../format.ts";
-import { f1Of, type Hits, type LabelMeasures } from "../../statistics.ts";
+import { f1Of, type Hits } from "../../statistics.ts";
 import { type Columns, type Places, sampledMeasure, shareMeasure } from "../compare.ts";
 import type { LabelledRows, Training } from "../task.ts";
-
-/** A label on the test set, and from which probability it is predicted. */
-export interface LabelResult extends LabelMeasures {
-  threshold: number;
-}
-
-/** What only the results of a classifier with several labels have. */
-export interface LabelDetails {
-  /** In the order of the data's labels. */
-  classes: LabelResult[];
-}
 
 /** What every label of a set's first rows should be [rows, labels]. */
 export const trueValues = (set: LabelledRows, rows = set.size) =>

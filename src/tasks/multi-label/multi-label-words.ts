@@ -1,6 +1,7 @@
 /** What people read of a classifier with any number of labels a message. */
 import type { Block, RowColumn } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
+import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
 import {
   classesBlock,
@@ -11,12 +12,13 @@ import {
   mistakesTable,
   tooFew,
 } from "../message-words.ts";
+import { labelThreshold } from "../predictions.ts";
 import type { Results, Shown, Words } from "../task.ts";
-import { isExact, type LabelDetails, type LabelResult } from "./multi-label-training.ts";
+import { hitsOf, isExact } from "./multi-label-training.ts";
 
 const LABELS = ["Label", "Labels"] as const;
 
-export const words: Words<LabelDetails> = {
+export const words: Words = {
   loss: "binary cross-entropy (nats)",
   choice: "any number a message: a|b",
   learned: (labels) => `with any of ${labels} labels`,
@@ -36,15 +38,19 @@ export const words: Words<LabelDetails> = {
       : [`Thresholds: each label is predicted from a probability of its own (${threshold} on the validation set).`],
 };
 
-const nameLabels = ({ labels }: Shown, { test }: Results<LabelDetails>) =>
-  test.details.classes.map((one, i) => ({ ...one, label: labels[i]! }));
+/** Each label on the test set, and from which probability it is predicted. */
+const nameLabels = ({ labels }: Shown, { test, decision }: Results) =>
+  hitsOf(test.rows).map((hits, i) => ({
+    ...labelMeasures(hits),
+    ...{ label: labels[i]!, threshold: labelThreshold(decision ?? {}, i) },
+  }));
 
-const THRESHOLD: RowColumn<LabelResult> = {
+const THRESHOLD: RowColumn<LabelMeasures & { threshold: number }> = {
   ...{ title: "Threshold", key: "threshold", format: formatLoss },
   value: ({ threshold }) => threshold,
 };
 
-function mistakes({ pairs }: Shown, { test }: Results<LabelDetails>): Block[] {
+function mistakes({ pairs }: Shown, { test }: Results): Block[] {
   const rows = countRows(test.rows);
   const wrong = Array.from({ length: rows }, (_, row) => row).filter((row) => !isExact(test.rows, row)).length;
   if (wrong === 0) return [];
