@@ -1,8 +1,13 @@
 /** Measures of scores, beside numpy's and scikit-learn's values, and what is not defined. */
 import * as assert from "uvu/assert";
-import { determination, rankCorrelation, rankInterval, rootMeanSquare } from "../src/score-measures.ts";
 import type { Estimate } from "../src/statistics.ts";
 import { estimate } from "../src/tasks/compare.ts";
+import {
+  determination,
+  rankCorrelation,
+  rankInterval,
+  rootMeanSquare,
+} from "../src/tasks/regression/score-measures.ts";
 import { TRAINING } from "../src/tasks/training.ts";
 import { assertAllClose } from "./helpers/allclose.ts";
 import { test } from "./helpers/harness.ts";

@@ -123,10 +123,7 @@ export class Dataset {
    * Throws DataError if the fractions do not add up to 1, or a part would be empty.
    */
   split(fractions: readonly number[]): Dataset[] {
-    let start = 0;
-    return partSizes(this.size, fractions).map((count) => {
-      const part = this.rows.slice(start, start + count);
-      start += count;
+    return cutParts(this.rows, fractions).map((part) => {
       if (part.length === 0) throw tooFewRows(this.size, fractions);
       return this.with(part);
     });
@@ -240,6 +237,18 @@ export function checkFractions(fractions: readonly number[]): void {
       expected: "fractions above 0 that add up to 1",
       found: fractions.join(", "),
     });
+}
+
+/** Rows in their order, in parts of these sizes. */
+export function cutParts<T extends { length: number; slice(start: number, end: number): T }>(
+  rows: T,
+  fractions: readonly number[],
+): T[] {
+  let end = 0;
+  return partSizes(rows.length, fractions).map((count) => {
+    end += count;
+    return rows.slice(end - count, end);
+  });
 }
 
 /** The rows in each part of `size`: floor(size * fraction); the last part gets the rest. */

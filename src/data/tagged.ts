@@ -5,7 +5,7 @@ import { DataError } from "../errors.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { partSizes, tooFewRows } from "./dataset.ts";
+import { cutParts, tooFewRows } from "./dataset.ts";
 import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
@@ -169,13 +169,9 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
 }
 
 function splitSentences(all: readonly Sentence[], fractions: readonly number[], seed: number): Sentence[][] {
-  const shuffled = new Rng(seed).shuffle([...all]);
-  let start = 0;
-  return partSizes(all.length, fractions).map((count) => {
-    if (count === 0) throw tooFewRows(all.length, fractions);
-    start += count;
-    return shuffled.slice(start - count, start);
-  });
+  const parts = cutParts(new Rng(seed).shuffle([...all]), fractions);
+  if (parts.some(({ length }) => length === 0)) throw tooFewRows(all.length, fractions);
+  return parts;
 }
 
 const noSentences = (where: string) =>

@@ -12,7 +12,7 @@ import { either, setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
-import { HELD_OUT, partSizes } from "./dataset.ts";
+import { cutParts, HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
@@ -207,11 +207,7 @@ class TextsReader {
     const { name, bytes } = await contents(source, this.options);
     if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part]));
     const rows = new Rng(seed).shuffle(await this.rows(name, bytes));
-    let start = 0;
-    return partSizes(rows.length, fractions).map((count) => {
-      start += count;
-      return rows.slice(start - count, start).flat();
-    });
+    return cutParts(rows, fractions).map((part) => part.flat());
   }
 
   private texts(texts: readonly Uint8Array[]): Document[] {

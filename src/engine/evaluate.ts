@@ -7,6 +7,7 @@ import type { TrainingData } from "../data/texts.ts";
 import type { TokenBatch } from "../data/token-set.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
+import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
@@ -66,10 +67,10 @@ export async function evaluate(
   }
   while (inFlight.length > 0) await inFlight.next();
   const outputs = joined(some, readsLogits ? Float32Array : Float64Array);
-  const { answer, columns, figures } = TRAINING[task.objective];
+  const { answer, columns, measures } = TRAINING[task.objective];
   const own = answer?.(outputs as Float32Array, task.num_labels);
   const device = { accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes };
-  const measured = own ? figures!(columns(set, own, task.num_labels)) : device;
+  const measured = own ? keptFigures(measures, columns(set, own, task.num_labels)) : device;
   return [{ rows, loss: loss / rows, ...measured }, outputs];
 }
 

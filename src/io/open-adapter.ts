@@ -7,7 +7,7 @@ import { isGguf } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
-import { type Adapter, readAdapter } from "./peft.ts";
+import { type Adapter, META, PEFT_CONFIG, readAdapter } from "./peft.ts";
 import { type PeftBase, readBaseModel } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
 
@@ -59,7 +59,7 @@ async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
   const { vocabulary } = baseModel;
   const adapter = await readAdapter(place, { base: await describePeftBase(baseModel) });
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
-  if (!(await exists(joinPath(place, OURS))))
+  if (!(await exists(joinPath(place, META))))
     await (await import("./tokenizer-files.ts")).checkSameVocabulary(place, baseModel, adapter.meta.base_model);
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
   checkFingerprint(place, vocabulary.fingerprint, trained);
@@ -68,9 +68,6 @@ async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
     await (await import("./fingerprint.ts")).checkBase(adapter.meta, baseModel, place);
   return adapter;
 }
-
-const OURS = "lowrank.json";
-const THEIRS = "adapter_config.json";
 
 /** Matches a path that ends in the adapter/ of a run. */
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
@@ -83,8 +80,8 @@ export async function findAdapter(directory: string): Promise<string | undefined
   if (isGguf(directory)) return undefined;
   const inside = joinPath(directory, "adapter");
   const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
-  for (const place of ours) if (await exists(joinPath(place, OURS))) return place;
-  for (const place of [directory, inside]) if (await exists(joinPath(place, THEIRS))) return place;
+  for (const place of ours) if (await exists(joinPath(place, META))) return place;
+  for (const place of [directory, inside]) if (await exists(joinPath(place, PEFT_CONFIG))) return place;
   return undefined;
 }
 
@@ -111,8 +108,8 @@ async function openBase(directory: string, model: string | undefined, options: D
 /** The base model that an adapter's directory names; undefined for any other directory. */
 export async function namedBase(directory: string): Promise<string | undefined> {
   for (const [file, key] of [
-    [OURS, "base_model"],
-    [THEIRS, "base_model_name_or_path"],
+    [META, "base_model"],
+    [PEFT_CONFIG, "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;

@@ -54,8 +54,11 @@ const OUTCOME: Tree = {
 };
 
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds({ measures: [judged, ...others] }: Training, { evaluated, answer, details }: Stored): Tree {
-  const figures = Object.fromEntries(evaluated.map((key) => [key, "number" as const]));
+function measuredKinds({ measures, answer: decides }: Training, { answer, details }: Stored): Tree {
+  const [judged, ...others] = measures;
+  const kept = measures.flatMap(({ evaluated }) => (typeof evaluated === "string" ? evaluated : []));
+  const keys = decides ? kept : ["accuracy", "perplexity", ...kept];
+  const figures = Object.fromEntries(keys.map((key) => [key, "number" as const]));
   const evaluation: Tree = { rows: "count", loss: "number", ...figures };
   const splits = { train: evaluation, val: evaluation, test: evaluation };
   const message = { text: TEXT_OR_PAIR, truth: answer, predicted: answer, probability: "number?" } as const;

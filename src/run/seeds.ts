@@ -1,5 +1,6 @@
 /** Runs that differ only in their seed: what each has reached, and which one is kept. */
 import { meanInterval, summarize } from "../statistics.ts";
+import { readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { lowestLoss } from "../train/best.ts";
@@ -37,7 +38,7 @@ export function bestSeed(runs: readonly SeedResult[]): MeasuredSeed | undefined 
 /** The mean and the spread of several runs' test figures. */
 export function gatherSeeds(objective: Objective, runs: SeedResult[]): Seeds {
   const [judged] = TRAINING[objective].measures;
-  const measured = measuredSeeds(runs).map(({ test }) => judged.evaluated!(test));
+  const measured = measuredSeeds(runs).map(({ test }) => readEvaluated(judged, test));
   const summary = summarize(measured);
   return measured.length < 2 ? { runs } : { runs, test: { ...summary, interval: meanInterval(summary) } };
 }

@@ -1,7 +1,7 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../methods/index.ts";
 import { type Interval, type Summary, summarize } from "../statistics.ts";
-import type { Measure } from "../tasks/compare.ts";
+import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
@@ -65,8 +65,8 @@ export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): 
       ...{ mode, rank, alpha, lr, trials },
       tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, trial: cell.tried[j]! })) : [],
       loss: mean(trials.map(({ results }) => results.after.val.loss)),
-      val: summarize(trials.map(({ results }) => measure.evaluated!(results.after.val))),
-      test: summarize(trials.map(({ results }) => measure.evaluated!(results.after.test))),
+      val: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.val))),
+      test: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.test))),
       interval: measure.statistics!.interval(testRows(trials)),
       seconds: mean(trials.map(({ seconds }) => seconds)),
     };

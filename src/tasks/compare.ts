@@ -47,8 +47,11 @@ export interface Measure {
   isError?: true;
   /** Of all rows, or of those at `at`; NaN: it is not defined. */
   of(columns: Columns, at?: Places): number;
-  /** Of an evaluation, which has no columns: what a run is judged by, and what is shown next to it. */
-  evaluated?(evaluation: Partial<Evaluation> & { loss: number }): number;
+  /**
+   * The key under which an evaluation, which has no columns, keeps it, or what it is of the loss: of what a run is judged
+   * by, and of what is shown next to it.
+   */
+  evaluated?: Exclude<keyof Evaluation, "rows"> | ((loss: number) => number);
   /** Absent: it has no interval, and no test. */
   statistics?: Statistics;
 }
@@ -70,6 +73,18 @@ interface Comparison extends Tested {
   difference: Estimate;
   counts?: readonly number[];
 }
+
+/** A measure of an evaluation; NaN: that does not have it. */
+export function readEvaluated({ evaluated }: Pick<Measure, "evaluated">, evaluation: Partial<Evaluation>): number {
+  if (typeof evaluated === "function") return evaluated(evaluation.loss!);
+  return (evaluated && evaluation[evaluated]) ?? Number.NaN;
+}
+
+/** What an evaluation has of these measures, from all rows or from those at `at`. */
+export const keptFigures = (measures: readonly Measure[], columns: Columns, at?: Places): Partial<Evaluation> =>
+  Object.fromEntries(
+    measures.flatMap(({ evaluated, of }) => (typeof evaluated === "string" ? [[evaluated, of(columns, at)]] : [])),
+  );
 
 type Named = Omit<Measure, "of" | "statistics">;
 

@@ -189,8 +189,6 @@ export interface Described<Details> {
 
 /** What a stored record of a run must have. */
 export interface Stored {
-  /** In an evaluation, in addition to its loss. */
-  evaluated: readonly (keyof Evaluation)[];
   /** The kind of an answer. */
   answer: "text" | "number" | "texts";
   /** The columns of answers, and below which number all of their whole numbers are; Infinity: they are any numbers. */
@@ -227,12 +225,13 @@ export interface Training<Set extends Rows = Rows> {
   labels: LabelKind | null;
   /** The first is what a run is judged by, the second is shown next to it. */
   measures: readonly [Measure, Measure, ...Measure[]];
-  /** What logits [rows, outputs] say before anything is chosen; absent: the head is the vocabulary's. */
+  /**
+   * What logits [rows, outputs] say before anything is chosen; absent: the head is the vocabulary's, and an evaluation
+   * has what the device counts.
+   */
   answer?(logits: Float32Array, outputs: number): ArrayLike<number>;
   /** What the measures are figures of, from the answers to a set, or to its first rows. */
   columns(set: Set, values: ArrayLike<number>, outputs: number): Columns;
-  /** What an evaluation has besides its loss; absent: what the device counts. */
-  figures?(columns: Columns, at?: Places): Partial<Evaluation>;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
 }

@@ -1,7 +1,7 @@
 /** Measures a trained model on its sets, compared with the baselines. */
 import { findLeaks } from "../data/duplicates.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
-import { type Competitor, compareWith, type Places } from "../tasks/compare.ts";
+import { type Competitor, compareWith, keptFigures, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import { MEASURING } from "../tasks/results.ts";
 import type {
@@ -72,10 +72,10 @@ function measureSets(
   const decision = measuring.choose?.(context, data.val, outputs.val) ?? null;
   const predict = (name: keyof typeof outputs) => measuring.predict(outputs[name], context, decision);
   const predicted = { train: predict("train"), val: predict("val"), test: predict("test") };
-  const { columns, figures } = TRAINING[data.objective];
+  const { columns, measures } = TRAINING[data.objective];
   const figuresOf = (name: keyof typeof predicted, at?: Places) => ({
     ...(measuring.loss && { loss: measuring.loss(data[name], predicted[name], at) }),
-    ...figures?.(columns(data[name], predicted[name].values, context.labels.length), at),
+    ...keptFigures(measures, columns(data[name], predicted[name].values, context.labels.length), at),
   });
   const decide = (name: keyof typeof predicted): Evaluation => ({
     ...evaluations[name],

@@ -1,14 +1,14 @@
 /** What is measured of a run, as it is shown. */
 import { formatLoss } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
-import type { Measure } from "../tasks/compare.ts";
+import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 /** A figure of an evaluation, or of a step. */
 export type Figure = Pick<Measure, "key" | "title" | "format" | "evaluated" | "most">;
 
-export const LOSS: Figure = { key: "loss", title: "Loss", format: formatLoss, evaluated: ({ loss }) => loss };
+export const LOSS: Figure = { key: "loss", title: "Loss", format: formatLoss, evaluated: "loss" };
 
 type Measured = Pick<RunRecord, "objective" | "unequal">;
 
@@ -26,11 +26,11 @@ export function shownMeasures(run: Measured): Measure[] {
 }
 
 /** An evaluation, or a step. */
-export type Evaluated = Parameters<NonNullable<Figure["evaluated"]>>[0];
+export type Evaluated = Parameters<typeof readEvaluated>[1];
 
 /** A measure of an evaluation; null: it has none. A loss that is not finite is null in a stored record. */
-export function readMeasure({ evaluated }: Figure, { loss, ...rest }: Evaluated): number | null {
-  const value = evaluated?.({ loss: loss ?? Number.NaN, ...rest }) ?? Number.NaN;
+export function readMeasure(figure: Figure, { loss, ...rest }: Evaluated): number | null {
+  const value = readEvaluated(figure, { loss: loss ?? Number.NaN, ...rest });
   return Number.isFinite(value) ? value : null;
 }
 

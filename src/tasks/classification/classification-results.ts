@@ -39,7 +39,6 @@ const POINTS = { xs: "numbers", ys: "numbers" } as const;
 
 export const measuring: Measuring<LabelledRows, ClassDetails> = {
   stored: {
-    evaluated: ["accuracy", "macroF1"],
     answer: "text",
     columns: (labels) => ({ truth: labels, predicted: labels }),
     details: {

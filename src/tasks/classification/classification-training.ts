@@ -43,13 +43,10 @@ const matrixMeasure = (key: string, title: string, of: (some: Confusion[]) => nu
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   shareMeasure(
-    {
-      ...{ key: "acc", title: "Accuracy", format: (share: number) => percent(share), hub: "accuracy" },
-      evaluated: ({ accuracy }) => accuracy!,
-    },
+    { key: "acc", title: "Accuracy", format: (share) => percent(share), hub: "accuracy", evaluated: "accuracy" },
     ({ truth, predicted }, row) => truth![row] === predicted![row],
   ),
-  { ...matrixMeasure("macro_f1", "Macro F1", macroF1), shown: "unequal", evaluated: ({ macroF1 }) => macroF1! },
+  { ...matrixMeasure("macro_f1", "Macro F1", macroF1), shown: "unequal", evaluated: "macroF1" },
   matrixMeasure("balanced_accuracy", "Balanced accuracy", (some) => balancedAccuracy(some, occurring(some))),
   {
     ...matrixMeasure("mcc", "MCC", (some) => matthews(some, occurring(some)) ?? Number.NaN),
@@ -68,5 +65,4 @@ export const training: Training<LabelledRows> = {
   // The first of equal logits counts, as for a classifier; the device counts the target's.
   answer: argmaxRows,
   columns: (set, values) => ({ truth: trueClasses(set, values.length), predicted: Array.from(values) }),
-  figures: (...of) => ({ accuracy: measures[0].of(...of), macroF1: measures[1].of(...of) }),
 };

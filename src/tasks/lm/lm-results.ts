@@ -5,7 +5,6 @@ import type { TextDetails, Texts } from "./lm-training.ts";
 export const measuring: Measuring<Texts, TextDetails> = {
   predict: (losses) => ({ values: losses }),
   stored: {
-    evaluated: ["accuracy", "perplexity", "bitsPerByte"],
     answer: "text",
     columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
     details: { of: "text" },

@@ -39,15 +39,12 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure(
     {
       ...{ key: "ppl", title: "Perplexity", format: formatPerplexity, isError: true, help: HELP, hub: "perplexity" },
-      evaluated: ({ loss }) => Math.exp(loss),
+      evaluated: Math.exp,
     },
     (columns, at) => Math.exp(lossPer("tokens", columns, at)),
   ),
   sampledMeasure(
-    {
-      ...{ key: "bpb", title: "Bits per byte", format: formatLoss, isError: true },
-      evaluated: ({ bitsPerByte }) => bitsPerByte!,
-    },
+    { key: "bpb", title: "Bits per byte", format: formatLoss, isError: true, evaluated: "bitsPerByte" },
     (columns, at) => lossPer("bytes", columns, at) / Math.LN2,
   ),
 ])();

@@ -9,7 +9,6 @@ const SAMPLED = 3;
 
 export const measuring: Measuring<LabelledRows> = {
   stored: {
-    evaluated: ["accuracy", "microF1", "macroF1"],
     answer: "texts",
     columns: (labels) => ({
       ...{ right: Infinity, both: Infinity },

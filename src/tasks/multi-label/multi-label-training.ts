@@ -56,12 +56,12 @@ export const isExact = ({ right, both }: Columns, row: number) => 2 * right![row
 const SHARE = { format: (share: number) => percent(share), most: 1 };
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
+  sampledMeasure({ key: "micro_f1", title: "Micro F1", hub: "f1", ...SHARE, evaluated: "microF1" }, microF1),
+  shareMeasure({ key: "exact", title: "Exact match", ...SHARE, evaluated: "accuracy" }, isExact),
   sampledMeasure(
-    { key: "micro_f1", title: "Micro F1", hub: "f1", ...SHARE, evaluated: ({ microF1 }) => microF1! },
-    microF1,
+    { key: "macro_f1", title: "Macro F1", ...SHARE, evaluated: "macroF1" },
+    (columns, at) => f1Of(hitsOf(columns, at)).macroF1,
   ),
-  shareMeasure({ key: "exact", title: "Exact match", ...SHARE, evaluated: ({ accuracy }) => accuracy! }, isExact),
-  sampledMeasure({ key: "macro_f1", title: "Macro F1", ...SHARE }, (columns, at) => f1Of(hitsOf(columns, at)).macroF1),
 ])();
 
 export const training: Training<LabelledRows> = {
@@ -79,5 +79,4 @@ export const training: Training<LabelledRows> = {
   measures,
   answer: (logits) => logits.map((logit) => Number(logit > 0)),
   columns: (set, values, labels) => labelColumns(trueValues(set, values.length / labels), values, labels),
-  figures: (columns, at) => ({ accuracy: measures[1].of(columns, at), ...f1Of(hitsOf(columns, at)) }),
 };

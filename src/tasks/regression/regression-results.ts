@@ -9,7 +9,6 @@ const SAMPLED = 3;
 
 export const measuring: Measuring<LabelledRows, ScoreDetails> = {
   stored: {
-    evaluated: ["meanError"],
     answer: "number",
     columns: () => ({ truth: Infinity, predicted: Infinity }),
     details: { bins: [{ truth: "number", predicted: "number", interval: INTERVAL }] },

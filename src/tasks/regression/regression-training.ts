@@ -1,9 +1,9 @@
 /** How a regression is trained and measured. */
 import { formatScore } from "../../format.ts";
-import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "../../score-measures.ts";
 import type { Interval } from "../../statistics.ts";
 import { sampledMeasure } from "../compare.ts";
 import type { LabelledRows, Training } from "../task.ts";
+import { determination, meanAbsolute, rankCorrelation, rankInterval, rootMeanSquare } from "./score-measures.ts";
 
 /** Rows with neighbouring true scores: the means, and the interval of the mean score. */
 export interface ScoreBin {
@@ -33,12 +33,12 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure(
     {
       ...{ key: "rmse", title: "RMSE", format: formatScore, isError: true, help: HELP, hub: "rmse" },
-      evaluated: ({ loss }) => Math.sqrt(loss),
+      evaluated: Math.sqrt,
     },
     rootMeanSquare,
   ),
   sampledMeasure(
-    { key: "mae", title: "MAE", format: formatScore, isError: true, evaluated: ({ meanError }) => meanError! },
+    { key: "mae", title: "MAE", format: formatScore, isError: true, evaluated: "meanError" },
     meanAbsolute,
   ),
   sampledMeasure({ key: "r2", title: "R²", format: threeDigits, most: 1 }, determination),
@@ -62,7 +62,6 @@ export const training: Training<LabelledRows> = {
   measures,
   answer: (scores) => scores,
   columns: (set, values) => ({ truth: trueScores(set).slice(0, values.length), predicted: Array.from(values) }),
-  figures: (...of) => ({ meanError: meanAbsolute(...of) }),
   // A head that begins at 0 would spend its first steps on the way.
   bias: (train) => [meanScore(train)],
 };

@@ -5,7 +5,7 @@ import { argmaxRows } from "../predictions.ts";
 import { LABEL } from "../stored.ts";
 import { type Measuring, MISTAKES } from "../task.ts";
 import { countSame, type Entity, findEntities } from "./entities.ts";
-import { divide, type EntityDetails, type Sentences } from "./tokens-training.ts";
+import { COLUMNS, divide, type EntityDetails, type Sentences } from "./tokens-training.ts";
 
 const SAMPLED = 3;
 
@@ -39,9 +39,8 @@ export const measuring: Measuring<Sentences, EntityDetails> = {
     };
   },
   stored: {
-    evaluated: ["accuracy", "entityF1"],
     answer: "texts",
-    columns: () => ({ there: Infinity, named: Infinity, same: Infinity, words: Infinity, hits: Infinity }),
+    columns: () => Object.fromEntries(COLUMNS.map((key) => [key, Infinity])),
     details: { types: [{ type: "text", ...LABEL }] },
   },
 };

@@ -19,7 +19,7 @@ import {
 } from "../../sweep/outcome.ts";
 import { publishedAccuracy } from "../../sweep/published.ts";
 import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
-import type { Measure } from "../../tasks/compare.ts";
+import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { isUnequal } from "../../train/class-weights.ts";
@@ -150,11 +150,11 @@ function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
 }
 
 function otherColumn(measure: Measure): RowColumn<Outcome> {
-  const { title, format, statistics, evaluated } = measure;
+  const { title, format, statistics } = measure;
   return {
     ...{ title, key: nameMeasure(measure), format, ...(statistics ? { interval: true } : {}) },
     value({ trials }) {
-      const value = mean(trials.map(({ results }) => evaluated!(results.after.test)));
+      const value = mean(trials.map(({ results }) => readEvaluated(measure, results.after.test)));
       return statistics ? { value, ...statistics.interval(testRows(trials)) } : value;
     },
   };
@@ -252,7 +252,7 @@ function trials(cells: readonly FinishedCell[], measure: Measure, { objective }:
   const [what, file] = WORDS[objective].file;
   const column = (title: string, set: "val" | "test"): RowColumn<TrialRecord> => ({
     ...{ title: `${title} ${nameMeasure(measure)}`, key: `${title.toLowerCase()} ${nameMeasure(measure)}` },
-    ...{ format: measure.format, value: ({ results }) => measure.evaluated!(results.after[set]) },
+    ...{ format: measure.format, value: ({ results }) => readEvaluated(measure, results.after[set]) },
   });
   return [
     { kind: "heading", level: 2, text: "Every run" },

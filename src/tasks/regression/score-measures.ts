@@ -1,15 +1,9 @@
 /** Measures of a regression's scores, with 95 % intervals. */
-import { type Interval, Z95 } from "./statistics.ts";
-
-/** True scores, and those that a model gives. */
-type Scores = Readonly<Record<string, readonly number[]>>;
+import { type Interval, Z95 } from "../../statistics.ts";
+import { type Columns, type Places, pick } from "../compare.ts";
 
 /** The mean over all rows, or over those at `at`. */
-function mean(
-  { truth = [], predicted = [] }: Scores,
-  of: (truth: number, predicted: number) => number,
-  at?: ArrayLike<number>,
-) {
+function mean({ truth = [], predicted = [] }: Columns, of: (truth: number, predicted: number) => number, at?: Places) {
   const { length } = at ?? truth;
   let sum = 0;
   for (let i = 0; i < length; i++) {
@@ -21,26 +15,23 @@ function mean(
 
 const squaredError = (truth: number, predicted: number) => (predicted - truth) * (predicted - truth);
 
-export const rootMeanSquare = (scores: Scores, at?: ArrayLike<number>) => Math.sqrt(mean(scores, squaredError, at));
+export const rootMeanSquare = (scores: Columns, at?: Places) => Math.sqrt(mean(scores, squaredError, at));
 
-export const meanAbsolute = (scores: Scores, at?: ArrayLike<number>) =>
+export const meanAbsolute = (scores: Columns, at?: Places) =>
   mean(scores, (truth, predicted) => Math.abs(predicted - truth), at);
 
 /** 1 - squared errors / squared distances from the mean; NaN: the true scores are all equal. */
-export function determination(scores: Scores, at?: ArrayLike<number>): number {
+export function determination(scores: Columns, at?: Places): number {
   const { truth: all = [] } = scores;
-  const truth = select(all, at);
+  const truth = pick(all, at);
   if (truth.every((score) => score === truth[0])) return Number.NaN;
   const middle = mean(scores, (score) => score, at);
   return 1 - mean(scores, squaredError, at) / mean(scores, (score) => (score - middle) ** 2, at);
 }
 
-const select = (values: readonly number[], at?: ArrayLike<number>) =>
-  at ? Array.from(at, (row) => values[row]!) : values;
-
 /** Spearman's, ties having the mean of their ranks; NaN: there is none of scores that are all equal. */
-export function rankCorrelation({ truth = [], predicted = [] }: Scores, at?: ArrayLike<number>): number {
-  const [a, b] = [ranks(select(truth, at)), ranks(select(predicted, at))];
+export function rankCorrelation({ truth = [], predicted = [] }: Columns, at?: Places): number {
+  const [a, b] = [ranks(pick(truth, at)), ranks(pick(predicted, at))];
   const middle = (a.length + 1) / 2;
   let [both, own, other] = [0, 0, 0];
   for (let i = 0; i < a.length; i++) {
@@ -56,7 +47,7 @@ export function rankCorrelation({ truth = [], predicted = [] }: Scores, at?: Arr
  * Fisher's, with the variance of Bonett and Wright 2000, "Sample size requirements for estimating Pearson, Kendall and
  * Spearman correlations".
  */
-export function rankInterval(scores: Scores): Interval {
+export function rankInterval(scores: Columns): Interval {
   const { truth: { length: n } = [] } = scores;
   const value = rankCorrelation(scores);
   if (n < 4) return { low: -1, high: 1 };
