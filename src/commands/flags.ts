@@ -20,7 +20,7 @@ import { choice, gather, number } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
-  const words: { readonly [name in keyof RunSettings]?: FlagWords } = flagWords();
+  const words: { readonly [name in keyof RunSettings]?: FlagWords | string } = flagWords();
   for (const name of names.filter(isOffered)) program.addOption(createFlag(name, words[name]!));
   const others = names.filter((name) => !isOffered(name)).join(", ");
   return program.option(
@@ -48,9 +48,10 @@ export function groupFlags(program: Command): void {
   }
 }
 
-function createFlag(name: keyof RunSettings, words: FlagWords): Option {
+function createFlag(name: keyof RunSettings, words: FlagWords | string): Option {
   const { default: value, number: range, kind } = ALL_SETTINGS[name];
-  const { text: help, argument = "<n>", usual = value } = words;
+  const given: FlagWords = typeof words === "string" ? { text: words } : words;
+  const { text: help, argument = "<n>", usual = value } = given;
   const flag = flagName(name);
   // A setting that is true by default gets a flag that turns it off.
   if (typeof value === "boolean") return new Option(flag, help);

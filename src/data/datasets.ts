@@ -24,7 +24,7 @@ import { TRAINING } from "../tasks/training.ts";
 import type { Combined } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
-import { dropCopies, findLeaks } from "./duplicates.ts";
+import { findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import { checkDataSettings } from "./settings.ts";
@@ -36,9 +36,10 @@ import {
   refuseSingles,
   refuseSplit,
   sourceName,
+  splitLoaded,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, drawRows, type Parts, refuseExperiment, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, drawRows, type Parts, refuseExperiment, type Split } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -350,10 +351,9 @@ async function readAndSplit(
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
   if ("file" in spec && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
-  const [kept] = options.dedupe ? dropCopies(all) : [all];
-  const { balance = named.balance, fractions = named.fractions ?? [0.7, 0.1, 0.2] } = options;
-  const parts = splitDataset(kept, { split, balance, fractions, seed });
-  return { parts, testParts: locateParts(parts[2], named.parts), ...counts([all], [kept]), source, split };
+  const { balance = named.balance, fractions = named.fractions } = options;
+  const loaded = splitLoaded(all, split, { ...options, balance, fractions }, seed);
+  return { ...loaded, testParts: locateParts(loaded.parts[2], named.parts), source };
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */

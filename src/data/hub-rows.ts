@@ -3,7 +3,6 @@ import { nameList } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { type Dataset, HELD_OUT } from "./dataset.ts";
-import { dropCopies } from "./duplicates.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";
 import {
   counts,
@@ -12,10 +11,11 @@ import {
   readSource,
   refuseSingles,
   refuseSplit,
+  splitLoaded,
   whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, holdOut, type Parts, type Split, splitDataset } from "./split.ts";
+import { defaultSplit, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** The options of `loadDataset` that matter here. */
 interface HubOptions extends DownloadOptions {
@@ -51,11 +51,8 @@ export async function readHub(
   if (held === undefined) {
     const set = await readSource(corpus, train.files, read);
     if (read.labelsAre === "class") await refuseSingles(corpus, set.classes(), train.files[0]!);
-    const [kept] = options.dedupe ? dropCopies(set) : [set];
-    const { split = defaultSplit(read.labelsAre), fractions = [0.7, 0.1, 0.2], balance = false } = options;
-    const parts = splitDataset(kept, { split, balance, fractions, seed });
-    const source = `${title}: ${train.name}${unused(found)}`;
-    return { parts, testParts: [], ...counts([set], [kept]), source, split, name };
+    const loaded = splitLoaded(set, options.split ?? defaultSplit(read.labelsAre), options, seed);
+    return { ...loaded, testParts: [], source: `${title}: ${train.name}${unused(found)}`, name };
   }
   const isWhole = test !== undefined && val !== undefined;
   if (isWhole && options.split !== undefined) refuseSplit(options.split);
@@ -66,7 +63,7 @@ export async function readHub(
   const kept = withoutCopies(sets, names, options);
   const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
   const { split = defaultSplit(read.labelsAre), fractions: [most, some] = HELD_OUT } = options;
-  const own = isWhole ? [] : holdOut(used[0]!, split, [most / (most + some), some / (most + some)], seed);
+  const own = isWhole ? [] : splitDataset(used[0]!, split, [most / (most + some), some / (most + some)], seed);
   const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
   const sentence = isWhole
     ? `${train.name}, ${val.name}, ${test.name}`

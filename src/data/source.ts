@@ -8,7 +8,7 @@ import { type ColumnChoice, findKeys, MANY_CLASSES } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
-import type { Parts, Split } from "./split.ts";
+import { type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
@@ -110,6 +110,19 @@ export function withoutCopies(
         found: `${sets[i]!.size} rows, each with an earlier near-duplicate`,
       });
   return kept;
+}
+
+/** A set that is not split yet, in three parts: without near-duplicates, and balanced, if the options say so. */
+export function splitLoaded(
+  set: Dataset,
+  split: Split,
+  options: { dedupe?: boolean; balance?: boolean; fractions?: readonly number[] | undefined },
+  seed: number,
+) {
+  const [kept] = options.dedupe ? dropCopies(set) : [set];
+  const used = options.balance ? kept.balance(seed) : kept;
+  const parts = splitDataset(used, split, options.fractions ?? [0.7, 0.1, 0.2], seed) as Parts;
+  return { parts, split, ...counts([set], [kept]) };
 }
 
 export function refuseSplit(split: string): never {

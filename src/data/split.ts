@@ -26,27 +26,12 @@ export function refuseExperiment(): never {
   });
 }
 
-interface SplitOptions {
-  split: Split;
-  /** Whether to drop rows until all classes are as large as the smallest. */
-  balance: boolean;
-  fractions: readonly [number, number, number];
-  seed: number;
-}
-
-/** Splits the rows in three. Throws DataError if they are too few. */
-export function splitDataset(all: Dataset, { split, balance, fractions, seed }: SplitOptions): Parts {
-  const kept = balance ? all.balance(seed) : all;
-  if (split === "stratified") return stratified(kept, fractions, seed) as Parts;
+/** Splits the rows into one part per fraction. Throws DataError if they are too few. */
+export function splitDataset(all: Dataset, split: Split, fractions: readonly number[], seed: number): Dataset[] {
+  if (split === "stratified") return stratified(all, fractions, seed);
   // The experiment's rows are in its order already.
   const isOrdered = split === "ordered" || split === "experiment";
-  return (isOrdered ? kept : kept.shuffle(seed)).split(fractions) as Parts;
-}
-
-/** Splits the rows in two, as `splitDataset` does in three: what is left of a training set, and a validation set. */
-export function holdOut(all: Dataset, split: Split, shares: readonly [number, number], seed: number): Dataset[] {
-  if (split === "stratified") return stratified(all, shares, seed);
-  return (split === "ordered" ? all : all.shuffle(seed)).split(shares);
+  return (isOrdered ? all : all.shuffle(seed)).split(fractions);
 }
 
 /**

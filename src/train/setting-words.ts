@@ -177,11 +177,10 @@ export interface FlagWords {
   usual?: string | null;
 }
 
-/** The flag of each setting. */
-export function flagWords(): Offered<FlagWords> {
-  const ofMethod = settingFlags();
-  const ofMethods = Object.fromEntries(Object.entries(ofMethod).map(([name, text]) => [name, { text }]));
-  const general: General<FlagWords> = {
+/** The flag of each setting; a string: its text. */
+export function flagWords(): Offered<FlagWords | string> {
+  const ofMethods = settingFlags();
+  const general: General<FlagWords | string> = {
     data: {
       text: "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
       argument: "<file>",
@@ -200,12 +199,10 @@ export function flagWords(): Offered<FlagWords> {
       usual:
         "that of the published experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message",
     },
-    dedupe: { text: "drop rows that are near-duplicates of an earlier row, before splitting" },
-    trainRows: {
-      text:
-        "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; " +
-        "without data of your own 100)",
-    },
+    dedupe: "drop rows that are near-duplicates of an earlier row, before splitting",
+    trainRows:
+      "learn from about n rows, each class in proportion, and validate on as many fewer; the test set stays (default: all; " +
+      "without data of your own 100)",
     textColumn: {
       text: "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
       argument: "<name>",
@@ -216,11 +213,10 @@ export function flagWords(): Offered<FlagWords> {
       text: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
       argument: "<name>",
     },
-    skipFaulty: { text: "skip invalid rows and report them" },
-    maxLength: {
-      text: "maximum message length in tokens; longer messages are truncated (default: the model's context, at most 1024)",
-    },
-    stride: { text: "lm: tokens between the starts of two blocks (default: --max-length)" },
+    skipFaulty: "skip invalid rows and report them",
+    maxLength:
+      "maximum message length in tokens; longer messages are truncated (default: the model's context, at most 1024)",
+    stride: "lm: tokens between the starts of two blocks (default: --max-length)",
     model: {
       text:
         "base model: a directory, a GGUF file or its address, smollm2-cut (bundled: the lower layers of SmolLM2-135M, 35 million parameters, 23 MB), " +
@@ -236,38 +232,33 @@ export function flagWords(): Offered<FlagWords> {
       text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
       argument: "<dir>",
     },
-    mode: { text: "which parameters are trained" },
-    epochs: { text: "passes over the training set; of few rows as many as make 150 steps, unless this is given" },
+    mode: "which parameters are trained",
+    epochs: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
     lr: {
       text: `peak learning rate (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,
       usual: null,
     },
-    dtype: {
-      text: "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
-    },
-    recompute: {
-      text: "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
-    },
-    batchSize: { text: "messages per batch; of fewer rows all, unless this is given" },
-    accumulate: { text: "batches per step (gradient accumulation)" },
-    batching: { text: "which messages share a batch: any, or those of similar length" },
-    schedule: { text: "learning rate schedule after the warm-up" },
-    warmup: { text: "warm-up steps; below 1, a fraction of all steps" },
-    weightDecay: { text: "AdamW's decoupled weight decay" },
-    classWeights: {
-      text: "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
-    },
-    clip: { text: "maximum global gradient norm; 0: no clipping" },
-    pooling: {
-      text: "what a message is classified by: the mean of its tokens' outputs, or that of its last token, as transformers does",
-    },
-    headBias: { text: "train the head without a bias, as PEFT and transformers do" },
-    evalEvery: { text: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs" },
-    patience: { text: "stop after n evaluations in a row without a lower validation loss; 0: never" },
-    keep: { text: "what is saved: the evaluation with the lowest validation loss, or the last" },
-    calibrate: {
-      text: "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
-    },
+    dtype:
+      "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+    recompute:
+      "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
+    batchSize: "messages per batch; of fewer rows all, unless this is given",
+    accumulate: "batches per step (gradient accumulation)",
+    batching: "which messages share a batch: any, or those of similar length",
+    schedule: "learning rate schedule after the warm-up",
+    warmup: "warm-up steps; below 1, a fraction of all steps",
+    weightDecay: "AdamW's decoupled weight decay",
+    classWeights:
+      "auto: weight the loss by 1 / sqrt(rows of the class) if the largest class has over 1.5 times the rows of the smallest",
+    clip: "maximum global gradient norm; 0: no clipping",
+    pooling:
+      "what a message is classified by: the mean of its tokens' outputs, or that of its last token, as transformers does",
+    headBias: "train the head without a bias, as PEFT and transformers do",
+    evalEvery: "steps between evaluations; 0: twice per epoch, or 10 times where few rows have more epochs",
+    patience: "stop after n evaluations in a row without a lower validation loss; 0: never",
+    keep: "what is saved: the evaluation with the lowest validation loss, or the last",
+    calibrate:
+      "divide the logits by the temperature that has the lowest loss on the validation set; classify does so too",
     threshold: {
       text:
         "of two classes, predict --positive from the probability that has the highest f1 on the validation set, or precision=P " +
@@ -279,14 +270,14 @@ export function flagWords(): Offered<FlagWords> {
       argument: "<class>",
       usual: null,
     },
-    seed: { text: "random seed of the split, the batch order and the initialization" },
+    seed: "random seed of the split, the batch order and the initialization",
   };
   return {
     ...general,
-    ...(ofMethods as Record<keyof MethodOptions, FlagWords>),
-    targets: { text: ofMethod.targets, argument: "<list>", usual: "all" },
+    ...ofMethods,
+    targets: { text: ofMethods.targets, argument: "<list>", usual: "all" },
     layers: {
-      text: `${ofMethod.layers} (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
+      text: `${ofMethods.layers} (default: all; of a Llama with fewer than ${LARGE / 1e6} million parameters the upper third)`,
       argument: "<list>",
       usual: null,
     },

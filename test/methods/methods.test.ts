@@ -43,7 +43,7 @@ for (const mode of MODES) {
     for (const name of names) {
       assert.ok(SETTINGS[name].modes!.includes(mode), name);
       for (const key of ["label", "why"] as const) assert.ok(words[name]![key], `${name}: no ${key}`);
-      assert.ok(flagWords()[name].text, `${name}: no flag`);
+      assert.ok(flagWords()[name], `${name}: no flag`);
       const { choices, number, default: value } = SETTINGS[name];
       const hasField = choices || number || typeof value === "boolean" || words[name]!.kind;
       assert.ok(hasField, `${name}: no field in the page`);

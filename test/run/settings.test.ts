@@ -93,7 +93,7 @@ test("messages begin with the default base, a language model with one that write
 });
 
 test("each setting that people are offered has a flag; what the published experiment alone has, has none", () => {
-  const [flags, fields]: Readonly<Record<string, object | null>>[] = [flagWords(), fieldWords()];
+  const [flags, fields]: Readonly<Record<string, unknown>>[] = [flagWords(), fieldWords()];
   for (const name of RUN_SETTINGS) {
     assert.is(name in flags!, isOffered(name), name);
     assert.is(name in fields!, isOffered(name), name);
