@@ -55,7 +55,7 @@ export type DatasetSpec =
 
 /** How data is read, whatever is learned of it. */
 export interface ReadingOptions {
-  /** The longest row in tokens: longer ones are cut, texts into blocks. Default: the context of `model`, at most 1024. */
+  /** The longest row in tokens: others are cut, texts into blocks. Default: the context of `model`, at most 1024. */
   maxLength?: number;
   /** Seed of the split, and of what is drawn before it. Default 1. */
   seed?: number;

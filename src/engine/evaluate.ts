@@ -20,8 +20,8 @@ import { targetLogits, targetLosses } from "./targets.ts";
 
 /**
  * Loss and measures over the first `rows` examples (default: all); and the logits of a head of the model's own, or, if
- * they are asked for, the losses of a language model's targets, in their order. Rejects with the signal's reason when it
- * aborts.
+ * they are asked for, the losses of a language model's targets, in their order. Rejects with the signal's reason when
+ * it aborts.
  */
 export async function evaluate(
   engine: Engine,

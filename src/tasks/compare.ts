@@ -48,8 +48,8 @@ export interface Measure {
   /** Of all rows, or of those at `at`; NaN: it is not defined. */
   of(columns: Columns, at?: Places): number;
   /**
-   * The key under which an evaluation, which has no columns, keeps it, or what it is of the loss: of what a run is judged
-   * by, and of what is shown next to it.
+   * The key under which an evaluation, which has no columns, keeps it, or what it is of the loss: of what a run is
+   * judged by, and of what is shown next to it.
    */
   evaluated?: Exclude<keyof Evaluation, "rows"> | ((loss: number) => number);
   /** Absent: it has no interval, and no test. */
