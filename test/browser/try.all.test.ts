@@ -115,7 +115,7 @@ for (const { objective, content, status, outcome, verdict, truth } of [
     status: /^Finished in [^.]+\. Micro F1 \d/,
     outcome: /Exact match.*a logistic regression a label/,
     verdict: /Fine-tuned model.*(red|blue|no label).*\d/,
-    truth: /Right: this is its true label\.|Wrong: its true label is (red|blue|no label)/,
+    truth: /Right: it has exactly these\.|Wrong: it has (red|blue|no label)/,
   },
 ])
   test(`${objective}: a file, a run, its results, a typed message`, async () => {

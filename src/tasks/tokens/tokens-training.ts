@@ -55,7 +55,7 @@ const HELP =
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure(
-    { key: "entity_f1", title: "Entity F1", ...SHARE, help: HELP, evaluated: (one) => one.entityF1! },
+    { key: "entity_f1", title: "Entity F1", hub: "f1", ...SHARE, help: HELP, evaluated: (one) => one.entityF1! },
     entityF1,
   ),
   sampledMeasure(

@@ -5,15 +5,24 @@ import type { Usage } from "../task.ts";
 export const usage: Usage<TaggedText> = {
   transformers: "AutoModelForTokenClassification",
   hub: "token-classification",
-  does: (texts, labels) => `tags each word of ${texts} with one of ${labels.length} tags`,
+  does: (_, labels) => `tags each word of sentences with one of ${labels.length} tags`,
+  choice: () => "a tag for each word",
   columns: () => ["entities"],
   cells: ({ entities }) => [
     JSON.stringify(entities.map((one) => ({ ...one, probability: Number(one.probability.toFixed(6)) }))),
   ],
   python: [
-    "for token, row in zip(tokenizer.convert_ids_to_tokens(batch['input_ids'][0]), logits[0]):",
-    "    print(token, model.config.id2label[row.argmax().item()])",
+    "# As in training: a space before each word, whose tag is that of its first token.",
+    'words = "Ann Lee lives in New York .".split()',
+    'ids, firsts = tokenizer("")["input_ids"], []',
+    "for word in words:",
+    "    firsts.append(len(ids))",
+    '    ids += tokenizer(" " + word, add_special_tokens=False)["input_ids"]',
+    'batch = tokenizer.pad({"input_ids": [ids]}, return_tensors="pt")',
+    "logits = model.eval()(**batch).logits[0, -len(ids):]",
+    "for word, first in zip(words, firsts):",
+    "    print(word, model.config.id2label[logits[first].argmax().item()])",
   ],
-  javascript: ["console.log(model.config.id2label, logits.tolist());"],
+  javascript: [],
   hasPipeline: false,
 };

@@ -22,8 +22,8 @@ export const words: Words<EntityDetails> = {
     const few = rows < FEW_ROWS ? ": too few to tell" : "";
     return `Entity F1 ${f1} on ${countSentences(rows)}, ${accuracy} of their words with the right tag${few}`;
   },
-  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, []), ...mistakes(results)],
-  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [])],
+  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
+  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [], "", "Entities")],
   drawn: () => ({ rows: "sentences" }),
   file: ["predictions", "predictions.csv"],
 };
