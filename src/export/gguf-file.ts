@@ -24,7 +24,7 @@ export function checkRunnable({ task, model }: AdapterMeta): void {
     throw new ConfigError("not-expressible-in-format", "llama.cpp cannot classify with this model", {
       expected: "a language model (--objective lm)",
       found: task.objective,
-      hint: `use --to merged, ${readsTokens(task) ? "" : "--to onnx "}or --to peft`,
+      hint: `use --to merged${readsTokens(task) ? "" : ", --to onnx"} or --to peft`,
     });
   checkArchitecture(model);
 }

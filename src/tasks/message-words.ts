@@ -38,6 +38,7 @@ export function mistakesTable(
   caption: string,
   [truth, predicted]: readonly [truth: string, predicted: string],
   pairs?: PairSettings,
+  text?: string,
 ): Table {
   const hasProbability = mistakes.some(({ probability }) => probability !== undefined);
   const columns: RowColumn<Message>[] = [
@@ -48,7 +49,7 @@ export function mistakesTable(
   return makeTable(
     "mistakes",
     caption,
-    [...(hasProbability ? columns : columns.slice(0, 2)), ...messageColumns(pairs)],
+    [...(hasProbability ? columns : columns.slice(0, 2)), ...messageColumns(pairs, text)],
     mistakes,
   );
 }

@@ -35,5 +35,11 @@ function mistakes({ test }: Results<EntityDetails>): Block[] {
   const wrong = there.filter((count, row) => count + named[row]! > 2 * same[row]!).length;
   if (wrong === 0) return [];
   const title = `Not exactly their entities: ${formatCount(wrong)} of ${countSentences(countRows(test.rows))}`;
-  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"])] }];
+  return [
+    {
+      kind: "details",
+      title,
+      blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"], undefined, "Sentence")],
+    },
+  ];
 }
