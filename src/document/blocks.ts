@@ -78,8 +78,8 @@ export type Block = Heading | Text | Note | Table | Figure | Details;
 export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
 
 /** The column of a message; of pairs both texts, under the names of their columns. */
-export function messageColumns(pairs?: PairSettings): RowColumn<{ text: TextOrPair }>[] {
-  if (!pairs) return [{ title: "Message", key: "message", value: ({ text }) => joinPair(text) }];
+export function messageColumns(pairs?: PairSettings, title = "Message"): RowColumn<{ text: TextOrPair }>[] {
+  if (!pairs) return [{ title, key: "message", value: ({ text }) => joinPair(text) }];
   const keys = ["message", "message_pair"] as const;
   return keys.map((key, i) => ({ title: pairs.columns[i]!, key, value: ({ text }) => text[i] }));
 }

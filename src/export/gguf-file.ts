@@ -13,7 +13,7 @@ import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { hasHead } from "../tasks/index.ts";
+import { hasHead, readsTokens } from "../tasks/index.ts";
 import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import type { Usage } from "./usage.ts";
@@ -24,7 +24,7 @@ export function checkRunnable({ task, model }: AdapterMeta): void {
     throw new ConfigError("not-expressible-in-format", "llama.cpp cannot classify with this model", {
       expected: "a language model (--objective lm)",
       found: task.objective,
-      hint: "use --to merged, --to onnx or --to peft",
+      hint: `use --to merged${readsTokens(task) ? "" : ", --to onnx"} or --to peft`,
     });
   checkArchitecture(model);
 }

@@ -77,7 +77,7 @@ function pairCode({ id, text }: End): string[] {
 /** The lines that run a transformers model and print its output. */
 export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
   const { python } = USAGES[meta.task.objective];
-  if (!hasHead(meta.task)) return [...python];
+  if (readsTokens(meta.task)) return [...python];
   const texts = [text].flat().map((one) => literal([one]));
   return [
     ...(readsPairs(meta) ? pairCode(end) : []),

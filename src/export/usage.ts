@@ -7,7 +7,7 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { TASKS } from "../tasks/index.ts";
+import { readsTokens, TASKS } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
 import { USAGES } from "../tasks/usages.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -49,7 +49,7 @@ export function describeTask(meta: AdapterMeta): string {
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
 export function pageQuestion({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
   const text =
-    labels.length > LISTED
+    labels.length > LISTED && !readsTokens(task)
       ? `which of ${labels.length} classes`
       : (USAGES[task.objective].choice?.(labels.map(printableLine)) ?? "");
   return `${text.charAt(0).toUpperCase()}${text.slice(1)}?`;

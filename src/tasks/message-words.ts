@@ -38,6 +38,7 @@ export function mistakesTable(
   caption: string,
   [truth, predicted]: readonly [truth: string, predicted: string],
   pairs?: PairSettings,
+  text?: string,
 ): Table {
   const hasProbability = mistakes.some(({ probability }) => probability !== undefined);
   const columns: RowColumn<Message>[] = [
@@ -48,7 +49,7 @@ export function mistakesTable(
   return makeTable(
     "mistakes",
     caption,
-    [...(hasProbability ? columns : columns.slice(0, 2)), ...messageColumns(pairs)],
+    [...(hasProbability ? columns : columns.slice(0, 2)), ...messageColumns(pairs, text)],
     mistakes,
   );
 }
@@ -57,12 +58,13 @@ type Labelled<T> = T & { label: string };
 
 const withInterval = (measured: Measured | null): Cell => measured && { value: measured.share, ...measured };
 
-/** Precision, recall and F1, with Wilson's intervals. `name`: "Class" */
+/** Precision, recall and F1, with Wilson's intervals. `name`: "Class"; `rows`: what is counted of it. */
 export function classesTable<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   name: string,
   more: readonly RowColumn<Labelled<T>>[],
   caption = "",
+  rows = "Rows",
 ): Table {
   const column = (title: string, key: "precision" | "recall" | "f1"): RowColumn<Labelled<T>> => ({
     ...({ title, key, interval: true, format: percent } as const),
@@ -73,7 +75,7 @@ export function classesTable<T extends LabelMeasures>(
     caption,
     [
       { title: name, key: "class", value: ({ label }) => label },
-      { title: "Rows", key: "rows", value: ({ rows }) => rows, format: formatCount },
+      { title: rows, key: "rows", value: ({ rows }) => rows, format: formatCount },
       { title: null, key: "predicted", value: ({ predicted }) => predicted },
       ...[column("Precision", "precision"), column("Recall", "recall"), column("F1", "f1")],
       ...more,
@@ -87,8 +89,9 @@ export function classesBlock<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   [one, many]: readonly [one: string, many: string],
   more: readonly RowColumn<Labelled<T>>[],
+  rows?: string,
 ): Details {
-  const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption)];
+  const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption, rows)];
   if (classes.length <= LISTED_CLASSES) {
     const blocks = table(classes, `${many} of the test set, with 95 % intervals`);
     return { kind: "details", title: `Precision, recall and F1 of each ${one.toLowerCase()}`, blocks };

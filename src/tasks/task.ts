@@ -55,7 +55,7 @@ export interface Usage<T = Labelled> {
   /** The columns of a table in which it labels the rows, and a row's values in them. */
   columns?(labels: readonly string[]): string[];
   cells?(prediction: T, labels: readonly string[]): (string | number | null)[];
-  /** The lines of Python that use `model` and `tokenizer` of transformers; of its own head, behind `logits`. */
+  /** The lines of Python that use `model` and `tokenizer` of transformers; where a text has a target, behind `logits`. */
   python: readonly string[];
   /** The same with transformers.js; where it writes texts, with a pipeline. */
   javascript: readonly string[];

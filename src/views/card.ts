@@ -8,9 +8,10 @@ import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
 import { DEFAULTS, ofMode } from "../train/options.ts";
-import { SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
+import { SETTING_NAMES } from "../train/settings.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
 
@@ -44,7 +45,7 @@ function factsTable(record: RunRecord): Table {
     ["Data", about ? `${data}: ${about.title}` : data],
     ["Licence of the data", about?.license ?? null],
     ["Sets", `${train} ${WORDS[objective].units.rows} for training, ${val} for validation, ${test} for the test`],
-    ["Settings", showSettings(options)],
+    ["Settings", showSettings(record)],
     ["Lowrank", record.lowrank],
   ];
   return makeTable<(typeof facts)[0]>(
@@ -59,10 +60,11 @@ function factsTable(record: RunRecord): Table {
 }
 
 /** The settings that matter most, and those that are not the defaults: "epochs 3, batchSize 8, lr 0.001, seed 1". */
-function showSettings(options: TrainOptions): string {
+function showSettings({ options, objective }: RunRecord): string {
   const shown = ["epochs", "batchSize", "lr", "seed"];
   const ofMethod = ofMode(options, options.mode);
-  return SETTING_NAMES.filter((name) => name in ofMethod)
+  const { lacks } = TRAINING[objective];
+  return SETTING_NAMES.filter((name) => name in ofMethod && !(name in lacks))
     .filter((name) => shown.includes(name) || JSON.stringify(ofMethod[name]) !== JSON.stringify(DEFAULTS[name]))
     .map((name) => `${name} ${[ofMethod[name]].flat().join(" ")}`)
     .join(", ");

@@ -248,7 +248,7 @@ function firstMessages({ train, pairs }: LoadedDataset): Table {
 function firstSentences({ train, labels }: LoadedTagged): Table {
   const rows = Array.from({ length: Math.min(PREVIEW.rows, train.size) }, (_, i) => i);
   const words = (i: number) => train.words(i).map((word, at) => `${word}/${labels[train.tags(i)[at]!]}`);
-  return makeTable("sentences", "The first sentences of the training set", messageColumns(), [
+  return makeTable("sentences", "The first sentences of the training set", messageColumns(undefined, "Sentence"), [
     ...rows.map((i) => ({ text: words(i).join(" ").slice(0, PREVIEW.characters) })),
   ]);
 }

@@ -100,7 +100,9 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
 const labelled60 = (label: (i: number) => string) =>
   `label,text\n${Array.from({ length: 60 }, (_, i) => `${label(i)},"message ${i}${" please".repeat(i % 4)}"`).join("\n")}\n`;
 
-for (const { objective, content, status, outcome, verdict, truth } of [
+const SENTENCES = ["Ann B-PER\nLee I-PER\nsleeps O\n", "it O\nrains O\nin O\nRome B-LOC\n", "we O\nmet O\nAnn B-PER\n"];
+
+for (const { objective, content, read = "text=rows: 60 read", status, outcome, verdict, truth } of [
   {
     objective: "regression",
     content: labelled60((i) => String((i % 4) + 0.5)),
@@ -115,7 +117,16 @@ for (const { objective, content, status, outcome, verdict, truth } of [
     status: /^Finished in [^.]+\. Micro F1 \d/,
     outcome: /Exact match.*a logistic regression a label/,
     verdict: /Fine-tuned model.*(red|blue|no label).*\d/,
-    truth: /Right: this is its true label\.|Wrong: its true label is (red|blue|no label)/,
+    truth: /Right: it has exactly these\.|Wrong: it has (red|blue|no label)/,
+  },
+  {
+    objective: "tokens",
+    content: Array.from({ length: 60 }, (_, i) => SENTENCES[i % 3]).join("\n"),
+    read: "text=Words by tag",
+    status: /^Finished in [^.]+\. Entity F1 [\d.]+\s% on 12 test sentences/,
+    outcome: /the most frequent tag of each word.*Precision, recall and F1 of each type/,
+    verdict: /Fine-tuned model.*(PER|LOC|no entity)/,
+    truth: /Right: it has exactly these\.|Wrong: it has (PER|LOC): \w/,
   },
 ])
   test(`${objective}: a file, a run, its results, a typed message`, async () => {
@@ -123,7 +134,7 @@ for (const { objective, content, status, outcome, verdict, truth } of [
     await pickTinyModel(page);
     await pickFile(page, content);
     await page.selectOption("#labels-are", objective);
-    await page.waitForSelector("text=rows: 60 read");
+    await page.waitForSelector(read);
     await set(page, SETTINGS);
     assert.is(await page.locator("#field-classWeights").count(), 0);
     await start(page);
@@ -134,7 +145,7 @@ for (const { objective, content, status, outcome, verdict, truth } of [
     await page.waitForSelector("#verdict .learned strong");
     assert.match((await page.textContent("#verdict"))!, verdict);
     await page.click("#samples button");
-    await page.locator("#verdict .learned >> text=/true (label|score)/").waitFor();
+    await page.locator("#verdict .learned >> text=/true score|: it has/").waitFor();
     assert.match((await page.textContent("#verdict"))!, truth);
     await assertAccessible(page);
     assert.equal(faults, []);

@@ -1,4 +1,4 @@
-/** train, classify, export and sweep of scores, several labels a message, pairs of texts, and language models. */
+/** train, classify, export and sweep of scores, several labels a message, pairs of texts, language models, and tags. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -210,4 +210,79 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
   );
   await refuses(["accepts a single file"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
   await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
+});
+
+const SENTENCES = [
+  ["Ann Lee lives in Rome .", "B-PER I-PER O O B-LOC O"],
+  ["we met Ann yesterday", "O O B-PER O"],
+  ["the weather in San Juan is fine", "O O O B-LOC I-LOC O O"],
+].map(([words, tags]) => [words!.split(" "), tags!.split(" ")] as const);
+const conll = (count: number) =>
+  Array.from({ length: count }, (_, i) => SENTENCES[i % 3]!)
+    .map(([words, tags]) => words.map((word, at) => `${word} ${tags[at]}\n`).join(""))
+    .join("\n");
+writeFileSync(join(folder, "words.conll"), conll(40));
+const TAGS = `--objective tokens ${SETTINGS.replace("--epochs 1", "--epochs 12 --lr 0.02")}`;
+
+test("tags: entities of a text, and of tables in CSV and JSON lines", async () => {
+  const done = await run(`train words.conll ${TAGS} --out tags`);
+  assertCode(done, 0);
+  assert.match(done.stdout, /Entity F1 \S+\s% on 8 test sentences, \S+\s% of their words with the right tag: too few/);
+  assert.match(done.stdout, "the most frequent tag of each word");
+  assert.match(done.stdout, /│ Type │ Entities │/);
+  assert.match(done.stdout, /try it: .*--run tags "Ann Lee lives in Rome \."/);
+  assert.not.match(done.stdout + done.stderr, /undefined|NaN|\[object|messages/);
+  const config = JSON.parse(read("tags", "adapter", "adapter_config.json"));
+  assert.is(config.task_type, "TOKEN_CLS");
+  const { measured } = JSON.parse(read("tags", "run.json")).results.test.compared[0];
+  assert.is(measured.entity_f1.value, 1);
+
+  const texts = await run(`classify --run tags ${CPU.join(" ")}`, "Ann Lee lives in Rome.", "the weather is fine", " ");
+  assertCode(texts, 0);
+  assert.equal(lines(texts.stdout)[0], "PER: Ann Lee|LOC: Rome\tAnn Lee lives in Rome.");
+  const json = await run(`classify --run tags --json ${CPU.join(" ")}`, "we met Ann yesterday");
+  const [{ label, text, start, end, probability }] = JSON.parse(json.stdout).entities;
+  assert.equal([label, text, start, end], ["PER", "Ann", 7, 10]);
+  assert.ok(probability > 0.5 && probability <= 1);
+
+  writeFileSync(join(folder, "texts.csv"), 'id,text\n1,"we met Ann yesterday"\n2,\n');
+  writeFileSync(join(folder, "texts.jsonl"), '{"text":"we met Ann yesterday"}\n');
+  for (const name of ["texts.csv", "texts.jsonl"])
+    assertCode(await run(`classify --run tags ${CPU.join(" ")} --in ${name} --out tagged-${name}`), 0);
+  const { entities } = JSON.parse(read("tagged-texts.jsonl"));
+  const quoted = `"${entities.replaceAll('"', '""')}"`;
+  assert.is(read("tagged-texts.csv"), `id,text,entities\n1,"we met Ann yesterday",${quoted}\n2,,\n`);
+  assert.equal(
+    JSON.parse(entities).map((one: { text: string }) => one.text),
+    ["Ann"],
+  );
+  for (const [form, words] of [
+    ["onnx", /outputs of whole texts alone.*--to merged or --to peft/s],
+    ["gguf", /llama\.cpp cannot classify.*use --to merged or --to peft/s],
+  ] as const) {
+    const refused = await run(`export --run tags --to ${form} --out none`);
+    assertCode(refused, 2);
+    assert.match(refused.stderr, words);
+  }
+  assertCode(await run("export --run tags --to hub --out tags-hub"), 0);
+  const card = read("tags-hub", "README.md");
+  assert.match(card, /metrics: \["f1"\]/);
+  assert.match(card, "tags each word of sentences with one of 5 tags");
+  assert.not.match(card, /null|undefined|pooling/);
+});
+
+test("what a token classifier has not, and files without a tag a word, are refused", async () => {
+  writeFileSync(join(folder, "bare.conll"), "Ann B-PER\nlives\n");
+  writeFileSync(join(folder, "one.jsonl"), '{"tokens": ["Ann", "lives"], "tags": ["B-PER"]}\n');
+  for (const [args, code, words] of [
+    ["words.conll --pooling mean", 2, /--pooling is invalid for a token classifier: every word is classified/],
+    ["--dataset sms", 2, /--dataset is invalid for a token classifier: sentences are read from files/],
+    ["bare.conll", 1, /a word without a tag.*bare\.conll:2/s],
+    ["one.jsonl", 1, /not one tag a word.*one\.jsonl:1/s],
+    ["scores.csv", 1, /a word without a tag.*scores\.csv:1/s],
+  ] as const) {
+    const refused = await run(`train ${args} ${TAGS} --out refused`);
+    assertCode(refused, code);
+    assert.match(refused.stderr, words);
+  }
 });

@@ -20,6 +20,7 @@ import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
 import { checkPairs } from "./pairs.mjs";
 import { checkTexts } from "./texts.mjs";
+import { checkTokens } from "./tokens.mjs";
 import { checkVocabularies } from "./vocabularies.mjs";
 
 const { values: flags } = parseArgs({
@@ -223,9 +224,13 @@ await checkPairs({ lowrank: library, device, work, micro, python, must, report, 
 const [gguf] = flags.gguf;
 const bases = { micro, llama, qwen2, ...(gguf ? { gguf } : {}) };
 await checkOnnx({ lowrank: library, device, work, bases, report, must });
-await checkLanguageModels({ exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted });
+const checked = { exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted };
+await checkLanguageModels(checked);
+await checkTokens({ ...checked, relativeError });
 await checkHub(work, python, report, library);
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
-const scored = ["exchange.py", "language.py"].map((file) => run(python, [join(here, file), "score", work]).status);
+const scored = ["exchange.py", "language.py", "tokens.py"].map(
+  (file) => run(python, [join(here, file), "score", work]).status,
+);
 process.exit(failures > 0 || scored.some((status) => status !== 0) ? 1 : 0);

@@ -69,7 +69,10 @@ const HELP =
   "Precision and recall of whole entities, in one figure: an entity is right if its type and all of its words are.";
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
-  sampledMeasure({ key: "entity_f1", title: "Entity F1", ...SHARE, help: HELP, evaluated: "entityF1" }, entityF1),
+  sampledMeasure(
+    { key: "entity_f1", title: "Entity F1", hub: "f1", ...SHARE, help: HELP, evaluated: "entityF1" },
+    entityF1,
+  ),
   sampledMeasure(
     { key: "acc", title: "Word accuracy", ...SHARE, evaluated: "accuracy" },
     ({ words = [], hits = [] }, at) => total(hits, at) / total(words, at),

@@ -22,8 +22,8 @@ export const words: Words<EntityDetails> = {
     const few = rows < FEW_ROWS ? ": too few to tell" : "";
     return `Entity F1 ${f1} on ${countSentences(rows)}, ${accuracy} of their words with the right tag${few}`;
   },
-  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, []), ...mistakes(results)],
-  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [])],
+  blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
+  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [], "", "Entities")],
   drawn: () => ({ rows: "sentences" }),
   file: ["predictions", "predictions.csv"],
 };
@@ -35,5 +35,11 @@ function mistakes({ test }: Results<EntityDetails>): Block[] {
   const wrong = there.filter((count, row) => count + named[row]! > 2 * same[row]!).length;
   if (wrong === 0) return [];
   const title = `Not exactly their entities: ${formatCount(wrong)} of ${countSentences(countRows(test.rows))}`;
-  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"])] }];
+  return [
+    {
+      kind: "details",
+      title,
+      blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"], undefined, "Sentence")],
+    },
+  ];
 }

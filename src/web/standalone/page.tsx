@@ -2,7 +2,7 @@
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { TextOrPair } from "../../pair.ts";
-import type { Classification } from "../../tasks/predictions.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
 import { VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
 
@@ -43,7 +43,7 @@ function Page({ example }: { example: TextOrPair }) {
   const [status, setStatus] = useState("Loading the model");
   const empty = typeof example === "string" ? "" : (["", ""] as const);
   const [text, setText] = useState<TextOrPair>(empty);
-  const [found, setFound] = useState<Classification | Error | null>(null);
+  const [found, setFound] = useState<Labelled | Error | null>(null);
 
   useEffect(() => {
     const fail = ({ message }: { message: string }) => setStatus(`This browser cannot run the model. ${message}`);
@@ -55,7 +55,7 @@ function Page({ example }: { example: TextOrPair }) {
   useEffect(() => {
     if (status !== "") return;
     let isThere = true;
-    const take = (answer: unknown) => isThere && setFound(answer as Classification | Error);
+    const take = (answer: unknown) => isThere && setFound(answer as Labelled | Error);
     const isTyped = [text].flat().every(Boolean);
     if (!isTyped) take(null);
     const timer = setTimeout(() => isTyped && ask({ text }).then(take, take), PAUSE);

@@ -6,6 +6,7 @@ import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
+import { TASKS } from "../../tasks/index.ts";
 
 /** Adds a block of base64 to a file, or classifies a text or a pair. */
 export type Message = { path: string; block: string } | { text: TextOrPair };
@@ -24,7 +25,8 @@ async function answerTo(message: Message): Promise<Answer> {
   try {
     if ("text" in message) {
       classifier ??= open();
-      const [value] = await (await classifier).classify([message.text]);
+      const model = await classifier;
+      const [value] = await model[TASKS[model.meta.task.objective].predicts!.method]([message.text]);
       return { value };
     }
     const { path, block } = message;

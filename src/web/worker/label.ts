@@ -9,7 +9,7 @@ import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
-import { hasLabels } from "../../tasks/index.ts";
+import { hasLabels, readsTokens } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
@@ -43,8 +43,10 @@ export async function labelSource(
   const table = await opening;
   try {
     const surveyed = await survey(table, name);
-    const names = hasLabels(classifier.meta.task) ? classifier.labels : [];
-    const labels = Object.fromEntries(names.map((label) => [label, 0]));
+    const { task } = classifier.meta;
+    // Of tags there is no row: of the types of entities there are, as they come.
+    const names = hasLabels(task) && !readsTokens(task) ? classifier.labels : [];
+    const labels: LabelReport["labels"] = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.
     const pieces: Blob[] = [];
@@ -53,7 +55,7 @@ export async function labelSource(
       signal.throwIfAborted();
       for (const [i, result] of results.entries()) {
         const shown = describeResult(result);
-        for (const label of shown.labels) labels[label]!++;
+        for (const label of new Set(shown.labels)) labels[label] = (labels[label] ?? 0) + 1;
         if (preview.length < PREVIEW_ROWS) preview.push({ text: excerpt(texts[i]!, PREVIEW_CHARACTERS), ...shown });
       }
       done += results.length;

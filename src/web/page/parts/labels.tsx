@@ -1,6 +1,6 @@
 /** Labels the lines of the typed text, or the rows of a table. */
 
-import { makeTable, messageColumns } from "../../../document/blocks.ts";
+import { makeTable, messageColumns, type RowColumn } from "../../../document/blocks.ts";
 import { formatCount, percent } from "../../../format.ts";
 import { TableView } from "../../../views/components.tsx";
 import { Bar } from "../../../views/verdict.tsx";
@@ -114,13 +114,19 @@ function Labelled({ report }: { report: LabelReport }) {
   );
 }
 
+const PROBABILITY: RowColumn<LabelReport["preview"][number]> = {
+  ...({ title: "Probability", key: null } as const),
+  value: ({ probability }) => probability,
+  format: (share) => percent(share),
+};
+
 const previewTable = ({ rows, preview }: LabelReport) =>
   makeTable(
     "messages",
     preview.length < rows ? `The first ${preview.length} rows` : "All rows",
     [
       { title: "Label", key: null, value: ({ label }) => label },
-      { title: "Probability", key: null, value: ({ probability }) => probability, format: (share) => percent(share) },
+      ...(preview.some(({ probability }) => probability !== null) ? [PROBABILITY] : []),
       ...messageColumns(pairs.value),
     ],
     preview,

@@ -5,6 +5,7 @@ import { formatScore } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
 import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
+import { WORDS } from "../../../tasks/words.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { labelTable } from "../state/label.ts";
@@ -125,8 +126,11 @@ const showAnswer = (answer: Answer): string =>
 function judge(truth: Answer, answer: Answer): [look: string, words: string] {
   const shown = showAnswer(truth);
   if (typeof truth === "number") return ["help", `Its true score is ${shown}.`];
-  if (shown === showAnswer(answer)) return ["right", "Right: this is its true label."];
-  return ["mistaken", `Wrong: its true label is ${shown}.`];
+  const isRight = shown === showAnswer(answer);
+  // Several labels, or entities.
+  if (typeof truth === "object")
+    return isRight ? ["right", "Right: it has exactly these."] : ["mistaken", `Wrong: it has ${shown}.`];
+  return isRight ? ["right", "Right: this is its true label."] : ["mistaken", `Wrong: its true label is ${shown}.`];
 }
 
 function answerOf(verdict: Verdict["adapter"]): Answer {
@@ -164,9 +168,10 @@ function Judged({ truth, answer }: { truth: Answer; answer: Answer }) {
 /** Messages of the run's test set, as buttons. */
 function Samples() {
   const found = samples(testResults.value);
+  const run = classifier.value;
   return (
     <div id="samples" hidden={found.length === 0}>
-      <p class="help">Or one of its test messages:</p>
+      {run && <p class="help">Or one of its test {WORDS[run.record.objective].units.many}:</p>}
       <ul>
         {found.map(({ text, truth, predicted }) => {
           const short = joinPair(text).replaceAll(/\s+/g, " ");
