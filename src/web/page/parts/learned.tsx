@@ -7,6 +7,7 @@ import type { Change, Changes } from "../../../run/changes.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { hasAdapter, type PageRun } from "../../protocol.ts";
 import { shown } from "../state/runs.ts";
+import { Select } from "./fields.tsx";
 
 /** Shades of a cell: `heat1` to `heat8` of the style sheet. */
 const SHADES = 8;
@@ -174,19 +175,14 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
         Where a few are large and the others small, a smaller rank would have learned nearly the same.
       </Help>
       <label for="matrix">Matrix</label>
-      <select
+      <Select
         id="matrix"
         value={chosen.value}
-        onInput={({ currentTarget }) => {
-          chosen.value = Number(currentTarget.value);
+        take={(i) => {
+          chosen.value = Number(i);
         }}
-      >
-        {adapted.map(({ block, part, i }) => (
-          <option key={i} value={i}>
-            {block === null ? NAMES[part] : `Block ${block}, ${part}`}
-          </option>
-        ))}
-      </select>
+        options={adapted.map(({ block, part, i }) => [i, block === null ? NAMES[part]! : `Block ${block}, ${part}`])}
+      />
       <div class="part" aria-live="polite">
         <svg
           class="singular"

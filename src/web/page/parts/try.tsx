@@ -22,6 +22,7 @@ import {
 } from "../state/try.ts";
 import { runOrigin } from "../words.ts";
 import { ErrorBox } from "./error.tsx";
+import { bound } from "./fields.tsx";
 import { Labels } from "./labels.tsx";
 import { Words } from "./words.tsx";
 
@@ -64,28 +65,13 @@ export function TryCard() {
         {pairs.value?.columns[0] ?? "Message"}
       </label>
       <textarea
-        id="message"
-        ref={field}
-        rows={3}
-        placeholder="Type a message"
-        disabled={run === null}
-        value={message.value}
-        onInput={({ currentTarget }) => {
-          message.value = currentTarget.value;
-        }}
+        {...{ id: "message", ref: field, rows: 3, placeholder: "Type a message", disabled: run === null }}
+        {...bound(message)}
       />
       {pairs.value && (
         <label for="second">
           {pairs.value.columns[1]}
-          <textarea
-            id="second"
-            rows={3}
-            placeholder="Type a message"
-            value={second.value}
-            onInput={({ currentTarget }) => {
-              second.value = currentTarget.value;
-            }}
-          />
+          <textarea id="second" rows={3} placeholder="Type a message" {...bound(second)} />
         </label>
       )}
       <p id="try-help" class="help">

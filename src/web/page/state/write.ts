@@ -29,7 +29,7 @@ const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
 
 export const prompt = keptText("prompt", "Everyone");
 /** Whether the prompt is a message to answer, as the visitor chose; null: as suits what writes. */
-export const chatChoice = signal<boolean | null>(null);
+const chatChoice = signal<boolean | null>(null);
 /** Whether each line is a prompt. */
 export const byLine = signal(false);
 /** One stop string per line. */
@@ -57,7 +57,14 @@ export const hasChat = computed(
   () => model.value?.hasChat === true && (writer.value === null || writer.value.model === model.value.name),
 );
 /** Whether the models answer. What an adapter has learned from texts is not to answer. */
-export const isChat = computed(() => hasChat.value && (chatChoice.value ?? writer.value === null));
+export const isChat = {
+  get value(): boolean {
+    return hasChat.value && (chatChoice.value ?? writer.value === null);
+  },
+  set value(chosen) {
+    chatChoice.value = chosen;
+  },
+};
 export const canWrite = computed(
   () =>
     (writer.value !== null || model.value !== null) &&
