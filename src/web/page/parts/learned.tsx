@@ -5,8 +5,7 @@ import { percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { hasAdapter, type PageRun } from "../../protocol.ts";
-import { shown } from "../state/runs.ts";
+import type { PageRun } from "../../protocol.ts";
 import { Select } from "./fields.tsx";
 
 /** Shades of a cell: `heat1` to `heat8` of the style sheet. */
@@ -20,27 +19,7 @@ const NAMES: Record<string, string> = {
   head: "the head",
 };
 
-export function LearnedCard() {
-  const run = shown.value;
-  const isOpen = useSignal(false);
-  const changes = run && hasAdapter(run) && run.changes;
-  return (
-    <section id="learned" class="card" aria-labelledby="learned-title" hidden={!changes}>
-      <details
-        onToggle={({ currentTarget }) => {
-          isOpen.value = currentTarget.open;
-        }}
-      >
-        <summary>
-          <h2 id="learned-title">What it learned</h2>
-        </summary>
-        {isOpen.value && changes && <Learned key={`${run.id} ${run.record.step}`} run={run} changes={changes} />}
-      </details>
-    </section>
-  );
-}
-
-function Learned({ run, changes }: { run: PageRun; changes: Changes }) {
+export function Learned({ run, changes }: { run: PageRun; changes: Changes }) {
   const adapted = changes.changes
     .map((change, i) => ({ ...change, i }))
     .filter(({ adapter }) => adapter?.spectrum)
