@@ -12,7 +12,8 @@ import { formatCount, formatScore, percent } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { type LabelMeasures, LISTED_CLASSES, type Measured } from "../statistics.ts";
 import type { Splits } from "./evaluation.ts";
-import type { Answer, DataShown, Message, Words } from "./task.ts";
+import type { Answer } from "./predictions.ts";
+import type { DataShown, Message, Words } from "./task.ts";
 
 /** With fewer test rows, a share of them is no headline. */
 export const FEW_ROWS = 20;

@@ -4,7 +4,9 @@ import { describeReplaced } from "../../../backend/backend.ts";
 import { formatScore } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
-import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
+import type { Answer } from "../../../tasks/predictions.ts";
+import { answerOf } from "../../../tasks/predictions.ts";
+import type { Message, TestResults } from "../../../tasks/task.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
 import { labelTable } from "../state/label.ts";
@@ -115,20 +117,14 @@ function judge(truth: Answer, answer: Answer): [look: string, words: string] {
   return ["mistaken", `Wrong: its true label is ${shown}.`];
 }
 
-function answerOf(verdict: Verdict["adapter"]): Answer {
-  if ("score" in verdict) return verdict.score!;
-  if ("entities" in verdict) return verdict.entities.map(({ label, text }) => `${label}: ${text}`);
-  return verdict.labels ?? verdict.label!;
-}
-
 /** `truth`: the message's true label, labels or score, where it is known. */
 function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
-    const answer = answerOf(verdict);
+    const [look, words] = truth === undefined ? [] : judge(truth, answerOf(verdict));
     return (
       <div class={`side ${kind}`}>
         <h3>{title}</h3>
-        <VerdictView verdict={verdict}>{truth !== undefined && <Judged truth={truth} answer={answer} />}</VerdictView>
+        <VerdictView verdict={verdict}>{words && <p class={look}>{words}</p>}</VerdictView>
       </div>
     );
   };
@@ -140,11 +136,6 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
       {replaced && <p class="help">{replaced}</p>}
     </>
   );
-}
-
-function Judged({ truth, answer }: { truth: Answer; answer: Answer }) {
-  const [look, words] = judge(truth, answer);
-  return <p class={look}>{words}</p>;
 }
 
 /** Messages of the run's test set, as buttons. */
