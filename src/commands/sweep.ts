@@ -7,7 +7,7 @@ import { isObject } from "../checks.ts";
 import { type DeviceName, textContext } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { makeTable } from "../document/blocks.ts";
+import { makeTable, text } from "../document/blocks.ts";
 import { ConfigError } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf, readJson } from "../io/common.ts";
@@ -264,7 +264,7 @@ async function dryRun(
       rows,
     );
     const effort = `${all.length} trials${chosen}, about ${formatDuration(total)} of training steps one after the other on ${devices}`;
-    console.log(renderBlocks([table, { kind: "text", text: effort }], terminalWidth(process.stdout)));
+    console.log(renderBlocks([table, text(effort)], terminalWidth(process.stdout)));
   } finally {
     backend.destroy();
   }

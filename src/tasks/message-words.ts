@@ -3,6 +3,7 @@ import {
   type Block,
   type Cell,
   type Details,
+  details,
   makeTable,
   messageColumns,
   type RowColumn,
@@ -92,12 +93,12 @@ export function classesBlock<T extends LabelMeasures>(
   const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption)];
   if (classes.length <= LISTED_CLASSES) {
     const blocks = table(classes, `${many} of the test set, with 95 % intervals`);
-    return { kind: "details", title: `Precision, recall and F1 of each ${one.toLowerCase()}`, blocks };
+    return details(`Precision, recall and F1 of each ${one.toLowerCase()}`, blocks);
   }
   const present = classes.filter(({ f1 }) => f1).sort((a, b) => a.f1!.share - b.f1!.share);
   const title = `The ${many.toLowerCase()} with the lowest F1`;
   const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals; the run's classes.csv has all`;
-  return { kind: "details", title, blocks: table(present.slice(0, LISTED_CLASSES), caption) };
+  return details(title, table(present.slice(0, LISTED_CLASSES), caption));
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */

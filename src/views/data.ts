@@ -4,7 +4,17 @@ import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTagged } from "../data/tagged.ts";
 import { hasAnswers, isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import { type Block, type Details, makeTable, messageColumns, type RowColumn, type Table } from "../document/blocks.ts";
+import {
+  type Block,
+  type Details,
+  details,
+  makeTable,
+  messageColumns,
+  note,
+  type RowColumn,
+  type Table,
+  text,
+} from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
@@ -16,9 +26,6 @@ import { hasLabels, TASKS } from "../tasks/index.ts";
 import type { Rows } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
-
-const text = (text: string): Block => ({ kind: "text", text });
-const note = (text: string): Block => ({ kind: "note", text });
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
   const blocks = isLabelled(data)
@@ -207,7 +214,7 @@ export async function dataPreview(data: TrainingData, model: BaseModel): Promise
     : hasAnswers(data)
       ? (["sentences", firstSentences(data)] as const)
       : (["text", text(await beginning(data, model))] as const);
-  return { kind: "details", title: `Look at the ${what}`, blocks: [block] };
+  return details(`Look at the ${what}`, [block]);
 }
 
 const firstRows = <Row>(name: string, { size }: Rows, columns: readonly RowColumn<Row>[], row: (i: number) => Row) =>

@@ -1,5 +1,5 @@
 /** What people read of a token classifier. */
-import type { Block } from "../../document/blocks.ts";
+import { type Block, details } from "../../document/blocks.ts";
 import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
 import { classesBlock, classesTable, classRows, FEW_ROWS, mistakesTable } from "../message-words.ts";
@@ -35,5 +35,5 @@ function mistakes({ test }: Results<EntityDetails>): Block[] {
   const wrong = there.filter((count, row) => count + named[row]! > 2 * same[row]!).length;
   if (wrong === 0) return [];
   const title = `Not exactly their entities: ${formatCount(wrong)} of ${countSentences(countRows(test.rows))}`;
-  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"])] }];
+  return [details(title, [mistakesTable(test.mistakes, title, ["Entities", "Predicted"])])];
 }
