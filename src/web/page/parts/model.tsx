@@ -11,6 +11,7 @@ import {
   addModel,
   BUNDLED,
   choose,
+  chosenAdapter,
   FROM_FOLDER,
   FROM_HUB,
   follows,
@@ -23,7 +24,6 @@ import {
   models,
   OF_HUB,
   openModel,
-  startFrom,
 } from "../state/model.ts";
 import { when } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
@@ -149,7 +149,9 @@ export function Beginning() {
           id="beginning"
           help="beginning-help"
           value={adapter.value ?? ""}
-          take={startFrom}
+          take={(id) => {
+            chosenAdapter.value = id;
+          }}
           options={[
             ["", "a new adapter"],
             ...adapters.value.map(({ id, record }) => {

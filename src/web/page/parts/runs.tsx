@@ -9,7 +9,7 @@ import { BUNDLED, model } from "../state/model.ts";
 import { forget, load, look, plot, plotted, runs, runsError, shown } from "../state/runs.ts";
 import { usePart } from "../state/scroll.ts";
 import { attempt } from "../state/worker.ts";
-import { runData, runTitle, STATES, when } from "../words.ts";
+import { nameState, runData, runTitle, when } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
 import { FileButton } from "./fields.tsx";
 
@@ -118,7 +118,7 @@ function RunRow({ run }: { run: PageRun }) {
         </button>
         <small>{describeRow(run)}</small>
       </th>
-      <td>{STATES[state]}</td>
+      <td>{nameState(state)}</td>
       <td>
         <Result run={run} />
       </td>

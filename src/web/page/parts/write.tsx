@@ -2,10 +2,9 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/index.ts";
-import { hasHead } from "../../../tasks/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
+import { writer } from "../state/runs.ts";
 import { usePart } from "../state/scroll.ts";
 import { worker } from "../state/worker.ts";
 import {
@@ -25,7 +24,6 @@ import {
   write,
   writeError,
   writeKeys,
-  writer,
   writeStatus,
   writeTexts,
 } from "../state/write.ts";
@@ -66,15 +64,10 @@ const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
   },
 };
 
-export function WriteCard() {
+export function WriteCard({ hidden }: { hidden: boolean }) {
   const field = usePart<HTMLTextAreaElement>("write");
   return (
-    <section
-      id="write"
-      class="card"
-      aria-labelledby="write-title"
-      hidden={hasHead({ objective: objective.value }) && !writer.value}
-    >
+    <section id="write" class="card" aria-labelledby="write-title" hidden={hidden}>
       <h2 id="write-title">
         <span class="step">3</span> Write
       </h2>
