@@ -20,7 +20,8 @@ import type { DataShown, Message, Words } from "./task.ts";
 export const FEW_ROWS = 20;
 
 /** "300 test messages" */
-export const countMessages = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "message" : "messages"}`;
+export const countMessages = (rows: number, one = "message") =>
+  `${formatCount(rows)} test ${one}${rows === 1 ? "" : "s"}`;
 
 export const tooFew = (rows: number) => (rows < FEW_ROWS ? ": too few to tell" : "");
 
