@@ -1,6 +1,6 @@
 /** The report of doctor as blocks. */
 import { describeDevice } from "../backend/backend.ts";
-import { type Block, makeTable } from "../document/blocks.ts";
+import { type Block, details, heading, makeTable, note, text } from "../document/blocks.ts";
 import { nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
@@ -8,9 +8,6 @@ import { type CheckedShader, type DoctorReport, planTitle } from "./doctor.ts";
 import { kernelColumns } from "./step-profile.ts";
 import { describeYardsticks } from "./yardsticks.ts";
 
-const text = (text: string): Block => ({ kind: "text", text });
-const note = (text: string): Block => ({ kind: "note", text });
-const heading = (text: string): Block => ({ kind: "heading", level: 2, text });
 const exponential = (error: number) => error.toExponential(1);
 
 function figure(value: number): string {
@@ -92,11 +89,9 @@ function howFast({ yardsticks, latency, steps, generation }: DoctorReport): Bloc
     ...(generation.length > 0 ? [generationTable(generation)] : []),
     ...(largest
       ? [
-          {
-            kind: "details" as const,
-            title: `The kernels of a step of ${largest.model}`,
-            blocks: [makeTable("kernels", "Kernels", kernelColumns(yardsticks !== null), largest.step.profile.kernels)],
-          },
+          details(`The kernels of a step of ${largest.model}`, [
+            makeTable("kernels", "Kernels", kernelColumns(yardsticks !== null), largest.step.profile.kernels),
+          ]),
         ]
       : []),
   ];

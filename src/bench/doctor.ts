@@ -11,10 +11,11 @@ import { DeviceError, LowrankError } from "../errors.ts";
 import { NO_ADAPTERS } from "../infer/adapter-model.ts";
 import { BASE_TASK } from "../infer/decoding.ts";
 import { generationWork } from "../infer/generation-check.ts";
+import { loadModel } from "../io/hf.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import { trainingOf } from "../train/training-check.ts";
-import { type ExampleStep, measureMicroStep, measureStep } from "./example-step.ts";
+import { type ExampleStep, measureStep } from "./example-step.ts";
 import { inWords, measureGeneration } from "./generation.ts";
 import { isSoftwareDriver } from "./products.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
@@ -205,10 +206,11 @@ export function listMeasurements(device: Backend, cpu: Backend, report: DoctorRe
 
 const shapeTitle = ({ model, dtype }: Shape) => `${model}${dtype === "f32" ? "" : ` in ${dtype}`}`;
 
-function step(device: Backend, { model, dtype }: Shape, yardsticks: Yardsticks | null): Promise<ExampleStep> {
+/** With random weights, unless the model is bundled. */
+async function step(device: Backend, { model, dtype }: Shape, yardsticks: Yardsticks | null): Promise<ExampleStep> {
   const messages = isSoftwareDriver(device.info) ? 2 : 8;
-  if (model === "gpt2-micro") return measureMicroStep(device, messages, yardsticks);
-  return measureStep(device, randomCheckpoint(CONFIGS[model]), { dtype, messages }, yardsticks);
+  const base = model === "gpt2-micro" ? await loadModel(model) : randomCheckpoint(CONFIGS[model]);
+  return measureStep(device, base, { dtype, messages }, yardsticks).finally(() => base.close());
 }
 
 const TITLES: Record<Purpose, string> = {

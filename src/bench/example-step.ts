@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import type { WeightDtype } from "../config.ts";
 import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
-import { type BaseModel, loadModel } from "../io/hf.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
@@ -26,17 +26,7 @@ const STEPS = 10;
 /** Fewer steps if they take longer. */
 const MOST_MS = 3000;
 
-/** Measures LoRA on the bundled model with the first messages of the example, 8 in all. */
-export async function measureMicroStep(
-  device: Backend,
-  messages: number,
-  yardsticks: Yardsticks | null,
-): Promise<ExampleStep> {
-  const model = await loadModel("gpt2-micro");
-  return measureStep(device, model, { dtype: "f32", messages }, yardsticks).finally(() => model.close());
-}
-
-/** The same on any model, such as one with random weights. */
+/** Measures LoRA with the first messages of the example, 8 in all. */
 export async function measureStep(
   device: Backend,
   model: BaseModel,

@@ -3,7 +3,6 @@
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../config.ts";
-import { ConfigError, type LowrankError } from "../errors.ts";
 import { digits } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { renderTable } from "../views/terminal/render.ts";
@@ -56,15 +55,7 @@ async function startTorch(
   { model, prompts, length, tokens, threads }: GenerateBenchOptions,
 ): Promise<Peer> {
   const job = { ...CONFIGS[model], prompts, length, tokens, threads: threads || machine().cores };
-  const about = await torch.ask<Omit<Peer, "rounds">>(job).catch((cause: LowrankError) => {
-    const { found = cause.message } = cause.details;
-    throw new ConfigError("peer-not-installed", "transformers cannot be run", {
-      expected: "python3 with torch and transformers",
-      found,
-      hint: "omit --peer",
-      cause,
-    });
-  });
+  const about = await torch.begin<Omit<Peer, "rounds">>(job, "transformers", "torch and transformers");
   return { ...about, rounds: [] };
 }
 

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { packagePath } from "#platform";
-import { LowrankError } from "../errors.ts";
+import { ConfigError, LowrankError } from "../errors.ts";
 
 /** Python imports nothing from the folder where the command was started. */
 const ENV = { ...process.env, PYTHONSAFEPATH: "1" };
@@ -86,6 +86,16 @@ export class Dialogue {
     if (done)
       throw new LowrankError("process-ended", `${this.program} ended unexpectedly`, { found: await this.ended });
     return JSON.parse(value) as T;
+  }
+
+  /** As `ask`, with the first line. Throws ConfigError if the program cannot be run. */
+  async begin<T>(job: unknown, peer: string, needs: string): Promise<T> {
+    return this.ask<T>(job).catch((cause: LowrankError) => {
+      throw new ConfigError("peer-not-installed", `${peer} cannot be run`, {
+        ...{ expected: `${this.program} with ${needs}`, found: cause.details.found ?? cause.message },
+        ...{ hint: "omit --peer", cause },
+      });
+    });
   }
 
   end(): void {

@@ -8,7 +8,7 @@ import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
 import { messagesBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
-import { ConfigError, type LowrankError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { roomFor } from "../model/batch.ts";
@@ -186,16 +186,7 @@ async function startTorch(
 ): Promise<TorchResult> {
   const gpu = kind === "webgpu" && !software;
   const job = { ...CONFIGS[model], mode, r: 8, alpha: 16, rows: batchSize, length: maxLength, gpu };
-  const about = await torch.ask<Omit<TorchResult, "times" | "cpu" | "peak">>(job).catch((cause: LowrankError) => {
-    const { found = cause.message } = cause.details;
-    const hint = "omit --peer";
-    throw new ConfigError("peer-not-installed", "PyTorch cannot be run", {
-      expected: "python3 with torch",
-      found,
-      hint,
-      cause,
-    });
-  });
+  const about = await torch.begin<Omit<TorchResult, "times" | "cpu" | "peak">>(job, "PyTorch", "torch");
   return { ...about, times: [], cpu: 0, peak: 0 };
 }
 

@@ -2,7 +2,7 @@
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
-import { DEVICES, parseDevice, WEIGHT_DTYPES } from "../config.ts";
+import { DEVICES, type DeviceName, parseDevice, WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
@@ -74,6 +74,12 @@ export function choice(flags: string, description: string, words: readonly strin
 
 /** Thrown for `--device list`: instead of the command's work `main` prints the devices. */
 class ListDevices extends Error {}
+
+/** What --device and --threads say. */
+export interface DeviceFlags {
+  device: DeviceName;
+  threads?: number;
+}
 
 export function deviceFlag(
   description = "compute device; auto: a hardware GPU if there is one and it is faster, else wasm",

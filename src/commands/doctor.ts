@@ -1,6 +1,6 @@
 /** doctor: what the device is, whether it computes rightly, and how fast it is. */
 import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
-import { type DeviceName, openDevice } from "../backend/device.ts";
+import { openDevice } from "../backend/device.ts";
 import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
 import { describeMachine, machine } from "../bench/machine.ts";
@@ -11,7 +11,7 @@ import { LIMITS, parseJson } from "../io/limits.ts";
 import { createProgress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
-import { command, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
+import { command, type DeviceFlags, deviceFlag, Interruption, main, number, print, threadsFlag } from "./cli.ts";
 
 const program = command(
   "doctor",
@@ -25,9 +25,7 @@ const program = command(
   .option("--seconds <n>", "time limit: what is not measured by then is left out", number, 180)
   .allowExcessArguments(false);
 
-interface DoctorFlags {
-  device: DeviceName;
-  threads?: number;
+interface DoctorFlags extends DeviceFlags {
   out: string;
   seconds: number;
 }

@@ -1,6 +1,6 @@
 /** generate: generates text from prompts. */
 import { describeDevice } from "../backend/backend.ts";
-import { type DeviceName, openDevice } from "../backend/device.ts";
+import { openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
@@ -9,7 +9,18 @@ import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
-import { command, deviceFlag, dtypeFlag, gather, inputLines, main, number, settle, threadsFlag } from "./cli.ts";
+import {
+  command,
+  type DeviceFlags,
+  deviceFlag,
+  dtypeFlag,
+  gather,
+  inputLines,
+  main,
+  number,
+  settle,
+  threadsFlag,
+} from "./cli.ts";
 
 const program = command(
   "generate",
@@ -53,13 +64,11 @@ const program = command(
   .addOption(dtypeFlag())
   .option("--json", "print one JSON object per prompt: prompt, text, tokens, finish, forgotten");
 
-interface GenerateFlags extends GenerateOptions {
+interface GenerateFlags extends GenerateOptions, DeviceFlags {
   run?: string;
   adapter?: string;
   model?: string;
   batchSize?: number;
-  device: DeviceName;
-  threads?: number;
   dtype?: WeightDtype;
   json?: boolean;
 }

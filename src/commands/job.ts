@@ -5,7 +5,6 @@ import { absolutePath, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
-import type { DeviceName } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
@@ -25,11 +24,9 @@ import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS, type TrainOptions } from "../train/settings.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
-import { settle } from "./cli.ts";
+import { type DeviceFlags, settle } from "./cli.ts";
 
-export interface TrainFlags extends RunSettings {
-  device: DeviceName;
-  threads?: number;
+export interface TrainFlags extends RunSettings, DeviceFlags {
   preset: keyof typeof PRESETS;
   out?: string;
   force?: boolean;

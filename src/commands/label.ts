@@ -2,7 +2,7 @@
 
 import { canCreate, isSameFile, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import { type DeviceName, openDevice } from "../backend/device.ts";
+import { openDevice } from "../backend/device.ts";
 import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
@@ -19,7 +19,7 @@ import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";
-import { printNote, settle } from "./cli.ts";
+import { type DeviceFlags, printNote, settle } from "./cli.ts";
 
 export interface TableFlags {
   in?: string;
@@ -31,10 +31,8 @@ export interface TableFlags {
   force?: boolean;
 }
 
-export interface ModelFlags {
+export interface ModelFlags extends DeviceFlags {
   model?: string;
-  device: DeviceName;
-  threads?: number;
   dtype?: WeightDtype;
 }
 

@@ -8,7 +8,6 @@ import { exampleText, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
-import { describeMeasured } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
 import { runBlocks } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
@@ -49,8 +48,7 @@ export class RunPrinter {
         break;
       case "step": {
         const { step, epoch } = event.record;
-        const shown = { ...speed!, epoch: Math.ceil(epoch), measured: describeMeasured(this.data.objective, speed!) };
-        this.progress?.update(step, describeStep(shown));
+        this.progress?.update(step, describeStep(this.data.objective, { ...speed!, epoch }));
         break;
       }
       case "end":

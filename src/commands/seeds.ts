@@ -25,7 +25,15 @@ export async function trainSeeds(job: RunJob, flags: TrainFlags, device: Backend
   const { runTrials } = await import("../sweep/runner.ts");
   const trials = seedTrials(job);
   const printer = new RunPrinter(json, data);
-  const progress = new SeedsPrinter(json, new TrialPrinter(data.objective, "run", seedTitle));
+  const progress = new TrialPrinter(data.objective, "run", seedTitle);
+  let isPlanned = false;
+  /** As the printer of trials does, with the plan of the first run; or as JSON, in which each event has its seed. */
+  const show = (event: SweepEvent) => {
+    if (json) return console.log(JSON.stringify(jsonEvent(event)));
+    if (event.type === "plan" && !isPlanned) printBlocks(planBlocks(event.plan));
+    isPlanned ||= event.type === "plan";
+    progress.event(event);
+  };
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
   const { signal } = interruption;
   const diverged = new Map<number, string>();
@@ -33,7 +41,7 @@ export async function trainSeeds(job: RunJob, flags: TrainFlags, device: Backend
     if (event.type === "step" && !signal.aborted) interruption.begin();
     if (event.type === "failed" && event.error instanceof RunFailed)
       diverged.set(event.trial.options.seed, event.error.message.split("\n")[0]!);
-    progress.event(event);
+    show(event);
   };
   try {
     // What is wrong with all of them is reported once, before anything is stored.
@@ -87,35 +95,8 @@ function seedTrials({ model, record }: RunJob): Trial[] {
   });
 }
 
-/** As `TrialPrinter`, with the plan of the first run; or JSON, in which each event has its seed. */
-class SeedsPrinter {
-  private isPlanned = false;
-
-  constructor(
-    private readonly json: boolean,
-    private readonly lines: TrialPrinter,
-  ) {}
-
-  event(event: SweepEvent): void {
-    if (this.json) {
-      const shown = jsonEvent(event);
-      if (shown) console.log(JSON.stringify(shown));
-      return;
-    }
-    if (event.type === "plan" && !this.isPlanned) {
-      this.isPlanned = true;
-      printBlocks(planBlocks(event.plan));
-    }
-    this.lines.event(event);
-  }
-
-  stop(): void {
-    this.lines.stop();
-  }
-}
-
 /** An event without its large parts. */
-function jsonEvent(event: SweepEvent): object | null {
+function jsonEvent(event: SweepEvent): object {
   if (event.type === "group") return event;
   if (event.type === "divided") return { type: "divided", count: event.count, error: event.error.message };
   const { type, trial } = event;

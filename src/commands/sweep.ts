@@ -4,10 +4,10 @@ import { environment, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { isObject } from "../checks.ts";
-import { type DeviceName, textContext } from "../config.ts";
+import { textContext } from "../config.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { makeTable } from "../document/blocks.ts";
+import { makeTable, text } from "../document/blocks.ts";
 import { ConfigError } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf, readJson } from "../io/common.ts";
@@ -52,6 +52,7 @@ import { calledAs } from "./called.ts";
 import {
   choice,
   command,
+  type DeviceFlags,
   deviceFlag,
   gather,
   Interruption,
@@ -65,7 +66,7 @@ import {
 import { addSettings, parseFlags } from "./flags.ts";
 import { TrialPrinter } from "./trial-printer.ts";
 
-interface SweepFlags extends RunSettings {
+interface SweepFlags extends RunSettings, DeviceFlags {
   preset?: keyof typeof SWEEPS;
   file?: string;
   grid?: string[];
@@ -74,8 +75,6 @@ interface SweepFlags extends RunSettings {
   collect?: string[];
   dryRun?: boolean;
   out: string;
-  device: DeviceName;
-  threads?: number;
 }
 
 const program = command(
@@ -264,7 +263,7 @@ async function dryRun(
       rows,
     );
     const effort = `${all.length} trials${chosen}, about ${formatDuration(total)} of training steps one after the other on ${devices}`;
-    console.log(renderBlocks([table, { kind: "text", text: effort }], terminalWidth(process.stdout)));
+    console.log(renderBlocks([table, text(effort)], terminalWidth(process.stdout)));
   } finally {
     backend.destroy();
   }

@@ -54,25 +54,18 @@ export class TrialPrinter {
       case "evaluation": {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
-        const show = (one: { loss: number }) => ({ loss: one.loss, measured: describeMeasured(this.objective, one) });
-        const train = record.train && show(record.train);
         const name = this.count > 1 ? `${this.title(trial)}: ` : "";
-        const { secondsLeft } = together;
-        const state = { step: record.step, steps, train, val: show(record.val), secondsLeft };
-        console.error(`${name}${describeEvaluation(state)}`);
+        console.error(`${name}${describeEvaluation(this.objective, record, steps, together.secondsLeft)}`);
         break;
       }
       case "step": {
         const { record, examplesPerSecond, together } = event;
         const { count, step, steps, secondsLeft } = together;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
-        const { loss } = record;
-        const measured = describeMeasured(this.objective, record);
-        const epoch = Math.ceil(record.epoch);
         const text =
           count > 1
             ? `${count} ${this.word}s at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
-            : describeStep({ epoch, loss, measured, examplesPerSecond, secondsLeft });
+            : describeStep(this.objective, { ...record, examplesPerSecond, secondsLeft });
         this.progress?.update(step, text, steps);
         break;
       }

@@ -3,7 +3,7 @@
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { CompareBackend } from "../backend/compare.ts";
-import { type DeviceName, openDevice } from "../backend/device.ts";
+import { openDevice } from "../backend/device.ts";
 import { listShaders } from "../backend/webgpu-shaders.ts";
 import { assembleShader } from "../backend/webgpu-source.ts";
 import { ConfigError } from "../errors.ts";
@@ -12,7 +12,7 @@ import { encodeSafetensors } from "../io/safetensors-write.ts";
 import { KERNELS } from "../ops/generated/kernels.ts";
 import { type Comparison, type GoldenResult, passes, runGolden } from "../verify/golden.ts";
 import { calledAs } from "./called.ts";
-import { command, deviceFlag, main, print, threadsFlag } from "./cli.ts";
+import { command, type DeviceFlags, deviceFlag, main, print, threadsFlag } from "./cli.ts";
 
 const program = command(
   "verify",
@@ -27,9 +27,7 @@ const program = command(
   .option("--wgsl <shader>", "print the compiled source of a shader, such as matmul_wide, and exit")
   .option("--out <dir>", "write the computed tensors to DIR/<case>.actual.safetensors");
 
-interface VerifyFlags {
-  device: DeviceName;
-  threads?: number;
+interface VerifyFlags extends DeviceFlags {
   bisect?: boolean;
   wgsl?: string;
   out?: string;
@@ -61,7 +59,7 @@ function wgsl(name: string): Promise<string> {
 }
 
 /** Opens both backends; the requested one is compared with the other. */
-async function openBoth({ device, threads = 0 }: { device: DeviceName; threads?: number }): Promise<CompareBackend> {
+async function openBoth({ device, threads = 0 }: DeviceFlags): Promise<CompareBackend> {
   const isGPU = device.startsWith("webgpu");
   const [webgpu, wasm] = [await openDevice(isGPU ? device : "webgpu"), await openDevice("wasm", { threads })];
   return isGPU ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);

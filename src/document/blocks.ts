@@ -74,6 +74,15 @@ export interface Note {
 
 export type Block = Heading | Text | Note | Table | Figure | Details;
 
+export const heading = (text: string, level: Heading["level"] = 2): Block => ({ kind: "heading", level, text });
+export const text = (text: string): Block => ({ kind: "text", text });
+export const note = (text: string): Block => ({ kind: "note", text });
+export const details = (title: string, blocks: readonly Block[]): Details => ({ kind: "details", title, blocks });
+export const figure = (name: string, caption: string, chart: Chart): Figure => ({
+  ...({ kind: "figure", name } as const),
+  ...{ caption, chart },
+});
+
 /** A column, and what it shows of a record. */
 export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
 

@@ -3,6 +3,7 @@ import {
   type Block,
   type Cell,
   type Details,
+  details,
   makeTable,
   messageColumns,
   type RowColumn,
@@ -12,13 +13,15 @@ import { formatCount, formatScore, percent } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
 import { type LabelMeasures, LISTED_CLASSES, type Measured } from "../statistics.ts";
 import type { Splits } from "./evaluation.ts";
-import type { Answer, DataShown, Message, Words } from "./task.ts";
+import type { Answer } from "./predictions.ts";
+import type { DataShown, Message, Words } from "./task.ts";
 
 /** With fewer test rows, a share of them is no headline. */
 export const FEW_ROWS = 20;
 
 /** "300 test messages" */
-export const countMessages = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "message" : "messages"}`;
+export const countMessages = (rows: number, one = "message") =>
+  `${formatCount(rows)} test ${one}${rows === 1 ? "" : "s"}`;
 
 export const tooFew = (rows: number) => (rows < FEW_ROWS ? ": too few to tell" : "");
 
@@ -94,12 +97,12 @@ export function classesBlock<T extends LabelMeasures>(
   const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption, rows)];
   if (classes.length <= LISTED_CLASSES) {
     const blocks = table(classes, `${many} of the test set, with 95 % intervals`);
-    return { kind: "details", title: `Precision, recall and F1 of each ${one.toLowerCase()}`, blocks };
+    return details(`Precision, recall and F1 of each ${one.toLowerCase()}`, blocks);
   }
   const present = classes.filter(({ f1 }) => f1).sort((a, b) => a.f1!.share - b.f1!.share);
   const title = `The ${many.toLowerCase()} with the lowest F1`;
   const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals; the run's classes.csv has all`;
-  return { kind: "details", title, blocks: table(present.slice(0, LISTED_CLASSES), caption) };
+  return details(title, table(present.slice(0, LISTED_CLASSES), caption));
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */

@@ -36,6 +36,16 @@ export interface TaggedText {
 /** What a model makes of a text. */
 export type Labelled = Classification | Scored | TaggedText;
 
+/** An answer, true or predicted: a class, a score, labels. */
+export type Answer = string | number | readonly string[];
+
+/** What a model says of a text that is not blank; of entities each with its label: "PER: Ann". */
+export function answerOf(result: Labelled): Answer {
+  if ("score" in result) return result.score!;
+  if ("entities" in result) return result.entities.map(({ label, text }) => `${label}: ${text}`);
+  return result.labels ?? result.label!;
+}
+
 /** What a classifier makes of a row. */
 export interface Prediction {
   /** Position in the data set. */

@@ -8,7 +8,7 @@ import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
 import type { Evaluation, Splits } from "./evaluation.ts";
-import type { Decision, Labelled } from "./predictions.ts";
+import type { Answer, Decision, Labelled } from "./predictions.ts";
 
 /** What a task is in a model and in files. */
 export interface Task {
@@ -85,9 +85,6 @@ export interface LabelledRows extends Rows {
   /** What each output of a row should be, where labels are not classes. */
   values(row: number): Float32Array;
 }
-
-/** An answer, true or predicted: a class, a score, labels. */
-export type Answer = string | number | readonly string[];
 
 /** A message of the test set. */
 export interface Message {

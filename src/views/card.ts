@@ -3,7 +3,7 @@
  * card is for everybody, and the texts may be a person's.
  */
 
-import { type Block, makeTable, type Table } from "../document/blocks.ts";
+import { type Block, heading, makeTable, type Table } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../run/describe-data.ts";
@@ -19,9 +19,9 @@ import { resultBlocks } from "./run.ts";
 export function describeForCard(record: RunRecord): string {
   const results = publicBlocks(resultBlocks(record, { advises: false }));
   const blocks: Block[] = [
-    { kind: "heading", level: 2, text: "Training" },
+    heading("Training"),
     factsTable(record),
-    ...(results.length > 0 ? [{ kind: "heading", level: 2, text: "Results" } as const, ...results] : []),
+    ...(results.length > 0 ? [heading("Results"), ...results] : []),
   ];
   return toMarkdown(blocks, { links: false });
 }

@@ -1,24 +1,31 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
-import type { BlockStats } from "../data/blocks.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../data/columns.ts";
-import type { DatasetStats } from "../data/dataset.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { LoadedTagged, TaggedStats } from "../data/tagged.ts";
+import type { LoadedTagged } from "../data/tagged.ts";
 import { hasAnswers, isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
-import { type Block, type Details, makeTable, messageColumns, type Table } from "../document/blocks.ts";
+import {
+  type Block,
+  type Details,
+  details,
+  makeTable,
+  messageColumns,
+  note,
+  type RowColumn,
+  type Table,
+  text,
+} from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { excerpt, type PairSettings } from "../pair.ts";
+import { excerpt, type PairSettings, type TextOrPair } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
+import type { Splits } from "../tasks/evaluation.ts";
 import { hasLabels, TASKS } from "../tasks/index.ts";
+import type { Rows } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
-
-const text = (text: string): Block => ({ kind: "text", text });
-const note = (text: string): Block => ({ kind: "note", text });
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
   const blocks = isLabelled(data)
@@ -36,32 +43,37 @@ const FEW_TOKENS = 100;
 const listSets = <T>({ train, val, test }: { train: T; val: T; test: T }) =>
   Object.entries({ Training: train, Validation: val, Test: test }).map(([name, set]) => ({ name, ...set }));
 
+const sumCut = (stats: Splits<{ cut: number }>) => listSets(stats).reduce((sum, { cut }) => sum + cut, 0);
+
+/** A row for each set, with these of its figures. */
+function setsTable<Key extends string>(
+  caption: string,
+  stats: Splits<Readonly<Record<NoInfer<Key>, number>>>,
+  figures: Readonly<Record<Key, string>>,
+): Table {
+  type Row = ReturnType<typeof listSets<Readonly<Record<Key, number>>>>[number];
+  const columns = (Object.keys(figures) as Key[]).map((key) => ({
+    ...{ title: figures[key], key, format: key === "mean" ? digits(1) : formatCount },
+    value: ({ [key]: value }: Row) => value,
+  }));
+  return makeTable<Row>(
+    "data",
+    caption,
+    [{ title: "Set", key: "set", value: ({ name }) => name }, ...columns],
+    listSets(stats),
+  );
+}
+
 function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
-  type Row = BlockStats & { name: string };
-  const column = (title: string, key: "documents" | "rows" | "tokens" | "bytes") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
-  };
-  const sets = listSets(stats);
+  const figures = { documents: "Documents", rows: "Blocks", tokens: "Tokens", bytes: "Bytes" };
   return [
     text(`data: ${source}, blocks of at most ${maxLength} tokens`),
-    makeTable<Row>(
-      "data",
-      "Texts",
-      [
-        { title: "Set", key: "set", value: ({ name }) => name },
-        ...[column("Documents", "documents"), column("Blocks", "rows")],
-        ...[column("Tokens", "tokens"), column("Bytes", "bytes")],
-      ],
-      sets,
-    ),
+    setsTable("Texts", stats, figures),
     ...counted([
-      [
-        sets.reduce((sum, { cut }) => sum + cut, 0),
-        `completions were truncated: with their prompts they exceed ${maxLength} tokens`,
-      ],
+      [sumCut(stats), `completions were truncated: with their prompts they exceed ${maxLength} tokens`],
       [stats.empty, "empty documents were skipped"],
     ]).map(note),
-    ...sets
+    ...listSets(stats)
       .filter(({ name, tokens }) => name !== "Training" && tokens < FEW_TOKENS)
       .map(({ name, tokens }) =>
         note(`the ${name.toLowerCase()} set has only ${tokens} tokens: its perplexity says little`),
@@ -70,36 +82,16 @@ function textsBlocks({ source, maxLength, stats }: LoadedTexts): Block[] {
 }
 
 function sentencesBlocks(data: LoadedTagged): Block[] {
-  const { source, maxLength, labels, stats } = data;
-  type Row = TaggedStats & { name: string };
-  const column = (title: string, key: "rows" | "words" | "tokens" | "cut") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
-  };
-  const sets = listSets(stats);
-  const missing = labels.filter((label) => stats.train.classes[label] === 0).map((label) => `"${brief(label)}"`);
+  const { source, maxLength, stats } = data;
   return [
     text(`data: ${source}`),
-    makeTable<Row>(
-      "data",
-      "Sentences",
-      [
-        { title: "Set", key: "set", value: ({ name }) => name },
-        ...[column("Sentences", "rows"), column("Words", "words"), column("Tokens", "tokens")],
-        column("Truncated", "cut"),
-      ],
-      sets,
-    ),
+    setsTable("Sentences", stats, { rows: "Sentences", words: "Words", tokens: "Tokens", cut: "Truncated" }),
     ...WORDS[data.objective].data!(data),
     ...counted([
-      [
-        sets.reduce((sum, { cut }) => sum + cut, 0),
-        `sentences are longer than ${maxLength} tokens: the words behind are not read, and not measured`,
-      ],
+      [sumCut(stats), `sentences are longer than ${maxLength} tokens: the words behind are not read, and not measured`],
       [stats.empty, "sentences without words were skipped"],
     ]).map(note),
-    ...(missing.length > 0
-      ? [note(`no word of ${nameList(missing)} is in the training set, so that it cannot be learned`)]
-      : []),
+    ...missingClasses(data, "word").map(note),
   ];
 }
 
@@ -110,28 +102,15 @@ function counted(notes: readonly (readonly [number: number, what: string])[]): s
 
 function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
   const { source, split, stats, pairs } = data;
-  type Row = DatasetStats & { name: string };
-  const column = (title: string, key: "rows" | "median" | "p95" | "max" | "cut") => {
-    return { title, key, value: ({ [key]: value }: Row) => value, format: formatCount };
-  };
+  const lengths = { mean: "Mean", median: "Median", p95: "95 %", max: "Longest", cut: "Truncated" };
   return [
     text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
     ...(pairs ? [text(describePairs(pairs))] : []),
     text(describeRows(data, how)),
-    makeTable<Row>(
-      "data",
-      "Messages, and their lengths in tokens",
-      [
-        { title: "Set", key: "set", value: ({ name }) => name },
-        column("Rows", "rows"),
-        { title: "Mean", key: "mean", value: ({ mean }) => mean, format: digits(1) },
-        ...[column("Median", "median"), column("95 %", "p95"), column("Longest", "max"), column("Truncated", "cut")],
-      ],
-      listSets(stats),
-    ),
+    setsTable("Messages, and their lengths in tokens", stats, { rows: "Rows", ...lengths }),
     ...(WORDS[data.objective].data?.(data) ?? []),
     ...dataNotes(data).map(note),
-    ...(stats.leftOut.rows > 0 ? [note(`${formatCount(stats.leftOut.rows)} invalid rows were skipped`)] : []),
+    ...counted([[stats.leftOut.rows, "invalid rows were skipped"]]).map(note),
     ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
   ];
 }
@@ -139,15 +118,15 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
 /** What to know about messages and their labels. */
 function dataNotes(data: LoadedDataset): string[] {
   const { stats, maxLength, pairs } = data;
-  const sum = (key: "cut" | "empty") => listSets(stats).reduce((total, { [key]: number }) => total + number, 0);
+  const empty = listSets(stats).reduce((sum, set) => sum + set.empty, 0);
   return [
     ...counted([
-      [sum("cut"), `messages are longer than ${maxLength} tokens and were truncated`],
-      [sum("empty"), pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
+      [sumCut(stats), `messages are longer than ${maxLength} tokens and were truncated`],
+      [empty, pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
       [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
       [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],
     ]),
-    ...missingClasses(data),
+    ...missingClasses(data, "row"),
     ...labelNotes(stats.classesRead),
     ...(stats.combined ? [describeCombined(stats.combined, data)] : []),
   ];
@@ -171,9 +150,10 @@ const describePairs = ({ columns }: PairSettings) =>
 
 const DROPPED = "deduplication drops them";
 
-/** Names the classes that have no row in a set: a random split may leave small ones out. */
-function missingClasses({ labels, split, stats }: LoadedDataset): string[] {
-  const seed = split === "random" ? "; another seed draws another split" : "";
+/** Names the classes that no row, or no word, of a set has: a random split may leave small ones out. */
+function missingClasses(data: LoadedDataset | LoadedTagged, what: string): string[] {
+  const { labels, stats } = data;
+  const seed = "split" in data && data.split === "random" ? "; another seed draws another split" : "";
   const sets = {
     "training set, so that it cannot be learned": stats.train,
     "validation set": stats.val,
@@ -181,7 +161,7 @@ function missingClasses({ labels, split, stats }: LoadedDataset): string[] {
   };
   return Object.entries(sets).flatMap(([name, { classes }]) => {
     const missing = labels.filter((label) => classes[label] === 0).map((label) => `"${brief(label)}"`);
-    return missing.length > 0 ? [`no row of ${nameList(missing)} is in the ${name}${seed}`] : [];
+    return missing.length > 0 ? [`no ${what} of ${nameList(missing)} is in the ${name}${seed}`] : [];
   });
 }
 
@@ -229,29 +209,35 @@ const PREVIEW = { rows: 6, characters: 240, text: 400, blocks: 8 };
 
 /** The beginning of the training set. */
 export async function dataPreview(data: TrainingData, model: BaseModel): Promise<Details> {
-  if (isLabelled(data)) return { kind: "details", title: "Look at the messages", blocks: [firstMessages(data)] };
-  return hasAnswers(data)
-    ? { kind: "details", title: "Look at the sentences", blocks: [firstSentences(data)] }
-    : { kind: "details", title: "Look at the text", blocks: [text(await beginning(data, model))] };
+  const [what, block] = isLabelled(data)
+    ? (["messages", firstMessages(data)] as const)
+    : hasAnswers(data)
+      ? (["sentences", firstSentences(data)] as const)
+      : (["text", text(await beginning(data, model))] as const);
+  return details(`Look at the ${what}`, [block]);
 }
 
-function firstMessages({ train, pairs }: LoadedDataset): Table {
-  const rows = Array.from({ length: Math.min(PREVIEW.rows, train.size) }, (_, i) => i);
-  return makeTable(
-    "messages",
-    "The first messages of the training set",
-    [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
-    rows.map((i) => ({ text: excerpt(train.text(i), PREVIEW.characters), label: train.labels[train.label(i)]! })),
+const firstRows = <Row>(name: string, { size }: Rows, columns: readonly RowColumn<Row>[], row: (i: number) => Row) =>
+  makeTable(
+    name,
+    `The first ${name} of the training set`,
+    columns,
+    Array.from({ length: Math.min(PREVIEW.rows, size) }, (_, i) => row(i)),
   );
-}
 
-function firstSentences({ train, labels }: LoadedTagged): Table {
-  const rows = Array.from({ length: Math.min(PREVIEW.rows, train.size) }, (_, i) => i);
-  const words = (i: number) => train.words(i).map((word, at) => `${word}/${labels[train.tags(i)[at]!]}`);
-  return makeTable("sentences", "The first sentences of the training set", messageColumns(undefined, "Sentence"), [
-    ...rows.map((i) => ({ text: words(i).join(" ").slice(0, PREVIEW.characters) })),
-  ]);
-}
+const firstMessages = ({ train, pairs }: LoadedDataset) =>
+  firstRows<{ text: TextOrPair; label: string }>(
+    "messages",
+    train,
+    [{ title: "Label", key: null, value: ({ label }) => label }, ...messageColumns(pairs)],
+    (i) => ({ text: excerpt(train.text(i), PREVIEW.characters), label: train.labels[train.label(i)]! }),
+  );
+
+const firstSentences = ({ train, labels }: LoadedTagged) =>
+  firstRows("sentences", train, messageColumns(undefined, "Sentence"), (i) => {
+    const words = train.words(i).map((word, at) => `${word}/${labels[train.tags(i)[at]!]}`);
+    return { text: words.join(" ").slice(0, PREVIEW.characters) };
+  });
 
 async function beginning({ train }: LoadedTexts, model: BaseModel): Promise<string> {
   const { ids } = train.batch(train.positions().subarray(0, PREVIEW.blocks));

@@ -2,7 +2,7 @@
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
-import { type Block, makeTable } from "../document/blocks.ts";
+import { type Block, makeTable, text } from "../document/blocks.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { ModelPlan } from "../model/model.ts";
@@ -14,8 +14,6 @@ import { numel } from "../tensor.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
-
-const texts = (lines: readonly string[]) => lines.map((text): Block => ({ kind: "text", text }));
 
 /** The device, the trainable parameters, and the memory that will be allocated. */
 export function planBlocks({
@@ -30,7 +28,7 @@ export function planBlocks({
   const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
   const all = sum(parameters);
   const base = sum(parameters.filter(({ origin }) => origin === "base"));
-  return texts([
+  return [
     `device: ${describeDevice(device)}`,
     `trainable: ${formatCount(trainable)} of ${formatCount(all)} parameters (${formatShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${formatCount(base)}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
@@ -41,7 +39,7 @@ export function planBlocks({
         ]
       : []),
     `memory: ${printLargest(memory)}, for batches of at most ${capacity.tokens} tokens`,
-  ]);
+  ].map(text);
 }
 
 /** The lowest blocks, which run once before training, and the features that they leave. */
@@ -80,11 +78,11 @@ export function memoryBlocks(
   const present = rows.flat().find((one) => one?.isPresent);
   const first = (row: (MeasuredSize | null)[]) => row.find((one) => one !== null)!;
   return [
-    ...texts([
+    ...[
       `device: ${describeDevice(args.device.info)}`,
       total === null ? "memory: this device does not tell how much it has" : `memory: at most ${formatBytes(total)}`,
       `a run: ${METHODS[options.mode].title}; the ${options.batchSize} longest rows have ${maxBatchTokens(train, options.batchSize)} tokens`,
-    ]),
+    ].map(text),
     makeTable<(MeasuredSize | null)[]>(
       "memory",
       "Memory by settings and batch size",
@@ -99,9 +97,9 @@ export function memoryBlocks(
       ],
       rows.filter((row) => row.some((one) => one !== null)),
     ),
-    ...texts([
+    ...[
       `*: with these settings; x: does not fit${total === null ? ", because of the size of a buffer" : ""}`,
       ...(present?.fits ? [] : [`these settings do not fit: ${adviceOn(args, options)}`]),
-    ]),
+    ].map(text),
   ];
 }

@@ -1,6 +1,6 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
-import type { Block } from "../document/blocks.ts";
+import { type Block, note, text } from "../document/blocks.ts";
 import type { RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
@@ -9,7 +9,7 @@ import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
 export function runBlocks(record: RunRecord): Block[] {
-  return [{ kind: "text", text: describeRun(record) }, ...resultBlocks(record)];
+  return [text(describeRun(record)), ...resultBlocks(record)];
 }
 
 /**
@@ -24,6 +24,6 @@ export function resultBlocks(record: RunRecord, { advises = true } = {}): Block[
     beforeAndAfter(record, results),
     ...baselinesTable(record, results),
     ...(WORDS[objective].blocks?.(record, results) ?? []),
-    ...[...describeNotes(record, advises), ...aboutOneSeed(record)].map((text): Block => ({ kind: "note", text })),
+    ...[...describeNotes(record, advises), ...aboutOneSeed(record)].map(note),
   ];
 }

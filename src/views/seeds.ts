@@ -1,6 +1,6 @@
 /** Runs that differ only in their seed: what each has reached, how far they are apart, and which one is kept. */
 
-import { type Block, makeTable, type Table } from "../document/blocks.ts";
+import { type Block, makeTable, type Table, text } from "../document/blocks.ts";
 import { formatCount, formatLoss } from "../format.ts";
 import type { RunRecord, SeedResult, Seeds } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
@@ -16,7 +16,7 @@ type SeedRecord = Pick<RunRecord, "objective" | "unequal" | "options" | "results
 export function seedBlocks(record: SeedRecord & Pick<RunRecord, "seeds">): Block[] {
   const { seeds } = record;
   if (!seeds) return [];
-  return [seedsTable(record, seeds), ...describeSeeds(record, seeds).map((text): Block => ({ kind: "text", text }))];
+  return [seedsTable(record, seeds), ...describeSeeds(record, seeds).map(text)];
 }
 
 /** seeds.csv */

@@ -18,47 +18,43 @@ export function Bar({ share }: { share: number }) {
  * stand between them.
  */
 export function VerdictView({ verdict, children }: { verdict: Labelled; children?: ComponentChildren }) {
-  if ("entities" in verdict)
-    return (
-      <>
-        <p class="predicted">
-          {verdict.entities.length === 0 && <strong>no entity</strong>}
-          {verdict.entities.map(({ label, text, probability }, i) => (
-            <span>
-              {i > 0 && ", "}
-              <strong>{text}</strong> {label} {percent(probability)}
-            </span>
-          ))}
-        </p>
-        {children}
-      </>
-    );
-  if ("score" in verdict)
-    return (
-      <>
-        <p class="predicted">
-          <strong>{formatScore(verdict.score!)}</strong>
-        </p>
-        {children}
-      </>
-    );
-  const { label, labels, probability, probabilities } = verdict;
   return (
     <>
       <p class="predicted">
-        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability!)}
+        <Predicted verdict={verdict} />
       </p>
       {children}
       {/* A live region around it announces the label alone. */}
-      <ul class="bars" aria-label="Probability of each class" aria-live="off">
-        {Object.entries(probabilities).map(([name, share]) => (
-          <li key={name}>
-            <span class="name">{name}</span>
-            <Bar share={share} />
-            <span class="n">{percent(share)}</span>
-          </li>
-        ))}
-      </ul>
+      {"probabilities" in verdict && (
+        <ul class="bars" aria-label="Probability of each class" aria-live="off">
+          {Object.entries(verdict.probabilities).map(([name, share]) => (
+            <li key={name}>
+              <span class="name">{name}</span>
+              <Bar share={share} />
+              <span class="n">{percent(share)}</span>
+            </li>
+          ))}
+        </ul>
+      )}
     </>
   );
+}
+
+function Predicted({ verdict }: { verdict: Labelled }) {
+  if ("score" in verdict) return <strong>{formatScore(verdict.score!)}</strong>;
+  if ("probabilities" in verdict) {
+    const { label, labels, probability } = verdict;
+    return (
+      <>
+        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability!)}
+      </>
+    );
+  }
+  if (verdict.entities.length === 0) return <strong>no entity</strong>;
+  return verdict.entities.map(({ label, text, probability }, i) => (
+    <span key={i}>
+      {i > 0 && ", "}
+      <strong>{text}</strong> {label} {percent(probability)}
+    </span>
+  ));
 }

@@ -33,12 +33,6 @@ export interface Machine {
   threads: number;
 }
 
-export interface DeviceReport {
-  kind: "webgpu" | "wasm";
-  /** Description, with the reason if it is not the requested kind. */
-  text: string;
-}
-
 /** The data that was read, as it is shown. The formats of numbers cannot be posted: cells are texts. */
 export interface DataReport {
   blocks: Block[];

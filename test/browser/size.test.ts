@@ -143,6 +143,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     /\/src\/(tasks\/(regression|multi-label|lm)\/[\w-]+-results|train\/(score|label)-baselines|data\/outputs)\./,
   ],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
+  // The card with what a model writes.
+  writing: [3.4, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],
+  // What a run learned, in figures.
+  learned: [1.9, /\/src\/web\/page\/parts\/learned\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import type { Block, Table } from "../../src/document/blocks.ts";
 import { digits, formatDuration } from "../../src/format.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
-import { createProgress, describeEvaluation, describeStep, type StepState } from "../../src/views/terminal/progress.ts";
+import { createProgress, describeEvaluation, describeStep } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";
 import { oneLine, wrapLines } from "../../src/views/terminal/text.ts";
 import { terminalWidth, textWidth } from "../../src/views/terminal/width.ts";
@@ -146,45 +146,37 @@ test("durations", () => {
   ]);
 });
 
-const state = (step: number): StepState => ({
-  epoch: 2,
-  loss: step > 1 ? 0.25 : null,
-  measured: step > 2 ? "accuracy 95.5 %" : null,
-  examplesPerSecond: 42.4,
-  secondsLeft: 75,
+const state = (step: number) => ({
+  ...{ epoch: 1.5, loss: 0.25, examplesPerSecond: 42.4, secondsLeft: 75 },
+  ...(step > 2 ? { accuracy: 0.955 } : {}),
 });
 
 function run(total: number, isTTY: boolean, columns = 200, between = () => {}): string {
   const stream = Object.assign(new PassThrough(), { isTTY, columns });
   const progress = createProgress({ total, stream });
-  for (let step = 1; step < total; step++) progress.update(step, describeStep(state(step)));
+  for (let step = 1; step < total; step++) progress.update(step, describeStep("classification", state(step)));
   between();
-  progress.update(total, describeStep(state(total)));
+  progress.update(total, describeStep("classification", state(total)));
   progress.stop();
   return String(stream.read());
 }
 
 test("an evaluation is told in a line: what is not known yet, or does not exist, is left out", () => {
-  const val = { loss: 0.5, measured: "accuracy 75.0 %" };
+  const val = { rows: 8, loss: 0.5, accuracy: 0.75 };
+  const told = (step: number, secondsLeft: number, more: object) =>
+    describeEvaluation("classification", { step, val, ...more }, 40, secondsLeft);
+  assert.is(told(0, Infinity, {}), "step 0/40  validation loss 0.5000  accuracy 75.0 %");
   assert.is(
-    describeEvaluation({ step: 0, steps: 40, val, secondsLeft: Infinity }),
-    "step 0/40  validation loss 0.5000  accuracy 75.0 %",
-  );
-  const train = { loss: 0.25, measured: "accuracy 100.0 %" };
-  assert.is(
-    describeEvaluation({ step: 20, steps: 40, train, val, secondsLeft: 75 }),
+    told(20, 75, { train: { loss: 0.25, accuracy: 1 } }),
     "step 20/40  loss 0.2500  accuracy 100.0 %  validation loss 0.5000  accuracy 75.0 %  1 min 15 s left",
   );
-  assert.is(
-    describeEvaluation({ step: 40, steps: 40, val: { loss: 3, measured: null }, secondsLeft: 0 }),
-    "step 40/40  validation loss 3.0000",
-  );
+  assert.is(told(40, 0, { val: { rows: 8, loss: 3 } }), "step 40/40  validation loss 3.0000");
 });
 
 test("progress without a terminal: few plain lines, including the last step", () => {
   const lines = run(1000, false).trimEnd().split("\n");
   assert.is(lines.length, 21);
-  assert.is(lines[0], "step 1/1000  epoch 2  1 min 15 s left  42 examples/s");
+  assert.is(lines[0], "step 1/1000  epoch 2  loss 0.2500  1 min 15 s left  42 examples/s");
   assert.is(lines.at(-1), "step 1000/1000  epoch 2  loss 0.2500  accuracy 95.5 %  1 min 15 s left  42 examples/s");
   assert.not.match(lines.join(""), "\u001b");
   assert.is(run(3, false).trimEnd().split("\n").length, 3);

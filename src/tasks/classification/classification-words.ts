@@ -1,5 +1,14 @@
 /** What people read of a classifier with one class a message. */
-import { type Block, type Cell, type Figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
+import {
+  type Block,
+  type Cell,
+  details,
+  figure,
+  makeTable,
+  type RowColumn,
+  type Table,
+  text,
+} from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import type { Axis, Line, LineChart } from "../../document/chart.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
@@ -132,11 +141,11 @@ function rankingColumns({ details: { classes } }: Test): RowColumn<ClassResults>
 
 function mistakes({ pairs }: Shown, { mistakes, rows: { truth = [], predicted = [] } }: Test): Block {
   const wrong = truth.filter((label, row) => predicted[row] !== label).length;
-  if (wrong === 0) return { kind: "text", text: "No test message was misclassified." };
+  if (wrong === 0) return text("No test message was misclassified.");
   const title = `Misclassified: ${formatCount(wrong)} of ${countMessages(truth.length)}`;
   const part = mistakes.length < wrong ? `the ${mistakes.length} most confident` : "most confident first";
   const table = mistakesTable(mistakes, `${title}, ${part}`, ["True label", "Predicted"], pairs);
-  return { kind: "details", title, blocks: [table] };
+  return details(title, [table]);
 }
 
 /** A share of 0 to 1. */
@@ -145,15 +154,12 @@ const shareAxis = (title: string): Axis => ({
   tick: (value) => percent(value, 0),
 });
 
-function calibration({ details }: Test): Block {
+function calibration(test: Test): Block {
   const caption =
     "Share of right messages over the probability of the predicted class: the calibration error is their mean distance";
-  const chart = reliabilityChart(details.calibration);
-  return {
-    kind: "details",
-    title: "Calibration of the probabilities",
-    blocks: [{ kind: "figure", name: "reliability", caption, chart }],
-  };
+  return details("Calibration of the probabilities", [
+    figure("reliability", caption, reliabilityChart(test.details.calibration)),
+  ]);
 }
 
 /** The share of right rows against the probability of the predicted class, and the rows of each bin. */
@@ -195,30 +201,17 @@ function curves({ labels }: Shown, { details: { classes, positive } }: Test): Bl
       ...{ name: `${brief(labels[id]!)}, area ${formatLoss(ranking[area])}`, color, look: "solid" },
       ...ranking[curve],
     }));
-  const figure = (name: string, caption: string, title: string, x: string, y: string, lines: Line[]): Figure => {
-    const chart: LineChart = { kind: "lines", title, x: shareAxis(x), y: shareAxis(y), lines };
-    return { kind: "figure", name, caption, chart };
-  };
+  const chart = (title: string, x: string, y: string, lines: Line[]): LineChart => ({
+    ...{ kind: "lines", title, x: shareAxis(x), y: shareAxis(y), lines },
+  });
   const chance: Line = { name: "chance", color: 1, look: "reference", xs: [0, 1], ys: [0, 1] };
-  const [falseRate, trueRate] = ["false positive rate", "true positive rate"];
-  const roc = [...lines("roc", "rocAuc"), chance];
-  const caption = "True positive rate over false positive rate";
+  const roc = chart("ROC", "false positive rate", "true positive rate", [...lines("roc", "rocAuc"), chance]);
+  const pr = chart("Precision and recall", "recall", "precision", lines("pr", "prAuc"));
   return [
-    {
-      kind: "details",
-      title: "ROC and precision-recall curves",
-      blocks: [
-        figure("roc", caption, "ROC", falseRate, trueRate, roc),
-        figure(
-          "precision-recall",
-          "Precision over recall",
-          "Precision and recall",
-          "recall",
-          "precision",
-          lines("pr", "prAuc"),
-        ),
-      ],
-    },
+    details("ROC and precision-recall curves", [
+      figure("roc", "True positive rate over false positive rate", roc),
+      figure("precision-recall", "Precision over recall", pr),
+    ]),
   ];
 }
 

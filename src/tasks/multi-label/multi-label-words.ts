@@ -1,5 +1,5 @@
 /** What people read of a classifier with any number of labels a message. */
-import type { Block, RowColumn } from "../../document/blocks.ts";
+import { type Block, details, type RowColumn } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
 import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
@@ -55,5 +55,5 @@ function mistakes({ pairs }: Shown, { test }: Results): Block[] {
   const wrong = Array.from({ length: rows }, (_, row) => row).filter((row) => !isExact(test.rows, row)).length;
   if (wrong === 0) return [];
   const title = `Not exactly their labels: ${formatCount(wrong)} of ${countMessages(rows)}`;
-  return [{ kind: "details", title, blocks: [mistakesTable(test.mistakes, title, ["Labels", "Predicted"], pairs)] }];
+  return [details(title, [mistakesTable(test.mistakes, title, ["Labels", "Predicted"], pairs)])];
 }

@@ -1,5 +1,5 @@
 /** What people read of a regression. */
-import { type Block, makeTable } from "../../document/blocks.ts";
+import { type Block, details, figure, makeTable } from "../../document/blocks.ts";
 import type { LineChart } from "../../document/chart.ts";
 import { formatCount, formatScore } from "../../format.ts";
 import { type Summary, summarize } from "../../statistics.ts";
@@ -26,16 +26,10 @@ export const words: Words<ScoreDetails, LabelledRows> = {
     const furthest = `The ${formatCount(mistakes.length)} messages furthest from their true scores, the furthest first`;
     const caption = "The mean score of messages with neighbouring true scores, with 95 % intervals";
     return [
-      {
-        kind: "details",
-        title: "Messages whose scores are furthest from the true ones",
-        blocks: [mistakesTable(mistakes, furthest, ["True score", "Score"], pairs)],
-      },
-      {
-        kind: "details",
-        title: "Scores compared with the true ones",
-        blocks: [{ kind: "figure", name: "scores", caption, chart: scoresChart(test) }],
-      },
+      details("Messages whose scores are furthest from the true ones", [
+        mistakesTable(mistakes, furthest, ["True score", "Score"], pairs),
+      ]),
+      details("Scores compared with the true ones", [figure("scores", caption, scoresChart(test))]),
     ];
   },
 };

@@ -1,16 +1,23 @@
 /** What people read of a token classifier. */
-import type { Block } from "../../document/blocks.ts";
+import { type Block, details } from "../../document/blocks.ts";
 import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
-import { classesBlock, classesTable, classRows, FEW_ROWS, mistakesTable } from "../message-words.ts";
+import {
+  classesBlock,
+  classesTable,
+  classRows,
+  countMessages,
+  MESSAGES,
+  mistakesTable,
+  tooFew,
+} from "../message-words.ts";
 import type { Results, Words } from "../task.ts";
 import type { EntityDetails } from "./tokens-training.ts";
 
 const TYPES = ["Type", "Types"] as const;
 
-const countSentences = (rows: number) => `${formatCount(rows)} test ${rows === 1 ? "sentence" : "sentences"}`;
-
 export const words: Words<EntityDetails> = {
+  ...MESSAGES,
   units: { many: "sentences", seen: "examples", rows: "sentences", counted: "words" },
   loss: "cross-entropy (nats)",
   choice: "tags, one a word",
@@ -19,13 +26,11 @@ export const words: Words<EntityDetails> = {
   headline(_, { test }) {
     const [{ rows, measured }] = test.compared;
     const [f1, accuracy] = [measured.entity_f1, measured.acc].map((one) => percent(readFigure(one)!));
-    const few = rows < FEW_ROWS ? ": too few to tell" : "";
-    return `Entity F1 ${f1} on ${countSentences(rows)}, ${accuracy} of their words with the right tag${few}`;
+    return `Entity F1 ${f1} on ${countMessages(rows, "sentence")}, ${accuracy} of their words with the right tag${tooFew(rows)}`;
   },
   blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
   tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [], "", "Entities")],
   drawn: () => ({ rows: "sentences" }),
-  file: ["predictions", "predictions.csv"],
 };
 
 const nameTypes = ({ test }: Results<EntityDetails>) => test.details.types.map((one) => ({ ...one, label: one.type }));
@@ -34,12 +39,6 @@ function mistakes({ test }: Results<EntityDetails>): Block[] {
   const { there = [], named = [], same = [] } = test.rows;
   const wrong = there.filter((count, row) => count + named[row]! > 2 * same[row]!).length;
   if (wrong === 0) return [];
-  const title = `Not exactly their entities: ${formatCount(wrong)} of ${countSentences(countRows(test.rows))}`;
-  return [
-    {
-      kind: "details",
-      title,
-      blocks: [mistakesTable(test.mistakes, title, ["Entities", "Predicted"], undefined, "Sentence")],
-    },
-  ];
+  const title = `Not exactly their entities: ${formatCount(wrong)} of ${countMessages(countRows(test.rows), "sentence")}`;
+  return [details(title, [mistakesTable(test.mistakes, title, ["Entities", "Predicted"], undefined, "Sentence")])];
 }

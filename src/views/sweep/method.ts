@@ -1,6 +1,6 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../../data/texts.ts";
-import type { Block } from "../../document/blocks.ts";
+import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { SAMPLES } from "../../statistics.ts";
@@ -103,7 +103,7 @@ export function method(
       .join(" "),
     "All figures are also SVG files, all tables CSV files, in the folder figures; what each run made of the test set is linked from the last table.",
   ];
-  return [{ kind: "heading", level: 2, text: "Method" }, ...sentences.map((text): Block => ({ kind: "text", text }))];
+  return [heading("Method"), ...sentences.map(text)];
 }
 
 function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]): string[] {
@@ -130,8 +130,11 @@ function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]
 
 export function aboutPublished(outcomes: readonly Outcome[], data: TrainingData): Block[] {
   if (outcomes.every((outcome) => publishedAccuracy(outcome, data) === undefined)) return [];
-  const text = `Published figures are from ${PUBLISHED_OF}: one seed each, with the same ${PUBLISHED_ROWS} test rows and the same settings.`;
-  return [{ kind: "text", text }];
+  return [
+    text(
+      `Published figures are from ${PUBLISHED_OF}: one seed each, with the same ${PUBLISHED_ROWS} test rows and the same settings.`,
+    ),
+  ];
 }
 
 /** A warning if messages of the test set have near-duplicates in the other sets. */
@@ -139,13 +142,11 @@ export function aboutLeaks(data: TrainingData, measure: Measure): Block[] {
   if (!isLabelled(data) || data.stats.leaks.test === 0) return [];
   const { leaks, test, val } = data.stats;
   return [
-    {
-      kind: "note",
-      text:
-        `This split leaks: ${leaks.test} of the ${test.rows} test messages (${percent(leaks.test / test.rows)}) have a near-duplicate in the ` +
+    note(
+      `This split leaks: ${leaks.test} of the ${test.rows} test messages (${percent(leaks.test / test.rows)}) have a near-duplicate in the ` +
         `training or validation set, and ${leaks.val} of the ${val.rows} validation messages have one in the training set. ` +
         `Near-duplicates differ only in numbers, punctuation, white space and case. The test ${nameMeasure(measure)} can therefore be better ` +
         `than that of new messages; the table of settings also reports it without these messages. ${asFlag("dedupe", "true")} drops near-duplicates before splitting.`,
-    },
+    ),
   ];
 }

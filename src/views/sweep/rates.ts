@@ -1,6 +1,6 @@
 /** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
 
-import { type Block, makeTable } from "../../document/blocks.ts";
+import { type Block, figure, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { GUIDES, hasSetting } from "../../methods/training.ts";
@@ -21,7 +21,7 @@ export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
   return [
     ...(shared ? gridBlocks(shared, both ? ", at one learning rate" : "", "rank-alpha", measure, range) : []),
     ...(own ? gridBlocks(own, ", each at its own learning rate", "rank-alpha-own-rate", measure, range) : []),
-    ...(both ? [{ kind: "text" as const, text: spread(shared.cells, own.cells, measure) }] : []),
+    ...(both ? [text(spread(shared.cells, own.cells, measure))] : []),
   ];
 }
 
@@ -50,7 +50,7 @@ function gridBlocks(
   const [name, show] = [nameMeasure(measure), measure.format];
   const title = `Test ${name} over rank and alpha${at}`;
   return [
-    { kind: "heading", level: 2, text: `Rank and alpha${at}` },
+    heading(`Rank and alpha${at}`),
     makeTable<number>(
       file,
       `Test ${name}, with 95 % intervals`,
@@ -63,22 +63,17 @@ function gridBlocks(
       ],
       ranks,
     ),
-    {
-      kind: "figure",
-      name: file,
-      caption: `${title}, with 95 % intervals`,
-      chart: {
-        kind: "heat-map",
-        title,
-        x: { title: "alpha", names: alphas.map(String) },
-        y: { title: "rank", names: ranks.map(String) },
-        range,
-        show,
-        cells: cells.map(({ rank, alpha, test, interval }) => ({
-          ...{ x: alphas.indexOf(alpha), y: ranks.indexOf(rank), value: test.mean, interval },
-        })),
-      },
-    },
+    figure(file, `${title}, with 95 % intervals`, {
+      kind: "heat-map",
+      title,
+      x: { title: "alpha", names: alphas.map(String) },
+      y: { title: "rank", names: ranks.map(String) },
+      range,
+      show,
+      cells: cells.map(({ rank, alpha, test, interval }) => ({
+        ...{ x: alphas.indexOf(alpha), y: ranks.indexOf(rank), value: test.mean, interval },
+      })),
+    }),
   ];
 }
 
@@ -120,7 +115,7 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
   ];
   const title = "Learning rates: validation loss";
   return [
-    { kind: "heading", level: 2, text: title },
+    heading(title),
     makeTable<Outcome>(
       "rates",
       "The first seed's validation loss at each rate",
@@ -135,6 +130,6 @@ export function rates(outcomes: readonly Outcome[]): Block[] {
       ],
       tuned,
     ),
-    ...notes.map((text): Block => ({ kind: "text", text })),
+    ...notes.map(text),
   ];
 }

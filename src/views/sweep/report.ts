@@ -1,7 +1,7 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/texts.ts";
-import { type Block, type Figure, makeTable, type RowColumn } from "../../document/blocks.ts";
+import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
@@ -70,7 +70,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
   const compared = dropUntuned(outcomes);
   const best = bestOutcome(compared);
   return [
-    { kind: "heading", level: 1, text: TITLE },
+    heading(TITLE, 1),
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
@@ -91,11 +91,10 @@ function sizes(outcomes: readonly Outcome[], measure: Measure): Figure {
   const name = nameMeasure(measure);
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
   const isNear = outcomes.some(({ interval }) => interval.high > 0.9 * most);
-  return {
-    kind: "figure",
-    name: "size",
-    caption: `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
-    chart: {
+  return figure(
+    "size",
+    `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
+    {
       kind: "scatter",
       title: `Test ${name} over trainable parameters`,
       x: { title: "trainable parameters", show: formatCount },
@@ -105,7 +104,7 @@ function sizes(outcomes: readonly Outcome[], measure: Measure): Figure {
         ...{ x: first!.trainable, y: test.mean, interval },
       })),
     },
-  };
+  );
 }
 
 function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
@@ -113,7 +112,7 @@ function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
   const [measure, other] = TRAINING[data.objective].measures;
   const [name, show] = [nameMeasure(measure), measure.format];
   return [
-    { kind: "heading", level: 2, text: "Every setting" },
+    heading("Every setting"),
     makeTable<Outcome>(
       "settings",
       `Settings, with the mean ${name} of their seeds and its 95 % interval`,
@@ -140,12 +139,10 @@ function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
       ],
       outcomes,
     ),
-    {
-      kind: "text",
-      text:
-        "GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks " +
+    text(
+      "GFLOP a batch counts the matrix products of a training batch of mean length, seconds is the mean time of a run. Memory is the peak of a run, including the frozen blocks " +
         "that run once per message before training, and their stored outputs. Saved is the size of the files of trained tensors.",
-    },
+    ),
   ];
 }
 
@@ -201,14 +198,12 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
   const showP = (p: number) => p.toPrecision(2);
   type Found = (typeof tests)[number];
   return [
-    { kind: "heading", level: 2, text: title },
-    {
-      kind: "text",
-      text:
-        `${what} with ${ABOUT[statistics.key].comparisons(rows)}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
+    heading(title),
+    text(
+      `${what} with ${ABOUT[statistics.key].comparisons(rows)}. The p-values of the ${pairs.length} comparisons are corrected with Holm's method: the probability ` +
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
-    },
+    ),
     makeTable<Found>(
       "comparisons",
       "Pairs, with p before and after the correction",
@@ -234,18 +229,14 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
 
 /** The first seed of the best setting. */
 function bestRun({ label, trials: [first] }: Outcome): Block[] {
-  const text = `The best run: ${label}, seed ${first!.options.seed}`;
-  return [{ kind: "heading", level: 2, text }, ...runBlocks(first!)];
+  return [heading(`The best run: ${label}, seed ${first!.options.seed}`), ...runBlocks(first!)];
 }
 
 function losses(outcomes: readonly Outcome[]): Figure {
   const best = bestPerMode(outcomes);
   const records = best.map(({ trials: [first] }) => first!);
   const [loss] = runCharts(records, { names: best.map(({ label }) => label) });
-  return {
-    ...{ kind: "figure", name: "loss", caption: "Loss of the best setting of each method, first seed" },
-    chart: loss!.chart,
-  };
+  return figure("loss", "Loss of the best setting of each method, first seed", loss!.chart);
 }
 
 function trials(cells: readonly FinishedCell[], measure: Measure, { objective }: TrainingData): Block[] {
@@ -255,7 +246,7 @@ function trials(cells: readonly FinishedCell[], measure: Measure, { objective }:
     ...{ format: measure.format, value: ({ results }) => readEvaluated(measure, results.after[set]) },
   });
   return [
-    { kind: "heading", level: 2, text: "Every run" },
+    heading("Every run"),
     makeTable<TrialRecord>(
       "runs",
       `Runs, with their ${what}`,

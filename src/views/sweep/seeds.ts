@@ -1,6 +1,6 @@
 /** A sweep report's part on seeds: how much they alone change, compared with the differences between settings. */
 
-import type { Block } from "../../document/blocks.ts";
+import { type Block, heading, text } from "../../document/blocks.ts";
 import { poolSpread, studentT95 } from "../../statistics.ts";
 import { mean, type Outcome } from "../../sweep/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
@@ -10,15 +10,12 @@ import { asFlag } from "../terminal/flag-words.ts";
 export function aboutSeeds(outcomes: readonly Outcome[], measure: Measure): Block[] {
   if (outcomes.length === 0) return [];
   const repeated = outcomes.filter(({ test }) => test.n > 1);
-  const text =
+  const words =
     repeated.length > 0
       ? describeSpread(repeated, measure)
       : "Every setting was trained with one seed: how much of the differences between settings another seed would make is not known. " +
         `With ${asFlag("seeds", "3")} the report says it.`;
-  return [
-    { kind: "heading", level: 2, text: "Seeds" },
-    { kind: "text", text },
-  ];
+  return [heading("Seeds"), text(words)];
 }
 
 /** The spread within settings, and the difference up to which two settings can be equal (Fisher's). */

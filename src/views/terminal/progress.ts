@@ -1,29 +1,10 @@
 /** The progress of a run: a live bar on a terminal, otherwise (a log file, a pipe) occasional lines. */
 import { formatDuration } from "../../format.ts";
+import type { Speed } from "../../run/live-run.ts";
+import type { Objective } from "../../tasks/index.ts";
+import type { EvaluationRecord } from "../../train/records.ts";
+import { describeMeasured, type Evaluated } from "../measures.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
-
-/** What is shown of a training step. */
-export interface StepState {
-  epoch: number;
-  /** Recent training loss; null if unknown. */
-  loss: number | null;
-  /** What the run is judged by: "accuracy 93.1 %"; null if unknown. */
-  measured: string | null;
-  examplesPerSecond: number;
-  secondsLeft: number;
-}
-
-/** What is shown of an evaluation. */
-interface EvaluationState {
-  step: number;
-  steps: number;
-  /** Of the steps since the evaluation before; undefined at the start. */
-  train?: Measured | undefined;
-  val: Measured;
-  secondsLeft: number;
-}
-
-type Measured = Pick<StepState, "loss" | "measured">;
 
 export interface Progress {
   /** Shows `done` of `total`, which may have changed, with its figures. */
@@ -80,26 +61,33 @@ function plainLines(total: number, unit: string, stream: NodeJS.WritableStream):
   };
 }
 
-export function describeStep({ epoch, loss, measured, examplesPerSecond, secondsLeft }: StepState): string {
-  return [
-    `epoch ${epoch}`,
-    ...describeMeasure({ loss, measured }),
-    describeRate("examples", examplesPerSecond, secondsLeft),
-  ].join("  ");
+/** "epoch 2  loss 0.4321  accuracy 80.0 %  1 min 15 s left  42 examples/s". */
+export function describeStep(
+  objective: Objective,
+  { epoch, examplesPerSecond, secondsLeft, ...one }: Evaluated & Omit<Speed, "accuracy"> & { epoch: number },
+): string {
+  const rate = describeRate("examples", examplesPerSecond, secondsLeft);
+  return [`epoch ${Math.ceil(epoch)}`, ...describeFigures(objective, one), rate].join("  ");
 }
 
 /** "step 40/120  loss 0.4321  accuracy 80.0 %  validation loss 0.5012  accuracy 75.0 %  2 min 05 s left". */
-export function describeEvaluation({ step, steps, train, val, secondsLeft }: EvaluationState): string {
-  const measures = [...(train ? describeMeasure(train) : []), ...describeMeasure(val, "validation loss")];
+export function describeEvaluation(
+  objective: Objective,
+  { step, train, val }: Pick<EvaluationRecord, "step" | "train" | "val">,
+  steps: number,
+  secondsLeft: number,
+): string {
+  const figures = [
+    ...(train ? describeFigures(objective, train) : []),
+    ...describeFigures(objective, val, "validation loss"),
+  ];
   const left = Number.isFinite(secondsLeft) && step < steps ? [`${formatDuration(secondsLeft)} left`] : [];
-  return [`step ${step}/${steps}`, ...measures, ...left].join("  ");
+  return [`step ${step}/${steps}`, ...figures, ...left].join("  ");
 }
 
-function describeMeasure({ loss, measured }: Measured, name = "loss"): string[] {
-  return [
-    ...(loss === null ? [] : [`${name} ${loss.toFixed(4)}`]),
-    ...(measured === null ? [] : [measured.replaceAll("\u00a0", " ")]),
-  ];
+function describeFigures(objective: Objective, one: Evaluated, name = "loss"): string[] {
+  const measured = describeMeasured(objective, one)?.replaceAll("\u00a0", " ");
+  return [`${name} ${one.loss!.toFixed(4)}`, ...(measured === undefined ? [] : [measured])];
 }
 
 /** "1 min 15 s left  42 rows/s". */

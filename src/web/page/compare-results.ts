@@ -13,7 +13,7 @@ import { lowestLoss } from "../../train/best.ts";
 import type { TrainOptions } from "../../train/settings.ts";
 import { judgedBy, nameMeasure } from "../../views/measures.ts";
 import type { PageRun } from "../protocol.ts";
-import { runData, STATES } from "./words.ts";
+import { nameState, runData } from "./words.ts";
 
 interface ComparedRun {
   run: PageRun;
@@ -93,7 +93,7 @@ export function comparisonTable(runs: readonly PageRun[], outcomes: readonly Com
 
 /** The state of a run, and how far it is while it trains. */
 function describeState({ state, record: { step, steps } }: PageRun): string {
-  return state === "training" ? `${STATES.training}, ${percent(step / steps, 0)}` : STATES[state];
+  return state === "training" ? `training, ${percent(step / steps, 0)}` : nameState(state);
 }
 
 /** "Test accuracy over trained parameters" */

@@ -26,18 +26,7 @@ export function runTitle(run: PageRun): string {
 /** "trained on tickets.csv", or "from adapter.zip" */
 export const runOrigin = (run: PageRun) => `${run.state === "loaded" ? "from" : "trained on"} ${runData(run)}`;
 
-export const STATES: Record<RunState, string> = {
-  waiting: "waiting",
-  training: "training",
-  paused: "paused",
-  stopping: "stopping",
-  interrupted: "interrupted",
-  elsewhere: "in another tab",
-  stopped: "stopped",
-  finished: "finished",
-  failed: "failed",
-  loaded: "loaded",
-};
+export const nameState = (state: RunState): string => (state === "elsewhere" ? "in another tab" : state);
 
 /** "24 Nov, 19:12" */
 export function when(time: number): string {

@@ -1,5 +1,5 @@
 /** Describes the data for the page. */
-import { type FoundNames, findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
+import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import type { Block } from "../../document/blocks.ts";
@@ -14,24 +14,18 @@ import { withoutFolders } from "./errors.ts";
 
 /** The columns of a file, and the recognised text and label columns. */
 export function describeColumns(sample: string[][], file: string): ColumnReport {
-  const json = dataFormat(file) === "jsonl";
+  const isJson = dataFormat(file) === "jsonl";
+  const columns = isJson ? sampleKeys(sample) : (sample[0] ?? []);
   try {
-    if (json) {
-      return { columns: sampleKeys(sample), ...columnNames(findKeys(sample, {}, file)) };
-    }
-    const found = findColumns(sample, {}, file);
-    return { columns: found.header ? sample[0]! : [], ...columnNames(found) };
+    const found = isJson ? { header: true, ...findKeys(sample, {}, file) } : findColumns(sample, {}, file);
+    const { header, textName: text, secondName: second, labelName: label } = found;
+    return { columns: header ? columns : [], text, second, label };
   } catch (error) {
-    const columns = json ? sampleKeys(sample) : (sample[0] ?? []);
     // With two or more columns the visitor can choose them.
     if (error instanceof LowrankError && columns.length >= 2) return { columns, text: null, label: null };
     throw error;
   }
 }
-
-const columnNames = ({ textName, secondName, labelName }: FoundNames) => {
-  return { text: textName, second: secondName, label: labelName };
-};
 
 /** What was read, laid out as in the terminal, with the beginning of the training set. */
 export async function describeData(

@@ -15,6 +15,8 @@ export class TrainingGroup {
     private readonly emit: Emit,
   ) {
     this.add(run);
+    // It begins now: a stop before its first step ends it, too, and with it the comparison.
+    run.state = "training";
     for (const one of companions)
       try {
         this.add(one);

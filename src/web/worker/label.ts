@@ -1,5 +1,4 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
-import { ConfigError } from "../../errors.ts";
 import { formatScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
 
@@ -10,7 +9,7 @@ import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
 import type { TrainedTexts } from "../../run/trained-texts.ts";
 import { hasLabels, readsTokens } from "../../tasks/index.ts";
-import type { Labelled } from "../../tasks/predictions.ts";
+import { answerOf, type Labelled } from "../../tasks/predictions.ts";
 import type { LabelReport, LabelRequest } from "../protocol.ts";
 
 export { readTrainedTexts } from "../../run/trained-texts.ts";
@@ -80,19 +79,19 @@ export async function labelSource(
 /** The labels, how they or the score are shown, and the probability of a label that is the only one. */
 function describeResult(result: Labelled | null) {
   if (result === null) return { labels: [], label: "", probability: null };
-  if ("score" in result) return { labels: [], label: formatScore(result.score!), probability: null };
-  if ("entities" in result) {
-    const labels = result.entities.map(({ label }) => label);
-    return { labels, label: result.entities.map((one) => `${one.label}: ${one.text}`).join(" | "), probability: null };
-  }
-  const { label, labels = [label!], probability } = result;
-  return { labels, label: labels.join(" | "), probability: result.labels ? null : probability };
+  const answer = answerOf(result);
+  if (typeof answer === "number") return { labels: [], label: formatScore(answer), probability: null };
+  const all = [answer].flat();
+  const labels = "entities" in result ? result.entities.map(({ label }) => label) : all;
+  return {
+    labels,
+    label: all.join(" | "),
+    probability: "probability" in result && !result.labels ? result.probability : null,
+  };
 }
 
 /** Lines as a table of one column. */
 function asTable(text: string): Blob {
   const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== "");
-  if (lines.length === 0)
-    throw new ConfigError("no-input", "There is no text to label", { expected: "a message in each line" });
   return new Blob([[PASTED.textColumn, ...lines].map((line) => `${csvField(line)}\r\n`).join("")]);
 }

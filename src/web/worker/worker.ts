@@ -1,7 +1,5 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
-import { describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
-import type { DeviceName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
@@ -12,7 +10,6 @@ import {
   type Call,
   type ColumnReport,
   type DataReport,
-  type DeviceReport,
   type ErrorReport,
   isUnderWay,
   type Machine,
@@ -25,7 +22,6 @@ import {
   type WantedForm,
 } from "../protocol.ts";
 import { describeColumns, describeData } from "./describe.ts";
-import { pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
 import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
@@ -42,11 +38,6 @@ const api = {
   /** How many touch points the page's screen has: a worker cannot ask. */
   tellTouchPoints: async (count: number) => tellTouchPoints(count),
   machine: async (): Promise<Machine> => ({ isolated: self.crossOriginIsolated, threads: defaultThreads() }),
-  /** Opens the device, unless it is open. */
-  async openDevice(name: DeviceName): Promise<DeviceReport> {
-    const { info } = await pageDevice(name);
-    return { kind: info.kind, text: describeDevice(info) };
-  },
   async openModel(name: string): Promise<ModelReport> {
     const { config, vocabulary } = await fetchModel(name);
     const hasChat = vocabulary.chat !== null;

@@ -54,6 +54,19 @@ test("a comparison resumes after a stop and after its worker has ended; alone th
   assertSameFiles(await next.download(alone.id, "adapter"), await next.download(first, "adapter"));
 });
 
+test("a stop as soon as a comparison, or a run that resumes, has begun ends it", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const first = await tab.call("compare", SETTINGS);
+  for (let i = 0; i < 2; i++) {
+    await tab.call("stop");
+    await untilIdle(browser);
+    assert.equal(await statesIn(tab), ["stopped", ...Array(6).fill("waiting")]);
+    await tab.call("resume", first);
+  }
+  tab.end();
+});
+
 test("a comparison of language models has the methods that train one", async () => {
   const browser = new PageBrowser();
   const tab = await openTiny(browser, base);

@@ -98,7 +98,7 @@ test("pasted lines become CSV: one row for each line that is not empty", async (
   assert.is(header, "text,predicted,probability");
   assert.match(rows[1]!, /^" a ""quoted"" line",(ham|spam),[01]\.\d{6}$/);
   assert.equal(seen.at(-1), [3, 3]);
-  await assertFails("no-input", () => label(" \n"));
+  await assertFails("no-rows", () => label(" \n"));
 });
 
 test("where a column must be chosen, the report has all; of another encoding, how it reads", async () => {

@@ -22,7 +22,7 @@ import { usePart } from "../state/scroll.ts";
 import { inPageWords } from "../words.ts";
 import { ErrorPlace, readings } from "./error.tsx";
 import { Examples } from "./examples.tsx";
-import { Choices, EncodingField, FileField, HubField } from "./fields.tsx";
+import { Choices, EncodingField, FileField, HubField, Select } from "./fields.tsx";
 import { Texts } from "./texts.tsx";
 
 const TABS = { classification: "Sort messages", lm: "Write text" };
@@ -110,19 +110,14 @@ function LabelsField() {
   return (
     <label for="labels-are">
       The labels are{" "}
-      <select
+      <Select
         id="labels-are"
         value={labelsAre.value}
-        onInput={({ currentTarget }) => {
-          labelsAre.value = currentTarget.value as typeof labelsAre.value;
+        take={(value) => {
+          labelsAre.value = value as typeof labelsAre.value;
         }}
-      >
-        {OBJECTIVES.filter((objective) => WORDS[objective].choice).map((value) => (
-          <option key={value} value={value}>
-            {WORDS[value].choice}
-          </option>
-        ))}
-      </select>
+        options={OBJECTIVES.flatMap((one) => (WORDS[one].choice ? [[one, WORDS[one].choice] as const] : []))}
+      />
     </label>
   );
 }
@@ -132,20 +127,17 @@ function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" 
   return (
     <label for={`${which}-column`}>
       {title}{" "}
-      <select
+      <Select
         id={`${which}-column`}
         value={chosen || ""}
-        onInput={({ currentTarget }) => {
-          chosenColumns.value = { ...chosenColumns.value, [which]: currentTarget.value };
+        take={(column) => {
+          chosenColumns.value = { ...chosenColumns.value, [which]: column };
         }}
-      >
-        {(!chosen || which === "second") && <option value="">{which === "second" ? "none" : "choose"}</option>}
-        {report.columns.map((name) => (
-          <option key={name} value={name}>
-            {name}
-          </option>
-        ))}
-      </select>
+        options={[
+          ...(!chosen || which === "second" ? [["", which === "second" ? "none" : "choose"] as const] : []),
+          ...report.columns.map((name) => [name, name] as const),
+        ]}
+      />
     </label>
   );
 }

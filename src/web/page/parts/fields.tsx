@@ -11,12 +11,74 @@ import { model } from "../state/model.ts";
 import { usePart } from "../state/scroll.ts";
 
 /** The attributes of a field whose text a signal holds. */
-export const bound = (text: Signal<string>) => ({
+export const bound = <T extends string>(text: Signal<T>) => ({
   value: text.value,
   onInput: ({ currentTarget }: { currentTarget: { value: string } }) => {
-    text.value = currentTarget.value;
+    text.value = currentTarget.value as T;
   },
 });
+
+/** A list, of which one is chosen. */
+export function Select(props: {
+  id: string;
+  value: string | number;
+  take: (value: string) => void;
+  options: readonly (readonly [value: string | number, name: string])[];
+  field?: Ref<HTMLSelectElement>;
+  help?: string;
+}) {
+  const { id, value, take, options, field = null, help } = props;
+  return (
+    <select
+      {...{ id, value, ref: field, "aria-describedby": help }}
+      onInput={({ currentTarget }) => take(currentTarget.value)}
+    >
+      {options.map(([value, name]) => (
+        <option key={value} value={value}>
+          {name}
+        </option>
+      ))}
+    </select>
+  );
+}
+
+/** A tick of its own in a line. */
+export function Tick({ id, text, on }: { id?: string; text: string; on: { value: boolean } }) {
+  const tick = ({ currentTarget }: { currentTarget: { checked: boolean } }) => {
+    on.value = currentTarget.checked;
+  };
+  return (
+    <label class="line">
+      <input {...{ id, type: "checkbox" }} checked={on.value} onInput={tick} />
+      {text}
+    </label>
+  );
+}
+
+/** A button that takes files. */
+export function FileButton(props: {
+  id: string;
+  label: string;
+  accept: string;
+  multiple?: boolean;
+  take: (files: File[]) => void;
+}) {
+  const { id, label, accept, multiple, take } = props;
+  return (
+    <>
+      <label class="button" for={id}>
+        {label}
+      </label>
+      <input
+        {...{ id, class: "hidden-input", type: "file", accept, multiple }}
+        onChange={({ currentTarget }) => {
+          take([...(currentTarget.files ?? [])]);
+          currentTarget.value = "";
+        }}
+      />
+    </>
+  );
+}
 
 /** A label, and a "?" that toggles an explanation below it. `id`: the field that it labels; none: a group of fields. */
 export function Label({ id, label, why }: { id?: string; label: string; why?: string | undefined }) {
@@ -195,13 +257,12 @@ export function EncodingField({ id, label, choice }: { id: string; label: string
       <label for={id} class="hidden">
         {label}
       </label>
-      <select id={id} ref={field} {...bound(choice.encoding)}>
-        {Object.entries(ENCODINGS).map(([value, title]) => (
-          <option key={value} value={value}>
-            {title}
-          </option>
-        ))}
-      </select>
+      <Select
+        {...{ id, field, value: choice.encoding.value, options: Object.entries(ENCODINGS) }}
+        take={(encoding) => {
+          choice.encoding.value = encoding;
+        }}
+      />
     </details>
   );
 }
@@ -263,20 +324,10 @@ function SettingField({ field }: { field: Field }) {
       return (
         <div class={key === "mode" ? "field wide" : "field"}>
           <Label id={id} label={label} why={why} />
-          <select
-            id={id}
-            ref={element}
-            value={String(shown)}
-            onInput={({ currentTarget }) => enter(field, currentTarget.value)}
-          >
-            {choices
-              .filter(([value]) => isOffered(key, value))
-              .map(([value, name]) => (
-                <option key={value} value={value}>
-                  {name}
-                </option>
-              ))}
-          </select>
+          <Select
+            {...{ id, field: element, value: String(shown), take: change }}
+            options={choices.filter(([value]) => isOffered(key, value))}
+          />
         </div>
       );
     case "check":

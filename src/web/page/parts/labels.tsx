@@ -10,6 +10,7 @@ import { offerFile } from "../state/offer.ts";
 import { message, pairs } from "../state/try.ts";
 import { worker } from "../state/worker.ts";
 import { ErrorPlace, readings } from "./error.tsx";
+import { FileButton, Select } from "./fields.tsx";
 
 export function Labels() {
   const { source, rows = 0, total = 0, isStopped, report, error } = labelling.value ?? {};
@@ -24,19 +25,11 @@ export function Labels() {
             Label each of {formatCount(lines.value)} lines
           </button>
         )}
-        <label class="button" for="label-file">
-          Label a table
-        </label>
-        <input
+        <FileButton
           id="label-file"
-          class="hidden-input"
-          type="file"
+          label="Label a table"
           accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet"
-          onChange={({ currentTarget }) => {
-            const file = currentTarget.files?.[0];
-            if (file) void labelTable(file);
-            currentTarget.value = "";
-          }}
+          take={([file]) => file && void labelTable(file)}
         />
         <button id="label-stop" type="button" hidden={!isWorking} onClick={() => worker.stopLabelling()}>
           Stop
@@ -61,16 +54,15 @@ export function Labels() {
       {columns.length > 1 && (
         <label for="table-column">
           {pairs.value ? "Columns with the texts" : "Column with the messages"}
-          <select
+          <Select
             id="table-column"
             value={report?.textColumn ?? ""}
-            onChange={({ currentTarget }) => labelAgain({ textColumn: currentTarget.value })}
-          >
-            {!report && <option value="">Choose {pairs.value ? "two columns" : "a column"}</option>}
-            {textChoices(columns).map((column) => (
-              <option key={column}>{column}</option>
-            ))}
-          </select>
+            take={(textColumn) => labelAgain({ textColumn })}
+            options={[
+              ...(report ? [] : [["", `Choose ${pairs.value ? "two columns" : "a column"}`] as const]),
+              ...textChoices(columns).map((column) => [column, column] as const),
+            ]}
+          />
         </label>
       )}
       {report && <Labelled report={report} />}

@@ -5,8 +5,8 @@ import { percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { hasAdapter, type PageRun } from "../../protocol.ts";
-import { shown } from "../state/runs.ts";
+import type { PageRun } from "../../protocol.ts";
+import { Select } from "./fields.tsx";
 
 /** Shades of a cell: `heat1` to `heat8` of the style sheet. */
 const SHADES = 8;
@@ -19,27 +19,7 @@ const NAMES: Record<string, string> = {
   head: "the head",
 };
 
-export function LearnedCard() {
-  const run = shown.value;
-  const isOpen = useSignal(false);
-  const changes = run && hasAdapter(run) && run.changes;
-  return (
-    <section id="learned" class="card" aria-labelledby="learned-title" hidden={!changes}>
-      <details
-        onToggle={({ currentTarget }) => {
-          isOpen.value = currentTarget.open;
-        }}
-      >
-        <summary>
-          <h2 id="learned-title">What it learned</h2>
-        </summary>
-        {isOpen.value && changes && <Learned key={`${run.id} ${run.record.step}`} run={run} changes={changes} />}
-      </details>
-    </section>
-  );
-}
-
-function Learned({ run, changes }: { run: PageRun; changes: Changes }) {
+export function Learned({ run, changes }: { run: PageRun; changes: Changes }) {
   const adapted = changes.changes
     .map((change, i) => ({ ...change, i }))
     .filter(({ adapter }) => adapter?.spectrum)
@@ -174,19 +154,14 @@ function Spectra({ adapted, chosen }: { adapted: readonly (Change & { i: number 
         Where a few are large and the others small, a smaller rank would have learned nearly the same.
       </Help>
       <label for="matrix">Matrix</label>
-      <select
+      <Select
         id="matrix"
         value={chosen.value}
-        onInput={({ currentTarget }) => {
-          chosen.value = Number(currentTarget.value);
+        take={(i) => {
+          chosen.value = Number(i);
         }}
-      >
-        {adapted.map(({ block, part, i }) => (
-          <option key={i} value={i}>
-            {block === null ? NAMES[part] : `Block ${block}, ${part}`}
-          </option>
-        ))}
-      </select>
+        options={adapted.map(({ block, part, i }) => [i, block === null ? NAMES[part]! : `Block ${block}, ${part}`])}
+      />
       <div class="part" aria-live="polite">
         <svg
           class="singular"

@@ -11,6 +11,7 @@ import {
   addModel,
   BUNDLED,
   choose,
+  chosenAdapter,
   FROM_FOLDER,
   FROM_HUB,
   follows,
@@ -23,11 +24,10 @@ import {
   models,
   OF_HUB,
   openModel,
-  startFrom,
 } from "../state/model.ts";
 import { when } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
-import { HubField, Label } from "./fields.tsx";
+import { HubField, Label, Select } from "./fields.tsx";
 
 const HELP =
   "The pretrained model that is fine-tuned. gpt2-micro is small enough for any machine; larger ones learn more and take longer, such as smollm2-cut, smollm2-135m (a Llama that follows instructions) and gpt2, with 35, 135 and 124 million parameters.";
@@ -48,23 +48,19 @@ export function ModelFields() {
       <div class="row">
         <div class="grow">
           <Label id="model" label="Base model" why={HELP} />
-          <select id="model" value={chosen} onInput={({ currentTarget }) => choose(currentTarget.value)}>
-            {names.map((name) => (
-              <option key={name} value={name}>
-                {name}
-                {BUNDLED_NOTES[name]}
-              </option>
-            ))}
-            {Object.entries(OF_HUB)
-              .filter(([name]) => !names.includes(name))
-              .map(([name, megabytes]) => (
-                <option key={name} value={name}>
-                  {name} ({megabytes} MB from the Hugging Face Hub) …
-                </option>
-              ))}
-            <option value={FROM_FOLDER}>from a local folder …</option>
-            <option value={FROM_HUB}>from the Hugging Face Hub …</option>
-          </select>
+          <Select
+            id="model"
+            value={chosen}
+            take={choose}
+            options={[
+              ...names.map((name) => [name, `${name}${BUNDLED_NOTES[name] ?? ""}`] as const),
+              ...Object.entries(OF_HUB)
+                .filter(([name]) => !names.includes(name))
+                .map(([name, size]) => [name, `${name} (${size} MB from the Hugging Face Hub) …`] as const),
+              [FROM_FOLDER, "from a local folder …"],
+              [FROM_HUB, "from the Hugging Face Hub …"],
+            ]}
+          />
         </div>
         {models.value.some(({ name, kept }) => kept && name === chosen) && (
           <button id="model-forget" type="button" onClick={forgetModel}>
@@ -149,19 +145,21 @@ export function Beginning() {
     <div>
       <label for="beginning">
         Start from{" "}
-        <select
+        <Select
           id="beginning"
-          aria-describedby="beginning-help"
+          help="beginning-help"
           value={adapter.value ?? ""}
-          onInput={({ currentTarget }) => startFrom(currentTarget.value)}
-        >
-          <option value="">a new adapter</option>
-          {adapters.value.map(({ id, record }) => (
-            <option key={id} value={id}>
-              {describeMethod(record.options)}: {dataName(record)}, {when(record.created)}
-            </option>
-          ))}
-        </select>
+          take={(id) => {
+            chosenAdapter.value = id;
+          }}
+          options={[
+            ["", "a new adapter"],
+            ...adapters.value.map(({ id, record }) => {
+              const name = `${describeMethod(record.options)}: ${dataName(record)}, ${when(record.created)}`;
+              return [id, name] as const;
+            }),
+          ]}
+        />
       </label>
       <p id="beginning-help" class="help">
         An existing adapter sets the rank, the target matrices and its other settings.

@@ -22,6 +22,7 @@ import { goTo, usePart } from "../state/scroll.ts";
 import { runTitle } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace, type Remedy, remedies } from "./error.tsx";
+import { Tick } from "./fields.tsx";
 
 /** Whether the training curves are smoothed. */
 const isSmooth = signal(false);
@@ -269,16 +270,7 @@ function More({ run }: { run: PageRun }) {
           <summary>{isFinished ? "Figures and evaluations" : "Evaluations"}</summary>
           {isFinished && figures}
           <TableView table={evaluationsTable(record)} />
-          <label class="line">
-            <input
-              type="checkbox"
-              checked={isSmooth.value}
-              onInput={({ currentTarget }) => {
-                isSmooth.value = currentTarget.checked;
-              }}
-            />
-            Smooth the training curves: exponential moving average, {SMOOTHING}
-          </label>
+          <Tick text={`Smooth the training curves: exponential moving average, ${SMOOTHING}`} on={isSmooth} />
         </details>
       )}
     </>

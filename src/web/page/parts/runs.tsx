@@ -9,33 +9,26 @@ import { BUNDLED, model } from "../state/model.ts";
 import { forget, load, look, plot, plotted, runs, runsError, shown } from "../state/runs.ts";
 import { usePart } from "../state/scroll.ts";
 import { attempt } from "../state/worker.ts";
-import { runData, runTitle, STATES, when } from "../words.ts";
+import { nameState, runData, runTitle, when } from "../words.ts";
 import { ErrorPlace } from "./error.tsx";
+import { FileButton } from "./fields.tsx";
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
 
 export function RunsCard() {
   const title = usePart<HTMLHeadingElement>("runs");
-  const take = ({ currentTarget }: { currentTarget: HTMLInputElement }) => {
-    load([...(currentTarget.files ?? [])], model.value?.name ?? BUNDLED);
-    currentTarget.value = "";
-  };
   return (
     <section id="runs" class="card" aria-labelledby="runs-title">
       <div class="row">
         <h2 id="runs-title" ref={title} class="grow" tabIndex={-1}>
           Runs
         </h2>
-        <label class="button" for="adapter-files">
-          Open a run or an adapter
-        </label>
-        <input
+        <FileButton
           id="adapter-files"
-          class="hidden-input"
-          type="file"
+          label="Open a run or an adapter"
           multiple
           accept=".zip,.json,.safetensors"
-          onChange={take}
+          take={(files) => load(files, model.value?.name ?? BUNDLED)}
         />
       </div>
       <ErrorPlace id="runs-error" report={runsError.value} />
@@ -125,7 +118,7 @@ function RunRow({ run }: { run: PageRun }) {
         </button>
         <small>{describeRow(run)}</small>
       </th>
-      <td>{STATES[state]}</td>
+      <td>{nameState(state)}</td>
       <td>
         <Result run={run} />
       </td>

@@ -4,7 +4,8 @@ import { describeReplaced } from "../../../backend/backend.ts";
 import { formatScore } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
-import type { Answer, Message, TestResults } from "../../../tasks/task.ts";
+import { type Answer, answerOf } from "../../../tasks/predictions.ts";
+import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
 import type { PageRun, Verdict } from "../../protocol.ts";
@@ -23,6 +24,7 @@ import {
 } from "../state/try.ts";
 import { runOrigin } from "../words.ts";
 import { ErrorBox } from "./error.tsx";
+import { bound } from "./fields.tsx";
 import { Labels } from "./labels.tsx";
 import { Words } from "./words.tsx";
 
@@ -65,28 +67,13 @@ export function TryCard() {
         {pairs.value?.columns[0] ?? "Message"}
       </label>
       <textarea
-        id="message"
-        ref={field}
-        rows={3}
-        placeholder="Type a message"
-        disabled={run === null}
-        value={message.value}
-        onInput={({ currentTarget }) => {
-          message.value = currentTarget.value;
-        }}
+        {...{ id: "message", ref: field, rows: 3, placeholder: "Type a message", disabled: run === null }}
+        {...bound(message)}
       />
       {pairs.value && (
         <label for="second">
           {pairs.value.columns[1]}
-          <textarea
-            id="second"
-            rows={3}
-            placeholder="Type a message"
-            value={second.value}
-            onInput={({ currentTarget }) => {
-              second.value = currentTarget.value;
-            }}
-          />
+          <textarea id="second" rows={3} placeholder="Type a message" {...bound(second)} />
         </label>
       )}
       <p id="try-help" class="help">
@@ -133,20 +120,14 @@ function judge(truth: Answer, answer: Answer): [look: string, words: string] {
   return isRight ? ["right", "Right: this is its true label."] : ["mistaken", `Wrong: its true label is ${shown}.`];
 }
 
-function answerOf(verdict: Verdict["adapter"]): Answer {
-  if ("score" in verdict) return verdict.score!;
-  if ("entities" in verdict) return verdict.entities.map(({ label, text }) => `${label}: ${text}`);
-  return verdict.labels ?? verdict.label!;
-}
-
 /** `truth`: the message's true label, labels or score, where it is known. */
 function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
-    const answer = answerOf(verdict);
+    const [look, words] = truth === undefined ? [] : judge(truth, answerOf(verdict));
     return (
       <div class={`side ${kind}`}>
         <h3>{title}</h3>
-        <VerdictView verdict={verdict}>{truth !== undefined && <Judged truth={truth} answer={answer} />}</VerdictView>
+        <VerdictView verdict={verdict}>{words && <p class={look}>{words}</p>}</VerdictView>
       </div>
     );
   };
@@ -158,11 +139,6 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
       {replaced && <p class="help">{replaced}</p>}
     </>
   );
-}
-
-function Judged({ truth, answer }: { truth: Answer; answer: Answer }) {
-  const [look, words] = judge(truth, answer);
-  return <p class={look}>{words}</p>;
 }
 
 /** Messages of the run's test set, as buttons. */

@@ -2,17 +2,15 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
-import { hasHead } from "../../../tasks/index.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
+import { writer } from "../state/runs.ts";
 import { usePart } from "../state/scroll.ts";
 import { worker } from "../state/worker.ts";
 import {
   byLine,
   type Column,
   canWrite,
-  chatChoice,
   columns,
   hasChat,
   isChat,
@@ -26,14 +24,13 @@ import {
   write,
   writeError,
   writeKeys,
-  writer,
   writeStatus,
   writeTexts,
 } from "../state/write.ts";
 import { runOrigin } from "../words.ts";
 import { useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
-import { NumberField } from "./fields.tsx";
+import { bound, FileButton, NumberField, Tick } from "./fields.tsx";
 
 const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
   maxNewTokens: {
@@ -67,15 +64,10 @@ const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
   },
 };
 
-export function WriteCard() {
+export function WriteCard({ hidden }: { hidden: boolean }) {
   const field = usePart<HTMLTextAreaElement>("write");
   return (
-    <section
-      id="write"
-      class="card"
-      aria-labelledby="write-title"
-      hidden={hasHead({ objective: objective.value }) && !writer.value}
-    >
+    <section id="write" class="card" aria-labelledby="write-title" hidden={hidden}>
       <h2 id="write-title">
         <span class="step">3</span> Write
       </h2>
@@ -93,23 +85,14 @@ export function WriteCard() {
       >
         <label for="prompt">
           Prompt
-          <textarea
-            id="prompt"
-            ref={field}
-            rows={2}
-            aria-describedby="prompt-help"
-            value={prompt.value}
-            onInput={({ currentTarget }) => {
-              prompt.value = currentTarget.value;
-            }}
-          />
+          <textarea id="prompt" ref={field} rows={2} aria-describedby="prompt-help" {...bound(prompt)} />
         </label>
         <p id="prompt-help" class="help">
           {isChat.value
             ? "A message to the model, such as a question."
             : "The beginning of the text. Without one, the model begins by itself."}
         </p>
-        {hasChat.value && <ChatBox />}
+        {hasChat.value && <Tick id="prompt-chat" text="Answer it as a chat" on={isChat} />}
         <Controls />
         <ErrorPlace id="write-error" report={writeError.value} />
         <div id="written">
@@ -120,23 +103,6 @@ export function WriteCard() {
         <More />
       </form>
     </section>
-  );
-}
-
-/** Whether the prompt is a message. */
-function ChatBox() {
-  return (
-    <label class="line">
-      <input
-        id="prompt-chat"
-        type="checkbox"
-        checked={isChat.value}
-        onInput={({ currentTarget }) => {
-          chatChoice.value = currentTarget.checked;
-        }}
-      />
-      Answer it as a chat
-    </label>
   );
 }
 
@@ -212,17 +178,7 @@ function More() {
   return (
     <details id="write-more">
       <summary>More</summary>
-      <label class="line">
-        <input
-          id="prompt-lines"
-          type="checkbox"
-          checked={byLine.value}
-          onInput={({ currentTarget }) => {
-            byLine.value = currentTarget.checked;
-          }}
-        />
-        One prompt per line
-      </label>
+      <Tick id="prompt-lines" text="One prompt per line" on={byLine} />
       <div id="write-fields" class="fields">
         {writeKeys.value.map((key) => (
           <NumberField
@@ -239,34 +195,18 @@ function More() {
       </div>
       <label for="stop-strings">
         Stop strings
-        <textarea
-          id="stop-strings"
-          rows={2}
-          spellcheck={false}
-          aria-describedby="stop-help"
-          value={stops.value}
-          onInput={({ currentTarget }) => {
-            stops.value = currentTarget.value;
-          }}
-        />
+        <textarea id="stop-strings" rows={2} spellcheck={false} aria-describedby="stop-help" {...bound(stops)} />
       </label>
       <p id="stop-help" class="help">
         One per line; \n is a newline. The text ends before the first match.
       </p>
       <div class="row">
-        <label class="button" for="writer-files">
-          Load a language-model adapter
-        </label>
-        <input
+        <FileButton
           id="writer-files"
-          class="hidden-input"
-          type="file"
+          label="Load a language-model adapter"
           multiple
           accept=".zip,.json,.safetensors"
-          onChange={({ currentTarget }) => {
-            loadWriter([...(currentTarget.files ?? [])]);
-            currentTarget.value = "";
-          }}
+          take={loadWriter}
         />
       </div>
     </details>

@@ -106,7 +106,7 @@ export function beginModel(name?: string, isLink = false): () => Promise<void> {
 }
 
 /** The id of the run whose adapter is trained on; empty: a new adapter. */
-const chosenAdapter = signal("");
+export const chosenAdapter = signal("");
 
 /** The runs whose adapters fit the model and what it is to learn. */
 export const adapters = computed(() =>
@@ -119,7 +119,3 @@ export const adapters = computed(() =>
   ),
 );
 export const adapter = computed(() => adapters.value.find(({ id }) => id === chosenAdapter.value)?.id);
-
-export function startFrom(id: string): void {
-  chosenAdapter.value = id;
-}

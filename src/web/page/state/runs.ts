@@ -3,7 +3,8 @@ import { batch, computed, signal } from "@preact/signals";
 import type { DeviceName } from "../../../config.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
-import { type ErrorReport, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import { type ErrorReport, hasAdapter, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
 import { compareRuns } from "../compare-results.ts";
 import { goTo } from "./scroll.ts";
 import { attempt, worker } from "./worker.ts";
@@ -31,6 +32,11 @@ export const shown = computed(() => runs.value.find(({ id }) => id === shownId.v
 export const speed = computed(() =>
   shown.value?.state === "training" ? (speeds.value.get(shown.value.id) ?? null) : null,
 );
+/** The shown run, if it can write: its adapter is compared with its base model. */
+export const writer = computed(() => {
+  const run = shown.value;
+  return run && !hasHead(run.record) && hasAdapter(run) ? run : null;
+});
 /** The run that trains, or that a comparison is about to begin. */
 export const current = computed(() => runs.value.find(isUnderWay) ?? next.value);
 export const isTraining = computed(() => isStarting.value || current.value !== undefined);

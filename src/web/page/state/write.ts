@@ -5,12 +5,11 @@ import type { NumberRange } from "../../../checks.ts";
 import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
-import { hasHead } from "../../../tasks/index.ts";
-import { type ErrorReport, hasAdapter, type WriteRequest } from "../../protocol.ts";
+import type { ErrorReport, WriteRequest } from "../../protocol.ts";
 import { failureReport } from "./client.ts";
 import { readNumber, values } from "./fields.ts";
 import { model } from "./model.ts";
-import { open, shown } from "./runs.ts";
+import { open, writer } from "./runs.ts";
 import { keptText } from "./saved.ts";
 import { goTo } from "./scroll.ts";
 import { attempt, worker } from "./worker.ts";
@@ -29,7 +28,7 @@ const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
 
 export const prompt = keptText("prompt", "Everyone");
 /** Whether the prompt is a message to answer, as the visitor chose; null: as suits what writes. */
-export const chatChoice = signal<boolean | null>(null);
+const chatChoice = signal<boolean | null>(null);
 /** Whether each line is a prompt. */
 export const byLine = signal(false);
 /** One stop string per line. */
@@ -47,17 +46,19 @@ function mapKeys<T>(map: (key: WriteKey) => T): Readonly<Record<WriteKey, T>> {
   return Object.fromEntries(WRITE_KEYS.map((key) => [key, map(key)])) as Record<WriteKey, T>;
 }
 
-/** The shown run, if it can write: its adapter is compared with its base model. */
-export const writer = computed(() => {
-  const run = shown.value;
-  return run && !hasHead(run.record) && hasAdapter(run) ? run : null;
-});
 /** Whether the model has a chat template. */
 export const hasChat = computed(
   () => model.value?.hasChat === true && (writer.value === null || writer.value.model === model.value.name),
 );
 /** Whether the models answer. What an adapter has learned from texts is not to answer. */
-export const isChat = computed(() => hasChat.value && (chatChoice.value ?? writer.value === null));
+export const isChat = {
+  get value(): boolean {
+    return hasChat.value && (chatChoice.value ?? writer.value === null);
+  },
+  set value(chosen) {
+    chatChoice.value = chosen;
+  },
+};
 export const canWrite = computed(
   () =>
     (writer.value !== null || model.value !== null) &&
