@@ -114,8 +114,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|tasks\/([\w-]+\/[\w-]+-usage|usages)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
+  // How others use a model: code of an export, columns of a labelled table.
+  usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
   pairs: [1, /\/src\/infer\/pairs\./],
   tags: [
     5,
