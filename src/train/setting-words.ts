@@ -229,7 +229,7 @@ export function flagWords(): Offered<FlagWords | string> {
       usual: DEFAULT_OBJECTIVE,
     },
     adapter: {
-      text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, or CAUSAL_LM with --objective lm)",
+      text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, TOKEN_CLS with --objective tokens, CAUSAL_LM with --objective lm)",
       argument: "<dir>",
     },
     mode: "which parameters are trained",

@@ -9,6 +9,7 @@ import type { RunRecord } from "../run/record.ts";
 import { bestSeed } from "../run/seeds.ts";
 import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import type { Answer } from "../tasks/predictions.ts";
 import type { Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -25,7 +26,7 @@ const SETS = ["train", "val", "test"] as const;
 
 /** metrics.csv: a row for each run. The columns are those of the published results, then the second measure. */
 export function metricsTable(records: readonly RunRecord[]): Table {
-  const [main, other] = TRAINING[records[0]?.objective ?? "classification"].measures;
+  const [main, other] = TRAINING[records[0]?.objective ?? DEFAULT_OBJECTIVE].measures;
   const at = (when: "before" | "after", measure: Measure) =>
     SETS.map((set) =>
       csvOnly<RunRecord>(

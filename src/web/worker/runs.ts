@@ -5,6 +5,7 @@ import { ConfigError } from "../../errors.ts";
 import { describeMethod } from "../../methods/training.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import type { Speed } from "../../run/live-run.ts";
+import { DEFAULT_OBJECTIVE } from "../../tasks/index.ts";
 import { knownBase } from "../../train/options.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
 import { methodSettings } from "./compare.ts";
@@ -49,7 +50,7 @@ export function resume(id: string, device?: DeviceName): Promise<string> {
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
     const { config } = await fetchModel(settings.model);
-    const { objective = "classification" } = settings;
+    const { objective = DEFAULT_OBJECTIVE } = settings;
     const methods = methodSettings(settings, possibleModes(config, { objective }), knownBase(config));
     const comparison = newId();
     const begun = Date.now();
