@@ -66,7 +66,7 @@ export interface Usage<T = Labelled> {
 /** Classes that are listed in a sentence. */
 export const LISTED = 6;
 
-/** What learns of whole texts has in common: how PEFT and transformers know it. */
+/** What tasks of whole texts share: PEFT's task type, and the module of transformers that is their head. */
 export const OF_TEXTS = {
   peft: "SEQ_CLS",
   module: { gpt2: "score", llama: "score", hasBias: false },
