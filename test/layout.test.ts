@@ -142,7 +142,7 @@ const ROOMS = [
   ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
   // What runs a model on a device; what writes and classifies; what trains; what a run leaves, what takes it
   // elsewhere, what repeats runs; what is shown of them.
-  ["engine", "infer", "train", "run", "export", "sweep", "verify", "views"],
+  ["engine", "infer", "train", "run", "export", "study", "verify", "views"],
   ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
 ].flat();
 
@@ -157,7 +157,7 @@ const ONLY: Record<string, string[]> = {
   backend: ["", "ops", "plan"],
   // The tensors of an adapter are those that its mode trains.
   io: ["", "platform", "methods", "tasks", "model"],
-  api: [...ROOMS.slice(0, ROOMS.indexOf("sweep")), "views"],
+  api: [...ROOMS.slice(0, ROOMS.indexOf("verify")), "views"],
 };
 
 test("imports point down", () => {

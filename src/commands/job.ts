@@ -17,7 +17,7 @@ import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts"
 import { newRecord, type RunRecord, within } from "../run/record.ts";
 import { listSeeds } from "../run/seeds.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
-import { begunTrials } from "../sweep/store.ts";
+import { begunTrials } from "../study/store.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";

@@ -32,12 +32,12 @@ import {
   runnableTrials,
   type SweepSpec,
   type Trial,
-} from "../sweep/grid.ts";
-import { finishedTrials } from "../sweep/outcome.ts";
-import { SWEEPS, type SweepPreset } from "../sweep/presets.ts";
-import type { SweepEvent } from "../sweep/runner.ts";
-import { costsIn, divide, trialShape } from "../sweep/shards.ts";
-import { collect, keepPart, partCount, readCell } from "../sweep/store.ts";
+} from "../study/grid.ts";
+import { finishedTrials } from "../study/outcome.ts";
+import { SWEEPS, type SweepPreset } from "../study/presets.ts";
+import type { SweepEvent } from "../study/runner.ts";
+import { costsIn, divide, trialShape } from "../study/shards.ts";
+import { collect, keepPart, partCount, readCell } from "../study/store.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
@@ -322,7 +322,7 @@ await main(async () => {
   }
   const { out } = flags;
   // Before the trials, so that a sweep does not depend on files that change meanwhile.
-  const { writeReport } = await import("../views/sweep/report.ts");
+  const { writeReport } = await import("../views/study/report.ts");
   const device = await openDevice(flags.device, { threads: flags.threads });
   try {
     if (flags.shard) await keepPart(out, part);
@@ -396,7 +396,7 @@ async function runAll(
   isMine: (trial: Trial) => boolean,
   data: TrainingData,
 ): Promise<number | null> {
-  const { runTrials } = await import("../sweep/runner.ts");
+  const { runTrials } = await import("../study/runner.ts");
   const { runFiles: views } = await import("../views/run-files.ts");
   const printer = new TrialPrinter(data.objective, "trial", trialTitle);
   const interruption = new Interruption(

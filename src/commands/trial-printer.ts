@@ -1,7 +1,7 @@
 import { formatDuration } from "../format.ts";
-import type { Trial } from "../sweep/grid.ts";
-import type { SweepEvent } from "../sweep/runner.ts";
-import type { TrialRecord } from "../sweep/store.ts";
+import type { Trial } from "../study/grid.ts";
+import type { SweepEvent } from "../study/runner.ts";
+import type { TrialRecord } from "../study/store.ts";
 import type { Objective } from "../tasks/index.ts";
 import { describeMeasured } from "../views/measures.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";

@@ -1,5 +1,5 @@
 /**
- * A sweep past one machine, by the files in src/sweep/cluster. `npm run test:cluster`. The Kubernetes manifest is
+ * A sweep past one machine, by the files in src/study/cluster. `npm run test:cluster`. The Kubernetes manifest is
  * checked against the published schema, which is installed into build/cluster the first time. The sbatch file runs on a
  * Slurm of one node, started here where it is installed: one task is told that its time is over, one is requeued, one
  * is killed; then all is as on one machine, to the bit.
@@ -22,7 +22,7 @@ import { installTools, messages, must } from "../helpers/packed.mjs";
 import { checkManifest } from "./manifest.mjs";
 import { missingDaemons, startSlurm, until } from "./slurm.mjs";
 
-const files = resolve("src/sweep/cluster");
+const files = resolve("src/study/cluster");
 const lowrank = resolve("dist/lowrank.js");
 /** Four trials of some seconds, in which each saves a checkpoint, on the engine that every machine has. */
 const SWEEP = ["--grid", "alpha=4,8", "--seeds", "2", "--rank", "2", "--data", "messages.csv", "--epochs", "150"];

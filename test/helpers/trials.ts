@@ -1,7 +1,7 @@
 /** Finished trials with made-up results. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import type { Estimate } from "../../src/statistics.ts";
-import type { FinishedCell, TrialRecord } from "../../src/sweep/store.ts";
+import type { FinishedCell, TrialRecord } from "../../src/study/store.ts";
 import { measureClasses } from "./answers.ts";
 
 /** The trial as if it had given these classes to the rows of a test set, the probability of each by its row. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { expandArms } from "../../src/sweep/grid.ts";
+import { expandArms } from "../../src/study/grid.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";

@@ -10,9 +10,9 @@ import type { Block, Cell, Table } from "../../src/document/blocks.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
-import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/sweep/grid.ts";
-import { SWEEPS } from "../../src/sweep/presets.ts";
-import { runTrials, type SweepEvent } from "../../src/sweep/runner.ts";
+import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/study/grid.ts";
+import { SWEEPS } from "../../src/study/presets.ts";
+import { runTrials, type SweepEvent } from "../../src/study/runner.ts";
 import {
   collect,
   type FinishedCell,
@@ -20,13 +20,13 @@ import {
   partCount,
   readFinished,
   type TrialRecord,
-} from "../../src/sweep/store.ts";
+} from "../../src/study/store.ts";
 import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";
-import * as report from "../../src/views/sweep/report.ts";
+import * as report from "../../src/views/study/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";

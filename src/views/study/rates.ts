@@ -5,8 +5,8 @@ import { formatLoss } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { GUIDES, hasSetting } from "../../methods/training.ts";
 import { type Interval, summarize } from "../../statistics.ts";
-import { formatRate } from "../../sweep/grid.ts";
-import { type Outcome, testEstimate } from "../../sweep/outcome.ts";
+import { formatRate } from "../../study/grid.ts";
+import { type Outcome, testEstimate } from "../../study/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { nameMeasure } from "../measures.ts";
 

@@ -2,7 +2,7 @@
 
 import { type Block, heading, text } from "../../document/blocks.ts";
 import { poolSpread, studentT95 } from "../../statistics.ts";
-import { mean, type Outcome } from "../../sweep/outcome.ts";
+import { mean, type Outcome } from "../../study/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { nameMeasure } from "../measures.ts";
 import { asFlag } from "../terminal/flag-words.ts";

@@ -5,7 +5,7 @@ import { type Block, type Figure, figure, heading, makeTable, type RowColumn, te
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
-import { formatRate } from "../../sweep/grid.ts";
+import { formatRate } from "../../study/grid.ts";
 import {
   bestOutcome,
   bestPerMode,
@@ -16,9 +16,9 @@ import {
   type Outcome,
   testEstimate,
   testRows,
-} from "../../sweep/outcome.ts";
-import { publishedAccuracy } from "../../sweep/published.ts";
-import type { FinishedCell, TrialRecord } from "../../sweep/store.ts";
+} from "../../study/outcome.ts";
+import { publishedAccuracy } from "../../study/published.ts";
+import type { FinishedCell, TrialRecord } from "../../study/store.ts";
 import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";
