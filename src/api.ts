@@ -48,7 +48,7 @@ export type { Mode } from "./methods/index.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
 export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
-export type { RunRecord, SeedResult, SeedSummary, Seeds } from "./run/record.ts";
+export type { RunRecord } from "./run/record.ts";
 export type { ClassDetails } from "./tasks/classification/classification-training.ts";
 export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";

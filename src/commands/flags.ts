@@ -87,3 +87,16 @@ export function parseFlags<Flags extends RunSettings>(program: Command, names = 
   }
   return settings as Flags;
 }
+
+/** Takes a file that is given without a flag as that of --data. */
+export function takeFile(program: Command): void {
+  const [file] = program.args;
+  if (file === undefined) return;
+  const data = program.getOptionValue("data");
+  if (data !== undefined)
+    throw new ConfigError("options-conflict", "too many arguments: the data is given twice", {
+      expected: "FILE or --data FILE",
+      found: `${data} and ${file}`,
+    });
+  program.setOptionValueWithSource("data", file, "cli");
+}

@@ -1,7 +1,7 @@
 /** Prepares a run of train, from flags or from a run to resume. */
 
 import type { Command } from "commander";
-import { absolutePath, joinPath } from "#platform";
+import { absolutePath, exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
@@ -15,16 +15,15 @@ import { readRecord } from "../run/directory.ts";
 import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
-import { listSeeds } from "../run/seeds.ts";
-import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
-import { begunTrials } from "../study/store.ts";
+import { DEFAULT_BASE, dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
+import { readStudy } from "../study/study-record.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS, type TrainOptions } from "../train/settings.ts";
-import { downloadProgress } from "../views/terminal/download.ts";
 import { type DeviceFlags, settle } from "./cli.ts";
+import { type Asked, DOWNLOADS } from "./study.ts";
 
 export interface TrainFlags extends RunSettings, DeviceFlags {
   preset: keyof typeof PRESETS;
@@ -40,10 +39,7 @@ export interface TrainFlags extends RunSettings, DeviceFlags {
 
 export interface RunJob {
   out: string;
-  /**
-   * Where checkpoints are stored until the run is finished: `out`; next to it with several seeds, or if it replaces
-   * another run.
-   */
+  /** Where checkpoints are stored until the run is finished: `out`; next to it if it replaces another run. */
   kept: string;
   /** Whether `out` is an earlier run, which is replaced. */
   replaces: boolean;
@@ -51,20 +47,16 @@ export interface RunJob {
   isNew: boolean;
   model: BaseModel;
   data: TrainingData;
-  /** With several seeds, the record with which each of their runs begins. */
   record: RunRecord;
   adapter?: Adapter;
   resume?: Checkpoint;
 }
 
-/** Downloads are reported on stderr. */
-const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 const loadFor = (model: BaseModel) => (source: DataSource) => loadData(source, model, DOWNLOADS);
 
 /** The settings that flags and their preset give. Throws ConfigError before anything is opened. */
 function readFlags(flags: TrainFlags): RunSettings {
   const settings = pickSettings(mergePreset(flags, PRESETS[flags.preset]));
-  if (flags.seeds > 1) refuseBesideSeeds(flags, settings);
   trainOptions(settings);
   dataSpec(settings);
   return settings;
@@ -72,21 +64,29 @@ function readFlags(flags: TrainFlags): RunSettings {
 
 export async function newJob(flags: TrainFlags): Promise<RunJob> {
   const settings = readFlags(flags);
-  const { seeds } = flags;
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
-  const kept = seeds > 1 ? `${out}${SEEDS}` : replaces ? `${out}${NEW}` : out;
-  if (seeds > 1 ? await hasSeeds(kept) : replaces && (await recordAt(kept))) refuseUnfinished(kept);
+  const kept = replaces ? `${out}${NEW}` : out;
+  if (replaces && (await recordAt(kept))) refuseUnfinished(kept);
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
     const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
     if (adapter) record.adapter = absolutePath(flags.adapter!);
-    if (seeds > 1) record.seeds = listSeeds(options.seed, seeds);
     return { out, kept, replaces, isNew: true, model, data, record, ...(adapter ? { adapter } : {}) };
   });
+}
+
+/** Trials that differ in their seed alone. */
+export async function askedSeeds(flags: TrainFlags): Promise<Asked> {
+  const settings = readFlags(flags);
+  refuseBesideSeeds(flags, settings);
+  const { model = DEFAULT_BASE } = settings;
+  // A study is resumed from any folder.
+  const base = { ...settings, model: (await exists(model)) ? absolutePath(model) : model };
+  return { base, arms: [{}], seeds: flags.seeds };
 }
 
 /** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
@@ -115,7 +115,7 @@ async function closedOnFailure<T>(model: BaseModel, make: () => Promise<T>): Pro
   }
 }
 
-function defaultOut(): string {
+export function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
@@ -129,19 +129,13 @@ function refuseUnfinished(kept: string): never {
 
 /** Suffix of a run that replaces another one when it is finished. */
 const NEW = ".new";
-/** Suffix of the folder of several seeds' runs until one of them is kept. */
-const SEEDS = ".seeds";
-
-/** Whether a folder has runs of several seeds. */
-async function hasSeeds(folder: string): Promise<boolean> {
-  return folder.endsWith(SEEDS) && (await begunTrials(folder)).length > 0;
-}
 
 /** Throws ConfigError for what only a single run can do. */
 function refuseBesideSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
   const refused: [boolean, what: string, hint: string][] = [
     [flags.adapter !== undefined, "--adapter", "continue from the adapter with one seed"],
     [dtype === "auto", "--dtype auto", "name the type, so that all runs have the same: --plan says what fits"],
+    [flags.force === true, "--force", "choose another --out; the same command resumes a study that is there"],
     [flags.plan === true, "--plan", "omit --seeds: --plan says what one run takes, and as many run at once as fit"],
   ];
   for (const [isGiven, what, hint] of refused)
@@ -170,24 +164,35 @@ async function openModel(
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
-const BESIDE_RESUME = ["resume", "model", "device", "threads", "recompute", "json", "checkpointEvery"];
+const BESIDE_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
 
-/** The run that is resumed, or the several seeds of `train --seeds`. */
-export async function resumedJob(flag: string, program: Command): Promise<RunJob> {
-  const directory = pathWithName(flag);
-  const refused = program.options
-    .filter((option) => program.getOptionValueSource(option.attributeName()) === "cli")
-    .filter((option) => !BESIDE_RESUME.includes(option.attributeName()));
+/** Throws ConfigError for a flag that is none of these. */
+function refuseOthers(program: Command, valid: readonly string[], words: string): void {
+  const refused = program.options.filter((option) => {
+    const name = option.attributeName();
+    return program.getOptionValueSource(name) === "cli" && !valid.includes(name);
+  });
   if (refused.length > 0)
-    throw new ConfigError("settings-of-resumed-run", "a resumed run keeps its settings", {
-      expected:
-        "--resume DIR with no other flags than --model (where the same model now is), --device, --threads, --recompute, " +
-        "--checkpoint-every and --json",
+    throw new ConfigError("settings-of-resumed-run", "what is resumed keeps its settings", {
+      expected: `--resume DIR with no other flags than ${words}--device, --threads, --recompute, --checkpoint-every and --json`,
       found: refused.map(({ long }) => long).join(", "),
     });
-  // Also by the directory that the kept run will have, or that one of the runs has.
-  for (const folder of [directory, `${directory}${SEEDS}`, directory.replace(/([\\/][^\\/]+){2}[\\/]*$/, "")])
-    if (await hasSeeds(folder)) return resumedSeeds(folder, program);
+}
+
+/** What the study of a directory was asked for last. */
+export async function resumedStudy(out: string, program: Command): Promise<Asked> {
+  refuseOthers(program, BESIDE_RESUME, "");
+  const { spec, seeds, about, objective, data } = (await readStudy(out))!;
+  const { recompute } = program.opts<TrainFlags>();
+  const base = recompute === undefined ? spec.base : { ...spec.base, recompute };
+  const source = { objective, data: data.source };
+  return { base, arms: spec.arms, seeds, source, ...(about === undefined ? {} : { about }) };
+}
+
+/** The run that is resumed. */
+export async function resumedJob(flag: string, program: Command): Promise<RunJob> {
+  const directory = pathWithName(flag);
+  refuseOthers(program, ["model", ...BESIDE_RESUME], "--model (where the same model now is), ");
   await settle(directory);
   const record = await readRecord(directory);
   if (record.state === "finished" || record.state === "failed") await refuseEnded(directory, record.state);
@@ -197,8 +202,10 @@ export async function resumedJob(flag: string, program: Command): Promise<RunJob
   if (out !== directory) await settle(out);
   const replaces = out !== directory && (await refuseExisting(out, true));
   if (program.getOptionValueSource("device") === "cli") delete resume?.device;
-  const { now: _, ...inputs } = await reopen(directory, record, program);
-  const job = { out, kept: directory, replaces, isNew: false, ...inputs, record: withRecompute(record, program) };
+  const inputs = await reopen(directory, record, program);
+  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
+  const options = { ...record.options, recompute };
+  const job = { out, kept: directory, replaces, isNew: false, ...inputs, record: { ...record, options } };
   return { ...job, ...(resume ? { resume } : {}) };
 }
 
@@ -212,32 +219,12 @@ async function refuseEnded(directory: string, state: "finished" | "failed"): Pro
   });
 }
 
-async function resumedSeeds(folder: string, program: Command): Promise<RunJob> {
-  const out = folder.slice(0, -SEEDS.length);
-  const [first] = await begunTrials(folder);
-  const begun = await readRecord(first!);
-  const replaces = begun.replaces === true;
-  await refuseExisting(out, replaces);
-  const { now, model, data } = await reopen(first!, begun, program);
-  const record: RunRecord = { ...now, seeds: begun.seeds!, ...(replaces ? { replaces } : {}) };
-  return { out, kept: folder, replaces, isNew: false, model, data, record: withRecompute(record, program) };
-}
-
-/** As `--recompute` says, if it is given. */
-function withRecompute(record: RunRecord, program: Command): RunRecord {
-  const { recompute = record.options.recompute } = program.opts<TrainFlags>();
-  return { ...record, options: { ...record.options, recompute } };
-}
-
-/**
- * The model, the data and the adapter of a run that was interrupted, and its record as if it began now. Throws
- * ConfigError if they have changed.
- */
+/** The model, the data and the adapter of a run that was interrupted. Throws ConfigError if they have changed. */
 async function reopen(
   directory: string,
   record: RunRecord,
   program: Command,
-): Promise<Pick<RunJob, "model" | "data" | "adapter"> & { now: RunRecord }> {
+): Promise<Pick<RunJob, "model" | "data" | "adapter">> {
   const given = program.getOptionValueSource("model") === "cli" ? program.getOptionValue("model") : undefined;
   const { model, adapter } = await openModel(given ?? record.model, {
     ...within(directory, record),
@@ -255,7 +242,7 @@ async function reopen(
         expected: expected!,
         found: found!,
       });
-    return { model, data, now, ...(adapter ? { adapter } : {}) };
+    return { model, data, ...(adapter ? { adapter } : {}) };
   });
 }
 

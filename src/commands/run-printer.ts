@@ -58,12 +58,13 @@ export class RunPrinter {
 
   /** Prints the result of the run. */
   result(record: RunRecord): void {
-    const { options, state, keptStep, seconds, results, seeds } = record;
-    if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results, seeds }));
+    const { options, state, keptStep, seconds, results } = record;
+    if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results }));
     else printBlocks(runBlocks(record));
   }
 
-  saved(directory: string, { state, options, objective, peftObstacle, results, pairs }: RunRecord): void {
+  saved(directory: string, record: RunRecord): void {
+    const { state, options, peftObstacle } = record;
     const peft = peftObstacle === null;
     if (this.json) {
       console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
@@ -72,17 +73,22 @@ export class RunPrinter {
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
-    const [tool, text] = hasHead({ objective })
-      ? ["classify", exampleText(results, pairs !== undefined)]
-      : ["generate", "The"];
-    const words = [text].flat().map((one) => `"${one}"`);
-    print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
+    tryIt(directory, record);
   }
 
   stop(): void {
     this.progress?.stop();
     this.progress = undefined;
   }
+}
+
+/** Prints the command that uses a run. */
+export function tryIt(directory: string, { objective, results, pairs }: RunRecord): void {
+  const [tool, text] = hasHead({ objective })
+    ? ["classify", exampleText(results, pairs !== undefined)]
+    : ["generate", "The"];
+  const words = [text].flat().map((one) => `"${one}"`);
+  print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
 }
 
 /** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */

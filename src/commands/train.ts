@@ -3,20 +3,30 @@
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";
+import { findStudy } from "../study/study-record.ts";
 import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { measureMemory, memoryBlocks } from "../views/plan.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
-import { addSettings, groupFlags, parseFlags } from "./flags.ts";
-import { newJob, openJobDevice, plannedJob, type RunJob, resumedJob, type TrainFlags } from "./job.ts";
+import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
+import {
+  askedSeeds,
+  defaultOut,
+  newJob,
+  openJobDevice,
+  plannedJob,
+  type RunJob,
+  resumedJob,
+  resumedStudy,
+  type TrainFlags,
+} from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
-import { trainSeeds } from "./seeds.ts";
+import { type Asked, openStudy, runStudy } from "./study.ts";
 
 const program = command(
   "train",
@@ -46,7 +56,7 @@ addSettings(program)
   .addOption(threadsFlag())
   .option(
     "--seeds <k>",
-    "train k runs on the same split, with consecutive seeds from --seed on, several at once; keep the one with the lowest validation loss, and say the mean and the spread of all",
+    "train k runs on the same split, with consecutive seeds from --seed on, several at once; the run directory is that of a study: OUT/trials has the runs, OUT/report.html their mean and spread, and the best one",
     number,
     1,
   )
@@ -72,18 +82,6 @@ addSettings(program)
   .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
 groupFlags(suggestFlag(program, "--file", "--data"));
-
-/** Takes a file that is given without a flag as that of --data. */
-function takeFile([file]: readonly string[]): void {
-  if (file === undefined) return;
-  const data = program.getOptionValue("data");
-  if (data !== undefined)
-    throw new ConfigError("options-conflict", "too many arguments: the data is given twice", {
-      expected: "FILE or --data FILE",
-      found: `${data} and ${file}`,
-    });
-  program.setOptionValueWithSource("data", file, "cli");
-}
 
 /** Trains and saves the run. Returns the exit code. */
 async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {
@@ -147,6 +145,16 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
   }
 }
 
+/** Trains the seeds that are left, or what is left of another study. */
+async function study(out: string, asked: Asked, flags: TrainFlags): Promise<number> {
+  const { json = false, checkpointEvery } = flags;
+  const opened = await openStudy(asked);
+  const device = await openJobDevice(flags);
+  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
+  const every = checkpointEvery === undefined ? {} : { checkpointEvery };
+  return runStudy(opened, { out, device, json, resumption, ...every }).finally(() => device.destroy());
+}
+
 /** Prints what a run would take in memory. */
 async function plan(flags: TrainFlags): Promise<number> {
   const { model, data, options, adapter } = await plannedJob(flags);
@@ -165,16 +173,19 @@ async function plan(flags: TrainFlags): Promise<number> {
 
 await main(async () => {
   program.parse();
-  takeFile(program.args);
+  takeFile(program);
   const flags = parseFlags<TrainFlags>(program);
   const { checkpointEvery = 0, seeds } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
   checkNumber("--seeds", seeds, { min: 1, whole: true });
+  const begun = flags.resume === undefined ? undefined : await findStudy(flags.resume);
+  if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
+  if (flags.resume === undefined && seeds > 1) return study(flags.out ?? defaultOut(), await askedSeeds(flags), flags);
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   // Before the run, which makes folders.
   const device = await openJobDevice(flags, job.resume?.device);
-  return (job.record.seeds ? trainSeeds : run)(job, flags, device).finally(() => {
+  return run(job, flags, device).finally(() => {
     device.destroy();
     return job.model.close();
   });

@@ -1,9 +1,21 @@
+/** What sweep and train --seeds print: the data, the progress of trials, and what they have reached. */
+import { joinPath } from "#platform";
+import { describeDevice } from "../backend/backend.ts";
+import type { TrainingData } from "../data/texts.ts";
+import { text } from "../document/blocks.ts";
+import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
-import type { Trial } from "../study/grid.ts";
+import { countOf } from "../io/common.ts";
+import { describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
+import { bestTrial, finishedTrials } from "../study/outcome.ts";
 import type { SweepEvent } from "../study/runner.ts";
-import type { TrialRecord } from "../study/store.ts";
-import type { Objective } from "../tasks/index.ts";
-import { describeMeasured } from "../views/measures.ts";
+import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
+import { DEFAULTS } from "../train/options.ts";
+import type { RunSettings } from "../train/settings.ts";
+import { dataBlocks } from "../views/data.ts";
+import { describeMeasured, judgedBy } from "../views/measures.ts";
+import { planBlocks } from "../views/plan.ts";
+import { summaryBlocks } from "../views/study/summary.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
   createProgress,
@@ -12,23 +24,50 @@ import {
   describeStep,
   type Progress,
 } from "../views/terminal/progress.ts";
+import { print } from "./cli.ts";
+import { printBlocks, tryIt } from "./run-printer.ts";
+
+/** A trial that has failed, or that cannot be made. */
+export interface TrialFailure {
+  trial: Trial;
+  error: LowrankError;
+}
+
+/** "LoRA, rank 8, alpha 16, rate 0.001, seed 1" */
+export const trialTitle = (trial: Trial) =>
+  `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
 /**
- * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation.
+ * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation,
+ * or events as JSON, one per line.
  */
 export class TrialPrinter {
-  constructor(
-    private readonly objective: Objective,
-    /** What a trial is called, and its title. */
-    private readonly word: string,
-    private readonly title: (trial: Trial) => string,
-  ) {}
-
   private progress: Progress | undefined;
   /** The trials of the last group. */
   private count = 1;
+  private isPlanned = false;
+
+  constructor(
+    private readonly data: TrainingData,
+    private readonly json: boolean,
+    /** Whether the trials differ in more than their seed. */
+    private readonly isGrid: boolean,
+  ) {}
+
+  /** Prints the data; `base` is what the trials have in common. */
+  begin({ model = "", classWeights = DEFAULTS.classWeights }: RunSettings): void {
+    const { source, labels, stats } = this.data;
+    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
+    else printBlocks(dataBlocks(this.data, model, classWeights));
+  }
 
   event(event: SweepEvent): void {
+    if (this.json) console.log(JSON.stringify(jsonEvent(event)));
+    else this.show(event);
+  }
+
+  private show(event: SweepEvent): void {
+    const { objective } = this.data;
     switch (event.type) {
       case "elsewhere":
         console.error(`begun by another process: ${this.title(event.trial)}`);
@@ -38,15 +77,20 @@ export class TrialPrinter {
         break;
       case "group":
         this.count = event.count;
-        if (event.count > 1) console.error(`${event.count} ${this.word}s at once`);
+        if (event.count > 1) console.error(`${event.count} trials at once`);
         break;
       case "divided":
         console.error(
-          `${event.count} ${this.word}s cannot begin at once, one half follows the other: ${terminalMessage(event.error)}`,
+          `${event.count} trials cannot begin at once, one half follows the other: ${terminalMessage(event.error)}`,
         );
         break;
       case "trial":
-        console.error(`${this.word} ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
+        console.error(`trial ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
+        break;
+      case "plan":
+        if (!this.isPlanned)
+          printBlocks(this.isGrid ? [text(`device: ${describeDevice(event.plan.device)}`)] : planBlocks(event.plan));
+        this.isPlanned = true;
         break;
       case "resumed":
         console.error(`${this.count > 1 ? `${this.title(event.trial)}: ` : ""}resumed at step ${event.step}`);
@@ -55,7 +99,7 @@ export class TrialPrinter {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
         const name = this.count > 1 ? `${this.title(trial)}: ` : "";
-        console.error(`${name}${describeEvaluation(this.objective, record, steps, together.secondsLeft)}`);
+        console.error(`${name}${describeEvaluation(objective, record, steps, together.secondsLeft)}`);
         break;
       }
       case "step": {
@@ -64,8 +108,8 @@ export class TrialPrinter {
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const text =
           count > 1
-            ? `${count} ${this.word}s at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
-            : describeStep(this.objective, { ...record, examplesPerSecond, secondsLeft });
+            ? `${count} trials at once  ${describeRate("examples", examplesPerSecond, secondsLeft)}`
+            : describeStep(objective, { ...record, examplesPerSecond, secondsLeft });
         this.progress?.update(step, text, steps);
         break;
       }
@@ -81,14 +125,89 @@ export class TrialPrinter {
     }
   }
 
+  /** Prints what the finished trials have reached, and where the report is. */
+  end(out: string, cells: readonly FinishedCell[], failures: readonly TrialFailure[]): void {
+    const finished = finishedTrials(cells);
+    const best = bestTrial(cells, judgedBy(this.data));
+    const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
+    const report = joinPath(out, "report.html");
+    if (this.json) {
+      const trials = all.map((trial) => {
+        const record = finished.find(({ trial: { key } }) => key === trial.key);
+        const failure = failures.find(({ trial: { key } }) => key === trial.key);
+        return {
+          ...nameEvent(trial),
+          ...(record && reached(record)),
+          ...(failure && { error: failure.error.message }),
+        };
+      });
+      console.log(JSON.stringify({ type: "end", trials, best: best?.trial.name ?? null }));
+      if (best) console.log(JSON.stringify({ type: "saved", directory: out, report }));
+      return;
+    }
+    if (best) {
+      printBlocks(summaryBlocks(out, cells, this.data));
+      print(`report of ${finished.length} of ${all.length} trials: ${report}`);
+    }
+    const titles = failures.map(({ trial }) => this.title(trial));
+    if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
+    this.wait(cells);
+    if (best) tryIt(trialDirectory(out, best.trial), best);
+  }
+
+  /** Says which trials of other shards are missing for a learning rate to be chosen. */
+  private wait(cells: readonly FinishedCell[]): void {
+    const waiting = cells.filter(({ missing }) => missing.length > 0);
+    const missing = waiting.flatMap((cell) => cell.missing);
+    if (missing.length === 0) return;
+    print(
+      `the learning rate of ${countOf(waiting, "setting")} is chosen after ${countOf(missing, "trial")} of other shards, ` +
+        `such as: ${this.title(missing[0]!)}; then run this command again`,
+    );
+  }
+
   stop(): void {
     this.progress?.stop();
     this.progress = undefined;
   }
 
+  private title(trial: Trial): string {
+    return this.isGrid ? trialTitle(trial) : `seed ${trial.options.seed}`;
+  }
+
   private line(trial: Trial, record: TrialRecord): string {
+    const { objective } = this.data;
     const { results, seconds } = record;
-    const [val, test] = [results.after.val, results.after.test].map((one) => describeMeasured(this.objective, one));
+    const [val, test] = [results.after.val, results.after.test].map((one) => describeMeasured(objective, one));
     return `${this.title(trial)}: validation ${val}, test ${test}, ${formatDuration(seconds)}`;
+  }
+}
+
+const nameEvent = ({ name, options: { seed } }: Trial) => ({ trial: name, seed });
+
+/** What a run has reached, with the parameters that are kept. */
+const reached = ({ results: { after }, seconds }: TrialRecord) => ({ val: after.val, test: after.test, seconds });
+
+/** An event without its large parts. */
+function jsonEvent(event: SweepEvent): object {
+  if (event.type === "group") return event;
+  if (event.type === "divided") return { type: "divided", count: event.count, error: event.error.message };
+  const named = { type: event.type, ...nameEvent(event.trial) };
+  switch (event.type) {
+    case "plan":
+      return { ...named, device: event.plan.device, trainable: event.plan.trainable };
+    case "resumed":
+      return { ...named, step: event.step };
+    case "step":
+      return { ...named, record: event.record, secondsLeft: event.together.secondsLeft };
+    case "evaluation":
+      return { ...named, record: event.record };
+    case "skip":
+    case "done":
+      return { ...named, ...reached(event.record) };
+    case "failed":
+      return { ...named, error: event.error.message };
+    default:
+      return named;
   }
 }

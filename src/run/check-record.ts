@@ -8,7 +8,7 @@ import { ConfigError, FormatError } from "../errors.ts";
 import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";
 import { MEASURING } from "../tasks/results.ts";
-import { ESTIMATE, INTERVAL } from "../tasks/stored.ts";
+import { ESTIMATE } from "../tasks/stored.ts";
 import type { Results, Stored, Training } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { checkOptions } from "../train/options.ts";
@@ -67,10 +67,6 @@ function measuredKinds({ measures, answer: decides }: Training, { answer, detail
   );
   return {
     evaluations: [{ ...STEP, "train?": { loss: "number", accuracy: "number", norm: "number" }, val: evaluation }],
-    "seeds?": {
-      runs: [{ seed: "count", "val?": evaluation, "test?": evaluation, seconds: "number?", error: "text?" }],
-      "test?": { n: "count", mean: "number", sd: "number", interval: INTERVAL },
-    },
     "results?": {
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
@@ -114,8 +110,8 @@ export async function parseRecord(json: object, path: string): Promise<RunRecord
   parseChoice("objective", given.objective, OBJECTIVES, path);
   parseChoice("state", given.state, ["training", "stopped", "finished", "failed"], path);
   check(given, { ...IDENTITY, ...PROGRESS, ...OUTCOME }, path);
-  const { evaluations, curve, seeds, results } = given;
-  const measured = { evaluations, curve, results: results ?? null, ...(seeds && { seeds }) };
+  const { evaluations, curve, results } = given;
+  const measured = { evaluations, curve, results: results ?? null };
   const record: RunRecord = { ...given, ...withNaN(measured) };
   const { stored } = await MEASURING[record.objective]();
   check(record, measuredKinds(TRAINING[record.objective], stored), path);
@@ -136,7 +132,7 @@ function checkSettings({ options }: RunRecord, path: string): void {
 
 /** What belongs together must be there together, and have as many values. */
 function checkSizes(
-  { labels, curve, evaluations, seeds, results, objective }: RunRecord,
+  { labels, curve, evaluations, results, objective }: RunRecord,
   { columns }: Stored,
   path: string,
 ): void {
@@ -148,9 +144,6 @@ function checkSizes(
     refuse(path, "labels", `${least}${most === least ? "" : " or more"}`, labels.join(", "));
   expectLength("curve.loss", curve.loss, curve.examples.length);
   expectLength("curve.accuracy", curve.accuracy, curve.examples.length);
-  for (const [i, { val, test }] of (seeds?.runs ?? []).entries())
-    if (!val !== !test) refuse(path, `seeds.runs[${i}]`, "val and test, or none of them", val ? "no test" : "no val");
-  if (seeds?.test && !seeds.runs.some(({ test }) => test)) refuse(path, "seeds.test", "a run with a test", "none");
   if (!results) return;
   const { decision, test } = results;
   for (const [name, list] of Object.entries({ evaluations, "results.test.compared": test.compared }))

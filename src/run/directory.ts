@@ -14,7 +14,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
-import { isRunRecord, ownFiles, RUN_FILES, readOwnFiles } from "./files.ts";
+import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
@@ -129,19 +129,6 @@ export function failedContents(record: RunRecord, error: RunFailed): RunContents
   const { spec, tensors, finalNorm } = error.contents;
   const adapter = adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
   return listFiles(failed(record, error), [], adapter);
-}
-
-/** Copies the files of a finished run into another directory, under another record of it and with more tables. */
-export async function copyRun(
-  [from, to]: readonly [from: string, to: string],
-  record: RunRecord,
-  tables: readonly (readonly [name: string, content: FileContent])[],
-  replace: boolean,
-): Promise<RunRecord> {
-  const files = new Map<string, FileContent>([...(await readOwnFiles(from)), ...tables]);
-  const whole = { ...record, files: [...files.keys()].sort() };
-  await writeRun(to, files.set(RECORD, printRecord(whole)), replace);
-  return whole;
 }
 
 function listFiles(

@@ -47,7 +47,6 @@ export const RUN_FILES: readonly string[] = [
   "roc.svg",
   RECORD,
   "scores.svg",
-  "seeds.csv",
   "texts.csv",
 ];
 
@@ -74,6 +73,9 @@ export async function recordAt(directory: string): Promise<Loose | undefined> {
 /** What operating systems put into a folder that is looked at. */
 const OF_SYSTEMS = [".DS_Store", "Thumbs.db"];
 
+/** Whether a file is nobody's: a temporary one of a killed process, or the operating system's. */
+export const isLeftByOthers = (name: string) => isTemporary(name) || OF_SYSTEMS.includes(name);
+
 /**
  * The files of the run in this directory, whether they exist or not, with the temporary ones of killed processes; the
  * last one is run.json, by which they are known. Empty if there is no run.
@@ -85,8 +87,8 @@ export async function ownFiles(directory: string): Promise<string[]> {
   const names = RUN_FILES.filter((name) => name !== RECORD && Array.isArray(files) && files.includes(name));
   for (const folder of ["", "adapter"]) {
     const entries = await listDirectory(joinPath(directory, folder)).catch(() => []);
-    const ours = entries.filter((name) => isTemporary(name) || OF_SYSTEMS.includes(name));
-    names.push(...ours.map((name) => (folder ? `${folder}/${name}` : name)));
+    const left = entries.filter(isLeftByOthers);
+    names.push(...left.map((name) => (folder ? `${folder}/${name}` : name)));
   }
   return [...(await checkpointFiles(directory)), ...names, RECORD];
 }
@@ -117,12 +119,7 @@ export async function refuseExisting(
   force: boolean,
   howToForce = `give ${setting("force")} to replace it when the new run is finished`,
 ): Promise<boolean> {
-  if (!(await canCreate(directory)))
-    throw new ConfigError("invalid-output", "the output directory cannot be created", {
-      where: directory,
-      expected: "a path in a writable directory",
-      found: "no such directory, or no write permission",
-    });
+  await refuseUncreatable(directory);
   await refuseLink(directory);
   if (!(await exists(directory))) return false;
   const entries = await listDirectory(directory).catch(() => ["a file"]);
@@ -146,6 +143,16 @@ export async function refuseExisting(
   }
   await refuseOthers(directory, await ownFiles(directory));
   return true;
+}
+
+/** Throws ConfigError if a directory cannot be made. */
+export async function refuseUncreatable(directory: string): Promise<void> {
+  if (await canCreate(directory)) return;
+  throw new ConfigError("invalid-output", "the output directory cannot be created", {
+    where: directory,
+    expected: "a path in a writable directory",
+    found: "no such directory, or no write permission",
+  });
 }
 
 /** Throws ConfigError if a directory that is to be replaced has other files than `own`: they would go with it. */

@@ -17,7 +17,6 @@ import {
 import type { RunViews } from "./directory.ts";
 import { endSaved, type FineTuneRun, follow, type SavedRun } from "./fine-tune.ts";
 import type { LiveRun } from "./live-run.ts";
-import { differInSeed, gatherSeeds, seedResult } from "./seeds.ts";
 
 /** A run of `fineTuneMany`: settings, callbacks and where it is saved, as of `fineTune`. */
 export type RunSettings = Omit<OwnArguments, "pause"> & SavedRun;
@@ -54,31 +53,12 @@ export async function fineTuneMany(
     common,
     runs.map((run, i) => ({ ...run, onEvent: followed[i]!.callbacks.onEvent })),
   );
-  noteSeeds(followed, runs, settled);
   return Promise.allSettled(
     settled.map((one, i) => {
       const trained = one.status === "rejected" ? Promise.reject(one.reason) : Promise.resolve(one.value);
       return endSaved(trained, followed[i]!, common, views);
     }),
   );
-}
-
-/** Where runs differ only in their seed, the record of each has what all have reached. */
-function noteSeeds(
-  followed: readonly LiveRun[],
-  runs: readonly RunSettings[],
-  settled: readonly PromiseSettledResult<TrainResult>[],
-): void {
-  const records = followed.map(({ record }) => record);
-  if (!differInSeed(records) || runs.some(({ adapter }) => adapter !== runs[0]!.adapter)) return;
-  const seeds = gatherSeeds(
-    records[0]!.objective,
-    settled.map((one, i) => ({
-      ...seedResult(records[i]!),
-      ...(one.status === "rejected" ? { error: String(one.reason) } : {}),
-    })),
-  );
-  for (const live of followed) live.record = { ...live.record, seeds };
 }
 
 /** Runs that have not begun are rejected with the signal's reason. */

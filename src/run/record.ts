@@ -18,8 +18,6 @@ import { adapterOptions } from "../methods/training.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { TextOrPair } from "../pair.ts";
 import { type PairSettings, pairSettings } from "../pair.ts";
-import type { Interval, Summary } from "../statistics.ts";
-import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Objective } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
@@ -76,8 +74,6 @@ interface RunIdentity {
   counts: { rows: number[]; tokens: number[]; sha256: string };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
-  /** The runs that differ only in their seed, this one among them; their results are here once all have ended. */
-  seeds?: Seeds;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
 }
@@ -87,29 +83,6 @@ export interface TrialName {
   name: string;
   key: string;
   model: string;
-}
-
-/** Runs that differ only in their seed. */
-export interface Seeds {
-  runs: SeedResult[];
-  /** What runs of the task are judged by, on the test set: of two or more that have ended. */
-  test?: SeedSummary;
-}
-
-/** A measure over several seeds, with Student's 95 % interval of its mean. It says nothing of other test rows. */
-export interface SeedSummary extends Summary {
-  interval: Interval;
-}
-
-/** What a run with this seed has reached: nothing if it has not ended, or has failed. */
-export interface SeedResult {
-  seed: number;
-  /** With the parameters that are kept. */
-  val?: Evaluation;
-  test?: Evaluation;
-  seconds?: number;
-  /** Why it failed. */
-  error?: string;
 }
 
 /** How far a run is. */

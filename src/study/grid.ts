@@ -168,6 +168,12 @@ export function runnableTrials<C extends Cell>(
   return [...new Map(trials.map((trial) => [trial.key, trial])).values()];
 }
 
+/** Those that are not among others. */
+export function without(trials: readonly Trial[], others: readonly { key: string }[]): Trial[] {
+  const keys = new Set(others.map(({ key }) => key));
+  return trials.filter(({ key }) => !keys.has(key));
+}
+
 async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
   const decisive = SETTING_NAMES.filter((setting) => !SETTINGS[setting].sameBits).sort();
   const sorted = Object.fromEntries(decisive.map((setting) => [setting, options[setting]]));

@@ -93,6 +93,12 @@ export function bestOutcome(outcomes: readonly Outcome[]): Outcome | undefined {
   return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
+/** The trial to use: of the best setting the one with the lowest validation loss. */
+export function bestTrial(cells: readonly FinishedCell[], measure: Measure): TrialRecord | undefined {
+  const best = bestOutcome(dropUntuned(listOutcomes(cells, measure)));
+  return best && lowestLoss(best.trials, ({ results }) => results.after.val.loss);
+}
+
 /** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
 export function dropUntuned(outcomes: readonly Outcome[]): Outcome[] {
   const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));

@@ -1,10 +1,10 @@
 /** A sweep on disk: a run directory of each trial; collecting shards. */
 
-import { exists, joinPath, listDirectory, remove, removeEmpty, writeFileAtomic } from "#platform";
+import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platform";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { readRecord, writeRun } from "../run/directory.ts";
-import { readOwnFiles, removeRun } from "../run/files.ts";
+import { readOwnFiles } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import type { Results } from "../tasks/task.ts";
 import { lowestLoss } from "../train/best.ts";
@@ -17,20 +17,11 @@ export interface TrialRecord extends RunRecord {
   results: Results;
 }
 
-const TRIALS = "trials";
+/** The folder of a study's trials. */
+export const TRIALS = "trials";
 
 export function trialDirectory(out: string, { name }: Pick<Trial, "name">): string {
   return joinPath(out, TRIALS, name);
-}
-
-/** The directories of a sweep's trials that have begun. */
-export async function begunTrials(out: string): Promise<string[]> {
-  const folder = joinPath(out, TRIALS);
-  if (!(await exists(folder))) return [];
-  const found: string[] = [];
-  for (const name of await listDirectory(folder))
-    if (!isIncomplete(name) && (await exists(joinPath(folder, name, RECORD)))) found.push(joinPath(folder, name));
-  return found;
 }
 
 /** Names that start with a dot are incomplete directories of a killed process. */
@@ -90,15 +81,6 @@ function errorPath(out: string, { name }: Pick<Trial, "name">): string {
 
 export async function keepError(out: string, trial: Trial, message: string): Promise<void> {
   await writeFileAtomic(errorPath(out, trial), `${message}\n`);
-}
-
-/** Removes the trials, and the sweep's directory unless it holds something else. */
-export async function removeTrials(out: string, trials: readonly Pick<Trial, "name">[]): Promise<void> {
-  for (const trial of trials) {
-    await removeRun(trialDirectory(out, trial));
-    await forgetError(out, trial);
-  }
-  for (const folder of [joinPath(out, TRIALS), out]) await removeEmpty(folder);
 }
 
 export async function forgetError(out: string, trial: Pick<Trial, "name">): Promise<void> {

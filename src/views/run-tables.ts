@@ -6,7 +6,6 @@ import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
-import { bestSeed } from "../run/seeds.ts";
 import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
@@ -17,7 +16,6 @@ import { WORDS } from "../tasks/words.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
 import { csvLines, tableToCsv } from "./csv.ts";
 import { isShown, LOSS, nameMeasure, readMeasure, shownMeasures } from "./measures.ts";
-import { seedsTable } from "./seeds.ts";
 
 /** A column that only CSV has. */
 const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null, key, value });
@@ -171,11 +169,10 @@ export function runTables(
   { answers }: Pick<TrainResult, "answers">,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  const { results, seeds, objective } = record;
+  const { results, objective } = record;
   const tables = [
     metricsTable([record]),
     evaluationsTable(record),
-    ...(seeds && bestSeed(seeds.runs) ? [seedsTable(record, seeds)] : []),
     ...(results ? [...baselinesTable(record, results), ...(WORDS[objective].tables?.(record, results) ?? [])] : []),
   ];
   return [

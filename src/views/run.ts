@@ -4,7 +4,6 @@ import { type Block, note, text } from "../document/blocks.ts";
 import type { RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
-import { aboutOneSeed, seedBlocks } from "./seeds.ts";
 import { describeNotes, describeRun } from "./verdicts.ts";
 
 /** What a run has done, and its results. */
@@ -20,10 +19,17 @@ export function resultBlocks(record: RunRecord, { advises = true } = {}): Block[
   const { results, objective } = record;
   if (!results) return [];
   return [
-    ...seedBlocks(record),
     beforeAndAfter(record, results),
     ...baselinesTable(record, results),
     ...(WORDS[objective].blocks?.(record, results) ?? []),
     ...[...describeNotes(record, advises), ...aboutOneSeed(record)].map(note),
+  ];
+}
+
+/** What the intervals of a run do not show; the report of a study says it of its trials. */
+function aboutOneSeed({ trial, results }: RunRecord): string[] {
+  if (trial || (results?.test.compared.length ?? 0) < 2) return [];
+  return [
+    "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
   ];
 }

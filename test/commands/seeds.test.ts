@@ -1,108 +1,155 @@
-/** train --seeds as shipped: which run is kept, beside which figures; stopped, killed, resumed; failing. */
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+/** train --seeds as shipped: a study of one setting; stopped, resumed; failing; refused beside what is there. */
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { RunRecord } from "../../src/run/record.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { assertCode, filesIn, readTable, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
+import { assertCode, type Finished, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
+writeFileSync(join(folder, "more.csv"), messages(24));
 
 const CPU = ["--device", "wasm", "--threads", "2"];
-const RUN = ["messages.csv", "--model", "model", "--epochs", "3", "--batch-size", "4", "--rank", "2", ...CPU];
+const SHORT = ["--epochs", "3", "--batch-size", "4", "--rank", "2", ...CPU];
+const RUN = ["messages.csv", "--model", "model", ...SHORT];
 const SEEDS = [...RUN, "--seed", "5", "--seeds", "2"];
 
 const train = (args: readonly string[], more: Partial<SpawnOptions> = {}) =>
   runCommand("train", args, { cwd: folder, ...more });
-const read = (...path: string[]) => readFileSync(join(folder, ...path));
-const recordAt = (out: string): RunRecord => JSON.parse(read(out, "run.json").toString());
+const trialsOf = (out: string) => readdirSync(join(folder, out, "trials")).sort();
+const recordOf = (out: string, trial: string): RunRecord =>
+  JSON.parse(readFileSync(join(folder, out, "trials", trial, "run.json"), "utf8"));
+const adaptersOf = (out: string) =>
+  trialsOf(out).map((name) => [name, snapshot(join(folder, out, "trials", name, "adapter"))]);
+const studyOf = (out: string) => JSON.parse(readFileSync(join(folder, out, "study.json"), "utf8"));
 
-/** What does not depend on the time. */
-function findings(out: string): unknown {
-  const { seeds } = recordAt(out);
-  return [seeds!.runs.map(({ seconds: _, ...rest }) => rest), read(out, "adapter", "lowrank.safetensors")];
-}
+let whole: Promise<Finished> | undefined;
+const runWhole = () => {
+  whole ??= train([...SEEDS, "--out", "whole"]);
+  return whole;
+};
 
-test("the seeds share the split; the run with the lowest validation loss is kept, with the figures of all", async () => {
-  const finished = await train([...SEEDS, "--out", "whole"]);
+test("a study of seeds has a run of each, a report, and names the best one", async () => {
+  const finished = await runWhole();
   assertCode(finished, 0);
-  const record = recordAt("whole");
-  const { options, results, data, trial } = record;
-  const seeds = record.seeds!.runs;
-  assert.equal([seeds.map(({ seed }) => seed), data.seed, trial], [[5, 6], 5, undefined]);
-  const lowest = seeds.toSorted((a, b) => a.val!.loss - b.val!.loss)[0]!;
-  assert.equal([options.seed, results!.after.val, results!.after.test], [lowest.seed, lowest.val, lowest.test]);
-  assert.is(new Set(seeds.map(({ test }) => test!.loss)).size, 2);
-  // The others are not left behind, and every file is the record's.
-  assert.not.ok(existsSync(join(folder, "whole.seeds")));
-  assert.equal(filesIn(join(folder, "whole")), record.files);
-  assert.equal(readTable(join(folder, "whole", "seeds.csv")).length, 3);
+  const records = trialsOf("whole").map((name) => recordOf("whole", name));
+  assert.equal(
+    records.map(({ options, data }) => [options.seed, data.seed]),
+    [
+      [5, 5],
+      [6, 5],
+    ],
+  );
+  assert.equal(
+    ["report.html", "report.md", "metrics.csv"].filter((file) => !existsSync(join(folder, "whole", file))),
+    [],
+  );
+  const { seeds, objective, bases } = studyOf("whole");
+  assert.equal([seeds, objective, Object.keys(bases)], [2, "classification", [join(folder, "model")]]);
   const { stdout } = finished;
-  assert.match(stdout, `Kept: seed ${lowest.seed}, for its lowest validation loss.`);
-  assert.match(stdout, "saved to whole");
   assert.is(stdout.split("device: CPU").length, 2);
-  assertCode(await runCommand("classify", ["--run", "whole", "x"], { cwd: folder }), 0);
+  assert.match(stdout, "Another seed moves the test accuracy");
+  assert.match(stdout, "report of 2 of 2 trials: whole/report.html");
+  // What it advises works as it is.
+  const [first, second] = records.map(({ results }) => results!.after.val.loss);
+  const best = trialsOf("whole")[first! <= second! ? 0 : 1]!;
+  assert.match(stdout, `--run whole/trials/${best} "`);
+  assertCode(await runCommand("classify", ["--run", `whole/trials/${best}`, "x"], { cwd: folder }), 0);
 });
 
-test("stopped, what is finished counts; resumed, it is the run that was never stopped", async () => {
+test("stopped, it is resumed by its directory or a trial's, with the bits of one that was never stopped", async () => {
   // One after the other, so that others are left when the first has ended.
   const stopped = await train([...SEEDS, "--threads", "1", "--out", "stopped"], {
     watch: (stdout, kill) => stdout.includes("seed 5: validation") && kill("SIGINT"),
   });
   assertCode(stopped, 130);
-  assert.match(stopped.stdout, /│ +5 │[^\n]* │ (finished|lowest loss) +│/);
-  assert.match(stopped.stdout, "not finished");
-  assert.match(stopped.stderr, "--resume stopped.seeds");
-  assert.not.ok(existsSync(join(folder, "stopped")));
-  const refused = await train([...SEEDS, "--out", "stopped"]);
+  assert.match(stopped.stderr, "--resume stopped\n");
+  assert.not.ok(existsSync(join(folder, "stopped", "report.html")));
+  const refused = await train(["--resume", "stopped", "--rank", "4"]);
   assertCode(refused, 2);
-  assert.match(refused.stderr, "an unfinished run exists");
-  // By the directory of the run that will be kept.
-  const resumed = await train(["--resume", "stopped"]);
+  assert.match(refused.stderr, "keeps its settings");
+  // From another folder: the study knows where its model and its data are.
+  const [begun] = trialsOf("stopped");
+  const trial = join(folder, "stopped", "trials", begun!);
+  mkdirSync(join(folder, "elsewhere"));
+  const resumed = await runCommand("train", ["--resume", trial, ...CPU], { cwd: join(folder, "elsewhere") });
   assertCode(resumed, 0);
   assert.match(resumed.stdout, "already finished: seed 5: ");
-  assert.not.ok(existsSync(join(folder, "stopped.seeds")));
-  assert.equal(findings("stopped"), findings("whole"));
-});
-
-test("--force replaces a run when all seeds are finished; --json has the seed in each event", async () => {
-  assertCode(await train([...RUN, "--epochs", "1", "--out", "old"]), 0);
-  const old = read("old", "run.json");
-  const again = await train([...SEEDS, "--out", "old"]);
-  assertCode(again, 2);
-  assert.match(again.stderr, "--force");
-  assert.equal(read("old", "run.json"), old);
-  const { code, stdout, stderr } = await train([...SEEDS, "--epochs", "1", "--json", "--force", "--out", "old"]);
-  assertCode({ code, stdout, stderr }, 0);
-  const events = stdout
+  assert.match(resumed.stdout, "report of 2 of 2 trials");
+  await runWhole();
+  assert.equal(adaptersOf("stopped"), adaptersOf("whole"));
+  // The same command goes on with what is there, too.
+  const again = await train([...SEEDS, "--seeds", "3", "--json", "--out", "stopped"]);
+  assertCode(again, 0);
+  const events = again.stdout
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line));
-  const seedsOf = (type: string) =>
-    events
-      .filter((one) => one.type === type)
-      .map(({ seed }) => seed)
-      .sort();
-  assert.equal(
-    [seedsOf("plan"), seedsOf("done")],
-    [
-      [5, 6],
-      [5, 6],
-    ],
-  );
-  assert.ok(seedsOf("step").every((seed) => seed >= 5));
+  const seedsOf = (type: string) => events.filter((one) => one.type === type).map(({ seed }) => seed);
+  assert.equal([seedsOf("skip"), seedsOf("done")], [[5, 6], [7]]);
   const [end, saved] = events.slice(-2);
-  assert.equal([end.type, end.seeds, saved.directory], ["end", recordAt("old").seeds, "old"]);
+  assert.equal(
+    end.trials.map(({ trial, seed, test }: { trial: string; seed: number; test: unknown }) => [trial, seed, test]),
+    [5, 6, 7].map((seed) => {
+      const name = trialsOf("stopped").find((one) => one.includes(`-s${seed}-`))!;
+      return [name, seed, recordOf("stopped", name).results!.after.test];
+    }),
+  );
+  assert.equal([saved.type, saved.directory, trialsOf("stopped").includes(end.best)], ["saved", "stopped", true]);
 });
 
-test("seeds that all diverge leave nothing, and say what to change", async () => {
-  const before = readdirSync(folder);
-  const { code, stdout, stderr } = await train([...SEEDS, "--lr", "1e30", "--out", "none"]);
+test("a study of other data, another objective or another base is refused, and what is no study, too", async () => {
+  await runWhole();
+  const before = studyOf("whole");
+  const cases: [args: readonly string[], words: RegExp][] = [
+    [["more.csv", "--model", "model", ...SHORT, "--seed", "5"], /study of other data.*messages.csv.*more.csv/s],
+    [[...RUN, "--seed", "6"], /study of other data.*rows and split/s],
+    [["--objective", "lm", "--data", "messages.csv", "--model", "model", "--max-length", "8"], /of another objective/],
+  ];
+  for (const [args, words] of cases) {
+    const { code, stderr } = await train([...args, "--seeds", "2", "--out", "whole"]);
+    assert.is(code, 2, stderr);
+    assert.match(stderr, words);
+  }
+  // Another model of the same name.
+  tinyModel(join(folder, "model"), (tensors) => {
+    const [first] = tensors.values();
+    (first!.data as Float32Array)[0] = 1;
+  });
+  const { code, stderr } = await train([...SEEDS, "--out", "whole"]);
+  assert.is(code, 2, stderr);
+  assert.match(stderr, /another base model.*fingerprint/s);
+  tinyModel(join(folder, "model"));
+  assert.equal(studyOf("whole"), before);
+  mkdirSync(join(folder, "mine"));
+  writeFileSync(join(folder, "mine", "notes.txt"), "mine");
+  const foreign = await train([...SEEDS, "--out", "mine"]);
+  assertCode(foreign, 2);
+  assert.match(foreign.stderr, /something else than a study.*notes.txt/s);
+  assert.equal(readdirSync(join(folder, "mine")), ["notes.txt"]);
+});
+
+test("what only a single run can do is refused, with what to do", async () => {
+  for (const [flag, hint] of Object.entries({
+    "--force": "--out",
+    "--plan": "omit --seeds",
+    "--dtype": "name the type",
+  })) {
+    const { code, stderr } = await train([...SEEDS, flag, ...(flag === "--dtype" ? ["auto"] : []), "--out", "none"]);
+    assert.is(code, 2, stderr);
+    assert.match(stderr, hint);
+  }
+  assert.not.ok(existsSync(join(folder, "none")));
+});
+
+test("seeds that all diverge leave no run, and say what to change", async () => {
+  const { code, stdout, stderr } = await train([...SEEDS, "--lr", "1e30", "--out", "diverged"]);
   assertCode({ code, stdout, stderr }, 1);
   assert.is(stderr.split("use a smaller --lr").length, 3);
-  assert.equal(readdirSync(folder), before);
+  assert.match(stdout, "2 trials failed: seed 5, seed 6");
+  assert.ok(trialsOf("diverged").every((name) => name.endsWith(".error.txt")));
 });

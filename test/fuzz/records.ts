@@ -2,7 +2,6 @@
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
-import { gatherSeeds } from "../../src/run/seeds.ts";
 import { measuring as measureClasses } from "../../src/tasks/classification/classification-results.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
@@ -51,7 +50,6 @@ function recordOf(
   const evaluation = { rows: 8, loss: 0.5, ...measured };
   const train = { loss: 0.4, accuracy: 0.75, norm: 1 };
   const at = (step: number) => ({ step, epoch: step / 2, examples: 8 * step, lr: 0.001 });
-  const runs = [1, 2].map((seed) => ({ seed, val: evaluation, test: evaluation, seconds: 2 }));
   const curve = [1, 2, 3, 4].reduce((all, step) => extendCurve(all, { ...at(step), ...train }), EMPTY_CURVE);
   const record: RunRecord = {
     ...{ format: FORMAT, version: VERSION, lowrank: "0.1.0", platform: "node", created: 1, objective },
@@ -60,7 +58,6 @@ function recordOf(
     ...{ padTo: 0, maxLength: 256, labels, unequal: true },
     counts: { rows: [16, 2, 8], tokens: [70, 10, 20], sha256: "00" },
     trial: { name: "t", key: "k", model: "gpt2-micro" },
-    seeds: gatherSeeds(objective, [...runs, { seed: 3, error: "it failed" }]),
     ...{ state: "finished", device: { kind: "wasm", name: "CPU", software: true, why: "no GPU" }, trainable: 10 },
     ...{ parameters: 100, memory: 1000, flops: 1000, step: 4, steps: 4, stepsPerEpoch: 2, epoch: 2, examples: 32 },
     ...{

@@ -1,5 +1,5 @@
 /** Several runs at once: each has the bits of `fineTune` alone, and is settled by itself. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
@@ -14,7 +14,6 @@ import {
   type RunSettings,
   type TrainEvent,
 } from "../../src/index.ts";
-import { readRecord } from "../../src/run/directory.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
@@ -121,26 +120,6 @@ testOnEach("one that diverges is rejected, and the others have the bits of fineT
   const values = fulfilled([first!, third!]);
   assertSameRun(values[0]!, await fineTune({ ...all, ...runs[0] }));
   assertSameRun(values[1]!, await fineTune({ ...all, ...runs[2] }));
-});
-
-test("runs that differ only in their seed have the figures of all in their records and files", async () => {
-  const all = await common();
-  const save = join(folder, "seeds");
-  const runs = [1, 2, 3].map((seed) => ({ ...SETTINGS, rank: 2, seed, ...(seed === 2 ? { save } : {}) }));
-  const trained = fulfilled(await fineTuneMany({ ...all, runs }));
-  const seeds = trained.map(({ results, record: { seconds } }, i) => {
-    return { seed: i + 1, val: results!.after.val, test: results!.after.test, seconds };
-  });
-  for (const { record } of trained) assert.equal(record.seeds!.runs, seeds);
-  const { n, mean, interval } = trained[0]!.record.seeds!.test!;
-  assert.is(n, 3);
-  assert.ok(Math.abs(mean - seeds.reduce((sum, { test }) => sum + test.accuracy!, 0) / 3) < 1e-12);
-  assert.ok(interval.low <= mean && mean <= interval.high);
-  assert.equal((await readRecord(save)).seeds, trained[0]!.record.seeds);
-  assert.is(readFileSync(join(save, "seeds.csv"), "utf8").split("\r\n").length, 5);
-  // Another setting differs, too.
-  const [other] = fulfilled(await fineTuneMany({ ...all, runs: [runs[0]!, { ...runs[2]!, rank: 3 }] }));
-  assert.is(other!.record.seeds, undefined);
 });
 
 test("one whose listener throws is rejected, and the others continue", async () => {

@@ -1,0 +1,38 @@
+/** Which trials cannot be made, before any is trained. */
+import type { Backend } from "../backend/backend.ts";
+import type { TrainingData } from "../data/texts.ts";
+import { LowrankError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { prepareRun } from "../train/prepare.ts";
+import type { Trial } from "./grid.ts";
+import { trialShape } from "./shards.ts";
+
+/**
+ * Why trials cannot be made on this device, by their keys: settings that do not fit their model or the data, another
+ * vocabulary, too little memory. Throws the first reason if there is one for each trial: then nothing is to be run.
+ */
+export function checkTrials(
+  trials: readonly Trial[],
+  { device, data, findModel }: { device: Backend; data: TrainingData; findModel: (name: string) => BaseModel },
+): Map<string, LowrankError> {
+  const known = new Map<string, LowrankError | undefined>();
+  const failed = new Map<string, LowrankError>();
+  for (const trial of trials) {
+    const shape = trialShape(trial);
+    if (!known.has(shape)) known.set(shape, reasonAgainst(trial));
+    const reason = known.get(shape);
+    if (reason) failed.set(trial.key, reason);
+  }
+  if (trials.length > 0 && failed.size === trials.length) throw failed.get(trials[0]!.key);
+  return failed;
+
+  function reasonAgainst({ model, options }: Trial): LowrankError | undefined {
+    try {
+      prepareRun({ device, model: findModel(model), data, ...options });
+      return undefined;
+    } catch (error) {
+      if (error instanceof LowrankError) return error;
+      throw error;
+    }
+  }
+}

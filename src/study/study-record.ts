@@ -1,0 +1,101 @@
+/** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
+import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
+import { findWrongIn, type Tree } from "../check-tree.ts";
+import { show } from "../checks.ts";
+import { ConfigError, FormatError, nameList } from "../errors.ts";
+import { readJson } from "../io/common.ts";
+import { LIMITS } from "../io/limits.ts";
+import { isLeftByOthers, refuseUncreatable } from "../run/files.ts";
+import { dataName, type RunRecord } from "../run/record.ts";
+import type { Objective } from "../tasks/index.ts";
+import type { SweepSpec } from "./grid.ts";
+import { TRIALS } from "./store.ts";
+
+const STUDY = "study.json";
+const FORMAT = "lowrank-study";
+const VERSION = 1;
+
+export interface StudyRecord {
+  objective: Objective;
+  /** The source of the data, with the options it was read with, and its `digestData`. */
+  data: { source: RunRecord["data"]; sha256: string };
+  /** `fingerprint` of each base model, by its name in the settings. */
+  bases: Record<string, string>;
+  /** Which trials were asked for last. */
+  spec: Pick<SweepSpec, "base" | "arms">;
+  seeds: number;
+  /** What the report says about the choice of settings. */
+  about?: string;
+}
+
+const KINDS: Tree = {
+  ...{ objective: "text", data: { source: "object", sha256: "text" }, bases: "object" },
+  ...{ spec: { base: "object", arms: "objects" }, seeds: "size", about: "text?" },
+};
+
+/** The study of a directory; undefined: there is none. Its settings are checked where trials are made of them. */
+export async function readStudy(out: string): Promise<StudyRecord | undefined> {
+  const where = joinPath(out, STUDY);
+  if (!(await exists(where))) return undefined;
+  const { format, version, ...study } = ((await readJson(where, LIMITS.ownJson)) ?? {}) as Record<string, unknown>;
+  if (format !== FORMAT || version !== VERSION)
+    throw new FormatError("invalid-field", `not a ${STUDY} of this version`, {
+      where,
+      expected: `format ${FORMAT}, version ${VERSION}`,
+      found: `format ${show(format)}, version ${show(version)}`,
+    });
+  const wrong = findWrongIn(study, KINDS);
+  if (!wrong) return study as unknown as StudyRecord;
+  const { key, expected, value } = wrong;
+  throw new FormatError("invalid-field", `${key} is invalid`, { where, expected, found: show(value) });
+}
+
+/** The directory of the study that is in this directory, or that one of its trials is in; undefined: none. */
+export async function findStudy(directory: string): Promise<string | undefined> {
+  if (await exists(joinPath(directory, STUDY))) return directory;
+  const [, out, folder] = /^(.*)[\\/]([^\\/]+)[\\/][^\\/]+$/.exec(absolutePath(directory)) ?? [];
+  return folder === TRIALS && (await exists(joinPath(out!, STUDY))) ? out : undefined;
+}
+
+/**
+ * Makes the directory a study's, or goes on with the study in it. Throws ConfigError if that has other data, another
+ * objective or another base model of the same name, and if the directory has anything else in it.
+ */
+export async function beginStudy(out: string, study: StudyRecord): Promise<void> {
+  await refuseUncreatable(out);
+  // Listed before: another process may begin the study meanwhile, study.json first.
+  const entries = (await exists(out)) ? await listDirectory(out).catch(() => ["a file"]) : [];
+  const begun = await readStudy(out);
+  const others = entries.filter((name) => !isLeftByOthers(name));
+  if (begun) refuseOther(out, begun, study);
+  else if (others.length > 0)
+    throw new ConfigError("output-exists", "the output directory has something else than a study in it", {
+      where: out,
+      expected: `a new path, an empty directory, or one with a ${STUDY}`,
+      found: nameList(others),
+      hint: "choose another output directory",
+    });
+  const bases = { ...begun?.bases, ...study.bases };
+  const json = JSON.stringify({ format: FORMAT, version: VERSION, ...study, bases }, null, 1);
+  await writeFileAtomic(joinPath(out, STUDY), `${json}\n`);
+}
+
+/** "messages.csv (SHA-256 1f3c9a20...)" */
+const describeData = ({ data: { source, sha256 } }: StudyRecord) =>
+  `${dataName({ data: source, settings: {} })} (rows and split: SHA-256 ${sha256.slice(0, 16)}...)`;
+
+function refuseOther(out: string, begun: StudyRecord, study: StudyRecord): void {
+  const differs = (what: string, expected: string, found: string): never => {
+    throw new ConfigError("inputs-changed", `the output directory has a study of ${what}`, {
+      where: out,
+      expected,
+      found,
+      hint: "choose another output directory",
+    });
+  };
+  if (begun.objective !== study.objective) differs("another objective", begun.objective, study.objective);
+  if (begun.data.sha256 !== study.data.sha256) differs("other data", describeData(begun), describeData(study));
+  const base = Object.keys(study.bases).find((name) => (begun.bases[name] ?? study.bases[name]) !== study.bases[name]);
+  const describeBase = ({ bases }: StudyRecord) => `${base} (fingerprint ${bases[base!]!.slice(0, 16)}...)`;
+  if (base !== undefined) differs("another base model", describeBase(begun), describeBase(study));
+}
