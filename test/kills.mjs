@@ -1,5 +1,5 @@
 /**
- * Kills train, train --force, sweep, classify --in and export --force at random moments, half of them while files are
+ * Kills train, train --force, train --seeds, sweep, classify --in and export --force at random moments, half of them while files are
  * saved: when a temporary name has been seen for a random number of times. After each kill the old files or the new
  * ones are there, or a run that can be resumed, and the next command goes on to the bytes of a straight one:
  * `node test/kills.mjs [COUNT] [SEED] [PART OF A NAME]`, after `npm run build`.
@@ -80,6 +80,7 @@ const isOver = (run) => stateOf(run) === "finished";
 const CPU = ["--device", "wasm", "--threads", "1"];
 const MODEL = ["--model", "gpt2-micro", "--batch-size", "4", "--rank", "2", "--epochs", "2"];
 const TRAIN = ["train", "messages.csv", ...MODEL, ...CPU, "--checkpoint-every", "3"];
+const SEEDS = [...TRAIN, "--seeds", "2", "--out", "out"];
 const SWEEP = [
   "sweep",
   "--data",
@@ -116,6 +117,12 @@ const SCENARIOS = {
       return isNew ? null : SCENARIOS["train --force"].args;
     },
   },
+  "train --seeds": {
+    target: "out",
+    args: SEEDS,
+    isResumable: () => true,
+    again: (folder) => (existsSync(join(folder, "out", "study.json")) ? ["train", "--resume", "out", ...CPU] : SEEDS),
+  },
   sweep: {
     target: "out",
     args: SWEEP,
@@ -134,6 +141,9 @@ const SCENARIOS = {
     again: (_, isNew) => (isNew ? null : [...EXPORT, "merged"]),
   },
 };
+
+/** What is done again and again: trials that are finished are not repeated. */
+const STUDIES = ["train --seeds", "sweep"];
 
 const lines = Array.from({ length: 30 }, (_, i) => [`ham,see you at ${i}`, `spam,you have won ${i} call now`]).flat();
 const files = {
@@ -186,7 +196,7 @@ try {
       seen[what]++;
       for (let next = again(folder, what === "new"), turns = 0; next; turns++) {
         await succeed(folder, next);
-        next = turns < 3 && name !== "sweep" ? again(folder, result(folder, target) === wanted) : null;
+        next = turns < 3 && !STUDIES.includes(name) ? again(folder, result(folder, target) === wanted) : null;
       }
       if (result(folder, target) !== wanted) throw new Error(`${name}, kill ${i}: other bytes: ${folder}`);
       // Hidden ones are what a kill has left beside the directory until it is written again.

@@ -135,7 +135,7 @@ export async function runStudy(study: Study, options: StudyOptions): Promise<num
   const all = runnableTrials(cells, () => 0).filter(isMine);
   const unmakeable = checkTrials(all, { device, data, findModel });
   await beginStudy(out, record);
-  const printer = new TrialPrinter(data, json, cells.length > 1);
+  const printer = new TrialPrinter(data, json, cells);
   printer.begin(record.spec.base);
   await options.onBegun?.();
   const trained = await trainTrials(study, options, { unmakeable, printer, strategy: runAll });

@@ -2,11 +2,11 @@
 import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { text } from "../document/blocks.ts";
+import { type Block, text } from "../document/blocks.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
-import { describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
+import { type Cell, describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
 import { bestTrial, finishedTrials } from "../study/outcome.ts";
 import type { SweepEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
@@ -37,6 +37,13 @@ export interface TrialFailure {
 export const trialTitle = (trial: Trial) =>
   `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}, seed ${trial.options.seed}`;
 
+/** How the trials of some cells are called: what none of them differ in is left out. */
+function namesIn(cells: readonly Cell[]): (trial: Trial) => string {
+  if (cells.length === 1 && cells[0]!.rates.length === 1) return ({ options: { seed } }) => `seed ${seed}`;
+  const models = new Set(cells.flatMap(({ rates }) => rates.flat()).map(({ model }) => model));
+  return (trial) => (models.size > 1 ? `${trial.model}, ` : "") + trialTitle(trial);
+}
+
 /**
  * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation,
  * or events as JSON, one per line.
@@ -46,13 +53,15 @@ export class TrialPrinter {
   /** The trials of the last group. */
   private count = 1;
   private isPlanned = false;
+  private readonly title: (trial: Trial) => string;
 
   constructor(
     private readonly data: TrainingData,
     private readonly json: boolean,
-    /** Whether the trials differ in more than their seed. */
-    private readonly isGrid: boolean,
-  ) {}
+    private readonly cells: readonly Cell[],
+  ) {
+    this.title = namesIn(cells);
+  }
 
   /** Prints the data; `base` is what the trials have in common. */
   begin({ model = "", classWeights = DEFAULTS.classWeights }: RunSettings): void {
@@ -88,8 +97,7 @@ export class TrialPrinter {
         console.error(`trial ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
         break;
       case "plan":
-        if (!this.isPlanned)
-          printBlocks(this.isGrid ? [text(`device: ${describeDevice(event.plan.device)}`)] : planBlocks(event.plan));
+        if (!this.isPlanned) printBlocks(this.describePlan(event.plan));
         this.isPlanned = true;
         break;
       case "resumed":
@@ -171,8 +179,9 @@ export class TrialPrinter {
     this.progress = undefined;
   }
 
-  private title(trial: Trial): string {
-    return this.isGrid ? trialTitle(trial) : `seed ${trial.options.seed}`;
+  /** Of several settings, each has its own plan. */
+  private describePlan(plan: Parameters<typeof planBlocks>[0]): Block[] {
+    return this.cells.length > 1 ? [text(`device: ${describeDevice(plan.device)}`)] : planBlocks(plan);
   }
 
   private line(trial: Trial, record: TrialRecord): string {

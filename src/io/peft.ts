@@ -63,7 +63,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     if (peft && base !== undefined) return readPeft(directory, base);
     throw new ConfigError("not-an-adapter", "there is no trained model in this directory", {
       where: directory,
-      expected: `${META}, which training writes`,
+      expected: `${META}, which training writes: of several runs each has its own, in trials/`,
       found: (await exists(directory)) ? await describeContents(directory) : "no such directory",
       ...(peft ? { hint: "this adapter was written by PEFT: give its base model as well" } : {}),
     });

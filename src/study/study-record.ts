@@ -5,13 +5,12 @@ import { show } from "../checks.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { isLeftByOthers, refuseUncreatable } from "../run/files.ts";
-import { dataName, type RunRecord } from "../run/record.ts";
+import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
+import { dataName, type RunRecord, STUDY } from "../run/record.ts";
 import type { Objective } from "../tasks/index.ts";
 import type { SweepSpec } from "./grid.ts";
 import { TRIALS } from "./store.ts";
 
-const STUDY = "study.json";
 const FORMAT = "lowrank-study";
 const VERSION = 1;
 
@@ -72,7 +71,7 @@ export async function beginStudy(out: string, study: StudyRecord): Promise<void>
     throw new ConfigError("output-exists", "the output directory has something else than a study in it", {
       where: out,
       expected: `a new path, an empty directory, or one with a ${STUDY}`,
-      found: nameList(others),
+      found: (await recordAt(out)) ? "a run" : nameList(others),
       hint: "choose another output directory",
     });
   const bases = { ...begun?.bases, ...study.bases };

@@ -12,6 +12,7 @@ const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(20));
 writeFileSync(join(folder, "more.csv"), messages(24));
+writeFileSync(join(folder, "book.txt"), messages(24));
 
 const CPU = ["--device", "wasm", "--threads", "2"];
 const SHORT = ["--epochs", "3", "--batch-size", "4", "--rank", "2", ...CPU];
@@ -108,7 +109,7 @@ test("a study of other data, another objective or another base is refused, and w
   const cases: [args: readonly string[], words: RegExp][] = [
     [["more.csv", "--model", "model", ...SHORT, "--seed", "5"], /study of other data.*messages.csv.*more.csv/s],
     [[...RUN, "--seed", "6"], /study of other data.*rows and split/s],
-    [["--objective", "lm", "--data", "messages.csv", "--model", "model", "--max-length", "8"], /of another objective/],
+    [["--objective", "lm", "book.txt", "--model", "model", "--max-length", "8", ...SHORT], /of another objective/],
   ];
   for (const [args, words] of cases) {
     const { code, stderr } = await train([...args, "--seeds", "2", "--out", "whole"]);

@@ -66,7 +66,7 @@ test("an uninterrupted sweep", async () => {
   assert.is(lines[0], "2 trials at once");
   assert.equal(lines.slice(1, 3).sort(), [`trial 1 of 4: ${names[0]}`, `trial 2 of 4: ${names[1]}`]);
   assert.is(lines.length, 1 + 4 * (1 + 1 + 14 / 7));
-  assert.match((await sweep("whole")).stdout, /^(already finished.*\n){4}/);
+  assert.match((await sweep("whole")).stdout, /^(already finished.*\n){4}/m);
 });
 
 testAll("killed within trials and restarted, it has the same bits", async () => {
@@ -93,7 +93,7 @@ async function shareBetween(out: string, more: Partial<SpawnOptions> = {}): Prom
   for (const finished of await Promise.all([1, 2].map(part))) assertCode(finished, 0);
   const merged = await sweep(`${out}-merged`, [...SHORT, "--collect", out]);
   assertCode(merged, 0);
-  assert.match(merged.stdout, /^4 trials collected\n(already finished.*\n){4}/);
+  assert.match(merged.stdout, /^4 trials collected\n(already finished.*\n){4}/m);
   await runWhole();
   assert.equal(findings(`${out}-merged`), findings("whole"));
 }

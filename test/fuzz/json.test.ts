@@ -82,7 +82,7 @@ const MODEL_WORDS: Words = {
 const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.json", JSON.stringify(record)]]));
 const RUN_WORDS: Words = {
   keys: [
-    ...["objective", "labels", "counts", "evaluations", "curve", "seeds", "results", "pairs", "replaces", "adapter"],
+    ...["objective", "labels", "counts", "evaluations", "curve", "results", "pairs", "replaces", "adapter"],
     ...["test", "rows", "details", "classes", "decision", "compared", "measured", "against", "unseen", "acc", "low"],
     ...Object.keys(DEFAULTS),
   ],
