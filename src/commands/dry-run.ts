@@ -2,6 +2,7 @@
 import { openDevice } from "../backend/device.ts";
 import { makeTable, text } from "../document/blocks.ts";
 import { formatDuration } from "../format.ts";
+import { countOf } from "../io/common.ts";
 import { loadModel } from "../io/hf.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { checkTrials } from "../study/check-trials.ts";
@@ -64,7 +65,7 @@ export async function dryRun(
       ],
       rows,
     );
-    const effort = `${all.length} trials${chosen}, about ${formatDuration(total)} of training steps one after the other on ${devices}`;
+    const effort = `${countOf(all, "trial")}${chosen}, about ${formatDuration(total)} of training steps one after the other on ${devices}`;
     printBlocks([table, text(effort)]);
     return 0;
   } finally {

@@ -12,6 +12,7 @@ import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { costsIn, divide } from "../study/shards.ts";
 import { collect, keepPart, partCount } from "../study/store.ts";
+import { refuseOtherStudy } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { calledAs } from "./called.ts";
 import {
@@ -23,6 +24,7 @@ import {
   main,
   number,
   print,
+  printNote,
   threadsFlag,
   UNLISTED,
 } from "./cli.ts";
@@ -39,6 +41,7 @@ interface SweepFlags extends RunSettings, DeviceFlags {
   shard?: string;
   collect?: string[];
   dryRun?: boolean;
+  json?: boolean;
   out: string;
 }
 
@@ -86,6 +89,7 @@ program
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
+  .option("--json", "print only events on stdout, as JSON, one per line")
   .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
 
@@ -160,6 +164,9 @@ await main(async () => {
     ...(about === undefined ? {} : { about }),
   });
   const { cells, data, models } = study;
+  const { out, json = false } = flags;
+  for (const folder of flags.collect ?? []) await refuseOtherStudy(folder, study.record);
+  const say = json ? printNote : print;
   const now = runnableTrials(cells);
   const all = runnableTrials(cells, () => 0);
   const trialCost = costsIn(data, (name) => models.get(name)!);
@@ -167,42 +174,41 @@ await main(async () => {
   const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
   if (!flags.collect && !all.some(isMine)) {
-    print(`part ${part} has no trials: the sweep has ${all.length}`);
+    say(`part ${part} has no trials: the sweep has ${all.length}`);
     return 0;
   }
   if (flags.dryRun) return dryRun(study, [now.filter(isMine), without(all, now).filter(isMine)], flags);
-  const { out } = flags;
   const device = await openDevice(flags.device, { threads: flags.threads });
   /** Before the trials: notes the part, and takes what other shards have finished. */
   const onBegun = async () => {
     if (flags.shard) await keepPart(out, part);
     if (!flags.collect) return;
     const collected = await collect(out, flags.collect);
-    print(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
-    await printMissing(out, cells, trialCost, await partCount(flags.collect));
+    say(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
+    for (const line of await listMissing(out, cells, trialCost, await partCount(flags.collect))) say(line);
   };
   const resumption = "the same command resumes the sweep";
-  return runStudy(study, { out, device, isMine, onBegun, resumption }).finally(() => device.destroy());
+  return runStudy(study, { out, device, json, isMine, onBegun, resumption }).finally(() => device.destroy());
 }, "files");
 
-/** Names the trials that are not there, each with its part of `parts`. */
-async function printMissing(
+/** The trials that are not there, a line each, with their parts of `parts`. */
+async function listMissing(
   out: string,
   cells: readonly Cell[],
   trialCost: (trial: Trial) => number,
   parts: number | undefined,
-): Promise<void> {
+): Promise<string[]> {
   const read = await readCells(out, cells);
   const known = runnableTrials(read, ({ chosen }) => chosen);
-  const missing = without(
-    known,
-    finishedTrials(read).map(({ trial }) => trial),
-  );
+  const finished = finishedTrials(read).map(({ trial }) => trial);
+  const missing = without(known, finished);
+  if (missing.length === 0) return [];
   const later = runnableTrials(read, ({ chosen = 0 }) => chosen).length - known.length;
-  if (missing.length === 0) return;
-  const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
   const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
-  print(`${countOf(missing, "trial")} missing${more}:`);
-  for (const trial of missing)
-    print(`  ${trialTitle(trial)}${division ? `: part ${division.get(trial.key)}/${parts}` : ""}`);
+  const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
+  const placeOf = ({ key }: Trial) => (division ? `: part ${division.get(key)}/${parts}` : "");
+  return [
+    `${countOf(missing, "trial")} missing${more}:`,
+    ...missing.map((trial) => `  ${trialTitle(trial)}${placeOf(trial)}`),
+  ];
 }

@@ -83,13 +83,19 @@ export async function beginStudy(out: string, study: StudyRecord): Promise<void>
 const describeData = ({ data: { source, sha256 } }: StudyRecord) =>
   `${dataName({ data: source, settings: {} })} (rows and split: SHA-256 ${sha256.slice(0, 16)}...)`;
 
+/** Throws ConfigError if there is a study in a directory whose trials are none of this one. */
+export async function refuseOtherStudy(directory: string, study: StudyRecord): Promise<void> {
+  const begun = await readStudy(directory);
+  if (begun) refuseOther(directory, begun, study);
+}
+
 function refuseOther(out: string, begun: StudyRecord, study: StudyRecord): void {
   const differs = (what: string, expected: string, found: string): never => {
-    throw new ConfigError("inputs-changed", `the output directory has a study of ${what}`, {
+    throw new ConfigError("inputs-changed", `the directory has a study of ${what}`, {
       where: out,
       expected,
       found,
-      hint: "choose another output directory",
+      hint: "choose another directory",
     });
   };
   if (begun.objective !== study.objective) differs("another objective", begun.objective, study.objective);

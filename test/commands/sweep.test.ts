@@ -122,6 +122,30 @@ test("a failed trial is reported, the others finish, and the exit code is 1", as
   assert.match(`${finished.stdout}${finished.stderr}`, /not finite/);
 });
 
+test("a trial that does not fit its model is named, and the others run; if none fits, nothing is made", async () => {
+  const args = ["messages.csv", "--model", "model", "--rank", "2", "--alpha", "4", "--epochs", "1", ...CPU];
+  const sweepLayers = (layers: string, out: string) =>
+    runCommand("sweep", [...args, "--grid", `layers=${layers}`, "--out", out], { cwd: folder });
+  const some = await sweepLayers("1,7", "some");
+  assertCode(some, 1);
+  assert.match(some.stderr, /^failed: LoRA, rank 2, alpha 4, in block 7, rate 0.001, seed 1\n.*no such layer/m);
+  assert.match(some.stdout, /^report of 1 of 2 trials: .*\n1 trial failed: LoRA, rank 2, alpha 4, in block 7/m);
+  const none = await sweepLayers("6,7", "unfit");
+  assertCode(none, 2);
+  assert.match(none.stderr, "no such layer");
+  assert.not.ok(readdirSync(folder).includes("unfit"));
+  const dry = await runCommand("sweep", [...args, "--grid", "layers=1,7", "--dry-run"], { cwd: folder });
+  assertCode(dry, 0);
+  assert.match(dry.stderr, "cannot be made: LoRA, rank 2, alpha 4, in block 7");
+  assert.match(dry.stdout, /^1 trial, about/m);
+  // Shards of other data are not collected.
+  writeFileSync(join(folder, "more.csv"), messages(24));
+  const other = ["more.csv", ...args.slice(1), "--grid", "layers=1"];
+  const collected = await runCommand("sweep", [...other, "--collect", "some", "--out", "more"], { cwd: folder });
+  assertCode(collected, 2);
+  assert.match(collected.stderr, /study of other data\n.*some/);
+});
+
 test("too many trials, and a file that is no sweep, are refused before anything is created", async () => {
   const values = (count: number) => Array.from({ length: count }, (_, i) => i + 1);
   const file = (content: unknown) => {
