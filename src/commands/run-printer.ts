@@ -6,6 +6,7 @@ import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
+import type { ClassWeights } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
@@ -26,9 +27,7 @@ export class RunPrinter {
   ) {}
 
   begin({ model, options: { classWeights } }: RunRecord): void {
-    const { source, labels, stats } = this.data;
-    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
-    else printBlocks(dataBlocks(this.data, model, classWeights));
+    printData(this.data, model, classWeights, this.json);
   }
 
   event(event: TrainEvent, speed: Speed | null): void {
@@ -80,6 +79,13 @@ export class RunPrinter {
     this.progress?.stop();
     this.progress = undefined;
   }
+}
+
+/** Prints what is learned from. */
+export function printData(data: TrainingData, model: string, classWeights: ClassWeights, json: boolean): void {
+  const { source, labels, stats } = data;
+  if (json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
+  else printBlocks(dataBlocks(data, model, classWeights));
 }
 
 /** Prints the command that uses a run. */

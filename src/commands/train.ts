@@ -56,7 +56,7 @@ addSettings(program)
   .addOption(threadsFlag())
   .option(
     "--seeds <k>",
-    "train k runs on the same split, with consecutive seeds from --seed on, several at once; the run directory is that of a study: OUT/trials has the runs, OUT/report.html their mean and spread, and the best one",
+    "train k runs on the same split, with consecutive seeds from --seed on, several at once: the output directory has a report, with their mean and spread and the best run, and the runs in trials/",
     number,
     1,
   )
@@ -69,7 +69,7 @@ addSettings(program)
   )
   .option(
     "--resume <dir>",
-    "resume an interrupted or killed run with its settings, from its last checkpoint if it has one; the result is that of an uninterrupted run, bit for bit",
+    "resume an interrupted or killed run with its settings, from its last checkpoint if it has one, or the runs of a study; the result is that of an uninterrupted run, bit for bit",
   )
   .addOption(
     choice("--preset <name>", "base settings, which other flags override", Object.keys(PRESETS)).default("quickstart"),

@@ -12,7 +12,6 @@ import type { SweepEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
-import { dataBlocks } from "../views/data.ts";
 import { describeMeasured, judgedBy } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
 import { summaryBlocks } from "../views/study/summary.ts";
@@ -25,7 +24,7 @@ import {
   type Progress,
 } from "../views/terminal/progress.ts";
 import { print } from "./cli.ts";
-import { printBlocks, tryIt } from "./run-printer.ts";
+import { printBlocks, printData, tryIt } from "./run-printer.ts";
 
 /** A trial that has failed, or that cannot be made. */
 export interface TrialFailure {
@@ -65,9 +64,7 @@ export class TrialPrinter {
 
   /** Prints the data; `base` is what the trials have in common. */
   begin({ model = "", classWeights = DEFAULTS.classWeights }: RunSettings): void {
-    const { source, labels, stats } = this.data;
-    if (this.json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
-    else printBlocks(dataBlocks(this.data, model, classWeights));
+    printData(this.data, model, classWeights, this.json);
   }
 
   event(event: SweepEvent): void {
