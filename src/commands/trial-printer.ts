@@ -154,7 +154,8 @@ export class TrialPrinter {
       printBlocks(summaryBlocks(out, cells, this.data));
       print(`report of ${finished.length} of ${all.length} trials: ${report}`);
     }
-    const titles = failures.map(({ trial }) => this.title(trial));
+    // In the order of the trials: those at the same time fail in any.
+    const titles = all.filter(({ key }) => failures.some(({ trial }) => trial.key === key)).map(this.title);
     if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
     this.wait(cells);
     if (best) tryIt(trialDirectory(out, best.trial), best);
