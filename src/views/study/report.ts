@@ -107,7 +107,7 @@ function sizes(outcomes: readonly Outcome[], measure: Measure): Figure {
   );
 }
 
-export function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
+function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
   const digits = (value: number) => value.toPrecision(3);
   const [measure, other] = TRAINING[data.objective].measures;
   const [name, show] = [nameMeasure(measure), measure.format];
