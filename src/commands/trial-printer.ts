@@ -12,7 +12,7 @@ import type { SweepEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
-import { describeMeasured, judgedBy } from "../views/measures.ts";
+import { describeMeasured } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
 import { summaryBlocks } from "../views/study/summary.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
@@ -133,7 +133,7 @@ export class TrialPrinter {
   /** Prints what the finished trials have reached, and where the report is. */
   end(out: string, cells: readonly FinishedCell[], failures: readonly TrialFailure[]): void {
     const finished = finishedTrials(cells);
-    const best = bestTrial(cells, judgedBy(this.data));
+    const best = bestTrial(cells);
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");
     if (this.json) {

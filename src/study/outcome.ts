@@ -1,14 +1,18 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../methods/index.ts";
-import { type Interval, type Summary, summarize } from "../statistics.ts";
+import type { RunRecord } from "../run/record.ts";
+import { comparePairs, type Interval, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
-/** A cell with finished trials. */
-export interface Outcome {
+/** A run with its results. */
+export type MeasuredRun = RunRecord & Pick<TrialRecord, "results">;
+
+/** A setting with finished runs: a cell with its trials. */
+export interface Outcome<Run = TrialRecord> {
   label: string;
   mode: Mode;
   rank: number;
@@ -16,7 +20,7 @@ export interface Outcome {
   lr: number;
   /** The rates that it was chosen from; empty: it was not chosen. */
   tried: { lr: number; trial: TrialRecord | null }[];
-  trials: TrialRecord[];
+  trials: readonly Run[];
   /** Mean validation loss: the best cell has the lowest. */
   loss: number;
   val: Summary;
@@ -56,28 +60,40 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
 export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
   const finished = cells.filter(({ trials }) => trials.length > 0);
   const labels = labelCells(finished);
-  return finished.map((cell, i) => {
-    const { trials } = cell;
-    const { mode, rank, alpha, lr } = cellOptions(cell);
-    const isTuned = cell.rates.length > 1;
-    return {
-      label: labels[i]!,
-      ...{ mode, rank, alpha, lr, trials },
-      tried: isTuned ? cell.rates.map(([first], j) => ({ lr: first!.options.lr, trial: cell.tried[j]! })) : [],
-      loss: mean(trials.map(({ results }) => results.after.val.loss)),
-      val: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.val))),
-      test: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.test))),
-      interval: measure.statistics!.interval(testRows(trials)),
-      seconds: mean(trials.map(({ seconds }) => seconds)),
-    };
-  });
+  return finished.map(({ trials, rates, tried }, i) => ({
+    ...measureRuns(labels[i]!, trials, measure),
+    tried: rates.length > 1 ? rates.map(([first], j) => ({ lr: first!.options.lr, trial: tried[j]! })) : [],
+  }));
 }
 
+/** What runs that differ only in their seed have reached together. */
+export function measureRuns<Run extends MeasuredRun>(
+  label: string,
+  trials: readonly Run[],
+  measure: Measure,
+): Outcome<Run> {
+  const { mode, rank, alpha, lr } = trials[0]!.options;
+  return {
+    ...{ label, mode, rank, alpha, lr, trials },
+    tried: [],
+    loss: mean(trials.map(validationLoss)),
+    val: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.val))),
+    test: summarize(trials.map(({ results }) => readEvaluated(measure, results.after.test))),
+    interval: measure.statistics!.interval(testRows(trials)),
+    seconds: mean(trials.map(({ seconds }) => seconds)),
+  };
+}
+
+const validationLoss = ({ results }: MeasuredRun) => results.after.val.loss;
+
 /** The answers of each trial to the test set. */
-export const testRows = (trials: readonly TrialRecord[]) => trials.map(({ results }) => results.test.rows);
+export const testRows = (trials: readonly MeasuredRun[]) => trials.map(({ results }) => results.test.rows);
 
 /** The mean over the seeds on the test set, with its interval. */
-export const testEstimate = ({ test, interval }: Outcome) => ({ value: test.mean, ...interval });
+export const testEstimate = ({ test, interval }: Pick<Outcome, "test" | "interval">) => ({
+  value: test.mean,
+  ...interval,
+});
 
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
@@ -89,18 +105,43 @@ export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
 }
 
 /** The one with the lowest validation loss. The test set is not used for selection. */
-export function bestOutcome(outcomes: readonly Outcome[]): Outcome | undefined {
+export function bestOutcome<O extends Pick<Outcome, "loss">>(outcomes: readonly O[]): O | undefined {
   return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
-/** The trial to use: of the best setting the one with the lowest validation loss. */
-export function bestTrial(cells: readonly FinishedCell[], measure: Measure): TrialRecord | undefined {
-  const best = bestOutcome(dropUntuned(listOutcomes(cells, measure)));
-  return best && lowestLoss(best.trials, ({ results }) => results.after.val.loss);
+/** Of runs that differ only in their seed the one with the lowest validation loss. */
+export function bestRun<Run extends MeasuredRun>({ trials }: Pick<Outcome<Run>, "trials">): Run {
+  return lowestLoss(trials, validationLoss) ?? trials[0]!;
+}
+
+/** The trial to use: the best run of the best setting. */
+export function bestTrial(cells: readonly FinishedCell[]): TrialRecord | undefined {
+  const finished = cells.filter(({ trials }) => trials.length > 0);
+  const measured = finished.map(({ trials, rates }) => ({
+    trials,
+    mode: trials[0]!.options.mode,
+    tried: rates.length > 1 ? rates : [],
+    loss: mean(trials.map(validationLoss)),
+  }));
+  const compared = dropUntuned(measured);
+  const best = bestOutcome(compared) ?? compared[0];
+  return best && bestRun(best);
+}
+
+/** The best outcome, and each other one tested against it; p is corrected with Holm's method for all of them. */
+export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
+  const best = bestOutcome(outcomes) ?? outcomes[0]!;
+  const others = outcomes.filter((one) => one !== best);
+  const pairs = others.map((other) => [other, best] as const);
+  const tests = comparePairs(pairs, (one, other) => ({
+    outcome: one,
+    ...measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
+  }));
+  return { best, tests };
 }
 
 /** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
-export function dropUntuned(outcomes: readonly Outcome[]): Outcome[] {
+export function dropUntuned<O extends { mode: Mode; tried: readonly unknown[] }>(outcomes: readonly O[]): O[] {
   const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
   return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
 }

@@ -27,6 +27,8 @@ import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import * as report from "../../src/views/study/report.ts";
+import { summaryBlocks } from "../../src/views/study/summary.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
@@ -324,8 +326,61 @@ test("the report says how far seeds alone move a setting, or that one seed canno
     whole,
     "are from 50.0 % to 70.0 %. Of two settings that are equal, seeds alone make the means differ by up to 96.2 %",
   );
-  assert.match(one, /by 10\.0 %: the standard deviation within the setting\.\n/);
+  assert.match(one, "accuracy of 2 seeds is 50.0 % on average, 95 % interval 0.0 % to 100.0 % (Student's t).");
+  assert.match(one, /Another seed moves it by 10\.0 points \(standard deviation\), \d+ other test rows by about/);
   assert.match(single, "Every setting was trained with one seed");
+});
+
+test("in short: settings compared with the best, seeds of a single setting, and where the best run is", async () => {
+  const { out, trials } = await wholeSweep();
+  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const texts = Array.from({ length: 40 }, (_, i) => `${i % 2 ? "spam" : "ham"},message ${"x".repeat(i + 1)}`);
+  const file = bytesReader("test.csv", new TextEncoder().encode(`label,text\n${texts.join("\n")}\n`));
+  const data = await loadDataset({ train: file, val: file, test: file });
+  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  /** A trial of which so many rows are wrong. */
+  const trialWith = (alpha: number, seed: number, loss: number, wrong: number): TrialRecord => {
+    const one = predicting(
+      result,
+      data,
+      truth.map((label, row) => (row < wrong ? 1 - label : label)),
+    );
+    const { after } = one.results;
+    return {
+      ...one,
+      trial: { ...one.trial, name: `a${alpha}-s${seed}`, key: `${alpha} ${seed}` },
+      options: { ...one.options, alpha, seed },
+      results: { ...one.results, after: { ...after, val: { ...after.val, loss } } },
+    };
+  };
+  const show = (some: readonly TrialRecord[]) =>
+    renderBlocks(summaryBlocks("out", toCells(some), data), 1000).replaceAll("\u00a0", " ");
+  const several = show([trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2), trialWith(8, 1, 0.2, 3)]);
+  // The lowest validation loss comes first.
+  assert.match(
+    several,
+    /alpha 4 .*lowest validation loss.*alpha 8 .*not distinguishable \(p = 1\.000\).*alpha 2 .*worse/s,
+  );
+  assert.match(
+    several,
+    "of the 2 others 1 is worse and 1 is not distinguishable: McNemar's exact test on the same 40 test",
+  );
+  assert.match(several, "corrected with Holm's method for 2 comparisons");
+  assert.match(
+    several,
+    /Best run: .*alpha 4, seed 1, with a validation loss of 0\.1000; its test accuracy is 95\.0 %\./,
+  );
+  assert.match(several, "It is in out/trials/a4-s1.");
+  const two = show([trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2)]);
+  assert.match(two, /Compared with it, LoRA.*alpha 2 is worse \(p < 0\.001\): McNemar/);
+  const seeds = show([trialWith(2, 1, 0.3, 2), trialWith(2, 2, 0.1, 6)]);
+  assert.match(seeds, /seed 1 .*95\.0 % .*seed 2 .*85\.0 % .*accuracy of 2 seeds is 90\.0 % on average/s);
+  assert.match(seeds, "It is in out/trials/a2-s2.");
+  assert.not.match(seeds, /Compared|Holm/);
+  const many = show(Array.from({ length: 12 }, (_, i) => trialWith(i + 1, 1, 0.1 + i / 100, i)));
+  assert.match(many, "Settings: the 10 with the lowest validation loss of 12:");
+  assert.match(many, "for 9 comparisons");
+  assert.equal(summaryBlocks("out", [], data), []);
 });
 
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {

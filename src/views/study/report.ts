@@ -3,7 +3,6 @@ import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/texts.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
-import { METHODS } from "../../methods/index.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
@@ -31,6 +30,7 @@ import { isShown, judgedBy, nameMeasure } from "../measures.ts";
 import { runBlocks } from "../run.ts";
 import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
+import { sizeFigure } from "./comparison.ts";
 import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 import { aboutSeeds } from "./seeds.ts";
@@ -74,7 +74,7 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
-    sizes(compared, measure),
+    sizeFigure(compared, measure),
     ...settings(outcomes, data),
     ...comparisons(compared, measure, data),
     ...aboutSeeds(compared, measure),
@@ -83,28 +83,6 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...(best ? [losses(compared), ...bestRun(best)] : []),
     ...trials(cells, measure, data),
   ];
-}
-
-/** The main figure. */
-function sizes(outcomes: readonly Outcome[], measure: Measure): Figure {
-  const { most = Infinity, format: show } = measure;
-  const name = nameMeasure(measure);
-  const modes = [...new Set(outcomes.map(({ mode }) => mode))];
-  const isNear = outcomes.some(({ interval }) => interval.high > 0.9 * most);
-  return figure(
-    "size",
-    `Test ${name} with 95 % intervals over the number of trainable parameters; settings with nearly as many stand side by side`,
-    {
-      kind: "scatter",
-      title: `Test ${name} over trainable parameters`,
-      x: { title: "trainable parameters", show: formatCount },
-      y: { title: `test ${name}`, show, ...(isNear ? { to: most } : {}) },
-      points: outcomes.map(({ label, mode, trials: [first], test, interval }) => ({
-        ...{ group: METHODS[mode].title, color: modes.indexOf(mode), name: label },
-        ...{ x: first!.trainable, y: test.mean, interval },
-      })),
-    },
-  );
 }
 
 function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {

@@ -1,0 +1,41 @@
+/** The report of a study in short, for a terminal: its settings, or the seeds of a single one, and its best run. */
+import type { TrainingData } from "../../data/texts.ts";
+import { type Block, text } from "../../document/blocks.ts";
+import { formatLoss } from "../../format.ts";
+import { bestOutcome, bestRun, compareWithBest, dropUntuned, listOutcomes, measureRuns } from "../../study/outcome.ts";
+import { type FinishedCell, trialDirectory } from "../../study/store.ts";
+import { judgedBy, nameMeasure, showMeasure } from "../measures.ts";
+import { comparisonTable, describeComparison } from "./comparison.ts";
+import { describeSeeds } from "./seeds.ts";
+
+/** Settings that are shown and compared; the report has all. */
+const SHOWN = 10;
+
+/** `out`: the study's directory. Empty while no run is finished. */
+export function summaryBlocks(out: string, cells: readonly FinishedCell[], data: TrainingData): Block[] {
+  const measure = judgedBy(data);
+  const outcomes = dropUntuned(listOutcomes(cells, measure)).sort((a, b) => a.loss - b.loss);
+  const best = bestOutcome(outcomes) ?? outcomes[0];
+  if (!best) return [];
+  const shown = outcomes.slice(0, SHOWN);
+  const isOne = outcomes.length === 1;
+  const compared = isOne ? undefined : compareWithBest(shown, measure);
+  const rows = isOne
+    ? best.trials.map((trial) => {
+        const label = `seed ${trial.options.seed}`;
+        return { label, outcome: measureRuns(label, [trial], measure) };
+      })
+    : shown.map((outcome) => ({ label: outcome.label, outcome }));
+  const caption = isOne
+    ? best.label
+    : `Settings${outcomes.length > SHOWN ? `: the ${SHOWN} with the lowest validation loss of ${outcomes.length}` : ""}`;
+  const run = bestRun(best);
+  const { val, test } = run.results.after;
+  const words = [
+    compared ? describeComparison(compared, measure) : "",
+    describeSeeds(outcomes, measure),
+    `Best run: ${best.label}, seed ${run.options.seed}, with a validation loss of ${formatLoss(val.loss)}; its test ` +
+      `${nameMeasure(measure)} is ${showMeasure(measure, test)}. It is in ${trialDirectory(out, run.trial)}.`,
+  ];
+  return [comparisonTable(caption, rows, measure, compared), ...words.filter(Boolean).map(text)];
+}
