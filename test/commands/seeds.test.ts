@@ -53,7 +53,7 @@ test("a study of seeds has a run of each, a report, and names the best one", asy
   assert.equal([seeds, objective, Object.keys(bases)], [2, "classification", [join(folder, "model")]]);
   const { stdout } = finished;
   assert.is(stdout.split("device: CPU").length, 2);
-  assert.match(stdout, "Another seed moves the test accuracy");
+  assert.match(stdout, "Another seed moves it by");
   assert.match(stdout, "report of 2 of 2 trials: whole/report.html");
   // What it advises works as it is.
   const [first, second] = records.map(({ results }) => results!.after.val.loss);
