@@ -149,7 +149,7 @@ export async function runStudy(study: Study, options: StudyOptions): Promise<num
     done = finishedTrials(finished).length;
     await writeReport(out, finished, data, record.about);
   }
-  printer.end(out, finished, trained.failures);
+  await printer.end(out, finished, trained.failures);
   return trained.failures.length > 0 ? 1 : 0;
 }
 

@@ -6,6 +6,7 @@ import { type Block, text } from "../document/blocks.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
+import { readRecord } from "../run/directory.ts";
 import { type Cell, describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
 import { bestTrial, finishedTrials } from "../study/outcome.ts";
 import type { SweepEvent } from "../study/runner.ts";
@@ -131,20 +132,16 @@ export class TrialPrinter {
   }
 
   /** Prints what the finished trials have reached, and where the report is. */
-  end(out: string, cells: readonly FinishedCell[], failures: readonly TrialFailure[]): void {
-    const finished = finishedTrials(cells);
+  async end(out: string, cells: readonly FinishedCell[], failures: readonly TrialFailure[]): Promise<void> {
+    const finished = new Map(finishedTrials(cells).map((record) => [record.trial.key, record]));
+    const failed = new Map(failures.map(({ trial, error }) => [trial.key, error]));
     const best = bestTrial(cells);
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");
     if (this.json) {
       const trials = all.map((trial) => {
-        const record = finished.find(({ trial: { key } }) => key === trial.key);
-        const failure = failures.find(({ trial: { key } }) => key === trial.key);
-        return {
-          ...nameEvent(trial),
-          ...(record && reached(record)),
-          ...(failure && { error: failure.error.message }),
-        };
+        const [record, error] = [finished.get(trial.key), failed.get(trial.key)];
+        return { ...nameEvent(trial), ...(record && reached(record)), ...(error && { error: error.message }) };
       });
       console.log(JSON.stringify({ type: "end", trials, best: best?.trial.name ?? null }));
       if (best) console.log(JSON.stringify({ type: "saved", directory: out, report }));
@@ -152,13 +149,15 @@ export class TrialPrinter {
     }
     if (best) {
       printBlocks(summaryBlocks(out, cells, this.data));
-      print(`report of ${finished.length} of ${all.length} trials: ${report}`);
+      print(`report of ${finished.size} of ${all.length} trials: ${report}`);
     }
     // In the order of the trials: those at the same time fail in any.
-    const titles = all.filter(({ key }) => failures.some(({ trial }) => trial.key === key)).map(this.title);
+    const titles = all.filter(({ key }) => failed.has(key)).map(this.title);
     if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
     this.wait(cells);
-    if (best) tryIt(trialDirectory(out, best.trial), best);
+    if (!best) return;
+    const directory = trialDirectory(out, best.trial);
+    tryIt(directory, await readRecord(directory));
   }
 
   /** Says which trials of other shards are missing for a learning rate to be chosen. */
