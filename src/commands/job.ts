@@ -15,7 +15,7 @@ import { readRecord } from "../run/directory.ts";
 import { recordAt, refuseExisting } from "../run/files.ts";
 import { type DataSource, loadData, resolveSettings } from "../run/load-data.ts";
 import { newRecord, type RunRecord, within } from "../run/record.ts";
-import { DEFAULT_BASE, dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
+import { dataSpec, mergePreset, PRESETS, pickSettings, trainOptions } from "../run/settings.ts";
 import { readStudy } from "../study/study-record.ts";
 import { notOnWebGPU } from "../train/device.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -83,7 +83,7 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
 export async function askedSeeds(flags: TrainFlags): Promise<Asked> {
   const settings = readFlags(flags);
   refuseBesideSeeds(flags, settings);
-  const { model = DEFAULT_BASE } = settings;
+  const model = settings.model!;
   // A study is resumed from any folder.
   const base = { ...settings, model: (await exists(model)) ? absolutePath(model) : model };
   return { base, arms: [{}], seeds: flags.seeds };

@@ -94,9 +94,9 @@ async function readModel(name: string): Promise<BaseModel> {
 export interface StudyOptions {
   out: string;
   device: Backend;
-  json?: boolean;
+  json?: boolean | undefined;
   /** Steps between the checkpoints of a trial. */
-  checkpointEvery?: number;
+  checkpointEvery?: number | undefined;
   /** Whether this process runs a trial; default: it runs all. */
   isMine?: (trial: Trial) => boolean;
   /** Called when the directory is the study's, before the trials are run. */

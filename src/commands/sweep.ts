@@ -12,7 +12,7 @@ import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { costsIn, divide } from "../study/shards.ts";
 import { collect, keepPart, partCount } from "../study/store.ts";
-import { refuseOtherStudy } from "../study/study-record.ts";
+import { refuseForeign, refuseOtherStudy } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { calledAs } from "./called.ts";
 import {
@@ -157,6 +157,7 @@ await main(async () => {
   // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
   const { dataset } = PRESETS.quickstart;
   const settings = pickSettings(mergePreset(flags, mergePreset(base, { model: BUNDLED_GPT2, dataset })));
+  if (!flags.dryRun) await refuseForeign(flags.out);
   const study = await openStudy({
     base: settings,
     arms,

@@ -6,7 +6,7 @@ import { checkNumber } from "../checks.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { PRESETS } from "../run/settings.ts";
-import { findStudy } from "../study/study-record.ts";
+import { findStudy, refuseForeign } from "../study/study-record.ts";
 import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { measureMemory, memoryBlocks } from "../views/plan.ts";
@@ -147,12 +147,13 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
 
 /** Trains the seeds that are left, or what is left of another study. */
 async function study(out: string, asked: Asked, flags: TrainFlags): Promise<number> {
-  const { json = false, checkpointEvery } = flags;
+  const { json, checkpointEvery } = flags;
+  // What can be refused without the data and the models is refused before them.
+  await refuseForeign(out);
   const opened = await openStudy(asked);
   const device = await openJobDevice(flags);
   const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
-  const every = checkpointEvery === undefined ? {} : { checkpointEvery };
-  return runStudy(opened, { out, device, json, resumption, ...every }).finally(() => device.destroy());
+  return runStudy(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
 }
 
 /** Prints what a run would take in memory. */

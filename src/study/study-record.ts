@@ -57,23 +57,31 @@ export async function findStudy(directory: string): Promise<string | undefined> 
 }
 
 /**
- * Makes the directory a study's, or goes on with the study in it. Throws ConfigError if that has other data, another
- * objective or another base model of the same name, and if the directory has anything else in it.
+ * The study that is in an output directory; undefined if that is new or empty. Throws ConfigError if it cannot be made,
+ * or has anything else in it.
  */
-export async function beginStudy(out: string, study: StudyRecord): Promise<void> {
+export async function refuseForeign(out: string): Promise<StudyRecord | undefined> {
   await refuseUncreatable(out);
   // Listed before: another process may begin the study meanwhile, study.json first.
   const entries = (await exists(out)) ? await listDirectory(out).catch(() => ["a file"]) : [];
   const begun = await readStudy(out);
   const others = entries.filter((name) => !isLeftByOthers(name));
+  if (begun || others.length === 0) return begun;
+  throw new ConfigError("output-exists", "the output directory has something else than a study in it", {
+    where: out,
+    expected: `a new path, an empty directory, or one with a ${STUDY}`,
+    found: (await recordAt(out)) ? "a run" : nameList(others),
+    hint: "choose another output directory",
+  });
+}
+
+/**
+ * Makes the directory a study's, or goes on with the study in it. Throws ConfigError if that has other data, another
+ * objective or another base model of the same name.
+ */
+export async function beginStudy(out: string, study: StudyRecord): Promise<void> {
+  const begun = await refuseForeign(out);
   if (begun) refuseOther(out, begun, study);
-  else if (others.length > 0)
-    throw new ConfigError("output-exists", "the output directory has something else than a study in it", {
-      where: out,
-      expected: `a new path, an empty directory, or one with a ${STUDY}`,
-      found: (await recordAt(out)) ? "a run" : nameList(others),
-      hint: "choose another output directory",
-    });
   const bases = { ...begun?.bases, ...study.bases };
   const json = JSON.stringify({ format: FORMAT, version: VERSION, ...study, bases }, null, 1);
   await writeFileAtomic(joinPath(out, STUDY), `${json}\n`);
