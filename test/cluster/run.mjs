@@ -193,7 +193,7 @@ async function checkSlurm(folder) {
   try {
     const logs = await runArray(slurm, folder);
     const said = sweep(folder, "--out", "collected", "--collect", "shared");
-    if (!said.startsWith(`${TRIALS} trials collected`)) throw new Error(said);
+    if (!said.includes(`${TRIALS} trials collected\n`)) throw new Error(said);
     const count = ["shared", "collected"].map((out) => compare(join(folder, out), join(folder, "single")))[0];
     return { count, logs, version: slurm.run("sinfo", "--version").trim() };
   } finally {
