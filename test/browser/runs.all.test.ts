@@ -208,7 +208,7 @@ test("a comparison of methods continues after a stop and a reload", async () => 
   await set(page, { device: "wasm", epochs: 3, evalEvery: 8 });
   const release = await holdCheckpoint(page, 8);
   await page.click("#compare-start:not([disabled])");
-  await page.locator("#compare-table tbody tr:first-child >> text=/training, [1-9]\\d?\\s%/").waitFor();
+  await page.locator("#compare-result tbody tr:first-child >> text=/training, [1-9]\\d?\\s%/").waitFor();
   const states = await listedStates(page);
   const atOnce = states.filter((state) => state === "training").length;
   // Each has at least a thread.
@@ -227,17 +227,17 @@ test("a comparison of methods continues after a stop and a reload", async () => 
   await atStep(page, 9, "reload");
   await page.waitForFunction(
     () =>
-      document.querySelectorAll("#compare-table tbody td:nth-child(5)").length === 7 &&
-      [...document.querySelectorAll("#compare-table tbody td:nth-child(5)")].every(
+      document.querySelectorAll("#compare-result tbody td:nth-child(5)").length === 7 &&
+      [...document.querySelectorAll("#compare-result tbody td:nth-child(5)")].every(
         ({ textContent }) => textContent !== "–",
       ),
   );
   assert.equal(await listedStates(page), Array(7).fill("finished"));
   assert.match(
-    (await page.textContent("#compare-table"))!,
-    /1 LoRA rank 1.*4 full fine-tuning.*6 head only34.*7 biases only/,
+    (await page.textContent("#compare-result table"))!,
+    /1 LoRA, rank 1, alpha 2.*4 full fine-tuning.*6 head only34.*7 biases only/,
   );
-  assert.match((await page.textContent("#compare-words"))!, /has the lowest validation loss.*16 test rows/);
+  assert.match((await page.textContent("#compare-result"))!, /has the lowest validation loss.*16 test rows/);
   assert.is(await page.locator("#compare .mark").count(), 7);
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(3) input");

@@ -1,16 +1,18 @@
 /** The page's comparison of methods, and its smoothed curves, without a browser. */
 import * as assert from "uvu/assert";
+import type { Table } from "../../src/document/blocks.ts";
+import type { ScatterChart } from "../../src/document/chart.ts";
 import { formatShare } from "../../src/format.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { describeMethod } from "../../src/methods/training.ts";
 import { trainOptions } from "../../src/run/settings.ts";
-import { wilson } from "../../src/statistics.ts";
+import { type Estimate, wilson } from "../../src/statistics.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
-import { compareRuns, comparisonChart, comparisonTable, describeOutcomes } from "../../src/web/page/compare-results.ts";
+import { comparisonBlocks } from "../../src/web/page/parts/compared.tsx";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
@@ -47,7 +49,7 @@ function finishedRun(
 ): PageRun {
   const truth = Array.from({ length: 100 }, () => 1);
   const rows = { truth, predicted: truth.map((_, i) => Number(isRight(i))) };
-  const evaluation = { rows: 100, loss };
+  const evaluation = { rows: 100, loss, accuracy: rows.predicted.filter(Boolean).length / 100 };
   const after = { train: evaluation, val: evaluation, test: evaluation };
   const record = {
     ...{
@@ -70,89 +72,93 @@ const FULL = finishedRun("1", { mode: "all" }, 0.1, (i) => i < 95);
 const LORA = finishedRun("2", { mode: "lora", rank: 4, alpha: 8 }, 0.2, (i) => i < 93);
 const HEAD = finishedRun("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
 
+/** What a comparison shows of these runs: the rows of its table, by the titles of their columns, and the rest. */
+function show(runs: readonly PageRun[]) {
+  const blocks = comparisonBlocks(runs);
+  const { caption, columns, rows } = blocks.find(({ kind }) => kind === "table") as Table;
+  const cell = (row: Table["rows"][number], title: string) => row[columns.findIndex((one) => one.title === title)];
+  return {
+    caption,
+    column: (title: string) => rows.map((row) => cell(row, title)),
+    chart: blocks.flatMap((block) => (block.kind === "figure" ? [block.chart as ScatterChart] : []))[0],
+    words: blocks.flatMap((block) => (block.kind === "text" ? [block.text] : [])),
+  };
+}
+
+const [TEST, STANDING] = ["Test accuracy (95 %)", "Compared with the best"];
+
 test("runs are compared with the one of the lowest validation loss, on the same messages, with Holm's correction", () => {
-  const outcomes = compareRuns([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
-  assert.equal(
-    outcomes.map(({ estimate, standing }) => [estimate.value, standing]),
-    [
-      [0.93, "not distinguishable"],
-      [0.6, "worse"],
-      [0.95, "best"],
-    ],
-  );
+  const { column, words } = show([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
+  assert.equal(column(TEST), [
+    { value: 0.93, ...wilson(93, 100) },
+    { value: 0.6, ...wilson(60, 100) },
+    { value: 0.95, ...wilson(95, 100) },
+    "stopped",
+  ]);
   // Two discordant messages: p = 0.5. The smaller of two p-values is doubled.
-  const [lora, head, full] = outcomes;
-  assert.equal(
-    [lora, head, full].map((one) => one!.words),
-    ["not distinguishable (p = 0.500)", "worse (p < 0.001)", "lowest validation loss"],
+  assert.equal(column(STANDING), [
+    "not distinguishable (p = 0.500)",
+    "worse (p < 0.001)",
+    "lowest validation loss",
+    null,
+  ]);
+  assert.match(
+    words[0]!,
+    "Full fine-tuning has the lowest validation loss. Compared with it, of the 2 others 1 is worse and 1 is not distinguishable: McNemar's exact test on the same 100 test rows, corrected with Holm's method for 2 comparisons",
   );
   // Four discordant messages: p = 0.125. The smallest of three p-values is multiplied by 3, the others are no smaller.
   const near = (id: string, wrong: number) => finishedRun(id, { mode: "lora" }, 0.5, (i) => i < 95 - wrong);
-  assert.equal(
-    compareRuns([FULL, near("6", 7), near("7", 4), near("8", 6)]).map(({ words }) => words),
-    [
-      "lowest validation loss",
-      "worse (p = 0.047)",
-      "not distinguishable (p = 0.125)",
-      "not distinguishable (p = 0.063)",
-    ],
-  );
-  assert.ok(full!.estimate.low < 0.95 && full!.estimate.high > 0.95);
+  assert.equal(show([FULL, near("6", 7), near("7", 4), near("8", 6)]).column(STANDING), [
+    "lowest validation loss",
+    "worse (p = 0.047)",
+    "not distinguishable (p = 0.125)",
+    "not distinguishable (p = 0.063)",
+  ]);
+  assert.equal(show([FULL]).words, []);
 });
 
 test("a comparison in figures: a run that trains has its progress; the chart has the numbers of the table's rows", () => {
   const training = { ...LORA, state: "training", record: { ...LORA.record, step: 3, steps: 4 } } as PageRun;
-  const runs = [training, HEAD, FULL];
-  const outcomes = compareRuns(runs);
-  const { caption, rows } = comparisonTable(runs, outcomes);
+  const { caption, column, chart } = show([training, HEAD, FULL]);
   assert.is(caption, "Methods on spam, ham, gpt2-micro");
-  assert.equal(rows[0], ["1 LoRA rank 4", 258, "training, 75\u00a0%", undefined, undefined, undefined, undefined]);
-  const full = { value: 0.95, ...wilson(95, 100) };
-  assert.equal(rows[2], ["3 full fine-tuning", 258, full, 2.5, 1000, null, "lowest validation loss"]);
-  const { difference } = outcomes.find(({ run }) => run === HEAD)!;
+  assert.equal(column("Run"), ["1 LoRA, rank 4, alpha 8", "2 head only", "3 full fine-tuning"]);
+  assert.equal(column(TEST)[0], "training, 75\u00a0%");
+  assert.equal(column("Time"), [undefined, 2.5, 2.5]);
+  assert.equal(column("Trainable"), [258, 258, 258]);
+  const [, difference] = column("Minus the best") as Estimate[];
   assert.equal(Math.round(100 * difference!.value), -35);
   assert.ok(difference!.low < -0.35 && difference!.high > -0.35 && difference!.high < 0, JSON.stringify(difference));
-  const { points } = comparisonChart(runs, outcomes);
   assert.equal(
-    points.map(({ label, name, x, y }) => [label, name, x, y]),
+    chart!.points.map(({ label, name, x, y }) => [label, name, x, y]),
     [
       ["2", "head only", 258, 0.6],
       ["3", "full fine-tuning", 258, 0.95],
     ],
   );
+  // Before the first is finished.
+  assert.is(show([training, { ...HEAD, state: "waiting" }]).chart, undefined);
 });
 
 test("runs of any task are compared by what they are judged by", () => {
   const run = (id: string, loss: number, errors: number[]): PageRun => {
     const one = finishedRun(id, { mode: id === "1" ? "all" : "last_layer" }, loss, () => true);
     const columns = { truth: errors.map((_, i) => i), predicted: errors.map((error, i) => i + error) };
-    const compared = compareWith(TRAINING.regression.measures, { name: "this run", columns }, []);
-    const results = { ...one.record.results!, test: { ...one.record.results!.test, rows: columns, compared } };
+    const { after, ...others } = one.record.results!;
+    const evaluation = { ...after.test, loss: TRAINING.regression.measures[0].of(columns) ** 2 };
+    const results = { ...others, after: { ...after, test: evaluation }, test: { ...others.test, rows: columns } };
     return { ...one, record: { ...one.record, objective: "regression", results } };
   };
-  const runs = [run("1", 0.1, [1, -1, 1, -1, 1, -1]), run("2", 0.2, [2, -2, 2, 2, 2, -2])];
-  const outcomes = compareRuns(runs);
+  const { column, chart, words } = show([run("1", 0.1, [1, -1, 1, -1, 1, -1]), run("2", 0.2, [2, -2, 2, 2, 2, -2])]);
   assert.equal(
-    outcomes.map(({ estimate, words }) => [estimate.value, words]),
-    [
-      [1, "lowest validation loss"],
-      [2, "worse (p < 0.001)"],
-    ],
+    (column("Test RMSE (95 %)") as Estimate[]).map(({ value }) => value),
+    [1, 2],
   );
-  assert.is(comparisonTable(runs, outcomes).columns[2]!.title, "Test RMSE (95 %)");
-  assert.is(comparisonChart(runs, outcomes).y.to, undefined);
-  assert.match(describeOutcomes(outcomes)[1]!, "The paired bootstrap on the same rows");
-});
-
-test("a comparison in words: the lowest validation loss, and what is not distinguishable from it", () => {
-  const [first, second] = describeOutcomes(compareRuns([LORA, HEAD, FULL]));
-  assert.is(
-    first,
-    "Full fine-tuning has the lowest validation loss. Compared with it on 100 test rows: LoRA rank 4 not distinguishable (p = 0.500) and head only worse (p < 0.001).",
+  assert.equal(column(STANDING), ["lowest validation loss", "worse (p < 0.001)"]);
+  assert.is(chart!.y.to, undefined);
+  assert.match(
+    words[0]!,
+    "Compared with it, head only is worse (p < 0.001): the paired bootstrap on the same 6 test rows;",
   );
-  assert.match(second!, "Holm's method for 2 comparisons");
-  assert.equal(describeOutcomes(compareRuns([FULL])), []);
-  assert.equal(describeOutcomes(compareRuns([])), []);
 });
 
 test("the next run of a comparison begins when none is active and none was stopped", () => {

@@ -1,7 +1,7 @@
 /** Settings compared with the best of them: in a table, a chart and a sentence, for a terminal, a report and the page. */
 
 import { type Figure, figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
-import { formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";
+import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { formatStanding, SIGNIFICANT, type Standing } from "../../statistics.ts";
 import { type compareWithBest, type MeasuredRun, type Outcome, testEstimate } from "../../study/outcome.ts";
@@ -129,7 +129,7 @@ export function describeComparison({ best, tests }: Compared, measure: Measure):
         : `of the ${tests.length} others ${joinWords(counts.map((standing) => `${count(standing)} ${count(standing) === 1 ? "is" : "are"} ${standing}`))}`;
   const corrected = tests.length === 1 ? "" : `, corrected with Holm's method for ${tests.length} comparisons`;
   return (
-    `${best.label} has the lowest validation loss. Compared with it, ${results}: ${measure.statistics!.name} on the same ` +
+    `${capital(best.label)} has the lowest validation loss. Compared with it, ${results}: ${measure.statistics!.name} on the same ` +
     `${formatCount(countRows(rows))} test ${what}${corrected}; from p = ${SIGNIFICANT} on a run is not distinguishable.`
   );
 }

@@ -1,24 +1,14 @@
-/** Compares methods: starts the runs of a comparison, and shows their table, their chart and their results. */
+/** Compares methods: starts the runs of a comparison, and shows what they say together. */
 import { computed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { joinWords } from "../../../format.ts";
 import { METHODS, MODES } from "../../../methods/index.ts";
-import { comparedRuns, GUIDES } from "../../../methods/training.ts";
+import { comparedRuns, describeMethod, GUIDES, hasSetting } from "../../../methods/training.ts";
 import { hasHead } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { DEFAULTS } from "../../../train/options.ts";
-import { ChartPlot } from "../../../views/charts/figure.tsx";
-import { TableView } from "../../../views/components.tsx";
+import type { TrainOptions } from "../../../train/settings.ts";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
-import {
-  chartTitle,
-  compareRuns,
-  comparisonChart,
-  comparisonTable,
-  describeOutcomes,
-  shortMethod,
-  shortName,
-} from "../compare-results.ts";
 import { objective } from "../state/data.ts";
 import { model } from "../state/model.ts";
 import {
@@ -31,7 +21,7 @@ import {
   stop,
 } from "../state/runs.ts";
 import { estimate, settings } from "../state/setup.ts";
-import { useNextFocus } from "./common.tsx";
+import { useModule, useNextFocus } from "./common.tsx";
 import { ErrorPlace } from "./error.tsx";
 
 /** The settings of the runs of a comparison, of the methods that the model has. */
@@ -42,8 +32,15 @@ const offered = computed(() => {
   return comparedRuns(possible).map(({ settings }) => settings);
 });
 
+/** "LoRA rank 4", "last block": without a comma, for lists. */
+function shortMethod(options: TrainOptions): string {
+  const { mode, rank } = options;
+  return hasSetting(mode, "rank") ? `${METHODS[mode].title} rank ${rank}` : describeMethod(options);
+}
+
 export function CompareCard() {
   const runs = compared.value;
+  const loaded = useModule(runs.length > 0, () => import("./compared.tsx"));
   const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
   return (
     <section id="compare" class="card" aria-labelledby="compare-title">
@@ -55,7 +52,7 @@ export function CompareCard() {
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
       <div id="compare-result" hidden={runs.length === 0}>
-        {runs.length > 0 && <Results runs={runs} />}
+        {loaded && runs.length > 0 && <loaded.Compared runs={runs} />}
       </div>
     </section>
   );
@@ -103,40 +100,8 @@ function Controls() {
       </span>
       <p id="compare-status" class="help grow" role="status">
         {active.length > 0 &&
-          `Training ${numbers} of ${runs.length}${atOnce}: ${joinWords(active.map(shortName))}. The comparison continues after a reload.`}
+          `Training ${numbers} of ${runs.length}${atOnce}: ${joinWords(active.map(({ record }) => shortMethod(record.options)))}. The comparison continues after a reload.`}
       </p>
     </div>
-  );
-}
-
-function Results({ runs }: { runs: readonly PageRun[] }) {
-  const outcomes = compareRuns(runs);
-  return (
-    <>
-      <div id="compare-table">
-        <TableView table={comparisonTable(runs, outcomes)} />
-      </div>
-      <figure id="compare-figure" hidden={outcomes.length === 0}>
-        <figcaption>
-          <span class="name">{chartTitle(runs)}</span>
-          <span class="help">with 95 % intervals; the numbers are those of the table</span>
-        </figcaption>
-        <div id="compare-chart">
-          {outcomes.length > 0 && (
-            <ChartPlot
-              chart={comparisonChart(runs, outcomes)}
-              description="With 95 % intervals. The table has the values."
-            />
-          )}
-        </div>
-      </figure>
-      <div id="compare-words">
-        {describeOutcomes(outcomes).map((text) => (
-          <p key={text} class="note">
-            {text}
-          </p>
-        ))}
-      </div>
-    </>
   );
 }

@@ -4,8 +4,8 @@ import type { DeviceName } from "../../../config.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { hasHead } from "../../../tasks/index.ts";
+import { lowestLoss } from "../../../train/best.ts";
 import { type ErrorReport, hasAdapter, isUnderWay, nextRun, type PageRun, type PageSettings } from "../../protocol.ts";
-import { compareRuns } from "../compare-results.ts";
 import { goTo } from "./scroll.ts";
 import { attempt, worker } from "./worker.ts";
 
@@ -125,8 +125,9 @@ function showBest({ comparison }: PageRun): void {
   if (comparison === undefined || shownId.value !== followed) return;
   const all = comparedRuns(comparison);
   if (!all.every(hasEnded)) return;
-  const best = compareRuns(all).find(({ standing }) => standing === "best");
-  if (best) follow(best.run);
+  const finished = all.filter(({ state }) => state === "finished");
+  const best = lowestLoss(finished, ({ record }) => record.results!.after.val.loss) ?? finished[0];
+  if (best) follow(best);
 }
 
 /** Shows the run that is about to begin. Rejects if it cannot begin. */
