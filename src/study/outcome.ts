@@ -1,6 +1,5 @@
 /** The results of a sweep's cells, and which of them are compared. */
 import type { Mode } from "../methods/index.ts";
-import type { RunRecord } from "../run/record.ts";
 import { comparePairs, type Interval, type Summary, summarize } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
@@ -8,8 +7,8 @@ import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
-/** A run with its results. */
-export type MeasuredRun = RunRecord & Pick<TrialRecord, "results">;
+/** A finished run, of a study or of the page. */
+export type MeasuredRun = Omit<TrialRecord, "trial" | "device">;
 
 /** A setting with finished runs: a cell with its trials. */
 export interface Outcome<Run = TrialRecord> {

@@ -12,7 +12,7 @@ import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
-import { comparisonBlocks } from "../../src/web/page/parts/compared.tsx";
+import { compareFinished, comparisonBlocks } from "../../src/web/page/parts/compared.tsx";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";
@@ -74,7 +74,8 @@ const HEAD = finishedRun("3", { mode: "last_layer" }, 0.3, (i) => i < 60);
 
 /** What a comparison shows of these runs: the rows of its table, by the titles of their columns, and the rest. */
 function show(runs: readonly PageRun[]) {
-  const blocks = comparisonBlocks(runs);
+  const finished = runs.filter(({ state }) => state === "finished");
+  const blocks = comparisonBlocks(runs, compareFinished(finished));
   const { caption, columns, rows } = blocks.find(({ kind }) => kind === "table") as Table;
   const cell = (row: Table["rows"][number], title: string) => row[columns.findIndex((one) => one.title === title)];
   return {
@@ -88,7 +89,7 @@ function show(runs: readonly PageRun[]) {
 const [TEST, STANDING] = ["Test accuracy (95 %)", "Compared with the best"];
 
 test("runs are compared with the one of the lowest validation loss, on the same messages, with Holm's correction", () => {
-  const { column, words } = show([LORA, HEAD, FULL, { ...HEAD, state: "stopped" }]);
+  const { column, words } = show([LORA, HEAD, FULL, { ...HEAD, id: "4", state: "stopped" }]);
   assert.equal(column(TEST), [
     { value: 0.93, ...wilson(93, 100) },
     { value: 0.6, ...wilson(60, 100) },

@@ -12,6 +12,8 @@ export interface LegendEntry {
 
 export function legendEntries(chart: Chart): LegendEntry[] {
   if (chart.kind === "scatter") {
+    if (chart.points.some(({ label }) => label !== undefined))
+      return [{ text: "with 95 % intervals; the numbers are those of the table" }];
     const colors = new Map(chart.points.map(({ group, color }) => [group, color]));
     return [...colors].map(([text, color]) => ({ text, key: { look: "point", color } }));
   }

@@ -68,7 +68,7 @@ export function comparisonTable(
     {
       title: "Compared with the best",
       key: "compared with the best",
-      isShown: compared !== undefined,
+      isShown: isInPage || compared !== undefined,
       value: (row) => {
         const test = testOf(row);
         if (test) return formatStanding(test.standing, test.adjusted);

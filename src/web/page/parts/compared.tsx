@@ -1,4 +1,5 @@
 /** What a comparison says: the table, the chart and the sentences of a study. Its code is loaded with the first one. */
+import { useMemo } from "preact/hooks";
 import { type Block, text } from "../../../document/blocks.ts";
 import { percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
@@ -12,7 +13,22 @@ import { nameState, runData } from "../words.ts";
 
 /** The runs of a comparison in its order, with what is known of each. */
 export function Compared({ runs }: { runs: readonly PageRun[] }) {
-  return <Blocks blocks={comparisonBlocks(runs)} medium={IN_PAGE} />;
+  const finished = runs.filter(({ state, record }) => state === "finished" && record.results);
+  // A bootstrap takes longer than the time between two reports of a run that trains.
+  const results = useMemo(() => compareFinished(finished), [finished.map(({ id }) => id).join()]);
+  return <Blocks blocks={comparisonBlocks(runs, results)} medium={IN_PAGE} />;
+}
+
+/** The outcomes of finished runs by their ids, and how they compare with the best. */
+export function compareFinished(runs: readonly PageRun[]) {
+  const outcomes = new Map(
+    runs.map(({ id, record }) => [
+      id,
+      measureRuns(describeMethod(record.options), [record as MeasuredRun], judgedBy(record)),
+    ]),
+  );
+  const all = [...outcomes.values()];
+  return { outcomes, compared: all.length > 0 ? compareWithBest(all, judgedBy(runs[0]!.record)) : undefined };
 }
 
 /** The state of a run, and how far it is while it trains. */
@@ -20,27 +36,24 @@ function describeState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `training, ${percent(step / steps, 0)}` : nameState(state);
 }
 
-export function comparisonBlocks(runs: readonly PageRun[]): Block[] {
+export function comparisonBlocks(
+  runs: readonly PageRun[],
+  { outcomes, compared }: ReturnType<typeof compareFinished>,
+): Block[] {
   const [first] = runs as readonly [PageRun];
   const measure = judgedBy(first.record);
-  const outcomes = runs.map(({ state, record }) =>
-    state === "finished" && record.results
-      ? measureRuns(describeMethod(record.options), [record as MeasuredRun], measure)
-      : undefined,
-  );
   const rows = runs.map((run, i) => ({
     label: `${i + 1} ${describeMethod(run.record.options)}`,
-    outcome: outcomes[i],
+    outcome: outcomes.get(run.id),
     state: describeState(run),
     trainable: run.record.trainable,
   }));
-  const caption = `Methods on ${runData(first)}, ${first.model}`;
-  const finished = outcomes.flatMap((one) => one ?? []);
-  if (finished.length === 0) return [comparisonTable(caption, rows, measure)];
-  const compared = compareWithBest(finished, measure);
+  const table = comparisonTable(`Methods on ${runData(first)}, ${first.model}`, rows, measure, compared);
+  if (!compared) return [table];
   const words =
-    finished.length > 1
+    compared.tests.length > 0
       ? [describeComparison(compared, measure), "One run of each method: another seed moves them a little, too."]
       : [];
-  return [comparisonTable(caption, rows, measure, compared), sizeFigure(outcomes, measure, true), ...words.map(text)];
+  const ordered = rows.map(({ outcome }) => outcome);
+  return [table, sizeFigure(ordered, measure, true), ...words.map(text)];
 }
