@@ -148,7 +148,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // The card with what a model writes.
   writing: [3.4, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],
   // What the runs of a comparison say together.
-  comparison: [1.9, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/parts\/compared)\./],
+  comparison: [2, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/parts\/compared)\./],
   // What a run learned, in figures.
   learned: [1.9, /\/src\/web\/page\/parts\/learned\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
