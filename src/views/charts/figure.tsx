@@ -74,7 +74,7 @@ function Place({ axis }: { axis: Axis }) {
 }
 
 /** The plot alone. */
-export function ChartPlot({ chart, description }: FigureProps) {
+function ChartPlot({ chart, description }: FigureProps) {
   const place = useRef<HTMLDivElement>(null);
   const width = useSignal(0);
   useEffect(() => {

@@ -117,19 +117,21 @@ export function describeComparison({ best, tests }: Compared, measure: Measure):
   const [first] = best.trials;
   const { rows, details } = first!.results.test;
   const what = WORDS[first!.objective].drawn(details).rows;
-  const [only] = tests;
-  if (!only) return "";
-  const count = (standing: Standing) => tests.filter((one) => one.standing === standing).length;
-  const counts = (["better", "worse", "not distinguishable"] as const).filter((standing) => count(standing) > 0);
-  const results =
-    tests.length === 1
-      ? `${only.outcome.label} is ${formatStanding(only.standing, only.adjusted)}`
-      : counts.length === 1
-        ? `all ${tests.length} others are ${counts[0]}`
-        : `of the ${tests.length} others ${joinWords(counts.map((standing) => `${count(standing)} ${count(standing) === 1 ? "is" : "are"} ${standing}`))}`;
-  const corrected = tests.length === 1 ? "" : `, corrected with Holm's method for ${tests.length} comparisons`;
+  const corrected = tests.length > 1 ? `, corrected with Holm's method for ${tests.length} comparisons` : "";
   return (
-    `${capital(best.label)} has the lowest validation loss. Compared with it, ${results}: ${measure.statistics!.name} on the same ` +
+    `${capital(best.label)} has the lowest validation loss. Compared with it, ${describeStandings(tests)}: ${measure.statistics!.name} on the same ` +
     `${formatCount(countRows(rows))} test ${what}${corrected}; from p = ${SIGNIFICANT} on a run is not distinguishable.`
   );
+}
+
+const STANDINGS: readonly Standing[] = ["better", "worse", "not distinguishable"];
+
+function describeStandings(tests: Compared["tests"]): string {
+  const [only, ...more] = tests;
+  if (only && more.length === 0) return `${only.outcome.label} is ${formatStanding(only.standing, only.adjusted)}`;
+  const counts = STANDINGS.map((one) => [one, tests.filter(({ standing }) => standing === one).length] as const);
+  const found = counts.filter(([, count]) => count > 0);
+  if (found.length === 1) return `${tests.length === 2 ? "both" : `all ${tests.length}`} others are ${found[0]![0]}`;
+  const words = found.map(([standing, count]) => `${count} ${count === 1 ? "is" : "are"} ${standing}`);
+  return `of the ${tests.length} others ${joinWords(words)}`;
 }

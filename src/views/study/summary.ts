@@ -2,7 +2,7 @@
 import type { TrainingData } from "../../data/texts.ts";
 import { type Block, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { bestOutcome, bestRun, compareWithBest, dropUntuned, listOutcomes, measureRuns } from "../../study/outcome.ts";
+import { bestRun, compareWithBest, dropUntuned, listOutcomes, measureRuns, type Outcome } from "../../study/outcome.ts";
 import { type FinishedCell, trialDirectory } from "../../study/store.ts";
 import { judgedBy, nameMeasure, showMeasure } from "../measures.ts";
 import { comparisonTable, describeComparison } from "./comparison.ts";
@@ -14,8 +14,9 @@ const SHOWN = 10;
 /** `out`: the study's directory. Empty while no run is finished. */
 export function summaryBlocks(out: string, cells: readonly FinishedCell[], data: TrainingData): Block[] {
   const measure = judgedBy(data);
-  const outcomes = dropUntuned(listOutcomes(cells, measure)).sort((a, b) => a.loss - b.loss);
-  const best = bestOutcome(outcomes) ?? outcomes[0];
+  const order = ({ loss }: Outcome) => (Number.isFinite(loss) ? loss : Number.MAX_VALUE);
+  const outcomes = dropUntuned(listOutcomes(cells, measure)).sort((a, b) => order(a) - order(b));
+  const [best] = outcomes;
   if (!best) return [];
   const shown = outcomes.slice(0, SHOWN);
   const isOne = outcomes.length === 1;
@@ -31,11 +32,13 @@ export function summaryBlocks(out: string, cells: readonly FinishedCell[], data:
     : `Settings${outcomes.length > SHOWN ? `: the ${SHOWN} with the lowest validation loss of ${outcomes.length}` : ""}`;
   const run = bestRun(best);
   const { val, test } = run.results.after;
+  const expected =
+    isOne && rows.length > 1 ? `, one of ${rows.length}: of another seed the average is to be expected` : "";
   const words = [
     compared ? describeComparison(compared, measure) : "",
     describeSeeds(outcomes, measure),
     `Best run: ${best.label}, seed ${run.options.seed}, with a validation loss of ${formatLoss(val.loss)}; its test ` +
-      `${nameMeasure(measure)} is ${showMeasure(measure, test)}. It is in ${trialDirectory(out, run.trial)}.`,
+      `${nameMeasure(measure)} is ${showMeasure(measure, test)}${expected}. It is in ${trialDirectory(out, run.trial)}.`,
   ];
   return [comparisonTable(caption, rows, measure, compared), ...words.filter(Boolean).map(text)];
 }
