@@ -196,24 +196,14 @@ const reached = ({ results: { after }, seconds }: TrialRecord) => ({ val: after.
 
 /** An event without its large parts. */
 function jsonEvent(event: SweepEvent): object {
-  if (event.type === "group") return event;
-  if (event.type === "divided") return { type: "divided", count: event.count, error: event.error.message };
-  const named = { type: event.type, ...nameEvent(event.trial) };
-  switch (event.type) {
-    case "plan":
-      return { ...named, device: event.plan.device, trainable: event.plan.trainable };
-    case "resumed":
-      return { ...named, step: event.step };
-    case "step":
-      return { ...named, record: event.record, secondsLeft: event.together.secondsLeft };
-    case "evaluation":
-      return { ...named, record: event.record };
-    case "skip":
-    case "done":
-      return { ...named, ...reached(event.record) };
-    case "failed":
-      return { ...named, error: event.error.message };
-    default:
-      return named;
-  }
+  const named = {
+    type: event.type,
+    ...("trial" in event && nameEvent(event.trial)),
+    ...("count" in event && { count: event.count }),
+  };
+  if ("plan" in event) return { ...named, device: event.plan.device, trainable: event.plan.trainable };
+  if ("error" in event) return { ...named, error: event.error.message };
+  if ("together" in event) return { ...named, record: event.record, secondsLeft: event.together.secondsLeft };
+  if ("record" in event) return { ...named, ...reached(event.record) };
+  return "step" in event ? { ...named, step: event.step } : named;
 }
