@@ -22,7 +22,7 @@ import { trialTitle } from "./trial-printer.ts";
 export async function dryRun(
   { data, models }: Study,
   [now, later]: readonly (readonly Trial[])[],
-  flags: DeviceFlags,
+  flags: DeviceFlags & { json?: boolean },
 ): Promise<number> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
@@ -48,6 +48,13 @@ export async function dryRun(
     const after = [];
     for (const trial of makeable(later!)) after.push(await estimate(trial));
     const all = [...rows, ...after];
+    if (flags.json) {
+      const trials = all.map(({ trial: { name, options }, trainable, bytes, seconds }) => {
+        return { trial: name, seed: options.seed, trainable, bytes, seconds };
+      });
+      console.log(JSON.stringify({ type: "trials", trials }));
+      return 0;
+    }
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
     const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
     const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";

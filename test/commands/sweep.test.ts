@@ -67,6 +67,12 @@ test("an uninterrupted sweep", async () => {
   assert.equal(lines.slice(1, 3).sort(), [`trial 1 of 4: ${names[0]}`, `trial 2 of 4: ${names[1]}`]);
   assert.is(lines.length, 1 + 4 * (1 + 1 + 14 / 7));
   assert.match((await sweep("whole")).stdout, /^(already finished.*\n){4}/m);
+  const { stdout } = await sweep("whole", [...SHORT, "--json"]);
+  const types = stdout
+    .trimEnd()
+    .split("\n")
+    .map((line) => JSON.parse(line).type);
+  assert.equal(types, ["data", "skip", "skip", "skip", "skip", "end", "saved"]);
 });
 
 testAll("killed within trials and restarted, it has the same bits", async () => {
@@ -138,6 +144,8 @@ test("a trial that does not fit its model is named, and the others run; if none 
   assertCode(dry, 0);
   assert.match(dry.stderr, "cannot be made: LoRA, rank 2, alpha 4, in block 7");
   assert.match(dry.stdout, /^1 trial, about/m);
+  const json = await runCommand("sweep", [...args, "--grid", "layers=1,7", "--dry-run", "--json"], { cwd: folder });
+  assert.is(JSON.parse(json.stdout).trials.length, 1);
   // Shards of other data are not collected.
   writeFileSync(join(folder, "more.csv"), messages(24));
   const other = ["more.csv", ...args.slice(1), "--grid", "layers=1"];
