@@ -15,27 +15,19 @@ import { setting } from "../setting.ts";
 import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
-import { FORMAT, failed, RECORD, type RunRecord, STUDY, VERSION } from "./record.ts";
+import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
 
 /** Reads the record of a run directory. Throws ConfigError if there is none. */
 export async function readRecord(directory: string): Promise<RunRecord> {
   const path = joinPath(directory, RECORD);
-  const refuse = (found: string, hint?: string): never => {
+  const refuse = (found: string): never => {
     throw new ConfigError("not-a-run-directory", "not a run directory", {
       where: directory,
       expected: `a ${RECORD} written by train`,
       found,
-      ...(hint === undefined ? {} : { hint }),
     });
   };
-  if (!(await exists(path))) {
-    if (await exists(joinPath(directory, STUDY)))
-      refuse(
-        "a study of several runs",
-        `give one of them, ${joinPath(directory, "trials")}/NAME: its report names the best`,
-      );
-    refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
-  }
+  if (!(await exists(path))) refuse((await exists(directory)) ? `no ${RECORD}` : "no such directory");
   const json = await readJson(path, LIMITS.ownJson);
   if (!isRunRecord(json)) {
     const { format, version } = (json ?? {}) as Partial<RunRecord>;

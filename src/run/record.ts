@@ -32,8 +32,6 @@ import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";
-/** The file that marks a directory as that of several runs, a study. */
-export const STUDY = "study.json";
 /** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
 export const VERSION = 3;

@@ -93,7 +93,7 @@ export function checkArms(arms: readonly Arm[], seeds: number): void {
   const sum = (of: (i: number) => number) => cells.reduce((total, count, i) => total + count * of(i), 0);
   const trials = sum((i) => choices[i]! + seeds - 1);
   if (trials > LIMITS.trials)
-    throw new ConfigError("exceeds-limit", "the sweep has too many trials", {
+    throw new ConfigError("exceeds-limit", "there are too many trials", {
       expected: `at most ${LIMITS.trials}`,
       found: `${trials}: ${sum(() => 1)} combinations of settings, with ${seeds} seeds each`,
     });

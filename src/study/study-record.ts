@@ -6,11 +6,12 @@ import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
-import { dataName, type RunRecord, STUDY } from "../run/record.ts";
+import { dataName, type RunRecord } from "../run/record.ts";
 import type { Objective } from "../tasks/index.ts";
 import type { SweepSpec } from "./grid.ts";
 import { TRIALS } from "./store.ts";
 
+const STUDY = "study.json";
 const FORMAT = "lowrank-study";
 const VERSION = 1;
 
