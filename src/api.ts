@@ -19,6 +19,7 @@ export type { Split } from "./data/split.ts";
 export type { LoadedTagged, Tagged, TaggedOptions, TaggedSpec, TaggedStats } from "./data/tagged.ts";
 export type { LoadedTexts, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
 export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
+export type { Block } from "./document/blocks.ts";
 export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 export {
   ConfigError,
@@ -46,9 +47,12 @@ export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
 export type { Mode } from "./methods/index.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
-export type { FineTuneArguments, FineTuneRun, SavedRun, SaveOptions } from "./run/fine-tune.ts";
-export type { FineTuneManyArguments, RunSettings } from "./run/fine-tune-many.ts";
+export type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 export type { RunRecord } from "./run/record.ts";
+export type { SaveOptions, TrainedRun } from "./run/trained-run.ts";
+export type { Trial } from "./study/grid.ts";
+export type { StudyEvent } from "./study/runner.ts";
+export type { StudyArguments, StudyReport, StudyResult } from "./study/study.ts";
 export type { ClassDetails } from "./tasks/classification/classification-training.ts";
 export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";

@@ -6,7 +6,7 @@ import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets
 import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/tagged.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
 import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
-import type { FineTuneManyArguments } from "./run/fine-tune-many.ts";
+import type { StudyArguments, StudyResult } from "./study/study.ts";
 
 export * from "./api.ts";
 export { setPackageUrl } from "./platform/assets.ts";
@@ -79,21 +79,22 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, at the same time where that is faster, as in Node. `save` writes
- * no charts.
+ * Trains several runs that belong together, as in Node. `save` writes no charts into the runs' directories.
  *
  * @example
  * ```ts
- * import { fineTuneMany, loadDataset, loadModel, openDevice } from "lowrank/browser";
+ * import { loadDataset, loadModel, openDevice, study } from "lowrank/browser";
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
  * const data = await loadDataset({ name: "spam" }, { model });
- * const runs = await fineTuneMany({ device, model, data, runs: [{ rank: 4 }, { rank: 16, alpha: 32 }] });
- * for (const [i, run] of runs.entries()) if (run.status === "fulfilled") await run.value.save(`runs/${i}`);
+ * const { best, report } = await study({ device, model, data, runs: [{ rank: 4 }, { rank: 16, alpha: 32 }] });
+ * await best?.save("runs/best");
+ * document.querySelector("iframe")!.srcdoc = report?.toHtml() ?? "";
  * ```
  */
-export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  const { runTables } = await import("./views/run-tables.ts");
-  return (await import("./run/fine-tune-many.ts")).fineTuneMany(args, runTables);
+export async function study(args: StudyArguments): Promise<StudyResult> {
+  const { runTables: files } = await import("./views/run-tables.ts");
+  const { reportOnDemand: report } = await import("./views/study/on-demand.ts");
+  return (await import("./study/study.ts")).study(args, { files, report });
 }

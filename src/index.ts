@@ -1,6 +1,6 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
 import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
-import { type FineTuneManyArguments, fineTuneMany as fineTuneManyWith } from "./run/fine-tune-many.ts";
+import type { StudyArguments, StudyResult } from "./study/study.ts";
 import { runFiles } from "./views/run-files.ts";
 
 export * from "./api.ts";
@@ -31,29 +31,31 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 }
 
 /**
- * Fine-tunes several runs on the same model and data, such as the settings of a comparison, at the same time where that
- * is faster: on the CPU each on threads of its own, on WebGPU those with LoRA and the same type of frozen weights in
- * one batch, as many as fit into memory. The others are trained one after the other. Each has the bits of `fineTune`
- * with its settings alone. Resolves when all have ended, with what became of each, in the order of `runs`: one that
- * fails leaves the others as they are, and those that `signal` ends after their first step have `aborted` set. A run's
- * `seconds` are its share of the time. Where runs differ only in their seed, `record.seeds` of each has what all have
- * reached, with mean and spread.
- * Throws ConfigError or DataError, with the run's index, before anything is allocated.
+ * Trains several runs that belong together on the same model and data, such as settings to choose from, each with some
+ * seeds, at the same time where that is faster: on the CPU each on threads of its own, on WebGPU those with LoRA and
+ * the same type of frozen weights in one batch, as many as fit into memory; the others one after the other. Each has
+ * the bits of `fineTune` with its settings alone. Resolves when all have ended, with what became of each; one that
+ * fails leaves the others as they are. `best` is chosen by the validation loss, and `report` compares all settings on
+ * the test set: intervals, paired tests, the spread of their seeds.
+ * With `save` the study is a directory, as those of the commands `sweep` and `train --seeds`: the same call does not
+ * repeat what has ended, and resumes what was interrupted or killed.
+ * Throws ConfigError or DataError, with the run's index, before anything is trained.
  *
  * @example
  * ```ts
- * import { fineTuneMany, loadDataset, loadModel, openDevice } from "lowrank";
+ * import { Classifier, loadDataset, loadModel, openDevice, study } from "lowrank";
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
  * const data = await loadDataset({ name: "spam" }, { model });
- * const ranks = [1, 4, 16];
- * const runs = await fineTuneMany({ device, model, data, runs: ranks.map((rank) => ({ rank, alpha: 2 * rank })) });
- * for (const [i, run] of runs.entries())
- *   if (run.status === "fulfilled") await run.value.save(`runs/rank-${ranks[i]}`);
- *   else console.error(`rank ${ranks[i]}: ${run.reason}`);
+ * const runs = [4, 16].flatMap((rank) => [1, 2, 3].map((seed) => ({ rank, alpha: 2 * rank, seed })));
+ * const { best, report } = await study({ device, model, data, runs, save: "runs/ranks" });
+ * console.log(best?.record.options.rank, report?.toMarkdown());
+ * await best?.save("runs/best");
+ * const classifier = await Classifier.load("runs/best", { device });
  * ```
  */
-export async function fineTuneMany(args: FineTuneManyArguments): Promise<PromiseSettledResult<FineTuneRun>[]> {
-  return fineTuneManyWith(args, runFiles);
+export async function study(args: StudyArguments): Promise<StudyResult> {
+  const { reportOnDemand: report } = await import("./views/study/on-demand.ts");
+  return (await import("./study/study.ts")).study(args, { files: runFiles, report });
 }

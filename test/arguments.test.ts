@@ -67,7 +67,7 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   loadTexts: { good: { spec: { file: join(folder, "none.txt") }, options: {} } },
   loadTagged: { good: { spec: { file: join(folder, "none.conll") }, options: {} } },
   fineTune: { good: { args: { device, model, data } }, needs: "model" },
-  fineTuneMany: { good: { args: { device, model, data, runs: [{}] } }, needs: "runs" },
+  study: { good: { args: { device, model, data, runs: [{}] } }, needs: "runs" },
   "run.save": { good: { directory: saved, options: {} } },
   "Classifier.load": { good: { directory: saved, options: { device } }, needs: "device" },
   "Classifier.of": {

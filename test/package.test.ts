@@ -117,8 +117,8 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   assert.equal(classifying.later.filter(isTraining), []);
   const training = await bundle('import { fineTune } from "lowrank/browser"; globalThis.f = fineTune;');
   assert.is(training.later.filter(isTraining).length, 1);
-  const several = await bundle('import { fineTuneMany } from "lowrank/browser"; globalThis.f = fineTuneMany;');
-  assert.is(several.later.filter(isTraining).length, 1);
+  const several = await bundle('import { study } from "lowrank/browser"; globalThis.s = study;');
+  assert.is(several.later.filter((path) => /study-/.test(path)).length, 1);
   const tokenizing = await bundle('import { Tokenizer } from "lowrank/browser"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
@@ -139,7 +139,7 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.lowrank = library;');
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
-  const training = ["fine-tune", "fine-tune-many"];
+  const training = ["fine-tune", "study"];
   for (const name of [
     "kernels-worker",
     "remote-worker",

@@ -12,7 +12,7 @@ import { checkTrials } from "../study/check-trials.ts";
 import { type Cell, checkArms, expandArms, listCells, runnableTrials, type Trial, without } from "../study/grid.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
-import type { SweepEvent } from "../study/runner.ts";
+import type { StudyEvent } from "../study/runner.ts";
 import { keepError, readCell, readFinished } from "../study/store.ts";
 import { beginStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
@@ -165,7 +165,7 @@ async function trainTrials(
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
   const { signal } = interruption;
   const failures: TrialFailure[] = [];
-  const onEvent = (event: SweepEvent) => {
+  const onEvent = (event: StudyEvent) => {
     if (event.type === "step" && !signal.aborted) interruption.begin();
     // There is nothing to save before the first step.
     else if (event.type === "group") interruption.end();

@@ -9,7 +9,7 @@ import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
 import { bestTrial, finishedTrials } from "../study/outcome.ts";
-import type { SweepEvent } from "../study/runner.ts";
+import type { StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
@@ -68,12 +68,12 @@ export class TrialPrinter {
     printData(this.data, model, classWeights, this.json);
   }
 
-  event(event: SweepEvent): void {
+  event(event: StudyEvent): void {
     if (this.json) console.log(JSON.stringify(jsonEvent(event)));
     else this.show(event);
   }
 
-  private show(event: SweepEvent): void {
+  private show(event: StudyEvent): void {
     const { objective } = this.data;
     switch (event.type) {
       case "elsewhere":
@@ -195,7 +195,7 @@ const nameEvent = ({ name, options: { seed } }: Trial) => ({ trial: name, seed }
 const reached = ({ results: { after }, seconds }: TrialRecord) => ({ val: after.val, test: after.test, seconds });
 
 /** An event without its large parts. */
-function jsonEvent(event: SweepEvent): object {
+function jsonEvent(event: StudyEvent): object {
   const named = {
     type: event.type,
     ...("trial" in event && nameEvent(event.trial)),

@@ -72,6 +72,7 @@ export interface Note {
   text: string;
 }
 
+/** A part of a report: terminal, Markdown, HTML and CSV are made of it. */
 export type Block = Heading | Text | Note | Table | Figure | Details;
 
 export const heading = (text: string, level: Heading["level"] = 2): Block => ({ kind: "heading", level, text });

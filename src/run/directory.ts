@@ -104,7 +104,7 @@ export function buildAdapter(
 }
 
 /** The files of a run directory, and the record among them. */
-interface RunContents {
+export interface RunContents {
   files: Map<string, FileContent>;
   record: RunRecord;
 }

@@ -1,8 +1,17 @@
-/** A run that is trained, and kept in its directory meanwhile. */
+/** A run that is trained, and kept in its directory meanwhile, if it has one. */
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
-import { beginRun, endRun, failedContents, keepProgress, type RunViews, runContents, writeRun } from "./directory.ts";
+import {
+  beginRun,
+  endRun,
+  failedContents,
+  keepProgress,
+  type RunContents,
+  type RunViews,
+  runContents,
+  writeRun,
+} from "./directory.ts";
 import { removeRun } from "./files.ts";
 import { advance, type RunRecord } from "./record.ts";
 
@@ -33,9 +42,12 @@ export class LiveRun {
   private recent: StepRecord[] = [];
   private hasBegun = false;
 
-  /** `record` is that of a new run, or of one that resumes from a checkpoint in `directory`. */
+  /**
+   * `record` is that of a new run, or of one that resumes from a checkpoint in `directory`. Without a directory nothing
+   * is written.
+   */
   constructor(
-    readonly directory: string,
+    readonly directory: string | undefined,
     public record: RunRecord,
     private readonly options: LiveRunOptions = {},
   ) {}
@@ -67,6 +79,7 @@ export class LiveRun {
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { onUnsaved } = this.options;
     this.record = { ...this.record, seconds: checkpoint.seconds };
+    if (this.directory === undefined) return;
     try {
       await keepProgress(this.directory, this.record, checkpoint);
       this.isResumable = true;
@@ -79,13 +92,14 @@ export class LiveRun {
 
   /** Makes its directory. Throws ConfigError if another process has begun a run there. */
   async begin(): Promise<void> {
+    if (this.directory === undefined) return;
     await beginRun(this.directory, this.record);
     this.hasBegun = true;
   }
 
   /** Removes the directory that `begin` has made if there is no checkpoint to resume from. */
   async leave(): Promise<void> {
-    if (this.hasBegun && !this.isResumable) await removeRun(this.directory);
+    if (this.directory !== undefined && this.hasBegun && !this.isResumable) await removeRun(this.directory);
   }
 
   /**
@@ -93,16 +107,16 @@ export class LiveRun {
    * checkpoints.
    */
   async end(result: TrainResult, data: TrainingData, views: RunViews): Promise<void> {
-    const { files, record } = runContents(this.record, result, data, views);
-    await endRun(this.directory, files, result.aborted);
-    this.record = record;
+    // What shows a run in memory is made when it is saved.
+    await this.close(
+      runContents(this.record, result, data, this.directory === undefined ? () => [] : views),
+      result.aborted,
+    );
   }
 
   /** Writes the last good parameters of a run that has failed, with the error. */
   async endFailed(error: RunFailed): Promise<void> {
-    const { files, record } = failedContents(this.record, error);
-    await endRun(this.directory, files, false);
-    this.record = record;
+    await this.close(failedContents(this.record, error), false);
   }
 
   /** Writes a run that has ended into another directory, a new one; with `replace`, in place of the run there. */
@@ -115,6 +129,11 @@ export class LiveRun {
   ): Promise<void> {
     const { files, record } = runContents(this.record, result, data, views);
     await writeRun(directory, files, replace);
+    this.record = record;
+  }
+
+  private async close({ files, record }: RunContents, keepCheckpoints: boolean): Promise<void> {
+    if (this.directory !== undefined) await endRun(this.directory, files, keepCheckpoints);
     this.record = record;
   }
 }

@@ -27,6 +27,7 @@ export interface SweepSpec {
   known?: (model: string) => Known;
 }
 
+/** A run of a study: its settings, and how it is known. */
 export interface Trial {
   /** Unique in the sweep, and a directory name: "lora-r8-a16-s1-1f3c9a20". */
   name: string;
@@ -119,8 +120,24 @@ export async function listCells(spec: SweepSpec, seeds: number, identify: (model
     }
     cells.set(rates.map(([first]) => first!.key).join(), { rates });
   }
-  return [...cells.values()];
+  return gatherSeeds([...cells.values()]);
 }
+
+/** Cells that differ only in their seed are one, unless each chooses its rate. */
+export function gatherSeeds(cells: readonly Cell[]): Cell[] {
+  const gathered = new Map<string, Cell>();
+  for (const cell of cells) {
+    const firsts = cell.rates.map(([first]) => first!);
+    const [{ model, options }, another] = firsts as [Trial, ...Trial[]];
+    const settings = another ? firsts.map(({ key }) => key) : [model, { ...options, seed: 0 }];
+    const same = gathered.get(JSON.stringify(settings));
+    const rates = same ? [distinct([...same.rates, ...cell.rates].flat())] : cell.rates;
+    gathered.set(JSON.stringify(settings), { rates });
+  }
+  return [...gathered.values()];
+}
+
+const distinct = (trials: readonly Trial[]) => [...new Map(trials.map((trial) => [trial.key, trial])).values()];
 
 /** The model, and the options at each learning rate, of each combination. Throws ConfigError if a value is invalid. */
 export function* expandArms({ base, arms, known }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
@@ -130,15 +147,20 @@ export function* expandArms({ base, arms, known }: SweepSpec): Generator<{ model
     for (const combination of combinations(arm)) {
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
-      if (given.dtype === "auto")
-        throw new ConfigError("invalid-value", "dtype auto is invalid in a sweep", {
-          expected: WEIGHT_DTYPES.join(", "),
-          found: "auto, which depends on the machine's memory",
-        });
+      refuseAuto(given);
       const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings, known?.(model)));
       yield { model, rates };
     }
   }
+}
+
+/** Throws ConfigError for a type of weights that depends on the machine. */
+export function refuseAuto({ dtype }: { dtype?: TrainOptions["dtype"] }): void {
+  if (dtype === "auto")
+    throw new ConfigError("invalid-value", "dtype auto is invalid in a study", {
+      expected: WEIGHT_DTYPES.join(", "),
+      found: "auto, which depends on the machine's memory",
+    });
 }
 
 /** Throws ConfigError for a key that is none of `known`. */
@@ -165,7 +187,7 @@ export function runnableTrials<C extends Cell>(
     const one = rates.length === 1 ? 0 : chosen(cell);
     return [...rates.map(([first]) => first!), ...(one === undefined ? [] : rates[one]!.slice(1))];
   });
-  return [...new Map(trials.map((trial) => [trial.key, trial])).values()];
+  return distinct(trials);
 }
 
 /** Those that are not among others. */
@@ -174,7 +196,8 @@ export function without(trials: readonly Trial[], others: readonly { key: string
   return trials.filter(({ key }) => !keys.has(key));
 }
 
-async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
+/** A trial with its name and key; `identity` is everything but its settings that determines its result. */
+export async function nameTrial(model: string, options: TrainOptions, identity: unknown): Promise<Trial> {
   const decisive = SETTING_NAMES.filter((setting) => !SETTINGS[setting].sameBits).sort();
   const sorted = Object.fromEntries(decisive.map((setting) => [setting, options[setting]]));
   const hash = await createHasher("sha256");

@@ -1,4 +1,4 @@
-/** Runs the trials of a sweep on one device and one data set, at the same time where that is faster. */
+/** Runs the trials of a study on one device and one data set, at the same time where that is faster. */
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
@@ -9,6 +9,7 @@ import type { RunViews } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { newRecord, type RunRecord } from "../run/record.ts";
+import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
@@ -17,8 +18,10 @@ import { forgetError, isFinished, keepError, readBegun, type TrialRecord, trialD
 
 const CHECKPOINT_STEPS = 200;
 
-export type SweepEvent =
-  | { type: "skip"; trial: Trial; record: TrialRecord }
+/** What a study reports while it runs. */
+export type StudyEvent =
+  /** It has ended before. */
+  | { type: "skip"; trial: Trial; record: TrialRecord; run: TrainedRun }
   /** Another process has begun it since this one started. */
   | { type: "elsewhere"; trial: Trial }
   /** So many of the next trials are trained at once. */
@@ -31,7 +34,7 @@ export type SweepEvent =
   | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
   | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
   /** `left` trials have not ended, and take about `secondsLeft`. */
-  | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number }
+  | { type: "done"; trial: Trial; record: TrialRecord; run: TrainedRun; left: number; secondsLeft: number }
   | { type: "failed"; trial: Trial; error: LowrankError };
 
 /** The progress of the trials that are trained at the same time. */
@@ -45,86 +48,75 @@ interface Progress {
   secondsLeft: number;
 }
 
-interface SweepArguments {
-  out: string;
+interface TrialsArguments {
+  /** The directory of the study; undefined: trials are kept in memory. */
+  out: string | undefined;
   trials: readonly Trial[];
   device: Backend;
   data: TrainingData;
   signal: AbortSignal;
   views: RunViews;
-  onEvent: (event: SweepEvent) => void;
-  /** The record of a trial that begins; default: that of its settings. */
-  newRecord?: (trial: Trial) => RunRecord;
+  onEvent: (event: StudyEvent) => void;
+  /** The model of all trials, which stays open; default: each is loaded by its name. */
+  model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
-  checkpointEvery?: number;
-}
-
-/** An unfinished trial, and its place in the sweep. */
-interface Pending {
-  trial: Trial;
-  index: number;
-  /** Its record if it had begun before, and was stopped or killed. */
-  begun: RunRecord | null;
+  checkpointEvery?: number | undefined;
 }
 
 /**
  * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
- * If a trial fails, its error is recorded and the sweep continues. An aborted sweep stops after a checkpoint. Returns
+ * If a trial fails, its error is recorded and the study continues. An aborted study stops after a checkpoint. Returns
  * the number of failed trials.
  */
-export async function runTrials(args: SweepArguments): Promise<number> {
+export async function runTrials(args: TrialsArguments): Promise<number> {
   const { out, trials, signal, onEvent } = args;
-  const pending: Pending[] = [];
+  const study = new Study(args);
   for (const [index, trial] of trials.entries()) {
     if (signal.aborted) break;
-    const begun = await readBegun(out, trial);
-    if (begun && isFinished(begun)) onEvent({ type: "skip", trial, record: begun });
-    else pending.push({ trial, index, begun });
+    const record = out === undefined ? null : await readBegun(out, trial);
+    if (out !== undefined && record && isFinished(record))
+      onEvent({ type: "skip", trial, record, run: storedRun(record, trialDirectory(out, trial)) });
+    else study.left.add(new TrialRun(study, trial, index, record));
   }
-  const sweep = new Sweep(args, pending.length);
-  for (const name of new Set(pending.map(({ trial }) => trial.model))) {
+  for (const name of new Set([...study.left].map(({ trial }) => trial.model))) {
     if (signal.aborted) break;
-    await sweep.runModel(
-      name,
-      pending.filter(({ trial }) => trial.model === name),
-    );
+    await study.runModel(name);
   }
-  return sweep.failed;
+  return study.failed;
 }
 
-/** How far a sweep is. */
-class Sweep {
+/** How far a study is. */
+class Study {
   failed = 0;
+  /** Trials that have not ended. */
+  readonly left = new Set<TrialRun>();
   private readonly started = performance.now();
   /** Trials that were trained since, with parts of those that were resumed. */
   private trained = 0;
   /** Those that are trained at once. */
   private runs: readonly TrialRun[] = [];
 
-  constructor(
-    readonly args: SweepArguments,
-    /** Trials that have not ended. */
-    public left: number,
-  ) {}
+  constructor(readonly args: TrialsArguments) {}
 
   /** Runs the trials of a model. */
-  async runModel(name: string, pending: readonly Pending[]): Promise<void> {
-    const { device, data, signal, onEvent } = this.args;
-    const model = await this.load(name, pending);
+  async runModel(name: string): Promise<void> {
+    const { device, data, signal, onEvent, model: given } = this.args;
+    const jobs = [...this.left].filter(({ trial }) => trial.model === name);
+    const model = given ?? (await this.load(name, jobs));
     if (!model) return;
+    for (const job of jobs) job.model = model;
     try {
-      const jobs = pending.map((one) => new TrialRun(this, one, model));
       await trainJobs({ device, model, data, signal }, jobs, {
         onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
         onDivided: ({ length }, error) => onEvent({ type: "divided", count: length, error }),
       });
     } finally {
-      await model.close();
+      if (!given) await model.close();
     }
   }
 
   /** A model; null if it cannot be read: all its trials fail. */
-  private async load(name: string, pending: readonly Pending[]): Promise<BaseModel | null> {
+  private async load(name: string, jobs: readonly TrialRun[]): Promise<BaseModel | null> {
     let model: BaseModel | undefined;
     try {
       model = await loadModel(name);
@@ -132,61 +124,56 @@ class Sweep {
       return model;
     } catch (error) {
       await model?.close();
-      for (const one of pending) {
-        this.begin(one);
-        this.left--;
-        await this.fail(one.trial, error);
+      for (const job of jobs) {
+        job.announce();
+        await this.fail(job, error);
       }
       return null;
     }
   }
 
-  begin({ trial, index }: Pending): void {
-    this.args.onEvent({ type: "trial", trial, index, count: this.args.trials.length });
-  }
-
   /** Counts a trial among those that are trained at once. */
   enter(run: TrialRun): void {
-    this.runs = [...this.runs.filter(({ isEnded }) => !isEnded), run];
+    this.runs = [...this.runs.filter((one) => this.left.has(one)), run];
   }
 
   /** Counts a trial that has ended. */
   leave(run: TrialRun): void {
-    if (run.isEnded) return;
-    run.isEnded = true;
-    this.left--;
-    this.trained += 1 - run.shareBefore;
+    if (this.left.delete(run) && this.runs.includes(run)) this.trained += 1 - run.shareBefore;
   }
 
-  done(trial: Trial, record: TrialRecord): void {
-    this.args.onEvent({ type: "done", trial, record, left: this.left, secondsLeft: this.secondsLeft() });
-  }
-
-  async fail(trial: Trial, error: unknown): Promise<void> {
-    const { out, onEvent } = this.args;
-    // Any other error is a bug and ends the sweep, which can be resumed.
+  async fail(run: TrialRun, error: unknown): Promise<void> {
+    const { trial } = run;
+    this.leave(run);
+    // Any other error is a bug and ends the study, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
     this.failed++;
-    await keepError(out, trial, error.message);
-    onEvent({ type: "failed", trial, error });
+    await this.keepError(trial, error);
+    this.args.onEvent({ type: "failed", trial, error });
+  }
+
+  /** Writes why a trial has failed, or removes that. */
+  async keepError(trial: Trial, error: LowrankError | null): Promise<void> {
+    const { out } = this.args;
+    if (out !== undefined) await (error ? keepError(out, trial, error.message) : forgetError(out, trial));
   }
 
   together(): Progress {
-    const { runs } = this;
+    const { runs, left } = this;
     return {
       count: runs.length,
-      step: sum(runs, ({ isEnded, progress: { step, steps } }) => (isEnded ? steps : step)),
+      step: sum(runs, (run) => (left.has(run) ? run.progress.step : run.progress.steps)),
       steps: sum(runs, ({ progress }) => progress.steps),
       // A trial's seconds are its part of the time that passes.
-      secondsLeft: sum(runs, ({ isEnded, secondsLeft }) => (isEnded ? 0 : secondsLeft)),
+      secondsLeft: sum(runs, (run) => (left.has(run) ? run.secondsLeft : 0)),
     };
   }
 
   /** Seconds until all trials have ended, if they take as long as those so far. */
-  private secondsLeft(): number {
-    const active = this.runs.filter(({ isEnded }) => !isEnded);
+  secondsLeft(): number {
+    const active = this.runs.filter((run) => this.left.has(run));
     const trained = this.trained + sum(active, ({ share, shareBefore }) => share - shareBefore);
-    const left = this.left - sum(active, ({ share }) => share);
+    const left = this.left.size - sum(active, ({ share }) => share);
     return ((performance.now() - this.started) / 1000 / trained) * left;
   }
 }
@@ -197,28 +184,32 @@ function sum<T>(some: readonly T[], of: (one: T) => number): number {
 
 /** A trial that is trained. */
 class TrialRun implements TrainingJob {
-  isEnded = false;
+  /** Set before it begins. */
+  model!: BaseModel;
   /** Set when it begins. */
-  private live!: LiveRun;
+  private live: LiveRun | undefined;
   private signal!: AbortSignal;
   private stepBefore = 0;
 
   constructor(
-    private readonly sweep: Sweep,
-    private readonly pending: Pending,
-    private readonly model: BaseModel,
+    private readonly study: Study,
+    readonly trial: Trial,
+    /** Its place in the study. */
+    private readonly index: number,
+    /** Its record if it had begun before, and was stopped or killed. */
+    private readonly begun: RunRecord | null,
   ) {}
 
   get settings() {
-    return this.pending.trial.options;
+    return this.trial.options;
   }
 
-  get progress() {
-    return this.live.record;
+  get progress(): Pick<RunRecord, "step" | "steps"> {
+    return this.live?.record ?? { step: 0, steps: 0 };
   }
 
   get secondsLeft(): number {
-    return this.live.speed?.secondsLeft ?? Infinity;
+    return this.live?.speed?.secondsLeft ?? Infinity;
   }
 
   /** The share of its steps that it has made, and the share that it had made before. */
@@ -235,26 +226,35 @@ class TrialRun implements TrainingJob {
     return steps > 0 ? step / steps : 0;
   }
 
+  private get directory(): string | undefined {
+    const { out } = this.study.args;
+    return out === undefined ? undefined : trialDirectory(out, this.trial);
+  }
+
+  announce(): void {
+    const { onEvent, trials } = this.study.args;
+    onEvent({ type: "trial", trial: this.trial, index: this.index, count: trials.length });
+  }
+
   /** From its checkpoint if there is one. null: another process trains it. */
   async begin(signal: AbortSignal): Promise<Start | null> {
-    const { sweep, pending } = this;
-    const { out, onEvent, checkpointEvery = CHECKPOINT_STEPS } = sweep.args;
-    sweep.begin(pending);
-    const { trial, begun } = pending;
-    const { name, key } = trial;
-    const directory = trialDirectory(out, trial);
-    const record = begun ?? (await this.newRecord());
+    const { study, trial, begun, model, directory } = this;
+    const { data, onEvent, checkpointEvery = CHECKPOINT_STEPS } = study.args;
+    const { name, key, options } = trial;
+    this.announce();
+    const settings = { model: trial.model, ...options };
+    const record = begun ?? (await newRecord({ model, data }, settings, options));
     record.trial = { name, key, model: trial.model };
     const live = new LiveRun(directory, record, { onEvent: (event) => this.report(event) });
     this.live = live;
     this.signal = signal;
-    if (begun === null && !(await this.makeDirectory())) return null;
-    const resume = begun ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
+    if (!begun && !(await this.makeDirectory(live))) return null;
+    const resume = begun && directory ? await lastCheckpoint(directory).catch(() => undefined) : undefined;
     if (resume) onEvent({ type: "resumed", trial, step: resume.step });
     this.stepBefore = resume?.step ?? 0;
     return {
       ...(resume ? { resume } : {}),
-      checkpointEvery,
+      checkpointEvery: directory === undefined ? 0 : checkpointEvery,
       ...live.callbacks,
       onCheckpoint: async (checkpoint: Checkpoint) => {
         await live.callbacks.onCheckpoint(checkpoint);
@@ -265,64 +265,57 @@ class TrialRun implements TrainingJob {
   }
 
   /** Makes its directory, which is its lock. Returns whether it can be trained here; errors are reported. */
-  private async makeDirectory(): Promise<boolean> {
-    const { sweep, live } = this;
-    const { out, onEvent } = sweep.args;
-    const { trial } = this.pending;
+  private async makeDirectory(live: LiveRun): Promise<boolean> {
+    const { study, trial } = this;
+    const { out, onEvent } = study.args;
+    const isBegun = async () => out !== undefined && (await readBegun(out, trial)) !== null;
     try {
       // One of its name with other settings: a default has changed.
-      if ((await readBegun(out, trial)) === null) await removeRun(live.directory);
+      if (live.directory !== undefined && !(await isBegun())) await removeRun(live.directory);
       await live.begin();
       return true;
     } catch (error) {
-      sweep.left--;
-      if (error instanceof ConfigError && (await readBegun(out, trial))) onEvent({ type: "elsewhere", trial });
-      else await sweep.fail(trial, error);
+      if (!(error instanceof ConfigError && (await isBegun()))) await study.fail(this, error);
+      else {
+        study.leave(this);
+        onEvent({ type: "elsewhere", trial });
+      }
       return false;
     }
   }
 
-  private newRecord(): RunRecord | Promise<RunRecord> {
-    const { data, newRecord: make } = this.sweep.args;
-    const { trial } = this.pending;
-    const { options } = trial;
-    return make?.(trial) ?? newRecord({ model: this.model, data }, { model: trial.model, ...options }, options);
-  }
-
   private report(event: TrainEvent): void {
-    const { sweep } = this;
-    const { trial } = this.pending;
-    const { onEvent } = sweep.args;
+    const { study, trial } = this;
+    const { onEvent } = study.args;
     if (event.type === "plan") onEvent({ type: "plan", trial, plan: event });
-    if (event.type === "start") sweep.enter(this);
-    if (event.type !== "step" && event.type !== "evaluation") return;
-    const together = sweep.together();
-    if (event.type === "evaluation") {
-      onEvent({ type: "evaluation", trial, record: event.record, steps: this.progress.steps, together });
-      return;
-    }
-    const { record, examplesPerSecond } = event;
-    onEvent({ type: "step", trial, record, examplesPerSecond, together });
+    if (event.type === "start") study.enter(this);
+    if (event.type === "step") onEvent({ ...event, trial, together: study.together() });
+    if (event.type === "evaluation")
+      onEvent({ ...event, trial, steps: this.progress.steps, together: study.together() });
   }
 
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
-    const { sweep, signal, live } = this;
-    const { out, data, views } = sweep.args;
-    const { trial } = this.pending;
+    const { study, trial, signal, directory } = this;
+    const { data, views, onEvent } = study.args;
+    const live = this.live!;
     try {
       const result = await trained;
       // One that was aborted has its checkpoint.
       if (!isFinished(live.record)) return;
       await live.end(result, data, views);
-      await forgetError(out, trial);
-      sweep.leave(this);
-      sweep.done(trial, live.record);
+      const { record } = live;
+      const run =
+        directory === undefined
+          ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, views, replace))
+          : storedRun(record, directory);
+      await study.keepError(trial, null);
+      study.leave(this);
+      onEvent({ type: "done", trial, record, run, left: study.left.size, secondsLeft: study.secondsLeft() });
     } catch (error) {
       // What was learned is saved.
       if (signal.aborted && error === signal.reason) return;
-      sweep.leave(this);
-      await sweep.fail(trial, error);
+      await study.fail(this, error);
       await live.leave();
     }
   }

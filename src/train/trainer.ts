@@ -88,38 +88,31 @@ const INTERVAL: Kind = [
   (value) => value === "evaluation" || isWithin(value, { min: 0, whole: true }),
 ];
 
-/** The arguments that runs trained at once have in common. */
-export const COMMON_ARGUMENTS = {
+/** The arguments but the settings, which `resolveOptions` checks. */
+export const ARGUMENTS = {
   device: "device",
   model: "model",
   data: DATA,
   featureBudget: "number?",
   signal: "signal?",
-} as const;
-
-/** The arguments of each run, in addition to its settings. */
-export const OWN_ARGUMENTS = {
   adapter: "adapter?",
   onEvent: "function?",
   resume: optional(CHECKPOINT),
   checkpointEvery: optional(INTERVAL),
   onCheckpoint: "function?",
   pause: "function?",
-} as const;
+} as const satisfies Record<Exclude<keyof TrainArguments, keyof TrainOptions>, FieldKind>;
 
 /** What runs that are trained at once have in common. */
-export type CommonArguments = Pick<TrainArguments, keyof typeof COMMON_ARGUMENTS>;
+export type SharedArguments = Pick<TrainArguments, "device" | "model" | "data" | "featureBudget">;
 
-export type SharedArguments = Omit<CommonArguments, "signal">;
-
-/** Arguments that each run has of its own: settings, and how it starts. */
-export type OwnArguments = Omit<TrainArguments, keyof CommonArguments>;
+export type CommonArguments = SharedArguments & Pick<TrainArguments, "signal">;
 
 /** How a run starts, and to whom it reports: what does not change its results. */
 export type Start = Pick<TrainArguments, "resume" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause">;
 
 /** The options of a run, and the adapter that it continues from. */
-export type JobSettings = Omit<OwnArguments, keyof Start>;
+export type JobSettings = Omit<TrainArguments, keyof CommonArguments | keyof Start>;
 
 /** A run that may be trained at the same time as others. */
 export interface PlannedJob {
@@ -131,12 +124,7 @@ export interface BegunJob extends PlannedJob {
   start: Start;
 }
 
-const ARGUMENTS = { ...COMMON_ARGUMENTS, ...OWN_ARGUMENTS } satisfies Record<
-  Exclude<keyof TrainArguments, keyof TrainOptions>,
-  FieldKind
->;
-
-/** `resolveOptions` checks the options. */
+/** Any value: see `ARGUMENTS`. */
 export const OPTIONS = Object.fromEntries(Object.keys(DEFAULTS).map((name) => [name, "any?"] as const));
 
 /**

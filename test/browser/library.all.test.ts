@@ -100,6 +100,38 @@ test("on WASM the same settings give the same adapter in Node and in a page, bit
   assert.equal(faults, []);
 });
 
+test("a study in a page: in memory, and in its files, where the same call repeats nothing", async () => {
+  const { page, faults } = await openLibrary(await openBrowser());
+  const [memory, first, again] = await page.evaluate(
+    async ([csv, options]) => {
+      const { loadDataset, loadModel, openDevice, registerFile, study }: typeof Lowrank = await import(
+        `${location.origin}/dist/browser/index.js`
+      );
+      registerFile("picked.csv", new Blob([csv]));
+      const device = await openDevice("wasm", { threads: 2 });
+      const model = await loadModel("gpt2-micro");
+      const data = await loadDataset({ file: "picked.csv" }, { maxLength: 64 });
+      const train = async (save: { save?: string }) => {
+        const types = new Set<string>();
+        const runs = [2, 4].map((rank) => ({ ...options, rank }));
+        const onEvent = ({ type }: { type: string }) => types.add(type);
+        const { best, report } = await study({ device, model, data, runs, onEvent, ...save });
+        const { results, trial } = best!.record;
+        return { types: [...types], charts: report!.toHtml().split("<svg").length, best: { results, trial } };
+      };
+      const root = await navigator.storage.getDirectory();
+      const found = [await train({}), await train({ save: "study" }), await train({ save: "study" })];
+      await (await root.getDirectoryHandle("study")).getFileHandle("report.html");
+      return found;
+    },
+    [MESSAGES, OPTIONS] as const,
+  );
+  assert.ok(memory!.charts > 2, `${memory!.charts} charts`);
+  assert.equal(first!.best, memory!.best);
+  assert.equal(again, { types: ["skip"], charts: memory!.charts, best: memory!.best });
+  assert.equal(faults, []);
+});
+
 /** Addresses that a page has loaded and that match. */
 function loaded(page: Page, pattern: RegExp): Promise<string[]> {
   return page.evaluate(

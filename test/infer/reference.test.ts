@@ -6,7 +6,14 @@ import { readAsset } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { loadTexts, type TrainingData } from "../../src/data/texts.ts";
-import { Classifier, type FineTuneArguments, fineTune, fineTuneMany, LanguageModel } from "../../src/index.ts";
+import {
+  Classifier,
+  type FineTuneArguments,
+  fineTune,
+  LanguageModel,
+  study,
+  type TrainedRun,
+} from "../../src/index.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, readAdapter } from "../../src/io/peft.ts";
@@ -119,15 +126,16 @@ testOnDevices(
     const device = await testDevice();
     const data = await DATA["short rows"]();
     for (const layers of [null, [1]]) {
-      const runs = [4, 1].map((batchSize) => ({
-        ...({ ...SETTINGS, rank: 2, layers, batchSize, headInit: "uniform" } as const),
-        save: join(folder, `together ${layers} ${batchSize}`),
-      }));
-      for (const run of await fineTuneMany({ device, model, data, runs }))
+      const runs = [4, 1].map(
+        (batchSize) => ({ ...SETTINGS, rank: 2, layers, batchSize, headInit: "uniform" }) as const,
+      );
+      const save = join(folder, `together ${layers}`);
+      for (const run of (await study({ device, model, data, runs, save })).runs) {
         assert.is(run.status, "fulfilled", String((run as PromiseRejectedResult).reason));
-      for (const { save } of runs) {
-        assert.ok((await readAdapter(join(save, "adapter"))).reference);
-        (await Classifier.load(save, { device: await cpu() })).destroy();
+        const { record } = (run as PromiseFulfilledResult<TrainedRun>).value;
+        const directory = join(save, "trials", record.trial!.name);
+        assert.ok((await readAdapter(join(directory, "adapter"))).reference);
+        (await Classifier.load(directory, { device: await cpu() })).destroy();
       }
     }
   },

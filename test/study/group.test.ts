@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
-import { runTrials, type SweepEvent } from "../../src/study/runner.ts";
+import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { readFinished, trialDirectory } from "../../src/study/store.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
@@ -44,7 +44,7 @@ const GRID: Arm = { rank: [2, 4], alpha: [2, 4] };
 
 interface Options {
   /** Called with every event, and what stops the sweep. */
-  onEvent?: (event: SweepEvent, abort: AbortController) => void;
+  onEvent?: (event: StudyEvent, abort: AbortController) => void;
 }
 
 /** The directory of a sweep on a device. */
@@ -116,7 +116,7 @@ for (const [on, declare] of [
     const trials = await trialsFor({ rank: [2, 4] }, { mode: "last_layer" });
     const groups = on === "wasm 2 threads" ? ["group 2"] : ["group 2", "group 1"];
     const left: number[] = [];
-    const onEvent = (event: SweepEvent) => {
+    const onEvent = (event: StudyEvent) => {
       if (event.type === "done") left.push(event.left);
       if (event.type !== "step") return;
       // The steps and the time left are those of all trials at once.

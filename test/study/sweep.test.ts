@@ -12,7 +12,7 @@ import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/study/grid.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
-import { runTrials, type SweepEvent } from "../../src/study/runner.ts";
+import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import {
   collect,
   type FinishedCell,
@@ -101,6 +101,17 @@ test("settings without effect in a mode create no further trials; other data or 
   assert.is((await listTrials(spec, 3, () => ({}))).length, 3);
 });
 
+test("seeds that are given as settings are seeds of one setting", async () => {
+  const cells = await listCells({ base: {}, arms: [{ rank: [2, 4], seed: [1, 3, 2] }] }, 2, () => ({}));
+  const seeds = cells.map(({ rates }) =>
+    rates.map((trials) => trials.map(({ options: { rank, seed } }) => [rank, seed])),
+  );
+  assert.equal(
+    seeds,
+    [2, 4].map((rank) => [[1, 2, 3, 4].map((seed) => [rank, seed])]),
+  );
+});
+
 test("a key depends on every option that changes the result", async () => {
   const key = async (options: object) =>
     (await listTrials({ base: { model: "m" }, arms: [{ ...options }] }, 1, () => ({ name: "a" })))[0]!.key;
@@ -169,7 +180,7 @@ async function run(
   const data = await loading;
   const abort = new AbortController();
   const seen: string[] = [];
-  const onEvent = (event: SweepEvent) => {
+  const onEvent = (event: StudyEvent) => {
     if (event.type === "resumed") seen.push(`resumed at ${event.step}`);
     else if (event.type === "group" || event.type === "divided") seen.push(`${event.type} of ${event.count}`);
     else if (event.type !== "step") seen.push(`${event.type} ${event.trial.name}`);

@@ -138,7 +138,7 @@ test("a run chooses before it starts, and keeps what it chose; a sweep cannot le
   // Its rows are no whole number of blocks: f16 is the narrowest.
   await assertFails("out-of-memory", ['use dtype "f16", which takes'], () => train({ ...args, device: tight }));
   const sweep = { base: {}, arms: [{ dtype: ["f16", "auto"] }] };
-  await assertFails("invalid-value", ["dtype auto is invalid in a sweep", "f32, f16"], () => [...expandArms(sweep)]);
+  await assertFails("invalid-value", ["dtype auto is invalid in a study", "f32, f16"], () => [...expandArms(sweep)]);
   const report = await train({ ...args, device: tight }).catch((error) =>
     reportOfRun(error, { ...args, device: tight }),
   );

@@ -36,8 +36,9 @@ function findGrid(cells: readonly Outcome[]): Grid | null {
   const unique = (of: (cell: Outcome) => number) => [...new Set(cells.map(of))].sort((a, b) => a - b);
   const ranks = unique(({ rank }) => rank);
   const alphas = unique(({ alpha }) => alpha);
-  const isFull = ranks.length > 1 && alphas.length > 1 && cells.length === ranks.length * alphas.length;
-  return isFull ? { ranks, alphas, cells } : null;
+  const places = new Set(cells.map(({ rank, alpha }) => `${rank} ${alpha}`));
+  const isFull = [cells.length, places.size].every((count) => count === ranks.length * alphas.length);
+  return isFull && ranks.length > 1 && alphas.length > 1 ? { ranks, alphas, cells } : null;
 }
 
 function gridBlocks(

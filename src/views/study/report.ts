@@ -35,7 +35,7 @@ import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
 import { aboutSeeds } from "./seeds.ts";
 
-const TITLE = "LoRA on GPT-2: sweep report";
+export const TITLE = "LoRA on GPT-2: sweep report";
 
 /**
  * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says

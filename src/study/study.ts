@@ -1,0 +1,153 @@
+/** The API of training several runs that belong together: a study, in memory or in a directory. */
+import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
+import { digestData } from "../data/digest.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { Block } from "../document/blocks.ts";
+import { ConfigError, DataError, type LowrankError } from "../errors.ts";
+import { fingerprint } from "../io/fingerprint.ts";
+import { nameBase } from "../run/base-name.ts";
+import type { RunViews } from "../run/directory.ts";
+import { storedRun, type TrainedRun } from "../run/trained-run.ts";
+import { isUnequal } from "../train/class-weights.ts";
+import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
+import type { TrainOptions } from "../train/settings.ts";
+import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/trainer.ts";
+import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials, type Trial } from "./grid.ts";
+import { bestTrial } from "./outcome.ts";
+import { runTrials, type StudyEvent } from "./runner.ts";
+import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./store.ts";
+import { beginStudy } from "./study-record.ts";
+
+/** The arguments of `study`. */
+export interface StudyArguments extends Pick<TrainArguments, "device" | "model" | "data"> {
+  /** The settings of each run, as of `fineTune`. Runs of the same settings and seed are trained once. */
+  runs: readonly Partial<TrainOptions>[];
+  /**
+   * A study's directory: each run has a run directory in its folder trials, and the report is there, too. The same call
+   * does not repeat what has ended, and resumes what was interrupted. Default: runs are kept in memory.
+   */
+  save?: string;
+  /** Steps between the checkpoints of a run in `save`: the most that is lost if the process is killed. Default: 200. */
+  checkpointEvery?: number;
+  /** Ends the study within about a second. Runs that have not ended are rejected with its reason. */
+  signal?: AbortSignal;
+  /** Called with what happens to each run, which `trial` names. What it throws ends the study. */
+  onEvent?: (event: StudyEvent) => void;
+}
+
+/** What several runs have reached. */
+export interface StudyResult {
+  /** What became of each run, in the order of `runs`. */
+  runs: PromiseSettledResult<TrainedRun>[];
+  /**
+   * The run with the lowest validation loss: of the settings whose seeds have the lowest one on average. undefined: no
+   * run has ended.
+   */
+  best: TrainedRun | undefined;
+  /** On the runs that have ended; undefined: there is none. */
+  report: StudyReport | undefined;
+}
+
+/** The report of a study: tables, figures, intervals, tests. */
+export interface StudyReport {
+  blocks: readonly Block[];
+  toMarkdown(): string;
+  /** A page by itself. Its links lead to files of a study's directory. */
+  toHtml(): string;
+}
+
+/** What shows runs and studies. */
+export interface StudyViews {
+  files: RunViews;
+  /** Also writes it into `out`. */
+  report(cells: readonly FinishedCell[], data: TrainingData, out: string | undefined): Promise<StudyReport>;
+}
+
+const ONE_OR_MORE: Kind = ["an array of one or more objects", (value) => isListOf(value, isObject) && value.length > 0];
+
+const KINDS: Record<keyof StudyArguments, FieldKind> = {
+  device: ARGUMENTS.device,
+  model: ARGUMENTS.model,
+  data: ARGUMENTS.data,
+  runs: ONE_OR_MORE,
+  save: "text?",
+  checkpointEvery: "size?",
+  signal: "signal?",
+  onEvent: "function?",
+};
+
+/** Trains several runs as `runTrials` does. */
+export async function study(args: StudyArguments, views: StudyViews): Promise<StudyResult> {
+  checkOptions("args", args, KINDS);
+  const { device, model, data, runs, save: out, checkpointEvery, signal = new AbortController().signal } = args;
+  checkVocabulary(data, model);
+  // Where no weights are needed, a trial is the same with and without them.
+  const common = { device, model, data, ...(isUnequal(data) ? {} : { classWeights: "none" as const }) };
+  const options = runs.map((run, i) => checkRun(common, run, `runs[${i}]`));
+  const { name } = nameBase(model.directory);
+  const [sha256, base] = [await digestData(data), await fingerprint(model)];
+  const trials = await Promise.all(options.map((one) => nameTrial(name, one, { data: sha256, base })));
+  const { objective, origin: source } = data;
+  const spec = { base: { model: name, objective }, arms: [...runs] };
+  if (out !== undefined)
+    await beginStudy(out, { objective, data: { source, sha256 }, bases: { [name]: base }, spec, seeds: 1 });
+  const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
+  const ended = new Map<string, TrainedRun>();
+  const failed = new Map<string, LowrankError>();
+  const elsewhere: Trial[] = [];
+  await runTrials({
+    ...{ out, trials: runnableTrials(cells), device, model, data, signal, checkpointEvery, views: views.files },
+    onEvent(event) {
+      if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, event.run);
+      if (event.type === "failed") failed.set(event.trial.key, event.error);
+      if (event.type === "elsewhere") elsewhere.push(event.trial);
+      args.onEvent?.(event);
+    },
+  });
+  for (const trial of elsewhere) {
+    const where = trialDirectory(out!, trial);
+    const record = await readFinished(out!, trial);
+    if (record) ended.set(trial.key, storedRun(record, where));
+    else failed.set(trial.key, begunElsewhere(where));
+  }
+  const finished = cells.map((cell) => finishedCell(cell, ended));
+  const best = bestTrial(finished);
+  return {
+    runs: trials.map(({ key }) => {
+      const value = ended.get(key);
+      return value ? { status: "fulfilled", value } : { status: "rejected", reason: failed.get(key) ?? signal.reason };
+    }),
+    best: best && ended.get(best.trial.key),
+    report: best && (await views.report(finished, data, out)),
+  };
+}
+
+/** Throws ConfigError or DataError, with the run's name, if its settings are invalid or do not suit the data. */
+function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string): TrainOptions {
+  const args = { ...common, ...run };
+  try {
+    checkOptions(name, run, OPTIONS);
+    refuseAuto(run);
+    prepareRun(args);
+  } catch (error) {
+    // Training reports whether there is room for a run: another one may be smaller.
+    const Kind = [ConfigError, DataError].find((one) => error instanceof one) as typeof ConfigError | undefined;
+    if (!Kind) return completeOptions(args);
+    const { code, message, details } = error as ConfigError;
+    throw new Kind(code, `${name}: ${message.split("\n")[0]}`, { ...details, cause: error });
+  }
+  return completeOptions(args);
+}
+
+const begunElsewhere = (where: string) =>
+  new ConfigError("used-by-another-process", "another process has begun this run", {
+    where,
+    hint: "call study again when it has ended",
+  });
+
+function finishedCell({ rates: [seeds] }: Cell, ended: ReadonlyMap<string, TrainedRun>): FinishedCell {
+  const records = seeds!.map(({ key }) => ended.get(key)?.record ?? null);
+  const finished = records.map((record) => (record && isFinished(record) ? record : null));
+  const trials = finished.filter((record) => record !== null);
+  return { rates: [seeds!], chosen: 0, missing: [], tried: finished.slice(0, 1), trials };
+}
