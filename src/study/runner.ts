@@ -1,4 +1,5 @@
 /** Runs the trials of a study on one device and one data set, at the same time where that is faster. */
+import { exists } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
@@ -275,7 +276,9 @@ class TrialRun implements TrainingJob {
       await live.begin();
       return true;
     } catch (error) {
-      if (!(error instanceof ConfigError && (await isBegun()))) await study.fail(this, error);
+      // While it is written, another process's directory has another name, and this one was removed as left over.
+      const isTaken = error instanceof ConfigError && ((await isBegun()) || !(await exists(live.directory!)));
+      if (!isTaken) await study.fail(this, error);
       else {
         study.leave(this);
         onEvent({ type: "elsewhere", trial });
