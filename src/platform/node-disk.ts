@@ -244,16 +244,15 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Creates a folder and its parents, and syncs them. */
-async function makeFolder(path: string): Promise<void> {
+/** Creates a folder and its parents, and syncs them. Node's recursive mkdir never ends in /proc, where none can be made. */
+export async function makeFolder(path: string): Promise<void> {
   if (await isThere(path)) return;
-  const first = await mkdir(path, { recursive: true });
-  if (first === undefined) return;
-  const outermost = dirname(resolve(first));
-  for (let folder = dirname(resolve(path)); folder.length >= outermost.length; folder = dirname(folder)) {
-    await syncFolder(folder);
-    if (folder === dirname(folder)) return;
-  }
+  const parent = dirname(resolve(path));
+  await makeFolder(parent);
+  await mkdir(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") throw error;
+  });
+  await syncFolder(parent);
 }
 
 export async function remove(path: string): Promise<void> {

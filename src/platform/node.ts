@@ -3,7 +3,7 @@
  */
 import { createHash } from "node:crypto";
 import { constants, existsSync } from "node:fs";
-import { access, lstat, mkdir, open, readdir, stat } from "node:fs/promises";
+import { access, lstat, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,6 +12,7 @@ import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
+import { makeFolder } from "./node-disk.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
@@ -150,7 +151,7 @@ export function absolutePath(path: string): string {
 
 /** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const handle = await open(path, O_WRONLY | O_CREAT);
   const { size } = await handle.stat();
   let at = size;

@@ -1,10 +1,10 @@
-import { mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { nextTurn, restoreDirectory, restUntil, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { LowrankError } from "../../src/errors.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testIf } from "../helpers/harness.ts";
 import { filesIn, snapshot } from "../helpers/spawn.ts";
 
 /** Names that a source file exports, types included. */
@@ -120,6 +120,15 @@ test("files are written beside others, through links of folders; nothing has cha
   await writeFileAtomic(join(elsewhere, "link"), "through");
   assert.is(readFileSync(join(directory, "a"), "utf8"), "through");
 });
+
+testIf(
+  existsSync("/proc"),
+  "there is no /proc",
+  "a folder that nobody can make is an error: Node's own mkdir would try for ever",
+  async () => {
+    await assertFails("write-failed", ["ENOENT"], () => writeFileAtomic("/proc/lowrank/run/a", ""));
+  },
+);
 
 test("every turn of the event loop sleeps once while a promise of Dawn is pending, however many there were", async () => {
   const { wait } = Atomics;
