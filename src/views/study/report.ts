@@ -2,7 +2,10 @@
 import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/texts.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
+import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
+import { readRecord } from "../../run/directory.ts";
+import type { RunRecord } from "../../run/record.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
@@ -17,7 +20,7 @@ import {
   testRows,
 } from "../../study/outcome.ts";
 import { publishedAccuracy } from "../../study/published.ts";
-import type { FinishedCell, TrialRecord } from "../../study/store.ts";
+import { type FinishedCell, type TrialRecord, trialDirectory } from "../../study/store.ts";
 import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";
@@ -47,7 +50,10 @@ export async function writeReport(
   data: TrainingData,
   about?: string,
 ): Promise<string> {
-  const blocks = reportBlocks(cells, data, about);
+  const outcomes = listOutcomes(cells, judgedBy(data));
+  const whole = new Map<TrialRecord, RunRecord>();
+  for (const trial of shownTrials(outcomes)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
+  const blocks = layOut(cells, outcomes, data, (trial) => whole.get(trial), about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -64,9 +70,25 @@ export async function writeReport(
   return markdown;
 }
 
+/** The report of a study whose records are whole. */
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
+  const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
+  return layOut(cells, listOutcomes(cells, judgedBy(data)), data, wholeOf, about);
+}
+
+/** The trials of which more is shown than what is compared of all: the first seed of the best setting of each mode. */
+const shownTrials = (outcomes: readonly Outcome[]) =>
+  bestPerMode(dropUntuned(outcomes)).map(({ trials: [first] }) => first!);
+
+function layOut(
+  cells: readonly FinishedCell[],
+  listed: readonly Outcome[],
+  data: TrainingData,
+  wholeOf: (trial: TrialRecord) => RunRecord | undefined,
+  about?: string,
+): Block[] {
   const measure = judgedBy(data);
-  const outcomes = listOutcomes(cells, measure);
+  const outcomes = bestFirst(listed);
   const compared = dropUntuned(outcomes);
   const best = bestOutcome(compared);
   return [
@@ -74,15 +96,33 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
-    sizeFigure(compared, measure),
+    sizes(compared, measure),
     ...settings(outcomes, data),
     ...comparisons(compared, measure, data),
     ...aboutSeeds(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
-    ...(best ? [losses(compared), ...bestRun(best)] : []),
+    ...losses(compared, wholeOf),
+    ...(best ? bestRun(best, wholeOf(best.trials[0]!)) : []),
     ...trials(cells, measure, data),
   ];
+}
+
+/** Of more settings than a table shows at once those with the lowest validation loss are first. */
+function bestFirst(outcomes: readonly Outcome[]): readonly Outcome[] {
+  const loss = (one: Outcome) => (Number.isFinite(one.loss) ? one.loss : Number.MAX_VALUE);
+  return outcomes.length > ROWS_AT_ONCE ? [...outcomes].sort((a, b) => loss(a) - loss(b)) : outcomes;
+}
+
+/** Points that can be told apart. */
+const POINTS = 60;
+
+/** The main figure. */
+function sizes(all: readonly Outcome[], measure: Measure): Figure {
+  if (all.length <= ROWS_AT_ONCE) return sizeFigure(all, measure);
+  const some = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
+  const which = `Of ${formatCount(all.length)} settings the ${POINTS} with the lowest validation loss; the table has all`;
+  return { ...some, caption: `${some.caption}. ${which}` };
 }
 
 function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
@@ -182,39 +222,43 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     ),
-    makeTable<Found>(
-      "comparisons",
-      "Pairs, with p before and after the correction",
-      [
-        { title: "First", key: "first", value: ({ one }) => one.label },
-        { title: "Second", key: "second", value: ({ other }) => other.label },
-        {
-          ...({ title: "First minus second", key: "first minus second", interval: true } as const),
-          ...{ format: measure.format, value: ({ difference }: Found) => difference },
-        },
-        ...statistics.counts.map((title, i) => ({
-          ...{ title, key: title.toLowerCase(), format: formatCount },
-          value: ({ counts }: Found) => counts?.[i],
-        })),
-        { title: "p", key: "p", format: showP, value: ({ p }) => p },
-        { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
-        { title: "The first is", key: "the first is", value: ({ standing }) => standing },
-      ],
-      tests,
-    ),
+    {
+      ...makeTable<Found>(
+        "comparisons",
+        "Pairs, with p before and after the correction",
+        [
+          { title: "First", key: "first", value: ({ one }) => one.label },
+          { title: "Second", key: "second", value: ({ other }) => other.label },
+          {
+            ...({ title: "First minus second", key: "first minus second", interval: true } as const),
+            ...{ format: measure.format, value: ({ difference }: Found) => difference },
+          },
+          ...statistics.counts.map((title, i) => ({
+            ...{ title, key: title.toLowerCase(), format: formatCount },
+            value: ({ counts }: Found) => counts?.[i],
+          })),
+          { title: "p", key: "p", format: showP, value: ({ p }) => p },
+          { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
+          { title: "The first is", key: "the first is", value: ({ standing }) => standing },
+        ],
+        tests,
+      ),
+      most: ROWS_AT_ONCE,
+    },
   ];
 }
 
 /** The first seed of the best setting. */
-function bestRun({ label, trials: [first] }: Outcome): Block[] {
-  return [heading(`The best run: ${label}, seed ${first!.options.seed}`), ...runBlocks(first!)];
+function bestRun({ label }: Outcome, run: RunRecord | undefined): Block[] {
+  return run ? [heading(`The best run: ${label}, seed ${run.options.seed}`), ...runBlocks(run)] : [];
 }
 
-function losses(outcomes: readonly Outcome[]): Figure {
+function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => RunRecord | undefined): Block[] {
   const best = bestPerMode(outcomes);
-  const records = best.map(({ trials: [first] }) => first!);
+  const records = best.flatMap(({ trials: [first] }) => wholeOf(first!) ?? []);
+  if (records.length === 0) return [];
   const [loss] = runCharts(records, { names: best.map(({ label }) => label) });
-  return figure("loss", "Loss of the best setting of each method, first seed", loss!.chart);
+  return [figure("loss", "Loss of the best setting of each method, first seed", loss!.chart)];
 }
 
 function trials(cells: readonly FinishedCell[], measure: Measure, { objective }: TrainingData): Block[] {
