@@ -123,9 +123,9 @@ const runAll: Strategy = async (out, cells, run) => {
 };
 
 /** What was read of finished trials: each is read once. */
-const known: Known = new Map();
+const trialsRead: Known = new Map();
 
-export const readCells = (out: string, cells: readonly Cell[]) => readFinishedCells(out, cells, known);
+export const readCells = (out: string, cells: readonly Cell[]) => readFinishedCells(out, cells, trialsRead);
 
 /** Runs the trials and reports on them. Returns the exit code. */
 export async function runStudy(study: Study, options: StudyOptions): Promise<number> {
