@@ -65,7 +65,7 @@ export function keepCompared(record: TrialRecord): TrialRecord {
     results: {
       ...{ before, after },
       test: {
-        compared: [compared[0]],
+        compared,
         details: Object.fromEntries(Object.entries(details).filter(([, value]) => typeof value !== "object")),
         // In 8 bytes each only while they are compared.
         get rows(): Columns {

@@ -114,7 +114,8 @@ test("a trial is read once, and what is compared of it is kept", async () => {
   const read = await readFinishedCells(out, some, known);
   for (const [i, { trials }] of read.entries()) {
     const [kept, { results, options }] = [trials[0]!, records[i]!];
-    assert.equal([kept.options, kept.results.test.rows], [options, results.test.rows]);
+    const { rows, compared } = kept.results.test;
+    assert.equal([kept.options, rows, compared], [options, results.test.rows, results.test.compared]);
     assert.is(tableToCsv(metricsTable([kept])), tableToCsv(metricsTable([records[i]!])));
     assert.not.ok("curve" in kept || "mistakes" in kept.results.test || "classes" in kept.results.test.details);
   }
