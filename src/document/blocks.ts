@@ -49,8 +49,6 @@ export interface Table {
   caption: string;
   columns: readonly Column[];
   rows: readonly (readonly Cell[])[];
-  /** People see no more of its rows in a report; CSV has all. */
-  most?: number;
 }
 
 export interface Figure {

@@ -13,19 +13,16 @@ const SHORT = 20;
 /** A cell as the script gets it: what it shows, what it is sorted by, a second line; or a text and its link. */
 type Data = string | number | [text: string, value: number, more?: string] | [text: string, href: string];
 
-export const isLong = ({ rows, most = Infinity }: Table) => Math.min(rows.length, most) > SHORT;
+export const isLong = ({ rows }: Table) => rows.length > SHORT;
 
 export function LongTable({ table }: { table: Table }) {
-  const { rows, most = rows.length } = table;
-  const shown = Math.min(most, ROWS_AT_ONCE);
+  const { rows } = table;
   const columns = shownColumns(table);
-  const data = rows
-    .slice(0, most)
-    .map((row) => columns.map(({ column, i }) => cellData(row[i], cellParts(row[i], column))));
+  const data = rows.map((row) => columns.map(({ column, i }) => cellData(row[i], cellParts(row[i], column))));
   return (
-    <div class="long" data-all={rows.length} data-at-once={ROWS_AT_ONCE}>
-      <TableView table={{ ...table, rows: rows.slice(0, shown) }} />
-      <p class="rows">{aboutRows(table, shown)}</p>
+    <div class="long" data-at-once={ROWS_AT_ONCE}>
+      <TableView table={{ ...table, rows: rows.slice(0, ROWS_AT_ONCE) }} />
+      <p class="rows">{aboutRows(table, ROWS_AT_ONCE)}</p>
       <script type="application/json" dangerouslySetInnerHTML={{ __html: scriptLiteral(data) }} />
     </div>
   );
@@ -88,7 +85,7 @@ function openTables(): void {
 
   function open(place: HTMLElement): void {
     const rows = JSON.parse(place.querySelector("script")!.textContent!) as Data[][];
-    const [all, atOnce] = [Number(place.dataset.all), Number(place.dataset.atOnce)];
+    const atOnce = Number(place.dataset.atOnce);
     const heads = [...place.querySelectorAll("thead th")];
     const kinds = heads.map((head) => head.className);
     const texts = rows.map((row) => ` ${row.map(textOf).join(" ").toLowerCase().replaceAll("\u00a0", " ")}`);
@@ -106,8 +103,7 @@ function openTables(): void {
       place.querySelector("tbody")!.replaceChildren(...shown.map((row) => makeRow(rows[row]!, kinds)));
       const which = shown.length === 0 ? "No row" : `Rows ${count(first + 1)} to ${count(first + shown.length)}`;
       const among = found.length < rows.length ? ` of ${count(found.length)} with these words,` : "";
-      const more = all > rows.length ? ` (the file has ${count(all)})` : "";
-      status.textContent = `${which}${among} of ${count(rows.length)}${more}`;
+      status.textContent = `${which}${among} of ${count(rows.length)}`;
       before.disabled = first === 0;
       next.disabled = first + atOnce >= found.length;
     };

@@ -18,7 +18,7 @@ function blockToMarkdown(block: Block, links: boolean): string {
     case "note":
       return markdownLine(block.kind === "note" ? `note: ${block.text}` : block.text);
     case "table": {
-      const shown = links ? Math.min(block.most ?? Infinity, ROWS_AT_ONCE) : Infinity;
+      const shown = links ? ROWS_AT_ONCE : Infinity;
       return [
         markdownLine(block.caption),
         tableLines(block, shown).join("\n"),

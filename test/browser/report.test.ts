@@ -39,7 +39,11 @@ function report(): string {
     ],
     ROWS,
   );
-  return toHtml("Report", [heading("Report", 1), table, { ...table, name: "pairs", caption: "Pairs", most: 30 }]);
+  return toHtml("Report", [
+    heading("Report", 1),
+    table,
+    { ...table, name: "few", caption: "Few", rows: table.rows.slice(0, 30) },
+  ]);
 }
 
 test("a long table is sorted by a column, filtered by words and turned, with the keyboard", async () => {
@@ -48,7 +52,7 @@ test("a long table is sorted by a column, filtered by words and turned, with the
   const context = await openBrowser();
   const { page, faults } = await openPage(context, pathToFileURL(path).href);
   await assertAccessible(page);
-  const [settings, pairs] = [page.locator(".long").first(), page.locator(".long").last()];
+  const [settings, few] = [page.locator(".long").first(), page.locator(".long").last()];
   const status = () => settings.getByRole("status").textContent();
   const names = async () => (await settings.locator("tbody th").allTextContents()).map((name) => name.split(",")[0]);
   const ends = async () => [(await names())[0], (await names()).at(-1)];
@@ -57,7 +61,7 @@ test("a long table is sorted by a column, filtered by words and turned, with the
     await page.keyboard.press("Enter");
   };
   assert.equal([await status(), ...(await ends())], ["Rows 1 to 100 of 150", "rank 0", "rank 99"]);
-  assert.is(await pairs.getByRole("status").textContent(), "Rows 1 to 30 of 30 (the file has 150)");
+  assert.is(await few.getByRole("status").textContent(), "Rows 1 to 30 of 30");
   assert.is(await settings.getByRole("button", { name: "Previous rows" }).isDisabled(), true);
 
   await press("Next rows");
@@ -97,7 +101,7 @@ testAll("without scripts a report shows the first rows, and says where all are",
   const { page } = await openPage(context, pathToFileURL(path).href);
   assert.equal(await page.locator(".long p.rows").allTextContents(), [
     "The first 100 of 150 rows; the file has all.",
-    "The first 30 of 150 rows; the file has all.",
+    "",
   ]);
   assert.is(await page.locator("tbody tr").count(), 130);
   assert.is(await page.locator("button, input").count(), 0);

@@ -121,7 +121,7 @@ const POINTS = 60;
 function sizes(all: readonly Outcome[], measure: Measure): Figure {
   if (all.length <= ROWS_AT_ONCE) return sizeFigure(all, measure);
   const some = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
-  const which = `Of ${formatCount(all.length)} settings the ${POINTS} with the lowest validation loss; the table has all`;
+  const which = `${POINTS} of ${formatCount(all.length)} settings: those with the lowest validation loss, and the best of each method`;
   return { ...some, caption: `${some.caption}. ${which}` };
 }
 
@@ -192,14 +192,14 @@ function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: 
   return columns.filter(({ value }) => outcomes.some((one) => value(one) !== undefined));
 }
 
-/** All methods in pairs; of a single method, the best setting against each other one. */
+/** All methods in pairs; of a single method, the best setting against each other one, or against the next best. */
 function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective }: TrainingData): Block[] {
   const methods = bestPerMode(outcomes);
   const [best] = methods;
   const pairs =
     methods.length > 1
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
-      : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
+      : outcomes.flatMap((other) => (other === best ? [] : [[best!, other] as const])).slice(0, ROWS_AT_ONCE);
   if (pairs.length === 0) return [];
   const statistics = measure.statistics!;
   const { rows } = WORDS[objective].drawn(pairs[0]![0].trials[0]!.results.test.details);
@@ -207,11 +207,12 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
     ...{ one, other },
     ...statistics.test(testRows(one.trials), testRows(other.trials)),
   }));
+  const others = pairs.length < outcomes.length - 1 ? `the ${pairs.length} next best settings` : "each other setting";
   const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
-      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
+      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with ${others}`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   const showP = (p: number) => p.toPrecision(2);
   type Found = (typeof tests)[number];
@@ -222,29 +223,26 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
         `that any of equal pairs is called different is below ${SIGNIFICANT}. With a corrected p of ${SIGNIFICANT} or more a pair is not ` +
         `distinguishable; ${distinct === 0 ? "no pair is" : `${distinct} of ${pairs.length} pairs are`} distinguishable.`,
     ),
-    {
-      ...makeTable<Found>(
-        "comparisons",
-        "Pairs, with p before and after the correction",
-        [
-          { title: "First", key: "first", value: ({ one }) => one.label },
-          { title: "Second", key: "second", value: ({ other }) => other.label },
-          {
-            ...({ title: "First minus second", key: "first minus second", interval: true } as const),
-            ...{ format: measure.format, value: ({ difference }: Found) => difference },
-          },
-          ...statistics.counts.map((title, i) => ({
-            ...{ title, key: title.toLowerCase(), format: formatCount },
-            value: ({ counts }: Found) => counts?.[i],
-          })),
-          { title: "p", key: "p", format: showP, value: ({ p }) => p },
-          { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
-          { title: "The first is", key: "the first is", value: ({ standing }) => standing },
-        ],
-        tests,
-      ),
-      most: ROWS_AT_ONCE,
-    },
+    makeTable<Found>(
+      "comparisons",
+      "Pairs, with p before and after the correction",
+      [
+        { title: "First", key: "first", value: ({ one }) => one.label },
+        { title: "Second", key: "second", value: ({ other }) => other.label },
+        {
+          ...({ title: "First minus second", key: "first minus second", interval: true } as const),
+          ...{ format: measure.format, value: ({ difference }: Found) => difference },
+        },
+        ...statistics.counts.map((title, i) => ({
+          ...{ title, key: title.toLowerCase(), format: formatCount },
+          value: ({ counts }: Found) => counts?.[i],
+        })),
+        { title: "p", key: "p", format: showP, value: ({ p }) => p },
+        { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
+        { title: "The first is", key: "the first is", value: ({ standing }) => standing },
+      ],
+      tests,
+    ),
   ];
 }
 
