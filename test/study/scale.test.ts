@@ -85,6 +85,7 @@ test("of hundreds of settings people see the best ones, and the files have all",
   assert.is(markdown.match(/The first 100 of 300 rows; the file has all\./g)?.length, 2);
   assert.match(markdown, "It is compared with the 100 next best settings with McNemar's exact test");
   assert.match(markdown, "60 of 300 settings: those with the lowest validation loss, and the best of each method");
+  assert.match(markdown, "10 ranks and 30 alphas are too many for a map: the table of settings has all.");
   const files = new Map(blockFiles(blocks));
   const lines = (name: string) => files.get(`figures/${name}.csv`)!.trim().split("\r\n").length - 1;
   assert.equal(["settings", "comparisons", "runs"].map(lines), [COUNT, 100, COUNT]);
