@@ -54,7 +54,7 @@ export async function readFinished(out: string, trial: Trial): Promise<(RunRecor
  * A record without the curve, texts and long lists, and with the answers in few bytes: thousands of whole ones would
  * take gigabytes.
  */
-export function keepCompared(record: TrialRecord): TrialRecord {
+function keepCompared(record: TrialRecord): TrialRecord {
   const { objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device } = record;
   const { before, after, test } = record.results;
   const { compared, details } = test;

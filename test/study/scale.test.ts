@@ -1,12 +1,14 @@
 /** A study on paper: hundreds of trials whose results are made up. */
-import { rmSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import * as assert from "uvu/assert";
 import { writeDirectory } from "#platform";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
+import { TEMPORARY } from "../../src/platform/paths.ts";
 import { newRecord, RECORD, type RunRecord } from "../../src/run/record.ts";
 import { type Cell, listCells } from "../../src/study/grid.ts";
 import {
+  collect,
   type FinishedCell,
   isFinished,
   readFinishedCells,
@@ -102,15 +104,34 @@ test("of hundreds of settings people see the best ones, and the files have all",
   assert.is(html.split("<tr>").length - 1 < 400, true);
 });
 
+/** Writes the first of the cells' trials as run directories of a study. */
+async function writeTrials(out: string, cells: readonly Cell[], records: readonly RunRecord[]): Promise<void> {
+  for (const [i, { rates }] of cells.entries()) {
+    const files = new Map([[RECORD, JSON.stringify({ ...records[i], files: [RECORD] })]]);
+    await writeDirectory(trialDirectory(out, rates[0]![0]!), files);
+  }
+}
+
+test("collecting copies what is finished and whole, and removes what a killed process has left", async () => {
+  const { cells, records } = await stubStudy();
+  const [from, out] = [temporaryFolder(), temporaryFolder()];
+  const some = cells.slice(0, 12);
+  const states = records.map((record, i): RunRecord => (i === 3 ? { ...record, state: "training" } : record));
+  await writeTrials(from, some, states);
+  const [first, second] = some.map(({ rates }) => trialDirectory(from, rates[0]![0]!)) as [string, string];
+  writeFileSync(join(second, RECORD), "{");
+  const left = join(out, "trials", `.${basename(first)}.0123abcd${TEMPORARY}`);
+  mkdirSync(left, { recursive: true });
+  assert.is(await collect(out, [from]), 10);
+  assert.equal(readdirSync(join(out, "trials")).length, 10);
+  assert.is(await collect(out, [from]), 0);
+});
+
 test("a trial is read once, and what is compared of it is kept", async () => {
   const { cells, records } = await stubStudy();
   const out = temporaryFolder();
   const some = cells.slice(0, 3);
-  for (const [i, { rates }] of some.entries())
-    await writeDirectory(
-      trialDirectory(out, rates[0]![0]!),
-      new Map([[RECORD, JSON.stringify({ ...records[i], files: [RECORD] })]]),
-    );
+  await writeTrials(out, some, records);
   const known = new Map<string, TrialRecord>();
   const read = await readFinishedCells(out, some, known);
   for (const [i, { trials }] of read.entries()) {
