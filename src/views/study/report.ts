@@ -50,10 +50,10 @@ export async function writeReport(
   data: TrainingData,
   about?: string,
 ): Promise<string> {
-  const outcomes = listOutcomes(cells, judgedBy(data));
+  const selection = select(cells, data);
   const whole = new Map<TrialRecord, RunRecord>();
-  for (const trial of shownTrials(outcomes)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
-  const blocks = layOut(cells, outcomes, data, (trial) => whole.get(trial), about);
+  for (const trial of shownWhole(selection)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
+  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -73,24 +73,33 @@ export async function writeReport(
 /** The report of a study whose records are whole. */
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
   const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
-  return layOut(cells, listOutcomes(cells, judgedBy(data)), data, wholeOf, about);
+  return layOut(cells, data, select(cells, data), wholeOf, about);
 }
 
-/** The trials of which more is shown than what is compared of all: the first seed of the best setting of each mode. */
-const shownTrials = (outcomes: readonly Outcome[]) =>
-  bestPerMode(dropUntuned(outcomes)).map(({ trials: [first] }) => first!);
+interface Selection {
+  outcomes: readonly Outcome[];
+  compared: readonly Outcome[];
+  best: Outcome | undefined;
+}
+
+function select(cells: readonly FinishedCell[], data: TrainingData): Selection {
+  const outcomes = bestFirst(listOutcomes(cells, judgedBy(data)));
+  const compared = dropUntuned(outcomes);
+  return { outcomes, compared, best: bestOutcome(compared) };
+}
+
+/** The trials of which more is shown than what is compared of all: first seeds of the best settings. */
+const shownWhole = ({ compared, best }: Selection) =>
+  [...bestPerMode(compared), ...(best ? [best] : [])].map(({ trials: [first] }) => first!);
 
 function layOut(
   cells: readonly FinishedCell[],
-  listed: readonly Outcome[],
   data: TrainingData,
+  { outcomes, compared, best }: Selection,
   wholeOf: (trial: TrialRecord) => RunRecord | undefined,
   about?: string,
 ): Block[] {
   const measure = judgedBy(data);
-  const outcomes = bestFirst(listed);
-  const compared = dropUntuned(outcomes);
-  const best = bestOutcome(compared);
   return [
     heading(TITLE, 1),
     ...method(cells, outcomes, data, measure, about),
