@@ -17,16 +17,17 @@ export function findWrongIn(object: object, tree: Tree, path = ""): Wrong | unde
     const key = isKind(kind) ? name : name.replace("?", "");
     const value = (object as Record<string, unknown>)[key];
     if (key !== name && (value ?? null) === null) continue;
-    const place = path + key;
     const own = isKind(kind) ? kind : Array.isArray(kind) ? "objects" : "object";
-    const wrong = findWrong({ [place]: value }, { [place]: own }) ?? findWithin(value as object, kind, place);
-    if (wrong) return wrong;
+    // Under one name: an object with a name of its own for each value of a long list would be slow.
+    const wrong = findWrong({ value }, { value: own });
+    if (wrong) return { ...wrong, key: path + key };
+    const within = isKind(kind) ? undefined : findWithin(value as object, kind as Tree | [Tree], path + key);
+    if (within) return within;
   }
   return undefined;
 }
 
-function findWithin(value: object, kind: Tree[string], place: string): Wrong | undefined {
-  if (isKind(kind)) return undefined;
+function findWithin(value: object, kind: Tree | readonly [Tree], place: string): Wrong | undefined {
   if (!Array.isArray(kind)) return findWrongIn(value, kind as Tree, `${place}.`);
   for (const [i, one] of (value as object[]).entries()) {
     const wrong = findWrongIn(one, kind[0], `${place}[${i}].`);

@@ -13,7 +13,7 @@ import { type Cell, checkArms, expandArms, listCells, runnableTrials, type Trial
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import type { StudyEvent } from "../study/runner.ts";
-import { keepError, readCell, readFinished } from "../study/store.ts";
+import { type Known, keepError, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -122,7 +122,10 @@ const runAll: Strategy = async (out, cells, run) => {
   return cells;
 };
 
-export const readCells = (out: string, cells: readonly Cell[]) => Promise.all(cells.map((cell) => readCell(out, cell)));
+/** What was read of finished trials: each is read once. */
+const trialsRead: Known = new Map();
+
+export const readCells = (out: string, cells: readonly Cell[]) => readFinishedCells(out, cells, trialsRead);
 
 /** Runs the trials and reports on them. Returns the exit code. */
 export async function runStudy(study: Study, options: StudyOptions): Promise<number> {

@@ -6,6 +6,8 @@ import type { Cell, Column, Table } from "./blocks.ts";
 
 /** What was not measured. */
 const NONE = "–";
+/** Rows of a table that a report shows at once. */
+export const ROWS_AT_ONCE = 100;
 /** Characters of a name or a message in a table; CSV has all. */
 const LONGEST = 400;
 
@@ -18,6 +20,11 @@ export function brief(text: string): string {
 /** The columns that people see, with their places in the rows. */
 export function shownColumns({ columns }: Table): { column: Column; title: string; i: number }[] {
   return columns.flatMap((column, i) => (column.title === null ? [] : { column, title: brief(column.title), i }));
+}
+
+/** "The first 100 of 10,000 rows; the file has all."; undefined: there are no more. */
+export function aboutRows({ rows: { length } }: Table, shown: number): string | undefined {
+  if (length > shown) return `The first ${shown} of ${formatCount(length)} rows; the file has all.`;
 }
 
 /** What a cell shows, and what belongs to it: its interval, or its share. */

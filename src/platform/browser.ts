@@ -116,6 +116,7 @@ export async function writeDirectory(
   path: string,
   files: ReadonlyMap<string, FileContent>,
   listOwn?: (directory: string) => Promise<string[]>,
+  _left?: readonly string[],
 ): Promise<void> {
   await writeFiles(path, files, await listOwn?.(path));
 }

@@ -71,20 +71,22 @@ export function writeFiles(
  * Writes a directory of files ("name" or "folder/name"): whole, under the name of a temporary neighbour, which is then
  * renamed. `path` must be missing, empty, or have no other files than those that `listOwn` gives, the one by which it
  * knows them last: the old directory stays until the new one is whole. Of two processes that write to the same path one
- * fails. Throws LowrankError if there is anything else, and if writing fails.
+ * fails. Throws LowrankError if there is anything else, and if writing fails. `left`: the names with a dot in its
+ * parent folder, among which are what killed processes have left; default: that folder is read.
  */
 export function writeDirectory(
   path: string,
   files: ReadonlyMap<string, FileContent>,
   listOwn: (directory: string) => Promise<string[]> = async () => [],
+  left?: readonly string[],
 ): Promise<void> {
   return onDisk(path, async () => {
     await makeFolder(dirname(resolve(path)));
     // What killed processes have left.
-    for (const left of await neighbours(path, TEMPORARY))
-      await rm(left, { recursive: true, force: true }).catch(() => {});
-    for (const left of (await isThere(path)) ? await neighbours(path, REPLACED) : [])
-      await removeFiles(left, await listOwn(left));
+    for (const old of await neighbours(path, TEMPORARY, left))
+      await rm(old, { recursive: true, force: true }).catch(() => {});
+    for (const old of (await isThere(path)) ? await neighbours(path, REPLACED, left) : [])
+      await removeFiles(old, await listOwn(old));
     const own = await listOwn(path);
     const temporary = temporaryName(path);
     try {
@@ -179,12 +181,12 @@ const ifMissing =
     return value;
   };
 
-/** The temporary names of a path that are there. */
-async function neighbours(path: string, suffix: string): Promise<string[]> {
+/** The temporary names of a path that are there, among `all` of its folder. */
+async function neighbours(path: string, suffix: string, all?: readonly string[]): Promise<string[]> {
   const folder = dirname(resolve(path));
   const { length } = basename(temporaryName(path, suffix));
   const start = `.${basename(resolve(path))}.`;
-  const names = await readdir(folder).catch(ifMissing([]));
+  const names = all ?? (await readdir(folder).catch(ifMissing([])));
   const found = names.filter((name) => name.length === length && name.startsWith(start) && name.endsWith(suffix));
   return found.map((name) => join(folder, name));
 }

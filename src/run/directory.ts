@@ -147,13 +147,17 @@ function listFiles(
   return { files: files.set(RECORD, printRecord(whole)), record: whole };
 }
 
-/** Writes a run that has ended as a new directory; with `replace`, the run that is there stays until it is whole. */
+/**
+ * Writes a run that has ended as a new directory; with `replace`, the run that is there stays until it is whole.
+ * `left`: see `writeDirectory`.
+ */
 export async function writeRun(
   directory: string,
   files: ReadonlyMap<string, FileContent>,
   replace: boolean,
+  left?: readonly string[],
 ): Promise<void> {
-  await writeDirectory(directory, files, replace ? ownFiles : undefined);
+  await writeDirectory(directory, files, replace ? ownFiles : undefined, left);
 }
 
 /**

@@ -9,8 +9,8 @@ import {
   isLinkOrMount,
   joinPath,
   listDirectory,
+  openFile,
   otherFiles,
-  readBytes,
   remove,
   removeEmpty,
 } from "#platform";
@@ -18,6 +18,7 @@ import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
+import { type FileContent, filePieces } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import { chartName } from "../tasks/compare.ts";
 import { OBJECTIVES } from "../tasks/index.ts";
@@ -93,13 +94,23 @@ export async function ownFiles(directory: string): Promise<string[]> {
   return [...(await checkpointFiles(directory)), ...names, RECORD];
 }
 
-/** The contents of the files of the run in this directory, without checkpoints. */
-export async function readOwnFiles(directory: string): Promise<Map<string, Uint8Array>> {
-  const files = new Map<string, Uint8Array>();
-  for (const name of await ownFiles(directory))
-    if (RUN_FILES.includes(name) && (await exists(joinPath(directory, name))))
-      files.set(name, await readBytes(joinPath(directory, name)));
+/** The contents of the files of the run in this directory, without checkpoints: read when they are written elsewhere. */
+export async function readOwnFiles(directory: string): Promise<Map<string, FileContent>> {
+  const files = new Map<string, FileContent>();
+  for (const name of await ownFiles(directory)) {
+    const path = joinPath(directory, name);
+    if (RUN_FILES.includes(name) && (await exists(path))) files.set(name, readPieces(path));
+  }
   return files;
+}
+
+async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
+  const file = await openFile(path);
+  try {
+    yield* filePieces(file);
+  } finally {
+    await file.close();
+  }
 }
 
 /** What to say of a run in an output directory. */

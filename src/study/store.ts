@@ -4,18 +4,27 @@ import { exists, joinPath, listDirectory, remove, writeFileAtomic } from "#platf
 import type { DeviceInfo } from "../backend/backend.ts";
 import { ConfigError } from "../errors.ts";
 import { readRecord, writeRun } from "../run/directory.ts";
-import { readOwnFiles } from "../run/files.ts";
+import { readOwnFiles, recordAt } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
+import type { Columns } from "../tasks/compare.ts";
 import type { Results } from "../tasks/task.ts";
 import { lowestLoss } from "../train/best.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 
-/** The record of a finished trial. */
-export interface TrialRecord extends RunRecord {
+/** What is compared of a finished trial, of which a whole record has more. */
+export interface TrialRecord
+  extends Pick<
+    RunRecord,
+    "objective" | "unequal" | "options" | "trainable" | "memory" | "flops" | "saved" | "seconds" | "examples"
+  > {
   trial: TrialName;
   device: DeviceInfo;
-  results: Results;
+  /** At least the last one. */
+  evaluations: RunRecord["evaluations"];
+  results: Pick<Results, "before" | "after"> & { test: Pick<Results["test"], "compared" | "rows" | "details"> };
 }
+
+export const isFinished = (record: RunRecord): record is RunRecord & TrialRecord => record.state === "finished";
 
 /** The folder of a study's trials. */
 export const TRIALS = "trials";
@@ -36,16 +45,55 @@ export async function readBegun(out: string, trial: Trial): Promise<RunRecord | 
 }
 
 /** The record of a finished trial, or null. */
-export async function readFinished(out: string, trial: Trial): Promise<TrialRecord | null> {
+export async function readFinished(out: string, trial: Trial): Promise<(RunRecord & TrialRecord) | null> {
   const record = await readBegun(out, trial);
   return record && isFinished(record) ? record : null;
+}
+
+/**
+ * A record without the curve, texts and long lists, and with the answers in few bytes: thousands of whole ones would
+ * take gigabytes.
+ */
+function keepCompared(record: TrialRecord): TrialRecord {
+  const { objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device } = record;
+  const { before, after, test } = record.results;
+  const { compared, details } = test;
+  const columns = Object.entries(test.rows).map(([name, values]) => [name, pack(values)] as const);
+  return {
+    ...{ objective, unequal, options, trainable, memory, flops, saved, seconds, examples, trial, device },
+    evaluations: record.evaluations.slice(-1),
+    results: {
+      ...{ before, after },
+      test: {
+        compared,
+        details: Object.fromEntries(Object.entries(details).filter(([, value]) => typeof value !== "object")),
+        // In 8 bytes each only while they are compared.
+        get rows(): Columns {
+          return Object.fromEntries(columns.map(([name, values]) => [name, unpack(values)]));
+        },
+      },
+    },
+  };
+}
+
+type Packed = Uint8Array | Uint16Array | Float64Array;
+
+/** Classes and counts take a byte or two. */
+function pack(values: readonly number[]): Packed {
+  const fit = [Uint8Array, Uint16Array].map((Kind) => Kind.from(values));
+  return fit.find((packed) => packed.every((value, i) => value === values[i])) ?? Float64Array.from(values);
+}
+
+/** `Array.from` takes ten times as long. */
+function unpack(packed: Packed): number[] {
+  const values = new Array<number>(packed.length);
+  for (let i = 0; i < packed.length; i++) values[i] = packed[i]!;
+  return values;
 }
 
 async function readIfRun(directory: string): Promise<RunRecord | null> {
   return (await exists(joinPath(directory, RECORD))) ? readRecord(directory) : null;
 }
-
-export const isFinished = (record: RunRecord): record is TrialRecord => record.state === "finished";
 
 /** A cell, and its finished trials. */
 export interface FinishedCell extends Cell {
@@ -59,10 +107,22 @@ export interface FinishedCell extends Cell {
   trials: TrialRecord[];
 }
 
+/** What is compared of finished trials that were read before, by directory: they do not change any more. */
+export type Known = Map<string, TrialRecord>;
+
+/** Reads what is compared of the trials of all cells. */
+export function readFinishedCells(
+  out: string,
+  cells: readonly Cell[],
+  known: Known = new Map(),
+): Promise<FinishedCell[]> {
+  return mapSome(cells, (cell) => readCell(out, cell, known));
+}
+
 /** Reads a cell's trials and chooses its learning rate: the best on the validation set with the first seed. */
-export async function readCell(out: string, cell: Cell): Promise<FinishedCell> {
+async function readCell(out: string, cell: Cell, known: Known): Promise<FinishedCell> {
   const { rates } = cell;
-  const read = (trials: readonly Trial[]) => Promise.all(trials.map((trial) => readFinished(out, trial)));
+  const read = (trials: readonly Trial[]) => mapSome(trials, (trial) => readCompared(out, trial, known));
   const tried = await read(rates.map(([first]) => first!));
   const missing: Trial[] = [];
   for (const [i, [first]] of rates.entries())
@@ -73,6 +133,32 @@ export async function readCell(out: string, cell: Cell): Promise<FinishedCell> {
   const chosen = only ?? (best && missing.length === 0 ? tried.indexOf(best) : undefined);
   const trials = chosen === undefined ? [] : (await read(rates[chosen]!)).filter((trial) => trial !== null);
   return { ...cell, chosen, missing, tried, trials };
+}
+
+async function readCompared(out: string, trial: Trial, known: Known): Promise<TrialRecord | null> {
+  const directory = trialDirectory(out, trial);
+  const before = known.get(directory);
+  if (before?.trial.key === trial.key) return before;
+  const record = await readFinished(out, trial);
+  const compared = record && keepCompared(record);
+  if (compared) known.set(directory, compared);
+  return compared;
+}
+
+/** Trials that are read or copied at the same time: of thousands at once a process could not open all files. */
+const AT_ONCE = 4;
+
+async function mapSome<T, R>(list: readonly T[], work: (one: T) => Promise<R>): Promise<R[]> {
+  const results = new Array<R>(list.length);
+  // The loops share a generator: an error in one of them ends it for all.
+  const next = (function* () {
+    yield* list.entries();
+  })();
+  const loops = Array.from({ length: AT_ONCE }, async () => {
+    for (const [i, one] of next) results[i] = await work(one);
+  });
+  await Promise.all(loops);
+  return results;
 }
 
 function errorPath(out: string, { name }: Pick<Trial, "name">): string {
@@ -111,6 +197,7 @@ export async function partCount(folders: readonly string[]): Promise<number | un
 
 /** Copies finished trials of other sweep directories into `out`; returns their number. */
 export async function collect(out: string, folders: readonly string[]): Promise<number> {
+  const to = joinPath(out, TRIALS);
   let copied = 0;
   for (const folder of folders) {
     const from = joinPath(folder, TRIALS);
@@ -119,14 +206,19 @@ export async function collect(out: string, folders: readonly string[]): Promise<
         where: folder,
         expected: `a directory with a ${TRIALS} folder`,
       });
-    for (const name of (await listDirectory(from)).filter((entry) => !isIncomplete(entry))) {
-      const source = joinPath(from, name);
-      const target = joinPath(out, TRIALS, name);
-      const [found, present] = [await readIfRun(source), await readIfRun(target)];
-      if (!found || !isFinished(found) || (present && isFinished(present))) continue;
-      await writeRun(target, await readOwnFiles(source), present !== null);
-      copied++;
-    }
+    const names = (await listDirectory(from)).filter((entry) => !isIncomplete(entry));
+    const present = new Set((await exists(to)) ? await listDirectory(to) : []);
+    // Read once: a folder of thousands for each of them would take longer than copying.
+    const left = [...present].filter(isIncomplete);
+    const areCopied = await mapSome(names, async (name) => {
+      const [source, target] = [joinPath(from, name), joinPath(to, name)];
+      if ((await recordAt(source))?.state !== "finished") return false;
+      const there = present.has(name) ? await recordAt(target) : undefined;
+      if (there?.state === "finished") return false;
+      await writeRun(target, await readOwnFiles(source), there !== undefined, left);
+      return true;
+    });
+    copied += areCopied.filter(Boolean).length;
   }
   return copied;
 }

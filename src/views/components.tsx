@@ -3,11 +3,14 @@ import type { ComponentChildren, RefObject } from "preact";
 import type { Block, Cell, Column, Details, Figure, Table } from "../document/blocks.ts";
 import { brief, cellParts, isNumeric, shownColumns } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
+import { linkTarget } from "../quote.ts";
 import { plain } from "../setting.ts";
 
 /** What a page and a file show differently: see charts/figure.tsx and html.tsx. */
 export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
+  /** Default: `TableView`. */
+  table?: (table: Table) => ComponentChildren;
   /** In a file: to the file of a table or a figure next to it. */
   link?: (block: Table | Figure) => ComponentChildren;
   /** Texts with its own words for settings; default: the library's. */
@@ -29,7 +32,7 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
     case "table":
       return (
         <>
-          <TableView table={block} />
+          {medium.table?.(block) || <TableView table={block} />}
           {medium.link?.(block)}
         </>
       );
@@ -114,7 +117,7 @@ export function TableView({ table }: { table: Table }) {
 
 function CellView({ cell, column }: { cell: Cell; column: Column }) {
   const { text, more } = cellParts(cell, column);
-  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={encodeURI(cell.href)}>{text}</a>;
+  if (typeof cell === "object" && cell !== null && "href" in cell) return <a href={linkTarget(cell.href)}>{text}</a>;
   if (more === undefined) return <>{text}</>;
   const tone = typeof cell === "object" && cell !== null && "tone" in cell ? cell.tone : undefined;
   return (

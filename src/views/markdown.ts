@@ -1,7 +1,7 @@
 /** Blocks as Markdown. */
 
 import type { Block, Table } from "../document/blocks.ts";
-import { cellLine, shownColumns } from "../document/cells.ts";
+import { aboutRows, cellLine, ROWS_AT_ONCE, shownColumns } from "../document/cells.ts";
 import { linkTarget, markdownLine, markdownText } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 
@@ -17,14 +17,17 @@ function blockToMarkdown(block: Block, links: boolean): string {
     case "text":
     case "note":
       return markdownLine(block.kind === "note" ? `note: ${block.text}` : block.text);
-    case "table":
+    case "table": {
+      const shown = links ? ROWS_AT_ONCE : Infinity;
       return [
         markdownLine(block.caption),
-        tableLines(block).join("\n"),
+        tableLines(block, shown).join("\n"),
+        aboutRows(block, shown) ?? [],
         links ? link(`${block.name}.csv`, blockFile(block)) : [],
       ]
         .flat()
         .join("\n\n");
+    }
     case "figure":
       return `!${link(block.caption, blockFile(block))}`;
     case "details":
@@ -34,10 +37,10 @@ function blockToMarkdown(block: Block, links: boolean): string {
 
 const link = (text: string, href: string) => `[${markdownText(text)}](${linkTarget(href)})`;
 
-function tableLines(table: Table): string[] {
+function tableLines(table: Table, shown: number): string[] {
   const columns = shownColumns(table);
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rows = table.rows.map((row) =>
+  const rows = table.rows.slice(0, shown).map((row) =>
     columns.map(({ column, i }) => {
       const cell = row[i];
       const text = cellLine(cell, column);

@@ -22,28 +22,33 @@ const csvOnly = <Row>(key: string, value: (row: Row) => Cell) => ({ title: null,
 
 const SETS = ["train", "val", "test"] as const;
 
+/** What metrics.csv has of a run. */
+type MetricsRecord = Pick<RunRecord, "objective" | "options" | "evaluations" | "examples" | "seconds"> & {
+  results: Pick<Results, "before" | "after"> | null;
+};
+
 /** metrics.csv: a row for each run. The columns are those of the published results, then the second measure. */
-export function metricsTable(records: readonly RunRecord[]): Table {
+export function metricsTable(records: readonly MetricsRecord[]): Table {
   const [main, other] = TRAINING[records[0]?.objective ?? DEFAULT_OBJECTIVE].measures;
   const at = (when: "before" | "after", measure: Measure) =>
     SETS.map((set) =>
-      csvOnly<RunRecord>(
+      csvOnly<MetricsRecord>(
         `${when === "before" ? "pre" : "final"}_${set}_${measure.key}`,
         ({ results }) => results && readMeasure(measure, results[when][set]),
       ),
     );
   const columns = [
-    csvOnly<RunRecord>("rank", ({ options }) => (hasSetting(options.mode, "rank") ? options.rank : null)),
-    csvOnly<RunRecord>("alpha", ({ options }) => (hasSetting(options.mode, "alpha") ? options.alpha : null)),
-    csvOnly<RunRecord>("trainable_layers", ({ options }) => options.mode),
-    csvOnly<RunRecord>("lr", ({ options }) => options.lr),
-    csvOnly<RunRecord>("weight_decay", ({ options }) => options.weightDecay),
-    csvOnly<RunRecord>("num_epochs", ({ options }) => options.epochs),
+    csvOnly<MetricsRecord>("rank", ({ options }) => (hasSetting(options.mode, "rank") ? options.rank : null)),
+    csvOnly<MetricsRecord>("alpha", ({ options }) => (hasSetting(options.mode, "alpha") ? options.alpha : null)),
+    csvOnly<MetricsRecord>("trainable_layers", ({ options }) => options.mode),
+    csvOnly<MetricsRecord>("lr", ({ options }) => options.lr),
+    csvOnly<MetricsRecord>("weight_decay", ({ options }) => options.weightDecay),
+    csvOnly<MetricsRecord>("num_epochs", ({ options }) => options.epochs),
     ...[...at("before", main), ...at("after", main)],
-    csvOnly<RunRecord>("train_loss_last", ({ evaluations }) => evaluations.at(-1)?.train?.loss),
-    csvOnly<RunRecord>("val_loss_last", ({ evaluations }) => evaluations.at(-1)?.val.loss),
-    csvOnly<RunRecord>("examples_seen", ({ examples }) => examples),
-    csvOnly<RunRecord>("minutes", ({ seconds }) => seconds / 60),
+    csvOnly<MetricsRecord>("train_loss_last", ({ evaluations }) => evaluations.at(-1)?.train?.loss),
+    csvOnly<MetricsRecord>("val_loss_last", ({ evaluations }) => evaluations.at(-1)?.val.loss),
+    csvOnly<MetricsRecord>("examples_seen", ({ examples }) => examples),
+    csvOnly<MetricsRecord>("minutes", ({ seconds }) => seconds / 60),
     ...at("after", other),
   ];
   return makeTable("metrics", "Metrics", columns, records);

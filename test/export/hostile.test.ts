@@ -9,6 +9,7 @@ import { parse as parseScript } from "@babel/parser";
 import * as assert from "uvu/assert";
 import { parse as parseYaml } from "yaml";
 import { writeDirectory } from "#platform";
+import { type Block, type Cell, makeTable, type RowColumn } from "../../src/document/blocks.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { modelCard } from "../../src/export/card.ts";
 import { EXPORTS, planExport } from "../../src/export/index.ts";
@@ -90,11 +91,18 @@ function generate(word: string): Promise<Map<string, string>> {
   return made;
 }
 
+/** A table that a report's script opens. */
+function longTable(word: string): Block {
+  const columns = [word, "b"].map((title): RowColumn<Cell> => ({ title, key: title, value: (cell) => cell }));
+  const rows = Array.from({ length: 30 }, (_, i) => (i % 2 ? word : { text: word, href: `trials/${word}/a.csv` }));
+  return makeTable<Cell>("long", "A long table", columns, rows);
+}
+
 async function generateAll(word: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
   record ??= trainedRecord();
   const run = put(await record, word);
-  const blocks = runBlocks(run);
+  const blocks = [...runBlocks(run), longTable(word)];
   texts.set("report.html", toHtml(`title ${word}`, blocks));
   texts.set("report.md", toMarkdown(blocks));
   texts.set("report.txt", renderBlocks(blocks));

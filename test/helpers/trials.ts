@@ -22,7 +22,8 @@ export function predicting(
   const [{ acc, macro_f1: macroF1 }] = [measured.compared[0].measured];
   const { value: accuracy } = acc as Estimate;
   const after = { ...trial.results.after, test: { rows: test.size, loss: 1, accuracy, macroF1: macroF1 as number } };
-  return { ...trial, labels, results: { ...trial.results, after, test: measured } };
+  const whole = { ...trial, labels, results: { ...trial.results, after, test: measured } };
+  return whole;
 }
 
 /** A cell at a shared learning rate, by seed. */

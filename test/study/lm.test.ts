@@ -7,7 +7,7 @@ import { loadTexts } from "../../src/data/texts.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/study/grid.ts";
 import { runTrials } from "../../src/study/runner.ts";
-import { type FinishedCell, readCell, type TrialRecord, trialDirectory } from "../../src/study/store.ts";
+import { type FinishedCell, readFinishedCells, type TrialRecord, trialDirectory } from "../../src/study/store.ts";
 import { countRows } from "../../src/tasks/compare.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
@@ -66,7 +66,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     onEvent: () => {},
   });
   assert.is(failed, 0);
-  const finished = await readCell(out, cell!);
+  const finished = (await readFinishedCells(out, [cell!]))[0]!;
   const [low, high] = finished.tried.map((trial) => trial!.results.after.val.loss) as [number, number];
   assert.is(finished.chosen, low < high ? 0 : 1);
   const { rows, details } = finished.trials[0]!.results.test;

@@ -12,7 +12,14 @@ import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study
 import { SWEEPS } from "../../src/study/presets.ts";
 import { runTrials } from "../../src/study/runner.ts";
 import { costsIn, divide } from "../../src/study/shards.ts";
-import { type FinishedCell, keepError, readCell, type TrialRecord, trialDirectory } from "../../src/study/store.ts";
+import {
+  type FinishedCell,
+  keepError,
+  readFinished,
+  readFinishedCells,
+  type TrialRecord,
+  trialDirectory,
+} from "../../src/study/store.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
@@ -201,7 +208,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   const { out, data, cell, run } = await chosenSweep();
   const [low, middle, high] = runnableTrials([cell]) as [Trial, Trial, Trial];
   await run([low, middle]);
-  const some = await readCell(out, cell);
+  const some = (await readFinishedCells(out, [cell]))[0]!;
   assert.equal([some.chosen, some.missing, some.trials], [undefined, [high], []]);
   assert.match(toMarkdown(reportBlocks([some], data)), /1 setting whose rates are not all trained yet are left out/);
   // A rate that fails is not chosen, and is not waited for.
@@ -218,14 +225,14 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   ] as const) {
     validate(low, first);
     validate(middle, second);
-    assert.is((await readCell(out, cell)).chosen, chosen, `${first} ${second}`);
+    assert.is((await readFinishedCells(out, [cell]))[0]!.chosen, chosen, `${first} ${second}`);
   }
   const isChosen = ({ chosen }: FinishedCell) => chosen;
-  const before = await readCell(out, cell);
+  const before = (await readFinishedCells(out, [cell]))[0]!;
   const [later, ...more] = runnableTrials([before], isChosen).filter(({ options }) => options.seed === 2);
   assert.equal([trialRate(later!), more], [RATES[0], []]);
   await run([later!]);
-  const cells: FinishedCell[] = [await readCell(out, cell)];
+  const cells: FinishedCell[] = await readFinishedCells(out, [cell]);
   assert.equal(cells[0]!.trials.map(trialRate), [RATES[0], RATES[0]]);
   const markdown = await writeReport(out, cells, data, "About the arms.");
   for (const words of [
@@ -253,7 +260,7 @@ function made(options: object, like: TrialRecord, right: number, data: LoadedDat
 
 test("methods are compared in pairs, with Holm's correction; grids with and without their own rates", async () => {
   const { out, cell } = await chosenSweep();
-  const like = (await readCell(out, cell)).trials[0]!;
+  const like = (await readFinished(out, cell.rates[0]![0]!))!;
   const data = await tinyData(messages(60));
   assert.is(data.test.size, 24);
   const lora = { mode: "lora", rank: 4, alpha: 8 };

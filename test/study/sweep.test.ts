@@ -452,7 +452,8 @@ test("published figures are shown only for the experiment's own rows, model and 
 
 test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
   const { out, data, trials } = await wholeSweep();
-  const [a, b] = (await Promise.all(trials.map((trial) => readFinished(out, trial)))) as [TrialRecord, TrialRecord];
+  const read: (TrialRecord | null)[] = await Promise.all(trials.map((trial) => readFinished(out, trial)));
+  const [a, b] = read as [TrialRecord, TrialRecord];
   const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   const wrong = truth.map((label) => 1 - label);
   // For the last setting, one seed classifies all rows correctly, the other none.

@@ -16,8 +16,15 @@ import type { TrainOptions } from "../../train/settings.ts";
 import { nameMeasure } from "../measures.ts";
 import { asFlag } from "../terminal/flag-words.ts";
 
-/** Each value once. */
-const each = (values: readonly unknown[]) => joinWords([...new Set(values.map(String))]);
+/** Values that a sentence lists. */
+const LISTED = 12;
+
+/** Each value once; of many the first ones. */
+function each(values: readonly unknown[]): string {
+  const unique = [...new Set(values.map(String))];
+  const more = unique.length - LISTED;
+  return joinWords(more > 1 ? [...unique.slice(0, LISTED), `${formatCount(more)} others`] : unique);
+}
 
 const SPLITS: Record<LoadedDataset["split"], string> = {
   random: "split at random",
@@ -85,7 +92,7 @@ export function method(
   const weighted = isUnequal(data) ? `, the loss weighted by class: ${option("classWeights")}` : "";
   const sentences = [
     `${aboutData(data)} All runs have the same split.`,
-    `Training: ${trials.length} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
+    `Training: ${formatCount(trials.length)} runs of ${all(({ trial }) => trial.model)} on ${all(({ device }) => device.name)}, with AdamW (weight decay ` +
       `${option("weightDecay")}), epochs: ${option("epochs")}, batches of ${option("batchSize")}, schedule ${option("schedule")} with a ` +
       `warm-up of ${option("warmup")}${readsTokens(data) ? "" : `, pooling: ${option("pooling")}`}${weighted}. ` +
       (lora.length > 0
@@ -107,7 +114,10 @@ export function method(
 }
 
 function aboutRates(cells: readonly FinishedCell[], outcomes: readonly Outcome[]): string[] {
-  const shared = outcomes.filter(({ tried }) => tried.length === 0).map(({ lr }) => lr);
+  const shared = outcomes
+    .filter(({ tried }) => tried.length === 0)
+    .map(({ lr }) => lr)
+    .sort((a, b) => a - b);
   const choosing = cells.filter(({ rates }) => rates.length > 1);
   const waiting = choosing.filter(({ missing }) => missing.length > 0);
   const [first] = choosing;

@@ -25,6 +25,9 @@ export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
   ];
 }
 
+/** Ranks, or alphas, of a map that can be read. */
+const ROOM = 20;
+
 interface Grid {
   ranks: number[];
   alphas: number[];
@@ -50,6 +53,11 @@ function gridBlocks(
 ): Block[] {
   const [name, show] = [nameMeasure(measure), measure.format];
   const title = `Test ${name} over rank and alpha${at}`;
+  if (Math.max(ranks.length, alphas.length) > ROOM)
+    return [
+      heading(`Rank and alpha${at}`),
+      text(`${ranks.length} ranks and ${alphas.length} alphas are too many for a map: the table of settings has all.`),
+    ];
   return [
     heading(`Rank and alpha${at}`),
     makeTable<number>(

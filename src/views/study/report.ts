@@ -2,7 +2,10 @@
 import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/texts.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
+import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
+import { readRecord } from "../../run/directory.ts";
+import type { RunRecord } from "../../run/record.ts";
 import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
@@ -17,7 +20,7 @@ import {
   testRows,
 } from "../../study/outcome.ts";
 import { publishedAccuracy } from "../../study/published.ts";
-import type { FinishedCell, TrialRecord } from "../../study/store.ts";
+import { type FinishedCell, type TrialRecord, trialDirectory } from "../../study/store.ts";
 import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";
@@ -47,7 +50,10 @@ export async function writeReport(
   data: TrainingData,
   about?: string,
 ): Promise<string> {
-  const blocks = reportBlocks(cells, data, about);
+  const selection = select(cells, data);
+  const whole = new Map<TrialRecord, RunRecord>();
+  for (const trial of shownWhole(selection)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
+  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), about);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -64,25 +70,68 @@ export async function writeReport(
   return markdown;
 }
 
+/** The report of a study whose records are whole. */
 export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
-  const measure = judgedBy(data);
-  const outcomes = listOutcomes(cells, measure);
+  const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
+  return layOut(cells, data, select(cells, data), wholeOf, about);
+}
+
+interface Selection {
+  outcomes: readonly Outcome[];
+  compared: readonly Outcome[];
+  best: Outcome | undefined;
+}
+
+function select(cells: readonly FinishedCell[], data: TrainingData): Selection {
+  const outcomes = bestFirst(listOutcomes(cells, judgedBy(data)));
   const compared = dropUntuned(outcomes);
-  const best = bestOutcome(compared);
+  return { outcomes, compared, best: bestOutcome(compared) };
+}
+
+/** The trials of which more is shown than what is compared of all: first seeds of the best settings. */
+const shownWhole = ({ compared, best }: Selection) =>
+  [...bestPerMode(compared), ...(best ? [best] : [])].map(({ trials: [first] }) => first!);
+
+function layOut(
+  cells: readonly FinishedCell[],
+  data: TrainingData,
+  { outcomes, compared, best }: Selection,
+  wholeOf: (trial: TrialRecord) => RunRecord | undefined,
+  about?: string,
+): Block[] {
+  const measure = judgedBy(data);
   return [
     heading(TITLE, 1),
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
-    sizeFigure(compared, measure),
+    sizes(compared, measure),
     ...settings(outcomes, data),
     ...comparisons(compared, measure, data),
     ...aboutSeeds(compared, measure),
     ...grids(outcomes, measure),
     ...rates(outcomes),
-    ...(best ? [losses(compared), ...bestRun(best)] : []),
+    ...losses(compared, wholeOf),
+    ...(best ? bestRun(best, wholeOf(best.trials[0]!)) : []),
     ...trials(cells, measure, data),
   ];
+}
+
+/** Of more settings than a table shows at once those with the lowest validation loss are first. */
+function bestFirst(outcomes: readonly Outcome[]): readonly Outcome[] {
+  const loss = (one: Outcome) => (Number.isFinite(one.loss) ? one.loss : Number.MAX_VALUE);
+  return outcomes.length > ROWS_AT_ONCE ? [...outcomes].sort((a, b) => loss(a) - loss(b)) : outcomes;
+}
+
+/** Points that can be told apart. */
+const POINTS = 60;
+
+/** The main figure. */
+function sizes(all: readonly Outcome[], measure: Measure): Figure {
+  if (all.length <= ROWS_AT_ONCE) return sizeFigure(all, measure);
+  const some = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
+  const which = `${POINTS} of ${formatCount(all.length)} settings: those with the lowest validation loss, and the best of each method`;
+  return { ...some, caption: `${some.caption}. ${which}` };
 }
 
 function settings(outcomes: readonly Outcome[], data: TrainingData): Block[] {
@@ -152,14 +201,14 @@ function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: 
   return columns.filter(({ value }) => outcomes.some((one) => value(one) !== undefined));
 }
 
-/** All methods in pairs; of a single method, the best setting against each other one. */
+/** All methods in pairs; of a single method, the best setting against each other one, or against the next best. */
 function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective }: TrainingData): Block[] {
   const methods = bestPerMode(outcomes);
   const [best] = methods;
   const pairs =
     methods.length > 1
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
-      : outcomes.filter((other) => other !== best).map((other) => [best!, other] as const);
+      : outcomes.flatMap((other) => (other === best ? [] : [[best!, other] as const])).slice(0, ROWS_AT_ONCE);
   if (pairs.length === 0) return [];
   const statistics = measure.statistics!;
   const { rows } = WORDS[objective].drawn(pairs[0]![0].trials[0]!.results.test.details);
@@ -167,11 +216,12 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
     ...{ one, other },
     ...statistics.test(testRows(one.trials), testRows(other.trials)),
   }));
+  const others = pairs.length < outcomes.length - 1 ? `the ${pairs.length} next best settings` : "each other setting";
   const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
-      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with each other setting`;
+      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with ${others}`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   const showP = (p: number) => p.toPrecision(2);
   type Found = (typeof tests)[number];
@@ -206,15 +256,16 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
 }
 
 /** The first seed of the best setting. */
-function bestRun({ label, trials: [first] }: Outcome): Block[] {
-  return [heading(`The best run: ${label}, seed ${first!.options.seed}`), ...runBlocks(first!)];
+function bestRun({ label }: Outcome, run: RunRecord | undefined): Block[] {
+  return run ? [heading(`The best run: ${label}, seed ${run.options.seed}`), ...runBlocks(run)] : [];
 }
 
-function losses(outcomes: readonly Outcome[]): Figure {
+function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => RunRecord | undefined): Block[] {
   const best = bestPerMode(outcomes);
-  const records = best.map(({ trials: [first] }) => first!);
+  const records = best.flatMap(({ trials: [first] }) => wholeOf(first!) ?? []);
+  if (records.length === 0) return [];
   const [loss] = runCharts(records, { names: best.map(({ label }) => label) });
-  return figure("loss", "Loss of the best setting of each method, first seed", loss!.chart);
+  return [figure("loss", "Loss of the best setting of each method, first seed", loss!.chart)];
 }
 
 function trials(cells: readonly FinishedCell[], measure: Measure, { objective }: TrainingData): Block[] {
