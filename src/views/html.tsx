@@ -20,6 +20,7 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 td small { display: block; color: #888; }
 .note { padding-left: .75rem; border-left: 3px solid #8888; }
+pre { padding: .5rem .75rem; overflow-x: auto; background: #8881; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption, .file { color: #888; font-size: .9rem; }

@@ -11,6 +11,7 @@ import {
   dropUntuned,
   finishedTrials,
   listOutcomes,
+  longestOf,
   mean,
   type Outcome,
   testEstimate,
@@ -31,23 +32,22 @@ import { runBlocks } from "../run.ts";
 import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
 import { sizeFigure } from "./comparison.ts";
+import { steps } from "./halving.ts";
 import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
+import { type Asked, recommendation } from "./recommend.ts";
 import { aboutSeeds } from "./seeds.ts";
 
 export const TITLE = "LoRA on GPT-2: sweep report";
 
-/**
- * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says
- * about the choice of settings.
- */
+/** Writes the report of the finished trials into the study's directory. Returns it as Markdown. */
 export async function writeReport(
   out: string,
   cells: readonly FinishedCell[],
   data: TrainingData,
-  about?: string,
+  asked: Asked = {},
 ): Promise<string> {
-  const blocks = reportBlocks(cells, data, about);
+  const blocks = reportBlocks(cells, data, asked);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -64,13 +64,17 @@ export async function writeReport(
   return markdown;
 }
 
-export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
+export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, asked: Asked = {}): Block[] {
+  const { about, candidates } = asked;
   const measure = judgedBy(data);
   const outcomes = listOutcomes(cells, measure);
-  const compared = dropUntuned(outcomes);
-  const best = bestOutcome(compared);
+  const compared = candidates ? longestOf(candidates, outcomes) : dropUntuned(outcomes);
+  // A setting that is worse after more epochs is taken after fewer.
+  const best = bestOutcome(candidates ? outcomes : compared);
   return [
     heading(TITLE, 1),
+    ...recommendation(outcomes, data, asked),
+    ...steps(candidates, finishedTrials(cells)),
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
