@@ -8,7 +8,7 @@ import { candidateArms, candidateBases } from "../../src/study/candidates.ts";
 import { expandArms, listCells, type Trial } from "../../src/study/grid.ts";
 import { candidateCells, listCandidates } from "../../src/study/halving.ts";
 import { runTrials } from "../../src/study/runner.ts";
-import { readCell, type TrialRecord } from "../../src/study/store.ts";
+import { readFinished, type TrialRecord } from "../../src/study/store.ts";
 import type { Results } from "../../src/tasks/task.ts";
 import type { Known } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
@@ -108,7 +108,7 @@ async function trainOne() {
   const signal = new AbortController().signal;
   const trials = cell!.rates.flat();
   await runTrials({ out: folder, trials, device, data, signal, views: runFiles, onEvent: () => {} });
-  return { like: (await readCell(folder, cell!)).trials[0]!, data };
+  return { like: (await readFinished(folder, trials[0]!))!, data };
 }
 
 /** A cell that is right about so many of the 24 test rows, with this validation loss. */
