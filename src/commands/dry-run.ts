@@ -20,7 +20,7 @@ import { trialTitle } from "./trial-printer.ts";
  * `later` are in place of those whose learning rate is not chosen yet. Returns the exit code.
  */
 export async function dryRun(
-  { data, models }: Study,
+  { dataOf, models }: Study,
   [now, later]: readonly (readonly Trial[])[],
   flags: DeviceFlags & { json?: boolean },
 ): Promise<number> {
@@ -28,7 +28,7 @@ export async function dryRun(
   const known = new Map<string, TrialEstimate>();
   try {
     const findModel = (name: string) => models.get(name)!;
-    const unmakeable = checkTrials([...now!, ...later!], { device: backend, data, findModel });
+    const unmakeable = checkTrials([...now!, ...later!], { device: backend, dataOf, findModel });
     const makeable = (trials: readonly Trial[]) => trials.filter(({ key }) => !unmakeable.has(key));
     for (const trial of now!.filter(({ key }) => unmakeable.has(key)))
       printNote(`cannot be made: ${trialTitle(trial)}\n${terminalMessage(unmakeable.get(trial.key)!)}`);
@@ -38,7 +38,7 @@ export async function dryRun(
       if (!known.has(key)) {
         printNote(`timing a few steps, ${known.size + 1} of ${shapes}: ${describeTrial(trial)}`);
         const model = await loadModel(trial.model, DOWNLOADS);
-        const options = { device: backend, model, data, ...trial.options };
+        const options = { device: backend, model, data: dataOf(trial.model), ...trial.options };
         known.set(key, await estimateTrial(options).finally(() => model.close()));
       }
       return { trial, ...known.get(key)! };

@@ -73,6 +73,8 @@ function addFile(value: string, before?: Files): Files {
 export function parseFlags<Flags extends RunSettings>(program: Command, names = RUN_SETTINGS): Flags {
   const { set = [], ...flags } = program.opts<Flags & { set?: string[] }>();
   const settings = { ...flags } as RunSettings;
+  // Commander makes an empty text of the null of --layers all.
+  if (Object.is(settings.layers, "")) settings.layers = null;
   // Commander sets true if --no-head-bias is absent.
   if (settings.headBias) delete settings.headBias;
   for (const text of set) {

@@ -9,16 +9,27 @@ import { methodConfig } from "../methods/training.ts";
 import { type DataSource, loadData } from "../run/load-data.ts";
 import { dataOptions, dataSpec } from "../run/settings.ts";
 import { checkTrials } from "../study/check-trials.ts";
-import { type Cell, checkArms, expandArms, listCells, runnableTrials, type Trial, without } from "../study/grid.ts";
+import {
+  type Cell,
+  checkArms,
+  expandArms,
+  listCells,
+  runnableTrials,
+  type SweepSpec,
+  type Trial,
+  without,
+} from "../study/grid.ts";
+import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import type { StudyEvent } from "../study/runner.ts";
 import { type Known, keepError, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, type StudyRecord } from "../study/study-record.ts";
-import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, knownBase } from "../train/options.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
+import { Deadline, halving, type RunTrials, type Strategy } from "./budget.ts";
 import { Interruption, printNote } from "./cli.ts";
 import { type TrialFailure, TrialPrinter } from "./trial-printer.ts";
 
@@ -28,6 +39,8 @@ export const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 /** The trials that are asked for. */
 export interface Asked extends SweepPreset {
   seeds: number;
+  /** Whether they are chosen by halving, in a limited time. */
+  halves?: boolean;
   /** The data of a study that is resumed; default: as the settings say. */
   source?: DataSource;
 }
@@ -35,50 +48,81 @@ export interface Asked extends SweepPreset {
 /** A study whose data is loaded. Its models are closed: each was read once, for its fingerprint. */
 export interface Study {
   record: StudyRecord;
+  /** That of the model that trials have if none is named. */
   data: TrainingData;
+  /** The data as a model reads it: the same rows in tokens of its vocabulary. */
+  dataOf: (model: string) => TrainingData;
+  spec: SweepSpec;
   cells: Cell[];
+  /** The settings that halving chooses from, if it does; the cells are all of their trials. */
+  candidates?: Candidate[];
   models: ReadonlyMap<string, BaseModel>;
 }
 
+/** What is loaded for the models of one vocabulary. */
+interface Texts {
+  model: BaseModel;
+  context: number;
+}
+
 /** Opens what trials are made of, and lists them. Throws ConfigError for a setting that has no valid value. */
-export async function openStudy({ base, arms, seeds, source, about }: Asked): Promise<Study> {
+export async function openStudy({ base, arms, seeds, halves = false, source, about }: Asked): Promise<Study> {
   checkArms(Array.isArray(arms) ? arms : [], seeds);
   const { objective = DEFAULT_OBJECTIVE, seed = DEFAULTS.seed } = base;
-  const spec = source ? undefined : dataSpec(base);
+  const from = source ? undefined : dataSpec(base);
   const models = new Map<string, BaseModel>();
   const open = async (name: string) => {
     if (!models.has(name)) models.set(name, await readModel(name));
     return models.get(name)!;
   };
-  const model = await open(base.model!);
-  const { config } = model;
-  const asked = { base, arms: typeof arms === "function" ? arms(config, base) : arms };
-  // All trials have the same texts: the most virtual tokens of any leave this room.
-  let context = config.n_positions;
+  const first = await open(base.model!);
+  const asked = { base, arms: typeof arms === "function" ? arms(first.config, base) : arms };
+  // Losses of texts in other tokens cannot be compared: a language model of another vocabulary has no data.
+  const vocabularyOf = ({ vocabulary }: BaseModel) => (hasHead({ objective }) ? vocabulary.fingerprint : "");
+  const texts = new Map<string, Texts>();
+  const textsOf = (model: BaseModel): Texts => {
+    const key = vocabularyOf(model);
+    if (!texts.has(key)) texts.set(key, { model, context: model.config.n_positions });
+    return texts.get(key)!;
+  };
+  textsOf(first);
   for (const { model: name, rates } of expandArms(asked)) {
-    await open(name);
+    const some = textsOf(await open(name));
+    const { n_positions } = some.model.config;
+    // All trials have the same texts: the most virtual tokens of any leave this room.
     // One whose virtual tokens leave no room is reported with the trials that cannot be made.
     for (const options of rates) {
       const { num_virtual_tokens = 0 } = methodConfig(options);
-      if (num_virtual_tokens < config.n_positions) context = Math.min(context, config.n_positions - num_virtual_tokens);
+      if (num_virtual_tokens < n_positions) some.context = Math.min(some.context, n_positions - num_virtual_tokens);
     }
   }
-  const data = await loadData(
-    source ?? { objective, data: { ...spec, ...dataOptions(base, seed, context) } },
-    model,
-    DOWNLOADS,
-  );
+  const loaded = new Map<string, TrainingData>();
+  for (const [key, { model, context }] of texts) {
+    const read = source ?? { objective, data: { ...from, ...dataOptions(base, seed, context) } };
+    loaded.set(key, await loadData(read, model, DOWNLOADS));
+  }
+  const dataOf = (name: string) => loaded.get(vocabularyOf(models.get(name)!))!;
+  const data = dataOf(base.model!);
   // Where no weights are needed, a trial is the same with and without them.
   if (!isUnequal(data)) asked.base = { ...base, classWeights: "none" };
   const known = (name: string) => ({ rows: data.train.size, ...knownBase(models.get(name)!.config) });
+  const spec = { ...asked, known };
   // Data and models are identified by their contents: a moved file is the same, a changed one is not.
-  const sha256 = await digestData(data);
-  const identify = async (name: string) => ({ data: sha256, base: await fingerprint(models.get(name)!) });
-  const cells = await listCells({ ...asked, known }, seeds, identify);
+  const identify = async (name: string) => ({
+    data: await digestData(dataOf(name)),
+    base: await fingerprint(models.get(name)!),
+  });
+  const candidates = halves ? await listCandidates(spec, seeds, identify) : undefined;
+  const cells = candidates ? candidateCells(candidates) : await listCells(spec, seeds, identify);
   const bases: Record<string, string> = {};
   for (const [name, opened] of models) bases[name] = await fingerprint(opened);
+  const sha256 = await digestData(data);
   const record = { objective, data: { source: data.origin, sha256 }, bases, spec: asked, seeds };
-  return { record: about === undefined ? record : { ...record, about }, data, cells, models };
+  return {
+    record: about === undefined ? record : { ...record, about },
+    ...{ data, dataOf, spec, cells, models },
+    ...(candidates ? { candidates } : {}),
+  };
 }
 
 async function readModel(name: string): Promise<BaseModel> {
@@ -103,13 +147,9 @@ export interface StudyOptions {
   onBegun?: () => Promise<void>;
   /** What resumes it when it was interrupted. */
   resumption: string;
+  /** Seconds that are left for a study of candidates. */
+  secondsLeft?: () => number;
 }
-
-/** Trains those of some trials that are to be trained here and are not finished. */
-type RunTrials = (trials: readonly Trial[]) => Promise<void>;
-
-/** Decides which trials are run, and in which order. Returns the cells that the report is on. */
-type Strategy = (out: string, cells: readonly Cell[], run: RunTrials) => Promise<readonly Cell[]>;
 
 /**
  * All of them: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
@@ -119,7 +159,6 @@ const runAll: Strategy = async (out, cells, run) => {
   await run(now);
   const all = runnableTrials(await readCells(out, cells), ({ chosen }) => chosen);
   await run(without(all, now));
-  return cells;
 };
 
 /** What was read of finished trials: each is read once. */
@@ -129,44 +168,48 @@ export const readCells = (out: string, cells: readonly Cell[]) => readFinishedCe
 
 /** Runs the trials and reports on them. Returns the exit code. */
 export async function runStudy(study: Study, options: StudyOptions): Promise<number> {
-  const { out, device, json = false, isMine = () => true } = options;
-  const { record, data, cells, models } = study;
+  const { out, device, json = false } = options;
+  const { record, data, dataOf, spec, cells, candidates, models } = study;
   // Before the trials, so that a study does not depend on files that change meanwhile.
   const { writeReport } = await import("../views/study/report.ts");
   const findModel = (name: string) => models.get(name)!;
-  // What is wrong with all of them is reported once, before anything is stored.
-  const all = runnableTrials(cells, () => 0).filter(isMine);
-  const unmakeable = checkTrials(all, { device, data, findModel });
+  // What is wrong with all of them, whoever runs them, is reported once, before anything is stored.
+  const all = runnableTrials(cells, () => 0);
+  const unmakeable = checkTrials(all, { device, dataOf, findModel });
   await beginStudy(out, record);
   const printer = new TrialPrinter(data, json, cells);
   printer.begin(record.spec.base);
   await options.onBegun?.();
-  const trained = await trainTrials(study, options, { unmakeable, printer, strategy: runAll });
-  if (trained === null) {
+  const { secondsLeft = () => Infinity } = options;
+  const strategy = candidates ? halving(study, candidates, secondsLeft) : runAll;
+  const failures = await trainTrials(study, options, { unmakeable, printer, strategy });
+  if (failures === null) {
     printNote(options.resumption);
     return 130;
   }
-  let finished = await readCells(out, trained.cells);
+  const asked = { ...spec, about: record.about, candidates };
+  let finished = await readCells(out, cells);
   // Shards with the same output directory write the same report: of what others finish meanwhile it is written again.
-  for (let done = 0; done < finishedTrials(finished).length; finished = await readCells(out, trained.cells)) {
+  for (let done = 0; done < finishedTrials(finished).length; finished = await readCells(out, cells)) {
     done = finishedTrials(finished).length;
-    await writeReport(out, finished, data, record.about);
+    await writeReport(out, finished, data, asked);
   }
-  await printer.end(out, finished, trained.failures);
-  return trained.failures.length > 0 ? 1 : 0;
+  await printer.end(out, finished, failures, asked);
+  return failures.length > 0 ? 1 : 0;
 }
 
-/** The trials that have failed, and the cells to report on; null if the study was interrupted. */
+/** The trials that have failed; null if the study was interrupted. */
 async function trainTrials(
-  { data, cells }: Study,
-  { out, device, checkpointEvery, isMine = () => true }: StudyOptions,
+  { dataOf, cells }: Study,
+  { out, device, checkpointEvery, isMine = () => true, secondsLeft }: StudyOptions,
   how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
-): Promise<{ failures: TrialFailure[]; cells: readonly Cell[] } | null> {
+): Promise<TrialFailure[] | null> {
   const { unmakeable, printer, strategy } = how;
   const { runTrials } = await import("../study/runner.ts");
   const { runFiles: views } = await import("../views/run-files.ts");
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
-  const { signal } = interruption;
+  const deadline = new Deadline(interruption.signal, secondsLeft);
+  const { signal } = deadline;
   const failures: TrialFailure[] = [];
   const onEvent = (event: StudyEvent) => {
     if (event.type === "step" && !signal.aborted) interruption.begin();
@@ -186,12 +229,16 @@ async function trainTrials(
         onEvent({ type: "failed", trial, error });
       }
     }
-    await runTrials({ out, trials, device, data, signal, views, onEvent, ...every });
+    for (const data of new Set(trials.map(({ model }) => dataOf(model)))) {
+      const ofData = trials.filter(({ model }) => dataOf(model) === data);
+      await runTrials({ out, trials: ofData, device, data, signal, views, onEvent, ...every });
+    }
   };
   try {
-    const reported = await strategy(out, cells, run);
-    return signal.aborted ? null : { failures, cells: reported };
+    await strategy(out, cells, run, signal);
+    return interruption.signal.aborted ? null : failures;
   } finally {
+    deadline.end();
     interruption.end();
     printer.stop();
   }

@@ -2,12 +2,15 @@
 
 import { environment } from "#platform";
 import { openDevice } from "../backend/device.ts";
-import { isObject } from "../checks.ts";
+import { checkNumber, isObject } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { countOf, readJson } from "../io/common.ts";
+import { describeModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { BUNDLED_GPT2, mergePreset, PRESETS, pickSettings, readSetting } from "../run/settings.ts";
+import { candidateArms, candidateBases } from "../study/candidates.ts";
 import { type Arm, type Cell, checkKeys, runnableTrials, type SweepSpec, type Trial, without } from "../study/grid.ts";
+import { candidateCells } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { costsIn, divide } from "../study/shards.ts";
@@ -30,13 +33,14 @@ import {
 } from "./cli.ts";
 import { dryRun } from "./dry-run.ts";
 import { addSettings, parseFlags, takeFile } from "./flags.ts";
-import { openStudy, readCells, runStudy } from "./study.ts";
+import { DOWNLOADS, openStudy, readCells, runStudy } from "./study.ts";
 import { trialTitle } from "./trial-printer.ts";
 
 interface SweepFlags extends RunSettings, DeviceFlags {
   preset?: keyof typeof SWEEPS;
   file?: string;
   grid?: string[];
+  minutes?: number;
   seeds: number;
   shard?: string;
   collect?: string[];
@@ -51,6 +55,7 @@ const program = command(
     "interrupted, run the same command again to resume it; finished trials are not repeated.\n" +
     `Every flag for data, model and training that train has is accepted, such as --data my.csv or --epochs 10, and applies to all trials: ${calledAs("train")} --help lists them.`,
   [
+    "my.csv --minutes 10",
     "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
     "messages.csv --grid rank=4,8 --grid mode=lora,last_layer --seeds 3 --dry-run",
     "--file sweep.json --shard 1/4 --out shared",
@@ -76,6 +81,12 @@ program
       "combination of an arm has the rate that is best on the validation set with the first seed",
   )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
+  .option(
+    "--minutes <n>",
+    "train only what fits into so many minutes, by successive halving: all settings for few epochs, the best third of them for three " +
+      "times as many, and so on; without --preset, --file and --grid it tries a built-in list of base models, methods and learning rates",
+    number,
+  )
   .option("--seeds <k>", "number of runs per setting, with consecutive seeds starting at --seed", number, 1)
   .option(
     "--shard <i/n>",
@@ -101,18 +112,36 @@ function gridEntry(text: string): [string, unknown[]] {
   return [key, values.split(",").map((value) => readSetting(key, value))];
 }
 
-async function sweepSpec({ preset, file, grid }: SweepFlags): Promise<SweepPreset> {
+async function sweepSpec(flags: SweepFlags): Promise<SweepPreset> {
+  const { preset, file, grid, minutes } = flags;
   const given = [preset && "--preset", file && "--file", grid && "--grid"].filter(Boolean);
+  if (given.length === 0 && minutes !== undefined) return builtIn(flags);
   if (given.length !== 1)
     throw new ConfigError("one-option-required", "exactly one of --preset, --file and --grid is required", {
       expected: "one of --preset, --file and --grid",
       found: given.join(", ") || "none of them",
+      hint: "--minutes 10 alone tries a built-in list of settings",
     });
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
   const { base = {}, arms } = checkSpec(await readJson(file!, LIMITS.sweep), file!);
   checkKeys(base, SHARED, "the base", file);
   return { base, arms };
+}
+
+/** The settings that are tried where none are given to try. */
+async function builtIn(flags: SweepFlags): Promise<SweepPreset> {
+  const names = candidateBases(flags);
+  const bases = await Promise.all(
+    names.map(async (name) => ({ name, config: (await describeModel(name, DOWNLOADS)).config })),
+  );
+  return {
+    base: { model: names[0]! },
+    arms: candidateArms(bases, flags),
+    about:
+      "The settings are a built-in list: base models, methods of fine-tuning and learning rates, the most promising first. Flags leave out " +
+      "what they decide, such as --mode lora or --model gpt2.",
+  };
 }
 
 function checkSpec(spec: unknown, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
@@ -148,10 +177,24 @@ function parseShard(flag: string | undefined): Shard {
   return { i: Number(i), n: Number(n) };
 }
 
+/** Throws ConfigError for what --minutes does not go with. */
+function checkMinutes({ minutes, shard, collect }: SweepFlags): void {
+  if (minutes === undefined) return;
+  checkNumber("--minutes", minutes, { min: 0, above: true });
+  const [other] = [shard && "--shard", collect && "--collect"].filter(Boolean);
+  if (other)
+    throw new ConfigError("options-conflict", `--minutes and ${other} are mutually exclusive`, {
+      hint: "what goes on is decided by all trials together, on one machine",
+    });
+}
+
 await main(async () => {
+  const started = performance.now();
   program.parse();
   takeFile(program);
   const flags = parseFlags<SweepFlags>(program, SHARED);
+  checkMinutes(flags);
+  const { minutes } = flags;
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
@@ -162,15 +205,21 @@ await main(async () => {
     base: settings,
     arms,
     seeds: flags.seeds,
+    halves: minutes !== undefined,
     ...(about === undefined ? {} : { about }),
   });
-  const { cells, data, models } = study;
+  const { candidates, dataOf, models } = study;
+  // Of those that are chosen from a dry run lists what a run to the end takes.
+  const cells =
+    flags.dryRun && candidates
+      ? candidateCells(candidates.map(({ rungs }) => ({ rungs: rungs.slice(-1) })))
+      : study.cells;
   const { out, json = false } = flags;
   for (const folder of flags.collect ?? []) await refuseOtherStudy(folder, study.record);
   const say = json ? printNote : print;
   const now = runnableTrials(cells);
   const all = runnableTrials(cells, () => 0);
-  const trialCost = costsIn(data, (name) => models.get(name)!);
+  const trialCost = costsIn(dataOf, (name) => models.get(name)!);
   const parts = shard.n > 1 ? divide(cells, shard.n, trialCost) : undefined;
   const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
@@ -189,7 +238,9 @@ await main(async () => {
     for (const line of await listMissing(out, cells, trialCost, await partCount(flags.collect))) say(line);
   };
   const resumption = "the same command resumes the sweep";
-  return runStudy(study, { out, device, json, isMine, onBegun, resumption }).finally(() => device.destroy());
+  const budget =
+    minutes === undefined ? {} : { secondsLeft: () => 60 * minutes - (performance.now() - started) / 1000 };
+  return runStudy(study, { out, device, json, isMine, onBegun, resumption, ...budget }).finally(() => device.destroy());
 }, "files");
 
 /** The trials that are not there, a line each, with their parts of `parts`. */

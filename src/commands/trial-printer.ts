@@ -8,13 +8,14 @@ import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
-import { bestTrial, finishedTrials } from "../study/outcome.ts";
+import { bestTrial, finishedTrials, listOutcomes } from "../study/outcome.ts";
 import type { StudyEvent } from "../study/runner.ts";
-import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
+import { type FinishedCell, isFinished, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
-import { describeMeasured } from "../views/measures.ts";
+import { describeMeasured, judgedBy } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
+import { type Asked, recommendation } from "../views/study/recommend.ts";
 import { summaryBlocks } from "../views/study/summary.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import {
@@ -24,6 +25,7 @@ import {
   describeStep,
   type Progress,
 } from "../views/terminal/progress.ts";
+import { calledAs } from "./called.ts";
 import { print } from "./cli.ts";
 import { printBlocks, printData, tryIt } from "./run-printer.ts";
 
@@ -132,14 +134,21 @@ export class TrialPrinter {
   }
 
   /** Prints what the finished trials have reached, and where the report is. */
-  async end(out: string, cells: readonly FinishedCell[], failures: readonly TrialFailure[]): Promise<void> {
+  async end(
+    out: string,
+    cells: readonly FinishedCell[],
+    failures: readonly TrialFailure[],
+    asked: Asked,
+  ): Promise<void> {
     const finished = new Map(finishedTrials(cells).map((record) => [record.trial.key, record]));
     const failed = new Map(failures.map(({ trial, error }) => [trial.key, error]));
     const best = bestTrial(cells);
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");
     if (this.json) {
-      const trials = all.map((trial) => {
+      const isKnown = ({ key }: Trial) => finished.has(key) || failed.has(key);
+      // Halving does not run all of them.
+      const trials = (asked.candidates ? all.filter(isKnown) : all).map((trial) => {
         const [record, error] = [finished.get(trial.key), failed.get(trial.key)];
         return { ...nameEvent(trial), ...(record && reached(record)), ...(error && { error: error.message }) };
       });
@@ -147,17 +156,25 @@ export class TrialPrinter {
       if (best) console.log(JSON.stringify({ type: "saved", directory: out, report }));
       return;
     }
+    const directory = best && trialDirectory(out, best.trial);
+    const run = directory === undefined ? undefined : await readRecord(directory);
     if (best) {
       printBlocks(summaryBlocks(out, cells, this.data));
-      print(`report of ${finished.size} of ${all.length} trials: ${report}`);
+      const outcomes = listOutcomes(cells, judgedBy(this.data));
+      printBlocks(
+        recommendation(outcomes, this.data, asked, {
+          run: run && isFinished(run) ? run : undefined,
+          called: calledAs("train"),
+        }),
+      );
+      const of = asked.candidates ? "" : ` of ${all.length}`;
+      print(`report of ${finished.size}${of} trials: ${report}`);
     }
     // In the order of the trials: those at the same time fail in any.
     const titles = all.filter(({ key }) => failed.has(key)).map(this.title);
     if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
     this.wait(cells);
-    if (!best) return;
-    const directory = trialDirectory(out, best.trial);
-    tryIt(directory, await readRecord(directory));
+    if (directory !== undefined && run) tryIt(directory, run);
   }
 
   /** Says which trials of other shards are missing for a learning rate to be chosen. */

@@ -72,12 +72,19 @@ export interface Note {
   text: string;
 }
 
+/** Something to copy: a command. */
+interface Code {
+  kind: "code";
+  text: string;
+}
+
 /** A part of a report: terminal, Markdown, HTML and CSV are made of it. */
-export type Block = Heading | Text | Note | Table | Figure | Details;
+export type Block = Heading | Text | Note | Code | Table | Figure | Details;
 
 export const heading = (text: string, level: Heading["level"] = 2): Block => ({ kind: "heading", level, text });
 export const text = (text: string): Block => ({ kind: "text", text });
 export const note = (text: string): Block => ({ kind: "note", text });
+export const code = (text: string): Block => ({ kind: "code", text });
 export const details = (title: string, blocks: readonly Block[]): Details => ({ kind: "details", title, blocks });
 export const figure = (name: string, caption: string, chart: Chart): Figure => ({
   ...({ kind: "figure", name } as const),

@@ -7,13 +7,20 @@ import { prepareRun } from "../train/prepare.ts";
 import type { Trial } from "./grid.ts";
 import { trialShape } from "./shards.ts";
 
+/** A device, and the models and data by the models' names. */
+interface CheckedWith {
+  device: Backend;
+  dataOf: (model: string) => TrainingData;
+  findModel: (model: string) => BaseModel;
+}
+
 /**
  * Why trials cannot be made on this device, by their keys: settings that do not fit their model or the data, another
  * vocabulary, too little memory. Throws the first reason if there is one for each trial: then nothing is to be run.
  */
 export function checkTrials(
   trials: readonly Trial[],
-  { device, data, findModel }: { device: Backend; data: TrainingData; findModel: (name: string) => BaseModel },
+  { device, dataOf, findModel }: CheckedWith,
 ): Map<string, LowrankError> {
   const known = new Map<string, LowrankError | undefined>();
   const failed = new Map<string, LowrankError>();
@@ -28,7 +35,7 @@ export function checkTrials(
 
   function reasonAgainst({ model, options }: Trial): LowrankError | undefined {
     try {
-      prepareRun({ device, model: findModel(model), data, ...options });
+      prepareRun({ device, model: findModel(model), data: dataOf(model), ...options });
       return undefined;
     } catch (error) {
       if (error instanceof LowrankError) return error;

@@ -139,8 +139,14 @@ export function gatherSeeds(cells: readonly Cell[]): Cell[] {
 
 const distinct = (trials: readonly Trial[]) => [...new Map(trials.map((trial) => [trial.key, trial])).values()];
 
-/** The model, and the options at each learning rate, of each combination. Throws ConfigError if a value is invalid. */
-export function* expandArms({ base, arms, known }: SweepSpec): Generator<{ model: string; rates: TrainOptions[] }> {
+/**
+ * The model, and the options at each learning rate, of each combination, which is trained for a share of its epochs.
+ * Throws ConfigError if a value is invalid.
+ */
+export function* expandArms(
+  { base, arms, known }: SweepSpec,
+  share = 1,
+): Generator<{ model: string; rates: TrainOptions[] }> {
   for (const arm of arms) {
     checkKeys(arm, KEYS, "an arm");
     const choices = rateChoices(arm);
@@ -148,7 +154,13 @@ export function* expandArms({ base, arms, known }: SweepSpec): Generator<{ model
       const settings = { ...base, ...combination } as RunSettings;
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
       refuseAuto(given);
-      const rates = (choices ?? [given.lr]).map((lr) => trainOptions({ ...given, lr } as RunSettings, known?.(model)));
+      const rates = (choices ?? [given.lr]).map((lr) => {
+        const settings = { ...given, lr } as RunSettings;
+        const options = trainOptions(settings, known?.(model));
+        if (share === 1) return options;
+        const epochs = Math.max(1, Math.round(share * options.epochs));
+        return trainOptions({ ...settings, epochs }, known?.(model));
+      });
       yield { model, rates };
     }
   }

@@ -5,6 +5,7 @@ import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import { lowestLoss } from "../train/best.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { describeTrial, formatRate } from "./grid.ts";
+import type { Candidate } from "./halving.ts";
 import type { FinishedCell, TrialRecord } from "./store.ts";
 
 /** A finished run, of a study or of the page. */
@@ -35,8 +36,16 @@ const cellOptions = ({ trials: [first] }: FinishedCell) => first!.options;
 /** The cells' descriptions, with the settings in which those of the same description differ. */
 function labelCells(cells: readonly FinishedCell[]): string[] {
   const models = new Set(cells.map(({ trials: [first] }) => first!.trial.model));
+  const epochs = new Set(cells.map((cell) => cellOptions(cell).epochs));
   const names = cells.map(({ trials: [first] }) => {
-    return describeTrial(first!) + (models.size > 1 ? `, ${first!.trial.model}` : "");
+    const { options, trial } = first!;
+    return [
+      describeTrial(first!),
+      models.size > 1 ? trial.model : [],
+      epochs.size > 1 ? `${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : [],
+    ]
+      .flat()
+      .join(", ");
   });
   const rateLabel = (cell: FinishedCell) =>
     cell.rates.length > 1 ? "its own rate" : `rate ${formatRate(cellOptions(cell).lr)}`;
@@ -143,6 +152,15 @@ export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readon
 export function dropUntuned<O extends { mode: Mode; tried: readonly unknown[] }>(outcomes: readonly O[]): O[] {
   const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
   return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
+}
+
+/** Of each candidate the outcome with the most epochs. */
+export function longestOf(candidates: readonly Candidate[], outcomes: readonly Outcome[]): Outcome[] {
+  const known = new Map(outcomes.map((outcome) => [outcome.trials[0]!.trial.key, outcome]));
+  const longest = candidates.map(({ rungs }) =>
+    rungs.findLast((trials) => trials.some(({ key }) => known.has(key)))?.find(({ key }) => known.has(key)),
+  );
+  return [...new Set(longest.flatMap((trial) => (trial ? known.get(trial.key)! : [])))];
 }
 
 /** The best cell of each mode. */

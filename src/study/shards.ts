@@ -49,11 +49,14 @@ export function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...s
 }
 
 /** The estimated operations of a trial. One that cannot start, and fails when it is run, costs next to nothing. */
-export function costsIn(data: TrainingData, findModel: (name: string) => BaseModel): (trial: Trial) => number {
+export function costsIn(
+  dataOf: (model: string) => TrainingData,
+  findModel: (name: string) => BaseModel,
+): (trial: Trial) => number {
   const known = new Map<string, number>();
   const estimate = (trial: Trial): number => {
     try {
-      return countOperations({ model: findModel(trial.model), data, ...trial.options });
+      return countOperations({ model: findModel(trial.model), data: dataOf(trial.model), ...trial.options });
     } catch (error) {
       if (error instanceof LowrankError) return 1;
       throw error;

@@ -29,6 +29,8 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
       return <p>{line(block.text, medium)}</p>;
     case "note":
       return <p class="note">{line(block.text, medium)}</p>;
+    case "code":
+      return <pre>{printableLine(block.text)}</pre>;
     case "table":
       return (
         <>

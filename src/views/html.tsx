@@ -28,6 +28,7 @@ td small { display: block; color: var(--faint); }
 .long [aria-sort="ascending"] button::after { content: "\u2191" / ""; color: inherit; }
 .long [aria-sort="descending"] button::after { content: "\u2193" / ""; color: inherit; }
 .note { padding-left: .75rem; border-left: 3px solid #8888; }
+pre { padding: .5rem .75rem; overflow-x: auto; background: #8881; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption, .file { color: var(--faint); font-size: .9rem; }

@@ -2,7 +2,8 @@
 
 import type { Block, Table } from "../document/blocks.ts";
 import { aboutRows, cellLine, ROWS_AT_ONCE, shownColumns } from "../document/cells.ts";
-import { linkTarget, markdownLine, markdownText } from "../quote.ts";
+import { printableLine } from "../printable.ts";
+import { linkTarget, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. */
@@ -17,6 +18,8 @@ function blockToMarkdown(block: Block, links: boolean): string {
     case "text":
     case "note":
       return markdownLine(block.kind === "note" ? `note: ${block.text}` : block.text);
+    case "code":
+      return markdownFence("sh", [printableLine(block.text)]).join("\n");
     case "table": {
       const shown = links ? ROWS_AT_ONCE : Infinity;
       return [

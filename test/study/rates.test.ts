@@ -96,7 +96,10 @@ test("estimated operations: of the steps with their backward pass, of features o
   const data = await tinyData(messages(24));
   const model = await loadModel(tinyModel(join(folder, "costs")));
   await model.close();
-  const trialCost = costsIn(data, () => model);
+  const trialCost = costsIn(
+    () => data,
+    () => model,
+  );
   const cost = async (arm: Arm) => trialCost((await sweepCells([arm], 1))[0]!.rates[0]![0]!);
   const epochs = 100;
   const [all, lora, head] = await Promise.all(
@@ -234,7 +237,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   await run([later!]);
   const cells: FinishedCell[] = await readFinishedCells(out, [cell]);
   assert.equal(cells[0]!.trials.map(trialRate), [RATES[0], RATES[0]]);
-  const markdown = await writeReport(out, cells, data, "About the arms.");
+  const markdown = await writeReport(out, cells, data, { about: "About the arms." });
   for (const words of [
     "each of 1 setting was trained with seed 1 at each of 3 rates",
     "| head only | 1.0000 | 2.0000 |",

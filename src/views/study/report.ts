@@ -11,9 +11,11 @@ import { formatRate } from "../../study/grid.ts";
 import {
   bestOutcome,
   bestPerMode,
+  bestRun,
   dropUntuned,
   finishedTrials,
   listOutcomes,
+  longestOf,
   mean,
   type Outcome,
   testEstimate,
@@ -34,26 +36,25 @@ import { runBlocks } from "../run.ts";
 import { runCharts } from "../run-charts.ts";
 import { metricsTable } from "../run-tables.ts";
 import { sizeFigure } from "./comparison.ts";
+import { steps } from "./halving.ts";
 import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
 import { grids, rates } from "./rates.ts";
+import { type Asked, recommendation } from "./recommend.ts";
 import { aboutSeeds } from "./seeds.ts";
 
-export const TITLE = "LoRA on GPT-2: sweep report";
+export const TITLE = "Lowrank: report of a study";
 
-/**
- * Writes the report of the finished trials into the sweep's directory. Returns it as Markdown. `about` is what it says
- * about the choice of settings.
- */
+/** Writes the report of the finished trials into the study's directory. Returns it as Markdown. */
 export async function writeReport(
   out: string,
   cells: readonly FinishedCell[],
   data: TrainingData,
-  about?: string,
+  asked: Asked = {},
 ): Promise<string> {
-  const selection = select(cells, data);
+  const selection = select(cells, data, asked);
   const whole = new Map<TrialRecord, RunRecord>();
   for (const trial of shownWhole(selection)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
-  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), about);
+  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), asked);
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -71,9 +72,9 @@ export async function writeReport(
 }
 
 /** The report of a study whose records are whole. */
-export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, about?: string): Block[] {
+export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, asked: Asked = {}): Block[] {
   const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
-  return layOut(cells, data, select(cells, data), wholeOf, about);
+  return layOut(cells, data, select(cells, data, asked), wholeOf, asked);
 }
 
 interface Selection {
@@ -82,26 +83,32 @@ interface Selection {
   best: Outcome | undefined;
 }
 
-function select(cells: readonly FinishedCell[], data: TrainingData): Selection {
+function select(cells: readonly FinishedCell[], data: TrainingData, { candidates }: Asked): Selection {
   const outcomes = bestFirst(listOutcomes(cells, judgedBy(data)));
-  const compared = dropUntuned(outcomes);
-  return { outcomes, compared, best: bestOutcome(compared) };
+  const compared = candidates ? longestOf(candidates, outcomes) : dropUntuned(outcomes);
+  // A setting that is worse after more epochs is taken after fewer.
+  return { outcomes, compared, best: bestOutcome(candidates ? outcomes : compared) };
 }
 
-/** The trials of which more is shown than what is compared of all: first seeds of the best settings. */
-const shownWhole = ({ compared, best }: Selection) =>
-  [...bestPerMode(compared), ...(best ? [best] : [])].map(({ trials: [first] }) => first!);
+/** The trials of which more is shown than what is compared of all: first seeds of the best settings, and the best. */
+const shownWhole = ({ compared, best }: Selection) => [
+  ...bestPerMode(compared).map(({ trials: [first] }) => first!),
+  ...(best ? [bestRun(best)] : []),
+];
 
 function layOut(
   cells: readonly FinishedCell[],
   data: TrainingData,
   { outcomes, compared, best }: Selection,
   wholeOf: (trial: TrialRecord) => RunRecord | undefined,
-  about?: string,
+  asked: Asked,
 ): Block[] {
+  const { about, candidates } = asked;
   const measure = judgedBy(data);
   return [
     heading(TITLE, 1),
+    ...recommendation(outcomes, data, asked),
+    ...steps(candidates, finishedTrials(cells)),
     ...method(cells, outcomes, data, measure, about),
     ...aboutPublished(outcomes, data),
     ...aboutLeaks(data, measure),
@@ -112,7 +119,7 @@ function layOut(
     ...grids(outcomes, measure),
     ...rates(outcomes),
     ...losses(compared, wholeOf),
-    ...(best ? bestRun(best, wholeOf(best.trials[0]!)) : []),
+    ...(best ? showRun(best, wholeOf(bestRun(best))) : []),
     ...trials(cells, measure, data),
   ];
 }
@@ -255,8 +262,7 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
   ];
 }
 
-/** The first seed of the best setting. */
-function bestRun({ label }: Outcome, run: RunRecord | undefined): Block[] {
+function showRun({ label }: Outcome, run: RunRecord | undefined): Block[] {
   return run ? [heading(`The best run: ${label}, seed ${run.options.seed}`), ...runBlocks(run)] : [];
 }
 

@@ -16,6 +16,8 @@ export function renderBlocks(blocks: readonly Block[], width?: number, rows?: nu
   return blocks
     .flatMap((block): string | string[] => {
       if (block.kind === "figure") return [];
+      // In one line, to be copied.
+      if (block.kind === "code") return printableLine(block.text);
       if (block.kind === "details") return renderBlocks(block.blocks, width, ROWS) || [];
       if (block.kind === "table") return [wrapLines(`${brief(block.caption)}:`, width), tableLines(block, width, rows)];
       return wrapLines(

@@ -1,0 +1,109 @@
+/** sweep --minutes: trains by halving what fits into the time. */
+import type { TrainingData } from "../data/texts.ts";
+import { formatDuration } from "../format.ts";
+import { countOf } from "../io/common.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { Cell, Trial } from "../study/grid.ts";
+import { type Candidate, halve, Pace, type Step } from "../study/halving.ts";
+import { costsIn } from "../study/shards.ts";
+import { readFinished } from "../study/store.ts";
+import { printNote } from "./cli.ts";
+
+/** Trains those of some trials that are to be trained here and are not finished. */
+export type RunTrials = (trials: readonly Trial[]) => Promise<void>;
+
+/** Decides which trials are run, and in which order: with an aborted `signal` no more. */
+export type Strategy = (out: string, cells: readonly Cell[], run: RunTrials, signal: AbortSignal) => Promise<void>;
+
+/** The longest time of a timer, in seconds. */
+const LONGEST = 2 ** 31 / 1000 - 1;
+
+/** A signal that is aborted with another one, and when the time is up. */
+export class Deadline {
+  private readonly stop = new AbortController();
+  readonly signal = this.stop.signal;
+  private readonly timer: NodeJS.Timeout | undefined;
+  private readonly follow = () => this.stop.abort(this.other.reason);
+
+  constructor(
+    private readonly other: AbortSignal,
+    secondsLeft?: () => number,
+  ) {
+    other.addEventListener("abort", this.follow);
+    if (secondsLeft) this.timer = setTimeout(() => this.pass(), 1000 * Math.min(LONGEST, Math.max(0, secondsLeft())));
+  }
+
+  private pass(): void {
+    printNote("the time is up: stopping after a checkpoint");
+    this.stop.abort();
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    this.other.removeEventListener("abort", this.follow);
+  }
+}
+
+/** Trains the candidates by halving, and says each step. */
+export function halving(
+  { dataOf, models }: { dataOf: (model: string) => TrainingData; models: ReadonlyMap<string, BaseModel> },
+  candidates: readonly Candidate[],
+  secondsLeft: () => number,
+): Strategy {
+  return async (out, cells, run, signal) => {
+    const costOf = costsIn(dataOf, (name) => models.get(name)!);
+    const losses = new Map<string, number>();
+    const pace = new Pace();
+    const read = async (trials: readonly Trial[]) => {
+      const finished = [];
+      for (const trial of trials) {
+        const record = await readFinished(out, trial);
+        if (!record) continue;
+        losses.set(trial.key, record.results.after.val.loss);
+        finished.push({ trial, record });
+      }
+      return finished;
+    };
+    const earlier = await read(cells.flatMap(({ rates }) => rates.flat()));
+    for (const model of models.keys()) {
+      const ofModel = earlier.filter(({ trial }) => trial.model === model);
+      const sum = (of: (one: (typeof earlier)[number]) => number) => ofModel.reduce((all, one) => all + of(one), 0);
+      if (ofModel.length > 0)
+        pace.measure(
+          model,
+          sum(({ record }) => record.seconds),
+          sum(({ trial }) => costOf(trial)),
+        );
+    }
+    await halve({
+      ...{ candidates, losses, costOf, pace, secondsLeft, signal },
+      onStep: (step, seconds) => printNote(describeStep(candidates, step, seconds)),
+      async run(trials) {
+        await run(trials);
+        await read(trials);
+      },
+    });
+    if (!signal.aborted || secondsLeft() <= 0) for (const line of describeRest(candidates, losses)) printNote(line);
+  };
+}
+
+/** What there was no time for. */
+function describeRest(candidates: readonly Candidate[], losses: ReadonlyMap<string, number>): string[] {
+  const ended = (rung: number) => candidates.filter(({ rungs }) => losses.has(rungs[rung]![0]!.key)).length;
+  const rungs = candidates[0]!.rungs.length;
+  const rest = [
+    ...(ended(0) < candidates.length
+      ? [`${candidates.length - ended(0)} of ${countOf(candidates, "setting")} not tried`]
+      : []),
+    ...(rungs > 1 && ended(rungs - 1) === 0 ? ["none trained to the end"] : []),
+  ];
+  return rest.length > 0 ? [`${rest.join(", ")}: the same command goes on with more minutes`] : [];
+}
+
+/** "rung 2 of 3: 4 trials, epochs: 3, about 40 s" */
+function describeStep(candidates: readonly Candidate[], { rung, trials }: Step, seconds: number): string {
+  const epochs = [...new Set(trials.map(({ options }) => options.epochs))].sort((a, b) => a - b);
+  const chosen = rung > 0 ? "with the lowest validation loss" : `of ${candidates.length} settings`;
+  const time = Number.isNaN(seconds) ? "" : `, about ${formatDuration(seconds)}`;
+  return `rung ${rung + 1} of ${candidates[0]!.rungs.length}: ${countOf(trials, "trial")} ${chosen}, epochs: ${epochs.join(", ")}${time}`;
+}

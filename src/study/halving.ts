@@ -1,0 +1,238 @@
+/**
+ * Which trials a study with a time budget trains next: successive halving over epochs (Jamieson and Talwalkar 2016).
+ * All candidates are trained for a ninth of their epochs, the best third of them for a third, the best third of those
+ * to the end. Each rung is a run of its own from its first step, with its own schedule: that costs a third more than
+ * resuming the runs of the rung before, but the runs are comparable, and each has the bits of a run by hand.
+ */
+import { type Cell, expandArms, gatherSeeds, nameTrial, type SweepSpec, type Trial } from "./grid.ts";
+
+/** One of so many goes on to the next rung, which has so many times the epochs. */
+const ETA = 3;
+/** The share of its epochs that a trial of each rung has. */
+const SHARES = [1 / ETA ** 2, 1 / ETA, 1];
+
+/** A setting that is tried: its trials at each rung, the last of them with all seeds. */
+export interface Candidate {
+  rungs: Trial[][];
+}
+
+/** The validation losses of finished trials, by their keys. */
+export type Losses = ReadonlyMap<string, number>;
+
+/** The distinct candidates of a sweep, at each of the rates that a cell chooses from, in its order. */
+export async function listCandidates(
+  spec: SweepSpec,
+  seeds: number,
+  identify: (model: string) => unknown,
+): Promise<Candidate[]> {
+  const ofShares = SHARES.map((share) => [...expandArms(spec, share)]);
+  const candidates = new Map<string, Candidate>();
+  for (const [i, { model, rates }] of ofShares.at(-1)!.entries()) {
+    const identity = await identify(model);
+    for (const j of rates.keys()) {
+      const rungs = await Promise.all(
+        ofShares.map((arms, rung) => {
+          const options = arms[i]!.rates[j]!;
+          const count = rung === SHARES.length - 1 ? seeds : 1;
+          const ofSeed = (more: number) => nameTrial(model, { ...options, seed: options.seed + more }, identity);
+          return Promise.all(Array.from({ length: count }, (_, more) => ofSeed(more)));
+        }),
+      );
+      candidates.set(rungs.at(-1)![0]!.key, { rungs });
+    }
+  }
+  return withoutCopies([...candidates.values()]);
+}
+
+/** Without the rungs that have the trials of the next one: of few epochs a ninth and a third are the same. */
+function withoutCopies(candidates: readonly Candidate[]): Candidate[] {
+  const isCopy = (rung: number) =>
+    candidates.every(({ rungs }) => rungs[rung + 1] && rungs[rung]![0]!.key === rungs[rung + 1]![0]!.key);
+  // One alone is not chosen, and trained to the end at once.
+  const isAlone = (rung: number) => candidates.length === 1 && rung < SHARES.length - 1;
+  const distinct = SHARES.map((_, rung) => rung).filter((rung) => !isCopy(rung) && !isAlone(rung));
+  return candidates.map(({ rungs }) => ({ rungs: distinct.map((rung) => rungs[rung]!) }));
+}
+
+/** The trials of the candidates as cells: settings with a number of epochs. */
+export function candidateCells(candidates: readonly Candidate[]): Cell[] {
+  const rungs = candidates.flatMap((candidate) => candidate.rungs);
+  return gatherSeeds(rungs.map((trials) => ({ rates: [trials] })));
+}
+
+/** What is known when it is decided what comes next. */
+export interface Standings {
+  candidates: readonly Candidate[];
+  losses: Losses;
+  /** Trials that are not begun again: they failed, or another process has them. */
+  isTaken: (trial: Trial) => boolean;
+  /** The rung that was last trained: of those before it no more are begun. */
+  from: number;
+  /** The operations of a trial. */
+  costOf: (trial: Trial) => number;
+  /** Estimated seconds of a trial; undefined: none of its model has been measured. */
+  estimate: (trial: Trial) => number | undefined;
+  secondsLeft: number;
+  /** Whether candidates are tried though more promising ones do not fit. */
+  skips: boolean;
+}
+
+/** Trials of a rung. */
+export interface Step {
+  rung: number;
+  trials: Trial[];
+}
+
+/** The trials that are trained next; null: no more are needed, or fit. */
+export function nextStep(standings: Standings): Step | null {
+  const { candidates, losses, isTaken, from } = standings;
+  const isOpen = (trial: Trial) => !losses.has(trial.key) && !isTaken(trial);
+  let entrants = candidates;
+  for (let rung = 0; rung < countRungs(candidates); rung++) {
+    if (rung > 0) entrants = goOn(entrants, rung - 1, losses);
+    if (rung < from) continue;
+    const open = entrants.filter(({ rungs }) => rungs[rung]!.some(isOpen));
+    const unknown = open.filter(({ rungs }) => standings.estimate(rungs[rung]![0]!) === undefined);
+    const chosen =
+      unknown.length > 0 ? cheapest(standings, rung, unknown) : chooseFitting(standings, rung, entrants, open);
+    const trials = new Map(chosen.flatMap(({ rungs }) => rungs[rung]!.map((one) => [one.key, one])));
+    if (chosen.length > 0) return { rung, trials: [...trials.values()].filter(isOpen) };
+  }
+  return null;
+}
+
+const countRungs = ([first]: readonly Candidate[]) => first?.rungs.length ?? 0;
+
+/** The mean validation loss of a candidate's trials at a rung; NaN: they have not all ended, or one has failed. */
+function lossAt({ rungs }: Candidate, rung: number, losses: Losses): number {
+  const trials = rungs[rung]!;
+  return trials.reduce((sum, { key }) => sum + (losses.get(key) ?? Number.NaN), 0) / trials.length;
+}
+
+/** The candidates that go on from a rung, the best first: the third with the lowest validation loss. */
+function goOn(entrants: readonly Candidate[], rung: number, losses: Losses): Candidate[] {
+  const ended = entrants
+    .map((candidate) => ({ candidate, loss: lossAt(candidate, rung, losses) }))
+    .filter(({ loss }) => Number.isFinite(loss))
+    .sort((a, b) => a.loss - b.loss);
+  return ended.slice(0, Math.ceil(ended.length / ETA)).map(({ candidate }) => candidate);
+}
+
+/** The one that costs least: the first trial of a model measures the others, and should end in any case. */
+function cheapest({ costOf }: Standings, rung: number, open: readonly Candidate[]): Candidate[] {
+  const cost = ({ rungs }: Candidate) => rungs[rung]!.reduce((sum, trial) => sum + costOf(trial), 0);
+  return [...open].sort((a, b) => cost(a) - cost(b)).slice(0, 1);
+}
+
+/**
+ * Those of the open candidates of a rung that are begun: as many as fit, the first ones first, together with the rungs
+ * after it. Of the first rung fewer than three are no choice: then the last rungs are left out first.
+ */
+function chooseFitting(
+  { losses, estimate, secondsLeft, skips }: Standings,
+  rung: number,
+  entrants: readonly Candidate[],
+  open: readonly Candidate[],
+): Candidate[] {
+  const secondsAt = ({ rungs }: Candidate, at: number) =>
+    rungs[at]!.reduce((sum, trial) => sum + (losses.has(trial.key) ? 0 : (estimate(trial) ?? 0)), 0);
+  const isOpen = new Set(open);
+  const ended = entrants.filter((one) => !isOpen.has(one));
+  const fewest = rung === 0 ? Math.min(ETA, entrants.length) - ended.length : 1;
+  for (let last = countRungs(entrants) - 1; last >= rung; last--) {
+    const rungs = Array.from({ length: last - rung + 1 }, (_, i) => rung + i);
+    /** At each rung, the seconds of all that are begun or have ended. */
+    let sums = rungs.map((at) => ended.reduce((sum, one) => sum + secondsAt(one, at), 0));
+    const chosen: Candidate[] = [];
+    for (const one of open) {
+      const count = ended.length + chosen.length + 1;
+      const more = sums.map((sum, i) => sum + secondsAt(one, rungs[i]!));
+      // Of all of them the rung itself, then a third, a third of that, and so on.
+      let onward = count;
+      const seconds = more.reduce((total, sum, i) => {
+        if (i > 0) onward = Math.ceil(onward / ETA);
+        return total + (onward / count) * sum;
+      }, 0);
+      if (seconds > secondsLeft) {
+        // Those after it are less promising, and taken in its place only where there is no choice else.
+        if (!skips && count > ETA) break;
+        continue;
+      }
+      chosen.push(one);
+      sums = more;
+    }
+    if (chosen.length >= fewest || last === rung) return chosen;
+  }
+  return [];
+}
+
+interface HalvingArguments {
+  candidates: readonly Candidate[];
+  /** Of trials that are finished by now. */
+  losses: Losses;
+  /** Called before trials are trained; the seconds are estimated, NaN where nothing is known. */
+  onStep?: (step: Step, seconds: number) => void;
+  /** Trains trials of one model, and adds their losses; those that `signal` ends keep a checkpoint. */
+  run: (trials: readonly Trial[]) => Promise<void>;
+  /** The operations of a trial. */
+  costOf: (trial: Trial) => number;
+  /** What is known of the time of trials that an earlier process has trained. */
+  pace: Pace;
+  /** Seconds that are left. */
+  secondsLeft: () => number;
+  signal: AbortSignal;
+}
+
+/**
+ * Trains what fits into the time, rung by rung, and from the first rung again while more candidates fit. How long a
+ * trial takes is estimated from the seconds that the operations of others have taken.
+ */
+export async function halve({ candidates, losses, run, ...args }: HalvingArguments): Promise<void> {
+  const { costOf, pace, secondsLeft, signal } = args;
+  const begun = new Set<string>();
+  let from = 0;
+  let isFruitful = false;
+  let skips = false;
+  while (!signal.aborted && secondsLeft() > 0) {
+    const estimate = (trial: Trial) => pace.estimate(trial.model, costOf(trial));
+    const isTaken = ({ key }: Trial) => begun.has(key);
+    const step = nextStep({ candidates, losses, isTaken, from, costOf, estimate, skips, secondsLeft: secondsLeft() });
+    if (!step && !isFruitful) return;
+    isFruitful = step !== null;
+    skips ||= !step;
+    from = step?.rung ?? 0;
+    const next = step?.trials ?? [];
+    if (step)
+      args.onStep?.(
+        step,
+        next.reduce((sum, trial) => sum + (estimate(trial) ?? Number.NaN), 0),
+      );
+    for (const model of new Set(next.map((trial) => trial.model))) {
+      if (signal.aborted) return;
+      const trials = next.filter((trial) => trial.model === model);
+      for (const { key } of trials) begun.add(key);
+      const before = secondsLeft();
+      await run(trials);
+      pace.measure(
+        model,
+        before - secondsLeft(),
+        trials.reduce((sum, trial) => sum + costOf(trial), 0),
+      );
+    }
+  }
+}
+
+/** Seconds of an operation, as measured last: of each model, as small ones spend more of their time on something else. */
+export class Pace {
+  private readonly measured = new Map<string, number>();
+
+  measure(model: string, seconds: number, cost: number): void {
+    this.measured.set(model, seconds / cost);
+  }
+
+  /** undefined: nothing of this model has been measured. */
+  estimate(model: string, cost: number): number | undefined {
+    const pace = this.measured.get(model);
+    return pace === undefined ? undefined : pace * cost;
+  }
+}

@@ -1,0 +1,179 @@
+/** What a study recommends: one setting, what it is compared with, and the command that trains it by hand. */
+
+import { DATA_NAMES } from "../../data/settings.ts";
+import type { TrainingData } from "../../data/texts.ts";
+import { type Block, code, text } from "../../document/blocks.ts";
+import { brief } from "../../document/cells.ts";
+import { shellWord } from "../../quote.ts";
+import { trainOptions } from "../../run/settings.ts";
+import { comparePairs, type Standing } from "../../statistics.ts";
+import { formatRate, type SweepSpec } from "../../study/grid.ts";
+import type { Candidate } from "../../study/halving.ts";
+import { bestOutcome, dropUntuned, type Outcome, testEstimate, testRows } from "../../study/outcome.ts";
+import type { TrialRecord } from "../../study/store.ts";
+import { type Compared, type Measure, readFigure } from "../../tasks/compare.ts";
+import { hasHead } from "../../tasks/index.ts";
+import { isUnequal } from "../../train/class-weights.ts";
+import { DEFAULTS, type Known } from "../../train/options.ts";
+import {
+  ALL_SETTINGS,
+  isOffered,
+  offeredChoices,
+  type RunSettings,
+  SETTING_NAMES,
+  SETTINGS,
+  type TrainOptions,
+} from "../../train/settings.ts";
+import { judgedBy, nameMeasure } from "../measures.ts";
+import { flagName } from "../terminal/flag-words.ts";
+
+/** What a study was asked, apart from its data and seeds. */
+export interface Asked extends Partial<Pick<SweepSpec, "base" | "known">> {
+  /** On the choice of settings. */
+  about?: string | undefined;
+  /** What it chose from by halving. */
+  candidates?: readonly Candidate[] | undefined;
+}
+
+/** A run of the recommended setting, as compared with its baselines, and how train is called. */
+interface More {
+  run?: Pick<TrialRecord, "results"> | undefined;
+  called?: string;
+}
+
+/** A sentence, and a command where it is known what was asked; nothing if no trial is finished. */
+export function recommendation(
+  outcomes: readonly Outcome[],
+  data: TrainingData,
+  asked: Asked,
+  { run, called = "npx lowrank train" }: More = {},
+): Block[] {
+  const isHalved = asked.candidates !== undefined;
+  const compared = isHalved ? outcomes : dropUntuned(outcomes);
+  const best = bestOutcome(compared);
+  if (!best) return [];
+  const own = identify(best, isHalved);
+  const others = compared.filter((one) => identify(one, isHalved) !== own);
+  const settings = new Set(compared.map((one) => identify(one, isHalved))).size;
+  const measure = judgedBy(data);
+  const against = [
+    ...againstBaseline(run ?? best.trials[0]!, measure),
+    ...againstNext(best, bestOutcome(others), measure),
+  ];
+  const sentence = text(recommend(best, settings, against, measure));
+  const { base, known } = asked;
+  if (!base) return [sentence];
+  const { model, options } = settingOf(best);
+  const words = trainArguments(base, known?.(model), data, model, options);
+  return [sentence, text("This trains it by hand:"), code([called, ...words].join(" "))];
+}
+
+function settingOf({ trials: [first] }: Outcome): { model: string; options: TrainOptions } {
+  return { model: first!.trial.model, options: first!.options };
+}
+
+/** Its settings; those of a study that has halved, whatever their epochs. */
+function identify(outcome: Outcome, isHalved: boolean): string {
+  const { model, options } = settingOf(outcome);
+  return JSON.stringify([model, { ...options, seed: 0, ...(isHalved ? { epochs: 0, evalEvery: 0 } : {}) }]);
+}
+
+function recommend(best: Outcome, settings: number, [first, second]: readonly Against[], measure: Measure): string {
+  const { label, lr } = best;
+  const { value, low, high } = testEstimate(best);
+  const figure = `${measure.format(value)}, 95 % interval ${measure.format(low)} to ${measure.format(high)}`;
+  const rate = label.includes("rate ") ? "" : `, rate ${formatRate(lr)}`;
+  const why = settings > 1 ? `, which has the lowest validation loss of ${settings} settings` : "";
+  const isSame = first?.standing === second?.standing;
+  const compared = [
+    first ? `: ${asWords(first.standing)} ${first.other}` : "",
+    second ? ` and ${isSame ? "" : `${asWords(second.standing)} `}${second.other}` : "",
+  ].join("");
+  return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.`;
+}
+
+const showP = (p: number) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
+
+interface Against {
+  standing: Standing;
+  /** With its figure and p. */
+  other: string;
+}
+
+/** A run against the best of its baselines. */
+function againstBaseline({ results }: Pick<TrialRecord, "results">, measure: Measure): Against[] {
+  const [, ...baselines] = results.test.compared;
+  const figureOf = ({ measured }: Compared) => readFigure(measured[measure.key]);
+  const merit = (one: Compared) => (figureOf(one) ?? Number.NEGATIVE_INFINITY) * (measure.isError ? -1 : 1);
+  const [top] = baselines.filter((one) => figureOf(one) !== null).sort((a, b) => merit(b) - merit(a));
+  if (!top?.against) return [];
+  const { standing, p } = top.against;
+  return [{ standing, other: `"${brief(top.name)}" (${measure.format(figureOf(top)!)}, ${showP(p)})` }];
+}
+
+/** Against the setting with the next validation loss. */
+function againstNext(best: Outcome, next: Outcome | undefined, measure: Measure): Against[] {
+  if (!next) return [];
+  const [tested] = comparePairs([[best, next] as const], (one, other) =>
+    measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
+  );
+  const { standing, p } = tested!;
+  return [{ standing, other: `the next best setting, ${next.label} (${measure.format(next.test.mean)}, ${showP(p)})` }];
+}
+
+const asWords = (standing: Standing) =>
+  standing === "not distinguishable" ? "not distinguishable from" : `${standing} than`;
+
+/** The arguments of train with which it trains this trial. */
+export function trainArguments(
+  base: RunSettings,
+  known: Known | undefined,
+  data: TrainingData,
+  model: string,
+  options: TrainOptions,
+): string[] {
+  const { data: file, ...reading } = readingSettings(base, data);
+  const isPlain = typeof file === "string" && !file.startsWith("-");
+  const given = givenOptions(base, known, isUnequal(data), options);
+  const flags = { ...(isPlain || !file ? {} : { data: file }), ...reading, model, ...given };
+  return [...(isPlain ? [file] : []), ...Object.entries(flags).flatMap(asArguments)].map((word) => shellWord(word));
+}
+
+/** The settings of data. Where texts were cut, or made of one, it is said how long they are. */
+function readingSettings(base: RunSettings, { objective, maxLength, stats }: TrainingData): RunSettings {
+  const names = [...DATA_NAMES, "objective" as const].filter((name) => base[name] !== undefined);
+  const isCut = [stats.train, stats.val, stats.test].some((set) => "cut" in set && set.cut > 0);
+  const length = hasHead({ objective }) && !isCut ? {} : { maxLength };
+  return { ...length, ...Object.fromEntries(names.map((name) => [name, base[name]])) };
+}
+
+/** The options that have to be given: those that are not the defaults of what is given already. */
+function givenOptions(
+  { objective }: RunSettings,
+  known: Known | undefined,
+  isWeighted: boolean,
+  options: TrainOptions,
+): Partial<TrainOptions> {
+  const { mode } = options;
+  const names = SETTING_NAMES.filter((name) => !SETTINGS[name].sameBits && (isWeighted || name !== "classWeights"));
+  let given: Partial<TrainOptions> = mode === DEFAULTS.mode ? {} : { mode };
+  const differing = () => {
+    const resolved = trainOptions({ ...given, ...(objective ? { objective } : {}) }, known);
+    return names.find((name) => !(name in given) && JSON.stringify(resolved[name]) !== JSON.stringify(options[name]));
+  };
+  for (let name = differing(); name; name = differing()) given = { ...given, [name]: options[name] };
+  return given;
+}
+
+function asArguments([key, value]: [key: string, value: unknown]): string[] {
+  const name = key as keyof RunSettings;
+  if (Array.isArray(value) && ALL_SETTINGS[name].kind === "files")
+    return value.flatMap((one) => asArguments([name, one]));
+  const word = value === null ? "all" : String(value);
+  const choices = offeredChoices(name);
+  if (!isOffered(name) || (choices && typeof value === "string" && !choices.includes(word)))
+    return ["--set", `${name}=${word}`];
+  if (typeof value === "boolean")
+    return value === ALL_SETTINGS[name].default ? ["--set", `${name}=${word}`] : [flagName(name)];
+  return [flagName(name), word];
+}
