@@ -65,13 +65,13 @@ function findings(out) {
   return found;
 }
 
-/** Leaves out the times of a record, and the column of minutes or seconds in each table of CSV or Markdown. */
+/** Leaves out the times of a record and of a sentence, and the column of minutes or seconds in each table. */
 function withoutTimes(text) {
   let column = -1;
-  const lines = text.replaceAll(/"(seconds|created)": ?[\d.e+-]+/g, "").split(/\r?\n/);
+  const lines = text.replaceAll(/"(seconds|created)": ?[\d.e+-]+|examples in [\d hmins]+/g, "").split(/\r?\n/);
   const rows = lines.map((line) => {
     const cells = line.split(line.startsWith("|") ? "|" : /,(?=(?:[^"]*"[^"]*")*[^"]*$)/);
-    const header = cells.findIndex((cell) => /^(minutes|seconds)$/.test(cell.trim()));
+    const header = cells.findIndex((cell) => /^(minutes|seconds)$/i.test(cell.trim()));
     if (header >= 0) column = header;
     // The rows of a table follow each other.
     else if (cells.length <= column) column = -1;
