@@ -6,32 +6,32 @@ import { countOf } from "../io/common.ts";
 import { loadModel } from "../io/hf.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { checkTrials } from "../study/check-trials.ts";
-import { describeTrial, formatRate, type Trial } from "../study/grid.ts";
+import { describeTrial, formatRate, type Trial, titleTrials } from "../study/grid.ts";
 import { trialShape } from "../study/shards.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { type DeviceFlags, printNote } from "./cli.ts";
 import { printBlocks } from "./run-printer.ts";
-import { DOWNLOADS, type Study } from "./study.ts";
-import { trialTitle } from "./trial-printer.ts";
+import { DOWNLOADS, type OpenedStudy } from "./study.ts";
 
 /**
  * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape.
  * `later` are in place of those whose learning rate is not chosen yet. Returns the exit code.
  */
 export async function dryRun(
-  { dataOf, models }: Study,
+  { cells, dataOf, models }: OpenedStudy,
   [now, later]: readonly (readonly Trial[])[],
-  flags: DeviceFlags & { json?: boolean },
+  flags: DeviceFlags,
 ): Promise<number> {
   const backend = await openDevice(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
+  const title = titleTrials(cells);
   try {
     const findModel = (name: string) => models.get(name)!;
     const unmakeable = checkTrials([...now!, ...later!], { device: backend, dataOf, findModel });
     const makeable = (trials: readonly Trial[]) => trials.filter(({ key }) => !unmakeable.has(key));
     for (const trial of now!.filter(({ key }) => unmakeable.has(key)))
-      printNote(`cannot be made: ${trialTitle(trial)}\n${terminalMessage(unmakeable.get(trial.key)!)}`);
+      printNote(`cannot be made: ${title(trial)}\n${terminalMessage(unmakeable.get(trial.key)!)}`);
     const shapes = new Set(makeable([...now!, ...later!]).map(trialShape)).size;
     const estimate = async (trial: Trial) => {
       const key = trialShape(trial);
@@ -48,13 +48,6 @@ export async function dryRun(
     const after = [];
     for (const trial of makeable(later!)) after.push(await estimate(trial));
     const all = [...rows, ...after];
-    if (flags.json) {
-      const trials = all.map(({ trial: { name, options }, trainable, bytes, seconds }) => {
-        return { trial: name, seed: options.seed, trainable, bytes, seconds };
-      });
-      console.log(JSON.stringify({ type: "trials", trials }));
-      return 0;
-    }
     const total = all.reduce((sum, { seconds }) => sum + seconds, 0);
     const devices = [...new Set(all.map(({ device }) => device))].join(" and ");
     const chosen = after.length > 0 ? ` (${after.length} of them at the learning rates that are then chosen)` : "";

@@ -23,7 +23,7 @@ import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS, type TrainOptions } from "../train/settings.ts";
 import { type DeviceFlags, settle } from "./cli.ts";
-import { type Asked, DOWNLOADS } from "./study.ts";
+import { DOWNLOADS, type StudyRequest } from "./study.ts";
 
 export interface TrainFlags extends RunSettings, DeviceFlags {
   preset: keyof typeof PRESETS;
@@ -79,8 +79,8 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
   });
 }
 
-/** Trials that differ in their seed alone. */
-export async function askedSeeds(flags: TrainFlags): Promise<Asked> {
+/** A study of trials that differ in their seed alone. */
+export async function seedStudy(flags: TrainFlags): Promise<StudyRequest> {
   const settings = readFlags(flags);
   refuseBesideSeeds(flags, settings);
   const model = settings.model!;
@@ -179,8 +179,8 @@ function refuseOthers(program: Command, valid: readonly string[], words: string)
     });
 }
 
-/** What the study of a directory was asked for last. */
-export async function resumedStudy(out: string, program: Command): Promise<Asked> {
+/** The study of a directory, as it was requested last. */
+export async function resumedStudy(out: string, program: Command): Promise<StudyRequest> {
   refuseOthers(program, BESIDE_RESUME, "");
   const { spec, seeds, about, objective, data } = (await readStudy(out))!;
   const { recompute } = program.opts<TrainFlags>();

@@ -23,7 +23,7 @@ import { type Candidate, candidateCells, listCandidates } from "../study/halving
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import type { StudyEvent } from "../study/runner.ts";
-import { type Known, keepError, readFinished, readFinishedCells } from "../study/store.ts";
+import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
@@ -36,8 +36,8 @@ import { type TrialFailure, TrialPrinter } from "./trial-printer.ts";
 /** Downloads are reported on stderr. */
 export const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
-/** The trials that are asked for. */
-export interface Asked extends SweepPreset {
+/** The trials that are requested. */
+export interface StudyRequest extends SweepPreset {
   seeds: number;
   /** Whether they are chosen by halving, in a limited time. */
   halves?: boolean;
@@ -46,7 +46,7 @@ export interface Asked extends SweepPreset {
 }
 
 /** A study whose data is loaded. Its models are closed: each was read once, for its fingerprint. */
-export interface Study {
+export interface OpenedStudy {
   record: StudyRecord;
   /** That of the model that trials have if none is named. */
   data: TrainingData;
@@ -57,6 +57,8 @@ export interface Study {
   /** The settings that halving chooses from, if it does; the cells are all of their trials. */
   candidates?: Candidate[];
   models: ReadonlyMap<string, BaseModel>;
+  /** Finished trials that were read: each is read once. */
+  read: ReadTrials;
 }
 
 /** What is loaded for the models of one vocabulary. */
@@ -66,7 +68,8 @@ interface Texts {
 }
 
 /** Opens what trials are made of, and lists them. Throws ConfigError for a setting that has no valid value. */
-export async function openStudy({ base, arms, seeds, halves = false, source, about }: Asked): Promise<Study> {
+export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
+  const { base, arms, seeds, halves = false, source, about } = request;
   checkArms(Array.isArray(arms) ? arms : [], seeds);
   const { objective = DEFAULT_OBJECTIVE, seed = DEFAULTS.seed } = base;
   const from = source ? undefined : dataSpec(base);
@@ -120,7 +123,7 @@ export async function openStudy({ base, arms, seeds, halves = false, source, abo
   const record = { objective, data: { source: data.origin, sha256 }, bases, spec: asked, seeds };
   return {
     record: about === undefined ? record : { ...record, about },
-    ...{ data, dataOf, spec, cells, models },
+    ...{ data, dataOf, spec, cells, models, read: new Map() },
     ...(candidates ? { candidates } : {}),
   };
 }
@@ -154,22 +157,19 @@ export interface StudyOptions {
 /**
  * All of them: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
  */
-const runAll: Strategy = async (out, cells, run) => {
-  const now = runnableTrials(cells);
-  await run(now);
-  const all = runnableTrials(await readCells(out, cells), ({ chosen }) => chosen);
-  await run(without(all, now));
-};
-
-/** What was read of finished trials: each is read once. */
-const trialsRead: Known = new Map();
-
-export const readCells = (out: string, cells: readonly Cell[]) => readFinishedCells(out, cells, trialsRead);
+function runAll({ read }: OpenedStudy): Strategy {
+  return async (out, cells, run) => {
+    const now = runnableTrials(cells);
+    await run(now);
+    const all = runnableTrials(await readFinishedCells(out, cells, read), ({ chosen }) => chosen);
+    await run(without(all, now));
+  };
+}
 
 /** Runs the trials and reports on them. Returns the exit code. */
-export async function runStudy(study: Study, options: StudyOptions): Promise<number> {
+export async function runStudy(study: OpenedStudy, options: StudyOptions): Promise<number> {
   const { out, device, json = false } = options;
-  const { record, data, dataOf, spec, cells, candidates, models } = study;
+  const { record, data, dataOf, spec, cells, candidates, models, read } = study;
   // Before the trials, so that a study does not depend on files that change meanwhile.
   const { writeReport } = await import("../views/study/report.ts");
   const findModel = (name: string) => models.get(name)!;
@@ -181,16 +181,17 @@ export async function runStudy(study: Study, options: StudyOptions): Promise<num
   printer.begin(record.spec.base);
   await options.onBegun?.();
   const { secondsLeft = () => Infinity } = options;
-  const strategy = candidates ? halving(study, candidates, secondsLeft) : runAll;
+  const strategy = candidates ? halving(study, candidates, secondsLeft) : runAll(study);
   const failures = await trainTrials(study, options, { unmakeable, printer, strategy });
   if (failures === null) {
     printNote(options.resumption);
     return 130;
   }
   const asked = { ...spec, about: record.about, candidates };
-  let finished = await readCells(out, cells);
+  const readCells = () => readFinishedCells(out, cells, read);
+  let finished = await readCells();
   // Shards with the same output directory write the same report: of what others finish meanwhile it is written again.
-  for (let done = 0; done < finishedTrials(finished).length; finished = await readCells(out, cells)) {
+  for (let done = 0; done < finishedTrials(finished).length; finished = await readCells()) {
     done = finishedTrials(finished).length;
     await writeReport(out, finished, data, asked);
   }
@@ -200,7 +201,7 @@ export async function runStudy(study: Study, options: StudyOptions): Promise<num
 
 /** The trials that have failed; null if the study was interrupted. */
 async function trainTrials(
-  { dataOf, cells }: Study,
+  { dataOf, cells }: OpenedStudy,
   { out, device, checkpointEvery, isMine = () => true, secondsLeft }: StudyOptions,
   how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
 ): Promise<TrialFailure[] | null> {

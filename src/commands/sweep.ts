@@ -1,5 +1,6 @@
 /** sweep: trains over a grid of settings and writes a report. */
 
+import { Option } from "commander";
 import { environment } from "#platform";
 import { openDevice } from "../backend/device.ts";
 import { checkNumber, isObject } from "../checks.ts";
@@ -9,12 +10,20 @@ import { describeModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { BUNDLED_GPT2, mergePreset, PRESETS, pickSettings, readSetting } from "../run/settings.ts";
 import { candidateArms, candidateBases } from "../study/candidates.ts";
-import { type Arm, type Cell, checkKeys, runnableTrials, type SweepSpec, type Trial, without } from "../study/grid.ts";
+import {
+  type Arm,
+  checkKeys,
+  runnableTrials,
+  type SweepSpec,
+  type Trial,
+  titleTrials,
+  without,
+} from "../study/grid.ts";
 import { candidateCells } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { costsIn, divide } from "../study/shards.ts";
-import { collect, keepPart, partCount } from "../study/store.ts";
+import { collect, type FinishedCell, keepPart, partCount, readFinishedCells } from "../study/store.ts";
 import { refuseForeign, refuseOtherStudy } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { calledAs } from "./called.ts";
@@ -33,8 +42,7 @@ import {
 } from "./cli.ts";
 import { dryRun } from "./dry-run.ts";
 import { addSettings, parseFlags, takeFile } from "./flags.ts";
-import { DOWNLOADS, openStudy, readCells, runStudy } from "./study.ts";
-import { trialTitle } from "./trial-printer.ts";
+import { DOWNLOADS, openStudy, runStudy } from "./study.ts";
 
 interface SweepFlags extends RunSettings, DeviceFlags {
   preset?: keyof typeof SWEEPS;
@@ -96,7 +104,11 @@ program
     "--collect <dirs...>",
     "first copy the finished trials from the output directories of other shards, and name those that are missing",
   )
-  .option("--dry-run", "list the trials with their estimated memory and time, without running them")
+  .addOption(
+    new Option("--dry-run", "list the trials with their estimated memory and time, without running them").conflicts(
+      "json",
+    ),
+  )
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
@@ -235,7 +247,8 @@ await main(async () => {
     if (!flags.collect) return;
     const collected = await collect(out, flags.collect);
     say(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
-    for (const line of await listMissing(out, cells, trialCost, await partCount(flags.collect))) say(line);
+    const read = await readFinishedCells(out, cells, study.read);
+    for (const line of listMissing(read, trialCost, await partCount(flags.collect))) say(line);
   };
   const resumption = "the same command resumes the sweep";
   const budget =
@@ -244,23 +257,22 @@ await main(async () => {
 }, "files");
 
 /** The trials that are not there, a line each, with their parts of `parts`. */
-async function listMissing(
-  out: string,
-  cells: readonly Cell[],
+function listMissing(
+  cells: readonly FinishedCell[],
   trialCost: (trial: Trial) => number,
   parts: number | undefined,
-): Promise<string[]> {
-  const read = await readCells(out, cells);
-  const known = runnableTrials(read, ({ chosen }) => chosen);
-  const finished = finishedTrials(read).map(({ trial }) => trial);
+): string[] {
+  const known = runnableTrials(cells, ({ chosen }) => chosen);
+  const finished = finishedTrials(cells).map(({ trial }) => trial);
   const missing = without(known, finished);
   if (missing.length === 0) return [];
-  const later = runnableTrials(read, ({ chosen = 0 }) => chosen).length - known.length;
+  const later = runnableTrials(cells, ({ chosen = 0 }) => chosen).length - known.length;
   const more = later > 0 ? `, and ${later} more at learning rates that are not chosen yet` : "";
   const division = parts === undefined ? undefined : divide(cells, parts, trialCost);
+  const title = titleTrials(cells);
   const placeOf = ({ key }: Trial) => (division ? `: part ${division.get(key)}/${parts}` : "");
   return [
     `${countOf(missing, "trial")} missing${more}:`,
-    ...missing.map((trial) => `  ${trialTitle(trial)}${placeOf(trial)}`),
+    ...missing.map((trial) => `  ${title(trial)}${placeOf(trial)}`),
   ];
 }

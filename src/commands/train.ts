@@ -15,7 +15,6 @@ import { calledAs, shellWord } from "./called.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 import {
-  askedSeeds,
   defaultOut,
   newJob,
   openJobDevice,
@@ -23,10 +22,11 @@ import {
   type RunJob,
   resumedJob,
   resumedStudy,
+  seedStudy,
   type TrainFlags,
 } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
-import { type Asked, openStudy, runStudy } from "./study.ts";
+import { openStudy, runStudy, type StudyRequest } from "./study.ts";
 
 const program = command(
   "train",
@@ -146,11 +146,11 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
 }
 
 /** Trains the seeds that are left, or what is left of another study. */
-async function study(out: string, asked: Asked, flags: TrainFlags): Promise<number> {
+async function study(out: string, request: StudyRequest, flags: TrainFlags): Promise<number> {
   const { json, checkpointEvery } = flags;
   // What can be refused without the data and the models is refused before them.
   await refuseForeign(out);
-  const opened = await openStudy(asked);
+  const opened = await openStudy(request);
   const device = await openJobDevice(flags);
   const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
   return runStudy(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
@@ -181,7 +181,7 @@ await main(async () => {
   checkNumber("--seeds", seeds, { min: 1, whole: true });
   const begun = flags.resume === undefined ? undefined : await findStudy(flags.resume);
   if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
-  if (flags.resume === undefined && seeds > 1) return study(flags.out ?? defaultOut(), await askedSeeds(flags), flags);
+  if (flags.resume === undefined && seeds > 1) return study(flags.out ?? defaultOut(), await seedStudy(flags), flags);
   if (flags.plan && flags.resume === undefined) return plan(flags);
   const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
   // Before the run, which makes folders.

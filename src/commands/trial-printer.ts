@@ -7,7 +7,7 @@ import { type LowrankError, nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
-import { type Cell, describeTrial, formatRate, runnableTrials, type Trial } from "../study/grid.ts";
+import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { bestTrial, finishedTrials, listOutcomes } from "../study/outcome.ts";
 import type { StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, isFinished, type TrialRecord, trialDirectory } from "../study/store.ts";
@@ -35,17 +35,6 @@ export interface TrialFailure {
   error: LowrankError;
 }
 
-/** "LoRA, rank 8, alpha 16, rate 0.001, seed 1" */
-export const trialTitle = (trial: Trial) =>
-  `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}, seed ${trial.options.seed}`;
-
-/** How the trials of some cells are called: what none of them differ in is left out. */
-function namesIn(cells: readonly Cell[]): (trial: Trial) => string {
-  if (cells.length === 1 && cells[0]!.rates.length === 1) return ({ options: { seed } }) => `seed ${seed}`;
-  const models = new Set(cells.flatMap(({ rates }) => rates.flat()).map(({ model }) => model));
-  return (trial) => (models.size > 1 ? `${trial.model}, ` : "") + trialTitle(trial);
-}
-
 /**
  * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation,
  * or events as JSON, one per line.
@@ -62,7 +51,7 @@ export class TrialPrinter {
     private readonly json: boolean,
     private readonly cells: readonly Cell[],
   ) {
-    this.title = namesIn(cells);
+    this.title = titleTrials(cells);
   }
 
   /** Prints the data; `base` is what the trials have in common. */
@@ -142,7 +131,8 @@ export class TrialPrinter {
   ): Promise<void> {
     const finished = new Map(finishedTrials(cells).map((record) => [record.trial.key, record]));
     const failed = new Map(failures.map(({ trial, error }) => [trial.key, error]));
-    const best = bestTrial(cells);
+    const outcomes = listOutcomes(cells, judgedBy(this.data));
+    const best = bestTrial(outcomes);
     const all = runnableTrials(cells, ({ chosen = 0 }) => chosen);
     const report = joinPath(out, "report.html");
     if (this.json) {
@@ -153,20 +143,17 @@ export class TrialPrinter {
         return { ...nameEvent(trial), ...(record && reached(record)), ...(error && { error: error.message }) };
       });
       console.log(JSON.stringify({ type: "end", trials, best: best?.trial.name ?? null }));
-      if (best) console.log(JSON.stringify({ type: "saved", directory: out, report }));
+      if (finished.size > 0) console.log(JSON.stringify({ type: "saved", directory: out, report }));
       return;
     }
     const directory = best && trialDirectory(out, best.trial);
     const run = directory === undefined ? undefined : await readRecord(directory);
     if (best) {
-      printBlocks(summaryBlocks(out, cells, this.data));
-      const outcomes = listOutcomes(cells, judgedBy(this.data));
-      printBlocks(
-        recommendation(outcomes, this.data, asked, {
-          run: run && isFinished(run) ? run : undefined,
-          called: calledAs("train"),
-        }),
-      );
+      const more = { run: run && isFinished(run) ? run : undefined, called: calledAs("train") };
+      printBlocks(summaryBlocks(out, outcomes, this.data));
+      printBlocks(recommendation(outcomes, this.data, asked, more));
+    }
+    if (finished.size > 0) {
       const of = asked.candidates ? "" : ` of ${all.length}`;
       print(`report of ${finished.size}${of} trials: ${report}`);
     }

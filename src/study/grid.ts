@@ -232,6 +232,20 @@ export function formatRate(lr: number): string {
   return lr < 0.001 ? lr.toExponential() : String(lr);
 }
 
+/**
+ * How the trials of some cells are called, without what none of them differ in: "LoRA, rank 8, alpha 16, rate 0.001,
+ * seed 1".
+ */
+export function titleTrials(cells: readonly Cell[]): (trial: Trial) => string {
+  if (cells.length === 1 && cells[0]!.rates.length === 1) return ({ options: { seed } }) => `seed ${seed}`;
+  const models = new Set(cells.flatMap(({ rates }) => rates.flat()).map(({ model }) => model));
+  return (trial) => {
+    const { model, options } = trial;
+    const words = [describeTrial(trial), `rate ${formatRate(options.lr)}`, `seed ${options.seed}`];
+    return [...(models.size > 1 ? [model] : []), ...words].join(", ");
+  };
+}
+
 /** "LoRA, rank 8, alpha 16", with targets and blocks unless all, and the base model's type unless f32. */
 export function describeTrial({ options }: Pick<Trial, "options">): string {
   const { mode, targets, layers, dtype } = options;

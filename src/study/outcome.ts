@@ -21,7 +21,7 @@ export interface Outcome<Run = TrialRecord> {
   /** The rates that it was chosen from; empty: it was not chosen. */
   tried: { lr: number; trial: TrialRecord | null }[];
   trials: readonly Run[];
-  /** Mean validation loss: the best cell has the lowest. */
+  /** Mean validation loss: the best cell has the lowest. Not finite if one of them is not. */
   loss: number;
   val: Summary;
   test: Summary;
@@ -92,7 +92,8 @@ export function measureRuns<Run extends MeasuredRun>(
   };
 }
 
-const validationLoss = ({ results }: MeasuredRun) => results.after.val.loss;
+/** One that is not finite is null in a stored record. */
+const validationLoss = ({ results }: MeasuredRun) => results.after.val.loss ?? Number.NaN;
 
 /** The answers of each trial to the test set. */
 export const testRows = (trials: readonly MeasuredRun[]) => trials.map(({ results }) => results.test.rows);
@@ -106,50 +107,51 @@ export const testEstimate = ({ test, interval }: Pick<Outcome, "test" | "interva
 /** All finished trials, by name. */
 export function finishedTrials(cells: readonly FinishedCell[]): TrialRecord[] {
   const all = cells.flatMap(({ tried, trials }) => [...tried, ...trials]).filter((one) => one !== null);
-  const trialName = ({ trial }: TrialRecord) => trial.name;
-  return [...new Map(all.map((one) => [one.trial.key, one])).values()].sort((a, b) =>
-    trialName(a) < trialName(b) ? -1 : 1,
-  );
+  const byKey = new Map(all.map((one) => [one.trial.key, one]));
+  return [...byKey.values()].sort((a, b) => (a.trial.name < b.trial.name ? -1 : 1));
 }
 
-/** The one with the lowest validation loss. The test set is not used for selection. */
-export function bestOutcome<O extends Pick<Outcome, "loss">>(outcomes: readonly O[]): O | undefined {
-  return lowestLoss(outcomes, ({ loss }) => loss);
+/** By the validation loss; those whose loss is not finite are last. */
+export function sortByLoss(outcomes: readonly Outcome[]): Outcome[] {
+  const order = ({ loss }: Outcome) => (Number.isFinite(loss) ? loss : Number.MAX_VALUE);
+  return [...outcomes].sort((a, b) => order(a) - order(b));
 }
 
-/** Of runs that differ only in their seed the one with the lowest validation loss. */
-export function bestRun<Run extends MeasuredRun>({ trials }: Pick<Outcome<Run>, "trials">): Run {
-  return lowestLoss(trials, validationLoss) ?? trials[0]!;
+/**
+ * Of those that are compared the one with the lowest validation loss; undefined if none is finite. The test set is not
+ * used for selection.
+ */
+export function bestOutcome<O extends Pick<Outcome, "loss" | "mode" | "tried">>(outcomes: readonly O[]): O | undefined {
+  return lowestLoss(dropUntuned(outcomes), ({ loss }) => loss);
 }
 
-/** The trial to use: the best run of the best setting. */
-export function bestTrial(cells: readonly FinishedCell[]): TrialRecord | undefined {
-  const finished = cells.filter(({ trials }) => trials.length > 0);
-  const measured = finished.map(({ trials, rates }) => ({
-    trials,
-    mode: trials[0]!.options.mode,
-    tried: rates.length > 1 ? rates : [],
-    loss: mean(trials.map(validationLoss)),
-  }));
-  const compared = dropUntuned(measured);
-  const best = bestOutcome(compared) ?? compared[0];
-  return best && bestRun(best);
+/** The trial to use: of the best setting the one with the lowest validation loss. */
+export function bestTrial(outcomes: readonly Outcome[]): TrialRecord | undefined {
+  return lowestLoss(bestOutcome(outcomes)?.trials ?? [], validationLoss);
 }
 
-/** The best outcome, and each other one tested against it; p is corrected with Holm's method for all of them. */
-export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
-  const best = bestOutcome(outcomes) ?? outcomes[0]!;
-  const others = outcomes.filter((one) => one !== best);
-  const pairs = others.map((other) => [other, best] as const);
-  const tests = comparePairs(pairs, (one, other) => ({
-    outcome: one,
+/** Pairs of outcomes, tested on the same test set; p is corrected with Holm's method for all of them. */
+export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (readonly [O, O])[], measure: Measure) {
+  return comparePairs(pairs, (one, other) => ({
+    ...{ one, other },
     ...measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
   }));
+}
+
+/** The best outcome, and each other one tested against it; undefined if none is the best. */
+export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
+  const best = bestOutcome(outcomes);
+  if (!best) return undefined;
+  const others = outcomes.filter((one) => one !== best);
+  const tests = testPairs(
+    others.map((other) => [other, best]),
+    measure,
+  );
   return { best, tests };
 }
 
 /** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
-export function dropUntuned<O extends { mode: Mode; tried: readonly unknown[] }>(outcomes: readonly O[]): O[] {
+export function dropUntuned<O extends Pick<Outcome, "mode" | "tried">>(outcomes: readonly O[]): O[] {
   const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
   return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
 }

@@ -108,19 +108,19 @@ export interface FinishedCell extends Cell {
 }
 
 /** What is compared of finished trials that were read before, by directory: they do not change any more. */
-export type Known = Map<string, TrialRecord>;
+export type ReadTrials = Map<string, TrialRecord>;
 
 /** Reads what is compared of the trials of all cells. */
 export function readFinishedCells(
   out: string,
   cells: readonly Cell[],
-  known: Known = new Map(),
+  known: ReadTrials = new Map(),
 ): Promise<FinishedCell[]> {
   return mapSome(cells, (cell) => readCell(out, cell, known));
 }
 
 /** Reads a cell's trials and chooses its learning rate: the best on the validation set with the first seed. */
-async function readCell(out: string, cell: Cell, known: Known): Promise<FinishedCell> {
+async function readCell(out: string, cell: Cell, known: ReadTrials): Promise<FinishedCell> {
   const { rates } = cell;
   const read = (trials: readonly Trial[]) => mapSome(trials, (trial) => readCompared(out, trial, known));
   const tried = await read(rates.map(([first]) => first!));
@@ -135,7 +135,7 @@ async function readCell(out: string, cell: Cell, known: Known): Promise<Finished
   return { ...cell, chosen, missing, tried, trials };
 }
 
-async function readCompared(out: string, trial: Trial, known: Known): Promise<TrialRecord | null> {
+async function readCompared(out: string, trial: Trial, known: ReadTrials): Promise<TrialRecord | null> {
   const directory = trialDirectory(out, trial);
   const before = known.get(directory);
   if (before?.trial.key === trial.key) return before;

@@ -8,12 +8,13 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { nameBase } from "../run/base-name.ts";
 import type { RunViews } from "../run/directory.ts";
 import { storedRun, type TrainedRun } from "../run/trained-run.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/trainer.ts";
 import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials, type Trial } from "./grid.ts";
-import { bestTrial } from "./outcome.ts";
+import { bestTrial, listOutcomes } from "./outcome.ts";
 import { runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./store.ts";
 import { beginStudy } from "./study-record.ts";
@@ -41,7 +42,7 @@ export interface StudyResult {
   runs: PromiseSettledResult<TrainedRun>[];
   /**
    * The run with the lowest validation loss: of the settings whose seeds have the lowest one on average. undefined: no
-   * run has ended.
+   * run has ended with a finite one.
    */
   best: TrainedRun | undefined;
   /** On the runs that have ended; undefined: there is none. */
@@ -111,14 +112,15 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
     else failed.set(trial.key, begunElsewhere(where));
   }
   const finished = cells.map((cell) => finishedCell(cell, ended));
-  const best = bestTrial(finished);
+  const outcomes = listOutcomes(finished, TRAINING[objective].measures[0]);
+  const best = bestTrial(outcomes);
   return {
     runs: trials.map(({ key }) => {
       const value = ended.get(key);
       return value ? { status: "fulfilled", value } : { status: "rejected", reason: failed.get(key) ?? signal.reason };
     }),
     best: best && ended.get(best.trial.key),
-    report: best && (await views.report(finished, data, out)),
+    report: outcomes.length > 0 ? await views.report(finished, data, out) : undefined,
   };
 }
 

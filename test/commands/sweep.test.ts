@@ -144,8 +144,6 @@ test("a trial that does not fit its model is named, and the others run; if none 
   assertCode(dry, 0);
   assert.match(dry.stderr, "cannot be made: LoRA, rank 2, alpha 4, in block 7");
   assert.match(dry.stdout, /^1 trial, about/m);
-  const json = await runCommand("sweep", [...args, "--grid", "layers=1,7", "--dry-run", "--json"], { cwd: folder });
-  assert.is(JSON.parse(json.stdout).trials.length, 1);
   // Shards of other data are not collected.
   writeFileSync(join(folder, "more.csv"), messages(24));
   const other = ["more.csv", ...args.slice(1), "--grid", "layers=1"];

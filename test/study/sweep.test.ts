@@ -11,6 +11,7 @@ import { loadModel } from "../../src/io/hf.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
 import { describeTrial, listCells, runnableTrials, type SweepSpec, type Trial } from "../../src/study/grid.ts";
+import { bestTrial, listOutcomes } from "../../src/study/outcome.ts";
 import { SWEEPS } from "../../src/study/presets.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import {
@@ -25,6 +26,7 @@ import { peakMemory } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
+import { judgedBy } from "../../src/views/measures.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import * as report from "../../src/views/study/report.ts";
 import { summaryBlocks } from "../../src/views/study/summary.ts";
@@ -365,7 +367,10 @@ test("in short: settings compared with the best, seeds of a single setting, and 
     };
   };
   const show = (some: readonly TrialRecord[]) =>
-    renderBlocks(summaryBlocks("out", toCells(some), data), 1000).replaceAll("\u00a0", " ");
+    renderBlocks(summaryBlocks("out", listOutcomes(toCells(some), judgedBy(data)), data), 1000).replaceAll(
+      "\u00a0",
+      " ",
+    );
   const several = show([trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2), trialWith(8, 1, 0.2, 3)]);
   // The lowest validation loss comes first.
   assert.match(
@@ -403,8 +408,23 @@ test("the best setting has the lowest mean validation loss, as the evaluation th
     options: { ...result.options, alpha },
     results: { ...result.results, after: { ...after, val: { ...after.val, loss, accuracy } } },
   });
-  const blocks = reportBlocks([variedTrial(2, 0.5, 1), variedTrial(4, 0.4, 0.5), variedTrial(8, Number.NaN, 1)], data);
-  assert.match(toMarkdown(blocks), /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./);
+  // As run.json has a loss that is not finite.
+  const stored = null as unknown as number;
+  for (const none of [Number.NaN, stored]) {
+    const diverged = [
+      variedTrial(8, none, 1),
+      { ...variedTrial(8, 0.1, 1), options: { ...result.options, alpha: 8, seed: 2 } },
+    ];
+    const some = [variedTrial(2, 0.5, 1), variedTrial(4, 0.4, 0.5), ...diverged];
+    assert.match(
+      toMarkdown(reportBlocks(some, data)),
+      /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./,
+    );
+    const best = (some: readonly TrialRecord[]) => bestTrial(listOutcomes(toCells(some), judgedBy(data)));
+    assert.is(best(some)!.options.alpha, 4);
+    assert.is(best([variedTrial(8, none, 1)]), undefined);
+    assert.match(toMarkdown(reportBlocks([variedTrial(8, none, 1), variedTrial(4, none, 1)], data)), "Every setting");
+  }
 });
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {

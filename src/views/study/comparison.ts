@@ -9,7 +9,7 @@ import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { nameMeasure, showDifference } from "../measures.ts";
 
-type Compared = ReturnType<typeof compareWithBest<Outcome<MeasuredRun>>>;
+type Compared = NonNullable<ReturnType<typeof compareWithBest<Outcome<MeasuredRun>>>>;
 
 /** A setting, or a run of one. */
 export interface ComparedRow {
@@ -30,7 +30,7 @@ export function comparisonTable(
 ): Table {
   const isInPage = rows.some(({ state }) => state !== undefined);
   const hasSeeds = rows.some(({ outcome }) => outcome && outcome.test.n > 1);
-  const testOf = ({ outcome }: ComparedRow) => compared?.tests.find((one) => one.outcome === outcome);
+  const testOf = ({ outcome }: ComparedRow) => compared?.tests.find(({ one }) => one === outcome);
   const columns: (RowColumn<ComparedRow> & { isShown?: boolean })[] = [
     { title: "Run", key: "run", value: ({ label }) => label },
     {
@@ -128,7 +128,7 @@ const STANDINGS: readonly Standing[] = ["better", "worse", "not distinguishable"
 
 function describeStandings(tests: Compared["tests"]): string {
   const [only, ...more] = tests;
-  if (only && more.length === 0) return `${only.outcome.label} is ${formatStanding(only.standing, only.adjusted)}`;
+  if (only && more.length === 0) return `${only.one.label} is ${formatStanding(only.standing, only.adjusted)}`;
   const counts = STANDINGS.map((one) => [one, tests.filter(({ standing }) => standing === one).length] as const);
   const found = counts.filter(([, count]) => count > 0);
   if (found.length === 1) return `${tests.length === 2 ? "both" : `all ${tests.length}`} others are ${found[0]![0]}`;

@@ -6,19 +6,21 @@ import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { readRecord } from "../../run/directory.ts";
 import type { RunRecord } from "../../run/record.ts";
-import { comparePairs, SIGNIFICANT } from "../../statistics.ts";
+import { SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
   bestOutcome,
   bestPerMode,
-  bestRun,
+  bestTrial,
   dropUntuned,
   finishedTrials,
   listOutcomes,
   longestOf,
   mean,
   type Outcome,
+  sortByLoss,
   testEstimate,
+  testPairs,
   testRows,
 } from "../../study/outcome.ts";
 import { publishedAccuracy } from "../../study/published.ts";
@@ -80,26 +82,25 @@ export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData,
 interface Selection {
   outcomes: readonly Outcome[];
   compared: readonly Outcome[];
-  best: Outcome | undefined;
 }
 
 function select(cells: readonly FinishedCell[], data: TrainingData, { candidates }: Asked): Selection {
-  const outcomes = bestFirst(listOutcomes(cells, judgedBy(data)));
-  const compared = candidates ? longestOf(candidates, outcomes) : dropUntuned(outcomes);
-  // A setting that is worse after more epochs is taken after fewer.
-  return { outcomes, compared, best: bestOutcome(candidates ? outcomes : compared) };
+  const all = listOutcomes(cells, judgedBy(data));
+  // Of more settings than a table shows at once those with the lowest validation loss are first.
+  const outcomes = all.length > ROWS_AT_ONCE ? sortByLoss(all) : all;
+  return { outcomes, compared: candidates ? longestOf(candidates, outcomes) : dropUntuned(outcomes) };
 }
 
 /** The trials of which more is shown than what is compared of all: first seeds of the best settings, and the best. */
-const shownWhole = ({ compared, best }: Selection) => [
-  ...bestPerMode(compared).map(({ trials: [first] }) => first!),
-  ...(best ? [bestRun(best)] : []),
-];
+const shownWhole = ({ outcomes, compared }: Selection) =>
+  [...bestPerMode(compared).map(({ trials: [first] }) => first), bestTrial(outcomes)].filter(
+    (one) => one !== undefined,
+  );
 
 function layOut(
   cells: readonly FinishedCell[],
   data: TrainingData,
-  { outcomes, compared, best }: Selection,
+  { outcomes, compared }: Selection,
   wholeOf: (trial: TrialRecord) => RunRecord | undefined,
   asked: Asked,
 ): Block[] {
@@ -119,15 +120,9 @@ function layOut(
     ...grids(outcomes, measure),
     ...rates(outcomes),
     ...losses(compared, wholeOf),
-    ...(best ? showRun(best, wholeOf(bestRun(best))) : []),
+    ...showBest(outcomes, wholeOf),
     ...trials(cells, measure, data),
   ];
-}
-
-/** Of more settings than a table shows at once those with the lowest validation loss are first. */
-function bestFirst(outcomes: readonly Outcome[]): readonly Outcome[] {
-  const loss = (one: Outcome) => (Number.isFinite(one.loss) ? one.loss : Number.MAX_VALUE);
-  return outcomes.length > ROWS_AT_ONCE ? [...outcomes].sort((a, b) => loss(a) - loss(b)) : outcomes;
 }
 
 /** Points that can be told apart. */
@@ -212,23 +207,21 @@ function moreColumns(outcomes: readonly Outcome[], data: TrainingData, measure: 
 function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective }: TrainingData): Block[] {
   const methods = bestPerMode(outcomes);
   const [best] = methods;
+  if (!best) return [];
   const pairs =
     methods.length > 1
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
-      : outcomes.flatMap((other) => (other === best ? [] : [[best!, other] as const])).slice(0, ROWS_AT_ONCE);
+      : outcomes.flatMap((other) => (other === best ? [] : [[best, other] as const])).slice(0, ROWS_AT_ONCE);
   if (pairs.length === 0) return [];
   const statistics = measure.statistics!;
   const { rows } = WORDS[objective].drawn(pairs[0]![0].trials[0]!.results.test.details);
-  const tests = comparePairs(pairs, (one, other) => ({
-    ...{ one, other },
-    ...statistics.test(testRows(one.trials), testRows(other.trials)),
-  }));
+  const tests = testPairs(pairs, measure);
   const others = pairs.length < outcomes.length - 1 ? `the ${pairs.length} next best settings` : "each other setting";
   const title = methods.length > 1 ? "Methods in pairs" : "The best setting against each other";
   const what =
     methods.length > 1
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
-      : `The best setting, with the lowest validation loss, is ${best!.label}. It is compared with ${others}`;
+      : `The best setting, with the lowest validation loss, is ${best.label}. It is compared with ${others}`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
   const showP = (p: number) => p.toPrecision(2);
   type Found = (typeof tests)[number];
@@ -262,8 +255,10 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
   ];
 }
 
-function showRun({ label }: Outcome, run: RunRecord | undefined): Block[] {
-  return run ? [heading(`The best run: ${label}, seed ${run.options.seed}`), ...runBlocks(run)] : [];
+function showBest(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => RunRecord | undefined): Block[] {
+  const [best, trial] = [bestOutcome(outcomes), bestTrial(outcomes)];
+  const run = trial && wholeOf(trial);
+  return run ? [heading(`The best run: ${best!.label}, seed ${run.options.seed}`), ...runBlocks(run)] : [];
 }
 
 function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => RunRecord | undefined): Block[] {

@@ -2,8 +2,8 @@
 import type { TrainingData } from "../../data/texts.ts";
 import { type Block, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { bestRun, compareWithBest, dropUntuned, listOutcomes, measureRuns, type Outcome } from "../../study/outcome.ts";
-import { type FinishedCell, trialDirectory } from "../../study/store.ts";
+import { bestTrial, compareWithBest, dropUntuned, measureRuns, type Outcome, sortByLoss } from "../../study/outcome.ts";
+import { trialDirectory } from "../../study/store.ts";
 import { judgedBy, nameMeasure, showMeasure } from "../measures.ts";
 import { comparisonTable, describeComparison } from "./comparison.ts";
 import { describeSeeds } from "./seeds.ts";
@@ -11,13 +11,13 @@ import { describeSeeds } from "./seeds.ts";
 /** Settings that are shown and compared; the report has all. */
 const SHOWN = 10;
 
-/** `out`: the study's directory. Empty while no run is finished. */
-export function summaryBlocks(out: string, cells: readonly FinishedCell[], data: TrainingData): Block[] {
+/** `out`: the study's directory. Empty if no setting is the best. */
+export function summaryBlocks(out: string, all: readonly Outcome[], data: TrainingData): Block[] {
   const measure = judgedBy(data);
-  const order = ({ loss }: Outcome) => (Number.isFinite(loss) ? loss : Number.MAX_VALUE);
-  const outcomes = dropUntuned(listOutcomes(cells, measure)).sort((a, b) => order(a) - order(b));
+  const outcomes = sortByLoss(dropUntuned(all));
   const [best] = outcomes;
-  if (!best) return [];
+  const run = bestTrial(outcomes);
+  if (!best || !run) return [];
   const shown = outcomes.slice(0, SHOWN);
   const isOne = outcomes.length === 1;
   const compared = isOne ? undefined : compareWithBest(shown, measure);
@@ -30,7 +30,6 @@ export function summaryBlocks(out: string, cells: readonly FinishedCell[], data:
   const caption = isOne
     ? best.label
     : `Settings${outcomes.length > SHOWN ? `: the ${SHOWN} with the lowest validation loss of ${outcomes.length}` : ""}`;
-  const run = bestRun(best);
   const { val, test } = run.results.after;
   const expected =
     isOne && rows.length > 1 ? `, one of ${rows.length}: of another seed the average is to be expected` : "";

@@ -28,7 +28,8 @@ export function compareFinished(runs: readonly PageRun[]) {
     ]),
   );
   const all = [...outcomes.values()];
-  return { outcomes, compared: all.length > 0 ? compareWithBest(all, judgedBy(runs[0]!.record)) : undefined };
+  const [first] = runs;
+  return { outcomes, compared: first && compareWithBest(all, judgedBy(first.record)) };
 }
 
 /** The state of a run, and how far it is while it trains. */
