@@ -56,6 +56,6 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  const { reportOnDemand: report } = await import("./views/study/on-demand.ts");
+  const { reportOnDemand: report } = await import("./views/study/report.ts");
   return (await import("./study/study.ts")).study(args, { files: runFiles, report });
 }

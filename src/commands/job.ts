@@ -40,7 +40,7 @@ export interface TrainFlags extends RunSettings, DeviceFlags {
 export interface RunJob {
   out: string;
   /** Where checkpoints are stored until the run is finished: `out`; next to it if it replaces another run. */
-  kept: string;
+  directory: string;
   /** Whether `out` is an earlier run, which is replaced. */
   replaces: boolean;
   /** Whether it has no directory yet. */
@@ -67,22 +67,27 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
   const out = pathWithName(flags.out ?? defaultOut());
   await settle(out);
   const replaces = await refuseExisting(out, flags.force ?? false);
-  const kept = replaces ? `${out}${NEW}` : out;
-  if (replaces && (await recordAt(kept))) refuseUnfinished(kept);
+  const directory = replaces ? `${out}${NEW}` : out;
+  // It blocks the next, which would have the same place.
+  if (replaces && (await recordAt(directory)))
+    throw new ConfigError("unfinished-run-exists", "an unfinished run exists at this path", {
+      where: directory,
+      hint: `resume it with --resume ${directory}, or remove it`,
+    });
   const { model, adapter } = await openModel(settings.model!, flags);
   return closedOnFailure(model, async () => {
     const { data, options } = await resolveSettings(settings, model, adapter, loadFor(model));
     const record = await newRecord({ model, data }, settings, options);
     if (replaces) record.replaces = true;
     if (adapter) record.adapter = absolutePath(flags.adapter!);
-    return { out, kept, replaces, isNew: true, model, data, record, ...(adapter ? { adapter } : {}) };
+    return { out, directory, replaces, isNew: true, model, data, record, ...(adapter ? { adapter } : {}) };
   });
 }
 
 /** A study of trials that differ in their seed alone. */
 export async function seedStudy(flags: TrainFlags): Promise<StudyRequest> {
   const settings = readFlags(flags);
-  refuseBesideSeeds(flags, settings);
+  refuseWithSeeds(flags, settings);
   const model = settings.model!;
   // A study is resumed from any folder.
   const base = { ...settings, model: (await exists(model)) ? absolutePath(model) : model };
@@ -119,19 +124,11 @@ export function defaultOut(): string {
   return joinPath("runs", new Date().toISOString().slice(0, 23).replace("T", "_").replaceAll(/[:.]/g, "-"));
 }
 
-/** An unfinished run next to its directory blocks the next, which would have the same place. */
-function refuseUnfinished(kept: string): never {
-  throw new ConfigError("unfinished-run-exists", "an unfinished run exists at this path", {
-    where: kept,
-    hint: `resume it with --resume ${kept}, or remove it`,
-  });
-}
-
 /** Suffix of a run that replaces another one when it is finished. */
 const NEW = ".new";
 
 /** Throws ConfigError for what only a single run can do. */
-function refuseBesideSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
+function refuseWithSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
   const refused: [boolean, what: string, hint: string][] = [
     [flags.adapter !== undefined, "--adapter", "continue from the adapter with one seed"],
     [dtype === "auto", "--dtype auto", "name the type, so that all runs have the same: --plan says what fits"],
@@ -164,10 +161,10 @@ async function openModel(
 }
 
 /** Flags that are valid with --resume. Only another --device changes the result, by its rounding. */
-const BESIDE_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
+const WITH_RESUME = ["resume", "device", "threads", "recompute", "json", "checkpointEvery"];
 
 /** Throws ConfigError for a flag that is none of these. */
-function refuseOthers(program: Command, valid: readonly string[], words: string): void {
+function refuseFlags(program: Command, valid: readonly string[], words: string): void {
   const refused = program.options.filter((option) => {
     const name = option.attributeName();
     return program.getOptionValueSource(name) === "cli" && !valid.includes(name);
@@ -181,18 +178,18 @@ function refuseOthers(program: Command, valid: readonly string[], words: string)
 
 /** The study of a directory, as it was requested last. */
 export async function resumedStudy(out: string, program: Command): Promise<StudyRequest> {
-  refuseOthers(program, BESIDE_RESUME, "");
-  const { spec, seeds, about, objective, data } = (await readStudy(out))!;
+  refuseFlags(program, WITH_RESUME, "");
+  const { spec, objective, data, ...requested } = (await readStudy(out))!;
   const { recompute } = program.opts<TrainFlags>();
   const base = recompute === undefined ? spec.base : { ...spec.base, recompute };
   const source = { objective, data: data.source };
-  return { base, arms: spec.arms, seeds, source, ...(about === undefined ? {} : { about }) };
+  return { ...requested, base, arms: spec.arms, source };
 }
 
 /** The run that is resumed. */
 export async function resumedJob(flag: string, program: Command): Promise<RunJob> {
   const directory = pathWithName(flag);
-  refuseOthers(program, ["model", ...BESIDE_RESUME], "--model (where the same model now is), ");
+  refuseFlags(program, ["model", ...WITH_RESUME], "--model (where the same model now is), ");
   await settle(directory);
   const record = await readRecord(directory);
   if (record.state === "finished" || record.state === "failed") await refuseEnded(directory, record.state);
@@ -205,7 +202,7 @@ export async function resumedJob(flag: string, program: Command): Promise<RunJob
   const inputs = await reopen(directory, record, program);
   const { recompute = record.options.recompute } = program.opts<TrainFlags>();
   const options = { ...record.options, recompute };
-  const job = { out, kept: directory, replaces, isNew: false, ...inputs, record: { ...record, options } };
+  const job = { out, directory, replaces, isNew: false, ...inputs, record: { ...record, options } };
   return { ...job, ...(resume ? { resume } : {}) };
 }
 

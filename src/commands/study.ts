@@ -24,7 +24,7 @@ import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import type { StudyEvent } from "../study/runner.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
-import { beginStudy, type StudyRecord } from "../study/study-record.ts";
+import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, knownBase } from "../train/options.ts";
@@ -117,12 +117,8 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   });
   const candidates = halves ? await listCandidates(spec, seeds, identify) : undefined;
   const cells = candidates ? candidateCells(candidates) : await listCells(spec, seeds, identify);
-  const bases: Record<string, string> = {};
-  for (const [name, opened] of models) bases[name] = await fingerprint(opened);
-  const sha256 = await digestData(data);
-  const record = { objective, data: { source: data.origin, sha256 }, bases, spec: asked, seeds };
   return {
-    record: about === undefined ? record : { ...record, about },
+    record: await recordStudy(data, models, { spec: asked, seeds, about }),
     ...{ data, dataOf, spec, cells, models, read: new Map() },
     ...(candidates ? { candidates } : {}),
   };
@@ -138,7 +134,7 @@ async function readModel(name: string): Promise<BaseModel> {
   }
 }
 
-export interface StudyOptions {
+interface StudyOptions {
   out: string;
   device: Backend;
   json?: boolean | undefined;
@@ -219,20 +215,19 @@ async function trainTrials(
     if (event.type === "failed") failures.push(event);
     printer.event(event);
   };
-  const every = checkpointEvery === undefined ? {} : { checkpointEvery };
   const run: RunTrials = async (some) => {
     const trials: Trial[] = [];
     for (const trial of some.filter(isMine)) {
       const error = unmakeable.get(trial.key);
       if (!error || (await readFinished(out, trial))) trials.push(trial);
       else {
-        await keepError(out, trial, error.message);
+        await keepError(out, trial, error);
         onEvent({ type: "failed", trial, error });
       }
     }
     for (const data of new Set(trials.map(({ model }) => dataOf(model)))) {
       const ofData = trials.filter(({ model }) => dataOf(model) === data);
-      await runTrials({ out, trials: ofData, device, data, signal, views, onEvent, ...every });
+      await runTrials({ out, trials: ofData, device, data, signal, views, onEvent, checkpointEvery });
     }
   };
   try {

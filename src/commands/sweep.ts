@@ -24,7 +24,7 @@ import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
 import { costsIn, divide } from "../study/shards.ts";
 import { collect, type FinishedCell, keepPart, partCount, readFinishedCells } from "../study/store.ts";
-import { refuseForeign, refuseOtherStudy } from "../study/study-record.ts";
+import { readStudy, refuseForeign, refuseOther } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { calledAs } from "./called.ts";
 import {
@@ -169,15 +169,8 @@ function checkSpec(spec: unknown, file: string): Pick<SweepSpec, "arms"> & Parti
 }
 
 /** The part of the sweep that this process runs: all trials, or part i of n. */
-interface Shard {
-  i: number;
-  n: number;
-}
-
-const WHOLE: Shard = { i: 1, n: 1 };
-
-function parseShard(flag: string | undefined): Shard {
-  if (flag === undefined) return WHOLE;
+function parseShard(flag: string | undefined): { i: number; n: number } {
+  if (flag === undefined) return { i: 1, n: 1 };
   const index = environment("JOB_COMPLETION_INDEX") ?? environment("SLURM_ARRAY_TASK_ID");
   const text = flag.startsWith("/") && index !== undefined ? `${Number(index) + 1}${flag}` : flag;
   const [, i, n] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
@@ -218,7 +211,7 @@ await main(async () => {
     arms,
     seeds: flags.seeds,
     halves: minutes !== undefined,
-    ...(about === undefined ? {} : { about }),
+    about,
   });
   const { candidates, dataOf, models } = study;
   // Of those that are chosen from a dry run lists what a run to the end takes.
@@ -227,7 +220,7 @@ await main(async () => {
       ? candidateCells(candidates.map(({ rungs }) => ({ rungs: rungs.slice(-1) })))
       : study.cells;
   const { out, json = false } = flags;
-  for (const folder of flags.collect ?? []) await refuseOtherStudy(folder, study.record);
+  for (const folder of flags.collect ?? []) refuseOther(folder, await readStudy(folder), study.record);
   const say = json ? printNote : print;
   const now = runnableTrials(cells);
   const all = runnableTrials(cells, () => 0);

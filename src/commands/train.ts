@@ -85,14 +85,14 @@ groupFlags(suggestFlag(program, "--file", "--data"));
 
 /** Trains and saves the run. Returns the exit code. */
 async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {
-  const { out, kept, isNew, model, data, record, adapter, resume } = job;
+  const { out, directory, isNew, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
   const { runFiles } = await import("../views/run-files.ts");
   const printer = new RunPrinter(flags.json ?? false, data);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
-  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(kept)}`;
-  const live = new LiveRun(kept, record, {
+  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(directory)}`;
+  const live = new LiveRun(directory, record, {
     onEvent: (event) => {
       if (event.type === "step") interruption.begin();
       printer.event(event, live.speed);
@@ -119,24 +119,24 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
     });
     isTrained = true;
     // An existing run is replaced only by a finished one.
-    const place = result.aborted ? kept : out;
+    const place = result.aborted ? directory : out;
     if (!result.aborted) delete live.record.replaces;
     // Saved before anything is printed: printing may fail.
     const saving =
-      place === kept ? live.end(result, data, runFiles) : live.save(place, result, data, runFiles, job.replaces);
+      place === directory ? live.end(result, data, runFiles) : live.save(place, result, data, runFiles, job.replaces);
     await saving.finally(() => {
       interruption.end();
       printer.result(live.record);
     });
     printer.saved(place, live.record);
     if (result.aborted) printNote(resumption);
-    else if (place !== kept) await removeRun(kept);
+    else if (place !== directory) await removeRun(directory);
     return signal.aborted ? 130 : 0;
   } catch (error) {
     printer.stop();
     if (error instanceof RunFailed) {
       await live.endFailed(error);
-      printNote(`the last good parameters are saved in ${joinPath(kept, "adapter")}`);
+      printNote(`the last good parameters are saved in ${joinPath(directory, "adapter")}`);
     } else if (isTrained || live.isResumable || !isNew) printNote(resumption);
     else await live.leave();
     throw error;

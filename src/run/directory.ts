@@ -12,8 +12,8 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
-import type { Checkpoint, RunFailed, TrainResult } from "../train/records.ts";
-import { checkpointFiles, keepCheckpoint, removeCheckpoints } from "./checkpoint.ts";
+import type { RunFailed, TrainResult } from "../train/records.ts";
+import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
 
@@ -55,12 +55,6 @@ export async function beginRun(directory: string, record: RunRecord): Promise<vo
 /** Writes the record of a run in progress. */
 export async function writeRecord(directory: string, record: RunRecord): Promise<void> {
   await writeFileAtomic(joinPath(directory, RECORD), printRecord(record));
-}
-
-/** Writes the record of a run and a checkpoint. */
-export async function keepProgress(directory: string, record: RunRecord, checkpoint: Checkpoint): Promise<void> {
-  await writeRecord(directory, record);
-  await keepCheckpoint(directory, checkpoint);
 }
 
 /** A line for each entry: a test set has thousands of verdicts. */

@@ -2,14 +2,15 @@
 import type { TrainingData } from "../data/texts.ts";
 import { LowrankError } from "../errors.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
+import { keepCheckpoint } from "./checkpoint.ts";
 import {
   beginRun,
   endRun,
   failedContents,
-  keepProgress,
   type RunContents,
   type RunViews,
   runContents,
+  writeRecord,
   writeRun,
 } from "./directory.ts";
 import { removeRun } from "./files.ts";
@@ -81,7 +82,8 @@ export class LiveRun {
     this.record = { ...this.record, seconds: checkpoint.seconds };
     if (this.directory === undefined) return;
     try {
-      await keepProgress(this.directory, this.record, checkpoint);
+      await writeRecord(this.directory, this.record);
+      await keepCheckpoint(this.directory, checkpoint);
       this.isResumable = true;
     } catch (error) {
       // A failed checkpoint (such as a full disk) does not end a run.

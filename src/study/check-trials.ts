@@ -5,7 +5,7 @@ import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { prepareRun } from "../train/prepare.ts";
 import type { Trial } from "./grid.ts";
-import { trialShape } from "./shards.ts";
+import { oncePerShape } from "./shards.ts";
 
 /** A device, and the models and data by the models' names. */
 interface CheckedWith {
@@ -22,18 +22,7 @@ export function checkTrials(
   trials: readonly Trial[],
   { device, dataOf, findModel }: CheckedWith,
 ): Map<string, LowrankError> {
-  const known = new Map<string, LowrankError | undefined>();
-  const failed = new Map<string, LowrankError>();
-  for (const trial of trials) {
-    const shape = trialShape(trial);
-    if (!known.has(shape)) known.set(shape, reasonAgainst(trial));
-    const reason = known.get(shape);
-    if (reason) failed.set(trial.key, reason);
-  }
-  if (trials.length > 0 && failed.size === trials.length) throw failed.get(trials[0]!.key);
-  return failed;
-
-  function reasonAgainst({ model, options }: Trial): LowrankError | undefined {
+  const reasonAgainst = oncePerShape(({ model, options }) => {
     try {
       prepareRun({ device, model: findModel(model), data: dataOf(model), ...options });
       return undefined;
@@ -41,5 +30,12 @@ export function checkTrials(
       if (error instanceof LowrankError) return error;
       throw error;
     }
+  });
+  const failed = new Map<string, LowrankError>();
+  for (const trial of trials) {
+    const reason = reasonAgainst(trial);
+    if (reason) failed.set(trial.key, reason);
   }
+  if (trials.length > 0 && failed.size === trials.length) throw failed.get(trials[0]!.key);
+  return failed;
 }

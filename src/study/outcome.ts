@@ -39,18 +39,12 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
   const epochs = new Set(cells.map((cell) => cellOptions(cell).epochs));
   const names = cells.map(({ trials: [first] }) => {
     const { options, trial } = first!;
-    return [
-      describeTrial(first!),
-      models.size > 1 ? trial.model : [],
-      epochs.size > 1 ? `${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : [],
-    ]
-      .flat()
-      .join(", ");
+    const model = models.size > 1 ? `, ${trial.model}` : "";
+    const trained = epochs.size > 1 ? `, ${options.epochs} epoch${options.epochs === 1 ? "" : "s"}` : "";
+    return `${describeTrial(first!)}${model}${trained}`;
   });
-  const rateLabel = (cell: FinishedCell) =>
-    cell.rates.length > 1 ? "its own rate" : `rate ${formatRate(cellOptions(cell).lr)}`;
   const words: ((cell: FinishedCell) => string)[] = [
-    rateLabel,
+    (cell) => (cell.rates.length > 1 ? "its own rate" : `rate ${formatRate(cellOptions(cell).lr)}`),
     ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(
       (name) => (cell: FinishedCell) => `${name} ${cellOptions(cell)[name]}`,
     ),

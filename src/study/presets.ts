@@ -16,7 +16,7 @@ export interface SweepPreset {
   base: RunSettings;
   arms: Arm[] | ((model: ModelConfig, settings: RunSettings) => Arm[]);
   /** What the report says about the choice of arms. */
-  about?: string;
+  about?: string | undefined;
 }
 
 const RANKS = [4, 8, 16, 32];

@@ -15,7 +15,7 @@ import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult 
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
 import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
-import { forgetError, isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
+import { isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
 
 const CHECKPOINT_STEPS = 200;
 
@@ -149,14 +149,9 @@ class Study {
     // Any other error is a bug and ends the study, which can be resumed.
     if (!(error instanceof LowrankError)) throw error;
     this.failed++;
-    await this.keepError(trial, error);
-    this.args.onEvent({ type: "failed", trial, error });
-  }
-
-  /** Writes why a trial has failed, or removes that. */
-  async keepError(trial: Trial, error: LowrankError | null): Promise<void> {
-    const { out } = this.args;
-    if (out !== undefined) await (error ? keepError(out, trial, error.message) : forgetError(out, trial));
+    const { out, onEvent } = this.args;
+    if (out !== undefined) await keepError(out, trial, error);
+    onEvent({ type: "failed", trial, error });
   }
 
   together(): Progress {
@@ -300,7 +295,7 @@ class TrialRun implements TrainingJob {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { study, trial, signal, directory } = this;
-    const { data, views, onEvent } = study.args;
+    const { out, data, views, onEvent } = study.args;
     const live = this.live!;
     try {
       const result = await trained;
@@ -312,7 +307,7 @@ class TrialRun implements TrainingJob {
         directory === undefined
           ? trainedRun(record, directory, (to, replace) => live.save(to, result, data, views, replace))
           : storedRun(record, directory);
-      await study.keepError(trial, null);
+      if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);
       onEvent({ type: "done", trial, record, run, left: study.left.size, secondsLeft: study.secondsLeft() });
     } catch (error) {

@@ -48,23 +48,27 @@ export function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...s
   return JSON.stringify([model, shape]);
 }
 
+/** What `make` gives for a trial, made once for each shape. */
+export function oncePerShape<T>(make: (trial: Trial) => T): (trial: Trial) => T {
+  const known = new Map<string, T>();
+  return (trial) => {
+    const shape = trialShape(trial);
+    if (!known.has(shape)) known.set(shape, make(trial));
+    return known.get(shape)!;
+  };
+}
+
 /** The estimated operations of a trial. One that cannot start, and fails when it is run, costs next to nothing. */
 export function costsIn(
   dataOf: (model: string) => TrainingData,
   findModel: (name: string) => BaseModel,
 ): (trial: Trial) => number {
-  const known = new Map<string, number>();
-  const estimate = (trial: Trial): number => {
+  return oncePerShape((trial) => {
     try {
       return countOperations({ model: findModel(trial.model), data: dataOf(trial.model), ...trial.options });
     } catch (error) {
       if (error instanceof LowrankError) return 1;
       throw error;
     }
-  };
-  return (trial) => {
-    const shape = trialShape(trial);
-    if (!known.has(shape)) known.set(shape, estimate(trial));
-    return known.get(shape)!;
-  };
+  });
 }

@@ -40,7 +40,8 @@ const isIncomplete = (name: string) => name.startsWith(".");
  * The record of a trial that has begun, or null. The key and the options are checked: a default may have changed since.
  */
 export async function readBegun(out: string, trial: Trial): Promise<RunRecord | null> {
-  const record = await readIfRun(trialDirectory(out, trial));
+  const directory = trialDirectory(out, trial);
+  const record = (await exists(joinPath(directory, RECORD))) ? await readRecord(directory) : null;
   return record?.trial?.key === trial.key && matchesTrial(record.options, trial) ? record : null;
 }
 
@@ -89,10 +90,6 @@ function unpack(packed: Packed): number[] {
   const values = new Array<number>(packed.length);
   for (let i = 0; i < packed.length; i++) values[i] = packed[i]!;
   return values;
-}
-
-async function readIfRun(directory: string): Promise<RunRecord | null> {
-  return (await exists(joinPath(directory, RECORD))) ? readRecord(directory) : null;
 }
 
 /** A cell, and its finished trials. */
@@ -165,21 +162,17 @@ function errorPath(out: string, { name }: Pick<Trial, "name">): string {
   return joinPath(out, TRIALS, `${name}.error.txt`);
 }
 
-export async function keepError(out: string, trial: Trial, message: string): Promise<void> {
-  await writeFileAtomic(errorPath(out, trial), `${message}\n`);
-}
-
-export async function forgetError(out: string, trial: Pick<Trial, "name">): Promise<void> {
-  await remove(errorPath(out, trial));
+/** Writes why a trial has failed; null: removes that. */
+export async function keepError(out: string, trial: Trial, error: Error | null): Promise<void> {
+  const path = errorPath(out, trial);
+  await (error ? writeFileAtomic(path, `${error.message}\n`) : remove(path));
 }
 
 const PARTS = "parts";
 
-const fileOfPart = (part: string) => part.replace("/", "-of-");
-
 /** Notes that the directory has trials of this part "i/n". */
 export async function keepPart(out: string, part: string): Promise<void> {
-  await writeFileAtomic(joinPath(out, PARTS, fileOfPart(part)), "");
+  await writeFileAtomic(joinPath(out, PARTS, part.replace("/", "-of-")), "");
 }
 
 /** The number of parts of the division that the directories are of; undefined if they are of none, or of several. */

@@ -2,8 +2,12 @@
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { show } from "../checks.ts";
+import { digestData } from "../data/digest.ts";
+import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { fingerprint } from "../io/fingerprint.ts";
+import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
@@ -25,13 +29,25 @@ export interface StudyRecord {
   spec: Pick<SweepSpec, "base" | "arms">;
   seeds: number;
   /** What the report says about the choice of settings. */
-  about?: string;
+  about?: string | undefined;
 }
 
 const KINDS: Tree = {
   ...{ objective: "text", data: { source: "object", sha256: "text" }, bases: "object" },
   ...{ spec: { base: "object", arms: "objects" }, seeds: "size", about: "text?" },
 };
+
+/** The study of this data and these models, by their names in the settings. */
+export async function recordStudy(
+  data: TrainingData,
+  models: Iterable<readonly [name: string, model: BaseModel]>,
+  requested: Pick<StudyRecord, "spec" | "seeds" | "about">,
+): Promise<StudyRecord> {
+  const { objective, origin: source } = data;
+  const bases: Record<string, string> = {};
+  for (const [name, model] of models) bases[name] = await fingerprint(model);
+  return { objective, data: { source, sha256: await digestData(data) }, bases, ...requested };
+}
 
 /** The study of a directory; undefined: there is none. Its settings are checked where trials are made of them. */
 export async function readStudy(out: string): Promise<StudyRecord | undefined> {
@@ -77,12 +93,12 @@ export async function refuseForeign(out: string): Promise<StudyRecord | undefine
 }
 
 /**
- * Makes the directory a study's, or goes on with the study in it. Throws ConfigError if that has other data, another
+ * Makes the directory a study's, or resumes the study in it. Throws ConfigError if that has other data, another
  * objective or another base model of the same name.
  */
 export async function beginStudy(out: string, study: StudyRecord): Promise<void> {
   const begun = await refuseForeign(out);
-  if (begun) refuseOther(out, begun, study);
+  refuseOther(out, begun, study);
   const bases = { ...begun?.bases, ...study.bases };
   const json = JSON.stringify({ format: FORMAT, version: VERSION, ...study, bases }, null, 1);
   await writeFileAtomic(joinPath(out, STUDY), `${json}\n`);
@@ -92,13 +108,9 @@ export async function beginStudy(out: string, study: StudyRecord): Promise<void>
 const describeData = ({ data: { source, sha256 } }: StudyRecord) =>
   `${dataName({ data: source, settings: {} })} (rows and split: SHA-256 ${sha256.slice(0, 16)}...)`;
 
-/** Throws ConfigError if there is a study in a directory whose trials are none of this one. */
-export async function refuseOtherStudy(directory: string, study: StudyRecord): Promise<void> {
-  const begun = await readStudy(directory);
-  if (begun) refuseOther(directory, begun, study);
-}
-
-function refuseOther(out: string, begun: StudyRecord, study: StudyRecord): void {
+/** Throws ConfigError if the study that is in a directory, if any, has trials that are none of this one. */
+export function refuseOther(out: string, begun: StudyRecord | undefined, study: StudyRecord): void {
+  if (!begun) return;
   const differs = (what: string, expected: string, found: string): never => {
     throw new ConfigError("inputs-changed", `the directory has a study of ${what}`, {
       where: out,

@@ -1,10 +1,8 @@
 /** The API of training several runs that belong together: a study, in memory or in a directory. */
 import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
-import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../document/blocks.ts";
 import { ConfigError, DataError, type LowrankError } from "../errors.ts";
-import { fingerprint } from "../io/fingerprint.ts";
 import { nameBase } from "../run/base-name.ts";
 import type { RunViews } from "../run/directory.ts";
 import { storedRun, type TrainedRun } from "../run/trained-run.ts";
@@ -17,7 +15,7 @@ import { type Cell, gatherSeeds, nameTrial, refuseAuto, runnableTrials, type Tri
 import { bestTrial, listOutcomes } from "./outcome.ts";
 import { runTrials, type StudyEvent } from "./runner.ts";
 import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./store.ts";
-import { beginStudy } from "./study-record.ts";
+import { beginStudy, recordStudy } from "./study-record.ts";
 
 /** The arguments of `study`. */
 export interface StudyArguments extends Pick<TrainArguments, "device" | "model" | "data"> {
@@ -86,12 +84,12 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const common = { device, model, data, ...(isUnequal(data) ? {} : { classWeights: "none" as const }) };
   const options = runs.map((run, i) => checkRun(common, run, `runs[${i}]`));
   const { name } = nameBase(model.directory);
-  const [sha256, base] = [await digestData(data), await fingerprint(model)];
-  const trials = await Promise.all(options.map((one) => nameTrial(name, one, { data: sha256, base })));
-  const { objective, origin: source } = data;
+  const { objective } = data;
   const spec = { base: { model: name, objective }, arms: [...runs] };
-  if (out !== undefined)
-    await beginStudy(out, { objective, data: { source, sha256 }, bases: { [name]: base }, spec, seeds: 1 });
+  const record = await recordStudy(data, [[name, model]], { spec, seeds: 1 });
+  const identity = { data: record.data.sha256, base: record.bases[name] };
+  const trials = await Promise.all(options.map((one) => nameTrial(name, one, identity)));
+  if (out !== undefined) await beginStudy(out, record);
   const cells = gatherSeeds(trials.map((trial) => ({ rates: [[trial]] })));
   const ended = new Map<string, TrainedRun>();
   const failed = new Map<string, LowrankError>();
@@ -107,8 +105,8 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   });
   for (const trial of elsewhere) {
     const where = trialDirectory(out!, trial);
-    const record = await readFinished(out!, trial);
-    if (record) ended.set(trial.key, storedRun(record, where));
+    const finished = await readFinished(out!, trial);
+    if (finished) ended.set(trial.key, storedRun(finished, where));
     else failed.set(trial.key, begunElsewhere(where));
   }
   const finished = cells.map((cell) => finishedCell(cell, ended));

@@ -215,7 +215,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
   assert.equal([some.chosen, some.missing, some.trials], [undefined, [high], []]);
   assert.match(toMarkdown(reportBlocks([some], data)), /1 setting whose rates are not all trained yet are left out/);
   // A rate that fails is not chosen, and is not waited for.
-  await keepError(out, high, "the loss is not finite");
+  await keepError(out, high, new Error("the loss is not finite"));
   const validate = (trial: Trial, [accuracy, loss, onTest]: readonly [number, number, number]) =>
     change(out, trial, ({ results: { after } }) => {
       Object.assign(after.val, { accuracy, loss });

@@ -36,6 +36,19 @@ test("a directory that a killed process, or the system, has left empty is taken"
   assert.equal(await readStudy(out), STUDY);
 });
 
+test("a study of other data, another objective or another base of the same name is refused, with what differs", async () => {
+  const out = join(folder, "other");
+  await beginStudy(out, STUDY);
+  const cases: [change: Partial<StudyRecord>, ...words: string[]][] = [
+    [{ data: { source: { file: "more.csv" }, sha256: "cd" } }, "other data", "messages.csv", "more.csv"],
+    [{ objective: "lm" }, "another objective", "classification"],
+    [{ bases: { gpt2: "ef" } }, "another base model", "fingerprint cd", "fingerprint ef"],
+  ];
+  for (const [change, ...words] of cases)
+    await assertFails("inputs-changed", words, () => beginStudy(out, { ...STUDY, ...change }));
+  assert.equal(await readStudy(out), STUDY);
+});
+
 test("a study.json of another kind is refused by name", async () => {
   const out = join(folder, "wrong");
   await beginStudy(out, STUDY);

@@ -167,10 +167,9 @@ test("in memory an abort leaves what has ended", async () => {
 });
 
 test("a directory of other data, or of something else, is refused", async () => {
-  const [save, other] = [join(folder, "of these data"), join(folder, "not a study")];
+  const [save, other] = [join(folder, "study"), join(folder, "not a study")];
   const { device, model, data } = await common();
-  const runs = [{ ...HEAD, epochs: 1 }];
-  await study({ device, model, data, runs, save });
+  const runs = [HEAD];
   const more = await tinyData(messages(28), { split: "random" });
   await assertFails("inputs-changed", ["other data"], () => study({ device, model, data: more, runs, save }));
   mkdirSync(other);

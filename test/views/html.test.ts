@@ -1,6 +1,6 @@
 /** Blocks as HTML and as Markdown. */
 import * as assert from "uvu/assert";
-import type { Block } from "../../src/document/blocks.ts";
+import type { Block, Table } from "../../src/document/blocks.ts";
 import { blockFiles } from "../../src/views/files.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
@@ -58,6 +58,35 @@ test("each kind of block as well-formed HTML", () => {
   ])
     assert.ok(body.includes(part), `${part}\n${body}`);
   assert.not.match(html, /<script|<link|src=/);
+});
+
+test("a long table has its first rows as they are read without scripts, and all as the script's data", () => {
+  const rows = Array.from({ length: 150 }, (_, i) => [
+    `rank ${i}`,
+    i === 7 ? "failed" : i,
+    { value: i / 200, low: 0, high: 1 },
+    { href: `trials/a b/${i}.csv`, text: "csv" },
+  ]);
+  const columns: Table["columns"] = [
+    { title: "Run", key: "run" },
+    { title: "Loss", key: "loss" },
+    { title: "Share", key: "share", interval: true, format: percent },
+    { title: "File", key: "file" },
+  ];
+  const table: Block = { kind: "table", name: "t", caption: "All", columns, rows };
+  const html = toHtml("title", [table]);
+  assert.is(html.split("<tr>").length - 1, 1 + 100);
+  assert.match(html, "The first 100 of 150 rows; the file has all.");
+  const [, data] = /<script type="application\/json">(.*?)<\/script>/.exec(html)!;
+  const all = JSON.parse(data!);
+  assert.is(all.length, 150);
+  const cellsOf = (i: number) => [
+    ["50\u00a0%", 0.5, "0–100"],
+    ["csv", `trials/a%20b/${i}.csv`],
+  ];
+  assert.equal([all[7][1], all[100]], ["failed", ["rank 100", 100, ...cellsOf(100)]]);
+  // The script is written into the file as it is.
+  new Function(/<script>(.*)<\/script>/s.exec(html)![1]!);
 });
 
 test("each kind of block as Markdown, with the files that it names", () => {

@@ -12,7 +12,7 @@ import { nameMeasure, showDifference } from "../measures.ts";
 type Compared = NonNullable<ReturnType<typeof compareWithBest<Outcome<MeasuredRun>>>>;
 
 /** A setting, or a run of one. */
-export interface ComparedRow {
+interface ComparedRow {
   label: string;
   /** Of one that is finished. */
   outcome?: Outcome<MeasuredRun> | undefined;

@@ -25,6 +25,7 @@ import {
 } from "../../study/outcome.ts";
 import { publishedAccuracy } from "../../study/published.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../../study/store.ts";
+import type { StudyReport } from "../../study/study.ts";
 import { type Measure, readEvaluated } from "../../tasks/compare.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { WORDS } from "../../tasks/words.ts";
@@ -44,7 +45,7 @@ import { grids, rates } from "./rates.ts";
 import { type Asked, recommendation } from "./recommend.ts";
 import { aboutSeeds } from "./seeds.ts";
 
-export const TITLE = "Lowrank: report of a study";
+const TITLE = "Lowrank: report of a study";
 
 /** Writes the report of the finished trials into the study's directory. Returns it as Markdown. */
 export async function writeReport(
@@ -71,6 +72,20 @@ export async function writeReport(
   ];
   for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
   return markdown;
+}
+
+/**
+ * The report as the library gives it: its blocks; Markdown and HTML are made when they are asked for. With `out` it is
+ * written into the directory.
+ */
+export async function reportOnDemand(
+  cells: readonly FinishedCell[],
+  data: TrainingData,
+  out: string | undefined,
+): Promise<StudyReport> {
+  const blocks = reportBlocks(cells, data);
+  if (out !== undefined) await writeReport(out, cells, data);
+  return { blocks, toMarkdown: () => toMarkdown(blocks), toHtml: () => toHtml(TITLE, blocks) };
 }
 
 /** The report of a study whose records are whole. */
