@@ -179,11 +179,11 @@ function refuseFlags(program: Command, valid: readonly string[], words: string):
 /** The study of a directory, as it was requested last. */
 export async function resumedStudy(out: string, program: Command): Promise<StudyRequest> {
   refuseFlags(program, WITH_RESUME, "");
-  const { spec, objective, data, ...requested } = (await readStudy(out))!;
+  const { spec, seeds, about, objective, data } = (await readStudy(out))!;
   const { recompute } = program.opts<TrainFlags>();
   const base = recompute === undefined ? spec.base : { ...spec.base, recompute };
   const source = { objective, data: data.source };
-  return { ...requested, base, arms: spec.arms, source };
+  return { base, arms: spec.arms, seeds, about, source };
 }
 
 /** The run that is resumed. */

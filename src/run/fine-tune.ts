@@ -28,29 +28,18 @@ const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS);
   const { save, ...training } = args;
-  const live = await beginLive(training, save);
-  const { data } = args;
+  const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = training;
+  const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
+  const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
+  if (save !== undefined)
+    await refuseExisting(save, false, "save it with run.save(directory, { force: true }) to replace it");
+  // The record is made before training, as the model may be closed when it ends. Checkpoints are the caller's.
+  const live = new LiveRun(save, await newRecord(args, settings, options), onEvent ? { onEvent } : {});
+  await live.begin();
   const result = await train({ ...training, onEvent: live.callbacks.onEvent }).catch(async (error) => {
     await live.leave();
     throw error;
   });
   await live.end(result, data, views);
   return { ...result, ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)) };
-}
-
-/**
- * A run whose events are folded into its record, and passed on. Throws ConfigError if it cannot be saved in the
- * directory `save`, which is made.
- */
-async function beginLive(args: TrainArguments, save: string | undefined): Promise<LiveRun> {
-  // Before training, as the model may be closed when it ends.
-  const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = args;
-  const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
-  const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
-  if (save !== undefined)
-    await refuseExisting(save, false, "save it with run.save(directory, { force: true }) to replace it");
-  // Checkpoints are the caller's.
-  const live = new LiveRun(save, await newRecord(args, settings, options), onEvent ? { onEvent } : {});
-  await live.begin();
-  return live;
 }

@@ -266,16 +266,6 @@ test("how many parts a sweep had is known from their directories, of one divisio
   assert.is(await partCount([out("a"), out("other")]), undefined);
 });
 
-test("a failed trial is recorded, and the sweep continues", async () => {
-  const sweep = await tinySweep("failing");
-  const bad = sweep.trials.map((trial, i) => (i === 1 ? { ...trial, options: { ...trial.options, lr: 1e30 } } : trial));
-  const seen = await run({ ...sweep, trials: bad.slice(0, 3) });
-  assert.is(seen.at(-1), "1 failed");
-  assert.is(seen.filter((event) => event.startsWith("done")).length, 2);
-  assert.match(readFileSync(join(sweep.out, "trials", `${bad[1]!.name}.error.txt`), "utf8"), /not finite/);
-  assert.not.ok(await readFinished(sweep.out, bad[1]!));
-});
-
 /** A column's cell in the first row of a table. */
 function firstCell(blocks: readonly Block[], name: string, column: string): Cell {
   const { columns, rows } = blocks.find((block): block is Table => block.kind === "table" && block.name === name)!;
