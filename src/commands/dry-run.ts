@@ -12,7 +12,7 @@ import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { type DeviceFlags, printNote } from "./cli.ts";
 import { printBlocks } from "./run-printer.ts";
-import { DOWNLOADS, type OpenedStudy } from "./study.ts";
+import { DOWNLOADS, type OpenedStudy } from "./run-study.ts";
 
 /**
  * Lists the trials with trainable parameters, memory and time, which is estimated from a few steps of each shape.

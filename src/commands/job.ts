@@ -23,7 +23,7 @@ import type { Checkpoint } from "../train/records.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTINGS, type TrainOptions } from "../train/settings.ts";
 import { type DeviceFlags, settle } from "./cli.ts";
-import { DOWNLOADS, type StudyRequest } from "./study.ts";
+import { DOWNLOADS, type StudyRequest } from "./run-study.ts";
 
 export interface TrainFlags extends RunSettings, DeviceFlags {
   preset: keyof typeof PRESETS;

@@ -42,7 +42,7 @@ import {
 } from "./cli.ts";
 import { dryRun } from "./dry-run.ts";
 import { addSettings, parseFlags, takeFile } from "./flags.ts";
-import { DOWNLOADS, openStudy, runStudy } from "./study.ts";
+import { DOWNLOADS, openStudy, runStudy } from "./run-study.ts";
 
 interface SweepFlags extends RunSettings, DeviceFlags {
   preset?: keyof typeof SWEEPS;
@@ -136,9 +136,9 @@ async function sweepSpec(flags: SweepFlags): Promise<SweepPreset> {
     });
   if (preset) return SWEEPS[preset]!;
   if (grid) return { base: {}, arms: [Object.fromEntries(grid.map(gridEntry)) as Arm] };
-  const { base = {}, arms } = checkSpec(await readJson(file!, LIMITS.sweep), file!);
-  checkKeys(base, SHARED, "the base", file);
-  return { base, arms };
+  const spec = checkSpec(await readJson(file!, LIMITS.sweep), file!);
+  checkKeys(spec.base, SHARED, "the base", file);
+  return spec;
 }
 
 /** The settings that are tried where none are given to try. */
@@ -156,7 +156,7 @@ async function builtIn(flags: SweepFlags): Promise<SweepPreset> {
   };
 }
 
-function checkSpec(spec: unknown, file: string): Pick<SweepSpec, "arms"> & Partial<SweepSpec> {
+function checkSpec(spec: unknown, file: string): Pick<SweepSpec, "base" | "arms"> {
   const { base = {}, arms } = (isObject(spec) ? spec : {}) as Partial<SweepSpec>;
   const areObjects = Array.isArray(arms) && arms.every(isObject);
   if (areObjects && isObject(base)) return { arms, base };

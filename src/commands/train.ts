@@ -26,7 +26,7 @@ import {
   type TrainFlags,
 } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
-import { openStudy, runStudy, type StudyRequest } from "./study.ts";
+import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
 const program = command(
   "train",

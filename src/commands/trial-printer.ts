@@ -3,14 +3,14 @@ import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { type Block, text } from "../document/blocks.ts";
-import { type LowrankError, nameList } from "../errors.ts";
+import { nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { bestTrial, finishedTrials, listOutcomes } from "../study/outcome.ts";
 import type { StudyEvent } from "../study/runner.ts";
-import { type FinishedCell, isFinished, type TrialRecord, trialDirectory } from "../study/store.ts";
+import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { describeMeasured, judgedBy } from "../views/measures.ts";
@@ -30,10 +30,7 @@ import { print } from "./cli.ts";
 import { printBlocks, printData, tryIt } from "./run-printer.ts";
 
 /** A trial that has failed, or that cannot be made. */
-export interface TrialFailure {
-  trial: Trial;
-  error: LowrankError;
-}
+export type TrialFailure = Extract<StudyEvent, { type: "failed" }>;
 
 /**
  * Prints the progress of trials: on a terminal a live bar for those that are trained, elsewhere a line per evaluation,
@@ -146,12 +143,9 @@ export class TrialPrinter {
       if (finished.size > 0) console.log(JSON.stringify({ type: "saved", directory: out, report }));
       return;
     }
-    const directory = best && trialDirectory(out, best.trial);
-    const run = directory === undefined ? undefined : await readRecord(directory);
     if (best) {
-      const more = { run: run && isFinished(run) ? run : undefined, called: calledAs("train") };
       printBlocks(summaryBlocks(out, outcomes, this.data));
-      printBlocks(recommendation(outcomes, this.data, asked, more));
+      printBlocks(recommendation(outcomes, this.data, asked, { run: best, called: calledAs("train") }));
     }
     if (finished.size > 0) {
       const of = asked.candidates ? "" : ` of ${all.length}`;
@@ -161,7 +155,9 @@ export class TrialPrinter {
     const titles = all.filter(({ key }) => failed.has(key)).map(this.title);
     if (titles.length > 0) print(`${countOf(titles, "trial")} failed: ${nameList(titles)}`);
     this.wait(cells);
-    if (directory !== undefined && run) tryIt(directory, run);
+    if (!best) return;
+    const directory = trialDirectory(out, best.trial);
+    tryIt(directory, await readRecord(directory));
   }
 
   /** Says which trials of other shards are missing for a learning rate to be chosen. */

@@ -56,7 +56,7 @@ export interface StudyReport {
 }
 
 /** What shows runs and studies. */
-export interface StudyViews {
+interface StudyViews {
   files: RunViews;
   /** Also writes it into `out`. */
   report(cells: readonly FinishedCell[], data: TrainingData, out: string | undefined): Promise<StudyReport>;

@@ -53,13 +53,11 @@ function gridBlocks(
 ): Block[] {
   const [name, show] = [nameMeasure(measure), measure.format];
   const title = `Test ${name} over rank and alpha${at}`;
-  if (Math.max(ranks.length, alphas.length) > ROOM)
-    return [
-      heading(`Rank and alpha${at}`),
-      text(`${ranks.length} ranks and ${alphas.length} alphas are too many for a map: the table of settings has all.`),
-    ];
+  const head = heading(`Rank and alpha${at}`);
+  const many = `${ranks.length} ranks and ${alphas.length} alphas are too many for a map: the table of settings has all.`;
+  if (Math.max(ranks.length, alphas.length) > ROOM) return [head, text(many)];
   return [
-    heading(`Rank and alpha${at}`),
+    head,
     makeTable<number>(
       file,
       `Test ${name}, with 95 % intervals`,
