@@ -132,9 +132,9 @@ export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (reado
   }));
 }
 
-/** The best outcome, and each other one tested against it; undefined if none is the best. */
+/** The outcome with the lowest loss, and each other one tested against it; undefined if no loss is finite. */
 export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
-  const best = bestOutcome(outcomes);
+  const best = lowestLoss(outcomes, ({ loss }) => loss);
   if (!best) return undefined;
   const others = outcomes.filter((one) => one !== best);
   const tests = testPairs(
