@@ -86,7 +86,7 @@ program
   .option(
     "--file <file>",
     "a sweep in JSON: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
-      "combination of an arm has the rate that is best on the validation set with the first seed",
+      "combination has the rate that is best on the validation set with the first seed",
   )
   .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
   .option(
@@ -102,7 +102,7 @@ program
   )
   .option(
     "--collect <dirs...>",
-    "first copy the finished trials from the output directories of other shards, and name those that are missing",
+    "first copy the finished trials from other shards' directories, and name those that are missing",
   )
   .addOption(
     new Option("--dry-run", "list the trials with their estimated memory and time, without running them").conflicts(
