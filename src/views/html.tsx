@@ -35,7 +35,8 @@ figcaption, .file { color: var(--faint); font-size: .9rem; }
 .file { margin: -.5rem 0 1.5rem; }
 `;
 
-export function toHtml(title: string, blocks: readonly Block[]): string {
+/** `links`: whether there are files of tables and figures to lead to. */
+export function toHtml(title: string, blocks: readonly Block[], { links = true } = {}): string {
   const page = (
     <html lang="en">
       <head>
@@ -46,7 +47,7 @@ export function toHtml(title: string, blocks: readonly Block[]): string {
       </head>
       <body>
         <main>
-          <Blocks blocks={blocks} medium={{ draw, link, table }} />
+          <Blocks blocks={blocks} medium={{ draw, table, ...(links ? { link } : {}) }} />
         </main>
         {blocks.some(hasLong) && <script dangerouslySetInnerHTML={{ __html: SCRIPT }} />}
       </body>

@@ -6,9 +6,14 @@ import { printableLine } from "../printable.ts";
 import { linkTarget, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import { blockFile } from "./block-file.ts";
 
-/** `links`: whether there are files of tables and figures to lead to. */
+/** `links`: whether there are files of tables and figures to lead to. Figures are left out where there are none. */
 export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {
-  return `${blocks.map((block) => blockToMarkdown(block, links)).join("\n\n")}\n`;
+  return `${blocksToMarkdown(blocks, links)}\n`;
+}
+
+function blocksToMarkdown(blocks: readonly Block[], links: boolean): string {
+  const shown = blocks.filter(({ kind }) => links || kind !== "figure");
+  return shown.map((block) => blockToMarkdown(block, links)).join("\n\n");
 }
 
 function blockToMarkdown(block: Block, links: boolean): string {
@@ -34,7 +39,7 @@ function blockToMarkdown(block: Block, links: boolean): string {
     case "figure":
       return `!${link(block.caption, blockFile(block))}`;
     case "details":
-      return block.blocks.map((one) => blockToMarkdown(one, links)).join("\n\n");
+      return blocksToMarkdown(block.blocks, links);
   }
 }
 

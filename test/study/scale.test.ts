@@ -80,7 +80,7 @@ function stubRecord(record: RunRecord, trial: Cell["rates"][0][0], i: number, re
 test("of hundreds of settings people see the best ones, and the files have all", async () => {
   const { data, cells, records } = await stubStudy();
   const finished = cells.map((cell, i): FinishedCell => ({ ...cellOf([records[i]!]), ...cell }));
-  const blocks = reportBlocks(finished, data);
+  const blocks = reportBlocks(finished, data, { hasFiles: true });
   const markdown = toMarkdown(blocks);
   const best = `LoRA, rank 1, alpha 1`;
   assert.match(markdown, new RegExp(`sd .*\\n\\|[ |-]*\\n\\| ${best} `), "the lowest loss is first");

@@ -82,6 +82,8 @@ test("in memory each run has the bits of fineTune; one twice is trained once; th
   assert.is(all.best, got[losses.indexOf(Math.min(...losses))]);
   assert.match(all.report!.toMarkdown(), /^# .*\n[\s\S]*\| LoRA, rank 3, alpha 6 \|/);
   assert.match(all.report!.toHtml(), /^<!doctype html>[\s\S]*<svg/);
+  for (const text of [all.report!.toMarkdown(), all.report!.toHtml()])
+    assert.not.match(text, /figures\/|trials\//, "there are no files to lead to");
   assert.ok(all.report!.blocks.length > 10);
 });
 

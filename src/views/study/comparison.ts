@@ -131,7 +131,10 @@ function describeStandings(tests: Compared["tests"]): string {
   if (only && more.length === 0) return `${only.one.label} is ${formatStanding(only.standing, only.adjusted)}`;
   const counts = STANDINGS.map((one) => [one, tests.filter(({ standing }) => standing === one).length] as const);
   const found = counts.filter(([, count]) => count > 0);
-  if (found.length === 1) return `${tests.length === 2 ? "both" : `all ${tests.length}`} others are ${found[0]![0]}`;
+  if (found.length === 1)
+    return counts[2]![1] > 0
+      ? `none of the ${tests.length} others is distinguishable`
+      : `all ${tests.length} others are ${found[0]![0]}`;
   const words = found.map(([standing, count]) => `${count} ${count === 1 ? "is" : "are"} ${standing}`);
   return `of the ${tests.length} others ${joinWords(words)}`;
 }

@@ -108,7 +108,6 @@ export function method(
     ]
       .flatMap((one) => one ?? [])
       .join(" "),
-    "All figures are also SVG files, all tables CSV files, in the folder figures; what each run made of the test set is linked from the last table.",
   ];
   return [heading("Method"), ...sentences.map(text)];
 }

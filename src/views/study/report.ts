@@ -57,7 +57,7 @@ export async function writeReport(
   const selection = select(cells, data, asked);
   const whole = new Map<TrialRecord, RunRecord>();
   for (const trial of shownWhole(selection)) whole.set(trial, await readRecord(trialDirectory(out, trial.trial)));
-  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), asked);
+  const blocks = layOut(cells, data, selection, (trial) => whole.get(trial), { ...asked, hasFiles: true });
   const markdown = toMarkdown(blocks);
   const finished = finishedTrials(cells);
   const metrics = (some: readonly TrialRecord[]) => tableToCsv(metricsTable(some));
@@ -76,20 +76,30 @@ export async function writeReport(
 
 /**
  * The report as the library gives it: its blocks; Markdown and HTML are made when they are asked for. With `out` it is
- * written into the directory.
+ * written into the directory, and has links to the files there.
  */
 export async function reportOnDemand(
   cells: readonly FinishedCell[],
   data: TrainingData,
   out: string | undefined,
 ): Promise<StudyReport> {
-  const blocks = reportBlocks(cells, data);
-  if (out !== undefined) await writeReport(out, cells, data);
-  return { blocks, toMarkdown: () => toMarkdown(blocks), toHtml: () => toHtml(TITLE, blocks) };
+  const links = out !== undefined;
+  const blocks = reportBlocks(cells, data, { hasFiles: links });
+  if (links) await writeReport(out, cells, data);
+  return {
+    blocks,
+    toMarkdown: () => toMarkdown(blocks, { links }),
+    toHtml: () => toHtml(TITLE, blocks, { links }),
+  };
+}
+
+interface ReportRequest extends Asked {
+  /** Whether it is in the directory of its runs, beside its figures and tables. */
+  hasFiles?: boolean;
 }
 
 /** The report of a study whose records are whole. */
-export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, asked: Asked = {}): Block[] {
+export function reportBlocks(cells: readonly FinishedCell[], data: TrainingData, asked: ReportRequest = {}): Block[] {
   const wholeOf = (trial: TrialRecord) => ("curve" in trial ? (trial as RunRecord & TrialRecord) : undefined);
   return layOut(cells, data, select(cells, data, asked), wholeOf, asked);
 }
@@ -117,9 +127,9 @@ function layOut(
   data: TrainingData,
   { outcomes, compared }: Selection,
   wholeOf: (trial: TrialRecord) => RunRecord | undefined,
-  asked: Asked,
+  asked: ReportRequest,
 ): Block[] {
-  const { about, candidates } = asked;
+  const { about, candidates, hasFiles = false } = asked;
   const measure = judgedBy(data);
   return [
     heading(TITLE, 1),
@@ -136,7 +146,7 @@ function layOut(
     ...rates(outcomes),
     ...losses(compared, wholeOf),
     ...showBest(outcomes, wholeOf),
-    ...trials(cells, measure, data),
+    ...trials(cells, measure, data, hasFiles),
   ];
 }
 
@@ -284,27 +294,34 @@ function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => R
   return [figure("loss", "Loss of the best setting of each method, first seed", loss!.chart)];
 }
 
-function trials(cells: readonly FinishedCell[], measure: Measure, { objective }: TrainingData): Block[] {
+function trials(
+  cells: readonly FinishedCell[],
+  measure: Measure,
+  { objective }: TrainingData,
+  hasFiles: boolean,
+): Block[] {
   const [what, file] = WORDS[objective].file;
   const column = (title: string, set: "val" | "test"): RowColumn<TrialRecord> => ({
     ...{ title: `${title} ${nameMeasure(measure)}`, key: `${title.toLowerCase()} ${nameMeasure(measure)}` },
     ...{ format: measure.format, value: ({ results }) => readEvaluated(measure, results.after[set]) },
   });
+  const fileColumn: RowColumn<TrialRecord> = {
+    title: "File",
+    key: what,
+    value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file }),
+  };
   return [
     heading("Every run"),
+    ...(hasFiles ? [text("All figures are also SVG files, all tables CSV files, in the folder figures.")] : []),
     makeTable<TrialRecord>(
       "runs",
-      `Runs, with their ${what}`,
+      hasFiles ? `Runs, with their ${what}` : "Runs",
       [
         { title: "Run", key: "run", value: ({ trial }) => trial.name },
         { title: "Rate", key: "rate", format: formatRate, value: ({ options: { lr } }) => lr },
         { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
         ...[column("Validation", "val"), column("Test", "test")],
-        {
-          title: "File",
-          key: what,
-          value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file }),
-        },
+        ...(hasFiles ? [fileColumn] : []),
       ],
       finishedTrials(cells),
     ),
