@@ -6,7 +6,7 @@ import type { BaseModel } from "../io/hf.ts";
 import type { Cell, Trial } from "../study/grid.ts";
 import { type Candidate, halve, Pace, type Step } from "../study/halving.ts";
 import { costsIn } from "../study/shards.ts";
-import { readFinished } from "../study/store.ts";
+import { readFinished, type TrialRecord } from "../study/store.ts";
 import { printNote } from "./cli.ts";
 
 /** Trains those of some trials that are to be trained here and are not finished. */
@@ -54,33 +54,28 @@ export function halving(
     const costOf = costsIn(dataOf, (name) => models.get(name)!);
     const losses = new Map<string, number>();
     const pace = new Pace();
-    const read = async (trials: readonly Trial[]) => {
-      const finished = [];
+    /** Takes what is known of trials that have finished, in so many seconds together. */
+    const take = async (trials: readonly Trial[], seconds = 0) => {
+      const finished: [Trial, TrialRecord][] = [];
       for (const trial of trials) {
         const record = await readFinished(out, trial);
-        if (!record) continue;
-        losses.set(trial.key, record.results.after.val.loss);
-        finished.push({ trial, record });
+        if (record) finished.push([trial, record]);
       }
-      return finished;
+      // A trial's own seconds are without opening its model.
+      const more = seconds - finished.reduce((sum, [, record]) => sum + record.seconds, 0);
+      for (const [trial, record] of finished) {
+        losses.set(trial.key, record.results.after.val.loss);
+        pace.measure(trial.model, costOf(trial), record.seconds + Math.max(0, more) / finished.length);
+      }
     };
-    const earlier = await read(cells.flatMap(({ rates }) => rates.flat()));
-    for (const model of models.keys()) {
-      const ofModel = earlier.filter(({ trial }) => trial.model === model);
-      const sum = (of: (one: (typeof earlier)[number]) => number) => ofModel.reduce((all, one) => all + of(one), 0);
-      if (ofModel.length > 0)
-        pace.measure(
-          model,
-          sum(({ record }) => record.seconds),
-          sum(({ trial }) => costOf(trial)),
-        );
-    }
+    await take(cells.flatMap(({ rates }) => rates.flat()));
     await halve({
       ...{ candidates, losses, costOf, pace, secondsLeft, signal },
       onStep: (step, seconds) => printNote(describeStep(candidates, step, seconds)),
       async run(trials) {
+        const before = secondsLeft();
         await run(trials);
-        await read(trials);
+        await take(trials, before - secondsLeft());
       },
     });
     if (!signal.aborted || secondsLeft() <= 0) for (const line of describeRest(candidates, losses)) printNote(line);
@@ -103,7 +98,8 @@ function describeRest(candidates: readonly Candidate[], losses: ReadonlyMap<stri
 /** "rung 2 of 3: 4 trials, epochs: 3, about 40 s" */
 function describeStep(candidates: readonly Candidate[], { rung, trials }: Step, seconds: number): string {
   const epochs = [...new Set(trials.map(({ options }) => options.epochs))].sort((a, b) => a - b);
+  const count = candidates[0]!.rungs.length;
   const chosen = rung > 0 ? "with the lowest validation loss" : `of ${candidates.length} settings`;
   const time = Number.isNaN(seconds) ? "" : `, about ${formatDuration(seconds)}`;
-  return `rung ${rung + 1} of ${candidates[0]!.rungs.length}: ${countOf(trials, "trial")} ${chosen}, epochs: ${epochs.join(", ")}${time}`;
+  return `rung ${rung + 1} of ${count}: ${countOf(trials, "trial")} ${chosen}, epochs: ${epochs.join(", ")}${time}`;
 }

@@ -23,6 +23,7 @@ import { type Candidate, candidateCells, listCandidates } from "../study/halving
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
 import type { StudyEvent } from "../study/runner.ts";
+import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
@@ -115,7 +116,8 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
     data: await digestData(dataOf(name)),
     base: await fingerprint(models.get(name)!),
   });
-  const candidates = halves ? await listCandidates(spec, seeds, identify) : undefined;
+  const costOf = costsIn(dataOf, (name) => models.get(name)!);
+  const candidates = halves ? await listCandidates(spec, seeds, identify, costOf) : undefined;
   const cells = candidates ? candidateCells(candidates) : await listCells(spec, seeds, identify);
   return {
     record: await recordStudy(data, models, { spec: asked, seeds, about }),

@@ -203,8 +203,7 @@ await main(async () => {
   const shard = parseShard(flags.shard);
   const { base, arms, about } = await sweepSpec(flags);
   // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
-  const { dataset } = PRESETS.quickstart;
-  const settings = pickSettings(mergePreset(flags, mergePreset(base, { model: BUNDLED_GPT2, dataset })));
+  const settings = pickSettings(mergePreset(flags, mergePreset(base, { ...PRESETS.quickstart, model: BUNDLED_GPT2 })));
   if (!flags.dryRun) await refuseForeign(flags.out);
   const study = await openStudy({
     base: settings,

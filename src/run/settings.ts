@@ -64,8 +64,8 @@ export function mergePreset(given: RunSettings, preset: RunSettings): RunSetting
   const isOther = objective !== (preset.objective ?? DEFAULT_OBJECTIVE);
   if ((hasFiles || isOther) && given.dataset === undefined) delete settings.dataset;
   // So few only of the preset's data set, to show in a minute what a pretrained model is for.
-  if (given.trainRows === undefined && (settings.dataset === undefined || given.dataset !== undefined))
-    delete settings.trainRows;
+  const isReplaced = given.dataset !== undefined || settings.dataset !== preset.dataset || hasFiles;
+  if (given.trainRows === undefined && isReplaced) delete settings.trainRows;
   return settings;
 }
 

@@ -19,11 +19,15 @@ export interface Candidate {
 /** The validation losses of finished trials, by their keys. */
 export type Losses = ReadonlyMap<string, number>;
 
-/** The distinct candidates of a sweep, at each of the rates that a cell chooses from, in its order. */
+/**
+ * The distinct candidates of a sweep, at each of the rates that a cell chooses from, in its order. `costOf` gives the
+ * operations of a trial.
+ */
 export async function listCandidates(
   spec: SweepSpec,
   seeds: number,
   identify: (model: string) => unknown,
+  costOf: (trial: Trial) => number,
 ): Promise<Candidate[]> {
   const ofShares = SHARES.map((share) => [...expandArms(spec, share)]);
   const candidates = new Map<string, Candidate>();
@@ -41,17 +45,19 @@ export async function listCandidates(
       candidates.set(rungs.at(-1)![0]!.key, { rungs });
     }
   }
-  return withoutCopies([...candidates.values()]);
+  return withCheapRungs([...candidates.values()], costOf);
 }
 
-/** Without the rungs that have the trials of the next one: of few epochs a ninth and a third are the same. */
-function withoutCopies(candidates: readonly Candidate[]): Candidate[] {
-  const isCopy = (rung: number) =>
-    candidates.every(({ rungs }) => rungs[rung + 1] && rungs[rung]![0]!.key === rungs[rung + 1]![0]!.key);
-  // One alone is not chosen, and trained to the end at once.
-  const isAlone = (rung: number) => candidates.length === 1 && rung < SHARES.length - 1;
-  const distinct = SHARES.map((_, rung) => rung).filter((rung) => !isCopy(rung) && !isAlone(rung));
-  return candidates.map(({ rungs }) => ({ rungs: distinct.map((rung) => rungs[rung]!) }));
+/**
+ * Without the rungs that save less than half of the next one: of few epochs a ninth and a third are the same, and the
+ * evaluation of a large test set takes the same time after any number of them. One candidate alone is not chosen.
+ */
+function withCheapRungs(candidates: readonly Candidate[], costOf: (trial: Trial) => number): Candidate[] {
+  const costAt = (rung: number) => candidates.reduce((sum, { rungs }) => sum + costOf(rungs[rung]![0]!), 0);
+  const kept = [SHARES.length - 1];
+  for (let rung = kept[0]! - 1; rung >= 0 && candidates.length > 1; rung--)
+    if (2 * costAt(rung) <= costAt(kept[0]!)) kept.unshift(rung);
+  return candidates.map(({ rungs }) => ({ rungs: kept.map((rung) => rungs[rung]!) }));
 }
 
 /** The trials of the candidates as cells: settings with a number of epochs. */
@@ -172,11 +178,11 @@ interface HalvingArguments {
   losses: Losses;
   /** Called before trials are trained; the seconds are estimated, NaN where nothing is known. */
   onStep?: (step: Step, seconds: number) => void;
-  /** Trains trials of one model, and adds their losses; those that `signal` ends keep a checkpoint. */
+  /** Trains trials of one model, adds their losses, and measures them; those that `signal` ends keep a checkpoint. */
   run: (trials: readonly Trial[]) => Promise<void>;
   /** The operations of a trial. */
   costOf: (trial: Trial) => number;
-  /** What is known of the time of trials that an earlier process has trained. */
+  /** The time of finished trials. */
   pace: Pace;
   /** Seconds that are left. */
   secondsLeft: () => number;
@@ -185,7 +191,7 @@ interface HalvingArguments {
 
 /**
  * Trains what fits into the time, rung by rung, and from the first rung again while more candidates fit. How long a
- * trial takes is estimated from the seconds that the operations of others have taken.
+ * trial takes is estimated from those that are finished.
  */
 export async function halve({ candidates, losses, run, ...args }: HalvingArguments): Promise<void> {
   const { costOf, pace, secondsLeft, signal } = args;
@@ -211,28 +217,40 @@ export async function halve({ candidates, losses, run, ...args }: HalvingArgumen
       if (signal.aborted) return;
       const trials = next.filter((trial) => trial.model === model);
       for (const { key } of trials) begun.add(key);
-      const before = secondsLeft();
       await run(trials);
-      pace.measure(
-        model,
-        before - secondsLeft(),
-        trials.reduce((sum, trial) => sum + costOf(trial), 0),
-      );
     }
   }
 }
 
-/** Seconds of an operation, as measured last: of each model, as small ones spend more of their time on something else. */
-export class Pace {
-  private readonly measured = new Map<string, number>();
+/** The operations of a trial, and the seconds that it took. */
+type Measured = readonly [cost: number, seconds: number];
 
-  measure(model: string, seconds: number, cost: number): void {
-    this.measured.set(model, seconds / cost);
+/**
+ * Seconds of trials: a start, and a part for each operation, as a line through what was measured. Each model has its
+ * own, as small ones spend more of their time on something else.
+ */
+export class Pace {
+  private readonly measured = new Map<string, Measured[]>();
+
+  measure(model: string, ...of: Measured): void {
+    this.measured.set(model, [...(this.measured.get(model) ?? []), of]);
   }
 
   /** undefined: nothing of this model has been measured. */
   estimate(model: string, cost: number): number | undefined {
-    const pace = this.measured.get(model);
-    return pace === undefined ? undefined : pace * cost;
+    const points = this.measured.get(model);
+    if (!points) return undefined;
+    // Zero counts as measured: where all cost nearly the same, it is not known what a start takes.
+    const [start, each] = fitLine([[0, 0], ...points]);
+    return start + each * cost;
   }
+}
+
+/** Where the line of least squares starts, and its slope; through zero if one of them were negative. */
+function fitLine(points: readonly Measured[]): [start: number, slope: number] {
+  const sum = (of: (x: number, y: number) => number) => points.reduce((all, [x, y]) => all + of(x, y), 0);
+  const [x, y] = [sum((x) => x) / points.length, sum((_, y) => y) / points.length];
+  const slope = sum((one, other) => (one - x) * (other - y)) / sum((one) => (one - x) ** 2);
+  const start = y - slope * x;
+  return start >= 0 && slope >= 0 ? [start, slope] : [0, y / x];
 }

@@ -104,8 +104,8 @@ export function countOperations(run: Omit<RunArguments, "device" | "featureBudge
       mean,
     );
   const evaluations = 1 + Math.ceil(stepCounts.total / (evalEvery || Math.ceil(stepCounts.stepsPerEpoch / 2)));
-  // At the end the test set and as many training rows, with the first parameters and the kept ones.
-  const evaluated = evaluations * val.size + 4 * test.size;
+  // At the end the test set and at most as many training rows, with the first parameters and the kept ones.
+  const evaluated = evaluations * val.size + 2 * (test.size + Math.min(train.size, test.size));
   const steps = stepCounts.total * accumulate * flops + (evaluated / batchSize) * forward(plan.segments);
   const once = features ? ((train.size + val.size + test.size) / batchSize) * forward(features.plan.segments) : 0;
   return Math.round(steps + once);

@@ -14,7 +14,7 @@ writeFileSync(join(folder, "my messages.csv"), messages(20));
 
 const CPU = ["--device", "wasm", "--threads", "2"];
 const ARGS = ["my messages.csv", "--model", "model", "--batch-size", "4", "--out", "study", ...CPU];
-const GRID = ["--grid", "mode=last_layer,bitfit", "--grid", "lr=1e-3,1e-2", "--epochs", "3"];
+const GRID = ["--grid", "mode=last_layer,bitfit", "--grid", "lr=1e-3,1e-2", "--epochs", "9"];
 const sweep = (...args: string[]) => runCommand("sweep", [...ARGS, ...args], { cwd: folder });
 
 test("without time nothing is begun; with more, the same command trains, names each step and recommends one setting", async () => {
@@ -25,9 +25,9 @@ test("without time nothing is begun; with more, the same command trains, names e
 
   const some = await sweep(...GRID, "--minutes", "10");
   assertCode(some, 0);
-  assert.match(some.stderr, /^rung 1 of 2: 1 trial of 4 settings, epochs: 1$/m);
-  assert.match(some.stderr, /^rung 1 of 2: 3 trials of 4 settings, epochs: 1, about /m);
-  assert.match(some.stderr, /^rung 2 of 2: 2 trials with the lowest validation loss, epochs: 3, about /m);
+  assert.match(some.stderr, /^rung 1 of 2: 1 trial of 4 settings, epochs: 3$/m);
+  assert.match(some.stderr, /^rung 1 of 2: 3 trials of 4 settings, epochs: 3, about /m);
+  assert.match(some.stderr, /^rung 2 of 2: 2 trials with the lowest validation loss, epochs: 9, about /m);
   assert.match(
     some.stdout,
     /^Recommended: .*, which has the lowest validation loss of 4 settings\. Its test accuracy is .*: .*"most frequent class|TF-IDF/m,
@@ -35,18 +35,29 @@ test("without time nothing is begun; with more, the same command trains, names e
   assert.match(some.stdout, /^report of 6 trials: study\/report\.html$/m);
   assert.match(
     readFileSync(join(folder, "study", "figures", "steps.csv"), "utf8"),
-    /^rung,.*\r\n1,1,4,4,.*\r\n2,3,2,2,/,
+    /^rung,.*\r\n1,3,4,4,.*\r\n2,9,2,2,/,
   );
 
-  // Nothing is left to do.
-  const again = await sweep(...GRID, "--minutes", "10");
+  // Nothing is left to do. What names a trial names the same one.
+  const again = await sweep(...GRID, "--minutes", "10", "--json");
   assert.not.match(again.stderr, "rung");
+  const [, best] = /^try it: .*--run (\S+)/m.exec(some.stdout)!;
+  const end = again.stdout.split("\n").find((line) => line.startsWith('{"type":"end"'))!;
+  assert.is(`study/trials/${JSON.parse(end).best}`, best);
+  const record = JSON.parse(readFileSync(join(folder, best!, "run.json"), "utf8"));
+  const losses = JSON.parse(end).trials.map(({ val }: { val: { loss: number } }) => val.loss);
+  assert.is(record.results.after.val.loss, Math.min(...losses));
+  assert.ok(some.stdout.includes(`It is in ${best}.`));
+  const report = readFileSync(join(folder, "study", "report.md"), "utf8").replaceAll("\u00a0", " ");
+  const [setting] = /(?<=^Recommended: ).*?(?=, rate)/m.exec(some.stdout)!;
+  assert.match(report, `Recommended: ${setting}, rate`);
+  assert.match(report, `The best run: ${setting}`);
+  assert.match(some.stdout, `Best run: ${setting}`);
 
   // What it says to be typed, as a shell reads it.
   const [, command] = /^This trains it by hand:\n\S+ \S*train(?:\.js)? (.*)$/m.exec(some.stdout)!;
   const words = [...command!.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
   assertCode(await runCommand("train", [...words, "--out", "hand", ...CPU], { cwd: folder }), 0);
-  const [, best] = /^try it: .*--run (\S+)/m.exec(some.stdout)!;
   const adapter = (run: string) =>
     [...snapshot(join(folder, run, "adapter"))].filter(([path]) => /safetensors$/.test(path));
   assert.equal(adapter("hand"), adapter(best!));

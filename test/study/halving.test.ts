@@ -18,8 +18,8 @@ const candidateOf = (name: string, model = "m"): Candidate => ({
 const candidates = (count: number) => Array.from({ length: count }, (_, i) => candidateOf(`c${i}`));
 const costOf = ({ options }: Trial) => options.epochs;
 
-/** A study of stub trials; each takes a second for an operation, and the loss of candidate i is |i - best|. */
-function stub(all: readonly Candidate[], { best = 2, slowAfter = Infinity, fails = "" } = {}) {
+/** A study of stub trials; each takes a second for an operation after its start, and the loss of candidate i is |i - best|. */
+function stub(all: readonly Candidate[], { best = 2, slowAfter = Infinity, fails = "", start = 0 } = {}) {
   const losses = new Map<string, number>();
   const done: string[] = [];
   const lossOf = (name: string) => Math.abs(Number(/\d+/.exec(name)![0]) - best);
@@ -29,14 +29,17 @@ function stub(all: readonly Candidate[], { best = 2, slowAfter = Infinity, fails
       let left = seconds;
       const abort = new AbortController();
       const begunAt = done.length;
+      const pace = new Pace();
       await halve({
-        ...{ candidates: all, costOf, losses, pace: new Pace(), signal: abort.signal },
+        ...{ candidates: all, costOf, losses, pace, signal: abort.signal },
         secondsLeft: () => left,
         async run(trials) {
           for (const trial of trials) {
-            left -= costOf(trial) * (done.length < slowAfter ? 1 : 10);
+            const seconds = start + costOf(trial) * (done.length < slowAfter ? 1 : 10);
+            left -= seconds;
             if (left < 0) return abort.abort();
             done.push(trial.name);
+            pace.measure(trial.model, costOf(trial), seconds);
             if (trial.name !== fails) losses.set(trial.key, lossOf(trial.name));
           }
         },
@@ -118,7 +121,7 @@ test("the cheapest trial of each model measures the others; what is promising is
 
 test("candidates: every rate by itself, rungs with other epochs alone, all seeds in the last one", async () => {
   const epochs = async (base: object) =>
-    (await listCandidates({ base, arms: [{ mode: "lora", lr: { choose: [1e-3, 1e-4] } }] }, 2, () => ({}))).map(
+    (await listCandidates({ base, arms: [{ mode: "lora", lr: { choose: [1e-3, 1e-4] } }] }, 2, () => ({}), costOf)).map(
       ({ rungs }) => rungs.map((trials) => trials.map(({ options }) => `${options.epochs}/${options.seed}`).join()),
     );
   assert.equal(await epochs({ epochs: 9 }), [
@@ -127,10 +130,40 @@ test("candidates: every rate by itself, rungs with other epochs alone, all seeds
   ]);
   assert.equal((await epochs({ epochs: 3 }))[0], ["1/1", "3/1,3/2"]);
   assert.equal((await epochs({ epochs: 1 }))[0], ["1/1,1/2"]);
+  // Where most of the time is no training, fewer epochs save little.
+  const dear = await listCandidates(
+    { base: { epochs: 9 }, arms: [{ mode: "lora", lr: [1e-3, 1e-4] }] },
+    1,
+    () => ({}),
+    (trial) => 4 + costOf(trial),
+  );
+  assert.equal(
+    dear[0]!.rungs.map(([trial]) => trial!.options.epochs),
+    [1, 9],
+  );
   // One alone has nothing to be chosen from.
-  const [alone] = await listCandidates({ base: { epochs: 9 }, arms: [{ mode: "lora" }] }, 1, () => ({}));
+  const [alone] = await listCandidates({ base: { epochs: 9 }, arms: [{ mode: "lora" }] }, 1, () => ({}), costOf);
   assert.equal(
     alone!.rungs.map(([trial]) => trial!.options.epochs),
     [9],
   );
+});
+
+test("what a start takes is told from trials of several costs; the first estimate, of one trial, is too long", async () => {
+  const pace = new Pace();
+  assert.is(pace.estimate("m", 1), undefined);
+  pace.measure("m", 1, 11);
+  assert.is(pace.estimate("m", 9), 99);
+  const all = [1, 1, 1, 3, 3, 9].map((cost) => [cost, 10 + cost] as const);
+  for (const one of all) pace.measure("m", ...one);
+  const estimate = pace.estimate("m", 9)!;
+  assert.ok(estimate > 17 && estimate < 22, `${estimate} s of 19`);
+  // Of equal costs it is not told: all is work.
+  const equal = new Pace();
+  for (let i = 0; i < 20; i++) equal.measure("m", 1, 2);
+  assert.ok(Math.abs(equal.estimate("m", 3)! - 6) < 0.5);
+  assert.is(pace.estimate("other", 1), undefined);
+  // With every start as long as a trial to the end, more is tried as soon as that is known.
+  const done = (await stub(candidates(9), { start: 9 }).train(160)).split(" ");
+  assert.ok(done.filter((name) => name.endsWith("-0")).length >= 7, done.join(" "));
 });

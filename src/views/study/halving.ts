@@ -30,12 +30,14 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
   return [
     heading("Steps"),
     text(
-      `The settings were chosen by successive halving (Jamieson and Talwalkar 2016): of ${countOf(candidates, "setting")} each is first ` +
-        "trained for few epochs; the third with the lowest validation loss goes on to about three times as many. Every run starts from its " +
-        "first step, with a schedule of its own, so that it can be repeated by hand. The test set decided nothing." +
+      (rungs.length > 1
+        ? `The settings were chosen by successive halving (Jamieson and Talwalkar 2016): of ${countOf(candidates, "setting")} each is first ` +
+          "trained for few epochs; the third with the lowest validation loss goes on to more. Every run starts from its " +
+          "first step, with a schedule of its own, so that it can be repeated by hand. The test set decided nothing."
+        : `Of ${countOf(candidates, "setting")} each is trained to the end: runs of fewer epochs would save less than half of the time.`) +
         (untried > 0 ? ` For ${untried} of the settings there was no time.` : "") +
         (rungs.at(-1)!.finished.length === 0 ? " There was no time to train any setting to the end." : "") +
-        " Settings that did not go on are compared as they were after fewer epochs.",
+        (rungs.length > 1 ? " Settings that did not go on are compared as they were after fewer epochs." : ""),
     ),
     makeTable<Rung>(
       "steps",

@@ -9,7 +9,7 @@ import { trainOptions } from "../../run/settings.ts";
 import { comparePairs, type Standing } from "../../statistics.ts";
 import { formatRate, type SweepSpec } from "../../study/grid.ts";
 import type { Candidate } from "../../study/halving.ts";
-import { bestOutcome, dropUntuned, type Outcome, testEstimate, testRows } from "../../study/outcome.ts";
+import { bestOutcome, dropUntuned, longestOf, type Outcome, testEstimate, testRows } from "../../study/outcome.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { type Compared, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
@@ -48,20 +48,20 @@ export function recommendation(
   asked: Asked,
   { run, called = "npx lowrank train" }: More = {},
 ): Block[] {
-  const isHalved = asked.candidates !== undefined;
-  const compared = isHalved ? outcomes : dropUntuned(outcomes);
+  const { base, known, candidates } = asked;
+  const compared = dropUntuned(outcomes);
   const best = bestOutcome(compared);
   if (!best) return [];
-  const own = identify(best, isHalved);
-  const others = compared.filter((one) => identify(one, isHalved) !== own);
-  const settings = new Set(compared.map((one) => identify(one, isHalved))).size;
+  // Of a study that has halved also its setting after other numbers of epochs.
+  const own = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials)) ?? ownTrials(best);
+  const others = compared.filter((one) => !isOf(one, own));
+  const settings = candidates ? longestOf(candidates, compared).length : compared.length;
   const measure = judgedBy(data);
   const against = [
     ...againstBaseline(run ?? best.trials[0]!, measure),
     ...againstNext(best, bestOutcome(others), measure),
   ];
   const sentence = text(recommend(best, settings, against, measure));
-  const { base, known } = asked;
   if (!base) return [sentence];
   const { model, options } = settingOf(best);
   const words = trainArguments(base, known?.(model), data, model, options);
@@ -72,11 +72,10 @@ function settingOf({ trials: [first] }: Outcome): { model: string; options: Trai
   return { model: first!.trial.model, options: first!.options };
 }
 
-/** Its settings; those of a study that has halved, whatever their epochs. */
-function identify(outcome: Outcome, isHalved: boolean): string {
-  const { model, options } = settingOf(outcome);
-  return JSON.stringify([model, { ...options, seed: 0, ...(isHalved ? { epochs: 0, evalEvery: 0 } : {}) }]);
-}
+const ownTrials = ({ trials }: Outcome) => trials.map(({ trial }) => trial);
+
+const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) =>
+  trials.some(({ key }) => key === first!.trial.key);
 
 function recommend(best: Outcome, settings: number, [first, second]: readonly Against[], measure: Measure): string {
   const { label, lr } = best;
@@ -89,7 +88,11 @@ function recommend(best: Outcome, settings: number, [first, second]: readonly Ag
     first ? `: ${asWords(first.standing)} ${first.other}` : "",
     second ? ` and ${isSame ? "" : `${asWords(second.standing)} `}${second.other}` : "",
   ].join("");
-  return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.`;
+  const uncorrected =
+    second && settings > 2
+      ? " Each p is of this comparison alone; where all settings are compared, p is corrected."
+      : "";
+  return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.${uncorrected}`;
 }
 
 const showP = (p: number) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
