@@ -132,7 +132,8 @@ function cheapest({ costOf }: Standings, rung: number, open: readonly Candidate[
 
 /**
  * Those of the open candidates of a rung that are begun: as many as fit, the first ones first, together with the rungs
- * after it. Of the first rung fewer than three are no choice: then the last rungs are left out first.
+ * after it. Of the first rung fewer than three are no choice: then the last rungs are left out first, as they are
+ * where otherwise nothing fits any more.
  */
 function chooseFitting(
   { losses, estimate, secondsLeft, skips }: Standings,
@@ -144,7 +145,7 @@ function chooseFitting(
     rungs[at]!.reduce((sum, trial) => sum + (losses.has(trial.key) ? 0 : (estimate(trial) ?? 0)), 0);
   const isOpen = new Set(open);
   const ended = entrants.filter((one) => !isOpen.has(one));
-  const fewest = rung === 0 ? Math.min(ETA, entrants.length) - ended.length : 1;
+  const fewest = rung === 0 ? Math.max(skips ? 1 : 0, Math.min(ETA, entrants.length) - ended.length) : 1;
   for (let last = countRungs(entrants) - 1; last >= rung; last--) {
     const rungs = Array.from({ length: last - rung + 1 }, (_, i) => rung + i);
     /** At each rung, the seconds of all that are begun or have ended. */
