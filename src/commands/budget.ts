@@ -1,11 +1,8 @@
 /** sweep --minutes: trains by halving what fits into the time. */
-import type { TrainingData } from "../data/texts.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
-import type { BaseModel } from "../io/hf.ts";
 import type { Cell, Trial } from "../study/grid.ts";
-import { type Candidate, halve, Pace, type Step } from "../study/halving.ts";
-import { costsIn } from "../study/shards.ts";
+import { type Candidate, halve, listEpochs, Pace, type Step } from "../study/halving.ts";
 import { readFinished, type TrialRecord } from "../study/store.ts";
 import { printNote } from "./cli.ts";
 
@@ -46,12 +43,11 @@ export class Deadline {
 
 /** Trains the candidates by halving, and says each step. */
 export function halving(
-  { dataOf, models }: { dataOf: (model: string) => TrainingData; models: ReadonlyMap<string, BaseModel> },
+  costOf: (trial: Trial) => number,
   candidates: readonly Candidate[],
   secondsLeft: () => number,
 ): Strategy {
   return async (out, cells, run, signal) => {
-    const costOf = costsIn(dataOf, (name) => models.get(name)!);
     const losses = new Map<string, number>();
     const pace = new Pace();
     /** Takes what is known of trials that have finished, in so many seconds together. */
@@ -97,9 +93,7 @@ function describeRest(candidates: readonly Candidate[], losses: ReadonlyMap<stri
 
 /** "rung 2 of 3: 4 trials, epochs: 3, about 40 s" */
 function describeStep(candidates: readonly Candidate[], { rung, trials }: Step, seconds: number): string {
-  const epochs = [...new Set(trials.map(({ options }) => options.epochs))].sort((a, b) => a - b);
-  const count = candidates[0]!.rungs.length;
   const chosen = rung > 0 ? "with the lowest validation loss" : `of ${candidates.length} settings`;
   const time = Number.isNaN(seconds) ? "" : `, about ${formatDuration(seconds)}`;
-  return `rung ${rung + 1} of ${count}: ${countOf(trials, "trial")} ${chosen}, epochs: ${epochs.join(", ")}${time}`;
+  return `rung ${rung + 1} of ${candidates[0]!.rungs.length}: ${countOf(trials, "trial")} ${chosen}, epochs: ${listEpochs(trials)}${time}`;
 }

@@ -60,6 +60,8 @@ export interface OpenedStudy {
   models: ReadonlyMap<string, BaseModel>;
   /** Finished trials that were read: each is read once. */
   read: ReadTrials;
+  /** The operations of a trial. */
+  costOf: (trial: Trial) => number;
 }
 
 /** What is loaded for the models of one vocabulary. */
@@ -121,7 +123,7 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   const cells = candidates ? candidateCells(candidates) : await listCells(spec, seeds, identify);
   return {
     record: await recordStudy(data, models, { spec: asked, seeds, about }),
-    ...{ data, dataOf, spec, cells, models, read: new Map() },
+    ...{ data, dataOf, spec, cells, models, costOf, read: new Map() },
     ...(candidates ? { candidates } : {}),
   };
 }
@@ -179,7 +181,7 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
   printer.begin(record.spec.base);
   await options.onBegun?.();
   const { secondsLeft = () => Infinity } = options;
-  const strategy = candidates ? halving(study, candidates, secondsLeft) : runAll(study);
+  const strategy = candidates ? halving(study.costOf, candidates, secondsLeft) : runAll(study);
   const failures = await trainTrials(study, options, { unmakeable, printer, strategy });
   if (failures === null) {
     printNote(options.resumption);

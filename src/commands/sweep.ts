@@ -22,7 +22,7 @@ import {
 import { candidateCells } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import { SWEEPS, type SweepPreset } from "../study/presets.ts";
-import { costsIn, divide } from "../study/shards.ts";
+import { divide } from "../study/shards.ts";
 import { collect, type FinishedCell, keepPart, partCount, readFinishedCells } from "../study/store.ts";
 import { readStudy, refuseForeign, refuseOther } from "../study/study-record.ts";
 import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
@@ -212,7 +212,7 @@ await main(async () => {
     halves: minutes !== undefined,
     about,
   });
-  const { candidates, dataOf, models } = study;
+  const { candidates, costOf } = study;
   // Of those that are chosen from a dry run lists what a run to the end takes.
   const cells =
     flags.dryRun && candidates
@@ -223,8 +223,7 @@ await main(async () => {
   const say = json ? printNote : print;
   const now = runnableTrials(cells);
   const all = runnableTrials(cells, () => 0);
-  const trialCost = costsIn(dataOf, (name) => models.get(name)!);
-  const parts = shard.n > 1 ? divide(cells, shard.n, trialCost) : undefined;
+  const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
   const part = `${shard.i}/${shard.n}`;
   const isMine = ({ key }: Trial) => parts === undefined || parts.get(key) === shard.i;
   if (!flags.collect && !all.some(isMine)) {
@@ -240,7 +239,7 @@ await main(async () => {
     const collected = await collect(out, flags.collect);
     say(`${collected} ${collected === 1 ? "trial" : "trials"} collected`);
     const read = await readFinishedCells(out, cells, study.read);
-    for (const line of listMissing(read, trialCost, await partCount(flags.collect))) say(line);
+    for (const line of listMissing(read, costOf, await partCount(flags.collect))) say(line);
   };
   const resumption = "the same command resumes the sweep";
   const budget =

@@ -76,8 +76,10 @@ export interface Standings {
   from: number;
   /** The operations of a trial. */
   costOf: (trial: Trial) => number;
-  /** Estimated seconds of a trial; undefined: none of its model has been measured. */
+  /** Estimated seconds of a trial; undefined: none has been measured. */
   estimate: (trial: Trial) => number | undefined;
+  /** Whether a trial of its model has been measured. */
+  isMeasured: (trial: Trial) => boolean;
   secondsLeft: number;
   /** Whether candidates are tried though more promising ones do not fit. */
   skips: boolean;
@@ -91,21 +93,37 @@ export interface Step {
 
 /** The trials that are trained next; null: no more are needed, or fit. */
 export function nextStep(standings: Standings): Step | null {
-  const { candidates, losses, isTaken, from } = standings;
+  const { candidates, losses, isTaken, from, estimate, isMeasured, secondsLeft, skips } = standings;
+  // The first trial of a model is not begun in place of others if even at the pace of another model it does not fit.
+  const isTooLong = (trial: Trial) => !skips && (estimate(trial) ?? 0) > secondsLeft;
   const isOpen = (trial: Trial) => !losses.has(trial.key) && !isTaken(trial);
   let entrants = candidates;
   for (let rung = 0; rung < countRungs(candidates); rung++) {
     if (rung > 0) entrants = goOn(entrants, rung - 1, losses);
     if (rung < from) continue;
     const open = entrants.filter(({ rungs }) => rungs[rung]!.some(isOpen));
-    const unknown = open.filter(({ rungs }) => standings.estimate(rungs[rung]![0]!) === undefined);
+    const [measured, others] = [true, false].map((is) =>
+      open.filter(({ rungs: all }) => isMeasured(all[rung]![0]!) === is),
+    );
+    const unknown = others!.filter(({ rungs: all }) => !isTooLong(all[rung]![0]!));
     const chosen =
-      unknown.length > 0 ? cheapest(standings, rung, unknown) : chooseFitting(standings, rung, entrants, open);
+      unknown.length > 0
+        ? cheapest(standings, rung, unknown)
+        : chooseFitting(
+            standings,
+            rung,
+            entrants.filter((one) => !others!.includes(one)),
+            measured!,
+          );
     const trials = new Map(chosen.flatMap(({ rungs }) => rungs[rung]!.map((one) => [one.key, one])));
     if (chosen.length > 0) return { rung, trials: [...trials.values()].filter(isOpen) };
   }
   return null;
 }
+
+/** "1, 3" of trials of a rung. */
+export const listEpochs = (trials: readonly Pick<Trial, "options">[]) =>
+  [...new Set(trials.map(({ options }) => options.epochs))].sort((a, b) => a - b).join(", ");
 
 const countRungs = ([first]: readonly Candidate[]) => first?.rungs.length ?? 0;
 
@@ -202,8 +220,19 @@ export async function halve({ candidates, losses, run, ...args }: HalvingArgumen
   let skips = false;
   while (!signal.aborted && secondsLeft() > 0) {
     const estimate = (trial: Trial) => pace.estimate(trial.model, costOf(trial));
+    const isMeasured = ({ model }: Trial) => pace.has(model);
     const isTaken = ({ key }: Trial) => begun.has(key);
-    const step = nextStep({ candidates, losses, isTaken, from, costOf, estimate, skips, secondsLeft: secondsLeft() });
+    const step = nextStep({
+      candidates,
+      losses,
+      isTaken,
+      from,
+      costOf,
+      estimate,
+      isMeasured,
+      skips,
+      secondsLeft: secondsLeft(),
+    });
     if (!step && !isFruitful) return;
     isFruitful = step !== null;
     skips ||= !step;
@@ -212,7 +241,7 @@ export async function halve({ candidates, losses, run, ...args }: HalvingArgumen
     if (step)
       args.onStep?.(
         step,
-        next.reduce((sum, trial) => sum + (estimate(trial) ?? Number.NaN), 0),
+        next.reduce((sum, trial) => sum + (isMeasured(trial) ? estimate(trial)! : Number.NaN), 0),
       );
     for (const model of new Set(next.map((trial) => trial.model))) {
       if (signal.aborted) return;
@@ -237,13 +266,18 @@ export class Pace {
     this.measured.set(model, [...(this.measured.get(model) ?? []), of]);
   }
 
-  /** undefined: nothing of this model has been measured. */
+  has(model: string): boolean {
+    return this.measured.has(model);
+  }
+
+  /** Of a model that has not been measured, the least that it would take at the pace of another one; undefined: there is none. */
   estimate(model: string, cost: number): number | undefined {
     const points = this.measured.get(model);
-    if (!points) return undefined;
+    const all = points ? [points] : [...this.measured.values()];
+    if (all.length === 0) return undefined;
     // Zero counts as measured: where all cost nearly the same, it is not known what a start takes.
-    const [start, each] = fitLine([[0, 0], ...points]);
-    return start + each * cost;
+    const lines = all.map((some) => fitLine([[0, 0], ...some]));
+    return Math.min(...lines.map(([start, each]) => start + each * cost));
   }
 }
 

@@ -70,6 +70,16 @@ test("a source among the flags replaces the preset's", () => {
   assert.equal(mergePreset({ dataset: "spam" }, few), { dataset: "spam" });
   assert.equal(mergePreset({ data: "a.csv" }, few), { data: "a.csv" });
   assert.equal(mergePreset({ data: "a.csv", trainRows: 9 }, few), { data: "a.csv", trainRows: 9 });
+  // A sweep has a base between the two, whose rows are its own.
+  const ofSweep = (flags: RunSettings, base: RunSettings) => {
+    const { data, dataset, trainRows } = mergePreset(flags, mergePreset(base, PRESETS.quickstart));
+    return [data ?? dataset, trainRows];
+  };
+  assert.equal(ofSweep({}, {}), ["spam", 100]);
+  assert.equal(ofSweep({ data: "a.csv" }, {}), ["a.csv", undefined]);
+  assert.equal(ofSweep({}, PRESETS.paper), ["sms", undefined]);
+  assert.equal(ofSweep({}, { data: "a.csv", trainRows: 9 }), ["a.csv", 9]);
+  assert.equal(ofSweep({ dataset: "spam" }, { data: "a.csv", trainRows: 9 })[1], undefined);
 });
 
 test("messages begin with the default base, a language model with one that writes; a model that is named stays", () => {

@@ -101,6 +101,7 @@ test("a trial that another process has begun is neither waited for nor begun aga
     from: 0,
     costOf,
     estimate: costOf,
+    isMeasured: () => true,
     skips: false,
     secondsLeft: 100,
   });
@@ -117,6 +118,17 @@ test("the cheapest trial of each model measures the others; what is promising is
   assert.is(await stub(all).train(100), "c3-0 c0-0 c1-0 c2-0 c4-0 c2-1 c1-1 c2-2");
   // A fourth of the large model does not fit; the small one is not tried in its place, as it comes after it.
   assert.is(await stub(all).train(16), "c3-0 c0-0 c1-0 c1-1");
+});
+
+test("a model whose first trial would not fit at the pace of another one is not tried before what fits", async () => {
+  const large: Candidate = {
+    rungs: COSTS.map((cost, rung) => [
+      { ...trialOf("c0", rung, "large"), options: { epochs: 50 * cost } as TrainOptions },
+    ]),
+  };
+  const all = [large, candidateOf("c1"), candidateOf("c2"), candidateOf("c3")];
+  assert.is(await stub(all).train(40), "c1-0 c2-0 c3-0 c2-1 c2-2");
+  assert.is(await stub(all).train(60), "c1-0 c0-0 c2-0 c3-0 c2-1 c1-1");
 });
 
 test("candidates: every rate by itself, rungs with other epochs alone, all seeds in the last one", async () => {
@@ -162,7 +174,8 @@ test("what a start takes is told from trials of several costs; the first estimat
   const equal = new Pace();
   for (let i = 0; i < 20; i++) equal.measure("m", 1, 2);
   assert.ok(Math.abs(equal.estimate("m", 3)! - 6) < 0.5);
-  assert.is(pace.estimate("other", 1), undefined);
+  assert.equal([pace.has("m"), pace.has("other")], [true, false]);
+  assert.is(pace.estimate("other", 9), estimate, "at the pace of another model");
   // With every start as long as a trial to the end, more is tried as soon as that is known.
   const done = (await stub(candidates(9), { start: 9 }).train(160)).split(" ");
   assert.ok(done.filter((name) => name.endsWith("-0")).length >= 7, done.join(" "));

@@ -4,7 +4,7 @@ import { type Block, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatCount, formatDuration, formatLoss } from "../../format.ts";
 import { countOf } from "../../io/common.ts";
 import { describeTrial, formatRate, type Trial } from "../../study/grid.ts";
-import type { Candidate } from "../../study/halving.ts";
+import { type Candidate, listEpochs } from "../../study/halving.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { lowestLoss } from "../../train/best.ts";
 
@@ -72,8 +72,6 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
 const firstTrial = ({ rungs }: Candidate) => rungs[0]![0]!;
 const lossOf = ({ results }: TrialRecord) => results.after.val.loss;
 const sumSeconds = (finished: readonly TrialRecord[]) => finished.reduce((sum, { seconds }) => sum + seconds, 0);
-const listEpochs = (finished: readonly TrialRecord[]) =>
-  [...new Set(finished.map(({ options }) => options.epochs))].sort((a, b) => a - b).join(", ");
 
 function listRungs(candidates: readonly Candidate[], finished: readonly TrialRecord[]): Rung[] {
   const records = new Map(finished.map((one) => [one.trial.key, one]));
