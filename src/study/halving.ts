@@ -94,6 +94,7 @@ export interface Step {
 /** The trials that are trained next; null: no more are needed, or fit. */
 export function nextStep(standings: Standings): Step | null {
   const { candidates, losses, isTaken, from, estimate, isMeasured, secondsLeft, skips } = standings;
+  const isKnown = ({ rungs }: Candidate) => isMeasured(rungs[0]![0]!);
   // The first trial of a model is not begun in place of others if even at the pace of another model it does not fit.
   const isTooLong = (trial: Trial) => !skips && (estimate(trial) ?? 0) > secondsLeft;
   const isOpen = (trial: Trial) => !losses.has(trial.key) && !isTaken(trial);
@@ -102,19 +103,11 @@ export function nextStep(standings: Standings): Step | null {
     if (rung > 0) entrants = goOn(entrants, rung - 1, losses);
     if (rung < from) continue;
     const open = entrants.filter(({ rungs }) => rungs[rung]!.some(isOpen));
-    const [measured, others] = [true, false].map((is) =>
-      open.filter(({ rungs: all }) => isMeasured(all[rung]![0]!) === is),
-    );
-    const unknown = others!.filter(({ rungs: all }) => !isTooLong(all[rung]![0]!));
+    const unknown = open.filter((one) => !isKnown(one) && !isTooLong(one.rungs[rung]![0]!));
     const chosen =
       unknown.length > 0
         ? cheapest(standings, rung, unknown)
-        : chooseFitting(
-            standings,
-            rung,
-            entrants.filter((one) => !others!.includes(one)),
-            measured!,
-          );
+        : chooseFitting(standings, rung, entrants.filter(isKnown), open.filter(isKnown));
     const trials = new Map(chosen.flatMap(({ rungs }) => rungs[rung]!.map((one) => [one.key, one])));
     if (chosen.length > 0) return { rung, trials: [...trials.values()].filter(isOpen) };
   }
