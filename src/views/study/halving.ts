@@ -34,7 +34,9 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
         ? `The settings were chosen by successive halving (Jamieson and Talwalkar 2016): of ${countOf(candidates, "setting")} each is first ` +
           "trained for few epochs; the third with the lowest validation loss goes on to more. Every run starts from its " +
           "first step, with a schedule of its own, so that it can be repeated by hand. The test set decided nothing."
-        : `Of ${countOf(candidates, "setting")} each is trained to the end: runs of fewer epochs would save less than half of the time.`) +
+        : candidates.length > 1
+          ? `Of ${candidates.length} settings each is trained to the end: runs of fewer epochs would save less than half of the time.`
+          : "The setting is trained to the end.") +
         (untried > 0 ? ` For ${untried} of the settings there was no time.` : "") +
         (rungs.at(-1)!.finished.length === 0 ? " There was no time to train any setting to the end." : "") +
         (rungs.length > 1 ? " Settings that did not go on are compared as they were after fewer epochs." : ""),
