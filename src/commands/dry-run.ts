@@ -56,6 +56,7 @@ export async function dryRun(
       "Trials, with the memory and the time that each takes",
       [
         { title: "", key: null, value: ({ number }) => number },
+        { title: models.size > 1 ? "Model" : null, key: "model", value: ({ trial }) => trial.model },
         { title: "Trial", key: "trial", value: ({ trial }) => describeTrial(trial) },
         { title: "Rate", key: "rate", format: formatRate, value: ({ trial }) => trial.options.lr },
         { title: "Seed", key: "seed", value: ({ trial }) => trial.options.seed },
