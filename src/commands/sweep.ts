@@ -88,7 +88,7 @@ program
     "a sweep in JSON: { base: {settings}, arms: [{key: value or [values]}, ...] }; with lr: { choose: [rates] } each " +
       "combination has the rate that is best on the validation set with the first seed",
   )
-  .option("--grid <key=v1,v2...>", "values of a setting; repeat --grid to combine settings", gather)
+  .option("--grid <key=v1,v2,...>", "values of a setting; repeat --grid to combine settings", gather)
   .option(
     "--minutes <n>",
     "train only what fits into so many minutes, by successive halving: all settings for few epochs, the best third of them for three " +

@@ -130,8 +130,9 @@ test("a failed trial is reported, the others finish, and the exit code is 1", as
 
 test("a trial that does not fit its model is named, and the others run; if none fits, nothing is made", async () => {
   const args = ["messages.csv", "--model", "model", "--rank", "2", "--alpha", "4", "--epochs", "1", ...CPU];
+  // The grid takes one word, not the file after it.
   const sweepLayers = (layers: string, out: string) =>
-    runCommand("sweep", [...args, "--grid", `layers=${layers}`, "--out", out], { cwd: folder });
+    runCommand("sweep", ["--grid", `layers=${layers}`, ...args, "--out", out], { cwd: folder });
   const some = await sweepLayers("1,7", "some");
   assertCode(some, 1);
   assert.match(some.stderr, /^failed: LoRA, rank 2, alpha 4, in block 7, rate 0.001, seed 1\n.*no such layer/m);
