@@ -141,9 +141,9 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   const training = ["fine-tune", "study"];
   for (const name of [
+    ...training,
     "kernels-worker",
     "remote-worker",
-    ...training,
     "data",
     "kernels-relaxed",
     "model",

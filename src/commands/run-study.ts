@@ -155,14 +155,16 @@ interface StudyOptions {
 }
 
 /**
- * All of them: first those that need no results, then the further seeds of the cells whose learning rate can be chosen.
+ * All of them, the costliest first, so that no long one is left alone at the end: those that need no results, then the
+ * further seeds of the cells whose learning rate can be chosen.
  */
-function runAll({ read }: OpenedStudy): Strategy {
+function runAll({ read, costOf }: OpenedStudy): Strategy {
+  const costliestFirst = (trials: readonly Trial[]) => [...trials].sort((a, b) => costOf(b) - costOf(a));
   return async (out, cells, run) => {
     const now = runnableTrials(cells);
-    await run(now);
+    await run(costliestFirst(now));
     const all = runnableTrials(await readFinishedCells(out, cells, read), ({ chosen }) => chosen);
-    await run(without(all, now));
+    await run(costliestFirst(without(all, now)));
   };
 }
 
