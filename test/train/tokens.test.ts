@@ -5,8 +5,10 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTagged } from "../../src/data/tagged.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
+import { readEntities } from "../../src/infer/words.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { compareWith, keptFigures } from "../../src/tasks/compare.ts";
+import type { TaggedText } from "../../src/tasks/predictions.ts";
 import { measuring } from "../../src/tasks/tokens/tokens-results.ts";
 import { type Sentences, training } from "../../src/tasks/tokens/tokens-training.ts";
 import { fitTags } from "../../src/train/tag-baselines.ts";
@@ -77,6 +79,19 @@ test("a run learns the entities, and is measured on them; its adapter finds them
   const predictions = readFileSync(join(folder, "run", "predictions.csv"), "utf8");
   assert.match(predictions, /^set,row,text,truth,predicted\r?\n/);
   assert.match(predictions, /,PER: [^|]+\|LOC: [^,]+,PER: /);
+});
+
+test("an entity is as probable as the least probable of its words", () => {
+  const words = [
+    { text: "New", start: 0, end: 3 },
+    { text: "York", start: 4, end: 8 },
+  ];
+  const read = { text: "New York", words, ids: Uint32Array.of(1, 2, 3), firsts: Uint32Array.of(0, 2) };
+  // Probabilities .9, any (not the first token of a word), .6 and the rest.
+  const logits = Float32Array.from([0.9, 0.1, 0.5, 0.5, 0.4, 0.6].map(Math.log));
+  const [{ entities }] = readEntities([read], logits, ["B-LOC", "I-LOC"]) as [TaggedText];
+  assert.is(entities.length, 1);
+  assertAllClose("probability", [entities[0]!.probability], [0.6], { atol: 1e-6, rtol: 0 });
 });
 
 const LABELS = ["B-LOC", "B-ORG", "B-PER", "I-LOC", "I-ORG", "I-PER", "O"];
