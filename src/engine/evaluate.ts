@@ -1,5 +1,6 @@
 /** Evaluation of a model on a data set. */
 
+import { concat } from "../concat.ts";
 import type { Pooling } from "../config.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
@@ -66,22 +67,12 @@ export async function evaluate(
     while (inFlight.isFull) await inFlight.next();
   }
   while (inFlight.length > 0) await inFlight.next();
-  const outputs = joined(some, readsLogits ? Float32Array : Float64Array);
+  const outputs = readsLogits ? concat(Float32Array, some) : concat(Float64Array, some);
   const { answer, columns, measures } = TRAINING[task.objective];
   const own = answer?.(outputs as Float32Array, task.num_labels);
   const device = { accuracy: correct / rows, perplexity: Math.exp(loss / rows), bitsPerByte: loss / Math.LN2 / bytes };
   const measured = own ? keptFigures(measures, columns(set, own, task.num_labels)) : device;
   return [{ rows, loss: loss / rows, ...measured }, outputs];
-}
-
-function joined(some: readonly Outputs[], List: new (length: number) => Outputs): Outputs {
-  const all = new List(some.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const one of some) {
-    all.set(one, at);
-    at += one.length;
-  }
-  return all;
 }
 
 /** The outputs of the rows that have a target. */

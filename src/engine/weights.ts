@@ -1,6 +1,7 @@
 /** A plan's parameters on a device, to read and to write. */
 import type { Session } from "../backend/backend.ts";
 import { type BlockDtype, isBlockDtype } from "../blocks.ts";
+import { concat } from "../concat.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
 import { floatToHalf } from "../half.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
@@ -154,13 +155,6 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
 
   protected async readPieces(pieces: TensorPiece[]): Promise<Float32Array> {
     const parts = await Promise.all(pieces.map(({ tensor }) => this.session.read(tensor)));
-    if (parts.length === 1) return parts[0]!;
-    const whole = new Float32Array(parts.reduce((sum, { length }) => sum + length, 0));
-    let at = 0;
-    for (const part of parts) {
-      whole.set(part, at);
-      at += part.length;
-    }
-    return whole;
+    return parts.length === 1 ? parts[0]! : concat(Float32Array, parts);
   }
 }

@@ -1,6 +1,7 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
 
 import { createHasher, exists, writeFileAtomic } from "#platform";
+import { concat } from "../concat.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
@@ -9,7 +10,7 @@ import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import type { Classifier } from "./classifier.ts";
 import { Fields } from "./label-fields.ts";
-import { concat, type Table, type TableRow } from "./table.ts";
+import type { Table, TableRow } from "./table.ts";
 
 /** What must be known of a table before its first row is labelled. */
 interface Survey {
@@ -159,7 +160,7 @@ export async function* labelRows(
         results,
       );
     }
-    yield concat(bytes);
+    yield concat(Uint8Array, bytes);
   }
 }
 

@@ -1,5 +1,7 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
+
 import { openFile } from "#platform";
+import { concat } from "../concat.ts";
 import { sampleKeys } from "../data/columns.ts";
 import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
@@ -9,7 +11,7 @@ import { findText, findTextName, type TextChoice } from "../data/text-columns.ts
 import { DataModule } from "../data/wasm.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { concat, type Table, type TableRow } from "./table.ts";
+import type { Table, TableRow } from "./table.ts";
 
 /** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
@@ -120,7 +122,7 @@ class TextTable implements Table {
       wasm.feed(buffer, piece.length);
       if (atEnd) wasm.finish();
       if (wasm.error_code() !== 0) throw this.error(wasm, atEnd);
-      const bytes = concat([before, piece]);
+      const bytes = concat(Uint8Array, [before, piece]);
       const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
       before = bytes.slice(end);
       if (rows.length > 0) isFirst = false;

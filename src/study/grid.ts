@@ -155,11 +155,11 @@ export function* expandArms(
       const { model = "gpt2-micro", ...given } = ofMode(settings, settings.mode ?? DEFAULTS.mode);
       refuseAuto(given);
       const rates = (choices ?? [given.lr]).map((lr) => {
-        const settings = { ...given, lr } as RunSettings;
-        const options = trainOptions(settings, known?.(model));
+        const atRate = { ...given, lr } as RunSettings;
+        const options = trainOptions(atRate, known?.(model));
         if (share === 1) return options;
         const epochs = Math.max(1, Math.round(share * options.epochs));
-        return trainOptions({ ...settings, epochs }, known?.(model));
+        return trainOptions({ ...atRate, epochs }, known?.(model));
       });
       yield { model, rates };
     }
