@@ -145,7 +145,7 @@ export class TrialPrinter {
     }
     if (best) {
       printBlocks(summaryBlocks(out, outcomes, this.data));
-      printBlocks(recommendation(outcomes, this.data, asked, { run: best, called: calledAs("train") }));
+      printBlocks(recommendation(outcomes, this.data, asked, calledAs("train")));
     }
     if (finished.size > 0) {
       const of = asked.candidates ? "" : ` of ${all.length}`;

@@ -6,10 +6,18 @@ import { type Block, code, text } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
-import { comparePairs, type Standing } from "../../statistics.ts";
+import type { Standing } from "../../statistics.ts";
 import { formatRate, type SweepSpec } from "../../study/grid.ts";
 import type { Candidate } from "../../study/halving.ts";
-import { bestOutcome, dropUntuned, longestOf, type Outcome, testEstimate, testRows } from "../../study/outcome.ts";
+import {
+  bestOutcome,
+  bestTrial,
+  dropUntuned,
+  longestOf,
+  type Outcome,
+  testEstimate,
+  testPairs,
+} from "../../study/outcome.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { type Compared, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
@@ -35,32 +43,26 @@ export interface Asked extends Partial<Pick<SweepSpec, "base" | "known">> {
   candidates?: readonly Candidate[] | undefined;
 }
 
-/** A run of the recommended setting, as compared with its baselines, and how train is called. */
-interface More {
-  run?: Pick<TrialRecord, "results"> | undefined;
-  called?: string;
-}
-
-/** A sentence, and a command where it is known what was asked; nothing if no trial is finished. */
+/**
+ * A sentence, and a command where it is known what was asked; nothing if no trial is finished. `called`: how train is
+ * called.
+ */
 export function recommendation(
   outcomes: readonly Outcome[],
   data: TrainingData,
   asked: Asked,
-  { run, called = "npx lowrank train" }: More = {},
+  called = "npx lowrank train",
 ): Block[] {
   const { base, known, candidates } = asked;
   const compared = dropUntuned(outcomes);
-  const best = bestOutcome(compared);
-  if (!best) return [];
+  const [best, run] = [bestOutcome(compared), bestTrial(compared)];
+  if (!best || !run) return [];
   // Of a study that has halved also its setting after other numbers of epochs.
   const own = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials)) ?? ownTrials(best);
   const others = compared.filter((one) => !isOf(one, own));
   const settings = candidates ? longestOf(candidates, compared).length : compared.length;
   const measure = judgedBy(data);
-  const against = [
-    ...againstBaseline(run ?? best.trials[0]!, measure),
-    ...againstNext(best, bestOutcome(others), measure),
-  ];
+  const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure)];
   const sentence = text(recommend(best, settings, against, measure));
   if (!base) return [sentence];
   const { model, options } = settingOf(best);
@@ -104,7 +106,7 @@ interface Against {
 }
 
 /** A run against the best of its baselines. */
-function againstBaseline({ results }: Pick<TrialRecord, "results">, measure: Measure): Against[] {
+function againstBaseline({ results }: TrialRecord, measure: Measure): Against[] {
   const [, ...baselines] = results.test.compared;
   const figureOf = ({ measured }: Compared) => readFigure(measured[measure.key]);
   const merit = (one: Compared) => (figureOf(one) ?? Number.NEGATIVE_INFINITY) * (measure.isError ? -1 : 1);
@@ -117,9 +119,7 @@ function againstBaseline({ results }: Pick<TrialRecord, "results">, measure: Mea
 /** Against the setting with the next validation loss. */
 function againstNext(best: Outcome, next: Outcome | undefined, measure: Measure): Against[] {
   if (!next) return [];
-  const [tested] = comparePairs([[best, next] as const], (one, other) =>
-    measure.statistics!.test(testRows(one.trials), testRows(other.trials)),
-  );
+  const [tested] = testPairs([[best, next]], measure);
   const { standing, p } = tested!;
   return [{ standing, other: `the next best setting, ${next.label} (${measure.format(next.test.mean)}, ${showP(p)})` }];
 }
