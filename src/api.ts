@@ -1,16 +1,8 @@
 /** The public API that is common to Node (index.ts) and pages (browser.ts). */
 export type { Backend, DeviceInfo } from "./backend/backend.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
-export type {
-  DeviceName,
-  Init,
-  LoraConfig,
-  ModelConfig,
-  Pooling,
-  Scaling,
-  Target,
-  WeightDtype,
-} from "./config.ts";
+export type { DeviceName } from "./backend/device-name.ts";
+export type { ModelConfig } from "./config.ts";
 export type { BlockStats, Blocks } from "./data/blocks.ts";
 export type { LeftOut } from "./data/corpus.ts";
 export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
@@ -46,6 +38,8 @@ export { loadAdapter } from "./io/open-adapter.ts";
 export type { Adapter } from "./io/peft.ts";
 export type { Tensors } from "./io/peft-form.ts";
 export type { Mode } from "./methods/index.ts";
+export type { Init, LoraConfig, Scaling } from "./methods/lora.ts";
+export type { Target } from "./names.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
 export type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 export type { RunRecord } from "./run/record.ts";
@@ -56,12 +50,13 @@ export type { StudyArguments, StudyReport, StudyResult } from "./study/study.ts"
 export type { ClassDetails } from "./tasks/classification/classification-training.ts";
 export type { Compared } from "./tasks/compare.ts";
 export type { Evaluation, Splits } from "./tasks/evaluation.ts";
-export type { MessagesObjective, Objective, TaskConfig } from "./tasks/index.ts";
+export type { MessagesObjective, Objective, Pooling, TaskConfig } from "./tasks/index.ts";
 export type { TextDetails } from "./tasks/lm/lm-training.ts";
 export type { Classification, Scored, TaggedSpan, TaggedText } from "./tasks/predictions.ts";
 export type { ScoreDetails } from "./tasks/regression/regression-training.ts";
 export type { Answered, Results, TestResults } from "./tasks/task.ts";
 export type { EntityDetails } from "./tasks/tokens/tokens-training.ts";
+export type { WeightDtype } from "./tensor.ts";
 export {
   type Checkpoint,
   type EvaluationRecord,

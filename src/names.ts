@@ -1,14 +1,5 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import {
-  innerWidth,
-  isInBlocks,
-  type LoraConfig,
-  loraScale,
-  type ModelConfig,
-  qkvWidth,
-  type Target,
-} from "./config.ts";
-import { ConfigError } from "./errors.ts";
+import { innerWidth, type ModelConfig, qkvWidth } from "./config.ts";
 import type { Rng } from "./rng.ts";
 import { numel, type Shape } from "./tensor.ts";
 
@@ -52,6 +43,14 @@ export interface ModelTensor extends Place {
  * Draws an initial value; `tokens`: the rows are those of random tokens; `norms`: the lengths of a matrix's columns.
  */
 export type Initial = ((rng: Rng) => number) | "tokens" | "norms";
+
+/**
+ * Initialization of a classifier's head (its bias is 0): zeros, so that no class is likelier than another, `normal`
+ * N(0, .02^2) as in transformers, `uniform` U(+-1/sqrt(C)) as PyTorch's nn.Linear and the published program.
+ */
+export const HEAD_INITS = ["zeros", "normal", "uniform"] as const;
+/** The name of an initialization of the head. */
+export type HeadInit = (typeof HEAD_INITS)[number];
 
 /** U(-bound, bound) */
 export const uniform =
@@ -182,7 +181,18 @@ export const ADAPTED = {
   proj: { layer: "mlp.c_proj", word: "mlp.proj", of: "gpt2" },
   down: { layer: "mlp.c_proj", word: "mlp.down", of: "llama" },
   head: { layer: "head", word: "head", of: "all" },
-} as const satisfies Record<Target, { layer: Layer; word: string; of: "all" | "gpt2" | "llama" }>;
+} as const satisfies Record<string, { layer: Layer; word: string; of: "all" | "gpt2" | "llama" }>;
+/**
+ * The name of a matrix that can have an adapter; `c_attn`: one for q, k and v together, as in PEFT, `wte`: the token
+ * table of a classifier.
+ */
+export type Target = keyof typeof ADAPTED;
+
+/** Those that have one unless others are named, of a GPT-2. */
+export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const satisfies Target[];
+
+/** Whether every block has such a matrix. */
+export const isInBlocks = (target: Target) => target !== "head" && target !== "wte";
 
 /** The targets that a model has. */
 export function modelTargets({ model_type }: Pick<ModelConfig, "model_type">): Target[] {
@@ -192,21 +202,6 @@ export function modelTargets({ model_type }: Pick<ModelConfig, "model_type">): T
   );
 }
 
-/** What a Llama-type model has instead of GPT-2's matrices of the MLP. */
-const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
-
-/** The targets in this model. Throws ConfigError for one that it does not have. */
-function targetsIn(config: ModelConfig, targets: readonly Target[]): Target[] {
-  const known = modelTargets(config);
-  const found = targets.flatMap((target) => (config.model_type && INSTEAD[target]) || [target]);
-  const other = found.find((target) => !known.includes(target));
-  if (other === undefined) return found;
-  throw new ConfigError("no-such-adapter-site", `the model has no matrix ${other}`, {
-    expected: `some of ${known.join(", ")}`,
-    found: targets.join(", "),
-  });
-}
-
 /** The matrices of a block, in forward order. */
 export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 
@@ -214,7 +209,7 @@ export type Matrix = Exclude<(typeof ADAPTED)[Target]["layer"], "head" | "wte">;
 export const siteName = ({ target, block }: Site): string => inBlock(block, ADAPTED[target].word);
 
 /** What can be adapted: the token table, then block by block, the head last. */
-function sites(config: ModelConfig, blocks: readonly number[], targets: readonly Target[]): Site[] {
+export function sites(config: ModelConfig, blocks: readonly number[], targets: readonly Target[]): Site[] {
   const inside = modelTargets(config).filter((target) => isInBlocks(target) && targets.includes(target));
   const one = (target: Target): Site[] => (targets.includes(target) ? [{ target, block: null }] : []);
   return [...one("wte"), ...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...one("head")];
@@ -268,30 +263,4 @@ export function firstColumn(target: Target, config: ModelConfig): number {
 /** The outputs of the matrix in a block that an adapter adapts: q, k and v are parts of one, and so are gate and up. */
 export function matrixOutputs(target: Target, config: ModelConfig): number {
   return columnsIn(ADAPTED[target].layer, config).reduce((sum, { width }) => sum + width, 0);
-}
-
-/**
- * All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for
- * one that the model cannot have.
- */
-export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter[] {
-  if (lora.sites) {
-    const known = sitesByName(config);
-    return lora.sites.map(({ site: name, ...rest }) => {
-      const site = known.get(name);
-      if (site) return { ...site, ...rest };
-      throw new ConfigError("no-such-adapter-site", `the model has no adapter site ${name}`, {
-        expected: "h.0.attn.q, ..., head",
-      });
-    });
-  }
-  const { r, target_modules, layers_to_transform: blocks = allBlocks(config) } = lora;
-  const last = blocks.at(-1)!;
-  if (last >= config.n_layer)
-    throw new ConfigError("no-such-layer", "the model has no such layer", {
-      expected: `blocks from 0 to ${config.n_layer - 1}`,
-      found: String(last),
-    });
-  const scale = loraScale(lora);
-  return sites(config, blocks, targetsIn(config, target_modules)).map((site) => ({ ...site, r, scale }));
 }

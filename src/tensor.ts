@@ -1,9 +1,15 @@
-import { type BlockDtype, blockBytes, isBlockDtype } from "./blocks.ts";
+import { blockBytes, isBlockDtype } from "./blocks.ts";
 import { ShapeError } from "./errors.ts";
 
 export type Shape = readonly number[];
-/** f16 and the types in blocks are used only for frozen weights. */
-export type DType = "f32" | "f16" | BlockDtype | "u32" | "i32";
+
+/** Data type of the frozen matrices. Trainable parameters and all arithmetic are in f32. */
+export const WEIGHT_DTYPES = ["f32", "f16", "q8", "q4"] as const;
+/** The type of the frozen matrices: `f32`, `f16`, `q8` (8 bits in blocks of 32) or `q4` (4-bit NF4 in blocks of 64). */
+export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
+
+/** The type of a tensor's elements. */
+export type DType = WeightDtype | "u32" | "i32";
 
 /**
  * The role of a tensor, which determines its memory and lifetime: weight (frozen), trained (a trainable parameter),

@@ -1,10 +1,10 @@
 /** Selects and opens a device. */
 import { canHaveGPU, requestGPU } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
-import { type DeviceName, namedAdapter, parseDevice } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
 import { type Backend, noHardware } from "./backend.ts";
+import { type DeviceName, namedAdapter, parseDevice } from "./device-name.ts";
 import { openWasm } from "./wasm.ts";
 
 export type { DeviceName };

@@ -1,10 +1,10 @@
 /** A training step of LoRA with a batch as the experiment has it. */
 import type { Backend } from "../backend/backend.ts";
-import type { WeightDtype } from "../config.ts";
 import { initialize } from "../engine/initial.ts";
 import { loadBase } from "../engine/state.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { measureSpread, type Spread } from "./spread.ts";
 import { exampleBatch, profileStep, type StepProfile, stepEngine, stepSpec, stepTime } from "./step-profile.ts";
 import type { Yardsticks } from "./yardsticks.ts";

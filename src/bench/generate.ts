@@ -2,7 +2,7 @@
 
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName } from "../config.ts";
+import type { DeviceName } from "../backend/device-name.ts";
 import { digits } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { renderTable } from "../views/terminal/render.ts";

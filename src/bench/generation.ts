@@ -1,6 +1,6 @@
 /** How fast a GPT-2 with random weights generates. */
 import type { Backend } from "../backend/backend.ts";
-import type { ModelConfig, WeightDtype } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { randomCheckpoint } from "../engine/check-work.ts";
 import { Decoder } from "../engine/decoder.ts";
@@ -10,6 +10,7 @@ import { BASE_TASK } from "../infer/decoding.ts";
 import { generate } from "../infer/generation.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { measureSpread } from "./spread.ts";
 

@@ -2,9 +2,9 @@
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
+import type { DeviceName } from "../backend/device-name.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { hasRelaxedSimd } from "../backend/wasm-module.ts";
-import type { DeviceName } from "../config.ts";
 import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
 import { renderTable } from "../views/terminal/render.ts";

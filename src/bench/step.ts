@@ -2,7 +2,8 @@
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
+import type { DeviceName } from "../backend/device-name.ts";
+import type { ModelConfig } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { Loader } from "../data/loader.ts";
@@ -15,7 +16,7 @@ import { roomFor } from "../model/batch.ts";
 import { formatBytes, memoryTotals } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
-import { numel } from "../tensor.ts";
+import { numel, type WeightDtype } from "../tensor.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
 import { Dialogue } from "./processes.ts";

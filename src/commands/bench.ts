@@ -1,7 +1,7 @@
 /** bench: measures speed, memory and size. Subcommands are imported on demand, so as not to affect others' figures. */
 
-import { WEIGHT_DTYPES } from "../config.ts";
 import { MODES } from "../methods/index.ts";
+import { WEIGHT_DTYPES } from "../tensor.ts";
 import { choice, command, deviceFlag, main, number, splitList, threadsFlag } from "./cli.ts";
 
 const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [

@@ -2,10 +2,11 @@
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
-import { DEVICES, type DeviceName, parseDevice, WEIGHT_DTYPES } from "../config.ts";
+import { DEVICES, type DeviceName, parseDevice } from "../backend/device-name.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
+import { WEIGHT_DTYPES } from "../tensor.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
 import { terminalWidth } from "../views/terminal/width.ts";

@@ -1,6 +1,5 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
 import { exists, joinPath, writeDirectory } from "#platform";
-import { WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
@@ -9,6 +8,7 @@ import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter } from "../io/open-adapter.ts";
 import { readRecord } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
 import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";

@@ -1,12 +1,12 @@
 /** generate: generates text from prompts. */
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
 import {

@@ -3,7 +3,6 @@
 import { canCreate, isSameFile, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
-import type { WeightDtype } from "../config.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
@@ -16,6 +15,7 @@ import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { METHODS } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
 import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
 import { calledAs } from "./called.ts";

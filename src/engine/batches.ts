@@ -1,8 +1,8 @@
 /** Packed batches of data sets, as the model reads them. */
-import type { Pooling } from "../config.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import type { TokenBatch } from "../data/token-set.ts";
 import type { Batch } from "../model/batch.ts";
+import type { Pooling } from "../tasks/index.ts";
 
 /** A batch of any data set as the model reads it, with features and class weights, if any. */
 export function modelBatch(

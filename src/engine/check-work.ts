@@ -5,13 +5,14 @@
 import type { Backend } from "../backend/backend.ts";
 import { CompareBackend, type Compared } from "../backend/compare.ts";
 import { listPipelines } from "../backend/webgpu-shaders.ts";
-import { type LoraConfig, type ModelConfig, textContext } from "../config.ts";
+import { type ModelConfig, textContext } from "../config.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { type LoraConfig, loraAdapters } from "../methods/lora.ts";
 import { type Batch, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { baseTensors, lmHeadTensors, loraAdapters, siteName, tensorName } from "../names.ts";
+import { baseTensors, lmHeadTensors, siteName, tensorName } from "../names.ts";
 import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
 import { tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";

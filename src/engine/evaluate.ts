@@ -1,7 +1,6 @@
 /** Evaluation of a model on a data set. */
 
 import { concat } from "../concat.ts";
-import type { Pooling } from "../config.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
@@ -10,7 +9,7 @@ import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
-import { hasHead } from "../tasks/index.ts";
+import { hasHead, type Pooling } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { modelBatch } from "./batches.ts";

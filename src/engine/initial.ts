@@ -1,14 +1,13 @@
 /** The initial values of a model's parameters. A page that classifies with a trained model does not load it. */
 import { isBlockDtype } from "../blocks.ts";
 import { parseChoice } from "../checks.ts";
-import { HEAD_INITS, type HeadInit, type WeightDtype } from "../config.ts";
 import { floatToHalf, halfToFloat } from "../half.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
-import { type ModelTensor, tensorName, uniform } from "../names.ts";
+import { HEAD_INITS, type HeadInit, type ModelTensor, tensorName, uniform } from "../names.ts";
 import { Rng } from "../rng.ts";
-import { numel } from "../tensor.ts";
+import { numel, type WeightDtype } from "../tensor.ts";
 import { writeTrained } from "./state.ts";
 import type { Weights } from "./weights.ts";
 

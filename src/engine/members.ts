@@ -1,9 +1,9 @@
 import { ConfigError, DeviceError } from "../errors.ts";
+import { loraAdapters } from "../methods/lora.ts";
 import { type Batch, type Capacity, makeBatchInputs } from "../model/batch.ts";
 import { buildPlan, checkRows, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
 import type { Parameter, Parameters } from "../model/parameters.ts";
 import { frozenBlocks, type ModelSpec } from "../model/trainable.ts";
-import { loraAdapters } from "../names.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { type BufferPlace, fuse, together } from "../plan/fuse.ts";
 import { formatBytes, planMemory } from "../plan/memory.ts";

@@ -1,6 +1,5 @@
 /** What the exports for llama.cpp share: the file of a model, what is said of it, and the code that runs it. */
 
-import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { architectureMetadata, checkArchitecture } from "../io/gguf-metadata.ts";
 import { ggufArchitecture, ggufTensors } from "../io/gguf-tensors.ts";
@@ -14,6 +13,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { hasHead, readsTokens } from "../tasks/index.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import type { Usage } from "./usage.ts";

@@ -2,7 +2,6 @@
  * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
  * cannot express is found before anything is written.
  */
-import type { WeightDtype } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -10,6 +9,7 @@ import type { Adapter, FinalNorm } from "../io/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { hasHead, isMean } from "../tasks/index.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";

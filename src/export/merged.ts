@@ -1,5 +1,5 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { architectureName, type WeightDtype } from "../config.ts";
+import { architectureName } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
@@ -8,6 +8,7 @@ import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-writ
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import { USAGES } from "../tasks/usages.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { remarks, useCode } from "./peft-code.ts";

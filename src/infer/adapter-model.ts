@@ -6,7 +6,6 @@
 
 import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
 import { checkArguments } from "../checks.ts";
-import type { LoraConfig } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { asyncDispose } from "../dispose.ts";
 import { leave } from "../engine/leave.ts";
@@ -18,6 +17,7 @@ import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Mode } from "../methods/index.ts";
+import type { LoraConfig } from "../methods/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { didYouMean } from "../suggest.ts";
 import { loadCheck } from "./device.ts";

@@ -2,7 +2,6 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind, isListOf, isText, type Kind } from "../checks.ts";
-import type { WeightDtype } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Initialization } from "../engine/initial.ts";
@@ -17,6 +16,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";

@@ -1,7 +1,7 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
-import { type ModelConfig, textContext, type WeightDtype } from "../config.ts";
+import { type ModelConfig, textContext } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
@@ -12,6 +12,7 @@ import type { DecoderPlan } from "../model/decoder.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";

@@ -2,13 +2,14 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
-import type { ModelConfig, WeightDtype } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { AdapterModel, closing } from "./adapter-model.ts";
 import type { TextScore } from "./decoding.ts";
 import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";

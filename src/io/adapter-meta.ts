@@ -1,25 +1,16 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
 import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../checks.ts";
-import {
-  type LoraConfig,
-  loraScale,
-  type ModelConfig,
-  POOLINGS,
-  parseConfig,
-  RANKS,
-  textContext,
-  validateLora,
-  WEIGHT_DTYPES,
-  type WeightDtype,
-} from "../config.ts";
+import { type ModelConfig, textContext } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
+import { type LoraConfig, loraScale, RANKS, validateLora } from "../methods/lora.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../names.ts";
 import { pairSettings } from "../pair.ts";
-import { hasHead, OBJECTIVES, TASKS, type TaskConfig } from "../tasks/index.ts";
-import type { Shape } from "../tensor.ts";
+import { hasHead, OBJECTIVES, POOLINGS, TASKS, type TaskConfig } from "../tasks/index.ts";
+import { type Shape, WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
+import { parseConfig } from "./model-config.ts";
 
 /** Description of a directory of trained tensors. */
 export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | "lr_ratio"> {

@@ -2,10 +2,11 @@
 
 import { readBytes } from "#platform";
 import { isObject } from "../checks.ts";
-import { LLAMA_TYPES, type ModelConfig, parseConfig } from "../config.ts";
+import { LLAMA_TYPES, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
+import { parseConfig } from "./model-config.ts";
 
 /** The file with a model's tensors, and the index of several. */
 export const WEIGHTS = "model.safetensors";

@@ -2,8 +2,8 @@
  * The element types in which GGUF files are written: the bytes of ggml's quantize_row_*_ref, to the bit. Every product,
  * quotient and sum is rounded to f32, as there. ggml-types.ts describes the blocks.
  */
-import type { WeightDtype } from "../config.ts";
 import { floatToHalf } from "../half.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
 export interface Encoding extends GgmlType {

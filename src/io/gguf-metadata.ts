@@ -1,6 +1,7 @@
 /** What a GGUF file says of a model, except its tokens: gguf-config.ts reads it. */
-import { innerWidth, type ModelConfig, type WeightDtype } from "../config.ts";
+import { innerWidth, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import type { WeightDtype } from "../tensor.ts";
 import { ggufArchitecture } from "./gguf-tensors.ts";
 import { f32, text, u32 } from "./gguf-write.ts";
 

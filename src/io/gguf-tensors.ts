@@ -2,8 +2,8 @@
  * A model's tensors as GGUF files have them: llama.cpp's names, every matrix [out, in], and a Llama's queries and keys
  * with their rows in the order of interleaved rotary positions. gguf-model.ts reads them.
  */
-import type { ModelConfig, WeightDtype } from "../config.ts";
-import { numel, type Shape } from "../tensor.ts";
+import type { ModelConfig } from "../config.ts";
+import { numel, type Shape, type WeightDtype } from "../tensor.ts";
 import { collect } from "./collect.ts";
 import { ENCODINGS, type Encoding } from "./ggml-encode.ts";
 import { ARCHITECTURES, type Architecture } from "./gguf-architectures.ts";

@@ -4,8 +4,9 @@
  */
 
 import { checkKinds, lookUp, show, withoutNulls } from "../checks.ts";
-import { type ModelConfig, parseConfig, ROPE_SCALINGS } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { parseConfig, ROPE_SCALINGS } from "./model-config.ts";
 
 type Json = Record<string, unknown>;
 

@@ -4,16 +4,8 @@
  * rounded once.
  */
 import { floatToHalf, halfToFloat } from "../half.ts";
-import {
-  ADAPTED,
-  baseShapes,
-  firstColumn,
-  lmHeadShapes,
-  loraAdapters,
-  loraDims,
-  magnitudeName,
-  tensorName,
-} from "../names.ts";
+import { loraAdapters } from "../methods/lora.ts";
+import { ADAPTED, baseShapes, firstColumn, lmHeadShapes, loraDims, magnitudeName, tensorName } from "../names.ts";
 import { hasHead } from "../tasks/index.ts";
 import { numel, type Shape } from "../tensor.ts";
 import { baseDtype } from "./adapter-meta.ts";

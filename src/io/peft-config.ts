@@ -5,8 +5,9 @@
  */
 
 import { checkKinds, inRange, show, withoutNulls } from "../checks.ts";
-import { INITS, type LoraConfig, loraScale, type ModelConfig, RANKS } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
+import { INITS, type LoraConfig, loraScale, RANKS } from "../methods/lora.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";

@@ -4,18 +4,20 @@
  */
 
 import { show } from "../checks.ts";
-import { isInBlocks, type LoraConfig, type LoraSite, type Target } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
+import type { LoraConfig, LoraSite } from "../methods/lora.ts";
 import {
   ADAPTED,
   baseShapes,
   firstColumn,
+  isInBlocks,
   loraDims,
   loraName,
   magnitudeName,
   modelTargets,
   siteName,
+  type Target,
 } from "../names.ts";
 import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";

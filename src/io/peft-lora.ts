@@ -3,14 +3,15 @@
  * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
  * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import { isInBlocks, type LoraConfig, loraScale, type ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { FormatError } from "../errors.ts";
+import { type LoraConfig, loraAdapters, loraScale } from "../methods/lora.ts";
 import {
   ADAPTED,
   baseShapes,
   columnsIn,
   firstColumn,
-  loraAdapters,
+  isInBlocks,
   loraDims,
   loraName,
   magnitudeName,

@@ -3,8 +3,17 @@
  * and of the base model's tensors that were trained in addition to the adapters. Loaded on demand by what reads
  * adapters.
  */
-import { isInBlocks, type ModelConfig } from "../config.ts";
-import { ADAPTED, baseShapes, baseTensors, columnsIn, lmHeadTensors, type Site, tensorName } from "../names.ts";
+import type { ModelConfig } from "../config.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  baseTensors,
+  columnsIn,
+  isInBlocks,
+  lmHeadTensors,
+  type Site,
+  tensorName,
+} from "../names.ts";
 import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
 import type { ImportEntry } from "./peft-form.ts";
 

@@ -1,6 +1,6 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
 import { METHODS } from "../methods/index.ts";
-import { loraAdapters } from "../names.ts";
+import { loraAdapters } from "../methods/lora.ts";
 import { TASKS } from "../tasks/index.ts";
 import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";

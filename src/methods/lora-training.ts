@@ -1,17 +1,6 @@
 /** How LoRA is trained, and what people read of it. */
-import {
-  ALPHAS,
-  DROPOUTS,
-  INITS,
-  type Init,
-  isInBlocks,
-  RANKS,
-  SCALINGS,
-  type Scaling,
-  TARGETS,
-  type Target,
-} from "../config.ts";
-import type { LoraPart } from "./lora.ts";
+import { isInBlocks, TARGETS, type Target } from "../names.ts";
+import { ALPHAS, DROPOUTS, INITS, type Init, type LoraPart, RANKS, SCALINGS, type Scaling } from "./lora.ts";
 import type { Flags, Guide, Training } from "./method.ts";
 
 export interface LoraOptions {

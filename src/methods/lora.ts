@@ -1,20 +1,224 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
-import type { Init, LoraConfig, ModelConfig } from "../config.ts";
+import { checkNumber, isListOf, type NumberRange, parseChoice, show } from "../checks.ts";
+import { MAX_LAYERS, type ModelConfig } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import {
   ADAPTED,
+  allBlocks,
   columnsIn,
   type Initial,
+  isInBlocks,
   type LoraAdapter,
-  loraAdapters,
   loraDims,
   loraName,
   type ModelTensor,
   magnitudeName,
   matrixOutputs,
+  modelTargets,
+  sites,
+  sitesByName,
+  type Target,
   uniform,
 } from "../names.ts";
 import type { Rng } from "../rng.ts";
 import type { Method } from "./method.ts";
+
+// ---------------------------------------------------------------------------------------------------- settings
+
+/** The values that the sizes of LoRA's matrices, their weight and their dropout can have. */
+export const RANKS: NumberRange = { min: 1, whole: true };
+export const ALPHAS: NumberRange = { min: 0, above: true };
+export const DROPOUTS: NumberRange = { min: 0, max: 1, below: true };
+
+/** The factor of B A x. */
+export const SCALINGS = ["alpha/r", "alpha", "alpha/sqrt(r)"] as const;
+/** How the factor of B A x follows from alpha and the rank. */
+export type Scaling = (typeof SCALINGS)[number];
+
+/**
+ * Initialization of A (B is initialized to 0): `gaussian` N(0, (1/r)^2) as PEFT's "gaussian", `kaiming` U(+-1/sqrt(in))
+ * as PEFT's default, `paper` U(+-1/sqrt(r)) as the paper's program.
+ */
+export const INITS = ["gaussian", "kaiming", "paper"] as const;
+/** The name of an initialization of A. */
+export type Init = (typeof INITS)[number];
+
+/** One adapter: its site (`h.3.attn.q`, `head`), its rank, and the factor of B A x. */
+export interface LoraSite {
+  site: string;
+  r: number;
+  scale: number;
+}
+
+/** The settings of LoRA adapters, by PEFT's keys. */
+export interface LoraConfig {
+  /** Rank, R. */
+  r: number;
+  lora_alpha: number;
+  scaling: Scaling;
+  init: Init;
+  target_modules: Target[];
+  /** The share of an adapter's input that is dropped in training; absent: 0. */
+  lora_dropout?: number;
+  /** The blocks that have adapters, in ascending order; default: all. Does not apply to the head. */
+  layers_to_transform?: number[];
+  /** Each matrix with adapters is scaled to a magnitude of each output, which is trained: DoRA (Liu et al. 2024). */
+  use_dora?: true;
+  /** Set for adapters written by PEFT: each site with its own rank and scale. Overrides the settings above. */
+  sites?: LoraSite[];
+  /** Tensors of the base model that are trained too (PEFT's bias="lora_only" and modules_to_save). */
+  modulesToSave?: string[];
+}
+
+/** The factor of B A x. */
+export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lora_alpha" | "scaling">): number {
+  switch (scaling) {
+    case "alpha/r":
+      return lora_alpha / r;
+    case "alpha":
+      return lora_alpha;
+    case "alpha/sqrt(r)":
+      return lora_alpha / Math.sqrt(r);
+  }
+}
+
+/** What a Llama-type model has instead of GPT-2's matrices of the MLP. */
+const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
+
+/** The targets in this model. Throws ConfigError for one that it does not have. */
+function targetsIn(config: ModelConfig, targets: readonly Target[]): Target[] {
+  const known = modelTargets(config);
+  const found = targets.flatMap((target) => (config.model_type && INSTEAD[target]) || [target]);
+  const other = found.find((target) => !known.includes(target));
+  if (other === undefined) return found;
+  throw new ConfigError("no-such-adapter-site", `the model has no matrix ${other}`, {
+    expected: `some of ${known.join(", ")}`,
+    found: targets.join(", "),
+  });
+}
+
+/**
+ * All adapters of a model, that of the token table first, then block by block, the head last. Throws ConfigError for
+ * one that the model cannot have.
+ */
+export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter[] {
+  if (lora.sites) {
+    const known = sitesByName(config);
+    return lora.sites.map(({ site: name, ...rest }) => {
+      const site = known.get(name);
+      if (site) return { ...site, ...rest };
+      throw new ConfigError("no-such-adapter-site", `the model has no adapter site ${name}`, {
+        expected: "h.0.attn.q, ..., head",
+      });
+    });
+  }
+  const { r, target_modules, layers_to_transform: blocks = allBlocks(config) } = lora;
+  const last = blocks.at(-1)!;
+  if (last >= config.n_layer)
+    throw new ConfigError("no-such-layer", "the model has no such layer", {
+      expected: `blocks from 0 to ${config.n_layer - 1}`,
+      found: String(last),
+    });
+  const scale = loraScale(lora);
+  return sites(config, blocks, targetsIn(config, target_modules)).map((site) => ({ ...site, r, scale }));
+}
+
+// ---------------------------------------------------------------------------------------------------- checks
+
+const ALL_TARGETS = Object.keys(ADAPTED) as Target[];
+
+/** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
+export function parseLayers(words: readonly string[]): number[] | null {
+  if (words.length === 1 && words[0] === "all") return null;
+  const blocks = words.flatMap((word) => {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
+    const count = Number(last) - Number(first) + 1;
+    if (!(count >= 1 && Number(last) < MAX_LAYERS))
+      throw new ConfigError("invalid-lora-config", "the list of layers is invalid", {
+        expected: "block numbers, from 0, and ranges: 0,5-8",
+        found: words.join(","),
+      });
+    return Array.from({ length: count }, (_, i) => Number(first) + i);
+  });
+  return blocks.sort((a, b) => a - b);
+}
+
+/** What makes settings invalid, in words, and what is expected instead; `of`: the setting, which the error shows. */
+interface Fault {
+  of: "target_modules" | "layers_to_transform";
+  summary: string;
+  is: (lora: LoraConfig) => boolean;
+  expected?: string;
+  hint?: string;
+}
+
+const isBlock = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
+
+/** DoRA is for the matrices of blocks. */
+const withoutDora = (target: Target, name: string): Fault => ({
+  of: "target_modules",
+  summary: `DoRA on the ${name} is not supported`,
+  is: ({ use_dora = false, target_modules }) => use_dora && target_modules.includes(target),
+  hint: `leave ${target} out`,
+});
+
+/** Each is looked for where those before it are absent. */
+const FAULTS: readonly Fault[] = [
+  {
+    of: "target_modules",
+    summary: "target_modules is empty",
+    is: ({ target_modules }) => target_modules.length === 0,
+    expected: `one or more of ${ALL_TARGETS.join(", ")}`,
+  },
+  {
+    of: "target_modules",
+    summary: "target_modules has duplicates",
+    is: ({ target_modules }) => new Set(target_modules).size < target_modules.length,
+  },
+  {
+    of: "target_modules",
+    summary: "target_modules names a matrix twice",
+    is: ({ target_modules }) =>
+      target_modules.includes("c_attn") && target_modules.some((target) => /^[qkv]$/.test(target)),
+    expected: "either c_attn, or any of q, k and v",
+  },
+  withoutDora("head", "head"),
+  withoutDora("wte", "token table"),
+  {
+    of: "layers_to_transform",
+    summary: "the layers with adapters are invalid",
+    is: ({ layers_to_transform: layers = [0] }) => !isListOf(layers, isBlock) || layers.length === 0,
+    expected: "a list of block numbers, from 0",
+  },
+  {
+    of: "layers_to_transform",
+    summary: "the layers with adapters are not in strictly ascending order",
+    is: ({ layers_to_transform: layers = [] }) => layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!),
+  },
+  {
+    of: "target_modules",
+    summary: "layers are given, but no target is part of a block",
+    is: ({ layers_to_transform, target_modules }) =>
+      layers_to_transform !== undefined && !target_modules.some(isInBlocks),
+  },
+];
+
+/** Throws ConfigError if `config` is invalid. `where` is the source of its values. */
+export function validateLora(config: LoraConfig, where?: string): void {
+  checkNumber("rank", config.r, RANKS, where);
+  checkNumber("alpha", config.lora_alpha, ALPHAS, where);
+  checkNumber("dropout", config.lora_dropout ?? 0, DROPOUTS, where);
+  parseChoice("scaling", config.scaling, SCALINGS, where);
+  parseChoice("init", config.init, INITS, where);
+  for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
+  const fault = FAULTS.find(({ is }) => is(config));
+  if (!fault) return;
+  const { of, summary, is: _, ...rest } = fault;
+  const found = show(config[of]);
+  throw new ConfigError("invalid-lora-config", summary, { ...(where === undefined ? {} : { where }), ...rest, found });
+}
+
+// ---------------------------------------------------------------------------------------------------- the method
 
 export interface LoraPart {
   lora: LoraConfig | null;

@@ -10,7 +10,7 @@
  * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { MAX_ACCUMULATE, qkvWidth, textContext } from "../config.ts";
+import { qkvWidth, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { attentionForward } from "../ops/attention.ts";
@@ -42,7 +42,7 @@ import {
 import type { ValueLoss } from "./loss.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
 import { Prefix } from "./prefix.ts";
-import { type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
+import { MAX_ACCUMULATE, type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;

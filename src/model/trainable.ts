@@ -1,12 +1,13 @@
 /** A model's tensors, and which of them each mode trains. */
 
 import { BLOCKS, type BlockDtype, isBlockDtype } from "../blocks.ts";
-import { innerWidth, type LoraConfig, type ModelConfig, type WeightDtype } from "../config.ts";
+import { innerWidth, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "../methods/index.ts";
+import type { LoraConfig } from "../methods/lora.ts";
 import { BLOCK_LAYERS, baseTensors, headTensors, lmHeadTensors, type ModelTensor, type Place } from "../names.ts";
 import { countOutputs, hasHead, readsTokens, type TaskConfig } from "../tasks/index.ts";
-import { numel } from "../tensor.ts";
+import { numel, type WeightDtype } from "../tensor.ts";
 
 /** Everything that determines which tensors a model has and which of them are trained. */
 export interface ModelSpec extends MethodConfig {
@@ -20,6 +21,9 @@ export interface ModelSpec extends MethodConfig {
   /** Type of the base model's frozen matrices; default f32. */
   dtype?: WeightDtype;
 }
+
+/** Maximum number of batches per step: their results stay on the device until the host reads them. */
+export const MAX_ACCUMULATE = 16;
 
 /** A tensor of the model, before there is a plan. */
 interface Description extends ModelTensor {

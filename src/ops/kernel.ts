@@ -2,9 +2,8 @@
  * Kernel definitions, common to all backends: the name (also of the WGSL file, the pipeline and the timing label), the
  * tensors in binding order, the scalars in the order of the uniform struct, and the grid.
  */
-import { WEIGHT_DTYPES } from "../config.ts";
 import { ShapeError } from "../errors.ts";
-import { expectShape, type Tensor } from "../tensor.ts";
+import { expectShape, type Tensor, WEIGHT_DTYPES } from "../tensor.ts";
 
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";

@@ -5,6 +5,7 @@ import { adaptedSpec, baseDtype } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import { readFactors } from "../io/peft-form.ts";
+import { loraAdapters } from "../methods/lora.ts";
 import { methodConfig } from "../methods/training.ts";
 import {
   ADAPTED,
@@ -13,7 +14,6 @@ import {
   type Layer,
   type LoraAdapter,
   lmHeadTensors,
-  loraAdapters,
   type ModelTensor,
   type Place,
   tensorName,

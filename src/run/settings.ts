@@ -1,9 +1,11 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
-import { parseLayers, TARGETS, usualLength } from "../config.ts";
+import { usualLength } from "../config.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
+import { parseLayers } from "../methods/lora.ts";
+import { TARGETS } from "../names.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";

@@ -2,13 +2,13 @@
 
 import { createHasher } from "#platform";
 import { checkNumber, isObject } from "../checks.ts";
-import { WEIGHT_DTYPES } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import { trainOptions } from "../run/settings.ts";
 import { setting } from "../setting.ts";
 import { didYouMean } from "../suggest.ts";
+import { WEIGHT_DTYPES } from "../tensor.ts";
 import { DEFAULTS, type Known, ofMode } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/settings.ts";

@@ -1,5 +1,5 @@
 /** The tasks, by the names of their objectives. A task is added by its file and its lines here. */
-import type { ModelConfig, Pooling } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import * as classification from "./classification/classification.ts";
 import * as lm from "./lm/lm.ts";
 import * as multiLabel from "./multi-label/multi-label.ts";
@@ -30,6 +30,14 @@ export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
 
 /** What is learned unless something else is said. */
 export const DEFAULT_OBJECTIVE: Objective = "classification";
+
+/**
+ * What a message is classified by: the mean of its tokens' outputs; the output of its last token, as transformers'
+ * classes do; or that of the last position of the padded row, as the published program does.
+ */
+export const POOLINGS = ["mean", "last-token", "last"] as const;
+/** What a message is classified by: `mean`, `last-token` or `last`. */
+export type Pooling = (typeof POOLINGS)[number];
 
 /** What a model's head is for. */
 export interface TaskConfig {

@@ -159,7 +159,7 @@ async function writeNumbers() {
   const { ACTIVATION, EPILOGUES, FLAGS, FORMATS, LANES, LOSS, MODES, PANEL, PRETOKENIZERS, ROW_ERRORS, ...rest } =
     await load(`
       export { PANEL } from "./src/backend/panels.ts";
-      export { WEIGHT_DTYPES } from "./src/config.ts";
+      export { WEIGHT_DTYPES } from "./src/tensor.ts";
       export { FORMATS } from "./src/data/dialect.ts";
       export { ROW_ERRORS } from "./src/data/row-errors.ts";
       export { MODES } from "./src/data/tokenizer.ts";

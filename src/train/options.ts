@@ -1,14 +1,15 @@
 /** The defaults and presets of training, and its checks. */
 
 import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
-import { isInBlocks, type LlamaType, type ModelConfig, validateLora } from "../config.ts";
+import type { LlamaType, ModelConfig } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
+import { validateLora } from "../methods/lora.ts";
 import type { Rates } from "../methods/method.ts";
 import { adapterOptions, hasSetting, methodConfig, TRAINING } from "../methods/training.ts";
-import { countBase } from "../names.ts";
+import { countBase, isInBlocks } from "../names.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, type Objective, TASKS } from "../tasks/index.ts";
 import { parseThreshold } from "../tasks/threshold.ts";

@@ -3,21 +3,15 @@
  * keys of a sweep, the library's arguments and their checks follow from it; `setting-words.ts` has their words. Which
  * settings a task lacks is in its file.
  */
-import {
-  HEAD_INITS,
-  type HeadInit,
-  MAX_ACCUMULATE,
-  POOLINGS,
-  type Pooling,
-  WEIGHT_DTYPES,
-  type WeightDtype,
-} from "../config.ts";
 import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { DATA_SETTINGS, type DataSettings, type OpenSetting } from "../data/settings.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import type { Setting as MethodSetting } from "../methods/method.ts";
 import { hasSetting, type MethodOptions, TRAINING } from "../methods/training.ts";
-import { OBJECTIVES, type Objective } from "../tasks/index.ts";
+import { MAX_ACCUMULATE } from "../model/trainable.ts";
+import { HEAD_INITS, type HeadInit } from "../names.ts";
+import { OBJECTIVES, type Objective, POOLINGS, type Pooling } from "../tasks/index.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
 import { CLASS_WEIGHTS, type ClassWeights } from "./class-weights.ts";
 import { SCHEDULES, type ScheduleName } from "./schedule.ts";
 

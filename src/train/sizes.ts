@@ -4,7 +4,7 @@
  */
 
 import type { Backend } from "../backend/backend.ts";
-import { textContext, WEIGHT_DTYPES, type WeightDtype } from "../config.ts";
+import { textContext } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { Engine } from "../engine/engine.ts";
@@ -24,6 +24,7 @@ import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkMemory, fits, formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
+import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
 import { DEFAULTS } from "./options.ts";
 import { type FeaturePlan, peakMemory } from "./records.ts";
 import { SETTINGS, type TrainOptions } from "./settings.ts";

@@ -3,18 +3,19 @@
  * Format and tolerances: test/golden/README.md.
  */
 import type { Backend } from "../backend/backend.ts";
-import type { LoraConfig, Scaling, Target } from "../config.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
 import type { SafetensorsFile } from "../io/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
+import type { LoraConfig, Scaling } from "../methods/lora.ts";
 import { AdamW } from "../model/adamw.ts";
 import { type Batch, drawsFrom, promptLength } from "../model/batch.ts";
 import { makeDropout } from "../model/dropout.ts";
 import { makeValueLoss } from "../model/loss.ts";
 import type { Parameter } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import type { Target } from "../names.ts";
 import { countOutputs, hasValues, type Objective, readsTokens } from "../tasks/index.ts";
 
 /** The entries of a fixture's `case` metadata that are used. */

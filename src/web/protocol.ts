@@ -1,6 +1,7 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { DeviceName, ModelConfig, WeightDtype } from "../config.ts";
+import type { DeviceName } from "../backend/device-name.ts";
+import type { ModelConfig } from "../config.ts";
 import type { Block } from "../document/blocks.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
@@ -13,6 +14,7 @@ import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Labelled } from "../tasks/predictions.ts";
+import type { WeightDtype } from "../tensor.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
 /**

@@ -1,7 +1,7 @@
 /** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { ModelConfig, WeightDtype } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Weights } from "../../src/engine/weights.ts";
@@ -19,7 +19,7 @@ import { memoryTotals } from "../../src/plan/memory.ts";
 import { printProgram } from "../../src/plan/print.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { Objective } from "../../src/tasks/index.ts";
-import { numel } from "../../src/tensor.ts";
+import { numel, type WeightDtype } from "../../src/tensor.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { train } from "../../src/train/trainer.ts";

@@ -1,15 +1,17 @@
 /** Plans with several members: each trains and computes as in a plan of its own, to the bit, whatever the others do. */
 
 import * as assert from "uvu/assert";
-import type { LoraConfig, ModelConfig, WeightDtype } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { Group } from "../../src/engine/group.ts";
+import type { LoraConfig } from "../../src/methods/lora.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import type { Batch, Capacity } from "../../src/model/batch.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { siteName } from "../../src/names.ts";
 import { Rng } from "../../src/rng.ts";
+import type { WeightDtype } from "../../src/tensor.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";

@@ -1,12 +1,13 @@
 /** Small adapters, and the product of LoRA's matrices, for the tests of adapter directories. */
 
 import { writeDirectory } from "#platform";
-import { type LoraConfig, loraScale, type ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import type { Mode } from "../../src/methods/index.ts";
+import { type LoraConfig, loraScale } from "../../src/methods/lora.ts";
 import { openFile, remove } from "../../src/platform/node.ts";
 import { numbers } from "./border.ts";
 import { ALL_TARGETS, TASKS } from "./models.ts";

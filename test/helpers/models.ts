@@ -1,6 +1,6 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
 
-import { LLAMA_TYPES, type ModelConfig, type Pooling, type Target } from "../../src/config.ts";
+import { LLAMA_TYPES, type ModelConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
@@ -8,9 +8,10 @@ import { ARCHITECTURES } from "../../src/model/architectures.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { llama } from "../../src/model/llama.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
+import type { Target } from "../../src/names.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
 import { Rng } from "../../src/rng.ts";
-import { hasValues, type Objective, type TaskConfig } from "../../src/tasks/index.ts";
+import { hasValues, type Objective, type Pooling, type TaskConfig } from "../../src/tasks/index.ts";
 import { numel } from "../../src/tensor.ts";
 
 /** No size is a power of two or a multiple of another by chance: a shape that is mistaken for another shows. */

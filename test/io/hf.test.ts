@@ -1,11 +1,12 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type ModelConfig, parseConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
+import { parseConfig } from "../../src/io/model-config.ts";
 import type { NamedTensor } from "../../src/io/peft-form.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { baseShapes } from "../../src/names.ts";

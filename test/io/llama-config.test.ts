@@ -1,8 +1,8 @@
 /** The config.json of Llama-type models: as transformers writes it, in old and new form, and what is refused. */
 import * as assert from "uvu/assert";
-import { parseConfig } from "../../src/config.ts";
 import { parseModelConfig } from "../../src/io/common.ts";
 import { MAX_CONTEXT } from "../../src/io/llama-config.ts";
+import { parseConfig } from "../../src/io/model-config.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

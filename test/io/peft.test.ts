@@ -1,13 +1,14 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { SCALINGS, type Target } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { adapterShapes, checkMeta } from "../../src/io/adapter-meta.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
 import { parsePeftConfig } from "../../src/io/peft-config.ts";
 import { constantDirection } from "../../src/io/peft-write.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { SCALINGS } from "../../src/methods/lora.ts";
+import type { Target } from "../../src/names.ts";
 import { openFile } from "../../src/platform/node.ts";
 import { sameShape } from "../../src/tensor.ts";
 import {

@@ -1,8 +1,8 @@
 /** Dropout in a plan: masks that follow a sequence wherever it lies, and none where a batch has no draws. */
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import type { LoraSite } from "../../src/config.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
+import type { LoraSite } from "../../src/methods/lora.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";

@@ -1,8 +1,7 @@
 import * as assert from "uvu/assert";
-import type { WeightDtype } from "../../src/config.ts";
 import { doraBackward, doraForward, doraNorm } from "../../src/ops/dora.ts";
 import type { AdapterGroup } from "../../src/ops/lora.ts";
-import type { Tensor } from "../../src/tensor.ts";
+import type { Tensor, WeightDtype } from "../../src/tensor.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";

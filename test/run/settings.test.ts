@@ -1,7 +1,7 @@
 /** The settings of a run, read from text. */
 import * as assert from "uvu/assert";
-import { TARGETS } from "../../src/config.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { TARGETS } from "../../src/names.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, readSetting, trainOptions } from "../../src/run/settings.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { fieldWords, flagWords } from "../../src/train/setting-words.ts";

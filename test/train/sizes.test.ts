@@ -2,9 +2,9 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { WEIGHT_DTYPES } from "../../src/config.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/study/grid.ts";
+import { WEIGHT_DTYPES } from "../../src/tensor.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";

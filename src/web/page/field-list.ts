@@ -1,9 +1,9 @@
 /** The settings that have a field, as the tables of settings and of their words have them. */
 
 import type { NumberRange } from "../../checks.ts";
-import { TARGETS } from "../../config.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../data/settings.ts";
 import { MODES, type Mode } from "../../methods/index.ts";
+import { TARGETS } from "../../names.ts";
 import type { SettingWord } from "../../surface.ts";
 import { OBJECTIVES, type Objective } from "../../tasks/index.ts";
 import { TRAINING } from "../../tasks/training.ts";

@@ -4,7 +4,7 @@
  */
 import type { Backend } from "../../backend/backend.ts";
 import { openDevice } from "../../backend/device.ts";
-import type { DeviceName } from "../../config.ts";
+import type { DeviceName } from "../../backend/device-name.ts";
 
 const open = new Map<DeviceName, Promise<Backend>>();
 

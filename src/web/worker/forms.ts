@@ -1,5 +1,4 @@
 /** The forms in which other programs read a run, as zip files. */
-import type { WeightDtype } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { contentBytes } from "../../export/form.ts";
 import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
@@ -7,6 +6,7 @@ import { showLoss } from "../../export/losses.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
 import type { FileContent } from "../../platform/reader.ts";
+import type { WeightDtype } from "../../tensor.ts";
 import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
 import { reportError } from "./errors.ts";
 import { pageBase } from "./page-base.ts";
