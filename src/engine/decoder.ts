@@ -217,7 +217,7 @@ export class Decoder extends Weights<DecoderPlan> {
     for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
     const values = { ...NO_VALUES, tokens: n, sequences, slots: sequences, slot };
-    this.withNorms(segments, (all) => this.session.run(all, values));
+    this.withDerived(segments, (all) => this.session.run(all, values));
   }
 
   /** Throws ShapeError: the kernels do not check. */

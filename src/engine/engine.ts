@@ -287,7 +287,7 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   private evaluate(segments: readonly SegmentName[], batch: Batch): number {
-    return this.withNorms(segments, (all) => this.runner.submit([evaluationPass(all, batch)]))[0]!;
+    return this.withDerived(segments, (all) => this.runner.submit([evaluationPass(all, batch)]))[0]!;
   }
 
   /**
@@ -299,10 +299,10 @@ export class Engine extends Weights<ModelPlan> {
     if (!optimizer) throw new ShapeError("not-in-plan", "this plan has no backward pass");
     const update = optimizer.stepValues(lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
-    const slots = this.withNorms([], (norms) =>
+    const slots = this.withDerived([], (derived) =>
       this.runner.submit(
         batches.map((batch, i) => ({
-          segments: [...(i === 0 ? norms : []), ...stepSegments(i, batches.length)],
+          segments: [...(i === 0 ? derived : []), ...stepSegments(i, batches.length)],
           work: { batch, loss_scale, update },
         })),
       ),

@@ -39,7 +39,7 @@ export async function loadQuantizer({ parameters }: ParameterPlan): Promise<type
 const MOST_ANSWER_MS = 100;
 
 export class Weights<P extends ParameterPlan = ParameterPlan> {
-  /** Whether a parameter may have changed since the norms of DoRA were computed. */
+  /** Whether a parameter may have changed since the tensors derived of them were computed. */
   protected hasChanged = true;
   /** Partly written pieces in blocks. */
   private readonly begun = new Map<Tensor, Quantize.Quantizer>();
@@ -51,10 +51,10 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     private readonly quantize: typeof Quantize | null,
   ) {}
 
-  /** Submits segments: before them the norms of DoRA, if the plan has them and a parameter has changed. */
-  withNorms<T>(segments: readonly SegmentName[], submit: (segments: readonly SegmentName[]) => T): T {
-    const isNeeded = this.hasChanged && this.plan.segments.some(({ name }) => name === "norms");
-    const result = submit(isNeeded ? ["norms", ...segments] : segments);
+  /** Submits segments: before them what is derived of parameters, if a parameter has changed. */
+  withDerived<T>(segments: readonly SegmentName[], submit: (segments: readonly SegmentName[]) => T): T {
+    const isNeeded = this.hasChanged && this.plan.segments.some(({ name }) => name === "derived");
+    const result = submit(isNeeded ? ["derived", ...segments] : segments);
     this.hasChanged = false;
     return result;
   }

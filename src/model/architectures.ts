@@ -1,8 +1,8 @@
 /** The architectures. Only GPT-2's is loaded with a page: opening a model of another one loads that. */
 import { LLAMA_TYPES, type LlamaType, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import type { Architecture } from "./block.ts";
 import { gpt2 } from "./gpt2.ts";
+import type { Architecture } from "./lower.ts";
 
 /** Those that are loaded, by their `model_type`. */
 export const ARCHITECTURES = new Map<LlamaType | undefined, Architecture>([[undefined, gpt2]]);

@@ -1,131 +1,155 @@
 /**
- * The backward list of a plan, which mirrors the forward list in model.ts, in llm.c's manner. Only what trains loads
- * it.
- *
- * Letters: N packed tokens, B sequences, C n_embd.
+ * The backward list of a plan, from the loss down: sections in reverse order, each by the rules of its layers. Only what
+ * trains loads it.
  */
-import { attentionBackward } from "../ops/attention.ts";
 import { crossentropyBackward } from "../ops/crossentropy.ts";
-import { embeddingBackward, embeddingPositionBackward } from "../ops/embedding.ts";
 import type { Dispatch, Use } from "../ops/kernel.ts";
+import { matmul } from "../ops/matmul.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
-import { BackwardLayers } from "./backward-layers.ts";
 import { BackwardPrefix } from "./backward-prefix.ts";
-import { HEAD, promptRows, rowTensor } from "./layers.ts";
-import type { Forward, Loss, SavedBlock } from "./model.ts";
-import { only } from "./parameters.ts";
+import type { Layer, Section, Value } from "./graph.ts";
+import { HEAD, type Head, type HeadPiece, rowsFrom } from "./head.ts";
+import { Lowering } from "./lower.ts";
+import type { Forward, Loss } from "./model.ts";
+import { findAdapters, only, type Parameters } from "./parameters.ts";
+import { rowTensor } from "./rows.ts";
+import { biasGradient, type Context, Rules } from "./rules.ts";
 
 export class Backward {
   readonly list: Dispatch[] = [];
   /** Blocks whose activations are recomputed. */
   recomputed = 0;
-  private readonly b: BackwardLayers;
-  private readonly prefix: BackwardPrefix | null;
+  private readonly context: Context;
 
   constructor(
     private readonly forward: Forward,
     loss: Loss,
   ) {
-    const { blocks, common, options, prefix } = forward;
-    this.b = new BackwardLayers(common, this.list);
-    this.prefix = prefix && new BackwardPrefix(prefix, this.b);
-    let dx = this.loss(loss);
-    for (const [i, block] of blocks.toReversed().entries())
-      dx &&= options.recompute && i > 0 ? this.recomputedBlock(block, dx) : this.block(block, dx);
-    this.prefix?.backward();
-    if (dx) this.embedding(dx);
+    const { batch, f, options, prefix, sections } = forward;
+    const trained = valuesOfTrained(sections, f.common.parameters);
+    const backwardPrefix = prefix && new BackwardPrefix(prefix, f, this.list, batch);
+    this.context = { list: this.list, batch, needs: (value) => trained.has(value), prefix: backwardPrefix };
+    let dx: Tensor | undefined = this.loss(loss);
+    const blocks = sections.filter(({ layers }) => layers.some(({ kind }) => kind === "attention"));
+    // The last block's backward pass follows its forward pass at once.
+    const recomputed = new Set(options.recompute ? blocks.slice(0, -1) : []);
+    for (const section of sections.toReversed())
+      dx &&= recomputed.has(section)
+        ? this.recomputedSection(section, dx)
+        : new Rules(f, section, this.context).run(dx);
+    backwardPrefix?.backward();
   }
 
-  /** Gradients of the head and the final norm; returns the gradient of the last block's output, or null. */
-  private loss({ final, head, state, pieces }: Loss): Tensor | null {
-    const { b } = this;
+  /** Gradients of the head; returns that of its input, if one is needed. */
+  private loss({ head, state, pieces }: Loss): Tensor | undefined {
     const { batch, options } = this.forward;
     const { valueLoss } = options;
-    const { n_embd: C } = b.config;
-    const { rows } = head;
-    const dout = b.trainsBelow(HEAD) ? rowTensor("dhead", rows, [C]) : null;
+    const { rows, inp } = head;
+    const dout = this.context.needs(head.value) ? rowTensor("dhead", rows, inp.shape.slice(1)) : undefined;
     for (const piece of pieces) {
       let { logits } = piece;
       if (pieces.length > 1) {
         // Recomputed into a new tensor: the forward pass's logits would otherwise stay in memory, all pieces at once.
         logits = rowTensor("logits", rows, [piece.classes]);
-        b.logits(head, piece, logits);
+        this.list.push(...head.logits(piece, logits));
       }
       const dlogits = rowTensor("dlogits", rows, [piece.classes]);
-      b.emit(
+      this.list.push(
         valueLoss
           ? valueLoss.backward(dlogits, logits, batch, rows.count, piece.first)
           : crossentropyBackward(dlogits, logits, state, batch, shareRows(rows.count), piece.first, batch),
       );
-      b.headBackward(head, piece, dlogits, dout);
+      this.headPiece(head, piece, dlogits, dout);
     }
-    b.headAdaptersBackward(head, dout);
-    if (!dout || !final.norm) return null;
-    const dnorm = final.norm.rows === rows ? dout : b.scatter(dout, batch.selected, final.norm.rows);
-    return b.normBackward(final.norm, dnorm).dx;
+    this.headAdapters(head, dout);
+    return dout;
   }
 
-  /** Gradients of a block from dx, the gradient of its output; returns its input's, or null if none is needed. */
-  private block(block: SavedBlock, dx: Tensor): Tensor | null {
-    const { l, keys, att, lse, read } = block;
-    const { norm, qkv } = block.queries;
-    const { linear: attProj } = block.attProj;
-    const { b } = this;
-    const { architecture, batch, prefix, shift } = this.forward;
-    const { n_head } = b.config;
-    // x2 = x1 + mlp(ln_2(x1))
-    const dx1 = architecture.mlpBackward(b, block.mlp, dx);
-    // x1 = x + c_proj(attention(c_attn(ln_1(x))))
-    const dattProj = dx1 && b.outputBackward(block.attProj, dx1);
-    if (!dx1 || !dattProj) return null;
-    const dread = b.linearBackward(attProj, dattProj);
-    if (!dread) {
-      b.gradients({ of: attProj, x: read, dy: dattProj });
-      return null;
+  /** The gradients of the head from those of a piece of its logits; the gradient of its input is added to `dout`. */
+  private headPiece(head: Head, piece: HeadPiece, a: Tensor, dout: Tensor | undefined): void {
+    const { classes: n, weight, grad } = piece;
+    const { rows, inp, adapters, bias } = head;
+    const [k, C] = [rows.count, inp.shape[1]!];
+    // The first piece writes, the others add.
+    const beta = piece.first === 0 ? 0 : 1;
+    if (grad) this.list.push(matmul({ out: grad, a, b: inp, transA: true, m: n, n: C, k, lda: n, beta: 1 }));
+    this.list.push(...biasGradient(bias, a, rows, this.forward.batch));
+    if (dout) this.list.push(matmul({ out: dout, a, b: weight, m: k, n: C, k: n, beta }));
+    for (const { grad, group, down, ddown } of adapters) {
+      if (!grad) continue;
+      const { r, scale: alpha } = group;
+      const dB = rowsFrom(head.adapter("B").grad!, piece);
+      this.list.push(matmul({ out: dB, a, b: down, transA: true, m: n, n: r, k, lda: n, beta: 1 }));
+      this.list.push(matmul({ out: ddown, a, b: head.up(piece), m: k, n: r, k: n, alpha, beta }));
     }
-    const isGathered = attProj.rows !== qkv.rows;
-    const datt = isGathered ? b.scatter(dread, batch.selected, qkv.rows) : dread;
-    const dx0 = isGathered && b.trainsBelow(norm.weight) ? b.scatter(dx1, batch.selected, qkv.rows) : dx1;
-    const dkeys = prefix ? prefix.room(`d${qkv.name}`) : rowTensor(`d${qkv.name}`, qkv.rows, qkv.out.shape.slice(1));
-    const dqkv = prefix ? prefix.tokenRows(dkeys) : dkeys;
-    const delta = rowTensor(`h.${l}.delta`, qkv.rows, [n_head]);
-    b.emit(...attentionBackward(dkeys, delta, datt, att, lse, keys, batch.bounds, b.heads(l), prefix?.rows));
-    this.prefix?.read(dkeys, l);
-    architecture.queriesBackward(b, dqkv, { bounds: batch.bounds, shift });
-    const dnorm = b.linearBackward(qkv, dqkv);
-    const below = dnorm ? b.normBackward(norm, dnorm, dx0) : { dx: null, out: () => b.normAgain(norm) };
-    b.gradients({ of: attProj, x: read, dy: dattProj }, { of: qkv, x: below.out, dy: dqkv });
-    return below.dx;
+  }
+
+  /** The gradients of A of the head's adapters, after all pieces; the gradient of their input is added to `dout`. */
+  private headAdapters(head: Head, dout: Tensor | undefined): void {
+    const { rows, inp, adapters } = head;
+    const { dropout } = this.forward.options;
+    const [k, C] = [rows.count, inp.shape[1]!];
+    const seen = head.dropped(this.list);
+    for (const { grad, group, ddown: a } of adapters) {
+      if (!grad) continue;
+      const { r } = group;
+      const A = head.adapter("A");
+      this.list.push(matmul({ out: only(A.grad!), a, b: seen, transA: true, m: r, n: C, k, lda: r, beta: 1 }));
+      if (dout && !dropout) this.list.push(matmul({ out: dout, a, b: only(A), m: k, n: C, k: r, beta: 1 }));
+    }
+    if (!dout || !dropout) return;
+    const { draws } = this.forward.batch;
+    for (const { group, ddown } of adapters)
+      this.list.push(dropout.backward(HEAD, { dx: dout, ddown, group }, draws!, shareRows(rows.count)));
   }
 
   /**
-   * The same after recomputing the block's forward pass into new tensors, so that the first ones are free once they
-   * have been read. What the backward pass does not read, such as the block's output, is left out.
+   * The gradient of a section's input after computing the section again into new tensors, so that the first ones are
+   * free once they have been read. What the backward pass does not read, such as the section's output, is left out.
    */
-  private recomputedBlock({ l, input, output }: SavedBlock, dx: Tensor): Tensor | null {
+  private recomputedSection(section: Section, dx: Tensor): Tensor | undefined {
     const { list } = this;
+    const { f, source } = this.forward;
     const first = list.length;
-    const block = this.forward.block(this.b, l, input, output);
+    const again = new Lowering(f.common, source, list);
+    again.values.set(section.input!, f.at(section.input!));
+    again.lower(section.layers);
     const end = list.length;
-    const below = this.block(block, dx);
+    const below = new Rules(again, section, this.context).run(dx);
     const rest = list.splice(first);
-    const again = needed(rest.slice(0, end - first), rest.slice(end - first));
-    list.push(...again, ...rest.slice(end - first));
-    if (again.length > 0) this.recomputed++;
+    const kept = needed(rest.slice(0, end - first), rest.slice(end - first));
+    list.push(...kept, ...rest.slice(end - first));
+    if (kept.length > 0) this.recomputed++;
     return below;
   }
+}
 
-  private embedding(dx: Tensor): void {
-    const { b } = this;
-    const { batch, parameters, tokenDown, tokens, options } = this.forward;
-    const [wte, wpe] = [b.parameter("wte.weight"), parameters.all.get("wpe.weight")];
-    const { ids, byId, starts } = batch;
-    const prompt = parameters.all.get("prompt.weight");
-    const table = prompt?.grad ? promptRows(prompt.grad, options.spec) : wte.grad;
-    if (table && byId) b.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
-    if (tokenDown) b.tokenAdapterBackward(dx, tokenDown, tokens, batch);
-    if (wpe?.grad) b.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
+/** The values in which something that is trained has a part. */
+function valuesOfTrained(sections: readonly Section[], parameters: Parameters): Set<Value> {
+  const values = new Set<Value>();
+  const learns = (one: Layer) => {
+    const names = learnedNames(one);
+    const adapters = "place" in one && one.place ? findAdapters(parameters, one.place) : [];
+    return names.some((name) => parameters.all.get(name)?.grad) || adapters.some(({ A }) => A.grad);
+  };
+  for (const one of sections.flatMap(({ layers }) => layers))
+    if (one.inputs.some((value) => values.has(value)) || learns(one)) values.add(one.out);
+  return values;
+}
+
+/** The parameters of a layer that may be trained, besides adapters. */
+function learnedNames(one: Layer): string[] {
+  switch (one.kind) {
+    case "embed":
+      return ["wte.weight", "wpe.weight", "prompt.weight", "lora.wte.A"];
+    case "norm":
+    case "linear":
+      return [`${one.name}.weight`, `${one.name}.bias`];
+    case "attention":
+      return ["prefix.weight", "prefix.embedding", "prefix.proj.weight"];
+    default:
+      return [];
   }
 }
 

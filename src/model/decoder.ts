@@ -11,7 +11,7 @@ import { ConfigError } from "../errors.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
-import { embeddingForward } from "../ops/embedding.ts";
+import { gatherForward } from "../ops/gather.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
 import { cachePrefix } from "../ops/prefix.ts";
 import { DRAW, drawTables, sample } from "../ops/sample.ts";
@@ -23,10 +23,13 @@ import { type Shape, Tensor } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
 import { inputViews } from "./batch.ts";
-import type { Architecture } from "./block.ts";
-import { Norms } from "./dora.ts";
-import { Layers, type Rows, rowTensor } from "./layers.ts";
+import { Derived } from "./derived.ts";
+import { modelSections, type Section, type Value } from "./graph.ts";
+import { Head } from "./head.ts";
+import { type Architecture, attentionHeads, Lowering, type Source } from "./lower.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
+import { addBottlenecks, addScales, applyPasses, cutBehindAttention } from "./passes.ts";
+import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 export interface DecoderOptions {
@@ -98,12 +101,6 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
   return new Builder(options).build();
 }
 
-/** The residual stream before the last block's attention, and the attention's output. */
-interface Through {
-  x: Tensor;
-  att: Tensor;
-}
-
 class Builder {
   private readonly parameters: Parameters;
   private readonly inputs: DecoderInputs;
@@ -112,14 +109,13 @@ class Builder {
   private readonly losses: Tensor;
   private readonly sampled: Sampled;
   private readonly segments: Segment[] = [];
-  private readonly norms = new Norms();
-  private readonly C: number;
+  private readonly derived = new Derived();
+  private readonly sections: Section[];
   private readonly architecture: Architecture;
 
   constructor(private readonly options: DecoderOptions) {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_kv_head = n_head, n_layer, n_positions, vocab_size } = spec.config;
-    this.C = n_embd;
     this.architecture = architecture(spec.config);
     this.parameters = makeParameters(spec, {
       training: false,
@@ -127,6 +123,8 @@ class Builder {
       isWanted: () => true,
       shared: options.shared,
     });
+    const passes = [addScales(this.parameters), addBottlenecks(this.parameters)];
+    this.sections = applyPasses(modelSections(spec.config, this.architecture.block), passes);
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],
@@ -151,82 +149,82 @@ class Builder {
   build(): DecoderPlan {
     const { spec, capacity } = this.options;
     const { inputs, parameters, logits, losses, sampled } = this;
+    const { sections } = this;
     const tokens: Rows = { count: "tokens", capacity: capacity.tokens };
     const slots: Rows = { count: "slots", capacity: capacity.sequences };
-    const [prefill, next] = [this.list("prefill"), this.list("next")];
-    const all = this.blocks(prefill, tokens);
-    const gather = (x: Tensor) => next.gather(x, inputs.rows, slots);
-    this.head(next, slots, this.last(next, slots, { x: gather(all.x), att: gather(all.att) }));
-    const score = this.list("score");
-    this.score(score, tokens, this.last(score, tokens, all));
-    const decode = this.list("decode");
-    this.head(decode, slots, this.last(decode, slots, this.blocks(decode, slots)));
-    this.list("sample").emit(...sample({ ...sampled, logits, draws: inputs.draws }));
+    // The last block: what is behind its attention runs on other rows.
+    const [final, last] = [sections.at(-1)!, cutBehindAttention(sections.at(-2)!)];
+    const behind = [...last.behind, ...final.layers];
+    const through = [...sections.slice(0, -2).flatMap(({ layers }) => layers), ...last.before];
+    const [prefill, next] = [this.list("prefill", tokens), this.list("next", slots)];
+    prefill.lower(through);
+    for (const value of last.live) next.values.set(value, this.gather(next, prefill.tensor(value), slots));
+    next.lower(behind);
+    this.head(next, final.output);
+    const score = this.list("score", tokens);
+    for (const value of last.live) score.values.set(value, prefill.at(value));
+    score.lower(behind);
+    this.score(score, final.output);
+    const decode = this.list("decode", slots);
+    decode.lower([...through, ...behind]);
+    this.head(decode, final.output);
+    this.list("sample", slots).emit(...sample({ ...sampled, logits, draws: inputs.draws }));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
-    this.segments.unshift(...this.norms.segments);
+    this.segments.unshift(...this.derived.segments);
     const memory = planMemory(this.segments, [...weights, inputs.root]);
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses, sampled };
   }
 
-  /** Layers that emit into a segment. */
-  private list(name: Segment["name"]): Layers {
+  /** What lowers layers into a segment, over tokens that a prefill or a decode processes. */
+  private list(name: Segment["name"], rows: Rows): Lowering {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
     const { spec, capacity } = this.options;
-    const { parameters, norms, architecture } = this;
-    const common = { spec, parameters, capacity, batch: null, norms, normKernels: architecture.norm };
-    return new Layers(common, segment.dispatches);
-  }
-
-  /** The embedding and all blocks, the last one up to its attention. */
-  private blocks(f: Layers, rows: Rows): Through {
+    const { architecture, derived, inputs, parameters, sampled } = this;
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const isPrefill = rows.count === "tokens";
-    const [bounds, slots] = [part(this.inputs.bounds), part(this.inputs.slots)];
-    const ids = isPrefill ? this.inputs.ids : this.sampled.ids;
+    const [bounds, slots] = [part(inputs.bounds), part(inputs.slots)];
+    const source: Source = {
+      ...{ rows, ids: isPrefill ? inputs.ids : sampled.ids, bounds, shift: 0 },
+      attend: (f, l, qkv, out) => this.attend(f, l, qkv, out, slots, isPrefill),
+    };
+    const common = { spec, parameters, architecture, capacity, batch: null, derived, saves: false };
+    return new Lowering(common, source, segment.dispatches);
+  }
+
+  /** Attention over the cache, which gets the keys and values of these tokens first. */
+  private attend(f: Lowering, l: number, qkv: Tensor, out: Tensor, slots: Tensor, isPrefill: boolean): undefined {
+    const cache = this.caches[l]!;
+    const prefix = this.parameters.all.get("prefix.weight");
     // Written at every prefill, as its slots may have held other sequences.
-    const prefix = isPrefill ? this.parameters.all.get("prefix.weight") : undefined;
-    let x = rowTensor("embed", rows, [this.C]);
-    f.emit(...embeddingForward(x, f.tokenTable, f.positionTable, ids, bounds));
-    for (let l = 0; ; l++) {
-      const qkv = this.architecture.queries(f, l, x, rows, { bounds, shift: 0 }).qkv.out;
-      const att = rowTensor("att", rows, [this.C]);
-      const cache = this.caches[l]!;
-      if (prefix) f.emit(cachePrefix(cache, only(prefix), l));
-      const heads = f.heads(l);
-      f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(att, qkv, cache, slots, heads));
-      if (l === this.caches.length - 1) return { x, att };
-      x = this.behindAttention(f, rows, l, { x, att });
-    }
+    if (prefix && isPrefill) f.emit(cachePrefix(cache, only(prefix), l));
+    const heads = attentionHeads(this.options.spec.config, l);
+    f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(out, qkv, cache, slots, heads));
   }
 
-  /** The last block after its attention, and the final norm. */
-  private last(f: Layers, rows: Rows, through: Through): Tensor {
-    return f.norm("ln_f", this.behindAttention(f, rows, this.caches.length - 1, through), rows).out;
-  }
-
-  private behindAttention(f: Layers, rows: Rows, l: number, { x, att }: Through): Tensor {
-    const [x1, x2] = [rowTensor(`x.${l}.mid`, rows, [this.C]), rowTensor(`block.${l}`, rows, [this.C])];
-    f.output(l, "attn", att, rows, { out: x1, residual: x });
-    this.architecture.mlp(f, l, x1, rows, x2, false);
-    return x2;
+  /** The rows of a prefill whose next tokens are predicted. */
+  private gather(f: Lowering, x: Tensor, rows: Rows) {
+    const tensor = rowTensor(`${x.name}.selected`, rows, x.shape.slice(1));
+    f.emit(gatherForward(tensor, x, this.inputs.rows));
+    return { tensor, rows };
   }
 
   /** Logits [S, V] from the final norm [S, C], one piece of the vocabulary at a time. */
-  private head(f: Layers, rows: Rows, norm: Tensor): void {
-    const head = f.head(norm, rows);
+  private head(f: Lowering, norm: Value): void {
+    const head = new Head(f, norm);
     const width = this.logits.shape[1]!;
-    for (const piece of f.headPieces(head, Infinity))
-      f.logits(head, piece, this.logits, { width, column: piece.first });
+    for (const piece of head.pieces(Infinity))
+      f.emit(...head.logits(piece, this.logits, { width, column: piece.first }));
   }
 
   /** Losses [N, 4] from the final norm [N, C], one piece of the vocabulary at a time. */
-  private score(f: Layers, rows: Rows, norm: Tensor): void {
-    const head = f.head(norm, rows);
-    for (const piece of f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES))) {
+  private score(f: Lowering, norm: Value): void {
+    const head = new Head(f, norm);
+    const { rows } = head;
+    for (const piece of head.pieces(Math.min(this.options.maxBinding, LOGITS_BYTES))) {
       const logits = rowTensor("logits", rows, [piece.classes]);
-      f.logits(head, piece, logits);
+      f.emit(...head.logits(piece, logits));
       f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
     }
   }

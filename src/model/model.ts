@@ -1,22 +1,21 @@
 /**
- * A model with LoRA as a plan: the forward list here, and the backward list, which mirrors it, in backward.ts, as in
- * llm.c. What differs between architectures is in gpt2.ts and llama.ts.
+ * A model as a plan: its graph (graph.ts; a block of it is in gpt2.ts and llama.ts) with what the method and the task
+ * add (passes.ts), lowered to the forward list (lower.ts); the backward list is in backward.ts.
  *
  * Letters: N packed tokens, B sequences, C n_embd, NH heads, L layers, V vocabulary, R rank. Two things save work and
  * memory: a classifier needs one row a sequence after the last attention, so that everything after it runs on B rows
- * (`gather`), with mean pooling only after the final norm; and the outputs of layer norm and the activation are
+ * (`selectRows`), with mean pooling only after the final norm; and the outputs of layer norm and the activation are
  * recomputed in the backward pass. With `recompute` everything that a block's backward pass reads is recomputed, except
  * the block's input (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"). Where the lowest blocks are
  * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { qkvWidth, textContext } from "../config.ts";
+import { MAX_ACCUMULATE, textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
+import { outside } from "../names.ts";
 import { attentionForward } from "../ops/attention.ts";
 import { crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
-import { embeddingForward } from "../ops/embedding.ts";
-import { gatherForward } from "../ops/gather.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
 import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory, SMALLER_BATCH } from "../plan/memory.ts";
@@ -26,23 +25,17 @@ import { Tensor, type TensorPiece } from "../tensor.ts";
 import { architecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
-import type { Architecture, Mlp, Queries } from "./block.ts";
-import { Norms } from "./dora.ts";
+import { Derived } from "./derived.ts";
 import type { Dropout } from "./dropout.ts";
-import {
-  type Common,
-  type Head,
-  type HeadPiece,
-  Layers,
-  type Norm,
-  type Output,
-  type Rows,
-  rowTensor,
-} from "./layers.ts";
+import { modelSections, type Section, type Value } from "./graph.ts";
+import { Head, type HeadPiece } from "./head.ts";
 import type { ValueLoss } from "./loss.ts";
+import { type Architecture, attentionHeads, Lowering, type Source } from "./lower.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
+import { addBottlenecks, addDropout, addRoom, addScales, applyPasses, selectRows } from "./passes.ts";
 import { Prefix } from "./prefix.ts";
-import { MAX_ACCUMULATE, type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
+import { type Rows, rowTensor } from "./rows.ts";
+import { type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
@@ -113,7 +106,7 @@ export interface ModelPlan extends Program {
   /** Blocks whose activations are recomputed in the backward pass. */
   recomputed: number;
   /** Kept activations by the reference's names: embed, block.N, final_norm, pooled. */
-  activations: Map<string, Tensor>;
+  activations: ReadonlyMap<string, Tensor>;
 }
 
 /** Rows of `metrics`: the most batches in flight before the host reads their loss. */
@@ -122,38 +115,8 @@ export const SLOTS = MAX_ACCUMULATE;
 /** The logits of a language model are split into pieces of at most this many bytes. */
 const LOGITS_BYTES = 32 << 20;
 
-/** The residual stream between two blocks. */
-interface Stream {
-  x: Tensor;
-  rows: Rows;
-}
-
-/** What a block's forward pass saves for its backward pass. */
-export interface SavedBlock {
-  l: number;
-  input: Stream;
-  output: Stream;
-  queries: Queries;
-  /** Queries, keys and values, with the rows of a prefix. */
-  keys: Tensor;
-  att: Tensor;
-  lse: Tensor;
-  /** The input of the attention's c_proj: the attention output, or the rows of it that are needed. */
-  read: Tensor;
-  attProj: Output;
-  mlp: Mlp;
-}
-
-/** The final norm (null if it is not in this part of the model), and the rows of it that the head reads. */
-interface Final {
-  norm: Norm | null;
-  out: Tensor;
-  rows: Rows;
-}
-
 /** The head, the loss's state [rows, 4], and the logits of each piece. */
 export interface Loss {
-  final: Final;
   head: Head;
   state: Tensor;
   pieces: (HeadPiece & { logits: Tensor })[];
@@ -170,11 +133,11 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   textContext(spec.config, spec);
   checkRows(roomFor(spec, capacity).tokens);
   const forward = new Forward(options);
-  const { parameters, batch, metrics, features, loss, activations, common } = forward;
+  const { parameters, batch, metrics, features, loss, activations, derived } = forward;
   const list: Segment = { name: "forward", clears: [], dispatches: forward.list };
   const training = loss && optimizer?.minimize(forward, loss);
   const segments = training ? [training.before, list, ...training.behind] : [list];
-  segments.unshift(...common.norms.segments);
+  segments.unshift(...derived.segments);
   const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
   return {
     spec,
@@ -210,27 +173,24 @@ export class Forward {
   readonly batch: BatchInputs;
   /** [SLOTS, 4], as in ModelPlan. */
   readonly metrics = new Tensor("metrics", [SLOTS, 4], "output");
-  readonly tokens: Rows;
   readonly prefix: Prefix | null;
-  readonly architecture: Architecture;
-  /** What the layers of all lists have in common. */
-  readonly common: Common;
   readonly list: Dispatch[] = [];
-  readonly blocks: SavedBlock[] = [];
-  /** What the adapter of the token table saves for its backward pass. */
-  tokenDown: Tensor | null = null;
+  /** What this part of the model consists of, up to the head. */
+  readonly sections: Section[];
+  readonly f: Lowering;
+  readonly source: Source;
   /** Null in a lower part. */
   readonly loss: Loss | null;
-  readonly activations = new Map<string, Tensor>();
-  features: Features | null = null;
+  readonly activations: ReadonlyMap<string, Tensor>;
+  readonly features: Features | null;
+  readonly derived = new Derived();
+  private readonly architecture: Architecture;
   private readonly part: ModelPart;
-  private readonly sequences: Rows;
-  private readonly C: number;
-  private readonly f: Layers;
 
   constructor(readonly options: PlanOptions) {
-    const { spec, capacity, optimizer, dropout, maxBinding, part, shared } = options;
+    const { spec, capacity, optimizer, dropout, maxBinding, part, shared, keepActivations } = options;
     this.part = modelPart(spec, part);
+    this.architecture = architecture(spec.config);
     const training = optimizer !== null;
     const parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
     const room = roomFor(spec, capacity);
@@ -238,118 +198,87 @@ export class Forward {
     const batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.parameters = parameters;
     this.batch = batch;
-    this.tokens = { count: "tokens", capacity: room.tokens };
-    this.sequences = { count: "sequences", capacity: room.sequences };
-    this.C = spec.config.n_embd;
-    this.architecture = architecture(spec.config);
-    const norms = new Norms();
-    this.common = { spec, parameters, capacity: room, batch, norms, normKernels: this.architecture.norm, dropout };
-    this.f = new Layers(this.common, this.list);
-    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, this.tokens, this.f) : null;
-    let stream = this.begin();
-    for (let l = this.part.first; l < this.part.end; l++) {
-      const behind = this.rowsBehind(l, stream);
-      const block = this.block(this.f, l, stream, { x: this.keep(`block.${l}`, behind), rows: behind });
-      this.blocks.push(block);
-      stream = block.output;
+    const tokens: Rows = { count: "tokens", capacity: room.tokens };
+    const sequences: Rows = { count: "sequences", capacity: room.sequences };
+    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, parameters, tokens) : null;
+    const attend: Source["attend"] = (...given) => this.attend(...given);
+    const selected = { rows: sequences, at: batch.rows, firsts: batch.firsts };
+    const { ids, bounds } = batch;
+    this.source = { rows: tokens, ids, bounds, shift: this.prefix?.rows.count ?? 0, attend, selected };
+    const all = this.graph();
+    const sections = this.partOf(all);
+    const last = sections.at(-1)?.output;
+    const outputs = keepActivations ? sections.map(({ output }) => output) : [];
+    if (part === "lower") outputs.push(last!);
+    const common = { spec, parameters, capacity: room, batch, derived: this.derived, dropout, saves: training };
+    const f = new Lowering({ ...common, architecture: this.architecture }, this.source, this.list, new Set(outputs));
+    [this.f, this.sections] = [f, sections];
+    const input = part === "upper" ? (sections[0]?.input ?? all.at(-1)!.output) : null;
+    // Without blocks it is what the head reads.
+    if (input) f.make(input, sections.length > 0 || readsTokens(spec.task) ? tokens : sequences, "input");
+    for (const { layers, input } of sections) {
+      f.lower(layers);
+      if (!input && this.prefix) f.emit(...this.prefix.forward());
     }
-    const final = this.finalNorm(stream);
-    this.loss = part === "lower" ? null : this.head(final);
+    const features = part === "lower" ? last : input;
+    this.features = features ? { tensor: f.tensor(features), rows: f.at(features).rows.count as "tokens" } : null;
+    this.activations = new Map(keepActivations ? outputs.map((value) => [value.name, f.tensor(value)]) : []);
+    this.loss = part === "lower" ? null : this.head(last ?? input!);
   }
 
-  /** The input of the first block (without blocks, of the head): the embedding, or the features. */
-  private begin(): Stream {
-    const { f, batch, part } = this;
-    if (this.options.part === "upper") {
-      const isPooled = part.first === part.end && !readsTokens(this.options.spec.task);
-      const rows = isPooled ? this.sequences : this.tokens;
-      this.features = {
-        tensor: rowTensor(part.features!, rows, [this.C], "input"),
-        rows: rows.count as Features["rows"],
-      };
-      return { x: this.features.tensor, rows };
-    }
-    const x = this.keep("embed", this.tokens);
-    f.emit(...embeddingForward(x, f.tokenTable, f.positionTable, batch.ids, batch.bounds, this.shift));
-    this.tokenDown = f.tokenAdapter(x, this.tokens, batch.ids);
-    this.prefix?.forward();
-    return { x, rows: this.tokens };
+  /** All of the model up to the head. */
+  private graph(): Section[] {
+    const { spec, dropout, keepActivations } = this.options;
+    const { parameters, prefix } = this;
+    const passes = [
+      ...(dropout ? [addDropout(parameters)] : []),
+      ...(prefix ? [addRoom(prefix.rows.count)] : []),
+      addScales(parameters),
+      addBottlenecks(parameters),
+    ];
+    const sections = applyPasses(modelSections(spec.config, this.architecture.block), passes);
+    return readsTokens(spec.task) ? sections : selectRows(sections, !keepActivations && !isMean(spec.task));
   }
 
-  /** The position of a sequence's first token. */
-  get shift(): number {
-    return this.prefix?.rows.count ?? 0;
+  /** The sections of this part of the model: the embedding, its blocks, and what is behind them if it has that. */
+  private partOf(sections: Section[]): Section[] {
+    const { first, end, has } = this.part;
+    const [behind, blocks] = [1 + this.options.spec.config.n_layer, sections.slice(1 + first, 1 + end)];
+    return [
+      ...(has(outside("wte")) ? sections.slice(0, 1) : []),
+      ...blocks,
+      ...(has(outside("ln_f")) ? sections.slice(behind) : []),
+    ];
   }
 
-  /** The rows behind the attention of block l: those that have a target, in the last one (of a mean: all). */
-  private rowsBehind(l: number, { rows }: Stream): Rows {
-    const { spec, keepActivations } = this.options;
-    const isLast = l === spec.config.n_layer - 1;
-    return isLast && !readsTokens(spec.task) && !keepActivations && !isMean(spec.task) ? this.sequences : rows;
-  }
-
-  /** The forward pass of a block into `output`. `f`: the forward list, or for a recomputed block the backward list. */
-  block(f: Layers, l: number, input: Stream, output: Stream): SavedBlock {
-    const { batch, C, prefix, shift } = this;
-    const { x, rows } = input;
-    const { rows: behind } = output;
+  /** The attention of a block, with its prefix. Returns the logarithms of the sums of its weights. */
+  private attend(f: Lowering, l: number, { root: qkv }: Tensor, out: Tensor): Tensor {
+    const { batch, prefix, source } = this;
     const { config } = this.options.spec;
-    const { n_head } = config;
-    const name = `h.${l}.attn.c_attn`;
-    const keys = prefix ? prefix.room(name) : rowTensor(name, rows, [qkvWidth(config)]);
-    const out = prefix ? prefix.tokenRows(keys) : keys;
-    const queries = this.architecture.queries(f, l, x, rows, { bounds: batch.bounds, shift, out });
-    prefix?.write(f, keys, l);
-    const [att, lse] = [rowTensor(`h.${l}.att`, rows, [C]), rowTensor(`h.${l}.lse`, rows, [n_head])];
-    f.emit(attentionForward(att, lse, keys, batch.bounds, f.heads(l), prefix?.rows));
-    const isGathered = behind !== rows;
-    const x0 = isGathered ? f.gather(x, batch.rows, behind) : x;
-    const read = isGathered ? f.gather(att, batch.rows, behind) : att;
-    const x1 = rowTensor(`x.${l}.mid`, behind, [C]);
-    const attProj = f.output(l, "attn", read, behind, { out: x1, residual: x0 });
-    const mlp = this.architecture.mlp(f, l, x1, behind, output.x, this.options.optimizer !== null);
-    return { l, input, output, queries, keys, att, lse, read, attProj, mlp };
-  }
-
-  private finalNorm({ x, rows }: Stream): Final {
-    if (!this.parameters.all.has("ln_f.weight")) return { norm: null, out: x, rows };
-    const { f, batch, sequences } = this;
-    const isPooled = rows === sequences;
-    const norm = f.norm("ln_f", x, rows, this.keep(isPooled ? "pooled" : "final_norm", rows));
-    if (isPooled || readsTokens(this.options.spec.task)) return { norm, out: norm.out, rows };
-    const out = this.keep("pooled", sequences);
-    f.emit(gatherForward(out, norm.out, batch.rows, batch.firsts));
-    return { norm, out, rows: sequences };
+    const lse = rowTensor(`h.${l}.lse`, source.rows, [config.n_head]);
+    if (prefix) f.emit(prefix.write(qkv, l));
+    f.emit(attentionForward(out, lse, qkv, batch.bounds, attentionHeads(config, l), prefix?.rows));
+    return lse;
   }
 
   /** Logits and loss, one piece of the classes or of the vocabulary at a time. */
-  private head(final: Final): Loss {
-    const { f, batch } = this;
-    const { out, rows } = final;
+  private head(value: Value): Loss {
+    const { batch, f } = this;
     const { valueLoss, spec } = this.options;
     const hasLoss = valueLoss !== undefined || !hasValues(spec.task);
+    const head = new Head(f, value);
+    const { rows } = head;
     const state = rowTensor("loss.state", rows, [4], "output");
-    const head = f.head(out, rows);
-    const parts = f.headPieces(head, Math.min(this.options.maxBinding, LOGITS_BYTES));
+    const parts = head.pieces(Math.min(this.options.maxBinding, LOGITS_BYTES));
     const role = parts.length === 1 ? "output" : "activation";
     const pieces = parts.map((piece) => {
       const logits = rowTensor("logits", rows, [piece.classes], role);
-      f.logits(head, piece, logits);
+      f.emit(...head.logits(piece, logits));
       if (valueLoss) f.emit(valueLoss.forward(state, logits, batch, rows.count, piece.first));
       else if (hasLoss) f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
     if (hasLoss) f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
-    return { final, head, state, pieces };
-  }
-
-  /** A tensor [rows, C] of the residual stream; an output if it is the features or an activation to keep. */
-  private keep(name: string, rows: Rows): Tensor {
-    const isFeatures = name === this.part.features;
-    if (!isFeatures && !this.options.keepActivations) return rowTensor(name, rows, [this.C]);
-    const tensor = rowTensor(name, rows, [this.C], "output");
-    if (isFeatures) this.features = { tensor, rows: rows.count as Features["rows"] };
-    else this.activations.set(name, tensor);
-    return tensor;
+    return { head, state, pieces };
   }
 }

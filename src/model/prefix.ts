@@ -5,79 +5,70 @@
  *
  * Letters: n virtual tokens, C n_embd, L layers.
  */
-import { qkvWidth } from "../config.ts";
 import { keyValueColumns } from "../names.ts";
+import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { prefixForward } from "../ops/prefix.ts";
 import { tanhForward } from "../ops/tanh.ts";
-import { Tensor } from "../tensor.ts";
-import { type Layers, type Linear, type Rows, rowTensor } from "./layers.ts";
-import { only } from "./parameters.ts";
+import type { Tensor } from "../tensor.ts";
+import { attentionHeads } from "./lower.ts";
+import { only, type Parameter, type Parameters } from "./parameters.ts";
+import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
+/** y = x W + b. */
+interface Projection {
+  weight: Parameter;
+  bias: Parameter;
+  out: Tensor;
+}
+
 export class Prefix {
-  /** Where the prefix is in a `room` tensor. */
+  /** Where the prefix is in the tensor of queries, keys and values. */
   readonly rows: { count: number; row: number };
   readonly virtual: Rows;
-  /** Of queries, keys and values together. */
-  private readonly columns: number;
   /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
-  readonly projection: { E: Tensor; fc: Linear; hidden: Tensor; proj: Linear } | null;
+  readonly projection: { E: Parameter; fc: Projection; hidden: Tensor; proj: Projection } | null;
   /** [n, L 2 KV HS]. */
   private readonly weight: Tensor;
 
   constructor(
-    spec: ModelSpec,
-    private readonly tokens: Rows,
-    private readonly f: Layers,
+    private readonly spec: ModelSpec,
+    { all }: Parameters,
+    tokens: Rows,
   ) {
     const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
-    this.columns = qkvWidth(config);
-    const width = keyValueColumns(config);
     const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
-    const linear = (name: string, columns: number): Linear => ({
-      ...f.affine(name),
-      rows: this.virtual,
-      out: activation(name, columns),
-      adapters: [],
-    });
+    const linear = (name: string, columns: number): Projection => {
+      const [weight, bias] = [all.get(`${name}.weight`)!, all.get(`${name}.bias`)!];
+      return { weight, bias, out: activation(name, columns) };
+    };
     if (hidden > 0) {
-      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", width)];
-      this.projection = { E: f.tensor("prefix.embedding"), fc, hidden: activation("prefix.hidden", hidden), proj };
+      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config))];
+      const E = all.get("prefix.embedding")!;
+      this.projection = { E, fc, hidden: activation("prefix.hidden", hidden), proj };
       this.weight = proj.out;
     } else {
       this.projection = null;
-      this.weight = f.tensor("prefix.weight");
+      this.weight = only(all.get("prefix.weight")!);
     }
   }
 
-  /** A tensor [tokens + n, (NH + 2 KV) HS]: queries, keys and values of the tokens and of the prefix. */
-  room(name: string): Tensor {
-    return new Tensor(name, [this.tokens.capacity + this.rows.count, this.columns], "activation");
-  }
-
-  /** The tokens' rows of such a tensor. */
-  tokenRows(room: Tensor): Tensor {
-    return room.view(room.name, [this.tokens.capacity, this.columns], 0);
-  }
-
   /** Computes the prefix, if it has a projection. */
-  forward(): void {
-    if (!this.projection) return;
+  forward(): Dispatch[] {
+    if (!this.projection) return [];
     const { E, fc, hidden, proj } = this.projection;
-    this.multiply(fc, E);
-    this.f.emit(tanhForward(hidden, fc.out, this.rows.count));
-    this.multiply(proj, hidden);
+    return [this.multiply(fc, only(E)), tanhForward(hidden, fc.out, this.rows.count), this.multiply(proj, hidden)];
   }
 
-  private multiply({ weight, bias, out }: Linear, x: Tensor): void {
-    this.f.emit(linearForward({ out, x, W: only(weight), bias: only(bias!), rows: this.rows.count }));
+  private multiply({ weight, bias, out }: Projection, x: Tensor): Dispatch {
+    return linearForward({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count });
   }
 
-  /** Writes the prefix of block l; `f`: into this list. */
-  write(f: Layers, room: Tensor, l: number): void {
-    f.emit(prefixForward(room, this.rows.row, this.weight, l, f.heads(l)));
+  /** Writes the prefix of block l into the rows behind the tokens'. */
+  write(qkv: Tensor, l: number): Dispatch {
+    return prefixForward(qkv, this.rows.row, this.weight, l, attentionHeads(this.spec.config, l));
   }
 }

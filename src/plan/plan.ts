@@ -13,7 +13,7 @@ import type { Role, Tensor } from "../tensor.ts";
  * the logits.
  */
 export type SegmentName =
-  | "norms"
+  | "derived"
   | "zero"
   | "forward"
   | "backward"

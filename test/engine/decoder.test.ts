@@ -152,11 +152,11 @@ testOnDevices("DoRA's norms are computed after a parameter was written, and not 
   const written = await withDecoder(spec, async (decoder) => {
     const before = await run(decoder, 0);
     assert.equal(
-      decoder.withNorms(["decode"], (segments) => segments),
+      decoder.withDerived(["decode"], (segments) => segments),
       ["decode"],
     );
     decoder.writeParameter(name, B);
-    assert.equal(decoder.plan.segments[0]!.name, "norms");
+    assert.equal(decoder.plan.segments[0]!.name, "derived");
     const after = await run(decoder, 0);
     assert.ok(relativeError(after, before) > 0.01, "the adapter changed nothing");
     return after;

@@ -1,0 +1,95 @@
+/** The head of a model, and its logits in pieces of classes, or of the vocabulary. Letters: C n_embd, V vocabulary. */
+import type { Place } from "../names.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import { loraDown } from "../ops/lora.ts";
+import { matmul } from "../ops/matmul.ts";
+import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
+import type { Adapters } from "./adapters.ts";
+import type { Value } from "./graph.ts";
+import type { Lowering } from "./lower.ts";
+import { findAdapters, only, type Parameter } from "./parameters.ts";
+import { type Rows, rowTensor } from "./rows.ts";
+
+export const HEAD: Place = { block: null, layer: "head" };
+
+/** A piece of the classes, from `first` on: its rows of the head, and of their gradient. */
+export interface HeadPiece {
+  first: number;
+  classes: number;
+  weight: Tensor;
+  grad: Tensor | null;
+}
+
+export class Head {
+  readonly rows: Rows;
+  /** [rows, C]. */
+  readonly inp: Tensor;
+  readonly adapters: Adapters[];
+
+  /** Emits what the adapters need. */
+  constructor(
+    readonly f: Lowering,
+    readonly value: Value,
+  ) {
+    const { tensor, rows } = f.at(value);
+    [this.inp, this.rows] = [tensor, rows];
+    this.adapters = f.room.make(HEAD, rows);
+    const seen = this.dropped(f.list);
+    for (const { group, down } of this.adapters) f.emit(loraDown(down, seen, group, rows.count));
+  }
+
+  /** What the adapters see of the input: all of it, or what dropout leaves, which the list computes. */
+  dropped(list: Dispatch[]): Tensor {
+    if (!this.f.common.dropout || this.adapters.length === 0) return this.inp;
+    const out = rowTensor("head.dropped", this.rows, this.inp.shape.slice(1));
+    list.push(this.f.dropped(HEAD, out, this.inp, this.rows));
+    return out;
+  }
+
+  /** The head in pieces whose logits [rows, classes] have at most `bytes`. */
+  pieces(bytes: number): HeadPiece[] {
+    const { all } = this.f.common.parameters;
+    // Of a language model the token table, unless it has a head of its own.
+    const { pieces, grad } = (all.get("head.weight") ?? all.get("lm_head.weight") ?? all.get("wte.weight"))!;
+    const most = Math.floor(bytes / 4 / this.rows.capacity / VIEW_ALIGN) * VIEW_ALIGN;
+    return pieces.flatMap(({ tensor, first }, i) => {
+      const [total, C] = tensor.shape as [number, number];
+      const count = Math.min(total, Math.max(VIEW_ALIGN, most));
+      return Array.from({ length: Math.ceil(total / count) }, (_, j) => {
+        const [offset, classes] = [j * count, Math.min(count, total - j * count)];
+        const part = (whole: Tensor) => whole.view(`${whole.name}+${offset}`, [classes, C], offset * C);
+        return { first: first + offset, classes, weight: part(tensor), grad: grad && part(grad[i]!.tensor) };
+      });
+    });
+  }
+
+  get bias(): Parameter | undefined {
+    return this.f.common.parameters.all.get("head.bias");
+  }
+
+  /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
+  logits(piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): Dispatch[] {
+    const { rows, inp, bias } = this;
+    const place = { out, ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
+    return [
+      matmul({ ...place, a: inp, b: piece.weight, k: inp.shape[1]!, ...(bias ? { bias: only(bias) } : {}) }),
+      ...this.adapters.map(({ group, down: a }) => matmul({ ...place, a, b: this.up(piece), k: group.r, beta: 1 })),
+    ];
+  }
+
+  adapter(name: "A" | "B"): Parameter {
+    return findAdapters(this.f.common.parameters, HEAD)[0]![name];
+  }
+
+  /** The rows of the B of the head's adapter for a piece. */
+  up(piece: HeadPiece): Tensor {
+    return rowsFrom(this.adapter("B").pieces, piece);
+  }
+}
+
+/** The rows of an adapter's B, or of its gradient, for a piece of the head. */
+export function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): Tensor {
+  const whole = only(pieces);
+  const r = whole.shape[1]!;
+  return whole.view(`${whole.name}+${first}`, [classes, r], first * r);
+}

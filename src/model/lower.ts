@@ -1,0 +1,329 @@
+/** Lowers the layers of a model to dispatches. Letters: C n_embd, R rank. */
+import { attentionScale, type ModelConfig } from "../config.ts";
+import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../names.ts";
+import { activationForward } from "../ops/activation.ts";
+import type { Heads } from "../ops/attention.ts";
+import { doraForward } from "../ops/dora.ts";
+import { embeddingForward } from "../ops/embedding.ts";
+import { gatherForward } from "../ops/gather.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import { linearForward } from "../ops/linear.ts";
+import { loraDown } from "../ops/lora.ts";
+import { matmul } from "../ops/matmul.ts";
+import { type Shares, shareRows } from "../ops/shares.ts";
+import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
+import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
+import type { BatchInputs, Capacity } from "./batch.ts";
+import type { Derived } from "./derived.ts";
+import type { Dropout } from "./dropout.ts";
+import type { Block, Cheap, Layer, Value } from "./graph.ts";
+import type { NormKernels } from "./norms.ts";
+import { only, type Parameter, type Parameters } from "./parameters.ts";
+import { type Rows, rowTensor } from "./rows.ts";
+import type { ModelSpec } from "./trainable.ts";
+
+/** A value in a plan. */
+interface Placed {
+  /** [rows, columns] */
+  tensor: Tensor;
+  rows: Rows;
+}
+
+/** What the lists of a plan have in common. */
+export interface Common {
+  spec: ModelSpec;
+  parameters: Parameters;
+  architecture: Architecture;
+  /** The rows of a batch. */
+  capacity: Capacity;
+  /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
+  batch: (Shares & Pick<BatchInputs, "draws">) | null;
+  derived: Derived;
+  dropout?: Dropout | undefined;
+  /** Whether a backward pass follows, which reads the inputs of activations. */
+  saves: boolean;
+}
+
+/** What the layers of a list read besides values. */
+export interface Source {
+  /** The tokens. */
+  rows: Rows;
+  ids: Tensor;
+  /** [rows, 2]: where their sequences begin in the batch, and end. */
+  bounds: Tensor;
+  /** The position of a sequence's first token. */
+  shift: number;
+  /** Emits the attention of block l. Returns what its backward pass reads besides the output, if one follows. */
+  attend(f: Lowering, l: number, qkv: Tensor, out: Tensor): Tensor | undefined;
+  /** The rows that are selected, and the first rows of the ranges whose means are taken. */
+  selected?: { rows: Rows; at: Tensor; firsts: Tensor };
+}
+
+/** Rotary positions: see rotate.ts. */
+export interface Rotate {
+  /** Queries and keys are turned in place. */
+  forward(f: Lowering, qkv: Tensor): Dispatch;
+  /** Makes of their gradient that of what the matrix gave, in place. */
+  backward(f: Lowering, dqkv: Tensor): Dispatch;
+}
+
+/** SwiGLU: see gate.ts. */
+export interface Gate {
+  forward(out: Tensor, inp: Tensor, rows: Rows): Dispatch;
+  /** The output is written to `out` again. */
+  backward(dinp: Tensor, out: Tensor, dout: Tensor, inp: Tensor, rows: Rows): Dispatch;
+}
+
+/** What an architecture's file says. */
+export interface Architecture {
+  /** The residual stream behind block l, from that before it. */
+  block: Block;
+  norm: NormKernels;
+  /** Kinds of layers that only some architectures have: they are loaded with these. */
+  rotate?: Rotate;
+  gate?: Gate;
+}
+
+const TOKENS: Site = { target: "wte", block: null };
+
+/** The heads of block l. */
+export function attentionHeads(config: ModelConfig, l: number): Heads {
+  const { n_head: count, n_kv_head: kvCount = count } = config;
+  return { count, kvCount, scale: attentionScale(config, l) };
+}
+
+/** Lowers layers into a list of dispatches. */
+export class Lowering {
+  readonly values = new Map<Value, Placed>();
+  /** By layer what its backward rule reads besides inputs and output: a norm's statistics, an attention's `lse`. */
+  readonly saved = new Map<Layer, Tensor>();
+  /** By the name of a matrix. The first are part of the product; there are others only if ranks or scales differ. */
+  readonly adapters = new Map<string, Adapters[]>();
+  readonly room: AdapterRoom;
+
+  /** `outputs`: the values that the host or another plan reads. */
+  constructor(
+    readonly common: Common,
+    readonly source: Source,
+    readonly list: Dispatch[],
+    private readonly outputs: ReadonlySet<Value> = new Set(),
+  ) {
+    this.room = new AdapterRoom(common.spec, common.parameters, common.capacity);
+  }
+
+  emit(...dispatches: Dispatch[]): void {
+    this.list.push(...dispatches);
+  }
+
+  /** Two layers are lowered as one where the first is a matrix, or its scaling, and the next takes its result. */
+  lower(layers: readonly Layer[]): void {
+    const readers = (value: Value) => layers.filter(({ inputs }) => inputs.includes(value)).length;
+    for (let i = 0; i < layers.length; i++) {
+      const [one, next] = [layers[i]!, layers[i + 1]];
+      const taker = next?.inputs.includes(one.out) ? next : undefined;
+      if (one.kind === "linear" && this.product(one, taker, readers(one.out) === 1)) i++;
+      else if (one.kind === "scale" && this.scale(one, taker)) i++;
+      else if (one.kind !== "linear" && one.kind !== "scale") this.layer(one);
+    }
+  }
+
+  private layer(one: Exclude<Layer, Layer<"linear" | "scale">>): void {
+    const { source } = this;
+    switch (one.kind) {
+      case "embed":
+        this.embed(one);
+        return;
+      case "rotate": {
+        const qkv = this.at(one.inputs[0]!);
+        this.emit(this.common.architecture.rotate!.forward(this, qkv.tensor));
+        this.values.set(one.out, qkv);
+        return;
+      }
+      case "attention": {
+        const { tensor, rows } = this.at(one.inputs[0]!);
+        const lse = source.attend(this, one.block, tensor, this.make(one.out, rows));
+        if (lse) this.saved.set(one, lse);
+        return;
+      }
+      case "select": {
+        const { rows, at, firsts } = source.selected!;
+        const out = this.make(one.out, rows);
+        this.emit(gatherForward(out, this.tensor(one.inputs[0]!), at, one.isMean ? firsts : at));
+        return;
+      }
+      case "add":
+        throw new Error(`${one.out.name}: only a matrix's output is added`);
+      default:
+        this.emit(this.compute(one, this.make(one.out, this.at(one.inputs[0]!).rows)));
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------- values
+
+  at(value: Value): Placed {
+    return this.values.get(value)!;
+  }
+
+  tensor(value: Value): Tensor {
+    return this.at(value).tensor;
+  }
+
+  /** The tensor of a value. */
+  make(value: Value, rows: Rows, role: Role = this.outputs.has(value) ? "output" : "activation"): Tensor {
+    const tensor = makeTensor(value, rows, role);
+    this.values.set(value, { tensor, rows });
+    return tensor;
+  }
+
+  // ----------------------------------------------------------------------------------------------- matrices
+
+  /** x W + b with the adapters of W, and the next layer, if the product can compute it: returns whether it does. */
+  private product(one: Layer<"linear">, next: Layer | undefined, isOnly: boolean): boolean {
+    const [x, seen = x] = one.inputs as [Value, Value?];
+    const { tensor, rows } = this.at(x);
+    const { weight, bias } = this.affine(one.name);
+    const adapters = one.place ? this.room.make(one.place, rows) : [];
+    this.adapters.set(one.name, adapters);
+    for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows.count));
+    const [first, ...others] = adapters;
+    const product = {
+      ...{ x: tensor, W: only(weight), bias: one.isBare ? undefined : bias && only(bias) },
+      ...{ rows: rows.count, adapters: first },
+    };
+    const then = this.epilogue(one, next, isOnly, rows);
+    this.emit(linearForward({ ...product, ...then }));
+    for (const other of others) this.emit(...addUp(then.out, other, rows));
+    return next?.kind === "activate" || next?.kind === "add";
+  }
+
+  /** Where the result of a product goes, and what follows it. */
+  private epilogue(one: Layer, next: Layer | undefined, isOnly: boolean, rows: Rows) {
+    const make = ({ out }: Layer) => this.make(out, rows);
+    if (next?.kind === "activate") {
+      const { by } = next;
+      if (!this.common.saves) return { out: make(next), activate: { by, out: "in place" as const } };
+      return { out: make(one), activate: { by, out: make(next) } };
+    }
+    if (next?.kind !== "add") return { out: make(one) };
+    const residual = this.tensor(next.inputs[0]!);
+    return isOnly ? { out: make(next), residual } : { out: make(one), sum: { add: residual, out: make(next) } };
+  }
+
+  /** DoRA: scales the outputs of a matrix, and adds the residual stream, if that is next: returns whether it is. */
+  private scale(one: Layer<"scale">, next: Layer | undefined): boolean {
+    const { rows } = this.at(one.inputs[0]!);
+    const residual = next?.kind === "add" ? this.tensor(next.inputs[0]!) : undefined;
+    const out = this.make(residual ? next!.out : one.out, rows);
+    const { bias } = this.affine(layerName(one.place));
+    this.emit(doraForward({ ...this.scaling(one), out, bias: bias && only(bias), residual, rows: rows.count }));
+    return residual !== undefined;
+  }
+
+  /** What DoRA's scaling reads: the outputs of the matrix before they are scaled, its magnitudes and norms. */
+  scaling({ place, inputs }: Layer<"scale">): { z: Tensor; magnitude: Tensor; norm: Tensor } {
+    const groups = this.adapters.get(layerName(place))!.map(({ group }) => group);
+    const norm = this.common.derived.norm(this.parameterTensor(tensorName(place)), groups);
+    return { z: this.tensor(inputs[0]!), magnitude: this.parameterTensor(magnitudeName(place)), norm };
+  }
+
+  // ------------------------------------------------------------------------------------------- other layers
+
+  /** The dispatch of such a layer into `out`: in the forward pass, or again in the backward pass. */
+  compute(one: Cheap, out: Tensor, inp = this.tensor(one.inputs[0]!)): Dispatch {
+    const { rows } = this.at(one.inputs[0]!);
+    switch (one.kind) {
+      case "norm":
+        return this.common.architecture.norm.forward(
+          this.normTensors(one),
+          out,
+          rows.count,
+          this.config.layer_norm_epsilon,
+        );
+      case "activate":
+        return activationForward(out, inp, rows.count, one.by);
+      case "gate":
+        return this.common.architecture.gate!.forward(out, inp, rows);
+      case "drop":
+        return this.dropped(one.place, out, inp, rows);
+    }
+  }
+
+  /** What dropout leaves of the input of the adapters at a place. */
+  dropped(place: Place, out: Tensor, inp: Tensor, { count }: Rows): Dispatch {
+    return this.common.dropout!.forward(place, out, inp, this.common.batch!.draws!, shareRows(count));
+  }
+
+  /** What a norm reads, and its statistics, which are made where they are not yet. */
+  normTensors(one: Layer<"norm">) {
+    const { tensor: inp, rows } = this.at(one.inputs[0]!);
+    const { weight, bias } = this.affine(one.name);
+    const stats = this.saved.get(one) ?? rowTensor(`${one.name}.stats`, rows, [this.common.architecture.norm.stats]);
+    this.saved.set(one, stats);
+    return { inp, stats, weight: only(weight), bias: bias && only(bias) };
+  }
+
+  private embed(one: Layer<"embed">): void {
+    const { rows, ids, bounds, shift } = this.source;
+    const x = this.make(one.out, rows);
+    this.emit(...embeddingForward(x, this.tokenTable, this.positionTable, ids, bounds, shift));
+    const factors = this.tokenFactors();
+    if (!factors) return;
+    // x += s B A[ids].
+    const { A, B, r, scale: alpha } = factors;
+    const down = rowTensor("wte.down", rows, [r]);
+    this.emit(gatherForward(down, only(A), ids, ids, rows.count));
+    const [m, n] = [rows.count, x.shape[1]!];
+    this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m, n, k: r, alpha, beta: 1 }));
+    this.saved.set(one, down);
+  }
+
+  /** The token table; a prompt's virtual tokens are its next rows. */
+  private get tokenTable(): TensorPiece[] {
+    const prompt = this.common.parameters.all.get("prompt.weight");
+    const table = this.parameter("wte.weight").pieces;
+    return prompt ? [...table, ...promptRows(prompt.pieces, this.common.spec)] : table;
+  }
+
+  /** The table of positions; null where these are rotary. */
+  private get positionTable(): Tensor | null {
+    const table = this.common.parameters.all.get("wpe.weight");
+    return table ? only(table) : null;
+  }
+
+  /** The adapter of the token table. */
+  tokenFactors(): { A: Parameter; B: Parameter; r: number; scale: number } | null {
+    const { all } = this.common.parameters;
+    const [A, B] = (["A", "B"] as const).map((part) => all.get(loraName(TOKENS, part)));
+    return A && B ? { A, B, ...A.adapter! } : null;
+  }
+
+  // --------------------------------------------------------------------------------------------- parameters
+
+  get config(): ModelConfig {
+    return this.common.spec.config;
+  }
+
+  parameter(name: string): Parameter {
+    return this.common.parameters.all.get(name)!;
+  }
+
+  private parameterTensor(name: string): Tensor {
+    return only(this.parameter(name));
+  }
+
+  /** A weight and, if there is one, a bias. */
+  affine(name: string): { weight: Parameter; bias: Parameter | undefined } {
+    return { weight: this.parameter(`${name}.weight`), bias: this.common.parameters.all.get(`${name}.bias`) };
+  }
+}
+
+/** A tensor for a value; where that has further rows, a view of the rows of the batch. */
+export function makeTensor({ name, columns, room = 0 }: Value, rows: Rows, role: Role = "activation"): Tensor {
+  const whole = new Tensor(name, [rows.capacity + room, columns], role);
+  return room > 0 ? whole.view(name, [rows.capacity, columns], 0) : whole;
+}
+
+/** A prompt, or its gradient, as rows of the token table. */
+export function promptRows(pieces: TensorPiece[], { config }: ModelSpec): TensorPiece[] {
+  return [{ tensor: only(pieces), first: config.vocab_size }];
+}

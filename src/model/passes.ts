@@ -1,0 +1,124 @@
+/** What a method or a task adds to a model's graph: layers before, behind and between those that are there. */
+import { magnitudeName } from "../names.ts";
+import type { Layer, Section, Value } from "./graph.ts";
+import { findAdapters, type Parameters } from "./parameters.ts";
+
+/** A pass over the layers of a section. */
+type Pass = (layers: readonly Layer[]) => Layer[];
+
+const layer = (one: Layer): Layer => one;
+
+/** Applies passes to sections, one after the other. */
+export const applyPasses = (sections: readonly Section[], passes: readonly Pass[]): Section[] =>
+  sections.map((section) => ({ ...section, layers: passes.reduce((layers, pass) => pass(layers), section.layers) }));
+
+/** A layer before each matrix with adapters: they see what dropout leaves of its input. */
+export const addDropout =
+  (parameters: Parameters): Pass =>
+  (layers) =>
+    layers.flatMap((one) => {
+      if (one.kind !== "linear" || !one.place || findAdapters(parameters, one.place).length === 0) return [one];
+      const [x] = one.inputs as [Value];
+      const dropped = { name: `${one.name}.dropped`, columns: x.columns };
+      return [layer({ kind: "drop", place: one.place, inputs: [x], out: dropped }), { ...one, inputs: [x, dropped] }];
+    });
+
+/** DoRA: a layer behind each matrix that has a magnitude, which scales its outputs. */
+export const addScales =
+  ({ all }: Parameters): Pass =>
+  (layers) =>
+    layers.flatMap((one) => {
+      if (one.kind !== "linear" || !one.place || !all.has(magnitudeName(one.place))) return [one];
+      const z = { name: `${one.name}.z`, columns: one.out.columns };
+      return [
+        layer({ ...one, isBare: true, out: z }),
+        layer({ kind: "scale", place: one.place, inputs: [z], out: one.out }),
+      ];
+    });
+
+/** Houlsby's adapter layers: what half a block adds to the residual stream is z + up(gelu(down(z))). */
+export const addBottlenecks =
+  ({ all }: Parameters): Pass =>
+  (layers) => {
+    const halves = new Map<Value, string>();
+    for (const one of layers)
+      if (one.kind === "linear" && one.name.endsWith(".c_proj"))
+        halves.set(one.out, one.name.replace(/c_proj$/, "adapter"));
+    return layers.flatMap((one) => {
+      const name = one.kind === "add" ? halves.get(one.inputs[1]!) : undefined;
+      const width = all.get(`${name}.down.bias`)?.shape[0];
+      if (name === undefined || width === undefined) return [one];
+      const [residual, z] = one.inputs as [Value, Value];
+      const value = (part: string, columns: number): Value => ({ name: `${name}.${part}`, columns });
+      const [sum, down, hidden, up] = [
+        value("sum", z.columns),
+        value("down", width),
+        value("hidden", width),
+        value("up", z.columns),
+      ];
+      return [
+        layer({ kind: "add", inputs: [residual, z], out: sum }),
+        layer({ kind: "linear", name: down.name, inputs: [z], out: down }),
+        layer({ kind: "activate", by: "gelu_new", inputs: [down], out: hidden }),
+        layer({ kind: "linear", name: up.name, inputs: [hidden], out: up }),
+        layer({ ...one, inputs: [sum, up] }),
+      ];
+    });
+  };
+
+/** Prefix tuning: room for n keys and values behind those of the batch. */
+export const addRoom =
+  (n: number): Pass =>
+  (layers) => {
+    for (const { kind, inputs } of layers.toReversed())
+      if (kind === "attention" || kind === "rotate") for (const value of inputs) value.room = n;
+    return [...layers];
+  };
+
+/** The layers up to the attention, those behind it, and what they read of values before. */
+export function cutBehindAttention({ input, layers }: Section): { before: Layer[]; live: Value[]; behind: Layer[] } {
+  const end = layers.findIndex(({ kind }) => kind === "attention") + 1;
+  const [before, behind] = [layers.slice(0, end), layers.slice(end)];
+  const read = new Set(behind.flatMap(({ inputs }) => inputs));
+  return { before, live: [input!, ...before.map(({ out }) => out)].filter((value) => read.has(value)), behind };
+}
+
+/**
+ * A section whose layers behind the attention read selected rows alone: those at which sequences are classified, or
+ * whose next tokens are predicted.
+ */
+export function selectBehindAttention(section: Section): Section {
+  const { before, behind, live } = cutBehindAttention(section);
+  const selected = new Map(live.map((value) => [value, { ...value, name: `${value.name}.selected` }]));
+  return {
+    ...section,
+    layers: [
+      ...before,
+      ...[...selected].map(([value, out]) => layer({ kind: "select", isMean: false, inputs: [value], out })),
+      ...behind.map((one) => ({ ...one, inputs: one.inputs.map((value) => selected.get(value) ?? value) })),
+    ],
+  };
+}
+
+/**
+ * The sections of a classifier. Behind the last attention one row a sequence is enough, so that everything after it runs
+ * on these rows (`isEarly`); otherwise they are selected, or the means of ranges of rows taken, behind the final norm.
+ */
+export function selectRows(sections: readonly Section[], isEarly: boolean): Section[] {
+  const final = sections.at(-1)!;
+  const pooled = { ...final.output, name: "pooled" };
+  if (!isEarly)
+    return [
+      ...sections,
+      {
+        input: final.output,
+        layers: [{ kind: "select", isMean: true, inputs: [final.output], out: pooled }],
+        output: pooled,
+      },
+    ];
+  return [
+    ...sections.slice(0, -2),
+    selectBehindAttention(sections.at(-2)!),
+    { ...final, layers: final.layers.map((one) => ({ ...one, out: pooled })), output: pooled },
+  ];
+}

@@ -1,0 +1,325 @@
+/**
+ * The backward pass of layers, by a rule for each kind: it is given the gradient of the layer's output and makes that of
+ * its inputs; where an input has a gradient already, the rule adds to it. Only what trains loads this.
+ *
+ * Letters: C n_embd, R rank.
+ */
+import { layerName, magnitudeName } from "../names.ts";
+import { attentionBackward } from "../ops/attention.ts";
+import { doraBackward } from "../ops/dora.ts";
+import { embeddingBackward, embeddingPositionBackward } from "../ops/embedding.ts";
+import { gatherBackward } from "../ops/gather.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import { linearBackward } from "../ops/linear.ts";
+import { fitTogether, type LoraJob, loraBackward, loraUpBackward } from "../ops/lora.ts";
+import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { shareRows } from "../ops/shares.ts";
+import type { Tensor } from "../tensor.ts";
+import { addDown } from "./adapters.ts";
+import type { BackwardPrefix } from "./backward-prefix.ts";
+import type { BatchInputs } from "./batch.ts";
+import type { Cheap, Layer, Section, Value } from "./graph.ts";
+import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
+import { only, type Parameter } from "./parameters.ts";
+import { type Rows, rowTensor } from "./rows.ts";
+
+/** What the backward passes of all sections have in common. */
+export interface Context {
+  list: Dispatch[];
+  batch: BatchInputs;
+  /** Whether something that is trained has a part in a value. */
+  needs: (value: Value) => boolean;
+  prefix: BackwardPrefix | null;
+}
+
+/** A matrix whose gradients are still to be computed. */
+interface Waiting {
+  one: Layer<"linear">;
+  dy: Tensor;
+}
+
+/** The backward pass of a section. */
+export class Rules {
+  private readonly gradients = new Map<Value, Tensor>();
+  /** Outputs of layers that have been computed again. */
+  private readonly again = new Map<Value, Tensor>();
+  private readonly makers: ReadonlyMap<Value, Layer>;
+  private readonly done = new Set<Layer>();
+  private waiting: Waiting[] = [];
+
+  /** `f`: the forward pass that saved what is read here. */
+  constructor(
+    private readonly f: Lowering,
+    private readonly section: Section,
+    private readonly context: Context,
+  ) {
+    this.makers = new Map(section.layers.map((one) => [one.out, one]));
+  }
+
+  /** The gradient of the section's input from that of its output; undefined if nothing before it is trained. */
+  run(dy: Tensor): Tensor | undefined {
+    const { input, layers, output } = this.section;
+    this.gradients.set(output, dy);
+    for (const one of layers.toReversed()) this.layer(one);
+    this.computeWaiting();
+    return input ? this.gradients.get(input) : undefined;
+  }
+
+  private emit(...dispatches: Dispatch[]): void {
+    this.context.list.push(...dispatches);
+  }
+
+  /** The backward pass of a layer, if its output has a gradient. */
+  private layer(one: Layer): void {
+    const dy = this.gradients.get(one.out);
+    if (!dy || this.done.has(one)) return;
+    this.done.add(one);
+    switch (one.kind) {
+      case "embed":
+        this.embed(one, dy);
+        break;
+      case "norm":
+        this.norm(one, dy);
+        break;
+      case "linear":
+        this.linear(one, dy);
+        break;
+      case "scale":
+        this.scale(one, dy);
+        break;
+      case "rotate":
+        this.emit(this.f.common.architecture.rotate!.backward(this.f, dy));
+        this.give(one.inputs[0]!, () => dy);
+        break;
+      case "attention":
+        this.attention(one, dy);
+        break;
+      case "gate":
+        this.gate(one, dy);
+        break;
+      case "add":
+        this.add(one, dy);
+        break;
+      case "select":
+        this.give(one.inputs[0]!, () => {
+          const { rows } = this.f.at(one.inputs[0]!);
+          const dinp = rowTensor(`${dy.name}.all`, rows, dy.shape.slice(1));
+          this.emit(gatherBackward(dinp, dy, this.context.batch.selected));
+          return dinp;
+        });
+        break;
+      default:
+        throw new Error(`${one.out.name}: its gradient is part of a matrix's`);
+    }
+    if (this.isReady()) this.computeWaiting();
+  }
+
+  /** Gives a value a gradient, if it needs one; `make` adds it to the one that is there. */
+  private give(value: Value, make: (add: Tensor | undefined) => Tensor): void {
+    if (this.context.needs(value)) this.gradients.set(value, make(this.gradients.get(value)));
+  }
+
+  /** A layer's output: that of the forward pass, or computed again. */
+  private read(value: Value): Tensor {
+    const one = this.makers.get(value);
+    if (!one || !isCheap(one)) return this.f.tensor(value);
+    const known = this.again.get(value);
+    if (known) return known;
+    const out = this.makeAgain(one);
+    this.emit(this.f.compute(one, out, this.read(one.inputs[0]!)));
+    return out;
+  }
+
+  /** A tensor for the output of a layer that is computed again. */
+  private makeAgain(one: Cheap): Tensor {
+    const name = one.kind === "norm" ? one.name : one.out.name;
+    const out = rowTensor(name, this.f.at(one.inputs[0]!).rows, [one.out.columns]);
+    this.again.set(one.out, out);
+    return out;
+  }
+
+  // ----------------------------------------------------------------------------------------------- matrices
+
+  private linear(one: Layer<"linear">, dy: Tensor): void {
+    const { rows } = this.f.at(one.inputs[0]!);
+    for (const { group, ddown } of this.f.adapters.get(one.name)!)
+      this.emit(...loraUpBackward(ddown, dy, group, rows.count));
+    this.waiting.push({ one, dy });
+    if (this.isReady()) this.computeWaiting();
+    // Behind an activation it is the gradient of that one's input.
+    const maker = this.makers.get(one.inputs[0]!);
+    const activation = maker?.kind === "activate" ? maker : undefined;
+    const [x] = (activation ?? one).inputs as [Value];
+    this.give(x, (add) => this.inputGradient(one, dy, activation, add));
+  }
+
+  /** dx = dy W^T + ddown A, plus what there is, or times the derivative of the activation, whose output is computed again. */
+  private inputGradient(
+    { name, inputs: [x, seen], place }: Layer<"linear">,
+    dy: Tensor,
+    activation: Layer<"activate"> | undefined,
+    add: Tensor | undefined,
+  ): Tensor {
+    const { rows } = this.f.at(x!);
+    const W = only(this.f.parameter(`${name}.weight`));
+    const dx = rowTensor(`d${name}.input`, rows, [W.shape[0]!]);
+    const adapters = this.f.adapters.get(name)!;
+    const activated = activation && {
+      by: activation.by,
+      inp: this.f.tensor(activation.inputs[0]!),
+      act: this.makeAgain(activation),
+    };
+    const product = { dx, dy, W, rows: rows.count };
+    if (seen) {
+      const { batch, dropout } = this.f.common;
+      this.emit(linearBackward({ ...product, add }));
+      // Behind an activation all adapters are one group.
+      for (const { group, ddown } of adapters)
+        this.emit(dropout!.backward(place!, { dx, ddown, group, activated }, batch!.draws!, shareRows(rows.count)));
+      return dx;
+    }
+    const [first, ...others] = adapters;
+    const part = first && { group: first.group, down: first.ddown };
+    this.emit(linearBackward({ ...product, activated, add, adapters: part }));
+    for (const other of others) this.emit(...addDown(dx, other, rows));
+    return dx;
+  }
+
+  private scale(one: Layer<"scale">, dy: Tensor): void {
+    const [z] = one.inputs as [Value];
+    const { rows } = this.f.at(z);
+    const dz = rowTensor(`${layerName(one.place)}.dz`, rows, [z.columns]);
+    const { grad } = this.f.parameter(magnitudeName(one.place));
+    this.emit(doraBackward(dz, only(grad!), dy, this.f.scaling(one), rows.count));
+    this.biasBackward(this.f.affine(layerName(one.place)).bias, dy, rows);
+    this.gradients.set(z, dz);
+  }
+
+  /**
+   * Whether the gradients of matrices can be computed: those of two take one dispatch, and their inputs may have to be
+   * computed again, which the rule of the layer before does besides.
+   */
+  private isReady(): boolean {
+    const isAtHand = (value: Value) => {
+      const one = this.makers.get(value);
+      return !one || !isCheap(one) || this.again.has(value);
+    };
+    return this.waiting.length > 1 && this.waiting.every(({ one }) => isAtHand(one.inputs[0]!));
+  }
+
+  /** The gradients of matrices, their biases and their adapters. The adapters of two matrices take one dispatch. */
+  private computeWaiting(): void {
+    // Of each matrix those whose gradients are in the same buffer.
+    const jobs: LoraJob[][] = [];
+    for (const { one, dy } of this.waiting) {
+      const { weight, bias } = this.f.affine(one.name);
+      const { rows } = this.f.at(one.inputs[0]!);
+      const adapters = this.f.adapters.get(one.name)!;
+      if (!one.isBare) this.biasBackward(bias, dy, rows);
+      if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
+      const x = this.read(one.inputs[0]!);
+      const [k, n] = weight.shape as [number, number];
+      const m = rows.count;
+      if (weight.grad)
+        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
+      const seen = one.inputs[1] ? this.read(one.inputs[1]) : x;
+      const byBuffer = new Map<Tensor, LoraJob[]>();
+      for (const { grad, ...rest } of adapters)
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: seen, dy, grad }]);
+      jobs.push(...byBuffer.values());
+    }
+    this.waiting = [];
+    for (let next = jobs.shift(); next; next = jobs.shift()) {
+      const other = jobs[0] && fitTogether(next[0]!, jobs[0][0]!) ? jobs.shift()! : [];
+      this.emit(...loraBackward(next, other, this.context.batch));
+    }
+  }
+
+  private biasBackward(bias: Parameter | undefined, dy: Tensor, rows: Rows): void {
+    this.emit(...biasGradient(bias, dy, rows, this.context.batch));
+  }
+
+  // ------------------------------------------------------------------------------------------- other layers
+
+  private norm(one: Layer<"norm">, dy: Tensor): void {
+    const { weight, bias } = this.f.affine(one.name);
+    const kernels = this.f.common.architecture.norm;
+    const norm = this.f.normTensors(one);
+    const { rows } = this.f.at(one.inputs[0]!);
+    if (weight.grad && (!bias || bias.grad)) {
+      const grads = { weight: only(weight.grad), bias: bias && only(bias.grad!) };
+      this.emit(kernels.parametersBackward(norm, grads, dy, rows.count));
+    } else this.biasBackward(bias, dy, rows);
+    this.give(one.inputs[0]!, (add) => {
+      const dx = rowTensor(`d${one.name}.input`, rows, [one.out.columns]);
+      this.emit(kernels.backward(norm, dx, this.makeAgain(one), dy, rows.count, add));
+      return dx;
+    });
+  }
+
+  private attention(one: Layer<"attention">, dy: Tensor): void {
+    const [qkv] = one.inputs as [Value];
+    const { prefix } = this.context;
+    const { source, config } = this.f;
+    const { tensor, rows } = this.f.at(qkv);
+    const dqkv = makeTensor({ ...qkv, name: `d${qkv.name}` }, rows);
+    const delta = rowTensor(`h.${one.block}.delta`, rows, [config.n_head]);
+    const [att, lse] = [this.f.tensor(one.out), this.f.saved.get(one)!];
+    const heads = attentionHeads(config, one.block);
+    this.emit(...attentionBackward(dqkv.root, delta, dy, att, lse, tensor.root, source.bounds, heads, prefix?.rows));
+    prefix?.read(dqkv.root, one.block);
+    this.give(qkv, () => dqkv);
+  }
+
+  private gate(one: Layer<"gate">, dy: Tensor): void {
+    const [inp] = one.inputs as [Value];
+    const out = this.makeAgain(one);
+    this.give(inp, () => {
+      const { rows } = this.f.at(inp);
+      const dinp = rowTensor(`d${inp.name}`, rows, [inp.columns]);
+      this.emit(this.f.common.architecture.gate!.backward(dinp, out, dy, this.f.tensor(inp), rows));
+      return dinp;
+    });
+  }
+
+  /** The residual stream comes first, as nothing adds two gradients but the rule that makes the second. */
+  private add(one: Layer<"add">, dy: Tensor): void {
+    for (const value of one.inputs) this.give(value, () => dy);
+    const [before] = one.inputs.map((value) => this.makers.get(value));
+    const readers = this.section.layers.filter(({ inputs }) => inputs.includes(one.inputs[0]!));
+    if (before?.kind === "add" && readers.length === 1) this.layer(before);
+  }
+
+  private embed(one: Layer<"embed">, dx: Tensor): void {
+    const { f } = this;
+    const { batch } = this.context;
+    const { parameters, spec } = f.common;
+    const [wte, wpe] = [f.parameter("wte.weight"), parameters.all.get("wpe.weight")];
+    const { ids, byId, starts } = batch;
+    const prompt = parameters.all.get("prompt.weight");
+    const table = prompt?.grad ? promptRows(prompt.grad, spec) : wte.grad;
+    if (table && byId) this.emit(...embeddingBackward(table, dx, ids, byId.sorted, byId.groups));
+    const down = f.saved.get(one);
+    if (down) this.tokenAdapter(dx, down);
+    if (wpe?.grad) this.emit(embeddingPositionBackward(only(wpe.grad), dx, starts));
+  }
+
+  /** The gradients of the token table's adapter from dx, that of the embedding. */
+  private tokenAdapter(dx: Tensor, down: Tensor): void {
+    const { A, B, r, scale: alpha } = this.f.tokenFactors()!;
+    const { rows } = this.f.source;
+    const { ids, byId } = this.context.batch;
+    const ddown = rowTensor("wte.ddown", rows, [r]);
+    const [m, n] = [rows.count, dx.shape[1]!];
+    this.emit(matmul({ out: only(B.grad!), a: dx, b: down, transA: true, m: n, n: r, k: m, lda: n, alpha, beta: 1 }));
+    this.emit(matmul({ out: ddown, a: dx, b: only(B), m, n: r, k: n, alpha }));
+    this.emit(...embeddingBackward(A.grad!, ddown, ids, byId!.sorted, byId!.groups));
+  }
+}
+
+/** The gradient of a bias, if it is trained. */
+export function biasGradient(bias: Parameter | undefined, dy: Tensor, { count }: Rows, batch: BatchInputs): Dispatch[] {
+  return bias?.grad ? [matmulBiasBackward([{ dbias: only(bias.grad) }], dy, count, batch)] : [];
+}
+
+const isCheap = (one: Layer): one is Cheap => ["norm", "activate", "gate", "drop"].includes(one.kind);
