@@ -10,7 +10,7 @@
  * frozen, the model has two parts: the lower computes features, once per example, for the upper.
  */
 
-import { MAX_ACCUMULATE, textContext } from "../config.ts";
+import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { outside } from "../names.ts";
@@ -35,7 +35,7 @@ import { makeParameters, type Parameter, type Parameters } from "./parameters.ts
 import { addBottlenecks, addDropout, addRoom, addScales, applyPasses, selectRows } from "./passes.ts";
 import { Prefix } from "./prefix.ts";
 import { type Rows, rowTensor } from "./rows.ts";
-import { type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
+import { MAX_ACCUMULATE, type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
 
 export interface PlanOptions {
   spec: ModelSpec;
