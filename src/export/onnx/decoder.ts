@@ -1,17 +1,18 @@
 /**
- * The forward pass of a model as a graph of ONNX's standard operators, in the order of model/model.ts and with its
- * tensors; what differs between architectures is in gpt2.ts and llama.ts. Unlike a packed batch, it has padded rows, as
+ * The forward pass of a model as a graph of ONNX's standard operators: layer by layer of its own graph, with the names
+ * of its values. Unlike a packed batch, it has padded rows, as
  * transformers has them: what `attention_mask` marks with 0 is no part of a text, on either side of it.
  *
  * Letters: B texts, P positions in the cache, T new tokens, S = P + T, C n_embd, NH heads in KV groups of G, HS head
  * size, V vocabulary.
  */
 import { attentionScale, type ModelConfig } from "../../config.ts";
+import { architecture } from "../../model/architectures.ts";
+import { type Layer, modelSections, type Value } from "../../model/graph.ts";
+import { ropeTable } from "../../model/rope-table.ts";
 import { hasHead, isMean, type TaskConfig } from "../../tasks/index.ts";
-import { type GraphArchitecture, linear } from "./block.ts";
-import { gpt2 } from "./gpt2.ts";
 import type { Graph } from "./graph.ts";
-import { llama } from "./llama.ts";
+import { activate, addAngles, gate, linear, norm, turn } from "./layers.ts";
 import { DATA_TYPE } from "./protobuf.ts";
 
 /** The largest index, for a slice up to the end. */
@@ -25,7 +26,10 @@ export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig):
 }
 
 class Decoder {
-  private readonly architecture: GraphArchitecture;
+  /** The names of values in the graph. */
+  private readonly values = new Map<Value, string>();
+  /** What is added to the scores of attention: see findSeen. */
+  private seen = "";
   /** Whether it has logits of next tokens, with a cache. */
   private readonly writes: boolean;
   private readonly heads: { KV: number; G: number; HS: number };
@@ -40,8 +44,7 @@ class Decoder {
     private readonly config: ModelConfig,
     private readonly task: TaskConfig,
   ) {
-    const { n_embd, n_head, n_kv_head = n_head, model_type } = config;
-    this.architecture = model_type ? llama : gpt2;
+    const { n_embd, n_head, n_kv_head = n_head } = config;
     this.writes = !hasHead(task);
     this.heads = { KV: n_kv_head, G: n_head / n_kv_head, HS: n_embd / n_head };
     const all = this.writes ? "total_sequence_length" : "sequence_length";
@@ -52,12 +55,56 @@ class Decoder {
   }
 
   add(): void {
-    const { graph, config, architecture } = this;
-    const seen = this.findSeen();
-    let x = architecture.embed(graph, this.ids, this.positions, config);
-    for (let l = 0; l < config.n_layer; l++) x = this.block(l, x, seen);
+    const { config } = this;
+    this.seen = this.findSeen();
+    const sections = modelSections(config, architecture(config).block);
+    // The final norm is only over the rows that are needed.
+    for (const one of sections.slice(0, -1).flatMap(({ layers }) => layers)) this.values.set(one.out, this.layer(one));
+    const x = this.values.get(sections.at(-2)!.output)!;
     if (this.writes) this.lmHead(x);
     else this.classifierHead(x);
+  }
+
+  /** Adds a layer. Returns the name of its output. */
+  private layer(one: Layer): string {
+    const { graph } = this;
+    const [x, y] = one.inputs.map((value) => this.values.get(value)!) as [string, string?];
+    const { name } = one.out;
+    switch (one.kind) {
+      case "embed":
+        return this.embed(name);
+      case "norm":
+        return norm(graph, one.name, x, this.config);
+      case "linear":
+        return linear(graph, one.name, x);
+      case "rotate":
+        // Turned where the heads are apart: in `attention`.
+        return x;
+      case "attention":
+        return this.attention(one.block, x);
+      case "activate":
+        return activate(graph, name, x, one.by);
+      case "gate":
+        return gate(graph, name, x, one.out.columns);
+      case "add":
+        return graph.add(name, "Add", [x, y!]);
+      default:
+        throw new Error(`a model has no layer ${one.kind} of its own`);
+    }
+  }
+
+  /** The residual stream [B, T, C] of the tokens; where positions are rotary, their angles, too. */
+  private embed(name: string): string {
+    const { graph, ids, positions, config } = this;
+    const { rope, n_positions } = config;
+    if (graph.has("wpe.weight")) {
+      const tokens = graph.gather(`${name}.tokens`, "wte.weight", ids);
+      const places = graph.add(`${name}.positions`, "Gather", [graph.weight("wpe.weight"), positions]);
+      return graph.add(name, "Add", [tokens, places]);
+    }
+    const { HS: headSize } = this.heads;
+    addAngles(graph, ropeTable({ ...rope!, headSize }, n_positions), positions, headSize);
+    return graph.gather(name, "wte.weight", ids);
   }
 
   /** The last T of a list along an axis. */
@@ -89,27 +136,17 @@ class Decoder {
     return graph.add("seen", "Where", [isSeen, graph.float(0), graph.float(UNSEEN)]);
   }
 
-  private block(l: number, x: string, seen: string): string {
-    const { graph, config, architecture } = this;
-    const norm = architecture.norm(graph, `h.${l}.ln_1`, x, config);
-    const att = this.attention(l, norm, seen);
-    const mid = graph.add(`x.${l}.mid`, "Add", [x, linear(graph, `h.${l}.attn.c_proj`, att)]);
-    const inner = architecture.inner(graph, l, architecture.norm(graph, `h.${l}.ln_2`, mid, config), config);
-    return graph.add(`x.${l}`, "Add", [mid, linear(graph, `h.${l}.mlp.c_proj`, inner)]);
-  }
-
-  /** [B, T, C] of the norm's output [B, T, C]. */
-  private attention(l: number, x: string, seen: string): string {
-    const { graph, config } = this;
+  /** [B, T, C] of queries, keys and values [B, T, C + 2 KV HS]. */
+  private attention(l: number, qkv: string): string {
+    const { graph, config, seen } = this;
     const { KV, G, HS } = this.heads;
     const NH = KV * G;
     const name = (part: string) => `h.${l}.attn.${part}`;
-    const qkv = linear(graph, `h.${l}.attn.c_attn`, x);
     const heads = graph.add(name("heads"), "Reshape", [qkv, graph.ints(0, 0, NH + 2 * KV, HS)]);
     const split = (parts: readonly string[], list: string, ...sizes: number[]) =>
       graph.addAll(parts.map(name), "Split", [list, graph.ints(...sizes)], { axis: 2n });
     const [qk, v] = split(["qk", "v"], heads, NH + KV, KV) as [string, string];
-    const turned = this.architecture.turn(graph, l, qk, config);
+    const turned = config.rope ? turn(graph, name("rope"), qk, HS) : qk;
     const [q, k] = split(["q", "k"], turned, NH, KV) as [string, string];
     const scaled = graph.add(name("q.scaled"), "Mul", [q, graph.float(attentionScale(config, l))]);
     const grouped = graph.add(name("q.grouped"), "Reshape", [scaled, graph.ints(0, 0, KV, G, HS)]);
@@ -146,12 +183,12 @@ class Decoder {
     const wanted = graph.input("num_logits_to_keep", DATA_TYPE.INT64, []);
     const from = graph.add("kept.from", "Unsqueeze", [graph.add("kept.start", "Neg", [wanted]), graph.ints(0)]);
     const kept = graph.add("kept", "Slice", [x, from, graph.ints(END), graph.ints(1)]);
-    const norm = this.architecture.norm(graph, "ln_f", kept, config);
-    const rows = graph.add("head.rows", "Reshape", [norm, graph.ints(-1, config.n_embd)]);
+    const normed = norm(graph, "ln_f", kept, config);
+    const rows = graph.add("head.rows", "Reshape", [normed, graph.ints(-1, config.n_embd)]);
     // Gemm reads the table as it lies: one that is transposed would be a second one in memory.
     const table = graph.weight(graph.has("lm_head.weight") ? "lm_head.weight" : "wte.weight", "rows");
     const logits = graph.add("head", "Gemm", [rows, table], { transB: 1n });
-    const size = graph.add("head.size", "Shape", [norm], { end: 2n });
+    const size = graph.add("head.size", "Shape", [normed], { end: 2n });
     const shape = graph.add("logits.shape", "Concat", [size, graph.ints(config.vocab_size)], { axis: 0n });
     graph.output(graph.add("logits", "Reshape", [logits, shape]), ["batch_size", "logits_length", config.vocab_size]);
   }
@@ -170,16 +207,16 @@ class Decoder {
     const marks = graph.add("last.marks", "Cast", [this.mask], { to: BigInt(DATA_TYPE.INT32) });
     const last = graph.add("last", "ArgMax", [marks], { axis: 1n, keepdims: 1n, select_last_index: 1n });
     const rows = graph.add("selected", "GatherND", [x, last], { batch_dims: 1n });
-    return this.architecture.norm(graph, "ln_f", rows, this.config);
+    return norm(graph, "ln_f", rows, this.config);
   }
 
   /** Their mean [B, C] over each text's tokens. */
   private mean(x: string): string {
     const { graph } = this;
-    const norm = this.architecture.norm(graph, "ln_f", x, this.config);
+    const normed = norm(graph, "ln_f", x, this.config);
     const marks = graph.add("mean.marks", "Cast", [this.mask], { to: BigInt(DATA_TYPE.FLOAT) });
     const column = graph.add("mean.column", "Unsqueeze", [marks, graph.ints(2)]);
-    const rows = graph.add("mean.rows", "Mul", [norm, column]);
+    const rows = graph.add("mean.rows", "Mul", [normed, column]);
     const sum = graph.add("mean.sum", "ReduceSum", [rows, graph.ints(1)], { keepdims: 0n });
     const count = graph.add("mean.count", "ReduceSum", [marks, graph.ints(1)], { keepdims: 1n });
     return graph.add("mean", "Div", [sum, count]);
