@@ -8,16 +8,20 @@ import { Tensor } from "../tensor.ts";
 /** Those of a plan, which all of its lists share. */
 export class Derived {
   private readonly norms = new Map<Tensor, Tensor>();
-  readonly list: Dispatch[] = [];
+  private readonly list: Dispatch[] = [];
+
+  /** Of what the dispatches compute only outputs last: until they run again. */
+  emit(...dispatches: Dispatch[]): void {
+    this.list.push(...dispatches);
+  }
 
   /** DoRA's norms [out] of a matrix W [in, out] with its adapters: see ops/dora.ts. */
   norm(W: Tensor, groups: readonly AdapterGroup[]): Tensor {
     const known = this.norms.get(W);
     if (known) return known;
-    // Kept between two runs of a plan, as its results are.
     const norm = new Tensor(`${W.name}.norm`, [W.shape[1]!], "output");
     this.norms.set(W, norm);
-    this.list.push(...doraNorm(norm, W, groups));
+    this.emit(...doraNorm(norm, W, groups));
     return norm;
   }
 

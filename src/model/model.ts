@@ -216,10 +216,8 @@ export class Forward {
     const input = part === "upper" ? (sections[0]?.input ?? all.at(-1)!.output) : null;
     // Without blocks it is what the head reads.
     if (input) f.make(input, sections.length > 0 || readsTokens(spec.task) ? tokens : sequences, "input");
-    for (const { layers, input } of sections) {
-      f.lower(layers);
-      if (!input && this.prefix) f.emit(...this.prefix.forward());
-    }
+    if (this.prefix) this.derived.emit(...this.prefix.derive());
+    for (const { layers } of sections) f.lower(layers);
     const features = part === "lower" ? last : input;
     this.features = features ? { tensor: f.tensor(features), rows: f.at(features).rows.count as "tokens" } : null;
     this.activations = new Map(keepActivations ? outputs.map((value) => [value.name, f.tensor(value)]) : []);

@@ -10,7 +10,7 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { prefixForward } from "../ops/prefix.ts";
 import { tanhForward } from "../ops/tanh.ts";
-import type { Tensor } from "../tensor.ts";
+import type { Role, Tensor } from "../tensor.ts";
 import { attentionHeads } from "./lower.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type Rows, rowTensor } from "./rows.ts";
@@ -40,15 +40,14 @@ export class Prefix {
     const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
-    const activation = (name: string, columns: number) => rowTensor(name, this.virtual, [columns]);
-    const linear = (name: string, columns: number): Projection => {
+    const linear = (name: string, columns: number, role?: Role): Projection => {
       const [weight, bias] = [all.get(`${name}.weight`)!, all.get(`${name}.bias`)!];
-      return { weight, bias, out: activation(name, columns) };
+      return { weight, bias, out: rowTensor(name, this.virtual, [columns], role) };
     };
     if (hidden > 0) {
-      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config))];
+      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config), "output")];
       const E = all.get("prefix.embedding")!;
-      this.projection = { E, fc, hidden: activation("prefix.hidden", hidden), proj };
+      this.projection = { E, fc, hidden: rowTensor("prefix.hidden", this.virtual, [hidden], "output"), proj };
       this.weight = proj.out;
     } else {
       this.projection = null;
@@ -56,8 +55,8 @@ export class Prefix {
     }
   }
 
-  /** Computes the prefix, if it has a projection. */
-  forward(): Dispatch[] {
+  /** What computes the prefix, if it has a projection. */
+  derive(): Dispatch[] {
     if (!this.projection) return [];
     const { E, fc, hidden, proj } = this.projection;
     return [this.multiply(fc, only(E)), tanhForward(hidden, fc.out, this.rows.count), this.multiply(proj, hidden)];
