@@ -1,9 +1,11 @@
 /**
  * A test of an op: tensors with seeded contents, dispatches over them as one program, and what every element must hold
  * afterwards. Inputs that a kernel must not use are NaN, and so are outputs before the run: those that it must not
- * write keep their bits. `npm test` runs every case on the CPU, and on WebGPU those that compile a shader for the first
- * time, or nothing: each shader runs there with one set of constants, of the first case that has it. So a file begins
- * with the case that asks most of its shaders.
+ * write keep their bits. What has rows of the batch has one more, which no kernel may read or write.
+ *
+ * `npm test` runs every case on the CPU, and on WebGPU those that compile a shader for the first time, or nothing: each
+ * shader runs there with one set of constants, of the first case that has it. So a file begins with the case that asks
+ * most of its shaders.
  */
 import * as assert from "uvu/assert";
 import type { TensorData } from "../../src/backend/backend.ts";
@@ -16,6 +18,7 @@ import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
+import { assertSameBits } from "./border.ts";
 import { compiled, DEVICE_NAMES, runDispatches } from "./device.ts";
 import { afterAll, TESTS, testInParts } from "./harness.ts";
 
@@ -23,10 +26,13 @@ import { afterAll, TESTS, testInParts } from "./harness.ts";
 const BLANK = 0x7fc0b1a4;
 
 type Data = TensorData;
+type Values = Partial<StepValues>;
 
 export interface Tolerance {
   atol: number;
   rtol: number;
+  /** What atol is relative to, for each element: 1 by default. */
+  sizes?: Float64Array;
 }
 
 /** For what f32 can do without rounding, or rounds once as the reference does. */
@@ -39,6 +45,17 @@ export function sequenceStarts(lengths: readonly number[]): number[] {
   return starts;
 }
 
+/** Numbers in pairs. */
+export function pairs(...numbers: number[]): [number, number][] {
+  return Array.from({ length: numbers.length / 2 }, (_, i) => [numbers[2 * i]!, numbers[2 * i + 1]!]);
+}
+
+/** The bounds of each row's sequence: where it starts, and its end. */
+export function rowBounds(lengths: readonly number[]): Uint32Array {
+  const starts = sequenceStarts(lengths);
+  return Uint32Array.from(lengths.flatMap((length, b) => new Array(length).fill([starts[b]!, starts[b + 1]!]).flat()));
+}
+
 export class OpCase {
   private readonly rng: Rng;
   private readonly contents = new Map<Tensor, Data>();
@@ -46,8 +63,14 @@ export class OpCase {
   private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
   private readonly expectations: { name: string; tensor: Tensor; expected: Float64Array; tolerance: Tolerance }[] = [];
+  /** Elements in the rows of the batch. */
+  private readonly used = new Map<Tensor, number>();
 
-  constructor(seed: number) {
+  /** `window`: the case has these rows of the batch of a larger case. */
+  constructor(
+    seed: number,
+    private readonly window?: { first: number; of: number },
+  ) {
     this.rng = new Rng(seed);
   }
 
@@ -99,10 +122,39 @@ export class OpCase {
     return this.of(name, shape, new Float32Array(new Uint32Array(numel(shape)).fill(BLANK).buffer));
   }
 
-  /** The contents before the run, in f64. */
+  /** These rows of the batch; behind them NaN, or 0 where numbers are whole. */
+  rows(name: string, shape: Shape, data: Data, room = shape[0]! + 1): Tensor {
+    const width = numel(shape.slice(1));
+    const padded = new (data.constructor as new (length: number) => Data)(room * width);
+    if (data instanceof Float32Array) padded.fill(Number.NaN);
+    padded.set(data);
+    const tensor = this.of(name, [room, ...shape.slice(1)], padded);
+    this.used.set(tensor, data.length);
+    return tensor;
+  }
+
+  /** Normal numbers times `scale` for the rows of the batch. */
+  drawRows(shape: Shape, scale = 1): Float32Array {
+    const [count, width] = [numel(shape), numel(shape.slice(1))];
+    const { first, of } = this.window ?? { first: 0, of: shape[0]! };
+    return this.normals(of * width, scale).subarray(first * width, first * width + count);
+  }
+
+  input(name: string, shape: Shape, scale = 1, room?: number): Tensor {
+    return this.rows(name, shape, this.drawRows(shape, scale), room);
+  }
+
+  /** Blank rows of the batch. */
+  output(name: string, shape: Shape, room = shape[0]! + 1): Tensor {
+    const tensor = this.blank(name, [room, ...shape.slice(1)]);
+    this.used.set(tensor, numel(shape));
+    return tensor;
+  }
+
+  /** The contents before the run, in f64; of a tensor of rows, those of the batch. */
   data(tensor: Tensor): Float64Array {
     const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
-    const values = whole.subarray(tensor.offset, tensor.offset + tensor.size);
+    const values = whole.subarray(tensor.offset, tensor.offset + (this.used.get(tensor) ?? tensor.size));
     return new Float64Array(values instanceof Uint16Array ? halfToFloat(values) : values);
   }
 
@@ -110,19 +162,21 @@ export class OpCase {
     this.dispatches.push(...dispatches);
   }
 
-  /** The first elements must be `expected` afterwards, the others what they were, bit for bit. */
+  /** The first elements must be `expected` after the run, the others what they were, bit for bit. */
+  after(tensor: Tensor, expected: ArrayLike<number>, tolerance: Tolerance): void {
+    this.expect("after", tensor, expected, tolerance);
+  }
+
   expect(name: string, tensor: Tensor, expected: ArrayLike<number>, tolerance: Tolerance): void {
-    this.expectations.push({
-      name: `${name}: ${tensor.name}`,
-      tensor,
-      expected: new Float64Array(expected),
-      tolerance,
-    });
+    name = `${name}: ${tensor.name} [${tensor.shape}]`;
+    this.expectations.push({ name, tensor, expected: new Float64Array(expected), tolerance });
   }
 
   /** Runs the dispatches on a device and returns what is in `tensors` afterwards. */
-  results(values: Partial<StepValues>, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
-    return runDispatches(this.dispatches, this.contents, tensors, values, device);
+  results(values: Values, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
+    const roots = new Set(this.dispatches.flatMap((one) => one.tensors.map(({ root }) => root)));
+    const contents = new Map([...this.contents].filter(([tensor]) => roots.has(tensor)));
+    return runDispatches(this.dispatches, contents, tensors, values, device);
   }
 
   /** Those of some devices on which this case runs now. */
@@ -133,8 +187,16 @@ export class OpCase {
     });
   }
 
+  /** What is in the rows of the batch afterwards, of every tensor of which something is expected. */
+  async rowsAfter(values: Values, device: string): Promise<Float32Array[]> {
+    const tensors = this.expectations.map(({ tensor }) => tensor).filter((tensor) => this.used.has(tensor));
+    const found = await this.results(values, tensors, device);
+    return found.map((all, i) => all.slice(0, this.used.get(tensors[i]!)));
+  }
+
   /** Runs the dispatches on the devices and compares; the number of threads must not change a bit. */
-  async check(values: Partial<StepValues> = {}, devices?: readonly string[]): Promise<void> {
+  async check(values: Values = {}, devices?: readonly string[]): Promise<void> {
+    if (this.expectations.length === 0) return;
     const tensors = this.expectations.map(({ tensor }) => tensor);
     const families = new Map<string, Float32Array[]>();
     for (const device of this.devices(devices)) {
@@ -142,7 +204,7 @@ export class OpCase {
       this.compare(device, results);
       const family = device.replace(/ \d threads?$/, "");
       for (const [i, one] of families.get(family)?.entries() ?? [])
-        assertSameBits(`${device}: ${tensors[i]!.name}`, results[i]!, one);
+        assertSameBits(`${tensors[i]!.name} on ${device}`, results[i]!, one);
       families.set(family, results);
     }
   }
@@ -150,7 +212,9 @@ export class OpCase {
   private compare(device: string, results: Float32Array[]): void {
     this.expectations.forEach(({ name, tensor, expected, tolerance }, i) => {
       const result = results[i]!;
-      const [found, wanted] = [result.slice(0, expected.length), expected.slice()];
+      const bySize = <T extends Float32Array | Float64Array>(values: T) =>
+        values.slice(0, expected.length).map((value, j) => value / (tolerance.sizes?.[j] ?? 1)) as T;
+      const [found, wanted] = [bySize(result), bySize(expected)];
       // WGSL leaves open what max and exp make of a NaN, but no shader may make a number of it.
       const isLost = (x: number) => (device.startsWith("webgpu") ? !Number.isFinite(x) : Number.isNaN(x));
       for (let j = 0; j < wanted.length; j++)
@@ -168,11 +232,67 @@ export class OpCase {
   }
 }
 
-/** Declares a test of cases: see `OpCase.devices`. */
-export const testOp = testInParts;
+/** Declares a test of what `build` adds to a case, which gives its step values: see `OpCase.devices`. */
+export function testOp(name: string, build: (c: OpCase) => Values | undefined | Promise<void>): void {
+  testInParts(name, async () => {
+    const c = new OpCase(2);
+    await c.check((await build(c)) ?? {});
+  });
+}
+
+/** Declares a test: of a batch of these sequences, each has the same bits in a batch of its own. */
+export function testAlone(
+  name: string,
+  lengths: readonly number[],
+  build: (c: OpCase, lengths: readonly number[]) => Values | undefined,
+): void {
+  testInParts(`${name}: the same bits alone as in a batch`, async () => {
+    const starts = sequenceStarts(lengths);
+    const open = (b: number, count: number) => {
+      const c = new OpCase(1, { first: starts[b]!, of: starts.at(-1)! });
+      return { c, values: build(c, lengths.slice(b, b + count)) ?? {} };
+    };
+    const whole = open(0, lengths.length);
+    const alone = lengths.map((_, b) => open(b, 1));
+    for (const device of whole.c.devices()) {
+      const together = await whole.c.rowsAfter(whole.values, device);
+      assert.ok(together.length > 0);
+      for (const [b, { c, values }] of alone.entries())
+        for (const [i, found] of (await c.rowsAfter(values, device)).entries()) {
+          const at = (starts[b]! * found.length) / lengths[b]!;
+          assertSameBits(`result ${i}, ${b} on ${device}`, together[i]!.slice(at, at + found.length), found);
+        }
+    }
+  });
+}
+
+/** Rows and columns around a workgroup and its vectors, and GPT-2's width. */
+const ROW_SHAPES = [
+  [129, 68],
+  [1, 4],
+  [1, 132],
+  [17, 20],
+  [3, 64],
+  [5, 768],
+] as const;
+
+/** Declares the tests of an op that computes each row by itself. */
+export function testRows(
+  name: string,
+  build: (c: OpCase, rows: number, cols: number) => undefined,
+  shapes: readonly (readonly [rows: number, cols: number])[] = ROW_SHAPES,
+): void {
+  for (const [rows, cols] of shapes) testOp(`${name}: ${rows} x ${cols}`, (c) => build(c, rows, cols));
+  testAlone(`rows of ${name}`, new Array(7).fill(1), (c, { length }) => build(c, length, 68));
+}
 
 const isNew = (list: readonly Dispatch[]) => list.some((one) => !compiled.has(chooseShader(one).name));
 const isCompiled = (list: readonly Dispatch[]) => list.every((one) => compiled.has(pipelineName(one)));
+
+/** Throws unless `op` is refused for its shapes, in an error with these words. */
+export function assertRefused(op: () => unknown, words = "", name = ""): void {
+  assert.throws(op, (error: unknown) => error instanceof ShapeError && error.message.includes(words), name);
+}
 
 /**
  * Tensors of these shapes must be accepted, and those of which any one axis is one longer refused: all axes but those
@@ -192,12 +312,7 @@ export function assertShapes<N extends string>(
     for (const axis of shape.keys()) {
       const longer = { ...shapes, [name]: shape.map((n, i) => (i === axis ? n + 1 : n)) };
       if (free.includes(`${name}.${axis}`)) run(longer);
-      else
-        assert.throws(
-          () => run(longer),
-          (error: unknown) => error instanceof ShapeError,
-          `${name}, axis ${axis}`,
-        );
+      else assertRefused(() => run(longer), "", `${name}, axis ${axis}`);
     }
 }
 
@@ -205,11 +320,6 @@ function arrayDtype(data: Data): DType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Uint16Array) return "f16";
   return data instanceof Int32Array ? "i32" : "u32";
-}
-
-function assertSameBits(name: string, found: Float32Array, expected: Float32Array): void {
-  if (!Buffer.from(found.buffer).equals(Buffer.from(expected.buffer)))
-    throw new Error(`${name}: other bits than on another number of threads`);
 }
 
 let worst = 0;

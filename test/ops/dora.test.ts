@@ -1,12 +1,8 @@
-import * as assert from "uvu/assert";
 import { doraBackward, doraForward, doraNorm } from "../../src/ops/dora.ts";
-import type { AdapterGroup } from "../../src/ops/lora.ts";
 import type { Tensor, WeightDtype } from "../../src/tensor.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
-import { gemm } from "../helpers/gemm.ts";
-import { assertGradient, dot } from "../helpers/gradient.ts";
-import { test } from "../helpers/harness.ts";
-import { OpCase, testOp } from "../helpers/op-case.ts";
+import { add, addColumns, assertGradient, dot, times } from "../helpers/gradient.ts";
+import { type OpCase, testOp, testRows } from "../helpers/op-case.ts";
 
 /** Sums of squares of up to 772 numbers of deviation 1 to 5, all positive; a few roundings in each. */
 const NORM = { atol: 1e-5, rtol: 3e-6 };
@@ -16,39 +12,8 @@ const SCALED = { atol: 1e-6, rtol: 1e-6 };
 const SUMS = { atol: 3e-5, rtol: 3e-6 };
 
 /** The lengths of the columns of a matrix [inputs, n]. */
-function norms(matrix: Float64Array, n: number): Float64Array {
-  const squares = new Float64Array(n);
-  for (const [i, value] of matrix.entries()) squares[i % n]! += value * value;
-  return squares.map(Math.sqrt);
-}
-
-/** out = magnitude / norm * z + bias. */
-function forward(z: Float64Array, magnitude: Float64Array, norm: Float64Array, bias: Float64Array): Float64Array {
-  const n = norm.length;
-  return z.map((value, i) => (magnitude[i % n]! / norm[i % n]!) * value + bias[i % n]!);
-}
-
-function backward(dy: Float64Array, z: Float64Array, magnitude: Float64Array, norm: Float64Array) {
-  const n = norm.length;
-  const dmagnitude = new Float64Array(n);
-  for (const [i, d] of dy.entries()) dmagnitude[i % n]! += (d * z[i]!) / norm[i % n]!;
-  return { dz: dy.map((d, i) => (magnitude[i % n]! / norm[i % n]!) * d), dmagnitude };
-}
-
-test("the reference's gradients are those of its function, whose outputs have the magnitude as their length", () => {
-  const [rows, inputs, n] = [3, 4, 5];
-  const make = (count: number, at: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(at + i * i));
-  const [x, W, magnitude, bias, dy] = [make(12, 1), make(20, 2), make(5, 3), make(5, 4), make(15, 5)] as const;
-  const norm = norms(W, n);
-  const z = gemm({ out: new Float64Array(rows * n), a: x, b: W, m: rows, n, k: inputs });
-  const { dz, dmagnitude } = backward(dy, z, magnitude, norm);
-  const loss = () => dot(forward(z, magnitude, norm, bias), dy);
-  assertGradient("z", loss, z, dz);
-  assertGradient("magnitude", loss, magnitude, dmagnitude);
-  // The scaled matrix: the outputs of the unit vectors.
-  const scaled = norms(forward(W, magnitude, norm, new Float64Array(n)), n);
-  for (const [j, m] of magnitude.entries()) assert.ok(Math.abs(scaled[j]! - Math.abs(m)) < 1e-12);
-});
+const norms = (matrix: Float64Array, n: number) =>
+  addColumns(new Float64Array(n), times(matrix, matrix)).map(Math.sqrt);
 
 type Matrix = Place & { n: number };
 
@@ -75,72 +40,63 @@ function makeWeight(c: OpCase, dtype: WeightDtype, inputs: number, n: number): T
   return c.of("W", [inputs, n], c.normals(inputs * n), "weight");
 }
 
-const sum = (a: Float64Array, b: Float64Array) => a.map((value, i) => value + b[i]!);
-
 for (const [name, { n, ...place }] of MATRICES)
   for (const dtype of ["f32", "f16", "q8", "q4"] as const) {
     const block = { f32: 4, f16: 4, q8: 32, q4: 64 }[dtype];
     if (place.input % block !== 0 || n % Math.min(block, 8) !== 0) continue;
-    testOp(`norms of ${name} in ${dtype}`, async () => {
-      const c = new OpCase(name.length);
+    testOp(`norms of ${name} in ${dtype}`, (c) => {
       const W = makeWeight(c, dtype, place.input, n);
       const { group } = makeGroup(c, 0.7, place);
       const norm = c.blank("norm", [n]);
       c.run(...doraNorm(norm, W, [group]));
-      c.expect(name, norm, norms(sum(c.data(W), dense(c, group, n)), n), NORM);
-      await c.check();
+      c.after(norm, norms(add(c.data(W), dense(c, group, n)), n), NORM);
     });
   }
 
-testOp("norms of a trained matrix, and of adapters of different ranks in several groups", async () => {
-  const c = new OpCase(3);
+testOp("norms of a trained matrix, and of adapters of different ranks in several groups", (c) => {
   const [inputs, n] = [20, 60];
   const W = c.random("W", [inputs, n]);
-  const part = (r: number, column: number) => ({ ...single(inputs, 20, r), column });
-  const groups: AdapterGroup[] = [makeGroup(c, 0.5, part(3, 0)).group, makeGroup(c, 2, part(6, 40)).group];
+  const part = (scale: number, r: number, column: number) =>
+    makeGroup(c, scale, { ...single(inputs, 20, r), column }).group;
+  const groups = [part(0.5, 3, 0), part(2, 6, 40)];
   const norm = c.blank("norm", [n]);
   c.run(...doraNorm(norm, W, groups));
-  const all = groups.reduce((matrix, group) => sum(matrix, dense(c, group, n)), c.data(W));
-  c.expect("groups", norm, norms(all, n), NORM);
-  await c.check();
+  const whole = groups.reduce((matrix, group) => add(matrix, dense(c, group, n)), c.data(W));
+  c.after(norm, norms(whole, n), NORM);
 });
 
-testOp("odd shapes: forward with and without a residual, backward", async () => {
-  const c = new OpCase(1);
-  for (const [rows, cols] of [
-    [1, 4],
-    [17, 20],
-    [3, 64],
-    [129, 68],
-    [5, 768],
-  ] as const) {
-    const name = `${rows} x ${cols}`;
-    const make = (tensor: string, role = 1) => c.random(tensor, [rows + 1, cols], role, rows * cols);
-    const [z, dy, residual] = [make("z", 2), make("dy"), make("residual")];
-    const [magnitude, bias] = [c.random("magnitude", [cols]), c.random("bias", [cols])];
-    const norm = c.of(
-      "norm",
-      [cols],
-      c.normals(cols).map((x) => 0.5 + Math.abs(x)),
-    );
-    const [out, onto, dz] = ["out", "onto", "dz"].map((tensor) => c.blank(tensor, [rows + 1, cols])) as [
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
-    const dmagnitude = c.random("dmagnitude", [cols]);
-    c.run(
-      doraForward({ out, z, magnitude, norm, bias, rows }),
-      doraForward({ out: onto, z, magnitude, norm, bias, rows, residual }),
-      doraBackward(dz, dmagnitude, dy, { z, magnitude, norm }, rows),
-    );
-    const used = (tensor: Tensor) => c.data(tensor).subarray(0, rows * cols);
-    const plain = forward(used(z), c.data(magnitude), c.data(norm), c.data(bias));
-    const gradients = backward(used(dy), used(z), c.data(magnitude), c.data(norm));
-    c.expect(name, out, plain, SCALED);
-    c.expect(name, onto, sum(plain, used(residual)), SCALED);
-    c.expect(name, dz, gradients.dz, SCALED);
-    c.expect(name, dmagnitude, sum(gradients.dmagnitude, c.data(dmagnitude)), SUMS);
-  }
-  await c.check();
+testRows("magnitude / norm * z + bias", (c, rows, cols) => {
+  const [z, dy, residual] = [
+    c.input("z", [rows, cols], 2),
+    c.input("dy", [rows, cols]),
+    c.input("residual", [rows, cols]),
+  ];
+  const [magnitude, bias, dmagnitude] = ["magnitude", "bias", "dmagnitude"].map((name) => c.random(name, [cols]));
+  const norm = c.of(
+    "norm",
+    [cols],
+    c.normals(cols).map((x) => 0.5 + Math.abs(x)),
+  );
+  const [out, onto, dz] = ["out", "onto", "dz"].map((name) => c.output(name, [rows, cols]));
+  const forward = { z, magnitude: magnitude!, norm, bias: bias!, rows };
+  c.run(
+    doraForward({ ...forward, out: out! }),
+    doraForward({ ...forward, out: onto!, residual }),
+    doraBackward(dz!, dmagnitude!, dy, { z, magnitude: magnitude!, norm }, rows),
+  );
+  const scaled = (z: Float64Array, magnitude: Float64Array) =>
+    z.map((value, i) => (magnitude[i % cols]! / c.data(norm)[i % cols]!) * value);
+  const unscaled = scaled(c.data(z), new Float64Array(cols).fill(1));
+  const gradients = {
+    dz: scaled(c.data(dy), c.data(magnitude!)),
+    dmagnitude: addColumns(new Float64Array(cols), times(c.data(dy), unscaled)),
+  };
+  const loss = (z: Float64Array, magnitude: Float64Array) => dot(scaled(z, magnitude), c.data(dy));
+  assertGradient("z", c.data(z), gradients.dz, (z) => loss(z, c.data(magnitude!)));
+  assertGradient("magnitude", c.data(magnitude!), gradients.dmagnitude, (all) => loss(c.data(z), all));
+  const plain = scaled(c.data(z), c.data(magnitude!)).map((value, i) => value + c.data(bias!)[i % cols]!);
+  c.after(out!, plain, SCALED);
+  c.after(onto!, add(plain, c.data(residual)), SCALED);
+  c.after(dz!, gradients.dz, SCALED);
+  c.after(dmagnitude!, add(c.data(dmagnitude!), gradients.dmagnitude), SUMS);
 });

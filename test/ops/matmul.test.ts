@@ -10,7 +10,6 @@ import type { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { gemm } from "../helpers/gemm.ts";
-import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
 import { members } from "../helpers/shares.ts";
@@ -24,17 +23,6 @@ const LONG_PRODUCT = { atol: 5e-5, rtol: 5e-6 };
 /** Around the sizes of blocks (4, 8), tiles and kernels (16, 32, 64), in multiples of 4 and not. */
 const SIZES = [1, 3, 4, 5, 8, 9, 16, 17, 31, 32, 33, 36, 64, 65, 100, 130];
 const TRANSPOSITIONS = [false, true].flatMap((transA) => [false, true].map((transB) => ({ transA, transB })));
-
-test("the reference's gradients, which are products too, are those of its function", () => {
-  const [m, n, k] = [3, 4, 5];
-  const make = (count: number) => Float64Array.from({ length: count }, (_, i) => Math.sin(count + i * i));
-  const [a, b, dout] = [make(m * k), make(k * n), make(m * n)] as const;
-  const product = () => gemm({ out: new Float64Array(m * n), a, b, m, n, k });
-  const da = gemm({ out: new Float64Array(m * k), a: dout, b, transB: true, m, n: k, k: n });
-  const db = gemm({ out: new Float64Array(k * n), a, b: dout, transA: true, m: k, n, k: m });
-  assertGradient("a", () => dot(product(), dout), a, da);
-  assertGradient("b", () => dot(product(), dout), b, db);
-});
 
 /** A product on the device and its both in the reference; `rows` says how the device is told the number of rows. */
 function compare(

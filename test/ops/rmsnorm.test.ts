@@ -1,7 +1,6 @@
 import { rmsnormBackward, rmsnormForward, rmsnormParametersBackward } from "../../src/ops/rmsnorm.ts";
-import { dot, rowGradient } from "../helpers/gradient.ts";
-import { OpCase, testOp } from "../helpers/op-case.ts";
-import { addColumns, eachRow, NORM_SHAPES, testRows } from "../helpers/row-op.ts";
+import { add, addColumns, dot, eachRow, rowGradient, times } from "../helpers/gradient.ts";
+import { testOp, testRows } from "../helpers/op-case.ts";
 
 /** Sums of up to 768 products of normal numbers, and a few roundings. */
 const NORM = { atol: 3e-6, rtol: 3e-6 };
@@ -9,57 +8,50 @@ const NORM = { atol: 3e-6, rtol: 3e-6 };
 const PARAMETERS = { atol: 2e-5, rtol: 2e-6 };
 const EPS = 1e-5;
 
-const rstdOf = (row: Float64Array) => 1 / Math.sqrt(dot(row, row) / row.length + EPS);
+const rstdOf = (row: Float64Array) => Float64Array.of(1 / Math.sqrt(dot(row, row) / row.length + EPS));
 
 const norm = (weight: Float64Array) => (row: Float64Array) => {
-  const rstd = rstdOf(row);
-  return row.map((x, c) => x * rstd * weight[c]!);
+  const [rstd] = rstdOf(row);
+  return row.map((x, c) => x * rstd! * weight[c]!);
 };
 
-testRows("RMSNorm", NORM_SHAPES, ({ c, rows, cols, input, output, shared, used }) => {
-  const [inp, dout, add, weight] = [input("inp", cols, 2), input("dout"), input("add"), shared("weight")];
-  const [out, again, other] = [output("out"), output("again"), output("other")];
-  const [dinp, onto, rstd, dweight] = [output("dinp"), output("dinp with add"), output("rstd", 1), shared("dweight")];
+testRows("RMSNorm", (c, rows, cols) => {
+  const [inp, dout, more] = [
+    c.input("inp", [rows, cols], 2),
+    c.input("dout", [rows, cols]),
+    c.input("add", [rows, cols]),
+  ];
+  const [out, again, other, dinp, onto] = ["out", "again", "other", "dinp", "dinp with add"].map((name) =>
+    c.output(name, [rows, cols]),
+  );
+  const [rstd, weight, dweight] = [
+    c.output("rstd", [rows, 1]),
+    c.random("weight", [cols]),
+    c.random("dweight", [cols]),
+  ];
   const parts = { inp, rstd, weight };
   c.run(
-    rmsnormForward(out, rstd, inp, weight, rows, EPS),
-    rmsnormBackward(dinp, again, dout, parts, rows),
-    rmsnormBackward(onto, other, dout, parts, rows, add),
+    rmsnormForward(out!, rstd, inp, weight, rows, EPS),
+    rmsnormBackward(dinp!, again!, dout, parts, rows),
+    rmsnormBackward(onto!, other!, dout, parts, rows, more),
     rmsnormParametersBackward(dweight, dout, inp, rstd, rows),
   );
-  const [x, d] = [used(inp), used(dout)];
-  const forward = eachRow(x, cols, norm(c.data(weight)));
+  const [x, d] = [c.data(inp), c.data(dout)];
   const gradient = rowGradient(norm(c.data(weight)), x, d, rows);
+  for (const tensor of [out!, again!, other!]) c.after(tensor, eachRow(x, cols, norm(c.data(weight))), NORM);
+  c.after(rstd, eachRow(x, cols, rstdOf), NORM);
+  c.after(dinp!, gradient, NORM);
+  c.after(onto!, add(gradient, c.data(more)), NORM);
   const hat = eachRow(x, cols, norm(new Float64Array(cols).fill(1)));
-  return [
-    ...[out, again, other].map((tensor) => [tensor, forward, NORM] as const),
-    [rstd, eachRow(x, cols, (row) => Float64Array.of(rstdOf(row))), NORM],
-    [dinp, gradient, NORM],
-    [onto, gradient.map((value, i) => value + used(add)[i]!), NORM],
-    [
-      dweight,
-      addColumns(
-        c.data(dweight),
-        hat.map((value, i) => value * d[i]!),
-      ),
-      PARAMETERS,
-    ],
-  ];
+  c.after(dweight, addColumns(c.data(dweight), times(hat, d)), PARAMETERS);
 });
 
-testOp("a row of zeros and one of small numbers stay finite", async () => {
-  const c = new OpCase(2);
+testOp("a row of zeros and one of small numbers stay finite", (c) => {
   const cols = 12;
   const inp = c.of("inp", [2, cols], Float32Array.from([...new Array(cols).fill(0), ...c.normals(cols, 1e-20)]));
   const weight = c.random("weight", [cols]);
   const [out, rstd] = [c.blank("out", [2, cols]), c.blank("rstd", [2, 1])];
   c.run(rmsnormForward(out, rstd, inp, weight, 2, EPS));
-  c.expect("small", out, eachRow(c.data(inp), cols, norm(c.data(weight))), NORM);
-  c.expect(
-    "small",
-    rstd,
-    eachRow(c.data(inp), cols, (row) => Float64Array.of(rstdOf(row))),
-    NORM,
-  );
-  await c.check();
+  c.after(out, eachRow(c.data(inp), cols, norm(c.data(weight))), NORM);
+  c.after(rstd, eachRow(c.data(inp), cols, rstdOf), NORM);
 });
