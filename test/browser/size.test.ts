@@ -71,7 +71,7 @@ test("a page that classifies loads at most 84.5 kB, 16 kB more for WebGPU, and n
     "the classifier is missing",
   );
   const training = parts.filter((path) =>
-    /src\/(train\/(?!records)|run\/)|src\/data\/(corpus|loader)|src\/(model|ops)\/(dropout|backward|adamw|gradnorm)/.test(
+    /src\/(train\/(?!records)|run\/)|src\/data\/(corpus|loader)|src\/(model|ops)\/(dropout|backward|rules|adamw|gradnorm)/.test(
       path,
     ),
   );
@@ -159,7 +159,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
-  llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
+  llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rms-norm|rotate|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
   "copied head": [0.7, /\/src\/io\/peft-copy\./],
