@@ -1,10 +1,13 @@
 /** Dropout of the adapters' inputs, PEFT's lora_dropout, in the plan of a training step. Only what trains loads it. */
-import { BLOCK_LAYERS, type Layer, type Place } from "../names.ts";
+import { BLOCK_LAYERS, type Layer as LayerName, type Place } from "../names.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { ShareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Draws } from "./batch.ts";
+import type { Layer, Value } from "./graph.ts";
+import { findAdapters, type Parameters } from "./parameters.ts";
+import type { Pass } from "./passes.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /**
@@ -15,6 +18,18 @@ export class Dropout {
     private readonly p: number,
     private readonly seed: number,
   ) {}
+
+  /** A layer before each matrix with adapters: they see what dropout leaves of its input. */
+  pass(parameters: Parameters): Pass {
+    return (layers) =>
+      layers.flatMap((one): Layer[] => {
+        if (one.kind !== "linear" || !one.place || findAdapters(parameters, one.place).length === 0) return [one];
+        const [x] = one.inputs as [Value];
+        const dropped = { name: `${one.name}.dropped`, columns: x.columns };
+        const drop = { kind: "drop", place: one.place, inputs: [x], out: dropped } as const;
+        return [drop, { ...one, inputs: [x, dropped] }];
+      });
+  }
 
   /** out = the mask of x, the input of the matrix at `place`. */
   forward(place: Place, out: Tensor, x: Tensor, draws: Draws, rows: ShareRows): Dispatch {
@@ -33,7 +48,7 @@ export class Dropout {
 
   private mask({ block, layer }: Place): Mask {
     const matrix =
-      block === null ? 0 : 1 + block * BLOCK_LAYERS.length + (BLOCK_LAYERS as readonly Layer[]).indexOf(layer);
+      block === null ? 0 : 1 + block * BLOCK_LAYERS.length + (BLOCK_LAYERS as readonly LayerName[]).indexOf(layer);
     return dropoutMask(this.p, this.seed, matrix);
   }
 }

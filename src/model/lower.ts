@@ -115,47 +115,50 @@ export class Lowering {
     this.list.push(...dispatches);
   }
 
-  /** Two layers are lowered as one where the first is a matrix, or its scaling, and the next takes its result. */
   lower(layers: readonly Layer[]): void {
     const readers = (value: Value) => layers.filter(({ inputs }) => inputs.includes(value)).length;
     for (let i = 0; i < layers.length; i++) {
-      const [one, next] = [layers[i]!, layers[i + 1]];
-      const taker = next?.inputs.includes(one.out) ? next : undefined;
-      if (one.kind === "linear" && this.product(one, taker, readers(one.out) === 1)) i++;
-      else if (one.kind === "scale" && this.scale(one, taker)) i++;
-      else if (one.kind !== "linear" && one.kind !== "scale") this.layer(one);
+      const [one, behind] = [layers[i]!, layers[i + 1]];
+      const next = behind?.inputs.includes(one.out) ? behind : undefined;
+      if (this.layer(one, next, readers(one.out) === 1)) i++;
     }
   }
 
-  private layer(one: Exclude<Layer, Layer<"linear" | "scale">>): void {
-    const { source } = this;
+  /**
+   * Lowers a layer. Returns whether the next one is part of it: a matrix, or its scaling, computes what follows it.
+   * `next` reads its output, `isOnly`: and nothing else does.
+   */
+  private layer(one: Layer, next: Layer | undefined, isOnly: boolean): boolean {
+    const [x] = one.inputs as [Value];
     switch (one.kind) {
+      case "linear":
+        return this.product(one, next, isOnly);
+      case "scale":
+        return this.scale(one, next);
       case "embed":
         this.embed(one);
-        return;
-      case "rotate": {
-        const qkv = this.at(one.inputs[0]!);
-        this.emit(this.common.architecture.rotate!.forward(this, qkv.tensor));
-        this.values.set(one.out, qkv);
-        return;
-      }
+        break;
+      case "rotate":
+        this.emit(this.common.architecture.rotate!.forward(this, this.tensor(x)));
+        this.values.set(one.out, this.at(x));
+        break;
       case "attention": {
-        const { tensor, rows } = this.at(one.inputs[0]!);
-        const lse = source.attend(this, one.block, tensor, this.make(one.out, rows));
+        const { tensor, rows } = this.at(x);
+        const lse = this.source.attend(this, one.block, tensor, this.make(one.out, rows));
         if (lse) this.saved.set(one, lse);
-        return;
+        break;
       }
       case "select": {
-        const { rows, at, firsts } = source.selected!;
-        const out = this.make(one.out, rows);
-        this.emit(gatherForward(out, this.tensor(one.inputs[0]!), at, one.isMean ? firsts : at));
-        return;
+        const { rows, at, firsts } = this.source.selected!;
+        this.emit(gatherForward(this.make(one.out, rows), this.tensor(x), at, one.isMean ? firsts : at));
+        break;
       }
       case "add":
-        throw new Error(`${one.out.name}: only a matrix's output is added`);
+        throw new Error(`${one.out.name}: only what a matrix gives is added`);
       default:
-        this.emit(this.compute(one, this.make(one.out, this.at(one.inputs[0]!).rows)));
+        this.emit(this.compute(one, this.make(one.out, this.at(x).rows)));
     }
+    return false;
   }
 
   // ------------------------------------------------------------------------------------------------- values

@@ -32,7 +32,7 @@ import { Head, type HeadPiece } from "./head.ts";
 import type { ValueLoss } from "./loss.ts";
 import { type Architecture, attentionHeads, Lowering, type Source } from "./lower.ts";
 import { makeParameters, type Parameter, type Parameters } from "./parameters.ts";
-import { addBottlenecks, addDropout, addRoom, addScales, applyPasses, selectRows } from "./passes.ts";
+import { addBottlenecks, addRoom, addScales, applyPasses, selectRows } from "./passes.ts";
 import { Prefix } from "./prefix.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 import { MAX_ACCUMULATE, type ModelPart, type ModelSpec, modelPart } from "./trainable.ts";
@@ -229,7 +229,7 @@ export class Forward {
     const { spec, dropout, keepActivations } = this.options;
     const { parameters, prefix } = this;
     const passes = [
-      ...(dropout ? [addDropout(parameters)] : []),
+      ...(dropout ? [dropout.pass(parameters)] : []),
       ...(prefix ? [addRoom(prefix.rows.count)] : []),
       addScales(parameters),
       addBottlenecks(parameters),

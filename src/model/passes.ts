@@ -1,27 +1,16 @@
 /** What a method or a task adds to a model's graph: layers before, behind and between those that are there. */
 import { magnitudeName } from "../names.ts";
 import type { Layer, Section, Value } from "./graph.ts";
-import { findAdapters, type Parameters } from "./parameters.ts";
+import type { Parameters } from "./parameters.ts";
 
-/** A pass over the layers of a section. */
-type Pass = (layers: readonly Layer[]) => Layer[];
+/** Changes the layers of a section. */
+export type Pass = (layers: readonly Layer[]) => Layer[];
 
 const layer = (one: Layer): Layer => one;
 
 /** Applies passes to sections, one after the other. */
 export const applyPasses = (sections: readonly Section[], passes: readonly Pass[]): Section[] =>
   sections.map((section) => ({ ...section, layers: passes.reduce((layers, pass) => pass(layers), section.layers) }));
-
-/** A layer before each matrix with adapters: they see what dropout leaves of its input. */
-export const addDropout =
-  (parameters: Parameters): Pass =>
-  (layers) =>
-    layers.flatMap((one) => {
-      if (one.kind !== "linear" || !one.place || findAdapters(parameters, one.place).length === 0) return [one];
-      const [x] = one.inputs as [Value];
-      const dropped = { name: `${one.name}.dropped`, columns: x.columns };
-      return [layer({ kind: "drop", place: one.place, inputs: [x], out: dropped }), { ...one, inputs: [x, dropped] }];
-    });
 
 /** DoRA: a layer behind each matrix that has a magnitude, which scales its outputs. */
 export const addScales =

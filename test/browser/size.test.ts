@@ -159,7 +159,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
-  llama: [4.6, /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rms-norm|rotate|rope-table)|ops\/(rope|swiglu|rmsnorm))\./],
+  llama: [
+    4.6,
+    /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rms-norm|rotate|rope-table)|ops\/(rope|swiglu|rmsnorm))\./,
+  ],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
   "copied head": [0.7, /\/src\/io\/peft-copy\./],
