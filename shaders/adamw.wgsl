@@ -9,7 +9,7 @@
 //   grad     (read)     [parameters]
 //   metrics  (read)     [results, 4], slots of each member: the norm is metrics[member * slots + slot].z
 //   stopped  (read)     [members]: a member is not updated where it is not 0
-//   rates    (read)     [groups]: q of 64 parameters each, read where has_rates != 0; else q = 1
+//   rates    (read)     [groups]: q of 64 parameters each; if absent, q = 1
 //   jobs     (read)     [entries, words]: member and clip of each page, where it is: at .. at + count, and its rates
 //   shares   (read)     [entries, share_words]: is_updated, decay, lr_decay, step_size and correction2 of each member
 //
@@ -35,7 +35,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   v[i] = v_new;
   var decay = shares[job.member].decay;
   var step_size = shares[job.member].step_size;
-  if (has_rates != 0u) {
+  if (dims.has_rates != 0u) {
     let q = rates[job.rates_at + index / 64u];
     if (q != 1.0) {
       decay = 1.0 - q * shares[job.member].lr_decay;

@@ -6,8 +6,8 @@
 //   z          (read)   [rows, cols]
 //   magnitude  (read)   [cols]
 //   norm       (read)   [cols]
-//   bias       (read)   [cols], where dims.has_bias is not 0
-//   residual   (read)   [rows, cols], where dims.has_residual is not 0
+//   bias       (read)   [cols], or absent
+//   residual   (read)   [rows, cols], or absent
 //
 // Grid: flat over rows * cols / 4. Reference: Liu et al. 2024, equation 5.
 

@@ -2,10 +2,10 @@
 // input is an activation, dx *= activation'(inp) and act = activation(inp).
 //
 //   dx     (updates)  [rows, cols]: the gradient without the adapters
-//   act    (write)    [rows, cols], or unused
+//   act    (write)    [rows, cols], or absent
 //   ddown  (read)     [rows, count * r]
 //   a      (read)     `count` A [r, cols], `stride` elements apart
-//   inp    (read)     [rows, cols], or unused
+//   inp    (read)     [rows, cols], or absent
 //   draws  (read)     [rows, 2], as in dropout_forward
 //
 // Grid: (ceil(cols / 256), ceil(rows / 4)): a lane makes four columns of four rows. Reference: PyTorch dropout, with
@@ -45,7 +45,7 @@ fn finish(sum: vec4f, row: u32, at: u32) {
   }
   let i = row * (dims.cols / 4u) + at;
   let gradient = dx[i] + dropped(sum, row, at);
-  if (activated == 0u) {
+  if (dims.has_act == 0u) {
     dx[i] = gradient;
     return;
   }

@@ -1,7 +1,7 @@
 // Token and position embedding, for the tokens whose id lies in one piece of the table.
 //
 //   out[n, c] = wte[ids[n] - first, c] + wpe[n - bounds[n].start + shift, c]   where first <= ids[n] < first + count
-//               without wpe if has_positions is 0
+//               without wpe where it is absent
 //
 //   out    (updates)  [tokens, cols]; rows of other pieces stay as they are
 //   wte    (read)     [count, cols], rows first .. first + count of the token table; f32, f16, q8, q4 by wte_type
@@ -23,7 +23,7 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
     return;
   }
   var sum = token_at((id - dims.first) * dims.cols + col);
-  if (dims.has_positions != 0u) {
+  if (dims.has_wpe != 0u) {
     let position = n - bounds[n].x + dims.shift;
     sum += wpe_at(position * dims.cols + col);
   }

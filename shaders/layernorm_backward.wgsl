@@ -10,7 +10,7 @@
 //   stats   (read)   [rows, 2]: mean and rstd of the forward pass
 //   weight  (read)   [cols]
 //   bias    (read)   [cols]
-//   add     (read)   [rows, cols], used where has_add != 0
+//   add     (read)   [rows, cols], or absent
 //
 // Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: llm.c layernorm_backward.
 

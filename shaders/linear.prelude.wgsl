@@ -5,7 +5,7 @@
 //   act   (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
 //   a     (read)   [m, k]
 //   b     (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
-//   bias  (read)   [n], used where has_bias != 0
+//   bias  (read)   [n], or absent
 //   down  (read)   [m, count * r], from down_offset on
 //   up    (read)   step d of adapter i, column j: at up_offset + i * stride + d * up_row + c * up_col, c = j - column -
 //                  i * step < width; else 0

@@ -6,7 +6,7 @@
 //   a     (read)  [m, k], element [i, k] at a_at + i * a_row + k * a_col; a_row or a_col is 1
 //   b     (read)  [k, n], element [k, j] at b_at + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by
 //     b_type
-//   bias  (read)  [n] from bias_at on, used where has_bias != 0
+//   bias  (read)  [n] from bias_at on, or absent
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {

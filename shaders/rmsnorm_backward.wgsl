@@ -8,7 +8,7 @@
 //   inp     (read)   [rows, cols]
 //   rstd    (read)   [rows, 1], of the forward pass
 //   weight  (read)   [cols]
-//   add     (read)   [rows, cols], used where has_add != 0
+//   add     (read)   [rows, cols], or absent
 //
 // Grid: (1, rows), one workgroup a row, sums in a fixed order. Reference: PyTorch autograd of transformers
 // LlamaRMSNorm.

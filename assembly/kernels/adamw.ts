@@ -23,9 +23,9 @@ function update_page(p: Adamw, job: AdamwJob, share: Share): void {
   const factor: f32 = job.clip > 0 ? min<f32>(1, job.clip / (norm + 1e-6)) : 1;
   const end = job.at + slice_end(job.count, VIEW_ALIGN);
   // Without rates in one call.
-  const size = p.has_rates ? VIEW_ALIGN : job.count;
+  const size = p.rates ? VIEW_ALIGN : job.count;
   for (let i = job.at + slice_begin(job.count, VIEW_ALIGN); i < end; i += size) {
-    const q = p.has_rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / VIEW_ALIGN) << 2)) : 1;
+    const q = p.rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / VIEW_ALIGN) << 2)) : 1;
     const decay = q == 1 ? share.decay : 1 - q * share.lr_decay;
     update(p, factor, decay, q * share.step_size, share.correction2, i, min(i + size, end));
   }

@@ -136,9 +136,9 @@ export function dora_forward(p: DoraForward): void {
     const base: usize = (row * cols) << 2;
     for (let at: usize = 0; at < cols << 2; at += 16) {
       const factor = f32x4.div(v128.load(p.magnitude + at), v128.load(p.norm + at));
-      const bias = p.has_bias ? v128.load(p.bias + at) : f32x4.splat(0);
+      const bias = p.bias ? v128.load(p.bias + at) : f32x4.splat(0);
       let value = madd(factor, v128.load(p.z + base + at), bias);
-      if (p.has_residual) value = f32x4.add(value, v128.load(p.residual + base + at));
+      if (p.residual) value = f32x4.add(value, v128.load(p.residual + base + at));
       v128.store(p.out + base + at, value);
     }
   }

@@ -67,6 +67,6 @@ export function dropout_backward(p: DropoutBackward): void {
       }
       v128.store(dx + at, f32x4.add(v128.load(dx + at), drop(p, row, at, sum)));
     }
-    if (p.activated) activation_backward_rows(p.activation, dx, p.act + begin, p.inp + begin, 0, 1, p.cols);
+    if (p.act) activation_backward_rows(p.activation, dx, p.act + begin, p.inp + begin, 0, 1, p.cols);
   }
 }

@@ -42,7 +42,7 @@ export function embedding_forward(p: EmbeddingForward): void {
       token = to;
     }
     const place = wpe + ((position * cols) << wpe_shift);
-    if (!p.has_positions) {
+    if (!wpe) {
       copy_row(to, token, cols, wte_half);
       continue;
     }

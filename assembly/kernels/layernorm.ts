@@ -75,7 +75,7 @@ export function layernorm_backward(p: LayernormBackward): void {
       p.inp + base,
       p.weight,
       p.bias,
-      p.has_add ? p.add + base : 0,
+      p.add ? p.add + base : 0,
       mean,
       rstd,
       cols,

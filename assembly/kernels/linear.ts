@@ -12,7 +12,7 @@ function take_rows<T>(p: T, first: u32, rows: u32): Product {
   const at: usize = (<usize>first * p.n) << 2;
   q.out = p.out + at;
   q.out_row = p.n << 2;
-  q.bias = p.has_bias ? p.bias : 0;
+  q.bias = p.bias;
   q.m = rows;
   q.n = p.n;
   q.k = p.k;

@@ -23,7 +23,7 @@ function take_product(p: Matmul, i: u32): Product {
   const q = begin_product();
   q.out = p.out + ((p.out_offset + i * p.out_batch) << 2);
   q.out_row = p.out_row << 2;
-  q.bias = p.has_bias ? p.bias : 0;
+  q.bias = p.bias;
   q.alpha = p.alpha;
   q.beta = p.beta;
   q.m = p.m;
@@ -70,7 +70,7 @@ export function matmul_grouped(p: MatmulGrouped): void {
     const q = begin_product();
     q.out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
     q.out_row = job.out_row << 2;
-    q.bias = p.has_bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
+    q.bias = p.bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
     q.alpha = job.alpha;
     q.beta = p.beta;
     q.m = p.is_depth ? job.m : rows;

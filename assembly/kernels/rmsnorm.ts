@@ -34,7 +34,7 @@ export function rmsnorm_backward(p: RmsnormBackward): void {
   const end = slice_end(p.rows, 1);
   for (let row = slice_begin(p.rows, 1); row < end; row++) {
     const base: usize = (row * p.cols) << 2;
-    const add = p.has_add ? p.add + base : 0;
+    const add = p.add ? p.add + base : 0;
     const rstd = load<f32>(p.rstd + (row << 2));
     rmsnorm_row(p.dinp + base, p.out + base, p.dout + base, p.inp + base, p.weight, add, rstd, p.cols);
   }

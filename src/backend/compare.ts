@@ -6,7 +6,7 @@
  * wrongly.
  */
 import { DeviceError } from "../errors.ts";
-import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import { type Bound, boundTensors, type Dispatch, type StepValues } from "../ops/kernel.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
@@ -211,18 +211,14 @@ class CompareSession implements Session {
       for (const session of [this.first, this.second]) session.run([clearName(segment)], values);
       return;
     }
-    const { kernel, tensors, access } = usual.dispatch;
-    const written = Object.keys(kernel.bindings).flatMap((binding, i) =>
-      access[i] === "read" || access[i] === "none"
-        ? []
-        : { binding, tensor: tensors[i]!, isUpdated: access[i] === "update" },
-    );
+    const written = boundTensors(usual.dispatch).filter(({ access }) => access !== "read");
     const read = (session: Session) => Promise.all(written.map(({ tensor }) => session.read(tensor)));
     const write = (contents: readonly Float32Array[]) => {
       for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(contents[i]!.buffer));
     };
     // Each variant adds to the same numbers.
-    const before = variants.length > 1 && written.some(({ isUpdated }) => isUpdated) ? await read(this.first) : null;
+    const before =
+      variants.length > 1 && written.some(({ access }) => access === "update") ? await read(this.first) : null;
     this.first.run([usual.name], values);
     const results = variants.map(({ name, dispatch }, i) => {
       if (before && i > 0) write(before);
@@ -258,7 +254,7 @@ class CompareSession implements Session {
   private compare(
     { segment, number }: Single,
     dispatch: Dispatch,
-    { binding, tensor }: { binding: string; tensor: Tensor },
+    { binding, tensor }: Bound,
     expected: Float32Array,
     found: Float32Array,
   ): void {

@@ -3,37 +3,21 @@
  * product's inner loop reads: panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only
  * once.
  */
-import { type Dispatch, scalarAt, tensorAt } from "../ops/kernel.ts";
+import { boundTensors, tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 
 /** Columns of a panel. */
 export const PANEL = 8;
 
-/** The kernels that always read all of their matrix, by name: a page does not load the definitions of all. */
-const WHOLE = ["linear", "linear_grouped", "dora_norm"];
-
-/** Whether a dispatch can read its matrix in panels: a product that reads all of b, as it is or transposed. */
-function readsWhole(dispatch: Dispatch): boolean {
-  const { name } = dispatch.kernel;
-  if (WHOLE.includes(name)) return true;
-  if (name !== "matmul") return false;
-  const b = tensorAt(dispatch, "b");
-  // The token table, in blocks along its rows.
-  if (b.isInBlocks) return false;
-  const [k, n] = b.shape;
-  const dim = (name: string) => scalarAt(dispatch, name);
-  if (dim("b_col") === 1) return dim("b_row") === n && dim("k") === k && dim("n") === n;
-  return dim("b_row") === 1 && dim("b_col") === n && dim("k") === n && dim("n") === k;
-}
-
 /** The weights of a program that can be stored in panels. */
 export function panelTensors({ segments }: Program): Set<Tensor> {
   const found = new Set<Tensor>();
   const refused = new Set<Tensor>();
   for (const dispatch of segments.flatMap(({ dispatches }) => dispatches)) {
-    const matrix = readsWhole(dispatch) ? tensorAt(dispatch, dispatch.kernel.inBlocks!) : null;
-    for (const tensor of dispatch.tensors) {
+    const { inBlocks, inPanels } = dispatch.kernel;
+    const matrix = inPanels?.(dispatch) ? tensorAt(dispatch, inBlocks!) : null;
+    for (const { tensor } of boundTensors(dispatch)) {
       const { root, shape, role } = tensor;
       const fits = role === "weight" && root === tensor && shape.length === 2 && shape[1]! % PANEL === 0;
       if (fits && tensor === matrix) found.add(tensor);

@@ -86,9 +86,10 @@ function readProgram({ segments, buffers, bufferIndex }: ProgramRecord, tensors:
     segments: segments.map(({ name, clears, dispatches }) => ({
       name,
       clears: clears.map((number) => tensors[number]!),
-      dispatches: dispatches.map((dispatch) => ({
+      dispatches: dispatches.map(({ kernel, isInPanels, ...dispatch }) => ({
         ...dispatch,
-        tensors: dispatch.tensors.map((number) => tensors[number]!),
+        kernel: { ...kernel, inPanels: () => isInPanels },
+        tensors: dispatch.tensors.map((number) => (number === null ? null : tensors[number]!)),
       })),
     })),
     memory: { buffers, bufferIndex: new Map(bufferIndex.map(([number, buffer]) => [tensors[number]!, buffer])) },

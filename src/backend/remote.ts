@@ -25,12 +25,17 @@ export interface TensorRecord {
   contents: Uint32Array | undefined;
 }
 
-/** A serialized program: tensors by number, kernels without the grid, a function that the CPU does not need. */
+/** A serialized program: tensors by number, kernels without their functions. */
 export interface ProgramRecord {
   segments: {
     name: SegmentName;
     clears: number[];
-    dispatches: (Pick<Dispatch, "access" | "scalars"> & { kernel: Omit<Kernel, "grid">; tensors: number[] })[];
+    dispatches: (Pick<Dispatch, "access" | "scalars"> & {
+      kernel: Kernel;
+      /** What `kernel.inPanels` says. */
+      isInPanels: boolean;
+      tensors: (number | null)[];
+    })[];
   }[];
   buffers: PlannedBuffer[];
   bufferIndex: [tensor: number, buffer: number][];
@@ -64,6 +69,9 @@ export type FromRemote =
   | { failure: { code: DeviceError["code"]; summary: string; details: Omit<ErrorDetails, "cause"> } };
 
 type Waiting = { resolve: (value: never) => void; reject: (error: Error) => void };
+
+const withoutFunctions = (kernel: Kernel) =>
+  Object.fromEntries(Object.entries(kernel).filter(([, value]) => typeof value !== "function")) as unknown as Kernel;
 
 /** Opens the CPU backend in a worker, with one thread. */
 export async function openRemote(options: WasmOptions): Promise<Backend> {
@@ -155,11 +163,11 @@ class RemoteSession implements Session {
       segments: segments.map(({ name, clears, dispatches }) => ({
         name,
         clears: clears.map((tensor) => this.number(tensor)),
-        dispatches: dispatches.map(({ kernel: { grid: _, ...kernel }, tensors, access, scalars }) => ({
-          kernel,
-          tensors: tensors.map((tensor) => this.number(tensor)),
-          access,
-          scalars,
+        dispatches: dispatches.map((dispatch) => ({
+          ...dispatch,
+          kernel: withoutFunctions(dispatch.kernel),
+          isInPanels: dispatch.kernel.inPanels?.(dispatch) ?? false,
+          tensors: dispatch.tensors.map((tensor) => tensor && this.number(tensor)),
         })),
       })),
       buffers: memory.buffers,

@@ -12,12 +12,12 @@ import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { turnBlocks } from "./block-panels.ts";
+import { RECORD_WORDS } from "./generated/operations.ts";
 import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
 import { Heap } from "./wasm-heap.ts";
 import { type Executor, type ExecutorMemory, instantiate } from "./wasm-kernels.ts";
 import { RecordList } from "./wasm-list.ts";
 import type { KernelModule } from "./wasm-module.ts";
-import { RECORD_WORDS } from "./wasm-operations.ts";
 
 /** The first page holds the module's own data. */
 const FIRST_ADDRESS = 1 << 16;

@@ -1,9 +1,9 @@
 /** Encodes a program as the records that the interpreter in kernels.wasm (assembly/kernels/replay.ts) runs. */
 import { DeviceError } from "../errors.ts";
-import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import { type Dispatch, isGemv, type StepValues, tensorAt } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
-import { chooseOperation, OPERATIONS, RECORD_WORDS } from "./wasm-operations.ts";
+import { OPERATIONS, RECORD_WORDS } from "./generated/operations.ts";
 
 /** An argument that changes from step to step. */
 interface Patch {
@@ -20,6 +20,13 @@ interface Range {
 
 interface ListPart extends Range {
   patches: Patch[];
+}
+
+/** The name of the function for a dispatch; `panels` are the weights stored in panels. */
+export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>): string {
+  const { name, inBlocks, inPanels, gemv } = dispatch.kernel;
+  if (inPanels && panels.has(tensorAt(dispatch, inBlocks!))) return `${name}_panels`;
+  return gemv && isGemv(dispatch) ? `${name}_gemv` : name;
 }
 
 export class RecordList {
@@ -77,7 +84,7 @@ export class RecordList {
 
   /** Begins a record; returns the index of its first argument. */
   private add(operation: string): number {
-    const number = OPERATIONS.findIndex(({ name }) => name === operation);
+    const number = OPERATIONS.indexOf(operation);
     if (number < 0) throw new DeviceError("no-such-kernel", `no WASM kernel ${operation}`);
     const word = this.names.length * RECORD_WORDS;
     this.words[word] = number;
@@ -88,7 +95,7 @@ export class RecordList {
   private encode(dispatch: Dispatch, patches: Patch[]): void {
     const { kernel, tensors, scalars } = dispatch;
     let word = this.add(chooseOperation(dispatch, this.panels));
-    for (const tensor of tensors) this.words[word++] = this.address(tensor);
+    for (const tensor of tensors) this.words[word++] = tensor ? this.address(tensor) : 0;
     const types = Object.values(kernel.dims);
     scalars.forEach((scalar, i) => {
       const isFloat = types[i] === "f32";

@@ -4,7 +4,15 @@
  * its variants, on random numbers, before the program's memory is allocated, and the results are kept. One whose bits
  * differ is not used.
  */
-import { type Dispatch, NO_VALUES, type ProductVariant, type StepValues, scalarAt, tensorAt } from "../ops/kernel.ts";
+import {
+  boundTensors,
+  type Dispatch,
+  NO_VALUES,
+  type ProductVariant,
+  type StepValues,
+  scalarAt,
+  tensorAt,
+} from "../ops/kernel.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
@@ -187,7 +195,9 @@ async function compareBits<S extends Session>(
   values: StepValues,
   words: Uint32Array<ArrayBuffer>,
 ): Promise<Candidate<S>[]> {
-  const contents = [...new Set(dispatch.tensors)].map((tensor) => [tensor, repeatWords(words, tensor)] as const);
+  const contents = [...new Set(boundTensors(dispatch).map(({ tensor }) => tensor))].map(
+    (tensor) => [tensor, repeatWords(words, tensor)] as const,
+  );
   const out = tensorAt(dispatch, "out");
   const reads = candidates.map(async ({ session }) => {
     // A product may add to what is there.

@@ -1,5 +1,5 @@
 /** The scalars of a program's dispatches in one uniform buffer; a step changes a few of them. */
-import { type Dispatch, type Grid, NO_VALUES, resolveDims, type StepValues } from "../ops/kernel.ts";
+import { type Dispatch, findTensor, type Grid, NO_VALUES, resolveDims, type StepValues } from "../ops/kernel.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
 /** Bytes per dispatch: WebGPU's largest alignment of a uniform binding. */
@@ -49,6 +49,10 @@ export class ScalarList {
       const scalar = scalars[i]!;
       this.set(place, dims[name]!);
       if (typeof scalar === "string") changes.push({ ...place, name, value: scalar });
+      byte += 4;
+    }
+    for (const binding of kernel.optional) {
+      this.set({ byte, isFloat: false }, findTensor(dispatch, binding) ? 1 : 0);
       byte += 4;
     }
     return { shader, offset, size: Math.ceil((byte - offset) / 16) * 16, dims, grid: shader.grid(dims), changes };

@@ -130,7 +130,7 @@ function readsFour(dispatch: Dispatch): boolean {
 
 /** A shader of a kernel: of a product that of a variant. */
 function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant): Shader {
-  const { name, grid, preludes = [], classifies = false } = kernel;
+  const { name, grid, preludes = [], loads } = kernel;
   const isScalar = reading.startsWith(".scalar");
   const isQuantized = reading.endsWith(".quantized");
   if (!variant)
@@ -139,7 +139,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
       grid: grid!,
       preludes: isQuantized ? ["quantized", ...preludes.map((one) => `${one}_quantized`)] : preludes,
       file: name,
-      isEarly: classifies && !isQuantized,
+      isEarly: loads === "page" && !isQuantized,
     };
   const product = PRODUCTS[variant];
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -151,7 +151,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     preludes: [...readers, "blocks", "matmul_blocks", ...preludes, ...product.preludes],
     file: `matmul_${variant}`,
     types: { ...(isScalar ? {} : { a: "vec4f" }), ...(isScalar || isQuantized ? {} : { b: "vec4u" }) },
-    isEarly: classifies && product.classifies && !isQuantized,
+    isEarly: loads === "page" && product.classifies && !isQuantized,
   };
 }
 

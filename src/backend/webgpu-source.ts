@@ -44,9 +44,10 @@ async function loadSource(file: string): Promise<string> {
  * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element.
  * A product's shader has other types, and functions of its own to read their elements.
  */
-function declarations({ bindings, elements, dims, job }: Kernel, types?: Shader["types"]): string {
+function declarations({ bindings, optional, elements, dims, job }: Kernel, types?: Shader["types"]): string {
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
+  fields.push(...optional.map((name) => `  has_${name}: u32,`));
   const overrides = names.filter((dim) => dims[dim] === "override").map((dim) => `override ${dim}: u32;`);
   const buffers = Object.entries(bindings).map(([name, access], i) => {
     const element = elements[name]!;

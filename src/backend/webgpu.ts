@@ -6,7 +6,7 @@
 import { availableMemory, gpuVersion, platformName, restUntil } from "#platform";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
-import { type Access, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
+import { type Access, boundTensors, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
 import {
   checkMemory,
   formatBytes,
@@ -341,6 +341,9 @@ class WebGPUSession implements Session {
   private readonly buffers: GPUBuffer[] = [];
   private readonly uniforms: GPUBuffer;
   private readonly scalars: ScalarList;
+  /** Bound in the place of absent tensors: a dispatch may not read and write one buffer. */
+  private readonly absentRead: GPUBuffer;
+  private readonly absentWritten: GPUBuffer;
   private readonly segments = new Map<SegmentName, Recorded>();
   private readonly staging: GPUBuffer[] = [];
   private released = false;
@@ -363,6 +366,8 @@ class WebGPUSession implements Session {
       size: this.scalars.bytes.byteLength,
       usage: UNIFORM | COPY_DST,
     });
+    this.absentRead = backend.device.createBuffer({ label: "absent", size: 16, usage: STORAGE });
+    this.absentWritten = backend.device.createBuffer({ label: "absent", size: 16, usage: STORAGE });
     try {
       this.allocate(sharedFrom);
       for (const { tensor, contents } of listTables(program)) this.write(tensor, contents);
@@ -399,14 +404,18 @@ class WebGPUSession implements Session {
         const { shader, layout, pipeline } = this.compiled.get(dispatch)!;
         const scalars = this.scalars.add(dispatch, shader);
         const uniform = { buffer: this.uniforms, offset: scalars.offset, size: scalars.size };
-        const resources = [...dispatch.tensors.map((tensor) => this.binding(tensor)), uniform];
+        const tensors = dispatch.tensors.map((tensor, i) =>
+          tensor
+            ? this.binding(tensor)
+            : { buffer: dispatch.access[i] === "read" ? this.absentRead : this.absentWritten },
+        );
         const label = shader.name;
         const group = this.backend.device.createBindGroup({
           label,
           layout,
-          entries: resources.map((resource, binding) => ({ binding, resource })),
+          entries: [...tensors, uniform].map((resource, binding) => ({ binding, resource })),
         });
-        const bytes = dispatch.tensors.reduce((sum, tensor) => sum + tensor.bytes, 0);
+        const bytes = boundTensors(dispatch).reduce((sum, { tensor }) => sum + tensor.bytes, 0);
         return { label, pipeline, group, scalars, bytes };
       });
       const changing = steps.map(({ scalars }) => scalars).filter(({ changes }) => changes.length > 0);
@@ -571,7 +580,8 @@ class WebGPUSession implements Session {
       this.backend.users.set(buffer, left);
       if (left === 0) buffer.destroy();
     }
-    for (const buffer of [this.uniforms, ...this.staging.splice(0)]) buffer.destroy();
+    for (const buffer of [this.uniforms, this.absentRead, this.absentWritten, ...this.staging.splice(0)])
+      buffer.destroy();
   }
 
   private check(): void {

@@ -2,7 +2,7 @@
 
 import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
-import { chooseOperation } from "../backend/wasm-operations.ts";
+import { chooseOperation } from "../backend/wasm-list.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { ModelConfig } from "../config.ts";
 import type { RowColumn } from "../document/blocks.ts";

@@ -3,7 +3,7 @@
  * trains loads it.
  */
 import { crossentropyBackward } from "../ops/crossentropy.ts";
-import type { Dispatch, Use } from "../ops/kernel.ts";
+import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
@@ -155,8 +155,8 @@ function learnedNames(one: Layer): string[] {
 
 /** The dispatches of a list, in their order, whose results are read later in the list or in the one behind it. */
 function needed(list: readonly Dispatch[], behind: readonly Dispatch[]): Dispatch[] {
-  const bound = ({ tensors, access }: Dispatch, uses: readonly Use[]) =>
-    tensors.filter((_, i) => uses.includes(access[i]!)).map(({ root }) => root);
+  const bound = (dispatch: Dispatch, uses: readonly Access[]) =>
+    boundTensors(dispatch).flatMap(({ tensor, access }) => (uses.includes(access) ? [tensor.root] : []));
   const reads = (dispatch: Dispatch) => bound(dispatch, ["read", "update"]);
   const read = new Set(behind.flatMap(reads));
   const kept = list.toReversed().filter((dispatch) => {

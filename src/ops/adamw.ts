@@ -14,7 +14,7 @@ export const adamwKernel = defineKernel(
     grad: "read",
     metrics: "read vec4f",
     stopped: "read u32",
-    rates: "read",
+    rates: "read?",
     jobs: "read Job",
     shares: "read Share",
   },
@@ -28,7 +28,6 @@ export const adamwKernel = defineKernel(
     beta2: "f32",
     one_minus_beta2: "f32",
     epsilon: "f32",
-    has_rates: "override",
   },
   ({ largest, count }) => flatGrid(largest, 256, count),
   "parameters, parameters, parameters, parameters, results 4, members, groups, entries words, entries share_words",
@@ -99,8 +98,7 @@ export function adamw(
       grad: grad.root,
       metrics,
       stopped,
-      // The number of bindings is fixed: without rates, the gradient is bound in their place and not read.
-      rates: rates?.root ?? grad.root,
+      rates: rates?.root,
       jobs: jobTable(adamwKernel, JOB, jobs),
       shares,
     },
@@ -114,7 +112,6 @@ export function adamw(
       beta2,
       one_minus_beta2: 1 - beta2,
       epsilon: eps,
-      has_rates: rates ? 1 : 0,
     },
   );
 }

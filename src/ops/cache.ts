@@ -9,7 +9,7 @@ export const cacheWriteKernel = defineKernel(
   { tokens: "u32", heads: "u32", kv_heads: "u32", head_size: "u32", positions: "u32" },
   ({ tokens, kv_heads, head_size }) => [ceilDiv(kv_heads * head_size, 64), tokens, 1],
   "slots 2 kv_heads positions head_size, tokens width, tokens 2",
-  { byIndex: true },
+  { work: null },
 );
 
 /** The shape of a block's cache: slots, keys and values, their heads, positions, numbers of a head. */

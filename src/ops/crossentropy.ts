@@ -12,7 +12,7 @@ export const crossentropyForwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows",
-  { classifies: true },
+  { loads: "page" },
 );
 
 export const crossentropyLossKernel = defineKernel(
@@ -21,7 +21,7 @@ export const crossentropyLossKernel = defineKernel(
   { by_sequence: "u32", members: "u32", slots: "u32", slot: "u32" },
   ({ members }) => [1, 1, members],
   "results 4, rows 4, rows, rows, entries words",
-  { preludes: ["shares"], classifies: true },
+  { preludes: ["shares"], loads: "page" },
 );
 
 export const crossentropyBackwardKernel = defineKernel(

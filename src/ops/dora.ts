@@ -29,7 +29,7 @@ export const doraNormKernel = defineKernel(
   },
   ({ first, end }) => [ceilDiv(end - first, 16), 1, 1],
   "outputs, inputs outputs, a_size, b_size",
-  { preludes: ["columns"], inBlocks: "w", ofMethods: true },
+  { preludes: ["columns"], inBlocks: "w", inPanels: () => true, loads: "method" },
 );
 
 export const doraForwardKernel = defineKernel(
@@ -39,13 +39,13 @@ export const doraForwardKernel = defineKernel(
     z: "read vec4f",
     magnitude: "read vec4f",
     norm: "read vec4f",
-    bias: "read vec4f",
-    residual: "read vec4f",
+    bias: "read? vec4f",
+    residual: "read? vec4f",
   },
-  { rows: "u32", cols: "u32", has_bias: "u32", has_residual: "u32" },
+  { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
   "rows cols, rows cols, cols, cols, cols, rows cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const doraBackwardKernel = defineKernel(
@@ -54,7 +54,7 @@ export const doraBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "rows cols, cols, rows cols, rows cols, cols, cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 /**
@@ -96,15 +96,10 @@ interface DoraForward {
 }
 
 /** out = (magnitude / norm) * z [+ bias] [+ residual]. */
-export function doraForward({ bias, residual, rows, ...tensors }: DoraForward): Dispatch {
+export function doraForward({ rows, ...tensors }: DoraForward): Dispatch {
   const cols = tensors.norm.size;
   expectFours("dora_forward", cols);
-  return dispatch(
-    doraForwardKernel,
-    // The number of bindings is fixed: another tensor is bound in the place of an absent one and not read.
-    { ...tensors, bias: bias ?? tensors.norm, residual: residual ?? tensors.z },
-    { rows, cols, has_bias: bias ? 1 : 0, has_residual: residual ? 1 : 0 },
-  );
+  return dispatch(doraForwardKernel, tensors, { rows, cols });
 }
 
 /** dz [rows, out] = (magnitude / norm) * dy; dmagnitude [out] += the sums over the rows of dy * z, divided by norm. */

@@ -4,7 +4,7 @@
  * column: Threefry-2x32 with 20 rounds (Salmon et al. 2011), a counter-based generator, which every backend computes to
  * the bit. It does not depend on where a row lies in its batch.
  */
-import { expectShape, Tensor } from "../tensor.ts";
+import { expectShape, type Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 import type { Activated } from "./linear.ts";
@@ -31,7 +31,7 @@ export const dropoutForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", ...MASK },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows cols, rows cols, rows 2",
-  { preludes: ["threefry", "dropout"], ofMethods: true },
+  { preludes: ["threefry", "dropout"], loads: "method" },
 );
 
 /**
@@ -46,10 +46,10 @@ export const dropoutBackwardKernel = defineKernel(
   "dropout_backward",
   {
     dx: "update vec4f",
-    act: "write vec4f",
+    act: "write? vec4f",
     ddown: "read",
     a: "read vec4f",
-    inp: "read vec4f",
+    inp: "read? vec4f",
     draws: "read vec2u",
   },
   {
@@ -60,12 +60,19 @@ export const dropoutBackwardKernel = defineKernel(
     r: "u32",
     stride: "u32",
     ...MASK,
-    activated: "override",
     activation: "override",
   },
   ({ rows, cols }) => [ceilDiv(cols, 256), ceilDiv(rows, 4), 1],
   undefined,
-  { preludes: ["activation", "threefry", "dropout"], ofMethods: true },
+  {
+    preludes: ["activation", "threefry", "dropout"],
+    loads: "method",
+    work: ({ rows, cols, count, r }, { tensors: [, act] }) => {
+      // dx twice, and an activation's input and output; the draws.
+      const moved = rows * (cols * (act ? 4 : 2) + count * r + 2) + cols * count * r;
+      return { flops: 2 * rows * cols * count * r, bytes: 4 * moved };
+    },
+  },
 );
 
 export interface DropoutBackward {
@@ -93,11 +100,10 @@ export function dropoutBackward({ dx, ddown, group, draws, mask, rows, activated
     ["inp", activated?.inp, cols],
   ] as const)
     if (tensor) expectShape(`dropout_backward: ${name} (${tensor.name})`, tensor.shape, [room, width]);
-  const { act = new Tensor("unused", [4], "activation"), inp = A, by = "gelu_new" } = activated ?? {};
+  const { act, inp, by = "gelu_new" } = activated ?? {};
   return dispatch(
     dropoutBackwardKernel,
     { dx, act, ddown, a: A, inp, draws },
-    { rows, cols, count, r, stride, ...mask, activated: activated ? 1 : 0, activation: ACTIVATION[by] },
-    activated ? {} : { act: "none" },
+    { rows, cols, count, r, stride, ...mask, activation: ACTIVATION[by] },
   );
 }

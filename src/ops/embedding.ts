@@ -1,23 +1,22 @@
 /** Token and position embedding. The token table may be split into pieces of rows, with a dispatch each. */
-import { Tensor, type TensorPiece } from "../tensor.ts";
+import type { Tensor, TensorPiece } from "../tensor.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, typeCode } from "./kernel.ts";
 
 export const embeddingForwardKernel = defineKernel(
   "embedding_forward",
-  { out: "update", wte: "read u32", wpe: "read u32", ids: "read u32", bounds: "read vec2u" },
+  { out: "update", wte: "read u32", wpe: "read? u32", ids: "read u32", bounds: "read vec2u" },
   {
     tokens: "u32",
     cols: "u32",
     first: "u32",
     count: "u32",
     shift: "u32",
-    has_positions: "u32",
     wte_type: "override",
     wpe_type: "override",
   },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
-  { preludes: ["table"], inBlocks: "wte", classifies: true, byIndex: true },
+  { preludes: ["table"], inBlocks: "wte", loads: "page", work: null },
 );
 
 export const embeddingBackwardKernel = defineKernel(
@@ -26,7 +25,7 @@ export const embeddingBackwardKernel = defineKernel(
   { unique: "u32", cols: "u32", first: "u32", count: "u32" },
   ({ unique, cols }) => [ceilDiv(cols, 64), unique, 1],
   "count cols, tokens cols, tokens, tokens, unique+1",
-  { byIndex: true },
+  { work: null },
 );
 
 export const embeddingPositionBackwardKernel = defineKernel(
@@ -35,7 +34,7 @@ export const embeddingPositionBackwardKernel = defineKernel(
   { longest: "u32", cols: "u32", sequences: "u32" },
   ({ longest, cols }) => [ceilDiv(cols, 64), longest, 1],
   "positions cols, tokens cols, sequences+1",
-  { byIndex: true },
+  { work: null },
 );
 
 /** out [N, C] = wte[ids] + wpe[position in the sequence + shift], or wte[ids] where `wpe` is null. */
@@ -51,19 +50,16 @@ export function embeddingForward(
   return wte.map(({ tensor, first }) =>
     dispatch(
       embeddingForwardKernel,
-      // The number of bindings is fixed: an unused tensor stands in for an absent one and is not read.
-      { out, wte: tensor, wpe: wpe ?? new Tensor("unused", [1, cols], "activation"), ids, bounds },
+      { out, wte: tensor, wpe, ids, bounds },
       {
         tokens: "tokens",
         cols,
         first,
         count: tensor.shape[0]!,
         shift,
-        has_positions: wpe ? 1 : 0,
         wte_type: typeCode(tensor),
         wpe_type: wpe ? typeCode(wpe) : 0,
       },
-      wpe ? {} : { wpe: "none" },
     ),
   );
 }

@@ -11,7 +11,7 @@ export const gatherForwardKernel = defineKernel(
   { sequences: "u32", cols: "u32" },
   ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
   "sequences cols, tokens cols, sequences, sequences",
-  { classifies: true, byIndex: true },
+  { loads: "page", work: null },
 );
 
 export const gatherBackwardKernel = defineKernel(
@@ -20,7 +20,7 @@ export const gatherBackwardKernel = defineKernel(
   { tokens: "u32", cols: "u32" },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, sequences cols, tokens 2",
-  { byIndex: true },
+  { work: null },
 );
 
 /** out [count, C] = inp [N, C] at rows [count], or the means from firsts [count] to rows. */

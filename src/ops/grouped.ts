@@ -1,5 +1,5 @@
 /** Grouped GEMM: one dispatch for the products of several members of a plan. Loaded only for such plans. */
-import { type Dispatch, dispatch, scalarAt, tensorAt } from "./kernel.ts";
+import { type Dispatch, dispatch, findTensor, scalarAt, tensorAt } from "./kernel.ts";
 import { LINEAR_JOB, linearGroupedKernel } from "./linear.ts";
 import { GROUPED_JOB, type GroupedJob, isAligned, matmulGroupedKernel, SHORT } from "./matmul.ts";
 import { bySequence, chunked, jobTable, LARGEST, type Shares, shareRows } from "./shares.ts";
@@ -39,7 +39,7 @@ export function matmulGrouped(
       return dispatch(
         matmulGroupedKernel,
         {
-          ...{ out: root("out"), a: root("a"), b: root("b"), bias: root("bias") },
+          ...{ out: root("out"), a: root("a"), b: root("b"), bias: findTensor(product, "bias")?.root },
           jobs: jobTable(matmulGroupedKernel, GROUPED_JOB, jobs),
           shares,
         },
@@ -50,7 +50,6 @@ export function matmulGrouped(
           b_row: scalar("b_row"),
           b_col: scalar("b_col"),
           beta: scalar("beta"),
-          has_bias: scalar("has_bias"),
           batch: jobs.length,
           by_sequence: bySequence(rows),
           is_depth: Number(isDepth),
@@ -84,7 +83,7 @@ function groupedJobs({ member, product }: MemberProduct): GroupedJob[] {
     b_offset: at("b", i),
     b_row: scalar("b_row"),
     b_col: scalar("b_col"),
-    bias_offset: tensorAt(product, "bias").offset,
+    bias_offset: findTensor(product, "bias")?.offset ?? 0,
     alpha: scalar("alpha"),
   }));
 }
@@ -96,7 +95,15 @@ function groupingKey(product: Dispatch): string {
   const rows = ["m", "k"].map((name) => (typeof scalar(name) === "string" ? scalar(name) : null));
   const along = ["a_row", "a_col", "b_row", "b_col"].map((name) => scalar(name) === 1);
   const aligned = groupedJobs({ member: 0, product }).every(isAligned);
-  return JSON.stringify([isShort, rows, along, aligned, scalar("beta"), scalar("has_bias"), product.access]);
+  return JSON.stringify([
+    isShort,
+    rows,
+    along,
+    aligned,
+    scalar("beta"),
+    findTensor(product, "bias") !== null,
+    product.access,
+  ]);
 }
 
 /**
@@ -109,8 +116,7 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Sh
   const adapted = products.find(({ product }) => scalarAt(product, "count") !== 0)?.product ?? first;
   const jobs = products.map(({ member, product }) => {
     const scalar = (name: string) => scalarAt(product, name) as number;
-    const isAdapted = scalar("count") !== 0;
-    const offset = (name: string) => (isAdapted ? tensorAt(product, name).offset : 0);
+    const offset = (name: string) => findTensor(product, name)?.offset ?? 0;
     return {
       member,
       count: scalar("count"),
@@ -126,20 +132,19 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Sh
       down_offset: offset("down"),
     };
   });
-  const at = (name: string, product = first) => tensorAt(product, name).root;
+  const at = (name: string, product = first) => findTensor(product, name)?.root;
   const scalar = (name: string) => scalarAt(first, name) as number;
   return dispatch(
     linearGroupedKernel,
     {
-      ...{
-        out: at("out"),
-        act: at("act"),
-        a: at("a"),
-        b: tensorAt(first, "b"),
-        bias: tensorAt(first, "bias"),
-        inp: at("inp"),
-      },
-      ...{ down: at("down", adapted), up: at("up", adapted) },
+      out: tensorAt(first, "out").root,
+      act: at("act"),
+      a: tensorAt(first, "a").root,
+      b: tensorAt(first, "b"),
+      bias: findTensor(first, "bias"),
+      inp: at("inp"),
+      down: at("down", adapted),
+      up: at("up", adapted),
       jobs: jobTable(linearGroupedKernel, LINEAR_JOB, jobs),
       shares,
     },
@@ -149,13 +154,11 @@ export function linearGrouped(products: readonly MemberProduct[], { shares }: Sh
       k: scalar("k"),
       b_row: scalar("b_row"),
       b_col: scalar("b_col"),
-      has_bias: scalar("has_bias"),
       epilogue: scalar("epilogue"),
       batch: jobs.length,
       by_sequence: bySequence(rows),
       b_type: scalar("b_type"),
       activation: scalar("activation"),
     },
-    first.access[1] === "none" ? { act: "none" } : {},
   );
 }

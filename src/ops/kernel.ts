@@ -8,9 +8,6 @@ import { expectShape, type Tensor, WEIGHT_DTYPES } from "../tensor.ts";
 /** write: every element that is used later is written; update: earlier contents are used too. */
 export type Access = "write" | "update" | "read";
 
-/** How a dispatch uses a tensor; none: it stands in for an absent one, because the number of bindings is fixed. */
-export type Use = Access | "none";
-
 /**
  * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of
  * TABLE_ENTRIES, in uniform memory: see shares.ts.
@@ -20,8 +17,19 @@ export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Sha
 /** Whether a binding is a table in uniform memory. */
 export const isTable = (element: Element) => element === "Share" || element === "Job";
 
-/** How a kernel uses a tensor, and the type of its elements: f32 by default. */
-export type Binding = Access | `${Access} ${Element}`;
+/**
+ * How a kernel uses a tensor, with a "?" if that may be absent, and the type of its elements: f32 by default. A shader
+ * knows by `dims.has_<binding>` whether it is there, and the CPU by its address, which is else 0. Of those that a kernel
+ * writes at most one may be absent.
+ */
+type Use = Access | `${Access}?`;
+export type Binding = Use | `${Use} ${Element}`;
+
+type Bindings = Readonly<Record<string, Binding>>;
+
+/** The names of bindings that may be absent. */
+type Optional<B extends Bindings> = { [N in keyof B]: B[N] extends `${Access}?${string}` ? N : never }[keyof B] &
+  string;
 
 /** The values that change from step to step; everything else is known when the plan is built. */
 export interface StepValues {
@@ -74,8 +82,16 @@ export type ProductVariant = "wide" | "middle" | "direct" | "narrow" | "flat" | 
 /** How a shader reads: four elements at once or, where these are not aligned, single ones; a matrix in blocks. */
 export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";
 
+/** What a dispatch computes and moves. */
+export interface Work {
+  /** Operations of matrix products: a multiply-add is two. Null where it depends on the data, as bytes. */
+  flops: number | null;
+  /** Bytes of the tensors, each once, updated ones twice: the least that has to be moved. */
+  bytes: number | null;
+}
+
 /** What only some kernels have. */
-interface Traits<B extends string> {
+interface Traits<B extends string, D extends string> {
   /** The fields of a job, the entries of its table `jobs`. */
   readonly job?: Fields;
   /** The fields of a job that are offsets, in elements, with the bindings in which they are. */
@@ -84,21 +100,35 @@ interface Traits<B extends string> {
   readonly preludes?: readonly string[];
   /** The binding of a matrix that may be in blocks. */
   readonly inBlocks?: B;
+  /**
+   * Whether a dispatch reads all of that matrix: on the CPU it may then be stored in panels (backend/panels.ts), for
+   * which there is a function `<name>_panels`.
+   */
+  inPanels?(dispatch: Dispatch): boolean;
   /** A matrix product: the shaders, shaders/matmul_<variant>.wgsl, and how plans let each read. */
   readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
-  /** A page that classifies needs it: its shader is loaded with the page's code, those of other kernels on demand. */
-  readonly classifies?: boolean;
-  /** Only some methods, objectives or architectures, or generation, need it: its shader is loaded for them. */
-  readonly ofMethods?: boolean;
-  /** It reads or writes rows by index: how many depends on the batch, or they are a small part of the tensors. */
-  readonly byIndex?: boolean;
+  /** On the CPU a few rows have a function of their own, `<name>_gemv`: see `isGemv`. */
+  readonly gemv?: boolean;
+  /**
+   * What needs it, and so loads its shader: a page that classifies, with its code; training, by default; or only some
+   * methods, objectives or architectures, or generation.
+   */
+  readonly loads?: "page" | "method";
+  /**
+   * What a dispatch computes, if that is a matrix product; null if it reads or writes rows by index: how many depends on
+   * the batch, or they are a small part of the tensors.
+   */
+  readonly work?: null | ((dims: Record<D, number>, dispatch: Dispatch, values: StepValues) => Work);
   /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */
   readonly wgsl?: string;
 }
 
-export interface Kernel<B extends string = string, D extends string = string> extends Traits<B> {
+export interface Kernel<B extends string = string, D extends string = string, O extends string = string>
+  extends Traits<B, D> {
   readonly name: string;
   readonly bindings: Readonly<Record<B, Access>>;
+  /** The bindings that may be absent. */
+  readonly optional: readonly O[];
   readonly elements: Readonly<Record<B, Element>>;
   readonly dims: Readonly<Record<D, DimType>>;
   /** Workgroups for resolved scalars; absent in a product, whose variants each have their own. */
@@ -111,32 +141,32 @@ export interface Kernel<B extends string = string, D extends string = string> ex
 }
 
 /**
- * One entry of the plan. `tensors`, and how they are used, are in the order of the kernel's bindings, `scalars` in that
- * of its dims.
+ * One entry of the plan. `tensors`, null where absent, and how they are used, are in the order of the kernel's bindings,
+ * `scalars` in that of its dims.
  */
 export interface Dispatch {
   readonly kernel: Kernel;
-  readonly tensors: readonly Tensor[];
-  readonly access: readonly Use[];
+  readonly tensors: readonly (Tensor | null)[];
+  readonly access: readonly Access[];
   readonly scalars: readonly Scalar[];
   /** The variant that computes a product, where it is not left to the backend: to compare variants. */
   readonly variant?: ProductVariant;
 }
 
-export function defineKernel<B extends string, D extends string>(
+export function defineKernel<const B extends Bindings, D extends string>(
   name: string,
-  bindings: Record<B, Binding>,
+  bindings: B,
   dims: Record<D, DimType>,
   grid: ((dims: Record<D, number>) => Grid) | null,
   shapes?: string,
-  traits: Traits<NoInfer<B>> = {},
-): Kernel<B, D> {
-  const part = <T>(at: number, usual?: T) =>
-    Object.fromEntries(Object.entries<Binding>(bindings).map(([key, how]) => [key, how.split(" ")[at] ?? usual]));
+  traits: Traits<NoInfer<keyof B & string>, NoInfer<D>> = {},
+): Kernel<keyof B & string, D, Optional<B>> {
+  const uses = Object.entries(bindings).map(([key, how]) => [key, ...how.split(" ")] as [string, Use, Element?]);
   return {
     name,
-    bindings: part(0) as Record<B, Access>,
-    elements: part(1, "f32") as Record<B, Element>,
+    bindings: Object.fromEntries(uses.map(([key, use]) => [key, use.replace("?", "")])) as Record<keyof B, Access>,
+    optional: uses.flatMap(([key, use]) => (use.endsWith("?") ? [key as Optional<B>] : [])),
+    elements: Object.fromEntries(uses.map(([key, , element = "f32"]) => [key, element])) as Record<keyof B, Element>,
     dims,
     shapes,
     ...(grid && { grid }),
@@ -150,7 +180,8 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
   const given = new Map(Object.keys(dims).map((dim, i) => [dim, scalars[i]!]));
   const sizes = new Map<string, number>();
   shapes?.split(", ").forEach((shape, i) => {
-    const { name: tensor, shape: found } = tensors[i]!;
+    if (!tensors[i]) return;
+    const { name: tensor, shape: found } = tensors[i];
     const expected = shape.split(" ").map((axis, at) => {
       const [, times, letter, more] = /^(\d*)(\w*)(\+1)?$/.exec(axis)!;
       const [factor, extra] = [Number(times || 1), more ? 1 : 0];
@@ -172,33 +203,54 @@ function checkShapes({ kernel, tensors, scalars }: Dispatch): void {
  * `access` overrides how this dispatch uses a tensor. Throws ShapeError if a kernel would read a tensor as another
  * type, or beyond it.
  */
-export function dispatch<B extends string, D extends string>(
-  kernel: Kernel<B, D>,
-  tensors: Record<B, Tensor>,
+export function dispatch<B extends string, D extends string, O extends string>(
+  kernel: Kernel<B, D, O>,
+  tensors: Record<Exclude<B, O>, Tensor> & Partial<Record<O, Tensor | null | undefined>>,
   dims: Record<D, Scalar>,
-  access: Partial<Record<B, Use>> = {},
+  access: Partial<Record<B, Access>> = {},
 ): Dispatch {
-  for (const name of Object.keys(kernel.bindings) as B[]) {
+  const given: Partial<Record<string, Tensor | null>> = tensors;
+  for (const name of Object.keys(kernel.bindings)) {
+    const tensor = given[name];
     const type = (dims as Record<string, Scalar>)[`${name}_type`] ?? 0;
-    if (typeCode(tensors[name]) !== type)
-      throw new ShapeError("wrong-dtype", `${kernel.name} reads ${tensors[name].name} in another type`, {
+    if (tensor && typeCode(tensor) !== type)
+      throw new ShapeError("wrong-dtype", `${kernel.name} reads ${tensor.name} in another type`, {
         expected: WEIGHT_DTYPES[type as number]!,
-        found: tensors[name].dtype,
+        found: tensor.dtype,
       });
   }
   const made: Dispatch = {
     kernel,
-    tensors: (Object.keys(kernel.bindings) as B[]).map((name) => tensors[name]),
-    access: Object.values<Use>({ ...kernel.bindings, ...access }),
+    tensors: Object.keys(kernel.bindings).map((name) => given[name] ?? null),
+    access: Object.values<Access>({ ...kernel.bindings, ...access }),
     scalars: (Object.keys(kernel.dims) as D[]).map((name) => dims[name]),
   };
   checkShapes(made);
   return made;
 }
 
-/** The tensor of a dispatch at a binding of its kernel. */
-export function tensorAt({ kernel, tensors }: Dispatch, binding: string): Tensor {
-  return tensors[Object.keys(kernel.bindings).indexOf(binding)]!;
+/** A tensor of a dispatch, and how it uses that. */
+export interface Bound {
+  binding: string;
+  tensor: Tensor;
+  access: Access;
+}
+
+/** The tensors of a dispatch, without absent ones. */
+export function boundTensors({ kernel, tensors, access }: Dispatch): Bound[] {
+  return Object.keys(kernel.bindings).flatMap((binding, i) =>
+    tensors[i] ? [{ binding, tensor: tensors[i], access: access[i]! }] : [],
+  );
+}
+
+/** The tensor of a dispatch at a binding of its kernel, if it is there. */
+export function findTensor({ kernel, tensors }: Dispatch, binding: string): Tensor | null {
+  return tensors[Object.keys(kernel.bindings).indexOf(binding)] ?? null;
+}
+
+/** The tensor of a dispatch at a binding of its kernel, where it must be. */
+export function tensorAt(dispatch: Dispatch, binding: string): Tensor {
+  return findTensor(dispatch, binding)!;
 }
 
 /** A scalar of a dispatch by its name. */
@@ -218,6 +270,12 @@ export function isGemv(product: Dispatch): boolean {
 export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
   const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
   return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
+}
+
+/** The work of several products. */
+export function totalWork(parts: readonly { flops: number; bytes: number }[]): Work {
+  const sum = (of: "flops" | "bytes") => parts.reduce((all, part) => all + part[of], 0);
+  return { flops: sum("flops"), bytes: sum("bytes") };
 }
 
 /** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */

@@ -7,7 +7,7 @@ export const layernormForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 2, rows cols, cols, cols",
-  { classifies: true },
+  { loads: "page" },
 );
 
 export const layernormBackwardKernel = defineKernel(
@@ -20,9 +20,9 @@ export const layernormBackwardKernel = defineKernel(
     stats: "read vec2f",
     weight: "read",
     bias: "read",
-    add: "read",
+    add: "read?",
   },
-  { rows: "u32", cols: "u32", has_add: "u32" },
+  { rows: "u32", cols: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows cols, rows cols, rows cols, rows 2, cols, cols, rows cols",
 );
@@ -60,11 +60,7 @@ export function layernormBackward(
   rows: Scalar,
   add?: Tensor,
 ): Dispatch {
-  return dispatch(
-    layernormBackwardKernel,
-    { dinp, out, dout, ...norm, add: add ?? dout },
-    { rows, cols: norm.weight.size, has_add: add ? 1 : 0 },
-  );
+  return dispatch(layernormBackwardKernel, { dinp, out, dout, ...norm, add }, { rows, cols: norm.weight.size });
 }
 
 /** dweight [C], dbias [C] += the gradients of weight and bias. */

@@ -3,7 +3,7 @@
  * or the activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
 import type { Activation } from "../config.ts";
-import { expectShape, type Shape, Tensor } from "../tensor.ts";
+import { expectShape, type Shape, type Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
 import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeCode } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
@@ -23,13 +23,13 @@ export const EPILOGUES = {
 
 const LINEAR_BINDINGS = {
   out: "write",
-  act: "write",
+  act: "write?",
   a: "read",
   b: "read u32",
-  bias: "read",
-  down: "read",
-  up: "read",
-  inp: "read",
+  bias: "read?",
+  down: "read?",
+  up: "read?",
+  inp: "read?",
 } as const satisfies Record<string, Binding>;
 
 export const linearKernel = defineKernel(
@@ -41,7 +41,6 @@ export const linearKernel = defineKernel(
     k: "u32",
     b_row: "u32",
     b_col: "u32",
-    has_bias: "u32",
     // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row +
     // (j - its first column) * up_col of `up`.
     count: "u32",
@@ -63,13 +62,22 @@ export const linearKernel = defineKernel(
   {
     preludes: ["activation", "linear", "linear_whole"],
     inBlocks: "b",
+    inPanels: () => true,
     variants: {
       wide: ["", ".scalar", ".quantized"],
       middle: ["", ".scalar", ".quantized"],
       direct: [""],
       gemv: ["", ".scalar", ".quantized"],
     },
-    classifies: true,
+    loads: "page",
+    work: ({ m, n, k, count, r, width, skew }, { tensors: [, act, , b, , , , inp] }) => {
+      const columns = count && count * width + skew;
+      const outs = [act, inp].filter(Boolean).length + 1;
+      return {
+        flops: 2 * m * (n * k + columns * r),
+        bytes: 4 * m * (k + count * r + n * outs) + b!.elementBytes * k * n + 4 * r * columns,
+      };
+    },
   },
 );
 
@@ -97,7 +105,6 @@ export const linearGroupedKernel = defineKernel(
     k: "u32",
     b_row: "u32",
     b_col: "u32",
-    has_bias: "u32",
     epilogue: "u32",
     batch: "u32",
     by_sequence: "u32",
@@ -110,6 +117,7 @@ export const linearGroupedKernel = defineKernel(
     job: LINEAR_JOB,
     preludes: ["shares", "activation", "linear", "linear_grouped"],
     inBlocks: "b",
+    inPanels: () => true,
     variants: { wide: ["", ".quantized"], middle: ["", ".quantized"] },
   },
 );
@@ -170,24 +178,13 @@ function linear({
       };
   return dispatch(
     linearKernel,
-    // The number of bindings is fixed: `a` or an unused tensor stands in for an absent one and is not read.
-    {
-      out,
-      act: act ?? new Tensor("unused", [1], "activation"),
-      a,
-      b: W,
-      bias: bias ?? a,
-      down: down ?? a,
-      up: (transposed ? group?.A : group?.B) ?? a,
-      inp: inp ?? a,
-    },
+    { out, act, a, b: W, bias, down, up: transposed ? group?.A : group?.B, inp },
     {
       m: rows,
       n,
       k,
       b_row: isAlong ? 1 : n,
       b_col: isAlong ? k : 1,
-      has_bias: bias ? 1 : 0,
       count: group?.count ?? 0,
       r: group?.r ?? 0,
       stride: group?.stride ?? 0,
@@ -196,7 +193,6 @@ function linear({
       b_type: typeCode(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
-    act ? {} : { act: "none" },
   );
 }
 

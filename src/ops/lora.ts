@@ -14,6 +14,7 @@ import {
   type Scalar,
   scalarAt,
   tensorAt,
+  totalWork,
 } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
 import { bySequence, chunked, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
@@ -107,6 +108,19 @@ export const loraBackwardKernel = defineKernel(
     job: JOB,
     jobOffsets: { down_at: ["down", "ddown"], a_at: ["grad"], b_at: ["grad"] },
     preludes: ["shares", "blocks", "parts"],
+    work: (_, dispatch, { share_tokens, share_sequences }) => {
+      // The adapters of a member at one matrix have the same x.
+      const counted = new Set<string>();
+      return totalWork(
+        decodeLoraJobs(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
+          const rows = by_sequence ? share_sequences : share_tokens;
+          const sides = input + width;
+          const x = counted.has(`${member} ${second}`) ? 0 : input;
+          counted.add(`${member} ${second}`);
+          return { flops: 2 * rows * r * sides, bytes: 4 * rows * (x + width + 2 * r) + 8 * r * sides };
+        }),
+      );
+    },
   },
 );
 
@@ -209,6 +223,6 @@ export function loraBackward(
 }
 
 /** The jobs of a `lora_backward`. */
-export function decodeLoraJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
+function decodeLoraJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
   return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
 }

@@ -13,13 +13,14 @@ import {
   type Scalar,
   scalarAt,
   tensorAt,
+  totalWork,
   typeCode,
 } from "./kernel.ts";
 import { bySequence, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
 
 export const matmulKernel = defineKernel(
   "matmul",
-  { out: "update", a: "read", b: "read u32", bias: "read" },
+  { out: "update", a: "read", b: "read u32", bias: "read?" },
   {
     m: "u32",
     n: "u32",
@@ -33,7 +34,6 @@ export const matmulKernel = defineKernel(
     b_col: "u32",
     alpha: "f32",
     beta: "f32",
-    has_bias: "u32",
     batch: "u32",
     out_batch: "u32",
     a_batch: "u32",
@@ -48,6 +48,12 @@ export const matmulKernel = defineKernel(
   {
     preludes: ["matmul", "matmul_strided"],
     inBlocks: "b",
+    // As it is, or transposed; the token table is in blocks along its rows.
+    inPanels: (dispatch) => {
+      const b = tensorAt(dispatch, "b");
+      return !b.isInBlocks && b.size === (scalarAt(dispatch, "k") as number) * (scalarAt(dispatch, "n") as number);
+    },
+    gemv: true,
     // The gradient of logits in a vocabulary of any size may be at any place; other matrices that are multiplied by one
     // in blocks cannot.
     variants: {
@@ -58,7 +64,11 @@ export const matmulKernel = defineKernel(
       flat: ["", ".scalar"],
       gemv: ["", ".scalar", ".quantized"],
     },
-    classifies: true,
+    loads: "page",
+    work: ({ m, n, k, batch }, { tensors: [, , b], access }) => ({
+      flops: 2 * m * n * k * batch,
+      bytes: (4 * m * k + b!.elementBytes * k * n + (access[0] === "update" ? 8 : 4) * m * n) * batch,
+    }),
   },
 );
 
@@ -134,8 +144,7 @@ export function matmul(args: MatmulArguments): Dispatch {
   else expectSameRows(m, out, a);
   return dispatch(
     matmulKernel,
-    // The number of bindings is fixed: without a bias, `a` is bound in its place and not read.
-    { out, a, b, bias: bias ?? a },
+    { out, a, b, bias },
     {
       m,
       n,
@@ -149,7 +158,6 @@ export function matmul(args: MatmulArguments): Dispatch {
       b_col: transB ? ldb : 1,
       alpha: args.alpha ?? 1,
       beta,
-      has_bias: bias ? 1 : 0,
       batch: batch.count,
       out_batch: batch.out,
       a_batch: batch.a,
@@ -184,7 +192,7 @@ export type GroupedJob = Record<keyof typeof GROUPED_JOB, number>;
 
 export const matmulGroupedKernel = defineKernel(
   "matmul_grouped",
-  { out: "update", a: "read", b: "read u32", bias: "read", jobs: "read Job", shares: "read Share" },
+  { out: "update", a: "read", b: "read u32", bias: "read?", jobs: "read Job", shares: "read Share" },
   {
     // The largest of any job. A job has its own depth.
     m: "u32",
@@ -194,7 +202,6 @@ export const matmulGroupedKernel = defineKernel(
     b_row: "u32",
     b_col: "u32",
     beta: "f32",
-    has_bias: "u32",
     batch: "u32",
     by_sequence: "u32",
     // Whether the members' rows are the depth; else they are the rows of out.
@@ -211,6 +218,16 @@ export const matmulGroupedKernel = defineKernel(
     job: GROUPED_JOB,
     preludes: ["shares", "matmul", "matmul_grouped"],
     variants: { wide: ["", ".scalar"], middle: ["", ".scalar"], narrow: ["", ".scalar"], flat: ["", ".scalar"] },
+    work: ({ is_depth, by_sequence }, dispatch, { share_tokens, share_sequences }) => {
+      const rows = by_sequence ? share_sequences : share_tokens;
+      const passes = dispatch.access[0] === "update" ? 2 : 1;
+      return totalWork(
+        decodeMatmulJobs(dispatch).map((job) => {
+          const [m, n, k] = is_depth ? [job.m, job.n, rows] : [rows, job.n, job.k];
+          return { flops: 2 * m * n * k, bytes: 4 * (m * k + k * n + passes * m * n) };
+        }),
+      );
+    },
   },
 );
 

@@ -17,7 +17,7 @@ export const prefixForwardKernel = defineKernel(
   DIMS,
   ({ count, cols }) => prefixGrid(count, cols),
   "room qkv_width, count width",
-  { classifies: true, byIndex: true },
+  { loads: "page", work: null },
 );
 
 export const prefixBackwardKernel = defineKernel(
@@ -26,7 +26,7 @@ export const prefixBackwardKernel = defineKernel(
   { ...DIMS, beta: "u32" },
   ({ count, cols }) => prefixGrid(count, cols),
   "count width, room qkv_width",
-  { byIndex: true, ofMethods: true },
+  { work: null, loads: "method" },
 );
 
 export const prefixCacheKernel = defineKernel(
@@ -35,7 +35,7 @@ export const prefixCacheKernel = defineKernel(
   { slots: "u32", kv_heads: "u32", head_size: "u32", positions: "u32", count: "u32", width: "u32", column: "u32" },
   ({ slots, kv_heads, head_size, count }) => [ceilDiv(2 * kv_heads * head_size, 64), count, slots],
   "slots 2 kv_heads positions head_size, count width",
-  { byIndex: true, ofMethods: true },
+  { work: null, loads: "method" },
 );
 
 /** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */

@@ -7,16 +7,16 @@ export const rmsnormForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", epsilon: "f32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 1, rows cols, cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const rmsnormBackwardKernel = defineKernel(
   "rmsnorm_backward",
-  { dinp: "write", out: "write", dout: "read", inp: "read", rstd: "read", weight: "read", add: "read" },
-  { rows: "u32", cols: "u32", has_add: "u32" },
+  { dinp: "write", out: "write", dout: "read", inp: "read", rstd: "read", weight: "read", add: "read?" },
+  { rows: "u32", cols: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows cols, rows cols, rows cols, rows 1, cols, rows cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const rmsnormParametersBackwardKernel = defineKernel(
@@ -25,7 +25,7 @@ export const rmsnormParametersBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "cols, rows cols, rows cols, rows 1",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 /** out [rows, C] = inp * rstd * weight; rstd [rows, 1] = 1 / the root mean square of the row. */
@@ -52,11 +52,7 @@ export function rmsnormBackward(
   rows: Scalar,
   add?: Tensor,
 ): Dispatch {
-  return dispatch(
-    rmsnormBackwardKernel,
-    { dinp, out, dout, ...norm, add: add ?? dout },
-    { rows, cols: norm.weight.size, has_add: add ? 1 : 0 },
-  );
+  return dispatch(rmsnormBackwardKernel, { dinp, out, dout, ...norm, add }, { rows, cols: norm.weight.size });
 }
 
 /** dweight [C] += the gradient of the weight. */

@@ -14,7 +14,7 @@ export const ropeKernel = defineKernel(
   { tokens: "u32", width: "u32", heads: "u32", head_size: "u32", shift: "u32", sign: "f32" },
   ({ tokens, heads, head_size }) => [ceilDiv((heads * head_size) / 2, 64), tokens, 1],
   "room width, positions head_size, tokens 2",
-  { byIndex: true, ofMethods: true },
+  { work: null, loads: "method" },
 );
 
 /** The heads that are rotated, queries' and keys', and the numbers of each. */

@@ -13,7 +13,7 @@ export const scorelossForwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32", outputs: "u32", loss: "override" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows outputs",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const scorelossBackwardKernel = defineKernel(
@@ -30,7 +30,7 @@ export const scorelossBackwardKernel = defineKernel(
   },
   ({ largest, members, count }) => flatGrid(largest * count, 256, members),
   "rows count, rows count, rows outputs, rows, entries words",
-  { preludes: ["shares"], ofMethods: true },
+  { preludes: ["shares"], loads: "method" },
 );
 
 /**

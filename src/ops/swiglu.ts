@@ -8,7 +8,7 @@ export const swigluForwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows cols, rows 2cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const swigluBackwardKernel = defineKernel(
@@ -17,7 +17,7 @@ export const swigluBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows 2cols, rows cols, rows cols, rows 2cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 /** out [rows, I] = silu(gate) * up; gateUp [rows, 2I] has the gate's I columns, a multiple of 4, and then up's. */

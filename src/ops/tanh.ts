@@ -10,7 +10,7 @@ export const tanhForwardKernel = defineKernel(
   DIMS,
   grid,
   "rows cols, rows cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 export const tanhBackwardKernel = defineKernel(
@@ -19,7 +19,7 @@ export const tanhBackwardKernel = defineKernel(
   DIMS,
   grid,
   "rows cols, rows cols, rows cols",
-  { ofMethods: true },
+  { loads: "method" },
 );
 
 /** out [rows, cols] = tanh(inp). */

@@ -11,7 +11,17 @@
  */
 import { ConfigError } from "../errors.ts";
 import { linearGrouped, matmulGrouped, type Packed } from "../ops/grouped.ts";
-import { type Dispatch, dispatch, isTable, type Kernel, type Scalar, scalarAt, tensorAt } from "../ops/kernel.ts";
+import {
+  boundTensors,
+  type Dispatch,
+  dispatch,
+  findTensor,
+  isTable,
+  type Kernel,
+  type Scalar,
+  scalarAt,
+  tensorAt,
+} from "../ops/kernel.ts";
 import { linearKernel } from "../ops/linear.ts";
 import { loraBackwardKernel } from "../ops/lora.ts";
 import { matmulKernel } from "../ops/matmul.ts";
@@ -102,10 +112,9 @@ class Fusion {
   ) {
     this.own = new Map(placed.own);
     for (const program of programs)
-      for (const { tensors } of program.flatMap(({ dispatches }) => dispatches))
-        for (const { root } of tensors)
-          if (!this.buffers.has(root)) this.buffers.set(root, program);
-          else if (this.buffers.get(root) !== program) this.base.add(root);
+      for (const { tensor } of program.flatMap(({ dispatches }) => dispatches.flatMap(boundTensors)))
+        if (!this.buffers.has(tensor.root)) this.buffers.set(tensor.root, program);
+        else if (this.buffers.get(tensor.root) !== program) this.base.add(tensor.root);
   }
 
   segments(): Segment[] {
@@ -173,9 +182,9 @@ class Fusion {
   private unite(aligned: Aligned): void {
     const dispatches = [...aligned.values()];
     for (const [binding] of dispatches[0]!.tensors.entries()) {
-      const roots = dispatches.flatMap(({ tensors, access }) => {
-        const tensor = tensors[binding]!;
-        return access[binding] !== "none" && this.isOwn(tensor) && !this.own.has(tensor.root) ? tensor.root : [];
+      const roots = dispatches.flatMap(({ tensors }) => {
+        const tensor = tensors[binding];
+        return tensor && this.isOwn(tensor) && !this.own.has(tensor.root) ? tensor.root : [];
       });
       const all = new Set(roots.flatMap((root) => [...(this.united.get(root) ?? [root])]));
       for (const root of all) this.united.set(root, all);
@@ -188,7 +197,7 @@ class Fusion {
   private join(aligned: Aligned): void {
     const dispatches = [...aligned.values()];
     for (const [binding] of dispatches[0]!.tensors.entries()) {
-      const all = dispatches.flatMap(({ tensors, access }) => (access[binding] === "none" ? [] : tensors[binding]!));
+      const all = dispatches.flatMap(({ tensors }) => tensors[binding] ?? []);
       const own = new Set(all.filter((tensor) => this.isOwn(tensor)).map((tensor) => this.whole(tensor)));
       const rows = all.filter((tensor) => this.hasRows(tensor));
       const joined = new Set(rows.flatMap(({ root }) => this.rows.get(root) ?? []));
@@ -205,16 +214,15 @@ class Fusion {
   // ---------------------------------------------------------------------------------------------- dispatches
 
   /** What aligned dispatches have in common: the kernel, and the names of its tensors but for a member's parameters. */
-  private key({ kernel, tensors, access }: Dispatch): string {
+  private key({ kernel, tensors }: Dispatch): string {
     const names = Object.entries(kernel.elements).flatMap(([binding, element], i) => {
-      const tensor = tensors[i]!;
-      if (access[i] === "none" || isTable(element) || this.own.has(tensor.root)) return [];
-      // A layer may have adapters or not. The jobs of a dispatch may read other rows.
-      if (kernel === linearKernel && (binding === "down" || binding === "up")) return [];
+      const tensor = tensors[i];
+      // A layer may have adapters or not.
+      if (!tensor || kernel.optional.includes(binding) || isTable(element) || this.own.has(tensor.root)) return [];
+      // The jobs of a dispatch may read other rows.
       return kernel.job && !this.isOwn(tensor) ? [] : tensor.name;
     });
-    // A tensor that stands in for an absent one is named once.
-    return [kernel.name, ...new Set(names)].join();
+    return [kernel.name, ...names].join();
   }
 
   private fuse(aligned: Aligned): Dispatch[] {
@@ -224,12 +232,12 @@ class Fusion {
     if (kernel.job) return this.grouped(aligned);
     this.join(aligned);
     const products = [...aligned].map(([member, product]) => {
-      const tensors = product.tensors.map((tensor, i) => (product.access[i] === "none" ? tensor : this.place(tensor)));
+      const tensors = product.tensors.map((tensor) => tensor && this.place(tensor));
       return { member, product: { ...product, tensors } };
     });
     if (kernel === linearKernel && products.some(({ product }) => scalarAt(product, "count") !== 0))
       return [linearGrouped(products, this.shares)];
-    if (kernel === matmulKernel && first.tensors.some((tensor) => this.isOwn(tensor))) {
+    if (kernel === matmulKernel && boundTensors(first).some(({ tensor }) => this.isOwn(tensor))) {
       const packed = (["out", "a", "b"] satisfies Packed[]).filter((name) => this.hasRows(tensorAt(first, name)));
       return matmulGrouped(products, packed, this.shares);
     }
@@ -239,8 +247,8 @@ class Fusion {
   /** The dispatch over the rows of all members. */
   private overAllRows(aligned: Aligned): Dispatch {
     const dispatches = [...aligned.values()];
-    const [{ kernel, tensors, access }] = dispatches as [Dispatch];
-    if (!("members" in kernel.dims) && tensors.some((tensor, i) => access[i] !== "none" && this.isOwn(tensor)))
+    const [{ kernel, tensors }] = dispatches as [Dispatch];
+    if (!("members" in kernel.dims) && tensors.some((tensor) => tensor && this.isOwn(tensor)))
       refuse("a form for several", kernel.name);
     const scalars = Object.keys(kernel.dims).map((dim) => {
       const [value, ...others] = new Set(dispatches.map((one) => scalarAt(one, dim)));
@@ -250,13 +258,14 @@ class Fusion {
     return this.make(dispatches[0]!, {}, scalars);
   }
 
-  /** Dispatches with the jobs of all members, which differ in what is no pipeline constant. */
+  /** Dispatches with the jobs of all members, which differ in what is no pipeline constant, and have the same bindings. */
   private grouped(aligned: Aligned): Dispatch[] {
     const alike = new Map<string, Aligned>();
     for (const [member, one] of aligned) {
-      const key = Object.entries(one.kernel.dims)
-        .map(([dim, type]) => (type === "u32" ? "" : scalarAt(one, dim)))
-        .join();
+      const constants = Object.entries(one.kernel.dims).map(([dim, type]) =>
+        type === "u32" ? "" : scalarAt(one, dim),
+      );
+      const key = [...constants, ...one.tensors.map((tensor) => tensor !== null)].join();
       alike.set(key, new Map([...(alike.get(key) ?? []), [member, one]]));
     }
     return [...alike.values()].flatMap((some) => {
@@ -274,9 +283,10 @@ class Fusion {
     const own = decodeTable(job!, tensorAt(one, "jobs"), scalarAt(one, "count") as number);
     return own.map((job) => {
       const moved = Object.entries(jobOffsets).map(([field, bindings]) => {
-        const [at, ...others] = new Set(bindings.map((name) => this.ownPlace(tensorAt(one, name).root).at));
+        const tensors = bindings.flatMap((name) => findTensor(one, name) ?? []);
+        const [at = 0, ...others] = new Set(tensors.map(({ root }) => this.ownPlace(root).at));
         if (others.length > 0) refuse(`${bindings.join(", ")} at the same offset`, [at, ...others].join(", "));
-        return [field, job[field]! + at!];
+        return [field, job[field]! + at];
       });
       return { ...job, member, ...(Object.fromEntries(moved) as JobFields) };
     });
@@ -323,7 +333,7 @@ class Fusion {
     const byName = <T>(names: object, values: readonly T[]) =>
       Object.fromEntries(Object.keys(names).map((name, i) => [name, values[i]!]));
     const whole = Object.keys(kernel.bindings).map(
-      (name, i) => replaced[name] ?? (access[i] === "none" ? tensors[i]! : this.whole(tensors[i]!)),
+      (name, i) => replaced[name] ?? (tensors[i] && this.whole(tensors[i])),
     );
     return dispatch(
       kernel as Kernel,

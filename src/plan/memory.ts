@@ -4,6 +4,7 @@
  */
 
 import { DeviceError } from "../errors.ts";
+import { boundTensors } from "../ops/kernel.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
 
@@ -33,8 +34,8 @@ function lifetimes(segments: readonly Segment[]): Map<Tensor, Life> {
   };
   for (const segment of segments) {
     segment.clears.forEach(touch);
-    for (const { tensors } of segment.dispatches) {
-      tensors.forEach(touch);
+    for (const dispatch of segment.dispatches) {
+      for (const { tensor } of boundTensors(dispatch)) touch(tensor);
       at++;
     }
   }

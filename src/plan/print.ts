@@ -10,16 +10,17 @@ export function printProgram({ segments, memory }: Program): string {
     lines.push(`${segment.name}: ${segment.dispatches.length} dispatches`);
     for (const tensor of segment.clears) lines.push(`      clear  ${tensor.name} ${formatShape(tensor.shape)}`);
     for (const { kernel, tensors, access, scalars } of segment.dispatches) {
-      const mark = { write: ">", update: "+", read: "<", none: "-" };
-      const bound = tensors.map(
-        (t, i) =>
-          `${mark[access[i]!]}${t.name}${formatShape(t.shape)}${t.dtype === "f16" || t.isInBlocks ? t.dtype : ""}@${memory.bufferIndex.get(t.root)}`,
-      );
+      const mark = { write: ">", update: "+", read: "<" };
+      const bound = tensors.map((t, i) => {
+        if (!t) return "-";
+        const dtype = t.dtype === "f16" || t.isInBlocks ? t.dtype : "";
+        return `${mark[access[i]!]}${t.name}${formatShape(t.shape)}${dtype}@${memory.bufferIndex.get(t.root)}`;
+      });
       const dims = Object.keys(kernel.dims).map((name, i) => `${name}=${scalars[i]}`);
       lines.push(`${String(number++).padStart(5)}  ${kernel.name.padEnd(30)} ${bound.join(" ")}  ${dims.join(" ")}`);
     }
   }
-  lines.push("", "> writes, + updates, < reads, - unused; @ buffer", "", "buffers");
+  lines.push("", "> writes, + updates, < reads, - absent; @ buffer", "", "buffers");
   memory.buffers.forEach(({ label, role, bytes }, i) => {
     lines.push(`${String(i).padStart(5)}  ${role.padEnd(11)}${String(bytes).padStart(12)} bytes  ${label}`);
   });

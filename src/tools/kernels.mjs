@@ -1,7 +1,7 @@
 /**
- * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, that of their names,
- * the index of the shaders, and the CPU's records and table of operations; and the numbers that TypeScript and
- * AssemblyScript share. The output is not committed.
+ * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of
+ * the shaders, and the CPU's records and table of operations; and the numbers that TypeScript and AssemblyScript share.
+ * The output is not committed.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -51,14 +51,6 @@ function writeList(found) {
     ...found.map(({ exported }) => `  ${exported},`),
     "];",
   ]);
-  const size = ({ kernel: { bindings, dims } }) => Object.keys(bindings).length + Object.keys(dims).length;
-  write("src/backend/generated/kernel-names.ts", [
-    "/** The names of all kernels, sorted. */",
-    `export const KERNEL_NAMES: readonly string[] = ${JSON.stringify(found.map(({ kernel }) => kernel.name))};`,
-    "",
-    "/** The most bindings and scalars of a kernel. */",
-    `export const MOST_ARGUMENTS = ${Math.max(...found.map(size))};`,
-  ]);
 }
 
 /** The variant of products that only measuring chooses: see webgpu-choice.ts. */
@@ -74,7 +66,7 @@ async function writeShaders(found) {
     shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
   const shadersOf = (ofMethods) =>
     found
-      .filter(({ kernel }) => (kernel.ofMethods ?? false) === ofMethods)
+      .filter(({ kernel }) => (kernel.loads === "method") === ofMethods)
       .flatMap(({ kernel }) => listShaders(kernel));
   const common = shadersOf(false);
   const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
@@ -111,9 +103,7 @@ const className = (kernel) => kernel.replace(/(^|_)(\w)/g, (_, __, letter) => le
 
 /** The record of each kernel's arguments, and the dispatch from operation numbers to calls. */
 async function writeCpu(found) {
-  const { OPERATIONS, RECORD_WORDS, SHARE, entryWords } = await load(
-    'export * from "./src/backend/wasm-operations.ts"; export { SHARE, entryWords } from "./src/ops/shares.ts";',
-  );
+  const { SHARE, entryWords } = await load('export { SHARE, entryWords } from "./src/ops/shares.ts";');
   const clear = { op: "clear", kernel: { name: "clear", bindings: { tensor: "write" }, dims: { count: "u32" } } };
   const all = [clear, ...found];
   const record = (name, fields) => ["", "@unmanaged", `export class ${name} {`, ...fields, "}"];
@@ -131,15 +121,27 @@ async function writeCpu(found) {
       .filter(({ kernel: { job } }) => job)
       .flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
   ]);
-  const operations = OPERATIONS.map(({ name, kernel }) => {
-    const { op } = all.find((one) => one.kernel.name === kernel);
-    return { name, kernel, op };
-  });
+  const operations = all.flatMap(({ op, kernel: { name, gemv, inPanels } }) =>
+    [name, ...(gemv ? [`${name}_gemv`] : []), ...(inPanels ? [`${name}_panels`] : [])].map((one) => ({
+      name: one,
+      kernel: name,
+      op,
+    })),
+  );
+  const words = ({ kernel: { bindings, dims } }) => 1 + Object.keys(bindings).length + Object.keys(dims).length;
+  const recordWords = Math.max(...all.map(words));
+  write("src/backend/generated/operations.ts", [
+    "/** The functions that implement kernels on the CPU, by their numbers in the interpreter. */",
+    `export const OPERATIONS: readonly string[] = ${JSON.stringify(operations.map(({ name }) => name))};`,
+    "",
+    "/** Words of a record: the operation's number and its arguments, as many as any has. */",
+    `export const RECORD_WORDS = ${recordWords};`,
+  ]);
   write("assembly/kernels/generated/operations.ts", [
     ...operations.map(({ name, op }) => `import { ${name} } from "../${op}";`),
     `import { ${all.map(({ kernel }) => className(kernel.name)).join(", ")} } from "./records";`,
     "",
-    `export const RECORD_BYTES: u32 = ${RECORD_WORDS * 4};`,
+    `export const RECORD_BYTES: u32 = ${recordWords * 4};`,
     "",
     "export function run(record: usize): void {",
     "  switch (load<u32>(record)) {",

@@ -165,7 +165,7 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
   assert.match(describeDevice(backend.info), /; no memory for \d/);
   assert.is(backend.limits.total, backend.info.refused! - 1);
   await assertFails("out-of-memory", ["does not fit"], () => backend.prepare(product(ROOM)));
-  assert.equal(device.buffers.sort(), ["a 8", "b 8", "out 8", "scalars"]);
+  assert.equal(device.buffers.sort(), ["a 8", "absent", "absent", "b 8", "out 8", "scalars"]);
 });
 
 testFake("an invalid plan leaves no buffer and no error scope", async (device) => {

@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { panelTensors } from "../../src/backend/panels.ts";
-import { chooseOperation } from "../../src/backend/wasm-operations.ts";
+import { chooseOperation } from "../../src/backend/wasm-list.ts";
 import { type Product, wrongRow } from "../../src/bench/products.ts";
 import { profileStep, stepEngine } from "../../src/bench/step-profile.ts";
 import { activationForward } from "../../src/ops/activation.ts";

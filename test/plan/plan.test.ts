@@ -7,7 +7,7 @@ import { makeValueLoss } from "../../src/model/loss.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/model.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
-import { type Dispatch, dispatch, scalarAt, type Use } from "../../src/ops/kernel.ts";
+import { boundTensors, type Dispatch, dispatch, scalarAt } from "../../src/ops/kernel.ts";
 import { EPILOGUES, linearKernel } from "../../src/ops/linear.ts";
 import { checkMemory, formatBytes, memoryTotals, planMemory, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
@@ -118,11 +118,9 @@ const DECODERS: Record<string, Program> = {
 const allDispatches = ({ segments }: Program) => segments.flatMap(({ dispatches }) => dispatches);
 const isTraining = ({ segments }: Program) => segments.some(({ name }) => name === "backward");
 const segment = (p: ModelPlan, name: SegmentName): Dispatch[] => p.segments.find((s) => s.name === name)!.dispatches;
-const bound = ({ tensors, access }: Dispatch): [Tensor, Use][] => tensors.map((tensor, i) => [tensor, access[i]!]);
+const tensorsOf = (dispatch: Dispatch) => boundTensors(dispatch).map(({ tensor }) => tensor);
 const written = (dispatch: Dispatch) =>
-  bound(dispatch)
-    .filter(([, access]) => access === "write" || access === "update")
-    .map(([tensor]) => tensor);
+  boundTensors(dispatch).flatMap(({ tensor, access }) => (access === "read" ? [] : [tensor]));
 const kernelNames = (dispatches: Dispatch[]) => new Set(dispatches.map(({ kernel }) => kernel.name));
 
 /** By brute force: the tensors that are alive at each dispatch, from their first use to their last. */
@@ -130,7 +128,7 @@ function checkSharing(name: string, { segments, memory }: Program): void {
   const lists = segments.flatMap(({ clears, dispatches }) =>
     dispatches.length === 0
       ? [new Set(clears.map(({ root }) => root))]
-      : dispatches.map(({ tensors }) => new Set(tensors.map(({ root }) => root))),
+      : dispatches.map((one) => new Set(tensorsOf(one).map(({ root }) => root))),
   );
   const roots = new Set(lists.flatMap((tensors) => [...tensors]));
   const uses = new Map([...roots].map((root) => [root, lists.flatMap((tensors, i) => (tensors.has(root) ? [i] : []))]));
@@ -151,7 +149,10 @@ function checkContents(name: string, p: Program): void {
   const made = new Set<Tensor>();
   for (const dispatch of allDispatches(p)) {
     const where = `${name}: ${dispatch.kernel.name}`;
-    for (const [{ root, name: tensor }, access] of bound(dispatch)) {
+    for (const {
+      tensor: { root, name: tensor },
+      access,
+    } of boundTensors(dispatch)) {
       const buffer = place.get(root);
       assert.ok(buffer !== undefined && buffers[buffer]!.bytes >= root.bytes, `${where}: no place for ${tensor}`);
       if (root.role !== "activation") continue;
@@ -169,10 +170,10 @@ function checkContents(name: string, p: Program): void {
 /** WebGPU: what a dispatch writes may not overlap another of its bindings, nor lie in a buffer that it reads. */
 function checkBindings(name: string, p: Program): void {
   for (const dispatch of allDispatches(p)) {
-    const list = bound(dispatch);
-    list.forEach(([a, accessA], i) => {
+    const list = boundTensors(dispatch);
+    list.forEach(({ tensor: a, access: accessA }, i) => {
       assert.is(a.offset % 64, 0, `${name}: ${a.name} starts in the middle of 256 bytes`);
-      for (const [b, accessB] of list.slice(i + 1)) {
+      for (const { tensor: b, access: accessB } of list.slice(i + 1)) {
         if (p.memory.bufferIndex.get(a.root) !== p.memory.bufferIndex.get(b.root)) continue;
         if (accessA === "read" && accessB === "read") continue;
         const apart = a.offset + a.size <= b.offset || b.offset + b.size <= a.offset;
@@ -242,8 +243,10 @@ const withEpilogue = (dispatches: Dispatch[], epilogue: keyof typeof EPILOGUES) 
 
 /** Names of the parameters that a list's dispatches bind, with the kernels that do. */
 function readers(dispatches: Dispatch[], parameter: RegExp): string[] {
-  return dispatches.flatMap(({ kernel, tensors }) =>
-    tensors.filter((t) => parameter.test(t.name)).map(() => kernel.name),
+  return dispatches.flatMap((one) =>
+    tensorsOf(one)
+      .filter((t) => parameter.test(t.name))
+      .map(() => one.kernel.name),
   );
 }
 
@@ -344,7 +347,7 @@ test("large tables and logits are split into pieces, in the same layout as small
 
 test("pieces of logits are not kept: no two of them live at the same time", () => {
   const { segments, memory } = PLANS["lm all in pieces"]!;
-  const used = segments.flatMap(({ dispatches }) => dispatches.flatMap(({ tensors }) => tensors));
+  const used = segments.flatMap(({ dispatches }) => dispatches.flatMap(tensorsOf));
   const logits = new Set(used.filter(({ name }) => name === "logits"));
   assert.is(logits.size, 2 * 3);
   // Six tensors; alive at once are at most one of them and what the dispatches around it use.
@@ -381,17 +384,19 @@ const letterOf = (axis: string) => axis.replace(/^\d+|\+1$/g, "");
 test("every kernel refuses a tensor of another shape than the header of its shader has", () => {
   const tried = new Set<string>();
   for (const { kernel, tensors, scalars } of Object.values({ ...PLANS, ...DECODERS }).flatMap(allDispatches)) {
-    if (!kernel.shapes || tried.has(kernel.name)) continue;
-    tried.add(kernel.name);
+    const form = [kernel.name, ...tensors.map((one) => one !== null)].join();
+    if (!kernel.shapes || tried.has(form)) continue;
+    tried.add(form);
     const dims = Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, scalars[i]!]));
     const shapes = kernel.shapes.split(", ").map((shape) => shape.split(" "));
     const letters = shapes.flat().map(letterOf);
     for (const [i, axes] of shapes.entries())
       for (const [at, axis] of axes.entries()) {
         const letter = letterOf(axis);
-        const { name, dtype } = tensors[i]!;
-        const longer = new Tensor(name, tensors[i]!.shape.with(at, tensors[i]!.shape[at]! + 1), "output", dtype);
-        const given = Object.keys(kernel.bindings).map((binding, j) => [binding, j === i ? longer : tensors[j]!]);
+        if (!tensors[i]) continue;
+        const { name, dtype, shape } = tensors[i];
+        const longer = new Tensor(name, shape.with(at, shape[at]! + 1), "output", dtype);
+        const given = Object.keys(kernel.bindings).map((binding, j) => [binding, j === i ? longer : tensors[j]]);
         const run = () => dispatch(kernel, Object.fromEntries(given), dims);
         // A size that only this axis has is any, or at least what is used of it.
         const isFree = letters.filter((one) => one === letter).length === 1 && (at === 0 || dims[letter] === undefined);
@@ -413,9 +418,7 @@ test("bytes add up, and sharing saves most of the activations", () => {
       total,
       [...byRole.values()].reduce((a, b) => a + b),
     );
-    const roots = new Set(
-      segments.flatMap(({ dispatches }) => dispatches.flatMap(({ tensors }) => tensors.map((t) => t.root))),
-    );
+    const roots = new Set(segments.flatMap(({ dispatches }) => dispatches.flatMap(tensorsOf).map(({ root }) => root)));
     const apart = [...roots].filter(({ role }) => role === "activation").reduce((sum, { bytes }) => sum + bytes, 0);
     // A head alone has nothing to share.
     const share = segments.every(({ dispatches }) => dispatches.length < 10) ? 1 : 0.8;

@@ -2,9 +2,9 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
+import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
-import { OPERATIONS, RECORD_WORDS } from "../../src/backend/wasm-operations.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import type { SharedPlan } from "../../src/engine/members.ts";
 import { DeviceError } from "../../src/errors.ts";
