@@ -1,4 +1,4 @@
-// The activation of the MLP and its derivative, by the constant `activation`: 0 gelu_new, 1 gelu, 2 relu.
+// An activation and its derivative, by the constant `activation`: 0 gelu_new, 1 gelu, 2 relu, 3 tanh.
 //
 // gelu_new is GELU in the tanh form of GPT-2, with tanh written as a sigmoid: 0.5 * (1 + tanh(u)) = s = 1 / (1 +
 // exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715 * x^3). The argument of exp is clamped, so that it does not overflow; a
@@ -8,6 +8,9 @@
 // t = 1 / (1 + 0.35 |x|), has a relative error of 3.2e-8. The form is Hastings' (Abramowitz and Stegun 7.1.26, whose
 // five terms are good to 1.5e-7), the coefficients a minimax fit. The tail is never a difference, so that it does not
 // cancel.
+//
+// tanh is (1 - e) / (1 + e), e = exp(-2 |x|), with the sign of x: e is at most 1, so that nothing overflows, as a
+// driver's tanh does; and that may be off by 1e-5.
 
 /// exp(-2 u)
 fn gelu_decay(x: vec4f) -> vec4f {
@@ -35,12 +38,20 @@ fn normal(x: vec4f, e: vec4f) -> vec4f {
   return select(1.0 - tail, tail, x < vec4f());
 }
 
+fn tanh_of(x: vec4f) -> vec4f {
+  let e = exp(-2.0 * abs(x));
+  return sign(x) * (1.0 - e) / (1.0 + e);
+}
+
 fn activate(x: vec4f) -> vec4f {
   if (activation == 1u) {
     return x * normal(x, normal_decay(x));
   }
   if (activation == 2u) {
     return select(x, vec4f(), x < vec4f());
+  }
+  if (activation == 3u) {
+    return tanh_of(x);
   }
   return x / (1.0 + gelu_decay(x));
 }
@@ -54,6 +65,10 @@ fn activation_slope(x: vec4f) -> vec4f {
   }
   if (activation == 2u) {
     return select(vec4f(), vec4f(1.0), x > vec4f());
+  }
+  if (activation == 3u) {
+    let y = tanh_of(x);
+    return 1.0 - y * y;
   }
   let e = gelu_decay(x);
   let s = 1.0 / (1.0 + e);

@@ -7,12 +7,13 @@
 //   jobs    (read)         [entries, words]: the member of each bias, and where its gradient is
 //   shares  (read)         [entries, share_words]: each member's rows
 //
-// Grid: (ceil(cols / 16), 1, biases). A workgroup sums 16 columns: 16 lanes share the rows of a column, from the
-// member's first on, whose parts are then added in order. Reference: llm.c matmul_backward.
+// Grid: (ceil(cols / 16), 1, biases). Reference: llm.c matmul_backward.
 
-const COLUMNS = 16u;
-const PARTS = 16u;
-var<workgroup> partial: array<f32, COLUMNS * PARTS>;
+alias Sum = f32;
+
+fn term(row: u32, col: u32) -> Sum {
+  return dout[row * dims.cols + col];
+}
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -25,18 +26,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let first = select(first_row(job.member, dims.by_sequence), 0u, is_fixed);
   let col = group.x * COLUMNS + lane % COLUMNS;
-  let own = min(col, dims.cols - 1u);
-  var sum = 0.0;
-  for (var row = lane / COLUMNS; row < rows; row += PARTS) {
-    sum += dout[(first + row) * dims.cols + own];
-  }
-  partial[lane] = sum;
-  workgroupBarrier();
+  let total = column_sum(lane, col, first, rows);
   if (lane < COLUMNS && col < dims.cols) {
-    var total = 0.0;
-    for (var part = 0u; part < PARTS; part++) {
-      total += partial[part * COLUMNS + lane % COLUMNS];
-    }
     dbias[job.at + col] += total;
   }
 }

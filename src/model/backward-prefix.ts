@@ -3,7 +3,6 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearBackward } from "../ops/linear.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { prefixBackward } from "../ops/prefix.ts";
-import { tanhBackward } from "../ops/tanh.ts";
 import type { Tensor } from "../tensor.ts";
 import type { BatchInputs } from "./batch.ts";
 import { attentionHeads, type Lowering } from "./lower.ts";
@@ -44,10 +43,9 @@ export class BackwardPrefix {
     if (!prefix.projection) return;
     const { E, fc, hidden, proj } = prefix.projection;
     const { count: m } = prefix.rows;
-    const dhidden = rowTensor("dprefix.hidden", prefix.virtual, hidden.shape.slice(1));
-    list.push(linearBackward({ dx: dhidden, dy: grad!, W: only(proj.weight), rows: m }));
     const dfc = rowTensor("dprefix.fc", prefix.virtual, hidden.shape.slice(1));
-    list.push(tanhBackward(dfc, dhidden, hidden, m));
+    const activated = { by: "tanh", inp: fc.out, act: hidden } as const;
+    list.push(linearBackward({ dx: dfc, dy: grad!, W: only(proj.weight), rows: m, activated }));
     for (const [{ weight, bias }, a, b] of [
       [proj, hidden, grad!],
       [fc, only(E), dfc],

@@ -1,9 +1,8 @@
 /** GPT-2's block: positions are in the embedding, and the MLP is proj(activation(fc(x))). */
 import type { Architecture } from "./lower.ts";
-import { layerNorm } from "./norms.ts";
 
 export const gpt2: Architecture = {
-  norm: layerNorm,
+  centred: true,
   block(g, l, x) {
     const qkv = g.linear(l, "attn.c_attn", g.norm(`h.${l}.ln_1`, x));
     const att = g.linear(l, "attn.c_proj", g.attention(l, qkv));

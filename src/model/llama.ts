@@ -4,11 +4,10 @@
  */
 import { gate } from "./gate.ts";
 import type { Architecture } from "./lower.ts";
-import { rmsNorm } from "./rms-norm.ts";
 import { rotate } from "./rotate.ts";
 
 export const llama: Architecture = {
-  norm: rmsNorm,
+  centred: false,
   rotate,
   gate,
   block(g, l, x) {

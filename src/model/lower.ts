@@ -10,6 +10,7 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { loraDown } from "../ops/lora.ts";
 import { matmul } from "../ops/matmul.ts";
+import { normForward } from "../ops/norm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";
 import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
@@ -17,7 +18,6 @@ import type { BatchInputs, Capacity } from "./batch.ts";
 import type { Derived } from "./derived.ts";
 import type { Dropout } from "./dropout.ts";
 import type { Block, Cheap, Layer, Value } from "./graph.ts";
-import type { NormKernels } from "./norms.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
@@ -78,7 +78,8 @@ export interface Gate {
 export interface Architecture {
   /** The residual stream behind block l, from that before it. */
   block: Block;
-  norm: NormKernels;
+  /** Whether its norms are LayerNorm; else they are RMS norms, without a bias. */
+  centred: boolean;
   /** Kinds of layers that only some architectures have: they are loaded with these. */
   rotate?: Rotate;
   gate?: Gate;
@@ -236,12 +237,7 @@ export class Lowering {
     const { rows } = this.at(one.inputs[0]!);
     switch (one.kind) {
       case "norm":
-        return this.common.architecture.norm.forward(
-          this.normTensors(one),
-          out,
-          rows.count,
-          this.config.layer_norm_epsilon,
-        );
+        return normForward(out, this.normTensors(one), rows.count, this.config.layer_norm_epsilon);
       case "activate":
         return activationForward(out, inp, rows.count, one.by);
       case "gate":
@@ -260,9 +256,10 @@ export class Lowering {
   normTensors(one: Layer<"norm">) {
     const { tensor: inp, rows } = this.at(one.inputs[0]!);
     const { weight, bias } = this.affine(one.name);
-    const stats = this.saved.get(one) ?? rowTensor(`${one.name}.stats`, rows, [this.common.architecture.norm.stats]);
+    const stats = this.saved.get(one) ?? rowTensor(`${one.name}.stats`, rows, [2]);
     this.saved.set(one, stats);
-    return { inp, stats, weight: only(weight), bias: bias && only(bias) };
+    const { centred } = this.common.architecture;
+    return { inp, stats, weight: only(weight), bias: bias && only(bias), centred };
   }
 
   private embed(one: Layer<"embed">): void {

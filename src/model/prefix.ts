@@ -9,8 +9,7 @@ import { keyValueColumns } from "../names.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { prefixForward } from "../ops/prefix.ts";
-import { tanhForward } from "../ops/tanh.ts";
-import type { Role, Tensor } from "../tensor.ts";
+import type { Tensor } from "../tensor.ts";
 import { attentionHeads } from "./lower.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
 import { type Rows, rowTensor } from "./rows.ts";
@@ -27,7 +26,7 @@ export class Prefix {
   /** Where the prefix is in the tensor of queries, keys and values. */
   readonly rows: { count: number; row: number };
   readonly virtual: Rows;
-  /** The projection, with its input E and the output of tanh; null: the prefix is a parameter. */
+  /** The projection, with its input E and the output of tanh, of `fc.out`; null: the prefix is a parameter. */
   readonly projection: { E: Parameter; fc: Projection; hidden: Tensor; proj: Projection } | null;
   /** [n, L 2 KV HS]. */
   private readonly weight: Tensor;
@@ -40,14 +39,14 @@ export class Prefix {
     const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
     this.rows = { count: n, row: tokens.capacity };
     this.virtual = { count: n, capacity: n };
-    const linear = (name: string, columns: number, role?: Role): Projection => {
+    const linear = (name: string, columns: number): Projection => {
       const [weight, bias] = [all.get(`${name}.weight`)!, all.get(`${name}.bias`)!];
-      return { weight, bias, out: rowTensor(name, this.virtual, [columns], role) };
+      return { weight, bias, out: rowTensor(name, this.virtual, [columns], "output") };
     };
     if (hidden > 0) {
-      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config), "output")];
+      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config))];
       const E = all.get("prefix.embedding")!;
-      this.projection = { E, fc, hidden: rowTensor("prefix.hidden", this.virtual, [hidden], "output"), proj };
+      this.projection = { E, fc, hidden: rowTensor("prefix.hidden", this.virtual, [hidden]), proj };
       this.weight = proj.out;
     } else {
       this.projection = null;
@@ -59,11 +58,12 @@ export class Prefix {
   derive(): Dispatch[] {
     if (!this.projection) return [];
     const { E, fc, hidden, proj } = this.projection;
-    return [this.multiply(fc, only(E)), tanhForward(hidden, fc.out, this.rows.count), this.multiply(proj, hidden)];
-  }
-
-  private multiply({ weight, bias, out }: Projection, x: Tensor): Dispatch {
-    return linearForward({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count });
+    const product = ({ weight, bias, out }: Projection, x: Tensor) =>
+      ({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count }) as const;
+    return [
+      linearForward({ ...product(fc, only(E)), activate: { by: "tanh", out: hidden } }),
+      linearForward(product(proj, hidden)),
+    ];
   }
 
   /** Writes the prefix of block l into the rows behind the tokens'. */

@@ -13,6 +13,7 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearBackward } from "../ops/linear.ts";
 import { fitTogether, type LoraJob, loraBackward, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
+import { normBackward, normParametersBackward } from "../ops/norm.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import { addDown } from "./adapters.ts";
@@ -243,16 +244,14 @@ export class Rules {
 
   private norm(one: Layer<"norm">, dy: Tensor): void {
     const { weight, bias } = this.f.affine(one.name);
-    const kernels = this.f.common.architecture.norm;
     const norm = this.f.normTensors(one);
     const { rows } = this.f.at(one.inputs[0]!);
     if (weight.grad && (!bias || bias.grad)) {
-      const grads = { weight: only(weight.grad), bias: bias && only(bias.grad!) };
-      this.emit(kernels.parametersBackward(norm, grads, dy, rows.count));
+      this.emit(normParametersBackward(only(weight.grad), bias && only(bias.grad!), dy, norm, rows.count));
     } else this.biasBackward(bias, dy, rows);
     this.give(one.inputs[0]!, (add) => {
       const dx = rowTensor(`d${one.name}.input`, rows, [one.out.columns]);
-      this.emit(kernels.backward(norm, dx, this.makeAgain(one), dy, rows.count, add));
+      this.emit(normBackward(dx, this.makeAgain(one), dy, norm, rows.count, add));
       return dx;
     });
   }

@@ -1,9 +1,12 @@
-import type { Activation } from "../config.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
-/** The activations by their numbers in kernels, where they are a pipeline constant `activation`. */
-export const ACTIVATION = { gelu_new: 0, gelu: 1, relu: 2 } as const satisfies Record<Activation, number>;
+/**
+ * The activations by their numbers in kernels, where they are a pipeline constant `activation`: those of models, and
+ * that of a prefix's projection.
+ */
+export const ACTIVATION = { gelu_new: 0, gelu: 1, relu: 2, tanh: 3 } as const;
+export type ActivationName = keyof typeof ACTIVATION;
 
 export const activationForwardKernel = defineKernel(
   "activation_forward",
@@ -18,6 +21,6 @@ export const activationForwardKernel = defineKernel(
  * out [rows, cols] = activation(inp). Only where the backward pass needs the output and no gradient of the input:
  * elsewhere the activation and its derivative are part of `linear`.
  */
-export function activationForward(out: Tensor, inp: Tensor, rows: Scalar, by: Activation): Dispatch {
+export function activationForward(out: Tensor, inp: Tensor, rows: Scalar, by: ActivationName): Dispatch {
   return dispatch(activationForwardKernel, { out, inp }, { rows, cols: inp.shape[1]!, activation: ACTIVATION[by] });
 }

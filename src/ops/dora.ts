@@ -54,7 +54,7 @@ export const doraBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "rows cols, cols, rows cols, rows cols, cols, cols",
-  { loads: "method" },
+  { preludes: ["column_sum"], loads: "method" },
 );
 
 /**

@@ -2,9 +2,8 @@
  * A linear layer with its adapters, and what follows it, as one product: out = x W + bias + down B^T, then a residual
  * or the activation. The gradient of x has the same form: dx = dy W^T + ddown A, then the activation's derivative.
  */
-import type { Activation } from "../config.ts";
 import { expectShape, type Shape, type Tensor } from "../tensor.ts";
-import { ACTIVATION } from "./activation.ts";
+import { ACTIVATION, type ActivationName } from "./activation.ts";
 import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeCode } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
 
@@ -134,7 +133,7 @@ interface ProductTensors {
   /** `down`, or its gradient [rows, count r]. */
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   epilogue: keyof typeof EPILOGUES;
-  activation?: Activation;
+  activation?: ActivationName;
   act?: Tensor;
   inp?: Tensor;
 }
@@ -208,7 +207,7 @@ export interface LinearForward {
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
   /** Replaces the result by its activation, or writes that to `out` [rows, out]. Not together with a residual. */
-  activate?: { by: Activation; out: "in place" | Tensor } | undefined;
+  activate?: { by: ActivationName; out: "in place" | Tensor } | undefined;
   /** Writes the result plus `add` to `out`, [rows, out] each. Not together with a residual or an activation. */
   sum?: { add: Tensor; out: Tensor } | undefined;
 }
@@ -227,7 +226,7 @@ export function linearForward({ x, residual, activate, sum, ...rest }: LinearFor
 
 /** An activation between two matrices: its input, and where its output is recomputed. */
 export interface Activated {
-  by: Activation;
+  by: ActivationName;
   inp: Tensor;
   act: Tensor;
 }

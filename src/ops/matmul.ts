@@ -254,7 +254,7 @@ export const matmulBiasBackwardKernel = defineKernel(
   { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
   ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
   "gradients, rows cols, entries words, entries share_words",
-  { job: BIAS_JOB, jobOffsets: { at: ["dbias"] }, preludes: ["shares"] },
+  { job: BIAS_JOB, jobOffsets: { at: ["dbias"] }, preludes: ["shares", "column_sum"] },
 );
 
 /**

@@ -161,7 +161,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
   llama: [
     4.6,
-    /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rms-norm|rotate|rope-table)|ops\/(rope|swiglu|rmsnorm))\./,
+    /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
   ],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   "tied head": [0.5, /\/src\/io\/tied-head\./],

@@ -1,5 +1,5 @@
 /** The activations and their derivatives in f64: the reference of activation and linear. */
-import type { Activation } from "../../src/config.ts";
+import type { ActivationName } from "../../src/ops/activation.ts";
 import { rowGradient } from "./gradient.ts";
 
 const S = Math.sqrt(2 / Math.PI);
@@ -21,14 +21,15 @@ function normal(x: number): number {
   return x < 0 ? density / fraction : 1 - density / fraction;
 }
 
-export const FORMULAS: Record<Activation, (x: number) => number> = {
+export const FORMULAS: Record<ActivationName, (x: number) => number> = {
   gelu_new: (x) => 0.5 * x * (1 + Math.tanh(S * (x + 0.044715 * x ** 3))),
   gelu: (x) => x * normal(x),
   relu: (x) => Math.max(x, 0),
+  tanh: Math.tanh,
 };
 
 /** Their derivatives. At 0, where relu has none, its kernel gives 0. */
-export function slopes(by: Activation, values: Float64Array): Float64Array {
+export function slopes(by: ActivationName, values: Float64Array): Float64Array {
   if (by === "relu") return values.map((x) => Number(x > 0));
   return rowGradient(
     (row) => row.map(FORMULAS[by]),

@@ -13,7 +13,7 @@ import { chooseShader, pipelineName } from "../../src/backend/webgpu-shaders.ts"
 import type { BlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
-import type { Dispatch, StepValues } from "../../src/ops/kernel.ts";
+import { boundTensors, type Dispatch, type StepValues } from "../../src/ops/kernel.ts";
 import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
@@ -174,7 +174,7 @@ export class OpCase {
 
   /** Runs the dispatches on a device and returns what is in `tensors` afterwards. */
   results(values: Values, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
-    const roots = new Set(this.dispatches.flatMap((one) => one.tensors.map(({ root }) => root)));
+    const roots = new Set(this.dispatches.flatMap(boundTensors).map(({ tensor }) => tensor.root));
     const contents = new Map([...this.contents].filter(([tensor]) => roots.has(tensor)));
     return runDispatches(this.dispatches, contents, tensors, values, device);
   }

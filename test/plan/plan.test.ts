@@ -256,15 +256,15 @@ test("the backward list stops below the lowest thing that learns", () => {
 
   for (const name of ["lora, head", "last_layer"])
     assert.not.ok(
-      [...kernelNames(backward(name))].some((kernel) => /attention|activation|layernorm|gather|embedding/.test(kernel)),
+      [...kernelNames(backward(name))].some((kernel) => /attention|activation|norm|gather|embedding/.test(kernel)),
       `${name}: ${[...kernelNames(backward(name))]}`,
     );
 
   // q of layer 0 reads ln_1 of layer 0, whose gradient nobody needs.
   assert.is(count("lora, q", "attention_query_backward"), 2);
-  assert.not.ok(readers(backward("lora, q"), /^h\.0\.ln_1\./).includes("layernorm_backward"));
-  assert.ok(readers(backward("lora, q"), /^h\.0\.ln_2\./).includes("layernorm_backward"));
-  assert.ok(readers(backward("lora, q"), /^h\.1\.ln_1\./).includes("layernorm_backward"));
+  assert.not.ok(readers(backward("lora, q"), /^h\.0\.ln_1\./).includes("norm_backward"));
+  assert.ok(readers(backward("lora, q"), /^h\.0\.ln_2\./).includes("norm_backward"));
+  assert.ok(readers(backward("lora, q"), /^h\.1\.ln_1\./).includes("norm_backward"));
 
   // proj of layer 0 is above its attention.
   assert.is(count("lora, proj", "attention_query_backward"), 1);
@@ -277,7 +277,7 @@ test("the backward list stops below the lowest thing that learns", () => {
   // Through the upper block, though nothing in it learns.
   assert.is(count("lora, lower block", "attention_query_backward"), 1);
   assert.equal(readers(backward("lora, lower block"), /^h\.0\.(attn\.|ln_|mlp\.c_fc\.)/), []);
-  assert.is(count("last_block", "layernorm_parameters_backward"), 2, "of ln_1 and ln_2; ln_f stays frozen");
+  assert.is(count("last_block", "norm_parameters_backward"), 2, "of ln_1 and ln_2; ln_f stays frozen");
 
   for (const [name, p] of Object.entries(PLANS)) {
     if (!isTraining(p)) continue;
