@@ -41,7 +41,6 @@ const LOADED = [
   [/^assembly\/data\//, "src/data/wasm.ts"],
   [/^assembly\/kernels\//, "src/backend/wasm.ts"],
   [/^src\/backend\/kernels-worker\.ts$/, "src/backend/wasm-threads.ts"],
-  [/^src\/backend\/remote-worker\.ts$/, "src/backend/remote.ts"],
 ];
 /** The tests of what is in dist/; they see every file. */
 const isOfBuilt = (test, near) =>

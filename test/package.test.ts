@@ -45,7 +45,6 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/types/src/index.d.ts",
     "dist/browser/index.js",
     "dist/browser/kernels-worker.js",
-    "dist/browser/remote-worker.js",
     "dist/types/src/browser.d.ts",
     "dist/kernels-worker.js",
     "dist/data.wasm",
@@ -124,11 +123,9 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
 });
 
-test("the workers of a page import nothing and start no worker, so that a bundler may bundle or copy them", () => {
-  for (const name of ["kernels-worker", "remote-worker"]) {
-    const code = readFileSync(join(folder, `node_modules/lowrank/dist/browser/${name}.js`), "utf8");
-    assert.not.match(code, /\bimport\b|\bnew (Worker|URL)\b/, name);
-  }
+test("the worker of a page imports nothing and starts no worker, so that a bundler may bundle or copy it", () => {
+  const code = readFileSync(join(folder, "node_modules/lowrank/dist/browser/kernels-worker.js"), "utf8");
+  assert.not.match(code, /\bimport\b|\bnew (Worker|URL)\b/);
 });
 
 testAll("Vite builds a page without configuration, with the workers and the package's files", async () => {
@@ -140,15 +137,7 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   const training = ["fine-tune", "study"];
-  for (const name of [
-    ...training,
-    "kernels-worker",
-    "remote-worker",
-    "data",
-    "kernels-relaxed",
-    "model",
-    "smollm2-cut",
-  ]) {
+  for (const name of [...training, "kernels-worker", "data", "kernels-relaxed", "model", "smollm2-cut"]) {
     const found = names.filter((path) => basename(path).startsWith(`${name}-`));
     assert.is(found.length, 1, `${name}: ${names}`);
   }

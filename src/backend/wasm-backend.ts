@@ -1,9 +1,8 @@
 /**
- * Runs plans on the CPU with the kernels of assembly/kernels. All buffers are in one shared WebAssembly.Memory. A run
- * writes the scalars that changed and posts one message per thread. Work is done in the order of the calls.
+ * Runs plans on the CPU. All buffers, and the lists of records that programs become, are in one memory, in which the
+ * kernels of assembly/kernels run. Work is done in the order of the calls.
  */
 import { availableMemory } from "#platform";
-import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
@@ -11,40 +10,18 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
-import { turnBlocks } from "./block-panels.ts";
 import { RECORD_WORDS } from "./generated/operations.ts";
-import { type Bits, panelTensors, readPanels, writePanels } from "./panels.ts";
-import { Heap } from "./wasm-heap.ts";
-import { type Executor, type ExecutorMemory, instantiate } from "./wasm-kernels.ts";
-import { RecordList } from "./wasm-list.ts";
-import type { KernelModule } from "./wasm-module.ts";
+import { type Bits, panelRuns, panelTensors, turnPanels } from "./panels.ts";
+import type { Heap } from "./wasm-heap.ts";
+import { countRecords, RecordList } from "./wasm-list.ts";
+import { BARRIER_BYTES, MAX_BYTES, type Memory, type Runs, type Team, type Threads } from "./wasm-memory.ts";
 
-/** The first page holds the module's own data. */
-const FIRST_ADDRESS = 1 << 16;
-const MAX_PAGES = 1 << 16;
-const MAX_BYTES = 2 ** 32 - FIRST_ADDRESS;
+const RECORD_BYTES = RECORD_WORDS * 4;
 
-/** Milliseconds of work per message to the threads: the longest delay of `drop` and of other events. */
+/** Milliseconds of work per run of the memory: the longest delay of `drop` and of other events. */
 const PIECE_MS = 100;
-/** Records in a session's first message. */
+/** Records in a session's first piece. */
 const FIRST_PIECE = 16;
-
-/** Opens the backend with this many threads, which `start` starts. */
-export async function openBackend(
-  { module, fused }: KernelModule,
-  threads: number,
-  start: (module: WebAssembly.Module, memory: ExecutorMemory) => Promise<Executor>,
-): Promise<WasmBackend> {
-  const memory = new WebAssembly.Memory({ initial: 1, maximum: MAX_PAGES, shared: true });
-  const heap = new Heap(memory, FIRST_ADDRESS);
-  const { scratch_bytes } = await instantiate(module, memory);
-  const bytes = scratch_bytes();
-  const scratch = Array.from({ length: threads }, () => heap.alloc(bytes));
-  const executor = await start(module, { memory, scratch, barrierState: heap.alloc(8) });
-  const name = executor.threads === 1 ? "1 thread" : `${executor.threads} threads`;
-  const info = { kind: "wasm", name: `CPU, ${name}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true } as const;
-  return new WasmBackend(executor, heap, info);
-}
 
 export class WasmBackend implements Backend {
   private readonly queue: (() => Promise<void> | void)[] = [];
@@ -52,20 +29,27 @@ export class WasmBackend implements Backend {
   private failure: Error | undefined;
 
   constructor(
-    readonly executor: Executor,
+    readonly memory: Memory,
+    readonly pool: Threads,
     readonly heap: Heap,
     readonly info: DeviceInfo,
-    private readonly release = () => executor.destroy(),
+    readonly team: Team,
+    private readonly whole?: WasmBackend,
   ) {}
 
+  /** A part has no parts. */
   divide(count: number): WasmBackend[] {
-    const { threads } = this.executor;
-    const parts = Math.min(count, threads);
-    const first = (part: number) => Math.floor((part * threads) / parts);
+    const { memory, pool, heap, info, team } = this;
+    if (this.whole) return [];
+    const parts = Math.min(count, team.count);
+    const begin = (part: number) => Math.floor((part * team.count) / parts);
     return Array.from({ length: parts }, (_, part) => {
-      const barrierState = this.heap.alloc(8);
-      const team = this.executor.team(first(part), first(part + 1) - first(part), barrierState);
-      return new WasmBackend(team, this.heap, this.info, () => this.heap.release(barrierState));
+      const first = begin(part);
+      const barrier = team.barrier + (1 + first) * BARRIER_BYTES;
+      memory.clear(barrier, BARRIER_BYTES);
+      const scratch = team.scratch + first * pool.scratchBytes;
+      const some = { first, count: begin(part + 1) - first, scratch, barrier, passed: 0 };
+      return new WasmBackend(memory, pool, heap, info, some, this);
     });
   }
 
@@ -79,12 +63,12 @@ export class WasmBackend implements Backend {
   async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
     this.check();
     checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
-    return new WasmSession(this, program, sharedFrom);
+    return WasmSession.open(this, program, sharedFrom);
   }
 
   destroy(): void {
     this.failure ??= new DeviceError("already-destroyed", "the device was released");
-    this.release();
+    if (!this.whole) this.pool.destroy();
   }
 
   /** Throws the error of earlier work, if any. */
@@ -118,23 +102,29 @@ export class WasmBackend implements Backend {
 }
 
 class WasmSession implements Session {
-  private readonly buffers: number[] = [];
-  private readonly panels: ReadonlySet<Tensor>;
   private readonly list: RecordList;
-  private readonly listAt: number;
   private released = false;
-  /** Records per message, adapted to the measured time. */
+  /** Records per piece, adapted to the measured time. */
   private piece = FIRST_PIECE;
   private dropping = false;
   /** Whether work has been dropped since the last `drop(false)`. */
   private hasDropped = false;
   private times: Map<string, number> | null = null;
 
-  constructor(
+  private constructor(
     private readonly backend: WasmBackend,
     readonly program: Program,
-    sharedFrom?: WasmSession,
+    /** The weights that are stored in panels. */
+    private readonly panels: ReadonlySet<Tensor>,
+    /** The addresses of the program's buffers, and of the list. */
+    private readonly buffers: number[],
   ) {
+    this.list = new RecordList(program, (tensor) => this.address(tensor), panels);
+    for (const { tensor, contents } of listTables(program))
+      backend.memory.write([[this.address(tensor), tensor.bytes]], bytesOf(contents));
+  }
+
+  static async open(backend: WasmBackend, program: Program, sharedFrom?: WasmSession): Promise<WasmSession> {
     sharedFrom?.check();
     const { heap } = backend;
     const panels = panelTensors(program);
@@ -145,69 +135,57 @@ class WasmSession implements Session {
           "layouts-differ",
           `${root.name} is stored in another layout in the session that it is shared from`,
         );
-    this.panels = panels;
+    const planned = program.memory.buffers;
+    const buffers: number[] = [];
+    // Before anything is awaited: meanwhile the other session may be released.
+    for (const [i, root] of shared) {
+      buffers[i] = sharedFrom!.address(root);
+      heap.share(buffers[i]);
+    }
     try {
-      for (const [i, { bytes }] of program.memory.buffers.entries()) {
-        const root = shared.get(i);
-        const at = root ? sharedFrom!.address(root) : heap.alloc(bytes);
-        if (root) heap.share(at);
-        this.buffers.push(at);
-      }
-      this.list = new RecordList(program, (tensor) => this.address(tensor), this.panels);
-      this.listAt = heap.alloc(this.list.words.byteLength);
-      this.buffers.push(this.listAt);
+      const sizes = planned.flatMap(({ bytes }, i) => (shared.has(i) ? [] : [bytes]));
+      const fresh = await heap.alloc([...sizes, countRecords(program) * RECORD_BYTES]);
+      for (let i = 0; i <= planned.length; i++) buffers[i] ??= fresh.shift()!;
+      return new WasmSession(backend, program, panels, buffers);
     } catch (error) {
-      for (const at of this.buffers) heap.release(at);
+      for (const at of Object.values(buffers)) heap.release(at);
       throw error;
     }
-    this.words(this.listAt, this.list.words.length).set(this.list.words);
-    for (const { tensor, contents } of listTables(program))
-      this.words(this.address(tensor), contents.length).set(contents);
   }
 
   write(tensor: Tensor, data: TensorData, offset = 0): void {
     this.check();
+    const { backend } = this;
     expectWrite(tensor, offset, data.length);
-    // Copied if the write is deferred: the caller may change its array meanwhile.
-    const view = viewBits(tensor, data.buffer, data.byteOffset, data.length);
-    const bits = this.backend.isIdle ? view : view.slice();
-    this.backend.enqueue(() => {
-      const { dtype, shape } = tensor;
-      const isInPanels = this.panels.has(tensor.root);
-      if (isBlockDtype(dtype)) {
-        const bytes = new Uint8Array(bits.buffer, bits.byteOffset, bits.byteLength);
-        if (isInPanels) turnBlocks(this.bytes(tensor), bytes, shape, dtype, false);
-        else this.bytes(tensor).set(bytes);
-      } else if (isInPanels) writePanels(this.bits(tensor), shape, bits, offset);
-      else this.bits(tensor).set(bits, offset);
-    });
+    const runs = this.runs(tensor, offset, data.length);
+    let bytes = bytesOf(data);
+    if (this.panels.has(tensor.root)) bytes = bytesOf(turnPanels(tensor, viewBits(tensor, bytes), offset, false));
+    // The caller may change its array meanwhile.
+    else if (!backend.isIdle) bytes = bytes.slice();
+    backend.enqueue(() => backend.memory.write(runs, bytes));
   }
 
-  flush(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.check();
-      this.backend.enqueue(() => this.settle(resolve, reject));
-    });
+  async flush(): Promise<void> {
+    await this.answer(() => this.backend.memory.read([]));
   }
 
-  read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
-    // Copied inside the queue: after an await the next run could already overwrite the data.
-    return new Promise((resolve, reject) => {
-      this.check();
-      const copy = () => {
-        if (this.hasDropped) throw new DeviceError("work-dropped", DROPPED);
-        resolve(this.copy(tensor, offset, count));
-      };
-      this.backend.enqueue(() => this.settle(copy, reject));
+  async read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
+    const bytes = await this.answer(() => {
+      if (this.hasDropped) throw new DeviceError("work-dropped", DROPPED);
+      return this.backend.memory.read(this.runs(tensor, offset, count));
     });
+    let bits = viewBits(tensor, bytes);
+    if (this.panels.has(tensor.root)) bits = turnPanels(tensor, bits, offset, true);
+    return bits instanceof Uint16Array ? halfToFloat(bits) : new Float32Array(bits.buffer as ArrayBuffer);
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {
     this.check();
     this.backend.enqueue(async () => {
-      const ranges = this.list.select(names, values, this.words(this.listAt, this.list.words.length));
-      const update = names.includes("update") ? this.list.first("update") : Infinity;
-      for (const { first, count } of ranges)
+      const { list } = this;
+      const update = names.includes("update") ? list.first("update") : Infinity;
+      for (const { first, count } of list.select(names, values)) {
+        this.writeRecords(first, count);
         for (let at = first, end = first + count; at < end; ) {
           // An update that has begun is completed.
           if (this.dropping && at <= update) {
@@ -215,9 +193,10 @@ class WasmSession implements Session {
             return;
           }
           const records = Math.min(this.piece, end - at);
-          await this.replay(at, records);
+          await this.runPiece(at, records);
           at += records;
         }
+      }
     });
   }
 
@@ -237,9 +216,16 @@ class WasmSession implements Session {
     });
   }
 
-  private async replay(first: number, count: number): Promise<void> {
+  /** Writes records of the list to the memory, with the step values of this run. */
+  private writeRecords(first: number, count: number): void {
+    const records = bytesOf(this.list.words).subarray(first * RECORD_BYTES, (first + count) * RECORD_BYTES);
+    this.backend.memory.write([[this.recordAt(first), records.length]], records);
+  }
+
+  private async runPiece(first: number, count: number): Promise<void> {
+    const { pool, team } = this.backend;
     const started = performance.now();
-    const times = await this.backend.executor.run(this.listAt + first * RECORD_WORDS * 4, count, this.times !== null);
+    const times = await pool.run(team, this.recordAt(first), count, this.times !== null);
     const milliseconds = performance.now() - started;
     if (milliseconds > PIECE_MS) this.piece = Math.max(1, count >> 1);
     else if (count === this.piece && milliseconds < PIECE_MS / 2) this.piece *= 2;
@@ -254,28 +240,24 @@ class WasmSession implements Session {
     this.backend.check();
   }
 
-  private copy(tensor: Tensor, offset: number, count: number): Float32Array {
-    const { dtype } = tensor;
-    if (isBlockDtype(dtype)) {
-      const stored = this.bytes(tensor);
-      const bytes = new Uint8Array(stored.length);
-      if (this.panels.has(tensor.root)) turnBlocks(bytes, stored, tensor.shape, dtype, true);
-      else bytes.set(stored);
-      return new Float32Array(bytes.buffer);
-    }
-    const copy = viewBits(tensor, new ArrayBuffer(count * tensor.elementBytes), 0, count);
-    if (this.panels.has(tensor.root)) readPanels(this.bits(tensor), tensor.shape, copy, offset);
-    else copy.set(this.bits(tensor).subarray(offset, offset + count));
-    return copy instanceof Uint16Array ? halfToFloat(copy) : new Float32Array(copy.buffer as ArrayBuffer);
+  /** What `ask` returns after all earlier work. */
+  private answer<T>(ask: () => T | Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.check();
+      this.backend.enqueue(() => {
+        try {
+          this.backend.check();
+          // Not awaited here: a memory answers in order.
+          resolve(ask());
+        } catch (error) {
+          reject(error as Error);
+        }
+      });
+    });
   }
 
-  private settle(done: () => void, reject: (error: unknown) => void): void {
-    try {
-      this.backend.check();
-      done();
-    } catch (error) {
-      reject(error);
-    }
+  private recordAt(number: number): number {
+    return this.buffers.at(-1)! + number * RECORD_BYTES;
   }
 
   private address(tensor: Tensor): number {
@@ -284,22 +266,22 @@ class WasmSession implements Session {
     return this.buffers[index]! + tensor.byteOffset;
   }
 
-  private words(at: number, count: number): Uint32Array {
-    return new Uint32Array(this.backend.heap.memory.buffer, at, count);
-  }
-
-  /** All of a tensor in the module's memory, as it is stored. */
-  private bytes(tensor: Tensor): Uint8Array {
-    return new Uint8Array(this.backend.heap.memory.buffer, this.address(tensor), tensor.bytes);
-  }
-
-  /** A view of a tensor in the module's memory, in its stored layout. */
-  private bits(tensor: Tensor): Bits {
-    return viewBits(tensor, this.backend.heap.memory.buffer, this.address(tensor), tensor.size);
+  /** Where elements of a tensor are. */
+  private runs(tensor: Tensor, offset: number, count: number): Runs {
+    const at = this.address(tensor);
+    if (tensor.isInBlocks) return [[at, tensor.bytes]];
+    if (!this.panels.has(tensor.root)) return [[at + offset * tensor.elementBytes, count * tensor.elementBytes]];
+    return panelRuns(tensor, offset, count).map(([first, bytes]) => [at + first, bytes]);
   }
 }
 
-/** A view of a tensor's elements as bits. */
-function viewBits({ dtype }: Tensor, buffer: ArrayBufferLike, at: number, count: number): Bits {
-  return dtype === "f16" ? new Uint16Array(buffer, at, count) : new Uint32Array(buffer, at, count);
+function bytesOf({ buffer, byteOffset, byteLength }: TensorData): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}
+
+/** A view of a tensor's elements as bits; of one in blocks as words. */
+function viewBits({ dtype }: Tensor, { buffer, byteOffset, byteLength }: Uint8Array): Bits {
+  return dtype === "f16"
+    ? new Uint16Array(buffer, byteOffset, byteLength / 2)
+    : new Uint32Array(buffer, byteOffset, byteLength / 4);
 }

@@ -1,9 +1,9 @@
-/** A host-side allocator for a WebAssembly.Memory: large blocks, first fit, adjacent free blocks are merged. */
+/** A host-side allocator for the CPU's memory: large blocks, first fit, adjacent free blocks are merged. */
 
 import { DeviceError } from "../errors.ts";
 import { formatBytes, SMALLER_BATCH } from "../plan/memory.ts";
+import { FIRST_ADDRESS, type Memory } from "./wasm-memory.ts";
 
-const PAGE_BYTES = 1 << 16;
 /** Blocks are aligned to cache lines. */
 const ALIGN = 64;
 
@@ -17,15 +17,11 @@ export class Heap {
   private readonly free: HeapBlock[] = [];
   private readonly used = new Map<number, { bytes: number; users: number }>();
   /** Memory from here on has never been used, so it is zero. */
-  private top: number;
+  private top = FIRST_ADDRESS;
+  /** The memory has at least so many bytes. */
+  private end = FIRST_ADDRESS;
 
-  /** Everything below `first` belongs to the module. */
-  constructor(
-    readonly memory: WebAssembly.Memory,
-    private readonly first: number,
-  ) {
-    this.top = first;
-  }
+  constructor(private readonly memory: Pick<Memory, "grow" | "clear">) {}
 
   /** Bytes in free blocks. */
   get freeBytes(): number {
@@ -33,26 +29,35 @@ export class Heap {
   }
 
   get usedBytes(): number {
-    return this.top - this.first - this.freeBytes;
+    return this.top - FIRST_ADDRESS - this.freeBytes;
   }
 
-  /** The address of a block of zeros, aligned to 64. Throws DeviceError if memory cannot grow. */
-  alloc(size: number): number {
-    const bytes = Math.ceil(Math.max(1, size) / ALIGN) * ALIGN;
-    const index = this.free.findIndex((block) => block.bytes >= bytes);
-    let at = this.top;
-    if (index >= 0) {
-      const block = this.free[index]!;
-      at = block.at;
-      if (block.bytes === bytes) this.free.splice(index, 1);
-      else this.free[index] = { at: at + bytes, bytes: block.bytes - bytes };
-      new Uint8Array(this.memory.buffer, at, bytes).fill(0);
-    } else {
-      this.grow(at + bytes);
-      this.top = at + bytes;
+  /**
+   * The addresses of blocks of zeros, aligned to 64, which are taken before this returns. Throws DeviceError if memory
+   * cannot grow: then none is taken.
+   */
+  async alloc(sizes: readonly number[]): Promise<number[]> {
+    const { top } = this;
+    const blocks = sizes.map((bytes) => this.take(Math.ceil(Math.max(1, bytes) / ALIGN) * ALIGN));
+    const end = this.top;
+    if (await this.memory.grow(end)) {
+      this.end = Math.max(this.end, end);
+      for (const { at, bytes } of blocks) if (at < top) this.memory.clear(at, bytes);
+      return blocks.map(({ at }) => at);
     }
-    this.used.set(at, { bytes, users: 1 });
-    return at;
+    for (const { at } of blocks) this.release(at);
+    const last = this.free.at(-1);
+    if (last && last.at + last.bytes === this.top) {
+      // What is free behind the end of the memory does not exist.
+      this.top = Math.max(last.at, this.end);
+      last.bytes = this.top - last.at;
+      if (last.bytes === 0) this.free.pop();
+    }
+    throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
+      expected: "at most 4 GiB in total",
+      found: formatBytes(end),
+      hint: SMALLER_BATCH,
+    });
   }
 
   /** Adds a user to a block, which is freed when all users have released it. */
@@ -63,34 +68,27 @@ export class Heap {
   release(at: number): void {
     const block = this.used.get(at);
     if (block === undefined || --block.users > 0) return;
-    const { bytes } = block;
     this.used.delete(at);
-    let index = this.free.findIndex((block) => block.at > at);
-    if (index < 0) index = this.free.length;
-    this.free.splice(index, 0, { at, bytes });
-    const [before, middle, after] = [this.free[index - 1], this.free[index]!, this.free[index + 1]];
-    if (after && middle.at + middle.bytes === after.at) {
-      middle.bytes += after.bytes;
-      this.free.splice(index + 1, 1);
-    }
-    if (before && before.at + before.bytes === middle.at) {
-      before.bytes += middle.bytes;
-      this.free.splice(index, 1);
+    this.free.push({ at, bytes: block.bytes });
+    this.free.sort((a, b) => a.at - b.at);
+    for (let i = this.free.length - 1; i > 0; i--) {
+      const [before, block] = [this.free[i - 1]!, this.free[i]!];
+      if (before.at + before.bytes !== block.at) continue;
+      before.bytes += block.bytes;
+      this.free.splice(i, 1);
     }
   }
 
-  private grow(end: number): void {
-    const missing = Math.ceil((end - this.memory.buffer.byteLength) / PAGE_BYTES);
-    if (missing <= 0) return;
-    try {
-      this.memory.grow(missing);
-    } catch (error) {
-      throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
-        expected: "at most 4 GiB in total",
-        found: formatBytes(end),
-        hint: SMALLER_BATCH,
-        cause: error,
-      });
-    }
+  private take(bytes: number): HeapBlock {
+    const index = this.free.findIndex((block) => block.bytes >= bytes);
+    let at = this.top;
+    if (index >= 0) {
+      const block = this.free[index]!;
+      at = block.at;
+      if (block.bytes === bytes) this.free.splice(index, 1);
+      else this.free[index] = { at: at + bytes, bytes: block.bytes - bytes };
+    } else this.top += bytes;
+    this.used.set(at, { bytes, users: 1 });
+    return { at, bytes };
   }
 }

@@ -29,6 +29,10 @@ export function chooseOperation(dispatch: Dispatch, panels: ReadonlySet<Tensor>)
   return gemv && isGemv(dispatch) ? `${name}_gemv` : name;
 }
 
+export function countRecords({ segments }: Program): number {
+  return segments.reduce((sum, { clears, dispatches }) => sum + clears.length + dispatches.length, 0);
+}
+
 export class RecordList {
   readonly words: Uint32Array<ArrayBuffer>;
   private readonly floats: Float32Array<ArrayBuffer>;
@@ -42,8 +46,7 @@ export class RecordList {
     private readonly address: (tensor: Tensor) => number,
     private readonly panels: ReadonlySet<Tensor>,
   ) {
-    const count = program.segments.reduce((sum, { clears, dispatches }) => sum + clears.length + dispatches.length, 0);
-    this.words = new Uint32Array(count * RECORD_WORDS);
+    this.words = new Uint32Array(countRecords(program) * RECORD_WORDS);
     this.floats = new Float32Array(this.words.buffer);
     for (const { name, clears, dispatches } of program.segments) {
       const part: ListPart = { first: this.names.length, count: clears.length + dispatches.length, patches: [] };
@@ -57,18 +60,14 @@ export class RecordList {
     }
   }
 
-  /**
-   * The ranges of records of these segments, with adjacent ranges merged. Step values are written to `into`, the list
-   * in the module's memory.
-   */
-  select(names: readonly SegmentName[], values: StepValues, into: Uint32Array): Range[] {
-    const floats = new Float32Array(into.buffer, into.byteOffset, into.length);
+  /** The ranges of records of these segments, with adjacent ranges merged, once the step values are in `words`. */
+  select(names: readonly SegmentName[], values: StepValues): Range[] {
     const ranges: Range[] = [];
     for (const name of names) {
       const { first, count, patches } = this.parts.get(name)!;
       for (const { word, value, isFloat } of patches) {
-        if (isFloat) floats[word] = values[value];
-        else into[word] = values[value];
+        if (isFloat) this.floats[word] = values[value];
+        else this.words[word] = values[value];
       }
       const before = ranges.at(-1);
       if (before && before.first + before.count === first) before.count += count;

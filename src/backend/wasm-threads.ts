@@ -1,105 +1,79 @@
-/** The thread pool that runs kernels.wasm: workers with one shared memory. The host posts messages and never blocks. */
+/** Workers that run kernels.wasm (kernels-worker.ts), in a memory that is shared with them or is the worker's own. */
 import { startWorker } from "#workers";
 import { DeviceError } from "../errors.ts";
-import type { Executor, ExecutorMemory, FromWorker, Times, ToWorker } from "./wasm-kernels.ts";
+import type { Memory, Runs, Team, Thread, Threads, Times } from "./wasm-memory.ts";
 
-/** Threads that run a list together. */
-interface Team {
-  first: number;
-  threads: number;
-  barrierState: number;
-  /** The barriers that they will have passed when all that was posted is done: each checks that it is in step. */
-  passed: number;
+/** What a worker is asked for. */
+export interface Calls extends Memory, Pick<Thread, "run"> {
+  /** Returns the bytes of scratch memory that it needs. Without `shared` it has a memory of its own. */
+  start(module: WebAssembly.Module, shared?: WebAssembly.Memory): Promise<number>;
 }
 
+type Args<N extends keyof Calls> = Parameters<Calls[N]>;
+
+/** A message to a worker. One with a number is answered. */
+export interface ToWorker {
+  call: number | null;
+  name: keyof Calls;
+  args: unknown[];
+}
+
+export type FromWorker = { call: number; value: unknown } | { failure: string };
+
 interface Waiting {
-  resolve: (times: Times | null) => void;
+  resolve: (value: never) => void;
   reject: (error: Error) => void;
 }
 
-export class ThreadPool implements Executor {
+/** Threads of their own. The host posts messages and never blocks. */
+export class Workers implements Threads {
+  scratchBytes = 0;
   private readonly workers: ReturnType<typeof startWorker>[] = [];
-  /** What runs, by its number. */
+  /** What is asked for, by its number. */
   private readonly waiting = new Map<number, Waiting>();
-  private runs = 0;
+  private calls = 0;
   private failure: Error | undefined;
 
-  private readonly all: Team;
-
-  private constructor(
-    readonly threads: number,
-    barrierState: number,
-  ) {
-    this.all = { first: 0, threads, barrierState, passed: 0 };
+  constructor(readonly count: number) {
+    const fail = (error: Error) => this.fail(error);
+    const take = (message: unknown) => this.take(message as FromWorker);
+    for (let i = 0; i < count; i++) this.workers.push(startWorker(take, fail));
   }
 
-  static async start(
-    module: WebAssembly.Module,
-    { memory, scratch, barrierState }: ExecutorMemory,
-  ): Promise<ThreadPool> {
-    const executor = new ThreadPool(scratch.length, barrierState);
-    const ready = scratch.map(
-      (at) =>
-        new Promise<void>((resolve, reject) => {
-          const fail = (error: Error) => {
-            reject(error);
-            executor.fail(error);
-          };
-          const worker = startWorker(
-            "kernels-worker",
-            (message) => {
-              const answer = message as FromWorker;
-              if (answer.type === "ready") resolve();
-              else if (answer.type === "done") executor.end(answer.run, answer.times);
-              else fail(new DeviceError("device-failed", "a kernel failed", { found: answer.message }));
-            },
-            fail,
-          );
-          executor.workers.push(worker);
-          worker.post({ type: "start", module, memory, scratch: at } satisfies ToWorker);
-        }),
-    );
-    await Promise.all(ready);
-    executor.keepAlive(false);
-    return executor;
+  async start(...args: Args<"start">): Promise<void> {
+    const started = this.workers.map((_, thread) => this.ask(thread, "start", ...args));
+    this.scratchBytes = (await Promise.all(started))[0]!;
   }
 
-  run(list: number, count: number, timed: boolean): Promise<Times | null> {
-    return this.runOn(this.all, list, count, timed);
+  post<N extends keyof Calls>(thread: number, name: N, ...args: Args<N>): void {
+    this.send(thread, { call: null, name, args });
   }
 
-  team(first: number, threads: number, barrierState: number): Executor {
-    const team = { first, threads, barrierState, passed: 0 };
-    return {
-      threads,
-      run: (list, count, timed) => this.runOn(team, list, count, timed),
-      team: (from, some, state) => this.team(first + from, some, state),
-      // The pool ends with all of its threads.
-      destroy: () => {},
-    };
-  }
-
-  private runOn(team: Team, list: number, count: number, timed: boolean): Promise<Times | null> {
-    if (this.failure) return Promise.reject(this.failure);
-    this.keepAlive(true);
-    const run = this.runs++;
-    const { first, threads, barrierState, passed } = team;
-    team.passed = (passed + count + 1) | 0;
-    return new Promise<Times | null>((resolve, reject) => {
-      this.waiting.set(run, { resolve, reject });
-      for (const [index, worker] of this.workers.slice(first, first + threads).entries())
-        worker.post({ type: "run", run, index, threads, barrierState, passed, list, count, timed } satisfies ToWorker);
+  ask<N extends keyof Calls>(thread: number, name: N, ...args: Args<N>): Promise<Awaited<ReturnType<Calls[N]>>> {
+    return new Promise((resolve, reject) => {
+      const call = this.calls++;
+      this.send(thread, { call, name, args });
+      this.waiting.set(call, { resolve, reject });
+      this.keepAlive(true);
     });
   }
 
-  private end(run: number, times: Times | null): void {
-    this.waiting.get(run)?.resolve(times);
-    this.waiting.delete(run);
-    if (this.waiting.size === 0) this.keepAlive(false);
+  async run(team: Team, list: number, count: number, timed: boolean): Promise<Times | null> {
+    for (let i = 1; i < team.count; i++) this.post(team.first + i, "run", team, list, count, timed, i);
+    // The first answers for all: when it has passed the last barrier, they are done.
+    const done = this.ask(team.first, "run", team, list, count, timed);
+    // One after each record, and one after the list.
+    team.passed = (team.passed + count + 1) | 0;
+    return done;
   }
 
   destroy(): void {
     this.fail(new DeviceError("already-destroyed", "the device was released"));
+  }
+
+  private send(thread: number, message: ToWorker): void {
+    if (this.failure) throw this.failure;
+    this.workers[thread]!.post(message);
   }
 
   /** Terminates all threads: the others would wait at the barrier for the failed one. */
@@ -110,8 +84,44 @@ export class ThreadPool implements Executor {
     this.waiting.clear();
   }
 
+  private take(answer: FromWorker): void {
+    if ("failure" in answer) {
+      this.fail(new DeviceError("device-failed", "a kernel failed", { found: answer.failure }));
+      return;
+    }
+    // After a failure an answer in flight may still arrive.
+    this.waiting.get(answer.call)?.resolve(answer.value as never);
+    this.waiting.delete(answer.call);
+    if (this.waiting.size === 0) this.keepAlive(false);
+  }
+
   /** Whether the workers keep the process alive. */
-  private keepAlive(busy: boolean): void {
-    for (const worker of this.workers) worker.keepAlive(busy);
+  private keepAlive(isBusy: boolean): void {
+    for (const worker of this.workers) worker.keepAlive(isBusy);
+  }
+}
+
+/**
+ * The memory of a worker, for callers that must not be blocked where memory cannot be shared. What is written and read
+ * is copied between the two threads.
+ */
+export class RemoteMemory implements Memory {
+  constructor(private readonly workers: Workers) {}
+
+  grow(end: number): Promise<boolean> {
+    return this.workers.ask(0, "grow", end);
+  }
+
+  clear(at: number, bytes: number): void {
+    this.workers.post(0, "clear", at, bytes);
+  }
+
+  write(runs: Runs, data: Uint8Array): void {
+    // Posting a view would send its whole buffer.
+    this.workers.post(0, "write", runs, data.slice());
+  }
+
+  read(runs: Runs): Promise<Uint8Array> {
+    return this.workers.ask(0, "read", runs);
   }
 }

@@ -1,4 +1,4 @@
-/** Chooses where the CPU backend runs: on threads, on the caller's thread, or in a worker. */
+/** Opens the CPU: on threads, on the caller's thread, or in a worker. */
 import { isPageThread, parallelism } from "#platform";
 import { NotStarted } from "#workers";
 import { checkNumber } from "../checks.ts";
@@ -22,18 +22,14 @@ const canShare = () => typeof SharedArrayBuffer !== "undefined";
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   checkNumber("the number of threads", threads, { min: 0, max: 64, whole: true });
+  const { openBackend } = await import("./wasm-open.ts");
+  if (!canShare() && !isPageThread()) return openBackend("caller", options);
   try {
-    // A page loads only one of the two.
-    if (!canShare() && isPageThread()) return await (await import("./remote.ts")).openRemote(options);
-    return await openLocal(options, canShare() ? threads || defaultThreads() : null);
+    return await openBackend(canShare() ? threads || defaultThreads() : "worker", options);
   } catch (error) {
     if (!((error as Error).cause instanceof NotStarted)) throw error;
-    const device = await openLocal(options, null);
+    const device = await openBackend("caller", options);
     device.info.why = "no worker can be started";
     return device;
   }
-}
-
-async function openLocal(options: WasmOptions, threads: number | null): Promise<Backend> {
-  return (await import("./wasm-local.ts")).openWithThreads(options, threads);
 }

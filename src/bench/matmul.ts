@@ -4,7 +4,7 @@ import { type Backend, type DeviceInfo, describeDevice } from "../backend/backen
 import { openDevice } from "../backend/device.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import { openWasm } from "../backend/wasm.ts";
-import { hasRelaxedSimd } from "../backend/wasm-module.ts";
+import { hasRelaxedSimd } from "../backend/wasm-open.ts";
 import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
 import { renderTable } from "../views/terminal/render.ts";

@@ -3,7 +3,6 @@
  * package's root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
 import { checkArguments } from "../checks.ts";
-import type { WorkerName } from "./worker.ts";
 
 /** URLs by path. */
 const ASSETS: Readonly<Record<string, () => URL>> = {
@@ -66,11 +65,11 @@ export function assetUrl(path: string): URL | undefined {
 }
 
 /**
- * The URL of a worker where the page has said where it is, or next to the package's files on another origin, from which
+ * The URL of the worker where the page has said where it is, or next to the package's files on another origin, from which
  * none starts directly. Undefined: it is where a bundler has put it.
  */
-export function workerUrl(name: WorkerName): URL | undefined {
+export function workerUrl(): URL | undefined {
   const files = assetUrl(packagePath("dist/data.wasm"))!;
   const isHere = files.origin === origin || !files.protocol.startsWith("http");
-  return packageUrl === undefined && isHere ? undefined : new URL(`browser/${name}.js`, files);
+  return packageUrl === undefined && isHere ? undefined : new URL("browser/kernels-worker.js", files);
 }

@@ -1,17 +1,13 @@
-/** Starts workers in Node, from the built files. `browser-workers.ts` has the same exports. */
+/** Starts workers in Node, from the built file. `browser-workers.ts` has the same exports. */
 import { Worker } from "node:worker_threads";
 import { takeOwn } from "./build.ts";
 import { packagePath } from "./node.ts";
-import { type WorkerHandle, type WorkerName, workerError } from "./worker.ts";
+import { type WorkerHandle, workerError } from "./worker.ts";
 
 export { NotStarted } from "./worker.ts";
 
-export function startWorker(
-  name: WorkerName,
-  onMessage: (message: unknown) => void,
-  onError: (error: Error) => void,
-): WorkerHandle {
-  const worker = new Worker(packagePath(`dist/${name}.js`));
+export function startWorker(onMessage: (message: unknown) => void, onError: (error: Error) => void): WorkerHandle {
+  const worker = new Worker(packagePath("dist/kernels-worker.js"));
   worker.on("message", takeOwn(onMessage, onError));
   worker.on("error", (error) => onError(workerError(error)));
   return {

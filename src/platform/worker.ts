@@ -1,8 +1,5 @@
 import { DeviceError } from "../errors.ts";
 
-/** The workers of the package, each a file of its own in `dist/`, and next to the scripts of a page. */
-export type WorkerName = "kernels-worker" | "remote-worker";
-
 /** A worker that the host has started. */
 export interface WorkerHandle {
   post(message: unknown): void;
@@ -11,7 +8,7 @@ export interface WorkerHandle {
   terminate(): void;
 }
 
-/** The browser did not load or start a worker: the page forbids it, or the file is missing; it does not say which. */
+/** The browser did not load or start the worker: the page forbids it, or the file is missing; it does not say which. */
 export class NotStarted extends Error {}
 
 /** The error of a device whose worker has failed. */

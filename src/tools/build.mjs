@@ -23,8 +23,8 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
 
-/** What worker threads run, built as dist/<name>.js. */
-const WORKERS = ["kernels-worker", "remote-worker"];
+/** What worker threads run, built as dist/kernels-worker.js. */
+const WORKER = "src/backend/kernels-worker.ts";
 
 /** Ends the build unless `isDone`: partial output is rebuilt next time. */
 function must(isDone) {
@@ -61,9 +61,8 @@ async function bundle(hash) {
     outdir: NEW,
     splitting: true,
   });
-  // Each in one file: with the chunks and packages of the commands a thread takes half as long again to start.
-  const workers = WORKERS.map((name) => `src/backend/${name}.ts`);
-  await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: workers, outdir: NEW });
+  // In one file: with the chunks and packages of the commands a thread takes half as long again to start.
+  await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: [WORKER], outdir: NEW });
   await buildWeb(define);
   const types = [
     "node_modules/typescript/bin/tsc",

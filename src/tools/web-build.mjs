@@ -18,13 +18,8 @@ const LIBRARY = "browser";
 const LIBRARY_ENTRY = "src/browser.ts";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
-/** The library's workers. Each is one file without imports, so that a bundler may copy it as it is. */
-const WORKERS = {
-  "kernels-worker": "src/backend/kernels-worker.ts",
-  "remote-worker": "src/backend/remote-worker.ts",
-};
-/** The CPU of a page's main thread. A page with a worker of its own computes there. */
-const REMOTE = /\/remote\.ts$/;
+/** The library's worker, one file without imports, so that a bundler may copy it as it is. */
+const WORKER = { "kernels-worker": "src/backend/kernels-worker.ts" };
 const ASSETS = [LIBRARY, ...WASM, "gpt2.tokenizer.bin", "datasets"];
 
 /**
@@ -131,7 +126,7 @@ export async function buildWeb(define) {
   constants = define;
   await bundle(join(NEW, LIBRARY), { index: LIBRARY_ENTRY }, { namesMaps: true, annotates: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
-  await bundle(join(WEB, SCRIPTS), scripts, { external: [REMOTE], plugins: [allShaders] });
+  await bundle(join(WEB, SCRIPTS), scripts, { plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
@@ -198,12 +193,12 @@ function listForGpu(modules, graph) {
 }
 
 /**
- * Bundles entry points without some files, and the workers that are started then, into a folder. Scripts name their
- * source maps, or, which is 2 kB less in the page, only lie beside them.
+ * Bundles entry points, and the worker that is started then, into a folder. Scripts name their source maps, or, which
+ * is 2 kB less in the page, only lie beside them.
  */
-async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = false, annotates = false } = {}) {
+async function bundle(dir, entryPoints, { plugins, namesMaps = false, annotates = false } = {}) {
   const sourcemap = namesMaps ? true : "hidden";
-  await roll(entryPoints, external, {
+  await roll(entryPoints, [], {
     preserveEntrySignatures: "allow-extension",
     plugins,
     dir,
@@ -217,9 +212,7 @@ async function bundle(dir, entryPoints, { external = [], plugins, namesMaps = fa
       groups: [{ name: joinModules(entryPoints), debugName: "joined" }],
     },
   });
-  const { "remote-worker": remote, ...others } = WORKERS;
-  for (const [name, path] of Object.entries(external.includes(REMOTE) ? others : WORKERS))
-    await roll({ [name]: path }, [], { dir, sourcemap });
+  await roll(WORKER, [], { dir, sourcemap });
 }
 
 /** A style sheet with what it imports. */
@@ -230,21 +223,18 @@ async function buildStyle(path) {
 
 /** What the standalone page leaves out: it downloads nothing, imports nothing, has one adapter and no other thread. */
 const NOT_ALONE = [
-  REMOTE,
-  ...[
-    "hub-model",
-    "url-files",
-    "recover",
-    "missing-files",
-    "shards",
-    "peft-import",
-    "fingerprint",
-    "reference",
-    "device-check",
-    "inference-check",
-    "initial",
-  ].map((name) => new RegExp(`/${name}\\.ts$`)),
-];
+  "hub-model",
+  "url-files",
+  "recover",
+  "missing-files",
+  "shards",
+  "peft-import",
+  "fingerprint",
+  "reference",
+  "device-check",
+  "inference-check",
+  "initial",
+].map((name) => new RegExp(`/${name}\\.ts$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/standalone.ts. */
 async function buildStandalone() {

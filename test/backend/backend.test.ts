@@ -1,12 +1,11 @@
 /** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
-import { openRemote } from "../../src/backend/remote.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
-import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
+import { ONE_OF_EACH, openRemote, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 
 /** out = weight x, with the weight of `sharedFrom` where there is one. */
@@ -63,7 +62,7 @@ testOnEach("a released session refuses all calls and does not affect others", as
 });
 
 test("an answer of a worker that comes after the device was released is dropped", async () => {
-  const device = await openRemote({ threads: 1 });
+  const device = await openRemote();
   const session = await device.prepare(product().program);
   const [first, second] = [session.flush(), session.flush()];
   // Both answers are there before this thread hears the first.

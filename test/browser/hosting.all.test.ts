@@ -62,7 +62,7 @@ test("without the headers the page reports one thread, and an adapter from a URL
   const found = await logitsInPage(page, "run/adapter");
   assert.match(found.name, /^CPU, 1 thread, /);
   assert.ok(
-    workers.some((url) => url.endsWith("/remote-worker.js")),
+    workers.some((url) => url.endsWith("/kernels-worker.js")),
     "the page's main thread has computed",
   );
   const classifier = await Classifier.load(join(folder, "run"), { device });

@@ -13,11 +13,10 @@ import { smallSpec } from "../helpers/models.ts";
 
 const KB = 1000;
 /**
- * Limits of a page that classifies, with threads and without shared memory, and of this project's whole page. A bundler
- * leaves out what generates: `npm run test:bundlers` has limits of its own.
+ * Limits of a page that classifies, and of this project's whole page. A bundler leaves out what generates: `npm run
+ * test:bundlers` has limits of its own.
  */
 const EMBED_BYTES = 84.5 * KB;
-const UNSHARED_BYTES = 86.9 * KB;
 const PAGE_BYTES = 218.5 * KB;
 const STANDALONE_BYTES = 83 * KB;
 /** What a page that classifies loads besides where there is WebGPU, with the check of the GPU. */
@@ -52,16 +51,10 @@ function sources(paths: Iterable<string>): string[] {
 
 test("a page that classifies loads at most 84.5 kB, 16 kB more for WebGPU, and no code that trains or reads data sets", () => {
   const code = closure(join(LIBRARY, "index.js"));
-  // The CPU is on threads, or in a worker where memory cannot be shared.
-  for (const [part, worker, most] of [
-    ["wasm-local", "kernels-worker", EMBED_BYTES],
-    ["remote", "remote-worker", UNSHARED_BYTES],
-  ] as const) {
-    const chunk = readdirSync(LIBRARY).find((name) => new RegExp(`^${part}-\\w+\\.js$`).test(name))!;
-    const files = [chunk, `${worker}.js`].flatMap((name) => [...closure(join(LIBRARY, name))]);
-    const bytes = zipped([...new Set([...code, ...files]), TOKENIZER, KERNELS]);
-    assert.ok(bytes <= most, `${bytes} bytes with ${part}`);
-  }
+  const cpu = readdirSync(LIBRARY).find((name) => /^wasm-open-\w+\.js$/.test(name))!;
+  const files = [cpu, "kernels-worker.js"].flatMap((name) => [...closure(join(LIBRARY, name))]);
+  const bytes = zipped([...new Set([...code, ...files]), TOKENIZER, KERNELS]);
+  assert.ok(bytes <= EMBED_BYTES, `${bytes} bytes`);
   const chunk = readdirSync(LIBRARY).find((name) => /^gpu-\w+\.js$/.test(name))!;
   const webgpu = zipped([...closure(join(LIBRARY, chunk))].filter((path) => !code.has(path)));
   assert.ok(webgpu <= WEBGPU_BYTES, `${webgpu} bytes for WebGPU`);

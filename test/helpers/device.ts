@@ -1,10 +1,11 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
 
 import { requestGPU } from "#platform";
-import type { Backend, TensorData } from "../../src/backend/backend.ts";
-import { openRemote } from "../../src/backend/remote.ts";
+import type { Backend, TensorData, WasmOptions } from "../../src/backend/backend.ts";
+import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
-import { hasRelaxedSimd } from "../../src/backend/wasm-module.ts";
+import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import { hasRelaxedSimd, openBackend } from "../../src/backend/wasm-open.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import {
   chooseShader,
@@ -71,8 +72,10 @@ afterAll(() => {
   if (left.length > 0) throw new Error(`not run on WebGPU: ${left.join(", ")}`);
 });
 
-/** The same kernels in a worker: what sends programs there is tested, not each kernel. */
-OPEN.remote = () => openRemote({ threads: 1 });
+export const openRemote = (options?: WasmOptions) => openBackend("worker", options);
+
+/** The same kernels in a worker: what sends lists there is tested, not each kernel. */
+OPEN.remote = () => openRemote();
 
 for (const variant of ["wide", "middle", "direct"] as const) OPEN[`webgpu ${variant}`] = () => openNoting(variant);
 
@@ -115,6 +118,13 @@ export function testDevice(name = current): Promise<Backend> {
   const device = opened.get(name) ?? OPEN[name]!();
   opened.set(name, device);
   return device;
+}
+
+/** What runs a list of a kernel that does not exist. */
+export async function failingRun({ memory, pool, heap, team: whole }: WasmBackend) {
+  const [at] = await heap.alloc([4 * RECORD_WORDS]);
+  memory.write([[at!, 4]], Uint8Array.of(OPERATIONS.length, 0, 0, 0));
+  return (team = whole) => pool.run(team, at!, 1, false);
 }
 
 /** The device, with so many bytes for a program. */

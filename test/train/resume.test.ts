@@ -161,14 +161,14 @@ const INSIDE = { epochs: 1, batchSize: 2, evalEvery: 0 };
  */
 async function stopInside(piece: number): Promise<{ checkpoint: Checkpoint; pieces: number }> {
   const device = (await openWasm({ threads: 1 })) as WasmBackend;
-  const { executor: team } = device;
+  const { pool } = device;
   const abort = new AbortController();
   let pieces = 0;
   let [stepped, slow] = [false, 0];
   const { now } = performance;
   performance.now = () => now.call(performance) + slow;
-  const replay = team.run.bind(team);
-  team.run = async (...args) => {
+  const replay = pool.run.bind(pool);
+  pool.run = async (...args) => {
     slow += 1000;
     if (stepped && ++pieces === piece) abort.abort();
     return replay(...args);

@@ -2,7 +2,6 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
@@ -13,7 +12,7 @@ import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { trainJobs } from "../../src/train/scheduler.ts";
 import { type JobSettings, type Start, train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
-import { testDevice, within } from "../helpers/device.ts";
+import { failingRun, testDevice, within } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
@@ -97,11 +96,10 @@ test("there are at most as many parts as threads", async () => {
 
 test("a kernel that fails in one part ends the whole, and nothing waits for ever", async () => {
   const device = (await openWasm({ threads: 2 })) as WasmBackend;
-  const at = device.heap.alloc(4 * RECORD_WORDS);
-  new Uint32Array(device.heap.memory.buffer, at, 1)[0] = OPERATIONS.length;
+  const run = await failingRun(device);
   const [a, b] = device.divide(2);
-  await assertFails("device-failed", ["a kernel failed"], () => a!.executor.run(at, 1, false));
-  await assertFails("device-failed", ["a kernel failed"], () => b!.executor.run(at, 1, false));
+  await assertFails("device-failed", ["a kernel failed"], () => run(a!.team));
+  await assertFails("device-failed", ["a kernel failed"], () => run(b!.team));
   device.destroy();
 });
 
