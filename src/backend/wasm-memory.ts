@@ -1,5 +1,4 @@
 /** What the CPU is: bytes, and threads that run lists of records over them with kernels.wasm. */
-import { nextTurn } from "#platform";
 import { concat } from "../concat.ts";
 
 /** The first page holds the module's own data. */
@@ -127,22 +126,4 @@ export class Thread extends LocalMemory {
     kernels.barrier();
     return times;
   }
-}
-
-/** The caller's thread. */
-export class CallersThread implements Threads {
-  readonly count = 1;
-  readonly scratchBytes: number;
-
-  constructor(private readonly thread: Thread) {
-    this.scratchBytes = thread.scratchBytes;
-  }
-
-  /** Yields to the event loop first: chained promises alone would block a page's thread. */
-  async run(...args: Parameters<Threads["run"]>): Promise<Times | null> {
-    await nextTurn();
-    return this.thread.run(...args);
-  }
-
-  destroy(): void {}
 }

@@ -1,9 +1,9 @@
 /** Opens the CPU backend where it is to run. Imported on demand. */
-import { allowRelaxedSimd, readAsset } from "#platform";
+import { allowRelaxedSimd, nextTurn, readAsset } from "#platform";
 import type { WasmOptions } from "./backend.ts";
 import { WasmBackend } from "./wasm-backend.ts";
 import { Heap } from "./wasm-heap.ts";
-import { BARRIER_BYTES, CallersThread, LocalMemory, type Memory, Thread, type Threads } from "./wasm-memory.ts";
+import { BARRIER_BYTES, LocalMemory, type Memory, Thread, type Threads } from "./wasm-memory.ts";
 import { RemoteMemory, Workers } from "./wasm-threads.ts";
 
 /** A module with one relaxed instruction (i8x16.relaxed_swizzle): valid if the runtime supports relaxed SIMD. */
@@ -41,7 +41,12 @@ export async function openBackend(
 async function openMemory(module: WebAssembly.Module, place: Place): Promise<[Memory, Threads]> {
   if (place === "caller") {
     const thread = await Thread.open(module);
-    return [thread, new CallersThread(thread)];
+    const run: Threads["run"] = async (...args) => {
+      // Yields to the event loop first: chained promises alone would block a page's thread.
+      await nextTurn();
+      return thread.run(...args);
+    };
+    return [thread, { count: 1, scratchBytes: thread.scratchBytes, run, destroy() {} }];
   }
   if (place === "worker") {
     const worker = new Workers(1);
