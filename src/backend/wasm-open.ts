@@ -17,44 +17,46 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
-/** Where it runs: on the caller's thread, in one worker, or on so many threads that share its memory. */
-type Place = "caller" | "worker" | number;
+/** kernels.wasm in the build that the runtime supports: with fused multiply-add, or without. */
+async function loadKernels({ relaxed = hasRelaxedSimd() }: WasmOptions) {
+  const bytes = await readAsset(relaxed ? "kernels-relaxed.wasm" : "kernels.wasm");
+  return { module: await WebAssembly.compile(bytes), build: relaxed ? "relaxed SIMD" : "SIMD" };
+}
 
-/** Opens the backend with the build of the kernels that the runtime supports. */
-export async function openBackend(
-  place: Place,
-  { relaxed: fused = hasRelaxedSimd() }: WasmOptions = {},
-): Promise<WasmBackend> {
-  const bytes = await readAsset(fused ? "kernels-relaxed.wasm" : "kernels.wasm");
-  const module = await WebAssembly.compile(bytes);
-  const [memory, pool] = await openMemory(module, place);
+/** Opens it on the caller's thread. */
+export async function openOnCaller(options: WasmOptions = {}): Promise<WasmBackend> {
+  const { module, build } = await loadKernels(options);
+  const thread = await Thread.open(module);
+  const run: Threads["run"] = async (...args) => {
+    // Yields to the event loop first: chained promises alone would block a page's thread.
+    await nextTurn();
+    return thread.run(...args);
+  };
+  return open(thread, { count: 1, scratchBytes: thread.scratchBytes, run, destroy() {} }, build);
+}
+
+/** Opens it on threads that share its memory. */
+export async function openOnThreads(count: number, options: WasmOptions): Promise<WasmBackend> {
+  const { module, build } = await loadKernels(options);
+  const workers = new Workers(count);
+  const memory = new LocalMemory();
+  await workers.start(module, memory.memory);
+  return open(memory, workers, build);
+}
+
+/** Opens it in one worker, which shares no memory. */
+export async function openInWorker(options: WasmOptions = {}): Promise<WasmBackend> {
+  const { module, build } = await loadKernels(options);
+  const worker = new Workers(1);
+  await worker.start(module);
+  return open(new RemoteMemory(worker), worker, build);
+}
+
+async function open(memory: Memory, pool: Threads, build: string): Promise<WasmBackend> {
   const { count, scratchBytes } = pool;
   const heap = new Heap(memory);
   const [scratch, barrier] = await heap.alloc([count * scratchBytes, (count + 1) * BARRIER_BYTES]);
-  const name = count === 1 ? "1 thread" : `${count} threads`;
-  const info = { kind: "wasm", name: `CPU, ${name}, ${fused ? "relaxed SIMD" : "SIMD"}`, software: true } as const;
+  const name = `CPU, ${count === 1 ? "1 thread" : `${count} threads`}, ${build}`;
   const team = { first: 0, count, scratch: scratch!, barrier: barrier!, passed: 0 };
-  return new WasmBackend(memory, pool, heap, info, team);
-}
-
-/** The memory, and what runs lists in it. */
-async function openMemory(module: WebAssembly.Module, place: Place): Promise<[Memory, Threads]> {
-  if (place === "caller") {
-    const thread = await Thread.open(module);
-    const run: Threads["run"] = async (...args) => {
-      // Yields to the event loop first: chained promises alone would block a page's thread.
-      await nextTurn();
-      return thread.run(...args);
-    };
-    return [thread, { count: 1, scratchBytes: thread.scratchBytes, run, destroy() {} }];
-  }
-  if (place === "worker") {
-    const worker = new Workers(1);
-    await worker.start(module);
-    return [new RemoteMemory(worker), worker];
-  }
-  const workers = new Workers(place);
-  const memory = new LocalMemory();
-  await workers.start(module, memory.memory);
-  return [memory, workers];
+  return new WasmBackend(memory, pool, heap, { kind: "wasm", name, software: true }, team);
 }

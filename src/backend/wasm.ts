@@ -22,13 +22,13 @@ const canShare = () => typeof SharedArrayBuffer !== "undefined";
 export async function openWasm(options: WasmOptions = {}): Promise<Backend> {
   const { threads = 0 } = options;
   checkNumber("the number of threads", threads, { min: 0, max: 64, whole: true });
-  const { openBackend } = await import("./wasm-open.ts");
-  if (!canShare() && !isPageThread()) return openBackend("caller", options);
+  const { openInWorker, openOnCaller, openOnThreads } = await import("./wasm-open.ts");
   try {
-    return await openBackend(canShare() ? threads || defaultThreads() : "worker", options);
+    if (canShare()) return await openOnThreads(threads || defaultThreads(), options);
+    return await (isPageThread() ? openInWorker(options) : openOnCaller(options));
   } catch (error) {
     if (!((error as Error).cause instanceof NotStarted)) throw error;
-    const device = await openBackend("caller", options);
+    const device = await openOnCaller(options);
     device.info.why = "no worker can be started";
     return device;
   }

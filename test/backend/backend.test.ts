@@ -1,11 +1,12 @@
 /** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
+import { openInWorker } from "../../src/backend/wasm-open.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
-import { ONE_OF_EACH, openRemote, testDevice, testOnDevices } from "../helpers/device.ts";
+import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 
 /** out = weight x, with the weight of `sharedFrom` where there is one. */
@@ -62,7 +63,7 @@ testOnEach("a released session refuses all calls and does not affect others", as
 });
 
 test("an answer of a worker that comes after the device was released is dropped", async () => {
-  const device = await openRemote();
+  const device = await openInWorker();
   const session = await device.prepare(product().program);
   const [first, second] = [session.flush(), session.flush()];
   // Both answers are there before this thread hears the first.

@@ -9,6 +9,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Heap } from "../../src/backend/wasm-heap.ts";
 import { LocalMemory } from "../../src/backend/wasm-memory.ts";
+import { openInWorker } from "../../src/backend/wasm-open.ts";
 import { Workers } from "../../src/backend/wasm-threads.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { ConfigError, DeviceError, type FormatError } from "../../src/errors.ts";
@@ -27,7 +28,7 @@ import { Tensor } from "../../src/tensor.ts";
 import { runGolden } from "../../src/verify/golden.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";
-import { DEVICE_NAMES, failingRun, openRemote, testDevice } from "../helpers/device.ts";
+import { DEVICE_NAMES, failingRun, testDevice } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
@@ -214,7 +215,7 @@ for (const mode of ["lora", "all"] as const)
   test(`mode ${mode}: the same bits after five steps on 1, 2 and 3 threads, and by messages to a worker`, async () => {
     const spec = smallSpec(mode);
     const learned: string[] = [];
-    for (const open of [...[1, 2, 3].map((threads) => () => openWasm({ threads })), () => openRemote()]) {
+    for (const open of [...[1, 2, 3].map((threads) => () => openWasm({ threads })), () => openInWorker()]) {
       const device = await open();
       const engine = await Engine.create(device, {
         spec,
@@ -253,7 +254,7 @@ test("without SharedArrayBuffer one thread computes, the caller's own, to the sa
   device.destroy();
 });
 
-for (const [name, open] of Object.entries({ threads: () => openWasm({ threads: 2 }), worker: () => openRemote() }))
+for (const [name, open] of Object.entries({ threads: () => openWasm({ threads: 2 }), worker: () => openInWorker() }))
   test(`a released device refuses work and rejects what waits: ${name}`, async () => {
     const device = await open();
     const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
@@ -267,7 +268,7 @@ for (const [name, open] of Object.entries({ threads: () => openWasm({ threads: 2
   });
 
 test("a device in a worker reports the errors of any device", async () => {
-  const device = await openRemote({ relaxed: false });
+  const device = await openInWorker({ relaxed: false });
   assert.match(device.info.name, "CPU, 1 thread, SIMD");
   const huge = [new Tensor("huge", [1 << 29], "output"), new Tensor("huge too", [1 << 29], "output")];
   const refused = (await rejection(device.prepare({ segments: [], memory: planMemory([], huge) }))) as DeviceError;
@@ -340,7 +341,7 @@ test("a thread that fails to start is reported", async () => {
 });
 
 test("after a kernel fails, all pending and later calls of the pool are rejected", async () => {
-  for (const open of [() => openWasm({ threads: 1 }), () => openWasm({ threads: 2 }), () => openRemote()]) {
+  for (const open of [() => openWasm({ threads: 1 }), () => openWasm({ threads: 2 }), () => openInWorker()]) {
     const device = (await open()) as WasmBackend;
     const run = await failingRun(device);
     const calls = [run(), run(), run()].map(rejection);

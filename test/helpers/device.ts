@@ -1,11 +1,11 @@
 /** The devices of a test file, opened once and released after its last test; and small programs on them. */
 
 import { requestGPU } from "#platform";
-import type { Backend, TensorData, WasmOptions } from "../../src/backend/backend.ts";
+import type { Backend, TensorData } from "../../src/backend/backend.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
-import { hasRelaxedSimd, openBackend } from "../../src/backend/wasm-open.ts";
+import { hasRelaxedSimd, openInWorker } from "../../src/backend/wasm-open.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import {
   chooseShader,
@@ -72,10 +72,8 @@ afterAll(() => {
   if (left.length > 0) throw new Error(`not run on WebGPU: ${left.join(", ")}`);
 });
 
-export const openRemote = (options?: WasmOptions) => openBackend("worker", options);
-
 /** The same kernels in a worker: what sends lists there is tested, not each kernel. */
-OPEN.remote = () => openRemote();
+OPEN.remote = () => openInWorker();
 
 for (const variant of ["wide", "middle", "direct"] as const) OPEN[`webgpu ${variant}`] = () => openNoting(variant);
 

@@ -1,6 +1,6 @@
 /** The worker of a standalone page: takes the files that are in the page, and classifies. It answers in order. */
 import { packagePath } from "#platform";
-import { openWasm } from "../../backend/wasm.ts";
+import { openOnCaller } from "../../backend/wasm-open.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/open-adapter.ts";
@@ -69,7 +69,7 @@ async function open(): Promise<Classifier> {
   }
   files.clear();
   const baseModel = await openBaseModel(paths.find((path) => path === "model.gguf") ?? "model");
-  const opened = await Classifier.of(await loadAdapter("adapter", baseModel), baseModel, await openWasm());
+  const opened = await Classifier.of(await loadAdapter("adapter", baseModel), baseModel, await openOnCaller());
   for (const path of paths) forgetFile(path);
   return opened;
 }
