@@ -27,8 +27,9 @@ export class Backward {
     loss: Loss,
   ) {
     const { batch, f, options, prefix, sections } = forward;
-    const trained = valuesOfTrained(sections, f.common.parameters);
-    const backwardPrefix = prefix && new BackwardPrefix(prefix, f, this.list, batch);
+    const projection = prefix?.projection ? [prefix.projection.section] : [];
+    const trained = valuesOfTrained([...sections, ...projection], f.common.parameters);
+    const backwardPrefix = prefix && new BackwardPrefix(prefix, f, this.list);
     this.context = { list: this.list, batch, needs: (value) => trained.has(value), prefix: backwardPrefix };
     let dx: Tensor | undefined = this.loss(loss);
     const blocks = sections.filter(({ layers }) => layers.some(({ kind }) => kind === "attention"));
@@ -38,7 +39,7 @@ export class Backward {
       dx &&= recomputed.has(section)
         ? this.recomputedSection(section, dx)
         : new Rules(f, section, this.context).run(dx);
-    backwardPrefix?.backward();
+    backwardPrefix?.backward(this.context);
   }
 
   /** Gradients of the head; returns that of its input, if one is needed. */

@@ -8,12 +8,8 @@ import { Tensor } from "../tensor.ts";
 /** Those of a plan, which all of its lists share. */
 export class Derived {
   private readonly norms = new Map<Tensor, Tensor>();
-  private readonly list: Dispatch[] = [];
-
-  /** Of what the dispatches compute only outputs last: until they run again. */
-  emit(...dispatches: Dispatch[]): void {
-    this.list.push(...dispatches);
-  }
+  /** Of what it computes only outputs last: until it runs again. */
+  readonly list: Dispatch[] = [];
 
   /** DoRA's norms [out] of a matrix W [in, out] with its adapters: see ops/dora.ts. */
   norm(W: Tensor, groups: readonly AdapterGroup[]): Tensor {
@@ -21,7 +17,7 @@ export class Derived {
     if (known) return known;
     const norm = new Tensor(`${W.name}.norm`, [W.shape[1]!], "output");
     this.norms.set(W, norm);
-    this.emit(...doraNorm(norm, W, groups));
+    this.list.push(...doraNorm(norm, W, groups));
     return norm;
   }
 

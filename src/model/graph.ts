@@ -3,8 +3,9 @@
  * from top to bottom. Passes (passes.ts) insert what a method or a task adds; lower.ts makes dispatches of layers,
  * rules.ts their backward list, and export/onnx the operators of ONNX.
  */
-import type { Activation, ModelConfig } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { baseShapes, layerName, type Matrix, type Place } from "../names.ts";
+import type { ActivationName } from "../ops/activation.ts";
 
 /** What a layer gives: rows of `columns` numbers. */
 export interface Value {
@@ -33,7 +34,7 @@ interface Kinds {
   rotate: object;
   /** Attention over queries, keys and values [rows, (NH + 2 KV) HS], within each sequence. */
   attention: { block: number };
-  activate: { by: Activation };
+  activate: { by: ActivationName };
   /** silu(the first half of the columns) * the second half (SwiGLU). */
   gate: object;
   /** The residual stream plus the output of the layer before. */
@@ -94,7 +95,7 @@ export class Graph {
     return this.push({ kind: "attention", block, inputs: [qkv], out: this.stream(`h.${block}.att`) });
   }
 
-  activate(name: string, x: Value, by = this.config.activation_function ?? "gelu_new"): Value {
+  activate(name: string, x: Value, by: ActivationName = this.config.activation_function ?? "gelu_new"): Value {
     return this.push({ kind: "activate", by, inputs: [x], out: { ...x, name } });
   }
 

@@ -22,7 +22,7 @@ import { planMemory, SMALLER_BATCH } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { Tensor, type TensorPiece } from "../tensor.ts";
-import { architecture } from "./architectures.ts";
+import { architecture as findArchitecture } from "./architectures.ts";
 import type { Capacity } from "./batch.ts";
 import { type BatchInputs, makeBatchInputs, roomFor } from "./batch.ts";
 import { Derived } from "./derived.ts";
@@ -190,7 +190,7 @@ export class Forward {
   constructor(readonly options: PlanOptions) {
     const { spec, capacity, optimizer, dropout, maxBinding, part, shared, keepActivations } = options;
     this.part = modelPart(spec, part);
-    this.architecture = architecture(spec.config);
+    this.architecture = findArchitecture(spec.config);
     const training = optimizer !== null;
     const parameters = makeParameters(spec, { training, maxBinding, isWanted: this.part.has, shared });
     const room = roomFor(spec, capacity);
@@ -200,23 +200,24 @@ export class Forward {
     this.batch = batch;
     const tokens: Rows = { count: "tokens", capacity: room.tokens };
     const sequences: Rows = { count: "sequences", capacity: room.sequences };
-    this.prefix = METHODS[spec.mode].virtual === "keys" ? new Prefix(spec, parameters, tokens) : null;
+    const shift = METHODS[spec.mode].virtual === "keys" ? spec.num_virtual_tokens! : 0;
     const attend: Source["attend"] = (...given) => this.attend(...given);
     const selected = { rows: sequences, at: batch.rows, firsts: batch.firsts };
     const { ids, bounds } = batch;
-    this.source = { rows: tokens, ids, bounds, shift: this.prefix?.rows.count ?? 0, attend, selected };
+    this.source = { rows: tokens, ids, bounds, shift, attend, selected };
     const all = this.graph();
     const sections = this.partOf(all);
     const last = sections.at(-1)?.output;
     const outputs = keepActivations ? sections.map(({ output }) => output) : [];
     if (part === "lower") outputs.push(last!);
-    const common = { spec, parameters, capacity: room, batch, derived: this.derived, dropout, saves: training };
-    const f = new Lowering({ ...common, architecture: this.architecture }, this.source, this.list, new Set(outputs));
+    const { architecture, derived } = this;
+    const common = { spec, parameters, architecture, capacity: room, batch, derived, dropout, saves: training };
+    this.prefix = shift > 0 ? new Prefix(common, this.source, shift) : null;
+    const f = new Lowering(common, this.source, this.list, new Set(outputs));
     [this.f, this.sections] = [f, sections];
     const input = part === "upper" ? (sections[0]?.input ?? all.at(-1)!.output) : null;
     // Without blocks it is what the head reads.
     if (input) f.make(input, sections.length > 0 || readsTokens(spec.task) ? tokens : sequences, "input");
-    if (this.prefix) this.derived.emit(...this.prefix.derive());
     for (const { layers } of sections) f.lower(layers);
     const features = part === "lower" ? last : input;
     this.features = features ? { tensor: f.tensor(features), rows: f.at(features).rows.count as "tokens" } : null;
@@ -227,10 +228,10 @@ export class Forward {
   /** All of the model up to the head. */
   private graph(): Section[] {
     const { spec, dropout, keepActivations } = this.options;
-    const { parameters, prefix } = this;
+    const { parameters, source } = this;
     const passes = [
       ...(dropout ? [dropout.pass(parameters)] : []),
-      ...(prefix ? [addRoom(prefix.rows.count)] : []),
+      addRoom(source.shift),
       addScales(parameters),
       addBottlenecks(parameters),
     ];

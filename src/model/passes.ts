@@ -6,8 +6,6 @@ import type { Parameters } from "./parameters.ts";
 /** Changes the layers of a section. */
 export type Pass = (layers: readonly Layer[]) => Layer[];
 
-const layer = (one: Layer): Layer => one;
-
 /** Applies passes to sections, one after the other. */
 export const applyPasses = (sections: readonly Section[], passes: readonly Pass[]): Section[] =>
   sections.map((section) => ({ ...section, layers: passes.reduce((layers, pass) => pass(layers), section.layers) }));
@@ -16,44 +14,35 @@ export const applyPasses = (sections: readonly Section[], passes: readonly Pass[
 export const addScales =
   ({ all }: Parameters): Pass =>
   (layers) =>
-    layers.flatMap((one) => {
+    layers.flatMap((one): Layer[] => {
       if (one.kind !== "linear" || !one.place || !all.has(magnitudeName(one.place))) return [one];
-      const z = { name: `${one.name}.z`, columns: one.out.columns };
+      const z = { ...one.out, name: `${one.name}.z` };
       return [
-        layer({ ...one, isBare: true, out: z }),
-        layer({ kind: "scale", place: one.place, inputs: [z], out: one.out }),
+        { ...one, isBare: true, out: z },
+        { kind: "scale", place: one.place, inputs: [z], out: one.out },
       ];
     });
 
 /** Houlsby's adapter layers: what half a block adds to the residual stream is z + up(gelu(down(z))). */
 export const addBottlenecks =
   ({ all }: Parameters): Pass =>
-  (layers) => {
-    const halves = new Map<Value, string>();
-    for (const one of layers)
-      if (one.kind === "linear" && one.name.endsWith(".c_proj"))
-        halves.set(one.out, one.name.replace(/c_proj$/, "adapter"));
-    return layers.flatMap((one) => {
-      const name = one.kind === "add" ? halves.get(one.inputs[1]!) : undefined;
-      const width = all.get(`${name}.down.bias`)?.shape[0];
-      if (name === undefined || width === undefined) return [one];
+  (layers) =>
+    layers.flatMap((one): Layer[] => {
       const [residual, z] = one.inputs as [Value, Value];
+      const name = z?.name.replace("c_proj", "adapter");
+      const width = all.get(`${name}.down.bias`)?.shape[0];
+      if (one.kind !== "add" || width === undefined) return [one];
       const value = (part: string, columns: number): Value => ({ name: `${name}.${part}`, columns });
-      const [sum, down, hidden, up] = [
-        value("sum", z.columns),
-        value("down", width),
-        value("hidden", width),
-        value("up", z.columns),
-      ];
+      const [sum, up] = [value("sum", z.columns), value("up", z.columns)];
+      const [down, hidden] = [value("down", width), value("hidden", width)];
       return [
-        layer({ kind: "add", inputs: [residual, z], out: sum }),
-        layer({ kind: "linear", name: down.name, inputs: [z], out: down }),
-        layer({ kind: "activate", by: "gelu_new", inputs: [down], out: hidden }),
-        layer({ kind: "linear", name: up.name, inputs: [hidden], out: up }),
-        layer({ ...one, inputs: [sum, up] }),
+        { kind: "add", inputs: [residual, z], out: sum },
+        { kind: "linear", name: down.name, inputs: [z], out: down },
+        { kind: "activate", by: "gelu_new", inputs: [down], out: hidden },
+        { kind: "linear", name: up.name, inputs: [hidden], out: up },
+        { ...one, inputs: [sum, up] },
       ];
     });
-  };
 
 /** Prefix tuning: room for n keys and values behind those of the batch. */
 export const addRoom =
@@ -83,7 +72,7 @@ export function selectBehindAttention(section: Section): Section {
     ...section,
     layers: [
       ...before,
-      ...[...selected].map(([value, out]) => layer({ kind: "select", isMean: false, inputs: [value], out })),
+      ...[...selected].map(([value, out]) => ({ kind: "select", isMean: false, inputs: [value], out }) as const),
       ...behind.map((one) => ({ ...one, inputs: one.inputs.map((value) => selected.get(value) ?? value) })),
     ],
   };

@@ -7,67 +7,64 @@
  */
 import { keyValueColumns } from "../names.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import { linearForward } from "../ops/linear.ts";
 import { prefixForward } from "../ops/prefix.ts";
 import type { Tensor } from "../tensor.ts";
-import { attentionHeads } from "./lower.ts";
-import { only, type Parameter, type Parameters } from "./parameters.ts";
-import { type Rows, rowTensor } from "./rows.ts";
+import type { Section, Value } from "./graph.ts";
+import { attentionHeads, type Common, Lowering, type Source } from "./lower.ts";
+import { only } from "./parameters.ts";
 import type { ModelSpec } from "./trainable.ts";
-
-/** y = x W + b. */
-interface Projection {
-  weight: Parameter;
-  bias: Parameter;
-  out: Tensor;
-}
 
 export class Prefix {
   /** Where the prefix is in the tensor of queries, keys and values. */
   readonly rows: { count: number; row: number };
-  readonly virtual: Rows;
-  /** The projection, with its input E and the output of tanh, of `fc.out`; null: the prefix is a parameter. */
-  readonly projection: { E: Parameter; fc: Projection; hidden: Tensor; proj: Projection } | null;
+  /** What computes it from E, and where; null: it is a parameter. */
+  readonly projection: { section: Section; f: Lowering } | null;
   /** [n, L 2 KV HS]. */
   private readonly weight: Tensor;
 
+  /** `count`: n; `source`: that of the list which has the prefix. */
   constructor(
-    private readonly spec: ModelSpec,
-    { all }: Parameters,
-    tokens: Rows,
+    private readonly common: Common,
+    source: Source,
+    count: number,
   ) {
-    const { num_virtual_tokens: n = 0, encoder_hidden_size: hidden = 0, config } = spec;
-    this.rows = { count: n, row: tokens.capacity };
-    this.virtual = { count: n, capacity: n };
-    const linear = (name: string, columns: number): Projection => {
-      const [weight, bias] = [all.get(`${name}.weight`)!, all.get(`${name}.bias`)!];
-      return { weight, bias, out: rowTensor(name, this.virtual, [columns], "output") };
-    };
-    if (hidden > 0) {
-      const [fc, proj] = [linear("prefix.fc", hidden), linear("prefix.proj", keyValueColumns(config))];
-      const E = all.get("prefix.embedding")!;
-      this.projection = { E, fc, hidden: rowTensor("prefix.hidden", this.virtual, [hidden]), proj };
-      this.weight = proj.out;
-    } else {
-      this.projection = null;
-      this.weight = only(all.get("prefix.weight")!);
+    const { derived, parameters, spec } = common;
+    this.rows = { count, row: source.rows.capacity };
+    const rows = { count, capacity: count };
+    this.projection = null;
+    const weight = parameters.all.get("prefix.weight");
+    if (weight) {
+      this.weight = only(weight);
+      return;
     }
-  }
-
-  /** What computes the prefix, if it has a projection. */
-  derive(): Dispatch[] {
-    if (!this.projection) return [];
-    const { E, fc, hidden, proj } = this.projection;
-    const product = ({ weight, bias, out }: Projection, x: Tensor) =>
-      ({ out, x, W: only(weight), bias: only(bias), rows: this.rows.count }) as const;
-    return [
-      linearForward({ ...product(fc, only(E)), activate: { by: "tanh", out: hidden } }),
-      linearForward(product(proj, hidden)),
-    ];
+    const section = projectionOf(spec);
+    // What the backward pass reads, and P.
+    const outputs = new Set([section.layers[0]!.out, section.output]);
+    const f = new Lowering(common, { ...source, rows }, derived.list, outputs);
+    f.values.set(section.input!, { tensor: only(parameters.all.get("prefix.embedding")!), rows });
+    f.lower(section.layers);
+    this.weight = f.tensor(section.output);
+    this.projection = { section, f };
   }
 
   /** Writes the prefix of block l into the rows behind the tokens'. */
   write(qkv: Tensor, l: number): Dispatch {
-    return prefixForward(qkv, this.rows.row, this.weight, l, attentionHeads(this.spec.config, l));
+    return prefixForward(qkv, this.rows.row, this.weight, l, attentionHeads(this.common.spec.config, l));
   }
+}
+
+/** The MLP from E to P. */
+function projectionOf({ config, encoder_hidden_size: width = 0 }: ModelSpec): Section {
+  const value = (part: string, columns: number): Value => ({ name: `prefix.${part}`, columns });
+  const [E, fc, hidden] = [value("embedding", config.n_embd), value("fc", width), value("hidden", width)];
+  const P = value("proj", keyValueColumns(config));
+  return {
+    input: E,
+    layers: [
+      { kind: "linear", name: fc.name, inputs: [E], out: fc },
+      { kind: "activate", by: "tanh", inputs: [fc], out: hidden },
+      { kind: "linear", name: P.name, inputs: [hidden], out: P },
+    ],
+    output: P,
+  };
 }

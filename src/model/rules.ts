@@ -5,7 +5,7 @@
  * Letters: C n_embd, R rank.
  */
 import { layerName, magnitudeName } from "../names.ts";
-import { attentionBackward } from "../ops/attention.ts";
+import { attentionBackward, type Prefix } from "../ops/attention.ts";
 import { doraBackward } from "../ops/dora.ts";
 import { embeddingBackward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gatherBackward } from "../ops/gather.ts";
@@ -17,7 +17,6 @@ import { normBackward, normParametersBackward } from "../ops/norm.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import { addDown } from "./adapters.ts";
-import type { BackwardPrefix } from "./backward-prefix.ts";
 import type { BatchInputs } from "./batch.ts";
 import type { Cheap, Layer, Section, Value } from "./graph.ts";
 import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
@@ -30,7 +29,8 @@ export interface Context {
   batch: BatchInputs;
   /** Whether something that is trained has a part in a value. */
   needs: (value: Value) => boolean;
-  prefix: BackwardPrefix | null;
+  /** Takes the gradients of block l's prefix from those of queries, keys and values. */
+  prefix: { rows: Prefix; read(dqkv: Tensor, l: number): void } | null;
 }
 
 /** A matrix whose gradients are still to be computed. */
@@ -64,6 +64,11 @@ export class Rules {
     for (const one of layers.toReversed()) this.layer(one);
     this.computeWaiting();
     return input ? this.gradients.get(input) : undefined;
+  }
+
+  /** That of a value in between. */
+  gradient(value: Value): Tensor | undefined {
+    return this.gradients.get(value);
   }
 
   private emit(...dispatches: Dispatch[]): void {

@@ -1,12 +1,14 @@
 /** The layers of a model (model/graph.ts) as ONNX's standard operators. Letters: see decoder.ts. */
-import type { Activation, ModelConfig } from "../../config.ts";
+import type { ModelConfig } from "../../config.ts";
+import type { ActivationName } from "../../ops/activation.ts";
 import type { Graph } from "./graph.ts";
 
 const ACTIVATION = {
   gelu_new: ["Gelu", { approximate: "tanh" }],
   gelu: ["Gelu", {}],
   relu: ["Relu", {}],
-} as const satisfies Record<Activation, unknown>;
+  tanh: ["Tanh", {}],
+} as const satisfies Record<ActivationName, unknown>;
 
 /** x [.., in] W + b of a matrix [in, out]. */
 export function linear(graph: Graph, name: string, x: string): string {
@@ -26,7 +28,7 @@ export function norm(graph: Graph, name: string, x: string, { layer_norm_epsilon
   return graph.add(name, "Mul", [graph.add(`${name}.normed`, "Div", [x, root]), weight]);
 }
 
-export function activate(graph: Graph, name: string, x: string, by: Activation): string {
+export function activate(graph: Graph, name: string, x: string, by: ActivationName): string {
   const [op, attributes] = ACTIVATION[by];
   return graph.add(name, op, [x], attributes);
 }
