@@ -1,4 +1,4 @@
-// An activation and its derivative, by the constant `activation`: 0 gelu_new, 1 gelu, 2 relu, 3 tanh.
+// An activation and its derivative, by the constant `activation`: gelu_new, gelu, relu or tanh.
 //
 // gelu_new is GELU in the tanh form of GPT-2, with tanh written as a sigmoid: 0.5 * (1 + tanh(u)) = s = 1 / (1 +
 // exp(-2 u)), u = sqrt(2 / pi) * (x + 0.044715 * x^3). The argument of exp is clamped, so that it does not overflow; a
@@ -44,13 +44,13 @@ fn tanh_of(x: vec4f) -> vec4f {
 }
 
 fn activate(x: vec4f) -> vec4f {
-  if (activation == 1u) {
+  if (activation == ACTIVATION_GELU) {
     return x * normal(x, normal_decay(x));
   }
-  if (activation == 2u) {
+  if (activation == ACTIVATION_RELU) {
     return select(x, vec4f(), x < vec4f());
   }
-  if (activation == 3u) {
+  if (activation == ACTIVATION_TANH) {
     return tanh_of(x);
   }
   return x / (1.0 + gelu_decay(x));
@@ -59,14 +59,14 @@ fn activate(x: vec4f) -> vec4f {
 /// The derivative. gelu_new: s + x s (1 - s) 2 u'; 1 - s is made as exp(-2 u) * s: it must vanish where x is large,
 /// since x^3 multiplies it. gelu: P(x) + x exp(-x^2 / 2) / sqrt(2 pi).
 fn activation_slope(x: vec4f) -> vec4f {
-  if (activation == 1u) {
+  if (activation == ACTIVATION_GELU) {
     let e = normal_decay(x);
     return normal(x, e) + 0.3989422804014327 * x * e;
   }
-  if (activation == 2u) {
+  if (activation == ACTIVATION_RELU) {
     return select(vec4f(), vec4f(1.0), x > vec4f());
   }
-  if (activation == 3u) {
+  if (activation == ACTIVATION_TANH) {
     let y = tanh_of(x);
     return 1.0 - y * y;
   }

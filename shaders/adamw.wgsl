@@ -36,7 +36,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   var decay = shares[job.member].decay;
   var step_size = shares[job.member].step_size;
   if (dims.has_rates != 0u) {
-    let q = rates[job.rates_at + index / 64u];
+    let q = rates[job.rates_at + index / VIEW_ALIGN];
     if (q != 1.0) {
       decay = 1.0 - q * shares[job.member].lr_decay;
       step_size *= q;

@@ -18,6 +18,23 @@ const PARTS = LANES / SIDES;
 /// Each lane's sums of four outputs, a part behind the other.
 var<workgroup> partial: array<vec4f, LANES>;
 
+/// Whether w is in blocks: neighbours in memory are then inputs of one output; else they are outputs.
+fn is_in_blocks() -> bool {
+  return w_type >= TYPE_Q8;
+}
+
+/// Four inputs from i on, for four outputs.
+fn columns_at(i: u32, output: u32) -> mat4x4f {
+  if (is_in_blocks()) {
+    let at = output * dims.inputs + i;
+    let next = dims.inputs;
+    return transpose(mat4x4f(w_four(at), w_four(at + next), w_four(at + 2u * next), w_four(at + 3u * next)));
+  }
+  let at = i * dims.outputs + output;
+  let next = dims.outputs;
+  return mat4x4f(w_four(at), w_four(at + next), w_four(at + 2u * next), w_four(at + 3u * next));
+}
+
 /// The first output that an adapter writes.
 fn first_output(a: u32) -> u32 {
   return dims.column + a * dims.step + select(0u, dims.skew, a > 0u);
@@ -50,8 +67,8 @@ fn adapter_block(a: u32, b: u32) -> mat4x4f {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let side = select(lane % SIDES, lane / PARTS, INPUTS_ALONG);
-  let part = select(lane / SIDES, lane % PARTS, INPUTS_ALONG);
+  let side = select(lane % SIDES, lane / PARTS, is_in_blocks());
+  let part = select(lane / SIDES, lane % PARTS, is_in_blocks());
   let output = dims.first + (group.x * SIDES + side) * 4u;
   var sum = vec4f();
   if (output < dims.end) {

@@ -22,7 +22,7 @@ fn main(@builtin(global_invocation_id) at: vec3u) {
   if (id < dims.first || id - dims.first >= dims.count) {
     return;
   }
-  var sum = token_at((id - dims.first) * dims.cols + col);
+  var sum = wte_at((id - dims.first) * dims.cols + col);
   if (dims.has_wpe != 0u) {
     let position = n - bounds[n].x + dims.shift;
     sum += wpe_at(position * dims.cols + col);

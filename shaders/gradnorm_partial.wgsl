@@ -8,9 +8,7 @@
 //
 // Grid: (chunks of the largest page, 1, pages), a workgroup of 64 a chunk. Reference: torch.nn.utils.clip_grad_norm_.
 
-const LANES = 64u;
-
-@compute @workgroup_size(64)
+@compute @workgroup_size(GRADNORM_LANES)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let job = jobs[group.z];
   let begin = group.x * job.chunk;
@@ -19,8 +17,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   }
   let end = job.at + min(job.count, begin + job.chunk);
   var sum = 0.0;
-  for (var i = job.at + begin + lane; i < end; i += LANES) {
+  for (var i = job.at + begin + lane; i < end; i += GRADNORM_LANES) {
     sum += grad[i] * grad[i];
   }
-  partial[job.first + group.x * LANES + lane] = sum;
+  partial[job.first + group.x * GRADNORM_LANES + lane] = sum;
 }

@@ -11,9 +11,8 @@
 //                  i * step < width; else 0
 //   inp   (read)   [m, n]: what the epilogues add and add_saved add, the activation's input of activate_backward
 //
-// Epilogues, as in src/ops/linear.ts: 1 add, out += inp; 2 activate, out = activation(out); 3 activate_saved,
-// act = activation(out); 4 activate_backward, act = activation(inp) and out *= activation'(inp); 5 add_saved, act =
-// out + inp.
+// Epilogues, as in src/ops/linear.ts: add, out += inp; activate, out = activation(out); activate_saved, act =
+// activation(out); activate_backward, act = activation(inp) and out *= activation'(inp); add_saved, act = out + inp.
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -134,15 +133,15 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     values += bias[col];
   }
   var activated = vec4f();
-  if (dims.epilogue == 2u) {
+  if (dims.epilogue == EPILOGUE_ACTIVATE) {
     values = activate(values);
-  } else if (dims.epilogue == 3u) {
+  } else if (dims.epilogue == EPILOGUE_ACTIVATE_SAVED) {
     activated = activate(values);
-  } else if (dims.epilogue != 0u) {
+  } else if (dims.epilogue != EPILOGUE_NONE) {
     let beside = vec4f(inp[at.x], inp[at.y], inp[at.z], inp[at.w]);
-    if (dims.epilogue == 1u) {
+    if (dims.epilogue == EPILOGUE_ADD) {
       values += beside;
-    } else if (dims.epilogue == 5u) {
+    } else if (dims.epilogue == EPILOGUE_ADD_SAVED) {
       activated = values + beside;
     } else {
       activated = activate(beside);
@@ -152,7 +151,7 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
   @unroll for (var i = 0u; i < 4u; i++) {
     if (rows[i] < count) {
       out[at[i]] = values[i];
-      if (dims.epilogue >= 3u) {
+      if (dims.has_act != 0u) {
         act[at[i]] = activated[i];
       }
     }

@@ -2,9 +2,6 @@
 // multiple of 4. A shader that reads them says where they are: `word(i)`, a word of the tensor; `weights()`, how many
 // it has; and what the codes of q4 stand for, `nf4(code)` and `maximum(code)`, of which the lowest 4 and 8 bits count.
 
-const Q8 = 2u;
-const Q4 = 3u;
-
 fn nested_start() -> u32 {
   return weights() / 8u + (weights() + 255u) / 256u;
 }
@@ -24,7 +21,7 @@ fn nf4_start() -> u32 {
 /// Four weights as they lie there, with other bits above. Of q8 their codes and their scale; of q4 their codes, that of
 /// their maximum, the maximum of its block, and the mean.
 fn quantized_at(at: u32, kind: u32) -> vec4u {
-  if (kind == Q8) {
+  if (kind == TYPE_Q8) {
     return vec4u(word(at >> 2u), word((weights() >> 2u) + (at >> 6u)) >> ((at >> 1u) & 16u), 0u, 0u);
   }
   return vec4u(
@@ -37,7 +34,7 @@ fn quantized_at(at: u32, kind: u32) -> vec4u {
 
 /// Their values, to the bit.
 fn widen_quantized(four: vec4u, kind: u32) -> vec4f {
-  if (kind == Q8) {
+  if (kind == TYPE_Q8) {
     // Codes plus 128, as bytes without a sign are converted in one instruction. Nothing is rounded: a scale has 11
     // bits.
     let scale = unpack2x16float(four.y).x;

@@ -13,7 +13,7 @@ fn widen_b(four: vec4u) -> vec4f {
 }
 
 fn prepare_b(lane: u32) {
-  if (b_type == Q4) {
+  if (b_type == TYPE_Q4) {
     for (var i = lane; i < 256u; i += LANES) {
       shared_maxima[i] = bitcast<f32>(word(maxima_start() + i));
     }

@@ -8,7 +8,7 @@ fn b_at(at: u32) -> vec4u {
 
 /// The bits of an element, in f32.
 fn b_word(i: u32) -> u32 {
-  if (b_type != 0u) {
+  if (b_type == TYPE_F16) {
     return bitcast<u32>(unpack2x16float(b[i >> 1u])[i & 1u]);
   }
   return b[i];

@@ -4,7 +4,7 @@
 /// As they lie there; halves in x and y. They are widened where they are used, so that nothing waits for the load
 /// before.
 fn b_at(at: u32) -> vec4u {
-  if (b_type != 0u) {
+  if (b_type == TYPE_F16) {
     let word = min(at >> 3u, arrayLength(&b) - 1u);
     let first = (at >> 1u) & 2u;
     return vec4u(b[word][first], b[word][first + 1u], 0u, 0u);
@@ -13,7 +13,7 @@ fn b_at(at: u32) -> vec4u {
 }
 
 fn widen_b(four: vec4u) -> vec4f {
-  if (b_type != 0u) {
+  if (b_type == TYPE_F16) {
     return vec4f(unpack2x16float(four.x), unpack2x16float(four.y));
   }
   return bitcast<vec4f>(four);

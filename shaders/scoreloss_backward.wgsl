@@ -24,7 +24,7 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
   let x = logits[i];
   let y = values[row * dims.outputs + dims.first + i % dims.count];
   var slope = 2.0 * (x - y);
-  if (loss == 1u) {
+  if (loss == LOSS_BINARY) {
     // Of the exponential of a negative number, which does not overflow.
     let e = exp(-abs(x));
     slope = select(e, 1.0, x >= 0.0) / (1.0 + e) - y;

@@ -23,7 +23,7 @@ fn log1p(e: f32) -> f32 {
 }
 
 fn score_loss(x: f32, y: f32) -> vec2f {
-  if (loss == 1u) {
+  if (loss == LOSS_BINARY) {
     return vec2f(max(x, 0.0) - x * y + log1p(exp(-abs(x))), select(1.0, 0.0, (x > 0.0) == (y > 0.5)));
   }
   return vec2f((x - y) * (x - y), 1.0);

@@ -7,9 +7,7 @@ import { listShaders, type Shader } from "../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../src/backend/webgpu-source.ts";
 import { MAX_HEAD_SIZE } from "../src/ops/attention.ts";
 import { KERNELS } from "../src/ops/generated/kernels.ts";
-import { LANES } from "../src/ops/gradnorm.ts";
 import type { Kernel } from "../src/ops/kernel.ts";
-import { VIEW_ALIGN } from "../src/tensor.ts";
 import { test } from "./helpers/harness.ts";
 
 const read = (path: string) => readFileSync(packagePath(path), "utf8");
@@ -41,8 +39,6 @@ test("what shaders and host count in is one number", () => {
   const numbers = (path: string, pattern: RegExp) =>
     [...read(path).matchAll(pattern)].map(([, ...n]) => Number(n.find(Boolean)));
   for (const [expected, path, pattern] of [
-    [LANES, "shaders/gradnorm_partial.wgsl", /(?:LANES = |@workgroup_size\()(\d+)/g],
-    [VIEW_ALIGN, "shaders/adamw.wgsl", /rates\[job\.rates_at \+ index \/ (\d+)u\]/g],
     ...["forward", "query_backward", "keyvalue_backward"].map(
       (name) => [MAX_HEAD_SIZE / 32, `shaders/attention_${name}.wgsl`, /array<mat4x4f, (\d+)>|\bc < (\d+)u/g] as const,
     ),

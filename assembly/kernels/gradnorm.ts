@@ -1,5 +1,5 @@
 // The norm of each member's gradients, and the flags that stop updates. Reference: torch.nn.utils.clip_grad_norm_.
-import { LANES } from "./generated/numbers";
+import { GRADNORM_LANES } from "./generated/numbers";
 import { GradnormPartial, GradnormPartialJob, GradnormTotal, GradnormTotalJob } from "./generated/records";
 import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
@@ -20,17 +20,17 @@ function page_partial(p: GradnormPartial, job: GradnormPartialJob): void {
   const count = job.count;
   const first = job.first;
   const chunk = job.chunk;
-  const partials = ((count + chunk - 1) / chunk) * LANES;
+  const partials = ((count + chunk - 1) / chunk) * GRADNORM_LANES;
   const end = slice_end(partials, GROUP);
   for (let i = slice_begin(partials, GROUP); i < end; i += GROUP) {
-    const begin = (i / LANES) * chunk;
+    const begin = (i / GRADNORM_LANES) * chunk;
     const stop = min(count, begin + chunk);
     let a = f32x4.splat(0);
     let b = a;
     let c = a;
     let d = a;
-    let j = begin + (i % LANES);
-    for (; j + GROUP <= stop; j += LANES) {
+    let j = begin + (i % GRADNORM_LANES);
+    for (; j + GROUP <= stop; j += GRADNORM_LANES) {
       const at = grad + (j << 2);
       a = madd(v128.load(at), v128.load(at), a);
       b = madd(v128.load(at, 16), v128.load(at, 16), b);

@@ -137,7 +137,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     return {
       name: `${name}${reading}`,
       grid: grid!,
-      preludes: isQuantized ? ["quantized", ...preludes.map((one) => `${one}_quantized`)] : preludes,
+      preludes: isQuantized ? ["quantized", ...preludes] : preludes,
       file: name,
       isEarly: loads === "page" && !isQuantized,
     };

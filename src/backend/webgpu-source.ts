@@ -1,13 +1,17 @@
 /** The source of a shader as it is compiled. */
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
+import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
-/** Declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
-export async function assembleShader(kernel: Kernel, { preludes, file, types }: Shader): Promise<string> {
+/** Numbers of the host's, declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
+export async function assembleShader(kernel: Kernel, shader: Shader): Promise<string> {
+  const { preludes, file } = shader;
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
-  return unroll([declarations(kernel, types), ...parts].join("\n"));
+  const code = [declarations(kernel, shader), ...parts].join("\n");
+  const numbers = Object.entries(NUMBERS).filter(([name]) => code.includes(name));
+  return unroll([...numbers.map(([name, value]) => `const ${name} = ${value}u;`), code].join("\n"));
 }
 
 const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
@@ -40,11 +44,9 @@ async function loadSource(file: string): Promise<string> {
   );
 }
 
-/**
- * Scalars, constants and bindings; for a binding that may be f16, also a function `<binding>_at` that reads an element.
- * A product's shader has other types, and functions of its own to read their elements.
- */
-function declarations({ bindings, optional, elements, dims, job }: Kernel, types?: Shader["types"]): string {
+/** Scalars, constants and bindings, and what reads those that may be of another type than f32. */
+function declarations(kernel: Kernel, shader: Shader): string {
+  const { bindings, optional, elements, dims, job } = kernel;
   const names = Object.keys(dims);
   const fields = names.filter((dim) => dims[dim] !== "override").map((dim) => `  ${dim}: ${dims[dim]},`);
   fields.push(...optional.map((name) => `  has_${name}: u32,`));
@@ -53,17 +55,24 @@ function declarations({ bindings, optional, elements, dims, job }: Kernel, types
     const element = elements[name]!;
     if (isTable(element)) return `@group(0) @binding(${i}) var<uniform> ${name}: array<${element}, ${TABLE_ENTRIES}>;`;
     const space = access === "read" ? "storage, read" : "storage, read_write";
-    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${types?.[name] ?? element}>;`;
+    return `@group(0) @binding(${i}) var<${space}> ${name}: array<${shader.types?.[name] ?? element}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
-  const halves = names.filter((dim) => dim.endsWith("_type")).map((dim) => dim.replace(/_type$/, ""));
-  const readers = types ? [] : halves.map(readHalf);
   const used = new Set(Object.values(elements));
   const structs = [
     ...(used.has("Share") ? [struct("Share", SHARE)] : []),
     ...(used.has("Job") ? [struct("Job", job!)] : []),
   ];
-  return ["struct Dims {", ...fields, "}", ...structs, ...overrides, ...buffers, uniform, ...readers].join("\n");
+  return [
+    "struct Dims {",
+    ...fields,
+    "}",
+    ...structs,
+    ...overrides,
+    ...buffers,
+    uniform,
+    ...readers(kernel, shader),
+  ].join("\n");
 }
 
 /** The struct of a table's entry, filled up to a multiple of 16 bytes. */
@@ -76,9 +85,48 @@ function struct(name: string, fields: Fields): string {
   return [`struct ${name} {`, ...[...entries, ...pads].map(([field, type]) => `  ${field}: ${type},`), "}"].join("\n");
 }
 
+/**
+ * For a binding that may be f16 a function `<binding>_at` that reads an element; for one that may be in blocks also
+ * `<binding>_four`, which reads four neighbours, from a multiple of 4 on, and what quantized.prelude.wgsl asks for. A
+ * product's shader has functions of its own.
+ */
+function readers({ dims, bindings, shapes, inBlocks }: Kernel, { types, preludes }: Shader): string[] {
+  if (types) return [];
+  const isQuantized = preludes.includes("quantized");
+  const typed = Object.keys(bindings).filter((name) => `${name}_type` in dims);
+  return typed.flatMap((name) => {
+    if (name !== inBlocks) return [readHalf(name)];
+    const shape = shapes!.split(", ")[Object.keys(bindings).indexOf(name)]!;
+    return isQuantized ? [readBlocks(name, shape.split(" "))] : [readHalf(name), readFour(name)];
+  });
+}
+
 const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {
-  if (${name}_type != 0u) {
+  if (${name}_type == TYPE_F16) {
     return unpack2x16float(${name}[i >> 1u])[i & 1u];
   }
   return bitcast<f32>(${name}[i]);
+}`;
+
+const readFour = (name: string) => `fn ${name}_four(i: u32) -> vec4f {
+  return vec4f(${name}_at(i), ${name}_at(i + 1u), ${name}_at(i + 2u), ${name}_at(i + 3u));
+}`;
+
+const readBlocks = (name: string, shape: readonly string[]) => `fn word(i: u32) -> u32 {
+  return ${name}[i];
+}
+fn weights() -> u32 {
+  return ${shape.map((axis) => `dims.${axis}`).join(" * ")};
+}
+fn nf4(code: u32) -> f32 {
+  return bitcast<f32>(word(nf4_start() + (code & 15u)));
+}
+fn maximum(code: u32) -> f32 {
+  return bitcast<f32>(word(maxima_start() + (code & 255u)));
+}
+fn ${name}_four(i: u32) -> vec4f {
+  return widen_quantized(quantized_at(i, ${name}_type), ${name}_type);
+}
+fn ${name}_at(i: u32) -> f32 {
+  return ${name}_four(i / 4u * 4u)[i % 4u];
 }`;

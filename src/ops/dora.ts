@@ -29,7 +29,7 @@ export const doraNormKernel = defineKernel(
   },
   ({ first, end }) => [ceilDiv(end - first, 16), 1, 1],
   "outputs, inputs outputs, a_size, b_size",
-  { preludes: ["columns"], inBlocks: "w", inPanels: () => true, loads: "method" },
+  { inBlocks: "w", inPanels: () => true, loads: "method" },
 );
 
 export const doraForwardKernel = defineKernel(

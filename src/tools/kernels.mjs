@@ -1,6 +1,6 @@
 /**
  * Generates code from the kernel definitions in src/ops (`defineKernel`): the list of all kernels, the index of
- * the shaders, and the CPU's records and table of operations; and the numbers that TypeScript and AssemblyScript share.
+ * the shaders, and the CPU's records and table of operations; and the numbers that TypeScript, AssemblyScript and WGSL share.
  * The output is not committed.
  */
 import { createHash } from "node:crypto";
@@ -156,10 +156,21 @@ async function writeCpu(found) {
   ]);
 }
 
-/** The numbers that both sides know, as constants of AssemblyScript. */
+/** The numbers that several languages know, as constants of AssemblyScript and of WGSL. */
 async function writeNumbers() {
-  const { ACTIVATION, EPILOGUES, FLAGS, FORMATS, LANES, LOSS, MODES, PANEL, PRETOKENIZERS, ROW_ERRORS, ...rest } =
-    await load(`
+  const {
+    ACTIVATION,
+    EPILOGUES,
+    FLAGS,
+    FORMATS,
+    GRADNORM_LANES,
+    LOSS,
+    MODES,
+    PANEL,
+    PRETOKENIZERS,
+    ROW_ERRORS,
+    ...rest
+  } = await load(`
       export { PANEL } from "./src/backend/panels.ts";
       export { WEIGHT_DTYPES } from "./src/tensor.ts";
       export { FORMATS } from "./src/data/dialect.ts";
@@ -168,31 +179,37 @@ async function writeNumbers() {
       export { PRETOKENIZERS } from "./src/io/pretokenizers.ts";
       export { FLAGS } from "./src/io/vocabulary-tables.ts";
       export { ACTIVATION } from "./src/ops/activation.ts";
-      export { LANES } from "./src/ops/gradnorm.ts";
+      export { LANES as GRADNORM_LANES } from "./src/ops/gradnorm.ts";
       export { EPILOGUES } from "./src/ops/linear.ts";
       export { LOSS } from "./src/ops/scoreloss.ts";
       export { TABLE_ENTRIES } from "./src/ops/shares.ts";
       export { VIEW_ALIGN } from "./src/tensor.ts";`);
   const { TABLE_ENTRIES, VIEW_ALIGN, WEIGHT_DTYPES } = rest;
-  const constant = (name, type, value) => `export const ${name}: ${type} = ${value};`;
-  const named = (numbers, prefix, type = "u32") =>
-    Object.entries(numbers).map(([name, value]) =>
-      constant(`${prefix}_${name.replace("-", "_").toUpperCase()}`, type, value),
-    );
+  const prefixed = (prefix, numbers) =>
+    Object.entries(numbers).map(([name, value]) => [`${prefix}_${name.replace("-", "_").toUpperCase()}`, value]);
   const counted = (names) => Object.fromEntries(names.map((name, i) => [name, i]));
+  const constants = (type, numbers) => numbers.map(([name, value]) => `export const ${name}: ${type} = ${value};`);
+  const shared = [
+    ...Object.entries({ GRADNORM_LANES, VIEW_ALIGN }),
+    ...prefixed("ACTIVATION", ACTIVATION),
+    ...prefixed("EPILOGUE", EPILOGUES),
+    ...prefixed("LOSS", LOSS),
+    ...prefixed("TYPE", counted(WEIGHT_DTYPES)),
+  ];
+  write("src/backend/generated/numbers.ts", [
+    "/** Constants of shaders. */",
+    `export const NUMBERS: Readonly<Record<string, number>> = ${JSON.stringify(Object.fromEntries(shared))};`,
+  ]);
   write("assembly/kernels/generated/numbers.ts", [
-    ...Object.entries({ PANEL, LANES, TABLE_ENTRIES, VIEW_ALIGN }).map(([name, value]) => constant(name, "u32", value)),
-    ...named(ACTIVATION, "ACTIVATION"),
-    ...named(EPILOGUES, "EPILOGUE"),
-    ...named(LOSS, "LOSS"),
-    ...named(counted(WEIGHT_DTYPES), "TYPE"),
+    ...constants("u32", Object.entries({ PANEL, TABLE_ENTRIES })),
+    ...constants("u32", shared),
   ]);
   write("assembly/data/generated/numbers.ts", [
-    ...named(ROW_ERRORS, "ERROR", "i32"),
-    ...named(FORMATS, "FORMAT", "i32"),
-    ...named(FLAGS, "TOKEN"),
-    ...named(MODES, "MODE"),
-    ...named(counted(Object.keys(PRETOKENIZERS)), "PATTERN"),
+    ...constants("i32", prefixed("ERROR", ROW_ERRORS)),
+    ...constants("i32", prefixed("FORMAT", FORMATS)),
+    ...constants("u32", prefixed("TOKEN", FLAGS)),
+    ...constants("u32", prefixed("MODE", MODES)),
+    ...constants("u32", prefixed("PATTERN", counted(Object.keys(PRETOKENIZERS)))),
   ]);
 }
 
