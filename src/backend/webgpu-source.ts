@@ -1,7 +1,7 @@
 /** The source of a shader as it is compiled. */
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
-import { NUMBERS } from "./generated/numbers.ts";
+import NUMBERS from "./generated/numbers.json" with { type: "json" };
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 

@@ -196,10 +196,7 @@ async function writeNumbers() {
     ...prefixed("LOSS", LOSS),
     ...prefixed("TYPE", counted(WEIGHT_DTYPES)),
   ];
-  write("src/backend/generated/numbers.ts", [
-    "/** Constants of shaders. */",
-    `export const NUMBERS: Readonly<Record<string, number>> = ${JSON.stringify(Object.fromEntries(shared))};`,
-  ]);
+  writeFileSync(join(ROOT, "src/backend/generated/numbers.json"), JSON.stringify(Object.fromEntries(shared)));
   write("assembly/kernels/generated/numbers.ts", [
     ...constants("u32", Object.entries({ PANEL, TABLE_ENTRIES })),
     ...constants("u32", shared),

@@ -57,7 +57,10 @@ const ORIGIN = ["source", "license", "language", "made", "verified", "leftOut"];
 const ABOUT = ["name", "title", "language", "license"];
 const OF_CARD = "?about";
 
-/** Reduces the bundle size: drops comments of shaders and data sets. */
+/** Constants of shaders. */
+const NUMBERS = /generated.numbers\.json$/;
+
+/** Reduces the bundle size: drops comments of shaders and data sets, and writes numbers into shaders. */
 const small = {
   name: "small",
   resolveId(id, importer) {
@@ -72,8 +75,12 @@ const small = {
       };
     if (/data.datasets.[\w-]+\.json$/.test(id))
       return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
+    if (NUMBERS.test(id)) return "{}";
     if (!id.endsWith(".wgsl")) return null;
-    const code = readFileSync(id, "utf8").replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "");
+    const numbers = JSON.parse(readFileSync("src/backend/generated/numbers.json"));
+    const code = readFileSync(id, "utf8")
+      .replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "")
+      .replace(/\b[A-Z][A-Z0-9_]+\b/g, (name) => (name in numbers ? `${numbers[name]}u` : name));
     // Keeps spaces between words, and around a minus sign, which could become a decrement.
     return { code: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), moduleType: "text" };
   },

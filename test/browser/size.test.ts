@@ -131,7 +131,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // With the shaders that train, and the check of the GPU.
   gpu: [
     20.2,
-    /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/all-shaders)|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
+    /\/(src\/(backend\/(webgpu(-(nudge|pace|scalars|shaders|source))?|generated\/(all-shaders|numbers))|engine\/device-(check|times)|infer\/inference-check)\.|shaders\/(?!matmul_direct))/,
   ],
   scores: [
     6,
