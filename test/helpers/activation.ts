@@ -1,6 +1,6 @@
 /** The activations and their derivatives in f64: the reference of activation and linear. */
 import type { ActivationName } from "../../src/ops/activation.ts";
-import { rowGradient } from "./gradient.ts";
+import { slope } from "./gradient.ts";
 
 const S = Math.sqrt(2 / Math.PI);
 
@@ -31,12 +31,7 @@ export const FORMULAS: Record<ActivationName, (x: number) => number> = {
 /** Their derivatives. At 0, where relu has none, its kernel gives 0. */
 export function slopes(by: ActivationName, values: Float64Array): Float64Array {
   if (by === "relu") return values.map((x) => Number(x > 0));
-  return rowGradient(
-    (row) => row.map(FORMULAS[by]),
-    values,
-    values.map(() => 1),
-    values.length,
-  );
+  return values.map((x) => slope(FORMULAS[by], x));
 }
 
 const SIZES = [0, 1e-30, 1e-7, 0.01, 1, 4, 5, 6, 6.5, 7, 8, 10, 20, 100, 1e3, 1e4, 1e6];

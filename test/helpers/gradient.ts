@@ -49,6 +49,12 @@ export function rowGradient(
   });
 }
 
+/** The derivative of `f` at `x`, by a central difference. */
+export function slope(f: (x: number) => number, x: number): number {
+  const step = STEP * Math.max(1, Math.abs(x));
+  return (f(x + step) - f(x - step)) / (2 * step);
+}
+
 /** What `f` makes of each row of `values`. */
 export function eachRow(values: Float64Array, cols: number, f: (row: Float64Array) => Float64Array): Float64Array {
   const rows = Array.from({ length: values.length / cols }, (_, i) => f(values.slice(i * cols, (i + 1) * cols)));

@@ -27,6 +27,8 @@ const BLANK = 0x7fc0b1a4;
 
 type Data = TensorData;
 type Values = Partial<StepValues>;
+/** A function is called where the results are compared. */
+type Expected = ArrayLike<number> | (() => ArrayLike<number>);
 
 export interface Tolerance {
   atol: number;
@@ -62,7 +64,7 @@ export class OpCase {
   /** The values of tensors in blocks. */
   private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
-  private readonly expectations: { name: string; tensor: Tensor; expected: Float64Array; tolerance: Tolerance }[] = [];
+  private readonly expectations: { name: string; tensor: Tensor; expected: Expected; tolerance: Tolerance }[] = [];
   /** Elements in the rows of the batch. */
   private readonly used = new Map<Tensor, number>();
 
@@ -163,13 +165,12 @@ export class OpCase {
   }
 
   /** The first elements must be `expected` after the run, the others what they were, bit for bit. */
-  after(tensor: Tensor, expected: ArrayLike<number>, tolerance: Tolerance): void {
+  after(tensor: Tensor, expected: Expected, tolerance: Tolerance): void {
     this.expect("after", tensor, expected, tolerance);
   }
 
-  expect(name: string, tensor: Tensor, expected: ArrayLike<number>, tolerance: Tolerance): void {
-    name = `${name}: ${tensor.name} [${tensor.shape}]`;
-    this.expectations.push({ name, tensor, expected: new Float64Array(expected), tolerance });
+  expect(name: string, tensor: Tensor, expected: Expected, tolerance: Tolerance): void {
+    this.expectations.push({ name: `${name}: ${tensor.name} [${tensor.shape}]`, tensor, expected, tolerance });
   }
 
   /** Runs the dispatches on a device and returns what is in `tensors` afterwards. */
@@ -199,9 +200,13 @@ export class OpCase {
     if (this.expectations.length === 0) return;
     const tensors = this.expectations.map(({ tensor }) => tensor);
     const families = new Map<string, Float32Array[]>();
+    let expected: Float64Array[] | undefined;
     for (const device of this.devices(devices)) {
       const results = await this.results(values, tensors, device);
-      this.compare(device, results);
+      expected ??= this.expectations.map(
+        (one) => new Float64Array(typeof one.expected === "function" ? one.expected() : one.expected),
+      );
+      this.compare(device, results, expected);
       const family = device.replace(/ \d threads?$/, "");
       for (const [i, one] of families.get(family)?.entries() ?? [])
         assertSameBits(`${tensors[i]!.name} on ${device}`, results[i]!, one);
@@ -209,12 +214,14 @@ export class OpCase {
     }
   }
 
-  private compare(device: string, results: Float32Array[]): void {
-    this.expectations.forEach(({ name, tensor, expected, tolerance }, i) => {
-      const result = results[i]!;
-      const bySize = <T extends Float32Array | Float64Array>(values: T) =>
-        values.slice(0, expected.length).map((value, j) => value / (tolerance.sizes?.[j] ?? 1)) as T;
-      const [found, wanted] = [bySize(result), bySize(expected)];
+  private compare(device: string, results: Float32Array[], all: Float64Array[]): void {
+    this.expectations.forEach(({ name, tensor, tolerance }, i) => {
+      const [result, expected] = [results[i]!, all[i]!];
+      const [found, wanted] = [result.slice(0, expected.length), expected.slice()];
+      for (const [j, size] of tolerance.sizes?.entries() ?? []) {
+        found[j]! /= size;
+        wanted[j]! /= size;
+      }
       // WGSL leaves open what max and exp make of a NaN, but no shader may make a number of it.
       const isLost = (x: number) => (device.startsWith("webgpu") ? !Number.isFinite(x) : Number.isNaN(x));
       for (let j = 0; j < wanted.length; j++)
@@ -233,10 +240,14 @@ export class OpCase {
 }
 
 /** Declares a test of what `build` adds to a case, which gives its step values: see `OpCase.devices`. */
-export function testOp(name: string, build: (c: OpCase) => Values | undefined | Promise<void>): void {
+export function testOp(
+  name: string,
+  build: (c: OpCase) => Values | undefined | Promise<Values | undefined>,
+  devices?: readonly string[],
+): void {
   testInParts(name, async () => {
     const c = new OpCase(2);
-    await c.check((await build(c)) ?? {});
+    await c.check((await build(c)) ?? {}, devices);
   });
 }
 
@@ -264,6 +275,24 @@ export function testAlone(
         }
     }
   });
+}
+
+/** Results of the same rows, for batches of different sizes, must have the same bits for any number of rows. */
+export async function assertSameRows(
+  c: OpCase,
+  outs: readonly Tensor[],
+  counts: readonly number[],
+  devices?: readonly string[],
+): Promise<void> {
+  for (const device of c.devices(devices)) {
+    let whole: Float32Array | undefined;
+    for (const tokens of counts)
+      for (const found of await c.results({ tokens }, [...outs], device)) {
+        const used = tokens * outs[0]!.shape[1]!;
+        whole ??= found;
+        assertSameBits(`${tokens} rows on ${device}`, found.slice(0, used), whole.slice(0, used));
+      }
+  }
 }
 
 /** Rows and columns around a workgroup and its vectors, and GPT-2's width. */

@@ -167,13 +167,20 @@ function build(
     attentionForward(out, lse, qkv, bounds, scaled, prefix),
     ...attentionBackward(dqkv, delta, dout, out, lse, qkv, bounds, scaled, prefix),
   );
-  const forward = attention(c.data(qkv), shape);
-  const gradient = attentionGradient(c.data(dout), c.data(qkv), shape);
-  if (N < 100 && spoil === undefined)
-    assertGradient("qkv", c.data(qkv), gradient, (qkv) => dot(attention(qkv, shape).out, c.data(dout)));
-  c.after(out, forward.out, tolerances[0]!);
-  c.after(lse, forward.lse, tolerances[0]!);
-  c.after(dqkv, withoutUse(gradient), tolerances[1]!);
+  let made: ReturnType<typeof attention> | undefined;
+  const forward = () => {
+    made ??= attention(c.data(qkv), shape);
+    return made;
+  };
+  const backward = () => {
+    const gradient = attentionGradient(c.data(dout), c.data(qkv), shape);
+    if (N < 50 && spoil === undefined)
+      assertGradient("qkv", c.data(qkv), gradient, (qkv) => dot(attention(qkv, shape).out, c.data(dout)));
+    return withoutUse(gradient);
+  };
+  c.after(out, () => forward().out, tolerances[0]!);
+  c.after(lse, () => forward().lse, tolerances[0]!);
+  c.after(dqkv, backward, tolerances[1]!);
   return { tokens: N };
 }
 
@@ -235,7 +242,7 @@ for (const { count, heads, kvHeads } of [
   { count: 0, heads: 2, kvHeads: 2 },
   { count: 33, heads: 6, kvHeads: 2 },
 ])
-  testAlone(`sequences behind a prefix of ${count}`, [31, 1, 70, 3, 20, 13, 70, 33], (c, lengths) =>
+  testAlone(`sequences behind a prefix of ${count}`, [31, 1, 70, 3, 33], (c, lengths) =>
     build(c, { lengths, heads, kvHeads, size: 36 }, { count }),
   );
 

@@ -8,11 +8,10 @@ import type { Tensor } from "../../src/tensor.ts";
 import { EXTREMES, FORMULAS, slopes } from "../helpers/activation.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
-import { assertSameBits } from "../helpers/border.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { add, assertGradient, dot, times } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
+import { assertSameRows, assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
 
 const gelu = FORMULAS.gelu_new;
 
@@ -149,9 +148,10 @@ for (const count of ["tokens", "slots"] as const)
           k: out,
         });
         const xs = used(x, input);
-        assertGradient("x", xs, dxs, (x) =>
-          dot(layer(x, c.data(W), dW, c.data(bias), rows, out, input), used(dy, out)),
-        );
+        if (rows < 10)
+          assertGradient("x", xs, dxs, (x) =>
+            dot(layer(x, c.data(W), dW, c.data(bias), rows, out, input), used(dy, out)),
+          );
         c.expect("plain", plain!, expected, TWO_SUMS);
         c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
         c.expect("gelu", active, expected.map(gelu), GELU);
@@ -210,19 +210,11 @@ for (const [dtype, input, width, reading] of [
       lists.map(({ list }) => chooseShader(list[1]!).name),
       [`linear_wide${reading}`, `linear_middle${reading}`],
     );
-    const whole = new Map<string, Float32Array>();
-    for (const tokens of [most, 33, 1])
-      for (const device of c.devices()) {
-        const found = await c.results(
-          { tokens },
-          lists.map(({ y }) => y),
-          device,
-        );
-        const [wide, middle] = found.map((one) => one.slice(0, tokens * out));
-        assertSameBits(`${tokens} rows on ${device}`, middle!, wide!);
-        if (!whole.has(device)) whole.set(device, wide!);
-        assertSameBits(`${tokens} of ${most} rows on ${device}`, wide!, whole.get(device)!.slice(0, tokens * out));
-      }
+    await assertSameRows(
+      c,
+      lists.map(({ y }) => y),
+      [most, 33, 1],
+    );
   });
 
 for (const k of [3, 1, 64])
