@@ -59,7 +59,7 @@ export interface ErrorCodes {
     | "unknown-file-size" | "write-failed" | "wrong-content-length";
   DeviceError:
     | "already-destroyed" | "buffer-too-large" | "device-failed" | "device-lost" | "layouts-differ" | "no-hardware-gpu"
-    | "no-such-kernel" | "no-webgpu" | "not-in-plan" | "out-of-memory" | "parameter-too-large" | "results-differ"
+    | "no-webgpu" | "not-in-plan" | "out-of-memory" | "parameter-too-large" | "results-differ"
     | "webgpu-not-installed" | "webgpu-not-loadable" | "work-dropped";
   ShapeError:
     | "batch-exceeds-capacity" | "buffers-differ" | "cache-exceeded" | "exceeds-limit" | "frozen-tensor"

@@ -25,7 +25,8 @@ const FIRST_PIECE = 16;
 
 export class WasmBackend implements Backend {
   private readonly queue: (() => Promise<void> | void)[] = [];
-  private busy = false;
+  /** Whether work is in flight: otherwise the next `enqueue` runs at once. */
+  isBusy = false;
   private failure: Error | undefined;
 
   constructor(
@@ -47,8 +48,7 @@ export class WasmBackend implements Backend {
       const first = begin(part);
       const barrier = team.barrier + (1 + first) * BARRIER_BYTES;
       memory.clear(barrier, BARRIER_BYTES);
-      const scratch = team.scratch + first * pool.scratchBytes;
-      const some = { first, count: begin(part + 1) - first, scratch, barrier, passed: 0 };
+      const some = { ...team, first, count: begin(part + 1) - first, barrier, passed: 0 };
       return new WasmBackend(memory, pool, heap, info, some, this);
     });
   }
@@ -76,19 +76,14 @@ export class WasmBackend implements Backend {
     if (this.failure) throw this.failure;
   }
 
-  /** Whether no work is in flight, so that the next `enqueue` runs at once. */
-  get isIdle(): boolean {
-    return !this.busy;
-  }
-
   /** Runs `work` after all earlier work; at once if none is in flight. */
   enqueue(work: () => Promise<void> | void): void {
     this.queue.push(work);
-    if (!this.busy) void this.drain();
+    if (!this.isBusy) void this.drain();
   }
 
   private async drain(): Promise<void> {
-    this.busy = true;
+    this.isBusy = true;
     for (let work = this.queue.shift(); work; work = this.queue.shift()) {
       try {
         const pending = work();
@@ -97,7 +92,7 @@ export class WasmBackend implements Backend {
         this.failure ??= error as Error;
       }
     }
-    this.busy = false;
+    this.isBusy = false;
   }
 }
 
@@ -161,7 +156,7 @@ class WasmSession implements Session {
     let bytes = bytesOf(data);
     if (this.panels.has(tensor.root)) bytes = bytesOf(turnPanels(tensor, viewBits(tensor, bytes), offset, false));
     // The caller may change its array meanwhile.
-    else if (!backend.isIdle) bytes = bytes.slice();
+    else if (backend.isBusy) bytes = bytes.slice();
     backend.enqueue(() => backend.memory.write(runs, bytes));
   }
 

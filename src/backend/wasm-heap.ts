@@ -16,20 +16,20 @@ export class Heap {
   /** Free blocks, sorted by address. */
   private readonly free: HeapBlock[] = [];
   private readonly used = new Map<number, { bytes: number; users: number }>();
-  /** Memory from here on has never been used, so it is zero. */
+  /** What is behind it was never taken. */
   private top = FIRST_ADDRESS;
-  /** The memory has at least so many bytes. */
+  /** What is behind it was never used, so it is zero: the memory does not reach further. */
   private end = FIRST_ADDRESS;
 
   constructor(private readonly memory: Pick<Memory, "grow" | "clear">) {}
 
-  /** Bytes in free blocks. */
-  get freeBytes(): number {
-    return this.free.reduce((sum, { bytes }) => sum + bytes, 0);
+  get usedBytes(): number {
+    return [...this.used.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  get usedBytes(): number {
-    return this.top - FIRST_ADDRESS - this.freeBytes;
+  /** Bytes that the memory has, but nobody uses. */
+  get freeBytes(): number {
+    return this.end - FIRST_ADDRESS - this.usedBytes;
   }
 
   /**
@@ -37,27 +37,20 @@ export class Heap {
    * cannot grow: then none is taken.
    */
   async alloc(sizes: readonly number[]): Promise<number[]> {
-    const { top } = this;
+    const { end: before } = this;
     const blocks = sizes.map((bytes) => this.take(Math.ceil(Math.max(1, bytes) / ALIGN) * ALIGN));
-    const end = this.top;
-    if (await this.memory.grow(end)) {
-      this.end = Math.max(this.end, end);
-      for (const { at, bytes } of blocks) if (at < top) this.memory.clear(at, bytes);
-      return blocks.map(({ at }) => at);
+    const end = Math.max(...blocks.map(({ at, bytes }) => at + bytes));
+    if (!(await this.memory.grow(end))) {
+      for (const { at } of blocks) this.release(at);
+      throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
+        expected: "at most 4 GiB in total",
+        found: formatBytes(end),
+        hint: SMALLER_BATCH,
+      });
     }
-    for (const { at } of blocks) this.release(at);
-    const last = this.free.at(-1);
-    if (last && last.at + last.bytes === this.top) {
-      // What is free behind the end of the memory does not exist.
-      this.top = Math.max(last.at, this.end);
-      last.bytes = this.top - last.at;
-      if (last.bytes === 0) this.free.pop();
-    }
-    throw new DeviceError("out-of-memory", "WebAssembly memory cannot grow", {
-      expected: "at most 4 GiB in total",
-      found: formatBytes(end),
-      hint: SMALLER_BATCH,
-    });
+    this.end = Math.max(this.end, end);
+    for (const { at, bytes } of blocks) if (at < before) this.memory.clear(at, bytes);
+    return blocks.map(({ at }) => at);
   }
 
   /** Adds a user to a block, which is freed when all users have released it. */

@@ -1,5 +1,4 @@
 /** Encodes a program as the records that the interpreter in kernels.wasm (assembly/kernels/replay.ts) runs. */
-import { DeviceError } from "../errors.ts";
 import { type Dispatch, isGemv, type StepValues, tensorAt } from "../ops/kernel.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -83,10 +82,8 @@ export class RecordList {
 
   /** Begins a record; returns the index of its first argument. */
   private add(operation: string): number {
-    const number = OPERATIONS.indexOf(operation);
-    if (number < 0) throw new DeviceError("no-such-kernel", `no WASM kernel ${operation}`);
     const word = this.names.length * RECORD_WORDS;
-    this.words[word] = number;
+    this.words[word] = OPERATIONS.indexOf(operation);
     this.names.push(operation);
     return word + 1;
   }

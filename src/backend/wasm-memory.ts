@@ -29,7 +29,7 @@ export const BARRIER_BYTES = 64;
 export interface Team {
   first: number;
   count: number;
-  /** The scratch memory of the first; that of the others follows. */
+  /** The scratch memory of all threads, also of other teams. */
   scratch: number;
   /** Two words, zero at first. */
   barrier: number;
@@ -112,7 +112,8 @@ export class Thread extends LocalMemory {
   /** Runs the slice of a team's thread number `index`: all records in one call, or, timed, one by one. */
   run(team: Team, list: number, count: number, timed: boolean, index = 0): Times | null {
     const { kernels } = this;
-    kernels.configure(index, team.count, team.scratch + index * kernels.scratch_bytes(), team.barrier, team.passed);
+    const scratch = team.scratch + (team.first + index) * this.scratchBytes;
+    kernels.configure(index, team.count, scratch, team.barrier, team.passed);
     const bytes = kernels.record_bytes();
     let times: Times | null = null;
     if (timed)
