@@ -2,12 +2,7 @@
  * Frozen weights [k, n] that only matrix products (and the norms of DoRA) use are stored in the layout that the
  * product's inner loop reads: panels of 8 columns, [n / 8][k][8], instead of plain rows, so that they are packed only
  * once.
- *
- * Those in blocks are stored as src/blocks.ts describes, but with the codes of eight outputs next to each other,
- * [out / 8][in][8], and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t
- * and t + 4, the first in the upper half.
  */
-import { BLOCKS, isBlockDtype, layoutBlocks } from "../blocks.ts";
 import { boundTensors, tensorAt } from "../ops/kernel.ts";
 import type { Program } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
@@ -33,7 +28,7 @@ export function panelTensors({ segments }: Program): Set<Tensor> {
   return found;
 }
 
-/** The bits of floats or halves, or of blocks. */
+/** The bits of floats or halves; of blocks words. */
 export type Bits = Uint32Array | Uint16Array;
 
 /**
@@ -63,64 +58,15 @@ export function panelRuns({ shape, elementBytes }: Tensor, offset: number, count
   return runs;
 }
 
-/** Elements of a weight in the other layout: from rows, as the parts in `panelRuns` follow each other, or back. */
-export function turnPanels({ dtype, shape }: Tensor, from: Bits, offset: number, isBack: boolean): Bits {
-  const into = from.slice();
-  const [inputs, outputs] = shape as [number, number];
-  if (!isBlockDtype(dtype)) {
-    turn(into, from, { inputs: outputs, outputs: 1 }, { outputs, offset, count: from.length }, isBack);
-    return into;
-  }
-  const { scales, nested } = layoutBlocks(dtype, inputs * outputs);
-  const blocks = inputs / BLOCKS[dtype];
-  const whole = (inputs: number) =>
-    [
-      { inputs: 1, outputs: inputs },
-      { outputs, offset: 0, count: inputs * outputs },
-    ] as const;
-  const bytes = (words: Bits) => new Uint8Array(words.buffer, words.byteOffset, words.byteLength);
-  const halves = (words: Bits) => new Uint16Array(words.buffer, words.byteOffset + scales, blocks * outputs);
-  if (nested === undefined) {
-    turn(bytes(into), bytes(from), ...whole(inputs), isBack);
-    turn(halves(into), halves(from), ...whole(blocks), isBack);
-  } else {
-    turnPairs(bytes(into), bytes(from), inputs, outputs, isBack);
-    turn(bytes(into).subarray(scales), bytes(from).subarray(scales), ...whole(blocks), isBack);
-  }
-  return into;
-}
-
-/** Elements whose neighbours of another input, or of another output, are so many elements away, into panels or back. */
-function turn<A extends Bits | Uint8Array>(
-  into: A,
-  from: A,
-  away: { inputs: number; outputs: number },
-  { outputs, offset, count }: { outputs: number; offset: number; count: number },
-  isBack: boolean,
-): void {
+/** Copies elements of a weight: from rows to where the parts in `panelRuns` follow each other, or back. */
+export function turnPanels(into: Bits, from: Bits, shape: readonly number[], offset: number, isBack: boolean): void {
+  const n = shape[1]!;
   let packed = 0;
-  eachPanel(outputs, offset, count, (column, first, end) => {
+  eachPanel(n, offset, from.length, (column, first, end) => {
     for (let i = first; i < end; i++) {
-      const plain = (i >> 3) * away.inputs + (column + (i & 7)) * away.outputs - offset;
+      const plain = (i >> 3) * n + column + (i & 7) - offset;
       if (isBack) into[plain] = from[packed++]!;
       else into[packed++] = from[plain]!;
     }
   });
-}
-
-/** The same for codes of 4 bits: two inputs in a byte, or two outputs. Both directions are the same exchange. */
-function turnPairs(into: Uint8Array, from: Uint8Array, inputs: number, outputs: number, isBack: boolean): void {
-  const HALF = PANEL / 2;
-  for (let first = 0; first < outputs; first += PANEL)
-    for (let i = 0; i < inputs; i += 2)
-      for (let j = 0; j < HALF; j++) {
-        const low = ((first + j) * inputs + i) / 2;
-        const panel = (first * inputs) / 2 + i * HALF + j;
-        const plain = [low, low + (HALF * inputs) / 2] as const;
-        const [x, y] = isBack ? [panel, panel + HALF] : plain;
-        const [a, b] = isBack ? plain : [panel, panel + HALF];
-        const [one, two] = [from[x]!, from[y]!];
-        into[a] = (one & 0xf0) | (two >> 4);
-        into[b] = (one << 4) | (two & 15);
-      }
 }

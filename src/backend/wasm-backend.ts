@@ -3,6 +3,7 @@
  * kernels of assembly/kernels run. Work is done in the order of the calls.
  */
 import { availableMemory } from "#platform";
+import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
@@ -10,6 +11,7 @@ import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShare
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
+import type * as BlockPanels from "./block-panels.ts";
 import { RECORD_WORDS } from "./generated/operations.ts";
 import { type Bits, panelRuns, panelTensors, turnPanels } from "./panels.ts";
 import type { Heap } from "./wasm-heap.ts";
@@ -113,6 +115,8 @@ class WasmSession implements Session {
     private readonly panels: ReadonlySet<Tensor>,
     /** The addresses of the program's buffers, and of the list. */
     private readonly buffers: number[],
+    /** Present if some of them are in blocks. */
+    private readonly blocks: typeof BlockPanels | null,
   ) {
     this.list = new RecordList(program, (tensor) => this.address(tensor), panels);
     for (const { tensor, contents } of listTables(program))
@@ -141,7 +145,9 @@ class WasmSession implements Session {
       const sizes = planned.flatMap(({ bytes }, i) => (shared.has(i) ? [] : [bytes]));
       const fresh = await heap.alloc([...sizes, countRecords(program) * RECORD_BYTES]);
       for (let i = 0; i <= planned.length; i++) buffers[i] ??= fresh.shift()!;
-      return new WasmSession(backend, program, panels, buffers);
+      const hasBlocks = [...panels].some(({ isInBlocks }) => isInBlocks);
+      const blocks = hasBlocks ? await import("./block-panels.ts") : null;
+      return new WasmSession(backend, program, panels, buffers, blocks);
     } catch (error) {
       for (const at of Object.values(buffers)) heap.release(at);
       throw error;
@@ -154,7 +160,7 @@ class WasmSession implements Session {
     expectWrite(tensor, offset, data.length);
     const runs = this.runs(tensor, offset, data.length);
     let bytes = bytesOf(data);
-    if (this.panels.has(tensor.root)) bytes = bytesOf(turnPanels(tensor, viewBits(tensor, bytes), offset, false));
+    if (this.panels.has(tensor.root)) bytes = this.turn(tensor, bytes, offset, false);
     // The caller may change its array meanwhile.
     else if (backend.isBusy) bytes = bytes.slice();
     backend.enqueue(() => backend.memory.write(runs, bytes));
@@ -169,8 +175,7 @@ class WasmSession implements Session {
       if (this.hasDropped) throw new DeviceError("work-dropped", DROPPED);
       return this.backend.memory.read(this.runs(tensor, offset, count));
     });
-    let bits = viewBits(tensor, bytes);
-    if (this.panels.has(tensor.root)) bits = turnPanels(tensor, bits, offset, true);
+    const bits = viewBits(tensor, this.panels.has(tensor.root) ? this.turn(tensor, bytes, offset, true) : bytes);
     return bits instanceof Uint16Array ? halfToFloat(bits) : new Float32Array(bits.buffer as ArrayBuffer);
   }
 
@@ -249,6 +254,15 @@ class WasmSession implements Session {
         }
       });
     });
+  }
+
+  /** A copy of elements of a weight in its other layout: in panels, or back. */
+  private turn(tensor: Tensor, from: Uint8Array, offset: number, isBack: boolean): Uint8Array<ArrayBuffer> {
+    const { dtype, shape } = tensor;
+    const into = new Uint8Array(from.length);
+    if (isBlockDtype(dtype)) this.blocks!.turnBlocks(into, from, shape, dtype, isBack);
+    else turnPanels(viewBits(tensor, into), viewBits(tensor, from), shape, offset, isBack);
+    return into;
   }
 
   private recordAt(number: number): number {

@@ -72,14 +72,13 @@ export class Heap {
     }
   }
 
+  /** Takes the first free block that is large enough, or what is behind all. */
   private take(bytes: number): HeapBlock {
-    const index = this.free.findIndex((block) => block.bytes >= bytes);
-    let at = this.top;
-    if (index >= 0) {
-      const block = this.free[index]!;
-      at = block.at;
-      if (block.bytes === bytes) this.free.splice(index, 1);
-      else this.free[index] = { at: at + bytes, bytes: block.bytes - bytes };
+    const block = this.free.find((block) => block.bytes >= bytes);
+    const at = block?.at ?? this.top;
+    if (block) {
+      block.at += bytes;
+      block.bytes -= bytes;
     } else this.top += bytes;
     this.used.set(at, { bytes, users: 1 });
     return { at, bytes };

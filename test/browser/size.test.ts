@@ -147,7 +147,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,
-    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
+    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize|backend\/block-panels)\./,
   ],
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
