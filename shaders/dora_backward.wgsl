@@ -13,15 +13,21 @@
 
 alias Sum = f32;
 
+/// magnitude / norm of the lane's column.
+var<private> factor: f32;
+
 fn term(row: u32, col: u32) -> Sum {
   let at = row * dims.cols + col;
-  dz[at] = magnitude[col] / norm[col] * dy[at];
-  return dy[at] * z[at];
+  let d = dy[at];
+  dz[at] = factor * d;
+  return d * z[at];
 }
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let col = group.x * COLUMNS + lane % COLUMNS;
+  let own = min(col, dims.cols - 1u);
+  factor = magnitude[own] / norm[own];
   let total = column_sum(lane, col, 0u, dims.rows);
   if (lane < COLUMNS && col < dims.cols) {
     dmagnitude[col] += total / norm[col];

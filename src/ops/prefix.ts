@@ -7,26 +7,14 @@ import { formatShape, type Tensor } from "../tensor.ts";
 import { type Heads, headSize } from "./attention.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch } from "./kernel.ts";
 
-/** `cols` is W, `width` that of the prefix; block l's part of it begins at `column`. */
-const DIMS = { count: "u32", cols: "u32", row: "u32", qkv_width: "u32", width: "u32", column: "u32" } as const;
-const prefixGrid = (count: number, cols: number) => [ceilDiv(2 * cols, 64), count, 1] as const;
-
-export const prefixForwardKernel = defineKernel(
-  "prefix_forward",
-  { qkv: "update", prefix: "read" },
-  DIMS,
-  ({ count, cols }) => prefixGrid(count, cols),
-  "room qkv_width, count width",
+/** Between a block's columns of the prefix, or of its gradient, and its rows of qkv. */
+export const prefixCopyKernel = defineKernel(
+  "prefix_copy",
+  { out: "update", inp: "read" },
+  { count: "u32", cols: "u32", out_at: "u32", out_row: "u32", inp_at: "u32", inp_row: "u32", beta: "u32" },
+  ({ count, cols }) => [ceilDiv(cols, 64), count, 1],
+  undefined,
   { loads: "page", work: null },
-);
-
-export const prefixBackwardKernel = defineKernel(
-  "prefix_backward",
-  { dprefix: "update", dqkv: "read" },
-  { ...DIMS, beta: "u32" },
-  ({ count, cols }) => prefixGrid(count, cols),
-  "count width, room qkv_width",
-  { work: null, loads: "method" },
 );
 
 export const prefixCacheKernel = defineKernel(
@@ -49,15 +37,20 @@ function locateBlock(prefix: Tensor, l: number, cols: number, room: number) {
   return { count, width, column: l * 2 * cols };
 }
 
-function dims(qkv: Tensor, row: number, prefix: Tensor, l: number, heads: Heads) {
-  const [room, qkv_width] = qkv.shape as [number, number];
+/** How many keys and values a block has, and where they are in the prefix, and in qkv from this row on. */
+function findRows(qkv: Tensor, row: number, prefix: Tensor, l: number, heads: Heads) {
+  const [room, qkvWidth] = qkv.shape as [number, number];
   const cols = heads.kvCount * headSize(qkv, heads);
-  return { row, cols, qkv_width, ...locateBlock(prefix, l, cols, room - row) };
+  const { count, width, column } = locateBlock(prefix, l, cols, room - row);
+  const behind = { at: (row + 1) * qkvWidth - 2 * cols, row: qkvWidth };
+  return { size: { count, cols: 2 * cols }, inPrefix: { at: column, row: width }, inQkv: behind };
 }
 
 /** Keys and values of block l of prefix [n, L * 2W] into rows row .. row + n - 1 of qkv [room, (NH + 2 KV) HS]. */
 export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: number, heads: Heads): Dispatch {
-  return dispatch(prefixForwardKernel, { qkv, prefix }, dims(qkv, row, prefix, l, heads));
+  const { size, inPrefix: from, inQkv: to } = findRows(qkv, row, prefix, l, heads);
+  const dims = { ...size, out_at: to.at, out_row: to.row, inp_at: from.at, inp_row: from.row, beta: 0 };
+  return dispatch(prefixCopyKernel, { out: qkv, inp: prefix }, dims);
 }
 
 /** Block l's columns of dprefix [n, L * 2W] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
@@ -69,7 +62,9 @@ export function prefixBackward(
   heads: Heads,
   beta: 0 | 1,
 ): Dispatch {
-  return dispatch(prefixBackwardKernel, { dprefix, dqkv }, { ...dims(dqkv, row, dprefix, l, heads), beta });
+  const { size, inPrefix: to, inQkv: from } = findRows(dqkv, row, dprefix, l, heads);
+  const dims = { ...size, out_at: to.at, out_row: to.row, inp_at: from.at, inp_row: from.row, beta };
+  return dispatch(prefixCopyKernel, { out: dprefix, inp: dqkv }, dims);
 }
 
 /** The same keys and values into positions 0 .. n - 1 of every slot of cache [S, 2, KV, T, HS]. */
