@@ -2,16 +2,35 @@
 
 import { ConfigError } from "./errors.ts";
 
-/**
- * Architectures other than GPT-2: Llama's, and Qwen2's, which differs by the biases of its queries, keys and values.
- */
-export const LLAMA_TYPES = ["llama", "qwen2"] as const;
-export type LlamaType = (typeof LLAMA_TYPES)[number];
-
-/** The name of a model's architecture, for people. */
-export function architectureName({ model_type }: Pick<ModelConfig, "model_type">): string {
-  return model_type ? { llama: "Llama", qwen2: "Qwen2" }[model_type] : "GPT-2";
+/** What sets an architecture apart from others. */
+interface Traits {
+  /** For people. */
+  title: string;
+  /** Those of one family have the same block, and the same names in files. */
+  family: "gpt2" | "llama" | "gpt_neox";
+  /** Which of its layers have a bias; its norms have one only where all of them do. */
+  biases: "all" | "qkv" | "none";
 }
+
+/** The architectures, by the `model_type` of their config.json. */
+export const MODEL_TYPES = {
+  gpt2: { title: "GPT-2", family: "gpt2", biases: "all" },
+  llama: { title: "Llama", family: "llama", biases: "none" },
+  qwen2: { title: "Qwen2", family: "llama", biases: "qkv" },
+  gpt_neox: { title: "GPT-NeoX", family: "gpt_neox", biases: "all" },
+} as const satisfies Record<string, Traits>;
+
+/** An architecture other than GPT-2. */
+export type ModelType = Exclude<keyof typeof MODEL_TYPES, "gpt2">;
+
+/** What sets a model's architecture apart. */
+export const traits = ({ model_type }: Pick<ModelConfig, "model_type">): Traits => MODEL_TYPES[model_type ?? "gpt2"];
+
+/**
+ * Whether a model is of Llama's family: its MLP is down(silu(gate(x)) * up(x)), with gate and up side by side, its norms
+ * are RMS norms, and its files have queries, keys and values apart.
+ */
+export const isLlama = (config: Pick<ModelConfig, "model_type">): boolean => traits(config).family === "llama";
 
 /** How the frequencies of rotary positions are stretched for a longer context: `rope_scaling` of a config.json. */
 export type RopeScaling =
@@ -25,12 +44,12 @@ export type RopeScaling =
     };
 
 /**
- * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of a Llama-type model have other
- * names there: see io/llama-config.ts.
+ * The dimensions of a model, by the keys of a GPT-2's config.json on the hub. Those of other models have other names
+ * there: see io/rotary-config.ts.
  */
 export interface ModelConfig {
   /** Absent: GPT-2. */
-  model_type?: LlamaType;
+  model_type?: ModelType;
   /** Number of tokens, V. */
   vocab_size: number;
   /** Longest sequence, in tokens. */
@@ -44,7 +63,7 @@ export interface ModelConfig {
   layer_norm_epsilon: number;
   /** Width of the MLP, a multiple of 4; absent: 4 n_embd. */
   n_inner?: number;
-  /** Absent: gelu_new, which is also called gelu_pytorch_tanh. */
+  /** Of an MLP without a gate; absent: gelu_new, which is also called gelu_pytorch_tanh. */
   activation_function?: Activation;
   /** Whether attention scores are divided by the square root of the head's width; absent: true. */
   scale_attn_weights?: boolean;
@@ -54,8 +73,13 @@ export interface ModelConfig {
   tie_word_embeddings?: boolean;
   /** Number of heads of keys and values, which n_head is a multiple of; absent: n_head. */
   n_kv_head?: number;
-  /** Rotary positions, of a Llama-type model, instead of a table of positions. */
-  rope?: { theta: number; scaling?: RopeScaling };
+  /**
+   * Rotary positions, which all but GPT-2 have instead of a table of positions; `dims`: how many numbers of a head are
+   * rotated, a multiple of 4; absent: all.
+   */
+  rope?: { theta: number; dims?: number; scaling?: RopeScaling };
+  /** Of a GPT-NeoX: whether the MLP reads what the attention reads, not its sum with that; absent: true. */
+  use_parallel_residual?: boolean;
 }
 
 /** Columns of the queries, the keys and the values together. */

@@ -1,5 +1,5 @@
 /** What the tensors of a model are, their shapes, and their names, which are for files and for people. */
-import { innerWidth, type ModelConfig, qkvWidth } from "./config.ts";
+import { innerWidth, isLlama, type ModelConfig, qkvWidth, traits } from "./config.ts";
 import type { Rng } from "./rng.ts";
 import { numel, type Shape } from "./tensor.ts";
 
@@ -119,25 +119,25 @@ export const affine = (...weight: number[]) => ({ weight, bias: [weight.at(-1)!]
 export const allBlocks = ({ n_layer }: ModelConfig) => Array.from({ length: n_layer }, (_, block) => block);
 
 /**
- * A base model's tensors in the order of the forward pass. Those of a Llama-type model have the names of those that do
- * the same in a GPT-2: `attn.c_attn` is its queries, keys and values side by side, `mlp.c_fc` its gate and its up. It
- * has no table of positions and no biases, but for those of Qwen2's c_attn.
+ * A base model's tensors in the order of the forward pass. Those of all architectures have the names of those that do
+ * the same in a GPT-2: `attn.c_attn` is queries, keys and values side by side, `mlp.c_fc` a Llama's gate and up.
  */
 export function baseTensors(config: ModelConfig): ModelTensor[] {
-  const { vocab_size, n_positions, n_embd: C, model_type } = config;
+  const { vocab_size, n_positions, n_embd: C, rope } = config;
+  const { biases } = traits(config);
   const inner = innerWidth(config);
-  const own = (...weight: number[]) => (model_type ? { weight } : affine(...weight));
-  const c_attn = [C, qkvWidth(config)];
+  const own = (...weight: number[]) => (biases === "all" ? affine(...weight) : { weight });
+  const qkv = biases === "none" ? own : affine;
   return [
     ...tensors(outside("wte"), { weight: [vocab_size, C] }),
-    ...(model_type ? [] : tensors(outside("wpe"), { weight: [n_positions, C] })),
+    ...(rope ? [] : tensors(outside("wpe"), { weight: [n_positions, C] })),
     // Conv1D weights are [in, out]: y = x W + b.
     ...allBlocks(config).flatMap((block) => [
       ...tensors({ block, layer: "ln_1" }, own(C)),
-      ...tensors({ block, layer: "attn.c_attn" }, model_type === "qwen2" ? affine(...c_attn) : own(...c_attn)),
+      ...tensors({ block, layer: "attn.c_attn" }, qkv(C, qkvWidth(config))),
       ...tensors({ block, layer: "attn.c_proj" }, own(C, C)),
       ...tensors({ block, layer: "ln_2" }, own(C)),
-      ...tensors({ block, layer: "mlp.c_fc" }, own(C, model_type ? 2 * inner : inner)),
+      ...tensors({ block, layer: "mlp.c_fc" }, own(C, isLlama(config) ? 2 * inner : inner)),
       ...tensors({ block, layer: "mlp.c_proj" }, own(inner, C)),
     ]),
     ...tensors(outside("ln_f"), own(C)),
@@ -167,21 +167,24 @@ export const baseShapes = (config: ModelConfig): Map<string, Shape> => shapes(ba
 /** The name and shape of `lmHeadTensors`. */
 export const lmHeadShapes = (config: ModelConfig): Map<string, Shape> => shapes(lmHeadTensors(config));
 
-/** What a target adapts, in forward order: the layer, the word for it in names, and the models that have it. */
+/**
+ * What a target adapts, in forward order: the layer, the word for it in names, and the models that have it: those with
+ * a plain or a gated MLP.
+ */
 export const ADAPTED = {
   wte: { layer: "wte", word: "wte", of: "all" },
-  c_attn: { layer: "attn.c_attn", word: "attn.c_attn", of: "gpt2" },
+  c_attn: { layer: "attn.c_attn", word: "attn.c_attn", of: "plain" },
   q: { layer: "attn.c_attn", word: "attn.q", of: "all" },
   k: { layer: "attn.c_attn", word: "attn.k", of: "all" },
   v: { layer: "attn.c_attn", word: "attn.v", of: "all" },
   o: { layer: "attn.c_proj", word: "attn.o", of: "all" },
-  fc: { layer: "mlp.c_fc", word: "mlp.fc", of: "gpt2" },
-  gate: { layer: "mlp.c_fc", word: "mlp.gate", of: "llama" },
-  up: { layer: "mlp.c_fc", word: "mlp.up", of: "llama" },
-  proj: { layer: "mlp.c_proj", word: "mlp.proj", of: "gpt2" },
-  down: { layer: "mlp.c_proj", word: "mlp.down", of: "llama" },
+  fc: { layer: "mlp.c_fc", word: "mlp.fc", of: "plain" },
+  gate: { layer: "mlp.c_fc", word: "mlp.gate", of: "gated" },
+  up: { layer: "mlp.c_fc", word: "mlp.up", of: "gated" },
+  proj: { layer: "mlp.c_proj", word: "mlp.proj", of: "plain" },
+  down: { layer: "mlp.c_proj", word: "mlp.down", of: "gated" },
   head: { layer: "head", word: "head", of: "all" },
-} as const satisfies Record<string, { layer: Layer; word: string; of: "all" | "gpt2" | "llama" }>;
+} as const satisfies Record<string, { layer: Layer; word: string; of: "all" | "plain" | "gated" }>;
 /**
  * The name of a matrix that can have an adapter; `c_attn`: one for q, k and v together, as in PEFT, `wte`: the token
  * table of a classifier.
@@ -195,8 +198,8 @@ export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const satis
 export const isInBlocks = (target: Target) => target !== "head" && target !== "wte";
 
 /** The targets that a model has. */
-export function modelTargets({ model_type }: Pick<ModelConfig, "model_type">): Target[] {
-  const kind = model_type ? "llama" : "gpt2";
+export function modelTargets(config: Pick<ModelConfig, "model_type">): Target[] {
+  const kind = isLlama(config) ? "gated" : "plain";
   return (Object.keys(ADAPTED) as Target[]).filter(
     (target) => ADAPTED[target].of === "all" || ADAPTED[target].of === kind,
   );

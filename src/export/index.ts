@@ -2,6 +2,7 @@
  * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
  * cannot express is found before anything is written.
  */
+import { traits } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
@@ -131,7 +132,7 @@ export async function planExport(
 
 /** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
 async function readFinalNorm({ tensors }: Adapter, baseModel: BaseModel): Promise<FinalNorm | undefined> {
-  if (baseModel.config.model_type) return undefined;
+  if (traits(baseModel.config).biases !== "all") return undefined;
   const read = async (name: string) => tensors.get(name)?.data ?? (await baseModel.read(name));
   return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }

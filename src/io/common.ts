@@ -1,8 +1,8 @@
 /** Helpers shared by the readers of several formats. */
 
 import { readBytes } from "#platform";
-import { isObject } from "../checks.ts";
-import { LLAMA_TYPES, type ModelConfig } from "../config.ts";
+import { isObject, lookUp } from "../checks.ts";
+import { MODEL_TYPES, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
@@ -35,8 +35,10 @@ export function refuseQuantized(where: string, found: string): never {
 /** Reads the parsed text of a config.json, and loads what a plan of such a model needs: see `parseConfig`. */
 export async function parseModelConfig(json: unknown, where: string): Promise<ModelConfig> {
   if (isObject(json) && (json.quantization_config ?? null) !== null) refuseQuantized(where, "quantization_config");
-  const isLlama = isObject(json) && LLAMA_TYPES.some((type) => type === json.model_type);
-  const config = isLlama ? (await import("./llama-config.ts")).parseLlamaConfig(json, where) : parseConfig(json, where);
+  const isRotary = isObject(json) && json.model_type !== "gpt2" && lookUp(MODEL_TYPES, json.model_type);
+  const config = isRotary
+    ? (await import("./rotary-config.ts")).parseRotaryConfig(json, where)
+    : parseConfig(json, where);
   await loadArchitecture(config);
   return config;
 }

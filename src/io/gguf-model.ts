@@ -7,7 +7,7 @@ import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
 import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
 import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
 import { interleavedRow } from "./gguf-rope.ts";
-import { turnInto } from "./llama-files.ts";
+import { turnInto } from "./parts.ts";
 import { TensorFile } from "./tensor-file.ts";
 import { readGgufVocabulary } from "./tokenizer-gguf.ts";
 import { checkSize } from "./vocabulary.ts";

@@ -10,7 +10,7 @@ import { ARCHITECTURES, type Architecture } from "./gguf-architectures.ts";
 import { HEAD, ROPE_FREQS, TOKEN_TABLE } from "./gguf-config.ts";
 import { interleavedRow, llama3Factors } from "./gguf-rope.ts";
 import type { GgufOutput } from "./gguf-write.ts";
-import { turned } from "./llama-files.ts";
+import { turned } from "./parts.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 
 /** The name of a model's architecture in GGUF files. */

@@ -1,8 +1,8 @@
-/** GPT-2 checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
+/** Checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
 import { exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions, lookUp } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, traits } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
@@ -10,6 +10,7 @@ import { isGguf } from "../platform/paths.ts";
 import { type Shape, sameShape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
+import { FILE_NAMES } from "./file-names.ts";
 import { openSafetensors } from "./safetensors.ts";
 import {
   checkNames,
@@ -108,14 +109,15 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
   const { json, config: described, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
-    const named = namedTensors(tensors, described.model_type ? /^model\./ : /^transformer\./);
+    const { prefix, head } = FILE_NAMES[traits(described).family];
+    const named = namedTensors(tensors, new RegExp(`^${prefix}\\.`));
     // Imported on demand: few files have a head that the config ties to the token table.
     const config =
-      described.tie_word_embeddings !== false && named.has(LM_HEAD)
+      described.tie_word_embeddings !== false && named.has(`${head}.weight`)
         ? await (await import("./tied-head.ts")).untieOther(described, named)
         : described;
-    // Imported on demand, as is all that only Llama-type models need.
-    const found = config.model_type ? (await import("./llama-files.ts")).joinParts(named, config, where) : named;
+    // Imported on demand, as is all that only other models than GPT-2 need.
+    const found = config.model_type ? (await import("./parts.ts")).joinParts(named, config, where) : named;
     const stored = matchTensors(found, config, where);
     const find = (name: string) => {
       const found = stored.get(name);

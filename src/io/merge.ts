@@ -48,10 +48,9 @@ export async function mergedTensors(
   adapter: Adapter,
   finalNorm: FinalNorm | undefined,
 ): Promise<ComputedTensor[]> {
-  const { model_type } = baseModel.config;
   const merged = ownTensors(baseModel, adapter);
-  const named = model_type
-    ? (await import("./llama-files.ts")).splitParts(baseModel.config, merged)
+  const named = baseModel.config.model_type
+    ? (await import("./parts.ts")).splitParts(baseModel.config, merged)
     : merged.map((tensor) =>
         tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
       );

@@ -1,6 +1,16 @@
 /** Reads and checks the config.json of a GPT-2, or a model's description by the same keys. */
-import { checkKinds, type Fields, isObject, type Kind, lookUp, show, withoutNulls } from "../checks.ts";
-import { ACTIVATIONS, innerWidth, LLAMA_TYPES, MAX_LAYERS, type ModelConfig, type RopeScaling } from "../config.ts";
+import {
+  checkKinds,
+  type Fields,
+  inRange,
+  isObject,
+  type Kind,
+  lookUp,
+  optional,
+  show,
+  withoutNulls,
+} from "../checks.ts";
+import { ACTIVATIONS, innerWidth, MAX_LAYERS, MODEL_TYPES, type ModelConfig, type RopeScaling } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 
 const SIZES = ["vocab_size", "n_positions", "n_layer", "n_head", "n_embd"] as const;
@@ -26,6 +36,7 @@ const FIELDS = {
   ...fields(SIZES, "size"),
   ...fields(Object.keys(SWITCHES), "boolean?"),
   ...{ layer_norm_epsilon: "positive", n_inner: "size?", n_kv_head: "size?", rope: "object?" },
+  ...{ use_parallel_residual: "boolean?" },
 } as const satisfies Fields;
 
 /** Fields of one kind. */
@@ -53,13 +64,12 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
   const values = withoutNulls(json);
   // First: another architecture has other keys.
   const architecture = values.model_type ?? "gpt2";
-  const llama = LLAMA_TYPES.find((type) => type === architecture);
-  if (architecture !== "gpt2" && !llama)
+  if (!lookUp(MODEL_TYPES, architecture))
     throw new ConfigError("unsupported-architecture", `the architecture ${show(architecture)} is not supported`, {
       where,
-      expected: `a model_type of ${["gpt2", ...LLAMA_TYPES].join(", ")}`,
+      expected: `a model_type of ${Object.keys(MODEL_TYPES).join(", ")}`,
       found: show(architecture),
-      hint: "use a GPT-2, or a Llama-type model such as SmolLM2, TinyLlama, Llama 3.2 or Qwen2.5",
+      hint: "use a GPT-2, a Llama-type model such as SmolLM2, Llama 3.2 or Qwen2.5, or a GPT-NeoX such as Pythia",
     });
   const required = [...SIZES, "layer_norm_epsilon"];
   const missing = required.filter((key) => values[key] === undefined).map(named);
@@ -92,15 +102,15 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
     );
   const config = {
     ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
-    ...readOptionalKeys(values as Partial<ModelConfig>, n_embd, where),
-    ...(llama ? { model_type: llama, ...readLlamaKeys(values as unknown as ModelConfig, source) } : {}),
+    ...readOptionalKeys(values as Partial<ModelConfig>, n_embd, source),
+    ...(architecture === "gpt2" ? {} : readRotaryKeys(values as unknown as ModelConfig, source)),
   };
   checkWidths(config, source);
   return config;
 }
 
 /** The optional keys that differ from their defaults. Throws ConfigError for an unknown activation. */
-function readOptionalKeys(values: Partial<ModelConfig>, width: number, where: string): Partial<ModelConfig> {
+function readOptionalKeys(values: Partial<ModelConfig>, width: number, { where, named }: Source): Partial<ModelConfig> {
   const options: Partial<ModelConfig> = {};
   const { reorder_and_upcast_attn: _, ...switches } = SWITCHES;
   for (const [key, usual] of Object.entries(switches) as [keyof typeof switches, boolean][]) {
@@ -112,24 +122,29 @@ function readOptionalKeys(values: Partial<ModelConfig>, width: number, where: st
   const activation: unknown = values.activation_function ?? "gelu_new";
   const known = activation === "gelu_pytorch_tanh" ? "gelu_new" : ACTIVATIONS.find((one) => one === activation);
   if (known === undefined)
-    throw new ConfigError("unsupported-model-config", `activation_function = ${show(activation)} is not supported`, {
-      where,
-      expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
-      hint: "use a model with one of these: its weights fit only the activation that they were trained with",
-    });
+    throw new ConfigError(
+      "unsupported-model-config",
+      `${named("activation_function")} = ${show(activation)} is not supported`,
+      {
+        where,
+        expected: `one of ${ACTIVATIONS.join(", ")}, gelu_pytorch_tanh`,
+        hint: "use a model with one of these: its weights fit only the activation that they were trained with",
+      },
+    );
   if (known !== "gelu_new") options.activation_function = known;
   return options;
 }
 
-/** The keys that only Llama-type models have. Throws FormatError. */
-function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
-  const { n_head, n_kv_head = n_head, rope = {} } = values;
+/** The keys that only models with rotary positions have. Throws FormatError. */
+function readRotaryKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
+  const { model_type, n_head, n_embd, n_kv_head = n_head, rope = {}, use_parallel_residual = true } = values;
   const check = (place: string, record: object, kinds: Fields) =>
     checkKinds(record, kinds, where, { code: "invalid-model-config", named: (part) => named(place + part) });
   const divides: Kind = [`a divisor of ${n_head}, the number of heads`, () => n_head % n_kv_head === 0];
   check("", { n_kv_head }, { n_kv_head: divides });
-  check("rope.", rope, { theta: "positive", scaling: "object?" });
-  const { theta, scaling } = rope as NonNullable<ModelConfig["rope"]>;
+  const dimsRange = inRange({ min: 1, max: n_embd / n_head, whole: true });
+  check("rope.", rope, { theta: "positive", dims: optional(dimsRange), scaling: "object?" });
+  const { theta, dims, scaling } = rope as NonNullable<ModelConfig["rope"]>;
   if (scaling) {
     const numbers: readonly string[] | undefined = lookUp(ROPE_SCALINGS, scaling.rope_type);
     check("rope.scaling.", scaling, {
@@ -137,7 +152,12 @@ function readLlamaKeys(values: ModelConfig, { where, named }: Source): Partial<M
     });
     check("rope.scaling.", scaling, fields(numbers!, "positive"));
   }
-  return { ...(n_kv_head === n_head ? {} : { n_kv_head }), rope: { theta, ...(scaling && { scaling }) } };
+  return {
+    model_type: model_type!,
+    ...(n_kv_head === n_head ? {} : { n_kv_head }),
+    rope: { theta, ...(dims && { dims }), ...(scaling && { scaling }) },
+    ...(use_parallel_residual ? {} : { use_parallel_residual }),
+  };
 }
 
 function checkWidths(config: ModelConfig, { where, named }: Source): void {
@@ -154,6 +174,7 @@ function checkWidths(config: ModelConfig, { where, named }: Source): void {
     [width, n_embd],
     [`the width of a head (${width} / ${heads})`, n_embd / n_head],
     [named("n_inner"), innerWidth(config)],
+    ["the rotated part of a head", config.rope?.dims ?? 0],
   ] as const)
     if (size % 4 !== 0)
       throw new ConfigError("unsupported-model-config", `${what} is not a multiple of 4`, {

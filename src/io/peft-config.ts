@@ -5,12 +5,13 @@
  */
 
 import { checkKinds, inRange, show, withoutNulls } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, traits } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { INITS, type LoraConfig, loraScale, RANKS } from "../methods/lora.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
+import type { Family } from "./file-names.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
 import { HEADS } from "./peft-form.ts";
@@ -86,9 +87,15 @@ const LORA: Rules = {
   ],
 };
 
-/** PEFT's defaults, of a GPT-2 and of a Llama-type model. */
-const DEFAULTS: PeftConfig = { r: 8, lora_alpha: 8, target_modules: ["c_attn"] };
-const LLAMA_DEFAULTS: PeftConfig = { ...DEFAULTS, target_modules: ["q_proj", "v_proj"] };
+/** The matrices of a block in PEFT's names, and those that PEFT adapts unless others are named. */
+const MODULES: Readonly<Record<Family, { all: string[]; usual: string[] }>> = {
+  gpt2: { all: ["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"], usual: ["c_attn"] },
+  llama: {
+    all: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
+    usual: ["q_proj", "v_proj"],
+  },
+  gpt_neox: { all: ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"], usual: ["query_key_value"] },
+};
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
 export function givenSettings(json: unknown, where: string): PeftConfig {
@@ -109,7 +116,8 @@ interface Source extends Omit<PatternPlace, "setting"> {
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
 export function parsePeftConfig(json: unknown, model: ModelConfig, where: string): PeftPlan {
-  const config = { ...(model.model_type ? LLAMA_DEFAULTS : DEFAULTS), ...givenSettings(json, where) };
+  const { all, usual } = MODULES[traits(model).family];
+  const config: PeftConfig = { r: 8, lora_alpha: 8, target_modules: usual, ...givenSettings(json, where) };
   const source: Source = { config, where, budget: { steps: LIMITS.expressionSteps } };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
@@ -148,7 +156,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   if (adapted.length === 0)
     throw new ConfigError("no-matching-target", "target_modules matches no matrix of the model", {
       where,
-      expected: `some of ${(model.model_type ? LLAMA_KINDS : KINDS).join(", ")}`,
+      expected: `some of ${all.join(", ")}`,
       found: show(config.target_modules),
     });
   const canEmbed = ownsHead(task) && config.use_dora !== true;
@@ -161,7 +169,8 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
       ...(unsupported === table ? { expected: "an adapter of it in a classifier, without DoRA" } : {}),
     });
   const isTied = !ownsHead(task) && model.tie_word_embeddings !== false;
-  const untied = [table, "lm_head"].find((name) => isTied && saves(name));
+  const head = moduleName({ target: "head", block: null }, model, names);
+  const untied = [table, head].find((name) => isTied && saves(name));
   if (untied !== undefined)
     throw new ConfigError(
       "unsupported-adapter-config",
@@ -184,10 +193,6 @@ function outer(module: string): string[] {
   return parts.map((_, i) => parts.slice(0, parts.length - i).join("."));
 }
 
-/** The matrices of a block in PEFT's names. */
-const KINDS = ["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"];
-const LLAMA_KINDS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-
 /** Every module that can have an adapter, in the order of the forward pass. */
 function candidates(model: ModelConfig, task: PeftPlan["task"]): Pick<PeftModule, "name" | "site">[] {
   const known = new Map<string, Site>();
@@ -196,7 +201,7 @@ function candidates(model: ModelConfig, task: PeftPlan["task"]): Pick<PeftModule
     const name = moduleName(site, model, names);
     if (!known.has(name)) known.set(name, site);
   }
-  if (ownsHead(task)) known.delete("lm_head");
+  if (ownsHead(task)) known.delete(moduleName({ target: "head", block: null }, model, names));
   if (task === null || ownsHead(task)) known.set("score", { target: "head", block: null });
   return [...known].map(([name, site]) => ({ name, site }));
 }
@@ -238,7 +243,7 @@ function targetMatcher(source: Source, toSave: readonly string[]): (module: stri
     });
   // "all-linear" excludes the output layer.
   if (typeof targets === "string" && targets.toLowerCase() === "all-linear")
-    return (module) => /^(transformer\.h|model\.layers)\./.test(module) && isFree(module);
+    return (module) => /^\w+\.(h|layers)\./.test(module) && isFree(module);
   const isHit = matcher(source, "target_modules");
   // A module with its full name in target_modules is adapted in any layer.
   const named = new Set(Array.isArray(targets) ? targets : []);

@@ -13,7 +13,7 @@ export async function compareCopy(
   { config, read }: PeftBase,
   where: string,
 ): Promise<void> {
-  const isHead = key.includes("lm_head");
+  const isHead = /lm_head|embed_out/.test(key);
   const name = isHead && config.tie_word_embeddings === false ? "lm_head.weight" : "wte.weight";
   const { shape } = file.info(key);
   const fits = sameShape(shape, [config.vocab_size, config.n_embd]);

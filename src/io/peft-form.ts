@@ -1,7 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 
 import { checkKinds } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, traits } from "../config.ts";
 import { METHODS } from "../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../names.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
@@ -12,6 +12,12 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 export interface NamedTensor {
   shape: Shape;
   data: Float32Array;
+}
+
+/** Another order of a tensor's rows in files than here: both ways. */
+export interface RowOrder {
+  ours(theirs: NamedTensor): NamedTensor;
+  theirs(ours: NamedTensor): NamedTensor;
 }
 
 /** Tensors by their names: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
@@ -64,6 +70,8 @@ export interface Module {
   scale: number;
   in: number;
   out: number;
+  /** Of its outputs in PEFT's file; absent: ours. */
+  order?: RowOrder | undefined;
 }
 
 export interface AdapterPart extends LoraAdapter {
@@ -125,6 +133,8 @@ export interface ImportEntry {
   isTurned?: boolean;
   /** Where it is a part of ours: its first column. */
   first?: number;
+  /** Of its rows; absent: ours. */
+  order?: RowOrder | undefined;
 }
 
 /** Our tensors, of these shapes, from PEFT's by their keys. */
@@ -134,8 +144,10 @@ export function fromEntries(
   shapes: ReadonlyMap<string, Shape>,
 ): Tensors {
   const out: Tensors = new Map();
-  for (const [key, { name, isTurned, first }] of entries) {
-    const part = isTurned ? transposed(peft.get(key)!) : peft.get(key)!;
+  for (const [key, { name, isTurned, first, order }] of entries) {
+    const found = peft.get(key)!;
+    const rows = order ? order.ours(found) : found;
+    const part = isTurned ? transposed(rows) : rows;
     if (first === undefined) out.set(name, part);
     else {
       const shape = shapes.get(name)!;
@@ -178,12 +190,12 @@ export interface ImportPlan {
 export function headEntries(
   objective: Objective,
   classes: number,
-  { n_embd, model_type }: ModelConfig,
+  model: ModelConfig,
 ): [key: string, entry: ImportEntry][] {
   const { module } = TASKS[objective];
   const parts = !module ? [] : module.hasBias ? ["weight", "bias"] : ["weight"];
   return parts.map((part, i) => [
-    `${module![model_type ? "llama" : "gpt2"]}.${part}`,
-    { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, n_embd] }) },
+    `${module![traits(model).family]}.${part}`,
+    { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, model.n_embd] }) },
   ]);
 }

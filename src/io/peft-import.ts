@@ -4,6 +4,7 @@
  */
 
 import { show } from "../checks.ts";
+import { isLlama, traits } from "../config.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import type { LoraConfig, LoraSite } from "../methods/lora.ts";
@@ -23,6 +24,7 @@ import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
+import { FILE_NAMES } from "./file-names.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig, type TaskType, tasksOf } from "./peft-config.ts";
 import {
   headEntries,
@@ -34,7 +36,7 @@ import {
 } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
 import { factorName, magnitudeKey, WRAPPER } from "./peft-lora.ts";
-import { baseEntry, baseInFiles } from "./peft-names.ts";
+import { adaptedOrder, baseEntry, baseInFiles } from "./peft-names.ts";
 import { checkNames } from "./tensor-file.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
@@ -167,12 +169,10 @@ function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftB
 }
 
 /** The type of an adapter without one: by the head that is adapted or saved, otherwise the base model's. */
-function chooseType({ adapted, saves }: PeftPlan, { score }: PeftBase): TaskType {
-  const named = (["score", "lm_head"] as const).find(
-    (head) => saves(head) || adapted.some(({ name }) => name === head),
-  );
-  const head = named ?? (score === undefined ? "lm_head" : "score");
-  return head === "score" ? "SEQ_CLS" : "CAUSAL_LM";
+function chooseType({ adapted, saves }: PeftPlan, { config, score }: PeftBase): TaskType {
+  const has = (head: string) => saves(head) || adapted.some(({ name }) => name === head);
+  if (has("score")) return "SEQ_CLS";
+  return score === undefined || has(FILE_NAMES[traits(config).family].head) ? "CAUSAL_LM" : "SEQ_CLS";
 }
 
 /** Every key that the configuration requires, with our name and the shape. */
@@ -196,12 +196,14 @@ function expectedEntries(
     targets.add(target);
     const isTurned = target === "wte";
     entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in], isTurned });
-    entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r] });
+    const order = adaptedOrder(site, config);
+    entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r], order });
     if (plan.dora)
       entries.set(magnitudeKey(name), {
         name: magnitudeName({ block, layer: ADAPTED[target].layer }),
         shape: [dims.out],
-        ...(config.model_type && { first: firstColumn(target, config) }),
+        order,
+        ...(isLlama(config) && { first: firstColumn(target, config) }),
       });
     if (plan.biases && isInBlocks(target)) biases.add(`${name}.bias`);
   }

@@ -3,7 +3,7 @@
  * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
  * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
  */
-import type { ModelConfig } from "../config.ts";
+import { isLlama, type ModelConfig, traits } from "../config.ts";
 import { FormatError } from "../errors.ts";
 import { type LoraConfig, loraAdapters, loraScale } from "../methods/lora.ts";
 import {
@@ -40,8 +40,8 @@ export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "mo
 export const WRAPPER = "base_model.model.";
 
 /**
- * Names that few adapters need, so that they are loaded on demand: those of Llama-type models, and of what is saved
- * whole.
+ * Names that few adapters need, so that they are loaded on demand: those of models other than GPT-2, and of what is
+ * saved whole.
  */
 export type PeftNames = typeof import("./peft-names.ts");
 
@@ -55,17 +55,17 @@ export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">)
  */
 export function moduleName(site: Site, config: ModelConfig, names: PeftNames | undefined): string {
   const { target, block } = site;
+  if (config.model_type) return names!.moduleInFiles(site, config);
   if (target === "head") return "lm_head";
-  if (config.model_type) return names!.llamaModule(site, config);
   return block === null ? "transformer.wte" : `transformer.h.${block}.${ADAPTED[target].layer}`;
 }
 
 /** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
-const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^model\.layers\.\d+\.\w+\./, "");
+const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^\w+\.layers\.\d+\.\w+\./, "");
 
 /** The name of a module's A or B in PEFT's file. */
 export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
-  `${WRAPPER}${name}.lora_${/\.(wte|embed_tokens)$/.test(name) ? `embedding_${part}` : `${part}.weight`}`;
+  `${WRAPPER}${name}.lora_${/\.(wte|embed_tokens|embed_in)$/.test(name) ? `embedding_${part}` : `${part}.weight`}`;
 
 /** The name of a module's magnitudes in PEFT's file. */
 export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
@@ -104,7 +104,7 @@ export function loraForm(adapter: LoraModel, names: PeftNames | undefined): Peft
       const out: Tensors = new Map();
       for (const module of modules) {
         const [A, B] = [peft.get(factorName(module, "A"))!, peft.get(factorName(module, "B"))!];
-        split(module, A, B, out, where);
+        split(module, A, module.order?.ours(B) ?? B, out, where);
       }
       return new Map([...out, ...fromEntries(whole, peft, shapes)]);
     },
@@ -126,19 +126,19 @@ export function loraModules({ model, lora, task }: LoraModel, names: PeftNames |
   for (const adapter of adapters) {
     const { target, r, scale } = adapter;
     const name = moduleName(adapter, model, names);
-    const module = modules.get(name) ?? newModule(adapter, model, lora.use_dora, { name, r: 0, scale });
+    const module = modules.get(name) ?? newModule(adapter, model, names, lora.use_dora, { name, r: 0, scale });
     modules.set(name, module);
     const { out } = loraDims(target, model, model.vocab_size);
-    module.parts.push({ ...adapter, row: model.model_type ? 0 : firstColumn(target, model), out });
+    module.parts.push({ ...adapter, row: isLlama(model) ? 0 : firstColumn(target, model), out });
     module.r += r;
   }
-  if (!lora.use_dora || !model.model_type) return [...modules.values()];
+  if (!lora.use_dora || !isLlama(model)) return [...modules.values()];
   // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
   for (const { target, block } of adapters)
     for (const column of columnsIn(ADAPTED[target].layer, model)) {
       const site = { ...column, block };
       const name = moduleName(site, model, names);
-      const zeros = newModule(site, model, true, { name, r: lora.r, scale: loraScale(lora) });
+      const zeros = newModule(site, model, names, true, { name, r: lora.r, scale: loraScale(lora) });
       if (!modules.has(name)) modules.set(name, zeros);
     }
   return [...modules.values()];
@@ -148,23 +148,25 @@ export function loraModules({ model, lora, task }: LoraModel, names: PeftNames |
 function newModule(
   site: Site,
   model: ModelConfig,
+  names: PeftNames | undefined,
   dora: boolean | undefined,
   given: Pick<Module, "name" | "r" | "scale">,
 ): Module {
   const { target, block } = site;
   // A Llama-type model has q, k and v in modules of their own.
-  const isWhole = model.model_type !== undefined || !isInBlocks(target);
+  const isWhole = isLlama(model) || !isInBlocks(target);
+  const order = names?.adaptedOrder(site, model);
   const { in: input, out } = loraDims(target, model, model.vocab_size);
   const outputs = isWhole ? out : matrixOutputs(target, model);
   const first = isWhole && { first: firstColumn(target, model) };
-  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], ...first };
+  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], order, ...first };
   const own = {
     kind: moduleKind(given.name),
     isInBlock: block !== null,
     parts: [],
     magnitude: dora ? magnitude : null,
   };
-  return { ...given, ...own, in: input, out: outputs };
+  return { ...given, ...own, in: input, out: outputs, order };
 }
 
 /** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */
@@ -192,7 +194,7 @@ function loraPeftConfig(
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
     bias: trained?.hasBiases ? "lora_only" : "none",
     // GPT-2's matrices are [in, out].
-    fan_in_fan_out: !adapter.model.model_type,
+    fan_in_fan_out: traits(adapter.model).family === "gpt2",
     ...(layers ? { layers_to_transform: layers } : {}),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,

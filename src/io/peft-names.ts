@@ -1,48 +1,41 @@
 /**
- * The names in the files of PEFT and transformers that few adapters need: those of the modules of a Llama-type model,
- * and of the base model's tensors that were trained in addition to the adapters. Loaded on demand by what reads
+ * The names in the files of PEFT and transformers that few adapters need: those of the modules of models other
+ * than GPT-2, and of the base model's tensors that were trained in addition to the adapters. Loaded on demand by what reads
  * adapters.
  */
-import type { ModelConfig } from "../config.ts";
-import {
-  ADAPTED,
-  baseShapes,
-  baseTensors,
-  columnsIn,
-  isInBlocks,
-  lmHeadTensors,
-  type Site,
-  tensorName,
-} from "../names.ts";
-import { IN_BLOCK, type InFiles, llamaTensorsInFiles } from "./llama-names.ts";
-import type { ImportEntry } from "./peft-form.ts";
+import { type ModelConfig, traits } from "../config.ts";
+import { ADAPTED, baseShapes, columnsIn, isInBlocks, type Site, tensorName } from "../names.ts";
+import { FILE_NAMES } from "./file-names.ts";
+import { type InFiles, modulesIn, rowOrder, tensorsInFiles } from "./layouts.ts";
+import type { ImportEntry, RowOrder } from "./peft-form.ts";
 
-/** A Llama-type model's module for what an adapter adapts. */
-export function llamaModule({ target, block }: Site, config: ModelConfig): string {
-  if (block === null) return "model.embed_tokens";
+/** The module of a model other than GPT-2 for what an adapter adapts. */
+export function moduleInFiles({ target, block }: Site, config: ModelConfig): string {
+  const { prefix, table, head } = FILE_NAMES[traits(config).family];
+  if (block === null) return target === "head" ? head : `${prefix}.${table}`;
   const { layer } = ADAPTED[target];
-  const index = columnsIn(layer, config).findIndex((one) => one.target === target);
-  return `model.layers.${block}.${IN_BLOCK[layer]![index]}`;
+  const modules = modulesIn(layer, block, config);
+  const index = modules.length > 1 ? columnsIn(layer, config).findIndex((one) => one.target === target) : 0;
+  return `${prefix}.${modules[index]}`;
 }
+
+/** The order of the outputs of an adapter's module; undefined: ours. */
+export const adaptedOrder = ({ target }: Pick<Site, "target">, config: ModelConfig): RowOrder | undefined =>
+  rowOrder(ADAPTED[target].layer, config);
 
 /** The tensors of a base model in transformers, by ours. */
 export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
-  const prefix = config.model_type ? "model." : "transformer.";
-  const tensors = config.model_type
-    ? llamaTensorsInFiles(config)
-    : [...baseTensors(config), ...lmHeadTensors(config)].map(({ name, shape }) => {
-        return { name, parts: [{ key: name, shape, first: 0 }], isTurned: false };
-      });
-  return tensors.map(({ name, parts, isTurned }) => {
-    const named = parts.map((part) => ({ ...part, key: name === "lm_head.weight" ? name : prefix + part.key }));
+  const { prefix } = FILE_NAMES[traits(config).family];
+  return tensorsInFiles(config).map(({ name, layer, parts, isTurned }) => {
+    const named = parts.map((part) => ({ ...part, key: layer === "lm_head" ? part.key : `${prefix}.${part.key}` }));
     return { name, parts: named, isTurned };
   });
 }
 
 /** What a part of a base model's tensor is to us. */
 export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
-  const { shape, first } = parts[i]!;
-  return { name, shape, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
+  const { shape, first, order } = parts[i]!;
+  return { name, shape, order, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
 }
 
 /**

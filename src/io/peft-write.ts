@@ -90,7 +90,7 @@ function toPeft({ modules, whole }: PeftForm, tensors: Tensors): Tensors {
   const out: Tensors = new Map();
   for (const module of modules ?? []) {
     const { A, B } = fuse(module, tensors);
-    out.set(factorName(module, "A"), A).set(factorName(module, "B"), B);
+    out.set(factorName(module, "A"), A).set(factorName(module, "B"), module.order?.theirs(B) ?? B);
   }
   for (const [key, entry] of whole) out.set(key, toEntry(entry, tensors));
   return out;
@@ -118,7 +118,7 @@ export function fuse(
 }
 
 /** The tensor of PEFT's file from ours. */
-function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors): NamedTensor {
+function toEntry({ name, shape, isTurned, first, order }: ImportEntry, tensors: Tensors): NamedTensor {
   const whole = tensors.get(name)!;
   let part = whole;
   if (first !== undefined) {
@@ -126,7 +126,8 @@ function toEntry({ name, shape, isTurned, first }: ImportEntry, tensors: Tensors
     part = { shape: turned, data: new Float32Array(numel(turned)) };
     eachRow(whole, part, first, (ours, theirs) => theirs.set(ours));
   }
-  return isTurned ? transposed(part) : part;
+  const rows = isTurned ? transposed(part) : part;
+  return order ? order.theirs(rows) : rows;
 }
 
 /** Why PEFT cannot represent an adapter; undefined if it can. */

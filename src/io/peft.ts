@@ -44,7 +44,7 @@ export const WEIGHTS = "weights.safetensors";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
 /** The base model's head or token table in the files of an adapter of it. */
-const COPY = /\.(lm_head|embed_tokens)\.base_layer\.weight$/;
+const COPY = /\.(lm_head|embed_tokens|embed_out|embed_in)\.base_layer\.weight$/;
 
 interface ReadOptions {
   /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */
@@ -92,7 +92,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
 const DIMENSIONS = [
   ...(["n_layer", "n_embd", "n_head", "vocab_size", "n_inner", "activation_function"] as const),
   ...(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"] as const),
-  ...(["model_type", "n_kv_head", "rope"] as const),
+  ...(["model_type", "n_kv_head", "rope", "use_parallel_residual"] as const),
 ];
 
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */

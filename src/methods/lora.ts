@@ -1,6 +1,6 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
 import { checkNumber, isListOf, type NumberRange, parseChoice, show } from "../checks.ts";
-import { MAX_LAYERS, type ModelConfig } from "../config.ts";
+import { isLlama, MAX_LAYERS, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import {
   ADAPTED,
@@ -82,13 +82,13 @@ export function loraScale({ r, lora_alpha, scaling }: Pick<LoraConfig, "r" | "lo
   }
 }
 
-/** What a Llama-type model has instead of GPT-2's matrices of the MLP. */
+/** What a gated MLP has instead of the matrices of a plain one. */
 const INSTEAD: Partial<Record<Target, readonly Target[]>> = { fc: ["gate", "up"], proj: ["down"] };
 
 /** The targets in this model. Throws ConfigError for one that it does not have. */
 function targetsIn(config: ModelConfig, targets: readonly Target[]): Target[] {
   const known = modelTargets(config);
-  const found = targets.flatMap((target) => (config.model_type && INSTEAD[target]) || [target]);
+  const found = targets.flatMap((target) => (isLlama(config) && INSTEAD[target]) || [target]);
   const other = found.find((target) => !known.includes(target));
   if (other === undefined) return found;
   throw new ConfigError("no-such-adapter-site", `the model has no matrix ${other}`, {
@@ -143,64 +143,47 @@ export function parseLayers(words: readonly string[]): number[] | null {
   return blocks.sort((a, b) => a - b);
 }
 
-/** What makes settings invalid, in words, and what is expected instead; `of`: the setting, which the error shows. */
-interface Fault {
-  of: "target_modules" | "layers_to_transform";
-  summary: string;
-  is: (lora: LoraConfig) => boolean;
-  expected?: string;
-  hint?: string;
-}
-
 const isBlock = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
 
-/** DoRA is for the matrices of blocks. */
-const withoutDora = (target: Target, name: string): Fault => ({
-  of: "target_modules",
-  summary: `DoRA on the ${name} is not supported`,
-  is: ({ use_dora = false, target_modules }) => use_dora && target_modules.includes(target),
-  hint: `leave ${target} out`,
-});
+type Listed = "target_modules" | "layers_to_transform";
 
-/** Each is looked for where those before it are absent. */
-const FAULTS: readonly Fault[] = [
-  {
-    of: "target_modules",
-    summary: "target_modules is empty",
-    is: ({ target_modules }) => target_modules.length === 0,
-    expected: `one or more of ${ALL_TARGETS.join(", ")}`,
-  },
-  {
-    of: "target_modules",
-    summary: "target_modules has duplicates",
-    is: ({ target_modules }) => new Set(target_modules).size < target_modules.length,
-  },
-  {
-    of: "target_modules",
-    summary: "target_modules names a matrix twice",
-    is: ({ target_modules }) =>
-      target_modules.includes("c_attn") && target_modules.some((target) => /^[qkv]$/.test(target)),
-    expected: "either c_attn, or any of q, k and v",
-  },
-  withoutDora("head", "head"),
-  withoutDora("wte", "token table"),
-  {
-    of: "layers_to_transform",
-    summary: "the layers with adapters are invalid",
-    is: ({ layers_to_transform: layers = [0] }) => !isListOf(layers, isBlock) || layers.length === 0,
-    expected: "a list of block numbers, from 0",
-  },
-  {
-    of: "layers_to_transform",
-    summary: "the layers with adapters are not in strictly ascending order",
-    is: ({ layers_to_transform: layers = [] }) => layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!),
-  },
-  {
-    of: "target_modules",
-    summary: "layers are given, but no target is part of a block",
-    is: ({ layers_to_transform, target_modules }) =>
-      layers_to_transform !== undefined && !target_modules.some(isInBlocks),
-  },
+/** What makes one of the lists invalid; each where those before it are absent. What follows: the error's details. */
+const FAULTS: readonly (readonly [of: Listed, summary: string, is: (lora: LoraConfig) => boolean, object?])[] = [
+  [
+    "target_modules",
+    "target_modules is empty",
+    ({ target_modules: { length } }) => length === 0,
+    { expected: `one or more of ${ALL_TARGETS.join(", ")}` },
+  ],
+  ["target_modules", "target_modules has duplicates", ({ target_modules: t }) => new Set(t).size < t.length],
+  [
+    "target_modules",
+    "target_modules names a matrix twice",
+    ({ target_modules: t }) => t.includes("c_attn") && t.some((target) => /^[qkv]$/.test(target)),
+    { expected: "either c_attn, or any of q, k and v" },
+  ],
+  [
+    "target_modules",
+    "DoRA outside the blocks is not supported",
+    ({ use_dora = false, target_modules }) => use_dora && !target_modules.every(isInBlocks),
+    { hint: "leave head and wte out" },
+  ],
+  [
+    "layers_to_transform",
+    "the layers with adapters are invalid",
+    ({ layers_to_transform: layers = [0] }) => !isListOf(layers, isBlock) || layers.length === 0,
+    { expected: "a list of block numbers, from 0" },
+  ],
+  [
+    "layers_to_transform",
+    "the layers with adapters are not in strictly ascending order",
+    ({ layers_to_transform: layers = [] }) => layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!),
+  ],
+  [
+    "target_modules",
+    "layers are given, but no target is part of a block",
+    ({ layers_to_transform, target_modules }) => layers_to_transform !== undefined && !target_modules.some(isInBlocks),
+  ],
 ];
 
 /** Throws ConfigError if `config` is invalid. `where` is the source of its values. */
@@ -211,11 +194,14 @@ export function validateLora(config: LoraConfig, where?: string): void {
   parseChoice("scaling", config.scaling, SCALINGS, where);
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
-  const fault = FAULTS.find(({ is }) => is(config));
-  if (!fault) return;
-  const { of, summary, is: _, ...rest } = fault;
+  const [of, summary, , details] = FAULTS.find(([, , is]) => is(config)) ?? [];
+  if (of === undefined) return;
   const found = show(config[of]);
-  throw new ConfigError("invalid-lora-config", summary, { ...(where === undefined ? {} : { where }), ...rest, found });
+  throw new ConfigError("invalid-lora-config", summary!, {
+    ...(where === undefined ? {} : { where }),
+    ...details,
+    found,
+  });
 }
 
 // ---------------------------------------------------------------------------------------------------- the method

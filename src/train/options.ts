@@ -1,7 +1,7 @@
 /** The defaults and presets of training, and its checks. */
 
 import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
-import type { LlamaType, ModelConfig } from "../config.ts";
+import { isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft.ts";
@@ -23,7 +23,7 @@ export interface Known {
   /** Parameters of the base model. */
   parameters?: number;
   /** Its architecture, unless it is a GPT-2. */
-  model_type?: LlamaType;
+  model_type?: ModelType;
   /** Its blocks. */
   n_layer?: number;
 }
@@ -85,10 +85,10 @@ const EVALUATIONS = 10;
  * what tells texts apart, and what is frozen runs once (measured with smollm2-cut: data/models/smollm2-cut).
  */
 function defaultLayers(
-  { model_type, parameters = LARGE, n_layer = 0 }: Known,
+  { parameters = LARGE, n_layer = 0, ...known }: Known,
   { targets, pooling }: Pick<TrainOptions, "targets" | "pooling">,
 ): number[] | null {
-  const isSmall = model_type !== undefined && parameters < LARGE;
+  const isSmall = isLlama(known) && parameters < LARGE;
   if (!isSmall || pooling !== "mean" || !targets.some(isInBlocks)) return null;
   const first = Math.floor((2 * n_layer) / 3);
   return Array.from({ length: n_layer - first }, (_, i) => first + i);
@@ -104,7 +104,7 @@ export function defaultsFor(
   defaults: TrainOptions,
   objective: Objective,
 ): Partial<TrainOptions> & Pick<TrainOptions, "epochs" | "evalEvery"> {
-  const { rows = Number.POSITIVE_INFINITY, model_type } = known;
+  const { rows = Number.POSITIVE_INFINITY } = known;
   const { mode = defaults.mode, batchSize, accumulate, epochs } = given;
   const size = Math.min(defaults.batchSize, rows);
   const stepsPerEpoch = Math.floor(rows / ((batchSize ?? size) * (accumulate ?? defaults.accumulate))) || 1;
@@ -118,7 +118,7 @@ export function defaultsFor(
     epochs: isShort ? enough : defaults.epochs,
     evalEvery: isShort ? Math.ceil((enough * stepsPerEpoch) / EVALUATIONS) : defaults.evalEvery,
     // Most heads of transformers have none, and behind an RMS norm it could not be folded into the weight for them.
-    headBias: defaults.headBias && (model_type === undefined || TASKS[objective].module?.hasBias === true),
+    headBias: defaults.headBias && (traits(known).biases === "all" || TASKS[objective].module?.hasBias === true),
   };
 }
 

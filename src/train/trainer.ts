@@ -5,6 +5,7 @@
 
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
+import { traits } from "../config.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
@@ -547,7 +548,8 @@ export class Run {
     const { engine, model } = this;
     const read = (part: string) => readTensor(engine, model, `ln_f.${part}`);
     // An RMS norm has no bias.
-    const finalNorm = model.config.model_type ? undefined : { weight: await read("weight"), bias: await read("bias") };
+    const hasBias = traits(model.config).biases === "all";
+    const finalNorm = hasBias ? { weight: await read("weight"), bias: await read("bias") } : undefined;
     return { tensors: await readTrained(engine), finalNorm };
   }
 

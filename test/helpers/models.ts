@@ -1,6 +1,6 @@
 /** Small random models and batches, for the tests of plans and of the engine. */
 
-import { LLAMA_TYPES, type ModelConfig } from "../../src/config.ts";
+import type { ModelConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
@@ -36,7 +36,7 @@ export const RELATIVE: Partial<ModelConfig> = {
 export const LLAMA: Partial<ModelConfig> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
 
 // What opens a model loads its architecture; these models are made, not opened.
-for (const type of LLAMA_TYPES) ARCHITECTURES.set(type, llama);
+ARCHITECTURES.set("llama", llama);
 
 /** AdamW's settings; the rate comes with each step. */
 export const ADAMW = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;

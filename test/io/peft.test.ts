@@ -191,7 +191,7 @@ for (const rest of [{}, LM])
 test("DoRA on the head, and with a rank of its own for q, k or v, is refused", async () => {
   const sites = [{ site: "h.0.attn.k", r: 2, scale: 1 }];
   const cases: [ErrorCode, words: string[], lora: Parameters<typeof testMeta>[0]][] = [
-    ["invalid-lora-config", ["DoRA on the head", "leave head out"], { target_modules: ["o", "head"] }],
+    ["invalid-lora-config", ["DoRA outside the blocks", "leave head and wte out"], { target_modules: ["o", "head"] }],
     ["invalid-adapter-config", ["h.0.attn.k", "c_attn"], { target_modules: ["k"], sites }],
     ["invalid-field", ["use_dora", "true or false", "1"], { target_modules: ["o"], use_dora: 1 as unknown as true }],
   ];

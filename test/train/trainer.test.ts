@@ -471,7 +471,10 @@ test("refused before anything is allocated", async () => {
   await refused("invalid-value", ["rank", "1 or more", "0"], { rank: 0 });
   await refused("invalid-value", ["alpha", "NaN"], { alpha: Number.NaN });
   await refused("unknown-value", ["schedule", '"cosin"', "did you mean cosine?"], { schedule: "cosin" as "cosine" });
-  await refused("invalid-lora-config", ["DoRA on the head", "leave head out"], { dora: true, targets: ["q", "head"] });
+  await refused("invalid-lora-config", ["DoRA outside the blocks", "leave head and wte out"], {
+    dora: true,
+    targets: ["q", "head"],
+  });
   await refused("unknown-option", ["learningRate"], { learningRate: 1 } as Partial<TrainArguments>);
 });
 

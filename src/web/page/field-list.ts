@@ -54,7 +54,7 @@ export const TARGET_NAMES: Record<string, string> = {
   wte: "token table",
 };
 /** What these stand for in a Llama-type model. */
-export const LLAMA_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
+export const GATED_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
 
 const FIELD_WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
 

@@ -1,9 +1,11 @@
 /** Form fields: each with its label, an explanation behind a "?", a word on units, and what is wrong with its value. */
+
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import { describeRange, type NumberRange } from "../../../checks.ts";
-import { type Field, LLAMA_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
+import { isLlama } from "../../../config.ts";
+import { type Field, GATED_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "../field-list.ts";
 import { type Choice, takeFiles } from "../state/data.ts";
 import { isOver } from "../state/drops.ts";
 import { enter, fieldState, isOffered, readNumber, visible } from "../state/fields.ts";
@@ -359,7 +361,7 @@ function SettingField({ field }: { field: Field }) {
                 checked={ticked.includes(target)}
                 onInput={({ currentTarget }) => tick(target, currentTarget.checked)}
               />
-              {(model.value?.config.model_type && LLAMA_TARGET_NAMES[target]) || TARGET_NAMES[target]}
+              {(model.value && isLlama(model.value.config) && GATED_TARGET_NAMES[target]) || TARGET_NAMES[target]}
             </label>
           ))}
           <p class="wrong">{isInvalid && "Choose at least one"}</p>

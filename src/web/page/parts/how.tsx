@@ -137,10 +137,10 @@ type ShareProps = RunEstimate & { config: ModelConfig; isAll: boolean };
 
 /** All parameters as a square, and the trained ones next to it, to the same scale. */
 function Share({ trainable, values, config, isAll }: ShareProps) {
-  const { n_embd, n_layer, vocab_size, n_positions, model_type } = config;
+  const { n_embd, n_layer, vocab_size, n_positions, rope } = config;
   const share = trainable / values;
   // The lowest stripes are the blocks, the rest are the tables; rotary positions have none.
-  const tables = ((vocab_size + (model_type ? 0 : n_positions)) * n_embd) / values;
+  const tables = ((vocab_size + (rope ? 0 : n_positions)) * n_embd) / values;
   const edges = Array.from({ length: n_layer }, (_, i) => SIDE * (tables + ((1 - tables) * i) / n_layer));
   const side = SIDE * Math.sqrt(share);
   return (
@@ -166,7 +166,7 @@ function Share({ trainable, values, config, isAll }: ShareProps) {
       )}
       <p class="help">
         {formatShare(share)} of the parameters are trained. Areas are to scale; the stripes are the {n_layer} blocks,
-        above them {model_type ? "is the table of tokens" : "are the tables of tokens and positions"}.
+        above them {rope ? "is the table of tokens" : "are the tables of tokens and positions"}.
       </p>
     </>
   );

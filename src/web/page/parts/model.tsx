@@ -1,5 +1,6 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
+import { traits } from "../../../config.ts";
 import { formatCompact } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
@@ -119,18 +120,16 @@ export function ModelFields() {
   );
 }
 
-const KINDS = { gpt2: "GPT-2", llama: "Llama", qwen2: "Qwen2" };
-
 /** What the model is, how large, and its shape for those who ask. */
 function ModelReport() {
   if (!model.value) return <p id="model-report" class="help" />;
   const { config, values } = model.value;
-  const { model_type = "gpt2", n_layer, n_head, n_kv_head = n_head, n_embd, n_positions } = config;
+  const { n_layer, n_head, n_kv_head = n_head, n_embd, n_positions } = config;
   const shared = n_kv_head < n_head ? ` that share ${n_kv_head} of keys and values` : "";
   return (
     <details id="model-report" class="help">
       <summary>
-        {KINDS[model_type]}, {formatCompact(values)} parameters
+        {traits(config).title}, {formatCompact(values)} parameters
       </summary>
       {n_layer} blocks, {n_head} heads{shared}, width {n_embd}, context {n_positions} tokens, {formatBytes(4 * values)}{" "}
       in float32.

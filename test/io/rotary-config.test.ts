@@ -1,8 +1,8 @@
-/** The config.json of Llama-type models: as transformers writes it, in old and new form, and what is refused. */
+/** The config.json of Llama-type models and of GPT-NeoX: as transformers writes it, in old and new form, and what is refused. */
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/io/common.ts";
-import { MAX_CONTEXT } from "../../src/io/llama-config.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
+import { MAX_CONTEXT } from "../../src/io/rotary-config.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -44,7 +44,38 @@ const LLAMA3 = {
   original_max_position_embeddings: 8192,
 };
 
+/** pythia-410m's. */
+const PYTHIA = {
+  model_type: "gpt_neox",
+  vocab_size: 50304,
+  max_position_embeddings: 2048,
+  num_hidden_layers: 24,
+  num_attention_heads: 16,
+  hidden_size: 1024,
+  intermediate_size: 4096,
+  hidden_act: "gelu",
+  layer_norm_eps: 1e-5,
+  rotary_pct: 0.25,
+  rotary_emb_base: 10000,
+  use_parallel_residual: true,
+  tie_word_embeddings: false,
+};
+
+const OUR_PYTHIA = {
+  vocab_size: 50304,
+  n_positions: 2048,
+  n_layer: 24,
+  n_head: 16,
+  n_embd: 1024,
+  layer_norm_epsilon: 1e-5,
+  tie_word_embeddings: false,
+  activation_function: "gelu",
+  model_type: "gpt_neox",
+  rope: { theta: 10000, dims: 16 },
+};
+
 const parse = (changes: object = {}) => parseModelConfig({ ...SMOLLM2, ...changes }, "c");
+const parseNeox = (changes: object = {}) => parseModelConfig({ ...PYTHIA, ...changes }, "c");
 
 test("keys of transformers, of its old and its new form; adapters have our own", async () => {
   assert.equal(await parse(), OURS);
@@ -58,6 +89,53 @@ test("defaults: a head of its own, as many key-value heads as heads, theta 10000
   const { num_key_value_heads: _, rope_theta: __, tie_word_embeddings: ___, ...rest } = SMOLLM2;
   const { n_kv_head: ____, ...ours } = OURS;
   assert.equal(await parseModelConfig(rest, "c"), { ...ours, tie_word_embeddings: false, rope: { theta: 10000 } });
+});
+
+test("a GPT-NeoX: its defaults, and where they are spelled otherwise", async () => {
+  assert.equal(await parseNeox(), OUR_PYTHIA);
+  assert.equal(parseConfig(JSON.parse(JSON.stringify(OUR_PYTHIA)), "c"), OUR_PYTHIA);
+  const { model_type, vocab_size, max_position_embeddings, num_hidden_layers, ...others } = PYTHIA;
+  const { num_attention_heads, hidden_size, intermediate_size, layer_norm_eps } = others;
+  const sizes = { model_type, vocab_size, max_position_embeddings, num_hidden_layers };
+  const least = { ...sizes, num_attention_heads, hidden_size, intermediate_size, layer_norm_eps };
+  assert.equal(await parseModelConfig(least, "c"), OUR_PYTHIA);
+  const rope = (theta: number, partial_rotary_factor?: number) => ({ rope_theta: theta, partial_rotary_factor });
+  for (const [changes, expected] of [
+    [{ rotary_pct: 1 }, { theta: 10000 }],
+    [
+      { rotary_pct: 0.13, rotary_emb_base: 500 },
+      { theta: 500, dims: 8 },
+    ],
+    [{ rope_parameters: rope(300, 0.5) }, { theta: 300, dims: 32 }],
+    [{ rope_parameters: rope(300) }, { theta: 300, dims: 16 }],
+    [
+      { rope_scaling: { type: "linear", factor: 2 } },
+      { ...OUR_PYTHIA.rope, scaling: { rope_type: "linear", factor: 2 } },
+    ],
+  ] as const)
+    assert.equal((await parseNeox(changes)).rope, expected, JSON.stringify(changes));
+  assert.is((await parseNeox({ use_parallel_residual: false })).use_parallel_residual, false);
+  assert.is((await parseNeox({ hidden_act: "gelu_new" })).activation_function, undefined);
+  assert.is((await parseNeox({ tie_word_embeddings: true })).tie_word_embeddings, undefined);
+});
+
+test("of a GPT-NeoX what is not supported or cannot be is refused, by transformers' names", async () => {
+  for (const [changes, ...words] of [
+    [{ attention_bias: false }, "attention_bias = false", "true"],
+    [{ hidden_act: "silu" }, 'hidden_act = "silu"', "gelu"],
+    [{ rotary_pct: 0.1 }, "the rotated part of a head is not a multiple of 4", "6"],
+    [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_type = "yarn"'],
+  ] as const)
+    await assertFails("unsupported-model-config", [...words, "where:    c"], () => parseNeox(changes));
+  for (const [changes, ...words] of [
+    ...[0, -1, 1.5, "0.25", [0.25], true].map((rotary_pct) => [{ rotary_pct }, "rotary_pct is invalid"] as const),
+    [{ rotary_pct: 0.01 }, "rotary_pct is invalid", "from 1 to 64"],
+    [{ rotary_emb_base: -1 }, "rotary_emb_base is invalid"],
+    [{ use_parallel_residual: 1 }, "use_parallel_residual is invalid"],
+    [{ layer_norm_eps: undefined }, "lacks layer_norm_eps"],
+    [{ hidden_size: "1024" }, "hidden_size is invalid"],
+  ] as const)
+    await assertFails("invalid-model-config", words, () => parseNeox(changes));
 });
 
 test("scalings of positions, and a context that is cut", async () => {

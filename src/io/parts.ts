@@ -1,10 +1,12 @@
 /**
- * Reads and writes a Llama-type model's tensors as files have them: see llama-names.ts. Loaded only for such a model.
+ * Reads and writes the tensors of models other than GPT-2 as files have them: see layouts.ts. Loaded only for such a
+ * model.
  */
-import type { ModelConfig } from "../config.ts";
+import { type ModelConfig, traits } from "../config.ts";
 import type { Shape } from "../tensor.ts";
 import { collect } from "./collect.ts";
-import { type FilePart, llamaTensorsInFiles } from "./llama-names.ts";
+import { FILE_NAMES } from "./file-names.ts";
+import { type FilePart, type InFiles, tensorsInFiles } from "./layouts.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 import {
   checkNames,
@@ -22,35 +24,41 @@ import {
  */
 export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[]): ComputedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
+  const { prefix } = FILE_NAMES[traits(config).family];
   // A tied head that has an adapter becomes a tensor of its own.
   const tie_word_embeddings = !ours.has("lm_head.weight");
-  return llamaTensorsInFiles({ ...config, tie_word_embeddings }).flatMap((place) => {
+  return tensorsInFiles({ ...config, tie_word_embeddings }).flatMap((place) => {
     const { name, layer, shape: whole, parts, isTurned } = place;
     const tensor = ours.get(name);
     if (!tensor) return [];
-    const prefix = layer === "lm_head" ? "" : "model.";
-    if (!isTurned && parts.length === 1) return [{ ...tensor, name: `${prefix}${parts[0]!.key}` }];
+    const named = (key: string) => (layer === "lm_head" ? key : `${prefix}.${key}`);
+    if (isAsItIs(place)) return [{ ...tensor, name: named(parts[0]!.key) }];
     // Read once for all its parts, which are written one after the other.
     let values: Promise<Float32Array> | null = null;
     return parts.map(
-      ({ key, shape, first }, i): ComputedTensor => ({
-        ...{ name: `${prefix}${key}`, shape, dtype: "F32" },
+      ({ key, shape, first, order }, i): ComputedTensor => ({
+        ...{ name: named(key), shape, dtype: "F32" },
         pieces: async function* () {
           values ??= collect(tensor);
           const all = await values;
           if (i === parts.length - 1) values = null;
-          yield isTurned ? turned(all, whole, first, shape[0]!) : all.slice(first, first + shape[0]!);
+          const data = isTurned ? turned(all, whole, first, shape[0]!) : all.slice(first, first + shape[0]!);
+          yield order ? order.theirs({ shape, data }).data : data;
         },
       }),
     );
   });
 }
 
-/** Redundant tensors of old checkpoints. */
-const REDUNDANT = /^layers\.\d+\.self_attn\.rotary_emb\.inv_freq$/;
+/** Whether the tensor of the file is ours. */
+const isAsItIs = ({ isTurned, parts: [first, ...others] }: InFiles) =>
+  !isTurned && others.length === 0 && !first!.order;
+
+/** Redundant tensors of old checkpoints: frequencies, and the causal mask. */
+const REDUNDANT = /^layers\.\d+\.(self_attn|attention)\.(rotary_emb\.inv_freq|bias|masked_bias)$/;
 
 /**
- * The tensors of a Llama-type model under our names, from `found`, which has those of its files. A tensor that is no
+ * The tensors of such a model under our names, from `found`, which has those of its files. A tensor that is no
  * part of ours keeps its name. Throws FormatError if one is missing or has a wrong shape.
  */
 export function joinParts(
@@ -60,17 +68,18 @@ export function joinParts(
 ): Map<string, Stored<TensorSource>> {
   const rest = new Map<string, Stored<TensorSource>>(found);
   const joined = new Map<string, Stored<TensorSource>>();
-  const all = llamaTensorsInFiles(config);
+  const all = tensorsInFiles(config);
   const keys = all.flatMap(({ layer, parts }) => (layer === "lm_head" ? [] : parts.map(({ key }) => key)));
   if (!keys.every((key) => found.has(key))) checkNames(found.keys(), keys, OTHER_TENSORS, where, OF_CONFIG);
-  for (const { name, shape, parts, isTurned } of all) {
+  for (const place of all) {
+    const { name, shape, parts, isTurned } = place;
     const stored = parts.flatMap(({ key }) => found.get(key) ?? []);
     for (const { key } of parts) rest.delete(key);
     // A classifier may lack the head of a language model.
     if (stored.length < parts.length) continue;
     for (const [i, { key, shape }] of parts.entries()) checkShape(key, stored[i]!.info.shape, shape, where);
     const [only] = stored as [Stored<TensorSource>];
-    if (!isTurned && parts.length === 1) joined.set(name, only);
+    if (isAsItIs(place)) joined.set(name, only);
     else {
       // Of any type, it is read as floats.
       const info = { ...only.info, dtype: "F32" as const, shape };
@@ -81,7 +90,7 @@ export function joinParts(
   return joined;
 }
 
-/** One of our tensors that is several in the files, or turned. */
+/** One of our tensors that is several in the files, turned, or in another order. */
 class JoinedTensor implements TensorSource {
   /** All of it, while its rows are read. */
   private values: Promise<Float32Array<ArrayBuffer>> | null = null;
@@ -110,9 +119,10 @@ class JoinedTensor implements TensorSource {
   private async readAll(): Promise<Float32Array<ArrayBuffer>> {
     const [rows, columns] = this.shape.length === 2 ? (this.shape as [number, number]) : [1, this.shape[0]!];
     const values = new Float32Array(rows * columns);
-    for (const [i, { first, shape }] of this.parts.entries()) {
+    for (const [i, { first, shape, order }] of this.parts.entries()) {
       const { file, key } = this.stored[i]!;
-      const part = await file.readF32(key);
+      const data = await file.readF32(key);
+      const part = order ? order.ours({ shape, data }).data : data;
       if (this.isTurned) turnInto(values, columns, first, part, shape[0]!, shape[1]!);
       else values.set(part, first);
     }

@@ -1,0 +1,112 @@
+/**
+ * Where a model's tensors are in transformers' files. In all but a GPT-2's each matrix is [out, in], as nn.Linear has
+ * it; a Llama's queries, keys and values, which are one matrix [in, out] here, are several, and so are gate and up; a
+ * GPT-NeoX's are one, by head.
+ */
+import { type ModelConfig, traits } from "../config.ts";
+import { baseTensors, columnsIn, type Layer, lmHeadTensors, type ModelTensor } from "../names.ts";
+import { numel, type Shape } from "../tensor.ts";
+import { type Family, FILE_NAMES } from "./file-names.ts";
+import type { NamedTensor, RowOrder } from "./peft-form.ts";
+
+/** The names of layers in files; of a block's layers with several matrices, side by side, all of them. */
+interface Layout {
+  blocks: string;
+  lastNorm: string;
+  inBlock: Partial<Record<Layer, readonly string[]>>;
+}
+
+const LAYOUTS: Readonly<Record<Family, Layout>> = {
+  gpt2: { blocks: "h", lastNorm: "ln_f", inBlock: {} },
+  llama: {
+    blocks: "layers",
+    lastNorm: "norm",
+    inBlock: {
+      ln_1: ["input_layernorm"],
+      "attn.c_attn": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+      "attn.c_proj": ["self_attn.o_proj"],
+      ln_2: ["post_attention_layernorm"],
+      "mlp.c_fc": ["mlp.gate_proj", "mlp.up_proj"],
+      "mlp.c_proj": ["mlp.down_proj"],
+    },
+  },
+  gpt_neox: {
+    blocks: "layers",
+    lastNorm: "final_layer_norm",
+    inBlock: {
+      ln_1: ["input_layernorm"],
+      "attn.c_attn": ["attention.query_key_value"],
+      "attn.c_proj": ["attention.dense"],
+      ln_2: ["post_attention_layernorm"],
+      "mlp.c_fc": ["mlp.dense_h_to_4h"],
+      "mlp.c_proj": ["mlp.dense_4h_to_h"],
+    },
+  },
+};
+
+/** A part of one of our tensors in a file: its columns from `first` on. */
+export interface FilePart {
+  /** Without the model's prefix, which all have but the heads. */
+  key: string;
+  /** In the file. */
+  shape: Shape;
+  first: number;
+  order?: RowOrder | undefined;
+}
+
+/** One of our tensors in the files. */
+export interface InFiles extends ModelTensor {
+  parts: FilePart[];
+  /** The parts of a matrix in a block are transposed. */
+  isTurned: boolean;
+}
+
+/** The names of the modules of a block's layer, without the model's prefix. */
+export function modulesIn(layer: Layer, block: number, config: ModelConfig): string[] {
+  const { blocks, inBlock } = LAYOUTS[traits(config).family];
+  return (inBlock[layer] ?? [layer]).map((name) => `${blocks}.${block}.${name}`);
+}
+
+/** The tensors of a model in transformers, by ours, in our order. */
+export function tensorsInFiles(config: ModelConfig): InFiles[] {
+  const { family } = traits(config);
+  const { head, table } = FILE_NAMES[family];
+  const { lastNorm } = LAYOUTS[family];
+  const outside: Partial<Record<Layer, string>> = { wte: table, ln_f: lastNorm, lm_head: head };
+  return [...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => {
+    const { block, layer, part, shape } = tensor;
+    if (block === null)
+      return { ...tensor, parts: [{ key: `${outside[layer] ?? layer}.${part}`, shape, first: 0 }], isTurned: false };
+    // GPT-2's Conv1D is [in, out].
+    const isTurned = shape.length === 2 && family !== "gpt2";
+    const names = modulesIn(layer, block, config);
+    const columns = names.length > 1 ? columnsIn(layer, config) : [{ first: 0, width: shape.at(-1)! }];
+    const parts = columns.map(({ first, width }, i): FilePart => {
+      const own = isTurned ? [width, shape[0]!] : [...shape.slice(0, -1), width];
+      return { key: `${names[i]}.${part}`, shape: own, first, order: rowOrder(layer, config) };
+    });
+    return { ...tensor, parts, isTurned };
+  });
+}
+
+/** The order of the outputs of a layer in files; undefined: ours. */
+export function rowOrder(layer: Layer, config: ModelConfig): RowOrder | undefined {
+  if (traits(config).family !== "gpt_neox" || layer !== "attn.c_attn") return undefined;
+  // By head: its queries, its keys, its values.
+  return {
+    ours: (tensor) => swapOuter(tensor, config.n_head, 3),
+    theirs: (tensor) => swapOuter(tensor, 3, config.n_head),
+  };
+}
+
+/** A tensor whose rows are [outer, inner, ...], with them in the order [inner, outer, ...]. */
+function swapOuter({ shape, data }: NamedTensor, outer: number, inner: number): NamedTensor {
+  const size = numel(shape) / (outer * inner);
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < outer; i++)
+    for (let j = 0; j < inner; j++) {
+      const from = (i * inner + j) * size;
+      out.set(data.subarray(from, from + size), (j * outer + i) * size);
+    }
+  return { shape, data: out };
+}

@@ -1,0 +1,142 @@
+/**
+ * The config.json of models with rotary positions in transformers, by the keys of a GPT-2's: see `ModelConfig`. Loaded
+ * only for such a model.
+ */
+
+import { checkKinds, inRange, lookUp, show, withoutNulls } from "../checks.ts";
+import { isLlama, type ModelConfig, type ModelType } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import { parseConfig, ROPE_SCALINGS } from "./model-config.ts";
+
+type Json = Record<string, unknown>;
+
+/** What is special of a family. */
+interface Theirs {
+  /** The names of our keys in transformers, beside those of all. */
+  keys: Readonly<Record<string, string>>;
+  /** Keys that change the computation, with the only supported value, which is also the default. */
+  fixed: Readonly<Record<string, { only: unknown; hint: string }>>;
+  /** The base of the frequencies, and the rotated part of a head, where they do not stand with the other parameters. */
+  theta: string;
+  part?: { key: string; usual: number };
+  /** Other defaults than a GPT-2's. */
+  usual: Json;
+}
+
+/** The names of sizes in transformers, by ours. */
+const SIZES: Readonly<Record<string, string>> = {
+  vocab_size: "vocab_size",
+  n_positions: "max_position_embeddings",
+  n_layer: "num_hidden_layers",
+  n_head: "num_attention_heads",
+  n_embd: "hidden_size",
+  n_inner: "intermediate_size",
+};
+
+const LLAMA: Theirs = {
+  keys: { n_kv_head: "num_key_value_heads", layer_norm_epsilon: "rms_norm_eps" },
+  fixed: {
+    hidden_act: { only: "silu", hint: "use a model whose MLP is SwiGLU" },
+    mlp_bias: { only: false, hint: "use a model without it" },
+    attention_bias: { only: false, hint: "use a model without it, or a Qwen2" },
+    use_sliding_window: { only: false, hint: "use a model whose attention sees the whole context" },
+  },
+  theta: "rope_theta",
+  usual: {},
+};
+
+const NEOX: Theirs = {
+  keys: {
+    layer_norm_epsilon: "layer_norm_eps",
+    activation_function: "hidden_act",
+    use_parallel_residual: "use_parallel_residual",
+  },
+  fixed: { attention_bias: { only: true, hint: "use a model with biases, such as a Pythia" } },
+  theta: "rotary_emb_base",
+  part: { key: "rotary_pct", usual: 0.25 },
+  usual: { activation_function: "gelu" },
+};
+
+/**
+ * The longest context that is used. The cache of a text has room for all of it, and some models claim 131,072 tokens,
+ * which would be gigabytes.
+ */
+export const MAX_CONTEXT = 8192;
+
+const SHARE = inRange({ min: 0, max: 1, above: true });
+
+/** Reads the config of such a model. Throws as `parseConfig` does, with the names of transformers. */
+export function parseRotaryConfig(json: Json, where: string): ModelConfig {
+  const given = withoutNulls(json);
+  const kinds = { rope_scaling: "object?", rope_parameters: "object?" } as const;
+  checkKinds(given, kinds, where, { code: "invalid-model-config" });
+  const theirs = isLlama({ model_type: given.model_type as ModelType }) ? LLAMA : NEOX;
+  for (const [key, { only, hint }] of Object.entries(theirs.fixed)) {
+    const value = given[key] ?? only;
+    if (value !== only) throw unsupported(key, value, where, String(only), hint);
+  }
+  const { head_dim, layer_types = [], model_type, tie_word_embeddings = false } = given;
+  if ([layer_types].flat().some((type) => type !== "full_attention"))
+    throw unsupported("layer_types", layer_types, where, "full_attention", LLAMA.fixed.use_sliding_window!.hint);
+  const source = ["rope_scaling", "rope_parameters"].find((key) => Object.keys(given[key] ?? {}).length > 0) ?? "";
+  const keys = { ...SIZES, ...theirs.keys, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key ?? "" };
+  const named = Object.entries({ ...SIZES, ...theirs.keys }).flatMap(([ours, key]) =>
+    given[key] === undefined ? [] : [[ours, given[key]]],
+  );
+  const rope = readRope(given, withoutNulls(given[source] ?? {}), theirs, where);
+  const config = parseConfig(
+    { model_type, tie_word_embeddings, rope, ...theirs.usual, ...Object.fromEntries(named) },
+    where,
+    (key) => keys[key as keyof typeof keys] ?? key.replace("rope.scaling", source),
+  );
+  const usual = config.n_embd / config.n_head;
+  if ((head_dim ?? usual) !== usual)
+    throw unsupported(
+      "head_dim",
+      head_dim,
+      where,
+      `${usual}: hidden_size / num_attention_heads`,
+      "use a model without it",
+    );
+  return { ...config, n_positions: Math.min(config.n_positions, MAX_CONTEXT) };
+}
+
+/**
+ * Rotary positions: transformers 5 has `rope_parameters`, earlier versions keys of their own and `rope_scaling`. Of a
+ * file with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside: except for
+ * the context that Llama 3's scaling began with.
+ */
+function readRope(given: Json, parameters: Json, { theta: base, part }: Theirs, where: string): Json {
+  const theta = parameters.rope_theta ?? given[base] ?? 10000;
+  const type = parameters.rope_type ?? parameters.type ?? "default";
+  const rope: Json = { theta };
+  if (part) {
+    const { key, usual } = part;
+    const share = parameters.partial_rotary_factor ?? given[key] ?? usual;
+    checkKinds({ [key]: share }, { [key]: SHARE }, where, { code: "invalid-model-config" });
+    const width = Number(given.hidden_size) / Number(given.num_attention_heads);
+    // As in transformers. All of a head is the default here.
+    const dims = Math.trunc(Math.floor(width) * (share as number));
+    if (dims !== width && Number.isFinite(dims)) rope.dims = dims;
+  }
+  if (type === "default") return rope;
+  const keys: readonly string[] | undefined = lookUp(ROPE_SCALINGS, type);
+  if (!keys)
+    throw unsupported(
+      "rope_type",
+      type,
+      where,
+      `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`,
+      "use a model with one of these: its weights fit no others",
+    );
+  const value = (key: string) => (key.startsWith("original") ? given[key] : undefined) ?? parameters[key];
+  return { ...rope, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, value(key)])) } };
+}
+
+function unsupported(key: string, value: unknown, where: string, expected: string, hint: string): ConfigError {
+  return new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
+    where,
+    expected,
+    hint,
+  });
+}
