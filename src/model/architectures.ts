@@ -1,5 +1,5 @@
 /** The architectures. Only GPT-2's is loaded with a page: opening a model of another one loads that. */
-import { type ModelConfig, traits } from "../config.ts";
+import { isLlama, type ModelConfig, traits } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Architecture } from "./lower.ts";
@@ -12,7 +12,8 @@ export const ARCHITECTURES = new Map<ReturnType<typeof traits>["family"], Archit
 /** Loads what plans of such a model need. */
 export async function loadArchitecture(config: Typed): Promise<void> {
   const { family } = traits(config);
-  if (!ARCHITECTURES.has(family)) ARCHITECTURES.set(family, (await import("./llama.ts")).llama);
+  if (ARCHITECTURES.has(family)) return;
+  ARCHITECTURES.set(family, isLlama(config) ? (await import("./llama.ts")).llama : (await import("./neox.ts")).neox);
 }
 
 /** The architecture of a model that has been opened. */

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig, RopeScaling } from "../config.ts";
 
-export type RopeConfig = NonNullable<ModelConfig["rope"]> & { headSize: number };
+export type RopeConfig = NonNullable<ModelConfig["rope"]> & { dims: number };
 
 const { fround, PI, cos, sin } = Math;
 
@@ -19,22 +19,22 @@ function llama3Frequency(frequency: number, scaling: RopeScaling & { rope_type: 
   return fround(fround(fround(fround(1 - smooth) * frequency) / factor) + fround(smooth * frequency));
 }
 
-/** The angle of number i of a head's first half at position 1. */
-function frequency(i: number, { theta, headSize, scaling }: RopeConfig): number {
-  const plain = fround(1 / fround(theta ** fround((2 * i) / headSize)));
+/** The angle of number i of the first half of what is rotated at position 1. */
+function frequency(i: number, { theta, dims, scaling }: RopeConfig): number {
+  const plain = fround(1 / fround(theta ** fround((2 * i) / dims)));
   if (!scaling) return plain;
   return scaling.rope_type === "linear" ? fround(plain / scaling.factor) : llama3Frequency(plain, scaling);
 }
 
-/** The table [positions, headSize]: the cosines of a position's angles, then their sines. */
+/** The table [positions, dims]: the cosines of a position's angles, then their sines. */
 export function ropeTable(config: RopeConfig, positions: number): Float32Array {
-  const half = config.headSize / 2;
+  const half = config.dims / 2;
   const frequencies = Array.from({ length: half }, (_, i) => frequency(i, config));
-  const table = new Float32Array(positions * config.headSize);
+  const table = new Float32Array(positions * config.dims);
   for (let position = 0; position < positions; position++)
     for (let i = 0; i < half; i++) {
       const angle = fround(position * frequencies[i]!);
-      const at = position * config.headSize + i;
+      const at = position * config.dims + i;
       table[at] = cos(angle);
       table[at + half] = sin(angle);
     }

@@ -13,20 +13,20 @@ export const rotate: Rotate = {
 /** Rotates queries and keys, or their gradients back, in place. */
 function turn(rope: typeof ropeForward, { config, source }: Lowering, qkv: Tensor) {
   const { n_embd, n_head, n_kv_head = n_head } = config;
-  const heads = { heads: n_head + n_kv_head, headSize: n_embd / n_head };
-  return rope(qkv, frequencies(config), source.bounds, heads, source.shift);
+  const headSize = n_embd / n_head;
+  const heads = { heads: n_head + n_kv_head, headSize, rotated: config.rope!.dims ?? headSize };
+  return rope(qkv, frequencies(config, heads.rotated), source.bounds, heads, source.shift);
 }
 
 const known = new Map<string, WeakRef<Tensor>>();
 
 /** The table of all positions. Plans of one model share it, as they do its weights: see plan/fuse.ts. */
-function frequencies({ rope, n_positions, n_embd, n_head }: ModelConfig): Tensor {
-  const headSize = n_embd / n_head;
-  const key = JSON.stringify([rope, n_positions, headSize]);
+function frequencies({ rope, n_positions }: ModelConfig, dims: number): Tensor {
+  const key = JSON.stringify([rope, n_positions, dims]);
   const table = known.get(key)?.deref();
   if (table) return table;
-  const values = ropeTable({ ...rope!, headSize }, n_positions);
-  const shape = [n_positions, headSize];
+  const values = ropeTable({ ...rope!, dims }, n_positions);
+  const shape = [n_positions, dims];
   const made = new Tensor("rope.table", shape, "table", "f32", undefined, 0, new Uint32Array(values.buffer));
   known.set(key, new WeakRef(made));
   return made;

@@ -7,6 +7,7 @@ import { AdamW } from "../../src/model/adamw.ts";
 import { ARCHITECTURES } from "../../src/model/architectures.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { llama } from "../../src/model/llama.ts";
+import { neox } from "../../src/model/neox.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import type { Target } from "../../src/names.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
@@ -33,10 +34,26 @@ export const RELATIVE: Partial<ModelConfig> = {
 };
 
 /** A Llama-type model, in which three heads share one of keys and values. */
-export const LLAMA: Partial<ModelConfig> = { model_type: "llama", n_kv_head: 1, n_inner: 20, rope: { theta: 1e4 } };
+export const LLAMA = {
+  model_type: "llama",
+  n_kv_head: 1,
+  n_inner: 20,
+  rope: { theta: 1e4 },
+} as const satisfies Partial<ModelConfig>;
+
+/** A GPT-NeoX, of whose heads of 8 a half is rotated. */
+export const NEOX = {
+  model_type: "gpt_neox",
+  n_embd: 24,
+  n_inner: 20,
+  activation_function: "gelu",
+  tie_word_embeddings: false,
+  rope: { theta: 1e4, dims: 4 },
+} as const satisfies Partial<ModelConfig>;
 
 // What opens a model loads its architecture; these models are made, not opened.
 ARCHITECTURES.set("llama", llama);
+ARCHITECTURES.set("gpt_neox", neox);
 
 /** AdamW's settings; the rate comes with each step. */
 export const ADAMW = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;

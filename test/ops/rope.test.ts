@@ -9,21 +9,24 @@ import { assertRefused, type OpCase, pairs, rowBounds, testAlone, testOp } from 
 const ROTATION = { atol: 1e-6, rtol: 0 };
 const POSITIONS = 80;
 
-/** Rows of `width` numbers, whose first heads are rotated by the table's angles; by their opposites if sign is -1. */
+/**
+ * Rows of `width` numbers: the first ones of their heads are rotated by the table's angles; by their opposites if sign
+ * is -1.
+ */
 function rotate(
   x: Float64Array,
   table: Float64Array,
   positions: readonly number[],
-  { heads, headSize }: RotatedHeads,
+  { heads, headSize, rotated = headSize }: RotatedHeads,
   sign = 1,
 ): Float64Array {
   const out = x.slice();
-  const [width, half] = [x.length / positions.length, headSize / 2];
+  const [width, half] = [x.length / positions.length, rotated / 2];
   for (const [n, position] of positions.entries())
     for (let h = 0; h < heads; h++)
       for (let i = 0; i < half; i++) {
-        const cos = table[position * headSize + i]!;
-        const sin = sign * table[position * headSize + half + i]!;
+        const cos = table[position * rotated + i]!;
+        const sin = sign * table[position * rotated + half + i]!;
         const at = n * width + h * headSize + i;
         out[at] = x[at]! * cos - x[at + half]! * sin;
         out[at + half] = x[at + half]! * cos + x[at]! * sin;
@@ -38,10 +41,10 @@ interface Shape extends RotatedHeads {
 }
 
 function build(c: OpCase, lengths: readonly number[], { values, shift, ...shape }: Shape) {
-  const { heads, headSize } = shape;
+  const { heads, headSize, rotated: dims = headSize } = shape;
   const positions = lengths.flatMap((length) => Array.from({ length }, (_, at) => at + shift));
   const [N, width] = [positions.length, heads * headSize + values];
-  const table = c.of("table", [POSITIONS, headSize], ropeTable({ theta: 1e4, headSize }, POSITIONS));
+  const table = c.of("table", [POSITIONS, dims], ropeTable({ theta: 1e4, dims }, POSITIONS));
   const bounds = c.rows("bounds", [N, 2], rowBounds(lengths));
   // There may be rows behind the tokens: a prefix's keys.
   const [x, dx] = [c.input("x", [N, width], 1, N + 3), c.input("dx", [N, width], 1, N + 3)];
@@ -59,9 +62,11 @@ for (const { lengths, ...shape } of [
   { heads: 1, headSize: 4, values: 0, lengths: [1], shift: 0 },
   { heads: 3, headSize: 12, values: 5, lengths: [3, 4], shift: 7 },
   { heads: 12, headSize: 64, values: 192, lengths: [5, 1, 17], shift: 0 },
+  { heads: 6, headSize: 20, rotated: 4, values: 60, lengths: [2, 9], shift: 3 },
+  { heads: 4, headSize: 64, rotated: 24, values: 7, lengths: [40], shift: 0 },
 ]) {
-  const { heads, headSize, values, shift } = shape;
-  testOp(`${heads} heads of ${headSize} before ${values} values, sequences of ${lengths} from position ${shift}`, (c) =>
+  const { heads, headSize, rotated = headSize, values, shift } = shape;
+  testOp(`${heads} heads, ${rotated} of ${headSize}, before ${values} values, sequences of ${lengths} from position ${shift}`, (c) =>
     build(c, lengths, shape),
   );
 }
@@ -72,7 +77,7 @@ testOp("a decoder's rows are at the positions of their slots: their sequences st
   const heads = { heads: 4, headSize: 12 };
   const positions = [41, 0, POSITIONS - 1];
   const bounds = Uint32Array.from(positions.flatMap((position, n) => [n - position, n + 1]));
-  const table = c.of("table", [POSITIONS, 12], ropeTable({ theta: 1e4, headSize: 12 }, POSITIONS));
+  const table = c.of("table", [POSITIONS, 12], ropeTable({ theta: 1e4, dims: 12 }, POSITIONS));
   const x = c.input("x", [3, 72]);
   c.run(ropeForward(x, table, c.rows("bounds", [3, 2], bounds), heads));
   c.after(x, rotate(c.data(x), c.data(table), positions, heads), ROTATION);

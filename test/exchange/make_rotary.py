@@ -1,6 +1,7 @@
-"""Writes test/golden/llama: tiny Llama-type models by transformers, adapters by PEFT, and what they compute in float64.
+"""Writes test/golden/llama and test/golden/neox: tiny Llama-type models and GPT-NeoX by transformers, adapters by PEFT,
+and what they compute in float64.
 
-python test/exchange/make_llama.py OUT: the same versions and seeds write the same values.
+python test/exchange/make_rotary.py OUT NAME...: the same versions and seeds write the same values. Without names: all.
 """
 import json
 import shutil
@@ -13,7 +14,9 @@ from common import VERSIONS, adapted
 from make_fixtures import expect, logits_of
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, LlamaConfig, Qwen2Config
+from transformers import (
+    AutoModelForCausalLM, AutoModelForSequenceClassification, GPTNeoXConfig, LlamaConfig, Qwen2Config,
+)
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
@@ -40,10 +43,21 @@ MODELS = {
     "qwen2": (Qwen2Config(**SIZES, hidden_size=32, intermediate_size=44, num_attention_heads=4, num_key_value_heads=2,
                           rms_norm_eps=1e-6, tie_word_embeddings=True, rope_parameters=dict(rope_theta=1000000.0, rope_type="default")),
               "SEQ_CLS", "SEQ_CLS"),
+    # As Pythia: a quarter of each head is rotated.
+    "pythia": (GPTNeoXConfig(**SIZES, hidden_size=48, intermediate_size=40, num_attention_heads=3, layer_norm_eps=1e-5, hidden_act="gelu",
+                             rope_parameters=dict(rope_theta=10000.0, rope_type="default", partial_rotary_factor=0.25)),
+               "CAUSAL_LM", "SEQ_CLS"),
+    "sequential": (GPTNeoXConfig(**SIZES, hidden_size=32, intermediate_size=44, num_attention_heads=4, layer_norm_eps=1e-6, hidden_act="gelu_new",
+                                 use_parallel_residual=False, tie_word_embeddings=True,
+                                 rope_parameters=dict(**LINEAR, partial_rotary_factor=0.5)),
+                   "SEQ_CLS", "CAUSAL_LM"),
 }
+NEOX = ("pythia", "sequential")
 # Their config.json has the form that published models have, from before transformers 5.
-PUBLISHED = ("llama3", "qwen2")
-LORA = dict(target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"], r=4, lora_alpha=8)
+PUBLISHED = ("llama3", "qwen2", "pythia")
+SETTINGS = dict(r=4, lora_alpha=8)
+LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+NEOX_TARGETS = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
 KINDS = {"CAUSAL_LM": AutoModelForCausalLM, "SEQ_CLS": AutoModelForSequenceClassification}
 
 
@@ -68,6 +82,8 @@ def published(config):
     rope = config.pop("rope_parameters")
     theta, kind = rope.pop("rope_theta"), rope["rope_type"]
     config["torch_dtype"] = config.pop("dtype")
+    if config["model_type"] == "gpt_neox":
+        return {**config, "rotary_emb_base": theta, "rotary_pct": rope["partial_rotary_factor"]}
     return {**config, "rope_theta": theta, "rope_scaling": None if kind == "default" else rope}
 
 
@@ -108,18 +124,22 @@ def save_expected(tensors, path, learning):
     save_file(tensors, path, {"versions": json.dumps(VERSIONS), "gradients": learning})
 
 
-def main(out):
+def main(out, *names):
     theirs = {}
-    for seed, (name, (config, _, _)) in enumerate(MODELS.items()):
+    wanted = [(seed, name) for seed, name in enumerate(MODELS) if not names or name in names]
+    places = {name: out / ("neox" if name in NEOX else "llama") / name for name in MODELS}
+    for seed, name in wanted:
         torch.manual_seed(seed)
-        shutil.rmtree(out / name, ignore_errors=True)
-        write_base(name, config, out / name / "base")
+        shutil.rmtree(places[name], ignore_errors=True)
+        base = places[name] / "base"
+        write_base(name, MODELS[name][0], base)
         ids, lengths, labels = batch()
-        theirs[name] = [logits_of(kind.from_pretrained(out / name / "base"), ids, lengths) for kind in KINDS.values()]
+        theirs[name] = [logits_of(kind.from_pretrained(base), ids, lengths) for kind in KINDS.values()]
     exact(LlamaRMSNorm)
     exact(Qwen2RMSNorm)
-    for seed, (name, (config, learning, task)) in enumerate(MODELS.items()):
-        base, adapter = out / name / "base", out / name / "lora"
+    for seed, name in wanted:
+        _, learning, task = MODELS[name]
+        base, adapter = places[name] / "base", places[name] / "lora"
         expected = whole_model(base, learning, ids, lengths, labels)
         for one, rounded in zip(KINDS, theirs[name]):
             want = expected[f"{one}.logits"]
@@ -127,7 +147,8 @@ def main(out):
             print(f"{name} {one}: transformers in float32 is {error:.1e} from it")
             assert error < 2e-6
         save_expected(expected, base / "expect.safetensors", learning)
-        model = adapted(KINDS[task].from_pretrained(base, dtype=torch.float32), LORA, seed, task)
+        lora = dict(SETTINGS, target_modules=NEOX_TARGETS if name in NEOX else LLAMA_TARGETS)
+        model = adapted(KINDS[task].from_pretrained(base, dtype=torch.float32), lora, seed, task)
         model.save_pretrained(adapter)
         (adapter / "README.md").unlink()
         saved = load_file(adapter / "adapter_model.safetensors").keys()
@@ -135,4 +156,4 @@ def main(out):
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

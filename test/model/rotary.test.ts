@@ -1,6 +1,6 @@
 /**
- * Llama-type models that transformers wrote, and adapters of them that PEFT wrote (test/golden/llama): logits, losses,
- * every gradient and 10 steps of AdamW, as they and PyTorch compute them in float64.
+ * Llama-type models and GPT-NeoX that transformers wrote, and adapters of them that PEFT wrote (test/golden/llama and
+ * neox): logits, losses, every gradient and 10 steps of AdamW, as they and PyTorch compute them in float64.
  */
 import { cpSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ import { parameterList } from "../../src/model/trainable.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
+import { fillRandom, LLAMA, NEOX, OPTIMIZER, randomBatch, smallSpec, TASKS } from "../helpers/models.ts";
 import {
   assertLoss,
   assertRelative,
@@ -29,8 +29,10 @@ import {
   withExpected,
 } from "../helpers/peft-fixtures.ts";
 
-const folder = packagePath("test/golden/llama");
-const names = readdirSync(folder).filter((name) => name !== "README.md");
+const folder = packagePath("test/golden");
+const names = ["llama", "neox"].flatMap((family) =>
+  readdirSync(join(folder, family)).flatMap((name) => (name === "README.md" ? [] : `${family}/${name}`)),
+);
 
 /** transformers in float32 is up to 7e-7 from these logits. */
 const TOLERANCE: Tolerance = { logits: 2e-6, loss: 2e-6, grad: 1e-5, final: 1e-3 };
@@ -39,7 +41,8 @@ const TOLERANCE: Tolerance = { logits: 2e-6, loss: 2e-6, grad: 1e-5, final: 1e-3
 const HEADS = { SEQ_CLS: TASKS.classification, CAUSAL_LM: TASKS.lm };
 
 test("the fixtures are here", () => {
-  assert.equal(names, ["llama", "llama-linear", "llama3", "qwen2"]);
+  const llamas = ["llama", "llama-linear", "llama3", "qwen2"].map((name) => `llama/${name}`);
+  assert.equal(names, [...llamas, "neox/pythia", "neox/sequential"]);
 });
 
 /** Runs `body` with all parameters of a model to be trained. */
@@ -143,16 +146,22 @@ for (const name of names) {
 /** Of the slope along a direction, from losses in float32. */
 const SLOPE = 5e-3;
 
-for (const [mode, objective] of [
-  ["lora", "classification"],
-  ["adapter", "classification"],
-  ["prompt", "lm"],
-  ["prefix", "classification"],
-  ["last_block", "classification"],
-  ["bitfit", "lm"],
+const QWEN2 = { ...LLAMA, model_type: "qwen2" } as const;
+for (const [mode, objective, config] of [
+  ["lora", "classification", LLAMA],
+  ["adapter", "classification", LLAMA],
+  ["prompt", "lm", LLAMA],
+  ["prefix", "classification", LLAMA],
+  ["last_block", "classification", LLAMA],
+  ["bitfit", "lm", QWEN2],
+  ["lora", "lm", NEOX],
+  ["adapter", "lm", NEOX],
+  ["prompt", "classification", NEOX],
+  ["prefix", "lm", NEOX],
+  ["last_block", "classification", NEOX],
+  ["bitfit", "classification", NEOX],
 ] as const)
-  test(`the gradients of ${mode} are the slopes of the loss (${objective})`, async () => {
-    const config = { ...LLAMA, ...(mode === "bitfit" ? { model_type: "qwen2" as const } : {}) };
+  test(`the gradients of ${mode} are the slopes of the loss (${config.model_type}, ${objective})`, async () => {
     const spec = smallSpec(mode, { objective, config });
     const engine = await Engine.create(await testDevice("wasm 2 threads"), {
       spec,
