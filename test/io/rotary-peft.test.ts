@@ -1,4 +1,7 @@
-/** Adapters of Llama-type models in PEFT's files, where each of our matrices is several modules, and merged models. */
+/**
+ * Adapters in PEFT's files of Llama-type models, where each of our matrices is several modules, and of GPT-NeoX, where
+ * queries, keys and values are one, by head; and merged models.
+ */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -10,7 +13,7 @@ import type { AdapterMeta, Tensors } from "../../src/io/peft.ts";
 import { readAdapter } from "../../src/io/peft.ts";
 import { streamSafetensors } from "../../src/io/safetensors-write.ts";
 import { loraAdapters } from "../../src/methods/lora.ts";
-import { firstColumn, loraName } from "../../src/names.ts";
+import { ADAPTED, firstColumn, loraName } from "../../src/names.ts";
 import { numel } from "../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, product, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -18,8 +21,9 @@ import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.
 import { test } from "../helpers/harness.ts";
 
 const folder = temporaryFolder();
-const basePath = (name: string) => packagePath(`test/golden/llama/${name}/base`);
+const basePath = (name: string) => packagePath(`test/golden/${name}/base`);
 const BLOCK = ["q", "k", "v", "o", "gate", "up", "down"] as const;
+const NEOX = ["c_attn", "o", "fc", "proj"] as const;
 const WRAPPER = "base_model.model.";
 const SAVED = `${WRAPPER}model.layers.`;
 
@@ -49,16 +53,21 @@ const CASES: [
   lora: { target_modules: string[]; [setting: string]: unknown } | null,
   rest?: Partial<AdapterMeta>,
 ][] = [
-  ["all matrices", "llama", { target_modules: [...BLOCK, "head"] }],
-  ["queries and values alone", "llama3", { target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }],
-  ["one block", "qwen2", { target_modules: ["k", "up"], layers_to_transform: [1] }],
-  ["gate and up alone", "llama", { target_modules: ["gate", "up"] }],
-  ["down alone of a language model", "qwen2", { target_modules: ["down"] }, LM],
-  ["DoRA", "llama", { target_modules: [...BLOCK], use_dora: true }],
-  ["the token table", "llama", { target_modules: ["gate", "wte"] }],
-  ["a language model with its head", "llama", { target_modules: ["o", "head"] }, LM],
-  ["a prefix", "llama", null, modeMeta("prefix")],
-  ["a prompt of a language model", "qwen2", null, { ...LM, ...modeMeta("prompt") }],
+  ["all matrices", "llama/llama", { target_modules: [...BLOCK, "head"] }],
+  ["queries and values alone", "llama/llama3", { target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }],
+  ["one block", "llama/qwen2", { target_modules: ["k", "up"], layers_to_transform: [1] }],
+  ["gate and up alone", "llama/llama", { target_modules: ["gate", "up"] }],
+  ["down alone of a language model", "llama/qwen2", { target_modules: ["down"] }, LM],
+  ["DoRA", "llama/llama", { target_modules: [...BLOCK], use_dora: true }],
+  ["the token table", "llama/llama", { target_modules: ["gate", "wte"] }],
+  ["a language model with its head", "llama/llama", { target_modules: ["o", "head"] }, LM],
+  ["a prefix", "llama/llama", null, modeMeta("prefix")],
+  ["a prompt of a language model", "llama/qwen2", null, { ...LM, ...modeMeta("prompt") }],
+  ["all matrices by head", "neox/pythia", { target_modules: [...NEOX, "head"] }],
+  ["DoRA by head", "neox/pythia", { target_modules: [...NEOX], use_dora: true }],
+  ["the token table of a GPT-NeoX", "neox/pythia", { target_modules: ["fc", "wte"] }],
+  ["a GPT-NeoX with its head", "neox/pythia", { target_modules: ["proj", "head"] }, LM],
+  ["a prefix of a GPT-NeoX", "neox/sequential", null, { ...LM, ...modeMeta("prefix") }],
 ];
 
 for (const [title, name, lora, rest] of CASES)
@@ -80,7 +89,7 @@ for (const [title, name, lora, rest] of CASES)
     }));
 
 test("PEFT's names and ranks: every matrix is a module of its own", () =>
-  withBase("qwen2", async (base) => {
+  withBase("llama/qwen2", async (base) => {
     const meta = describe(base, { target_modules: [...BLOCK], use_dora: true });
     const directory = join(folder, "names");
     await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
@@ -97,8 +106,56 @@ test("PEFT's names and ranks: every matrix is a module of its own", () =>
     assert.equal(tensors.get(`${SAVED}1.mlp.up_proj.lora_magnitude_vector`)!.shape, [44]);
   }));
 
+test("of a GPT-NeoX queries, keys and values are one module, by head, also where their adapters are apart", () =>
+  withBase("neox/pythia", async (base) => {
+    const meta = describe(base, { target_modules: ["q", "v", "o"] });
+    const tensors = drawTensors(meta);
+    const directory = join(folder, "by-head");
+    assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
+    assert.equal(await readAdapter(directory), { meta, tensors });
+    const { target_modules, rank_pattern, fan_in_fan_out } = readConfig(directory);
+    assert.equal(
+      [target_modules, rank_pattern, fan_in_fan_out],
+      [["query_key_value", "dense"], { query_key_value: 6 }, false],
+    );
+    const theirs = await readAll(join(directory, "adapter_model.safetensors"));
+    const [heads, size] = [3, 16];
+    const B = theirs.get(`${WRAPPER}gpt_neox.layers.1.attention.query_key_value.lora_B.weight`)!;
+    assert.equal(B.shape, [3 * heads * size, 6]);
+    const zeros = new Float32Array(3);
+    for (const [part, target] of [..."qkv"].entries()) {
+      const own = tensors.get(`lora.h.1.attn.${target}.B`)?.data;
+      for (let row = 0; row < heads * size; row++) {
+        const at = (Math.floor(row / size) * 3 + part) * size + (row % size);
+        const [q, v] = [B.data.slice(at * 6, at * 6 + 3), B.data.slice(at * 6 + 3, at * 6 + 6)];
+        const want = own?.slice(row * 3, row * 3 + 3) ?? zeros;
+        assert.equal([q, v], target === "v" ? [zeros, want] : [want, zeros], `${target}, row ${row}`);
+      }
+    }
+  }));
+
+test("biases and matrices of a GPT-NeoX that were trained besides are by head in PEFT's files", () =>
+  withBase("neox/pythia", async (base) => {
+    const modulesToSave = [0, 1].flatMap((block) => [`h.${block}.attn.c_attn.bias`, `h.${block}.mlp.c_proj.weight`]);
+    const meta = describe(base, { target_modules: ["c_attn"], modulesToSave });
+    const tensors = drawTensors(meta);
+    const directory = join(folder, "neox-biases");
+    assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
+    assert.equal(await readAdapter(directory), { meta, tensors });
+    assert.is(readConfig(directory).bias, "lora_only");
+    const theirs = await readAll(join(directory, "adapter_model.safetensors"));
+    const bias = theirs.get(`${WRAPPER}gpt_neox.layers.0.attention.query_key_value.base_layer.bias`)!.data;
+    const own = tensors.get("h.0.attn.c_attn.bias")!.data;
+    // Of the second head: its queries, its keys, its values.
+    assertSameBits(
+      "bias",
+      bias.slice(48, 96),
+      Float32Array.of(...[0, 1, 2].flatMap((i) => [...own.slice(48 * i + 16, 48 * i + 32)])),
+    );
+  }));
+
 test("DoRA of queries and values alone: the keys get an adapter of zeros, or the lengths of their columns", () =>
-  withBase("llama", async (base) => {
+  withBase("llama/llama", async (base) => {
     const meta = describe(base, { target_modules: ["q", "v"], use_dora: true });
     const tensors = drawTensors(meta);
     const directory = join(folder, "dora-q-v");
@@ -123,7 +180,7 @@ test("DoRA of queries and values alone: the keys get an adapter of zeros, or the
   }));
 
 test("what PEFT trained of a part of our matrices is refused by its names", () =>
-  withBase("qwen2", async (base) => {
+  withBase("llama/qwen2", async (base) => {
     const meta = describe(base, { target_modules: ["q", "o"] });
     const cases: [settings: object, key: string, shape: number[]][] = [
       [{ modules_to_save: ["up_proj"] }, "mlp.up_proj.weight", [44, 32]],
@@ -144,7 +201,7 @@ test("what PEFT trained of a part of our matrices is refused by its names", () =
   }));
 
 test("an adapter is refused for a model with other heads, other positions or of another type", () =>
-  withBase("llama3", async (base) => {
+  withBase("llama/llama3", async (base) => {
     const meta = describe(base, { target_modules: ["o"] });
     const directory = join(folder, "other-base");
     await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
@@ -156,7 +213,7 @@ test("an adapter is refused for a model with other heads, other positions or of 
   }));
 
 test("PEFT's copy of the token table beside an adapter of it is ignored, and another table is refused", () =>
-  withBase("llama", async (base) => {
+  withBase("llama/llama", async (base) => {
     const meta = describe(base, { target_modules: ["q", "wte"] });
     const key = `${WRAPPER}model.embed_tokens.base_layer.weight`;
     const table = await base.read("wte.weight");
@@ -191,16 +248,18 @@ async function writeTensors(path: string, tensors: Tensors): Promise<void> {
   writeFileSync(path, Buffer.concat(pieces));
 }
 
-for (const [name, head] of [
-  ["llama", "a tied head becomes a tensor of its own"],
-  ["llama3", "an untied head"],
+for (const [name, head, blockTargets] of [
+  ["llama/llama", "a tied head becomes a tensor of its own", BLOCK],
+  ["llama/llama3", "an untied head", BLOCK],
+  ["neox/pythia", "an untied head", NEOX],
+  ["neox/sequential", "a tied head becomes a tensor of its own", ["k", "v", "fc"]],
 ] as const)
   test(`merged, ${name}: transformers' names and layout, every product in its columns, ${head}`, () =>
     withBase(name, async (base) => {
-      const meta = describe(base, { target_modules: [...BLOCK, "head"] }, LM);
+      const meta = describe(base, { target_modules: [...blockTargets, "head"] }, LM);
       const tensors = drawTensors(meta);
       const directory = join(folder, `merged-${name}`);
-      mkdirSync(directory);
+      mkdirSync(directory, { recursive: true });
       const pieces: Uint8Array[] = [];
       const merged = await mergedTensors(base, { meta, tensors }, undefined);
       for await (const piece of streamSafetensors(merged, { format: "pt" })) pieces.push(piece);
@@ -216,9 +275,7 @@ for (const [name, head] of [
         const [A, B] = (["A", "B"] as const).map((part) => tensors.get(loraName(adapter, part))!);
         const delta = product(B!.data, A!.data, r, A!.shape[1]!, scale);
         const [inputs, outputs] = [A!.shape[1]!, B!.shape[0]!];
-        const layer = { q: "attn.c_attn", k: "attn.c_attn", v: "attn.c_attn", o: "attn.c_proj" }[target as string];
-        const matrix = layer ?? (target === "down" ? "mlp.c_proj" : "mlp.c_fc");
-        const whole = expected.get(block === null ? "lm_head.weight" : `h.${block}.${matrix}.weight`)!;
+        const whole = expected.get(block === null ? "lm_head.weight" : `h.${block}.${ADAPTED[target].layer}.weight`)!;
         const columns = whole.length / inputs;
         const first = firstColumn(target, base.config);
         for (let i = 0; i < outputs; i++)
