@@ -67,15 +67,44 @@ def llama(n_layer):
     }
 
 
+def neox(n_layer):
+    """The same for GPT-NeoX."""
+    last = n_layer - 1
+    blocks = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
+    some = dict(target_modules=["query_key_value", "dense_4h_to_h"], layers_to_transform=[last])
+    return {
+        # PEFT's default: query_key_value.
+        "default": dict(r=4, lora_alpha=8),
+        "all-linear": dict(target_modules="all-linear", r=3, lora_alpha=7, use_rslora=True),
+        "patterns": dict(
+            target_modules=blocks,
+            r=4,
+            lora_alpha=6,
+            rank_pattern={"query_key_value": 8, "layers.0.mlp.dense_4h_to_h": 2},
+            alpha_pattern={"dense_h_to_4h": 3, f"layers.{last}.attention.dense": 11},
+        ),
+        "lora-only-bias": dict(target_modules=["query_key_value", "dense"], r=3, lora_alpha=5, bias="lora_only"),
+        "some-layers": dict(some, r=5, lora_alpha=10, modules_to_save=["final_layer_norm"]),
+        "saved": dict(target_modules=["dense"], r=2, lora_alpha=2, modules_to_save=["query_key_value"]),
+        "dora": dict(target_modules=blocks, use_dora=True, r=4, lora_alpha=8),
+        "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3),
+    }
+
+
 def loras(config, task="SEQ_CLS"):
     """All LoRA settings of a model, by name: those of the token table of classifiers, those of the head of language models."""
     n_layer = config.num_hidden_layers
     if config.model_type == "gpt2":
         settings, inner, table = {**variants(n_layer), **dora(n_layer)}, ["c_attn", "c_fc"], "wte"
+    elif config.model_type == "gpt_neox":
+        settings, inner, table = neox(n_layer), ["query_key_value", "dense_h_to_4h"], "embed_in"
     else:
         settings, inner, table = llama(n_layer), ["v_proj", "up_proj"], "embed_tokens"
     if config.model_type == "qwen2":
         settings["lora-only-bias"] = dict(target_modules=["q_proj", "k_proj", "v_proj", "o_proj"], r=3, lora_alpha=5, bias="lora_only")
+    # What is embed_out in files is lm_head in transformers since 5.24.
+    if config.model_type == "gpt_neox" and task == "CAUSAL_LM":
+        return settings
     outside = table if task == "SEQ_CLS" else "lm_head"
     return {**settings, outside: dict(target_modules=[*inner, outside], r=4, lora_alpha=6)}
 

@@ -9,7 +9,7 @@ import transformers
 import generation
 from common import VERSIONS, adapted, loras, messages, room, virtual
 from peft import PeftModel
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, LlamaConfig, Qwen2Config
+from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config, GPTNeoXConfig, LlamaConfig, Qwen2Config
 
 LABELS = 2
 torch.set_num_threads(2)
@@ -69,14 +69,17 @@ def prepare(folder, micro):
     sizes = dict(vocab_size=50257, max_position_embeddings=48, num_hidden_layers=3, tie_word_embeddings=True, **ends)
     llama = LlamaConfig(hidden_size=48, intermediate_size=52, num_attention_heads=6, num_key_value_heads=2, **sizes)
     qwen2 = Qwen2Config(hidden_size=32, intermediate_size=44, num_attention_heads=4, num_key_value_heads=1, **sizes)
+    neox = GPTNeoXConfig(hidden_size=48, intermediate_size=52, num_attention_heads=3, **sizes)
     bases = [(name, write_tiny(folder, name, config, micro), 48)
-             for name, config in [("tiny", gpt2), ("llama", llama), ("qwen2", qwen2)]]
+             for name, config in [("tiny", gpt2), ("llama", llama), ("qwen2", qwen2), ("neox", neox)]]
     rows = messages(50)
     texts = [text for text, _ in rows]
     write(os.path.join(folder, "messages.json"), rows)
     jobs = []
     for base_name, base, length in [*bases, ("micro", micro, 256)]:
-        for i, (name, settings) in enumerate({**loras(load_base(base).config), **virtual()}.items()):
+        # PEFT has no prefixes for transformers' GPT-NeoX that classifies.
+        without = {name: one for name, one in virtual().items() if base_name != "neox" or name == "prompt"}
+        for i, (name, settings) in enumerate({**loras(load_base(base).config), **without}.items()):
             tokenizer = tokenizer_of(base, room(length, settings))
             model = adapted(load_base(base), settings, seed=i)
             optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -93,7 +96,7 @@ def prepare(folder, micro):
 
 
 def write_texts(folder, micro):
-    """What transformers writes behind prompts, with gpt2-micro and tiny Llama-type models alone and with each of PEFT's adapters."""
+    """What transformers writes behind prompts, with gpt2-micro and tiny models of other types alone and with each of PEFT's adapters."""
     model, tokenizer = generation.load(micro)
     jobs = [{"name": "micro", "tokens": generation.TOKENS, "ids": generation.greedy(model, tokenizer)}]
     for i, (name, settings) in enumerate({**loras(model.config, "CAUSAL_LM"), **virtual()}.items()):
@@ -102,7 +105,7 @@ def write_texts(folder, micro):
         model.save_pretrained(place)
         ids = generation.greedy(model, tokenizer, generation.PROMPTS[:5], 20)
         jobs.append({"name": f"micro with {name}", "adapter": place, "tokens": 20, "ids": ids})
-    for base in ("llama", "qwen2"):
+    for base in ("llama", "qwen2", "neox"):
         path = os.path.join(folder, base)
         every = {"nothing": None, **loras(generation.load(path)[0].config, "CAUSAL_LM"), **virtual()}
         for i, (name, settings) in enumerate(every.items()):

@@ -143,7 +143,7 @@ await checkBaseline(
   ...[work, python, must, report, library, micro],
 );
 
-const [tiny, llama, qwen2] = ["tiny", "llama", "qwen2"].map((name) => join(work, name));
+const [tiny, llama, qwen2, neox] = ["tiny", "llama", "qwen2", "neox"].map((name) => join(work, name));
 const fromPeft = (name) => ({ continue: join(work, "from-peft", name) });
 /** Runs of ours: the forms in which they are exported, and their settings. */
 const RUNS = [
@@ -183,6 +183,13 @@ const RUNS = [
   { name: "qwen2 gate and up", base: qwen2, ...fromPeft("qwen2-saved") },
   { name: "qwen2 prompt", base: qwen2, mode: "prompt", virtualTokens: 5 },
   { name: "qwen2 bitfit", base: qwen2, mode: "bitfit" },
+  { name: "neox r 3", base: neox, rank: 3 },
+  { name: "neox rslora k fc", base: neox, rank: 4, scaling: "alpha/sqrt(r)", targets: ["k", "fc", "head"] },
+  { name: "neox mixed ranks", base: neox, ...fromPeft("neox-patterns") },
+  { name: "neox dora, q, k and v together", base: neox, ...fromPeft("neox-dora") },
+  { name: "neox biases", base: neox, ...fromPeft("neox-lora-only-bias") },
+  { name: "neox prompt", base: neox, mode: "prompt", virtualTokens: 5 },
+  { name: "neox all", base: neox, mode: "all" },
 ];
 /** The forms in which a run can be exported. */
 const FORMS = { lora: ["peft", "merged"], prompt: ["peft"], prefix: ["peft"] };
