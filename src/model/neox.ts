@@ -3,11 +3,10 @@
  * attention reads, so that both are added to the residual stream; in some models, as in a GPT-2, their sum.
  */
 import type { Architecture } from "./lower.ts";
-import { layerNorm } from "./norms.ts";
 import { rotate } from "./rotate.ts";
 
 export const neox: Architecture = {
-  norm: layerNorm,
+  centred: true,
   rotate,
   block(g, l, x) {
     const qkv = g.rotate(g.linear(l, "attn.c_attn", g.norm(`h.${l}.ln_1`, x)));

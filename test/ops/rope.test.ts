@@ -64,10 +64,11 @@ for (const { lengths, ...shape } of [
   { heads: 12, headSize: 64, values: 192, lengths: [5, 1, 17], shift: 0 },
   { heads: 6, headSize: 20, rotated: 4, values: 60, lengths: [2, 9], shift: 3 },
   { heads: 4, headSize: 64, rotated: 24, values: 7, lengths: [40], shift: 0 },
-]) {
+] as (Shape & { lengths: number[] })[]) {
   const { heads, headSize, rotated = headSize, values, shift } = shape;
-  testOp(`${heads} heads, ${rotated} of ${headSize}, before ${values} values, sequences of ${lengths} from position ${shift}`, (c) =>
-    build(c, lengths, shape),
+  testOp(
+    `${heads} heads, ${rotated} of ${headSize}, before ${values} values, sequences of ${lengths} from position ${shift}`,
+    (c) => build(c, lengths, shape),
   );
 }
 

@@ -102,8 +102,8 @@ class Decoder {
       const places = graph.add(`${name}.positions`, "Gather", [graph.weight("wpe.weight"), positions]);
       return graph.add(name, "Add", [tokens, places]);
     }
-    const { HS: headSize } = this.heads;
-    addAngles(graph, ropeTable({ ...rope!, headSize }, n_positions), positions, headSize);
+    const { dims = this.heads.HS } = rope!;
+    addAngles(graph, ropeTable({ ...rope!, dims }, n_positions), positions, dims);
     return graph.gather(name, "wte.weight", ids);
   }
 
@@ -146,7 +146,7 @@ class Decoder {
     const split = (parts: readonly string[], list: string, ...sizes: number[]) =>
       graph.addAll(parts.map(name), "Split", [list, graph.ints(...sizes)], { axis: 2n });
     const [qk, v] = split(["qk", "v"], heads, NH + KV, KV) as [string, string];
-    const turned = config.rope ? turn(graph, name("rope"), qk, HS) : qk;
+    const turned = config.rope ? turn(graph, name("rope"), qk, HS, config.rope.dims ?? HS) : qk;
     const [q, k] = split(["q", "k"], turned, NH, KV) as [string, string];
     const scaled = graph.add(name("q.scaled"), "Mul", [q, graph.float(attentionScale(config, l))]);
     const grouped = graph.add(name("q.grouped"), "Reshape", [scaled, graph.ints(0, 0, KV, G, HS)]);

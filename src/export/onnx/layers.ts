@@ -40,20 +40,28 @@ export function gate(graph: Graph, name: string, x: string, width: number): stri
   return graph.add(name, "Mul", [silu, b]);
 }
 
-/** Takes cosines and sines [B, T, 1, HS / 2] of the positions from a table [positions, HS]. */
-export function addAngles(graph: Graph, table: Float32Array, positions: string, headSize: number): void {
-  const rows = graph.table("rope.table", table.length / headSize, table);
+/** Takes cosines and sines [B, T, 1, dims / 2] of the positions from a table [positions, dims]. */
+export function addAngles(graph: Graph, table: Float32Array, positions: string, dims: number): void {
+  const rows = graph.table("rope.table", table.length / dims, table);
   const angles = graph.add("rope.angles", "Gather", [rows, positions]);
-  halves(graph, ["rope.cos", "rope.sin"], graph.add("rope", "Unsqueeze", [angles, graph.ints(2)]), headSize / 2);
+  halves(graph, ["rope.cos", "rope.sin"], graph.add("rope", "Unsqueeze", [angles, graph.ints(2)]), dims / 2);
 }
 
-/** Heads [B, T, heads, HS] turned by the angles: (a, b) becomes (a cos - b sin, b cos + a sin) for their halves. */
-export function turn(graph: Graph, name: string, heads: string, headSize: number): string {
-  const [a, b] = halves(graph, [`${name}.a`, `${name}.b`], heads, headSize / 2);
+/**
+ * Heads [B, T, heads, HS] whose first `dims` numbers are turned by the angles: (a, b) becomes (a cos - b sin, b cos + a
+ * sin) for the halves of these.
+ */
+export function turn(graph: Graph, name: string, heads: string, headSize: number, dims: number): string {
+  const sizes = [dims / 2, dims / 2, ...(dims < headSize ? [headSize - dims] : [])];
+  const parts = ["a", "b", "rest"].slice(0, sizes.length).map((part) => `${name}.${part}`);
+  const [a, b, ...rest] = graph.addAll(parts, "Split", [heads, graph.ints(...sizes)], { axis: -1n }) as [
+    string,
+    string,
+  ];
   const by = (list: string, factor: "cos" | "sin") => graph.add(`${list}.${factor}`, "Mul", [list, `rope.${factor}`]);
   const first = graph.add(`${name}.first`, "Sub", [by(a, "cos"), by(b, "sin")]);
   const second = graph.add(`${name}.second`, "Add", [by(b, "cos"), by(a, "sin")]);
-  return graph.add(`${name}.turned`, "Concat", [first, second], { axis: -1n });
+  return graph.add(`${name}.turned`, "Concat", [first, second, ...rest], { axis: -1n });
 }
 
 /** Splits a value in two halves along its last axis. */
