@@ -3,14 +3,15 @@
 
 import { Block, Product } from "./arguments";
 import { PANEL } from "./generated/numbers";
+import { LinearJob } from "./generated/records";
 import { transpose_block } from "./panels";
 import { multiply } from "./tile";
 
-/** Copies the sizes of a layer's adapters. */
-export function set_adapters<T>(p: Product, from: T, down: usize, up: usize): void {
-  p.down = down;
-  p.up = up;
-  p.count = from.count;
+/** The adapters of a layer's job; its offsets are in `down` and `up`. */
+export function set_adapters(p: Product, from: LinearJob, down: usize, up: usize): void {
+  p.down = down + ((<usize>from.down_offset) << 2);
+  p.up = up + ((<usize>from.up_offset) << 2);
+  p.count = from.adapters;
   p.r = from.r;
   p.stride = from.stride;
   p.up_row = from.up_row;

@@ -2,12 +2,12 @@
 import { set_adapters } from "./adapters";
 import { begin_product, Product } from "./arguments";
 import { is_in_blocks, use_blocks } from "./blocks";
-import { Linear, LinearGrouped, LinearGroupedJob, Share } from "./generated/records";
+import { Linear, LinearJob, Share } from "./generated/records";
 import { multiply_any, multiply_panels } from "./product";
 import { entry, first_row, row_count } from "./shares";
 
 /** Rows first .. first + rows of a layer, without its adapters. */
-function take_rows<T>(p: T, first: u32, rows: u32): Product {
+function take_rows(p: Linear, first: u32, rows: u32): Product {
   const q = begin_product();
   const at: usize = (<usize>first * p.n) << 2;
   q.out = p.out + at;
@@ -42,10 +42,17 @@ function multiply_layer(q: Product, in_panels: bool): void {
   multiply_any(q);
 }
 
+/** The rows of each member, with its adapters. */
 function layer(p: Linear, in_panels: bool): void {
-  const q = take_rows(p, 0, p.m);
-  set_adapters(q, p, p.down, p.up);
-  multiply_layer(q, in_panels);
+  for (let i: u32 = 0; i < p.count; i++) {
+    const job = entry<LinearJob>(p.jobs, i);
+    const share = entry<Share>(p.shares, job.member);
+    const rows = job.rows ? job.rows : row_count(share, p.by_sequence);
+    if (rows == 0) continue;
+    const q = take_rows(p, job.rows ? 0 : first_row(share, p.by_sequence), rows);
+    set_adapters(q, job, p.down, p.up);
+    multiply_layer(q, in_panels);
+  }
 }
 
 export function linear(p: Linear): void {
@@ -54,25 +61,4 @@ export function linear(p: Linear): void {
 
 export function linear_panels(p: Linear): void {
   layer(p, true);
-}
-
-/** The rows of each member, with its adapters. */
-function members(p: LinearGrouped, in_panels: bool): void {
-  for (let i: u32 = 0; i < p.batch; i++) {
-    const job = entry<LinearGroupedJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    const rows = row_count(share, p.by_sequence);
-    if (rows == 0) continue;
-    const q = take_rows(p, first_row(share, p.by_sequence), rows);
-    set_adapters(q, job, p.down + ((<usize>job.down_offset) << 2), p.up + ((<usize>job.up_offset) << 2));
-    multiply_layer(q, in_panels);
-  }
-}
-
-export function linear_grouped(p: LinearGrouped): void {
-  members(p, false);
-}
-
-export function linear_grouped_panels(p: LinearGrouped): void {
-  members(p, true);
 }

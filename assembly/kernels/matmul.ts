@@ -1,89 +1,74 @@
-// Matrix products, row- or column-major: out = beta * out + bias + alpha * a b, and the gradient of the bias. The loops
-// are in product.ts.
+// Matrix products, row- or column-major, one a job: out = beta * out + bias + alpha * a b, and the gradient of the bias.
+// The loops are in product.ts.
 
 import { begin_product, Product } from "./arguments";
 import { is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
 import { TYPE_F16 } from "./generated/numbers";
-import {
-  Matmul,
-  MatmulBiasBackward,
-  MatmulBiasBackwardJob,
-  MatmulGrouped,
-  MatmulGroupedJob,
-  Share,
-} from "./generated/records";
+import { Matmul, MatmulBiasBackward, MatmulBiasBackwardJob, MatmulJob, Share } from "./generated/records";
 import { multiply_any, multiply_panels } from "./product";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { load_part, store_part } from "./vector";
 
-/** Product `i` of a batch. */
-function take_product(p: Matmul, i: u32): Product {
+/** How a product is computed. */
+const ANY: u32 = 0;
+const FEW_ROWS: u32 = 1;
+const IN_PANELS: u32 = 2;
+
+/** The product of a job, over the rows of its member; null if it has none. */
+function take_product(p: Matmul, job: MatmulJob): Product | null {
+  const share = entry<Share>(p.shares, job.member);
+  const first = job.m && job.k ? 0 : first_row(share, p.by_sequence);
+  const m = job.m ? job.m : row_count(share, p.by_sequence);
+  const k = job.k ? job.k : row_count(share, p.by_sequence);
+  if (m == 0 || k == 0) return null;
+  const a_row = job.k ? job.a_row : job.a_col;
+  const b_at = job.b_offset + (p.b_packed ? first * job.b_row : 0);
   const q = begin_product();
-  q.out = p.out + ((p.out_offset + i * p.out_batch) << 2);
-  q.out_row = p.out_row << 2;
-  q.bias = p.bias;
-  q.alpha = p.alpha;
+  q.out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
+  q.out_row = job.out_row << 2;
+  q.bias = p.bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
+  q.alpha = job.alpha;
   q.beta = p.beta;
-  q.m = p.m;
-  q.n = p.n;
-  q.k = p.k;
-  q.a = p.a + ((p.a_offset + i * p.a_batch) << 2);
-  q.a_row = p.a_row;
-  q.a_col = p.a_col;
-  q.b = is_in_blocks(p.b_type) ? p.b_offset : p.b + ((i * p.b_batch) << (p.b_type == TYPE_F16 ? 1 : 2));
-  q.b_row = p.b_row;
-  q.b_col = p.b_col;
+  q.m = m;
+  q.n = job.n;
+  q.k = k;
+  q.a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
+  q.a_row = job.a_row;
+  q.a_col = job.a_col;
+  q.b = is_in_blocks(p.b_type) ? b_at : p.b + ((<usize>b_at) << (p.b_type == TYPE_F16 ? 1 : 2));
+  q.b_row = job.b_row;
+  q.b_col = job.b_col;
   q.b_type = p.b_type;
   return q;
 }
 
+function products(p: Matmul, how: u32): void {
+  if (how != IN_PANELS && is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
+  for (let i: u32 = 0; i < p.count; i++) {
+    const q = take_product(p, entry<MatmulJob>(p.jobs, i));
+    if (q === null) continue;
+    if (how == IN_PANELS) {
+      q.b = p.b;
+      multiply_panels(q, q.b_col != 1);
+    } else if (how == FEW_ROWS && q.b_row == 1 && q.b_col != 1 && q.a_col == 1) multiply_rows(q);
+    else multiply_any(q);
+  }
+}
+
 export function matmul(p: Matmul): void {
-  if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
-  for (let i: u32 = 0; i < p.batch; i++) multiply_any(take_product(p, i));
+  products(p, ANY);
 }
 
 /** The same for a few rows: a transposed second factor is read in place, once for all rows. */
 export function matmul_gemv(p: Matmul): void {
-  if (p.b_row != 1 || p.b_col == 1 || p.a_col != 1) return matmul(p);
-  if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
-  for (let i: u32 = 0; i < p.batch; i++) multiply_rows(take_product(p, i));
+  products(p, FEW_ROWS);
 }
 
 /** The same with b a frozen weight in panels. */
 export function matmul_panels(p: Matmul): void {
-  const q = take_product(p, 0);
-  q.b = p.b;
-  multiply_panels(q, p.b_col != 1);
-}
-
-/** A product for each job, over the rows of its member. */
-export function matmul_grouped(p: MatmulGrouped): void {
-  for (let i: u32 = 0; i < p.batch; i++) {
-    const job = entry<MatmulGroupedJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    const first = first_row(share, p.by_sequence);
-    const rows = row_count(share, p.by_sequence);
-    if (rows == 0) continue;
-    const a_row = p.is_depth ? job.a_col : job.a_row;
-    const q = begin_product();
-    q.out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
-    q.out_row = job.out_row << 2;
-    q.bias = p.bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
-    q.alpha = job.alpha;
-    q.beta = p.beta;
-    q.m = p.is_depth ? job.m : rows;
-    q.n = job.n;
-    q.k = p.is_depth ? rows : job.k;
-    q.a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
-    q.a_row = job.a_row;
-    q.a_col = job.a_col;
-    q.b = p.b + ((<usize>(job.b_offset + (p.b_packed ? first * job.b_row : 0))) << 2);
-    q.b_row = job.b_row;
-    q.b_col = job.b_col;
-    multiply_any(q);
-  }
+  products(p, IN_PANELS);
 }
 
 /** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout, or over all `rows`; rows in order. */

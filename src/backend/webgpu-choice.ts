@@ -8,11 +8,12 @@ import {
   boundTensors,
   type Dispatch,
   NO_VALUES,
+  type Product,
   type ProductVariant,
   type StepValues,
-  scalarAt,
   tensorAt,
 } from "../ops/kernel.ts";
+import { encodeTable, NO_SHARE, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
@@ -39,25 +40,20 @@ const MOST_ROWS = 1024;
 
 /** The rows for which a product is measured, a power of two: about as many as a batch of its plan usually has. */
 function countMeasuredRows(dispatch: Dispatch): number {
-  const sizes = ["m", "n", "k"].map((dim) => scalarAt(dispatch, dim));
-  const room = tensorAt(dispatch, typeof sizes[0] === "number" ? "a" : "out").shape[0]!;
-  const fixed = sizes.reduce<number>((product, size) => product * (typeof size === "number" ? size : 1), 1);
+  const [{ m, n, k }] = dispatch.kernel.products!(dispatch) as [Product];
+  const room = tensorAt(dispatch, m > 0 ? "a" : "out").shape[0]!;
+  const fixed = [m, n, k].reduce((product, size) => product * (size || 1), 1);
   const usual = Math.min(room / 4, MOST_OPERATIONS / 2 / fixed, MOST_ROWS);
   return Math.min(room, 2 ** Math.max(3, Math.round(Math.log2(usual))));
 }
 
 /** What the speed of a product depends on: "linear 256 x 768 x 3072 f32", "matmul 768 x 768 x 64 a^T f32". */
 export function showProduct(dispatch: Dispatch): string {
-  const { name, dims } = dispatch.kernel;
+  const { name, products } = dispatch.kernel;
+  const [{ m, n, k, a_col, b_col }] = products!(dispatch) as [Product];
   const rows = countMeasuredRows(dispatch);
-  const sizes = ["m", "n", "k"].map((dim) => {
-    const size = scalarAt(dispatch, dim);
-    return typeof size === "number" ? size : rows;
-  });
-  const turned = [
-    ...("a_col" in dims && scalarAt(dispatch, "a_col") !== 1 ? ["a^T"] : []),
-    ...(scalarAt(dispatch, "b_col") !== 1 ? ["b^T"] : []),
-  ];
+  const sizes = [m, n, k].map((size) => size || rows);
+  const turned = [...(a_col !== 1 ? ["a^T"] : []), ...(b_col !== 1 ? ["b^T"] : [])];
   return [name, sizes.join(" x "), ...turned, `${tensorAt(dispatch, "b").dtype}${chooseReading(dispatch)}`].join(" ");
 }
 
@@ -129,10 +125,11 @@ async function learnVariants<S extends Session>(
   }
 }
 
-/** Products of several members have tables, and take the variant that their shape suggests; so do parts in blocks. */
+/** Products of several members take the variant that their shape suggests; so do parts in blocks. */
 function isMeasured(dispatch: Dispatch): boolean {
-  const { variants, job } = dispatch.kernel;
-  if (!variants || job || dispatch.variant) return false;
+  const { products } = dispatch.kernel;
+  if (!products || dispatch.variant) return false;
+  if (new Set(products(dispatch).map(({ member }) => member)).size > 1) return false;
   const b = tensorAt(dispatch, "b");
   return listVariants(dispatch).length > 1 && !(b.isInBlocks && b.root !== b);
 }
@@ -195,9 +192,11 @@ async function compareBits<S extends Session>(
   values: StepValues,
   words: Uint32Array<ArrayBuffer>,
 ): Promise<Candidate<S>[]> {
-  const contents = [...new Set(boundTensors(dispatch).map(({ tensor }) => tensor))].map(
-    (tensor) => [tensor, repeatWords(words, tensor)] as const,
-  );
+  const rows = encodeTable(SHARE, Array(TABLE_ENTRIES).fill({ ...NO_SHARE, ...values }));
+  const written = new Set(boundTensors(dispatch).flatMap(({ tensor }) => (tensor.contents ? [] : tensor)));
+  const contents = [...written].map((tensor) => {
+    return [tensor, tensor === tensorAt(dispatch, "shares") ? rows : repeatWords(words, tensor)] as const;
+  });
   const out = tensorAt(dispatch, "out");
   const reads = candidates.map(async ({ session }) => {
     // A product may add to what is there.

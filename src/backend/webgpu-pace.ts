@@ -16,8 +16,8 @@ const GUESS = 1e11;
 const SAMPLES = 20;
 
 /** The work of a dispatch with these scalars, which reads and writes so many bytes. */
-export function estimateWork({ m = 0, n = 0, k = 0, batch = 1 }: Record<string, number>, bytes: number): number {
-  return 2 * m * n * k * batch + PER_BYTE * bytes;
+export function estimateWork({ m = 0, n = 0, k = 0, count = 1 }: Record<string, number>, bytes: number): number {
+  return 2 * m * n * k * count + PER_BYTE * bytes;
 }
 
 export class Pace {

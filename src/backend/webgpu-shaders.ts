@@ -5,12 +5,13 @@ import {
   type Grid,
   isGemv,
   type Kernel,
+  type Product,
   type ProductVariant,
   type Reading,
   scalarAt,
   tensorAt,
 } from "../ops/kernel.ts";
-import { decodeMatmulJobs, isAligned, SHORT } from "../ops/matmul.ts";
+import { isAligned, SHORT } from "../ops/matmul.ts";
 import type { Program } from "../plan/plan.ts";
 
 type Dims = Record<string, number>;
@@ -38,7 +39,7 @@ interface ProductShader {
 
 const tileGrid =
   (side: number) =>
-  ({ m, n, batch }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), batch ?? 1];
+  ({ m, n, count }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), count!];
 
 /**
  * Large tiles; small tiles; small tiles without workgroup memory; results with few columns; with few rows; a decoding
@@ -63,17 +64,17 @@ const PRODUCTS = {
   narrow: {
     preludes: ["parts"],
     classifies: true,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), batch!],
+    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), count!],
   },
   flat: {
     preludes: ["parts"],
     classifies: false,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), batch!],
+    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), count!],
   },
   gemv: {
     preludes: [],
     classifies: false,
-    grid: ({ m, n, batch }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), batch ?? 1],
+    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), count!],
   },
 } as const satisfies Record<ProductVariant, ProductShader>;
 
@@ -88,12 +89,13 @@ const MANY_TILES = 256;
  * number of rows.
  */
 function chooseVariant(dispatch: Dispatch): ProductVariant {
-  const { variants, dims } = dispatch.kernel;
+  const { variants, products } = dispatch.kernel;
   const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
-  const isAlong = !("a_col" in dims) || scalarAt(dispatch, "a_col") === 1;
+  const [{ a_col, b_col }] = products!(dispatch) as [Product];
+  const isAlong = a_col === 1;
   if (isGemv(dispatch) && isAlong) return "gemv";
   if (variants!.narrow && isAlong && n <= SHORT) return "narrow";
-  if (!isAlong && scalarAt(dispatch, "b_col") === 1 && typeof m === "number" && m <= SHORT) return "flat";
+  if (!isAlong && b_col === 1 && typeof m === "number" && m <= SHORT) return "flat";
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? "wide" : "middle";
 }
@@ -115,17 +117,9 @@ export const byVariant = (dispatch: Dispatch): Dispatch[] =>
 
 /** Whether four elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
-  const { dims, job } = dispatch.kernel;
   const [a, b] = [tensorAt(dispatch, "a"), tensorAt(dispatch, "b")];
-  if (job && "a_offset" in job)
-    return [a.size, b.size].every((count) => count % 4 === 0) && decodeMatmulJobs(dispatch).every(isAligned);
-  const scalar = (name: string) => scalarAt(dispatch, name) as number;
-  const stride = (along: number, other: number) => (along === 1 ? other : along);
-  const counts = [stride(scalar("b_row"), scalar("b_col")), a.size, b.dtype === "f16" ? b.size / 2 : b.size];
-  if ("a_offset" in dims)
-    counts.push(...["a_offset", "a_batch", "b_batch"].map(scalar), stride(scalar("a_col"), scalar("a_row")));
-  else counts.push(scalar("k"));
-  return counts.every((count) => count % 4 === 0);
+  const counts = [a.size, b.dtype === "f16" ? b.size / 2 : b.size];
+  return counts.every((count) => count % 4 === 0) && dispatch.kernel.products!(dispatch).every(isAligned);
 }
 
 /** A shader of a kernel: of a product that of a variant. */

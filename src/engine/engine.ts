@@ -10,7 +10,7 @@ import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { encodeTable, NO_SHARE, SHARE, type Share, type StepUpdate } from "../ops/shares.ts";
+import { encodeShares, NO_SHARE, type Share, type StepUpdate } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -77,7 +77,7 @@ export function packShares(
     token += rows.tokens;
     sequence += rows.sequences;
   }
-  staging.set(encodeTable(SHARE, shares), inputs.shares.offset);
+  encodeShares(staging, inputs.shares, shares, values);
   const share_tokens = Math.max(...shares.map(({ tokens }) => tokens));
   const share_sequences = Math.max(...shares.map(({ sequences }) => sequences));
   return { ...NO_VALUES, ...values, share_tokens, share_sequences };

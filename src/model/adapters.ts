@@ -104,7 +104,7 @@ function adapterPart(group: AdapterGroup, name: "A" | "B", i: number): Tensor {
 }
 
 /** out += down B^T for the adapters of a group that is not part of the product. */
-export function addUp(out: Tensor, { group, down }: Adapters, { count: m }: Rows): Dispatch[] {
+export function addUp(out: Tensor, { group, down }: Adapters, m: Rows): Dispatch[] {
   const { count, r } = group;
   return Array.from({ length: count }, (_, i) => {
     const { column, width: n } = adapterColumns(group, i);
@@ -114,7 +114,7 @@ export function addUp(out: Tensor, { group, down }: Adapters, { count: m }: Rows
 }
 
 /** dx += ddown A for the adapters of such a group. */
-export function addDown(dx: Tensor, { group, ddown: a }: Adapters, { count: m }: Rows): Dispatch[] {
+export function addDown(dx: Tensor, { group, ddown: a }: Adapters, m: Rows): Dispatch[] {
   const { count, r, input: n } = group;
   return Array.from({ length: count }, (_, i) => {
     const place = { lda: count * r, aOffset: i * r };

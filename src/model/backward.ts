@@ -71,7 +71,7 @@ export class Backward {
   private headPiece(head: Head, piece: HeadPiece, a: Tensor, dout: Tensor | undefined): void {
     const { classes: n, weight, grad } = piece;
     const { rows, inp, adapters, bias } = head;
-    const [k, C] = [rows.count, inp.shape[1]!];
+    const [k, C] = [rows, inp.shape[1]!];
     // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
     if (grad) this.list.push(matmul({ out: grad, a, b: inp, transA: true, m: n, n: C, k, lda: n, beta: 1 }));
@@ -90,7 +90,7 @@ export class Backward {
   private headAdapters(head: Head, dout: Tensor | undefined): void {
     const { rows, inp, adapters } = head;
     const { dropout } = this.forward.options;
-    const [k, C] = [rows.count, inp.shape[1]!];
+    const [k, C] = [rows, inp.shape[1]!];
     const seen = head.dropped(this.list);
     for (const { grad, group, ddown: a } of adapters) {
       if (!grad) continue;

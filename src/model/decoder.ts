@@ -15,7 +15,7 @@ import { gatherForward } from "../ops/gather.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
 import { cachePrefix } from "../ops/prefix.ts";
 import { DRAW, drawTables, sample } from "../ops/sample.ts";
-import { tableShape } from "../ops/shares.ts";
+import { SHARE, tableShape } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -57,6 +57,8 @@ interface DecoderInputs {
   /** [S]: the rows whose logits `next` computes. */
   rows: Tensor;
   targets: Tensor;
+  /** One: all tokens, and as sequences the rows whose logits are computed. See ops/shares.ts. */
+  shares: Tensor;
   /** How each row of the logits chooses its next token: see ops/sample.ts. */
   draws: Tensor;
 }
@@ -132,6 +134,7 @@ class Builder {
       slots: [tokens, 2],
       rows: [sequences],
       targets: [tokens],
+      shares: tableShape(SHARE),
       draws: [drawTables(sequences), ...tableShape(DRAW)],
     });
     const shape = cacheShape(capacity.sequences, n_kv_head, n_positions, n_embd / n_head);
@@ -150,8 +153,9 @@ class Builder {
     const { spec, capacity } = this.options;
     const { inputs, parameters, logits, losses, sampled } = this;
     const { sections } = this;
-    const tokens: Rows = { count: "tokens", capacity: capacity.tokens };
-    const slots: Rows = { count: "slots", capacity: capacity.sequences };
+    const { shares } = inputs;
+    const tokens: Rows = { count: "tokens", capacity: capacity.tokens, shares };
+    const slots: Rows = { count: "slots", capacity: capacity.sequences, shares };
     // The last block: what is behind its attention runs on other rows.
     const [final, last] = [sections.at(-1)!, cutBehindAttention(sections.at(-2)!)];
     const behind = [...last.behind, ...final.layers];

@@ -188,11 +188,11 @@ export class Lowering {
     const { weight, bias } = this.affine(one.name);
     const adapters = one.place ? this.room.make(one.place, rows) : [];
     this.adapters.set(one.name, adapters);
-    for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows.count));
+    for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows));
     const [first, ...others] = adapters;
     const product = {
       ...{ x: tensor, W: only(weight), bias: one.isBare ? undefined : bias && only(bias) },
-      ...{ rows: rows.count, adapters: first },
+      ...{ rows, adapters: first },
     };
     const then = this.epilogue(one, next, isOnly, rows);
     this.emit(linearForward({ ...product, ...then }));
@@ -272,7 +272,7 @@ export class Lowering {
     const { A, B, r, scale: alpha } = factors;
     const down = rowTensor("wte.down", rows, [r]);
     this.emit(gatherForward(down, only(A), ids, ids, rows.count));
-    const [m, n] = [rows.count, x.shape[1]!];
+    const [m, n] = [rows, x.shape[1]!];
     this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m, n, k: r, alpha, beta: 1 }));
     this.saved.set(one, down);
   }

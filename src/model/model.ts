@@ -198,8 +198,9 @@ export class Forward {
     const batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.parameters = parameters;
     this.batch = batch;
-    const tokens: Rows = { count: "tokens", capacity: room.tokens };
-    const sequences: Rows = { count: "sequences", capacity: room.sequences };
+    const { shares } = batch;
+    const tokens: Rows = { count: "tokens", capacity: room.tokens, shares };
+    const sequences: Rows = { count: "sequences", capacity: room.sequences, shares };
     const shift = METHODS[spec.mode].virtual === "keys" ? spec.num_virtual_tokens! : 0;
     const attend: Source["attend"] = (...given) => this.attend(...given);
     const selected = { rows: sequences, at: batch.rows, firsts: batch.firsts };

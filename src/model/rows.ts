@@ -1,12 +1,17 @@
+import type { BatchRows } from "../ops/shares.ts";
 import { type Role, type Shape, Tensor } from "../tensor.ts";
 
 /** The rows of a tensor: the step value that counts them, and the most there can be. */
-export interface Rows {
-  count: "tokens" | "sequences" | "slots" | number;
+export interface Rows extends BatchRows {
   capacity: number;
 }
 
 /** A new tensor with these rows. */
-export function rowTensor(name: string, { capacity }: Rows, shape: Shape, role: Role = "activation"): Tensor {
+export function rowTensor(
+  name: string,
+  { capacity }: Pick<Rows, "capacity">,
+  shape: Shape,
+  role: Role = "activation",
+): Tensor {
   return new Tensor(name, [capacity, ...shape], role);
 }

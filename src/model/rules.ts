@@ -148,8 +148,7 @@ export class Rules {
 
   private linear(one: Layer<"linear">, dy: Tensor): void {
     const { rows } = this.f.at(one.inputs[0]!);
-    for (const { group, ddown } of this.f.adapters.get(one.name)!)
-      this.emit(...loraUpBackward(ddown, dy, group, rows.count));
+    for (const { group, ddown } of this.f.adapters.get(one.name)!) this.emit(loraUpBackward(ddown, dy, group, rows));
     this.waiting.push({ one, dy });
     if (this.isReady()) this.computeWaiting();
     // Behind an activation it is the gradient of that one's input.
@@ -175,7 +174,7 @@ export class Rules {
       inp: this.f.tensor(activation.inputs[0]!),
       act: this.makeAgain(activation),
     };
-    const product = { dx, dy, W, rows: rows.count };
+    const product = { dx, dy, W, rows };
     if (seen) {
       const { batch, dropout } = this.f.common;
       this.emit(linearBackward({ ...product, add }));
@@ -225,13 +224,12 @@ export class Rules {
       if (!weight.grad && adapters.every(({ grad }) => !grad)) continue;
       const x = this.read(one.inputs[0]!);
       const [k, n] = weight.shape as [number, number];
-      const m = rows.count;
       if (weight.grad)
-        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: m, lda: k, beta: 1 }));
+        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: rows, lda: k, beta: 1 }));
       const seen = one.inputs[1] ? this.read(one.inputs[1]) : x;
       const byBuffer = new Map<Tensor, LoraJob[]>();
       for (const { grad, ...rest } of adapters)
-        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: m, x: seen, dy, grad }]);
+        if (grad) byBuffer.set(grad, [...(byBuffer.get(grad) ?? []), { ...rest, rows: rows.count, x: seen, dy, grad }]);
       jobs.push(...byBuffer.values());
     }
     this.waiting = [];
@@ -314,7 +312,7 @@ export class Rules {
     const { rows } = this.f.source;
     const { ids, byId } = this.context.batch;
     const ddown = rowTensor("wte.ddown", rows, [r]);
-    const [m, n] = [rows.count, dx.shape[1]!];
+    const [m, n] = [rows, dx.shape[1]!];
     this.emit(matmul({ out: only(B.grad!), a: dx, b: down, transA: true, m: n, n: r, k: m, lda: n, alpha, beta: 1 }));
     this.emit(matmul({ out: ddown, a: dx, b: only(B), m, n: r, k: n, alpha }));
     this.emit(...embeddingBackward(A.grad!, ddown, ids, byId!.sorted, byId!.groups));

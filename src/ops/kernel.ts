@@ -90,6 +90,20 @@ export interface Work {
   bytes: number | null;
 }
 
+/** A matrix product of a dispatch: its sizes, where 0 stands for the member's rows, and how its operands lie. */
+export interface Product {
+  member: number;
+  m: number;
+  n: number;
+  k: number;
+  a_offset: number;
+  a_row: number;
+  a_col: number;
+  b_offset: number;
+  b_row: number;
+  b_col: number;
+}
+
 /** What only some kernels have. */
 interface Traits<B extends string, D extends string> {
   /** The fields of a job, the entries of its table `jobs`. */
@@ -105,6 +119,10 @@ interface Traits<B extends string, D extends string> {
    * which there is a function `<name>_panels`.
    */
   inPanels?(dispatch: Dispatch): boolean;
+  /** The products of a dispatch, a job each; their operands are `a` and `b`. */
+  products?(dispatch: Dispatch): readonly Product[];
+  /** What jobs that share a dispatch have in common besides its pipeline constants. */
+  alike?(dispatch: Dispatch): string;
   /** A matrix product: the shaders, shaders/matmul_<variant>.wgsl, and how plans let each read. */
   readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
   /** On the CPU a few rows have a function of their own, `<name>_gemv`: see `isGemv`. */

@@ -4,8 +4,22 @@
  */
 import { expectShape, type Shape, type Tensor } from "../tensor.ts";
 import { ACTIVATION, type ActivationName } from "./activation.ts";
-import { type Binding, type Dispatch, defineKernel, dispatch, type Fields, type Scalar, typeCode } from "./kernel.ts";
+import {
+  type Dispatch,
+  defineKernel,
+  dispatch,
+  type Fields,
+  findTensor,
+  type Product,
+  type StepValues,
+  scalarAt,
+  tensorAt,
+  totalWork,
+  typeCode,
+  type Work,
+} from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
+import { bySequence, decodeTable, fixedRows, jobTable, mostRows, type ProductRows, rowCount } from "./shares.ts";
 
 /**
  * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
@@ -20,46 +34,62 @@ export const EPILOGUES = {
   add_saved: 5,
 } as const;
 
-const LINEAR_BINDINGS = {
-  out: "write",
-  act: "write?",
-  a: "read",
-  b: "read u32",
-  bias: "read?",
-  down: "read?",
-  up: "read?",
-  inp: "read?",
-} as const satisfies Record<string, Binding>;
+const JOB = {
+  member: "u32",
+  // 0: the member's.
+  rows: "u32",
+  // The adapters' part of the depth is adapters * r: step d of adapter i and column j is at up_offset + i * stride + d *
+  // up_row + (j - its first column) * up_col.
+  adapters: "u32",
+  r: "u32",
+  stride: "u32",
+  up_row: "u32",
+  up_col: "u32",
+  column: "u32",
+  step: "u32",
+  width: "u32",
+  // How much wider the first adapter is, and how much later the others begin.
+  skew: "u32",
+  up_offset: "u32",
+  down_offset: "u32",
+} as const satisfies Fields;
 
 export const linearKernel = defineKernel(
   "linear",
-  LINEAR_BINDINGS,
   {
+    out: "write",
+    act: "write?",
+    a: "read",
+    b: "read u32",
+    bias: "read?",
+    down: "read?",
+    up: "read?",
+    inp: "read?",
+    jobs: "read Job",
+    shares: "read Share",
+  },
+  {
+    // The most of any job.
     m: "u32",
     n: "u32",
     k: "u32",
     b_row: "u32",
     b_col: "u32",
-    // The adapters' part of the depth is count * r: step d of adapter i and column j is at i * stride + d * up_row +
-    // (j - its first column) * up_col of `up`.
-    count: "u32",
-    r: "u32",
-    stride: "u32",
-    up_row: "u32",
-    up_col: "u32",
-    column: "u32",
-    step: "u32",
-    width: "u32",
-    // How much wider the first adapter is, and how much later the others begin.
-    skew: "u32",
     epilogue: "u32",
+    count: "u32",
+    by_sequence: "u32",
     b_type: "override",
     activation: "override",
   },
   null,
   undefined,
   {
-    preludes: ["activation", "linear", "linear_whole"],
+    job: JOB,
+    jobOffsets: { up_offset: ["up"], down_offset: ["down"] },
+    products,
+    // Some jobs have adapters, others have none.
+    alike: () => "",
+    preludes: ["shares", "activation", "linear"],
     inBlocks: "b",
     inPanels: () => true,
     variants: {
@@ -69,55 +99,7 @@ export const linearKernel = defineKernel(
       gemv: ["", ".scalar", ".quantized"],
     },
     loads: "page",
-    work: ({ m, n, k, count, r, width, skew }, { tensors: [, act, , b, , , , inp] }) => {
-      const columns = count && count * width + skew;
-      const outs = [act, inp].filter(Boolean).length + 1;
-      return {
-        flops: 2 * m * (n * k + columns * r),
-        bytes: 4 * m * (k + count * r + n * outs) + b!.elementBytes * k * n + 4 * r * columns,
-      };
-    },
-  },
-);
-
-export const LINEAR_JOB = {
-  member: "u32",
-  count: "u32",
-  r: "u32",
-  stride: "u32",
-  up_row: "u32",
-  up_col: "u32",
-  column: "u32",
-  step: "u32",
-  width: "u32",
-  skew: "u32",
-  up_offset: "u32",
-  down_offset: "u32",
-} as const satisfies Fields;
-
-export const linearGroupedKernel = defineKernel(
-  "linear_grouped",
-  { ...LINEAR_BINDINGS, jobs: "read Job", shares: "read Share" },
-  {
-    m: "u32",
-    n: "u32",
-    k: "u32",
-    b_row: "u32",
-    b_col: "u32",
-    epilogue: "u32",
-    batch: "u32",
-    by_sequence: "u32",
-    b_type: "override",
-    activation: "override",
-  },
-  null,
-  undefined,
-  {
-    job: LINEAR_JOB,
-    preludes: ["shares", "activation", "linear", "linear_grouped"],
-    inBlocks: "b",
-    inPanels: () => true,
-    variants: { wide: ["", ".quantized"], middle: ["", ".quantized"] },
+    work,
   },
 );
 
@@ -128,7 +110,7 @@ interface ProductTensors {
   /** The weight [in, out], of any type; in blocks it is stored as [out, in]. */
   W: Tensor;
   transposed: boolean;
-  rows: Scalar;
+  rows: ProductRows;
   bias?: Tensor | undefined;
   /** `down`, or its gradient [rows, count r]. */
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
@@ -175,20 +157,41 @@ function linear({
         width: group?.width ?? n,
         skew: group?.skew ?? 0,
       };
+  const job = {
+    member: 0,
+    rows: fixedRows(rowCount(rows)),
+    adapters: group?.count ?? 0,
+    r: group?.r ?? 0,
+    stride: group?.stride ?? 0,
+    ...up,
+    up_offset: 0,
+    down_offset: 0,
+  };
+  const jobs = jobTable(linearKernel, JOB, [job]);
   return dispatch(
     linearKernel,
-    { out, act, a, b: W, bias, down, up: transposed ? group?.A : group?.B, inp },
+    // Shares are not read where the number of rows is known.
     {
-      m: rows,
+      out,
+      act,
+      a,
+      b: W,
+      bias,
+      down,
+      up: transposed ? group?.A : group?.B,
+      inp,
+      jobs,
+      shares: typeof rows === "number" ? jobs : rows.shares,
+    },
+    {
+      m: rowCount(rows),
       n,
       k,
       b_row: isAlong ? 1 : n,
       b_col: isAlong ? k : 1,
-      count: group?.count ?? 0,
-      r: group?.r ?? 0,
-      stride: group?.stride ?? 0,
-      ...up,
       epilogue: EPILOGUES[epilogue],
+      count: 1,
+      by_sequence: bySequence(rowCount(rows)),
       b_type: typeCode(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
@@ -202,7 +205,7 @@ export interface LinearForward {
   x: Tensor;
   W: Tensor;
   bias?: Tensor | undefined;
-  rows: Scalar;
+  rows: ProductRows;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
@@ -237,7 +240,7 @@ export interface LinearBackward {
   /** [rows, out]. */
   dy: Tensor;
   W: Tensor;
-  rows: Scalar;
+  rows: ProductRows;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** Where x = activation(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
   activated?: Activated | undefined;
@@ -246,11 +249,38 @@ export interface LinearBackward {
 }
 
 /** dx = dy W^T + ddown A [+ add], or the gradient of the activation's input. */
-export function linearBackward({ dx, dy, W, rows, adapters, activated, add }: LinearBackward): Dispatch {
-  const product = { out: dx, a: dy, W, rows, adapters, transposed: true };
+export function linearBackward({ dx, dy, activated, add, ...rest }: LinearBackward): Dispatch {
+  const product = { ...rest, out: dx, a: dy, transposed: true };
   if (activated) {
     const { by: activation, ...tensors } = activated;
     return linear({ ...product, epilogue: "activate_backward", activation, ...tensors });
   }
   return linear(add ? { ...product, epilogue: "add", inp: add } : { ...product, epilogue: "none" });
+}
+
+function decodeJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
+  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
+}
+
+function products(dispatch: Dispatch): Product[] {
+  const dim = (name: string) => scalarAt(dispatch, name) as number;
+  const [k, n] = [dim("k"), dim("n")];
+  const operands = { n, k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row: dim("b_row"), b_col: dim("b_col") };
+  return decodeJobs(dispatch).map(({ member, rows }) => ({ ...operands, member, m: rows }));
+}
+
+function work(dims: Record<"n" | "k" | "by_sequence", number>, dispatch: Dispatch, values: StepValues): Work {
+  const { n, k, by_sequence } = dims;
+  // The epilogue reads and writes as much as there is.
+  const outs = 1 + ["act", "inp"].filter((name) => findTensor(dispatch, name)).length;
+  const jobs = decodeJobs(dispatch).map((job) => {
+    const { rows, adapters, r, width, skew } = job;
+    const m = rows || mostRows(job, by_sequence, values);
+    const columns = adapters && adapters * width + skew;
+    return {
+      flops: 2 * m * (n * k + columns * r),
+      bytes: 4 * m * (k + adapters * r + n * outs) + 4 * r * columns,
+    };
+  });
+  return totalWork([...jobs, { flops: 0, bytes: tensorAt(dispatch, "b").elementBytes * k * n }]);
 }

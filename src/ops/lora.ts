@@ -11,13 +11,21 @@ import {
   defineKernel,
   dispatch,
   type Fields,
-  type Scalar,
   scalarAt,
   tensorAt,
   totalWork,
 } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
-import { bySequence, chunked, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
+import {
+  bySequence,
+  chunked,
+  decodeTable,
+  jobTable,
+  type ProductRows,
+  type RowCount,
+  type Shares,
+  shareRows,
+} from "./shares.ts";
 
 /**
  * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
@@ -50,25 +58,22 @@ export function adapterColumns(
 }
 
 /** down [rows, count r] = scale * x A^T, the adapters' columns side by side. */
-export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: Scalar): Dispatch {
-  const { count, r, scale, input, stride, A } = group;
-  const place = { ldc: count * r, batch: { count, out: r, a: 0, b: stride } };
-  return matmul({ out: down, a: x, b: A, transB: true, m: rows, n: r, k: input, alpha: scale, ...place });
+export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: ProductRows): Dispatch {
+  const { count, r, scale: alpha, input, stride, A } = group;
+  const parts = Array.from({ length: count }, (_, i) => ({ out: i * r, a: 0, b: i * stride }));
+  const sizes = { m: rows, n: r, k: input, ldc: count * r };
+  return matmul({ out: down, a: x, b: A, transB: true, alpha, parts, ...sizes });
 }
 
 /** ddown [rows, count r] = scale * dy B, each adapter from its columns of dy [rows, n]. */
-export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: Scalar): Dispatch[] {
-  const { count, r, scale, step, skew, stride, B } = group;
-  const some = (first: number, end: number) => {
-    const { column, width } = adapterColumns(group, first);
-    const length = (end - first - 1) * stride + width * r;
-    return matmul({
-      ...{ out: ddown, a: dy, b: B.view(B.name, [length], first * stride), m: rows, n: r, k: width, alpha: scale },
-      ...{ lda: dy.shape[1]!, aOffset: column, ldc: count * r, outOffset: first * r },
-      batch: { count: end - first, out: r, a: step, b: stride },
-    });
-  };
-  return skew > 0 && count > 1 ? [some(0, 1), some(1, count)] : [some(0, count)];
+export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: ProductRows): Dispatch {
+  const { count, r, scale: alpha, width, stride, B } = group;
+  const parts = Array.from({ length: count }, (_, i) => {
+    const { column, width } = adapterColumns(group, i);
+    return { out: i * r, a: column, b: i * stride, k: width };
+  });
+  const sizes = { m: rows, n: r, k: width, lda: dy.shape[1]!, ldc: count * r };
+  return matmul({ out: ddown, a: dy, b: B, alpha, parts, ...sizes });
 }
 
 const JOB = {
@@ -129,7 +134,7 @@ export interface LoraJob {
   /** Default: 0. */
   member?: number;
   group: AdapterGroup;
-  rows: Scalar;
+  rows: RowCount;
   /** [rows, input] and [rows, n], with the rows of the whole batch. */
   x: Tensor;
   dy: Tensor;

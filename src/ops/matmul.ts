@@ -1,6 +1,8 @@
 /**
  * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
- * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias.
+ * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias. A dispatch
+ * computes several products, a job each (grouped GEMM, as in cuBLAS): those of adapters of one matrix, and those of the
+ * members of a plan.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, formatShape, type Tensor } from "../tensor.ts";
@@ -10,48 +12,82 @@ import {
   defineKernel,
   dispatch,
   type Fields,
-  type Scalar,
+  findTensor,
+  type Product,
+  type StepValues,
   scalarAt,
   tensorAt,
   totalWork,
   typeCode,
+  type Work,
 } from "./kernel.ts";
-import { bySequence, decodeTable, jobTable, type Shares, shareRows } from "./shares.ts";
+import {
+  bySequence,
+  decodeTable,
+  fixedRows,
+  jobTable,
+  mostRows,
+  type ProductRows,
+  type RowCount,
+  rowCount,
+  type Shares,
+  shareRows,
+} from "./shares.ts";
+
+const JOB = {
+  member: "u32",
+  // Of m and k, 0 stands for the member's rows.
+  m: "u32",
+  n: "u32",
+  k: "u32",
+  out_offset: "u32",
+  out_row: "u32",
+  a_offset: "u32",
+  a_row: "u32",
+  a_col: "u32",
+  // Of a matrix in blocks, in its buffer.
+  b_offset: "u32",
+  b_row: "u32",
+  b_col: "u32",
+  bias_offset: "u32",
+  alpha: "f32",
+} as const satisfies Fields;
+
+type MatmulJob = Record<keyof typeof JOB, number>;
 
 export const matmulKernel = defineKernel(
   "matmul",
-  { out: "update", a: "read", b: "read u32", bias: "read?" },
+  { out: "update", a: "read", b: "read u32", bias: "read?", jobs: "read Job", shares: "read Share" },
   {
+    // The largest of any job: for the grid, and for the work of a dispatch.
     m: "u32",
     n: "u32",
     k: "u32",
-    out_offset: "u32",
-    out_row: "u32",
-    a_offset: "u32",
-    a_row: "u32",
-    a_col: "u32",
-    b_row: "u32",
-    b_col: "u32",
-    alpha: "f32",
     beta: "f32",
-    batch: "u32",
-    out_batch: "u32",
-    a_batch: "u32",
-    b_batch: "u32",
-    // Where b begins in its buffer of b_size elements, if it is stored in blocks; else 0, and b is the buffer.
-    b_offset: "u32",
+    count: "u32",
+    by_sequence: "u32",
+    // Whether an operand has the rows of the whole batch; else they are the member's own.
+    out_packed: "u32",
+    a_packed: "u32",
+    b_packed: "u32",
+    // Of a matrix in blocks, the elements of its buffer.
     b_size: "u32",
     b_type: "override",
   },
   null,
   undefined,
   {
-    preludes: ["matmul", "matmul_strided"],
+    job: JOB,
+    jobOffsets: { out_offset: ["out"], a_offset: ["a"], b_offset: ["b"], bias_offset: ["bias"] },
+    products: decodeJobs,
+    alike,
+    preludes: ["shares", "matmul"],
     inBlocks: "b",
     // As it is, or transposed; the token table is in blocks along its rows.
     inPanels: (dispatch) => {
       const b = tensorAt(dispatch, "b");
-      return !b.isInBlocks && b.size === (scalarAt(dispatch, "k") as number) * (scalarAt(dispatch, "n") as number);
+      const [{ n, k }, ...others] = decodeJobs(dispatch) as [MatmulJob, ...MatmulJob[]];
+      return others.length === 0 && !b.isInBlocks && b.size === n * k;
     },
     gemv: true,
     // The gradient of logits in a vocabulary of any size may be at any place; other matrices that are multiplied by one
@@ -65,12 +101,17 @@ export const matmulKernel = defineKernel(
       gemv: ["", ".scalar", ".quantized"],
     },
     loads: "page",
-    work: ({ m, n, k, batch }, { tensors: [, , b], access }) => ({
-      flops: 2 * m * n * k * batch,
-      bytes: (4 * m * k + b!.elementBytes * k * n + (access[0] === "update" ? 8 : 4) * m * n) * batch,
-    }),
+    work,
   },
 );
+
+/** One of several products: how much later its operands begin, and its depth if it is another. */
+interface Part {
+  out: number;
+  a: number;
+  b: number;
+  k?: number;
+}
 
 export interface MatmulArguments {
   /** [m, n], rows `ldc` apart (default n), from element `outOffset` on. */
@@ -79,9 +120,9 @@ export interface MatmulArguments {
   a: Tensor;
   /** [k, n], or [n, k] where transB, from its beginning. Of any type; in blocks along its rows. */
   b: Tensor;
-  m: Scalar;
+  m: ProductRows;
   n: number;
-  k: Scalar;
+  k: ProductRows;
   transA?: boolean;
   transB?: boolean;
   lda?: number;
@@ -93,11 +134,11 @@ export interface MatmulArguments {
   beta?: number;
   /** [n], added to every row. */
   bias?: Tensor;
-  /** `count` products, whose out, a and b lie so many elements apart (BLAS gemm_strided_batched). */
-  batch?: { count: number; out: number; a: number; b: number };
+  /** Several products instead of one. */
+  parts?: readonly Part[];
 }
 
-function leading(name: string, given: number | undefined, columns: Scalar): number {
+function leading(name: string, given: number | undefined, columns: RowCount): number {
   if (given !== undefined) return given;
   if (typeof columns === "number") return columns;
   throw new ShapeError(
@@ -107,7 +148,7 @@ function leading(name: string, given: number | undefined, columns: Scalar): numb
 }
 
 /** Throws ShapeError unless a tensor has rows x columns elements, rows `stride` apart, from element `offset` on. */
-function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar, stride: number, offset = 0): void {
+function expectRoom(name: string, tensor: Tensor, rows: RowCount, columns: RowCount, stride: number, offset = 0): void {
   const { shape, size } = tensor;
   const [r, c] = [rows, columns].map((n, axis) => (typeof n === "number" ? n : shape[axis]!)) as [number, number];
   const width = shape.length === 1 ? stride : shape[1]!;
@@ -119,7 +160,7 @@ function expectRoom(name: string, tensor: Tensor, rows: Scalar, columns: Scalar,
 }
 
 /** Throws ShapeError unless both tensors have the same capacity, if the number of rows changes from step to step. */
-function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
+function expectSameRows(rows: RowCount, a: Tensor, b: Tensor): void {
   if (typeof rows === "string" && a.shape[0] !== b.shape[0])
     throw new ShapeError("wrong-shape", `matmul: ${a.name} and ${b.name} differ in the number of ${rows}`, {
       expected: formatShape(a.shape),
@@ -129,40 +170,55 @@ function expectSameRows(rows: Scalar, a: Tensor, b: Tensor): void {
 
 /** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
 export function matmul(args: MatmulArguments): Dispatch {
-  const { out, a, b, m, n, k, transA = false, transB = false, bias, beta = 0 } = args;
+  const { out, a, b, n, transA = false, transB = false, bias, alpha = 1, beta = 0 } = args;
+  const [m, k] = [rowCount(args.m), rowCount(args.k)];
+  const { outOffset = 0, aOffset = 0, parts = [{ out: 0, a: 0, b: 0 }] } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
-  const ldb = leading("k", undefined, transB ? k : n);
   const ldc = args.ldc ?? n;
   if (bias) expectShape(`matmul: bias (${bias.name})`, bias.shape, [n]);
-  const batch = args.batch ?? { count: 1, out: 0, a: 0, b: 0 };
-  const last = batch.count - 1;
-  const [outOffset, aOffset] = [args.outOffset ?? 0, args.aOffset ?? 0];
-  expectRoom("out", out, m, n, ldc, outOffset + last * batch.out);
-  expectRoom("a", a, transA ? k : m, transA ? m : k, lda, aOffset + last * batch.a);
-  expectRoom("b", b, transB ? n : k, transB ? k : n, ldb, last * batch.b);
   if (transA) expectSameRows(k, a, b);
   else expectSameRows(m, out, a);
+  const jobs = parts.map((part): MatmulJob => {
+    const depth = part.k ?? k;
+    const ldb = leading("k", undefined, transB ? depth : n);
+    const [out_offset, a_offset] = [outOffset + part.out, aOffset + part.a];
+    expectRoom("out", out, m, n, ldc, out_offset);
+    expectRoom("a", a, transA ? depth : m, transA ? m : depth, lda, a_offset);
+    expectRoom("b", b, transB ? n : depth, transB ? depth : n, ldb, part.b);
+    return {
+      member: 0,
+      m: fixedRows(m),
+      n,
+      k: fixedRows(depth),
+      out_offset,
+      out_row: ldc,
+      a_offset,
+      a_row: transA ? 1 : lda,
+      a_col: transA ? lda : 1,
+      b_offset: part.b + (b.isInBlocks ? b.offset : 0),
+      b_row: transB ? 1 : ldb,
+      b_col: transB ? ldb : 1,
+      bias_offset: 0,
+      alpha,
+    };
+  });
+  const [ofOut, ofDepth] = [typeof m === "string", typeof k === "string"];
+  const table = jobTable(matmulKernel, JOB, jobs);
+  const rows = ofDepth ? args.k : args.m;
   return dispatch(
     matmulKernel,
-    { out, a, b, bias },
+    // Shares are not read where both sizes are known.
+    { out, a, b, bias, jobs: table, shares: typeof rows === "number" ? table : rows.shares },
     {
       m,
       n,
-      k,
-      out_offset: outOffset,
-      out_row: ldc,
-      a_offset: aOffset,
-      a_row: transA ? 1 : lda,
-      a_col: transA ? lda : 1,
-      b_row: transB ? 1 : ldb,
-      b_col: transB ? ldb : 1,
-      alpha: args.alpha ?? 1,
+      k: typeof k === "string" ? k : Math.max(...jobs.map((job) => job.k)),
       beta,
-      batch: batch.count,
-      out_batch: batch.out,
-      a_batch: batch.a,
-      b_batch: batch.b,
-      b_offset: b.isInBlocks ? b.offset : 0,
+      count: jobs.length,
+      by_sequence: bySequence(ofDepth ? k : m),
+      out_packed: isPacked(out, ofOut),
+      a_packed: isPacked(a, ofOut || ofDepth),
+      b_packed: isPacked(b, ofDepth),
       b_size: b.root.size,
       b_type: typeCode(b),
     },
@@ -170,79 +226,43 @@ export function matmul(args: MatmulArguments): Dispatch {
   );
 }
 
-export const GROUPED_JOB = {
-  member: "u32",
-  // One of m and k is the member's rows, and is not used.
-  m: "u32",
-  n: "u32",
-  k: "u32",
-  out_offset: "u32",
-  out_row: "u32",
-  a_offset: "u32",
-  a_row: "u32",
-  a_col: "u32",
-  b_offset: "u32",
-  b_row: "u32",
-  b_col: "u32",
-  bias_offset: "u32",
-  alpha: "f32",
-} as const satisfies Fields;
-
-export type GroupedJob = Record<keyof typeof GROUPED_JOB, number>;
-
-export const matmulGroupedKernel = defineKernel(
-  "matmul_grouped",
-  { out: "update", a: "read", b: "read u32", bias: "read?", jobs: "read Job", shares: "read Share" },
-  {
-    // The largest of any job. A job has its own depth.
-    m: "u32",
-    n: "u32",
-    // Those of the first product: the same stride is 1 in all.
-    a_col: "u32",
-    b_row: "u32",
-    b_col: "u32",
-    beta: "f32",
-    batch: "u32",
-    by_sequence: "u32",
-    // Whether the members' rows are the depth; else they are the rows of out.
-    is_depth: "u32",
-    // Whether an operand has the rows of the whole batch; else they are the member's own.
-    out_packed: "u32",
-    a_packed: "u32",
-    b_packed: "u32",
-    b_type: "override",
-  },
-  null,
-  undefined,
-  {
-    job: GROUPED_JOB,
-    preludes: ["shares", "matmul", "matmul_grouped"],
-    variants: { wide: ["", ".scalar"], middle: ["", ".scalar"], narrow: ["", ".scalar"], flat: ["", ".scalar"] },
-    work: ({ is_depth, by_sequence }, dispatch, { share_tokens, share_sequences }) => {
-      const rows = by_sequence ? share_sequences : share_tokens;
-      const passes = dispatch.access[0] === "update" ? 2 : 1;
-      return totalWork(
-        decodeMatmulJobs(dispatch).map((job) => {
-          const [m, n, k] = is_depth ? [job.m, job.n, rows] : [rows, job.n, job.k];
-          return { flops: 2 * m * n * k, bytes: 4 * (m * k + k * n + passes * m * n) };
-        }),
-      );
-    },
-  },
-);
+/** Rows of a batch are a tensor of two axes; what is a member's own is a part of a buffer of one. */
+const isPacked = ({ root }: Tensor, hasRows: boolean) => Number(hasRows && root.shape.length > 1);
 
 /** The most elements of a short side: backends compute such products by kernels that split the depth. */
 export const SHORT = 32;
 
 /** Whether four neighbouring elements of a and of b are aligned. */
-export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: GroupedJob): boolean {
+export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: Product): boolean {
   const strides = [a_col === 1 ? a_row : a_col, b_row === 1 ? b_col : b_row];
   return [a_offset, b_offset, ...strides].every((count) => count % 4 === 0);
 }
 
-/** The jobs of a `matmul_grouped`. */
-export function decodeMatmulJobs(dispatch: Dispatch): GroupedJob[] {
-  return decodeTable(GROUPED_JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "batch") as number);
+function decodeJobs(dispatch: Dispatch): MatmulJob[] {
+  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
+}
+
+/** What selects the variant of a product, and what is the same for all jobs of a dispatch. */
+function alike(product: Dispatch): string {
+  const jobs = decodeJobs(product);
+  const [{ m, n, k, a_row, a_col, b_row, b_col }] = jobs as [MatmulJob];
+  const isShort = [m, n].map((side) => side > 0 && side <= SHORT);
+  const along = [a_row, a_col, b_row, b_col].map((stride) => stride === 1);
+  const flags = ["by_sequence", "out_packed", "a_packed", "b_packed"].map((dim) => scalarAt(product, dim));
+  const hasBias = findTensor(product, "bias") !== null;
+  return JSON.stringify([isShort, m === 0, k === 0, along, jobs.every(isAligned), flags, hasBias]);
+}
+
+function work({ by_sequence }: Record<"by_sequence", number>, dispatch: Dispatch, values: StepValues): Work {
+  const passes = dispatch.access[0] === "update" ? 2 : 1;
+  const { elementBytes } = tensorAt(dispatch, "b");
+  return totalWork(
+    decodeJobs(dispatch).map((job) => {
+      const rows = mostRows(job, by_sequence, values);
+      const [m, n, k] = [job.m || rows, job.n, job.k || rows];
+      return { flops: 2 * m * n * k, bytes: 4 * m * k + elementBytes * k * n + 4 * passes * m * n };
+    }),
+  );
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
@@ -264,7 +284,7 @@ export const matmulBiasBackwardKernel = defineKernel(
 export function matmulBiasBackward(
   biases: readonly { member?: number; dbias: Tensor }[],
   dout: Tensor,
-  rows: Scalar,
+  rows: RowCount,
   { shares }: Shares,
 ): Dispatch {
   const isFixed = typeof rows === "number";

@@ -14,8 +14,11 @@ import type { Fields, Kernel, Scalar, StepValues } from "./kernel.ts";
 /** Entries of a table, used or not. */
 export const TABLE_ENTRIES = 64;
 
+/** The entry of the whole batch: the last. */
+export const WHOLE = TABLE_ENTRIES - 1;
+
 /** The most members of a plan. */
-export const MAX_MEMBERS = TABLE_ENTRIES;
+export const MAX_MEMBERS = WHOLE;
 
 /** A member's rows in the batch, and its update. */
 export const SHARE = {
@@ -57,14 +60,14 @@ export const NO_SHARE: Share = {
 /** Words of a table's entry. */
 export const entryWords = (fields: Fields) => Math.ceil(Object.keys(fields).length / 4) * 4;
 
-/** The contents of a table. */
+/** The first entries of a table. */
 export function encodeTable<F extends Fields>(fields: F, entries: readonly Record<keyof F, number>[]): Uint32Array {
   if (entries.length > TABLE_ENTRIES)
     throw new ShapeError("exceeds-limit", "a table has too many entries", {
       expected: `at most ${TABLE_ENTRIES}`,
       found: String(entries.length),
     });
-  const words = new Uint32Array(TABLE_ENTRIES * entryWords(fields));
+  const words = new Uint32Array(entries.length * entryWords(fields));
   const floats = new Float32Array(words.buffer);
   entries.forEach((entry, i) => {
     Object.entries(fields).forEach(([name, type], j) => {
@@ -72,6 +75,17 @@ export function encodeTable<F extends Fields>(fields: F, entries: readonly Recor
     });
   });
   return words;
+}
+
+/** Writes the shares of a batch, and the whole of it, into `staging`, of which `tensor` is a view. */
+export function encodeShares(
+  staging: Uint32Array,
+  { offset }: Tensor,
+  shares: readonly Share[],
+  rows: Pick<Share, "tokens" | "sequences">,
+): void {
+  staging.set(encodeTable(SHARE, shares), offset);
+  staging.set(encodeTable(SHARE, [{ ...NO_SHARE, ...rows }]), offset + WHOLE * entryWords(SHARE));
 }
 
 /** The first `count` entries of a table. */
@@ -104,6 +118,21 @@ export function jobTable<F extends Fields>(
 /** Which rows of a batch a tensor has: of its tokens, or of its sequences. */
 export type ShareRows = "tokens" | "sequences";
 
+/** Which rows of a batch, or their number; slots are sequences with one token each. */
+export type RowCount = ShareRows | "slots" | number;
+
+/** Rows of a batch, and the shares that say how many they are. */
+export interface BatchRows {
+  count: RowCount;
+  shares: Tensor;
+}
+
+/** The rows of a product: their number, or rows of a batch. */
+export type ProductRows = number | BatchRows;
+
+/** The scalar of a product's rows. */
+export const rowCount = (rows: ProductRows) => (typeof rows === "number" ? rows : rows.count);
+
 /** The entries of a job table. */
 export function chunked<T>(jobs: readonly T[]): T[][] {
   const count = Math.ceil(jobs.length / TABLE_ENTRIES);
@@ -117,13 +146,22 @@ export interface Shares {
 }
 
 /** The scalar that tells a kernel which rows these are. */
-export const bySequence = (rows: ShareRows): number => Number(rows === "sequences");
+export const bySequence = (rows: RowCount): number => Number(rows === "sequences" || rows === "slots");
+
+/** The field of a job that tells a kernel their number; 0: those of the member. */
+export const fixedRows = (rows: RowCount): number => (typeof rows === "number" ? rows : 0);
 
 /** The rows of the largest share. */
 export const LARGEST = { tokens: "share_tokens", sequences: "share_sequences" } as const satisfies Record<
   ShareRows,
   keyof StepValues
 >;
+
+/** The most rows of a job's member in a step. */
+export function mostRows({ member }: { member: number }, bySequence: number, values: StepValues): number {
+  if (member === WHOLE) return bySequence ? values.sequences : values.tokens;
+  return bySequence ? values.share_sequences : values.share_tokens;
+}
 
 /** Throws ShapeError unless the rows are those of a batch. */
 export function shareRows(rows: Scalar): ShareRows {

@@ -10,22 +10,10 @@
  * job of a grouped dispatch.
  */
 import { ConfigError } from "../errors.ts";
-import { linearGrouped, matmulGrouped, type Packed } from "../ops/grouped.ts";
-import {
-  boundTensors,
-  type Dispatch,
-  dispatch,
-  findTensor,
-  isTable,
-  type Kernel,
-  type Scalar,
-  scalarAt,
-  tensorAt,
-} from "../ops/kernel.ts";
-import { linearKernel } from "../ops/linear.ts";
+import { type Job, joinJobs, memberJobs, withJobs } from "../ops/jobs.ts";
+import { boundTensors, type Dispatch, isTable, tensorAt } from "../ops/kernel.ts";
 import { loraBackwardKernel } from "../ops/lora.ts";
-import { matmulKernel } from "../ops/matmul.ts";
-import { chunked, decodeTable, jobTable, type Shares } from "../ops/shares.ts";
+import { type Shares, WHOLE } from "../ops/shares.ts";
 import { alignView, formatShape, Tensor } from "../tensor.ts";
 import type { Segment } from "./plan.ts";
 
@@ -89,9 +77,6 @@ function align(lists: readonly (readonly Dispatch[])[], key: (dispatch: Dispatch
   }
   return all.map(({ members }) => members);
 }
-
-/** A job of a member, as the numbers of its table's entry. */
-type JobFields = Record<string, number>;
 
 class Fusion {
   /** Every buffer, with the program that uses it first, program by program. */
@@ -158,13 +143,19 @@ class Fusion {
     return all;
   }
 
+  /** Where a member's tensor begins in that of the fused program. */
+  private offset(tensor: Tensor): number {
+    const { root, offset } = tensor;
+    if (this.base.has(root) || this.placed.batch.has(tensor)) return 0;
+    return this.hasRows(tensor) ? offset : this.ownPlace(root).at + offset;
+  }
+
   /** A member's tensor in the fused program: with as many rows as the member can have, if it has rows. */
   place(tensor: Tensor): Tensor {
-    const { root, name, shape, offset, role, dtype } = tensor;
+    const { root, name, shape, role, dtype } = tensor;
     const whole = this.whole(tensor);
     if (this.base.has(root) || this.placed.batch.has(tensor)) return whole;
-    const at = this.hasRows(tensor) ? 0 : this.ownPlace(root).at;
-    return new Tensor(name, shape, role, dtype, whole, at + offset);
+    return new Tensor(name, shape, role, dtype, whole, this.offset(tensor));
   }
 
   private ownPlace(root: Tensor): BufferPlace {
@@ -219,128 +210,81 @@ class Fusion {
       const tensor = tensors[i];
       // A layer may have adapters or not.
       if (!tensor || kernel.optional.includes(binding) || isTable(element) || this.own.has(tensor.root)) return [];
-      // The jobs of a dispatch may read other rows.
-      return kernel.job && !this.isOwn(tensor) ? [] : tensor.name;
+      // Its jobs read the rows of two matrices.
+      return kernel === loraBackwardKernel && !this.isOwn(tensor) ? [] : tensor.name;
     });
     return [kernel.name, ...names].join();
   }
 
   private fuse(aligned: Aligned): Dispatch[] {
-    const [first] = aligned.values() as Iterable<Dispatch> as [Dispatch];
-    const { kernel } = first;
+    const dispatches = [...aligned.values()];
+    const [{ kernel }] = dispatches as [Dispatch];
     if (kernel === loraBackwardKernel) return this.loraBackward(aligned);
-    if (kernel.job) return this.grouped(aligned);
     this.join(aligned);
-    const products = [...aligned].map(([member, product]) => {
-      const tensors = product.tensors.map((tensor) => tensor && this.place(tensor));
-      return { member, product: { ...product, tensors } };
-    });
-    if (kernel === linearKernel && products.some(({ product }) => scalarAt(product, "count") !== 0))
-      return [linearGrouped(products, this.shares)];
-    if (kernel === matmulKernel && boundTensors(first).some(({ tensor }) => this.isOwn(tensor))) {
-      const packed = (["out", "a", "b"] satisfies Packed[]).filter((name) => this.hasRows(tensorAt(first, name)));
-      return matmulGrouped(products, packed, this.shares);
-    }
-    return [this.overAllRows(aligned)];
+    const hasOwn = dispatches.some(({ tensors }) => tensors.some((tensor) => tensor && this.isOwn(tensor)));
+    if (!kernel.job) return [this.overAllRows(dispatches, hasOwn)];
+    // What reads the base model alone has one job, over all rows.
+    const members = hasOwn ? [...aligned] : [[WHOLE, dispatches[0]!] as const];
+    return joinJobs(members.map(([member, one]) => ({ member, of: this.placeTensors(one) })));
   }
 
   /** The dispatch over the rows of all members. */
-  private overAllRows(aligned: Aligned): Dispatch {
-    const dispatches = [...aligned.values()];
-    const [{ kernel, tensors }] = dispatches as [Dispatch];
-    if (!("members" in kernel.dims) && tensors.some((tensor) => tensor && this.isOwn(tensor)))
-      refuse("a form for several", kernel.name);
-    const scalars = Object.keys(kernel.dims).map((dim) => {
-      const [value, ...others] = new Set(dispatches.map((one) => scalarAt(one, dim)));
+  private overAllRows(dispatches: readonly Dispatch[], hasOwn: boolean): Dispatch {
+    const [{ kernel, tensors, access, scalars }] = dispatches as [Dispatch];
+    const dims = Object.keys(kernel.dims);
+    if (hasOwn && !dims.includes("members")) refuse("a form for several", kernel.name);
+    for (const [i, dim] of dims.entries()) {
+      const [value, ...others] = new Set(dispatches.map((one) => one.scalars[i]));
       if (others.length > 0) refuse(`${dim} = ${value} in ${kernel.name}`, others.join(", "));
-      return dim === "members" ? this.shares.members : value!;
-    });
-    return this.make(dispatches[0]!, {}, scalars);
-  }
-
-  /** Dispatches with the jobs of all members, which differ in what is no pipeline constant, and have the same bindings. */
-  private grouped(aligned: Aligned): Dispatch[] {
-    const alike = new Map<string, Aligned>();
-    for (const [member, one] of aligned) {
-      const constants = Object.entries(one.kernel.dims).map(([dim, type]) =>
-        type === "u32" ? "" : scalarAt(one, dim),
-      );
-      const key = [...constants, ...one.tensors.map((tensor) => tensor !== null)].join();
-      alike.set(key, new Map([...(alike.get(key) ?? []), [member, one]]));
     }
-    return [...alike.values()].flatMap((some) => {
-      this.join(some);
-      return this.withJobs(
-        some,
-        [...some].flatMap(([member, one]) => this.jobs(member, one)),
-      );
-    });
+    return {
+      kernel,
+      access,
+      tensors: tensors.map((tensor) => tensor && this.whole(tensor)),
+      scalars: scalars.map((value, i) => (dims[i] === "members" ? this.shares.members : value)),
+    };
   }
 
-  /** The jobs of a member, with their offsets in the fused program. */
-  private jobs(member: number, one: Dispatch): JobFields[] {
-    const { job, jobOffsets = {} } = one.kernel;
-    const own = decodeTable(job!, tensorAt(one, "jobs"), scalarAt(one, "count") as number);
-    return own.map((job) => {
-      const moved = Object.entries(jobOffsets).map(([field, bindings]) => {
-        const tensors = bindings.flatMap((name) => findTensor(one, name) ?? []);
-        const [at = 0, ...others] = new Set(tensors.map(({ root }) => this.ownPlace(root).at));
-        if (others.length > 0) refuse(`${bindings.join(", ")} at the same offset`, [at, ...others].join(", "));
-        return [field, job[field]! + at];
-      });
-      return { ...job, member, ...(Object.fromEntries(moved) as JobFields) };
+  /** A member's dispatch over its parts of whole tensors; those at which no job has an offset are whole. */
+  private placeTensors(one: Dispatch): Dispatch {
+    const { bindings, jobOffsets = {} } = one.kernel;
+    const moved = new Set(Object.values(jobOffsets).flat());
+    const tensors = Object.keys(bindings).map((name, i) => {
+      const tensor = one.tensors[i]!;
+      if (!tensor || name === "jobs") return tensor;
+      return moved.has(name) ? this.place(tensor) : this.whole(tensor);
     });
-  }
-
-  /** The dispatches of jobs, as many as a table holds in each. */
-  private withJobs(aligned: Aligned, jobs: readonly JobFields[], tensors: Record<string, Tensor> = {}): Dispatch[] {
-    const dispatches = [...aligned.values()];
-    const [first] = dispatches as [Dispatch];
-    const { kernel } = first;
-    return chunked(jobs).map((some) => {
-      const scalars = Object.keys(kernel.dims).map((dim) => {
-        const values = dispatches.map((one) => scalarAt(one, dim));
-        if (dim === "count") return some.length;
-        // Sizes of the grid: the largest.
-        return typeof values[0] === "number" ? Math.max(...(values as number[])) : values[0]!;
-      });
-      return this.make(first, { ...tensors, jobs: jobTable(kernel, kernel.job!, some) }, scalars);
-    });
+    return { ...one, tensors };
   }
 
   /** dA and dB: each matrix's jobs read its x and dy, and those of two matrices share a dispatch. */
   private loraBackward(aligned: Aligned): Dispatch[] {
-    const pairs: { x: Tensor; dy: Tensor; jobs: JobFields[] }[] = [];
-    for (const [member, one] of aligned)
-      for (const job of this.jobs(member, one)) {
-        const [x, dy] = (job.second ? ["x2", "dy2"] : ["x", "dy"]).map((name) => this.whole(tensorAt(one, name)));
+    const all = [...aligned].map(([member, one]) => ({ member, of: this.placeTensors(one) }));
+    const pairs: { x: Tensor; dy: Tensor; jobs: Job[] }[] = [];
+    for (const one of all)
+      for (const job of memberJobs(one)) {
+        const [x, dy] = (job.second ? ["x2", "dy2"] : ["x", "dy"]).map((name) => tensorAt(one.of, name)) as [
+          Tensor,
+          Tensor,
+        ];
         const known = pairs.find((pair) => pair.x === x && pair.dy === dy);
         if (known) known.jobs.push(job);
-        else pairs.push({ x: x!, dy: dy!, jobs: [job] });
+        else pairs.push({ x, dy, jobs: [job] });
       }
     const dispatches: Dispatch[] = [];
     for (let i = 0; i < pairs.length; i += 2) {
       const [first, second = first] = pairs.slice(i, i + 2) as [(typeof pairs)[0], (typeof pairs)[0]?];
       const jobs = [...new Set([first, second])].flatMap(({ jobs }, second) => jobs.map((job) => ({ ...job, second })));
-      dispatches.push(...this.withJobs(aligned, jobs, { x: first.x, dy: first.dy, x2: second.x, dy2: second.dy }));
+      const tensors = { x: first.x, dy: first.dy, x2: second.x, dy2: second.dy };
+      dispatches.push(
+        ...withJobs(
+          all.map(({ of }) => of),
+          jobs,
+          tensors,
+        ),
+      );
     }
     return dispatches;
-  }
-
-  /** A member's dispatch over whole tensors, of which some are replaced. */
-  private make(one: Dispatch, replaced: Record<string, Tensor>, scalars: readonly Scalar[]): Dispatch {
-    const { kernel, tensors, access } = one;
-    const byName = <T>(names: object, values: readonly T[]) =>
-      Object.fromEntries(Object.keys(names).map((name, i) => [name, values[i]!]));
-    const whole = Object.keys(kernel.bindings).map(
-      (name, i) => replaced[name] ?? (tensors[i] && this.whole(tensors[i])),
-    );
-    return dispatch(
-      kernel as Kernel,
-      byName(kernel.bindings, whole),
-      byName(kernel.dims, scalars),
-      byName(kernel.bindings, access),
-    );
   }
 }
 

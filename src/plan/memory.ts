@@ -62,13 +62,20 @@ export function planMemory(segments: readonly Segment[], extra: readonly Tensor[
   const buffers: PlannedBuffer[] = [];
   const place = new Map<Tensor, number>();
   const activations: Life[] = [];
+  // The same jobs in each block are one table.
+  const tables = new Map<string, number>();
   for (const life of lives.values()) {
-    if (life.tensor.role === "activation") {
+    const { name, role, bytes, dtype, contents } = life.tensor;
+    if (role === "activation") {
       activations.push(life);
       continue;
     }
-    place.set(life.tensor, buffers.length);
-    buffers.push({ label: life.tensor.name, role: life.tensor.role, bytes: life.tensor.bytes });
+    const jobs = contents && dtype === "u32" ? `${name} ${contents}` : null;
+    const known = jobs === null ? undefined : tables.get(jobs);
+    place.set(life.tensor, known ?? buffers.length);
+    if (known !== undefined) continue;
+    if (jobs !== null) tables.set(jobs, buffers.length);
+    buffers.push({ label: name, role, bytes });
   }
   for (const shared of reuseBuffers(activations)) {
     for (const { tensor } of shared.lives) place.set(tensor, buffers.length);

@@ -8,6 +8,7 @@ import { measureVariants, showProduct, type Variants } from "../../src/backend/w
 import { chooseShader, listVariants } from "../../src/backend/webgpu-shaders.ts";
 import { NO_VALUES, type ProductVariant } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
+import { SHARE, tableShape } from "../../src/ops/shares.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import type { Program } from "../../src/plan/plan.ts";
 import { Tensor } from "../../src/tensor.ts";
@@ -19,7 +20,8 @@ import { OpCase } from "../helpers/op-case.ts";
 function makeProgram(...widths: number[]) {
   const products = widths.map((n) => {
     const [out, a] = [new Tensor("out", [64, n], "output"), new Tensor("a", [64, 36], "output")];
-    return matmul({ out, a, b: new Tensor("b", [36, n], "output"), m: "tokens", n, k: 36 });
+    const m = { count: "tokens", shares: new Tensor("shares", tableShape(SHARE), "input", "u32") } as const;
+    return matmul({ out, a, b: new Tensor("b", [36, n], "output"), m, n, k: 36 });
   });
   const segments = [{ name: "forward" as const, clears: [], dispatches: products }];
   return { products, program: { segments, memory: planMemory(segments) } };

@@ -6,15 +6,16 @@ import { openDevice } from "../../src/backend/device.ts";
 import { isSoftware, openWebGPU } from "../../src/backend/webgpu.ts";
 import { nudgeUntil } from "../../src/backend/webgpu-nudge.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
-import { NO_VALUES, type Scalar } from "../../src/ops/kernel.ts";
+import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
+import { SHARE, tableShape } from "../../src/ops/shares.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
 /** Larger buffers than this are out of memory. */
-const ROOM = 1000;
+const ROOM = 5000;
 
 /** As much of a GPUDevice as the backend uses; it computes nothing. */
 class FakeDevice {
@@ -98,9 +99,11 @@ function testFake(name: string, body: (device: FakeDevice) => Promise<void>): vo
 }
 
 /** out = a b, with a single row and a single step of the depth. */
-function product(elements: number, rows: Scalar = 1) {
+function product(elements: number, rows: 1 | "tokens" = 1) {
   const tensor = (name: string, n = elements) => new Tensor(`${name} ${elements}`, [1, n], "output");
-  const args = { out: tensor("out"), a: tensor("a", 1), b: tensor("b"), m: rows, n: elements, k: 1 };
+  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
+  const m = rows === 1 ? rows : { count: rows, shares };
+  const args = { out: tensor("out"), a: tensor("a", 1), b: tensor("b"), m, n: elements, k: 1 };
   const segments = [{ name: "forward" as const, clears: [], dispatches: [matmul(args)] }];
   return { segments, memory: planMemory(segments) };
 }
@@ -160,12 +163,12 @@ testFake("of two concurrent programs the one that does not fit is refused, and i
   assert.is(small.status, "fulfilled");
   assert.is(large.status, "rejected");
   const { message } = (large as PromiseRejectedResult).reason;
-  assert.match(message, /no memory for \d+(\.\d)? \S+\n {2}found: {4}no room for out 1000/);
+  assert.match(message, /no memory for \d+(\.\d)? \S+\n {2}found: {4}no room for out 5000/);
   // From now on it is known.
   assert.match(describeDevice(backend.info), /; no memory for \d/);
   assert.is(backend.limits.total, backend.info.refused! - 1);
   await assertFails("out-of-memory", ["does not fit"], () => backend.prepare(product(ROOM)));
-  assert.equal(device.buffers.sort(), ["a 8", "absent", "absent", "b 8", "out 8", "scalars"]);
+  assert.equal(device.buffers.sort(), ["a 8", "absent", "absent", "b 8", "matmul.jobs", "out 8", "scalars"]);
 });
 
 testFake("an invalid plan leaves no buffer and no error scope", async (device) => {
@@ -245,7 +248,8 @@ testFake("a step uploads only the scalars that change", async (device) => {
     ["tokens", [["scalars", 0, 4]]],
   ] as const) {
     const session = await backend.prepare(product(8, rows));
-    assert.equal(device.writes.splice(0), [["scalars", 0, 256]]);
+    const tables = ["matmul.jobs", 0, 64];
+    assert.equal(device.writes.splice(0), [tables, ["scalars", 0, 256]]);
     session.run(["forward"], { ...NO_VALUES, tokens: 1 });
     assert.equal(device.writes.splice(0), uploads);
     session.destroy();

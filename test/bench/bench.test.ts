@@ -99,11 +99,13 @@ test("one wrong element of a product is found, in every orientation", () => {
 
 test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any other kernel", () => {
   const tensor = (shape: number[], dtype: "f32" | "f16" = "f32") => new Tensor("t", shape, "output", dtype);
-  const values = { ...NO_VALUES, tokens: 10 };
+  const values = { ...NO_VALUES, tokens: 10, share_tokens: 10 };
+  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
+  const m = { count: "tokens", shares } as const;
   const [x, w] = [tensor([20, 8]), tensor([8, 6], "f16")];
-  const product = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8 });
+  const product = matmul({ out: tensor([20, 6]), a: x, b: w, m, n: 6, k: 8 });
   assert.equal(dispatchWork(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
-  const added = matmul({ out: tensor([20, 6]), a: x, b: w, m: "tokens", n: 6, k: 8, beta: 1 });
+  const added = matmul({ out: tensor([20, 6]), a: x, b: w, m, n: 6, k: 8, beta: 1 });
   assert.is(dispatchWork(added, values).bytes! - dispatchWork(product, values).bytes!, 4 * 10 * 6);
   const { flops, bytes } = dispatchWork(activationForward(tensor([20, 8]), x, 20, "gelu_new"), values);
   assert.is(flops, null);
@@ -112,7 +114,7 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   const place = { count: 2, r: 3, scale: 1, input: 8, width: 4, column: 0, step: 4, skew: 0, stride: 64 };
   const group = { ...place, A: tensor([88]), B: tensor([88]) };
   const [down, ddown, dy] = [tensor([20, 6]), tensor([20, 6]), tensor([20, 8])];
-  const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: "tokens" as const };
+  const layer = { out: tensor([20, 8]), x, W: tensor([8, 8]), bias: tensor([8]), rows: m };
   assert.equal(dispatchWork(linearForward({ ...layer, adapters: { group, down }, residual: dy }), values), {
     flops: 2 * 10 * 8 * (8 + 3),
     bytes: 4 * 10 * (8 + 6 + 2 * 8) + 4 * 8 * 8 + 4 * 2 * 3 * 4,
@@ -120,9 +122,8 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
   assert.is(dispatchWork(sum, values).bytes! - dispatchWork(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
   const job = { member: 0, group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
-  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
   const [gradients] = loraBackward([job], [], { shares, members: 1 });
-  assert.equal(dispatchWork(gradients!, { ...values, share_tokens: 10 }), {
+  assert.equal(dispatchWork(gradients!, values), {
     flops: 2 * 10 * 6 * (8 + 4),
     bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
   });

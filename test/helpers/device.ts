@@ -57,9 +57,9 @@ async function openNoting(variant?: ProductVariant): Promise<Backend> {
 }
 
 /** The file of ops/ that runs a kernel's shader: that of the kernel's name, or of its kind. */
-export function fileOf({ name, job, variants }: Kernel, shader?: Shader): string {
+export function fileOf({ name }: Kernel, shader?: Shader): string {
   if (shader?.name.endsWith("_direct")) return "variants";
-  return job && variants ? "grouped" : name.split("_")[0]!;
+  return name.split("_")[0]!;
 }
 
 const FILE = /[\\/]ops[\\/](\w+)\.test/.exec(process.argv[1]!)?.[1];

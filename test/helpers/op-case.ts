@@ -14,6 +14,7 @@ import type { BlockDtype } from "../../src/blocks.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { boundTensors, type Dispatch, type StepValues } from "../../src/ops/kernel.ts";
+import { type BatchRows, encodeShares, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
 import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
@@ -64,6 +65,10 @@ export class OpCase {
   /** The values of tensors in blocks. */
   private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
+  /** The shares of a batch of one member: all rows of the step values. */
+  readonly shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
+  readonly tokens: BatchRows = { count: "tokens", shares: this.shares };
+  readonly slots: BatchRows = { count: "slots", shares: this.shares };
   private readonly expectations: { name: string; tensor: Tensor; expected: Expected; tolerance: Tolerance }[] = [];
   /** Elements in the rows of the batch. */
   private readonly used = new Map<Tensor, number>();
@@ -177,6 +182,7 @@ export class OpCase {
   results(values: Values, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
     const roots = new Set(this.dispatches.flatMap(boundTensors).map(({ tensor }) => tensor.root));
     const contents = new Map([...this.contents].filter(([tensor]) => roots.has(tensor)));
+    if (roots.has(this.shares)) contents.set(this.shares, packOne(values));
     return runDispatches(this.dispatches, contents, tensors, values, device);
   }
 
@@ -349,6 +355,14 @@ function arrayDtype(data: Data): DType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Uint16Array) return "f16";
   return data instanceof Int32Array ? "i32" : "u32";
+}
+
+/** The shares of a batch of one member. */
+function packOne({ tokens = 0, slots = 0, sequences = slots }: Partial<StepValues>): Uint32Array {
+  const words = new Uint32Array(numel(tableShape(SHARE)));
+  const rows = { ...NO_SHARE, tokens, sequences };
+  encodeShares(words, new Tensor("shares", [words.length], "input"), [rows], rows);
+  return words;
 }
 
 let worst = 0;

@@ -1,7 +1,7 @@
 /** Members for the tests of ops: consecutive shares, and results that must equal those of a member's own plan. */
 import type { StepValues } from "../../src/ops/kernel.ts";
-import { encodeTable, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
-import type { Tensor } from "../../src/tensor.ts";
+import { encodeShares, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
+import { numel, Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "./border.ts";
 import type { OpCase } from "./op-case.ts";
 
@@ -20,14 +20,16 @@ export function members(c: OpCase, given: readonly Partial<Omit<Share, "token" |
     sequence += share.sequences;
     return share;
   });
+  const rows = { tokens: token, sequences: sequence };
+  const words = new Uint32Array(numel(tableShape(SHARE)));
+  encodeShares(words, new Tensor("shares", [words.length], "input"), list, rows);
   const largest = (key: keyof Share) => Math.max(...list.map((share) => share[key]));
   return {
-    shares: c.of("shares", tableShape(SHARE), encodeTable(SHARE, list)),
+    shares: c.of("shares", tableShape(SHARE), words),
     members: list.length,
     list,
     values: {
-      tokens: token,
-      sequences: sequence,
+      ...rows,
       share_tokens: largest("tokens"),
       share_sequences: largest("sequences"),
     },

@@ -114,25 +114,25 @@ for (const count of ["tokens", "slots"] as const)
         const residual = c.random("residual", [room, out], 1, rows * out);
         const dy = c.random("dy", [room, out], 1, rows * out);
         const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
-        if (forward) c.run(loraDown(forward.down, x, forward.group, count));
-        if (backward) c.run(...loraUpBackward(backward.down, dy, backward.group, count));
-        const args = { x, W, bias, rows: count, adapters: forward };
+        if (forward) c.run(loraDown(forward.down, x, forward.group, c[count]));
+        if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, c[count]));
+        const args = { x, W, bias, rows: c[count], adapters: forward };
         c.run(
           linearForward({ ...args, out: plain! }),
           linearForward({ ...args, out: sum!, residual }),
           linearForward({ ...args, out: active, activate: { by: "gelu_new", out: "in place" } }),
           linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
           linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
-          linearBackward({ dx: dx!, dy, W, rows: count, adapters: backward }),
+          linearBackward({ dx: dx!, dy, W, rows: c[count], adapters: backward }),
           linearBackward({
             dx: dh!,
             dy,
             W,
-            rows: count,
+            rows: c[count],
             adapters: backward,
             activated: { by: "gelu_new", inp: x, act: again },
           }),
-          linearBackward({ dx: dsum!, dy, W, rows: count, adapters: backward, add: x }),
+          linearBackward({ dx: dsum!, dy, W, rows: c[count], adapters: backward, add: x }),
         );
         const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
         const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
@@ -199,10 +199,10 @@ for (const [dtype, input, width, reading] of [
       padded.set(values);
       const x = c.of("x", [capacity, input], padded);
       const [down, y] = [c.blank("down", [capacity, 24]), c.blank("out", [capacity, out])];
-      const rows = "tokens";
+      const layer = { x, W, bias, rows: c.tokens };
       return {
         y,
-        list: [loraDown(down, x, group, rows), linearForward({ out: y, x, W, bias, rows, adapters: { group, down } })],
+        list: [loraDown(down, x, group, c.tokens), linearForward({ out: y, ...layer, adapters: { group, down } })],
       };
     });
     for (const { list } of lists) c.run(...list);
@@ -226,8 +226,8 @@ for (const k of [3, 1, 64])
     const bias = c.random("bias", [n]);
     const inp = c.random("inp", [room, n], 1, rows * n);
     const list = [
-      linearForward({ out: out!, x: a, W, bias, rows: "tokens", sum: { add: inp, out: sum! } }),
-      linearBackward({ dx: dx!, dy: a, W: Wt, rows: "tokens", add: inp }),
+      linearForward({ out: out!, x: a, W, bias, rows: c.tokens, sum: { add: inp, out: sum! } }),
+      linearBackward({ dx: dx!, dy: a, W: Wt, rows: c.tokens, add: inp }),
     ];
     for (const one of list) assert.is(chooseShader(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
     c.run(...list);
@@ -251,12 +251,12 @@ test("operands of other shapes are refused", () => {
     [3, 4],
   ] as const;
   const shapes = { out: wide, x: slim, W: [4, 5], bias: [5], down: [3, 2], residual: wide } as const;
-  assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: "tokens", adapters: { group, down } }));
+  assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: c.tokens, adapters: { group, down } }));
   assertShapes({ dx: slim, dy: wide, W: [4, 5], inp: slim, act: slim }, ({ inp, act, ...rest }) =>
-    linearBackward({ ...rest, rows: "tokens", activated: { by: "relu", inp, act } }),
+    linearBackward({ ...rest, rows: c.tokens, activated: { by: "relu", inp, act } }),
   );
   assertShapes({ out: wide, x: slim, W: [4, 5], bias: [5], add: wide, both: wide }, ({ add, both, ...rest }) =>
-    linearForward({ ...rest, rows: "tokens", sum: { add, out: both } }),
+    linearForward({ ...rest, rows: c.tokens, sum: { add, out: both } }),
   );
-  assertShapes({ dx: slim, dy: wide, W: [4, 5], add: slim }, (t) => linearBackward({ ...t, rows: "tokens" }));
+  assertShapes({ dx: slim, dy: wide, W: [4, 5], add: slim }, (t) => linearBackward({ ...t, rows: c.tokens }));
 });

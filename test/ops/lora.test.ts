@@ -55,8 +55,8 @@ function build(c: OpCase, { rows, n, ...place }: Matrix) {
   const [grad, x, dy] = [c.random("grad", page.shape), c.input("x", [rows, input]), c.input("dy", [rows, n])];
   const [down, ddown] = [c.output("down", [rows, count * r]), c.output("ddown", [rows, count * r])];
   c.run(
-    loraDown(down, x, group, "tokens"),
-    ...loraUpBackward(ddown, dy, group, "tokens"),
+    loraDown(down, x, group, { count: "tokens", shares: batch.shares }),
+    loraUpBackward(ddown, dy, group, { count: "tokens", shares: batch.shares }),
     ...loraBackward([{ member: 0, group, rows: "tokens", x, dy, down, ddown, grad }], [], batch),
   );
   const expected = c.data(grad);
@@ -124,7 +124,10 @@ testOp("the adapters of two matrices in one dispatch, one of them by sequences",
     return { member: 0, group, rows: kind, x, dy, down: view(downs), ddown: view(ddowns), grad };
   });
   for (const { group, rows, x, dy, down, ddown } of jobs)
-    c.run(loraDown(down, x, group, rows), ...loraUpBackward(ddown, dy, group, rows));
+    c.run(
+      loraDown(down, x, group, { count: rows, shares: batch.shares }),
+      loraUpBackward(ddown, dy, group, { count: rows, shares: batch.shares }),
+    );
   const list = loraBackward([jobs[0]!], [jobs[1]!], batch);
   assert.is(list.length, 1);
   c.run(...list);
@@ -140,9 +143,9 @@ test("operands of other shapes, and matrices of other buffers, are refused", () 
     [3, 4],
     [3, 8],
   ] as const;
-  assertShapes({ down, x }, ({ down, x }) => loraDown(down, x, group, "tokens"));
+  assertShapes({ down, x }, ({ down, x }) => loraDown(down, x, group, c.tokens));
   // dy may be wider: other adapters write there.
-  assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, "tokens"), ["dy.1"]);
+  assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, c.tokens), ["dy.1"]);
   const grad = c.blank("grad", page.shape);
   const batch = members(c, [{ tokens: 3 }]);
   const job = (tensors: Record<"down" | "ddown" | "x" | "dy", Tensor>): LoraJob => ({

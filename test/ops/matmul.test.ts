@@ -1,9 +1,9 @@
 import * as assert from "uvu/assert";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
-import { type Scalar, tensorAt } from "../../src/ops/kernel.ts";
+import { tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { SHARE, tableShape } from "../../src/ops/shares.ts";
+import { type ProductRows, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { numel, type Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { gemm } from "../helpers/gemm.ts";
@@ -25,7 +25,7 @@ const TRANSPOSITIONS = BOTH.flatMap((transA) => BOTH.map((transB) => ({ transA, 
 type Sizes = Omit<MatmulArguments, "m" | "k"> & { m: number; k: number };
 
 /** Adds a product to a case; `rows` says how the device is told the number of rows. */
-function product(c: OpCase, args: Sizes, tolerance = PRODUCT, rows: Scalar = args.m): void {
+function product(c: OpCase, args: Sizes, tolerance = PRODUCT, rows: ProductRows = args.m): void {
   const { out, a, b, bias, m, n, ldc = n, outOffset = 0, ...rest } = args;
   const expected = () => {
     const operands = { a: c.data(a), b: c.data(b), ...(bias && { bias: c.data(bias) }) };
@@ -46,28 +46,28 @@ interface Sweep {
   dtype?: "f32" | "f16";
   transA?: boolean;
   transB?: boolean;
-  rows?: "slots";
+  bySlots?: boolean;
 }
 
 /**
  * Products of all of these sizes, in turns with a bias and without, into a part of wider rows, with a factor, onto what
  * is there or over NaN, which must not come through.
  */
-function sweep(c: OpCase, ms: readonly number[], ns: readonly number[], { dtype = "f32", rows, ...trans }: Sweep) {
+function sweep(c: OpCase, ms: readonly number[], ns: readonly number[], { dtype = "f32", bySlots, ...trans }: Sweep) {
   const [b, bias] = [operand(c, dtype, [130, dtype === "f16" ? 408 : 130]), c.random("bias", [130])];
-  const whole = c.random("a", [rows ? 1 : 130 * 130]);
+  const whole = c.random("a", [bySlots ? 1 : 130 * 130]);
   let at = 0;
   for (const m of ms)
     for (const n of ns) {
       at++;
-      const k = dtype === "f16" && at % 9 === 0 ? 400 : SIZES[(5 * at + (rows ? 0 : m)) % SIZES.length]!;
-      const a = rows ? c.input("a", [m, k]) : k > 130 ? c.random("a", [m * k]) : whole;
+      const k = dtype === "f16" && at % 9 === 0 ? 400 : SIZES[(5 * at + (bySlots ? 0 : m)) % SIZES.length]!;
+      const a = bySlots ? c.input("a", [m, k]) : k > 130 ? c.random("a", [m * k]) : whole;
       const [ldc, outOffset] = at % 4 === 0 ? [n + 5, 3] : [n, 0];
       const beta = at % 3 === 0 ? 1 : 0;
       const out = beta || ldc > n ? c.input("out", [m, ldc]) : c.output("out", [m, n]);
       const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
       const args = { out, a, b, m, n, k, beta, alpha: at % 5 === 0 ? -0.5 : 1, ldc, outOffset, ...trans, ...withBias };
-      product(c, args, k > 130 ? LONG_PRODUCT : PRODUCT, rows);
+      product(c, args, k > 130 ? LONG_PRODUCT : PRODUCT, bySlots ? c.slots : m);
     }
 }
 
@@ -84,7 +84,7 @@ for (const transB of BOTH) {
   for (const dtype of ["f32", "f16"] as const) {
     const name = `rows of slots, b${transB ? "^T" : ""} in ${dtype}`;
     const build = (c: OpCase, m: number) => {
-      sweep(c, [m], [1, 3, 8, 15, 16, 17, 36, 65, 130], { dtype, transB, rows: "slots" });
+      sweep(c, [m], [1, 3, 8, 15, 16, 17, 36, 65, 130], { dtype, transB, bySlots: true });
       return { slots: m };
     };
     for (const m of [1, 2, 3, 4, 5, 9, 11]) testOp(`${m} ${name}`, (c) => build(c, m));
@@ -99,7 +99,7 @@ testOp("rows of slots: b in f16 gives the bits of the same numbers in f32, whate
   for (const transB of BOTH)
     for (let k = 1; k <= 11; k++) {
       const [one, two] = [c.blank(`${k}, ${transB}`, [3, 7]), c.blank("in f16", [3, 7])];
-      const rest = { a: c.random("a", [3, k]), m: "slots", n: 7, k, transB } as const;
+      const rest = { a: c.random("a", [3, k]), m: c.slots, n: 7, k, transB } as const;
       c.run(matmul({ ...rest, out: one, b }), matmul({ ...rest, out: two, b: half }));
       pairs.push(one, two);
     }
@@ -179,7 +179,7 @@ for (const [dtype, transB, sizes] of [
       const values = c.normals(130 * k);
       const products = [1984, 130].map((capacity) => {
         const [out, a] = [c.output("out", [130, n], capacity), c.rows("a", [130, k], values, capacity)];
-        return matmul({ out, a, b, m: "tokens", n, k, transB });
+        return matmul({ out, a, b, m: c.tokens, n, k, transB });
       });
       c.run(...products);
       const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
@@ -210,7 +210,7 @@ testOp("the gradients of a bottleneck's matrices and biases, over fewer rows tha
       const [dW, dbias] = [c.random("dW", [k, n]), c.random("dbias", [n])];
       const sizes = { m: k, n, lda: k, transA: true, beta: 1 } as const;
       c.run(
-        matmul({ out: dW, a: x, b: dy, k: "tokens", ...sizes }),
+        matmul({ out: dW, a: x, b: dy, k: { count: "tokens", shares: batch.shares }, ...sizes }),
         matmulBiasBackward([{ member: 0, dbias }], dy, "tokens", batch),
       );
       c.after(dW, gemm({ out: c.data(dW), a: c.data(x), b: c.data(dy), k: rows, ...sizes }), PRODUCT);
@@ -231,8 +231,8 @@ for (const [dtype, m, rows, sizes, C] of [
     for (const n of sizes) {
       const b = table.view("part", [n, C], (sizes[0] - n) * C);
       const [x, dlogits] = [c.input("x", [m, C]), c.input("dlogits", [m, n])];
-      product(c, { out: c.output("logits", [m, n]), a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
-      product(c, { out: c.input("dx", [m, C]), a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
+      product(c, { out: c.output("logits", [m, n]), a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, c[rows]);
+      product(c, { out: c.input("dx", [m, C]), a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, c[rows]);
     }
     return { [rows]: m };
   });
@@ -257,8 +257,8 @@ test("operands that do not fit are refused", () => {
   const [out, a, b, bias] = [tensor(4, 5), tensor(4, 3), tensor(3, 5), tensor(4)];
   assertRefused(() => matmul({ out: tensor(2, 2), a: tensor(2, 3), b: tensor(7, 5), m: 2, n: 5, k: 3 }));
   assertRefused(() => matmul({ out, a, b, m: 4, n: 5, k: 3, bias }));
-  assertRefused(() => matmul({ out, a, b, m: "tokens", n: 5, k: 3, transA: true }));
-  assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: "tokens", n: 5, k: 3 }), [
+  assertRefused(() => matmul({ out, a, b, m: c.tokens, n: 5, k: 3, transA: true }));
+  assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: c.tokens, n: 5, k: 3 }), [
     "b.0",
   ]);
   assertShapes(

@@ -52,7 +52,7 @@ for (const [dtype, transB] of [
         const b = transB ? matrix(c, dtype, n, k) : matrix(c, dtype, k, n);
         const a = c.random("a", [m + 3, k], 1, m * k);
         const [out, sum] = [c.blank("out", [m + 3, n]), c.random("sum", [m + 3, n])];
-        const args = { a, b, m: "tokens", n, k, transB } as const;
+        const args = { a, b, m: c.tokens, n, k, transB } as const;
         const bias = c.random("bias", [n]);
         const products = [matmul({ ...args, out }), matmul({ ...args, out: sum, beta: 1, alpha: -0.5, bias })];
         c.run(...products);
@@ -70,7 +70,7 @@ testAll("x^T dy, over any number of rows: every variant gives the same bits", as
     const c = new OpCase(k);
     const [a, b] = [c.random("a", [k + 3, m], 1, k * m), c.random("b", [k + 3, n], 1, k * n)];
     const out = c.random("out", [m, n]);
-    const product = matmul({ out, a, b, m, n, k: "tokens", lda: m, transA: true, beta: 1 });
+    const product = matmul({ out, a, b, m, n, k: c.tokens, lda: m, transA: true, beta: 1 });
     c.run(product);
     await assertVariants(c, [product], [out], k);
   }
@@ -94,9 +94,15 @@ for (const dtype of ["f32", "q4"] as const)
         const [down, ddown] = [blank("down", 3 * r), blank("ddown", 3 * r)];
         const [plain, sum, both, h, act] = ["plain", "sum", "both", "h", "act"].map((name) => blank(name, out));
         const [dx, dh, again] = ["dx", "dh", "again"].map((name) => blank(name, input));
-        const forward = { x, W, rows: "tokens", bias: c.random("bias", [out]), adapters: { group, down } } as const;
-        const backward = { dy, W, rows: "tokens", adapters: { group, down: ddown } } as const;
-        c.run(loraDown(down, x, group, "tokens"), ...loraUpBackward(ddown, dy, group, "tokens"));
+        const forward = {
+          x,
+          W,
+          rows: c.tokens,
+          bias: c.random("bias", [out]),
+          adapters: { group, down },
+        } as const;
+        const backward = { dy, W, rows: c.tokens, adapters: { group, down: ddown } } as const;
+        c.run(loraDown(down, x, group, c.tokens), loraUpBackward(ddown, dy, group, c.tokens));
         const products = [
           linearForward({ ...forward, out: plain!, residual: add }),
           linearForward({ ...forward, out: sum!, sum: { add, out: both! } }),

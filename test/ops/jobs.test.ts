@@ -1,10 +1,11 @@
-/** Grouped products: each has the bits of the product alone, whichever shader computes them all. */
+/** Products of several members: each has the bits of the product alone, whichever shader computes them all. */
 
 import * as assert from "uvu/assert";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
-import { linearGrouped, matmulGrouped } from "../../src/ops/grouped.ts";
+import { joinJobs } from "../../src/ops/jobs.ts";
 import { linearForward } from "../../src/ops/linear.ts";
 import { matmul } from "../../src/ops/matmul.ts";
+import type { BatchRows } from "../../src/ops/shares.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { OpCase, testOp } from "../helpers/op-case.ts";
 import { type Alone, assertSameAlone, type Batch, members } from "../helpers/shares.ts";
@@ -57,18 +58,19 @@ for (const { shader, n, k, capacity = 108 } of [
     const x = c.random("x", [capacity, k], 1, batch.values.tokens * k);
     const out = c.blank("out", [capacity, n]);
     const weights = cutPage(page("W", k * n), [k, n]);
-    const sizes = { m: "tokens", n, k } as const;
-    const products = weights.map((b, member) => ({ member, product: matmul({ out, a: x, b, ...sizes }) }));
-    const list = matmulGrouped(products, ["out", "a"], batch);
+    const sizes = { n, k };
+    const m = { count: "tokens", shares: batch.shares } as const;
+    const list = joinJobs(weights.map((b, member) => ({ member, of: matmul({ out, a: x, b, m, ...sizes }) })));
     assert.equal(
       list.map((one) => chooseShader(one).name),
-      [`matmul_grouped_${shader}`],
+      [`matmul_${shader}`],
     );
     c.run(...list);
     const alone = apart(batch, 1, (own, { i, token, tokens }) => {
       const a = own.of("x", [tokens, k], floats(c.data(x), token * k, tokens * k));
       const y = own.blank("out", [tokens, n]);
-      own.run(matmul({ out: y, a, b: own.of("W", [k, n], floats(c.data(weights[i]!))), ...sizes }));
+      const b = own.of("W", [k, n], floats(c.data(weights[i]!)));
+      own.run(matmul({ out: y, a, b, m: own.tokens, ...sizes }));
       return [{ own: y, whole: out, at: token * n }];
     });
     await assertSameAlone(c, batch.values, alone);
@@ -85,12 +87,12 @@ for (const { shader, m, n } of [
     const [x, dy] = [c.random("x", [room + 1, m], 1, room * m), c.random("dy", [room + 1, n], 1, room * n)];
     const all = page("dW", m * n);
     const grads = cutPage(all, [m, n]);
-    const sizes = { m, n, k: "tokens", lda: m, transA: true, beta: 1 } as const;
-    const products = grads.map((out, member) => ({ member, product: matmul({ out, a: x, b: dy, ...sizes }) }));
-    const list = matmulGrouped(products, ["a", "b"], batch);
+    const sizes = { m, n, lda: m, transA: true, beta: 1 };
+    const k = { count: "tokens", shares: batch.shares } as const;
+    const list = joinJobs(grads.map((out, member) => ({ member, of: matmul({ out, a: x, b: dy, k, ...sizes }) })));
     assert.equal(
       list.map((one) => chooseShader(one).name),
-      [`matmul_grouped_${shader}`],
+      [`matmul_${shader}`],
     );
     c.run(...list);
     const alone = apart(batch, 1, (own, { i, token, tokens }) => {
@@ -99,7 +101,7 @@ for (const { shader, m, n } of [
         own.of("dy", [tokens, n], floats(c.data(dy), token * n, tokens * n)),
       ];
       const out = own.of("dW", [m, n], floats(c.data(grads[i]!)));
-      own.run(matmul({ out, a, b, ...sizes }));
+      own.run(matmul({ out, a, b, k: own.tokens, ...sizes }));
       return [{ own: out, whole: all, at: grads[i]!.offset }];
     });
     await assertSameAlone(c, batch.values, alone);
@@ -121,18 +123,23 @@ for (const { shader, dtype, input, n, r, capacity = 108 } of [
     const [out, bias] = [c.blank("out", [capacity, n]), c.random("bias", [n])];
     const downs = cutPage(page("down", capacity * r), [capacity, r]);
     const ups = cutPage(page("B", n * r), [n, r]);
-    const layer = (given: { out: Tensor; x: Tensor; W: Tensor; bias: Tensor }, down: Tensor, B: Tensor) => {
+    type Given = Record<"out" | "x" | "W" | "bias", Tensor> & { rows: BatchRows };
+    const layer = (given: Given, down: Tensor, B: Tensor) => {
       const place = { count: 1, r, input, width: n, column: 0, step: 0, skew: 0, scale: 1, stride: 0 };
-      return linearForward({ ...given, rows: "tokens", adapters: { group: { ...place, A: B, B }, down } });
+      return linearForward({ ...given, adapters: { group: { ...place, A: B, B }, down } });
     };
-    const products = ups.map((B, i) => ({ member: i, product: layer({ out, x, W, bias }, downs[i]!, B) }));
-    const list = linearGrouped(products, batch);
-    assert.is(chooseShader(list).name, `linear_grouped_${shader}`);
-    c.run(list);
+    const rows = { count: "tokens", shares: batch.shares } as const;
+    const given = { out, x, W, bias, rows };
+    const list = joinJobs(ups.map((B, member) => ({ member, of: layer(given, downs[member]!, B) })));
+    assert.equal(
+      list.map((one) => chooseShader(one).name),
+      [`linear_${shader}`],
+    );
+    c.run(...list);
     const alone = apart(batch, n, (own, { i, token, tokens }) => {
       const copy = (name: string, shape: readonly [number, number], from: Tensor, first = 0) =>
         own.of(name, shape, floats(c.data(from), first, shape[0] * shape[1]));
-      const given = { W: makeWeight(own), bias: own.of("bias", [n], floats(c.data(bias))) };
+      const given = { rows: own.tokens, W: makeWeight(own), bias: own.of("bias", [n], floats(c.data(bias))) };
       const [a, y] = [copy("x", [tokens, input], x, token * input), own.blank("out", [tokens, n])];
       const [down, B] = [copy("down", [tokens, r], downs[i]!), copy("B", [n, r], ups[i]!)];
       own.run(layer({ ...given, x: a, out: y }, down, B));

@@ -1,0 +1,87 @@
+/**
+ * The jobs of several dispatches in one, for the members of a plan. Each row has the bits that its member's own dispatch
+ * gives it. Loaded only for such plans.
+ */
+import { ShapeError } from "../errors.ts";
+import type { Tensor } from "../tensor.ts";
+import { type Dispatch, findTensor, type Scalar, scalarAt, tensorAt } from "./kernel.ts";
+import { chunked, decodeTable, jobTable, LARGEST, WHOLE } from "./shares.ts";
+
+/** A dispatch with the jobs of one member, as in a plan of its own. */
+export interface MemberDispatch {
+  member: number;
+  of: Dispatch;
+}
+
+/** A job, as the numbers of its table's entry. */
+export type Job = Record<string, number>;
+
+/**
+ * Dispatches of one kernel as few. Tensors in which a job has an offset may be parts of one buffer; others are the same
+ * in all.
+ */
+export function joinJobs(list: readonly MemberDispatch[]): Dispatch[] {
+  const alike = new Map<string, MemberDispatch[]>();
+  for (const one of list) {
+    const key = commonKey(one.of);
+    alike.set(key, [...(alike.get(key) ?? []), one]);
+  }
+  return [...alike.values()].flatMap((some) =>
+    withJobs(
+      some.map(({ of }) => of),
+      some.flatMap(memberJobs),
+    ),
+  );
+}
+
+/** What jobs of one dispatch have in common. */
+function commonKey(one: Dispatch): string {
+  const { kernel, scalars, tensors } = one;
+  const constants = Object.values(kernel.dims).map((type, i) => (type === "u32" ? "" : scalars[i]));
+  return [...constants, kernel.alike?.(one) ?? tensors.map(Boolean)].join();
+}
+
+/** The jobs of a member, with their offsets in whole buffers. */
+export function memberJobs({ member, of }: MemberDispatch): Job[] {
+  const { job, jobOffsets = {} } = of.kernel;
+  return decodeTable(job!, tensorAt(of, "jobs"), scalarAt(of, "count") as number).map((one) => {
+    const moved = Object.entries(jobOffsets).map(([field, bindings]) => {
+      const tensors = bindings.flatMap((name) => findTensor(of, name) ?? []);
+      const [at = 0, ...others] = new Set(tensors.map(offset));
+      if (others.length > 0)
+        throw new ShapeError("buffers-differ", `${of.kernel.name}: ${bindings.join(" and ")} are at other offsets`);
+      return [field, one[field]! + at] as const;
+    });
+    return { ...one, member, ...Object.fromEntries(moved) };
+  });
+}
+
+/** A matrix in blocks is bound as a whole: its jobs know where they begin. */
+const offset = (tensor: Tensor) => (tensor.isInBlocks ? 0 : tensor.offset);
+
+/** Dispatches with these jobs, as many as a table holds in each. */
+export function withJobs(
+  list: readonly Dispatch[],
+  jobs: readonly Job[],
+  replaced: Readonly<Record<string, Tensor>> = {},
+): Dispatch[] {
+  const [{ kernel, access }] = list as [Dispatch];
+  const moved = new Set(Object.values(kernel.jobOffsets ?? {}).flat());
+  return chunked(jobs).map((some) => {
+    const given: Readonly<Record<string, Tensor>> = { ...replaced, jobs: jobTable(kernel, kernel.job!, some) };
+    const tensors = Object.keys(kernel.bindings).map((name, i) => {
+      // What some members lack is another's.
+      const tensor = list.find(({ tensors }) => tensors[i])?.tensors[i];
+      return given[name] ?? (moved.has(name) ? tensor?.root : tensor) ?? null;
+    });
+    const scalars = Object.keys(kernel.dims).map((dim): Scalar => {
+      if (dim === "count") return some.length;
+      const values = list.map((one) => scalarAt(one, dim));
+      const [value] = values as [Scalar];
+      // Sizes of the grid: the largest.
+      if (typeof value === "number") return Math.max(...(values as number[]));
+      return some[0]!.member !== WHOLE && value in LARGEST ? LARGEST[value as keyof typeof LARGEST] : value;
+    });
+    return { kernel, tensors, access, scalars };
+  });
+}
