@@ -25,7 +25,7 @@ export class BackwardPrefix {
     this.grad = pieces && only(pieces);
     if (projection) {
       const { columns } = projection.section.output;
-      this.grad = rowTensor("dprefix", { count: rows.count, capacity: rows.count }, [columns]);
+      this.grad = rowTensor("dprefix", { capacity: rows.count }, [columns]);
     }
   }
 
