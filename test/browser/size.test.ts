@@ -152,9 +152,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
-  llama: [
+  // Architectures other than GPT-2.
+  rotary: [
     4.6,
-    /\/src\/(io\/(llama-(config|files)|collect)|model\/(llama|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
+    /\/src\/(io\/(rotary-config|parts|collect)|model\/(llama|neox|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
   ],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   "tied head": [0.5, /\/src\/io\/tied-head\./],

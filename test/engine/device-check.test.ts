@@ -225,7 +225,7 @@ test("a device that does not run a shader of the whole is refused: nothing runs 
   const card = await graphicsCard();
   const whole = await wholeOf(card, { rank: 2 });
   const { programs } = await wholeOf(card, { mode: "prefix" });
-  await assertFails("device-failed", ["prefix_backward", "could not be compared"], () =>
+  await assertFails("device-failed", ["prefix_copy", "could not be compared"], () =>
     chooseDevice(card, { ...whole, loadWork: async () => ({ ...(await whole.loadWork()), programs }) }),
   );
 });
