@@ -103,7 +103,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A comparison of settings on WebGPU.
   "several adapters": [
     9.2,
-    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/grouped)\./,
+    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/jobs)\./,
   ],
   tables: [
     6,
