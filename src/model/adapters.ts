@@ -97,7 +97,7 @@ function append(group: AdapterGroup, next: AdapterGroup): boolean {
 }
 
 /** A or B of one adapter of a group. */
-function adapterPart(group: AdapterGroup, name: "A" | "B", i: number): Tensor {
+export function adapterPart(group: AdapterGroup, name: "A" | "B", i: number): Tensor {
   const { stride, r, input } = group;
   const shape = name === "A" ? [r, input] : [adapterColumns(group, i).width, r];
   return group[name].view(group[name].name, shape, i * stride);
@@ -110,14 +110,5 @@ export function addUp(out: Tensor, { group, down }: Adapters, m: Rows): Dispatch
     const { column, width: n } = adapterColumns(group, i);
     const place = { lda: count * r, aOffset: i * r, ldc: out.shape[1]!, outOffset: column };
     return matmul({ out, a: down, b: adapterPart(group, "B", i), transB: true, m, n, k: r, beta: 1, ...place });
-  });
-}
-
-/** dx += ddown A for the adapters of such a group. */
-export function addDown(dx: Tensor, { group, ddown: a }: Adapters, m: Rows): Dispatch[] {
-  const { count, r, input: n } = group;
-  return Array.from({ length: count }, (_, i) => {
-    const place = { lda: count * r, aOffset: i * r };
-    return matmul({ out: dx, a, b: adapterPart(group, "A", i), m, n, k: r, beta: 1, ...place });
   });
 }

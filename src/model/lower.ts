@@ -185,16 +185,13 @@ export class Lowering {
   private product(one: Layer<"linear">, next: Layer | undefined, isOnly: boolean): boolean {
     const [x, seen = x] = one.inputs as [Value, Value?];
     const { tensor, rows } = this.at(x);
-    const { weight, bias } = this.affine(one.name);
+    const { weight: W, bias } = this.weights(one.name);
     const adapters = one.place ? this.room.make(one.place, rows) : [];
     this.adapters.set(one.name, adapters);
     for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows));
     const [first, ...others] = adapters;
-    const product = {
-      ...{ x: tensor, W: only(weight), bias: one.isBare ? undefined : bias && only(bias) },
-      ...{ rows, adapters: first },
-    };
     const then = this.epilogue(one, next, isOnly, rows);
+    const product = { x: tensor, W, bias: one.isBare ? undefined : bias, rows, adapters: first };
     this.emit(linearForward({ ...product, ...then }));
     for (const other of others) this.emit(...addUp(then.out, other, rows));
     return next?.kind === "activate" || next?.kind === "add";
@@ -218,8 +215,8 @@ export class Lowering {
     const { rows } = this.at(one.inputs[0]!);
     const residual = next?.kind === "add" ? this.tensor(next.inputs[0]!) : undefined;
     const out = this.make(residual ? next!.out : one.out, rows);
-    const { bias } = this.affine(layerName(one.place));
-    this.emit(doraForward({ ...this.scaling(one), out, bias: bias && only(bias), residual, rows: rows.count }));
+    const { bias } = this.weights(layerName(one.place));
+    this.emit(doraForward({ ...this.scaling(one), out, bias, residual, rows: rows.count }));
     return residual !== undefined;
   }
 
@@ -255,11 +252,10 @@ export class Lowering {
   /** What a norm reads, and its statistics, which are made where they are not yet. */
   normTensors(one: Layer<"norm">) {
     const { tensor: inp, rows } = this.at(one.inputs[0]!);
-    const { weight, bias } = this.affine(one.name);
     const stats = this.saved.get(one) ?? rowTensor(`${one.name}.stats`, rows, [2]);
     this.saved.set(one, stats);
     const { centred } = this.common.architecture;
-    return { inp, stats, weight: only(weight), bias: bias && only(bias), centred };
+    return { inp, stats, ...this.weights(one.name), centred };
   }
 
   private embed(one: Layer<"embed">): void {
@@ -312,8 +308,9 @@ export class Lowering {
   }
 
   /** A weight and, if there is one, a bias. */
-  affine(name: string): { weight: Parameter; bias: Parameter | undefined } {
-    return { weight: this.parameter(`${name}.weight`), bias: this.common.parameters.all.get(`${name}.bias`) };
+  private weights(name: string): { weight: Tensor; bias: Tensor | undefined } {
+    const bias = this.common.parameters.all.get(`${name}.bias`);
+    return { weight: this.parameterTensor(`${name}.weight`), bias: bias && only(bias) };
   }
 }
 

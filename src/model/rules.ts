@@ -16,7 +16,7 @@ import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { normBackward, normParametersBackward } from "../ops/norm.ts";
 import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
-import { addDown } from "./adapters.ts";
+import { type Adapters, adapterPart } from "./adapters.ts";
 import type { BatchInputs } from "./batch.ts";
 import type { Cheap, Layer, Section, Value } from "./graph.ts";
 import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
@@ -196,7 +196,7 @@ export class Rules {
     const dz = rowTensor(`${layerName(one.place)}.dz`, rows, [z.columns]);
     const { grad } = this.f.parameter(magnitudeName(one.place));
     this.emit(doraBackward(dz, only(grad!), dy, this.f.scaling(one), rows.count));
-    this.biasBackward(this.f.affine(layerName(one.place)).bias, dy, rows);
+    this.biasBackward(this.affine(layerName(one.place)).bias, dy, rows);
     this.gradients.set(z, dz);
   }
 
@@ -217,7 +217,7 @@ export class Rules {
     // Of each matrix those whose gradients are in the same buffer.
     const jobs: LoraJob[][] = [];
     for (const { one, dy } of this.waiting) {
-      const { weight, bias } = this.f.affine(one.name);
+      const { weight, bias } = this.affine(one.name);
       const { rows } = this.f.at(one.inputs[0]!);
       const adapters = this.f.adapters.get(one.name)!;
       if (!one.isBare) this.biasBackward(bias, dy, rows);
@@ -239,6 +239,10 @@ export class Rules {
     }
   }
 
+  private affine(name: string): { weight: Parameter; bias: Parameter | undefined } {
+    return { weight: this.f.parameter(`${name}.weight`), bias: this.f.common.parameters.all.get(`${name}.bias`) };
+  }
+
   private biasBackward(bias: Parameter | undefined, dy: Tensor, rows: Rows): void {
     this.emit(...biasGradient(bias, dy, rows, this.context.batch));
   }
@@ -246,7 +250,7 @@ export class Rules {
   // ------------------------------------------------------------------------------------------- other layers
 
   private norm(one: Layer<"norm">, dy: Tensor): void {
-    const { weight, bias } = this.f.affine(one.name);
+    const { weight, bias } = this.affine(one.name);
     const norm = this.f.normTensors(one);
     const { rows } = this.f.at(one.inputs[0]!);
     if (weight.grad && (!bias || bias.grad)) {
@@ -325,3 +329,12 @@ export function biasGradient(bias: Parameter | undefined, dy: Tensor, { count }:
 }
 
 const isCheap = (one: Layer): one is Cheap => ["norm", "activate", "gate", "drop"].includes(one.kind);
+
+/** dx += ddown A for the adapters of such a group. */
+function addDown(dx: Tensor, { group, ddown: a }: Adapters, m: Rows): Dispatch[] {
+  const { count, r, input: n } = group;
+  return Array.from({ length: count }, (_, i) => {
+    const place = { lda: count * r, aOffset: i * r };
+    return matmul({ out: dx, a, b: adapterPart(group, "A", i), m, n, k: r, beta: 1, ...place });
+  });
+}
