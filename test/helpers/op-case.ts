@@ -17,7 +17,7 @@ import { boundTensors, type Dispatch, type StepValues } from "../../src/ops/kern
 import { type BatchRows, encodeShares, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { dequantize, Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
-import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
+import { alignView, type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertSameBits } from "./border.ts";
 import { compiled, DEVICE_NAMES, runDispatches } from "./device.ts";
@@ -70,8 +70,9 @@ export class OpCase {
   readonly tokens: BatchRows = { count: "tokens", shares: this.shares };
   readonly slots: BatchRows = { count: "slots", shares: this.shares };
   private readonly expectations: { name: string; tensor: Tensor; expected: Expected; tolerance: Tolerance }[] = [];
-  /** Elements in the rows of the batch. */
+  /** Elements in the rows of the batch; in a member's part. */
   private readonly used = new Map<Tensor, number>();
+  private readonly parts = new Map<Tensor, number>();
 
   /** `window`: the case has these rows of the batch of a larger case. */
   constructor(
@@ -158,6 +159,14 @@ export class OpCase {
     return tensor;
   }
 
+  /** A buffer with a tensor of this shape for each of `members`: all of them, or those of the case's window. */
+  page(name: string, shape: Shape, members: number): { page: Tensor; own: Tensor[] } {
+    const size = alignView(numel(shape));
+    const page = this.random(name, [members * size]);
+    this.parts.set(page, size);
+    return { page, own: Array.from({ length: members }, (_, i) => page.view(`${name} ${i}`, shape, i * size)) };
+  }
+
   /** The contents before the run, in f64; of a tensor of rows, those of the batch. */
   data(tensor: Tensor): Float64Array {
     const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
@@ -194,11 +203,13 @@ export class OpCase {
     });
   }
 
-  /** What is in the rows of the batch afterwards, of every tensor of which something is expected. */
-  async rowsAfter(values: Values, device: string): Promise<Float32Array[]> {
-    const tensors = this.expectations.map(({ tensor }) => tensor).filter((tensor) => this.used.has(tensor));
-    const found = await this.results(values, tensors, device);
-    return found.map((all, i) => all.slice(0, this.used.get(tensors[i]!)));
+  /** Tensors of rows or of members' parts of which something is expected: elements of a row, or of a part. */
+  parted(): { tensor: Tensor; row?: number; part?: number }[] {
+    return this.expectations.flatMap(({ tensor }) => {
+      if (this.used.has(tensor)) return { tensor, row: numel(tensor.shape.slice(1)) };
+      const part = this.parts.get(tensor);
+      return part ? { tensor, part } : [];
+    });
   }
 
   /** Runs the dispatches on the devices and compares; the number of threads must not change a bit. */
@@ -257,27 +268,35 @@ export function testOp(
   });
 }
 
-/** Declares a test: of a batch of these sequences, each has the same bits in a batch of its own. */
+/**
+ * Declares a test: in a batch of these sequences, or of members with so many rows, each has the same bits as in one of
+ * its own. `first`: which of them `lengths` begins with.
+ */
 export function testAlone(
   name: string,
   lengths: readonly number[],
-  build: (c: OpCase, lengths: readonly number[]) => Values | undefined,
+  build: (c: OpCase, lengths: readonly number[], first: number) => Values | undefined,
 ): void {
   testInParts(`${name}: the same bits alone as in a batch`, async () => {
     const starts = sequenceStarts(lengths);
     const open = (b: number, count: number) => {
       const c = new OpCase(1, { first: starts[b]!, of: starts.at(-1)! });
-      return { c, values: build(c, lengths.slice(b, b + count)) ?? {} };
+      const values = build(c, lengths.slice(b, b + count), b) ?? {};
+      const parted = c.parted();
+      const tensors = parted.map(({ tensor }) => tensor);
+      return { parted, devices: () => c.devices(), after: (device: string) => c.results(values, tensors, device) };
     };
     const whole = open(0, lengths.length);
     const alone = lengths.map((_, b) => open(b, 1));
-    for (const device of whole.c.devices()) {
-      const together = await whole.c.rowsAfter(whole.values, device);
-      assert.ok(together.length > 0);
-      for (const [b, { c, values }] of alone.entries())
-        for (const [i, found] of (await c.rowsAfter(values, device)).entries()) {
-          const at = (starts[b]! * found.length) / lengths[b]!;
-          assertSameBits(`result ${i}, ${b} on ${device}`, together[i]!.slice(at, at + found.length), found);
+    assert.ok(whole.parted.length > 0);
+    for (const device of whole.devices()) {
+      const together = await whole.after(device);
+      for (const [b, one] of alone.entries())
+        for (const [i, found] of (await one.after(device)).entries()) {
+          const { tensor, row = 0, part } = one.parted[i]!;
+          const at = part ? b * part : starts[b]! * row;
+          const own = part ? found.slice(at, at + part) : found.slice(0, lengths[b]! * row);
+          assertSameBits(`${tensor.name} of ${b} on ${device}`, own, together[i]!.slice(at, at + own.length));
         }
     }
   });

@@ -7,11 +7,10 @@ import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { EXTREMES, FORMULAS, slopes } from "../helpers/activation.ts";
 import { dense, makeGroup, type Place } from "../helpers/adapter-groups.ts";
-import { assertAllClose } from "../helpers/allclose.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { add, assertGradient, dot, times } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
-import { assertSameRows, assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
+import { assertSameRows, assertShapes, OpCase, testAlone, testOp } from "../helpers/op-case.ts";
 
 const gelu = FORMULAS.gelu_new;
 
@@ -22,19 +21,6 @@ const GELU = { atol: 1e-4, rtol: 1e-5 };
 
 /** As of the activation alone. */
 const LARGE = { atol: 2e-7, rtol: 1e-6 };
-
-/** x (W + dW) + bias. */
-function layer(
-  x: Float64Array,
-  W: Float64Array,
-  dW: Float64Array,
-  bias: Float64Array,
-  m: number,
-  n: number,
-  k: number,
-) {
-  return gemm({ out: new Float64Array(m * n), a: x, b: add(W, dW), m, n, k, bias });
-}
 
 interface Sizes {
   rows: number;
@@ -49,11 +35,7 @@ const fewer = (r: number, first: number, width: number): Sizes["place"] => ({
   ...{ count: 3, r, width, column: 0, step: width, skew: first - width },
 });
 const thirds = (count: number, r: number, width: number, column = 0, step = width): Sizes["place"] => ({
-  count,
-  r,
-  width,
-  column,
-  step,
+  ...{ count, r, width, column, step },
 });
 
 /** Ranks below, at and above a tile's depth; adapters that end inside a tile or panel; a block of the CPU's caches. */
@@ -93,83 +75,61 @@ function weight(c: OpCase, dtype: Sizes["dtype"], shape: readonly [number, numbe
   return dtype === "f16" ? c.halves("W", shape) : c.blocks("W", dtype, shape, "matrix");
 }
 
-for (const count of ["tokens", "slots"] as const)
-  for (const { rows, input, out, place, dtype } of CASES.filter((one) => count === "tokens" || one.rows < 20))
-    testOp(
-      `${count}: ${rows} rows of ${input} to ${out}, ${place ? `${place.count} of rank ${place.r}` : "no adapter"}${dtype ? `, ${dtype}` : ""}`,
-      async () => {
-        const c = new OpCase(rows * input + out);
-        const room = rows + 1;
-        const x = c.random("x", [room, input], 1, rows * input);
-        const W = weight(c, dtype, [input, out]);
-        const bias = c.random("bias", [out]);
-        const made = place && makeGroup(c, 0.5, { ...place, input });
-        const adapters = (name: string) =>
-          made ? { group: made.group, down: c.blank(name, [room, made.group.count * made.group.r]) } : undefined;
-        const [forward, backward] = [adapters("down"), adapters("ddown")];
-        const [plain, sum, h] = ["plain", "sum", "h"].map((name) => c.blank(name, [room, out]));
-        const active = c.blank("active", [room, out]);
-        const [act, again] = [c.blank("act", [room, out]), c.blank("again", [room, input])];
-        const [y, both] = [c.blank("y", [room, out]), c.blank("both", [room, out])];
-        const residual = c.random("residual", [room, out], 1, rows * out);
-        const dy = c.random("dy", [room, out], 1, rows * out);
-        const [dx, dh, dsum] = ["dx", "dh", "dsum"].map((name) => c.blank(name, [room, input]));
-        if (forward) c.run(loraDown(forward.down, x, forward.group, c[count]));
-        if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, c[count]));
-        const args = { x, W, bias, rows: c[count], adapters: forward };
-        c.run(
-          linearForward({ ...args, out: plain! }),
-          linearForward({ ...args, out: sum!, residual }),
-          linearForward({ ...args, out: active, activate: { by: "gelu_new", out: "in place" } }),
-          linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act } }),
-          linearForward({ ...args, out: y, sum: { add: residual, out: both } }),
-          linearBackward({ dx: dx!, dy, W, rows: c[count], adapters: backward }),
-          linearBackward({
-            dx: dh!,
-            dy,
-            W,
-            rows: c[count],
-            adapters: backward,
-            activated: { by: "gelu_new", inp: x, act: again },
-          }),
-          linearBackward({ dx: dsum!, dy, W, rows: c[count], adapters: backward, add: x }),
-        );
-        const used = (tensor: typeof x, n: number) => c.data(tensor).subarray(0, rows * n);
-        const dW = made ? dense(c, made.group, out) : new Float64Array(input * out);
-        const expected = layer(used(x, input), c.data(W), dW, c.data(bias), rows, out, input);
-        const whole = add(c.data(W), dW);
-        const dxs = gemm({
-          out: new Float64Array(rows * input),
-          a: used(dy, out),
-          b: whole,
-          transB: true,
-          m: rows,
-          n: input,
-          k: out,
-        });
-        const xs = used(x, input);
-        if (rows < 10)
-          assertGradient("x", xs, dxs, (x) =>
-            dot(layer(x, c.data(W), dW, c.data(bias), rows, out, input), used(dy, out)),
-          );
-        c.expect("plain", plain!, expected, TWO_SUMS);
-        c.expect("residual", sum!, add(expected, used(residual, out)), TWO_SUMS);
-        c.expect("gelu", active, expected.map(gelu), GELU);
-        c.expect("gelu, saved", h!, expected, TWO_SUMS);
-        c.expect("gelu, saved", act, expected.map(gelu), GELU);
-        c.expect("sum, the result", y, expected, TWO_SUMS);
-        c.expect("sum", both, add(expected, used(residual, out)), TWO_SUMS);
-        c.expect("backward", dx!, dxs, TWO_SUMS);
-        c.expect("backward and a sum", dsum!, add(dxs, xs), TWO_SUMS);
-        c.expect("backward of gelu", dh!, times(dxs, slopes("gelu_new", xs)), GELU);
-        c.expect("backward of gelu", again, xs.map(gelu), GELU);
-        await c.check({ [count]: rows });
-      },
-    );
+/** Adds a layer with all that may follow it, and its backward pass, to a case. */
+function build(c: OpCase, { rows, input, out, place, dtype }: Sizes, count: "tokens" | "slots") {
+  const [x, dy, residual] = [c.input("x", [rows, input]), c.input("dy", [rows, out]), c.input("residual", [rows, out])];
+  const [W, bias] = [weight(c, dtype, [input, out]), c.random("bias", [out])];
+  const made = place && makeGroup(c, 0.5, { ...place, input });
+  const adapters = (name: string) =>
+    made ? { group: made.group, down: c.output(name, [rows, made.group.count * made.group.r]) } : undefined;
+  const [forward, backward] = [adapters("down"), adapters("ddown")];
+  const blank = (name: string) => c.output(name, [rows, out]);
+  const [plain, sum, active, h, act, y, both] = ["plain", "sum", "active", "h", "act", "y", "both"].map(blank);
+  const [dx, dh, dsum, again] = ["dx", "dh", "dsum", "again"].map((name) => c.output(name, [rows, input]));
+  if (forward) c.run(loraDown(forward.down, x, forward.group, c[count]));
+  if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, c[count]));
+  const args = { x, W, bias, rows: c[count], adapters: forward };
+  const back = { dy, W, rows: c[count], adapters: backward };
+  c.run(
+    linearForward({ ...args, out: plain! }),
+    linearForward({ ...args, out: sum!, residual }),
+    linearForward({ ...args, out: active!, activate: { by: "gelu_new", out: "in place" } }),
+    linearForward({ ...args, out: h!, activate: { by: "gelu_new", out: act! } }),
+    linearForward({ ...args, out: y!, sum: { add: residual, out: both! } }),
+    linearBackward({ ...back, dx: dx! }),
+    linearBackward({ ...back, dx: dh!, activated: { by: "gelu_new", inp: x, act: again! } }),
+    linearBackward({ ...back, dx: dsum!, add: x }),
+  );
+  const [xs, dys] = [c.data(x), c.data(dy)];
+  const whole = made ? add(c.data(W), dense(c, made.group, out)) : c.data(W);
+  const layer = (x: Float64Array) =>
+    gemm({ out: new Float64Array(rows * out), a: x, b: whole, m: rows, n: out, k: input, bias: c.data(bias) });
+  const gradient = { a: dys, b: whole, transB: true, m: rows, n: input, k: out };
+  const [expected, dxs] = [layer(xs), gemm({ ...gradient, out: new Float64Array(rows * input) })];
+  if (rows < 10) assertGradient("x", xs, dxs, (x) => dot(layer(x), dys));
+  for (const tensor of [plain!, h!, y!]) c.after(tensor, expected, TWO_SUMS);
+  for (const tensor of [sum!, both!]) c.after(tensor, add(expected, c.data(residual)), TWO_SUMS);
+  for (const tensor of [active!, act!]) c.after(tensor, expected.map(gelu), GELU);
+  c.after(dx!, dxs, TWO_SUMS);
+  c.after(dsum!, add(dxs, xs), TWO_SUMS);
+  c.after(dh!, times(dxs, slopes("gelu_new", xs)), GELU);
+  c.after(again!, xs.map(gelu), GELU);
+  return { [count]: rows };
+}
+
+for (const count of ["tokens", "slots"] as const) {
+  for (const sizes of CASES.filter((one) => count === "tokens" || one.rows < 20)) {
+    const { rows, input, out, place, dtype = "f32" } = sizes;
+    const adapters = place ? `${place.count} of rank ${place.r}` : "no adapter";
+    testOp(`${count}: ${rows} rows of ${input} to ${out}, ${adapters}, ${dtype}`, (c) => build(c, sizes, count));
+  }
+  testAlone(`rows of ${count}`, new Array(9).fill(1), (c, { length }) =>
+    build(c, { rows: length, input: 36, out: 60, place: thirds(3, 5, 20) }, count),
+  );
+}
 
 for (const by of Object.keys(ACTIVATION) as ActivationName[])
-  testOp(`the input of ${by} may be large, small or zero`, async () => {
-    const c = new OpCase(2);
+  testOp(`the input of ${by} may be large, small or zero`, (c) => {
     const n = EXTREMES.length;
     const inp = c.of("inp", [1, n], Float32Array.from(EXTREMES));
     const [dx, act, again, x] = ["dx", "act", "again", "x"].map((name) => c.blank(name, [1, n]));
@@ -178,53 +138,37 @@ for (const by of Object.keys(ACTIVATION) as ActivationName[])
     const [none, bias] = [c.of("none", [1, n], new Float32Array(n)), c.of("bias", [n], Float32Array.from(EXTREMES))];
     const forward = { x: dy, W: none, bias, rows: 1 };
     c.run(linearForward({ ...forward, out: x!, activate: { by, out: again! } }));
-    for (const out of [act!, again!]) c.expect("large", out, c.data(inp).map(FORMULAS[by]), LARGE);
-    c.expect("large", dx!, slopes(by, c.data(inp)), LARGE);
-    await c.check();
+    for (const out of [act!, again!]) c.after(out, c.data(inp).map(FORMULAS[by]), LARGE);
+    c.after(dx!, slopes(by, c.data(inp)), LARGE);
   });
 
 for (const [dtype, input, width, reading] of [
   [undefined, 36, 732, ""],
   ["q8", 32, 736, ".quantized"],
 ] as const)
-  testOp(`large and small tiles give the same bits, for any number of rows${dtype ? `, ${dtype}` : ""}`, async () => {
+  testOp(`large and small tiles give the same bits, for any number of rows${dtype ? `, ${dtype}` : ""}`, async (c) => {
     const [out, most] = [3 * width, 130];
-    const c = new OpCase(11);
-    const W = weight(c, dtype, [input, out]);
-    const bias = c.random("bias", [out]);
+    const [W, bias] = [weight(c, dtype, [input, out]), c.random("bias", [out])];
     const { group } = makeGroup(c, 1, { count: 3, r: 8, input, width, column: 0, step: width });
     const values = c.normals(most * input);
-    const lists = [1984, most].map((capacity) => {
-      const padded = new Float32Array(capacity * input).fill(Number.NaN);
-      padded.set(values);
-      const x = c.of("x", [capacity, input], padded);
-      const [down, y] = [c.blank("down", [capacity, 24]), c.blank("out", [capacity, out])];
-      const layer = { x, W, bias, rows: c.tokens };
-      return {
-        y,
-        list: [loraDown(down, x, group, c.tokens), linearForward({ out: y, ...layer, adapters: { group, down } })],
-      };
+    const outs = [1984, most].map((capacity, i) => {
+      const x = c.rows("x", [most, input], values, capacity);
+      const [down, y] = [c.output("down", [most, 24], capacity), c.output("out", [most, out], capacity)];
+      const layer = linearForward({ out: y, x, W, bias, rows: c.tokens, adapters: { group, down } });
+      c.run(loraDown(down, x, group, c.tokens), layer);
+      assert.is(chooseShader(layer).name, `linear_${["wide", "middle"][i]}${reading}`);
+      return y;
     });
-    for (const { list } of lists) c.run(...list);
-    assert.equal(
-      lists.map(({ list }) => chooseShader(list[1]!).name),
-      [`linear_wide${reading}`, `linear_middle${reading}`],
-    );
-    await assertSameRows(
-      c,
-      lists.map(({ y }) => y),
-      [most, 33, 1],
-    );
+    await assertSameRows(c, outs, [most, 33, 1]);
+    return undefined;
   });
 
-for (const k of [3, 1, 64])
-  testOp(`out of a bottleneck of ${k}, by large tiles`, async () => {
+for (const k of [3, 1, 64]) {
+  const build = (c: OpCase) => {
     const [room, rows, n] = [1984, 33, 2180];
-    const c = new OpCase(k);
-    const [a, W, Wt] = [c.random("a", [room, k], 1, rows * k), c.random("W", [k, n], 0.3), c.random("Wt", [n, k], 0.3)];
-    const [out, sum, dx] = ["out", "sum", "dx"].map((name) => c.blank(name, [room, n]));
-    const bias = c.random("bias", [n]);
-    const inp = c.random("inp", [room, n], 1, rows * n);
+    const [a, inp] = [c.input("a", [rows, k], 1, room), c.input("inp", [rows, n], 1, room)];
+    const [W, Wt, bias] = [c.random("W", [k, n], 0.3), c.random("Wt", [n, k], 0.3), c.random("bias", [n])];
+    const [out, sum, dx] = ["out", "sum", "dx"].map((name) => c.output(name, [rows, n], room));
     const list = [
       linearForward({ out: out!, x: a, W, bias, rows: c.tokens, sum: { add: inp, out: sum! } }),
       linearBackward({ dx: dx!, dy: a, W: Wt, rows: c.tokens, add: inp }),
@@ -232,16 +176,14 @@ for (const k of [3, 1, 64])
     for (const one of list) assert.is(chooseShader(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
     c.run(...list);
     const product = { a: c.data(a), m: rows, n, k };
-    const added = c.data(inp).subarray(0, rows * n);
     const expected = gemm({ ...product, out: new Float64Array(rows * n), b: c.data(W), bias: c.data(bias) });
-    const backward = gemm({ ...product, out: added.slice(), b: c.data(Wt), transB: true, beta: 1 });
-    for (const device of c.devices(["webgpu"])) {
-      const found = await c.results({ tokens: rows }, [out!, sum!, dx!], device);
-      [expected, add(expected, added), backward].forEach((values, i) => {
-        assertAllClose(`${k} to ${n}, ${i}`, found[i]!.subarray(0, rows * n), values, TWO_SUMS);
-      });
-    }
-  });
+    c.after(out!, expected, TWO_SUMS);
+    c.after(sum!, add(expected, c.data(inp)), TWO_SUMS);
+    c.after(dx!, gemm({ ...product, out: c.data(inp), b: c.data(Wt), transB: true, beta: 1 }), TWO_SUMS);
+    return { tokens: rows };
+  };
+  testOp(`out of a bottleneck of ${k}, by large tiles`, build, ["webgpu"]);
+}
 
 test("operands of other shapes are refused", () => {
   const c = new OpCase(3);
