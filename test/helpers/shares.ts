@@ -1,8 +1,7 @@
-/** Members for the tests of ops: consecutive shares, and results that must equal those of a member's own plan. */
+/** Members for the tests of ops, with consecutive shares of a batch. */
 import type { StepValues } from "../../src/ops/kernel.ts";
 import { encodeShares, NO_SHARE, SHARE, type Share, type Shares, tableShape } from "../../src/ops/shares.ts";
 import { numel, Tensor } from "../../src/tensor.ts";
-import { assertSameBits } from "./border.ts";
 import type { OpCase } from "./op-case.ts";
 
 /** The members of a case, their shares, and the step values that follow from them. */
@@ -34,35 +33,4 @@ export function members(c: OpCase, given: readonly Partial<Omit<Share, "token" |
       share_sequences: largest("sequences"),
     },
   };
-}
-
-/** A program of one member, and where in the results of a program of several its own must lie. */
-export interface Alone {
-  c: OpCase;
-  values: Partial<StepValues>;
-  parts: readonly { own: Tensor; whole: Tensor; at: number }[];
-}
-
-/** On every device of the case, each member's results must have the bits of those of its own program. */
-export async function assertSameAlone(
-  c: OpCase,
-  values: Partial<StepValues>,
-  alone: readonly Alone[],
-  devices?: readonly string[],
-): Promise<void> {
-  const wholes = [...new Set(alone.flatMap(({ parts }) => parts.map(({ whole }) => whole)))];
-  for (const device of c.devices(devices)) {
-    const together = await c.results(values, wholes, device);
-    for (const [member, { c, values, parts }] of alone.entries()) {
-      const found = await c.results(
-        values,
-        parts.map(({ own }) => own),
-        device,
-      );
-      parts.forEach(({ own, whole, at }, i) => {
-        const one = together[wholes.indexOf(whole)]!.slice(at, at + own.size);
-        assertSameBits(`${own.name} of member ${member} on ${device}`, one, found[i]!);
-      });
-    }
-  }
 }

@@ -50,7 +50,7 @@ for (const [dtype, transB] of [
       ] as const) {
         const c = new OpCase(m);
         const b = transB ? matrix(c, dtype, n, k) : matrix(c, dtype, k, n);
-        const a = c.random("a", [m + 3, k], 1, m * k);
+        const a = c.input("a", [m, k], 1, m + 3);
         const [out, sum] = [c.blank("out", [m + 3, n]), c.random("sum", [m + 3, n])];
         const args = { a, b, m: c.tokens, n, k, transB } as const;
         const bias = c.random("bias", [n]);
@@ -68,7 +68,7 @@ testAll("x^T dy, over any number of rows: every variant gives the same bits", as
     [136, 72, 130],
   ] as const) {
     const c = new OpCase(k);
-    const [a, b] = [c.random("a", [k + 3, m], 1, k * m), c.random("b", [k + 3, n], 1, k * n)];
+    const [a, b] = [c.input("a", [k, m], 1, k + 3), c.input("b", [k, n], 1, k + 3)];
     const out = c.random("out", [m, n]);
     const product = matmul({ out, a, b, m, n, k: c.tokens, lda: m, transA: true, beta: 1 });
     c.run(product);
@@ -88,7 +88,7 @@ for (const dtype of ["f32", "q4"] as const)
         const [input, out, room] = [64, 192, rows + 6];
         const W = matrix(c, dtype, input, out);
         const { group } = makeGroup(c, 0.5, { count: 3, r, input, width: 64, column: 0, step: 64 });
-        const [x, dy] = [c.random("x", [room, input], 1, rows * input), c.random("dy", [room, out], 1, rows * out)];
+        const [x, dy] = [c.input("x", [rows, input], 1, room), c.input("dy", [rows, out], 1, room)];
         const add = c.random("add", [room, out]);
         const blank = (name: string, width: number) => c.blank(name, [room, width]);
         const [down, ddown] = [blank("down", 3 * r), blank("ddown", 3 * r)];
