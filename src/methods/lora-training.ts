@@ -1,4 +1,6 @@
 /** How LoRA is trained, and what people read of it. */
+import { MAX_LAYERS } from "../config.ts";
+import { ConfigError } from "../errors.ts";
 import { isInBlocks, TARGETS, type Target } from "../names.ts";
 import { ALPHAS, DROPOUTS, INITS, type Init, type LoraPart, RANKS, SCALINGS, type Scaling } from "./lora.ts";
 import type { Flags, Guide, Training } from "./method.ts";
@@ -119,3 +121,19 @@ export const flags: Flags<LoraOptions> = {
   lrRatio: "learning rate of B divided by that of A (LoRA+ uses 16)",
   dora: "also train the magnitude of each output of the adapted matrices (DoRA); the head then has no adapter",
 };
+
+/** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
+export function parseLayers(words: readonly string[]): number[] | null {
+  if (words.length === 1 && words[0] === "all") return null;
+  const blocks = words.flatMap((word) => {
+    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
+    const count = Number(last) - Number(first) + 1;
+    if (!(count >= 1 && Number(last) < MAX_LAYERS))
+      throw new ConfigError("invalid-lora-config", "the list of layers is invalid", {
+        expected: "block numbers, from 0, and ranges: 0,5-8",
+        found: words.join(","),
+      });
+    return Array.from({ length: count }, (_, i) => Number(first) + i);
+  });
+  return blocks.sort((a, b) => a - b);
+}

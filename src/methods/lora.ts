@@ -1,6 +1,6 @@
 /** LoRA (Hu et al. 2021): a frozen matrix W, to which B A of low rank is added and trained. */
 import { checkNumber, isListOf, type NumberRange, parseChoice, show } from "../checks.ts";
-import { isLlama, MAX_LAYERS, type ModelConfig } from "../config.ts";
+import { isLlama, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import {
   ADAPTED,
@@ -126,22 +126,6 @@ export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter
 // ---------------------------------------------------------------------------------------------------- checks
 
 const ALL_TARGETS = Object.keys(ADAPTED) as Target[];
-
-/** Parses block numbers and ranges, such as ["0", "5-8"]. Returns them in ascending order, or null for "all". */
-export function parseLayers(words: readonly string[]): number[] | null {
-  if (words.length === 1 && words[0] === "all") return null;
-  const blocks = words.flatMap((word) => {
-    const [, first, last = first] = /^(\d+)(?:-(\d+))?$/.exec(word) ?? [];
-    const count = Number(last) - Number(first) + 1;
-    if (!(count >= 1 && Number(last) < MAX_LAYERS))
-      throw new ConfigError("invalid-lora-config", "the list of layers is invalid", {
-        expected: "block numbers, from 0, and ranges: 0,5-8",
-        found: words.join(","),
-      });
-    return Array.from({ length: count }, (_, i) => Number(first) + i);
-  });
-  return blocks.sort((a, b) => a - b);
-}
 
 const isBlock = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
 

@@ -4,7 +4,7 @@ import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { parseLayers } from "../methods/lora.ts";
+import { parseLayers } from "../methods/lora-training.ts";
 import { TARGETS } from "../names.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";

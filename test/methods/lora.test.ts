@@ -1,15 +1,8 @@
 import * as assert from "uvu/assert";
 import type { ModelConfig } from "../../src/config.ts";
 import { METHODS } from "../../src/methods/index.ts";
-import {
-  INITS,
-  type LoraConfig,
-  loraAdapters,
-  loraScale,
-  parseLayers,
-  SCALINGS,
-  validateLora,
-} from "../../src/methods/lora.ts";
+import { INITS, type LoraConfig, loraAdapters, loraScale, SCALINGS, validateLora } from "../../src/methods/lora.ts";
+import { parseLayers } from "../../src/methods/lora-training.ts";
 import { baseShapes, baseTensors, headTensors, type ModelTensor, siteName, TARGETS } from "../../src/names.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
