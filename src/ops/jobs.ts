@@ -4,8 +4,9 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
-import { type Dispatch, findTensor, type Scalar, scalarAt, tensorAt } from "./kernel.ts";
-import { chunked, decodeTable, jobTable, LARGEST, WHOLE } from "./shares.ts";
+import { type Dispatch, findTensor, type Product, type Scalar, scalarAt } from "./kernel.ts";
+import { isAligned, SHORT } from "./matmul.ts";
+import { chunked, jobsOf, jobTable, LARGEST, WHOLE } from "./shares.ts";
 
 /** A dispatch with the jobs of one member, as in a plan of its own. */
 export interface MemberDispatch {
@@ -38,13 +39,24 @@ export function joinJobs(list: readonly MemberDispatch[]): Dispatch[] {
 function commonKey(one: Dispatch): string {
   const { kernel, scalars, tensors } = one;
   const constants = Object.values(kernel.dims).map((type, i) => (type === "u32" ? "" : scalars[i]));
-  return [...constants, kernel.alike?.(one) ?? tensors.map(Boolean)].join();
+  return [...constants, kernel.products ? productKey(one) : tensors.map(Boolean)].join();
+}
+
+/** What selects the variant of a product, and what its jobs do not say. */
+function productKey(one: Dispatch): string {
+  const products = one.kernel.products!(one);
+  const [{ m, n, k, a_row, a_col, b_row, b_col }] = products as [Product];
+  const isShort = [m, n].map((side) => side > 0 && side <= SHORT);
+  const along = [a_row, a_col, b_row, b_col].map((stride) => stride === 1);
+  const flags = ["by_sequence", "out_packed", "a_packed", "b_packed"].map((dim) => scalarAt(one, dim));
+  const hasBias = findTensor(one, "bias") !== null;
+  return JSON.stringify([isShort, m === 0, k === 0, along, products.every(isAligned), flags, hasBias]);
 }
 
 /** The jobs of a member, with their offsets in whole buffers. */
 export function memberJobs({ member, of }: MemberDispatch): Job[] {
-  const { job, jobOffsets = {} } = of.kernel;
-  return decodeTable(job!, tensorAt(of, "jobs"), scalarAt(of, "count") as number).map((one) => {
+  const { jobOffsets = {} } = of.kernel;
+  return jobsOf(of).map((one) => {
     const moved = Object.entries(jobOffsets).map(([field, bindings]) => {
       const tensors = bindings.flatMap((name) => findTensor(of, name) ?? []);
       const [at = 0, ...others] = new Set(tensors.map(offset));

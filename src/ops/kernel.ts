@@ -102,6 +102,9 @@ export interface Product {
   b_offset: number;
   b_row: number;
   b_col: number;
+  /** Of its adapters, if it has any: steps that they add to the depth, and their weights for these. */
+  steps?: number;
+  weights?: number;
 }
 
 /** What only some kernels have. */
@@ -121,8 +124,6 @@ interface Traits<B extends string, D extends string> {
   inPanels?(dispatch: Dispatch): boolean;
   /** The products of a dispatch, a job each; their operands are `a` and `b`. */
   products?(dispatch: Dispatch): readonly Product[];
-  /** What jobs that share a dispatch have in common besides its pipeline constants. */
-  alike?(dispatch: Dispatch): string;
   /** A matrix product: the shaders, shaders/matmul_<variant>.wgsl, and how plans let each read. */
   readonly variants?: Readonly<Partial<Record<ProductVariant, readonly Reading[]>>>;
   /** On the CPU a few rows have a function of their own, `<name>_gemv`: see `isGemv`. */
@@ -133,7 +134,7 @@ interface Traits<B extends string, D extends string> {
    */
   readonly loads?: "page" | "method";
   /**
-   * What a dispatch computes, if that is a matrix product; null if it reads or writes rows by index: how many depends on
+   * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how many depends on
    * the batch, or they are a small part of the tensors.
    */
   readonly work?: null | ((dims: Record<D, number>, dispatch: Dispatch, values: StepValues) => Work);

@@ -4,22 +4,9 @@
  */
 import { expectShape, type Shape, type Tensor } from "../tensor.ts";
 import { ACTIVATION, type ActivationName } from "./activation.ts";
-import {
-  type Dispatch,
-  defineKernel,
-  dispatch,
-  type Fields,
-  findTensor,
-  type Product,
-  type StepValues,
-  scalarAt,
-  tensorAt,
-  totalWork,
-  typeCode,
-  type Work,
-} from "./kernel.ts";
+import { type Dispatch, defineKernel, dispatch, type Fields, type Product, scalarAt, typeCode } from "./kernel.ts";
 import type { AdapterGroup } from "./lora.ts";
-import { bySequence, decodeTable, fixedRows, jobTable, mostRows, type ProductRows, rowCount } from "./shares.ts";
+import { bySequence, fixedRows, jobsOf, jobTable, type ProductRows, rowCount } from "./shares.ts";
 
 /**
  * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
@@ -87,8 +74,6 @@ export const linearKernel = defineKernel(
     job: JOB,
     jobOffsets: { up_offset: ["up"], down_offset: ["down"] },
     products,
-    // Some jobs have adapters, others have none.
-    alike: () => "",
     preludes: ["shares", "activation", "linear"],
     inBlocks: "b",
     inPanels: () => true,
@@ -99,7 +84,6 @@ export const linearKernel = defineKernel(
       gemv: ["", ".scalar", ".quantized"],
     },
     loads: "page",
-    work,
   },
 );
 
@@ -258,29 +242,12 @@ export function linearBackward({ dx, dy, activated, add, ...rest }: LinearBackwa
   return linear(add ? { ...product, epilogue: "add", inp: add } : { ...product, epilogue: "none" });
 }
 
-function decodeJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
-  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
-}
-
 function products(dispatch: Dispatch): Product[] {
   const dim = (name: string) => scalarAt(dispatch, name) as number;
   const [k, n] = [dim("k"), dim("n")];
   const operands = { n, k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row: dim("b_row"), b_col: dim("b_col") };
-  return decodeJobs(dispatch).map(({ member, rows }) => ({ ...operands, member, m: rows }));
-}
-
-function work(dims: Record<"n" | "k" | "by_sequence", number>, dispatch: Dispatch, values: StepValues): Work {
-  const { n, k, by_sequence } = dims;
-  // The epilogue reads and writes as much as there is.
-  const outs = 1 + ["act", "inp"].filter((name) => findTensor(dispatch, name)).length;
-  const jobs = decodeJobs(dispatch).map((job) => {
-    const { rows, adapters, r, width, skew } = job;
-    const m = rows || mostRows(job, by_sequence, values);
-    const columns = adapters && adapters * width + skew;
-    return {
-      flops: 2 * m * (n * k + columns * r),
-      bytes: 4 * m * (k + adapters * r + n * outs) + 4 * r * columns,
-    };
+  return jobsOf<typeof JOB>(dispatch).map(({ member, rows, adapters, r, width, skew }) => {
+    const added = { steps: adapters * r, weights: adapters && (adapters * width + skew) * r };
+    return { ...operands, ...added, member, m: rows };
   });
-  return totalWork([...jobs, { flops: 0, bytes: tensorAt(dispatch, "b").elementBytes * k * n }]);
 }

@@ -5,21 +5,12 @@
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, formatShape, type Tensor } from "../tensor.ts";
-import {
-  ceilDiv,
-  type Dispatch,
-  defineKernel,
-  dispatch,
-  type Fields,
-  scalarAt,
-  tensorAt,
-  totalWork,
-} from "./kernel.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, totalWork } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
 import {
   bySequence,
   chunked,
-  decodeTable,
+  jobsOf,
   jobTable,
   type ProductRows,
   type RowCount,
@@ -117,7 +108,7 @@ export const loraBackwardKernel = defineKernel(
       // The adapters of a member at one matrix have the same x.
       const counted = new Set<string>();
       return totalWork(
-        decodeLoraJobs(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
+        jobsOf<typeof JOB>(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
           const rows = by_sequence ? share_sequences : share_tokens;
           const sides = input + width;
           const x = counted.has(`${member} ${second}`) ? 0 : input;
@@ -225,9 +216,4 @@ export function loraBackward(
       },
     ),
   );
-}
-
-/** The jobs of a `lora_backward`. */
-function decodeLoraJobs(dispatch: Dispatch): Record<keyof typeof JOB, number>[] {
-  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
 }

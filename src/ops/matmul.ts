@@ -12,21 +12,15 @@ import {
   defineKernel,
   dispatch,
   type Fields,
-  findTensor,
   type Product,
-  type StepValues,
-  scalarAt,
   tensorAt,
-  totalWork,
   typeCode,
-  type Work,
 } from "./kernel.ts";
 import {
   bySequence,
-  decodeTable,
   fixedRows,
+  jobsOf,
   jobTable,
-  mostRows,
   type ProductRows,
   type RowCount,
   rowCount,
@@ -79,14 +73,13 @@ export const matmulKernel = defineKernel(
   {
     job: JOB,
     jobOffsets: { out_offset: ["out"], a_offset: ["a"], b_offset: ["b"], bias_offset: ["bias"] },
-    products: decodeJobs,
-    alike,
+    products: jobsOf<typeof JOB>,
     preludes: ["shares", "matmul"],
     inBlocks: "b",
     // As it is, or transposed; the token table is in blocks along its rows.
     inPanels: (dispatch) => {
       const b = tensorAt(dispatch, "b");
-      const [{ n, k }, ...others] = decodeJobs(dispatch) as [MatmulJob, ...MatmulJob[]];
+      const [{ n, k }, ...others] = jobsOf<typeof JOB>(dispatch) as [MatmulJob, ...MatmulJob[]];
       return others.length === 0 && !b.isInBlocks && b.size === n * k;
     },
     gemv: true,
@@ -101,7 +94,6 @@ export const matmulKernel = defineKernel(
       gemv: ["", ".scalar", ".quantized"],
     },
     loads: "page",
-    work,
   },
 );
 
@@ -236,33 +228,6 @@ export const SHORT = 32;
 export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: Product): boolean {
   const strides = [a_col === 1 ? a_row : a_col, b_row === 1 ? b_col : b_row];
   return [a_offset, b_offset, ...strides].every((count) => count % 4 === 0);
-}
-
-function decodeJobs(dispatch: Dispatch): MatmulJob[] {
-  return decodeTable(JOB, tensorAt(dispatch, "jobs"), scalarAt(dispatch, "count") as number);
-}
-
-/** What selects the variant of a product, and what is the same for all jobs of a dispatch. */
-function alike(product: Dispatch): string {
-  const jobs = decodeJobs(product);
-  const [{ m, n, k, a_row, a_col, b_row, b_col }] = jobs as [MatmulJob];
-  const isShort = [m, n].map((side) => side > 0 && side <= SHORT);
-  const along = [a_row, a_col, b_row, b_col].map((stride) => stride === 1);
-  const flags = ["by_sequence", "out_packed", "a_packed", "b_packed"].map((dim) => scalarAt(product, dim));
-  const hasBias = findTensor(product, "bias") !== null;
-  return JSON.stringify([isShort, m === 0, k === 0, along, jobs.every(isAligned), flags, hasBias]);
-}
-
-function work({ by_sequence }: Record<"by_sequence", number>, dispatch: Dispatch, values: StepValues): Work {
-  const passes = dispatch.access[0] === "update" ? 2 : 1;
-  const { elementBytes } = tensorAt(dispatch, "b");
-  return totalWork(
-    decodeJobs(dispatch).map((job) => {
-      const rows = mostRows(job, by_sequence, values);
-      const [m, n, k] = [job.m || rows, job.n, job.k || rows];
-      return { flops: 2 * m * n * k, bytes: 4 * m * k + elementBytes * k * n + 4 * passes * m * n };
-    }),
-  );
 }
 
 const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;

@@ -9,7 +9,7 @@
  */
 import { ShapeError } from "../errors.ts";
 import { Tensor } from "../tensor.ts";
-import type { Fields, Kernel, Scalar, StepValues } from "./kernel.ts";
+import { type Dispatch, type Fields, type Kernel, type Scalar, type StepValues, tensorAt } from "./kernel.ts";
 
 /** Entries of a table, used or not. */
 export const TABLE_ENTRIES = 64;
@@ -88,32 +88,32 @@ export function encodeShares(
   staging.set(encodeTable(SHARE, [{ ...NO_SHARE, ...rows }]), offset + WHOLE * entryWords(SHARE));
 }
 
-/** The first `count` entries of a table. */
-export function decodeTable<F extends Fields>(
-  fields: F,
-  { contents }: Tensor,
-  count: number,
-): Record<keyof F, number>[] {
-  const floats = new Float32Array(contents!.buffer);
-  const entry = (i: number) =>
-    Object.entries(fields).map(([name, type], j) => [
-      name,
-      (type === "f32" ? floats : contents!)[i * entryWords(fields) + j]!,
-    ]);
-  return Array.from({ length: count }, (_, i) => Object.fromEntries(entry(i)) as Record<keyof F, number>);
-}
-
 /** The shape of a table. */
 export const tableShape = (fields: Fields) => [TABLE_ENTRIES, entryWords(fields)] as const;
 
+/** A job: an entry of a dispatch's table. */
+type Job<F extends Fields> = Readonly<Record<keyof F, number>>;
+
 /** The table of a dispatch, whose contents are part of the plan. */
-export function jobTable<F extends Fields>(
+class JobTable<F extends Fields> extends Tensor {
+  constructor(
+    name: string,
+    fields: F,
+    readonly jobs: readonly Job<F>[],
+  ) {
+    super(name, tableShape(fields), "table", "u32", undefined, 0, encodeTable(fields, jobs));
+  }
+}
+
+export const jobTable = <F extends Fields>(
   { name }: Pick<Kernel, "name">,
   fields: F,
-  jobs: readonly Record<keyof F, number>[],
-): Tensor {
-  return new Tensor(`${name}.jobs`, tableShape(fields), "table", "u32", undefined, 0, encodeTable(fields, jobs));
-}
+  jobs: readonly Job<F>[],
+): Tensor => new JobTable(`${name}.jobs`, fields, jobs);
+
+/** The jobs of a dispatch. */
+export const jobsOf = <F extends Fields>(dispatch: Dispatch): readonly Job<F>[] =>
+  (tensorAt(dispatch, "jobs") as JobTable<F>).jobs;
 
 /** Which rows of a batch a tensor has: of its tokens, or of its sequences. */
 export type ShareRows = "tokens" | "sequences";
@@ -156,12 +156,6 @@ export const LARGEST = { tokens: "share_tokens", sequences: "share_sequences" } 
   ShareRows,
   keyof StepValues
 >;
-
-/** The most rows of a job's member in a step. */
-export function mostRows({ member }: { member: number }, bySequence: number, values: StepValues): number {
-  if (member === WHOLE) return bySequence ? values.sequences : values.tokens;
-  return bySequence ? values.share_sequences : values.share_tokens;
-}
 
 /** Throws ShapeError unless the rows are those of a batch. */
 export function shareRows(rows: Scalar): ShareRows {
