@@ -1,5 +1,6 @@
 /** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
+import { openWasm } from "../../src/backend/wasm.ts";
 import { openInWorker } from "../../src/backend/wasm-open.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
@@ -9,12 +10,11 @@ import { assertFails } from "../helpers/border.ts";
 import { ONE_OF_EACH, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 
-/** out = weight x, with the weight of `sharedFrom` where there is one. */
-function product(weight = new Tensor("weight", [8, 1], "weight")) {
+/** out = beta out + weight x, with the weight of `sharedFrom` where there is one. */
+function product(weight = new Tensor("weight", [8, 1], "weight"), beta = 0) {
   const [out, x] = [new Tensor("out", [8, 1], "output"), new Tensor("x", [1, 1], "output")];
-  const segments = [
-    { name: "forward" as const, clears: [], dispatches: [matmul({ out, a: weight, b: x, m: 8, n: 1, k: 1 })] },
-  ];
+  const dispatches = [matmul({ out, a: weight, b: x, m: 8, n: 1, k: 1, beta })];
+  const segments = [{ name: "forward" as const, clears: [], dispatches }];
   return { out, x, weight, program: { segments, memory: planMemory(segments) } };
 }
 
@@ -35,6 +35,20 @@ testOnEach("a shared tensor and its views have the contents of the first session
   borrower.run(["forward"], NO_VALUES);
   assert.equal([...(await borrower.read(two.out))], [12, 12, 12, 12, 20, 20, 20, 20]);
   borrower.destroy();
+});
+
+testOnEach("writes wait for the runs before them, and reads for both; what was written may change", async () => {
+  const { weight, x, out, program } = product(undefined, 1);
+  const session = await (await testDevice()).prepare(program);
+  session.write(weight, eights(1));
+  const value = new Float32Array(1);
+  for (let i = 1; i <= 10; i++) {
+    session.write(x, value.fill(i));
+    session.run(["forward"], NO_VALUES);
+  }
+  value.fill(0);
+  assert.equal(await session.read(out), eights(55));
+  session.destroy();
 });
 
 testOnEach("a released session refuses all calls and does not affect others", async () => {
@@ -61,6 +75,19 @@ testOnEach("a released session refuses all calls and does not affect others", as
   assert.equal(await other.read(alive.out), eights(2));
   for (const one of [borrower, other]) one.destroy();
 });
+
+for (const [name, open] of Object.entries({ threads: () => openWasm({ threads: 2 }), worker: openInWorker }))
+  test(`a released device refuses work and rejects what waits: ${name}`, async () => {
+    const device = await open();
+    const { out, program } = product();
+    const session = await device.prepare(program);
+    session.run(["forward"], NO_VALUES);
+    const waits = [session.flush(), session.read(out)];
+    device.destroy();
+    for (const work of [...waits, session.flush(), device.prepare(program)])
+      await assertFails("already-destroyed", ["the device was released"], () => work);
+    session.destroy();
+  });
 
 test("an answer of a worker that comes after the device was released is dropped", async () => {
   const device = await openInWorker();

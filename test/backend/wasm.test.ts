@@ -192,25 +192,6 @@ for (const device of WASM)
     session.destroy();
   });
 
-test("writes wait for the runs before them, and reads for both", async () => {
-  const weight = new Tensor("weight", [8, 8], "weight");
-  const [x, y] = [new Tensor("x", [1, 8], "output"), new Tensor("y", [1, 8], "output")];
-  const dispatches = [matmul({ out: y, a: x, b: weight, m: 1, n: 8, k: 8, beta: 1 })];
-  const segments = [{ name: "forward" as const, clears: [], dispatches }];
-  const session = await (await testDevice("wasm 2 threads")).prepare({ segments, memory: planMemory(segments) });
-  session.write(
-    weight,
-    Float32Array.from({ length: 64 }, (_, i) => (i % 9 === 0 ? 1 : 0)),
-  );
-  const values = new Float32Array(8);
-  for (let i = 1; i <= 10; i++) {
-    session.write(x, values.fill(i));
-    session.run(["forward"], NO_VALUES);
-  }
-  assert.equal([...(await session.read(y))], new Array(8).fill(55));
-  session.destroy();
-});
-
 for (const mode of ["lora", "all"] as const)
   test(`mode ${mode}: the same bits after five steps on 1, 2 and 3 threads, and by messages to a worker`, async () => {
     const spec = smallSpec(mode);
@@ -253,19 +234,6 @@ test("without SharedArrayBuffer one thread computes, the caller's own, to the sa
   assert.equal(logits[0], logits[1]);
   device.destroy();
 });
-
-for (const [name, open] of Object.entries({ threads: () => openWasm({ threads: 2 }), worker: () => openInWorker() }))
-  test(`a released device refuses work and rejects what waits: ${name}`, async () => {
-    const device = await open();
-    const segments = [{ name: "forward" as const, clears: [], dispatches: [] }];
-    const session = await device.prepare({ segments, memory: planMemory(segments) });
-    const waits = rejection(session.flush().then(() => session.flush()));
-    device.destroy();
-    assert.instance(await waits, DeviceError);
-    assert.instance(await rejection(session.flush()), DeviceError);
-    assert.instance(await rejection(device.prepare({ segments, memory: planMemory(segments) })), DeviceError);
-    session.destroy();
-  });
 
 test("a device in a worker reports the errors of any device", async () => {
   const device = await openInWorker({ relaxed: false });
@@ -365,20 +333,6 @@ test("threads that are out of step are refused: none goes on with what another h
     await assertFails("device-failed", ["a kernel failed"], () => engine.result(engine.forward(batch)));
     device.destroy();
   }
-});
-
-test("releasing a device rejects all pending calls", async () => {
-  const device = (await openWasm({ threads: 2 })) as WasmBackend;
-  const calls = [1, 2, 3].map(() => rejection(device.pool.run(device.team, 0, 0, false)));
-  device.destroy();
-  for (const error of await Promise.all(calls)) assert.is((error as DeviceError).code, "already-destroyed");
-});
-
-test("a plan that does not fit into WASM's memory is refused before anything is allocated", async () => {
-  const huge = new Tensor("huge", [1 << 29], "output");
-  const memory = planMemory([], [huge, new Tensor("huge too", [1 << 29], "output")]);
-  const device = await testDevice("wasm 1 thread");
-  assert.instance(await rejection(device.prepare({ segments: [], memory })), DeviceError);
 });
 
 /** A backend that spoils what one dispatch writes. */
