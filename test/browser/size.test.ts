@@ -147,8 +147,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,
-    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize|backend\/block-panels)\./,
+    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
   ],
+  // A model in 8 or 4 bits on the CPU.
+  blocks: [0.5, /\/src\/backend\/block-panels\./],
   // With Jinja.
   chats: [14, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
