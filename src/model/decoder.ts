@@ -11,7 +11,6 @@ import { ConfigError } from "../errors.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
-import { gatherForward } from "../ops/gather.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
 import { cachePrefix } from "../ops/prefix.ts";
 import { DRAW, drawTables, sample } from "../ops/sample.ts";
@@ -28,7 +27,7 @@ import { modelSections, type Section, type Value } from "./graph.ts";
 import { Head } from "./head.ts";
 import { type Architecture, attentionHeads, Lowering, type Source } from "./lower.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
-import { addBottlenecks, addScales, applyPasses, cutBehindAttention } from "./passes.ts";
+import { addBottlenecks, addScales, applyPasses, cutBehindAttention, selectLive } from "./passes.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -158,15 +157,15 @@ class Builder {
     const slots: Rows = { count: "slots", capacity: capacity.sequences, shares };
     // The last block: what is behind its attention runs on other rows.
     const [final, last] = [sections.at(-1)!, cutBehindAttention(sections.at(-2)!)];
+    const { live } = last;
     const behind = [...last.behind, ...final.layers];
     const through = [...sections.slice(0, -2).flatMap(({ layers }) => layers), ...last.before];
     const [prefill, next] = [this.list("prefill", tokens), this.list("next", slots)];
     prefill.lower(through);
-    for (const value of last.live) next.values.set(value, this.gather(next, prefill.tensor(value), slots));
-    next.lower(behind);
-    this.head(next, final.output);
     const score = this.list("score", tokens);
-    for (const value of last.live) score.values.set(value, prefill.at(value));
+    for (const value of live) for (const list of [next, score]) list.values.set(value, prefill.at(value));
+    next.lower(selectLive({ live, behind }));
+    this.head(next, final.output);
     score.lower(behind);
     this.score(score, final.output);
     const decode = this.list("decode", slots);
@@ -192,6 +191,7 @@ class Builder {
     const source: Source = {
       ...{ rows, ids: isPrefill ? inputs.ids : sampled.ids, bounds, shift: 0 },
       attend: (f, l, qkv, out) => this.attend(f, l, qkv, out, slots, isPrefill),
+      selected: { rows, at: inputs.rows },
     };
     const common = { spec, parameters, architecture, capacity, batch: null, derived, saves: false };
     return new Lowering(common, source, segment.dispatches);
@@ -205,13 +205,6 @@ class Builder {
     if (prefix && isPrefill) f.emit(cachePrefix(cache, only(prefix), l));
     const heads = attentionHeads(this.options.spec.config, l);
     f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(out, qkv, cache, slots, heads));
-  }
-
-  /** The rows of a prefill whose next tokens are predicted. */
-  private gather(f: Lowering, x: Tensor, rows: Rows) {
-    const tensor = rowTensor(`${x.name}.selected`, rows, x.shape.slice(1));
-    f.emit(gatherForward(tensor, x, this.inputs.rows));
-    return { tensor, rows };
   }
 
   /** Logits [S, V] from the final norm [S, C], one piece of the vocabulary at a time. */

@@ -56,7 +56,7 @@ export interface Source {
   /** Emits the attention of block l. Returns what its backward pass reads besides the output, if one follows. */
   attend(f: Lowering, l: number, qkv: Tensor, out: Tensor): Tensor | undefined;
   /** The rows that are selected, and the first rows of the ranges whose means are taken. */
-  selected?: { rows: Rows; at: Tensor; firsts: Tensor };
+  selected: { rows: Rows; at: Tensor; firsts?: Tensor };
 }
 
 /** Rotary positions: see rotate.ts. */
@@ -150,8 +150,8 @@ export class Lowering {
         break;
       }
       case "select": {
-        const { rows, at, firsts } = this.source.selected!;
-        this.emit(gatherForward(this.make(one.out, rows), this.tensor(x), at, one.isMean ? firsts : at));
+        const { rows, at, firsts } = this.source.selected;
+        this.emit(gatherForward(this.make(one.out, rows), this.tensor(x), at, one.isMean ? firsts! : at));
         break;
       }
       case "add":

@@ -53,29 +53,27 @@ export const addRoom =
     return [...layers];
   };
 
-/** The layers up to the attention, those behind it, and what they read of values before. */
-export function cutBehindAttention({ input, layers }: Section): { before: Layer[]; live: Value[]; behind: Layer[] } {
+/** What is behind an attention: its layers, and what they read of values before. */
+interface Behind {
+  live: Value[];
+  behind: Layer[];
+}
+
+/** The layers of a section up to its attention, and what is behind it. */
+export function cutBehindAttention({ input, layers }: Section): Behind & { before: Layer[] } {
   const end = layers.findIndex(({ kind }) => kind === "attention") + 1;
   const [before, behind] = [layers.slice(0, end), layers.slice(end)];
   const read = new Set(behind.flatMap(({ inputs }) => inputs));
   return { before, live: [input!, ...before.map(({ out }) => out)].filter((value) => read.has(value)), behind };
 }
 
-/**
- * A section whose layers behind the attention read selected rows alone: those at which sequences are classified, or
- * whose next tokens are predicted.
- */
-export function selectBehindAttention(section: Section): Section {
-  const { before, behind, live } = cutBehindAttention(section);
+/** The same layers on selected rows: those that sequences are classified at, or whose next tokens are predicted. */
+export function selectLive({ live, behind }: Behind): Layer[] {
   const selected = new Map(live.map((value) => [value, { ...value, name: `${value.name}.selected` }]));
-  return {
-    ...section,
-    layers: [
-      ...before,
-      ...[...selected].map(([value, out]) => ({ kind: "select", isMean: false, inputs: [value], out }) as const),
-      ...behind.map((one) => ({ ...one, inputs: one.inputs.map((value) => selected.get(value) ?? value) })),
-    ],
-  };
+  return [
+    ...[...selected].map(([value, out]) => ({ kind: "select", isMean: false, inputs: [value], out }) as const),
+    ...behind.map((one) => ({ ...one, inputs: one.inputs.map((value) => selected.get(value) ?? value) })),
+  ];
 }
 
 /**
@@ -94,9 +92,11 @@ export function selectRows(sections: readonly Section[], isEarly: boolean): Sect
         output: pooled,
       },
     ];
+  const last = sections.at(-2)!;
+  const cut = cutBehindAttention(last);
   return [
     ...sections.slice(0, -2),
-    selectBehindAttention(sections.at(-2)!),
+    { ...last, layers: [...cut.before, ...selectLive(cut)] },
     { ...final, layers: final.layers.map((one) => ({ ...one, out: pooled })), output: pooled },
   ];
 }
