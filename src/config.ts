@@ -4,8 +4,6 @@ import { ConfigError } from "./errors.ts";
 
 /** What sets an architecture apart from others. */
 interface Traits {
-  /** For people. */
-  title: string;
   /** Those of one family have the same block, and the same names in files. */
   family: "gpt2" | "llama" | "gpt_neox";
   /** Which of its layers have a bias; its norms have one only where all of them do. */
@@ -14,14 +12,19 @@ interface Traits {
 
 /** The architectures, by the `model_type` of their config.json. */
 export const MODEL_TYPES = {
-  gpt2: { title: "GPT-2", family: "gpt2", biases: "all" },
-  llama: { title: "Llama", family: "llama", biases: "none" },
-  qwen2: { title: "Qwen2", family: "llama", biases: "qkv" },
-  gpt_neox: { title: "GPT-NeoX", family: "gpt_neox", biases: "all" },
+  gpt2: { family: "gpt2", biases: "all" },
+  llama: { family: "llama", biases: "none" },
+  qwen2: { family: "llama", biases: "qkv" },
+  gpt_neox: { family: "gpt_neox", biases: "all" },
 } as const satisfies Record<string, Traits>;
 
 /** An architecture other than GPT-2. */
 export type ModelType = Exclude<keyof typeof MODEL_TYPES, "gpt2">;
+
+/** The name of a model's architecture, for people. */
+export function architectureName({ model_type }: Pick<ModelConfig, "model_type">): string {
+  return { gpt2: "GPT-2", llama: "Llama", qwen2: "Qwen2", gpt_neox: "GPT-NeoX" }[model_type ?? "gpt2"];
+}
 
 /** What sets a model's architecture apart. */
 export const traits = ({ model_type }: Pick<ModelConfig, "model_type">): Traits => MODEL_TYPES[model_type ?? "gpt2"];

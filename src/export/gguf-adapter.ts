@@ -1,6 +1,6 @@
 /** --to gguf-adapter: a LoRA adapter that llama.cpp applies to the base model. */
 import { absolutePath } from "#platform";
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { ggufAdapter } from "../io/gguf-adapter.ts";
@@ -47,7 +47,7 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
     files,
     notes,
     library: "gguf",
-    title: `${traits(meta.model).title} with ${METHODS[meta.mode].title}, for llama.cpp`,
+    title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}, for llama.cpp`,
     usages: llamaUsages(where, FILE),
     isAdapter: true,
   };

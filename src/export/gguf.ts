@@ -1,5 +1,5 @@
 /** --to gguf: a model in one file for llama.cpp, with what was trained merged in. */
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import { METHODS } from "../methods/index.ts";
 import type { PlanForm } from "./form.ts";
 import { checkRunnable, generalMetadata, llamaUsages, modelFile, shortName } from "./gguf-file.ts";
@@ -17,7 +17,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base }, { dtype = "f1
   return {
     files: new Map([[FILE, content]]),
     notes,
-    title: `A fine-tuned ${traits(meta.model).title} for llama.cpp`,
+    title: `A fine-tuned ${architectureName(meta.model)} for llama.cpp`,
     library: "gguf",
     usages: llamaUsages(FILE),
   };

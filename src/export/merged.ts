@@ -1,5 +1,5 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
@@ -30,7 +30,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
     files,
     notes: [],
     library: "transformers",
-    title: `A fine-tuned ${traits(meta.model).title}`,
+    title: `A fine-tuned ${architectureName(meta.model)}`,
     usages: [
       {
         title: "In Python, with transformers",
@@ -58,7 +58,7 @@ export async function mergedConfig(
   const base = await readModelJson(baseModel.directory, "config.json");
   const { model_type = "gpt2" } = baseModel.config;
   // The beginning of the names of transformers' classes.
-  const name = traits(baseModel.config).title.replace("-", "");
+  const name = architectureName(baseModel.config).replace("-", "");
   const config: Record<string, unknown> = { ...base, model_type, torch_dtype: dtype === "f16" ? "float16" : "float32" };
   delete config.dtype;
   // A folder of whoever saved the base model.

@@ -1,5 +1,5 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { headInFiles, ownTensors } from "../io/merge.ts";
@@ -49,14 +49,14 @@ export const plan: PlanForm = async ({ adapter, baseModel, finalNorm }, { dtype 
   ]);
   if (writes) files.set("generation_config.json", generationConfig(baseModel));
   for (const [name, content] of await fastTokenizerFiles(meta, baseModel)) files.set(name, content);
-  files.set(`onnx/${file}`, graph.encode(traits(config).title, data));
+  files.set(`onnx/${file}`, graph.encode(architectureName(config), data));
   const chunks = sized(graph.dataBytes, () => graph.data());
   files.set(`onnx/${data}`, chunks);
   return {
     files,
     notes: [],
     library: "transformers.js",
-    title: `A fine-tuned ${traits(config).title} in ONNX`,
+    title: `A fine-tuned ${architectureName(config)} in ONNX`,
     usages: [
       {
         title: "In JavaScript, with transformers.js",

@@ -1,6 +1,6 @@
 /** --to peft: an adapter directory that PEFT loads with the base model. */
 import { absolutePath, exists, joinPath } from "#platform";
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { baseDtype } from "../io/adapter-meta.ts";
 import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
@@ -59,7 +59,7 @@ export async function planAdapter(
     notes,
     library: "peft",
     isAdapter: true,
-    title: `${traits(meta.model).title} with ${METHODS[meta.mode].title}`,
+    title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}`,
     usages: [
       {
         title: "In Python, with PEFT",

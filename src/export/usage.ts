@@ -1,5 +1,5 @@
 /** How a trained model is used elsewhere: what it is for, and code for a page, for Node and for PEFT. */
-import { traits } from "../config.ts";
+import { architectureName } from "../config.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod } from "../methods/training.ts";
@@ -43,7 +43,7 @@ export const trainedTitle = ({ meta, base }: Pick<Trained, "meta" | "base">): st
 export function describeTask(meta: AdapterMeta): string {
   const texts = readsPairs(meta) ? "pairs of texts" : "messages";
   const does = USAGES[meta.task.objective].does(texts, meta.labels.map(printableLine));
-  return `A ${traits(meta.model).title} that ${does}.`;
+  return `A ${architectureName(meta.model)} that ${does}.`;
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */

@@ -2,15 +2,14 @@
 
 import { exists, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions, lookUp } from "../checks.ts";
-import { type ModelConfig, traits } from "../config.ts";
+import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf } from "../platform/paths.ts";
-import { type Shape, sameShape } from "../tensor.ts";
+import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { FILE_NAMES } from "./file-names.ts";
 import { openSafetensors } from "./safetensors.ts";
 import {
   checkNames,
@@ -109,11 +108,10 @@ export async function openBaseModel(directory: string): Promise<BaseModel & Asyn
   const { json, config: described, vocabulary, tensors } = await openFiles(directory);
   const { where } = tensors;
   try {
-    const { prefix, head } = FILE_NAMES[traits(described).family];
-    const named = namedTensors(tensors, new RegExp(`^${prefix}\\.`));
+    const named = namedTensors(tensors);
     // Imported on demand: few files have a head that the config ties to the token table.
     const config =
-      described.tie_word_embeddings !== false && named.has(`${head}.weight`)
+      described.tie_word_embeddings !== false && (named.has(LM_HEAD) || named.has(NEOX_HEAD))
         ? await (await import("./tied-head.ts")).untieOther(described, named)
         : described;
     // Imported on demand, as is all that only other models than GPT-2 need.
@@ -233,15 +231,18 @@ async function requireFiles(directory: string): Promise<void> {
 const IGNORED = /^(h\.\d+\.attn\.(bias|masked_bias)|lm_head\.weight)$/;
 /** What bitsandbytes and GPTQ store with the codes of a matrix. */
 const QUANTIZED = /\.(SCB|weight\.absmax|qweight)$/;
-const TURNED = "transpose it: the weights of GPT-2's Conv1D are stored as [in, out]";
 const LM_HEAD = "lm_head.weight";
+/** Its name in the files of a GPT-NeoX. */
+const NEOX_HEAD = "embed_out.weight";
+/** What names in files begin with: see layouts.ts. */
+const PREFIX = /^(transformer|model|gpt_neox)\./;
 const HEAD = "score.weight";
 
 /** Every tensor by its canonical name. Throws FormatError. */
-function namedTensors({ files, where }: TensorFiles, prefix: RegExp): Map<string, Stored> {
+function namedTensors({ files, where }: TensorFiles): Map<string, Stored> {
   const found = new Map<string, Stored>();
   for (const [key, file] of files) {
-    const name = key.replace(prefix, "");
+    const name = key.replace(PREFIX, "");
     const other = found.get(name);
     if (other !== undefined)
       throw new FormatError("duplicate-tensor", `duplicate tensor ${name}`, {
@@ -269,8 +270,7 @@ function matchTensors(
   if (head !== undefined) expected.set(HEAD, [head.info.shape[0] ?? 0, config.n_embd]);
   for (const [name, shape] of expected) {
     const { dtype, shape: given } = found.get(name)!.info;
-    const isTurned = shape.length === 2 && sameShape([...given].reverse(), shape);
-    checkShape(name, given, shape, where, isTurned ? TURNED : OF_CONFIG);
+    checkShape(name, given, shape, where, OF_CONFIG);
     if (!(FLOATS as readonly Dtype[]).includes(dtype))
       throw new FormatError("wrong-dtype", `${name} has the wrong element type`, {
         where,

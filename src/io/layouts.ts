@@ -6,21 +6,30 @@
 import { type ModelConfig, traits } from "../config.ts";
 import { baseTensors, columnsIn, type Layer, lmHeadTensors, type ModelTensor } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
-import { type Family, FILE_NAMES } from "./file-names.ts";
 import type { NamedTensor, RowOrder } from "./peft-form.ts";
+
+export type Family = ReturnType<typeof traits>["family"];
 
 /** The names of layers in files; of a block's layers with several matrices, side by side, all of them. */
 interface Layout {
+  /** What all names begin with but those of heads. */
+  prefix: string;
+  table: string;
   blocks: string;
   lastNorm: string;
+  /** That of a language model. */
+  head: string;
   inBlock: Partial<Record<Layer, readonly string[]>>;
 }
 
-const LAYOUTS: Readonly<Record<Family, Layout>> = {
-  gpt2: { blocks: "h", lastNorm: "ln_f", inBlock: {} },
+export const LAYOUTS: Readonly<Record<Family, Layout>> = {
+  gpt2: { prefix: "transformer", table: "wte", blocks: "h", lastNorm: "ln_f", head: "lm_head", inBlock: {} },
   llama: {
+    prefix: "model",
+    table: "embed_tokens",
     blocks: "layers",
     lastNorm: "norm",
+    head: "lm_head",
     inBlock: {
       ln_1: ["input_layernorm"],
       "attn.c_attn": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
@@ -31,8 +40,11 @@ const LAYOUTS: Readonly<Record<Family, Layout>> = {
     },
   },
   gpt_neox: {
+    prefix: "gpt_neox",
+    table: "embed_in",
     blocks: "layers",
     lastNorm: "final_layer_norm",
+    head: "embed_out",
     inBlock: {
       ln_1: ["input_layernorm"],
       "attn.c_attn": ["attention.query_key_value"],
@@ -70,8 +82,7 @@ export function modulesIn(layer: Layer, block: number, config: ModelConfig): str
 /** The tensors of a model in transformers, by ours, in our order. */
 export function tensorsInFiles(config: ModelConfig): InFiles[] {
   const { family } = traits(config);
-  const { head, table } = FILE_NAMES[family];
-  const { lastNorm } = LAYOUTS[family];
+  const { table, lastNorm, head } = LAYOUTS[family];
   const outside: Partial<Record<Layer, string>> = { wte: table, ln_f: lastNorm, lm_head: head };
   return [...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => {
     const { block, layer, part, shape } = tensor;

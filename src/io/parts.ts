@@ -5,8 +5,7 @@
 import { type ModelConfig, traits } from "../config.ts";
 import type { Shape } from "../tensor.ts";
 import { collect } from "./collect.ts";
-import { FILE_NAMES } from "./file-names.ts";
-import { type FilePart, type InFiles, tensorsInFiles } from "./layouts.ts";
+import { type FilePart, type InFiles, LAYOUTS, tensorsInFiles } from "./layouts.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 import {
   checkNames,
@@ -24,7 +23,7 @@ import {
  */
 export function splitParts(config: ModelConfig, merged: readonly ComputedTensor[]): ComputedTensor[] {
   const ours = new Map(merged.map((tensor) => [tensor.name, tensor]));
-  const { prefix } = FILE_NAMES[traits(config).family];
+  const { prefix } = LAYOUTS[traits(config).family];
   // A tied head that has an adapter becomes a tensor of its own.
   const tie_word_embeddings = !ours.has("lm_head.weight");
   return tensorsInFiles({ ...config, tie_word_embeddings }).flatMap((place) => {

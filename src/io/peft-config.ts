@@ -11,7 +11,7 @@ import { INITS, type LoraConfig, loraScale, RANKS } from "../methods/lora.ts";
 import { type Site, sitesByName } from "../names.ts";
 import { hasHead, OBJECTIVES, type Objective, TASKS } from "../tasks/index.ts";
 import type { PatternPlace } from "./expression.ts";
-import type { Family } from "./file-names.ts";
+import type { Family } from "./layouts.ts";
 import { LIMITS } from "./limits.ts";
 import { anyPart, endings, firstKey, layerFinder, suffixes, wholeName } from "./name-patterns.ts";
 import { HEADS } from "./peft-form.ts";

@@ -1,7 +1,7 @@
 /** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
 
 import { checkKinds } from "../checks.ts";
-import { type ModelConfig, traits } from "../config.ts";
+import { isLlama, type ModelConfig } from "../config.ts";
 import { METHODS } from "../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../names.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
@@ -195,7 +195,7 @@ export function headEntries(
   const { module } = TASKS[objective];
   const parts = !module ? [] : module.hasBias ? ["weight", "bias"] : ["weight"];
   return parts.map((part, i) => [
-    `${module![traits(model).family]}.${part}`,
+    `${(isLlama(model) && module!.llama) || module!.name}.${part}`,
     { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, model.n_embd] }) },
   ]);
 }

@@ -24,7 +24,7 @@ import { setting } from "../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { FILE_NAMES } from "./file-names.ts";
+import { LAYOUTS } from "./layouts.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig, type TaskType, tasksOf } from "./peft-config.ts";
 import {
   headEntries,
@@ -172,7 +172,7 @@ function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftB
 function chooseType({ adapted, saves }: PeftPlan, { config, score }: PeftBase): TaskType {
   const has = (head: string) => saves(head) || adapted.some(({ name }) => name === head);
   if (has("score")) return "SEQ_CLS";
-  return score === undefined || has(FILE_NAMES[traits(config).family].head) ? "CAUSAL_LM" : "SEQ_CLS";
+  return score === undefined || has(LAYOUTS[traits(config).family].head) ? "CAUSAL_LM" : "SEQ_CLS";
 }
 
 /** Every key that the configuration requires, with our name and the shape. */

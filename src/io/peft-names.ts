@@ -5,13 +5,12 @@
  */
 import { type ModelConfig, traits } from "../config.ts";
 import { ADAPTED, baseShapes, columnsIn, isInBlocks, type Site, tensorName } from "../names.ts";
-import { FILE_NAMES } from "./file-names.ts";
-import { type InFiles, modulesIn, rowOrder, tensorsInFiles } from "./layouts.ts";
+import { type InFiles, LAYOUTS, modulesIn, rowOrder, tensorsInFiles } from "./layouts.ts";
 import type { ImportEntry, RowOrder } from "./peft-form.ts";
 
 /** The module of a model other than GPT-2 for what an adapter adapts. */
 export function moduleInFiles({ target, block }: Site, config: ModelConfig): string {
-  const { prefix, table, head } = FILE_NAMES[traits(config).family];
+  const { prefix, table, head } = LAYOUTS[traits(config).family];
   if (block === null) return target === "head" ? head : `${prefix}.${table}`;
   const { layer } = ADAPTED[target];
   const modules = modulesIn(layer, block, config);
@@ -25,7 +24,7 @@ export const adaptedOrder = ({ target }: Pick<Site, "target">, config: ModelConf
 
 /** The tensors of a base model in transformers, by ours. */
 export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
-  const { prefix } = FILE_NAMES[traits(config).family];
+  const { prefix } = LAYOUTS[traits(config).family];
   return tensorsInFiles(config).map(({ name, layer, parts, isTurned }) => {
     const named = parts.map((part) => ({ ...part, key: layer === "lm_head" ? part.key : `${prefix}.${part.key}` }));
     return { name, parts: named, isTurned };

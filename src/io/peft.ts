@@ -44,7 +44,7 @@ export const WEIGHTS = "weights.safetensors";
 export const PEFT_CONFIG = "adapter_config.json";
 export const PEFT_TENSORS = "adapter_model.safetensors";
 /** The base model's head or token table in the files of an adapter of it. */
-const COPY = /\.(lm_head|embed_tokens|embed_out|embed_in)\.base_layer\.weight$/;
+const COPY = /\.(lm_head|embed_\w+)\.base_layer\.weight$/;
 
 interface ReadOptions {
   /** The base model; needed for adapters written by PEFT, which do not store its dimensions. */
@@ -88,18 +88,14 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   return inOrder(meta, new Map([...peft, ...own]), reference);
 }
 
-/** What an adapter and its base model have in common. */
-const DIMENSIONS = [
-  ...(["n_layer", "n_embd", "n_head", "vocab_size", "n_inner", "activation_function"] as const),
-  ...(["scale_attn_weights", "scale_attn_by_inverse_layer_idx", "tie_word_embeddings"] as const),
-  ...(["model_type", "n_kv_head", "rope", "use_parallel_residual"] as const),
-];
+/** What an adapter and its base model need not have in common. */
+const FREE = ["n_positions", "layer_norm_epsilon"];
 
 /** Throws ConfigError if the base model has other dimensions than the adapter's. */
 function checkBase(meta: AdapterMeta, { config, directory = "the given base model" }: PeftBase, where: string): void {
-  for (const key of DIMENSIONS) {
+  for (const key of Object.keys({ ...meta.model, ...config }) as (keyof typeof config)[]) {
     const [expected, found] = [meta.model, config].map((one) => JSON.stringify(one[key]) ?? "the default");
-    if (found !== expected)
+    if (found !== expected && !FREE.includes(key))
       throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
         where,
         expected: `${key} = ${expected} (${meta.base_model})`,

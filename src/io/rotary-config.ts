@@ -3,10 +3,9 @@
  * only for such a model.
  */
 
-import { checkKinds, inRange, lookUp, show, withoutNulls } from "../checks.ts";
+import { checkKinds, inRange, lookUp, withoutNulls } from "../checks.ts";
 import { isLlama, type ModelConfig, type ModelType } from "../config.ts";
-import { ConfigError } from "../errors.ts";
-import { parseConfig, ROPE_SCALINGS } from "./model-config.ts";
+import { parseConfig, ROPE_SCALINGS, unsupported } from "./model-config.ts";
 
 type Json = Record<string, unknown>;
 
@@ -121,22 +120,7 @@ function readRope(given: Json, parameters: Json, { theta: base, part }: Theirs, 
   }
   if (type === "default") return rope;
   const keys: readonly string[] | undefined = lookUp(ROPE_SCALINGS, type);
-  if (!keys)
-    throw unsupported(
-      "rope_type",
-      type,
-      where,
-      `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`,
-      "use a model with one of these: its weights fit no others",
-    );
+  if (!keys) throw unsupported("rope_type", type, where, `default, ${Object.keys(ROPE_SCALINGS).join(", ")}`);
   const value = (key: string) => (key.startsWith("original") ? given[key] : undefined) ?? parameters[key];
   return { ...rope, scaling: { rope_type: type, ...Object.fromEntries(keys.map((key) => [key, value(key)])) } };
-}
-
-function unsupported(key: string, value: unknown, where: string, expected: string, hint: string): ConfigError {
-  return new ConfigError("unsupported-model-config", `${key} = ${show(value)} is not supported`, {
-    where,
-    expected,
-    hint,
-  });
 }

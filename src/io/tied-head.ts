@@ -1,7 +1,7 @@
 /** Whether a model's head is its token table, where a file has both. Loaded on demand: few files do. */
 import { type ModelConfig, traits } from "../config.ts";
 import { sameShape } from "../tensor.ts";
-import { FILE_NAMES } from "./file-names.ts";
+import { LAYOUTS } from "./layouts.ts";
 import type { TensorFile } from "./tensor-file.ts";
 
 /** A tensor in a file. */
@@ -34,7 +34,7 @@ export async function sameValues(one: TensorInFile, other: TensorInFile): Promis
  * tied if they differ. `named`: the tensors by their names without the first part.
  */
 export async function untieOther(config: ModelConfig, named: ReadonlyMap<string, TensorInFile>): Promise<ModelConfig> {
-  const { table, head } = FILE_NAMES[traits(config).family];
+  const { table, head } = LAYOUTS[traits(config).family];
   const rows = named.get(`${table}.weight`);
   const isTied = !rows || (await sameValues(named.get(`${head}.weight`)!, rows));
   return isTied ? config : { ...config, tie_word_embeddings: false };

@@ -129,6 +129,8 @@ const ALL_TARGETS = Object.keys(ADAPTED) as Target[];
 
 const isBlock = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
 
+const isAscending = (layers: readonly unknown[]) => layers.every((layer, i) => i === 0 || layer! > layers[i - 1]!);
+
 type Listed = "target_modules" | "layers_to_transform";
 
 /** What makes one of the lists invalid; each where those before it are absent. What follows: the error's details. */
@@ -155,13 +157,9 @@ const FAULTS: readonly (readonly [of: Listed, summary: string, is: (lora: LoraCo
   [
     "layers_to_transform",
     "the layers with adapters are invalid",
-    ({ layers_to_transform: layers = [0] }) => !isListOf(layers, isBlock) || layers.length === 0,
-    { expected: "a list of block numbers, from 0" },
-  ],
-  [
-    "layers_to_transform",
-    "the layers with adapters are not in strictly ascending order",
-    ({ layers_to_transform: layers = [] }) => layers.some((layer, i) => i > 0 && layer <= layers[i - 1]!),
+    ({ layers_to_transform: layers = [0] }) =>
+      !isListOf(layers, isBlock) || layers.length === 0 || !isAscending(layers),
+    { expected: "a list of block numbers, from 0, in ascending order" },
   ],
   [
     "target_modules",

@@ -1,6 +1,5 @@
 /** The architectures. Only GPT-2's is loaded with a page: opening a model of another one loads that. */
 import { isLlama, type ModelConfig, traits } from "../config.ts";
-import { ConfigError } from "../errors.ts";
 import { gpt2 } from "./gpt2.ts";
 import type { Architecture } from "./lower.ts";
 
@@ -16,12 +15,5 @@ export async function loadArchitecture(config: Typed): Promise<void> {
   ARCHITECTURES.set(family, isLlama(config) ? (await import("./llama.ts")).llama : (await import("./neox.ts")).neox);
 }
 
-/** The architecture of a model that has been opened. */
-export function architecture(config: Typed): Architecture {
-  const found = ARCHITECTURES.get(traits(config).family);
-  if (found) return found;
-  throw new ConfigError("unsupported-architecture", "the model's architecture has not been loaded", {
-    found: String(config.model_type),
-    hint: "open a model of this architecture first: loadModel does it",
-  });
-}
+/** The architecture of a model that has been opened, by which it was loaded. */
+export const architecture = (config: Typed): Architecture => ARCHITECTURES.get(traits(config).family)!;

@@ -26,8 +26,8 @@ export interface Task {
   peft: "SEQ_CLS" | "CAUSAL_LM" | "TOKEN_CLS";
   /** transformers' `problem_type` of the base model's config. */
   problemType?: string;
-  /** transformers' module that is its own head: of each family of architectures, and whether it has a bias. */
-  module?: { gpt2: string; llama: string; gpt_neox: string; hasBias: boolean };
+  /** transformers' module that is its own head: `llama`: where the name differs, of Llama-type models. */
+  module?: { name: string; llama?: string; hasBias: boolean };
   /** What texts get of its own head; absent: it writes texts. */
   predicts?: Predictor;
 }
@@ -69,7 +69,7 @@ export const LISTED = 6;
 /** What tasks of whole texts share: PEFT's task type, and the module of transformers that is their head. */
 export const OF_TEXTS = {
   peft: "SEQ_CLS",
-  module: { gpt2: "score", llama: "score", gpt_neox: "score", hasBias: false },
+  module: { name: "score", hasBias: false },
 } as const;
 
 /** A set that a model is trained or measured on. */

@@ -322,7 +322,7 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
   assert.equal(accepted, []);
   const deep = JSON.parse(texts[0]!);
   deep.model.n_layer = 1e9;
-  await assertFails("invalid-model-config", ["n_layer", "at most 1024"], () => parseMeta(deep, "lowrank.json"));
+  await assertFails("invalid-model-config", ["n_layer", "from 1 to 1024"], () => parseMeta(deep, "lowrank.json"));
 });
 
 test("every value of a run.json is checked where it is read, and the error says where it is", async () => {

@@ -8,6 +8,6 @@ export const task: Task = {
   loss: "cross-entropy",
   outputs: { least: 2 },
   peft: "TOKEN_CLS",
-  module: { gpt2: "classifier", llama: "score", gpt_neox: "classifier", hasBias: true },
+  module: { name: "classifier", llama: "score", hasBias: true },
   predicts: { method: "tag", blank: () => ({ entities: [] }) },
 };

@@ -1,6 +1,6 @@
 /** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
 import { exists, joinPath } from "#platform";
-import { traits } from "../../config.ts";
+import { architectureName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { type About, modelCard } from "../../export/card.ts";
 import { baseLicence } from "../../export/licence.ts";
@@ -84,7 +84,7 @@ async function writeReadme(run: PageRun, model: BaseModel, { directory, adapter,
 async function planPage({ id, record }: PageRun, model: BaseModel, trained: Trained): Promise<StandalonePage> {
   const response = await fetch(new URL("./standalone.html", import.meta.url));
   const result = headline(record);
-  const summary = `${traits(trained.meta.model).title}, fine-tuned: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
+  const summary = `${architectureName(trained.meta.model)}, fine-tuned: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
   const texts = { title: pageQuestion(trained.meta), summary, example: trained.example };
   return planStandalone(await response.text(), texts, adapterFolder(id), model);
 }

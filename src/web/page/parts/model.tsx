@@ -1,6 +1,6 @@
 /** The choice of the base model: bundled, stored in this browser, from a folder, or from the Hugging Face Hub. */
 
-import { traits } from "../../../config.ts";
+import { architectureName } from "../../../config.ts";
 import { formatCompact } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
@@ -129,7 +129,7 @@ function ModelReport() {
   return (
     <details id="model-report" class="help">
       <summary>
-        {traits(config).title}, {formatCompact(values)} parameters
+        {architectureName(config)}, {formatCompact(values)} parameters
       </summary>
       {n_layer} blocks, {n_head} heads{shared}, width {n_embd}, context {n_positions} tokens, {formatBytes(4 * values)}{" "}
       in float32.
