@@ -7,7 +7,7 @@ import { main } from "./cli.ts";
 
 const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> = {
   train: {
-    about: "fine-tune GPT-2, or a Llama-type model, as a text classifier or as a language model",
+    about: "fine-tune GPT-2, a Llama-type model or GPT-NeoX as a text classifier or as a language model",
     run: () => import("./train.ts"),
   },
   sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },
@@ -34,7 +34,7 @@ if (Object.hasOwn(COMMANDS, command)) {
 } else {
   // Prints the help or the version, or suggests the nearest command.
   const program = new Command(calledAs())
-    .description("Fine-tunes GPT-2 and small Llama-type models with LoRA.")
+    .description("Fine-tunes GPT-2, small Llama-type models and GPT-NeoX with LoRA.")
     .version(version)
     .configureHelp({ subcommandTerm: (one) => one.name() })
     .showHelpAfterError("(use --help to list the commands)")

@@ -30,7 +30,7 @@ import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
 const program = command(
   "train",
-  "Fine-tunes GPT-2, or a Llama-type model, as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
+  "Fine-tunes GPT-2, a Llama-type model or GPT-NeoX as a text classifier: with LoRA, in full, or only its last block or layer.\n" +
     "Without flags, trains the bundled smollm2-cut on 100 of the bundled mails and short messages to distinguish spam from ham, in about a minute.\n" +
     "With --objective regression the labels are numbers, and a message gets a score; with --objective multi-label a message has any " +
     "number of labels, a|b in a cell.\n" +

@@ -45,11 +45,12 @@ export function architectureMetadata(
   ]);
 }
 
-/** Throws ConfigError if llama.cpp computes something else for this architecture. */
+/** Throws ConfigError if llama.cpp computes something else for this architecture: of a GPT-NeoX the tanh form of GELU. */
 export function checkArchitecture(config: ModelConfig): void {
   const { activation_function = "gelu_new", scale_attn_weights = true, rope, model_type } = config;
   const { scale_attn_by_inverse_layer_idx = false } = config;
   const found = [
+    ...(model_type === "gpt_neox" ? ["a GPT-NeoX"] : []),
     ...(activation_function === "gelu_new" ? [] : [`activation_function = ${activation_function}`]),
     ...(scale_attn_weights ? [] : ["scale_attn_weights = false"]),
     ...(scale_attn_by_inverse_layer_idx ? ["scale_attn_by_inverse_layer_idx = true"] : []),

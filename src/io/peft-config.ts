@@ -87,14 +87,11 @@ const LORA: Rules = {
   ],
 };
 
-/** The matrices of a block in PEFT's names, and those that PEFT adapts unless others are named. */
-const MODULES: Readonly<Record<Family, { all: string[]; usual: string[] }>> = {
-  gpt2: { all: ["c_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"], usual: ["c_attn"] },
-  llama: {
-    all: ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
-    usual: ["q_proj", "v_proj"],
-  },
-  gpt_neox: { all: ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"], usual: ["query_key_value"] },
+/** What PEFT adapts unless modules are named. */
+const USUAL: Readonly<Record<Family, string[]>> = {
+  gpt2: ["c_attn"],
+  llama: ["q_proj", "v_proj"],
+  gpt_neox: ["query_key_value"],
 };
 
 /** The settings of a parsed adapter_config.json that are not null. Throws FormatError if it is not an object. */
@@ -116,8 +113,8 @@ interface Source extends Omit<PatternPlace, "setting"> {
 
 /** Throws ConfigError for variants of LoRA that are not supported, FormatError for invalid settings. */
 export function parsePeftConfig(json: unknown, model: ModelConfig, where: string): PeftPlan {
-  const { all, usual } = MODULES[traits(model).family];
-  const config: PeftConfig = { r: 8, lora_alpha: 8, target_modules: usual, ...givenSettings(json, where) };
+  const target_modules = USUAL[traits(model).family];
+  const config: PeftConfig = { r: 8, lora_alpha: 8, target_modules, ...givenSettings(json, where) };
   const source: Source = { config, where, budget: { steps: LIMITS.expressionSteps } };
   refuseVariants(config, LORA, where);
   const task = (config.task_type ?? null) as PeftPlan["task"];
@@ -140,7 +137,8 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   const isTarget = targetMatcher(source, toSave);
   const moduleRank = patternNumber(source, "rank_pattern", "r");
   const moduleAlpha = patternNumber(source, "alpha_pattern", "lora_alpha");
-  const adapted = candidates(model, task)
+  const known = candidates(model, task);
+  const adapted = known
     .filter(({ name }) => isTarget(name))
     .map(({ name, site }): PeftModule => {
       const r = moduleRank(name);
@@ -156,7 +154,7 @@ export function parsePeftConfig(json: unknown, model: ModelConfig, where: string
   if (adapted.length === 0)
     throw new ConfigError("no-matching-target", "target_modules matches no matrix of the model", {
       where,
-      expected: `some of ${all.join(", ")}`,
+      expected: `some of ${[...new Set(known.map(({ name }) => name.replace(/.*\./, "")))].join(", ")}`,
       found: show(config.target_modules),
     });
   const canEmbed = ownsHead(task) && config.use_dora !== true;

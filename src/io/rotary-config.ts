@@ -14,7 +14,7 @@ interface Theirs {
   /** The names of our keys in transformers, beside those of all. */
   keys: Readonly<Record<string, string>>;
   /** Keys that change the computation, with the only supported value, which is also the default. */
-  fixed: Readonly<Record<string, { only: unknown; hint: string }>>;
+  fixed: Json;
   /** The base of the frequencies, and the rotated part of a head, where they do not stand with the other parameters. */
   theta: string;
   part?: { key: string; usual: number };
@@ -34,12 +34,7 @@ const SIZES: Readonly<Record<string, string>> = {
 
 const LLAMA: Theirs = {
   keys: { n_kv_head: "num_key_value_heads", layer_norm_epsilon: "rms_norm_eps" },
-  fixed: {
-    hidden_act: { only: "silu", hint: "use a model whose MLP is SwiGLU" },
-    mlp_bias: { only: false, hint: "use a model without it" },
-    attention_bias: { only: false, hint: "use a model without it, or a Qwen2" },
-    use_sliding_window: { only: false, hint: "use a model whose attention sees the whole context" },
-  },
+  fixed: { hidden_act: "silu", mlp_bias: false, attention_bias: false, use_sliding_window: false },
   theta: "rope_theta",
   usual: {},
 };
@@ -50,7 +45,7 @@ const NEOX: Theirs = {
     activation_function: "hidden_act",
     use_parallel_residual: "use_parallel_residual",
   },
-  fixed: { attention_bias: { only: true, hint: "use a model with biases, such as a Pythia" } },
+  fixed: { attention_bias: true },
   theta: "rotary_emb_base",
   part: { key: "rotary_pct", usual: 0.25 },
   usual: { activation_function: "gelu" },
@@ -70,13 +65,13 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
   const kinds = { rope_scaling: "object?", rope_parameters: "object?" } as const;
   checkKinds(given, kinds, where, { code: "invalid-model-config" });
   const theirs = isLlama({ model_type: given.model_type as ModelType }) ? LLAMA : NEOX;
-  for (const [key, { only, hint }] of Object.entries(theirs.fixed)) {
+  for (const [key, only] of Object.entries(theirs.fixed)) {
     const value = given[key] ?? only;
-    if (value !== only) throw unsupported(key, value, where, String(only), hint);
+    if (value !== only) throw unsupported(key, value, where, String(only));
   }
   const { head_dim, layer_types = [], model_type, tie_word_embeddings = false } = given;
   if ([layer_types].flat().some((type) => type !== "full_attention"))
-    throw unsupported("layer_types", layer_types, where, "full_attention", LLAMA.fixed.use_sliding_window!.hint);
+    throw unsupported("layer_types", layer_types, where, "full_attention");
   const source = ["rope_scaling", "rope_parameters"].find((key) => Object.keys(given[key] ?? {}).length > 0) ?? "";
   const keys = { ...SIZES, ...theirs.keys, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key ?? "" };
   const named = Object.entries({ ...SIZES, ...theirs.keys }).flatMap(([ours, key]) =>
@@ -90,13 +85,7 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
   );
   const usual = config.n_embd / config.n_head;
   if ((head_dim ?? usual) !== usual)
-    throw unsupported(
-      "head_dim",
-      head_dim,
-      where,
-      `${usual}: hidden_size / num_attention_heads`,
-      "use a model without it",
-    );
+    throw unsupported("head_dim", head_dim, where, `${usual}: hidden_size / num_attention_heads`);
   return { ...config, n_positions: Math.min(config.n_positions, MAX_CONTEXT) };
 }
 

@@ -235,6 +235,7 @@ const NOT_ALONE = [
   "recover",
   "missing-files",
   "shards",
+  "peft-copy",
   "peft-import",
   "fingerprint",
   "reference",

@@ -337,11 +337,13 @@ test("with its base model an adapter's README runs alone: a copy of the file, or
 test("what llama.cpp cannot run or express is refused by name, before anything is written", async () => {
   await using gpt2 = await openBaseModel(golden("gpt2-f16"));
   await using llama = await openBaseModel(golden("llama-q4_1"));
+  await using neox = await openBaseModel(packagePath("test/golden/neox/pythia/base"));
   const refused = (kind: ExportKind, base: BaseModel, words: string[], ...meta: Parameters<typeof metaFor>) =>
     assertFails("not-expressible-in-format", words, () => exported(kind, base, metaFor(...meta)));
   const { config } = gpt2;
   for (const kind of ["gguf", "gguf-adapter"] as const) {
     const classes = { task: TASKS.classification, labels: ["ham", "spam"] };
+    await refused(kind, neox, ["a GPT-NeoX", "merged, onnx or peft"], neox.config, { target_modules: ["q", "fc"] });
     await refused(kind, gpt2, ["cannot classify", "--to merged"], config, {}, classes);
     const relative = { ...config, ...RELATIVE };
     await refused(kind, gpt2, ["gelu", "inverse_layer_idx"], relative, {});

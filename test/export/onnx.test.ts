@@ -245,6 +245,16 @@ test("a head of its own, and the scaling of positions", async () => {
   assert.equal(dims, [model.n_positions, model.n_embd / model.n_head]);
 });
 
+test("a GPT-NeoX: a part of each head is turned, and the MLP reads what the attention reads", async () => {
+  const { contents, model } = await exported(packagePath("test/golden/neox/pythia/base"), LM);
+  const { graph } = readModel(contents, "model.onnx");
+  assert.equal(graph.initializer.find(({ name }) => name === "rope.table")!.dims, [model.n_positions, 4]);
+  const node = (op: string, name: string) => graph.node.find((one) => one.opType === op && one.output.includes(name))!;
+  assert.is(node("Split", "h.1.attn.rope.a").output.length, 3);
+  const [first, second] = ["h.1.ln_1", "h.1.ln_2"].map((name) => node("LayerNormalization", name).input[0]);
+  assert.is(first, second);
+});
+
 test("ONNX in f16: the nearest halves; in q8: codes and scales of blocks of 32 inputs", async () => {
   const half = await exported(SMALL, {}, "f16");
   const { tensors } = readModel(half.contents, "model_fp16.onnx");
