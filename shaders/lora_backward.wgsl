@@ -5,8 +5,8 @@
 //   ddown   (read)     its gradient, at the same place
 //   x       (read)     [all rows, input]
 //   dy      (read)     [all rows, dy_row], the adapter's columns from `column` on
-//   x2      (read)     x of the second matrix
-//   dy2     (read)     its dy
+//   x2      (read)     x of the second matrix, or absent
+//   dy2     (read)     its dy, or absent
 //   jobs    (read)     of each adapter, the above
 //   shares  (read)     the members' rows
 //

@@ -75,16 +75,17 @@ const offset = (tensor: Tensor) => (tensor.isInBlocks ? 0 : tensor.offset);
 export function withJobs(
   list: readonly Dispatch[],
   jobs: readonly Job[],
-  replaced: Readonly<Record<string, Tensor>> = {},
+  replaced: Readonly<Record<string, Tensor | null>> = {},
 ): Dispatch[] {
   const [{ kernel, access }] = list as [Dispatch];
   const moved = new Set(Object.values(kernel.jobOffsets ?? {}).flat());
   return chunked(jobs).map((some) => {
-    const given: Readonly<Record<string, Tensor>> = { ...replaced, jobs: jobTable(kernel, kernel.job!, some) };
+    const given: Readonly<Record<string, Tensor | null>> = { ...replaced, jobs: jobTable(kernel, kernel.job!, some) };
     const tensors = Object.keys(kernel.bindings).map((name, i) => {
+      if (name in given) return given[name]!;
       // What some members lack is another's.
       const tensor = list.find(({ tensors }) => tensors[i])?.tensors[i];
-      return given[name] ?? (moved.has(name) ? tensor?.root : tensor) ?? null;
+      return (moved.has(name) ? tensor?.root : tensor) ?? null;
     });
     const scalars = Object.keys(kernel.dims).map((dim): Scalar => {
       if (dim === "count") return some.length;

@@ -273,9 +273,10 @@ class Fusion {
       }
     const dispatches: Dispatch[] = [];
     for (let i = 0; i < pairs.length; i += 2) {
-      const [first, second = first] = pairs.slice(i, i + 2) as [(typeof pairs)[0], (typeof pairs)[0]?];
-      const jobs = [...new Set([first, second])].flatMap(({ jobs }, second) => jobs.map((job) => ({ ...job, second })));
-      const tensors = { x: first.x, dy: first.dy, x2: second.x, dy2: second.dy };
+      const pair = pairs.slice(i, i + 2) as [(typeof pairs)[0], (typeof pairs)[0]?];
+      const jobs = pair.flatMap((one, second) => one!.jobs.map((job) => ({ ...job, second })));
+      const [{ x, dy }, { x: x2, dy: dy2 } = { x: null, dy: null }] = pair;
+      const tensors = { x, dy, x2, dy2 };
       dispatches.push(
         ...withJobs(
           all.map(({ of }) => of),
