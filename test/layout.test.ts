@@ -18,7 +18,7 @@ const list = (folder: string, ending: string) =>
     .sort();
 
 /** Files of src/ops that describe kernels instead of being an op. */
-const OPS = list("src/ops", ".ts").filter((name) => !/^(kernel|shares|jobs)\.ts$|^generated/.test(name));
+const OPS = list("src/ops", ".ts").filter((name) => !/^(kernel|shares|jobs|adapters)\.ts$|^generated/.test(name));
 
 test("every kernel is named after its op, and every shader belongs to a kernel", () => {
   const names = KERNELS.map(({ name }) => name);

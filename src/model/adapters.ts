@@ -1,7 +1,7 @@
 /** LoRA's adapters of a matrix in a plan: groups that are handled together, and the room for what they compute. */
 import { firstColumn, type Place } from "../names.ts";
+import { type AdapterGroup, adapterColumns } from "../ops/adapters.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import { type AdapterGroup, adapterColumns } from "../ops/lora.ts";
 import { matmul } from "../ops/matmul.ts";
 import { alignView, numel, Tensor } from "../tensor.ts";
 import type { Capacity } from "./batch.ts";

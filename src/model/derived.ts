@@ -1,7 +1,8 @@
 /** Tensors that are functions of parameters alone: computed in a segment of their own, where a parameter has changed. */
+
+import type { AdapterGroup } from "../ops/adapters.ts";
 import { doraNorm } from "../ops/dora.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { AdapterGroup } from "../ops/lora.ts";
 import type { Segment } from "../plan/plan.ts";
 import { Tensor } from "../tensor.ts";
 

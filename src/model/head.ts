@@ -1,7 +1,7 @@
 /** The head of a model, and its logits in pieces of classes, or of the vocabulary. Letters: C n_embd, V vocabulary. */
 import type { Place } from "../names.ts";
+import { loraDown } from "../ops/adapters.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import { loraDown } from "../ops/lora.ts";
 import { matmul } from "../ops/matmul.ts";
 import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Adapters } from "./adapters.ts";

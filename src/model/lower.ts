@@ -2,13 +2,13 @@
 import { attentionScale, type ModelConfig } from "../config.ts";
 import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
+import { loraDown } from "../ops/adapters.ts";
 import type { Heads } from "../ops/attention.ts";
 import { doraForward } from "../ops/dora.ts";
 import { embeddingForward } from "../ops/embedding.ts";
 import { gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
-import { loraDown } from "../ops/lora.ts";
 import { matmul } from "../ops/matmul.ts";
 import { normForward } from "../ops/norm.ts";
 import { type Shares, shareRows } from "../ops/shares.ts";

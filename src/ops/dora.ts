@@ -4,8 +4,8 @@
  * backward pass the norm is a constant (section 4.3), as in PEFT.
  */
 import { expectShape, type Tensor } from "../tensor.ts";
+import { type AdapterGroup, expectFours } from "./adapters.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar, typeCode } from "./kernel.ts";
-import { type AdapterGroup, expectFours } from "./lora.ts";
 
 export const doraNormKernel = defineKernel(
   "dora_norm",

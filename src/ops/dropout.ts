@@ -6,9 +6,9 @@
  */
 import { expectShape, type Tensor } from "../tensor.ts";
 import { ACTIVATION } from "./activation.ts";
+import type { AdapterGroup } from "./adapters.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 import type { Activated } from "./linear.ts";
-import type { AdapterGroup } from "./lora.ts";
 
 /**
  * The key of the generator is `seed` and `matrix`. Its counter is a row's two numbers, and four columns at a time: a

@@ -4,8 +4,8 @@
  */
 import { expectShape, type Shape, type Tensor } from "../tensor.ts";
 import { ACTIVATION, type ActivationName } from "./activation.ts";
+import type { AdapterGroup } from "./adapters.ts";
 import { type Dispatch, defineKernel, dispatch, type Fields, type Product, scalarAt, typeCode } from "./kernel.ts";
-import type { AdapterGroup } from "./lora.ts";
 import { bySequence, fixedRows, jobsOf, jobTable, type ProductRows, rowCount } from "./shares.ts";
 
 /**

@@ -1,5 +1,4 @@
-/** Groups of adapters for the tests of ops, and the dense matrices that they stand for. */
-import { type AdapterGroup, adapterColumns } from "../../src/ops/lora.ts";
+import { type AdapterGroup, adapterColumns } from "../../src/ops/adapters.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { gemm } from "./gemm.ts";
 import type { OpCase } from "./op-case.ts";

@@ -1,5 +1,6 @@
 import * as assert from "uvu/assert";
-import { adapterColumns, type LoraJob, loraBackward, loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { adapterColumns, loraDown } from "../../src/ops/adapters.ts";
+import { type LoraJob, loraBackward, loraUpBackward } from "../../src/ops/lora.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
 import { factorsAt, makeGroup, type Place } from "../helpers/adapter-groups.ts";
 import { gemm } from "../helpers/gemm.ts";

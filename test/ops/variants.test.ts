@@ -2,9 +2,10 @@
 import * as assert from "uvu/assert";
 import { showProduct } from "../../src/backend/webgpu-choice.ts";
 import { listVariants } from "../../src/backend/webgpu-shaders.ts";
+import { loraDown } from "../../src/ops/adapters.ts";
 import type { Dispatch, ProductVariant } from "../../src/ops/kernel.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
-import { loraDown, loraUpBackward } from "../../src/ops/lora.ts";
+import { loraUpBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { makeGroup } from "../helpers/adapter-groups.ts";
