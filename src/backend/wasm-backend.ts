@@ -128,20 +128,19 @@ class WasmSession implements Session {
     const { heap } = backend;
     const panels = panelTensors(program);
     const shared = sharedBuffers(program, sharedFrom?.program);
-    for (const root of shared.values())
-      if (panels.has(root) !== sharedFrom!.panels.has(root))
-        throw new DeviceError(
-          "layouts-differ",
-          `${root.name} is stored in another layout in the session that it is shared from`,
-        );
     const planned = program.memory.buffers;
     const buffers: number[] = [];
-    // Before anything is awaited: meanwhile the other session may be released.
-    for (const [i, root] of shared) {
-      buffers[i] = sharedFrom!.address(root);
-      heap.share(buffers[i]);
-    }
     try {
+      // Before anything is awaited: meanwhile the other session may be released.
+      for (const [i, root] of shared) {
+        if (panels.has(root) !== sharedFrom!.panels.has(root))
+          throw new DeviceError(
+            "layouts-differ",
+            `${root.name} is stored in another layout in the session that it is shared from`,
+          );
+        buffers[i] = sharedFrom!.address(root);
+        heap.share(buffers[i]);
+      }
       const sizes = planned.flatMap(({ bytes }, i) => (shared.has(i) ? [] : [bytes]));
       const fresh = await heap.alloc([...sizes, countRecords(program) * RECORD_BYTES]);
       for (let i = 0; i <= planned.length; i++) buffers[i] ??= fresh.shift()!;
