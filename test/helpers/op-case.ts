@@ -159,7 +159,7 @@ export class OpCase {
     return tensor;
   }
 
-  /** A buffer with a tensor of this shape for each of `members`: all of them, or those of the case's window. */
+  /** A buffer with a tensor of this shape for each member, whichever of them the case has. */
   page(name: string, shape: Shape, members: number): { page: Tensor; own: Tensor[] } {
     const size = alignView(numel(shape));
     const page = this.random(name, [members * size]);
