@@ -25,7 +25,7 @@ import { inputViews } from "./batch.ts";
 import { Derived } from "./derived.ts";
 import { modelSections, type Section, type Value } from "./graph.ts";
 import { Head } from "./head.ts";
-import { type Architecture, attentionHeads, Lowering, type Source } from "./lower.ts";
+import { attentionHeads, type Common, Lowering, type Source } from "./lower.ts";
 import { makeParameters, only, type Parameter, type Parameters } from "./parameters.ts";
 import { addBottlenecks, addScales, applyPasses, cutBehindAttention, selectLive } from "./passes.ts";
 import { type Rows, rowTensor } from "./rows.ts";
@@ -103,29 +103,24 @@ export function buildDecoder(options: DecoderOptions): DecoderPlan {
 }
 
 class Builder {
-  private readonly parameters: Parameters;
+  private readonly common: Common;
   private readonly inputs: DecoderInputs;
   private readonly caches: Tensor[];
   private readonly logits: Tensor;
   private readonly losses: Tensor;
   private readonly sampled: Sampled;
   private readonly segments: Segment[] = [];
-  private readonly derived = new Derived();
   private readonly sections: Section[];
-  private readonly architecture: Architecture;
 
   constructor(private readonly options: DecoderOptions) {
     const { spec, capacity, maxBinding } = options;
     const { n_embd, n_head, n_kv_head = n_head, n_layer, n_positions, vocab_size } = spec.config;
-    this.architecture = architecture(spec.config);
-    this.parameters = makeParameters(spec, {
-      training: false,
-      maxBinding,
-      isWanted: () => true,
-      shared: options.shared,
-    });
-    const passes = [addScales(this.parameters), addBottlenecks(this.parameters)];
-    this.sections = applyPasses(modelSections(spec.config, this.architecture.block), passes);
+    const wanted = { training: false, maxBinding, isWanted: () => true, shared: options.shared };
+    const [parameters, made] = [makeParameters(spec, wanted), architecture(spec.config)];
+    const derived = new Derived();
+    this.common = { spec, parameters, architecture: made, capacity, batch: null, derived, saves: false };
+    const passes = [addScales(parameters), addBottlenecks(parameters)];
+    this.sections = applyPasses(modelSections(spec.config, made.block), passes);
     const { tokens, sequences } = capacity;
     this.inputs = inputViews({
       ids: [tokens],
@@ -149,9 +144,8 @@ class Builder {
   }
 
   build(): DecoderPlan {
-    const { spec, capacity } = this.options;
-    const { inputs, parameters, logits, losses, sampled } = this;
-    const { sections } = this;
+    const { spec, capacity, parameters, derived } = this.common;
+    const { inputs, logits, losses, sampled, sections } = this;
     const { shares } = inputs;
     const tokens: Rows = { count: "tokens", capacity: capacity.tokens, shares };
     const slots: Rows = { count: "slots", capacity: capacity.sequences, shares };
@@ -173,7 +167,7 @@ class Builder {
     this.head(decode, final.output);
     this.list("sample", slots).emit(...sample({ ...sampled, logits, draws: inputs.draws }));
     const weights = [...parameters.all.values()].flatMap(({ pieces }) => pieces.map(({ tensor }) => tensor));
-    this.segments.unshift(...this.derived.segments);
+    this.segments.unshift(...derived.segments);
     const memory = planMemory(this.segments, [...weights, inputs.root]);
     return { spec, capacity, segments: this.segments, memory, parameters, inputs, logits, losses, sampled };
   }
@@ -182,8 +176,7 @@ class Builder {
   private list(name: Segment["name"], rows: Rows): Lowering {
     const segment: Segment = { name, clears: [], dispatches: [] };
     this.segments.push(segment);
-    const { spec, capacity } = this.options;
-    const { architecture, derived, inputs, parameters, sampled } = this;
+    const { inputs, sampled } = this;
     // A decode has one token a sequence.
     const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
     const isPrefill = rows.count === "tokens";
@@ -193,17 +186,16 @@ class Builder {
       attend: (f, l, qkv, out) => this.attend(f, l, qkv, out, slots, isPrefill),
       selected: { rows, at: inputs.rows },
     };
-    const common = { spec, parameters, architecture, capacity, batch: null, derived, saves: false };
-    return new Lowering(common, source, segment.dispatches);
+    return new Lowering(this.common, source, segment.dispatches);
   }
 
   /** Attention over the cache, which gets the keys and values of these tokens first. */
   private attend(f: Lowering, l: number, qkv: Tensor, out: Tensor, slots: Tensor, isPrefill: boolean): undefined {
     const cache = this.caches[l]!;
-    const prefix = this.parameters.all.get("prefix.weight");
+    const prefix = this.common.parameters.all.get("prefix.weight");
     // Written at every prefill, as its slots may have held other sequences.
     if (prefix && isPrefill) f.emit(cachePrefix(cache, only(prefix), l));
-    const heads = attentionHeads(this.options.spec.config, l);
+    const heads = attentionHeads(f.config, l);
     f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(out, qkv, cache, slots, heads));
   }
 
