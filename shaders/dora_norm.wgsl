@@ -18,6 +18,11 @@ const PARTS = LANES / SIDES;
 /// Each lane's sums of four outputs, a part behind the other.
 var<workgroup> partial: array<vec4f, LANES>;
 
+/// In blocks: the weights of w.
+fn weights() -> u32 {
+  return dims.inputs * dims.outputs;
+}
+
 /// Whether w is in blocks: neighbours in memory are then inputs of one output; else they are outputs.
 fn is_in_blocks() -> bool {
   return w_type >= TYPE_Q8;

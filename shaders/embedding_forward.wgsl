@@ -11,6 +11,11 @@
 //
 // Grid: (ceil(cols / 64), tokens). Reference: llm.c encoder_forward.
 
+/// In blocks: the weights of wte.
+fn weights() -> u32 {
+  return dims.count * dims.cols;
+}
+
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) at: vec3u) {
   let col = at.x;

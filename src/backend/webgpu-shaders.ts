@@ -131,7 +131,7 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     return {
       name: `${name}${reading}`,
       grid: grid!,
-      preludes: isQuantized ? ["quantized", ...preludes] : preludes,
+      preludes: isQuantized ? ["quantized", "codes", ...preludes] : preludes,
       file: name,
       isEarly: loads === "page" && !isQuantized,
     };

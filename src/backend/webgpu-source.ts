@@ -1,17 +1,15 @@
 /** The source of a shader as it is compiled. */
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
-import NUMBERS from "./generated/numbers.json" with { type: "json" };
+import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
-/** Numbers of the host's, declarations from the kernel's definition, the preludes that shaders share, and the shader's own code. */
+/** The host's numbers, declarations from the kernel's definition, the preludes that shaders share, the shader's code. */
 export async function assembleShader(kernel: Kernel, shader: Shader): Promise<string> {
   const { preludes, file } = shader;
   const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
-  const code = [declarations(kernel, shader), ...parts].join("\n");
-  const numbers = Object.entries(NUMBERS).filter(([name]) => code.includes(name));
-  return unroll([...numbers.map(([name, value]) => `const ${name} = ${value}u;`), code].join("\n"));
+  return unroll([NUMBERS, declarations(kernel, shader), ...parts].join("\n"));
 }
 
 const LOOP = /@unroll for ?\(var (\w+) ?= ?0u;.*?(\d+)u; ?\1\+\+\) ?\{/;
@@ -86,43 +84,27 @@ function struct(name: string, fields: Fields): string {
 }
 
 /**
- * For a binding that may be f16 a function `<binding>_at` that reads an element; for one that may be in blocks also
- * `<binding>_four`, which reads four neighbours, from a multiple of 4 on, and what quantized.prelude.wgsl asks for. A
- * product's shader has functions of its own.
+ * For a binding that may be f16, or in blocks, functions that read an element, `<binding>_at`, and four neighbours, from
+ * a multiple of 4 on, `<binding>_four`. A product's shader has its own.
  */
-function readers({ dims, bindings, shapes, inBlocks }: Kernel, { types, preludes }: Shader): string[] {
+function readers({ dims, bindings, inBlocks }: Kernel, { types, preludes }: Shader): string[] {
   if (types) return [];
-  const isQuantized = preludes.includes("quantized");
   const typed = Object.keys(bindings).filter((name) => `${name}_type` in dims);
-  return typed.flatMap((name) => {
-    if (name !== inBlocks) return [readHalf(name)];
-    const shape = shapes!.split(", ")[Object.keys(bindings).indexOf(name)]!;
-    return isQuantized ? [readBlocks(name, shape.split(" "))] : [readHalf(name), readFour(name)];
-  });
+  return typed.map((name) => (name === inBlocks && preludes.includes("quantized") ? readBlocks : readElements)(name));
 }
 
-const readHalf = (name: string) => `fn ${name}_at(i: u32) -> f32 {
+const readElements = (name: string) => `fn ${name}_at(i: u32) -> f32 {
   if (${name}_type == TYPE_F16) {
     return unpack2x16float(${name}[i >> 1u])[i & 1u];
   }
   return bitcast<f32>(${name}[i]);
-}`;
-
-const readFour = (name: string) => `fn ${name}_four(i: u32) -> vec4f {
+}
+fn ${name}_four(i: u32) -> vec4f {
   return vec4f(${name}_at(i), ${name}_at(i + 1u), ${name}_at(i + 2u), ${name}_at(i + 3u));
 }`;
 
-const readBlocks = (name: string, shape: readonly string[]) => `fn word(i: u32) -> u32 {
+const readBlocks = (name: string) => `fn word(i: u32) -> u32 {
   return ${name}[i];
-}
-fn weights() -> u32 {
-  return ${shape.map((axis) => `dims.${axis}`).join(" * ")};
-}
-fn nf4(code: u32) -> f32 {
-  return bitcast<f32>(word(nf4_start() + (code & 15u)));
-}
-fn maximum(code: u32) -> f32 {
-  return bitcast<f32>(word(maxima_start() + (code & 255u)));
 }
 fn ${name}_four(i: u32) -> vec4f {
   return widen_quantized(quantized_at(i, ${name}_type), ${name}_type);

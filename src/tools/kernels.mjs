@@ -196,7 +196,12 @@ async function writeNumbers() {
     ...prefixed("LOSS", LOSS),
     ...prefixed("TYPE", counted(WEIGHT_DTYPES)),
   ];
-  writeFileSync(join(ROOT, "src/backend/generated/numbers.json"), JSON.stringify(Object.fromEntries(shared)));
+  write("src/backend/generated/numbers.ts", [
+    "/** Constants of shaders. */",
+    "export const NUMBERS = `",
+    ...shared.map(([name, value]) => `const ${name} = ${value}u;`),
+    "`;",
+  ]);
   write("assembly/kernels/generated/numbers.ts", [
     ...constants("u32", Object.entries({ PANEL, TABLE_ENTRIES })),
     ...constants("u32", shared),

@@ -58,7 +58,7 @@ const ABOUT = ["name", "title", "language", "license"];
 const OF_CARD = "?about";
 
 /** Constants of shaders. */
-const NUMBERS = /generated.numbers\.json$/;
+const NUMBERS = "src/backend/generated/numbers.ts";
 
 /** Reduces the bundle size: drops comments of shaders and data sets, and writes numbers into shaders. */
 const small = {
@@ -75,12 +75,13 @@ const small = {
       };
     if (/data.datasets.[\w-]+\.json$/.test(id))
       return JSON.stringify(JSON.parse(readFileSync(id), (key, value) => (ORIGIN.includes(key) ? undefined : value)));
-    if (NUMBERS.test(id)) return "{}";
+    if (resolve(id) === resolve(NUMBERS)) return "export const NUMBERS = ``";
     if (!id.endsWith(".wgsl")) return null;
-    const numbers = JSON.parse(readFileSync("src/backend/generated/numbers.json"));
+    const found = readFileSync(NUMBERS, "utf8").matchAll(/^const (\w+) = (\w+);$/gm);
+    const numbers = new Map([...found].map(([, name, value]) => [name, value]));
     const code = readFileSync(id, "utf8")
       .replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "")
-      .replace(/\b[A-Z][A-Z0-9_]+\b/g, (name) => (name in numbers ? `${numbers[name]}u` : name));
+      .replace(/\b[A-Z][A-Z0-9_]+\b/g, (name) => numbers.get(name) ?? name);
     // Keeps spaces between words, and around a minus sign, which could become a decrement.
     return { code: code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1"), moduleType: "text" };
   },
