@@ -16,7 +16,7 @@ import { RECORD_WORDS } from "./generated/operations.ts";
 import { type Bits, panelRuns, panelTensors, turnPanels } from "./panels.ts";
 import type { Heap } from "./wasm-heap.ts";
 import { countRecords, RecordList } from "./wasm-list.ts";
-import { BARRIER_BYTES, MAX_BYTES, type Memory, type Runs, type Team, type Threads } from "./wasm-memory.ts";
+import { MAX_BYTES, type Memory, type Runs, type Team, type Threads } from "./wasm-memory.ts";
 
 const RECORD_BYTES = RECORD_WORDS * 4;
 
@@ -30,6 +30,8 @@ export class WasmBackend implements Backend {
   /** Whether work is in flight: otherwise the next `enqueue` runs at once. */
   isBusy = false;
   private failure: Error | undefined;
+  /** Where there are threads. A part has none. */
+  divide?: (count: number) => WasmBackend[];
 
   constructor(
     readonly memory: Memory,
@@ -37,23 +39,8 @@ export class WasmBackend implements Backend {
     readonly heap: Heap,
     readonly info: DeviceInfo,
     readonly team: Team,
-    private readonly whole?: WasmBackend,
+    private readonly isPart = false,
   ) {}
-
-  /** A part has no parts. */
-  divide(count: number): WasmBackend[] {
-    const { memory, pool, heap, info, team } = this;
-    if (this.whole) return [];
-    const parts = Math.min(count, team.count);
-    const begin = (part: number) => Math.floor((part * team.count) / parts);
-    return Array.from({ length: parts }, (_, part) => {
-      const first = begin(part);
-      const barrier = team.barrier + (1 + first) * BARRIER_BYTES;
-      memory.clear(barrier, BARRIER_BYTES);
-      const some = { ...team, first, count: begin(part + 1) - first, barrier, passed: 0 };
-      return new WasmBackend(memory, pool, heap, info, some, this);
-    });
-  }
 
   get limits(): MemoryLimits {
     // Free blocks already belong to this process and are used before memory grows.
@@ -70,7 +57,7 @@ export class WasmBackend implements Backend {
 
   destroy(): void {
     this.failure ??= new DeviceError("already-destroyed", "the device was released");
-    if (!this.whole) this.pool.destroy();
+    if (!this.isPart) this.pool.destroy();
   }
 
   /** Throws the error of earlier work, if any. */

@@ -41,7 +41,21 @@ export async function openOnThreads(count: number, options: WasmOptions): Promis
   const workers = new Workers(count);
   const memory = new LocalMemory();
   await workers.start(module, memory.memory);
-  return open(memory, workers, build);
+  const backend = await open(memory, workers, build);
+  backend.divide = (count) => divide(backend, count);
+  return backend;
+}
+
+function divide({ memory, pool, heap, info, team }: WasmBackend, count: number): WasmBackend[] {
+  const parts = Math.min(count, team.count);
+  const begin = (part: number) => Math.floor((part * team.count) / parts);
+  return Array.from({ length: parts }, (_, part) => {
+    const first = begin(part);
+    const barrier = team.barrier + (1 + first) * BARRIER_BYTES;
+    memory.clear(barrier, BARRIER_BYTES);
+    const some = { ...team, first, count: begin(part + 1) - first, barrier, passed: 0 };
+    return new WasmBackend(memory, pool, heap, info, some, true);
+  });
 }
 
 /** Opens it in one worker, which shares no memory. */

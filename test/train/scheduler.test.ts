@@ -97,7 +97,7 @@ test("there are at most as many parts as threads", async () => {
 test("a kernel that fails in one part ends the whole, and nothing waits for ever", async () => {
   const device = (await openWasm({ threads: 2 })) as WasmBackend;
   const run = await failingRun(device);
-  const [a, b] = device.divide(2);
+  const [a, b] = device.divide!(2);
   await assertFails("device-failed", ["a kernel failed"], () => run(a!.team));
   await assertFails("device-failed", ["a kernel failed"], () => run(b!.team));
   device.destroy();
