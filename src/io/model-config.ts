@@ -3,11 +3,10 @@ import { checkKinds, type Fields, inRange, type Kind, lookUp, show, withoutNulls
 import { ACTIVATIONS, innerWidth, MAX_LAYERS, MODEL_TYPES, type ModelConfig, type RopeScaling } from "../config.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 
-/** Keys that change the computation, with their defaults; reorder_and_upcast_attn only reorders float32 operations. */
+/** Keys that change the computation, with their defaults. */
 const SWITCHES = {
   scale_attn_weights: true,
   scale_attn_by_inverse_layer_idx: false,
-  reorder_and_upcast_attn: false,
   tie_word_embeddings: true,
   use_parallel_residual: true,
 } as const;
@@ -70,35 +69,32 @@ export function parseConfig(json: unknown, where: string, named: Source["named"]
   if (missing.length > 0)
     throw new FormatError("invalid-model-config", `the model config lacks ${missing.join(", ")}`, {
       where,
-      expected: required.map(named).join(", "),
-      found: Object.keys(values).map(named).join(", ") || "no keys",
       hint: "give the config.json of a model in Hugging Face format",
     });
   const source = { where, named };
   checkKinds(values, FIELDS, where, { code: "invalid-model-config", named });
-  const { vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon } = values as unknown as ModelConfig;
+  const checked = values as unknown as ModelConfig;
   const { add_cross_attention = false } = values;
   if (add_cross_attention !== false)
     throw unsupported("add_cross_attention", add_cross_attention, where, "false: a decoder without an encoder");
   const config = {
-    ...{ vocab_size, n_positions, n_layer, n_head, n_embd, layer_norm_epsilon },
-    ...readOptionalKeys(values as Partial<ModelConfig>, n_embd, source),
-    ...(architecture === "gpt2" ? {} : readRotaryKeys(values as unknown as ModelConfig, source)),
-  };
+    ...Object.fromEntries(required.map((key) => [key, values[key]])),
+    ...readOptionalKeys(checked, source),
+    ...(architecture === "gpt2" ? {} : readRotaryKeys(checked, source)),
+  } as ModelConfig;
   checkWidths(config, source);
   return config;
 }
 
 /** The optional keys that differ from their defaults. Throws ConfigError for an unknown activation. */
-function readOptionalKeys(values: Partial<ModelConfig>, width: number, { where, named }: Source): Partial<ModelConfig> {
+function readOptionalKeys(values: ModelConfig, { where, named }: Source): Partial<ModelConfig> {
   const options: Partial<ModelConfig> = {};
-  const { reorder_and_upcast_attn: _, ...switches } = SWITCHES;
-  for (const [key, usual] of Object.entries(switches) as [keyof typeof switches, boolean][]) {
+  for (const [key, usual] of Object.entries(SWITCHES) as [keyof typeof SWITCHES, boolean][]) {
     const value = values[key] ?? usual;
     if (value !== usual) options[key] = value;
   }
-  const { n_inner = 4 * width } = values;
-  if (n_inner !== 4 * width) options.n_inner = n_inner;
+  const { n_inner, n_embd } = values;
+  if (n_inner && n_inner !== 4 * n_embd) options.n_inner = n_inner;
   const activation: unknown = values.activation_function ?? "gelu_new";
   const known = activation === "gelu_pytorch_tanh" ? "gelu_new" : ACTIVATIONS.find((one) => one === activation);
   if (known === undefined)

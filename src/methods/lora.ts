@@ -137,14 +137,13 @@ type Listed = "target_modules" | "layers_to_transform";
 const FAULTS: readonly (readonly [of: Listed, summary: string, is: (lora: LoraConfig) => boolean, object?])[] = [
   [
     "target_modules",
-    "target_modules is empty",
-    ({ target_modules: { length } }) => length === 0,
-    { expected: `one or more of ${ALL_TARGETS.join(", ")}` },
+    "the targets are invalid",
+    ({ target_modules: t }) => t.length === 0 || new Set(t).size < t.length,
+    { expected: `one or more of ${ALL_TARGETS.join(", ")}, each once` },
   ],
-  ["target_modules", "target_modules has duplicates", ({ target_modules: t }) => new Set(t).size < t.length],
   [
     "target_modules",
-    "target_modules names a matrix twice",
+    "the targets name a matrix twice",
     ({ target_modules: t }) => t.includes("c_attn") && t.some((target) => /^[qkv]$/.test(target)),
     { expected: "either c_attn, or any of q, k and v" },
   ],

@@ -71,7 +71,6 @@ test("options of GPT-2's relatives are kept where they differ from its own", asy
   for (const [key, value] of [
     ["tie_word_embeddings", "no"],
     ["scale_attn_weights", 0],
-    ["reorder_and_upcast_attn", 1],
     ["n_inner", 0],
     ["n_inner", "1024"],
     ["n_inner", 1.5],
