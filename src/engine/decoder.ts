@@ -9,7 +9,7 @@ import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/de
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { type Draw, encodeDraws } from "../ops/sample.ts";
-import { encodeShares, NO_SHARE } from "../ops/shares.ts";
+import { encodeShares } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -216,7 +216,7 @@ export class Decoder extends Weights<DecoderPlan> {
       }
     }
     const rows = { tokens: n, sequences, share_tokens: n, share_sequences: sequences };
-    encodeShares(this.staging, inputs.shares, [{ ...NO_SHARE, ...rows }], rows);
+    encodeShares(this.staging, inputs.shares, rows);
     for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
     const values = { ...NO_VALUES, ...rows, slots: sequences, slot };

@@ -77,7 +77,7 @@ export function packShares(
     token += rows.tokens;
     sequence += rows.sequences;
   }
-  encodeShares(staging, inputs.shares, shares, values);
+  encodeShares(staging, inputs.shares, values, shares);
   const share_tokens = Math.max(...shares.map(({ tokens }) => tokens));
   const share_sequences = Math.max(...shares.map(({ sequences }) => sequences));
   return { ...NO_VALUES, ...values, share_tokens, share_sequences };

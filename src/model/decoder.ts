@@ -151,14 +151,13 @@ class Builder {
     const slots: Rows = { count: "slots", capacity: capacity.sequences, shares };
     // The last block: what is behind its attention runs on other rows.
     const [final, last] = [sections.at(-1)!, cutBehindAttention(sections.at(-2)!)];
-    const { live } = last;
     const behind = [...last.behind, ...final.layers];
     const through = [...sections.slice(0, -2).flatMap(({ layers }) => layers), ...last.before];
     const [prefill, next] = [this.list("prefill", tokens), this.list("next", slots)];
     prefill.lower(through);
     const score = this.list("score", tokens);
-    for (const value of live) for (const list of [next, score]) list.values.set(value, prefill.at(value));
-    next.lower(selectLive({ live, behind }));
+    for (const value of last.live) for (const list of [next, score]) list.values.set(value, prefill.at(value));
+    next.lower(selectLive({ ...last, behind }));
     this.head(next, final.output);
     score.lower(behind);
     this.score(score, final.output);
@@ -178,7 +177,7 @@ class Builder {
     this.segments.push(segment);
     const { inputs, sampled } = this;
     // A decode has one token a sequence.
-    const part = (t: Tensor) => t.view(t.name, [rows.capacity, ...t.shape.slice(1)], 0);
+    const part = (t: Tensor) => t.view(t.name, [rows.capacity, 2], 0);
     const isPrefill = rows.count === "tokens";
     const [bounds, slots] = [part(inputs.bounds), part(inputs.slots)];
     const source: Source = {

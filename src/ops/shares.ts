@@ -77,15 +77,16 @@ export function encodeTable<F extends Fields>(fields: F, entries: readonly Recor
   return words;
 }
 
-/** Writes the shares of a batch, and the whole of it, into `staging`, of which `tensor` is a view. */
+/** Writes the shares of a batch, by default one, and the whole of it, into `staging`, of which `tensor` is a view. */
 export function encodeShares(
   staging: Uint32Array,
   { offset }: Tensor,
-  shares: readonly Share[],
   rows: Pick<Share, "tokens" | "sequences">,
+  shares?: readonly Share[],
 ): void {
-  staging.set(encodeTable(SHARE, shares), offset);
-  staging.set(encodeTable(SHARE, [{ ...NO_SHARE, ...rows }]), offset + WHOLE * entryWords(SHARE));
+  const whole = [{ ...NO_SHARE, ...rows }];
+  staging.set(encodeTable(SHARE, shares ?? whole), offset);
+  staging.set(encodeTable(SHARE, whole), offset + WHOLE * entryWords(SHARE));
 }
 
 /** The shape of a table. */

@@ -376,7 +376,7 @@ function arrayDtype(data: Data): DType {
 function packOne({ tokens = 0, slots = 0, sequences = slots }: Partial<StepValues>): Uint32Array {
   const words = new Uint32Array(numel(tableShape(SHARE)));
   const rows = { ...NO_SHARE, tokens, sequences };
-  encodeShares(words, new Tensor("shares", [words.length], "input"), [rows], rows);
+  encodeShares(words, new Tensor("shares", [words.length], "input"), rows);
   return words;
 }
 

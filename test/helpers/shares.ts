@@ -21,7 +21,7 @@ export function members(c: OpCase, given: readonly Partial<Omit<Share, "token" |
   });
   const rows = { tokens: token, sequences: sequence };
   const words = new Uint32Array(numel(tableShape(SHARE)));
-  encodeShares(words, new Tensor("shares", [words.length], "input"), list, rows);
+  encodeShares(words, new Tensor("shares", [words.length], "input"), rows, list);
   const largest = (key: keyof Share) => Math.max(...list.map((share) => share[key]));
   return {
     shares: c.of("shares", tableShape(SHARE), words),
