@@ -113,6 +113,11 @@ interface Traits<B extends string, D extends string> {
   readonly job?: Fields;
   /** The fields of a job that are offsets, in elements, with the bindings in which they are. */
   readonly jobOffsets?: Readonly<Record<string, readonly B[]>>;
+  /**
+   * Where two matrices share a dispatch: the bindings of the first one's operands, each with that of the second's. The
+   * field `second` of a job says whose it reads.
+   */
+  readonly pairs?: Readonly<Partial<Record<B, B>>>;
   /** Code that its shader shares with others: shaders/<name>.prelude.wgsl. */
   readonly preludes?: readonly string[];
   /** The binding of a matrix that may be in blocks. */
@@ -134,8 +139,8 @@ interface Traits<B extends string, D extends string> {
    */
   readonly loads?: "page" | "method";
   /**
-   * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how many depends on
-   * the batch, or they are a small part of the tensors.
+   * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how many
+   * depends on the batch, or they are a small part of the tensors.
    */
   readonly work?: null | ((dims: Record<D, number>, dispatch: Dispatch, values: StepValues) => Work);
   /** The shader of a kernel of the benchmark's own, which is not in shaders/ and does not run on the CPU. */

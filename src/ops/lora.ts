@@ -65,6 +65,7 @@ export const loraBackwardKernel = defineKernel(
   {
     job: JOB,
     jobOffsets: { down_at: ["down", "ddown"], a_at: ["grad"], b_at: ["grad"] },
+    pairs: { x: "x2", dy: "dy2" },
     preludes: ["shares", "blocks", "parts"],
     work: (_, dispatch, { share_tokens, share_sequences }) => {
       // The adapters of a member at one matrix have the same x.

@@ -12,7 +12,6 @@
 import { ConfigError } from "../errors.ts";
 import { type Job, joinJobs, memberJobs, withJobs } from "../ops/jobs.ts";
 import { boundTensors, type Dispatch, isTable, tensorAt } from "../ops/kernel.ts";
-import { loraBackwardKernel } from "../ops/lora.ts";
 import { type Shares, WHOLE } from "../ops/shares.ts";
 import { alignView, formatShape, Tensor } from "../tensor.ts";
 import type { Segment } from "./plan.ts";
@@ -210,8 +209,7 @@ class Fusion {
       const tensor = tensors[i];
       // A layer may have adapters or not.
       if (!tensor || kernel.optional.includes(binding) || isTable(element) || this.own.has(tensor.root)) return [];
-      // Its jobs read the rows of two matrices.
-      return kernel === loraBackwardKernel && !this.isOwn(tensor) ? [] : tensor.name;
+      return kernel.pairs && !this.isOwn(tensor) ? [] : tensor.name;
     });
     return [kernel.name, ...names].join();
   }
@@ -219,7 +217,7 @@ class Fusion {
   private fuse(aligned: Aligned): Dispatch[] {
     const dispatches = [...aligned.values()];
     const [{ kernel }] = dispatches as [Dispatch];
-    if (kernel === loraBackwardKernel) return this.loraBackward(aligned);
+    if (kernel.pairs) return this.fusePairs(aligned, Object.entries(kernel.pairs) as [string, string][]);
     this.join(aligned);
     const hasOwn = dispatches.some(({ tensors }) => tensors.some((tensor) => tensor && this.isOwn(tensor)));
     if (!kernel.job) return [this.overAllRows(dispatches, hasOwn)];
@@ -257,35 +255,24 @@ class Fusion {
     return { ...one, tensors };
   }
 
-  /** dA and dB: each matrix's jobs read its x and dy, and those of two matrices share a dispatch. */
-  private loraBackward(aligned: Aligned): Dispatch[] {
+  /** Each job reads the operands of its matrix, and the jobs of two matrices share a dispatch. */
+  private fusePairs(aligned: Aligned, names: readonly (readonly [first: string, second: string])[]): Dispatch[] {
     const all = [...aligned].map(([member, one]) => ({ member, of: this.placeTensors(one) }));
-    const pairs: { x: Tensor; dy: Tensor; jobs: Job[] }[] = [];
+    const matrices: { operands: Tensor[]; jobs: Job[] }[] = [];
     for (const one of all)
       for (const job of memberJobs(one)) {
-        const [x, dy] = (job.second ? ["x2", "dy2"] : ["x", "dy"]).map((name) => tensorAt(one.of, name)) as [
-          Tensor,
-          Tensor,
-        ];
-        const known = pairs.find((pair) => pair.x === x && pair.dy === dy);
+        const operands = names.map((pair) => tensorAt(one.of, pair[job.second ? 1 : 0]));
+        const known = matrices.find((matrix) => matrix.operands.every((tensor, i) => tensor === operands[i]));
         if (known) known.jobs.push(job);
-        else pairs.push({ x, dy, jobs: [job] });
+        else matrices.push({ operands, jobs: [job] });
       }
-    const dispatches: Dispatch[] = [];
-    for (let i = 0; i < pairs.length; i += 2) {
-      const pair = pairs.slice(i, i + 2) as [(typeof pairs)[0], (typeof pairs)[0]?];
-      const jobs = pair.flatMap((one, second) => one!.jobs.map((job) => ({ ...job, second })));
-      const [{ x, dy }, { x: x2, dy: dy2 } = { x: null, dy: null }] = pair;
-      const tensors = { x, dy, x2, dy2 };
-      dispatches.push(
-        ...withJobs(
-          all.map(({ of }) => of),
-          jobs,
-          tensors,
-        ),
-      );
-    }
-    return dispatches;
+    const dispatches = all.map(({ of }) => of);
+    return Array.from({ length: Math.ceil(matrices.length / 2) }, (_, i) => {
+      const pair = matrices.slice(2 * i, 2 * i + 2);
+      const jobs = pair.flatMap((one, second) => one.jobs.map((job) => ({ ...job, second })));
+      const tensors = names.flatMap((both, k) => both.map((name, j) => [name, pair[j]?.operands[k] ?? null]));
+      return withJobs(dispatches, jobs, Object.fromEntries(tensors));
+    }).flat();
   }
 }
 
