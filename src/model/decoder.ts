@@ -91,13 +91,16 @@ export const MOST_STEPS = 32;
 const LOGITS_BYTES = 16 << 20;
 
 export function buildDecoder(options: DecoderOptions): DecoderPlan {
-  const { spec, capacity } = options;
+  const {
+    spec,
+    capacity: { tokens, sequences },
+  } = options;
   if (hasHead(spec.task))
     throw new ConfigError("wrong-task", "a classifier writes no text", { expected: "objective lm" });
-  if (capacity.tokens > MAX_GROUPS || capacity.sequences > capacity.tokens)
+  if (tokens > MAX_GROUPS || sequences > tokens)
     throw new ConfigError("invalid-value", "the decoder's capacity is invalid", {
       expected: `at most ${MAX_GROUPS} tokens, and no more sequences than tokens`,
-      found: `${capacity.tokens} tokens, ${capacity.sequences} sequences`,
+      found: `${tokens} tokens, ${sequences} sequences`,
     });
   return new Builder(options).build();
 }
@@ -131,10 +134,10 @@ class Builder {
       shares: tableShape(SHARE),
       draws: [drawTables(sequences), ...tableShape(DRAW)],
     });
-    const shape = cacheShape(capacity.sequences, n_kv_head, n_positions, n_embd / n_head);
+    const shape = cacheShape(sequences, n_kv_head, n_positions, n_embd / n_head);
     this.caches = Array.from({ length: n_layer }, (_, l) => new Tensor(`cache.${l}`, shape, "cache"));
-    this.logits = new Tensor("logits", [capacity.sequences, vocab_size], "output");
-    this.losses = new Tensor("losses", [capacity.tokens, 4], "output");
+    this.logits = new Tensor("logits", [sequences, vocab_size], "output");
+    this.losses = new Tensor("losses", [tokens, 4], "output");
     const output = (name: string, shape: Shape) => new Tensor(name, shape, "output", "u32");
     this.sampled = {
       ids: output("ids", [sequences]),
@@ -182,38 +185,35 @@ class Builder {
     const [bounds, slots] = [part(inputs.bounds), part(inputs.slots)];
     const source: Source = {
       ...{ rows, ids: isPrefill ? inputs.ids : sampled.ids, bounds, shift: 0 },
-      attend: (f, l, qkv, out) => this.attend(f, l, qkv, out, slots, isPrefill),
+      // Over the cache, which gets the keys and values of these tokens first.
+      attend: (f, l, qkv, out): undefined => {
+        const cache = this.caches[l]!;
+        const prefix = this.common.parameters.all.get("prefix.weight");
+        // Written at every prefill, as its slots may have held other sequences.
+        if (prefix && isPrefill) f.emit(cachePrefix(cache, only(prefix), l));
+        const heads = attentionHeads(f.config, l);
+        f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(out, qkv, cache, slots, heads));
+      },
       selected: { rows, at: inputs.rows },
     };
     return new Lowering(this.common, source, segment.dispatches);
   }
 
-  /** Attention over the cache, which gets the keys and values of these tokens first. */
-  private attend(f: Lowering, l: number, qkv: Tensor, out: Tensor, slots: Tensor, isPrefill: boolean): undefined {
-    const cache = this.caches[l]!;
-    const prefix = this.common.parameters.all.get("prefix.weight");
-    // Written at every prefill, as its slots may have held other sequences.
-    if (prefix && isPrefill) f.emit(cachePrefix(cache, only(prefix), l));
-    const heads = attentionHeads(f.config, l);
-    f.emit(cacheWrite(cache, qkv, slots, heads), attentionCached(out, qkv, cache, slots, heads));
-  }
-
   /** Logits [S, V] from the final norm [S, C], one piece of the vocabulary at a time. */
   private head(f: Lowering, norm: Value): void {
     const head = new Head(f, norm);
-    const width = this.logits.shape[1]!;
+    const { logits } = this;
     for (const piece of head.pieces(Infinity))
-      f.emit(...head.logits(piece, this.logits, { width, column: piece.first }));
+      f.emit(...head.logits(piece, logits, { width: logits.shape[1]!, column: piece.first }));
   }
 
   /** Losses [N, 4] from the final norm [N, C], one piece of the vocabulary at a time. */
   private score(f: Lowering, norm: Value): void {
     const head = new Head(f, norm);
-    const { rows } = head;
     for (const piece of head.pieces(Math.min(this.options.maxBinding, LOGITS_BYTES))) {
-      const logits = rowTensor("logits", rows, [piece.classes]);
+      const logits = rowTensor("logits", head.rows, [piece.classes]);
       f.emit(...head.logits(piece, logits));
-      f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, rows.count, piece.first));
+      f.emit(crossentropyForward(this.losses, logits, this.inputs.targets, head.rows.count, piece.first));
     }
   }
 }
