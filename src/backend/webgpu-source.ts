@@ -1,6 +1,7 @@
 /** The source of a shader as it is compiled. */
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
 import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
+import { WEIGHT_DTYPES } from "../tensor.ts";
 import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
@@ -93,8 +94,10 @@ function readers({ dims, bindings, inBlocks }: Kernel, { types, preludes }: Shad
   return typed.map((name) => (name === inBlocks && preludes.includes("quantized") ? readBlocks : readElements)(name));
 }
 
+const F16 = WEIGHT_DTYPES.indexOf("f16");
+
 const readElements = (name: string) => `fn ${name}_at(i: u32) -> f32 {
-  if (${name}_type == TYPE_F16) {
+  if (${name}_type == ${F16}u) {
     return unpack2x16float(${name}[i >> 1u])[i & 1u];
   }
   return bitcast<f32>(${name}[i]);

@@ -5,6 +5,7 @@ import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
+import { NUMBERS } from "../../src/backend/generated/numbers.ts";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import { buildPlan } from "../../src/model/model.ts";
@@ -192,6 +193,17 @@ test("the whole page loads at most 218.5 kB; what only some visitors need is loa
     const bytes = zipped(files);
     assert.ok(files.length > 0 && bytes <= most * KB, `${name}: ${bytes} bytes of at most ${most} kB`);
   }
+});
+
+test("numbers stand in the shaders of a page where the constants were", () => {
+  const names = [...NUMBERS.matchAll(/const (\w+)/g)].map(([, name]) => name!);
+  assert.ok(names.includes("TYPE_F16"));
+  for (const folder of [LIBRARY, packagePath("dist/web/dist/page")])
+    for (const file of readdirSync(folder).filter((name) => /\.(js|html)$/.test(name))) {
+      const code = readFileSync(join(folder, file), "utf8");
+      const left = names.filter((name) => code.includes(name));
+      assert.equal(left, [], file);
+    }
 });
 
 test("a page of one file has at most 83 kB of code in addition to the model, the tables and the WASM", () => {
