@@ -6,14 +6,14 @@ import { numel, type Shape } from "./tensor.ts";
 /** The layers of a block, in the order of the forward pass. */
 export const BLOCK_LAYERS = ["ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj"] as const;
 
-export type Layer = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
+export type LayerName = (typeof BLOCK_LAYERS)[number] | "wte" | "wpe" | "ln_f" | "lm_head" | "head";
 type TensorPart = "weight" | "bias" | "embedding" | "A" | "B" | "magnitude";
 
 /** A layer of the model. */
 export interface Place {
   /** null: outside the blocks. */
   block: number | null;
-  layer: Layer;
+  layer: LayerName;
 }
 
 /** A tensor of a model. Its place is the layer that it belongs to; of what a method adds, the first that uses it. */
@@ -71,7 +71,7 @@ export interface LoraAdapter extends Site {
   scale: number;
 }
 
-export const outside = (layer: Layer): Place => ({ block: null, layer });
+export const outside = (layer: LayerName): Place => ({ block: null, layer });
 
 const inBlock = (block: number | null, word: string) => (block === null ? word : `h.${block}.${word}`);
 
@@ -184,7 +184,7 @@ export const ADAPTED = {
   proj: { layer: "mlp.c_proj", word: "mlp.proj", of: "plain" },
   down: { layer: "mlp.c_proj", word: "mlp.down", of: "gated" },
   head: { layer: "head", word: "head", of: "all" },
-} as const satisfies Record<string, { layer: Layer; word: string; of: "all" | "plain" | "gated" }>;
+} as const satisfies Record<string, { layer: LayerName; word: string; of: "all" | "plain" | "gated" }>;
 /**
  * The name of a matrix that can have an adapter; `c_attn`: one for q, k and v together, as in PEFT, `wte`: the token
  * table of a classifier.
@@ -244,7 +244,7 @@ export function loraDims(target: Target, config: ModelConfig, headOut: number): 
 }
 
 /** The targets whose matrices are side by side in a layer's, and their columns in it. */
-export function columnsIn(layer: Layer, config: ModelConfig): { target: Target; first: number; width: number }[] {
+export function columnsIn(layer: LayerName, config: ModelConfig): { target: Target; first: number; width: number }[] {
   const targets = modelTargets(config).filter((target) => ADAPTED[target].layer === layer && target !== "c_attn");
   let end = 0;
   return targets.map((target) => {

@@ -4,7 +4,7 @@
  * GPT-NeoX's are one, by head.
  */
 import { type ModelConfig, traits } from "../config.ts";
-import { baseTensors, columnsIn, type Layer, lmHeadTensors, type ModelTensor } from "../names.ts";
+import { baseTensors, columnsIn, type LayerName, lmHeadTensors, type ModelTensor } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
 import type { NamedTensor, RowOrder } from "./peft-form.ts";
 
@@ -19,7 +19,7 @@ interface Layout {
   lastNorm: string;
   /** That of a language model. */
   head: string;
-  inBlock: Partial<Record<Layer, readonly string[]>>;
+  inBlock: Partial<Record<LayerName, readonly string[]>>;
 }
 
 export const LAYOUTS: Readonly<Record<Family, Layout>> = {
@@ -74,7 +74,7 @@ export interface InFiles extends ModelTensor {
 }
 
 /** The names of the modules of a block's layer, without the model's prefix. */
-export function modulesIn(layer: Layer, block: number, config: ModelConfig): string[] {
+export function modulesIn(layer: LayerName, block: number, config: ModelConfig): string[] {
   const { blocks, inBlock } = LAYOUTS[traits(config).family];
   return (inBlock[layer] ?? [layer]).map((name) => `${blocks}.${block}.${name}`);
 }
@@ -83,7 +83,7 @@ export function modulesIn(layer: Layer, block: number, config: ModelConfig): str
 export function tensorsInFiles(config: ModelConfig): InFiles[] {
   const { family } = traits(config);
   const { table, lastNorm, head } = LAYOUTS[family];
-  const outside: Partial<Record<Layer, string>> = { wte: table, ln_f: lastNorm, lm_head: head };
+  const outside: Partial<Record<LayerName, string>> = { wte: table, ln_f: lastNorm, lm_head: head };
   return [...baseTensors(config), ...lmHeadTensors(config)].map((tensor) => {
     const { block, layer, part, shape } = tensor;
     if (block === null)
@@ -101,7 +101,7 @@ export function tensorsInFiles(config: ModelConfig): InFiles[] {
 }
 
 /** The order of the outputs of a layer in files; undefined: ours. */
-export function rowOrder(layer: Layer, config: ModelConfig): RowOrder | undefined {
+export function rowOrder(layer: LayerName, config: ModelConfig): RowOrder | undefined {
   if (traits(config).family !== "gpt_neox" || layer !== "attn.c_attn") return undefined;
   // By head: its queries, its keys, its values.
   return {

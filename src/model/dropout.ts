@@ -1,5 +1,5 @@
 /** Dropout of the adapters' inputs, PEFT's lora_dropout, in the plan of a training step. Only what trains loads it. */
-import { BLOCK_LAYERS, type Layer as LayerName, type Place } from "../names.ts";
+import { BLOCK_LAYERS, type LayerName, type Place } from "../names.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
 import type { ShareRows } from "../ops/shares.ts";

@@ -11,7 +11,7 @@ import {
   ADAPTED,
   baseTensors,
   columnsIn,
-  type Layer,
+  type LayerName,
   type LoraAdapter,
   lmHeadTensors,
   type ModelTensor,
@@ -148,7 +148,7 @@ class Sizes {
     return known;
   }
 
-  private async measure(name: string, layer: Layer, trained?: Float32Array): Promise<Size[]> {
+  private async measure(name: string, layer: LayerName, trained?: Float32Array): Promise<Size[]> {
     const shape = this.base.shape(name);
     const columns = shape.at(-1)!;
     const parts = columnsIn(layer, this.base.config);
