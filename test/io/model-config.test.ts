@@ -1,17 +1,11 @@
 import * as assert from "uvu/assert";
-import { attentionScale } from "../../src/config.ts";
+import { CONFIGS } from "../../src/bench/shapes.ts";
+import { attentionScale, type ModelConfig } from "../../src/config.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
-const GPT2 = {
-  vocab_size: 50257,
-  n_positions: 1024,
-  n_layer: 12,
-  n_head: 12,
-  n_embd: 768,
-  layer_norm_epsilon: 1e-5,
-};
+const GPT2: ModelConfig = CONFIGS["gpt2-small"];
 
 test("parseConfig ignores keys that do not change the computation", () => {
   const extra = { model_type: "gpt2", activation_function: "gelu_new", n_ctx: 1024, n_inner: null, resid_pdrop: 0.1 };

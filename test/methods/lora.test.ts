@@ -1,4 +1,5 @@
 import * as assert from "uvu/assert";
+import { CONFIGS } from "../../src/bench/shapes.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { METHODS } from "../../src/methods/index.ts";
 import { INITS, type LoraConfig, loraAdapters, loraScale, SCALINGS, validateLora } from "../../src/methods/lora.ts";
@@ -7,14 +8,7 @@ import { baseShapes, baseTensors, headTensors, type ModelTensor, siteName, TARGE
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
-const GPT2 = {
-  vocab_size: 50257,
-  n_positions: 1024,
-  n_layer: 12,
-  n_head: 12,
-  n_embd: 768,
-  layer_norm_epsilon: 1e-5,
-};
+const GPT2: ModelConfig = CONFIGS["gpt2-small"];
 const LORA: LoraConfig = { r: 8, lora_alpha: 16, scaling: "alpha/r", init: "gaussian", target_modules: ["q", "v"] };
 
 /** Those of a classifier of two classes. */

@@ -3,6 +3,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
+import { CONFIGS } from "../../src/bench/shapes.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
@@ -39,7 +40,7 @@ import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 import { cellOf, predicting } from "../helpers/trials.ts";
 
 const folder = temporaryFolder();
-const GPT2 = { vocab_size: 50257, n_positions: 1024, n_layer: 12, n_head: 12, n_embd: 768, layer_norm_epsilon: 1e-5 };
+const GPT2: ModelConfig = CONFIGS["gpt2-small"];
 
 function presetFor(name: string, model: ModelConfig = GPT2): SweepSpec {
   const { base, arms } = SWEEPS[name]!;
