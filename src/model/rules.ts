@@ -95,7 +95,7 @@ export class Rules {
         break;
       case "rotate":
         this.emit(this.f.common.architecture.rotate!.backward(this.f, dy));
-        this.give(one.inputs[0]!, () => dy);
+        this.giveFirst(one.inputs[0]!, () => dy);
         break;
       case "attention":
         this.attention(one, dy);
@@ -107,7 +107,7 @@ export class Rules {
         this.add(one, dy);
         break;
       case "select":
-        this.give(one.inputs[0]!, () => {
+        this.giveFirst(one.inputs[0]!, () => {
           const { rows } = this.f.at(one.inputs[0]!);
           const dinp = rowTensor(`${dy.name}.all`, rows, dy.shape.slice(1));
           this.emit(gatherBackward(dinp, dy, this.context.batch.selected));
@@ -123,6 +123,14 @@ export class Rules {
   /** Gives a value a gradient, if it needs one; `make` adds it to the one that is there. */
   private give(value: Value, make: (add: Tensor | undefined) => Tensor): void {
     if (this.context.needs(value)) this.gradients.set(value, make(this.gradients.get(value)));
+  }
+
+  /** The same by a rule that cannot add: it must be the first. */
+  private giveFirst(value: Value, make: () => Tensor): void {
+    this.give(value, (add) => {
+      if (add) throw new Error(`${value.name} has a gradient that this rule cannot add to`);
+      return make();
+    });
   }
 
   /** A layer's output: that of the forward pass, or computed again. */
@@ -155,7 +163,8 @@ export class Rules {
     const maker = this.makers.get(one.inputs[0]!);
     const activation = maker?.kind === "activate" ? maker : undefined;
     const [x] = (activation ?? one).inputs as [Value];
-    this.give(x, (add) => this.inputGradient(one, dy, activation, add));
+    if (activation) this.giveFirst(x, () => this.inputGradient(one, dy, activation));
+    else this.give(x, (add) => this.inputGradient(one, dy, undefined, add));
   }
 
   /** dx = dy W^T + ddown A, plus what there is, or times the derivative of the activation, whose output is computed again. */
@@ -163,7 +172,7 @@ export class Rules {
     { name, inputs: [x, seen], place }: Layer<"linear">,
     dy: Tensor,
     activation: Layer<"activate"> | undefined,
-    add: Tensor | undefined,
+    add?: Tensor,
   ): Tensor {
     const { rows } = this.f.at(x!);
     const W = only(this.f.parameter(`${name}.weight`));
@@ -274,13 +283,13 @@ export class Rules {
     const heads = attentionHeads(config, one.block);
     this.emit(...attentionBackward(dqkv.root, delta, dy, att, lse, tensor.root, source.bounds, heads, prefix?.rows));
     prefix?.read(dqkv.root, one.block);
-    this.give(qkv, () => dqkv);
+    this.giveFirst(qkv, () => dqkv);
   }
 
   private gate(one: Layer<"gate">, dy: Tensor): void {
     const [inp] = one.inputs as [Value];
     const out = this.makeAgain(one);
-    this.give(inp, () => {
+    this.giveFirst(inp, () => {
       const { rows } = this.f.at(inp);
       const dinp = rowTensor(`d${inp.name}`, rows, [inp.columns]);
       this.emit(this.f.common.architecture.gate!.backward(dinp, out, dy, this.f.tensor(inp), rows));
@@ -290,7 +299,7 @@ export class Rules {
 
   /** The residual stream comes first, as nothing adds two gradients but the rule that makes the second. */
   private add(one: Layer<"add">, dy: Tensor): void {
-    for (const value of one.inputs) this.give(value, () => dy);
+    for (const value of one.inputs) this.giveFirst(value, () => dy);
     const [before] = one.inputs.map((value) => this.makers.get(value));
     const readers = this.section.layers.filter(({ inputs }) => inputs.includes(one.inputs[0]!));
     if (before?.kind === "add" && readers.length === 1) this.layer(before);
