@@ -27,7 +27,7 @@ const MODEL: Keys = {
 const GPT2: Keys = {
   ...MODEL,
   ...each("number", "n_positions", "n_layer", "n_head", "n_embd", "n_inner", "layer_norm_epsilon"),
-  ...each("boolean", "scale_attn_weights", "scale_attn_by_inverse_layer_idx", "reorder_and_upcast_attn"),
+  ...each("boolean", "scale_attn_weights", "scale_attn_by_inverse_layer_idx"),
   ...each("boolean", "add_cross_attention"),
   activation_function: "word",
 };
