@@ -41,6 +41,7 @@ export type { Mode } from "./methods/index.ts";
 export type { Init, LoraConfig, Scaling } from "./methods/lora.ts";
 export type { Target } from "./names.ts";
 export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
+export { setPackageUrl } from "./platform/package-url.ts";
 export type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 export type { RunRecord } from "./run/record.ts";
 export type { SaveOptions, TrainedRun } from "./run/trained-run.ts";

@@ -9,7 +9,6 @@ import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 
 export * from "./api.ts";
-export { setPackageUrl } from "./platform/assets.ts";
 
 /**
  * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or
@@ -17,7 +16,7 @@ export { setPackageUrl } from "./platform/assets.ts";
  *
  * @example
  * ```ts
- * import { loadDataset } from "lowrank/browser";
+ * import { loadDataset } from "lowrank";
  *
  * const data = await loadDataset({ file: "messages.csv" }, { split: "stratified" });
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
@@ -33,7 +32,7 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
  *
  * @example
  * ```ts
- * import { loadTexts } from "lowrank/browser";
+ * import { loadTexts } from "lowrank";
  *
  * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
  * console.log(data.stats.train.tokens);
@@ -49,7 +48,7 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  *
  * @example
  * ```ts
- * import { loadTagged } from "lowrank/browser";
+ * import { loadTagged } from "lowrank";
  *
  * const data = await loadTagged({ file: "entities.conll" });
  * console.log(data.labels);
@@ -64,7 +63,7 @@ export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Pro
  *
  * @example
  * ```ts
- * import { fineTune, loadDataset, loadModel, openDevice } from "lowrank/browser";
+ * import { fineTune, loadDataset, loadModel, openDevice } from "lowrank";
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");
@@ -83,7 +82,7 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  *
  * @example
  * ```ts
- * import { loadDataset, loadModel, openDevice, study } from "lowrank/browser";
+ * import { loadDataset, loadModel, openDevice, study } from "lowrank";
  *
  * const device = await openDevice();
  * const model = await loadModel("gpt2-micro");

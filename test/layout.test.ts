@@ -215,7 +215,7 @@ test("test/README.md: the files that prove a promise exist", () => {
 });
 
 /** Node's side of the platform; its parts are seen through the first. */
-const NODE = ["node", "node-disk", "node-gpu", "node-lock", "node-workers"].map((name) => `src/platform/${name}.ts`);
+const NODE = ["node", "node-disk", "node-gpu", "node-package", "node-workers"].map((name) => `src/platform/${name}.ts`);
 
 test("Node, WGSL and the GPU are known to one file each", () => {
   for (const source of SOURCES) {

@@ -46,7 +46,7 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/browser/index.js",
     "dist/browser/kernels-worker.js",
     "dist/types/src/browser.d.ts",
-    "dist/kernels-worker.js",
+    "dist/kernels-worker.mjs",
     "dist/data.wasm",
     "dist/tokenizer.wasm",
     "dist/kernels.wasm",
@@ -111,16 +111,16 @@ async function bundle(source: string): Promise<{ bytes: number; later: string[] 
 
 test("a bundler drops training from a page that classifies, and keeps it where it is used", async () => {
   const isTraining = (path: string) => /fine-tune-/.test(path);
-  const classifying = await bundle('import { Classifier } from "lowrank/browser"; globalThis.c = Classifier;');
+  const classifying = await bundle('import { Classifier } from "lowrank"; globalThis.c = Classifier;');
   assert.ok(classifying.bytes > 10_000, `${classifying.bytes} bytes`);
   assert.equal(classifying.later.filter(isTraining), []);
-  const training = await bundle('import { fineTune } from "lowrank/browser"; globalThis.f = fineTune;');
+  const training = await bundle('import { fineTune } from "lowrank"; globalThis.f = fineTune;');
   assert.is(training.later.filter(isTraining).length, 1);
-  const several = await bundle('import { study } from "lowrank/browser"; globalThis.s = study;');
+  const several = await bundle('import { study } from "lowrank"; globalThis.s = study;');
   assert.is(several.later.filter((path) => /study-/.test(path)).length, 1);
-  const tokenizing = await bundle('import { Tokenizer } from "lowrank/browser"; globalThis.t = Tokenizer;');
+  const tokenizing = await bundle('import { Tokenizer } from "lowrank"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
-  assert.is((await bundle('import "lowrank/browser";')).bytes, 0, "an import for its effects alone has some");
+  assert.is((await bundle('import "lowrank";')).bytes, 0, "an import for its effects alone has some");
 });
 
 test("the worker of a page imports nothing and starts no worker, so that a bundler may bundle or copy it", () => {
@@ -133,7 +133,7 @@ testAll("Vite builds a page without configuration, with the workers and the pack
   const root = join(folder, "page");
   mkdirSync(root);
   writeFileSync(join(root, "index.html"), '<script type="module" src="./page.js"></script>');
-  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank/browser"; globalThis.lowrank = library;');
+  writeFileSync(join(root, "page.js"), 'import * as library from "lowrank"; globalThis.lowrank = library;');
   const built = await build({ root, configFile: false, logLevel: "silent", build: { write: false } });
   const names = (built as Rolldown.RolldownOutput).output.map(({ fileName }) => fileName);
   const training = ["fine-tune", "study"];
@@ -145,10 +145,10 @@ testAll("Vite builds a page without configuration, with the workers and the pack
 
 testAll("both entries have types that hold without this project's settings", () => {
   const source = `
-    import * as node from "lowrank";
-    import { Classifier, fineTune, openDevice, registerFile } from "lowrank/browser";
+    import { Classifier, fineTune, openDevice, registerFile } from "lowrank";
+    import * as page from "lowrank/browser";
     export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
-    export const same: typeof fineTune = node.fineTune;
+    export const same: typeof fineTune = page.fineTune;
     registerFile("a.csv", new Blob([]));
     // @ts-expect-error a rank is a number
     fineTune({ rank: "8" });

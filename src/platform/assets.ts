@@ -2,7 +2,7 @@
  * URLs of the package's files in a page, relative to the built files in a folder of dist/. Paths are relative to the
  * package's root, as in Node. Every URL is a literal: bundlers do not find and copy others.
  */
-import { checkArguments } from "../checks.ts";
+import { packageUrl } from "./package-url.ts";
 
 /** URLs by path. */
 const ASSETS: Readonly<Record<string, () => URL>> = {
@@ -25,24 +25,6 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
 
 const PACKAGE = "package:";
 
-let packageUrl: string | undefined;
-
-/**
- * Says where the package's folders `dist` and `data` are, for a page that has them apart from its code. All files and
- * workers that are loaded from then on come from there. In a worker of your own, call it there.
- *
- * @example
- * ```ts
- * import { setPackageUrl } from "lowrank/browser";
- *
- * setPackageUrl("/lowrank/"); // has dist/ and data/
- * ```
- */
-export function setPackageUrl(url: string): void {
-  checkArguments({ url }, { url: "text" });
-  packageUrl = new URL(url.replace(/\/*$/, "/"), location.href).href;
-}
-
 /** A path that stands for a file or folder of the package. */
 export function packagePath(name: string): string {
   return PACKAGE + name;
@@ -61,7 +43,8 @@ export function packageFiles(): string[] {
 export function assetUrl(path: string): URL | undefined {
   const name = path.slice(PACKAGE.length);
   const url = ASSETS[name];
-  return packageUrl !== undefined && url ? new URL(name, packageUrl) : url?.();
+  const folder = packageUrl();
+  return folder !== undefined && url ? new URL(name, folder) : url?.();
 }
 
 /**
@@ -71,5 +54,5 @@ export function assetUrl(path: string): URL | undefined {
 export function workerUrl(): URL | undefined {
   const files = assetUrl(packagePath("dist/data.wasm"))!;
   const isHere = files.origin === origin || !files.protocol.startsWith("http");
-  return packageUrl === undefined && isHere ? undefined : new URL("browser/kernels-worker.js", files);
+  return packageUrl() === undefined && isHere ? undefined : new URL("browser/kernels-worker.js", files);
 }

@@ -30,7 +30,7 @@ const fileKey = (path: string) => path.replaceAll("\\", "/");
  *
  * @example
  * ```ts
- * import { Classifier, loadDataset, openDevice, registerFile } from "lowrank/browser";
+ * import { Classifier, loadDataset, openDevice, registerFile } from "lowrank";
  *
  * const input = document.querySelector<HTMLInputElement>("input[type=file]")!;
  * registerFile("messages.csv", input.files![0]!);
@@ -51,7 +51,7 @@ export function registerFile(path: string, file: FileSource): void {
  *
  * @example
  * ```ts
- * import { forgetFile } from "lowrank/browser";
+ * import { forgetFile } from "lowrank";
  *
  * forgetFile("messages.csv");
  * ```

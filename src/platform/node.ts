@@ -2,17 +2,17 @@
  * The platform layer for Node. `browser.ts` has the same exports.
  */
 import { createHash } from "node:crypto";
-import { constants, existsSync } from "node:fs";
+import { constants } from "node:fs";
 import { access, lstat, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
-import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { makeFolder } from "./node-disk.ts";
+import { packagePath, packageRoot } from "./node-package.ts";
 import { isRemote, joinUrl } from "./paths.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
@@ -57,25 +57,11 @@ function unreadable(path: string, error: NodeJS.ErrnoException): never {
 
 /** Whether a path is that of a file which the package has. */
 const isOfPackage = (path: string) =>
-  ["data/models", "dist"].some((folder) => path.startsWith(join(packageRoot, folder) + sep));
+  ["data/models", "dist"].some((folder) => path.startsWith(join(packageRoot(), folder) + sep));
 
 /** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
-}
-
-/** The path of a file or folder of the package, given relative to its root: "data/models/gpt2-micro". */
-export function packagePath(name: string): string {
-  return join(packageRoot, name);
-}
-
-/** The nearest folder above this file with a package.json: works from dist/ and from build/test/. */
-const packageRoot = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
-
-function findPackageRoot(folder: string): string {
-  const parent = dirname(folder);
-  if (existsSync(join(folder, "package.json")) || parent === folder) return folder;
-  return findPackageRoot(parent);
 }
 
 export async function exists(path: string): Promise<boolean> {
@@ -139,6 +125,7 @@ export {
   writeFiles,
 } from "./node-disk.ts";
 export { canHaveGPU, gpuVersion, listAdapters, requestGPU } from "./node-gpu.ts";
+export { packagePath };
 
 /** Joins the parts of a path or URL. */
 export function joinPath(...parts: string[]): string {

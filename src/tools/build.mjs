@@ -23,7 +23,7 @@ process.chdir(root);
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
 const COMMANDS = ["lowrank", "train", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
 
-/** What worker threads run, built as dist/kernels-worker.js. */
+/** What worker threads run, built as dist/kernels-worker.mjs. */
 const WORKER = "src/backend/kernels-worker.ts";
 
 /** Ends the build unless `isDone`: partial output is rebuilt next time. */
@@ -62,7 +62,8 @@ async function bundle(hash) {
     splitting: true,
   });
   // In one file: with the chunks and packages of the commands a thread takes half as long again to start.
-  await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: [WORKER], outdir: NEW });
+  // Its name says that it is a module: beside a copy of it there is no package.json.
+  await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: [WORKER], outdir: NEW, outExtension: { ".js": ".mjs" } });
   await buildWeb(define);
   const types = [
     "node_modules/typescript/bin/tsc",

@@ -1,5 +1,5 @@
 /**
- * Builds the browser bundles. dist/browser/ is the library `lowrank/browser`; dist/web/ is the complete page. It
+ * Builds the browser bundles. dist/browser/ is the library for pages; dist/web/ is the complete page. It
  * mirrors the package's layout (dist/browser/, data/models/, ...), so that relative paths are the same in both.
  */
 import { createHash } from "node:crypto";

@@ -1,4 +1,4 @@
-/** `lowrank/browser` in Chromium, from the built files that ship, compared with Node; the page that measures. */
+/** The library in Chromium, from the built files that ship, compared with Node; the page that measures. */
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { BrowserContext, Page } from "playwright-core";

@@ -129,10 +129,10 @@ async function visit(site, { device, headers, expected }, probabilities, picture
 /** Checks the types of both entries and of the package's own files, as a project without other types sees them. */
 function checkTypes() {
   const source = `
-    import * as node from "lowrank";
-    import { Classifier, fineTune, openDevice } from "lowrank/browser";
+    import { Classifier, fineTune, openDevice } from "lowrank";
+    import * as page from "lowrank/browser";
     export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
-    export const same: typeof fineTune = node.fineTune;
+    export const same: typeof fineTune = page.fineTune;
     // @ts-expect-error a rank is a number
     fineTune({ rank: "8" });
   `;

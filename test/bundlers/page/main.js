@@ -1,5 +1,5 @@
 /** A page that uses the package as a bundler finds it: it classifies with a trained run, and trains for one step. */
-import { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile } from "lowrank/browser";
+import { Classifier, fineTune, loadDataset, loadModel, openDevice, registerFile } from "lowrank";
 
 let device;
 
