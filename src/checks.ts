@@ -58,6 +58,7 @@ const listOf = (words: string, is: (item: unknown) => boolean): Kind => [
   `an array of ${words}`,
   (value) => isListOf(value, is),
 ];
+const isModel = (value: unknown) => isFile(value) && "config" in (value as object);
 const isMeta = (value: unknown) => hasKeys(value) && isObject(value.task);
 const probability = inRange({ min: 0, max: 1 });
 
@@ -82,7 +83,8 @@ const KINDS = {
   function: ["a function", isFunction],
   signal: ["an AbortSignal", can("throwIfAborted")],
   device: ["a device, from `await openDevice()`", can("prepare", "destroy")],
-  model: ["a model, from loadModel", (value) => isFile(value) && "config" in (value as object)],
+  model: ["a model, from loadModel", isModel],
+  "name or model": ["a model's name, or a model from loadModel", (value) => isText(value) || isModel(value)],
   adapter: [
     "an adapter, from loadAdapter",
     (value) => hasKeys(value) && isMeta(value.meta) && value.tensors instanceof Map,

@@ -68,6 +68,8 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   loadTagged: { good: { spec: { file: join(folder, "none.conll") }, options: {} } },
   fineTune: { good: { args: { device, model, data } }, needs: "model" },
   study: { good: { args: { device, model, data, runs: [{}] } }, needs: "runs" },
+  "run.classifier": { good: { options: {} } },
+  "run.languageModel": { good: { options: {} } },
   "run.save": { good: { directory: saved, options: {} } },
   "Classifier.load": { good: { directory: saved, options: { device } }, needs: "device" },
   "Classifier.of": {

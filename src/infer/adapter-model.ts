@@ -13,8 +13,9 @@ import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
 import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
 import { type BaseModel, openBaseModel } from "../io/hf.ts";
-import { loadAdapter } from "../io/open-adapter.ts";
+import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { Mode } from "../methods/index.ts";
 import type { LoraConfig } from "../methods/lora.ts";
@@ -393,6 +394,18 @@ async function load<E extends Weights>(
 /** Opens the base model again for `work`. */
 const withBase = async <T>(directory: string, work: (baseModel: BaseModel) => Promise<T>): Promise<T> =>
   closing(await openBaseModel(directory), work);
+
+/** `work` with an adapter and its base model; one that `model` is, the caller has opened, and closes. */
+export async function withAdapter<T>(
+  directory: string,
+  model: string | BaseModel | undefined,
+  downloads: DownloadOptions,
+  work: (adapter: Adapter, baseModel: BaseModel) => Promise<T>,
+): Promise<T> {
+  if (typeof model === "object") return work(await loadAdapter(directory, model), model);
+  const { adapter, baseModel } = await openAdapter(directory, model, downloads);
+  return closing(baseModel, () => work(adapter, baseModel));
+}
 
 /** Closes a base model after `work`. */
 export async function closing<T>(baseModel: BaseModel, work: (baseModel: BaseModel) => Promise<T>): Promise<T> {

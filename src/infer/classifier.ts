@@ -10,14 +10,13 @@ import { ConfigError, DataError, DeviceError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
-import { AdapterModel, closing, DEFAULT_NAME, loadModelWith } from "./adapter-model.ts";
+import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
 import type { encodeWords } from "./words.ts";
@@ -25,8 +24,8 @@ import type { encodeWords } from "./words.ts";
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
   device: Backend;
-  /** The base model, in place of the one that the adapter names. */
-  model?: string;
+  /** The base model, in place of the one that the adapter names: a name, or one that is open, which stays open. */
+  model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
   /** The adapter's name among those of `loadAdapter`; default: "default". */
@@ -36,7 +35,7 @@ export interface ClassifierOptions extends DownloadOptions {
 const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
   device: "device",
-  model: "text?",
+  model: "name or model?",
   dtype: "text?",
   adapterName: "text?",
 } as const satisfies Record<keyof ClassifierOptions, FieldKind>;
@@ -93,8 +92,9 @@ export class Classifier extends AdapterModel<Engine> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
     const { device, model, dtype, adapterName, ...downloads } = options;
-    const { adapter, baseModel } = await openAdapter(directory, model, downloads);
-    return closing(baseModel, () => Classifier.of(adapter, baseModel, device, dtype, adapterName));
+    return withAdapter(directory, model, downloads, (adapter, baseModel) =>
+      Classifier.of(adapter, baseModel, device, dtype, adapterName),
+    );
   }
 
   /** A classifier from an adapter in memory and its base model. */

@@ -7,10 +7,10 @@ import type { Decoder } from "../engine/decoder.ts";
 import { ConfigError } from "../errors.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
-import { findAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import { findAdapter, loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter } from "../io/peft.ts";
 import type { WeightDtype } from "../tensor.ts";
-import { AdapterModel, closing } from "./adapter-model.ts";
+import { AdapterModel, closing, withAdapter } from "./adapter-model.ts";
 import type { TextScore } from "./decoding.ts";
 import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";
 
@@ -19,8 +19,8 @@ export interface LanguageModelOptions extends DownloadOptions {
   device: Backend;
   /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). */
   adapter?: string;
-  /** The base model, in place of the one that a run or an adapter names. */
-  model?: string | undefined;
+  /** The base model, in place of the one that an adapter names: a name, or one that is open, which stays open. */
+  model?: string | BaseModel | undefined;
   /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;
   /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning others throw ConfigError. */
@@ -31,7 +31,7 @@ const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
   device: "device",
   adapter: "text?",
-  model: "text?",
+  model: "name or model?",
   batchSize: "number?",
   dtype: "text?",
 } as const satisfies Record<keyof LanguageModelOptions, FieldKind>;
@@ -90,8 +90,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
     const { device, model, batchSize, dtype, ...downloads } = options;
-    const { adapter, baseModel } = await openAdapter(directory, model, downloads);
-    return closing(baseModel, () => LanguageModel.of(baseModel, adapter, { device, batchSize, dtype }));
+    return withAdapter(directory, model, downloads, (adapter, baseModel) =>
+      LanguageModel.of(baseModel, adapter, { device, batchSize, dtype }),
+    );
   }
 
   /** A language model from a base model and an adapter in memory; null: the base model alone. */

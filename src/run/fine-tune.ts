@@ -1,9 +1,12 @@
 /** The API of training: the trainer, with a result that can be saved. */
-import { checkOptions, type FieldKind } from "../checks.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
+import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
+import { LanguageModel, type LanguageModelOptions } from "../infer/language-model.ts";
+import type { Adapter } from "../io/peft.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments, train } from "../train/trainer.ts";
-import type { RunViews } from "./directory.ts";
+import { buildAdapter, type RunViews } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
 import { newRecord } from "./record.ts";
@@ -19,8 +22,20 @@ export interface FineTuneArguments extends TrainArguments {
   save?: string;
 }
 
-/** A run's results, its record, and how to save it. */
-export interface FineTuneRun extends TrainResult, TrainedRun {}
+/** A run's results, its record, and how to save and use it. */
+export interface FineTuneRun extends TrainResult, TrainedRun {
+  /** What was trained, as `loadAdapter` gives it. */
+  adapter: Adapter;
+  /**
+   * The trained classifier, of what is in memory, on the run's base model, which must be open, and on its device unless
+   * another is given. Throws ConfigError for a run of `objective` lm.
+   */
+  classifier(options?: Partial<Pick<ClassifierOptions, "device" | "dtype" | "adapterName">>): Promise<Classifier>;
+  /** The trained language model, likewise. Throws ConfigError for a run of another objective. */
+  languageModel(
+    options?: Partial<Pick<LanguageModelOptions, "device" | "dtype" | "batchSize">>,
+  ): Promise<LanguageModel>;
+}
 
 const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text?" };
 
@@ -41,5 +56,18 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
     throw error;
   });
   await live.end(result, data, views);
-  return { ...result, ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)) };
+  const learned = buildAdapter(live.record, result.spec, result.tensors, result.reference);
+  return {
+    ...result,
+    ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)),
+    adapter: learned,
+    classifier: async (options = {}) => {
+      checkOptions("options", options, { device: "device?", dtype: "text?", adapterName: "text?" });
+      return Classifier.of(learned, model, options.device ?? device, options.dtype, options.adapterName);
+    },
+    languageModel: async (options = {}) => {
+      checkArguments({ options }, { options: "object" });
+      return LanguageModel.of(model, learned, { device, ...options });
+    },
+  };
 }

@@ -6,6 +6,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/texts.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { ofMode } from "../../src/train/options.ts";
@@ -141,9 +142,16 @@ test("a run directory has a PEFT adapter of a language model, which can be train
     await assertFails("wrong-task", ["not an adapter of a classifier", 'objective "lm"'], () =>
       run({ adapter, data: classes }),
     );
+    const score = async (opening: Promise<LanguageModel>) => {
+      await using lm = await opening;
+      return await lm.score(LINES);
+    };
+    const loaded = await score(LanguageModel.load(directory, { device: await device(), model: baseModel }));
+    assert.equal(await score(first.languageModel()), loaded);
     await assertFails("wrong-task", ["language model", "generate"], async () =>
       Classifier.load(directory, { device: await device() }),
     );
+    await assertFails("wrong-task", ["language model", "generate"], () => first.classifier());
   } finally {
     await baseModel.close();
   }

@@ -290,8 +290,8 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
   assert.equal([aborted.results, aborted.answers, aborted.record.state], [null, null, "stopped"]);
-  await aborted.save(`${folder}/runs/aborted`);
-  const classifier = await Classifier.load(`${folder}/runs/aborted`, { device: await cpu() });
+  const classifier = await aborted.classifier({ adapterName: "aborted" });
+  assert.equal(classifier.adapters, ["aborted"]);
   assert.is((await classifier.classify(["a"])).length, 1);
   classifier.destroy();
   const reason = new Error("enough");
@@ -300,13 +300,14 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   assert.is((await run()).aborted, false);
 });
 
-/** Saves a run and loads it twice: its predictions for the test set must be those of the run. */
+/** Saves a run and loads it, in each way: its predictions for the test set must be those of the run. */
 async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDataset): Promise<void> {
   const { test, labels } = data ?? (await usual()).data;
   const device = await cpu();
-  await result.save(`${folder}/runs/${name}`);
-  const classify = async () => {
-    const classifier = await Classifier.load(`${folder}/runs/${name}`, { device });
+  const saved = `${folder}/runs/${name}`;
+  await result.save(saved);
+  const classify = async (load = () => Classifier.load(saved, { device })) => {
+    const classifier = await load();
     try {
       assert.equal(classifier.labels, labels);
       return await classifier.classify(answersOf(result).map(({ row }) => test.text(row)));
@@ -323,6 +324,10 @@ async function assertReloads(result: FineTuneRun, name: string, data?: LoadedDat
     assertAllClose(name, Object.values(probabilities), own.probabilities, PACKING);
   }
   assert.equal(await classify(), loaded, "a second time the same bits");
+  assert.equal(await classify(result.classifier), loaded, "from memory");
+  const { model } = await usual();
+  assert.equal(await classify(() => Classifier.load(saved, { device, model })), loaded, "on a model that is open");
+  assert.equal((await model.read("wpe.weight")).length, TINY.n_positions * TINY.n_embd, "which stays open");
 }
 
 /** The error of a run that must fail because numbers are not finite. */
@@ -406,6 +411,8 @@ test("a run continues from the adapter of every mode: its first evaluation is th
     const first = await run({ mode, ...ONE_STEP, ...(mode === "prefix" ? { prefixProjection: 3 } : {}) });
     await first.save(`${folder}/begun-${mode}`);
     const adapter = await loadAdapter(`${folder}/begun-${mode}`, model);
+    assert.equal(first.adapter.meta, adapter.meta, mode);
+    assertSameTensors(first.adapter.tensors, adapter.tensors);
     const next = await fineTune({ device: await cpu(), ...(await usual()), ...ONE_STEP, adapter });
     assert.is(next.spec.mode, mode);
     const [begun, ended] = [next.results!.before.test, first.results!.after.test];
