@@ -1,5 +1,5 @@
 /** The public API that is common to Node (index.ts) and pages (browser.ts). */
-export type { Backend, DeviceInfo } from "./backend/backend.ts";
+export type { Device, DeviceInfo } from "./backend/backend.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
 export type { DeviceName } from "./backend/device-name.ts";
 export type { ModelConfig } from "./config.ts";

@@ -4,7 +4,7 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
-import { openDevice } from "../src/backend/device.ts";
+import { openBackend, openDevice } from "../src/backend/device.ts";
 import { Classifier } from "../src/infer/classifier.ts";
 import { LanguageModel } from "../src/infer/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
@@ -58,7 +58,7 @@ function counting(device: Backend) {
 test("models that are forgotten without destroy are freed by the garbage collector", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
-  await using device = await openDevice("wasm", { threads: 1 });
+  await using device = await openBackend("wasm", { threads: 1 });
   const state = counting(device);
   const use = async () => {
     const lm = await LanguageModel.load(model, { device: state.backend });

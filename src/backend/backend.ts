@@ -46,9 +46,15 @@ export interface Choices {
   write(choices: Readonly<Record<string, unknown>>): Promise<void>;
 }
 
-/** An open compute device, which runs plans. */
-export interface Backend {
+/** An open compute device, from `openDevice`: what it is, and its release. What runs on it is Lowrank's own. */
+export interface Device {
   readonly info: DeviceInfo;
+  /** Releases the device. What was loaded on it cannot be used afterwards. */
+  destroy(): void;
+}
+
+/** A device with what runs plans. */
+export interface Backend extends Device {
   /** The memory limits at this moment; a plan that was refused does not fit again. */
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
@@ -71,9 +77,10 @@ export interface Backend {
    * before the whole.
    */
   divide?(count: number): Backend[];
-  /** Releases the device. Its sessions cannot be used afterwards. */
-  destroy(): void;
 }
+
+/** What runs plans on a device that a program has: the check of arguments has found it. */
+export const backendOf = (device: Device): Backend => device as Backend;
 
 /** A program with its memory on a device. */
 export interface Session {

@@ -3,7 +3,7 @@ import { canHaveGPU, requestGPU } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
-import { type Backend, noHardware } from "./backend.ts";
+import { type Backend, type Device, noHardware } from "./backend.ts";
 import { type DeviceName, namedAdapter, parseDevice } from "./device-name.ts";
 import { openWasm } from "./wasm.ts";
 
@@ -33,6 +33,14 @@ export interface DeviceOptions {
  * ```
  */
 export async function openDevice(
+  name: DeviceName = "auto",
+  options: DeviceOptions = {},
+): Promise<Device & AsyncDisposable> {
+  return openBackend(name, options);
+}
+
+/** Opens a device with what runs plans, as `openDevice` does. */
+export async function openBackend(
   name: DeviceName = "auto",
   options: DeviceOptions = {},
 ): Promise<Backend & AsyncDisposable> {

@@ -1,7 +1,7 @@
 /** `bench generate`: generation with a GPT-2 with random weights, optionally compared with transformers. */
 
 import { describeDevice } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import { digits } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
@@ -34,7 +34,7 @@ function cpuTime(): number {
 
 export async function benchGenerate(options: GenerateBenchOptions): Promise<number> {
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
-  const device = await openDevice(options.device, { threads: options.threads });
+  const device = await openBackend(options.device, { threads: options.threads });
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options));

@@ -1,7 +1,7 @@
 /** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { hasRelaxedSimd } from "../backend/wasm-open.ts";
@@ -27,7 +27,7 @@ interface Result extends Product {
 /** Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD. */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
   const { threads = 0, rounds } = options;
-  const devices: Backend[] = [await openDevice(options.device, { threads })];
+  const devices: Backend[] = [await openBackend(options.device, { threads })];
   if (devices[0]!.info.kind === "wasm" && hasRelaxedSimd()) devices.push(await openWasm({ threads, relaxed: false }));
   try {
     const yardsticks = await measureYardsticks(devices[0]!);

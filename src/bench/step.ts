@@ -1,7 +1,7 @@
 /** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import type { ModelConfig } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
@@ -81,7 +81,7 @@ export async function benchStep(options: StepBenchOptions): Promise<number> {
     });
   const batches = await firstBatches(options);
   const torch = options.peer === "torch" ? new Dialogue("python3", ["-c", torchScript]) : null;
-  const device = await openDevice(options.device, { threads: options.threads });
+  const device = await openBackend(options.device, { threads: options.threads });
   const { info } = device;
   try {
     const peer = torch && (await startTorch(torch, options, info));

@@ -1,6 +1,6 @@
 /** doctor: what the device is, whether it computes rightly, and how fast it is. */
 import { canCreate, exists, readBytes, writeFileAtomic } from "#platform";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { asJson, isWell, listMeasurements, newReport, runMeasurements } from "../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../bench/doctor-blocks.ts";
 import { describeMachine, machine } from "../bench/machine.ts";
@@ -55,8 +55,8 @@ await main(async () => {
   checkNumber("--seconds", seconds, { min: 1 });
   await checkOutput(out);
   const started = performance.now();
-  const device = await openDevice(name, { threads });
-  const cpu = device.info.kind === "wasm" ? device : await openDevice("wasm", { threads });
+  const device = await openBackend(name, { threads });
+  const cpu = device.info.kind === "wasm" ? device : await openBackend("wasm", { threads });
   const interruption = new Interruption("stopping; what was measured so far is kept");
   const stop = new AbortController();
   interruption.signal.addEventListener("abort", () => stop.abort());

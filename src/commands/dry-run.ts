@@ -1,5 +1,5 @@
 /** sweep --dry-run: the trials, with what each takes. */
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { makeTable, text } from "../document/blocks.ts";
 import { formatDuration } from "../format.ts";
 import { countOf } from "../io/common.ts";
@@ -23,7 +23,7 @@ export async function dryRun(
   [now, later]: readonly (readonly Trial[])[],
   flags: DeviceFlags,
 ): Promise<number> {
-  const backend = await openDevice(flags.device, { threads: flags.threads });
+  const backend = await openBackend(flags.device, { threads: flags.threads });
   const known = new Map<string, TrialEstimate>();
   const title = titleTrials(cells);
   try {

@@ -3,7 +3,7 @@
 import type { Command } from "commander";
 import { absolutePath, exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -246,7 +246,7 @@ async function reopen(
 /** Opens the device that the checkpoint or the flag names. */
 export async function openJobDevice({ device, threads }: TrainFlags, began = device): Promise<Backend> {
   try {
-    return await openDevice(began, { threads });
+    return await openBackend(began, { threads });
   } catch (error) {
     throw error instanceof DeviceError && began !== device ? notOnWebGPU(error) : error;
   }

@@ -2,7 +2,7 @@
 
 import { canCreate, isSameFile, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
@@ -196,7 +196,7 @@ export async function withClassifier<T>(
 ): Promise<T> {
   const { model, device: name, threads = 0, dtype } = flags;
   const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
-  const device = await openDevice(name, { threads });
+  const device = await openBackend(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {
       device,

@@ -2,7 +2,7 @@
 
 import { Option } from "commander";
 import { environment } from "#platform";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { checkNumber, isObject } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { countOf, readJson } from "../io/common.ts";
@@ -231,7 +231,7 @@ await main(async () => {
     return 0;
   }
   if (flags.dryRun) return dryRun(study, [now.filter(isMine), without(all, now).filter(isMine)], flags);
-  const device = await openDevice(flags.device, { threads: flags.threads });
+  const device = await openBackend(flags.device, { threads: flags.threads });
   /** Before the trials: notes the part, and takes what other shards have finished. */
   const onBegun = async () => {
     if (flags.shard) await keepPart(out, part);

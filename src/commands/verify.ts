@@ -3,7 +3,7 @@
 import { joinPath, openFile, writeFileAtomic } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { CompareBackend } from "../backend/compare.ts";
-import { openDevice } from "../backend/device.ts";
+import { openBackend } from "../backend/device.ts";
 import { listShaders } from "../backend/webgpu-shaders.ts";
 import { assembleShader } from "../backend/webgpu-source.ts";
 import { ConfigError } from "../errors.ts";
@@ -61,7 +61,7 @@ function wgsl(name: string): Promise<string> {
 /** Opens both backends; the requested one is compared with the other. */
 async function openBoth({ device, threads = 0 }: DeviceFlags): Promise<CompareBackend> {
   const isGPU = device.startsWith("webgpu");
-  const [webgpu, wasm] = [await openDevice(isGPU ? device : "webgpu"), await openDevice("wasm", { threads })];
+  const [webgpu, wasm] = [await openBackend(isGPU ? device : "webgpu"), await openBackend("wasm", { threads })];
   return isGPU ? new CompareBackend(wasm, webgpu) : new CompareBackend(webgpu, wasm);
 }
 
@@ -78,7 +78,7 @@ await main(async () => {
     });
   const device = options.bisect
     ? await openBoth(options)
-    : await openDevice(options.device, { threads: options.threads });
+    : await openBackend(options.device, { threads: options.threads });
   const worst = new Map<string, Comparison>();
   let bad = 0;
   try {

@@ -1,6 +1,6 @@
 /** A trained classifier. */
 
-import type { Backend } from "../backend/backend.ts";
+import { backendOf, type Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind, isListOf, isText, type Kind } from "../checks.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
@@ -23,7 +23,8 @@ import type { encodeWords } from "./words.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
-  device: Backend;
+  /** What it runs on, from `openDevice`. */
+  device: Device;
   /** The base model, in place of the one that the adapter names: a name, or one that is open, which stays open. */
   model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
@@ -101,7 +102,7 @@ export class Classifier extends AdapterModel<Engine> {
   static async of(
     adapter: Adapter,
     baseModel: BaseModel,
-    device: Backend,
+    device: Device,
     dtype?: WeightDtype,
     adapterName = DEFAULT_NAME,
   ): Promise<Classifier> {
@@ -126,7 +127,7 @@ export class Classifier extends AdapterModel<Engine> {
       outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
-    const loaded = await loadModelWith(device, baseModel, adapter, kind, adapterName);
+    const loaded = await loadModelWith(backendOf(device), baseModel, adapter, kind, adapterName);
     return new Classifier(loaded, tokenizer);
   }
 
@@ -135,7 +136,7 @@ export class Classifier extends AdapterModel<Engine> {
     meta: AdapterMeta,
     options: Initialization,
     baseModel: BaseModel,
-    device: Backend,
+    device: Device,
   ): Promise<Classifier> {
     checkArguments({ meta, baseModel }, { meta: "meta", baseModel: "model" });
     checkOptions("options", options, { seed: "number", headInit: "text" });

@@ -1,5 +1,5 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
-import type { Backend } from "../backend/backend.ts";
+import { backendOf, type Device } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
 import { type ModelConfig, textContext } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
@@ -45,7 +45,7 @@ const MOST_TEXTS = 8;
 export async function openLanguageModel(
   baseModel: BaseModel,
   adapter: Adapter | null,
-  { device, batchSize, dtype }: { device: Backend; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
+  { device, batchSize, dtype }: { device: Device; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
 ): Promise<[loaded: LoadedModel<Decoder>, tokenizer: Tokenizer]> {
   const { config } = baseModel;
   const first = adapter ?? noAdapter(baseModel);
@@ -64,7 +64,7 @@ export async function openLanguageModel(
     outputs: (engine, _, most) => languageModelOutputs(tokenizer, engine, most),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
-  return [await loadModelWith(device, baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
+  return [await loadModelWith(backendOf(device), baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
 }
 
 /** See `LanguageModel.score`. */

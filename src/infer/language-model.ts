@@ -1,6 +1,6 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 
-import type { Backend } from "../backend/backend.ts";
+import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
@@ -16,7 +16,8 @@ import type { Completion, GenerateOptions, GenerationChunk } from "./generation.
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface LanguageModelOptions extends DownloadOptions {
-  device: Backend;
+  /** What it runs on, from `openDevice`. */
+  device: Device;
   /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). */
   adapter?: string;
   /** The base model, in place of the one that an adapter names: a name, or one that is open, which stays open. */

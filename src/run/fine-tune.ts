@@ -1,4 +1,5 @@
 /** The API of training: the trainer, with a result that can be saved. */
+import { backendOf, type Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import { LanguageModel, type LanguageModelOptions } from "../infer/language-model.ts";
@@ -14,7 +15,9 @@ import { pickSettings } from "./settings.ts";
 import { type TrainedRun, trainedRun } from "./trained-run.ts";
 
 /** The arguments of `fineTune`, with the settings of `TrainOptions`. */
-export interface FineTuneArguments extends TrainArguments {
+export interface FineTuneArguments extends Omit<TrainArguments, "device"> {
+  /** What it is trained on, from `openDevice`. */
+  device: Device;
   /**
    * A run directory, which is made when training begins, and has the whole run when it ends, as by `FineTuneRun.save`.
    * ConfigError is thrown before training if it cannot be created or holds anything, such as another run in progress.
@@ -42,7 +45,8 @@ const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text
 /** Fine-tunes as `train` does. A run that fails leaves nothing in its directory. */
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
   checkOptions("args", args, KINDS);
-  const { save, ...training } = args;
+  const { save, ...given } = args;
+  const training = { ...given, device: backendOf(args.device) };
   const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = training;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
   const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });

@@ -1,4 +1,5 @@
 /** The API of training several runs that belong together: a study, in memory or in a directory. */
+import { backendOf, type Device } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../document/blocks.ts";
@@ -18,7 +19,9 @@ import { type FinishedCell, isFinished, readFinished, trialDirectory } from "./s
 import { beginStudy, recordStudy } from "./study-record.ts";
 
 /** The arguments of `study`. */
-export interface StudyArguments extends Pick<TrainArguments, "device" | "model" | "data"> {
+export interface StudyArguments extends Pick<TrainArguments, "model" | "data"> {
+  /** What they are trained on, from `openDevice`. */
+  device: Device;
   /** The settings of each run, as of `fineTune`. Runs of the same settings and seed are trained once. */
   runs: readonly Partial<TrainOptions>[];
   /**
@@ -78,7 +81,8 @@ const KINDS: Record<keyof StudyArguments, FieldKind> = {
 /** Trains several runs as `runTrials` does. */
 export async function study(args: StudyArguments, views: StudyViews): Promise<StudyResult> {
   checkOptions("args", args, KINDS);
-  const { device, model, data, runs, save: out, checkpointEvery, signal = new AbortController().signal } = args;
+  const device = backendOf(args.device);
+  const { model, data, runs, save: out, checkpointEvery, signal = new AbortController().signal } = args;
   checkVocabulary(data, model);
   // Where no weights are needed, a trial is the same with and without them.
   const common = { device, model, data, ...(isUnequal(data) ? {} : { classWeights: "none" as const }) };

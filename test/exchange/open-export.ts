@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
-import { openDevice } from "../../src/backend/device.ts";
+import { openBackend } from "../../src/backend/device.ts";
 import { planExport } from "../../src/export/index.ts";
 import type { Loss } from "../../src/export/losses.ts";
 import { longestText } from "../../src/export/peft-code.ts";
@@ -46,7 +46,7 @@ export async function openExport(
       labels: (string | number)[];
       values: number[][];
     };
-    const ours = await computeOurs(opened, isPeft, losses, texts, await openDevice("wasm"));
+    const ours = await computeOurs(opened, isPeft, losses, texts, await openBackend("wasm"));
     const error = relativeError(values.flat(), ours);
     const areSame = labels.length === meta.labels.length && labels.every((label, i) => label === meta.labels[i]);
     return {

@@ -1,7 +1,7 @@
 /** Measures WebGPU and the CPU of this browser as doctor measures a machine. */
 import { availableMemory, requestGPU } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
-import { openDevice } from "../../backend/device.ts";
+import { openBackend } from "../../backend/device.ts";
 import { requestAdapter } from "../../backend/webgpu.ts";
 import { type DoctorReport, listMeasurements, newReport, runMeasurements } from "../../bench/doctor.ts";
 import { DeviceError } from "../../errors.ts";
@@ -31,10 +31,10 @@ async function describeBrowser(): Promise<DoctorReport["machine"]> {
 export async function measure(seconds: number, { onWork, onReports, onError }: Listener): Promise<DoctorReport[]> {
   const machine = await describeBrowser();
   const reports: DoctorReport[] = [];
-  const cpu = await openDevice("wasm");
+  const cpu = await openBackend("wasm");
   try {
     for (const kind of ["webgpu", "wasm"] as const) {
-      const device = await (kind === "wasm" ? Promise.resolve(cpu) : openDevice(kind)).catch((error: unknown) => {
+      const device = await (kind === "wasm" ? Promise.resolve(cpu) : openBackend(kind)).catch((error: unknown) => {
         // A browser without WebGPU: the CPU is measured all the same.
         if (!(error instanceof DeviceError)) throw error;
         onError(error);

@@ -3,7 +3,7 @@
  * may each be using theirs.
  */
 import type { Backend } from "../../backend/backend.ts";
-import { openDevice } from "../../backend/device.ts";
+import { openBackend } from "../../backend/device.ts";
 import type { DeviceName } from "../../backend/device-name.ts";
 
 const open = new Map<DeviceName, Promise<Backend>>();
@@ -20,7 +20,7 @@ export function pageDevice(name: DeviceName): Promise<Backend> {
 /** Opens a device, or returns the CPU if `auto` opened it. A GPU requested by name is not replaced by a faster CPU. */
 async function find(name: DeviceName): Promise<Backend> {
   const found = name === "wasm" ? await open.get("auto")?.catch(() => undefined) : undefined;
-  return found?.info.kind === name ? found : openDevice(name);
+  return found?.info.kind === name ? found : openBackend(name);
 }
 
 /** Closes a device that has failed, so that the next call opens a new one. */
