@@ -50,7 +50,7 @@ const program = command(
   ],
 )
   .argument("[text...]", "texts to classify, or a file, as --in (default: the lines of standard input)")
-  .option("--run <dir>", "a run directory, or its adapter/")
+  .option("--run <dir>", "a run directory, its adapter/, or a zip file of either")
   .option(
     "--adapter <dir>",
     "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts; " +

@@ -26,7 +26,7 @@ const program = command(
     "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
 )
-  .requiredOption("--run <dir>", "a run directory, or its adapter/")
+  .requiredOption("--run <dir>", "a run directory, its adapter/, or a zip file of either")
   .addOption(
     choice(
       "--to <form>",

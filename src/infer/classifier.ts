@@ -85,7 +85,8 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Loads a run directory that `fineTune` saved, its adapter/ directory, or a classifier's adapter that PEFT wrote.
+   * Loads a run directory that `fineTune` saved, its adapter/ directory, a classifier's adapter that PEFT wrote, or a zip
+   * file (.zip) of one of these.
    * `model` overrides the base model that the adapter names. Throws ConfigError if there is no adapter or no model,
    * FormatError if a file is damaged.
    */

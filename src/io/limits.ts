@@ -25,6 +25,8 @@ export const LIMITS = {
   ownJson: 512 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
   weights: 64 * 2 ** 30,
+  /** Bytes of an adapter's zip file, and of the files in it: both are in memory. */
+  archive: 2 * 2 ** 30,
   /** Bytes of a text file. It is read whole; JSON lines become one string, and engines limit strings to 512 MB. */
   text: 480 << 20,
   /** Bytes of a server's response that is not a file. */

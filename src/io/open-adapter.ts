@@ -3,7 +3,7 @@
 import { exists, joinPath } from "#platform";
 import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
-import { isGguf } from "../platform/paths.ts";
+import { isGguf, isZip } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
 import { type BaseModel, loadModel } from "./hf.ts";
@@ -18,27 +18,30 @@ export interface OpenedAdapter {
 }
 
 /**
- * Opens a run directory, its adapter/ directory, or an adapter written by PEFT, and the base model that it names
- * (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist,
+ * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the base
+ * model that it names (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist,
  * or they do not belong together, FormatError if a file is damaged.
  */
-export async function openAdapter(
-  directory: string,
-  model?: string,
-  options: DownloadOptions = {},
-): Promise<OpenedAdapter> {
-  const place = (await findAdapter(directory)) ?? directory;
-  const baseModel = await openBase(place, model, options);
-  try {
-    return { adapter: await readFrom(place, baseModel), baseModel };
-  } catch (error) {
-    await baseModel.close();
-    throw error;
-  }
+export function openAdapter(directory: string, model?: string, options: DownloadOptions = {}): Promise<OpenedAdapter> {
+  return at(directory, async (place) => {
+    const baseModel = await openBase(place, model, options);
+    try {
+      return { adapter: await readFrom(place, baseModel), baseModel };
+    } catch (error) {
+      await baseModel.close();
+      throw error;
+    }
+  });
+}
+
+/** Runs `work` on the directory of an adapter's files. */
+async function at<T>(path: string, work: (place: string) => Promise<T>): Promise<T> {
+  if (isZip(path)) return (await import("./packed.ts")).unpacked(path, work);
+  return work((await findAdapter(path)) ?? path);
 }
 
 /**
- * Reads a run's adapter, or one written by PEFT, for a base model that is open already. Throws as `openAdapter` does.
+ * Reads a run's adapter, or one written by PEFT, also from a zip file, for a base model that is open already. Throws as `openAdapter` does.
  *
  * @example
  * ```ts
@@ -52,7 +55,7 @@ export async function openAdapter(
  */
 export async function loadAdapter(directory: string, baseModel: BaseModel): Promise<Adapter> {
   checkArguments({ directory, baseModel }, { directory: "text", baseModel: "model" });
-  return readFrom((await findAdapter(directory)) ?? directory, baseModel);
+  return at(directory, (place) => readFrom(place, baseModel));
 }
 
 async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
@@ -73,11 +76,12 @@ async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
 export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 
 /**
- * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A server with a
- * run is not asked for files that a run does not have.
+ * Where the adapter is: in adapter/ of a run, or in the directory itself; undefined if there is none. A zip file is
+ * taken for one. A server with a run is not asked for files that a run does not have.
  */
 export async function findAdapter(directory: string): Promise<string | undefined> {
   if (isGguf(directory)) return undefined;
+  if (isZip(directory)) return directory;
   const inside = joinPath(directory, "adapter");
   const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
   for (const place of ours) if (await exists(joinPath(place, META))) return place;

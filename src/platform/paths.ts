@@ -16,6 +16,11 @@ export function isGguf(path: string): boolean {
   return /\.gguf(\?[^/]*)?$/i.test(path);
 }
 
+/** Whether a path or an address is that of a zip file, which may have an adapter. */
+export function isZip(path: string): boolean {
+  return /\.zip(\?[^/]*)?$/i.test(path);
+}
+
 /** Joins the parts of a path or URL. Removes "." and empty parts, and resolves "..". */
 export function joinUrl(...parts: string[]): string {
   const joined = parts.filter((part) => part !== "").join("/");

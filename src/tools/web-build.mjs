@@ -241,6 +241,7 @@ const NOT_ALONE = [
   "peft-copy",
   "peft-import",
   "fingerprint",
+  "packed",
   "reference",
   "device-check",
   "inference-check",

@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
+import { packAdapter } from "../../src/io/packed.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
 import { type FileSource, forgetFile, registerFile } from "../../src/platform/files.ts";
@@ -272,6 +273,20 @@ test("a classifier's adapter opens from any source and by URL", async () => {
   for (const kind of Object.keys(KINDS))
     assertSameBits(kind, await logitsFrom(await give("adapter", `adapter ${kind}`, kind)), wanted);
   assertSameBits("URL", await logitsFrom(`${ranges.url}/adapter`), wanted);
+  const files = readdirSync(adapter).map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))] as const);
+  const packed = await packAdapter(new Map(files));
+  writeFileSync(join(folder, "packed.zip"), Buffer.from(await packed.arrayBuffer()));
+  registerFile("mine/packed.zip", packed);
+  ranges.requests.length = 0;
+  for (const place of [join(folder, "packed.zip"), `${ranges.url}/packed.zip?v=2`, "mine/packed.zip"]) {
+    const [once, twice] = await Promise.all([logitsFrom(place), logitsFrom(place)]);
+    assertSameBits(place, once!, wanted);
+    assertSameBits(`${place} at the same time`, twice!, wanted);
+  }
+  assert.ok(
+    ranges.requests.every((line) => line.startsWith("GET /packed.zip?v=2")),
+    ranges.requests.join("\n"),
+  );
   const base = await loadModel(await give("model", "base", "a URL, by ranges"));
   assert.is((await loadAdapter("adapter Blob", base)).meta.task.num_labels, 2);
   await base.close();
