@@ -5,10 +5,61 @@
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/tagged.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
+import type { Learner } from "./learner/learner.ts";
+import type { LoadModelOptions } from "./learner/load.ts";
+import type { RowSource } from "./learner/rows.ts";
+import type { TrainModelOptions } from "./learner/train.ts";
 import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 
 export * from "./api.ts";
+
+/**
+ * Makes a model of your own texts: reads rows, trains on them, and gives what classifies, learns on and saves. Rows are
+ * in memory, each with a text and a label, several labels, a score or tags; or a file, by its path in the browser's storage, opened or at a
+ * URL; or a data set by its name. Of 50 rows and more, a part measures the model: `model.run.results`. All settings of
+ * `fineTune` and `loadDataset` are options. Throws ConfigError, DataError or FormatError for what is invalid, the
+ * signal's reason if it was aborted.
+ *
+ * @example
+ * ```ts
+ * import { train } from "lowrank";
+ *
+ * const rows = [
+ *   { text: "I want my money back", label: "refund" },
+ *   { text: "refund, please", label: "refund" },
+ *   { text: "where is my parcel", label: "shipping" },
+ *   { text: "when will it arrive", label: "shipping" },
+ * ];
+ * await using model = await train(rows, { onProgress: ({ fraction }) => console.log(fraction) });
+ * const { label, probability } = await model.classify("could I get a refund");
+ * console.log(label, probability);
+ * await model.save("topics");
+ * ```
+ */
+export async function train(rows: RowSource, options: TrainModelOptions = {}): Promise<Learner> {
+  return (await import("./learner/train.ts")).train(rows, options, runViews);
+}
+
+/**
+ * Loads a model that `Learner.save` or `toBlob` wrote, a run, or a classifier's or language model's adapter that PEFT
+ * wrote: from a directory, in the browser's storage or, with a path that begins with / or ., on the page's server, or a zip file. Throws ConfigError if there is none, FormatError if
+ * it is damaged.
+ *
+ * @example
+ * ```ts
+ * import { load } from "lowrank";
+ *
+ * await using model = await load("topics");
+ * const { label } = await model.classify("could I get a refund");
+ * ```
+ */
+export async function load(source: string | URL | Blob, options: LoadModelOptions = {}): Promise<Learner> {
+  const isHere = typeof source === "string" && /^[/.]/.test(source);
+  return (await import("./learner/load.ts")).load(isHere ? new URL(source, location.href) : source, options, runViews);
+}
+
+const runViews = async () => (await import("./views/run-tables.ts")).runTables;
 
 /**
  * Reads, splits and encodes messages, as in Node. Throws DataError, FormatError or ConfigError if the data, a file or

@@ -1,4 +1,9 @@
 /** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
+
+import type { Learner } from "./learner/learner.ts";
+import type { LoadModelOptions } from "./learner/load.ts";
+import type { RowSource } from "./learner/rows.ts";
+import type { TrainModelOptions } from "./learner/train.ts";
 import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 import { runFiles } from "./views/run-files.ts";
@@ -7,6 +12,50 @@ export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
 export { loadTagged } from "./data/tagged.ts";
 export { loadTexts } from "./data/texts.ts";
+
+/**
+ * Makes a model of your own texts: reads rows, trains on them, and gives what classifies, learns on and saves. Rows are
+ * in memory, each with a text and a label, several labels, a score or tags; or a file, by its path, opened or at a
+ * URL; or a data set by its name. Of 50 rows and more, a part measures the model: `model.run.results`. All settings of
+ * `fineTune` and `loadDataset` are options. Throws ConfigError, DataError or FormatError for what is invalid, the
+ * signal's reason if it was aborted.
+ *
+ * @example
+ * ```ts
+ * import { train } from "lowrank";
+ *
+ * const rows = [
+ *   { text: "I want my money back", label: "refund" },
+ *   { text: "refund, please", label: "refund" },
+ *   { text: "where is my parcel", label: "shipping" },
+ *   { text: "when will it arrive", label: "shipping" },
+ * ];
+ * await using model = await train(rows, { onProgress: ({ fraction }) => console.log(fraction) });
+ * const { label, probability } = await model.classify("could I get a refund");
+ * console.log(label, probability);
+ * await model.save("topics");
+ * ```
+ */
+export async function train(rows: RowSource, options: TrainModelOptions = {}): Promise<Learner> {
+  return (await import("./learner/train.ts")).train(rows, options, async () => runFiles);
+}
+
+/**
+ * Loads a model that `Learner.save` or `toBlob` wrote, a run, or a classifier's or language model's adapter that PEFT
+ * wrote: from a directory, on disk or at a URL, or a zip file. Throws ConfigError if there is none, FormatError if
+ * it is damaged.
+ *
+ * @example
+ * ```ts
+ * import { load } from "lowrank";
+ *
+ * await using model = await load("topics");
+ * const { label } = await model.classify("could I get a refund");
+ * ```
+ */
+export async function load(source: string | URL | Blob, options: LoadModelOptions = {}): Promise<Learner> {
+  return (await import("./learner/load.ts")).load(source, options, async () => runFiles);
+}
 
 /**
  * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a token classifier on data from

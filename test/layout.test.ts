@@ -138,7 +138,7 @@ const ROOMS = [
   ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
   // What runs a model on a device; what writes and classifies; what trains; what a run leaves, what takes it
   // elsewhere, what repeats runs; what is shown of them.
-  ["engine", "infer", "train", "run", "export", "study", "verify", "views"],
+  ["engine", "infer", "train", "run", "export", "study", "learner", "verify", "views"],
   ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
 ].flat();
 

@@ -2,11 +2,9 @@
  * Exports a run to other programs: the list of forms, each in a file that is loaded when it is asked for. What a form
  * cannot express is found before anything is written.
  */
-import { traits } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import type { BaseModel } from "../io/hf.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
-import type { Adapter, FinalNorm } from "../io/peft.ts";
+import { readFinalNorm } from "../io/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { hasHead, isMean } from "../tasks/index.ts";
@@ -128,11 +126,4 @@ export async function planExport(
   files.set(README, modelCard({ ...exported, meta, base, licence, about, losses, files: names }));
   const isPython = usages.some(({ language }) => language === "python");
   return { files, losses, notes: [...(isPython && isMean(meta.task) ? [AT_MEAN] : []), ...notes] };
-}
-
-/** A head's bias can be folded into its weight only behind a layer norm: an RMS norm has no bias. */
-async function readFinalNorm({ tensors }: Adapter, baseModel: BaseModel): Promise<FinalNorm | undefined> {
-  if (traits(baseModel.config).biases !== "all") return undefined;
-  const read = async (name: string) => tensors.get(name)?.data ?? (await baseModel.read(name));
-  return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }

@@ -23,7 +23,7 @@ export interface OpenedAdapter {
  * or they do not belong together, FormatError if a file is damaged.
  */
 export function openAdapter(directory: string, model?: string, options: DownloadOptions = {}): Promise<OpenedAdapter> {
-  return at(directory, async (place) => {
+  return atAdapter(directory, async (place) => {
     const baseModel = await openBase(place, model, options);
     try {
       return { adapter: await readFrom(place, baseModel), baseModel };
@@ -35,7 +35,7 @@ export function openAdapter(directory: string, model?: string, options: Download
 }
 
 /** Runs `work` on the directory of an adapter's files. */
-async function at<T>(path: string, work: (place: string) => Promise<T>): Promise<T> {
+export async function atAdapter<T>(path: string, work: (place: string) => Promise<T>): Promise<T> {
   if (isZip(path)) return (await import("./packed.ts")).unpacked(path, work);
   return work((await findAdapter(path)) ?? path);
 }
@@ -55,7 +55,7 @@ async function at<T>(path: string, work: (place: string) => Promise<T>): Promise
  */
 export async function loadAdapter(directory: string, baseModel: BaseModel): Promise<Adapter> {
   checkArguments({ directory, baseModel }, { directory: "text", baseModel: "model" });
-  return at(directory, (place) => readFrom(place, baseModel));
+  return atAdapter(directory, (place) => readFrom(place, baseModel));
 }
 
 async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {

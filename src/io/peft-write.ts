@@ -1,9 +1,11 @@
 /** Writes directories of trained tensors. Separate from the reader: a page that only classifies does not load it. */
+import { traits } from "../config.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraAdapters } from "../methods/lora.ts";
 import { TASKS } from "../tasks/index.ts";
 import { expectShape, numel } from "../tensor.ts";
 import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapter-meta.ts";
+import type { BaseModel } from "./hf.ts";
 import {
   type Adapter,
   checkShapes,
@@ -68,6 +70,13 @@ export function adapterFiles(
   }
   files.set(META, encodeMeta({ ...meta, reference }));
   return { files, peft: reason === undefined, ...(reason === undefined ? {} : { reason }) };
+}
+
+/** The last layer norm, by which a head's bias can be folded into its weight; undefined: an RMS norm has no bias. */
+export async function readFinalNorm({ tensors }: Adapter, baseModel: BaseModel): Promise<FinalNorm | undefined> {
+  if (traits(baseModel.config).biases !== "all") return undefined;
+  const read = async (name: string) => tensors.get(name)?.data ?? (await baseModel.read(name));
+  return { weight: await read("ln_f.weight"), bias: await read("ln_f.bias") };
 }
 
 /** PEFT's two files. A bias of the head is folded if `finalNorm` allows it, and otherwise dropped. */

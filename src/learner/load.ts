@@ -1,0 +1,70 @@
+/** `load`: a saved model, in one call. */
+import { exists, joinPath } from "#platform";
+import type { Device } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device-name.ts";
+import { checkArguments, checkOptions, isText } from "../checks.ts";
+import { readJson } from "../io/common.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { LIMITS } from "../io/limits.ts";
+import { atAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import { forgetFile, registerFile } from "../platform/files.ts";
+import type { RunViews } from "../run/directory.ts";
+import { chooseDevice } from "./devices.ts";
+import { Learner } from "./learner.ts";
+import { checkSets, ROWS_FILE, type RowSets } from "./rows.ts";
+import { downloads, type Progress } from "./training.ts";
+
+/** Where a model is loaded. */
+export interface LoadModelOptions {
+  /** The base model in place of the one that it names: a name, a directory, or one from `loadModel`, which stays open. */
+  model?: string | BaseModel;
+  /** A device, or the name of one to open. Default: one for all models, a graphics card if there is one, else the CPU. */
+  device?: Device | DeviceName;
+  /** Receives the progress of the base model's download, if there is one. */
+  onProgress?: (progress: Progress) => void;
+  /** Ends the download: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+const OPTIONS = { model: "any?", device: "any?", onProgress: "function?", signal: "signal?" } as const;
+
+/** Zip files in memory, for their names. */
+let blobs = 0;
+
+/** See index.ts. `views`: what is written into the directory of a run. */
+export async function load(
+  source: string | URL | Blob,
+  options: LoadModelOptions,
+  views: () => Promise<RunViews>,
+): Promise<Learner> {
+  const isSource = (value: unknown) => isText(value) || value instanceof URL || value instanceof Blob;
+  checkArguments({ source }, { source: ["a path, a URL, or a Blob", isSource] });
+  checkOptions("options", options, OPTIONS);
+  if (!(source instanceof Blob)) return open(String(source), options, views);
+  const path = `model-${++blobs}.zip`;
+  registerFile(path, source);
+  try {
+    const learner = await open(path, options, views);
+    await learner.keepRows();
+    return learner;
+  } finally {
+    forgetFile(path);
+  }
+}
+
+async function open(path: string, options: LoadModelOptions, views: () => Promise<RunViews>): Promise<Learner> {
+  const { model } = options;
+  const device = await chooseDevice(options.device);
+  const isOwner = model === undefined || isText(model);
+  const { adapter, baseModel: base } = isOwner
+    ? await openAdapter(path, model, downloads(options))
+    : { adapter: await loadAdapter(path, model), baseModel: model };
+  const rows = () => atAdapter(path, readRows);
+  return Learner.of({ device, base, isOwner, adapter, rows, run: null, directory: path, views });
+}
+
+/** The rows that a model was saved with. */
+async function readRows(place: string): Promise<RowSets | null> {
+  const file = joinPath(place, ROWS_FILE);
+  return (await exists(file)) ? checkSets(await readJson(file, LIMITS.ownJson), file) : null;
+}

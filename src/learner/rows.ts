@@ -1,0 +1,145 @@
+/** The rows that a model learns of, from wherever they come, and those that it has learned of. */
+import { checkKinds, type FieldKind, isText, type Kind } from "../checks.ts";
+import { type DatasetOptions, loadDataset } from "../data/datasets.ts";
+import type { LabelledRow } from "../data/memory-rows.ts";
+import { loadTagged, type TaggedRow } from "../data/tagged.ts";
+import { loadTexts, type TextRow, type TextsOptions, type TrainingData } from "../data/texts.ts";
+import { ConfigError } from "../errors.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { type FileSource, openSource } from "../platform/files.ts";
+import type { FileReader } from "../platform/reader.ts";
+import { DEFAULT_OBJECTIVE, type Objective } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
+
+/** Rows of one kind: messages, each with its label, labels or score; sentences with a tag for each word; or texts. */
+export type Rows = readonly LabelledRow[] | readonly TaggedRow[] | readonly TextRow[];
+
+/** Where rows come from: themselves; an opened file, a Blob or a URL; a path, or the name of a data set. */
+export type RowSource = Rows | FileSource | string;
+
+/** Those of a model, of which it learns the first. */
+export type RowSets = Record<"train" | "val" | "test", readonly unknown[]>;
+
+/** The file of a saved model that has them. */
+export const ROWS_FILE = "rows.json";
+
+/** The contents of that file. Throws FormatError unless they are sets of rows; each row is checked when it is read. */
+export function checkSets(json: unknown, where: string): RowSets {
+  const rows: Kind = ["an array of rows", Array.isArray];
+  checkKinds({ rows: json }, { rows: "object" }, where);
+  checkKinds(json as object, { train: rows, val: rows, test: rows }, where);
+  return json as RowSets;
+}
+
+/** How rows are read. */
+export interface ReadRows
+  extends Omit<DatasetOptions, "model" | "objective" | "fractions" | "onProgress" | "chunkBytes" | "module">,
+    Pick<TextsOptions, "stride"> {
+  /** What is learned. Default: what the first of rows in memory says; of others "classification". */
+  objective?: Objective;
+  /**
+   * The share of the rows that measures what was learned; half as many choose the moment that is kept. 0: all rows are
+   * learned. Default: 0 of fewer than 50 rows in memory, 0.2 of others; of a data set its own.
+   */
+  test?: number;
+}
+
+/** What is read, and what training may need of it, is checked where it is used. */
+export const READ_OPTIONS = {
+  ...{ objective: "any?", test: "probability?", split: "any?", seed: "any?", dedupe: "any?", balance: "any?" },
+  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?" },
+  ...{ trainRows: "any?", padding: "any?", skipFaulty: "any?", maxLength: "any?", stride: "any?", signal: "signal?" },
+} as const satisfies Record<keyof ReadRows, FieldKind>;
+
+/** Of fewer rows none are kept to measure with: a fifth of them would say nothing. */
+const FEW_ROWS = 50;
+
+/** What is learned of rows, by the first one; of a file or a data set, classes. */
+export function objectiveOf(source: RowSource): Objective {
+  if (!Array.isArray(source)) return DEFAULT_OBJECTIVE;
+  const [first] = source as readonly (string | Partial<LabelledRow & TaggedRow>)[];
+  if (isText(first) || ["messages", "prompt"].some((key) => key in (first ?? {}))) return "lm";
+  if (first?.tags) return "tokens";
+  return Array.isArray(first?.label) ? "multi-label" : DEFAULT_OBJECTIVE;
+}
+
+/** Rows, read for a model. */
+export async function readRows(source: RowSource, model: BaseModel, options: ReadRows): Promise<TrainingData> {
+  const isHere = Array.isArray(source);
+  const { objective = objectiveOf(source), test, ...rest } = options;
+  const share = test ?? (isHere && source.length < FEW_ROWS ? 0 : undefined);
+  const fractions = share === undefined ? {} : { fractions: [1 - 1.5 * share, share / 2, share] as const };
+  const read = { ...rest, ...fractions, model };
+  if (isHere) return load(objective, { rows: source }, read);
+  if (isText(source) && !/^\w+:\/\//.test(source))
+    return load(objective, /\.[a-z]\w*$/i.test(source) ? { file: source } : { name: source }, read);
+  const file = await openRows(isText(source) ? new URL(source) : (source as FileSource));
+  try {
+    return await load(objective, { file }, read);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The rows of a model with an adapter, read as those that it was trained with. */
+export function readSets(
+  sets: RowSets,
+  model: BaseModel,
+  { task, labels, settings }: AdapterMeta,
+): Promise<TrainingData> {
+  const { maxLength, padTo } = settings as { maxLength?: number; padTo?: number };
+  const isLabelled = TRAINING[task.objective].labels !== null;
+  const read = { model, maxLength, ...(isLabelled ? { labels } : {}), ...(padTo ? { padding: padTo } : {}) };
+  return load(task.objective, sets, read);
+}
+
+/** A task's function that loads data, whose own checks say which of the options it has. */
+function load(objective: Objective, spec: object, options: object): Promise<TrainingData> {
+  const { labels } = TRAINING[objective];
+  if (labels === null) return loadTexts(spec as never, options);
+  if (labels === "tags") return loadTagged(spec as never, options);
+  return loadDataset(spec as never, { ...options, objective } as never);
+}
+
+/** A file of rows, by a name whose ending says how it is written. */
+async function openRows(source: FileSource): Promise<FileReader> {
+  const { name, url, pathname } = source as { name?: string; url?: string; pathname?: string };
+  const path = name ?? pathname ?? (url && new URL(url).pathname);
+  if (!path)
+    throw new ConfigError("invalid-argument", "rows: a file without a name", {
+      expected: 'a name that says how it is written, as of new File([blob], "rows.csv")',
+    });
+  return openSource(path.split("/").at(-1)!, source);
+}
+
+/** Further rows for a model with an adapter, as an array. */
+export async function listRows(source: RowSource, model: BaseModel, meta: AdapterMeta): Promise<readonly unknown[]> {
+  if (Array.isArray(source)) return source;
+  const { objective } = meta.task;
+  const all = rowsOf(await readRows(source, model, { objective, labels: meta.labels, test: 0 }), source);
+  if (all) return all.train;
+  throw new ConfigError("invalid-argument", "rows: a file of texts", { expected: "an array of texts" });
+}
+
+/** The rows of data, as they are given; null of texts that were not given as rows: they are in blocks. */
+export function rowsOf(data: TrainingData, source: RowSource): RowSets | null {
+  if (data.objective === "lm") return Array.isArray(source) ? { train: source, val: [], test: [] } : null;
+  const list = <T>({ size }: { size: number }, row: (i: number) => T) => Array.from({ length: size }, (_, i) => row(i));
+  if (data.objective === "tokens") {
+    const tagged = (set: typeof data.train) =>
+      list(set, (i) => ({ words: set.words(i), tags: set.tags(i).map((tag) => data.labels[tag]!) }));
+    return { train: tagged(data.train), val: tagged(data.val), test: tagged(data.test) };
+  }
+  const { labels } = TRAINING[data.objective];
+  const labelled = (set: typeof data.train) => {
+    const label = {
+      class: (i: number) => data.labels[set.label(i)]!,
+      score: (i: number) => set.values(i)[0]!,
+      set: (i: number) => data.labels.filter((_, at) => set.values(i)[at] === 1),
+      tags: () => "",
+    }[labels!];
+    return list(set, (i) => ({ text: set.text(i), label: label(i) }));
+  };
+  return { train: labelled(data.train), val: labelled(data.val), test: labelled(data.test) };
+}

@@ -1,0 +1,67 @@
+/** `train`: a model of rows, in one call. */
+import type { Device } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device-name.ts";
+import { checkOptions, isText } from "../checks.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
+import type { RunViews } from "../run/directory.ts";
+import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
+import { hasHead } from "../tasks/index.ts";
+import { OPTIONS } from "../train/trainer.ts";
+import { chooseDevice } from "./devices.ts";
+import { Learner } from "./learner.ts";
+import { objectiveOf, READ_OPTIONS, type ReadRows, type RowSource, readRows, rowsOf } from "./rows.ts";
+import { downloads, fit, type LearnOptions } from "./training.ts";
+
+/** What `train` learns, from what and where. */
+export interface TrainModelOptions extends LearnOptions, ReadRows {
+  /**
+   * The base model: a name, a directory, owner/name of the Hugging Face hub, or one from `loadModel`, which stays open.
+   * Default: "smollm2-cut", of language models "gpt2-micro".
+   */
+  model?: string | BaseModel;
+  /** A device, or the name of one to open. Default: one for all models, a graphics card if there is one, else the CPU. */
+  device?: Device | DeviceName;
+}
+
+const WHERE = {
+  model: "any?",
+  device: "any?",
+  onProgress: "function?",
+  onEvent: "function?",
+  signal: "signal?",
+} as const;
+
+export async function train(
+  source: RowSource,
+  options: TrainModelOptions,
+  views: () => Promise<RunViews>,
+): Promise<Learner> {
+  checkOptions("options", options, { ...OPTIONS, ...READ_OPTIONS, ...WHERE });
+  const { model: given, device: wanted, onProgress, onEvent, signal, ...settings } = options;
+  const objective = settings.objective ?? objectiveOf(source);
+  const reports = { ...(onProgress && { onProgress }), ...(onEvent && { onEvent }), ...(signal && { signal }) };
+  const device = await chooseDevice(wanted);
+  const isOwner = given === undefined || isText(given);
+  const name = given ?? (hasHead({ objective }) ? DEFAULT_BASE : BUNDLED_GPT2);
+  const base = isText(name) ? await loadModel(name, downloads(reports)) : name;
+  const place = { device, base, views };
+  try {
+    const { reading, training } = divide(settings);
+    const data = await readRows(source, base, { ...reading, objective, ...(signal && { signal }) });
+    const run = await fit(place, data, { ...training, ...reports });
+    const { adapter } = run;
+    const rows = async () => rowsOf(data, source);
+    return await Learner.of({ ...place, isOwner, adapter, rows, run, directory: null });
+  } catch (error) {
+    if (isOwner) await base.close();
+    throw error;
+  }
+}
+
+/** Those that say how rows are read, and those of training; both have the seed. */
+function divide(settings: Record<string, unknown>): { reading: ReadRows; training: LearnOptions } {
+  const of = (isWanted: (name: string) => boolean) =>
+    Object.fromEntries(Object.entries(settings).filter(([name]) => isWanted(name)));
+  const isRead = (name: string) => Object.hasOwn(READ_OPTIONS, name);
+  return { reading: of(isRead), training: of((name) => name === "seed" || !isRead(name)) };
+}

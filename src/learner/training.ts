@@ -1,0 +1,94 @@
+/** How a model learns, for the first time or further rows. Loaded when it does. */
+import type { Device } from "../backend/backend.ts";
+import type { TrainingData } from "../data/texts.ts";
+import type { DownloadEvent, DownloadOptions } from "../io/download-options.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { Adapter } from "../io/peft.ts";
+import type { RunViews } from "../run/directory.ts";
+import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
+import type { TrainEvent } from "../train/records.ts";
+import type { TrainOptions } from "../train/settings.ts";
+import { inTurn } from "./devices.ts";
+import { withLabels } from "./grow.ts";
+import { listRows, type RowSets, type RowSource, readSets } from "./rows.ts";
+
+/** How far `train`, `load` or `learn` are: plain JSON. */
+export interface Progress {
+  /** Whether a base model is downloaded, or the model learns. */
+  phase: "download" | "train";
+  /** Of the phase, from 0 to 1. */
+  fraction: number;
+  /** Until the phase ends, once it is known. */
+  secondsLeft?: number;
+  /** Of the last step: what training lowers. */
+  loss?: number;
+}
+
+/** How a model learns: the settings of training, each with its default, and to whom it reports. */
+export interface LearnOptions extends Partial<TrainOptions> {
+  onProgress?: (progress: Progress) => void;
+  /** Receives what training reports in full, as that of `fineTune`. */
+  onEvent?: (event: TrainEvent) => void;
+  /** Ends it: the promise rejects with the signal's reason. */
+  signal?: AbortSignal;
+}
+
+/** The options of a download, with what is told of it. */
+export function downloads({ onProgress, signal }: Pick<LearnOptions, "onProgress" | "signal">): DownloadOptions {
+  const report = ({ loaded, total }: DownloadEvent) =>
+    onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
+  return { ...(signal && { signal }), ...(onProgress && { onProgress: report }) };
+}
+
+/** Where a model learns. */
+export interface Place {
+  device: Device;
+  base: BaseModel;
+  views: () => Promise<RunViews>;
+}
+
+/** Trains, after the trainings before it on the device. Throws the signal's reason if it is aborted. */
+export async function fit(
+  { device, base, views }: Place,
+  data: TrainingData,
+  { onProgress, onEvent, ...options }: LearnOptions,
+  adapter?: Adapter,
+): Promise<FineTuneRun> {
+  const { signal } = options;
+  const report = (event: TrainEvent) => {
+    if (event.type === "step") {
+      const { record, steps, secondsLeft } = event;
+      onProgress?.({ phase: "train", fraction: record.step / steps, secondsLeft, loss: record.loss });
+    }
+    onEvent?.(event);
+  };
+  const args = { ...options, device, model: base, data, onEvent: report, ...(adapter ? { adapter } : {}) };
+  const run = await inTurn(device, async () => {
+    signal?.throwIfAborted();
+    return fineTune(args, await views());
+  });
+  if (run.aborted) throw signal!.reason;
+  return run;
+}
+
+const NO_ROWS: RowSets = { train: [], val: [], test: [] };
+
+/**
+ * Goes on from an adapter with further rows and those that it has learned, if they are known. Gives the run, and all
+ * rows. `end` aborts it, as the signal among the options does.
+ */
+export async function learn(
+  source: RowSource,
+  adapter: Adapter,
+  known: RowSets | null,
+  place: Place,
+  options: LearnOptions,
+  end: AbortSignal,
+): Promise<{ run: FineTuneRun; sets: RowSets }> {
+  const { train, ...held } = known ?? NO_ROWS;
+  const sets = { ...held, train: [...train, ...(await listRows(source, place.base, adapter.meta))] };
+  const data = await readSets(sets, place.base, adapter.meta);
+  const signal = options.signal ? AbortSignal.any([options.signal, end]) : end;
+  const run = await fit(place, data, { ...options, signal }, withLabels(adapter, data.labels));
+  return { run, sets };
+}

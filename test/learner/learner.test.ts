@@ -1,0 +1,196 @@
+/** A model in a few lines: trained on rows, asked, taught further rows and labels, saved and loaded. */
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import type { Device } from "../../src/backend/backend.ts";
+import { forgetFile, type Learner, load, loadModel, registerFile, type TrainModelOptions, train } from "../../src/index.ts";
+import { withLabels } from "../../src/learner/grow.ts";
+import type { RowSource } from "../../src/learner/rows.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
+import { test } from "../helpers/harness.ts";
+import { messages, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const model = tinyModel(join(folder, "model"));
+const QUICK = { model, rank: 2, alpha: 8, lr: 0.02, epochs: 8, batchSize: 4 } as const;
+
+const rows = (count: number, word: string, label: string) =>
+  Array.from({ length: count }, (_, i) => ({ text: `${word} number ${i} ${word}`, label }));
+const TWO = [...rows(6, "parcel", "shipping"), ...rows(6, "refund", "money")];
+const REFUND = "my refund is refund";
+
+/** What `work` makes of a model, which is destroyed then. */
+async function using<T>(
+  work: (learner: Learner, device: Device) => Promise<T>,
+  source: RowSource = TWO,
+  options: TrainModelOptions = {},
+): Promise<T> {
+  const device = await testDevice("wasm 1 thread");
+  const learner = await train(source, { ...QUICK, device, ...options });
+  try {
+    return await work(learner, device);
+  } finally {
+    learner.destroy();
+  }
+}
+
+test("a model of a few rows answers one text with one answer, a list with a list", () =>
+  using(async (learner) => {
+    assert.equal([learner.objective, [...learner.labels].sort()], ["classification", ["money", "shipping"]]);
+    const one = await learner.classify(REFUND);
+    const list = await learner.classify([REFUND, "a parcel parcel", ""]);
+    assert.equal(one, list[0]);
+    assert.equal(list.map(({ label }) => label), ["money", "shipping", null]);
+    assert.equal(learner.run!.results?.after.test ?? null, null, "nothing is measured on no rows");
+    await assertFails("wrong-task", ["use classify"], () => learner.generate("x"));
+    await assertFails("wrong-task", ["use classify"], () => learner.score("x"));
+  }));
+
+test("it learns further rows and a new label, and answers as before meanwhile", () =>
+  using(async (learner) => {
+    const before = await learner.classify(REFUND);
+    const more = rows(6, "invoice", "billing");
+    const learning = learner.learn(more, { epochs: 12 });
+    assert.equal(await learner.classify(REFUND), before);
+    await learning;
+    assert.equal(learner.labels, [...new Set([...learner.labels.slice(0, 2), "billing"])]);
+    const found = await learner.classify(["an invoice invoice", REFUND, "a parcel parcel"]);
+    assert.equal(found.map(({ label }) => label), ["billing", "money", "shipping"]);
+    // Nothing has changed where rows do not fit, or it was aborted.
+    await assertFails("value-not-text", ["rows["], () => learner.learn([{ text: 3, label: "x" } as never]));
+    const stop = new AbortController();
+    const stopped = learner.learn(more, { signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) });
+    await assertFails(undefined, /enough/, () => stopped);
+    assert.equal(await learner.classify(["an invoice invoice", REFUND, "a parcel parcel"]), found);
+  }));
+
+test("a saved model gives the same, from a directory, a zip file and a Blob, and learns on with its rows", () =>
+  using(async (learner, device) => {
+    const path = join(folder, "topics");
+    const expected = await learner.classify(REFUND);
+    await learner.save(path, { rows: true });
+    await learner.save(path, { rows: true });
+    const blob = await learner.toBlob({ rows: true });
+    writeFileSync(`${path}.zip`, new Uint8Array(await blob.arrayBuffer()));
+    for (const source of [path, `${path}.zip`, blob]) {
+      const loaded = await load(source, { device });
+      assert.equal(await loaded.classify(REFUND), expected);
+      await loaded.learn(rows(6, "invoice", "billing"), { ...QUICK, epochs: 12 });
+      const found = await loaded.classify(["an invoice invoice", REFUND, "a parcel parcel"]);
+      assert.equal(found.map(({ label }) => label), ["billing", "money", "shipping"]);
+      loaded.destroy();
+    }
+    await learner.save(path);
+    assert.not(existsSync(join(path, "rows.json")), "no text is stored unless that is asked for");
+  }));
+
+test("nothing but its own directory is replaced", () =>
+  using(async (learner, device) => {
+    const path = join(folder, "own");
+    await learner.save(path);
+    const other = await load(path, { device });
+    await other.save(path);
+    const third = await train(TWO, { ...QUICK, epochs: 1, device });
+    await assertFails("output-exists", ["force"], () => third.save(path));
+    await third.save(path, { force: true });
+    writeFileSync(join(path, "notes.txt"), "mine");
+    await assertFails("output-exists", ["notes.txt"], () => third.save(path));
+    const full = join(folder, "full");
+    mkdirSync(full);
+    writeFileSync(join(full, "lowrank.txt"), "mine");
+    await assertFails("output-exists", ["lowrank.txt"], () => third.save(full, { force: true }));
+    assert.equal(readdirSync(full), ["lowrank.txt"]);
+    for (const one of [other, third]) one.destroy();
+  }));
+
+test("a destroyed model says so, and ends what it learns", () =>
+  using(async (learner) => {
+    const learning = learner.learn(TWO, { epochs: 500, onProgress: () => learner.destroy() });
+    await assertFails("already-destroyed", ["destroyed"], () => learning);
+    await assertFails("already-destroyed", ["destroyed"], () => learner.classify("x"));
+    await assertFails("already-destroyed", ["destroyed"], () => learner.save(join(folder, "gone")));
+    await assertFails("already-destroyed", ["destroyed"], () => learner.learn(TWO));
+  }));
+
+test("rows come from a file, opened or by its path, and a part measures the model", async () => {
+  const path = join(folder, "rows.jsonl");
+  const lines = messages(40);
+  writeFileSync(path, lines);
+  const file = new File([lines], "rows.jsonl");
+  registerFile("kept.jsonl", new Blob([lines]));
+  for (const source of [path, file, "kept.jsonl"])
+    await using(async (learner) => {
+      assert.equal(learner.labels, ["ham", "spam"]);
+      assert.ok(learner.run!.results!.after.test.accuracy >= 0);
+    }, source, { epochs: 1 });
+  forgetFile("kept.jsonl");
+  await assertFails("invalid-argument", ["name"], () => using(async () => {}, new Blob([lines])));
+});
+
+test("trainings on one device run one after the other, and an open base model stays the caller's", async () => {
+  const base = await loadModel(model);
+  const device = await testDevice("wasm 1 thread");
+  const order: string[] = [];
+  const start = (name: string) =>
+    train(TWO, { ...QUICK, epochs: 2, model: base, device, onProgress: () => order.push(name) });
+  const models = await Promise.all(["a", "b"].map(start));
+  assert.equal([...new Set(order)], ["a", "b"]);
+  assert.equal(order, [...order].sort(), "one after the other");
+  for (const one of models) one.destroy();
+  assert.equal((await base.read("ln_f.weight")).length > 0, true);
+  await base.close();
+});
+
+for (const [name, source, check] of [
+  ["scores", TWO.map(({ text }, i) => ({ text, label: i < 6 ? 1 : 5 })), async (learner: Learner) => {
+    const { score } = await learner.score(REFUND);
+    assert.ok(score! > 2, String(score));
+  }],
+] as const)
+  test(`${name} are learned`, () => using(check, source, { objective: "regression", epochs: 30 }));
+
+test("lists of labels, tags and texts say what is learned", async () => {
+  await using(async (learner) => {
+    assert.equal([learner.objective, (await learner.classify(REFUND)).labels], ["multi-label", ["money"]]);
+  }, TWO.map(({ text, label }) => ({ text, label: [label] })), { epochs: 30 });
+  const sentence = { words: ["Ann", "lives", "in", "Rome"], tags: ["B-PER", "O", "O", "B-LOC"] };
+  await using(async (learner) => {
+    assert.equal(learner.objective, "tokens");
+    await learner.tag("Ann lives in Rome");
+    await learner.learn([{ words: ["May", "1"], tags: ["B-DATE", "I-DATE"] }], { epochs: 1 });
+    assert.ok(learner.labels.includes("B-DATE"));
+  }, [sentence, sentence, sentence, sentence], { epochs: 1 });
+  await using(async (learner) => {
+    assert.equal(learner.objective, "lm");
+    const { text } = await learner.generate("the cat", { maxNewTokens: 3 });
+    assert.type(text, "string");
+    await assertFails("wrong-task", ["generate"], () => learner.classify("x"));
+    await learner.learn(["the cat sat on the mat again and again"], { epochs: 1 });
+  }, Array.from({ length: 8 }, (_, i) => `the cat sat on mat ${i} and the dog on mat ${i + 1}`), { epochs: 1 });
+});
+
+test("pairs are one text of two", () =>
+  using(async (learner) => {
+    const one = await learner.classify(["refund", "refund now"]);
+    assert.equal(one, (await learner.classify([["refund", "refund now"]]))[0]);
+  }, TWO.map(({ text, label }) => ({ text: [text, "now"] as const, label })), { epochs: 1 }));
+
+test("an adapter for more labels answers the old ones as before", () =>
+  using(async (learner) => {
+    const { meta, tensors } = learner.adapter;
+    const grown = withLabels(learner.adapter, [...meta.labels, "new"]);
+    for (const [name, { shape, data }] of grown.tensors) {
+      const { data: before } = tensors.get(name)!;
+      assert.equal([...data.subarray(0, before.length)], [...before], name);
+      assert.ok(data.subarray(before.length).every((value) => value === 0), name);
+      assert.equal(data.length, shape.reduce((a, b) => a * b, 1));
+    }
+    assert.equal(grown.meta.task.num_labels, 3);
+  }));
+
+test("what is wrong is said before anything is loaded", async () => {
+  await assertFails("unknown-option", ["epochs"], () => train(TWO, { epoch: 3 } as never));
+  await assertFails("invalid-argument", ["a path, a URL"], () => load(3 as never));
+  await assertFails("unknown-option", ["device"], () => load("x", { devise: "wasm" } as never));
+});
