@@ -5,7 +5,8 @@
  */
 import type { ErrorCodes } from "./error-codes.ts";
 import { ConfigError, FormatError } from "./errors.ts";
-import { didYouMean } from "./suggest.ts";
+import { setting } from "./setting.ts";
+import { didYouMean, nearest } from "./suggest.ts";
 
 export const isText = (value: unknown): value is string => typeof value === "string";
 export const isNumber = (value: unknown): value is number => typeof value === "number";
@@ -196,8 +197,16 @@ export function checkArguments(given: object, kinds: Fields): void {
   throw new ConfigError("invalid-argument", `${key}: ${inWords(value)}`, { expected });
 }
 
+/**
+ * Names of other programs for options: for each of them the option, and the value that it stands for if it is more than
+ * a name.
+ */
+export type OtherNames<Option extends string = string> = Readonly<
+  Record<string, readonly [option: Option, value?: string]>
+>;
+
 /** Checks an argument that is an object of options. For an unknown option, the error suggests the nearest known one. */
-export function checkOptions(name: string, options: unknown, kinds: Fields): void {
+export function checkOptions(name: string, options: unknown, kinds: Fields, others?: OtherNames): void {
   const needed = Object.keys(kinds).filter((key) => !readKind(kinds[key]!)[1](undefined));
   if (options === undefined && needed.length > 0)
     throw new ConfigError("invalid-argument", `${name}: undefined`, {
@@ -207,16 +216,19 @@ export function checkOptions(name: string, options: unknown, kinds: Fields): voi
   for (const [key, value] of Object.entries(options as object))
     if (value !== undefined && !Object.hasOwn(kinds, key)) {
       const bare = needed.find((one) => readKind(kinds[one]!)[1](options));
-      if (bare === undefined) refuseUnknown(key, Object.keys(kinds));
+      if (bare === undefined) refuseUnknown(key, Object.keys(kinds), others);
       throw new ConfigError("invalid-argument", `${name}: ${bare} without braces`, { expected: `{ ${bare} }` });
     }
   checkArguments(options as object, kinds);
 }
 
-export function refuseUnknown(option: string, known: readonly string[]): never {
+export function refuseUnknown(option: string, known: readonly string[], others: OtherNames = {}): never {
+  const names = Object.keys(others).filter((name) => known.includes(others[name]![0]));
+  const near = nearest(option, [...known, ...names]);
+  const [meant, value] = lookUp(others, near) ?? [near];
   throw new ConfigError("unknown-option", `unknown option ${option}`, {
     expected: known.join(", "),
-    ...didYouMean(option, known),
+    ...(meant === undefined ? {} : { hint: `did you mean ${value === undefined ? meant : setting(meant, value)}?` }),
   });
 }
 

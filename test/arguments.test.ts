@@ -245,7 +245,12 @@ test("unknown options are refused with a suggestion, and missing required option
       }
     }
   const near: [() => Promise<unknown>, string][] = [
-    [() => api.fineTune({ device, model, data, learningrate: 1, epoch: 2 } as never), "did you mean"],
+    [() => api.fineTune({ device, model, data, learningrate: 1, epoch: 2 } as never), "did you mean lr?"],
+    [() => api.fineTune({ device, model, data, r: 8 } as never), "did you mean rank?"],
+    [() => api.fineTune({ device, model, data, target_modules: ["q"] } as never), "did you mean targets?"],
+    [() => api.fineTune({ device, model, data, numTrainEpochs: 1 } as never), "did you mean epochs?"],
+    [() => api.fineTune({ device, model, data, load_in_4bit: true } as never), 'did you mean dtype "q4"?'],
+    [() => api.study({ device, model, data, runs: [{ lora_alpha: 16 }] } as never), "did you mean alpha?"],
     [() => api.fineTune({ device, modle: model, data } as never), "did you mean model?"],
     [() => api.openDevice("wasm", { thread: 1 } as never), "did you mean threads?"],
     [() => lm.complete("a", { temprature: 1 } as never), "did you mean temperature?"],

@@ -5,6 +5,7 @@ import type { Files } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
 import { readSetting } from "../run/settings.ts";
 import { setting } from "../setting.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
 import { type FlagWords, flagWords } from "../train/setting-words.ts";
 import {
   ALL_SETTINGS,
@@ -15,13 +16,16 @@ import {
   SETTING_NAMES,
   SETTINGS,
 } from "../train/settings.ts";
-import { flagName } from "../views/terminal/flag-words.ts";
-import { choice, gather, number } from "./cli.ts";
+import { asFlag, flagName } from "../views/terminal/flag-words.ts";
+import { choice, gather, number, suggestFlag } from "./cli.ts";
 
 /** Adds a flag for each of these settings, and one that sets any of them. */
 export function addSettings(program: Command, names = RUN_SETTINGS): Command {
   const words: { readonly [name in keyof RunSettings]?: FlagWords | string } = flagWords();
   for (const name of names.filter(isOffered)) program.addOption(createFlag(name, words[name]!));
+  for (const [other, [name, value]] of Object.entries(OTHER_NAMES))
+    for (const spelt of new Set([other, other.replaceAll("_", "-")]))
+      if (names.includes(name)) suggestFlag(program, `--${spelt}`, asFlag(name, value)!);
   const others = names.filter((name) => !isOffered(name)).join(", ");
   return program.option(
     "--set <key=value>",
@@ -82,7 +86,7 @@ export function parseFlags<Flags extends RunSettings>(program: Command, names = 
     if (!key || !value)
       throw new ConfigError("invalid-value", "--set is invalid", { expected: "key=value", found: text });
     const name = key as keyof RunSettings;
-    if (!names.includes(name)) refuseUnknown(key, names);
+    if (!names.includes(name)) refuseUnknown(key, names, OTHER_NAMES);
     if (settings[name] !== undefined)
       throw new ConfigError("options-conflict", `${setting(name)} is given twice`, { found: `--set ${text}` });
     (settings as Record<string, unknown>)[name] = readSetting(name, value);

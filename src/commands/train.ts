@@ -81,6 +81,7 @@ addSettings(program)
   .option("--json", "print only events on stdout, as JSON, one per line")
   .argument("[file]", "as --data FILE")
   .allowExcessArguments(false);
+suggestFlag(program, "--output_dir", "--out");
 groupFlags(suggestFlag(program, "--file", "--data"));
 
 /** Trains and saves the run. Returns the exit code. */

@@ -4,6 +4,7 @@ import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import { LanguageModel, type LanguageModelOptions } from "../infer/language-model.ts";
 import type { Adapter } from "../io/peft.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments, train } from "../train/trainer.ts";
@@ -44,7 +45,7 @@ const KINDS: Record<string, FieldKind> = { ...ARGUMENTS, ...OPTIONS, save: "text
 
 /** Fine-tunes as `train` does. A run that fails leaves nothing in its directory. */
 export async function fineTune(args: FineTuneArguments, views: RunViews): Promise<FineTuneRun> {
-  checkOptions("args", args, KINDS);
+  checkOptions("args", args, KINDS, OTHER_NAMES);
   const { save, ...given } = args;
   const training = { ...given, device: backendOf(args.device) };
   const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = training;

@@ -9,6 +9,7 @@ import type { RunViews } from "../run/directory.ts";
 import { storedRun, type TrainedRun } from "../run/trained-run.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { isUnequal } from "../train/class-weights.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
 import { checkVocabulary, completeOptions, prepareRun, type RunArguments } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/trainer.ts";
@@ -130,7 +131,7 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
 function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string): TrainOptions {
   const args = { ...common, ...run };
   try {
-    checkOptions(name, run, OPTIONS);
+    checkOptions(name, run, OPTIONS, OTHER_NAMES);
     refuseAuto(run);
     prepareRun(args);
   } catch (error) {

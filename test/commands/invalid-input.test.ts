@@ -38,6 +38,8 @@ type Fault = [what: string, args: readonly string[], code: 1 | 2, words: readonl
 const FLAGS: Fault[] = [
   ["an unknown flag", [...GOOD, "--rnak", "4"], 2, ["unknown option '--rnak'", "Did you mean --rank?"]],
   ["another program's flag", [...GOOD, "--file", "good.csv"], 2, ["option '--file'", "Did you mean --data?"]],
+  ["PEFT's flag", [...GOOD, "--lora_alpha", "32"], 2, ["option '--lora_alpha'", "Did you mean --alpha?"]],
+  ["transformers' flag", [...GOOD, "--gradient-checkpointing"], 2, ["Did you mean --recompute on?"]],
   ["a stray argument", [...GOOD, "more"], 2, ["too many arguments"]],
   ["an unknown mode", [...GOOD, "--mode", "lorra"], 2, ["'lorra'", "lora, all, last_block, last_layer"]],
   ["a rank that is not a number", [...GOOD, "--rank", "four"], 2, ["--rank", "Expected a number", '"four"']],
