@@ -69,7 +69,7 @@ test("npx lowrank trains in a folder with a space in its path, and the command t
   mkdirSync(cwd);
   writeFileSync(join(cwd, "my data.csv"), messages(20));
   const run = (command: string) => execSync(command, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
-  // Installed without what is optional: GPUs in Node.
+  // Installed without the optional peer: GPUs in Node.
   const trained = run('npx --no lowrank train --data "my data.csv" --model gpt2-micro --epochs 1 --out "my run"');
   assert.match(trained, /CPU, .* \((the package webgpu is not installed|no hardware GPU found)\)/);
   const hint = /^try it: {2}(npx lowrank classify --run "my run" .*)$/m.exec(trained)?.[1];

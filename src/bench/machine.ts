@@ -10,7 +10,7 @@ export interface Machine {
   system: string;
   node: string;
   lowrank: string;
-  /** The version of the optional package `webgpu`, which contains Dawn; "not installed" without it. */
+  /** The version of the package `webgpu`, an optional peer, which contains Dawn; "not installed" without it. */
   webgpu: string;
 }
 

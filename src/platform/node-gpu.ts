@@ -1,4 +1,4 @@
-/** WebGPU in Node: Dawn, of the optional package `webgpu`; in Deno its own, wgpu, with --unstable-webgpu. */
+/** WebGPU in Node: Dawn, of the package `webgpu`, an optional peer; in Deno its own, wgpu, with --unstable-webgpu. */
 
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -93,13 +93,17 @@ function dawnOptions(): string[] {
   return ["disable-dawn-features=timestamp_quantization", ...(toggles ? [`enable-dawn-features=${toggles}`] : [])];
 }
 
+/** Not a literal where it is imported: a bundler would need the package, and cannot put its binary into a script. */
+const DAWN = { name: "webgpu" };
+
 function openDawn(...options: string[]): Promise<GPU> {
   const key = options.join("\n");
-  const gpu =
-    opened.get(key) ?? import("webgpu").then(({ create }) => create([...dawnOptions(), ...options]), notLoaded);
+  const gpu = opened.get(key) ?? loadDawn().then(({ create }) => create([...dawnOptions(), ...options]), notLoaded);
   opened.set(key, gpu);
   return gpu;
 }
+
+const loadDawn = (): Promise<typeof import("webgpu")> => import(/* webpackIgnore: true */ /* @vite-ignore */ DAWN.name);
 
 const USE_CPU = `use ${setting("device", "wasm")}, which needs no driver`;
 
