@@ -2,7 +2,7 @@
 
 export { batch_tokens, pack, row_table } from "./batch";
 export { fields_bytes, fields_ends } from "./fields";
-export { label_bytes, label_count, label_line, label_name } from "./labels";
+export { label_add, label_bytes, label_count, label_line, label_name } from "./labels";
 export {
   feed,
   finish,

@@ -3,7 +3,7 @@ import { VEC_HEADER, vec_append, vec_data, vec_free, vec_push_u32, vec_set_u32, 
 
 const names = memory.data(VEC_HEADER);
 const ends = memory.data(VEC_HEADER);
-/** u32 per label: the line where it occurs first. */
+/** u32 per label: the line where it occurs first, 0 if it does not. */
 const lines = memory.data(VEC_HEADER);
 
 /** Hash table with open addressing: u32 slots of id + 1, 0 if empty; a power of two, at most half full. */
@@ -69,7 +69,7 @@ export function label_id(name: usize, length: i32): i32 {
 
 /**
  * The id of a label of a row at `line`, which is added if it is new; -1 if there are too many. The name must not be in
- * the table's memory.
+ * the table's memory. Line 0 is none: a label that rows may have.
  */
 export function label_add(name: usize, length: i32, line: i32): i32 {
   if (2 * (label_count() + 1) > slot_count) fill_table(max(16, 2 * slot_count));
@@ -78,7 +78,7 @@ export function label_add(name: usize, length: i32, line: i32): i32 {
     if (!vec_append(names, name, length) || !vec_push_u32(ends, vec_size(names)) || !vec_push_u32(lines, line))
       return -1;
     store<i32>(slot, label_count());
-  }
+  } else if (label_line(load<i32>(slot) - 1) == 0) vec_set_u32(lines, load<i32>(slot) - 1, line);
   return load<i32>(slot) - 1;
 }
 
@@ -141,9 +141,9 @@ function sink(order: usize, root: i32, count: i32): void {
   store<i32>(order + ((<usize>i) << 2), id);
 }
 
-/** Writes the ids, sorted by name, to `order` (heap sort: no recursion, no extra memory). */
-function order_names(order: usize, count: i32): void {
-  for (let id = 0; id < count; id++) store<i32>(order + ((<usize>id) << 2), id);
+/** Writes the `count` ids from `first` on, sorted by name, to `order` (heap sort: no recursion, no extra memory). */
+function order_names(order: usize, first: i32, count: i32): void {
+  for (let i = 0; i < count; i++) store<i32>(order + ((<usize>i) << 2), first + i);
   for (let root = (count >> 1) - 1; root >= 0; root--) sink(order, root, count);
   for (let last = count - 1; last > 0; last--) {
     const slot = order + ((<usize>last) << 2);
@@ -155,14 +155,15 @@ function order_names(order: usize, count: i32): void {
 }
 
 /**
- * Sorts the labels: integers 0 to K-1 by value, any others by name, byte by byte. Returns a block of u32, the new id of
- * each old one, which the caller frees; 0 if there are no labels.
+ * Sorts the labels behind the first `kept`: integers 0 to K-1 by value, any others by name, byte by byte. Returns a
+ * block of u32, the new id of each old one, which the caller frees; 0 if there are no labels.
  */
-export function labels_settle(): usize {
+export function labels_settle(kept: i32): usize {
   const count = label_count();
   if (count == 0) return 0;
   const order = heap.alloc((<usize>count) << 2);
-  if (!order_integers(order, count)) order_names(order, count);
+  for (let id = 0; id < kept; id++) store<i32>(order + ((<usize>id) << 2), id);
+  if (kept > 0 || !order_integers(order, count)) order_names(order + ((<usize>kept) << 2), kept, count - kept);
   const rank = heap.alloc((<usize>count) << 2);
   for (let i = 0; i < count; i++) store<i32>(rank + ((<usize>load<i32>(order + ((<usize>i) << 2))) << 2), i);
 

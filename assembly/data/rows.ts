@@ -226,9 +226,9 @@ function number(row: usize): void {
   rows++;
 }
 
-/** Sorts the labels and updates the rows' classes. */
-export function settle_labels(): void {
-  const ranks = labels_settle();
+/** Sorts the labels behind the first `kept` and updates the rows' classes. */
+export function settle_labels(kept: i32): void {
+  const ranks = labels_settle(kept);
   if (ranks == 0) return;
   for (let row = 0; row < rows; row++) {
     const at = record(row);

@@ -15,7 +15,8 @@ export interface PipelineExports extends DataExports {
   row_count(): number;
   row_text(row: number, part: number): number;
   row_text_bytes(): number;
-  settle_labels(): void;
+  settle_labels(kept: number): void;
+  label_add(name: number, length: number, line: number): number;
   label_count(): number;
   label_name(id: number): number;
   label_bytes(id: number): number;
@@ -99,6 +100,8 @@ export interface ReadOptions extends ColumnChoice {
   encoding?: string | undefined;
   /** Whether the next file belongs to the same set: only the last one of the first set completes the labels. */
   more?: boolean;
+  /** The first classes, in this order, whether rows have them or not. */
+  labels?: readonly string[] | undefined;
   /** The names of classes that are numbers in this column; undefined: the labels are their names. */
   classes?: ((column: string) => readonly string[] | undefined) | undefined;
 }
@@ -115,6 +118,9 @@ interface Sample {
 }
 
 type SampleOptions = Pick<ReadOptions, "chunkBytes" | "encoding">;
+
+/** Errors of skipped rows that are listed, as by data.wasm. */
+export const MOST_LISTED = 100;
 
 /** Invalid rows that were skipped. */
 export interface LeftOut {
@@ -170,7 +176,7 @@ export class Corpus {
   /** The column of the labels, and those of the texts if they are pairs, as the first file names them. */
   labelColumn = "label";
   pairColumns: Pair | undefined;
-  /** The line where each class occurs first. */
+  /** The line where each class occurs first; 0: in no row. */
   labelLines: number[] = [];
   /** Before decimals of scores; undefined: none has had decimals. */
   decimalSign: "." | "," | undefined;
@@ -188,9 +194,11 @@ export class Corpus {
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
     const wasm = this.open();
     const first = wasm.row_count();
-    const { labelsAre } = options;
+    const { labelsAre, labels = [] } = options;
     const learn = this.labels.length === 0 || labelsAre !== "class";
     const names = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
+    if (learn) this.classes = options.classes?.(names.labelName);
+    if (learn && wasm.label_count() === 0) this.addLabels(labels);
     this.notePair(names, first === 0, file.name);
     const atEnd = await this.feed(file, options);
     if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
@@ -201,14 +209,24 @@ export class Corpus {
       throw new DataError("no-rows", "The file has no rows", { where: file.name, found: "only a header" });
     if (learn && !options.more) {
       this.labelColumn = names.labelName;
-      wasm.settle_labels();
-      this.classes = options.classes?.(names.labelName);
+      wasm.settle_labels(labels.length);
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
         this.labelClass(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
       );
       this.labelLines = this.labels.map((_, id) => wasm.label_line(id));
     }
     return Uint32Array.from({ length: count }, (_, i) => first + i);
+  }
+
+  /** Adds the labels of classes before any row. */
+  private addLabels(names: readonly string[]): void {
+    for (const name of names) {
+      const number = this.classes?.indexOf(name) ?? -1;
+      const bytes = new TextEncoder().encode(number < 0 ? name : String(number));
+      const address = this.module.write(bytes);
+      this.wasm.label_add(address, bytes.length, 0);
+      this.wasm.free(address);
+    }
   }
 
   /** All files have single texts, or all have pairs, as the first. */

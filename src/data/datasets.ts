@@ -26,7 +26,9 @@ import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
+import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
+import { LIST_SEPARATOR, ROWS } from "./places.ts";
 import { checkDataSettings } from "./settings.ts";
 import {
   counts,
@@ -45,11 +47,12 @@ import { DataModule } from "./wasm.ts";
 export type { DataSource } from "./source.ts";
 
 /**
- * One file to split, three files that are split already, or the name of a data set: one of `DATASETS`, or owner/name on
- * the Hugging Face hub, with `:configuration`, or `@` and a commit, behind it.
+ * One file or rows in memory to split, three files that are split already, or the name of a data set: one of
+ * `DATASETS`, or owner/name on the Hugging Face hub, with `:configuration`, or `@` and a commit, behind it.
  */
 export type DatasetSpec =
   | { file: DataSource }
+  | { rows: readonly LabelledRow[] }
   | { train: DataSource; val: DataSource; test: DataSource }
   | { name: string };
 
@@ -77,6 +80,11 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   objective?: MessagesObjective;
   /** What is between several labels of a message. Default "|". */
   labelSeparator?: string;
+  /**
+   * The first classes, or labels of several, in this order, whether rows have them or not. Default: those of the rows
+   * alone, which are sorted behind these.
+   */
+  labels?: readonly string[];
   /**
    * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
    * texts are in two columns, with a comma between their names: "question,answer".
@@ -119,7 +127,8 @@ const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
 const OPTIONS: Kinds<DatasetOptions> = {
   ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
-  ...{ padding: "any?", module: "any?", onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
+  ...{ labels: "texts?", padding: "any?", module: "any?" },
+  ...{ onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };
 
 /** Sets that are split and encoded, whatever is learned of them. */
@@ -175,11 +184,12 @@ export const SOURCES: Kind = [
 ];
 
 /** The keys of each form of a spec. */
-const SPECS = [["file"], ["train", "val", "test"], ["name"]];
-const FORMS = "{ file }, { train, val, test } or { name }";
+const SPECS = [["file"], ["rows"], ["train", "val", "test"], ["name"]];
+const FORMS = "{ file }, { rows }, { train, val, test } or { name }";
+const ROWS_KIND: Kind = ["an array of rows", Array.isArray];
 
 /**
- * The origin of a spec and options. Throws ConfigError for a spec that names no data, and for a key that is neither an
+ * The origin of a spec and options; of rows in memory their number. Throws ConfigError for a spec that names no data, and for a key that is neither an
  * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
  */
 export function parseOrigin(spec: object | string, options: object, source: Kind, own: Fields): Origin {
@@ -190,9 +200,15 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
       hint: `did you mean { ${key}: ${JSON.stringify(spec)} }?`,
     });
   }
+  if (Array.isArray(spec))
+    throw new ConfigError("invalid-argument", "spec: an array", {
+      expected: FORMS,
+      hint: "did you mean { rows: [...] }?",
+    });
   const file = optional(source);
   const kinds = { ...own, ...READING };
-  const both = { file, train: file, val: file, test: file, name: "text?", ...kinds } as const;
+  const rows = optional(ROWS_KIND);
+  const both = { file, rows, train: file, val: file, test: file, name: "text?", ...kinds } as const;
   checkOptions("spec", spec, both);
   checkOptions("options", options, both);
   const given = spec as Record<string, DataSource | readonly DataSource[]>;
@@ -210,7 +226,9 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
   const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
   const named = keys.map((key) => {
     const some = given[key] as DataSource | readonly DataSource[];
-    return [key, key === "name" ? some : Array.isArray(some) ? some.map(path) : path(some as DataSource)];
+    if (key === "name") return [key, some];
+    if (key === "rows") return [key, (some as readonly unknown[]).length];
+    return [key, Array.isArray(some) ? some.map(path) : path(some as DataSource)];
   });
   // Modules, signals and callbacks cannot be stored.
   const plain = Object.entries(options).filter(
@@ -230,6 +248,9 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
  * console.log(data.labels, data.train.size, data.stats.leaks.test);
  *
  * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
+ *
+ * const rows = [{ text: "see you at noon", label: "ham" }, { text: "you have won", label: "spam" }]; // and many more
+ * const mine = await loadDataset({ rows });
  * ```
  */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
@@ -246,7 +267,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
+    labels: options.labels,
   };
+  if (options.labels) (await import("./label-faults.ts")).checkNames(options.labels, labelsAre);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
@@ -266,7 +289,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ? null
       : (await import("./outputs.ts")).makeOutputs(corpus, labelsAre, parts[0], {
           where: source,
-          separator: labelSeparator,
+          separator: "rows" in spec ? LIST_SEPARATOR : labelSeparator,
+          first: options.labels,
         });
   const [train, val, test] = parts.map((part) => part.padded(padTo).withOutputs(outputs)) as Parts;
   const [, valLeaks, testLeaks] = findLeaks(parts);
@@ -302,7 +326,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ...origin,
       ...(split === "given" ? {} : { split }),
       ...(name === undefined ? {} : { name }),
-      ...(columns ? { textColumn: columns.join() } : {}),
+      ...(columns && !("rows" in spec) ? { textColumn: columns.join() } : {}),
     },
   };
 }
@@ -332,7 +356,7 @@ async function readSplits(
 
 async function readAndSplit(
   corpus: Corpus,
-  spec: { file: DataSource } | { name: string },
+  spec: Exclude<DatasetSpec, { train: DataSource }>,
   read: ReadOptions,
   options: DatasetOptions,
   seed: number,
@@ -341,19 +365,32 @@ async function readAndSplit(
     "name" in spec
       ? await openNamed(spec.name, options)
       : {
-          ...spec,
-          columns: {},
-          source: sourceName(spec.file),
+          ...("rows" in spec ? await openRows(corpus, spec.rows, read, options) : { file: spec.file, columns: {} }),
+          source: "rows" in spec ? ROWS : sourceName(spec.file),
           split: options.split ?? defaultSplit(read.labelsAre),
           balance: false,
           fractions: undefined,
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if ("file" in spec && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
+  if (!("name" in spec) && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
   const { balance = named.balance, fractions = named.fractions } = options;
   const loaded = splitLoaded(all, split, { ...options, balance, fractions }, seed);
   return { ...loaded, testParts: locateParts(loaded.parts[2], named.parts), source };
+}
+
+/** Rows in memory as a file, and its columns. */
+async function openRows(
+  { leftOut }: Corpus,
+  rows: readonly LabelledRow[],
+  { labelsAre }: ReadOptions,
+  options: DatasetOptions,
+) {
+  const { rowsFile } = await import("./memory-rows.ts");
+  const { leftOut: invalid, ...read } = await rowsFile(rows, { ...options, labelsAre });
+  leftOut.rows += invalid.rows;
+  leftOut.rowErrors.push(...invalid.rowErrors);
+  return read;
 }
 
 /** What is learned of the messages. Throws ConfigError for an unknown objective, and for options that it has not. */

@@ -2,6 +2,7 @@
 import { FormatError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { utf8Pieces } from "./encoding.ts";
+import { ROWS } from "./places.ts";
 
 /** The readers in data.wasm and their numbers there. */
 export const FORMATS = { csv: 0, tsv: 1, jsonl: 2, array: 3 } as const;
@@ -45,7 +46,7 @@ const START_BYTES = 4096;
 
 /** The format of a file by its extension; undefined for an unknown one. */
 export function knownFormat(file: string): DataFormat | undefined {
-  return EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
+  return file === ROWS ? "jsonl" : EXTENSIONS[/\.([^./\\]*)$/.exec(file)?.[1]?.toLowerCase() ?? ""];
 }
 
 /** The format of a file by its extension. Throws FormatError for an unknown one. */

@@ -1,9 +1,25 @@
 /** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
 
-import { DataError, nameList } from "../errors.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
 import { setting } from "../setting.ts";
+import type { LabelKind } from "../tasks/task.ts";
 import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
+import { lineOf, placeOf, ROWS } from "./places.ts";
+
+/** Throws ConfigError if the names of classes, or of several labels, are not ones that rows can have. */
+export function checkNames(names: readonly string[], labelsAre: LabelKind): void {
+  if (labelsAre === "score")
+    throw new ConfigError("options-conflict", "labels is invalid for a regression", {
+      expected: "no labels: scores are numbers",
+    });
+  const wrong = names.find((name, i) => name === "" || name !== name.trim() || names.indexOf(name) < i);
+  if (wrong !== undefined)
+    throw new ConfigError("invalid-value", "labels is invalid", {
+      expected: "different names, without white space around them",
+      found: JSON.stringify(wrong),
+    });
+}
 
 /** Throws DataError if the labels of a training set are not classes to learn. */
 export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpus, rows: number, file: string): void {
@@ -12,15 +28,18 @@ export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpu
     throw new DataError("only-one-class", "All rows have the same class", {
       where: file,
       expected: "rows of at least two classes",
-      found: `"${labels[0]}" in all of ${rows} rows, the first on line ${labelLines[0]}`,
+      found: `"${labels[0]}" in all of ${rows} rows, the first on ${lineOf(file, labelLines[0]!)}`,
       hint:
         left > 0
           ? `check the ${left} skipped rows, the first at ${rowErrors[0]!.details.where}`
-          : `give another ${setting("labelColumn")}, or add rows of another class`,
+          : file === ROWS
+            ? "add rows of another class, or name the classes with labels"
+            : `give another ${setting("labelColumn")}, or add rows of another class`,
     });
   }
-  refuseScores(labels, labelColumn, `${file}:${labelLines[0]}`);
-  if (labels.length === rows && rows > 2)
+  refuseScores(labels, labelColumn, placeOf(file, labelLines[0]!));
+  // Rows in memory say themselves which of their values is the label.
+  if (labels.length === rows && rows > 2 && file !== ROWS)
     throw new DataError("all-labels-different", `All labels in "${labelColumn}" are different`, {
       where: file,
       expected: "classes with several rows each",
@@ -44,9 +63,9 @@ export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<str
     "class-with-one-row",
     singles.length === 1 ? "A class has only one row" : "Some classes have only one row",
     {
-      where: `${file}:${first!.line}`,
+      where: placeOf(file, first!.line),
       expected: "several rows of each class, to train and to test it",
-      found: nameList(singles.map(({ label, line }) => `"${label}" (line ${line})`)),
+      found: nameList(singles.map(({ label, line }) => `"${label}" (${lineOf(file, line)})`)),
       hint: `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
     },
   );

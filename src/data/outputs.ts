@@ -1,8 +1,9 @@
 import { DataError, nameList } from "../errors.ts";
 import { either, setting } from "../setting.ts";
 import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
-import type { Corpus } from "./corpus.ts";
+import { type Corpus, MOST_LISTED } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
+import { placeOf } from "./places.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";
@@ -36,16 +37,13 @@ function findDecimalSign(read: Labels, file: string): "." | "," | undefined {
     "ambiguous-scores",
     `The commas in "${labelColumn}" can be between thousands or before decimals`,
     {
-      where: `${file}:${labelLines[first]}`,
+      where: placeOf(file, labelLines[first]!),
       expected: "numbers with a point before decimals and nothing between thousands",
       found: nameList(withComma),
       hint: `write ${label.replace(",", "")} or ${label.replace(",", ".")} for ${label}`,
     },
   );
 }
-
-/** Errors of skipped rows that are listed, as by data.wasm. */
-const MOST_LISTED = 100;
 
 /**
  * The rows that have a score. The others are reported in `corpus.leftOut` if invalid rows are skipped. Throws DataError
@@ -80,7 +78,7 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
       ? either("correct the score", `skip such rows with ${setting("skipFaulty", true)}`)
       : `give another ${setting("labelColumn")}; for classes, leave out ${setting("objective", "regression")}`;
   return new DataError("score-not-a-number", `A score in "${labelColumn}" is not a number`, {
-    where: `${file}:${labelLines[id]}`,
+    where: placeOf(file, labelLines[id]!),
     expected:
       decimalSign === ","
         ? "a number, with a comma before decimals, as in other rows"
@@ -90,14 +88,18 @@ function notScore({ labels, labelColumn, labelLines, decimalSign }: Labels, id: 
   });
 }
 
-/** The outputs of all rows that were read. Throws DataError unless the training set has what can be learned. */
+/** The outputs of all rows that were read, of several labels `first` these. Throws DataError unless the training set has what can be learned. */
 export function makeOutputs(
   corpus: Labels,
   labelsAre: Outputs["labelsAre"],
   train: Pick<Dataset, "size" | "label">,
-  { where, separator = LABEL_SEPARATOR }: { where: string; separator?: string | undefined },
+  {
+    where,
+    separator = LABEL_SEPARATOR,
+    first = [],
+  }: { where: string; separator?: string | undefined; first?: readonly string[] | undefined },
 ): Outputs {
-  const outputs = labelsAre === "score" ? scoreOutputs(corpus) : labelOutputs(corpus, separator);
+  const outputs = labelsAre === "score" ? scoreOutputs(corpus) : labelOutputs(corpus, separator, first);
   const rows = Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!);
   checkOutputs(outputs, rows, where, separator);
   return outputs;
@@ -108,9 +110,10 @@ function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
   return { labelsAre: "score", names: [SCORE], values };
 }
 
-function labelOutputs({ labels }: Labels, separator: string): Outputs {
+function labelOutputs({ labels }: Labels, separator: string, first: readonly string[]): Outputs {
   const sets = labels.map((label) => new Set(partsOf(label, separator)));
-  const names = [...new Set(sets.flatMap((set) => [...set]))].sort();
+  const found = sets.flatMap((set) => [...set]).sort();
+  const names = [...new Set([...first, ...found])];
   return {
     labelsAre: "set",
     names,

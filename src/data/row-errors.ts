@@ -2,6 +2,7 @@
 import { DataError, FormatError, type LowrankError, nameList } from "../errors.ts";
 import { nearest } from "../suggest.ts";
 import { ENCODING_HINT } from "./encoding.ts";
+import { placeOf } from "./places.ts";
 
 /** The codes of row errors, for data.wasm too (src/tools/kernels.mjs). A comment says what its two numbers are. */
 export const ROW_ERRORS = {
@@ -50,7 +51,7 @@ function byteName(byte: number): string {
 /** The error for a row error of data.wasm. */
 export function describeRowError(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second, atEnd } = rowError;
-  const where = `${rowError.file}:${rowError.line}`;
+  const where = placeOf(rowError.file, rowError.line);
   const column = context.columns[first];
   switch (rowError.code) {
     case ROW_ERRORS.FIELD_COUNT:

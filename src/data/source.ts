@@ -41,7 +41,7 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
     const { takeScores } = await import("./outputs.ts");
     return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
   }
-  if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file);
+  if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file, read.labels);
   return new Dataset(corpus, all);
 }
 
@@ -72,10 +72,10 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
   return work(file).finally(() => file.close());
 }
 
-/** Throws DataError if the labels of a training set are not classes to learn. */
-async function checkLabels(corpus: Corpus, rows: number, file: string): Promise<void> {
+/** Throws DataError if the labels of a training set are not classes to learn; `named` ones are. */
+async function checkLabels(corpus: Corpus, rows: number, file: string, named?: readonly string[]): Promise<void> {
   const { length } = corpus.labels;
-  if (length < 2 || length > MANY_CLASSES || length === rows)
+  if (length < 2 || (!named && (length > MANY_CLASSES || length === rows)))
     (await import("./label-faults.ts")).checkClasses(corpus, rows, file);
 }
 

@@ -8,36 +8,42 @@ import type { Splits } from "../tasks/evaluation.ts";
 import { cutParts, tooFewRows } from "./dataset.ts";
 import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
+import { placeOf, ROWS } from "./places.ts";
 import { type DataSource, sourceName, whileOpen } from "./source.ts";
 import { readText } from "./text-file.ts";
-import { parseRows, type Row, valueAt } from "./text-rows.ts";
+import { checkRow, parseRows, type Row, valueAt } from "./text-rows.ts";
 import { TokenSet } from "./token-set.ts";
 import { Tokenizer } from "./tokenizer.ts";
 import { type EncodedWords, WordEncoder } from "./words.ts";
 
-/** Words, with a tag for each. */
-interface Tagging {
+/** Words, with a tag for each: a row of `loadTagged`. */
+export interface TaggedRow {
   words: readonly string[];
   tags: readonly string[];
 }
 
 /** A sentence. */
-interface Sentence extends Tagging {
+interface Sentence extends TaggedRow {
   /** Its place in its file, from 0. */
   place: number;
 }
 
-/** A file to split, or files that are split already. */
-export type TaggedSpec = { file: DataSource } | Record<"train" | "val" | "test", DataSource>;
+/** A file or rows in memory to split, or files that are split already. */
+export type TaggedSpec =
+  | { file: DataSource }
+  | { rows: readonly TaggedRow[] }
+  | Record<"train" | "val" | "test", DataSource>;
 
 /** Options of `loadTagged`. */
 export interface TaggedOptions extends ReadingOptions {
   /** The keys of words and tags in JSON, or the paths to them. Default: "tokens" or "words", "tags" or "ner_tags". */
   textColumn?: string;
   labelColumn?: string;
+  /** The first tags, in this order, whether words have them or not. Default: those of the words, sorted. */
+  labels?: readonly string[];
 }
 
-const OPTIONS = { textColumn: "text?", labelColumn: "text?" } as const;
+const OPTIONS = { textColumn: "text?", labelColumn: "text?", labels: "texts?" } as const;
 
 /** Counts of a set of sentences. */
 export interface TaggedStats {
@@ -135,13 +141,14 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   const { model, maxLength = usualLength(model?.config), fractions = [0.7, 0.1, 0.2], seed = 1 } = options;
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
   if (options.encoding !== undefined) checkEncoding(options.encoding);
-  const sources = "train" in spec ? [spec.train, spec.val, spec.test] : [spec.file];
-  const read: Sentence[][] = [];
-  for (const source of sources) read.push(await readSentences(source, options));
+  const sources = "train" in spec ? [spec.train, spec.val, spec.test] : ["rows" in spec ? ROWS : spec.file];
+  const read: Sentence[][] = "rows" in spec ? [readMemory(spec.rows, options)] : [];
+  if (!("rows" in spec)) for (const source of sources) read.push(await readSentences(source, options));
   const filled = read.map((sentences) => sentences.filter(({ words }) => words.length > 0));
   for (const [i, { length }] of filled.entries()) if (length === 0) throw noSentences(sourceName(sources[i]!));
   const parts = filled.length === 1 ? splitSentences(filled[0]!, fractions, seed) : filled;
-  const labels = [...new Set(parts.flatMap((part) => part.flatMap(({ tags }) => tags)))].sort();
+  const found = new Set(parts.flatMap((part) => part.flatMap(({ tags }) => tags)));
+  const labels = [...new Set([...(options.labels ?? []), ...[...found].sort()])];
   if (labels.length < 2)
     throw new DataError("only-one-class", "All words have the same tag", {
       where: sources.map(sourceName).join(", "),
@@ -174,6 +181,14 @@ function splitSentences(all: readonly Sentence[], fractions: readonly number[], 
   return parts;
 }
 
+/** The sentences of an array. */
+function readMemory(rows: readonly TaggedRow[], options: TaggedOptions): Sentence[] {
+  return Array.from(rows, (row, place) => {
+    const where = placeOf(ROWS, place + 1);
+    return { ...readRow(checkRow(row, where, "{ words: [...], tags: [...] }"), where, options), place };
+  });
+}
+
 const noSentences = (where: string) =>
   new DataError("no-rows", "The file has no sentences", {
     where,
@@ -190,7 +205,7 @@ function readSentences(source: DataSource, options: TaggedOptions): Promise<Sent
 }
 
 /** The sentences of a CoNLL file; lines of -DOCSTART- begin a document and are no words. */
-function* parseConll(text: string, file: string): Generator<Tagging> {
+function* parseConll(text: string, file: string): Generator<TaggedRow> {
   let words: string[] = [];
   let tags: string[] = [];
   for (const [i, line] of text.split(/\r?\n/).entries()) {
@@ -215,11 +230,11 @@ function* parseConll(text: string, file: string): Generator<Tagging> {
 const WORD_KEYS = ["tokens", "words"];
 const TAG_KEYS = ["tags", "ner_tags", "labels"];
 
-function* readRows(text: string, file: string, options: TaggedOptions): Generator<Tagging> {
+function* readRows(text: string, file: string, options: TaggedOptions): Generator<TaggedRow> {
   for (const { row, where } of parseRows(text, file)) yield readRow(row, where, options);
 }
 
-function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): Tagging {
+function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): TaggedRow {
   const words = readList(row, textColumn, WORD_KEYS, "words", where);
   const tags = readList(row, labelColumn, TAG_KEYS, "tags", where);
   if (words.length === tags.length) return { words, tags };

@@ -8,8 +8,14 @@ export type Row = Record<string, unknown>;
 /** The key of a text or of the messages of a chat, or those of a prompt and its completion. */
 export type Keys = [string] | [string, string];
 
+/** A row and its place. */
+export interface Located {
+  row: Row;
+  where: string;
+}
+
 /** The objects of JSON lines or of a JSON array, with their places. */
-export function* parseRows(text: string, file: string): Generator<{ row: Row; where: string }> {
+export function* parseRows(text: string, file: string): Generator<Located> {
   if (text.trimStart().startsWith("[")) {
     const items = parse(text, file, "The file is not a JSON array") as unknown[];
     for (const [i, item] of items.entries())
@@ -30,11 +36,11 @@ function parse(text: string, where: string, summary: string): unknown {
   }
 }
 
-function checkRow(value: unknown, where: string): Row {
+export function checkRow(value: unknown, where: string, expected = '{"text": "..."}'): Row {
   if (isObject(value)) return value;
-  throw new FormatError("row-not-json-object", "The row is not a JSON object", {
+  throw new FormatError("row-not-json-object", "The row is not an object", {
     where,
-    expected: '{"text": "..."}',
+    expected,
     found: nameKind(value),
   });
 }
@@ -78,7 +84,7 @@ export function valueAt(row: Row, key: string): unknown {
 }
 
 /** Describes a value without serializing it: it may be nested too deeply. */
-function nameKind(value: unknown): string {
+export function nameKind(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }

@@ -16,19 +16,38 @@ import { cutParts, HELD_OUT, partSizes } from "./dataset.ts";
 import { type LoadedDataset, type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
+import { placeOf, ROWS } from "./places.ts";
 import { type DataSource, isParquet, whileOpen } from "./source.ts";
 import type { LoadedTagged } from "./tagged.ts";
 import { readText } from "./text-file.ts";
-import { findTextKeys, type Keys, MESSAGES, parseRows, type Row, rowText, valueAt } from "./text-rows.ts";
+import {
+  checkRow,
+  findTextKeys,
+  type Keys,
+  type Located,
+  MESSAGES,
+  parseRows,
+  type Row,
+  rowText,
+  valueAt,
+} from "./text-rows.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
+/** A row of `loadTexts`: a text, a prompt with its completion, or a chat. */
+export type TextRow =
+  | string
+  | { text: string }
+  | { prompt: string; completion: string }
+  | { messages: readonly { role: string; content: string }[] };
+
 /**
- * Files to split, or files that are split already, one file or several for each; or a name: "human-rights", a short
- * text that comes with the program, or a data set on the Hugging Face hub, owner/name with `:configuration`, or
- * `@` and a commit, behind it.
+ * Files to split, or files that are split already, one file or several for each; rows in memory to split; or a name:
+ * "human-rights", a short text that comes with the program, or a data set on the Hugging Face hub, owner/name with
+ * `:configuration`, or `@` and a commit, behind it.
  */
 export type TextsSpec =
   | { file: DataSource | readonly DataSource[] }
+  | { rows: readonly TextRow[] }
   | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>
   | { name: string };
 
@@ -94,7 +113,8 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   const add = (some: readonly Document[][], at: readonly number[]) => {
     for (const [i, documents] of some.entries()) parts[at[i]!]!.push(documents);
   };
-  const { sets, source, name } = await listSets(spec, options);
+  const { sets, source, name } = "rows" in spec ? { sets: [], source: ROWS } : await listSets(spec, options);
+  if ("rows" in spec) add(await reader.split(spec.rows, fractions, seed), [0, 1, 2]);
   for (const [files, at] of sets)
     for (const file of files)
       if (at.length === 1) add([await reader.read(file)], at);
@@ -126,7 +146,7 @@ interface Sets {
   name?: string;
 }
 
-async function listSets(spec: TextsSpec, options: TextsOptions): Promise<Sets> {
+async function listSets(spec: Exclude<TextsSpec, { rows: unknown }>, options: TextsOptions): Promise<Sets> {
   if ("name" in spec) return isOnHub(spec.name) ? hubSets(spec.name, options) : bundledSets(spec.name);
   const sets: FileSet[] =
     "train" in spec
@@ -199,15 +219,28 @@ class TextsReader {
   /** The documents of a file. */
   async read(source: DataSource): Promise<Document[]> {
     const { name, bytes } = await contents(source, this.options);
-    return isJsonLines(name) ? (await this.rows(name, bytes)).flat() : this.texts([bytes]);
+    return isJsonLines(name) ? (await this.rows(linesOf(name, bytes))).flat() : this.texts([bytes]);
   }
 
   /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
     const { name, bytes } = await contents(source, this.options);
     if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part]));
-    const rows = new Rng(seed).shuffle(await this.rows(name, bytes));
-    return cutParts(rows, fractions).map((part) => part.flat());
+    return this.shuffleAndCut(linesOf(name, bytes), fractions, seed);
+  }
+
+  /** The documents of rows in memory in three parts, as of JSON lines. */
+  async split(rows: readonly TextRow[], fractions: readonly number[], seed: number): Promise<Document[][]> {
+    const located = Array.from(rows, (row, i) => {
+      const where = placeOf(ROWS, i + 1);
+      return { row: checkRow(typeof row === "string" ? { text: row } : row, where), where };
+    });
+    return this.shuffleAndCut(located, fractions, seed);
+  }
+
+  private async shuffleAndCut(rows: Iterable<Located>, fractions: readonly number[], seed: number) {
+    const shuffled = new Rng(seed).shuffle(await this.rows(rows));
+    return cutParts(shuffled, fractions).map((part) => part.flat());
   }
 
   private texts(texts: readonly Uint8Array[]): Document[] {
@@ -217,10 +250,10 @@ class TextsReader {
   }
 
   /** The documents of each row: one, or the answers of a chat, which stay in one set; rows without any are left out. */
-  private async rows(name: string, bytes: Uint8Array): Promise<Document[][]> {
+  private async rows(located: Iterable<Located>): Promise<Document[][]> {
     const rows: Document[][] = [];
     let keys: Keys | undefined;
-    for (const { row, where } of parseRows(new TextDecoder().decode(bytes), name)) {
+    for (const { row, where } of located) {
       keys ??= findTextKeys(Object.keys(row), this.options.textColumn, where);
       const documents = await this.row(row, keys, where);
       if (documents.length > 0) rows.push(documents);
@@ -250,6 +283,8 @@ async function openChat(tokenizer: Tokenizer): Promise<Chat> {
 
 /** Whether a file has a document a row; a plain text is one document. */
 const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
+
+const linesOf = (name: string, bytes: Uint8Array) => parseRows(new TextDecoder().decode(bytes), name);
 
 async function contents(
   source: DataSource,

@@ -3,6 +3,7 @@ import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import type { TaggedOptions, TaggedSpec } from "../data/tagged.ts";
 import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
@@ -11,7 +12,7 @@ import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { knownBase, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
-import type { RunRecord } from "./record.ts";
+import { isInMemory, type RunRecord } from "./record.ts";
 import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 
 /** A source of data and how it is read, as a run's record has them. */
@@ -24,6 +25,11 @@ export async function loadData(
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
   const { labels } = TRAINING[objective];
+  if (isInMemory(data))
+    throw new ConfigError("not-stored", "the rows of this run were in memory, and are not stored", {
+      found: `${data.rows} rows`,
+      hint: "load them again in the program that has them",
+    });
   if (labels === null) return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
   if (labels === "tags") {
     const { loadTagged } = await import("../data/tagged.ts");

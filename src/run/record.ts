@@ -6,6 +6,7 @@ import { joinPath, platformName } from "#platform";
 import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
+import { ROWS } from "../data/places.ts";
 import { isLabelled, type TrainingData } from "../data/texts.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
@@ -296,6 +297,9 @@ export function dataFiles(data: RunRecord["data"]): string[] {
   return FILES.flatMap((key) => data[key]).filter((path) => typeof path === "string");
 }
 
+/** Whether a run's data was an array of rows, of which its record has only the number. */
+export const isInMemory = (data: RunRecord["data"]): boolean => data.rows !== undefined;
+
 /** A run's data, with other paths. */
 export function moveFiles(data: RunRecord["data"], move: (path: string) => string): RunRecord["data"] {
   const moved = (some: unknown): unknown =>
@@ -310,6 +314,7 @@ export const fileName = (path: string) => path.replace(/^.*[\\/]/, "");
 /** What a run's data is called: the name of the data set as it was given, or those of its files. */
 export function dataName({ data, settings }: Pick<RunRecord, "data" | "settings">): string {
   const { dataset = data.name } = settings;
+  if (isInMemory(data)) return ROWS;
   return typeof dataset === "string" ? dataset : dataFiles(data).map(fileName).join(", ");
 }
 

@@ -23,6 +23,8 @@ import { allTexts, messages } from "../helpers/tiny.ts";
 
 const loading = DataModule.load();
 
+const times = <T>(count: number, of: (i: number) => T) => Array.from({ length: count }, (_, i) => of(i));
+
 function textFile(content: string, name = "a.csv") {
   return bytesReader(name, new TextEncoder().encode(content));
 }
@@ -106,7 +108,7 @@ test("data that cannot be loaded is reported", async () => {
   await fails({ file: "no/such/file.csv" }, "no-such-file", ["no/such/file.csv"]);
   await fails({ train: "a.csv", source: "b" } as never, "unknown-option", [
     "unknown option source",
-    "file, train, val",
+    "file, rows, train, val",
   ]);
   await fails({ train: "a.csv", val: "b.csv" } as never, "no-data-source", ["{ train, val, test }", "train, val"]);
   await fails({ fiel: "a.csv" } as never, "unknown-option", ["unknown option fiel", "did you mean file?"]);
@@ -125,11 +127,122 @@ test("data that cannot be loaded is reported", async () => {
   await fails({ file: mails(20, 20) }, "unknown-encoding", ["utf-9"], { encoding: "utf-9" });
 });
 
+test("rows in memory are read as those of a file, with their labels as they are", async () => {
+  const lines = times(
+    30,
+    (i) => [i % 3 ? "ham" : "spam", `mail "of" ${String.fromCharCode(97 + i)},\nto \u{1f600}`] as const,
+  );
+  const file = textFile(lines.map(([label, text]) => JSON.stringify({ text, label })).join("\n"), "a.jsonl");
+  const rows = lines.map(([label, text]) => ({ text, label }));
+  for (const options of [
+    {},
+    { split: "ordered", trainRows: 9 },
+    { balance: true, dedupe: true },
+    { maxLength: 5 },
+  ] as const)
+    assert.is(
+      await digestData(await loadDataset({ rows }, options)),
+      await digestData(await loadDataset({ file }, options)),
+    );
+  const { origin, source, testParts } = await load({ rows });
+  assert.equal([origin, source, testParts], [{ rows: 30, split: "stratified" }, "rows in memory", []]);
+
+  const numbers = await load({ rows: rows.map((row, i) => ({ ...row, label: i % 2 })) });
+  assert.equal([...numbers.labels], ["0", "1"]);
+  const scores = await load(
+    { rows: rows.map((row, i) => ({ ...row, label: i / 4 - 1 })) },
+    { objective: "regression" },
+  );
+  assert.equal([...scores.train.values(0)], [scores.train.place(0) / 4 - 1]);
+  const several = await load(
+    { rows: rows.map((row, i) => ({ ...row, label: i % 2 ? ["b, c|d", "a"] : i % 3 ? "a|e" : [] })) },
+    { objective: "multi-label", split: "ordered" },
+  );
+  assert.equal([...several.labels], ["a", "b, c|d", "e"]);
+  assert.equal(
+    times(4, String).map((_, i) => [...several.train.values(i)]),
+    [
+      [0, 0, 0],
+      [1, 1, 0],
+      [1, 0, 1],
+      [1, 1, 0],
+    ],
+  );
+  const pairs = await load(
+    { rows: rows.map((row) => ({ ...row, text: [row.text, row.label] as const })) },
+    { split: "ordered" },
+  );
+  assert.equal([pairs.train.text(1), pairs.pairs], [[rows[1]!.text, "ham"], { columns: ["sentence1", "sentence2"] }]);
+});
+
+test("a row in memory without a text or a label is named by its place, or skipped", async () => {
+  const rows = times(10, (i) => ({ text: `mail ${i}`, label: i % 2 ? "ham" : "spam" })) as object[];
+  const refused = (bad: unknown, code: ErrorCode, words: string[], options: DatasetOptions = {}) =>
+    fails({ rows: [...rows.slice(0, 3), bad, ...rows] as never }, code, ["rows[3]", ...words], options);
+  await refused("text", "row-not-json-object", ['{ text: "...", label: "..." }']);
+  await refused({ label: "ham" }, "value-not-text", ["text: a string\n", "undefined"]);
+  await refused({ text: ["a", "b"], label: "ham" }, "value-not-text", [
+    "all rows have single texts, or all have pairs",
+  ]);
+  await refused({ text: "a" }, "row-without-label", ["undefined"]);
+  await refused({ text: "a", label: " " }, "row-without-label", ["an empty string"]);
+  await refused({ text: "a", label: ["ham"] }, "row-without-label", ["a list", 'objective "multi-label"']);
+  const scores = rows.map((row, i) => ({ ...row, label: i === 3 ? "x" : i }));
+  await fails({ rows: scores } as never, "score-not-a-number", ["rows[3]", "found:    x"], { objective: "regression" });
+  await fails({ rows: [{ label: "x" }] as never }, "value-not-text", ["rows[0]", "array of two strings"]);
+  const { stats, train } = await load({ rows: [{}, ...rows, null] as never }, { skipFaulty: true, split: "ordered" });
+  assert.equal([stats.rowsRead, stats.leftOut.rows, train.text(0)], [10, 2, "mail 0"]);
+  assert.equal(
+    stats.leftOut.rowErrors.map(({ details }) => details.where),
+    ["rows[0]", "rows[11]"],
+  );
+  await fails({ rows: [{}] as never }, "value-not-text", ["rows[0]"], { skipFaulty: true });
+
+  await fails({ rows: [] }, "no-rows", ["rows in memory"]);
+  await fails({ rows: 8 } as never, "invalid-argument", ["rows: 8", "an array of rows"]);
+  await fails(rows as never, "invalid-argument", ["did you mean { rows: [...] }?"]);
+  await fails({ rows } as never, "option-without-effect", ["labelColumn has no effect on rows"], {
+    labelColumn: "label",
+  });
+  await fails({ rows: [...rows, { text: "a", label: "one" }] as never }, "class-with-one-row", ['"one" (rows[10])']);
+  await fails({ rows: [{ text: "a", label: "one" }] }, "only-one-class", ["the first on rows[0]", "labels"]);
+});
+
+test("labels come first in their order, whether rows have them or not", async () => {
+  const labels = ["spam", "2", "none", "10"];
+  const three = times(30, (i) => ["ham", "spam", "apple"][i % 3]!);
+  const { train, val, ...data } = await load({ file: labelled(three) }, { labels, split: "ordered" });
+  assert.equal([...data.labels], [...labels, "apple", "ham"]);
+  assert.equal(data.stats.classesRead, { spam: 10, "2": 0, none: 0, "10": 0, apple: 10, ham: 10 });
+  assert.equal([train.label(0), train.label(1), train.label(2), val.label(0)], [5, 0, 4, 5]);
+  // A set of its own may have a class that the training set has not, if it is named.
+  const sets = { train: labelled(three), val: labelled(three), test: labelled(["none", "ham"]) };
+  assert.is((await load(sets, { labels })).test.label(0), 2);
+  // Of named classes all rows may have one, and each may have one row.
+  assert.equal([...(await load({ file: labelled(times(10, () => "b")) }, { labels: ["a"] })).labels], ["a", "b"]);
+  const set = await load(
+    { rows: times(10, (i) => ({ text: `mail ${i}`, label: ["b", "a"] })) },
+    { objective: "multi-label", labels: ["c", "b"] },
+  );
+  assert.equal(
+    [set.labels, [...set.test.values(0)]],
+    [
+      ["c", "b", "a"],
+      [0, 1, 1],
+    ],
+  );
+
+  for (const wrong of [[""], [" a"], ["a", "b", "a"]])
+    await fails({ file: labelled(three) }, "invalid-value", ["labels is invalid"], { labels: wrong });
+  await fails({ file: labelled(three) }, "options-conflict", ["labels is invalid for a regression"], {
+    objective: "regression",
+    labels,
+  });
+});
+
 /** A CSV file with these labels, each with a text of its own. */
 const labelled = (labels: readonly string[]) =>
   textFile(`label,text\n${labels.map((label, i) => `${label},mail number ${i} of some`).join("\n")}\n`);
-const times = (count: number, label: (i: number) => string) => Array.from({ length: count }, (_, i) => label(i));
-
 test("labels that are not classes are refused, with their lines", async () => {
   const two = times(40, (i) => (i % 2 === 0 ? "ham" : "spam"));
   await fails({ file: labelled([...two, "spma", ...two, "eggs"]) }, "class-with-one-row", [

@@ -137,6 +137,9 @@ test("the rows do not depend on the cache; --split, the seed and the columns are
   assert.equal(ordered.val.stats().classes, { neg: 0, pos: 6 });
   const drawn = await load("stanfordnlp/imdb", { fractions: [0.6, 0.2, 0.2] });
   assert.equal(drawn.val.stats().classes, { neg: 8, pos: 8 });
+  // Its labels are numbers with names: it is the names that are ordered.
+  const named = await load("stanfordnlp/imdb", { split: "ordered", labels: ["pos", "none"] });
+  assert.equal(named.val.stats().classes, { pos: 6, none: 0, neg: 0 });
   await assertFails("options-conflict", ["random, stratified or ordered"], () =>
     load("stanfordnlp/imdb", { split: "experiment" }),
   );

@@ -61,6 +61,21 @@ test("JSON lines and a JSON array give what the CoNLL file gives", async () => {
   assert.is(await digestData(await load("a.jsonl", renamed, { textColumn: "w", labelColumn: "t" })), expected);
 });
 
+test("rows in memory are sentences; named tags come first", async () => {
+  const rows = Array.from({ length: 10 }, (_, i) => ({ words: ["a", `b${i}`], tags: ["O", i % 2 ? "B-X" : "B-A"] }));
+  const data = await loadTagged({ rows }, { labels: ["O", "B-X", "B-Q"], seed: 3 });
+  assert.equal([data.train.size, data.val.size, data.test.size], [7, 1, 2]);
+  assert.equal(data.labels, ["O", "B-X", "B-Q", "B-A"]);
+  assert.equal(data.train.words(0), rows[data.train.place(0)]!.words);
+  assert.equal([data.origin, data.source], [{ labels: ["O", "B-X", "B-Q"], seed: 3, rows: 10 }, "rows in memory"]);
+  const refused = (row: unknown, code: ErrorCode, words: string[]) =>
+    assertFails(code, ["rows[1]", ...words], () => loadTagged({ rows: [rows[0], row] as never }));
+  await refused({ words: ["a"], tags: [] }, "tags-differ-from-words", ["1 tags"]);
+  await refused({ words: "a", tags: [] }, "column-not-recognized", ["words: a list of strings"]);
+  await refused(null, "row-not-json-object", ["{ words: [...], tags: [...] }"]);
+  await assertFails("no-rows", ["rows in memory"], () => loadTagged({ rows: [] }));
+});
+
 test("a sentence is cut between tokens; words behind the cut have no target", async () => {
   const { test: cut, stats } = await load("a.conll", CONLL, { maxLength: 3 });
   assert.equal(cut.words(0), ["John", "Smith", "lives"]);

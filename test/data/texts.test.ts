@@ -171,6 +171,28 @@ test("JSON lines are a document each, shuffled by the seed and split", async () 
   assert.equal(first.toSorted(), rows.map(({ text }) => text).toSorted());
 });
 
+test("rows in memory are split as JSON lines are", async () => {
+  const texts = Array.from({ length: 20 }, (_, i) => `line ${i}`);
+  const chat = (i: number) => [
+    { role: "user", content: `${i}?` },
+    { role: "assistant", content: `${i}!` },
+  ];
+  for (const rows of [
+    texts,
+    texts.map((text) => ({ text })),
+    texts.map((prompt, i) => ({ prompt, completion: ` ${i}` })),
+  ]) {
+    const lines = rows.map((row) => JSON.stringify(typeof row === "string" ? { text: row } : row)).join("\n");
+    const [memory, read] = [await load({ rows }), await load({ file: file("a.jsonl", lines) })];
+    assert.equal(memory.stats, read.stats);
+    assert.is(await decodeBlocks(memory.test), await decodeBlocks(read.test));
+    assert.equal([memory.origin.rows, memory.source], [20, "rows in memory"]);
+  }
+  await assertFails("row-not-json-object", ["rows[1]"], () => load({ rows: ["a", 5] as never }));
+  await assertFails("value-not-text", ["rows[1]", "no such key"], () => load({ rows: ["a", { test: "b" }] as never }));
+  await assertFails("no-chat-template", () => load({ rows: texts.map((_, i) => ({ messages: chat(i) })) }));
+});
+
 test("prompts and completions, given sets, another key, empty documents", async () => {
   const pair = (i: number) => JSON.stringify({ completion: ` ${i}`, prompt: `Q ${i}:`, id: i });
   const pairs = await load({
