@@ -84,14 +84,24 @@ export async function readRows(source: RowSource, model: BaseModel, options: Rea
 
 /** The rows of a model with an adapter, read as those that it was trained with. */
 export function readSets(
-  sets: RowSets,
+  { train, val, test }: RowSets,
   model: BaseModel,
   { task, labels, settings }: AdapterMeta,
 ): Promise<TrainingData> {
   const { maxLength, padTo } = settings as { maxLength?: number; padTo?: number };
-  const isLabelled = TRAINING[task.objective].labels !== null;
-  const read = { model, maxLength, ...(isLabelled ? { labels } : {}), ...(padTo ? { padding: padTo } : {}) };
-  return load(task.objective, sets, read);
+  const kind = TRAINING[task.objective].labels;
+  const rows = [...train, ...val, ...test];
+  const [shareOfVal, shareOfTest] = [val.length / rows.length, test.length / rows.length];
+  return load(
+    task.objective,
+    { rows },
+    {
+      ...{ model, maxLength, fractions: [1 - shareOfVal - shareOfTest, shareOfVal, shareOfTest] },
+      ...(kind === null ? {} : { labels }),
+      ...(kind === null || kind === "tags" ? {} : { split: "ordered" }),
+      ...(padTo ? { padding: padTo } : {}),
+    },
+  );
 }
 
 /** A task's function that loads data, whose own checks say which of the options it has. */

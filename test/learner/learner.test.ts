@@ -3,7 +3,15 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Device } from "../../src/backend/backend.ts";
-import { forgetFile, type Learner, load, loadModel, registerFile, type TrainModelOptions, train } from "../../src/index.ts";
+import {
+  forgetFile,
+  type Learner,
+  load,
+  loadModel,
+  registerFile,
+  type TrainModelOptions,
+  train,
+} from "../../src/index.ts";
 import { withLabels } from "../../src/learner/grow.ts";
 import type { RowSource } from "../../src/learner/rows.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -41,7 +49,10 @@ test("a model of a few rows answers one text with one answer, a list with a list
     const one = await learner.classify(REFUND);
     const list = await learner.classify([REFUND, "a parcel parcel", ""]);
     assert.equal(one, list[0]);
-    assert.equal(list.map(({ label }) => label), ["money", "shipping", null]);
+    assert.equal(
+      list.map(({ label }) => label),
+      ["money", "shipping", null],
+    );
     assert.equal(learner.run!.results?.after.test ?? null, null, "nothing is measured on no rows");
     await assertFails("wrong-task", ["use classify"], () => learner.generate("x"));
     await assertFails("wrong-task", ["use classify"], () => learner.score("x"));
@@ -56,12 +67,19 @@ test("it learns further rows and a new label, and answers as before meanwhile", 
     await learning;
     assert.equal(learner.labels, [...new Set([...learner.labels.slice(0, 2), "billing"])]);
     const found = await learner.classify(["an invoice invoice", REFUND, "a parcel parcel"]);
-    assert.equal(found.map(({ label }) => label), ["billing", "money", "shipping"]);
+    assert.equal(
+      found.map(({ label }) => label),
+      ["billing", "money", "shipping"],
+    );
     // Nothing has changed where rows do not fit, or it was aborted.
     await assertFails("value-not-text", ["rows["], () => learner.learn([{ text: 3, label: "x" } as never]));
     const stop = new AbortController();
     const stopped = learner.learn(more, { signal: stop.signal, onProgress: () => stop.abort(new Error("enough")) });
-    await assertFails(undefined, /enough/, () => stopped);
+    const reason = await stopped.then(
+      () => "",
+      (error: Error) => error.message,
+    );
+    assert.equal(reason, "enough");
     assert.equal(await learner.classify(["an invoice invoice", REFUND, "a parcel parcel"]), found);
   }));
 
@@ -78,7 +96,10 @@ test("a saved model gives the same, from a directory, a zip file and a Blob, and
       assert.equal(await loaded.classify(REFUND), expected);
       await loaded.learn(rows(6, "invoice", "billing"), { ...QUICK, epochs: 12 });
       const found = await loaded.classify(["an invoice invoice", REFUND, "a parcel parcel"]);
-      assert.equal(found.map(({ label }) => label), ["billing", "money", "shipping"]);
+      assert.equal(
+        found.map(({ label }) => label),
+        ["billing", "money", "shipping"],
+      );
       loaded.destroy();
     }
     await learner.save(path);
@@ -114,17 +135,21 @@ test("a destroyed model says so, and ends what it learns", () =>
   }));
 
 test("rows come from a file, opened or by its path, and a part measures the model", async () => {
-  const path = join(folder, "rows.jsonl");
+  const path = join(folder, "rows.csv");
   const lines = messages(40);
   writeFileSync(path, lines);
-  const file = new File([lines], "rows.jsonl");
-  registerFile("kept.jsonl", new Blob([lines]));
-  for (const source of [path, file, "kept.jsonl"])
-    await using(async (learner) => {
-      assert.equal(learner.labels, ["ham", "spam"]);
-      assert.ok(learner.run!.results!.after.test.accuracy >= 0);
-    }, source, { epochs: 1 });
-  forgetFile("kept.jsonl");
+  const file = new File([lines], "rows.csv");
+  registerFile("kept.csv", new Blob([lines]));
+  for (const source of [path, file, "kept.csv"])
+    await using(
+      async (learner) => {
+        assert.equal(learner.labels, ["ham", "spam"]);
+        assert.ok(learner.run!.results!.after.test!.accuracy >= 0);
+      },
+      source,
+      { epochs: 1 },
+    );
+  forgetFile("kept.csv");
   await assertFails("invalid-argument", ["name"], () => using(async () => {}, new Blob([lines])));
 });
 
@@ -138,43 +163,61 @@ test("trainings on one device run one after the other, and an open base model st
   assert.equal([...new Set(order)], ["a", "b"]);
   assert.equal(order, [...order].sort(), "one after the other");
   for (const one of models) one.destroy();
-  assert.equal((await base.read("ln_f.weight")).length > 0, true);
+  assert.equal((await base.read("ln_f.weight"))?.length, 16);
   await base.close();
 });
 
-for (const [name, source, check] of [
-  ["scores", TWO.map(({ text }, i) => ({ text, label: i < 6 ? 1 : 5 })), async (learner: Learner) => {
-    const { score } = await learner.score(REFUND);
-    assert.ok(score! > 2, String(score));
-  }],
-] as const)
-  test(`${name} are learned`, () => using(check, source, { objective: "regression", epochs: 30 }));
+test("numbers are scores if that is asked for", () =>
+  using(
+    async (learner) => {
+      const { score } = await learner.score(REFUND);
+      assert.ok(score! > 2, String(score));
+    },
+    TWO.map(({ text }, i) => ({ text, label: i < 6 ? 1 : 5 })),
+    { objective: "regression", epochs: 30 },
+  ));
 
 test("lists of labels, tags and texts say what is learned", async () => {
-  await using(async (learner) => {
-    assert.equal([learner.objective, (await learner.classify(REFUND)).labels], ["multi-label", ["money"]]);
-  }, TWO.map(({ text, label }) => ({ text, label: [label] })), { epochs: 30 });
+  await using(
+    async (learner) => {
+      assert.equal([learner.objective, (await learner.classify(REFUND)).labels], ["multi-label", ["money"]]);
+    },
+    TWO.map(({ text, label }) => ({ text, label: [label] })),
+    { epochs: 30 },
+  );
   const sentence = { words: ["Ann", "lives", "in", "Rome"], tags: ["B-PER", "O", "O", "B-LOC"] };
-  await using(async (learner) => {
-    assert.equal(learner.objective, "tokens");
-    await learner.tag("Ann lives in Rome");
-    await learner.learn([{ words: ["May", "1"], tags: ["B-DATE", "I-DATE"] }], { epochs: 1 });
-    assert.ok(learner.labels.includes("B-DATE"));
-  }, [sentence, sentence, sentence, sentence], { epochs: 1 });
-  await using(async (learner) => {
-    assert.equal(learner.objective, "lm");
-    const { text } = await learner.generate("the cat", { maxNewTokens: 3 });
-    assert.type(text, "string");
-    await assertFails("wrong-task", ["generate"], () => learner.classify("x"));
-    await learner.learn(["the cat sat on the mat again and again"], { epochs: 1 });
-  }, Array.from({ length: 8 }, (_, i) => `the cat sat on mat ${i} and the dog on mat ${i + 1}`), { epochs: 1 });
+  await using(
+    async (learner) => {
+      assert.equal(learner.objective, "tokens");
+      await learner.tag("Ann lives in Rome");
+      await learner.learn([{ words: ["May", "1"], tags: ["B-DATE", "I-DATE"] }], { epochs: 1 });
+      assert.ok(learner.labels.includes("B-DATE"));
+    },
+    [sentence, sentence, sentence, sentence],
+    { epochs: 1 },
+  );
+  await using(
+    async (learner) => {
+      assert.equal(learner.objective, "lm");
+      const { text } = await learner.generate("the cat", { maxNewTokens: 3 });
+      assert.type(text, "string");
+      await assertFails("wrong-task", ["generate"], () => learner.classify("x"));
+      await learner.learn(["the cat sat on the mat again and again"], { epochs: 1 });
+    },
+    Array.from({ length: 8 }, (_, i) => `the cat sat on mat ${i} and the dog on mat ${i + 1}`),
+    { epochs: 1 },
+  );
 });
 
 test("pairs are one text of two", () =>
-  using(async (learner) => {
-    const one = await learner.classify(["refund", "refund now"]);
-    assert.equal(one, (await learner.classify([["refund", "refund now"]]))[0]);
-  }, TWO.map(({ text, label }) => ({ text: [text, "now"] as const, label })), { epochs: 1 }));
+  using(
+    async (learner) => {
+      const one = await learner.classify(["refund", "refund now"]);
+      assert.equal(one, (await learner.classify([["refund", "refund now"]]))[0]);
+    },
+    TWO.map(({ text, label }) => ({ text: [text, "now"] as const, label })),
+    { epochs: 1 },
+  ));
 
 test("an adapter for more labels answers the old ones as before", () =>
   using(async (learner) => {
@@ -183,8 +226,14 @@ test("an adapter for more labels answers the old ones as before", () =>
     for (const [name, { shape, data }] of grown.tensors) {
       const { data: before } = tensors.get(name)!;
       assert.equal([...data.subarray(0, before.length)], [...before], name);
-      assert.ok(data.subarray(before.length).every((value) => value === 0), name);
-      assert.equal(data.length, shape.reduce((a, b) => a * b, 1));
+      assert.ok(
+        data.subarray(before.length).every((value) => value === 0),
+        name,
+      );
+      assert.equal(
+        data.length,
+        shape.reduce((a, b) => a * b, 1),
+      );
     }
     assert.equal(grown.meta.task.num_labels, 3);
   }));
