@@ -7,6 +7,7 @@ import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";
 import { type DataSource, loadData } from "../run/load-data.ts";
+import { errorRecord } from "../run/record.ts";
 import { dataOptions, dataSpec } from "../run/settings.ts";
 import { checkTrials } from "../study/check-trials.ts";
 import {
@@ -22,7 +23,7 @@ import {
 import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
-import type { StudyEvent } from "../study/runner.ts";
+import type { EventSubject, StudyEvent } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
@@ -214,12 +215,12 @@ async function trainTrials(
   const deadline = new Deadline(interruption.signal, secondsLeft);
   const { signal } = deadline;
   const failures: TrialFailure[] = [];
-  const onEvent = (event: StudyEvent) => {
+  const onEvent = (event: StudyEvent, subject?: EventSubject) => {
     if (event.type === "step" && !signal.aborted) interruption.begin();
     // There is nothing to save before the first step.
     else if (event.type === "group") interruption.end();
     if (event.type === "failed") failures.push(event);
-    printer.event(event);
+    printer.event(event, subject);
   };
   const run: RunTrials = async (some) => {
     const trials: Trial[] = [];
@@ -228,7 +229,7 @@ async function trainTrials(
       if (!error || (await readFinished(out, trial))) trials.push(trial);
       else {
         await keepError(out, trial, error);
-        onEvent({ type: "failed", trial, error });
+        onEvent({ type: "failed", trial, error: errorRecord(error) }, { error });
       }
     }
     for (const data of new Set(trials.map(({ model }) => dataOf(model)))) {

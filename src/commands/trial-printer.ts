@@ -9,7 +9,7 @@ import { countOf } from "../io/common.ts";
 import { readRecord } from "../run/directory.ts";
 import { type Cell, runnableTrials, type Trial, titleTrials } from "../study/grid.ts";
 import { bestTrial, finishedTrials, listOutcomes } from "../study/outcome.ts";
-import type { StudyEvent } from "../study/runner.ts";
+import type { EventSubject, StudyEvent } from "../study/runner.ts";
 import { type FinishedCell, type TrialRecord, trialDirectory } from "../study/store.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
@@ -56,12 +56,13 @@ export class TrialPrinter {
     printData(this.data, model, classWeights, this.json);
   }
 
-  event(event: StudyEvent): void {
+  event(event: StudyEvent, { error }: EventSubject = {}): void {
     if (this.json) console.log(JSON.stringify(jsonEvent(event)));
-    else this.show(event);
+    else this.show(event, error && terminalMessage(error));
   }
 
-  private show(event: StudyEvent): void {
+  /** `message`: of the event's error, with the names of flags. */
+  private show(event: StudyEvent, message?: string): void {
     const { objective } = this.data;
     switch (event.type) {
       case "elsewhere":
@@ -75,9 +76,7 @@ export class TrialPrinter {
         if (event.count > 1) console.error(`${event.count} trials at once`);
         break;
       case "divided":
-        console.error(
-          `${event.count} trials cannot begin at once, one half follows the other: ${terminalMessage(event.error)}`,
-        );
+        console.error(`${event.count} trials cannot begin at once, one half follows the other: ${message}`);
         break;
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
@@ -93,12 +92,13 @@ export class TrialPrinter {
         if (process.stderr.isTTY) break;
         const { trial, record, steps, together } = event;
         const name = this.count > 1 ? `${this.title(trial)}: ` : "";
-        console.error(`${name}${describeEvaluation(objective, record, steps, together.secondsLeft)}`);
+        console.error(`${name}${describeEvaluation(objective, record, steps, together.secondsLeft ?? Infinity)}`);
         break;
       }
       case "step": {
         const { record, examplesPerSecond, together } = event;
-        const { count, step, steps, secondsLeft } = together;
+        const { count, step, steps } = together;
+        const secondsLeft = together.secondsLeft ?? Infinity;
         if (process.stderr.isTTY) this.progress ??= createProgress({ total: steps, stream: process.stderr });
         const text =
           count > 1
@@ -109,13 +109,14 @@ export class TrialPrinter {
       }
       case "done": {
         this.stop();
-        const left = event.left > 0 ? `; ${formatDuration(event.secondsLeft)} left` : "";
-        console.log(`${this.line(event.trial, event.record)}${left}`);
+        const { left, secondsLeft } = event;
+        const rest = left > 0 && secondsLeft !== null ? `; ${formatDuration(secondsLeft)} left` : "";
+        console.log(`${this.line(event.trial, event.record)}${rest}`);
         break;
       }
       case "failed":
         this.stop();
-        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${terminalMessage(event.error)}`);
+        console.error(`failed: ${this.title(event.trial)}\n${event.error.name}: ${message}`);
     }
   }
 

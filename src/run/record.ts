@@ -26,7 +26,7 @@ import { numel } from "../tensor.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { objectiveDefaults } from "../train/options.ts";
 import type { PreparedRun } from "../train/prepare.ts";
-import { type EvaluationRecord, peakMemory, type StepRecord, type TrainEvent } from "../train/records.ts";
+import { type EvaluationRecord, planEvent, type StepRecord, type TrainEvent } from "../train/records.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
@@ -114,13 +114,20 @@ interface RunProgress {
   curve: Curve;
 }
 
+/** An error as plain JSON. */
+export interface ErrorRecord {
+  name: string;
+  code?: ErrorCode;
+  message: string;
+}
+
 /** What a run has left. */
 interface RunOutcome {
   /** The step after which the saved parameters are. */
   keptStep: number;
   /** What was measured after the last step; null before it, and for a run that was stopped or has failed. */
   results: Results | null;
-  error: { name: string; code?: ErrorCode; message: string } | null;
+  error: ErrorRecord | null;
   /** The files of the run's directory. All others are the user's. */
   files: string[];
   /** Bytes of the files of trained tensors. */
@@ -224,12 +231,9 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
   switch (event.type) {
     case "plan": {
       // The options have the type of weights that `auto` has chosen: a resumed run keeps it.
-      const { options, plan, device, trainable, flops } = event;
-      return {
-        ...record,
-        ...{ options, device, trainable, flops, memory: peakMemory(event) },
-        parameters: countParameters(plan.spec),
-      };
+      const { options, spec, device, trainable, flops, memory } = event;
+      const parameters = countParameters(spec);
+      return { ...record, options, device, trainable, flops, memory: memory.peak, parameters };
     }
     // What was reached before stays until then: a run may end while it is prepared.
     case "start":
@@ -243,7 +247,7 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
     case "evaluation":
       return { ...record, evaluations: [...record.evaluations, event.record] };
     case "end": {
-      const { aborted, results, keptStep, seconds } = event.result;
+      const { aborted, results, keptStep, seconds } = event;
       return { ...record, state: aborted ? "stopped" : "finished", results, keptStep, seconds };
     }
   }
@@ -265,14 +269,18 @@ function addStep(record: RunRecord, step: StepRecord): RunRecord {
 /** The record of a run before its first step, as the trainer prepares it. */
 export function planned(record: RunRecord, prepared: PreparedRun, device: DeviceInfo): RunRecord {
   const { total: steps, stepsPerEpoch } = prepared.stepCounts;
-  return advance(advance(record, { type: "plan", ...prepared, device }), { type: "start", steps, stepsPerEpoch });
+  return advance(advance(record, planEvent(prepared, device)), { type: "start", steps, stepsPerEpoch });
 }
 
 /** The record of a run that failed. */
 export function failed(record: RunRecord, error: unknown): RunRecord {
+  return { ...record, state: "failed", error: errorRecord(error) };
+}
+
+export function errorRecord(error: unknown): ErrorRecord {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   const code = error instanceof LowrankError ? { code: error.code } : {};
-  return { ...record, state: "failed", error: { name, ...code, message } };
+  return { name, ...code, message };
 }
 
 /**

@@ -9,7 +9,7 @@ import { lastCheckpoint } from "../run/checkpoint.ts";
 import type { RunViews } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
-import { newRecord, type RunRecord } from "../run/record.ts";
+import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../run/record.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
@@ -19,24 +19,30 @@ import { isFinished, keepError, readBegun, type TrialRecord, trialDirectory } fr
 
 const CHECKPOINT_STEPS = 200;
 
-/** What a study reports while it runs. */
+/** What a study reports while it runs: plain JSON, as `TrainEvent`. */
 export type StudyEvent =
   /** It has ended before. */
-  | { type: "skip"; trial: Trial; record: TrialRecord; run: TrainedRun }
+  | { type: "skip"; trial: Trial; record: TrialRecord }
   /** Another process has begun it since this one started. */
   | { type: "elsewhere"; trial: Trial }
   /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
   /** This many trials cannot begin together: one half is trained before the other. */
-  | { type: "divided"; count: number; error: LowrankError }
+  | { type: "divided"; count: number; error: ErrorRecord }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "resumed"; trial: Trial; step: number }
   | { type: "plan"; trial: Trial; plan: Extract<TrainEvent, { type: "plan" }> }
   | { type: "evaluation"; trial: Trial; record: EvaluationRecord; steps: number; together: Progress }
   | { type: "step"; trial: Trial; record: StepRecord; examplesPerSecond: number; together: Progress }
   /** `left` trials have not ended, and take about `secondsLeft`. */
-  | { type: "done"; trial: Trial; record: TrialRecord; run: TrainedRun; left: number; secondsLeft: number }
-  | { type: "failed"; trial: Trial; error: LowrankError };
+  | { type: "done"; trial: Trial; record: TrialRecord; left: number; secondsLeft: number | null }
+  | { type: "failed"; trial: Trial; error: ErrorRecord };
+
+/** What an event is about and JSON is not: a run that has ended, an error. */
+export interface EventSubject {
+  run?: TrainedRun;
+  error?: LowrankError;
+}
 
 /** The progress of the trials that are trained at the same time. */
 interface Progress {
@@ -45,8 +51,8 @@ interface Progress {
   /** Steps of all of them. */
   step: number;
   steps: number;
-  /** Infinite before each has made a step. */
-  secondsLeft: number;
+  /** null before each has made a step. */
+  secondsLeft: number | null;
 }
 
 interface TrialsArguments {
@@ -57,7 +63,7 @@ interface TrialsArguments {
   data: TrainingData;
   signal: AbortSignal;
   views: RunViews;
-  onEvent: (event: StudyEvent) => void;
+  onEvent: (event: StudyEvent, subject?: EventSubject) => void;
   /** The model of all trials, which stays open; default: each is loaded by its name. */
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
@@ -76,7 +82,7 @@ export async function runTrials(args: TrialsArguments): Promise<number> {
     if (signal.aborted) break;
     const record = out === undefined ? null : await readBegun(out, trial);
     if (out !== undefined && record && isFinished(record))
-      onEvent({ type: "skip", trial, record, run: storedRun(record, trialDirectory(out, trial)) });
+      onEvent({ type: "skip", trial, record }, { run: storedRun(record, trialDirectory(out, trial)) });
     else study.left.add(new TrialRun(study, trial, index, record));
   }
   for (const name of new Set([...study.left].map(({ trial }) => trial.model))) {
@@ -109,7 +115,8 @@ class Study {
     try {
       await trainJobs({ device, model, data, signal }, jobs, {
         onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
-        onDivided: ({ length }, error) => onEvent({ type: "divided", count: length, error }),
+        onDivided: ({ length }, error) =>
+          onEvent({ type: "divided", count: length, error: errorRecord(error) }, { error }),
       });
     } finally {
       if (!given) await model.close();
@@ -151,7 +158,7 @@ class Study {
     this.failed++;
     const { out, onEvent } = this.args;
     if (out !== undefined) await keepError(out, trial, error);
-    onEvent({ type: "failed", trial, error });
+    onEvent({ type: "failed", trial, error: errorRecord(error) }, { error });
   }
 
   together(): Progress {
@@ -161,18 +168,20 @@ class Study {
       step: sum(runs, (run) => (left.has(run) ? run.progress.step : run.progress.steps)),
       steps: sum(runs, ({ progress }) => progress.steps),
       // A trial's seconds are its part of the time that passes.
-      secondsLeft: sum(runs, (run) => (left.has(run) ? run.secondsLeft : 0)),
+      secondsLeft: known(sum(runs, (run) => (left.has(run) ? run.secondsLeft : 0))),
     };
   }
 
   /** Seconds until all trials have ended, if they take as long as those so far. */
-  secondsLeft(): number {
+  secondsLeft(): number | null {
     const active = this.runs.filter((run) => this.left.has(run));
     const trained = this.trained + sum(active, ({ share, shareBefore }) => share - shareBefore);
     const left = this.left.size - sum(active, ({ share }) => share);
-    return ((performance.now() - this.started) / 1000 / trained) * left;
+    return known(((performance.now() - this.started) / 1000 / trained) * left);
   }
 }
+
+const known = (seconds: number) => (Number.isFinite(seconds) ? seconds : null);
 
 function sum<T>(some: readonly T[], of: (one: T) => number): number {
   return some.reduce((total, one) => total + of(one), 0);
@@ -309,7 +318,7 @@ class TrialRun implements TrainingJob {
           : storedRun(record, directory);
       if (out !== undefined) await keepError(out, trial, null);
       study.leave(this);
-      onEvent({ type: "done", trial, record, run, left: study.left.size, secondsLeft: study.secondsLeft() });
+      onEvent({ type: "done", trial, record, left: study.left.size, secondsLeft: study.secondsLeft() }, { run });
     } catch (error) {
       // What was learned is saved.
       if (signal.aborted && error === signal.reason) return;

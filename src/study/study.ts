@@ -101,9 +101,9 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const elsewhere: Trial[] = [];
   await runTrials({
     ...{ out, trials: runnableTrials(cells), device, model, data, signal, checkpointEvery, views: views.files },
-    onEvent(event) {
-      if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, event.run);
-      if (event.type === "failed") failed.set(event.trial.key, event.error);
+    onEvent(event, { run, error } = {}) {
+      if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, run!);
+      if (event.type === "failed") failed.set(event.trial.key, error!);
       if (event.type === "elsewhere") elsewhere.push(event.trial);
       args.onEvent?.(event);
     },

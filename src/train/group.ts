@@ -16,7 +16,7 @@ import { isMean } from "../tasks/index.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import type { FeaturePlan, TrainResult } from "./records.ts";
+import { type FeaturePlan, planEvent, type TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,
@@ -171,7 +171,7 @@ export async function trainGroup(
     const { settings, start } = runs[i]!;
     const trainTogether = (args: TrainArguments) =>
       clock.share(async (now) => {
-        start.onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: planned });
+        start.onEvent?.(planEvent(prepared[i]!, info));
         const training = new Run(engine, features, args, prepared[i]!, info.kind, now);
         if (start.resume) training.restore(start.resume);
         return training.train({ options, spec, plan, features: planned, device: info, trainable, flops });

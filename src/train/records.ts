@@ -8,6 +8,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Answered, Results } from "../tasks/task.ts";
+import type { Role } from "../tensor.ts";
 import type { TrainOptions } from "./settings.ts";
 
 /** The results of one step. */
@@ -55,22 +56,45 @@ export function peakMemory({ plan, features }: { plan: ModelPlan; features: Feat
   return Math.max(own, before) + (features?.bytes ?? 0);
 }
 
-/** What a run reports while it runs. */
+/** The event of a run whose plan is made. */
+export function planEvent(
+  run: Pick<TrainResult, "options" | "spec" | "plan" | "trainable" | "flops" | "features">,
+  device: DeviceInfo,
+): Extract<TrainEvent, { type: "plan" }> {
+  const { options, spec, plan, trainable, flops, features } = run;
+  const step = Object.fromEntries(memoryTotals(plan.memory).byRole);
+  return {
+    ...{ type: "plan", options, spec, device, trainable, flops },
+    tokens: plan.capacity.tokens,
+    recomputed: plan.recomputed,
+    memory: { peak: peakMemory(run), step },
+    features: features && { plan: memoryTotals(features.plan.memory).total, kept: features.bytes },
+  };
+}
+
+/** What a run reports while it runs: plain JSON, in which a figure that is not finite is null. */
 export type TrainEvent =
   | {
       type: "plan";
       /** As resolved: `dtype` is the one that was chosen. */
       options: TrainOptions;
-      plan: ModelPlan;
+      spec: ModelSpec;
       device: DeviceInfo;
       trainable: number;
       /** See `PreparedRun`. */
       flops: number;
-      features: FeaturePlan | null;
+      /** Tokens of a batch, at most. */
+      tokens: number;
+      /** Blocks whose activations are recomputed in the backward pass. */
+      recomputed: number;
+      /** Bytes on the device: the peak, and those of a step by what they are for. */
+      memory: { peak: number; step: Partial<Record<Role, number>> };
+      /** Bytes to compute the features before the first step, and to keep them. */
+      features: { plan: number; kept: number } | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
   /** It resumes from a checkpoint. */
-  | { type: "resume"; checkpoint: Checkpoint }
+  | { type: "resume"; checkpoint: Omit<Checkpoint, "tensors"> }
   | {
       type: "step";
       record: StepRecord;
@@ -81,7 +105,8 @@ export type TrainEvent =
       secondsLeft: number;
     }
   | { type: "evaluation"; record: EvaluationRecord }
-  | { type: "end"; result: TrainResult };
+  /** The whole result is what `fineTune` resolves with. */
+  | ({ type: "end" } & Pick<TrainResult, "results" | "keptStep" | "seconds" | "aborted">);
 
 /** What a run leaves. */
 export interface TrainResult {

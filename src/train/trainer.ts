@@ -35,6 +35,7 @@ import {
   type Checkpoint,
   type EvaluationRecord,
   peakMemory,
+  planEvent,
   RunFailed,
   type StepRecord,
   type TrainEvent,
@@ -192,7 +193,7 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
-  onEvent?.({ type: "plan", options, plan, device: info, trainable, flops, features: prepared.features });
+  onEvent?.(planEvent(prepared, info));
   const features = prepared.features
     ? await Features.compute(
         device,
@@ -328,7 +329,10 @@ export class Run {
   ): Promise<TrainResult> {
     const { total, stepsPerEpoch } = this.stepCounts;
     this.onEvent({ type: "start", steps: total, stepsPerEpoch });
-    if (this.checkpointBefore) this.onEvent({ type: "resume", checkpoint: this.checkpointBefore });
+    if (this.checkpointBefore) {
+      const { tensors: _, ...checkpoint } = this.checkpointBefore;
+      this.onEvent({ type: "resume", checkpoint });
+    }
     let measured: Measured | null = null;
     let aborted = false;
     try {
@@ -350,7 +354,8 @@ export class Run {
       seconds: this.seconds(),
       aborted,
     };
-    this.onEvent({ type: "end", result });
+    const { results, keptStep, seconds } = result;
+    this.onEvent({ type: "end", results, keptStep, seconds, aborted });
     return result;
   }
 
@@ -536,7 +541,8 @@ export class Run {
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
-    const stepping = (this.now() - this.started) / 1000 - this.evaluating - this.paused;
+    // A page's clock may not have moved.
+    const stepping = Math.max(1e-3, (this.now() - this.started) / 1000 - this.evaluating - this.paused);
     const examplesPerSecond = (record.examples - this.examplesBefore) / stepping;
     const { total } = this.stepCounts;
     const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;

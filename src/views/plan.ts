@@ -5,9 +5,8 @@ import { maxBatchTokens } from "../data/loader.ts";
 import { type Block, makeTable, text } from "../document/blocks.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
-import type { ModelPlan } from "../model/model.ts";
-import { frozenBlocks, parameterList } from "../model/trainable.ts";
-import { formatBytes, memoryTotals } from "../plan/memory.ts";
+import { frozenBlocks, type ModelSpec, parameterList } from "../model/trainable.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { printLargest } from "../plan/print.ts";
 import { setting } from "../setting.ts";
 import { numel } from "../tensor.ts";
@@ -16,14 +15,8 @@ import type { TrainOptions } from "../train/settings.ts";
 import { adviceOn, type MeasuredSize, measureSizes, type PlanArguments } from "../train/sizes.ts";
 
 /** The device, the trainable parameters, and the memory that will be allocated. */
-export function planBlocks({
-  device,
-  trainable,
-  flops,
-  features,
-  plan,
-}: Extract<TrainEvent, { type: "plan" }>): Block[] {
-  const { spec, capacity, memory, recomputed } = plan;
+export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[] {
+  const { spec, device, trainable, flops, tokens, recomputed, memory, features } = event;
   const parameters = parameterList(spec);
   const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
   const all = sum(parameters);
@@ -32,22 +25,21 @@ export function planBlocks({
     `device: ${describeDevice(device)}`,
     `trainable: ${formatCount(trainable)} of ${formatCount(all)} parameters (${formatShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${formatCount(base)}`,
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
-    ...(features ? [describeFeatures(features)] : []),
+    ...(features ? [describeFeatures(spec, features)] : []),
     ...(recomputed > 0
       ? [
           `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`,
         ]
       : []),
-    `memory: ${printLargest(memory)}, for batches of at most ${capacity.tokens} tokens`,
+    `memory: ${printLargest(memory.step)}, for batches of at most ${tokens} tokens`,
   ].map(text);
 }
 
 /** The lowest blocks, which run once before training, and the features that they leave. */
-function describeFeatures({ plan, bytes }: { plan: ModelPlan; bytes: number }): string {
-  const { total } = memoryTotals(plan.memory);
+function describeFeatures(spec: ModelSpec, { plan, kept }: { plan: number; kept: number }): string {
   return (
-    `features: the lowest ${frozenBlocks(plan.spec)} of ${plan.spec.config.n_layer} blocks are frozen and run once per message before training (${formatBytes(total)}, then freed); ` +
-    `their outputs are stored (${formatBytes(bytes)})`
+    `features: the lowest ${frozenBlocks(spec)} of ${spec.config.n_layer} blocks are frozen and run once per message before training (${formatBytes(plan)}, then freed); ` +
+    `their outputs are stored (${formatBytes(kept)})`
   );
 }
 

@@ -6,7 +6,7 @@ import { DeviceError } from "../../src/errors.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import { numel } from "../../src/tensor.ts";
-import { peakMemory, type TrainEvent } from "../../src/train/records.ts";
+import type { TrainEvent } from "../../src/train/records.ts";
 import type { JobSettings } from "../../src/train/trainer.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -190,7 +190,7 @@ async function cramped(card: Card, most: number): Promise<Backend> {
 test("a device that has no memory for a run is given the next smaller size that the settings leave open", async () => {
   const sizes: number[] = [];
   const onEvent = (event: TrainEvent) => {
-    if (event.type === "plan") sizes.push(peakMemory(event));
+    if (event.type === "plan") sizes.push(event.memory.peak);
   };
   // Its activations are most of a plan.
   const more = { epochs: 1, batchSize: 16, onEvent };

@@ -46,6 +46,12 @@ export async function stopAfter(
   return kept;
 }
 
+/** Throws unless an event is plain JSON. */
+export function assertPlain(event: object): void {
+  assert.equal(JSON.parse(JSON.stringify(event)), event);
+  assert.equal(structuredClone(event), event);
+}
+
 /** Throws unless both have the same tensors in the same order, bit for bit. */
 export function assertSameTensors(got: Tensors, want: Tensors): void {
   assert.equal([...got.keys()], [...want.keys()]);

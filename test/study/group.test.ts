@@ -16,6 +16,7 @@ import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice, within } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
 import { test, testAll } from "../helpers/harness.ts";
+import { assertPlain } from "../helpers/runs.ts";
 import { snapshot } from "../helpers/spawn.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -66,6 +67,7 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
       views: runFiles,
     },
     onEvent(event) {
+      assertPlain(event);
       if (event.type === "group" || event.type === "divided") seen.push(`${event.type} ${event.count}`);
       else if (event.type === "failed" || event.type === "resumed") seen.push(`${event.type} ${event.trial.name}`);
       onEvent?.(event, abort);
@@ -121,7 +123,7 @@ for (const [on, declare] of [
       if (event.type !== "step") return;
       // The steps and the time left are those of all trials at once.
       const { step, steps, secondsLeft } = event.together;
-      assert.ok(step >= event.record.step && step <= steps && secondsLeft >= 0);
+      assert.ok(step >= event.record.step && step <= steps && secondsLeft! >= 0);
     };
     assert.equal(await run(on, "once", trials, { onEvent }), [...groups, "0 failed"]);
     assert.equal(left, [2, 1, 0]);

@@ -19,7 +19,7 @@ import { readRecord } from "../../src/run/directory.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { modelAnd } from "../helpers/runs.ts";
+import { assertPlain, modelAnd } from "../helpers/runs.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
 
 type Runs = StudyArguments["runs"];
@@ -72,7 +72,10 @@ function learnedAlone(run: Runs[number]): Promise<Record<string, unknown>> {
 test("in memory each run has the bits of fineTune; one twice is trained once; the best is that of the report", async () => {
   const runs = [RANKS[0]!, HEAD, RANKS[1]!, HEAD];
   const seen: string[] = [];
-  const onEvent = ({ type }: StudyEvent) => seen.push(type);
+  const onEvent = (event: StudyEvent) => {
+    assertPlain(event);
+    seen.push(event.type);
+  };
   const all = await study({ ...(await common()), runs, onEvent });
   const got = fulfilled(all);
   for (const [i, run] of runs.entries())
@@ -110,6 +113,7 @@ test("in a directory: stopped again and again, resumed by the same call, and not
     const types: string[] = [];
     seen.push(types);
     const onEvent = (event: StudyEvent) => {
+      assertPlain(event);
       types.push(event.type);
       if (event.type === "step" && event.trial.options.rank === 3 && event.record.step === step) abort.abort("enough");
     };
@@ -181,7 +185,7 @@ test("a directory of other data, or of something else, is refused", async () => 
 
 test("one that diverges is rejected with what it had learned, and the others are as alone", async () => {
   const runs = [RANKS[0]!, { ...RANKS[1], lr: 1e30 }, HEAD];
-  const [first, second, third] = (await study({ ...(await common()), runs })).runs;
+  const [first, second, third] = (await study({ ...(await common()), runs, onEvent: assertPlain })).runs;
   const { reason } = second as PromiseRejectedResult;
   assert.instance(reason, RunFailed);
   assert.ok(reason.contents.tensors.size > 0);

@@ -15,7 +15,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { modelAnd } from "../helpers/runs.ts";
+import { assertPlain, modelAnd } from "../helpers/runs.ts";
 import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** Tolerance for the same sums in batches of other sizes. */
@@ -38,6 +38,7 @@ async function run(options: Partial<TrainArguments> = {}): Promise<FineTuneRun> 
   return fineTune({
     device: await device(),
     ...(await usual()),
+    onEvent: assertPlain,
     ...ofMode({ ...SMALL, ...options }, options.mode ?? "lora"),
   });
 }

@@ -17,7 +17,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { modelAnd } from "../helpers/runs.ts";
+import { assertPlain, modelAnd } from "../helpers/runs.ts";
 
 const folder = temporaryFolder();
 
@@ -58,7 +58,8 @@ test("thresholds: 0.5, or each label's own by a rule on the validation set; one 
 test("a run beside a regression a label and the most frequent set; each label with its measures", async () => {
   const { data, model } = await base();
   const settings = { batchSize: 8, epochs: 8, lr: 2e-2, rank: 2, alpha: 4, evalEvery: 9, threshold: "f1" } as const;
-  const run = await fineTune({ device: await device(), model, data, ...settings, save: join(folder, "run") });
+  const more = { save: join(folder, "run"), onEvent: assertPlain };
+  const run = await fineTune({ device: await device(), model, data, ...settings, ...more });
   const { test: results, after, decision } = run.results!;
   const [own, tfidf, always] = results.compared;
   const { thresholds } = decision!;

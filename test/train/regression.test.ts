@@ -16,7 +16,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { modelAnd } from "../helpers/runs.ts";
+import { assertPlain, modelAnd } from "../helpers/runs.ts";
 
 const folder = temporaryFolder();
 const SETTINGS = { batchSize: 8, epochs: 4, lr: 1e-2, rank: 2, alpha: 4, evalEvery: 4 } as const;
@@ -37,7 +37,7 @@ const all = async () => ({ device: await device(), ...(await base()) });
 
 test("a run: its head begins at the mean score, its measures are those of its scores, the lowest loss is kept", async () => {
   const { data } = await base();
-  const run = await fineTune({ ...(await all()), ...SETTINGS, save: join(folder, "run") });
+  const run = await fineTune({ ...(await all()), ...SETTINGS, save: join(folder, "run"), onEvent: assertPlain });
   const { results, answers, evaluations, keptStep } = run;
   const lowest = Math.min(...evaluations.slice(1).map(({ val }) => val.loss));
   assert.is(evaluations.find(({ step }) => step === keptStep)!.val.loss, lowest);

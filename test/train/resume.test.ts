@@ -16,7 +16,7 @@ import { shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
-import { assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
+import { assertPlain, assertSameRun, modelAnd, stopAfter } from "../helpers/runs.ts";
 import { messages, tinyData } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -29,6 +29,7 @@ async function run(more: Partial<TrainArguments> = {}): Promise<TrainResult> {
   return train({
     device: await testDevice("wasm 1 thread"),
     ...(await base()),
+    onEvent: assertPlain,
     ...ofMode({ ...OPTIONS, ...more }, more.mode ?? "lora"),
   });
 }

@@ -18,7 +18,7 @@ import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
-import { modelAnd } from "../helpers/runs.ts";
+import { assertPlain, modelAnd } from "../helpers/runs.ts";
 
 const folder = temporaryFolder();
 const SETTINGS = { batchSize: 4, epochs: 12, lr: 2e-2, rank: 4, alpha: 8, evalEvery: 30 } as const;
@@ -39,7 +39,7 @@ const device = () => testDevice("wasm 1 thread");
 
 test("a run learns the entities, and is measured on them; its adapter finds them in texts", async () => {
   const args = { device: await device(), ...(await base()) };
-  const run = await fineTune({ ...args, ...SETTINGS, save: join(folder, "run") });
+  const run = await fineTune({ ...args, ...SETTINGS, save: join(folder, "run"), onEvent: assertPlain });
   const { results, record } = run;
   const { compared, rows } = results!.test;
   assert.equal(
