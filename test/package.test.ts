@@ -55,13 +55,37 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/datasets/human-rights.txt",
     "dist/datasets/languages.csv",
     "dist/datasets/spam.csv",
+    "dist/datasets/spam.json",
     "data/models/gpt2-micro/model.safetensors",
     "data/models/smollm2-cut/smollm2-cut.gguf",
     "LICENSE",
   ])
     assert.ok(files.includes(path), `${path} is missing`);
-  const others = files.filter((path) => /^(dist\/web|src|test|assembly|build)\//.test(path));
+  const others = files.filter((path) => /^(dist\/web|assembly|build)\/|^(src|test)\/.*\.([jt]sx?|mjs)$/.test(path));
   assert.equal(others, []);
+});
+
+test("links between the package's documents lead to files that it has", () => {
+  const broken = files
+    .filter((path) => path.endsWith(".md"))
+    .flatMap((path) => {
+      const text = readFileSync(join(folder, "node_modules/lowrank", path), "utf8");
+      const links = [...text.matchAll(/\]\((?!\w+:|#)([^)#]+)/g)].map(([, to]) => join(dirname(path), to!));
+      return links.filter((to) => !files.some((file) => file === to || file.startsWith(`${to}/`)));
+    });
+  assert.equal(broken, []);
+});
+
+test("the notices name every package whose code is in the scripts for pages", () => {
+  const maps = files.filter((path) => /^dist\/browser\/.*\.map$/.test(path));
+  const sources = maps.flatMap((path) => JSON.parse(readFileSync(packagePath(path), "utf8")).sources as string[]);
+  const names = new Set(sources.flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []));
+  assert.ok(names.size > 5, [...names].join());
+  const notices = readFileSync(join(folder, "node_modules/lowrank/dist/THIRD_PARTY.md"), "utf8").split("\n## ");
+  for (const name of [...names, "assemblyscript"]) {
+    const notice = notices.find((text) => text.startsWith(`${name} `));
+    assert.match(notice ?? "", /copyright/i, `no notice of ${name}`);
+  }
 });
 
 test("npx lowrank trains in a folder with a space in its path, and the command that it prints works as it stands", () => {

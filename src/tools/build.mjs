@@ -41,6 +41,9 @@ function compile() {
 
 const OLD = "dist.old";
 
+/** The bundled data sets, each with its description: where it comes from, and under which licence. */
+const DATASETS = ["spam", "languages", "human-rights"];
+
 async function bundle(hash) {
   console.error("building: dist/, about 10 seconds");
   rmSync(NEW, { recursive: true, force: true });
@@ -49,6 +52,7 @@ async function bundle(hash) {
   await buildSpam(NEW);
   buildLanguages(NEW);
   buildHumanRights(NEW);
+  for (const name of DATASETS) copyFileSync(`data/datasets/${name}.json`, `${NEW}/datasets/${name}.json`);
   buildTokenizer(NEW);
   const define = buildConstants(hash, NEW);
   await esbuild.build({

@@ -8,6 +8,7 @@ import { dirname, join, resolve } from "node:path";
 import * as esbuild from "esbuild";
 import { rolldown } from "rolldown";
 import { NEW, WASM } from "./bundles.mjs";
+import { listNotices, NOTICES } from "./notices.mjs";
 
 const PAGE = "src/web";
 const WEB = join(NEW, "web");
@@ -101,6 +102,9 @@ const allShaders = {
     /generated.(later-)?shaders\.ts$/.test(id) ? resolve("src/backend/generated/all-shaders.ts") : null,
 };
 
+/** What all scripts consist of. */
+const bundledModules = new Set();
+
 /** Bundles scripts without some files: in one each, or as `codeSplitting` says. Returns the text without a folder. */
 async function roll(input, external, { preserveEntrySignatures, plugins = [], ...output }) {
   const bundled = await rolldown({
@@ -129,6 +133,7 @@ async function roll(input, external, { preserveEntrySignatures, plugins = [], ..
     ...output,
   };
   const { output: written } = await (output.dir ? bundled.write(options) : bundled.generate(options));
+  for (const { moduleIds = [] } of written) for (const id of moduleIds) bundledModules.add(id);
   return written[0].code;
 }
 
@@ -142,6 +147,7 @@ export async function buildWeb(define) {
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
   cpSync("data/models", join(WEB, "data/models"), { recursive: true });
   await buildStandalone();
+  for (const folder of [NEW, WEB]) writeFileSync(join(folder, NOTICES), listNotices(bundledModules));
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));
   for (const file of pages) cpSync(join(PAGE, file), join(WEB, file));
   await buildServiceWorker();
