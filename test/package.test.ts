@@ -2,6 +2,7 @@
 import { execFileSync, execSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
 import * as assert from "uvu/assert";
 import type { Rolldown } from "vite";
@@ -145,6 +146,40 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   const tokenizing = await bundle('import { Tokenizer } from "lowrank"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank";')).bytes, 0, "an import for its effects alone has some");
+});
+
+/** Runs a program in a folder; its arguments are those of `node`. */
+const node = (cwd: string, ...args: string[]) => execFileSync(process.execPath, args, { cwd, encoding: "utf8" });
+
+test("a bundled program in Node says that it lacks the package's files, and runs with a copy of them", async () => {
+  const elsewhere = temporaryFolder();
+  const contents = `
+    import { openDevice, setPackageUrl, Tokenizer } from "lowrank";
+    if (process.argv[2]) setPackageUrl(process.argv[2]);
+    Promise.all([Tokenizer.load(), openDevice("auto", { threads: 1 })]).then(([tokenizer, device]) => {
+      console.log(tokenizer.encode("Hello, world!").join(" "), device.info.kind);
+      device.destroy();
+    }, ({ code, message }) => console.log(code, message));`;
+  await esbuild.build({
+    stdin: { contents, resolveDir: folder },
+    bundle: true,
+    minify: true,
+    format: "cjs",
+    platform: "node",
+    outfile: join(elsewhere, "program.cjs"),
+    logLevel: "silent",
+  });
+  assert.match(node(elsewhere, "program.cjs"), /^missing-package-file [\s\S]*setPackageUrl\(folder\)/);
+  symlinkSync(join(folder, "node_modules/lowrank"), join(elsewhere, "files"), "junction");
+  const done = "15496 11 995 0 wasm\n";
+  assert.is(node(elsewhere, "program.cjs", "files"), done);
+  assert.is(node(elsewhere, "program.cjs", pathToFileURL(join(elsewhere, "files")).href), done);
+});
+
+test("the build for pages says in Node what to import", () => {
+  const load = `import { openDevice } from "lowrank/browser"; openDevice("wasm").catch(({ message }) => console.log(message));`;
+  const said = node(folder, "--input-type=module", "--eval", load);
+  assert.match(said, /this is the build of lowrank for pages\n[\s\S]*import "lowrank", not "lowrank\/browser"/);
 });
 
 test("the worker of a page imports nothing and starts no worker, so that a bundler may bundle or copy it", () => {
