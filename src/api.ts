@@ -24,6 +24,7 @@ export {
   ShapeError,
   TrainingError,
 } from "./errors.ts";
+export type * from "./globals.ts";
 export {
   Classifier,
   type ClassifierOptions,

@@ -208,19 +208,24 @@ testAll("both entries have types that hold without this project's settings", () 
     import * as page from "lowrank/browser";
     export const classifier: Promise<Classifier> = openDevice().then((device) => Classifier.load("run", { device }));
     export const same: typeof fineTune = page.fineTune;
-    registerFile("a.csv", new Blob([]));
+    export const register = (file: Blob) => registerFile("a.csv", file);
     // @ts-expect-error a rank is a number
     fineTune({ rank: "8" });
+    // @ts-expect-error what runs plans is not the API's
+    openDevice().then((device) => device.prepare);
   `;
-  writeFileSync(join(folder, "page.ts"), source);
+  writeFileSync(join(folder, "page.mts"), source);
   const tsc = packagePath("node_modules/typescript/bin/tsc");
-  const options = "--noEmit --strict --target es2022 --module esnext --moduleResolution bundler --lib es2023,dom";
-  const args = [tsc, ...options.split(" "), "--types", "", "page.ts"];
-  try {
-    execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
-  } catch (error) {
-    assert.unreachable((error as { stdout: string }).stdout);
-  }
+  for (const lib of ["es2022", "es2022,dom"])
+    for (const module of ["esnext --moduleResolution bundler", "node16", "nodenext"]) {
+      const options = `--noEmit --strict --target es2022 --lib ${lib} --module ${module}`;
+      const args = [tsc, ...options.split(" "), "--types", "", "page.mts"];
+      try {
+        execFileSync(process.execPath, args, { cwd: folder, encoding: "utf8" });
+      } catch (error) {
+        assert.unreachable(`${options}: ${(error as { stdout: string }).stdout}`);
+      }
+    }
 });
 
 test("a package without the default base model says which file it lacks, and what to do", () => {

@@ -178,7 +178,8 @@ export async function collect(
  * The length that a response says its body has. Undefined if it may be compressed: then the length is not that of its
  * contents, and another origin does not tell.
  */
-export function bodyLength({ type, headers }: Response): number | undefined {
+export function bodyLength(response: Response): number | undefined {
+  const { type, headers } = response;
   const length = headers.get("content-length");
   return length === null || type === "cors" || headers.has("content-encoding") ? undefined : Number(length);
 }
@@ -212,7 +213,8 @@ function unreachable(where: string, cause: unknown): never {
   });
 }
 
-export function refused(name: string, { status, statusText }: Response, part?: string): DownloadError {
+export function refused(name: string, response: Response, part?: string): DownloadError {
+  const { status, statusText } = response;
   const isWhole = part !== undefined && status === 200;
   return new DownloadError(
     isWhole ? "ranges-ignored" : "request-refused",

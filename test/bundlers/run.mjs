@@ -137,15 +137,21 @@ function checkTypes() {
     fineTune({ rank: "8" });
   `;
   writeFileSync(join(home, "types.ts"), source);
-  for (const [module, moduleResolution] of [
-    ["esnext", "bundler"],
-    ["nodenext", "nodenext"],
-  ]) {
-    const compilerOptions = { noEmit: true, strict: true, target: "es2022", lib: ["es2022", "dom"], types: [] };
-    const config = { compilerOptions: { ...compilerOptions, module, moduleResolution }, files: ["types.ts"] };
-    writeFileSync(join(home, "tsconfig.json"), JSON.stringify(config));
-    must(process.execPath, [join(modules, "typescript/bin/tsc"), "--project", home]);
-  }
+  const resolutions = { bundler: "esnext", node16: "node16", nodenext: "nodenext" };
+  for (const lib of [["es2022"], ["es2022", "dom"]])
+    for (const [moduleResolution, module] of Object.entries(resolutions)) {
+      const compilerOptions = {
+        noEmit: true,
+        strict: true,
+        target: "es2022",
+        lib,
+        types: [],
+        module,
+        moduleResolution,
+      };
+      writeFileSync(join(home, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["types.ts"] }));
+      must(process.execPath, [join(modules, "typescript/bin/tsc"), "--project", home]);
+    }
 }
 
 /** What Node says of the texts, with the run that all pages classify with. */
