@@ -5,6 +5,7 @@
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { transformSync } from "esbuild";
 import { installPackage, messages, must } from "./helpers/packed.mjs";
 import { DENO, findRuntime, RUNTIMES_FOLDER as home } from "./helpers/runtimes.mjs";
 
@@ -32,6 +33,24 @@ const TOKENIZE = `
   console.log([...ids].join(" "), tokenizer.decode(ids));
 `;
 
+/** README's lines. Node 20 does not know `await using`: they are compiled, as TypeScript would. */
+const LINES = `
+  import { load, train } from "lowrank";
+  const texts = (label, ...texts) => texts.map((text) => ({ text, label }));
+  const rows = [
+    ...texts("refund", "I want my money back", "a refund, please", "please return my money", "refund my order"),
+    ...texts("hours", "when do you open", "are you open on Sunday", "what are your opening hours", "how long are you open"),
+  ];
+  let fraction = 0;
+  await using model = await train(rows, { model: "gpt2-micro", onProgress: (event) => { fraction = event.fraction; } });
+  const { label } = await model.classify("I want a refund, please");
+  await model.learn(texts("shipping", "where is my parcel", "my parcel has not come", "track my parcel"));
+  await model.save("topics", { force: true });
+  await using again = await load("topics");
+  const [first, second] = await again.classify(["I want a refund, please", "where is my parcel"]);
+  console.log(fraction, label, first.label, second.label, again.labels.join());
+`;
+
 const TRAIN = ["--data", "messages.csv", "--model", "gpt2-micro", "--epochs", "1", "--device", "wasm"];
 
 /** Throws unless the runtime does all that it should; returns what it says of itself and its device. */
@@ -49,6 +68,8 @@ function check(name, program) {
   if (!/^(ham|spam)\t0\.\d{4}\t(see you at lunch|you have won a prize)/m.test(classified)) throw new Error(classified);
   const tokens = run("tokenize.mjs").trim();
   if (tokens !== "15496 11 995 0 Hello, world!") throw new Error(tokens);
+  const lines = run("lines.mjs").trim();
+  if (lines !== "1 refund refund shipping hours,refund,shipping") throw new Error(lines);
   return `${must(program, ["--version"]).split("\n")[0]}; ${/^device: (.*)$/m.exec(trained)[1]}; ${classified.trim()}`;
 }
 
@@ -58,6 +79,7 @@ installPackage(project);
 writeFileSync(join(project, "package.json"), '{ "type": "module" }');
 writeFileSync(join(project, "messages.csv"), messages(40));
 writeFileSync(join(project, "tokenize.mjs"), TOKENIZE);
+writeFileSync(join(project, "lines.mjs"), transformSync(LINES, { format: "esm", target: "es2022" }).code);
 let failures = 0;
 for (const name of Object.keys(RUNTIMES).filter((one) => wanted.length === 0 || wanted.includes(one))) {
   const program = findRuntime(name, RUNTIMES[name]);

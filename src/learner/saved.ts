@@ -1,7 +1,7 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
 import { exists, joinPath, listDirectory, writeDirectory } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
-import { ConfigError, nameList } from "../errors.ts";
+import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { packAdapter } from "../io/packed.ts";
 import { type Adapter, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft.ts";
@@ -43,8 +43,19 @@ export async function saveModel(
   checkArguments({ directory }, { directory: "text" });
   checkOptions("options", options, { rows: "boolean?", force: "boolean?" });
   const files = await filesOf(saved, options);
-  await refuse(directory, options.force === true || places.has(directory));
-  await writeDirectory(directory, files, async () => OWN_FILES);
+  try {
+    await refuse(directory, options.force === true || places.has(directory));
+    await writeDirectory(directory, files, async () => OWN_FILES);
+  } catch (cause) {
+    if (cause instanceof LowrankError) throw cause;
+    // Of a page: a private window, no permission, or no space left.
+    throw new LowrankError("write-failed", "the model cannot be stored", {
+      where: directory,
+      found: (cause as Error).message,
+      hint: "use toBlob(), which stores nothing",
+      cause,
+    });
+  }
 }
 
 export async function modelBlob(saved: Saved, options: SaveModelOptions): Promise<Blob> {

@@ -132,6 +132,43 @@ test("a study in a page: in memory, and in its files, where the same call repeat
   assert.equal(faults, []);
 });
 
+test("a few lines train, learn further rows, save and load, in storage, from the server and as one file", async () => {
+  const { page, faults } = await openLibrary(await openBrowser());
+  const found = await page.evaluate(async () => {
+    const { load, train }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
+    const texts = (label: string, ...texts: string[]) => texts.map((text) => ({ text, label }));
+    const rows = [
+      ...texts("refund", "I want my money back", "a refund, please", "please return my money", "refund my order"),
+      ...texts("hours", "when do you open", "are you open on Sunday", "your opening hours", "how long are you open"),
+    ];
+    const model = await train(rows, { model: "gpt2-micro", device: "wasm" });
+    await model.learn(texts("shipping", "where is my parcel", "my parcel has not come", "track my parcel"));
+    await model.save("topics");
+    const asked = ["I want a refund, please", "where is my parcel"];
+    const answers = [await model.classify(asked)];
+    for (const source of ["topics", await model.toBlob()]) {
+      const again = await load(source, { device: "wasm" });
+      answers.push(await again.classify(asked));
+      again.destroy();
+    }
+    const denied = async () => {
+      throw new DOMException("denied", "SecurityError");
+    };
+    Object.defineProperty(navigator.storage, "getDirectory", { value: denied });
+    const error = await model.save("elsewhere").catch(({ code, message }) => `${code}: ${message}`);
+    model.destroy();
+    return { answers, error };
+  });
+  assert.equal(
+    found.answers[0]!.map(({ label }) => label),
+    ["refund", "shipping"],
+  );
+  assert.equal(found.answers[1], found.answers[0]);
+  assert.equal(found.answers[2], found.answers[0]);
+  assert.match(String(found.error), /^write-failed: .*toBlob/s);
+  assert.equal(faults, []);
+});
+
 /** Addresses that a page has loaded and that match. */
 function loaded(page: Page, pattern: RegExp): Promise<string[]> {
   return page.evaluate(
