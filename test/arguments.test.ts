@@ -25,7 +25,8 @@ async function open() {
     await api.LanguageModel.load(directory, { device }),
   ];
   const [adapter, tokenizer] = [await api.loadAdapter(saved, model), await api.Tokenizer.load()];
-  return { device, model, data, run, classifier, lm, adapter, tokenizer };
+  const learner = await api.load(saved, { device, model });
+  return { device, model, data, run, classifier, lm, adapter, tokenizer, learner };
 }
 type World = Awaited<ReturnType<typeof open>>;
 let opened: Promise<World> | undefined;
@@ -57,6 +58,7 @@ interface Entry extends Required<Arguments> {
 
 /** An array that does not contain ids is refused elsewhere, with the index. */
 const OTHER_IDS = { ids: ["an array of strings", "an array of Promises"] };
+const ROWS = ["the string", "an array of strings", "an array of Promises"];
 const TEXT_OR_TEXTS = ["the string", "an array of strings"];
 /** All functions and methods of the API with arguments. */
 const listArguments = ({ device, model, data, adapter }: World): Record<string, Arguments> => ({
@@ -68,6 +70,12 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   loadTagged: { good: { spec: { file: join(folder, "none.conll") }, options: {} } },
   fineTune: { good: { args: { device, model, data } }, needs: "model" },
   study: { good: { args: { device, model, data, runs: [{}] } }, needs: "runs" },
+  train: { good: { rows: [{ text: "a", label: "b" }], options: { model, device } }, needs: "", also: { rows: ROWS } },
+  load: { good: { source: saved, options: { model, device } } },
+  "learner.classify": { good: { texts: "a", options: {} }, also: { texts: TEXT_OR_TEXTS } },
+  "learner.learn": { good: { rows: [{ text: "a", label: "b" }], options: {} }, also: { rows: ROWS } },
+  "learner.save": { good: { directory: join(folder, "learner"), options: {} } },
+  "learner.toBlob": { good: { options: {} } },
   "run.classifier": { good: { options: {} } },
   "run.languageModel": { good: { options: {} } },
   "run.save": { good: { directory: saved, options: {} } },
@@ -251,6 +259,8 @@ test("unknown options are refused with a suggestion, and missing required option
     [() => api.fineTune({ device, model, data, numTrainEpochs: 1 } as never), "did you mean epochs?"],
     [() => api.fineTune({ device, model, data, load_in_4bit: true } as never), 'did you mean dtype "q4"?'],
     [() => api.study({ device, model, data, runs: [{ lora_alpha: 16 }] } as never), "did you mean alpha?"],
+    [() => api.train([], { learning_rate: 1 } as never), "did you mean lr?"],
+    [() => api.load(saved, { modle: "a" } as never), "did you mean model?"],
     [() => api.fineTune({ device, modle: model, data } as never), "did you mean model?"],
     [() => api.openDevice("wasm", { thread: 1 } as never), "did you mean threads?"],
     [() => lm.complete("a", { temprature: 1 } as never), "did you mean temperature?"],

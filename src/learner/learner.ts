@@ -158,9 +158,11 @@ export class Learner {
    * ```
    */
   async learn(rows: RowSource, options: LearnOptions = {}): Promise<void> {
+    this.checkAlive();
+    const { checkLearning, learn } = await import("./training.ts");
+    checkLearning(rows, options);
     await this.learning.run(async () => {
       this.checkAlive();
-      const { learn } = await import("./training.ts");
       const { run, sets } = await learn(
         rows,
         this.held.adapter,

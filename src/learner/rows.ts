@@ -7,7 +7,7 @@ import { loadTexts, type TextRow, type TextsOptions, type TrainingData } from ".
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { type FileSource, openSource } from "../platform/files.ts";
+import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { DEFAULT_OBJECTIVE, type Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -17,6 +17,11 @@ export type Rows = readonly LabelledRow[] | readonly TaggedRow[] | readonly Text
 
 /** Where rows come from: themselves; an opened file, a Blob or a URL; a path, or the name of a data set. */
 export type RowSource = Rows | FileSource | string;
+
+export const ROW_SOURCE: Kind = [
+  "an array of rows, a path or a name, a File or a URL",
+  (value) => Array.isArray(value) || isText(value) || FILE_SOURCE[1](value),
+];
 
 /** Those of a model, of which it learns the first. */
 export type RowSets = Record<"train" | "val" | "test", readonly unknown[]>;

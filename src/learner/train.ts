@@ -1,16 +1,17 @@
 /** `train`: a model of rows, in one call. */
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device-name.ts";
-import { checkOptions, isText } from "../checks.ts";
+import { checkArguments, checkOptions, isText } from "../checks.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import type { RunViews } from "../run/directory.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import { hasHead } from "../tasks/index.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
 import { OPTIONS } from "../train/trainer.ts";
 import { chooseDevice } from "./devices.ts";
 import { Learner } from "./learner.ts";
-import { objectiveOf, READ_OPTIONS, type ReadRows, type RowSource, readRows, rowsOf } from "./rows.ts";
-import { downloads, fit, type LearnOptions } from "./training.ts";
+import { objectiveOf, READ_OPTIONS, type ReadRows, ROW_SOURCE, type RowSource, readRows, rowsOf } from "./rows.ts";
+import { downloads, fit, type LearnOptions, REPORTS } from "./training.ts";
 
 /** What `train` learns, from what and where. */
 export interface TrainModelOptions extends LearnOptions, ReadRows {
@@ -23,20 +24,15 @@ export interface TrainModelOptions extends LearnOptions, ReadRows {
   device?: Device | DeviceName;
 }
 
-const WHERE = {
-  model: "any?",
-  device: "any?",
-  onProgress: "function?",
-  onEvent: "function?",
-  signal: "signal?",
-} as const;
+const WHERE = { model: "any?", device: "any?", ...REPORTS } as const;
 
 export async function train(
   source: RowSource,
   options: TrainModelOptions,
   views: () => Promise<RunViews>,
 ): Promise<Learner> {
-  checkOptions("options", options, { ...OPTIONS, ...READ_OPTIONS, ...WHERE });
+  checkArguments({ rows: source }, { rows: ROW_SOURCE });
+  checkOptions("options", options, { ...OPTIONS, ...READ_OPTIONS, ...WHERE }, OTHER_NAMES);
   const { model: given, device: wanted, onProgress, onEvent, signal, ...settings } = options;
   const objective = settings.objective ?? objectiveOf(source);
   const reports = { ...(onProgress && { onProgress }), ...(onEvent && { onEvent }), ...(signal && { signal }) };

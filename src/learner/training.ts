@@ -1,5 +1,6 @@
 /** How a model learns, for the first time or further rows. Loaded when it does. */
 import type { Device } from "../backend/backend.ts";
+import { checkArguments, checkOptions } from "../checks.ts";
 import type { TrainingData } from "../data/texts.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -7,11 +8,13 @@ import type { Adapter } from "../io/peft.ts";
 import type { RunViews } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { DEFAULTS } from "../train/options.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
 import type { TrainEvent } from "../train/records.ts";
 import type { TrainOptions } from "../train/settings.ts";
+import { OPTIONS } from "../train/trainer.ts";
 import { inTurn } from "./devices.ts";
 import { withLabels } from "./grow.ts";
-import { listRows, type RowSets, type RowSource, readSets } from "./rows.ts";
+import { listRows, ROW_SOURCE, type RowSets, type RowSource, readSets } from "./rows.ts";
 
 /** How far `train`, `load` or `learn` are: plain JSON. */
 export interface Progress {
@@ -40,6 +43,9 @@ export function downloads({ onProgress, signal }: Pick<LearnOptions, "onProgress
     onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
   return { ...(signal && { signal }), ...(onProgress && { onProgress: report }) };
 }
+
+/** The kinds of those that are not settings. */
+export const REPORTS = { onProgress: "function?", onEvent: "function?", signal: "signal?" } as const;
 
 /** Where a model learns. */
 export interface Place {
@@ -75,6 +81,12 @@ export async function fit(
 const [LEAST_EPOCHS, LEAST_STEPS] = [2, 50];
 
 const NO_ROWS: RowSets = { train: [], val: [], test: [] };
+
+/** Throws ConfigError for rows or options of `learn` that are invalid. */
+export function checkLearning(rows: unknown, options: unknown): void {
+  checkArguments({ rows }, { rows: ROW_SOURCE });
+  checkOptions("options", options, { ...OPTIONS, ...REPORTS }, OTHER_NAMES);
+}
 
 /**
  * Goes on from an adapter with further rows and those that it has learned, if they are known. Gives the run, and all

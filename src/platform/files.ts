@@ -9,7 +9,7 @@ import { blobReader, type FileReader, handleReader, type NodeFileHandle } from "
  */
 export type FileSource = Blob | Response | URL | { getFile(): Promise<Blob> } | NodeFileHandle;
 
-const FILE_SOURCE: Kind = [
+export const FILE_SOURCE: Kind = [
   "a Blob, a Response, a URL or a file handle",
   (value) =>
     value instanceof URL ||

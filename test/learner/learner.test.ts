@@ -145,7 +145,7 @@ test("rows come from a file, opened or by its path, and a part measures the mode
     await using(
       async (learner) => {
         assert.equal(learner.labels, ["ham", "spam"]);
-        assert.ok(learner.run!.results!.after.test!.accuracy >= 0);
+        assert.ok((learner.run!.results!.after.test.accuracy ?? -1) >= 0);
       },
       source,
       { epochs: 1 },
