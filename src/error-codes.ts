@@ -17,7 +17,7 @@ export interface ErrorCodes {
     | "no-chat-template" | "no-checkpoint" | "no-data-source" | "no-end-token"
     | "no-input" | "no-matching-target" | "no-such-adapter"
     | "no-such-adapter-site" | "no-such-dataset" | "no-such-file" | "no-such-layer" | "no-such-model"
-    | "no-such-revision" | "no-such-run" | "no-trained-parameters" | "no-validation-set" | "not-a-model"
+    | "no-such-revision" | "no-such-run" | "no-test-set" | "no-trained-parameters" | "no-validation-set" | "not-a-model"
     | "not-a-run-directory" | "not-a-sweep-directory" | "not-an-adapter" | "not-an-export"
     | "not-expressible-in-format" | "not-mergeable" | "not-stored" | "one-option-required" | "option-without-effect"
     | "options-conflict" | "output-exists" | "peer-not-installed" | "pickled-weights" | "response-already-read"

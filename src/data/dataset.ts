@@ -1,6 +1,7 @@
 /** A list of rows of a corpus: a training, validation or test set. */
 import { DataError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
+import { either, setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { type Corpus, type PackedBatch, shuffled } from "./corpus.ts";
 
@@ -118,15 +119,14 @@ export class Dataset {
   }
 
   /**
-   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part gets the
-   * rest.
-   * Throws DataError if the fractions do not add up to 1, or a part would be empty.
+   * Splits the rows, in their order, into one part per fraction of floor(size * fraction) rows; the last part whose
+   * fraction is above 0 gets the rest.
+   * Throws DataError if the fractions do not add up to 1, or a part would be empty whose fraction is above 0.
    */
   split(fractions: readonly number[]): Dataset[] {
-    return cutParts(this.rows, fractions).map((part) => {
-      if (part.length === 0) throw tooFewRows(this.size, fractions);
-      return this.with(part);
-    });
+    const parts = cutParts(this.rows, fractions);
+    checkParts(parts, this.size, fractions);
+    return parts.map((part) => this.with(part));
   }
 
   /** The rows at `positions`, in that order. */
@@ -174,12 +174,12 @@ export class Dataset {
     return {
       rows: this.size,
       tokens,
-      mean: tokens / this.size,
+      mean: tokens / (this.size || 1),
       median: middle,
       p95: at(0.95),
       max: sorted.at(-1) ?? 0,
       cut,
-      cutShare: cut / this.size,
+      cutShare: cut / (this.size || 1),
       empty: empty.reduce((n, one) => n + one, 0),
       classes: this.classes(),
     };
@@ -219,22 +219,24 @@ export function addClasses(sets: readonly Dataset[]): Record<string, number> {
 /** The validation set's share of a training set that it is taken from, after that of the training set. */
 export const HELD_OUT = [0.9, 0.1] as const;
 
-/** Why a set cannot be split. */
-export function tooFewRows(size: number, fractions: readonly number[]): DataError {
+/** Throws DataError if a part of a split has no rows and should have some. */
+export function checkParts(parts: readonly { length: number }[], size: number, fractions: readonly number[]): void {
+  if (parts.every(({ length }, i) => length > 0 || fractions[i] === 0)) return;
   const shares = fractions.map((fraction) => `${Number((100 * fraction).toPrecision(3))} %`);
-  return new DataError("too-few-rows", "Too few rows to split", {
-    expected: `at least one row in each part: ${shares.join(", ")}`,
+  throw new DataError("too-few-rows", "Too few rows to split", {
+    expected: `at least one row in each part: ${shares.filter((_, i) => fractions[i] !== 0).join(", ")}`,
     found: `${size} rows`,
-    hint: "give more rows",
+    hint: either("give more rows", `train on all of them: ${setting("fractions", [1, 0, 0])}`),
   });
 }
 
-/** Throws DataError unless the shares of a split add up to 1. */
+/** Throws DataError unless the shares of a split add up to 1, and there is a training set. */
 export function checkFractions(fractions: readonly number[]): void {
+  const [training = 0] = fractions;
   const sum = fractions.reduce((a, b) => a + b, 0);
-  if (fractions.length === 0 || fractions.some((f) => !(f > 0)) || Math.abs(sum - 1) > 1e-6)
+  if (!(training > 0) || fractions.some((f) => !(f >= 0)) || Math.abs(sum - 1) > 1e-6)
     throw new DataError("invalid-split", "The fractions of the split are invalid", {
-      expected: "fractions above 0 that add up to 1",
+      expected: "fractions that add up to 1, the first above 0",
       found: fractions.join(", "),
     });
 }
@@ -251,10 +253,12 @@ export function cutParts<T extends { length: number; slice(start: number, end: n
   });
 }
 
-/** The rows in each part of `size`: floor(size * fraction); the last part gets the rest. */
+/** The rows in each part of `size`: floor(size * fraction); the last part with a fraction above 0 gets the rest. */
 export function partSizes(size: number, fractions: readonly number[]): number[] {
   checkFractions(fractions);
   // The small addend corrects rounding: 0.7 * 10 must give 7 rows.
-  const sizes = fractions.slice(0, -1).map((fraction) => Math.floor(size * fraction + 1e-6));
-  return [...sizes, size - sizes.reduce((a, b) => a + b, 0)];
+  const sizes = fractions.map((fraction) => Math.floor(size * fraction + 1e-6));
+  const last = fractions.findLastIndex((fraction) => fraction > 0);
+  sizes[last]! += size - sizes.reduce((a, b) => a + b, 0);
+  return sizes;
 }

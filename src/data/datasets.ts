@@ -29,7 +29,7 @@ import { checkEncoding } from "./encoding.ts";
 import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
-import { checkDataSettings } from "./settings.ts";
+import { checkDataSettings, FRACTIONS } from "./settings.ts";
 import {
   counts,
   type DataSource,
@@ -39,6 +39,7 @@ import {
   refuseSplit,
   sourceName,
   splitLoaded,
+  USUAL_FRACTIONS,
   withoutCopies,
 } from "./source.ts";
 import { defaultSplit, drawRows, type Parts, refuseExperiment, type Split } from "./split.ts";
@@ -62,7 +63,10 @@ export interface ReadingOptions {
   maxLength?: number;
   /** Seed of the split, and of what is drawn before it. Default 1. */
   seed?: number;
-  /** Shares of train, val and test. Default 0.7, 0.1, 0.2; of texts 0.8, 0.1, 0.1; the data set's own for a name. */
+  /**
+   * Shares of train, val and test. Default 0.7, 0.1, 0.2; of texts 0.8, 0.1, 0.1; the data set's own for a name. With
+   * `[1, 0, 0]` all rows are trained on: nothing is measured on others, and the parameters of the last step are kept.
+   */
   fractions?: readonly [number, number, number];
   /** Encoding of files without a byte order mark, by a name of the Encoding Standard. Default "utf-8". */
   encoding?: string;
@@ -121,7 +125,7 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
 type Kinds<Options> = Readonly<Record<Exclude<keyof Options, keyof ReadingOptions>, FieldKind>>;
 
 const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
-  ...{ maxLength: "number?", seed: "number?", fractions: "numbers?", encoding: "text?", model: "model?" },
+  ...{ maxLength: "number?", seed: "number?", fractions: optional(FRACTIONS), encoding: "text?", model: "model?" },
 };
 
 const OPTIONS: Kinds<DatasetOptions> = {
@@ -218,6 +222,8 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
       expected: FORMS,
       found: Object.keys(spec).join(", ") || "nothing",
     });
+  if (keys.includes("train") && (options as ReadingOptions).fractions)
+    refuseSplit("fractions", (options as ReadingOptions).fractions);
   const stray = Object.keys(kinds).find((key) => given[key] !== undefined && !(key in options));
   if (stray !== undefined)
     throw new ConfigError("invalid-argument", `spec: ${stray} is an option`, {
@@ -340,7 +346,7 @@ async function readSplits(
   options: DatasetOptions,
   seed: number,
 ): Promise<Loaded> {
-  if (options.split !== undefined) refuseSplit(options.split);
+  if (options.split !== undefined) refuseSplit("split", options.split);
   const sources = [spec.train, spec.val, spec.test];
   const sets: Dataset[] = [];
   for (const source of sources) sets.push(await readSource(corpus, source, read));
@@ -373,8 +379,10 @@ async function readAndSplit(
           parts: [],
         };
   const all = await readSource(corpus, file, { ...read, ...columns });
-  if (!("name" in spec) && read.labelsAre === "class") await refuseSingles(corpus, all.classes(), source);
-  const { balance = named.balance, fractions = named.fractions } = options;
+  const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
+  // Where nothing is tested, a class may have one row.
+  if (!("name" in spec) && read.labelsAre === "class" && fractions[2] > 0)
+    await refuseSingles(corpus, all.classes(), source);
   const loaded = splitLoaded(all, split, { ...options, balance, fractions }, seed);
   return { ...loaded, testParts: locateParts(loaded.parts[2], named.parts), source };
 }

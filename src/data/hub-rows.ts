@@ -12,6 +12,7 @@ import {
   refuseSingles,
   refuseSplit,
   splitLoaded,
+  USUAL_FRACTIONS,
   whileOpen,
   withoutCopies,
 } from "./source.ts";
@@ -50,12 +51,14 @@ export async function readHub(
   const held = test ?? val;
   if (held === undefined) {
     const set = await readSource(corpus, train.files, read);
-    if (read.labelsAre === "class") await refuseSingles(corpus, set.classes(), train.files[0]!);
+    const { fractions: [, , tested] = USUAL_FRACTIONS } = options;
+    if (read.labelsAre === "class" && tested > 0) await refuseSingles(corpus, set.classes(), train.files[0]!);
     const loaded = splitLoaded(set, options.split ?? defaultSplit(read.labelsAre), options, seed);
     return { ...loaded, testParts: [], source: `${title}: ${train.name}${unused(found)}`, name };
   }
   const isWhole = test !== undefined && val !== undefined;
-  if (isWhole && options.split !== undefined) refuseSplit(options.split);
+  if (isWhole && options.split !== undefined) refuseSplit("split", options.split);
+  if (isWhole && options.fractions !== undefined) refuseSplit("fractions", options.fractions);
   const splits = isWhole ? [train, val, test] : [train, held];
   const sets: Dataset[] = [];
   for (const { files } of splits) sets.push(await readSource(corpus, files, read));

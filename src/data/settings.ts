@@ -1,6 +1,6 @@
 /** The settings of data: what each may be. Those of training and of a whole run are in train/settings.ts. */
 
-import { checkArguments, checkNumber, parseChoice } from "../checks.ts";
+import { checkArguments, checkNumber, isListOf, isNumber, type Kind, parseChoice } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import type { Setting } from "../methods/method.ts";
 import { setting } from "../setting.ts";
@@ -20,6 +20,7 @@ export interface DataSettings {
   val: Files;
   test: Files;
   split: Split;
+  fractions: readonly [number, number, number];
   dedupe: boolean;
   trainRows: number;
   textColumn: string;
@@ -36,9 +37,14 @@ export interface DataSettings {
 /** A setting whose default follows from the data or the model, unless it has one. */
 export interface OpenSetting<T> extends Omit<Setting<T>, "default"> {
   default?: T;
-  /** What it is where it is neither a number nor a word of `choices`: any text, names of files, true or false. */
-  kind?: "text" | "files" | "switch";
+  /** What it is where it is neither a number nor a word of `choices`: any text, names of files, true or false, ... */
+  kind?: "text" | "files" | "switch" | "fractions";
 }
+
+export const FRACTIONS: Kind = [
+  "the shares of train, val and test: three numbers",
+  (value) => isListOf(value, isNumber) && value.length === 3,
+];
 
 const ONE_OR_MORE = { min: 1, whole: true } as const;
 
@@ -49,6 +55,7 @@ export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<Da
   val: { kind: "files" },
   test: { kind: "files" },
   split: { choices: SPLITS, published: ["experiment"] },
+  fractions: { kind: "fractions" },
   dedupe: { default: false },
   trainRows: { number: ONE_OR_MORE },
   textColumn: { kind: "text" },
@@ -104,6 +111,7 @@ export function checkSetting(
   if (choices) return void parseChoice(name, value, choices as readonly string[]);
   if (kind === "text") checkArguments({ [name]: value }, { [name]: "text" });
   if (kind === "files") checkArguments({ [name]: value }, { [name]: "text or texts" });
+  if (kind === "fractions") checkArguments({ [name]: value }, { [name]: FRACTIONS });
   if (kind === "switch" || typeof usual === "boolean") checkArguments({ [name]: value }, { [name]: "boolean" });
 }
 

@@ -112,6 +112,8 @@ export function withoutCopies(
   return kept;
 }
 
+export const USUAL_FRACTIONS = [0.7, 0.1, 0.2] as const;
+
 /** A set that is not split yet, in three parts: without near-duplicates, and balanced, if the options say so. */
 export function splitLoaded(
   set: Dataset,
@@ -121,15 +123,15 @@ export function splitLoaded(
 ) {
   const [kept] = options.dedupe ? dropCopies(set) : [set];
   const used = options.balance ? kept.balance(seed) : kept;
-  const parts = splitDataset(used, split, options.fractions ?? [0.7, 0.1, 0.2], seed) as Parts;
+  const parts = splitDataset(used, split, options.fractions ?? USUAL_FRACTIONS, seed) as Parts;
   return { parts, split, ...counts([set], [kept]) };
 }
 
-export function refuseSplit(split: string): never {
+export function refuseSplit(name: "split" | "fractions", value: unknown): never {
   throw new ConfigError("already-split", "a split is invalid for data that is split already", {
     expected: "no split",
-    found: setting("split", split),
-    hint: `use ${setting("split")} only with ${setting("data")}, or with a ${setting("dataset")} that has no validation or test set of its own`,
+    found: setting(name, value),
+    hint: `use ${setting(name)} only with ${setting("data")}, or with a ${setting("dataset")} that has no validation or test set of its own`,
   });
 }
 

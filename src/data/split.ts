@@ -2,7 +2,7 @@ import { ConfigError } from "../errors.ts";
 import { Rng } from "../rng.ts";
 import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { checkFractions, type Dataset, tooFewRows } from "./dataset.ts";
+import { checkFractions, checkParts, type Dataset } from "./dataset.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class
@@ -48,7 +48,10 @@ export function drawRows([train, val, test]: Parts, rows: number, labelsAre: Lab
   return [draw(train), draw(val), test];
 }
 
-/** Shuffles and splits each class separately, then shuffles each set. Throws DataError if a set would be empty. */
+/**
+ * Shuffles and splits each class separately, then shuffles each set. Throws DataError if a set would be empty whose
+ * fraction is above 0.
+ */
 function stratified(all: Dataset, fractions: readonly number[], seed: number): Dataset[] {
   checkFractions(fractions);
   const rng = new Rng(seed);
@@ -61,7 +64,7 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
       start += count;
     }
   }
-  if (sets.some((rows) => rows.length === 0)) throw tooFewRows(all.size, fractions);
+  checkParts(sets, all.size, fractions);
   return sets.map((rows) => all.select(rng.shuffle(Uint32Array.from(rows))));
 }
 
@@ -71,7 +74,7 @@ function stratified(all: Dataset, fractions: readonly number[], seed: number): D
  */
 function classSizes(rows: number, fractions: readonly number[]): number[] {
   const sizes = fractions.map(() => 0);
-  const [training, ...others] = sizes.keys();
+  const [training, ...others] = [...sizes.keys()].filter((i) => fractions[i]! > 0);
   const first = [training!, ...others.reverse()].slice(0, rows);
   for (const i of first) sizes[i] = 1;
   for (let left = rows - first.length; left > 0; left--) {

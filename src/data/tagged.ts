@@ -5,7 +5,7 @@ import { DataError } from "../errors.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
 import type { Splits } from "../tasks/evaluation.ts";
-import { cutParts, tooFewRows } from "./dataset.ts";
+import { checkParts, cutParts } from "./dataset.ts";
 import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { placeOf, ROWS } from "./places.ts";
@@ -177,7 +177,7 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
 
 function splitSentences(all: readonly Sentence[], fractions: readonly number[], seed: number): Sentence[][] {
   const parts = cutParts(new Rng(seed).shuffle([...all]), fractions);
-  if (parts.some(({ length }) => length === 0)) throw tooFewRows(all.length, fractions);
+  checkParts(parts, all.length, fractions);
   return parts;
 }
 

@@ -120,7 +120,10 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
       if (at.length === 1) add([await reader.read(file)], at);
       else add(await reader.readAndSplit(file, at.length === 2 ? HELD_OUT : fractions, seed), at);
   const [train, val, test] = parts.map((documents, i) =>
-    buildBlocks(documents.flat(), ["training", "validation", "test"][i]!, { length: maxLength, stride, tokenizer }),
+    buildBlocks(documents.flat(), ["training", "validation", "test"][i]!, {
+      ...{ length: maxLength, stride, tokenizer },
+      mayBeEmpty: fractions[i] === 0,
+    }),
   ) as Parts<Blocks>;
   return {
     objective: "lm",
@@ -189,10 +192,14 @@ const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataS
 
 const nameSource = (source: DataSource) => (typeof source === "string" ? source : source.name);
 
-function buildBlocks(documents: readonly Document[], set: string, options: BlockOptions): Blocks {
+function buildBlocks(
+  documents: readonly Document[],
+  set: string,
+  { mayBeEmpty, ...options }: BlockOptions & { mayBeEmpty: boolean },
+): Blocks {
   const completions = documents.filter((document): document is Completion => "prompt" in document);
   const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
-  if (documents.length === 0)
+  if (documents.length === 0 && !mayBeEmpty)
     throw new DataError("too-little-text", `Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
       hint: either("give more text", `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`),
@@ -225,7 +232,8 @@ class TextsReader {
   /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
   async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
     const { name, bytes } = await contents(source, this.options);
-    if (!isJsonLines(name)) return cutText(bytes, fractions).map((part) => this.texts([part]));
+    if (!isJsonLines(name))
+      return cutText(bytes, fractions).map((part, i) => (fractions[i] === 0 ? [] : this.texts([part])));
     return this.shuffleAndCut(linesOf(name, bytes), fractions, seed);
   }
 
@@ -318,7 +326,7 @@ function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] 
     let cut = end;
     if (i < ends.length - 1) {
       const line = bytes.indexOf(LINE_FEED, Math.max(0, end - 1)) + 1;
-      if (line > 0 && line < ends[i + 1]!) cut = line;
+      if (line > 0 && line < (ends.find((later) => later > end) ?? end)) cut = line;
       // Do not split a character.
       else while (cut < bytes.length && (bytes[cut]! & 0xc0) === 0x80) cut++;
     }

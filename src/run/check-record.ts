@@ -60,7 +60,7 @@ function measuredKinds({ measures, answer: decides }: Training, { answer, detail
   const keys = decides ? kept : ["accuracy", "perplexity", ...kept];
   const figures = Object.fromEntries(keys.map((key) => [key, "number" as const]));
   const evaluation: Tree = { rows: "count", loss: "number", ...figures };
-  const splits = { train: evaluation, val: evaluation, test: evaluation };
+  const splits = { train: evaluation, "val?": evaluation, test: evaluation };
   const message = { text: TEXT_OR_PAIR, truth: answer, predicted: answer, probability: "number?" } as const;
   const optional = others.map(({ key, statistics }) =>
     statistics ? [`${key}?`, ESTIMATE] : [key, "number or null" as const],
@@ -89,7 +89,7 @@ function measuredKinds({ measures, answer: decides }: Training, { answer, detail
 
 /** Keys of what was measured whose value may be null, for none, and an object of which all values may be. */
 const NULLABLE = new Set(
-  "results decision reached unseen against precision recall f1 ranking rocAuc prAuc positive".split(" "),
+  "results val decision reached unseen against precision recall f1 ranking rocAuc prAuc positive".split(" "),
 );
 const NULLABLE_ALL = "measured";
 
@@ -132,7 +132,7 @@ function checkSettings({ options }: RunRecord, path: string): void {
 
 /** What belongs together must be there together, and have as many values. */
 function checkSizes(
-  { labels, curve, evaluations, results, objective }: RunRecord,
+  { labels, curve, evaluations, results, objective, counts }: RunRecord,
   { columns }: Stored,
   path: string,
 ): void {
@@ -145,9 +145,15 @@ function checkSizes(
   expectLength("curve.loss", curve.loss, curve.examples.length);
   expectLength("curve.accuracy", curve.accuracy, curve.examples.length);
   if (!results) return;
-  const { decision, test } = results;
-  for (const [name, list] of Object.entries({ evaluations, "results.test.compared": test.compared }))
-    if (list.length === 0) refuse(path, name, "at least one value", "none");
+  const { before, after, decision, test } = results;
+  if (test.compared.length === 0) refuse(path, "results.test.compared", "at least one value", "none");
+  const hasValidation = counts.rows[1]! > 0;
+  for (const [name, isThere] of [
+    ["evaluations", evaluations.length > 0],
+    ["results.before.val", before.val !== null],
+    ["results.after.val", after.val !== null],
+  ] as const)
+    if (isThere !== hasValidation) refuse(path, name, hasValidation ? "a value" : "none without a validation set");
   checkRows(test, columns(labels.length), path);
   const { classes } = test.details as Partial<ClassDetails>;
   expectLength("results.test.details.classes", classes, labels.length);

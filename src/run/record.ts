@@ -125,7 +125,10 @@ export interface ErrorRecord {
 interface RunOutcome {
   /** The step after which the saved parameters are. */
   keptStep: number;
-  /** What was measured after the last step; null before it, and for a run that was stopped or has failed. */
+  /**
+   * What was measured after the last step; null before it, and for a run that was stopped, has failed or has no test
+   * set.
+   */
   results: Results | null;
   error: ErrorRecord | null;
   /** The files of the run's directory. All others are the user's. */
@@ -326,12 +329,12 @@ export function dataName({ data, settings }: Pick<RunRecord, "data" | "settings"
   return typeof dataset === "string" ? dataset : dataFiles(data).map(fileName).join(", ");
 }
 
-/** The evaluation whose parameters are kept. */
+/** The evaluation whose parameters are kept; undefined without a validation set. */
 export function keptEvaluation({
   evaluations,
   keptStep,
-}: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord {
-  return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1)!;
+}: Pick<RunRecord, "evaluations" | "keptStep">): EvaluationRecord | undefined {
+  return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1);
 }
 
 /** A message of the test set to try the model with. */

@@ -29,6 +29,7 @@ export function pickSettings(all: RunSettings): RunSettings {
 export function readSetting(name: string, text: string): unknown {
   const { kind } = ALL_SETTINGS[name as keyof RunSettings] ?? {};
   if (kind === "text" || kind === "files") return text;
+  if (kind === "fractions") return text.split(",").map(Number);
   // In --grid a comma separates values.
   const words = text.split(/[,+]/).flatMap((word) => word.trim() || []);
   // Unknown names are reported by `validateLora`, which suggests the nearest one.

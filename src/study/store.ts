@@ -7,6 +7,7 @@ import { readRecord, writeRun } from "../run/directory.ts";
 import { readOwnFiles, recordAt } from "../run/files.ts";
 import { RECORD, type RunRecord, type TrialName } from "../run/record.ts";
 import type { Columns } from "../tasks/compare.ts";
+import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import type { Results } from "../tasks/task.ts";
 import { lowestLoss } from "../train/best.ts";
 import { type Cell, matchesTrial, type Trial } from "./grid.ts";
@@ -21,9 +22,14 @@ export interface TrialRecord
   device: DeviceInfo;
   /** At least the last one. */
   evaluations: RunRecord["evaluations"];
-  results: Pick<Results, "before" | "after"> & { test: Pick<Results["test"], "compared" | "rows" | "details"> };
+  results: {
+    before: Splits<Evaluation>;
+    after: Splits<Evaluation>;
+    test: Pick<Results["test"], "compared" | "rows" | "details">;
+  };
 }
 
+/** Trials have a validation and a test set. */
 export const isFinished = (record: RunRecord): record is RunRecord & TrialRecord => record.state === "finished";
 
 /** The folder of a study's trials. */

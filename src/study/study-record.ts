@@ -12,6 +12,7 @@ import { LIMITS } from "../io/limits.ts";
 import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import type { Objective } from "../tasks/index.ts";
+import { missingSet } from "../train/prepare.ts";
 import type { SweepSpec } from "./grid.ts";
 import { TRIALS } from "./store.ts";
 
@@ -37,13 +38,26 @@ const KINDS: Tree = {
   ...{ spec: { base: "object", arms: "objects" }, seeds: "size", about: "text?" },
 };
 
-/** The study of this data and these models, by their names in the settings. */
+/**
+ * The study of this data and these models, by their names in the settings. Throws ConfigError for data by which settings
+ * cannot be chosen, or on which they cannot be compared.
+ */
 export async function recordStudy(
   data: TrainingData,
   models: Iterable<readonly [name: string, model: BaseModel]>,
   requested: Pick<StudyRecord, "spec" | "seeds" | "about">,
 ): Promise<StudyRecord> {
   const { objective, origin: source } = data;
+  for (const [name, set] of [
+    ["validation", data.val],
+    ["test", data.test],
+  ] as const)
+    if (set.size === 0)
+      throw missingSet(
+        name,
+        "several runs need",
+        "a validation set by which settings are chosen, and a test set on which they are compared",
+      );
   const bases: Record<string, string> = {};
   for (const [name, model] of models) bases[name] = await fingerprint(model);
   return { objective, data: { source, sha256: await digestData(data) }, bases, ...requested };

@@ -31,6 +31,12 @@ export interface Evaluation {
   bitsPerByte?: number;
 }
 
+/** Those of a run's sets; null: there is no validation set. */
+export interface Evaluations extends Splits<Evaluation | null> {
+  train: Evaluation;
+  test: Evaluation;
+}
+
 /** A value for each set. */
 export interface Splits<T> {
   train: T;

@@ -110,14 +110,16 @@ export function classRows(
   [one, many]: readonly [one: string, many: string],
   rowsAre = "Rows",
 ): (data: DataShown) => Block[] {
-  return ({ labels, stats }) => {
+  return (data) => {
+    const { labels, stats } = data;
     const { train, val, test } = stats;
     const rows = (label: string) => train.classes[label]! + val.classes[label]! + test.classes[label]!;
     const areMany = labels.length > LISTED_CLASSES;
     const shown = areMany ? labels.toSorted((a, b) => rows(b) - rows(a)).slice(0, LISTED_CLASSES / 2) : labels;
-    const column = (title: string, key: keyof Splits<unknown>) => {
-      return { title, key, value: (label: string) => stats[key].classes[label], format: formatCount };
-    };
+    const column = (title: string, key: keyof Splits<unknown>) =>
+      data[key].size > 0
+        ? [{ title, key, value: (label: string) => stats[key].classes[label], format: formatCount }]
+        : [];
     const fewest = labels.reduce((least, label) => Math.min(least, rows(label)), Number.POSITIVE_INFINITY);
     const caption = areMany
       ? `The largest of ${formatCount(labels.length)} ${many.toLowerCase()}; the smallest has ${formatCount(fewest)} ${rowsAre.toLowerCase()}`
@@ -128,7 +130,7 @@ export function classRows(
         caption,
         [
           { title: one, key: "class", value: (label) => label },
-          ...[column("Training", "train"), column("Validation", "val"), column("Test", "test")],
+          ...[...column("Training", "train"), ...column("Validation", "val"), ...column("Test", "test")],
         ],
         shown,
       ),

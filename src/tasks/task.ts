@@ -7,7 +7,7 @@ import type { Tree } from "../check-tree.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";
-import type { Evaluation, Splits } from "./evaluation.ts";
+import type { Evaluation, Evaluations, Splits } from "./evaluation.ts";
 import type { Answer, Decision, Labelled } from "./predictions.ts";
 
 /** What a task is in a model and in files. */
@@ -114,12 +114,12 @@ interface PartEvaluation extends Evaluation {
   name: string;
 }
 
-/** What is measured after the last step. */
+/** What is measured after the last step of a run that has a test set. */
 export interface Results<Details = object> {
   /** Before the first step. Training figures are of at most as many rows as the test set has. */
-  before: Splits<Evaluation>;
+  before: Evaluations;
   /** With the parameters that are kept. */
-  after: Splits<Evaluation>;
+  after: Evaluations;
   /** The test rows of each part of the data, after training; empty if the data has no parts. */
   parts: PartEvaluation[];
   /** What was chosen on the validation set, with which all of `after` is measured; null: nothing. */

@@ -2,10 +2,9 @@
 import { findLeaks } from "../data/duplicates.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith, keptFigures, type Places } from "../tasks/compare.ts";
-import type { Evaluation, Splits } from "../tasks/evaluation.ts";
+import type { Evaluation, Evaluations, Splits } from "../tasks/evaluation.ts";
 import { MEASURING } from "../tasks/results.ts";
 import type {
-  Answered,
   Baseline,
   Measuring,
   MeasuringContext,
@@ -18,17 +17,18 @@ import type {
 import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { rowsPerClass } from "./class-weights.ts";
+import type { Answers } from "./records.ts";
 
 /** The evaluations of a run's sets, and what the head gives for their rows. */
 export interface Evaluated {
-  evaluations: Splits<Evaluation>;
+  evaluations: Evaluations;
   outputs: Splits<Outputs>;
 }
 
 /** What a run leaves of its measuring: its results, and the answers to messages. */
 export interface Measured {
   results: Results;
-  answers: Record<"val" | "test", Answered> | null;
+  answers: Answers | null;
 }
 
 type Asked = MeasuringContext["options"];
@@ -69,7 +69,7 @@ function measureSets(
   baselines: readonly Baseline[],
   context: MeasuringContext,
 ) {
-  const decision = measuring.choose?.(context, data.val, outputs.val) ?? null;
+  const decision = (data.val.size > 0 && measuring.choose?.(context, data.val, outputs.val)) || null;
   const predict = (name: keyof typeof outputs) => measuring.predict(outputs[name], context, decision);
   const predicted = { train: predict("train"), val: predict("val"), test: predict("test") };
   const { columns, measures } = TRAINING[data.objective];
@@ -77,15 +77,16 @@ function measureSets(
     ...(measuring.loss && { loss: measuring.loss(data[name], predicted[name], at) }),
     ...keptFigures(measures, columns(data[name], predicted[name].values, context.labels.length), at),
   });
-  const decide = (name: keyof typeof predicted): Evaluation => ({
-    ...evaluations[name],
+  const decide = (name: keyof typeof predicted, measured: Evaluation): Evaluation => ({
+    ...measured,
     ...(decision && outputs[name].length > 0 && figuresOf(name)),
   });
-  const answer = (name: "val" | "test") => measuring.answers?.(data[name], predicted[name], context);
-  const [val, test] = [answer("val"), answer("test")];
+  const { train, val, test } = evaluations;
+  const answer = (name: "val" | "test") => measuring.answers?.(data[name], predicted[name], context) ?? null;
+  const answers = { val: val && answer("val"), test: answer("test") };
   return {
     results: {
-      after: { train: decide("train"), val: decide("val"), test: decide("test") },
+      after: { train: decide("train", train), val: val && decide("val", val), test: decide("test", test) },
       parts: (isLabelled(data) ? data.testParts : []).map(({ name, positions }) => ({
         ...{ name, rows: positions.length, loss: Number.NaN },
         ...figuresOf("test", positions),
@@ -93,7 +94,7 @@ function measureSets(
       decision,
       test: measureTest(measuring, data, predicted.test, baselines, context),
     },
-    answers: val && test ? { val, test } : null,
+    answers: answers.test && { ...answers, test: answers.test },
   };
 }
 

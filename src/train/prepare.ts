@@ -52,11 +52,7 @@ export interface PreparedRun extends Planned {
 export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
   const given = completeOptions(args);
-  if (given.patience > 0 && data.val.size === 0)
-    throw new ConfigError("no-validation-set", `${setting("patience")} needs a validation set`, {
-      expected: `at least one row in the validation set, or ${setting("patience", 0)}`,
-      found: "an empty validation set",
-    });
+  checkChoices(given, data);
   const { batchSize, batching, seed } = given;
   const examples: Examples<DatasetBatch | TokenBatch> = data.train;
   const loader = new Loader(examples, { batchSize, batching, seed });
@@ -69,6 +65,31 @@ export function prepareRun(args: Preparable): PreparedRun {
   const mean = { tokens: Math.round((batchSize * tokens) / rows), sequences: batchSize };
   const flops = countFlops(plan.segments, roomFor(spec, mean));
   return { ...planned, loader, stepCounts, trainable, flops, classWeights };
+}
+
+/** What the validation set chooses, and the value of the setting with which it does not. */
+const CHOICES = [
+  ["patience", 0],
+  ["calibrate", false],
+  ["threshold", "none"],
+] as const;
+
+/** Throws ConfigError for what cannot be chosen without a validation set, or not be measured without a test set. */
+function checkChoices(given: TrainOptions, { val, test }: TrainingData): void {
+  for (const [name, none] of CHOICES) {
+    const missing = val.size === 0 ? "validation" : test.size === 0 && name !== "patience" ? "test" : null;
+    if (given[name] === none || missing === null) continue;
+    const expected = `at least one row in the ${missing} set, or ${setting(name, none)}`;
+    throw missingSet(missing, `${setting(name)} needs`, expected);
+  }
+}
+
+/** The error where a set has no rows: "calibrate needs" a validation set. */
+export function missingSet(name: "validation" | "test", needs: string, expected: string): ConfigError {
+  const [summary, details] = [`${needs} a ${name} set`, { expected, found: `an empty ${name} set` }];
+  return name === "test"
+    ? new ConfigError("no-test-set", summary, details)
+    : new ConfigError("no-validation-set", summary, details);
 }
 
 /** The options of a run, completed and checked against data and adapter. `dtype` and `recompute` may be `auto`. */

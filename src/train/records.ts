@@ -30,7 +30,7 @@ export interface StepRecord {
   norm: number;
 }
 
-/** The state of a run at an evaluation. Training figures are means over the steps since the previous evaluation. */
+/** The state of a run at an evaluation, of which a run without a validation set has none. Training figures are means over the steps since the previous evaluation. */
 export interface EvaluationRecord {
   step: number;
   epoch: number;
@@ -108,6 +108,12 @@ export type TrainEvent =
   /** The whole result is what `fineTune` resolves with. */
   | ({ type: "end" } & Pick<TrainResult, "results" | "keptStep" | "seconds" | "aborted">);
 
+/** The answers to the messages of a run; null: there is no validation set. */
+export interface Answers {
+  val: Answered | null;
+  test: Answered;
+}
+
 /** What a run leaves. */
 export interface TrainResult {
   options: TrainOptions;
@@ -119,13 +125,16 @@ export interface TrainResult {
   trainable: number;
   /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
-  /** What was measured after the last step; null if the run was aborted before. */
+  /** What was measured after the last step; null if the run was aborted before, or has no test set. */
   results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
   /** The answers to all messages of the validation and the test set; null of texts, or if `results` is null. */
-  answers: Record<"val" | "test", Answered> | null;
-  /** The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted. */
+  answers: Answers | null;
+  /**
+   * The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted or has no
+   * validation set.
+   */
   keptStep: number;
   /** The trained tensors and the head. */
   tensors: Tensors;

@@ -40,6 +40,7 @@ const FIELDS: General<FieldWords | null> = {
     label: "Deduplicate",
     why: "Drops near-copies of earlier rows. Copies in both the training and the test set make the accuracy look better than it is.",
   },
+  fractions: null,
   trainRows: null,
   textColumn: { label: "Text column" },
   labelColumn: { label: "Label column" },
@@ -198,6 +199,10 @@ export function flagWords(): Offered<FlagWords | string> {
       text: "how --data or --dataset is split, or how a validation set that the hub's data lacks is taken from the training set",
       usual:
         "that of the published experiment for sms, ordered for languages, else stratified: each class separately; random without one class a message",
+    },
+    fractions: {
+      text: "shares of training, validation and test set: 1,0,0 trains on all rows, and measures nothing on others (default: .7,.1,.2; of texts .8,.1,.1; of languages its own)",
+      argument: "<shares>",
     },
     dedupe: "drop rows that are near-duplicates of an earlier row, before splitting",
     trainRows:

@@ -348,7 +348,7 @@ export class Run {
       answers: measured?.answers ?? null,
       steps: this.steps,
       evaluations: this.evaluations,
-      keptStep: this.trained ? this.kept.step : this.steps.length,
+      keptStep: this.trained ? this.keptStep : this.steps.length,
       ...saved(this.trained ?? (await this.trainedState())),
       reference: this.reference,
       seconds: this.seconds(),
@@ -359,34 +359,39 @@ export class Run {
     return result;
   }
 
-  /** Runs all steps and evaluations. */
-  private async work(): Promise<Measured> {
+  /** Runs all steps and evaluations; null: there is no test set to measure on. */
+  private async work(): Promise<Measured | null> {
     const { stepsPerEpoch } = this.stepCounts;
     const measure = await loadMeasure(this.data, this.options);
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
+    const initial = this.evaluations[0]?.val ?? null;
     const first = Math.floor(this.steps.length / stepsPerEpoch);
     for (let epoch = first; epoch < this.options.epochs && !this.isExhausted; epoch++) await this.epoch(epoch);
     await this.drain();
-    if (this.evaluations.at(-1)!.step !== this.steps.length) await this.evaluate();
-    const { kept } = this;
+    if (this.evaluations.at(-1)?.step !== this.steps.length) await this.evaluate();
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
-    if (kept.step !== this.steps.length) writeTrained(this.engine, this.best!);
+    if (this.keptStep !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
     const { measureReference, referenceBatches } = await import("./reference.ts");
     const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
     this.reference = await measureReference(this.engine, batches);
-    const after = await this.splits(kept.val, this.valOutputs);
+    if (this.data.test.size === 0) return null;
+    const after = await this.splits(this.kept?.val ?? null, this.valOutputs);
     // The initial parameters are evaluated last, so that training starts immediately.
     const { signal } = this;
     await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
     await writeInitial(this.engine, this.args, this.options);
-    return measure(await this.splits(this.evaluations[0]!.val, NONE), after, signal);
+    return measure(await this.splits(initial, NONE), after, signal);
   }
 
-  /** The evaluation whose parameters are saved. */
-  private get kept(): EvaluationRecord {
-    return (this.options.keep === "best" && bestEvaluation(this.evaluations)) || this.evaluations.at(-1)!;
+  /** The evaluation whose parameters are saved; undefined without a validation set. */
+  private get kept(): EvaluationRecord | undefined {
+    return (this.options.keep === "best" && bestEvaluation(this.evaluations)) || this.evaluations.at(-1);
+  }
+
+  private get keptStep(): number {
+    return this.kept?.step ?? this.steps.length;
   }
 
   /** Whether the last `patience` evaluations were not better than one before them. */
@@ -454,7 +459,7 @@ export class Run {
 
   /** Whether an evaluation other than the final one is due after this step. */
   private isDue(step: number): boolean {
-    return step % this.evaluateEvery === 0 && step < this.stepCounts.total && this.evaluations.at(-1)!.step !== step;
+    return step % this.evaluateEvery === 0 && step < this.stepCounts.total && this.evaluations.at(-1)?.step !== step;
   }
 
   private async epoch(epoch: number): Promise<void> {
@@ -571,6 +576,7 @@ export class Run {
   }
 
   private async evaluate(): Promise<void> {
+    if (this.data.val.size === 0) return;
     const [val, outputs] = await this.measure(this.data.val);
     this.record(val);
     const record = this.evaluations.at(-1)!;
@@ -580,10 +586,10 @@ export class Run {
   }
 
   /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
-  private async splits(val: Evaluation, known?: Outputs): Promise<Evaluated> {
+  private async splits(val: Evaluation | null, known?: Outputs): Promise<Evaluated> {
     const [train, onTrain] = await this.measure(this.data.train, this.data.test.size);
     const [test, onTest] = await this.measure(this.data.test);
-    const onVal = known ?? (hasHead(this.data) ? (await this.measure(this.data.val))[1] : NONE);
+    const onVal = known ?? (val && hasHead(this.data) ? (await this.measure(this.data.val))[1] : NONE);
     return { evaluations: { train, val, test }, outputs: { train: onTrain, val: onVal, test: onTest } };
   }
 

@@ -3,7 +3,7 @@
  * card is for everybody, and the texts may be a person's.
  */
 
-import { type Block, heading, makeTable, type Table } from "../document/blocks.ts";
+import { type Block, heading, makeTable, type Table, text } from "../document/blocks.ts";
 import { formatCount } from "../format.ts";
 import { describeMethod } from "../methods/training.ts";
 import { findBundled } from "../run/describe-data.ts";
@@ -14,10 +14,12 @@ import { DEFAULTS, ofMode } from "../train/options.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
+import { headline } from "./verdicts.ts";
 
 /** The sections of a card, in Markdown. */
 export function describeForCard(record: RunRecord): string {
-  const results = publicBlocks(resultBlocks(record, { advises: false }));
+  const untested = record.results ? null : headline(record);
+  const results = untested ? [text(`${untested}.`)] : publicBlocks(resultBlocks(record, { advises: false }));
   const blocks: Block[] = [
     heading("Training"),
     factsTable(record),

@@ -39,9 +39,11 @@ export function dataBlocks(data: TrainingData, model: string, how: ClassWeights)
 /** A perplexity over fewer tokens than this says little. */
 const FEW_TOKENS = 100;
 
-/** The sets by their names. */
-const listSets = <T>({ train, val, test }: { train: T; val: T; test: T }) =>
-  Object.entries({ Training: train, Validation: val, Test: test }).map(([name, set]) => ({ name, ...set }));
+/** The sets that have rows, by their names. */
+const listSets = <T extends object>({ train, val, test }: Splits<T>) =>
+  Object.entries({ Training: train, Validation: val, Test: test })
+    .map(([name, set]) => ({ name, ...set }))
+    .filter((set) => !("rows" in set) || set.rows !== 0);
 
 const sumCut = (stats: Splits<{ cut: number }>) => listSets(stats).reduce((sum, { cut }) => sum + cut, 0);
 
@@ -159,7 +161,8 @@ function missingClasses(data: LoadedDataset | LoadedTagged, what: string): strin
     "validation set": stats.val,
     "test set, so that it is not measured": stats.test,
   };
-  return Object.entries(sets).flatMap(([name, { classes }]) => {
+  return Object.entries(sets).flatMap(([name, { classes, rows }]) => {
+    if (rows === 0) return [];
     const missing = labels.filter((label) => classes[label] === 0).map((label) => `"${brief(label)}"`);
     return missing.length > 0 ? [`no ${what} of ${nameList(missing)} is in the ${name}${seed}`] : [];
   });

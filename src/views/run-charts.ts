@@ -36,7 +36,12 @@ export function runCharts(
     [LOSS, { title: WORDS[first.objective].loss, show: LOSS.format, tick: showTick, from: 0 }],
     [measure, measureAxis(measure, records)],
   ];
-  return charts.map(([figure, y]) => ({
+  // F1 is not measured of steps: without a validation set it has no curve.
+  const hasCurve = ([figure]: [Figure, Axis]) =>
+    records.some(
+      (run) => run.evaluations.length > 0 || run.curve.loss.length === 0 || curveOf(run, figure).some(Number.isFinite),
+    );
+  return charts.filter(hasCurve).map(([figure, y]) => ({
     name: chartName(figure),
     chart: curveChart(runs, figure, y, smooth),
     description: describeCurve(first, figure),
@@ -108,8 +113,9 @@ function runLines(
   const { curve, evaluations } = record;
   const group = dataName(record);
   const values = curveOf(record, measured);
+  const hasValidation = evaluations.length > 0 || values.length === 0;
   const training: Line = {
-    name: isAlone ? "training" : null,
+    name: isAlone ? "training" : hasValidation ? null : name,
     ...{ group, color, look: "faint" },
     xs: curve.examples,
     ys: smooth ? smoothed(values, SMOOTHING) : values,
@@ -121,7 +127,8 @@ function runLines(
     ys: evaluations.map(({ val }) => readMeasure(measured, val)),
   };
   // F1 is not measured of steps.
-  return values.length === 0 || values.some(Number.isFinite) ? [training, validation] : [validation];
+  const hasTraining = values.length === 0 || values.some(Number.isFinite);
+  return [...(hasTraining ? [training] : []), ...(hasValidation ? [validation] : [])];
 }
 
 /** The exponential moving average of some values, in which the past has this weight. */
@@ -137,9 +144,15 @@ export function smoothed([first, ...more]: readonly number[], weight: number): n
   ];
 }
 
-function describeCurve({ evaluations, objective }: RunRecord, measured: Figure): string {
+function describeCurve(record: RunRecord, measured: Figure): string {
+  const { evaluations, objective, curve } = record;
   const [first, last] = [evaluations[0], evaluations.at(-1)];
-  if (!first || !last) return "No data yet.";
+  const [begin, ...more] = curveOf(record, measured).filter(Number.isFinite);
+  const show = (value: number) => measured.format(value);
+  if (!first || !last)
+    return begin === undefined
+      ? "No data yet."
+      : `Training: from ${show(begin)} to ${show(more.at(-1) ?? begin)} after ${formatCount(curve.examples.at(-1)!)} ${WORDS[objective].units.seen}.`;
   const [from, to] = [first, last].map(({ val }) => showMeasure(measured, val) ?? "–");
   const training = last.train && showMeasure(measured, last.train);
   const seen = `${formatCount(last.examples)} ${WORDS[objective].units.seen}`;

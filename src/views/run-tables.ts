@@ -34,7 +34,7 @@ export function metricsTable(records: readonly MetricsRecord[]): Table {
     SETS.map((set) =>
       csvOnly<MetricsRecord>(
         `${when === "before" ? "pre" : "final"}_${set}_${measure.key}`,
-        ({ results }) => results && readMeasure(measure, results[when][set]),
+        ({ results }) => results?.[when][set] && readMeasure(measure, results[when][set]),
       ),
     );
   const columns = [
@@ -105,7 +105,10 @@ export function beforeAndAfter(
     : "";
   const names = { train: isSampled ? "Training *" : "Training", val: "Validation", test: "Test" };
   const rows = [
-    ...SETS.map((set): Compare => ({ name: names[set], before: before[set], after: after[set] })),
+    ...SETS.flatMap((set): Compare[] => {
+      const own = after[set];
+      return own ? [{ name: names[set], before: before[set], after: own }] : [];
+    }),
     ...parts.map(({ name, ...part }): Compare => ({ name: `Test: ${name}`, before: null, after: part })),
   ];
   const columns = [LOSS, ...shownMeasures(record)].flatMap((figure) => {
@@ -177,7 +180,7 @@ export function runTables(
   const { results, objective } = record;
   const tables = [
     metricsTable([record]),
-    evaluationsTable(record),
+    ...(record.evaluations.length > 0 ? [evaluationsTable(record)] : []),
     ...(results ? [...baselinesTable(record, results), ...(WORDS[objective].tables?.(record, results) ?? [])] : []),
   ];
   return [
@@ -205,11 +208,12 @@ function predictionsTable(answers: NonNullable<TrainResult["answers"]>, data: Lo
   const names = answers.test.probabilities ? labels.map((label) => `probability ${label}`) : [];
   const keys = ["set", "row", ...(pairs ? ["text", "text_pair"] : ["text"]), "truth", "predicted", ...names];
   function* rows(): Generator<Cell[]> {
-    for (const [name, set, { truth, predicted, probabilities }] of [
+    for (const [name, set, answered] of [
       ["validation", val, answers.val],
       ["test", test, answers.test],
     ] as const)
-      for (let row = 0; row < set.size; row++) {
+      for (let row = 0; answered && row < set.size; row++) {
+        const { truth, predicted, probabilities } = answered;
         const shares = names.map((_, i) => round(probabilities![row * k + i]!));
         const own = [truth[row]!, predicted[row]!].map(showAnswer);
         yield [name, set.place(row) + 1, ...[set.text(row)].flat(), ...own, ...shares];

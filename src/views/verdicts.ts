@@ -12,6 +12,7 @@ import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
+import type { EvaluationRecord } from "../train/records.ts";
 import { judgedBy, LOSS, nameMeasure, showDifference, showMeasure, shownMeasures } from "./measures.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
@@ -19,26 +20,43 @@ const ENOUGH_ROWS = 50;
 
 /** What a run has done, in two sentences. */
 export function describeRun(record: RunRecord): string {
-  const { options, objective, examples, seconds } = record;
+  const { options, objective, examples, seconds, evaluations } = record;
   const { seen } = WORDS[objective].units;
   const reached = headline(record) ?? describeStopped(record);
-  return `${describeMethod(options)}: ${formatCount(examples)} ${seen} in ${formatDuration(seconds)}, including evaluation. ${reached}.`;
+  const evaluated = evaluations.length > 0 ? ", including evaluation" : "";
+  return `${describeMethod(options)}: ${formatCount(examples)} ${seen} in ${formatDuration(seconds)}${evaluated}. ${reached}.`;
 }
 
-/** "94.5 % of 300 test messages correct", or the perplexity; null: the run was not measured on the test set. */
-export const headline = (record: RunRecord): string | null =>
-  record.results && WORDS[record.objective].headline(record, record.results);
+/**
+ * "94.5 % of 300 test messages correct", or the perplexity; of a run without a test set, that it was not measured.
+ * Null: the run has not finished, or nothing is known of it.
+ */
+export function headline(record: RunRecord): string | null {
+  const { results, state, step, objective } = record;
+  if (results) return WORDS[objective].headline(record, results);
+  return state === "finished" && step > 0 ? describeUntested(record) : null;
+}
+
+/** What a run without a test set has reached. */
+function describeUntested(record: RunRecord): string {
+  const kept = keptEvaluation(record);
+  if (kept) return `No test set: measured on the validation set alone, ${describeValidation(record, kept)}`;
+  return `No test set: nothing was measured on unseen ${WORDS[record.objective].units.many}`;
+}
 
 /** The last evaluation of a run that was stopped. */
 function describeStopped(record: RunRecord): string {
   const { step, evaluations } = record;
-  if (evaluations.length === 0) return `Stopped after step ${step}`;
-  const { step: last, val } = evaluations.at(-1)!;
-  const reached = [LOSS, ...shownMeasures(record)].map(
-    (measure) => `${nameMeasure(measure)} ${showMeasure(measure, val) ?? "–"}`,
-  );
-  return `Stopped after step ${step}; last evaluation after step ${last}: validation ${reached.join(", ")}`;
+  const last = evaluations.at(-1);
+  if (!last) return `Stopped after step ${step}`;
+  return `Stopped after step ${step}; last evaluation after step ${last.step}: validation ${describeValidation(record, last)}`;
 }
+
+/** "loss 0.31, accuracy 91.0 %" */
+const describeValidation = (record: RunRecord, { val }: EvaluationRecord): string =>
+  [LOSS, ...shownMeasures(record)]
+    .map((measure) => `${nameMeasure(measure)} ${showMeasure(measure, val) ?? "–"}`)
+    .join(", ");
 
 /** What to know about a result, and with `advises` what to try if it is poor. */
 export function describeNotes(record: RunRecord, advises = true): string[] {
@@ -179,9 +197,9 @@ function whatHelps({ objective, options: { mode, targets }, parameters, vocabula
 /** Why a run ended early, and which evaluation was kept, unless it is the last. */
 function describeKept(record: RunRecord): string[] {
   const { step, epoch, evaluations, keptStep, options, results } = record;
-  if (!results) return [];
+  if (!results || evaluations.length === 0) return [];
   const { patience, epochs } = options;
-  const [kept, last] = [keptEvaluation(record), evaluations.at(-1)!].map(({ val }) => formatLoss(val.loss));
+  const [kept, last] = [keptEvaluation(record)!, evaluations.at(-1)!].map(({ val }) => formatLoss(val.loss));
   return [
     ...(epoch < epochs
       ? [

@@ -69,6 +69,15 @@ const FLAGS: Fault[] = [
     2,
     ["--checkpoint-every", "-1"],
   ],
+  ["two shares", [...GOOD, "--fractions", ".8,.2"], 2, ["fractions: an array", "three numbers"]],
+  ["shares of too much", [...GOOD, "--fractions", "1,1,0"], 1, ["add up to 1, the first above 0"]],
+  ["several seeds without a test set", [...GOOD, "--seeds", "2", "--fractions", "1,0,0"], 2, ["need a validation set"]],
+  [
+    "a threshold of nothing",
+    [...GOOD, "--threshold", "f1", "--fractions", "1,0,0"],
+    2,
+    ["--threshold needs a validation set", "--threshold none"],
+  ],
   ["no seeds", [...GOOD, "--seeds", "0"], 2, ["--seeds", "a whole number of 1 or more", "found:    0"]],
   ["seeds beyond the last", [...GOOD, "--seeds", "2", "--seed", "4294967295"], 2, ["the last seed", "to 4294967295"]],
   [

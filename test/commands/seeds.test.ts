@@ -54,7 +54,7 @@ test("a study of seeds has a run of each, a report, and names the best one", asy
   assert.match(stdout, "Another seed moves it by");
   assert.match(stdout, "report of 2 of 2 trials: whole/report.html");
   // What it advises works as it is.
-  const [first, second] = records.map(({ results }) => results!.after.val.loss);
+  const [first, second] = records.map(({ results }) => results!.after.val!.loss);
   const best = trialsOf("whole")[first! <= second! ? 0 : 1]!;
   assert.match(stdout, `--run whole/trials/${best} "`);
   assertCode(await runCommand("classify", ["--run", `whole/trials/${best}`, "x"], { cwd: folder }), 0);

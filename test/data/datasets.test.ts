@@ -470,6 +470,66 @@ test("stratified: a class of three rows is in all sets, one of two in training a
   await fails({ file: mails(9, 9) }, "invalid-split", ["0.5, 0.5, 0.5"], { fractions: [0.5, 0.5, 0.5] });
 });
 
+test("a part of a share of 0 is empty; without a test set a class may have one row", async () => {
+  const rows = [
+    ...times(11, (i) => ({ text: `mail ${i}`, label: i % 2 ? "ham" : "spam" })),
+    { text: "a", label: "one" },
+  ];
+  for (const [split, sizes] of [
+    [
+      "stratified",
+      [
+        [12, 0, 0],
+        [10, 2, 0],
+      ],
+    ],
+    [
+      "random",
+      [
+        [12, 0, 0],
+        [9, 3, 0],
+      ],
+    ],
+    [
+      "ordered",
+      [
+        [12, 0, 0],
+        [9, 3, 0],
+      ],
+    ],
+  ] as const)
+    for (const [i, fractions] of (
+      [
+        [1, 0, 0],
+        [0.8, 0.2, 0],
+      ] as const
+    ).entries()) {
+      const { train, val, test: last, stats, origin } = await load({ rows }, { split, fractions });
+      assert.equal([train.size, val.size, last.size], sizes[i], split);
+      assert.equal([stats.test.mean, stats.test.cutShare, stats.test.rows, origin.fractions], [0, 0, 0, fractions]);
+      if (split === "stratified") assert.is(stats.train.classes.one, 1);
+    }
+  const tested = await load({ rows: rows.slice(0, 10) }, { fractions: [0.8, 0, 0.2] });
+  assert.equal([tested.train.size, tested.val.size, tested.test.size], [8, 0, 2]);
+  await fails({ rows }, "class-with-one-row", ["rows[11]"], { fractions: [0.8, 0, 0.2] });
+  assert.is((await load({ rows: rows.slice(0, 4) }, { fractions: [1, 0, 0] })).train.size, 4);
+  await fails({ rows: rows.slice(0, 4) }, "too-few-rows", ["70 %, 10 %, 20 %", "fractions [1,0,0]"]);
+  await fails({ rows: rows.slice(0, 4) }, "too-few-rows", ["10 %, 90 %\n"], {
+    fractions: [0.1, 0.9, 0],
+    split: "ordered",
+  });
+  for (const fractions of [
+    [0, 0.5, 0.5],
+    [1.5, -0.5, 0],
+    [0.5, 0.2, 0.2],
+    [Number.NaN, 1, 0],
+  ] as const)
+    await fails({ rows: rows.slice(0, 11) }, "invalid-split", ["add up to 1, the first above 0"], { fractions });
+  await fails({ rows }, "invalid-argument", ["three numbers"], { fractions: [0.8, 0.2] as never });
+  const sets = { train: mails(4, 4), val: mails(1, 1), test: mails(1, 1) };
+  await fails(sets, "already-split", ["fractions [1,0,0]"], { fractions: [1, 0, 0] });
+});
+
 test("a split that is none, that of the experiment for other data, and one of sets that are given", async () => {
   await fails({ file: mails(9, 6) }, "options-conflict", ["the data set sms", "split random"], {
     split: "experiment",

@@ -97,6 +97,12 @@ test("one file is shuffled by the seed and split 70/10/20", async () => {
   assert.equal([...first].sort(), [...other].sort());
 });
 
+test("a part of a share of 0 is empty", async () => {
+  const rows = Array.from({ length: 6 }, (_, i) => ({ words: ["a", "b"], tags: ["O", i % 2 ? "P" : "Q"] }));
+  const { train, val, test: last, stats } = await loadTagged({ rows }, { fractions: [1, 0, 0] });
+  assert.equal([train.size, val.size, last.size, stats.test.words], [6, 0, 0, 0]);
+});
+
 test("sentences that cannot be learned from are refused, with their place", async () => {
   for (const [name, text, code, words] of [
     ["a.conll", "John B-PER\nSmith\n", "tags-differ-from-words", ["a.conll:2", "Smith"]],

@@ -134,6 +134,25 @@ test("every text is split at line ends, separately and in order", async () => {
   assert.is(bytes, lines("a", 100).length + lines("b", 10).length);
 });
 
+test("a part of a share of 0 is empty, and no document that was skipped", async () => {
+  const lines = Array.from({ length: 20 }, (_, i) => `line ${i}\n`);
+  const parts = async (spec: TextsSpec, fractions: [number, number, number]) => {
+    const { train, val, test, stats } = await load(spec, { fractions });
+    assert.is(stats.empty, 0);
+    return Promise.all([train, val, test].map(decodeBlocks));
+  };
+  const text = () => file("a.txt", lines.join(""));
+  assert.equal(await parts({ file: text() }, [1, 0, 0]), [`${lines.join("")}<|endoftext|>`, "", ""]);
+  const [train, val, last] = await parts({ file: text() }, [0.8, 0, 0.2]);
+  assert.equal([val, train!.replace("<|endoftext|>", "") + last], ["", `${lines.join("")}<|endoftext|>`]);
+  assert.match(train!, /line \d+\n<\|endoftext\|>$/);
+  const rows = lines.map((prompt) => ({ prompt, completion: "x" }));
+  assert.equal(
+    (await parts({ rows }, [0.5, 0.5, 0])).map(({ length }) => length),
+    [140, 140, 0],
+  );
+});
+
 test("a text without line ends is split between characters", async () => {
   const text = "😀".repeat(50);
   const { train, val, test } = await load({ file: file("a.txt", text) });

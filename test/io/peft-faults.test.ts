@@ -376,11 +376,11 @@ test("a number of a run.json that is null was not finite, but where null means t
   const [good] = makeRecords() as [RunRecord];
   const { test: results, after } = good.results!;
   const calibrationOf = ({ details }: typeof results) => (details as ClassDetails).calibration;
-  Object.assign(after.val, { loss: null });
+  Object.assign(after.val!, { loss: null });
   Object.assign(results.compared[0].measured, { mcc: null });
   Object.assign(calibrationOf(results).error, { high: null });
   const { after: loss, test: read } = (await parseRecord(good, "run.json")).results!;
-  const figures = [loss.val.loss, calibrationOf(read).error.high, read.compared[0].measured.mcc];
+  const figures = [loss.val!.loss, calibrationOf(read).error.high, read.compared[0].measured.mcc];
   assert.equal(figures, [Number.NaN, Number.NaN, null]);
   assert.is((await parseRecord({ ...good, results: null }, "run.json")).results, null);
 });

@@ -1,11 +1,20 @@
 /** The record of a run, folded from the trainer's events. */
 import * as assert from "uvu/assert";
 import type { TrainEvent } from "../../src/index.ts";
+import { parseRecord } from "../../src/run/check-record.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { advance, dataFiles, moveFiles, within } from "../../src/run/record.ts";
 import type { StepRecord } from "../../src/train/records.ts";
+import { describeForCard } from "../../src/views/card.ts";
+import { dataBlocks } from "../../src/views/data.ts";
+import { runBlocks } from "../../src/views/run.ts";
+import { runCharts } from "../../src/views/run-charts.ts";
+import { runTables } from "../../src/views/run-tables.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
+import { headline } from "../../src/views/verdicts.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
+import { assertFails } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { modelAnd } from "../helpers/runs.ts";
@@ -13,6 +22,7 @@ import { messages, tinyData } from "../helpers/tiny.ts";
 
 const usual = modelAnd(() => tinyData(messages(24)));
 const SETTINGS = { rank: 2, epochs: 2, batchSize: 4, evalEvery: 2 };
+const STEP = { step: 1, epoch: 1, examples: 4, lr: 1 };
 const noFiles = () => [];
 
 /** A run with its events. */
@@ -32,6 +42,52 @@ test("a record is plain JSON, and says what the run's result says", async () => 
   assert.equal(record.settings, SETTINGS);
   assert.is(record.options.rank, 2);
   assert.is(record.curve.loss[0], steps[0]!.loss);
+});
+
+test("a run without a validation or a test set is read as it was stored, and says what is not measured", async () => {
+  const untested = "No test set: nothing was measured on unseen messages";
+  for (const [fractions, said, charts] of [
+    [[1, 0, 0], /^No test set: nothing was measured on unseen messages$/, 1],
+    [[0.8, 0.2, 0], /^No test set: measured on the validation set alone, loss [\d.]+, accuracy [\d.]+.%$/, 2],
+    [[0.8, 0, 0.2], /^\d+( of |.*% of )\d+ test messages correct/, 1],
+  ] as const) {
+    const { model } = await usual();
+    const data = await tinyData(messages(24), { fractions });
+    const { record, answers } = await fineTune(
+      { device: await testDevice("wasm 1 thread"), model, data, ...SETTINGS },
+      noFiles,
+    );
+    assert.equal(await parseRecord(JSON.parse(JSON.stringify(record)), "run.json"), record);
+    assert.match(headline(record)!, said);
+    const text = renderBlocks([...dataBlocks(data, "m", "auto"), ...runBlocks(record)], 100);
+    assert.not.match(text, /NaN|undefined/);
+    assert.is(text.includes("Validation"), fractions[1] > 0, text);
+    assert.is(text.includes("│ Test "), fractions[2] > 0, text);
+    assert.is(describeForCard(record).includes(`## Results\n\n${untested}.`), fractions[1] + fractions[2] === 0);
+    const files = runTables(record, { answers }, data).map(([name]) => name);
+    assert.equal(
+      [files.includes("losses.csv"), files.includes("predictions.csv")],
+      [fractions[1] > 0, fractions[2] > 0],
+    );
+    for (const { chart, description } of runCharts([record])) {
+      assert.is(chart.lines.length, charts);
+      assert.match(
+        description,
+        fractions[1] > 0 ? /^Validation: from/ : /^Training: from [\d.]+.* after 64 examples\.$|/,
+      );
+    }
+    for (const [key, wrong] of [
+      ["evaluations", { evaluations: fractions[1] > 0 ? [] : [{ ...STEP, val: { rows: 1, loss: 1 } }] }],
+      [
+        "results.after.val",
+        record.results && {
+          results: { ...record.results, after: { ...record.results.after, val: { rows: 1, loss: 1 } } },
+        },
+      ],
+    ] as const)
+      if (record.results && wrong)
+        await assertFails("invalid-field", [key], () => parseRecord({ ...record, ...wrong }, "run.json"));
+  }
 });
 
 test("a run that begins again and ends while it is prepared keeps what it had", async () => {

@@ -214,7 +214,7 @@ test("a run directory: all files, and the predictions of the run", async () => {
       assert.match(line, `,${truth},${predicted},`);
       assert.ok(line.endsWith(probabilities.map((p) => Number(p.toPrecision(6))).join()), line);
     });
-    assert.is(shareRight(run, "val"), run.results!.after.val.accuracy);
+    assert.is(shareRight(run, "val"), run.results!.after.val!.accuracy);
     assert.match(
       read("reliability.svg"),
       new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),

@@ -31,6 +31,7 @@ test("a setting's value from its text: numbers, switches and lists by their name
     ["layers", "5-7,0", [0, 5, 6, 7]],
     ["layers", "0+2", [0, 2]],
     ["layers", "all", null],
+    ["fractions", ".8,.2,0", [0.8, 0.2, 0]],
     // The names of files and columns can be anything.
     ["textColumn", "0", "0"],
     ["labelColumn", "true", "true"],

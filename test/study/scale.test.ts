@@ -65,11 +65,11 @@ function stubRecord(record: RunRecord, trial: Cell["rates"][0][0], i: number, re
     ...{ ...record, trial: { name, key, model }, options, state: "finished", seconds: i, trainable: 1000 + i },
     device: { kind: "wasm", name: "CPU", software: false },
     evaluations: [
-      { step: 1, epoch: 1, examples: 4, lr: 1, train: { loss, accuracy: 1, norm: 1 }, val: { ...after.val, loss } },
+      { step: 1, epoch: 1, examples: 4, lr: 1, train: { loss, accuracy: 1, norm: 1 }, val: { ...after.val!, loss } },
     ],
     results: {
       ...results,
-      after: { ...after, val: { ...after.val, loss }, test: { ...after.test, accuracy: 1 - wrong / truth.length } },
+      after: { ...after, val: { ...after.val!, loss }, test: { ...after.test, accuracy: 1 - wrong / truth.length } },
       test: { ...test, rows: { truth, predicted } },
     },
   };

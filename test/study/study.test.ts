@@ -81,7 +81,7 @@ test("in memory each run has the bits of fineTune; one twice is trained once; th
   for (const [i, run] of runs.entries())
     assert.equal(await learned(got[i]!, `in memory ${i}`), await learnedAlone(run), `run ${i}`);
   assert.is(seen.filter((type) => type === "done").length, 3);
-  const losses = got.map(({ record }) => record.results!.after.val.loss);
+  const losses = got.map(({ record }) => record.results!.after.val!.loss);
   assert.is(all.best, got[losses.indexOf(Math.min(...losses))]);
   assert.match(all.report!.toMarkdown(), /^# .*\n[\s\S]*\| LoRA, rank 3, alpha 6 \|/);
   assert.match(all.report!.toHtml(), /^<!doctype html>[\s\S]*<svg/);
@@ -96,11 +96,13 @@ test("seeds of one setting are one row of the report; the best is of the setting
   const { runs: ended, report, best } = await study({ ...(await common()), runs });
   const table = report!.blocks.find((block) => block.kind === "table" && block.name === "settings");
   assert.equal(table?.kind === "table" && table.rows.map((row) => row[2]), [1, 2, 1, 2]);
-  const [a, b, c, d, e, f] = fulfilled({ runs: ended }).map(({ record }) => record.results!.after.val.loss) as number[];
+  const [a, b, c, d, e, f] = fulfilled({ runs: ended }).map(
+    ({ record }) => record.results!.after.val!.loss,
+  ) as number[];
   const settings = [[a!], [b!, c!], [d!], [e!, f!]];
   const mean = (losses: readonly number[]) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
   const lowest = settings.toSorted((one, other) => mean(one) - mean(other))[0]!;
-  assert.is(best!.record.results!.after.val.loss, Math.min(...lowest));
+  assert.is(best!.record.results!.after.val!.loss, Math.min(...lowest));
 });
 
 test("in a directory: stopped again and again, resumed by the same call, and not repeated", async () => {

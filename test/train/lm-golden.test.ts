@@ -90,7 +90,7 @@ async function assertTrained(steps = expected.losses.length): Promise<void> {
     for (const [i, { val }] of result.evaluations.entries()) near(`evaluation ${i}`, val.loss, evaluations[i]);
     if (result.aborted) return;
     assert.is(result.steps.length, losses.length);
-    assert.ok(result.results!.after.val.perplexity! < 0.95 * result.results!.before.val.perplexity!);
+    assert.ok(result.results!.after.val!.perplexity! < 0.95 * result.results!.before.val!.perplexity!);
   } finally {
     await model.close();
   }

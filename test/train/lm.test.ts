@@ -50,7 +50,7 @@ for (const mode of ["lora", "all", "prompt"] as const)
     const { loss = [], tokens = [] } = test.rows;
     const sum = (values: readonly number[]) => values.reduce((a, b) => a + b, 0);
     assertAllClose("losses of texts", [sum(loss) / sum(tokens)], [after.test.loss], BATCHING);
-    assert.ok(after.val.loss < before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+    assert.ok(after.val!.loss < before.val!.loss, `${before.val!.loss} -> ${after.val!.loss}`);
     const learns = (name: string) =>
       ({
         lora: name.startsWith("lora.h."),
@@ -66,15 +66,15 @@ test("perplexity and bits per byte follow from the loss, and do not depend on th
   const { before } = (await run({ epochs: 1 })).results!;
   const { before: alone } = (await run({ epochs: 1, batchSize: 1, accumulate: 1 })).results!;
   for (const name of ["val", "test"] as const) {
-    const { rows, loss, perplexity, bitsPerByte } = before[name];
+    const { rows, loss, perplexity, bitsPerByte } = before[name]!;
     const { tokens, bytes } = data[name].stats();
     assert.is(rows, tokens);
     assert.is(perplexity, Math.exp(loss));
     const bits = (loss * tokens) / Math.LN2 / bytes;
-    assertAllClose(name, [bitsPerByte!, alone[name].loss], [bits, loss], BATCHING);
+    assertAllClose(name, [bitsPerByte!, alone[name]!.loss], [bits, loss], BATCHING);
   }
   // A model with random weights is worse than uniform guessing.
-  assert.ok(before.val.loss > Math.log(TINY.vocab_size), `${before.val.loss}`);
+  assert.ok(before.val!.loss > Math.log(TINY.vocab_size), `${before.val!.loss}`);
 });
 
 test("the losses on documents, or on blocks of a few long ones, add up to the loss of the test set", async () => {
@@ -109,8 +109,8 @@ test("the losses on documents, or on blocks of a few long ones, add up to the lo
 
 test("overlapping blocks predict the same tokens with more context", async () => {
   const [apart, overlapping] = [await run({ epochs: 1 }), await run({ epochs: 1, data: await texts({ stride: 4 }) })];
-  assert.is(overlapping.results!.before.val.rows, apart.results!.before.val.rows);
-  assert.not.equal(overlapping.results!.before.val.loss, apart.results!.before.val.loss);
+  assert.is(overlapping.results!.before.val!.rows, apart.results!.before.val!.rows);
+  assert.not.equal(overlapping.results!.before.val!.loss, apart.results!.before.val!.loss);
 });
 
 test("prompts of completions are context and do not contribute to the loss", async () => {
@@ -122,8 +122,8 @@ test("prompts of completions are context and do not contribute to the loss", asy
   const { results, steps } = await run({ data, mode: "all", epochs: 6 });
   const { before, after } = results!;
   const { tokens } = data.val.stats();
-  assert.equal([before.val.rows, tokens], [2 * data.val.size, 2 * data.val.size]);
-  assert.ok(after.val.loss < 0.5 * before.val.loss, `${before.val.loss} -> ${after.val.loss}`);
+  assert.equal([before.val!.rows, tokens], [2 * data.val!.size, 2 * data.val!.size]);
+  assert.ok(after.val!.loss < 0.5 * before.val!.loss, `${before.val!.loss} -> ${after.val!.loss}`);
   assert.ok(steps.at(-1)!.accuracy >= 0.5, "of rows that do not count, none can be right");
 });
 

@@ -85,7 +85,7 @@ test("keep: the parameters of the best evaluation, or of the last", async () => 
     assert.not.equal(values, last.tensors.get(name)!.data, name);
   }
   for (const one of [best, last])
-    for (const set of ["val", "test"] as const) assert.is(shareRight(one, set), one.results!.after[set].accuracy);
+    for (const set of ["val", "test"] as const) assert.is(shareRight(one, set), one.results!.after[set]!.accuracy);
 });
 
 test("the validation set is evaluated once at each evaluation, and no further time for its predictions", async () => {
@@ -98,7 +98,7 @@ test("the validation set is evaluated once at each evaluation, and no further ti
       return batch(order);
     };
     const { evaluations, answers } = await run({ data, keep });
-    assert.equal([times, answers!.val.predicted.length], [evaluations.length, data.val.size]);
+    assert.equal([times, answers!.val!.predicted.length], [evaluations.length, data.val!.size]);
   }
 });
 
@@ -152,6 +152,45 @@ test("the best parameters must be in the checkpoint; patience needs a validation
   await assertFails("no-validation-set", ["patience needs"], () =>
     dataSpec({ train: "a.csv", test: "b.csv", patience: 2 }),
   );
+});
+
+/** The tiny data with its rows in these shares. */
+const inShares = (fractions: readonly [number, number, number]) => tinyData(messages(24), { fractions });
+
+test("without a validation set nothing is evaluated, without a test set nothing measured; both resume", async () => {
+  const whole = await run({ data: await inShares([0.8, 0.1, 0.1]) });
+  assert.ok(whole.results && whole.evaluations.length > 0);
+  for (const [fractions, has] of [
+    [[1, 0, 0], { val: false, test: false }],
+    [[0.8, 0.2, 0], { val: true, test: false }],
+    [[0.8, 0, 0.2], { val: false, test: true }],
+  ] as const) {
+    const data = await inShares(fractions);
+    const events = new Set<string>();
+    const args = { data, onEvent: ({ type }: TrainEvent) => void events.add(type) };
+    const { results, answers, evaluations, keptStep, steps, reference } = await run(args);
+    assert.equal([evaluations.length > 0, events.has("evaluation"), results !== null], [has.val, has.val, has.test]);
+    assert.equal(answers && [answers.val, answers.test.truth.length], has.test ? [null, data.test.size] : null);
+    assert.equal(
+      results && [results.before.val, results.after.val, results.decision],
+      has.test ? [null, null, null] : null,
+    );
+    assert.is(results?.after.train.rows, has.test ? data.test.size : undefined);
+    if (!has.val) assert.is(keptStep, steps.length);
+    assert.ok(reference);
+    await assertResumes(fractions.join(), { data }, [3]);
+  }
+});
+
+test("what the validation set chooses needs it, and a test set to be measured on", async () => {
+  for (const choice of [{ calibrate: true }, { threshold: "f1" }, { patience: 1 }]) {
+    const [name] = Object.keys(choice);
+    const data = await inShares([0.8, 0, 0.2]);
+    await assertFails("no-validation-set", [`${name} needs a validation set`], () => run({ data, ...choice }));
+    if (choice.patience) continue;
+    const untested = await inShares([0.8, 0.2, 0]);
+    await assertFails("no-test-set", [`${name} needs a test set`], () => run({ data: untested, ...choice }));
+  }
 });
 
 const INSIDE = { epochs: 1, batchSize: 2, evalEvery: 0 };

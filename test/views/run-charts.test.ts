@@ -49,12 +49,22 @@ test("a measure that steps do not have is drawn of evaluations alone, and its ch
   assert.equal([loss.chart.y.title, f1.name, f1.chart.lines.length], ["binary cross-entropy (nats)", "micro-f1", 1]);
   assert.equal(f1.chart.lines[0]!.ys, [0.25, 0.5]);
   assert.is(f1.description.replaceAll("\u00a0", " "), "Validation: from 25.0 % to 50.0 % after 1 examples.");
+  // Without a validation set it has no chart, and the loss has one line, which has the run's name if there are several.
+  const untested = record({ objective: "multi-label", evaluations: [] });
+  const [only, ...none] = runCharts([untested]) as [RunChart];
+  assert.equal([none, only.chart.lines.map(({ name }) => name)], [[], ["training"]]);
+  assert.is(only.description, "Training: from 3.0000 to 2.0000 after 24 examples.");
+  const both = runCharts([untested, record({ objective: "multi-label", evaluations })], { names: ["a", "b"] });
+  assert.equal(
+    both.map(({ chart }) => chart.lines.map(({ name }) => name)),
+    [["a", null, "b"], ["b"]],
+  );
 });
 
 test("the axis of accuracies begins at the multiple of 10 % below the lowest", () => {
   const from = (value: number) => {
     const curve = { examples: [8], loss: [1], accuracy: [value] };
-    return runCharts([record({ curve, evaluations: [] })])[1]!.chart.y.from;
+    return runCharts([record({ curve, evaluations: [evaluation(0, 1, Number.NaN)] })])[1]!.chart.y.from;
   };
   assert.equal([1, 0.95, 0.5, 0.04, 0, Number.NaN].map(from), [0.9, 0.9, 0.4, 0, 0, 0.9]);
 });

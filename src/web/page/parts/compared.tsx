@@ -13,7 +13,7 @@ import { nameState, runData } from "../words.ts";
 
 /** The runs of a comparison in its order, with what is known of each. */
 export function Compared({ runs }: { runs: readonly PageRun[] }) {
-  const finished = runs.filter(({ state, record }) => state === "finished" && record.results);
+  const finished = runs.filter(({ state, record }) => state === "finished" && record.results?.after.val);
   // A bootstrap takes longer than the time between two reports of a run that trains.
   const results = useMemo(() => compareFinished(finished), [finished.map(({ id }) => id).join()]);
   return <Blocks blocks={comparisonBlocks(runs, results)} medium={IN_PAGE} />;

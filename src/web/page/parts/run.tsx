@@ -144,7 +144,7 @@ function describeStatus({ record, state, error }: PageRun): string {
       : "";
   switch (state) {
     case "training":
-      if (!last) return "Evaluating the model before training …";
+      if (!last && step === 0) return "Evaluating the model before training …";
       if (step >= steps) return "Evaluating the trained model …";
       return `Training.${reached}`;
     case "stopping":
@@ -269,7 +269,7 @@ function More({ run }: { run: PageRun }) {
         <details id="curve-table">
           <summary>{isFinished ? "Figures and evaluations" : "Evaluations"}</summary>
           {isFinished && figures}
-          <TableView table={evaluationsTable(record)} />
+          {record.evaluations.length > 0 && <TableView table={evaluationsTable(record)} />}
           <Tick text={`Smooth the training curves: exponential moving average, ${SMOOTHING}`} on={isSmooth} />
         </details>
       )}

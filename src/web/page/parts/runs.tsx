@@ -108,7 +108,7 @@ function RunRow({ run }: { run: PageRun }) {
           type="checkbox"
           aria-label={`Plot ${name}`}
           checked={isShown || plotted.value.has(id)}
-          disabled={isShown || record.evaluations.length === 0}
+          disabled={isShown || (record.evaluations.length === 0 && record.step === 0)}
           onInput={(event) => plot(run, event.currentTarget.checked)}
         />
       </td>

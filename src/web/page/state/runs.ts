@@ -126,7 +126,7 @@ function showBest({ comparison }: PageRun): void {
   const all = comparedRuns(comparison);
   if (!all.every(hasEnded)) return;
   const finished = all.filter(({ state }) => state === "finished");
-  const best = lowestLoss(finished, ({ record }) => record.results!.after.val.loss) ?? finished[0];
+  const best = lowestLoss(finished, ({ record }) => record.results!.after.val!.loss) ?? finished[0];
   if (best) follow(best);
 }
 
