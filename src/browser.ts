@@ -55,8 +55,7 @@ export async function train(rows: RowSource, options: TrainModelOptions = {}): P
  * ```
  */
 export async function load(source: string | URL | Blob, options: LoadModelOptions = {}): Promise<Learner> {
-  const isHere = typeof source === "string" && /^[/.]/.test(source);
-  return (await import("./learner/load.ts")).load(isHere ? new URL(source, location.href) : source, options, runViews);
+  return (await import("./learner/load.ts")).load(source, options, runViews);
 }
 
 const runViews = async () => (await import("./views/run-tables.ts")).runTables;

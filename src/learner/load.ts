@@ -1,5 +1,5 @@
 /** `load`: a saved model, in one call. */
-import { exists, joinPath } from "#platform";
+import { exists, joinPath, modelAddress } from "#platform";
 import type { Device } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import { checkArguments, checkOptions, isText } from "../checks.ts";
@@ -40,7 +40,7 @@ export async function load(
   const isSource = (value: unknown) => isText(value) || value instanceof URL || value instanceof Blob;
   checkArguments({ source }, { source: ["a path, a URL, or a Blob", isSource] });
   checkOptions("options", options, OPTIONS);
-  if (!(source instanceof Blob)) return open(String(source), options, views);
+  if (!(source instanceof Blob)) return open(modelAddress(String(source)), options, views);
   const path = `model-${++blobs}.zip`;
   registerFile(path, source);
   try {

@@ -89,6 +89,11 @@ export function absolutePath(path: string): string {
   return joinUrl(path);
 }
 
+/** Where a saved model is: in storage, or, by a path that begins with "/" or ".", on the page's server. */
+export function modelAddress(path: string): string {
+  return /^[/.]/.test(path) ? new URL(path, location.href).href : path;
+}
+
 /**
  * Writes a file atomically: the browser keeps the old content until the new one is complete. For a moment another tab
  * can read neither.

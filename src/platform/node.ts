@@ -136,6 +136,9 @@ export function absolutePath(path: string): string {
   return isRemote(path) || registeredPaths(path).length > 0 ? path : resolve(path);
 }
 
+/** Where a saved model is: a path or an address. */
+export const modelAddress = (path: string): string => path;
+
 /** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
   await makeFolder(dirname(path));
