@@ -156,7 +156,7 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     checkName(name);
     this.checkUnused(name);
-    await withBase(this.loaded.directory, async (baseModel) => {
+    await withBase(this.loaded, async (baseModel) => {
       const adapter = await loadAdapter(directory, baseModel);
       const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
       if (found !== expected)
@@ -258,9 +258,9 @@ export abstract class AdapterModel<E extends Weights> {
   /** Loads the model on the CPU after its device has failed. Throws the error as `leave` does. */
   protected async moveToCpu(error: unknown): Promise<void> {
     const { loaded } = this;
-    const { backend, adapter, directory, kind } = loaded;
+    const { backend, adapter, kind } = loaded;
     await leave(backend, error);
-    const placed = await withBase(directory, (baseModel) => place(backend, baseModel, adapter!, kind));
+    const placed = await withBase(loaded, (baseModel) => place(backend, baseModel, adapter!, kind));
     loaded.engine.destroy();
     Object.assign(loaded, placed);
   }
@@ -362,7 +362,7 @@ async function create<E extends Weights>(
   let opened: BaseModel | undefined;
   try {
     if ([...engine.plan.parameters.all.values()].some(isMissing)) {
-      if (typeof base === "string") opened = await openBaseModel(base);
+      if (typeof base === "string") opened = await openBaseModel(base, meta.base_fingerprint);
       await loadBase(engine, opened ?? (base as BaseModel), { wanted: isMissing });
     }
     writeTrained(engine, tensors);
@@ -392,8 +392,10 @@ async function load<E extends Weights>(
 }
 
 /** Opens the base model again for `work`. */
-const withBase = async <T>(directory: string, work: (baseModel: BaseModel) => Promise<T>): Promise<T> =>
-  closing(await openBaseModel(directory), work);
+const withBase = async <T>(
+  { directory, meta }: Pick<LoadedModel<never>, "directory" | "meta">,
+  work: (baseModel: BaseModel) => Promise<T>,
+): Promise<T> => closing(await openBaseModel(directory, meta.base_fingerprint), work);
 
 /** `work` with an adapter and its base model; one that `model` is, the caller has opened, and closes. */
 export async function withAdapter<T>(

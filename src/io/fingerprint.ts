@@ -24,7 +24,7 @@ const known = new WeakMap<BaseModel, Promise<string>>();
  * once for a version of the files.
  */
 export function fingerprint(model: BaseModel): Promise<string> {
-  const made = known.get(model) ?? make(model);
+  const made = known.get(model) ?? (model.fingerprint ? Promise.resolve(model.fingerprint) : make(model));
   known.set(model, made);
   return made;
 }

@@ -1,6 +1,6 @@
 /** Checkpoints in Hugging Face's layout: a directory with config.json, and model.safetensors or its shards. */
 
-import { exists, joinPath, packagePath } from "#platform";
+import { exists, isServed, joinPath, packagePath } from "#platform";
 import { checkArguments, checkOptions, lookUp } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
@@ -50,6 +50,10 @@ export interface BaseModel {
   read(name: string, rowStart?: number, rowEnd?: number): Promise<Float32Array<ArrayBuffer>>;
   /** The file of each tensor; a model that is computed has none. */
   readonly files?: ReadonlyMap<string, TensorFile>;
+  /** Its fingerprint, of a model that was kept by it. */
+  readonly fingerprint?: string;
+  /** Keeps a model from a server, once its fingerprint is known to be the one that it was opened with. */
+  keep?(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -67,10 +71,8 @@ export async function resolveModel(
 ): Promise<string> {
   const shipped = lookUp(SHIPPED_MODELS, nameOrDirectory);
   if (shipped !== undefined) return packagePath(shipped);
-  if (isGguf(nameOrDirectory)) return nameOrDirectory;
-  // A URL has no directories: test for a file.
-  if ((await exists(joinPath(nameOrDirectory, "config.json"))) || (await exists(nameOrDirectory)))
-    return nameOrDirectory;
+  if (isGguf(nameOrDirectory) || isServed(nameOrDirectory)) return nameOrDirectory;
+  if (await exists(nameOrDirectory)) return nameOrDirectory;
   // Imported on demand: few pages use the hub.
   return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
@@ -101,11 +103,21 @@ export async function loadModel(
 }
 
 /**
- * Opens a checkpoint and checks that it has every tensor of its config, with the right shape.
+ * Opens a checkpoint and checks that it has every tensor of its config, with the right shape. One on a server that was
+ * kept with this fingerprint is not downloaded.
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
-export async function openBaseModel(directory: string): Promise<BaseModel & AsyncDisposable> {
-  const { json, config: described, vocabulary, tensors } = await openFiles(directory);
+export async function openBaseModel(directory: string, fingerprint?: string): Promise<BaseModel & AsyncDisposable> {
+  if (!isServed(directory)) return openFrom(directory, directory);
+  const { openServed } = await import("./served.ts");
+  return openServed(directory, { isGpt2: isShippedGpt2(directory), fingerprint }, (place) =>
+    openFrom(place, directory),
+  );
+}
+
+/** Opens the files in `place` as the model of this directory. */
+async function openFrom(place: string, directory: string): Promise<BaseModel & AsyncDisposable> {
+  const { json, config: described, vocabulary, tensors } = await openFiles(place, directory);
   const { where } = tensors;
   try {
     const named = namedTensors(tensors);
@@ -172,7 +184,10 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   const refuse = () => {
     throw new ConfigError("weights-not-opened", "the weights of this model were not opened", { where: directory });
   };
-  const { config, vocabulary } = await readDescription(directory);
+  const { config, vocabulary } =
+    isServed(directory) && !isGguf(directory)
+      ? await (await import("./served.ts")).describeServed(directory, (place) => readDescription(place, directory))
+      : await readDescription(directory, directory);
   return {
     directory,
     config,
@@ -184,28 +199,29 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   };
 }
 
+/** Whether a model's vocabulary is GPT-2's, whose files need not be read. */
+const isShippedGpt2 = (directory: string) => directory === packagePath(GPT2_FILES);
+
 /** The config, the tokenizer and the tensors of a model. */
-async function openFiles(directory: string) {
-  if (isGguf(directory)) return openGguf(directory);
-  await requireFiles(directory);
-  return { ...(await readDescription(directory)), tensors: await openTensors(directory) };
+async function openFiles(place: string, directory: string) {
+  if (isGguf(place)) return openGguf(place);
+  await requireFiles(place, directory);
+  return { ...(await readDescription(place, directory)), tensors: await openTensors(place) };
 }
 
 /** The config and the tokenizer of a model. */
-async function readDescription(directory: string) {
-  if (isGguf(directory)) {
-    const { tensors, ...description } = await openGguf(directory);
+async function readDescription(place: string, directory: string) {
+  if (isGguf(place)) {
+    const { tensors, ...description } = await openGguf(place);
     await tensors.close();
     return description;
   }
-  const configPath = joinPath(directory, "config.json");
+  const configPath = joinPath(place, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  // The shipped files of GPT-2's vocabulary need not be read.
-  const vocabulary =
-    directory === packagePath(GPT2_FILES)
-      ? GPT2_VOCABULARY
-      : await (await import("./tokenizer-files.ts")).readVocabulary(directory, json);
+  const vocabulary = isShippedGpt2(directory)
+    ? GPT2_VOCABULARY
+    : await (await import("./tokenizer-files.ts")).readVocabulary(place, json);
   return { json, config, vocabulary };
 }
 
@@ -217,8 +233,8 @@ async function openTensors(directory: string): Promise<TensorFiles> {
 }
 
 /** Throws ConfigError, with what is there instead, if a model's directory lacks a file. */
-async function requireFiles(directory: string): Promise<void> {
-  const has = (file: string) => exists(joinPath(directory, file));
+async function requireFiles(place: string, directory: string): Promise<void> {
+  const has = (file: string) => exists(joinPath(place, file));
   const missing: string[] = [];
   if (!(await has("config.json"))) missing.push("config.json");
   if (!(await has(WEIGHTS)) && !(await has(SHARDS_INDEX))) missing.push(WEIGHTS);

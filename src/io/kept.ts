@@ -22,8 +22,7 @@ export async function keep(file: string, key: string, value: Kept): Promise<void
   const all = await readAll(file);
   all.delete(key);
   all.set(key, value);
-  const text = JSON.stringify([...all].slice(-MOST), null, 1);
-  await writeFileAtomic(joinPath(cacheDirectory(), file), `${text}\n`).catch(() => {});
+  await writeFileAtomic(joinPath(cacheDirectory(), file), JSON.stringify([...all].slice(-MOST))).catch(() => {});
 }
 
 async function readAll(file: string): Promise<Map<string, Kept>> {

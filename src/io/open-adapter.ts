@@ -1,12 +1,12 @@
 /** Opens the adapter of a run, or one written by PEFT, together with its base model. */
 
-import { exists, joinPath } from "#platform";
-import { checkArguments } from "../checks.ts";
+import { exists, isServed, joinPath } from "#platform";
+import { checkArguments, isObject, isText } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { isGguf, isZip } from "../platform/paths.ts";
 import { readJson } from "./common.ts";
 import type { DownloadOptions } from "./download-options.ts";
-import { type BaseModel, loadModel } from "./hf.ts";
+import { type BaseModel, openBaseModel, resolveModel } from "./hf.ts";
 import { type Adapter, META, PEFT_CONFIG, readAdapter } from "./peft.ts";
 import { type PeftBase, readBaseModel } from "./peft-form.ts";
 import { checkFingerprint } from "./vocabulary.ts";
@@ -26,7 +26,9 @@ export function openAdapter(directory: string, model?: string, options: Download
   return atAdapter(directory, async (place) => {
     const baseModel = await openBase(place, model, options);
     try {
-      return { adapter: await readFrom(place, baseModel), baseModel };
+      const adapter = await readFrom(place, baseModel);
+      await baseModel.keep?.();
+      return { adapter, baseModel };
     } catch (error) {
       await baseModel.close();
       throw error;
@@ -37,6 +39,7 @@ export function openAdapter(directory: string, model?: string, options: Download
 /** Runs `work` on the directory of an adapter's files. */
 export async function atAdapter<T>(path: string, work: (place: string) => Promise<T>): Promise<T> {
   if (isZip(path)) return (await import("./packed.ts")).unpacked(path, work);
+  if (isServed(path)) return (await import("./served.ts")).openServedAdapter(path, adapterPlaces(path), work);
   return work((await findAdapter(path)) ?? path);
 }
 
@@ -82,26 +85,34 @@ export const IS_ADAPTER = /(^|[\\/])adapter[\\/]*$/;
 export async function findAdapter(directory: string): Promise<string | undefined> {
   if (isGguf(directory)) return undefined;
   if (isZip(directory)) return directory;
-  const inside = joinPath(directory, "adapter");
-  const ours = IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
-  for (const place of ours) if (await exists(joinPath(place, META))) return place;
-  for (const place of [directory, inside]) if (await exists(joinPath(place, PEFT_CONFIG))) return place;
+  for (const place of adapterPlaces(directory)) if (await exists(joinPath(place, META))) return place;
+  for (const place of [directory, joinPath(directory, "adapter")])
+    if (await exists(joinPath(place, PEFT_CONFIG))) return place;
   return undefined;
 }
 
+/** Where an adapter can be, the likeliest place first: of a run in adapter/. */
+function adapterPlaces(directory: string): string[] {
+  const inside = joinPath(directory, "adapter");
+  return IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
+}
+
 async function openBase(directory: string, model: string | undefined, options: DownloadOptions): Promise<BaseModel> {
-  if (model !== undefined) return loadModel(model, options);
-  const named = await namedBase(directory);
+  const described = await describeBase(directory);
+  const open = (name: string) =>
+    resolveModel(name, options).then((place) => openBaseModel(place, described?.fingerprint));
+  if (model !== undefined) return open(model);
   // Throws the error for a directory without an adapter.
-  if (named === undefined) await readAdapter(directory);
+  if (described === undefined) await readAdapter(directory);
+  const { name = "" } = described ?? {};
   try {
-    return await loadModel(named ?? "", options);
+    return await open(name);
   } catch (cause) {
     // A package without the file says so itself.
     if (!(cause instanceof ConfigError) || cause.code === "missing-package-file") throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
       where: directory,
-      expected: named || "a model that its configuration names",
+      expected: name || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
       hint: "give the base model",
       cause,
@@ -111,13 +122,20 @@ async function openBase(directory: string, model: string | undefined, options: D
 
 /** The base model that an adapter's directory names; undefined for any other directory. */
 export async function namedBase(directory: string): Promise<string | undefined> {
+  return (await describeBase(directory))?.name;
+}
+
+async function describeBase(directory: string): Promise<{ name: string; fingerprint: string | undefined } | undefined> {
   for (const [file, key] of [
     [META, "base_model"],
     [PEFT_CONFIG, "base_model_name_or_path"],
   ] as const) {
     const path = joinPath(directory, file);
     if (!(await exists(path))) continue;
-    return readBaseModel(await readJson(path), key, path);
+    const json = await readJson(path);
+    // Only that of an adapter of ours is compared with the model's.
+    const fingerprint = file === META && isObject(json) ? json.base_fingerprint : undefined;
+    return { name: readBaseModel(json, key, path), fingerprint: isText(fingerprint) ? fingerprint : undefined };
   }
   return undefined;
 }

@@ -1,10 +1,11 @@
 /** Adapters in one file: a zip file of their directory. While one is read, its files are those of a folder in memory. */
-import { joinPath, readBytes } from "#platform";
+import { readBytes } from "#platform";
 import { FormatError } from "../errors.ts";
-import { forgetFile, registeredNames, registerFile } from "../platform/files.ts";
+import { blobReader, type FileReader } from "../platform/reader.ts";
 import { LIMITS } from "./limits.ts";
 import { META, PEFT_CONFIG } from "./peft.ts";
 import type { AdapterFiles } from "./peft-write.ts";
+import { inMemory } from "./served.ts";
 import { openZip, zip } from "./zip.ts";
 
 /** A zip file of an adapter's files, which is opened by its path or address as their directory is. */
@@ -28,9 +29,10 @@ export async function unpacked<T>(path: string, work: (directory: string) => Pro
       found: `${bytes} bytes`,
     });
   const root = adapterRoot(entries.keys());
-  const files = new Map<string, Blob>();
+  const files = new Map<string, FileReader>();
   for (const [name, { open }] of entries)
-    if (name.startsWith(root) && !name.endsWith("/")) files.set(name.slice(root.length), await open());
+    if (name.startsWith(root) && !name.endsWith("/"))
+      files.set(name.slice(root.length), blobReader(`${path}/${name}`, await open()));
   return inMemory(path, files, work);
 }
 
@@ -42,24 +44,4 @@ function adapterRoot(names: Iterable<string>): string {
     if (found !== undefined) return found.slice(0, -file.length);
   }
   return "";
-}
-
-/** Runs `work` on a folder of these files, whose name in errors is that of the path or the address. */
-async function inMemory<T>(
-  path: string,
-  files: ReadonlyMap<string, Blob>,
-  work: (directory: string) => Promise<T>,
-): Promise<T> {
-  // Without the scheme it is no address: what the folder lacks is not asked of the server.
-  const name = joinPath(path.replace(/^https?:\/\/|\?.*/gi, ""));
-  let directory = name;
-  // The same file may be opened twice at the same time, and can be a registered file itself.
-  for (let i = 2; registeredNames(directory)?.some(Boolean); i++) directory = `${name}~${i}`;
-  const paths = [...files.keys()].map((file) => joinPath(directory, file));
-  for (const [i, file] of [...files.values()].entries()) registerFile(paths[i]!, file);
-  try {
-    return await work(directory);
-  } finally {
-    for (const one of paths) forgetFile(one);
-  }
 }

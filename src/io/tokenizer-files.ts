@@ -20,18 +20,11 @@ import {
   checkFingerprint,
   checkSize,
   GPT2_VOCABULARY,
+  OTHER_TOKENIZERS,
   TOKENIZER_FILES,
   type Vocabulary,
 } from "./vocabulary.ts";
 import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
-
-/** Files of tokenizers of other kinds. */
-const OTHERS = {
-  "tokenizer.model": "SentencePiece",
-  "spiece.model": "SentencePiece",
-  "sentencepiece.bpe.model": "SentencePiece",
-  "vocab.txt": "WordPiece",
-} as const;
 
 /** What a model's config.json says of its tokens. */
 export interface TokenConfig {
@@ -121,7 +114,8 @@ interface CheckedBase {
  */
 export async function checkSameVocabulary(directory: string, base: CheckedBase, named: string): Promise<void> {
   let isThere = false;
-  for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHERS)]) isThere ||= await exists(joinPath(directory, file));
+  for (const file of [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)])
+    isThere ||= await exists(joinPath(directory, file));
   if (!isThere) return;
   const { fingerprint } = await readVocabulary(directory, base.config);
   const where = `${directory}, of ${named || "a model"}, with ${base.directory}`;
@@ -186,7 +180,7 @@ async function fromLists(
       where: directory,
       expected: "vocab.json and merges.txt, or tokenizer.json",
     });
-  for (const [file, kind] of Object.entries(OTHERS))
+  for (const [file, kind] of Object.entries(OTHER_TOKENIZERS))
     if (await exists(path(file))) refuse(path(file), BYTE_LEVEL, `a file of ${kind}`);
   return null;
 }

@@ -17,6 +17,14 @@ export const TOKENIZER_FILES = [
   CHAT_TEMPLATE,
 ] as const;
 
+/** Files of tokenizers of other kinds. */
+export const OTHER_TOKENIZERS = {
+  "tokenizer.model": "SentencePiece",
+  "spiece.model": "SentencePiece",
+  "sentencepiece.bpe.model": "SentencePiece",
+  "vocab.txt": "WordPiece",
+} as const;
+
 /** A token with a meaning of its own. */
 export interface NamedToken {
   readonly id: number;

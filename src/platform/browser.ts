@@ -35,6 +35,11 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
 
 export { joinUrl as joinPath, packagePath };
 
+/** Whether what has this path comes from a server: the package's files, too. */
+export function isServed(path: string): boolean {
+  return isUrl(path) && registeredPaths(path).length === 0;
+}
+
 /**
  * The errors of a path whose folder does not exist or is a file, and of a page that has no file system: one from the
  * disk, or one without HTTPS. That the browser cannot read its file system at the moment is another matter.
@@ -246,9 +251,19 @@ async function openStored(path: string): Promise<File> {
   return (await (await openDirectory(folder)).getFileHandle(name)).getFile();
 }
 
+/** What was built with the program, by its address: every model that is loaded needs it. */
+const built = new Map<string, Promise<Blob>>();
+
 async function fetchAsset(path: string): Promise<Blob> {
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
+  const file = built.get(url.href) ?? fetchFile(url);
+  if (/\.(wasm|bin)$/.test(url.href)) built.set(url.href, file);
+  file.catch(() => built.delete(url.href));
+  return file;
+}
+
+function fetchFile(url: URL): Promise<Blob> {
   const read = async (answer: Answer) => {
     // Servers of single-page applications answer with the page if a file does not exist.
     if (answer.response.headers.get("content-type")?.startsWith("text/html"))

@@ -18,7 +18,7 @@ export const FILE_SOURCE: Kind = [
     ),
 ];
 
-const registered = new Map<string, FileSource>();
+const registered = new Map<string, FileSource | FileReader>();
 /** The bodies of responses: a response can be read once, a file again. */
 const bodies = new WeakMap<Response, Promise<Blob>>();
 
@@ -43,6 +43,11 @@ const fileKey = (path: string) => path.replaceAll("\\", "/");
  */
 export function registerFile(path: string, file: FileSource): void {
   checkArguments({ path, file }, { path: "text", file: FILE_SOURCE });
+  putFile(path, file);
+}
+
+/** As `registerFile`, also for a file that is open: it stays open when those who open it by its path close it. */
+export function putFile(path: string, file: FileSource | FileReader): void {
   registered.set(fileKey(path), file);
 }
 
@@ -61,7 +66,7 @@ export function forgetFile(path: string): void {
   registered.delete(fileKey(path));
 }
 
-export function registeredFile(path: string): FileSource | undefined {
+export function registeredFile(path: string): FileSource | FileReader | undefined {
   return registered.get(fileKey(path));
 }
 
@@ -79,7 +84,8 @@ export function registeredNames(folder: string): string[] | undefined {
 }
 
 /** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */
-export async function openSource(name: string, source: FileSource): Promise<FileReader> {
+export async function openSource(name: string, source: FileSource | FileReader): Promise<FileReader> {
+  if (isReader(source)) return { ...source, close: async () => {} };
   if (source instanceof URL) return (await import("./url-files.ts")).openUrl(source.href, name);
   if ("getFile" in source) return blobReader(name, await readable(name, source.getFile()));
   if ("stat" in source)
@@ -89,6 +95,8 @@ export async function openSource(name: string, source: FileSource): Promise<File
     );
   return blobReader(name, "slice" in source ? source : await responseBody(name, source));
 }
+
+const isReader = (source: FileSource | FileReader): source is FileReader => "name" in source && "read" in source;
 
 function responseBody(name: string, response: Response): Promise<Blob> {
   const known = bodies.get(response);

@@ -64,6 +64,11 @@ export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> 
   return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
 }
 
+/** Whether what has this path comes from a server. */
+export function isServed(path: string): boolean {
+  return isRemote(path) && registeredPaths(path).length === 0;
+}
+
 export async function exists(path: string): Promise<boolean> {
   if (registeredPaths(path).length > 0) return true;
   if (isRemote(path)) return (await import("./url-files.ts")).existsUrl(path);

@@ -16,28 +16,47 @@ export function existsUrl(url: string): Promise<boolean> {
   return ask(url, { method: "HEAD" }, async ({ response }) => response.ok);
 }
 
+/** Bytes that are asked for when a file is opened: an adapter is complete with this answer. */
+const FIRST_BYTES = 1 << 20;
+/** What is left of a file of at most so many bytes comes with one more answer. */
+const SMALL_BYTES = 32 << 20;
+/** A larger file is read in chunks, of which the last ones used are kept: a model's tensors are small and many. */
+const CHUNK_BYTES = 8 << 20;
+const CHUNKS = 8;
+
 /**
  * Opens a file on a server: by ranges if it supports them, otherwise its body, of at most `limit` bytes, is read once.
  * Throws DownloadError if there is no such file, if it changes while it is open, or if the server sends less or more
  * than it said.
  */
 export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Promise<FileReader> {
-  return ask(url, { headers: { range: "bytes=0-0" } }, async (answer) => {
+  return ask(url, { headers: { range: `bytes=0-${FIRST_BYTES - 1}` } }, async (answer) => {
     const { status, headers } = answer.response;
+    // Another origin may hide the ETag.
+    const version = headers.get("etag") ?? headers.get("last-modified") ?? undefined;
+    const whole = (blob: Blob): FileReader => ({ ...blobReader(name, blob), version });
     const range = contentRange(answer.response);
-    if (status === 200) return blobReader(name, await readWhole(answer, name, limit));
-    if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return blobReader(name, new Blob());
+    if (status === 200) return whole(await readWhole(answer, name, limit));
+    if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return whole(new Blob());
     if (status !== 206) throw refused(name, answer.response);
-    // sirv, which serves Vite's previews, takes the range 0-0 for the whole file.
-    const total = range === HIDDEN ? await fetchLength(url) : /^bytes 0-\d+\/(\d+)$/.exec(range ?? "")?.[1];
-    const size = Number(total ?? Number.NaN);
-    if (!Number.isSafeInteger(size))
-      throw new DownloadError("unknown-file-size", "the server does not say how large the file is", {
-        where: name,
-        expected: "a header Content-Range or Content-Length",
-        found: range ?? "neither",
-      });
-    return rangeReader(url, name, size, headers);
+    const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(range ?? "") ?? [];
+    if (range !== HIDDEN && last === undefined) throw unknownSize(name, range);
+    const length = last === undefined ? undefined : Number(last) + 1;
+    const first = await collect(answer.pieces, name, { limit: WHOLE_BYTES, length });
+    // A part that is shorter than what was asked for is all there is.
+    const hidden = async () => (first.size < FIRST_BYTES ? first.size : ((await fetchLength(url)) ?? Number.NaN));
+    const size = Number(range === HIDDEN ? await hidden() : total);
+    if (!Number.isSafeInteger(size) || size < first.size) throw unknownSize(name, range);
+    if (size === first.size) return whole(first);
+    return rangeReader(url, { name, size, version }, headers.get("etag"), new Uint8Array(await first.arrayBuffer()));
+  });
+}
+
+function unknownSize(where: string, range: string | null): DownloadError {
+  return new DownloadError("unknown-file-size", "the server does not say how large the file is", {
+    where,
+    expected: "a header Content-Range or Content-Length",
+    found: range ?? "neither",
   });
 }
 
@@ -55,15 +74,31 @@ function fetchLength(url: string): Promise<string | null> {
   );
 }
 
-function rangeReader(url: string, name: string, size: number, headers: Headers): FileReader {
-  const etag = headers.get("etag");
-  // Another origin may hide the ETag.
-  const version = etag ?? headers.get("last-modified") ?? undefined;
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** A file of which the first bytes are there. */
+function rangeReader(
+  url: string,
+  described: Pick<FileReader, "name" | "size" | "version">,
+  etag: string | null,
+  first: Bytes,
+): FileReader {
+  const { name, size } = described;
+  const fetchBytes = (from: number, to: number) => fetchRange(url, described, etag, from, to);
+  const chunkBytes = size <= SMALL_BYTES ? size : CHUNK_BYTES;
+  const chunks = new Map<number, Promise<Bytes>>();
+  const chunk = (from: number): Promise<Bytes> => {
+    const bytes = chunks.get(from) ?? fetchBytes(from, Math.min(from + chunkBytes, size));
+    // The last that was used is the last to go.
+    chunks.delete(from);
+    chunks.set(from, bytes);
+    if (chunks.size > CHUNKS) chunks.delete(chunks.keys().next().value!);
+    bytes.catch(() => chunks.delete(from));
+    return bytes;
+  };
   let held: FileReader | undefined;
   const reader: FileReader = {
-    name,
-    size,
-    version,
+    ...described,
     async hold() {
       const blocks: Blob[] = [];
       for await (const piece of filePieces(reader)) blocks.push(new Blob([piece]));
@@ -71,31 +106,51 @@ function rangeReader(url: string, name: string, size: number, headers: Headers):
     },
     async read(offset, length) {
       if (held) return held.read(offset, length);
-      if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
-      if (length === 0) return new Uint8Array(0);
-      const last = offset + length - 1;
-      return ask(url, { headers: { range: `bytes=${offset}-${last}` } }, async ({ response, pieces }) => {
-        if (response.status !== 206) throw refused(name, response, `bytes ${offset} to ${last}`);
-        const expected = `bytes ${offset}-${last}/${size}`;
-        const found = contentRange(response);
-        const tag = response.headers.get("etag");
-        if ((found !== expected && found !== HIDDEN) || tag !== etag)
-          throw new DownloadError(
-            "file-changed-on-server",
-            "the file on the server has changed, or the server sends another part of it",
-            {
-              where: name,
-              expected: `${expected}, ETag ${etag}`,
-              found: `${found ?? "no Content-Range"}, ETag ${tag}`,
-              hint: "open it again",
-            },
-          );
-        return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());
-      });
+      const end = offset + length;
+      if (end > size) throw new Error(`${name}: file ended ${end - size} bytes early`);
+      if (length > chunkBytes) return fetchBytes(offset, end);
+      const out = new Uint8Array(length);
+      for (let at = offset; at < end; ) {
+        const inFirst = at < first.length;
+        const from = inFirst ? 0 : at - ((at - first.length) % chunkBytes);
+        const bytes = (inFirst ? first : await chunk(from)).subarray(at - from, end - from);
+        out.set(bytes, at - offset);
+        at += bytes.length;
+      }
+      return out;
     },
     close: async () => {},
   };
   return reader;
+}
+
+/** The bytes [from, to) of a file. Throws DownloadError if it is not the one that was opened. */
+function fetchRange(
+  url: string,
+  { name, size }: Pick<FileReader, "name" | "size">,
+  etag: string | null,
+  from: number,
+  to: number,
+): Promise<Bytes> {
+  const length = to - from;
+  const part = `bytes ${from}-${to - 1}`;
+  return ask(url, { headers: { range: part.replace(" ", "=") } }, async ({ response, pieces }) => {
+    if (response.status !== 206) throw refused(name, response, part);
+    const expected = `${part}/${size}`;
+    const found = contentRange(response);
+    const tag = response.headers.get("etag");
+    if ((found !== expected && found !== HIDDEN) || tag !== etag)
+      throw new DownloadError(
+        "file-changed-on-server",
+        "the file on the server has changed, or the server sends another part of it",
+        {
+          where: name,
+          expected: `${expected}, ETag ${etag}`,
+          found: `${found ?? "no Content-Range"}, ETag ${tag}`,
+        },
+      );
+    return new Uint8Array(await (await collect(pieces, name, { length })).arrayBuffer());
+  });
 }
 
 /** The body of a response, read once. Throws ConfigError if it has been read already, and as `readWhole` does. */

@@ -248,6 +248,7 @@ const NOT_ALONE = [
   "peft-import",
   "fingerprint",
   "packed",
+  "served",
   "reference",
   "device-check",
   "inference-check",

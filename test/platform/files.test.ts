@@ -1,6 +1,6 @@
 /** Models and adapters from everything that a file can be read from, and servers that lie. */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -8,6 +8,7 @@ import * as assert from "uvu/assert";
 import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
+import { fingerprint } from "../../src/io/fingerprint.ts";
 import { packAdapter } from "../../src/io/packed.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -16,12 +17,11 @@ import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts"
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { afterAll, test } from "../helpers/harness.ts";
-import { nowhere, type Server, sendBytes, serve } from "../helpers/http.ts";
+import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const model = tinyModel(join(folder, "model"));
-const weights = readFileSync(join(model, "model.safetensors"));
 
 /** What a server does with a request. */
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
@@ -88,20 +88,37 @@ for (const kind of Object.keys(KINDS))
     assert.not.ok(await exists(place));
   });
 
-test("a server with ranges is asked for what is read", async () => {
-  const { requests } = ranges;
-  requests.length = 0;
-  const reader = await openFile(`${ranges.url}/model/model.safetensors`);
-  const stored = await SafetensorsFile.open(reader);
-  await stored.readF32("wte.weight", 2, 3);
-  assert.equal(reader.size, weights.length);
-  assert.is(requests.length, 4);
-  assert.ok(
-    requests.every((line) => / bytes=\d+-\d+$/.test(line)),
-    requests.join("\n"),
+test("a small file on a server with ranges is one request, a larger one two, the largest are read in chunks", async () => {
+  const MB = 1 << 20;
+  const sizes = { small: 1000, first: MB, larger: 3 * MB, largest: 33 * MB + 5 };
+  const bytes = Uint8Array.from({ length: sizes.largest }, (_, i) => i % 251);
+  const { url, requests } = await serve((request, response) =>
+    sendBytes(request, response, bytes.subarray(0, sizes[request.url!.slice(1) as keyof typeof sizes])),
   );
-  assert.equal((await reader.read(weights.length, 0)).length, 0);
-  await reader.read(weights.length, 5).then(
+  const read = async (name: keyof typeof sizes, ...places: [offset: number, length: number][]) => {
+    requests.length = 0;
+    const reader = await openFile(`${url}/${name}`);
+    assert.is(reader.size, sizes[name]);
+    for (const [offset, length] of places)
+      assert.ok(Buffer.from(bytes.subarray(offset, offset + length)).equals(await reader.read(offset, length)));
+    return requests.map((line) => line.replace(/.*=/, ""));
+  };
+  const first = `0-${MB - 1}`;
+  assert.equal(await read("small", [0, 1000], [4, 5], [1000, 0]), [first]);
+  assert.equal(await read("first", [0, MB]), [first]);
+  const rest = `${MB}-${3 * MB - 1}`;
+  assert.equal(await read("larger", [5, 7], [MB - 3, 10], [2 * MB, 3], [0, 3 * MB]), [first, rest]);
+  const chunk = (i: number) => `${(8 * i + 1) * MB}-${Math.min((8 * i + 9) * MB, sizes.largest) - 1}`;
+  const across = [MB - 3, 8 * MB] as [number, number];
+  assert.equal(await read("largest", [3, 4], across, [33 * MB, 5], [9 * MB - 1, 2]), [
+    first,
+    chunk(0),
+    chunk(4),
+    chunk(1),
+  ]);
+  assert.equal(await read("largest", [5, 20 * MB]), [first, `5-${20 * MB + 4}`]);
+  const reader = await openFile(`${url}/larger`);
+  await reader.read(3 * MB, 5).then(
     () => assert.unreachable(),
     ({ message }) => assert.match(message, /5 bytes early/),
   );
@@ -123,6 +140,50 @@ test("a run on a server is loaded without a request for a file that it does not 
   assert.equal(missing, []);
 });
 
+test("a base model on a server is kept by its fingerprint, and downloaded no more, unless what is kept is damaged", async () => {
+  const cache = join(folder, "cache");
+  setEnvironment({ LOWRANK_CACHE: cache });
+  const device = await testDevice("wasm 1 thread");
+  const local = await loadModel(model);
+  const print = await fingerprint(local);
+  await local.close();
+  const meta = testMeta({}, { model: TINY, base_model: `${ranges.url}/model`, base_fingerprint: print });
+  await writeAdapter(join(folder, "kept"), { meta, tensors: drawTensors(meta) });
+  const load = async () => {
+    ranges.requests.length = 0;
+    const loaded = await Promise.all([1, 2].map(() => Classifier.load(join(folder, "kept"), { device })));
+    const logits = await Promise.all(loaded.map((classifier) => classifier.logits(["a prize"])));
+    await loaded[0]!.loadAdapter(join(folder, "kept"), "again");
+    for (const classifier of loaded) classifier.destroy();
+    assertSameBits("at the same time", logits[1]!, logits[0]!);
+    return { logits: logits[0]!, asked: [...ranges.requests] };
+  };
+  const first = await load();
+  assert.is(new Set(first.asked).size, first.asked.length, first.asked.join("\n"));
+  assert.equal(
+    first.asked.map((line) => line.split(" ")[0]),
+    first.asked.map(() => "GET"),
+  );
+  const kept = join(cache, "models", print);
+  assert.equal(readdirSync(kept).sort(), readdirSync(model).sort());
+  const second = await load();
+  assert.equal(second.asked, []);
+  assertSameBits("kept", second.logits, first.logits);
+  writeFileSync(join(kept, "model.safetensors"), "short");
+  assertSameBits("damaged", (await load()).logits, first.logits);
+  assert.equal((await load()).asked, []);
+  // What cannot be kept is downloaded every time.
+  rmSync(cache, { recursive: true });
+  writeFileSync(cache, "");
+  for (let i = 0; i < 2; i++) assertSameBits("not kept", (await load()).logits, first.logits);
+  rmSync(cache);
+  // Nothing is kept that has another fingerprint than the adapter says.
+  const other = testMeta({}, { ...meta, base_fingerprint: "0".repeat(64) });
+  await writeAdapter(join(folder, "kept"), { meta: other, tensors: drawTensors(other) });
+  await assertFails("wrong-base-model", load);
+  assert.not.ok(existsSync(join(cache, "models")));
+});
+
 test("directories on a server are directories, in Node as in a page", async () => {
   assert.is(joinPath(`${ranges.url}/a/`, "../b", "c.json"), `${ranges.url}/b/c.json`);
   const opened = await loadModel(`${ranges.url}/model`);
@@ -132,16 +193,21 @@ test("directories on a server are directories, in Node as in a page", async () =
   await assertFails("server-unreachable", ["ECONNREFUSED"], async () => readBytes(`${await nowhere()}/x`));
 });
 
-/** Opens the weights at a server that answers so, and reads the first 8 bytes. */
+/** Of a file that is larger than what is asked for first. */
+const FIRST = 1 << 20;
+const LARGE = Uint8Array.from({ length: FIRST + 100 }, (_, i) => i % 253);
+const AFTER = LARGE.subarray(FIRST);
+
+/** Opens that file at a server that answers so, and reads what follows the first part. */
 async function readFrom(answer: Answer): Promise<Uint8Array> {
   const { url } = await serve(answer);
   registerFile("lies.safetensors", new URL(`${url}/x`));
   const reader = await openFile("lies.safetensors");
-  return reader.read(0, 8);
+  return reader.read(FIRST, 100);
 }
 
-const isFirst = (request: IncomingMessage) => request.headers.range === "bytes=0-0";
-const honest: Answer = (request, response) => sendBytes(request, response, weights);
+const isFirst = (request: IncomingMessage) => request.headers.range!.startsWith("bytes=0-");
+const honest: Answer = (request, response) => sendBytes(request, response, LARGE);
 /** Honest at first, then so. */
 const then =
   (answer: Answer): Answer =>
@@ -151,46 +217,63 @@ const part = (response: ServerResponse, range: string, body: Uint8Array, headers
   response.writeHead(206, { "content-range": `bytes ${range}`, ...headers }).end(body);
 
 test("a server that lies is found out", async () => {
-  const size = weights.length;
-  assert.equal(await readFrom(honest), Uint8Array.from(weights.subarray(0, 8)));
-  const generous: Answer = (request, response) =>
-    isFirst(request) ? part(response, `0-${size - 1}/${size}`, weights) : honest(request, response);
-  assert.equal(await readFrom(generous), Uint8Array.from(weights.subarray(0, 8)));
+  const size = LARGE.length;
+  const rest = `${FIRST}-${size - 1}`;
+  assert.equal(await readFrom(honest), AFTER);
+  const generous: Answer = (_, response) => part(response, `0-${size - 1}/${size}`, LARGE);
+  assert.equal(await readFrom(generous), AFTER);
   const lie = (range: string, body: Uint8Array, headers = {}) =>
     then((_, response) => part(response, range, body, headers));
   const cases: [ErrorCode, words: string[], answer: Answer][] = [
     ["request-refused", ["404 Not Found"], (_, response) => response.writeHead(404).end()],
     ["request-refused", ["403", "sign in"], (_, response) => response.writeHead(403).end()],
-    ["unknown-file-size", [], (_, response) => part(response, "0-0/*", weights.subarray(0, 1))],
-    ["unknown-file-size", [], (request, response) => response.writeHead(isFirst(request) ? 206 : 404).end()],
-    ["wrong-content-length", ["8 bytes", "more"], lie(`0-7/${size}`, weights.subarray(0, 99))],
-    ["wrong-content-length", ["8 bytes", "5 bytes"], lie(`0-7/${size}`, weights.subarray(0, 5))],
-    ["file-changed-on-server", [], lie(`8-15/${size}`, weights.subarray(8, 16))],
-    ["file-changed-on-server", [], lie(`0-7/${size - 1}`, weights.subarray(0, 8))],
-    ["file-changed-on-server", [], lie(`0-7/${size}`, weights.subarray(0, 8), { etag: '"2"' })],
-    ["ranges-ignored", ["the whole file"], then((_, response) => response.end(weights))],
+    ["unknown-file-size", [], (_, response) => part(response, "0-0/*", LARGE.subarray(0, 1))],
+    ["unknown-file-size", ["bytes 0-99/50"], (_, response) => part(response, "0-99/50", LARGE.subarray(0, 100))],
+    ["unknown-file-size", [], (_, response) => response.writeHead(206).end(LARGE.subarray(0, 1))],
+    ["wrong-content-length", ["100 bytes", "more"], lie(`${rest}/${size}`, LARGE.subarray(0, 199))],
+    ["wrong-content-length", ["100 bytes", "5 bytes"], lie(`${rest}/${size}`, LARGE.subarray(0, 5))],
+    [
+      "wrong-content-length",
+      ["9 bytes", "1 bytes"],
+      (_, response) => part(response, `0-8/${size}`, LARGE.subarray(0, 1)),
+    ],
+    ["file-changed-on-server", [], lie(`8-15/${size}`, AFTER)],
+    ["file-changed-on-server", [], lie(`${rest}/${size - 1}`, AFTER)],
+    ["file-changed-on-server", [], lie(`${rest}/${size}`, AFTER, { etag: '"2"' })],
+    ["ranges-ignored", ["the whole file"], then((_, response) => response.end(LARGE))],
   ];
   for (const [code, words, answer] of cases)
     await assertFails(code, ["lies.safetensors", ...words], () => readFrom(answer));
 });
 
 test("a server of another origin, which may hide Content-Range, is asked for the length; no other may leave it out", async () => {
-  const hiding: Answer = (request, response) => {
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
-    if (request.method === "HEAD") response.writeHead(200, { "content-length": weights.length }).end();
-    else response.writeHead(206).end(weights.subarray(Number(first), Number(last) + 1));
-  };
-  await assertFails("unknown-file-size", () => readFrom(hiding));
-  await assertFails("file-changed-on-server", ["no Content-Range"], () => readFrom(then(hiding)));
+  const hiding =
+    (bytes: Uint8Array): Answer =>
+    (request, response) => {
+      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+      if (request.method === "HEAD") response.writeHead(200, { "content-length": bytes.length }).end();
+      else response.writeHead(206).end(bytes.subarray(Number(first), Number(last) + 1));
+    };
+  await assertFails("unknown-file-size", ["neither"], () => readFrom(hiding(LARGE)));
+  await assertFails("file-changed-on-server", ["no Content-Range"], () => readFrom(then(hiding(LARGE))));
   await assertFails("unknown-file-size", ["bytes 5-5/9"], () =>
-    readFrom((_, response) => part(response, "5-5/9", weights.subarray(5, 6))),
+    readFrom((_, response) => part(response, "5-5/9", LARGE.subarray(5, 6))),
   );
-  const other = (await serve(hiding)).url.replace("127.0.0.1", "localhost");
-  assert.equal(
-    await readFrom((_, response) => response.writeHead(302, { location: other }).end()),
-    Uint8Array.from(weights.subarray(0, 8)),
-  );
-  assert.is((await openFile("lies.safetensors")).size, weights.length);
+  for (const [bytes, asked] of [
+    [LARGE, ["GET", "HEAD", "GET"]],
+    [LARGE.subarray(0, 100), ["GET"]],
+  ] as const) {
+    const other = await serve(hiding(bytes));
+    const location = other.url.replace("127.0.0.1", "localhost");
+    const { url } = await serve((_, response) => response.writeHead(302, { location }).end());
+    const reader = await openFile(url);
+    assert.is(reader.size, bytes.length);
+    assert.equal(await reader.read(bytes.length - 100, 100), bytes.slice(-100));
+    assert.equal(
+      other.requests.map((line) => line.split(" ")[0]),
+      asked,
+    );
+  }
 });
 
 test("an empty file on a server is an empty file", async () => {
