@@ -1,5 +1,5 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
-import { checkNumber } from "../checks.ts";
+import { checkNumber, parseChoice } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { DataError } from "../errors.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
@@ -41,9 +41,13 @@ export interface TaggedOptions extends ReadingOptions {
   labelColumn?: string;
   /** The first tags, in this order, whether words have them or not. Default: those of the words, sorted. */
   labels?: readonly string[];
+  /** Whether sentences are shuffled by the seed before they are split. Default "random". */
+  split?: (typeof SPLITS)[number];
 }
 
-const OPTIONS = { textColumn: "text?", labelColumn: "text?", labels: "texts?" } as const;
+const SPLITS = ["random", "ordered"] as const;
+
+const OPTIONS = { textColumn: "text?", labelColumn: "text?", labels: "texts?", split: "text?" } as const;
 
 /** Counts of a set of sentences. */
 export interface TaggedStats {
@@ -139,6 +143,7 @@ export class Tagged extends TokenSet {
 export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}): Promise<LoadedTagged> {
   const origin = parseOrigin(spec, options, SOURCE, OPTIONS);
   const { model, maxLength = usualLength(model?.config), fractions = [0.7, 0.1, 0.2], seed = 1 } = options;
+  const split = parseChoice("split", options.split ?? "random", SPLITS);
   checkNumber("maxLength", maxLength, { min: 1, whole: true });
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   const sources = "train" in spec ? [spec.train, spec.val, spec.test] : ["rows" in spec ? ROWS : spec.file];
@@ -146,7 +151,7 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   if (!("rows" in spec)) for (const source of sources) read.push(await readSentences(source, options));
   const filled = read.map((sentences) => sentences.filter(({ words }) => words.length > 0));
   for (const [i, { length }] of filled.entries()) if (length === 0) throw noSentences(sourceName(sources[i]!));
-  const parts = filled.length === 1 ? splitSentences(filled[0]!, fractions, seed) : filled;
+  const parts = filled.length === 1 ? splitSentences(filled[0]!, split, fractions, seed) : filled;
   const found = new Set(parts.flatMap((part) => part.flatMap(({ tags }) => tags)));
   const labels = [...new Set([...(options.labels ?? []), ...[...found].sort()])];
   if (labels.length < 2)
@@ -175,8 +180,13 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
   };
 }
 
-function splitSentences(all: readonly Sentence[], fractions: readonly number[], seed: number): Sentence[][] {
-  const parts = cutParts(new Rng(seed).shuffle([...all]), fractions);
+function splitSentences(
+  all: readonly Sentence[],
+  split: TaggedOptions["split"],
+  fractions: readonly number[],
+  seed: number,
+): Sentence[][] {
+  const parts = cutParts(split === "ordered" ? [...all] : new Rng(seed).shuffle([...all]), fractions);
   checkParts(parts, all.length, fractions);
   return parts;
 }

@@ -1,5 +1,5 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
-import { checkKinds, type FieldKind, isText, type Kind } from "../checks.ts";
+import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
 import { type DatasetOptions, loadDataset } from "../data/datasets.ts";
 import type { LabelledRow } from "../data/memory-rows.ts";
 import { loadTagged, type TaggedRow } from "../data/tagged.ts";
@@ -9,7 +9,7 @@ import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { DEFAULT_OBJECTIVE, type Objective } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasLabels, type Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 /** Rows of one kind: messages, each with its label, labels or score; sentences with a tag for each word; or texts. */
@@ -44,15 +44,22 @@ export interface ReadRows
   /** What is learned. Default: what the first of rows in memory says; of others "classification". */
   objective?: Objective;
   /**
-   * The share of the rows that measures what was learned; half as many choose the moment that is kept. 0: all rows are
-   * learned. Default: 0 of fewer than 50 rows in memory, 0.2 of others; of a data set its own.
+   * The share of the rows that measures what was learned, at most 0.5; half as many choose the moment that is kept. 0:
+   * all rows are learned. Default: 0 of fewer than 50 rows in memory, 0.2 of others; of a data set its own.
    */
   test?: number;
 }
 
 /** What is read, and what training may need of it, is checked where it is used. */
 export const READ_OPTIONS = {
-  ...{ objective: "any?", test: "probability?", split: "any?", seed: "any?", dedupe: "any?", balance: "any?" },
+  ...{
+    objective: "any?",
+    test: optional(inRange({ min: 0, max: 0.5 })),
+    split: "any?",
+    seed: "any?",
+    dedupe: "any?",
+    balance: "any?",
+  },
   ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?" },
   ...{ trainRows: "any?", padding: "any?", skipFaulty: "any?", maxLength: "any?", stride: "any?", signal: "signal?" },
 } as const satisfies Record<keyof ReadRows, FieldKind>;
@@ -102,8 +109,8 @@ export function readSets(
     { rows },
     {
       ...{ model, maxLength, fractions: [1 - shareOfVal - shareOfTest, shareOfVal, shareOfTest] },
-      ...(kind === null ? {} : { labels }),
-      ...(kind === null || kind === "tags" ? {} : { split: "ordered" }),
+      ...(kind === null ? {} : { split: "ordered" }),
+      ...(hasLabels(task) ? { labels } : {}),
       ...(padTo ? { padding: padTo } : {}),
     },
   );
