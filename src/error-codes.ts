@@ -39,7 +39,7 @@ export interface ErrorCodes {
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
     | "tags-differ-from-words" | "text-column-is-numeric"
     | "texts-mixed-with-completions" | "token-out-of-range" | "too-few-columns" | "too-few-rows" | "too-little-text"
-    | "unknown-label" | "value-not-text" | "wrong-text-count";
+    | "unknown-label" | "value-not-text" | "would-forget" | "wrong-text-count";
   FormatError:
     | "damaged-adapter" | "damaged-archive" | "damaged-installation" | "duplicate-tensor" | "exceeds-limit"
     | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint"

@@ -145,7 +145,7 @@ export class Learner {
   /**
    * Learns further rows, new labels included, from where it is, and answers as before until then. With them it learns
    * again rows that it has learned, so that it does not forget; of a model that was loaded these are the ones it was
-   * saved with. Rows that were kept to measure with still are. Calls run one after the other. Throws ConfigError or
+   * saved with; without them, rows of each of its labels must be given. Rows that were kept to measure with still are. Calls run one after the other. Throws ConfigError or
    * DataError for rows that do not fit, the signal's reason if it was aborted: then nothing has changed.
    *
    * @example

@@ -2,11 +2,13 @@
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../checks.ts";
 import type { TrainingData } from "../data/texts.ts";
+import { DataError, nameList } from "../errors.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter } from "../io/peft.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { RunViews } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
+import { hasLabels } from "../tasks/index.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import type { TrainEvent } from "../train/records.ts";
@@ -104,10 +106,24 @@ export async function learn(
   // First, so that an error names the row as it was given.
   const sets = { ...held, train: [...(await listRows(source, place.base, adapter.meta)), ...train] };
   const data = await readSets(sets, place.base, adapter.meta);
+  if (!known) refuseForgetting(data, adapter.meta);
   const signal = options.signal ? AbortSignal.any([options.signal, end]) : end;
   const defaults = { epochs: epochsFor(sets.train.length, options) };
   const run = await fit(place, data, { ...defaults, ...options, signal }, withLabels(adapter, data.labels));
   return { run, sets };
+}
+
+/** Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. */
+function refuseForgetting(data: TrainingData, { task, labels }: AdapterMeta): void {
+  if (!hasLabels(task) || data.objective === "lm") return;
+  const { classes } = data.stats.train;
+  const missing = labels.filter((label) => !classes[label]);
+  if (missing.length > 0)
+    throw new DataError("would-forget", "the model was saved without the rows that it has learned", {
+      expected: "rows of each of its labels: with these alone it would forget the others",
+      found: `none of ${nameList(missing)}`,
+      hint: "give some rows of these labels, too, or save the model with { rows: true }",
+    });
 }
 
 /** Epochs for rows of which most are known: as good as training anew, in a third of its steps. */

@@ -105,6 +105,12 @@ test("a saved model gives the same, from a directory, a zip file and a Blob, and
     }
     await learner.save(path);
     assert.not(existsSync(join(path, "rows.json")), "no text is stored unless that is asked for");
+    const bare = await load(path, { device });
+    const more = rows(2, "invoice", "billing");
+    await assertFails("would-forget", ["money, shipping", "rows: true"], () => bare.learn(more));
+    await bare.learn([...more, ...TWO], { epochs: 1 });
+    assert.equal(bare.labels, [...learner.labels, "billing"]);
+    bare.destroy();
   }));
 
 test("nothing but its own directory is replaced", () =>
