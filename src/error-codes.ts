@@ -67,9 +67,9 @@ export interface ErrorCodes {
     | "rows-out-of-range" | "token-out-of-range" | "wrong-dtype" | "wrong-shape";
   TrainingError:
     | "not-finite";
-  /** Of errors of the disk and of other processes, which have no class of their own. */
+  /** Of errors of the disk, of other processes and of calls, which have no class of their own. */
   LowrankError:
-    | "files-in-the-way" | "process-ended" | "truncated-file" | "write-failed";
+    | "files-in-the-way" | "newer-call" | "process-ended" | "truncated-file" | "write-failed";
 }
 
 /** The code of an error. */

@@ -149,7 +149,7 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|each|engine|activate|checkDevice|swap|readActive|checkAlive|checkUnused|checkLoaded|withEngine|createEngine|inTurn|moveToCpu|active|named|read|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(alone|each|engine|activate|checkDevice|swap|checkAlive|checkUnused|checkLoaded|withEngine|createEngine|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());

@@ -12,13 +12,10 @@ import { leave } from "../engine/leave.ts";
 import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
-import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
-import type { Mode } from "../methods/index.ts";
-import type { LoraConfig } from "../methods/lora.ts";
+import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { didYouMean } from "../suggest.ts";
 import { loadCheck } from "./device.ts";
@@ -27,12 +24,6 @@ import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
-
-/** LoRA without a single adapter: the base model, and the head where there is one. */
-export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
-  mode: "lora",
-  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
-};
 
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
@@ -51,8 +42,8 @@ export interface LoadedModel<E extends Weights> {
 }
 
 /**
- * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's, null if
- * it is NO_ADAPTERS.
+ * Loads a base model with an adapter on the device, or on the CPU if that replaces it. `name` is the adapter's; null: it
+ * adds nothing.
  */
 export async function loadModelWith<E extends Weights>(
   device: Backend,
@@ -157,21 +148,8 @@ export abstract class AdapterModel<E extends Weights> {
     checkName(name);
     this.checkUnused(name);
     await withBase(this.loaded, async (baseModel) => {
-      const adapter = await loadAdapter(directory, baseModel);
-      const [expected, found] = [this.loaded.meta, adapter.meta].map(({ task }) => task.objective);
-      if (found !== expected)
-        throw new ConfigError("wrong-task", "the adapter is for another task", {
-          where: directory,
-          expected: `objective ${expected}`,
-          found: `${found}`,
-        });
-      // The base model's files can have changed since it was loaded.
-      const prints = [this.loaded.meta, adapter.meta].flatMap(({ base_fingerprint }) => base_fingerprint ?? []);
-      if (new Set(prints).size > 1)
-        throw new ConfigError("base-models-differ", "the adapters belong to different base models", {
-          where: directory,
-          hint: "load the base model again for this adapter",
-        });
+      const { loadAnother } = await several();
+      const adapter = await loadAnother(directory, baseModel, this.loaded);
       const { meta } = adapter;
       await this.inTurn(async () => {
         await this.checkDevice(meta);
@@ -197,7 +175,8 @@ export abstract class AdapterModel<E extends Weights> {
     this.checkAlive();
     return this.inTurn(async () => {
       if (this.activeAdapter !== null) {
-        const alone = withoutAdapters(await this.readActive());
+        const { readActive, withoutAdapters } = await several();
+        const alone = withoutAdapters(await readActive(this.loaded));
         await this.checkDevice(alone.meta);
         await this.swap(alone);
       }
@@ -271,10 +250,10 @@ export abstract class AdapterModel<E extends Weights> {
     await (await loadCheck(backend))?.checkFor(backend, kind, meta);
   }
 
-  /** Runs `work` with the engine of an adapter. One that is not active is on the device for that alone. */
-  protected async withEngine<T>(name: string, work: (engine: E) => Promise<T>): Promise<T> {
+  /** Runs `work` with the engine of an adapter, null: of none. One that is not active is on the device for that alone. */
+  protected async withEngine<T>(name: string | null, work: (engine: E) => Promise<T>): Promise<T> {
     if (name === this.activeAdapter) return work(this.engine);
-    const engine = await this.createEngine(this.waiting.get(name)!);
+    const engine = await this.createEngine(this.waiting.get(name!)!);
     try {
       return await work(engine);
     } finally {
@@ -301,21 +280,11 @@ export abstract class AdapterModel<E extends Weights> {
   private async swap(adapter: Adapter): Promise<void> {
     const { engine: old, backend } = this.loaded;
     const name = this.activeAdapter;
-    const kept = name === null ? null : await this.readActive();
+    const kept = name === null ? null : await (await several()).readActive(this.loaded);
     this.loaded.engine = await this.createEngine(adapter);
     this.loaded.adapter = keptOn(backend, adapter);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
-  }
-
-  /** Reads the active adapter back from the device, unless it was kept. */
-  private async readActive(): Promise<Adapter> {
-    const { meta, engine, adapter } = this.loaded;
-    if (adapter) return adapter;
-    const tensors: Tensors = new Map();
-    for (const [name, shape] of adapterShapes(meta))
-      tensors.set(name, { shape, data: await engine.readParameter(name) });
-    return { meta, tensors };
   }
 
   private checkAlive(): void {
@@ -391,6 +360,8 @@ async function load<E extends Weights>(
   return engine;
 }
 
+const several = () => import("./several-adapters.ts");
+
 /** Opens the base model again for `work`. */
 const withBase = async <T>(
   { directory, meta }: Pick<LoadedModel<never>, "directory" | "meta">,
@@ -416,11 +387,4 @@ export async function closing<T>(baseModel: BaseModel, work: (baseModel: BaseMod
   } finally {
     await baseModel.close();
   }
-}
-
-/** The base model alone, with the head of a classifier. */
-function withoutAdapters({ meta: { base_model, model, task, labels, settings }, tensors }: Adapter): Adapter {
-  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...NO_ADAPTERS };
-  const head = adapterTensors(meta);
-  return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };
 }

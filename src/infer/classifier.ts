@@ -2,6 +2,7 @@
 
 import { backendOf, type Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind, isListOf, isText, type Kind } from "../checks.ts";
+import { concat } from "../concat.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
 import type { Initialization } from "../engine/initial.ts";
@@ -17,8 +18,9 @@ import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
+import { type Call, type CallOptions, Calls } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";
-import { capacityFor, computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
+import { capacityFor, computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
 import type { encodeWords } from "./words.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -42,12 +44,16 @@ const OPTIONS = {
 } as const satisfies Record<keyof ClassifierOptions, FieldKind>;
 
 /** How texts are classified. */
-export interface ClassifyOptions {
+export interface ClassifyOptions extends CallOptions {
   /** The adapter of each text, by its name, as PEFT's `adapter_names`; default: the active one for all. */
   adapterNames?: readonly string[];
 }
 
-const CLASSIFY_OPTIONS = { adapterNames: "texts?" } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
+const CLASSIFY_OPTIONS = {
+  adapterNames: "texts?",
+  signal: "signal?",
+  latest: "boolean?",
+} as const satisfies Record<keyof ClassifyOptions, FieldKind>;
 
 const TEXTS: Kind = [
   "a string, or an array of strings or of pairs",
@@ -63,8 +69,20 @@ interface Reading extends Rows {
   words: ReturnType<typeof encodeWords> | null;
 }
 
+type Answer = [Reading, logits: Float32Array][];
+type Asking = Call<{ texts: readonly TextOrPair[]; names?: readonly string[] | undefined }, Answer>;
+
+/** A text of a call. */
+interface Row {
+  call: Asking;
+  reading: Reading;
+  tokens: Uint32Array;
+  take(logits: Float32Array): void;
+}
+
 /**
- * A trained text classifier on a device. Calls run one after the other; `destroy` frees its memory.
+ * A trained text classifier on a device. Calls run in their order, those that wait for the same turn together, with the
+ * bits of each alone; `destroy` frees its memory.
  *
  * @example
  * ```ts
@@ -79,6 +97,11 @@ interface Reading extends Rows {
  * ```
  */
 export class Classifier extends AdapterModel<Engine> {
+  private readonly calls = new Calls<Asking["asked"], Answer>(
+    (work) => this.inTurn(work),
+    (calls) => this.answer(calls),
+  );
+
   /** Names of the classes; of a regression "score". */
   get labels(): readonly string[] {
     return this.meta.labels;
@@ -162,6 +185,8 @@ export class Classifier extends AdapterModel<Engine> {
    * const texts = ["You have won a prize", "What a lovely day"];
    * const [first, second] = await classifier.classify(texts, { adapterNames: ["spam", "tone"] });
    * console.log(first!.label, second!.label); // each is a label of its own adapter
+   * // As a user types: a newer call ends this one, and so does the signal.
+   * await classifier.classify("You hav", { latest: true, signal: AbortSignal.timeout(1000) });
    * ```
    */
   async classify(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<Classification[]> {
@@ -220,24 +245,27 @@ export class Classifier extends AdapterModel<Engine> {
         expected: `${list.length} names`,
         found: `${adapterNames.length}`,
       });
-    return this.inTurn(async () => {
-      const results: T[] = [];
-      for (const [{ meta, places, words }, logits] of adapterNames
-        ? await this.named(list, adapterNames)
-        : [await this.active(list)]) {
-        const made = words
-          ? (await import("./words.ts")).readEntities(words, checkFinite(logits), meta.labels)
-          : predicts.of!(checkFinite(logits), meta);
-        for (const [i, result] of made.entries()) results[places[i]!] = result as T;
-      }
-      return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
-    });
+    const results: T[] = [];
+    for (const [{ meta, places, words }, logits] of await this.calls.make(
+      { texts: list, names: adapterNames },
+      options,
+    )) {
+      const made = words
+        ? (await import("./words.ts")).readEntities(words, checkFinite(logits), meta.labels)
+        : predicts.of!(checkFinite(logits), meta);
+      for (const [i, result] of made.entries()) results[places[i]!] = result as T;
+    }
+    return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
   }
 
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: TEXTS });
-    return this.inTurn(async () => (await this.active([texts].flat()))[1]);
+    const answer = await this.calls.make({ texts: [texts].flat() }, {});
+    return concat(
+      Float32Array,
+      answer.map(([, logits]) => logits),
+    );
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
@@ -256,33 +284,56 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /** Texts as the active adapter reads them, and their logits. */
-  private async active(texts: readonly TextOrPair[]): Promise<[Reading, Float32Array]> {
-    const reading = await this.read(texts, [...texts.keys()], this.meta, this.engine.plan.spec);
-    return [reading, await computeLogits(this.engine, reading)];
+  protected override inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.calls.close();
+    return super.inTurn(work);
   }
 
-  /** The same of texts that name their adapters, one adapter after the other. */
-  private async named(texts: readonly TextOrPair[], names: readonly string[]): Promise<[Reading, Float32Array][]> {
-    for (const [i, name] of names.entries()) this.checkLoaded(name, `adapterNames[${i}]`);
-    const results: [Reading, Float32Array][] = [];
-    for (const name of new Set(names)) {
-      const places = [...texts.keys()].filter((i) => names[i] === name);
-      const meta = this.metaOf(name);
-      const reading = await this.read(texts, places, meta, this.loaded.kind.adapterSpec(meta));
-      results.push([reading, await this.withEngine(name, (engine) => computeLogits(engine, reading))]);
+  /**
+   * Answers calls together: the rows of an adapter go to the device in their order, whatever call they are of. Throws
+   * the first error of a device: calls that have no answer then can be answered again.
+   */
+  private async answer(calls: readonly Asking[]): Promise<void> {
+    const groups = new Map<string | null, Row[]>();
+    const errors: unknown[] = [];
+    for (const call of calls) await this.read(call, groups).catch(call.reject);
+    for (const [name, rows] of groups) {
+      const all = { ...rows[0]!.reading, tokens: rows.map(({ tokens }) => tokens) };
+      const take = (i: number, logits: Float32Array) => rows[i]!.take(logits);
+      const isWanted = (i: number) => !rows[i]!.call.isOver;
+      const work = this.withEngine(name, (engine) => computeRows(engine, all, take, isWanted));
+      await work.catch((error) => errors.push(error));
     }
-    return results;
+    if (errors.length > 0) throw errors[0];
   }
 
-  /** The texts at these places as an adapter reads them. */
-  private async read(
-    texts: readonly TextOrPair[],
-    places: readonly number[],
-    meta: AdapterMeta,
-    spec: ModelSpec,
-  ): Promise<Reading> {
-    const { padTo, longest } = textLengths(meta, spec);
+  /** Adds the rows of a call to those of their adapters. The last one's logits answer it. */
+  private async read(call: Asking, groups: Map<string | null, Row[]>): Promise<void> {
+    const { texts, names } = call.asked;
+    const answer: Answer = [];
+    let left = texts.length;
+    if (left === 0) return call.resolve(answer);
+    for (const [i, name] of names?.entries() ?? []) this.checkLoaded(name, `adapterNames[${i}]`);
+    for (const name of new Set(names ?? [this.activeAdapter])) {
+      const places = [...texts.keys()].filter((i) => !names || names[i] === name);
+      const reading = await this.encode(name, texts, places);
+      const found: Float32Array[] = [];
+      const take = (logits: Float32Array) => {
+        found.push(logits);
+        if (found.length === places.length) answer.push([reading, concat(Float32Array, found)]);
+        if (--left === 0) call.resolve(answer);
+      };
+      const rows = groups.get(name) ?? [];
+      groups.set(name, rows);
+      for (const tokens of reading.tokens) rows.push({ call, reading, tokens, take });
+    }
+  }
+
+  /** The texts at these places as an adapter, null: none, reads them. */
+  private async encode(name: string | null, texts: readonly TextOrPair[], places: readonly number[]): Promise<Reading> {
+    const isActive = name === this.activeAdapter;
+    const meta = isActive ? this.meta : this.metaOf(name!);
+    const { padTo, longest } = textLengths(meta, isActive ? this.engine.plan.spec : this.loaded.kind.adapterSpec(meta));
     const { endOfText: pad } = this.tokenizer;
     const some = places.map((i) => texts[i]!);
     const common = { meta, places, padTo, pad, task: meta.task };

@@ -5,6 +5,7 @@
  */
 
 import { checkKinds } from "../checks.ts";
+import { concat } from "../concat.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder } from "../engine/decoder.ts";
 import type { Engine } from "../engine/engine.ts";
@@ -14,7 +15,7 @@ import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { type Adapter, META } from "../io/peft.ts";
 import { pairSettings } from "../pair.ts";
 import type { ModelKind } from "./model-kind.ts";
-import { computeLogits, encodeTexts, type Rows, textLengths } from "./rows.ts";
+import { computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
 
 /**
  * Short, of different lengths, and of scripts whose characters are several tokens. With others every adapter that was
@@ -75,7 +76,9 @@ export async function classifierOutputs(
   const { spec } = engine.plan;
   const { padTo } = textLengths(meta, spec);
   const rows = await referenceRows(tokenizer, meta, most);
-  return keptLogits(await computeLogits(engine, { ...rows, padTo }), spec.task.num_labels);
+  const logits: Float32Array[] = [];
+  await computeRows(engine, { ...rows, padTo }, (_, some) => logits.push(some));
+  return keptLogits(concat(Float32Array, logits), spec.task.num_labels);
 }
 
 /** What a language model gives for the texts now. */

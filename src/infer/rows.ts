@@ -47,40 +47,45 @@ export async function encodeTexts(
   return encodePairs(tokenizer, texts, longest, meta);
 }
 
-/** The logits [rows, classes], or of every token of the rows, as many rows at a time as a batch holds. */
-export async function computeLogits(engine: Engine, rows: Rows): Promise<Float32Array> {
+/**
+ * Calls `take` with the logits of each row, or of all of its tokens, in order: as many rows at a time as a batch holds.
+ * Those that are not wanted when their batch is made are left out.
+ */
+export async function computeRows(
+  engine: Engine,
+  { tokens, padTo, pad, task }: Rows,
+  take: (row: number, logits: Float32Array) => void,
+  isWanted: (row: number) => boolean = () => true,
+): Promise<void> {
   const { capacity } = engine.plan;
-  const ofTokens = readsTokens(rows.task);
-  const targets = rows.tokens.reduce((sum, { length }) => sum + (ofTokens ? rows.padTo || length : 1), 0);
-  const results = new Float32Array(targets * rows.task.num_labels);
-  const { targetLogits } = ofTokens ? await import("../engine/targets.ts") : {};
-  let at = 0;
-  const inFlight = new InFlight<void>(engine.answerTime());
-  for (let done = 0; done < rows.tokens.length; ) {
-    const tokens = takeRows(rows, done, capacity);
-    done += tokens.length;
-    const batch = packRows({ ...rows, tokens });
+  const { targetLogits } = readsTokens(task) ? await import("../engine/targets.ts") : {};
+  const inFlight = new InFlight<() => void>(engine.answerTime());
+  const arrive = async () => (await inFlight.next())();
+  for (let next = 0; ; ) {
+    const rows: number[] = [];
+    for (let width = 0; next < tokens.length && rows.length < capacity.sequences; next++) {
+      if (!isWanted(next)) continue;
+      width += padTo || tokens[next]!.length;
+      if (width > capacity.tokens && rows.length > 0) break;
+      rows.push(next);
+    }
+    if (rows.length === 0) break;
+    const batch = packRows({ tokens: rows.map((row) => tokens[row]!), padTo, pad, task });
     engine.forward(batch);
-    const first = at;
-    at += batch.targets.length * rows.task.num_labels;
-    const logits = targetLogits?.(engine, batch) ?? engine.logits(tokens.length);
-    inFlight.add(logits.then((some) => results.set(some, first)));
-    while (inFlight.isFull) await inFlight.next();
+    const logits = targetLogits?.(engine, batch) ?? engine.logits(rows.length);
+    const ends = targetLogits ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
+    const deliver = (all: Float32Array) => {
+      let start = 0;
+      for (const [b, row] of rows.entries()) {
+        const end = ends[b]! * task.num_labels;
+        take(row, all.subarray(start, end));
+        start = end;
+      }
+    };
+    inFlight.add(logits.then((all) => () => deliver(all)));
+    while (inFlight.isFull) await arrive();
   }
-  while (inFlight.length > 0) await inFlight.next();
-  return results;
-}
-
-/** The next rows from `first`, as many as fit. */
-function takeRows({ tokens, padTo }: Rows, first: number, capacity: Capacity): Uint32Array[] {
-  const rows: Uint32Array[] = [];
-  let width = 0;
-  for (const row of tokens.slice(first, first + capacity.sequences)) {
-    width += padTo || row.length;
-    if (width > capacity.tokens && rows.length > 0) break;
-    rows.push(row);
-  }
-  return rows;
+  while (inFlight.length > 0) await arrive();
 }
 
 /** Rows as a packed batch. */

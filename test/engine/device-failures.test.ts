@@ -58,7 +58,8 @@ const said = (device: Backend) =>
     const shape = [2, model.config.n_embd];
     const data = Float32Array.from({ length: numel(shape) }, (_, i) => Math.sin(i));
     classifier.update(new Map([["head.weight", { shape, data }]]));
-    const second = await classifier.logits(TEXT);
+    // Two calls at a time, which are joined.
+    const second = await Promise.all([TEXT, "see you"].map((text) => classifier.logits(text)));
     const lm = await LanguageModel.of(model, null, { device });
     const { loss } = await lm.score(TEXT);
     // How many calls there are depends on how fast the device seems to be.
@@ -72,7 +73,7 @@ const said = (device: Backend) =>
     const devices = [classifier.device, lm.device];
     classifier.destroy();
     lm.destroy();
-    return { numbers: [...first, ...second, loss], ids: text!.ids, devices };
+    return { numbers: [...first, ...second.flatMap((logits) => [...logits]), loss], ids: text!.ids, devices };
   });
 
 test("a model whose device is lost at any of its calls answers from the CPU, with the tensors that it had", async () => {

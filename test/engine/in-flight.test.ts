@@ -2,11 +2,12 @@
  * Results in flight: how long a device that takes 100 ms to answer, as WebGPU does in Firefox, keeps the host waiting.
  */
 import * as assert from "uvu/assert";
+import { concat } from "../../src/concat.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { evaluate } from "../../src/engine/evaluate.ts";
 import { InFlight } from "../../src/engine/in-flight.ts";
 import { fineTune } from "../../src/index.ts";
-import { computeLogits } from "../../src/infer/rows.ts";
+import { computeRows } from "../../src/infer/rows.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
 import { assertSameBits } from "../helpers/border.ts";
@@ -65,7 +66,9 @@ test("an evaluation and a classification have many batches in flight", async () 
       });
       const tokens = Array.from({ length: 100 }, (_, i) => Uint32Array.from({ length: 40 }, (_, j) => i + j));
       await timed(async () => {
-        results.push(await computeLogits(engine, { tokens, padTo: 0, pad: 0, task: spec.task }));
+        const logits: Float32Array[] = [];
+        await computeRows(engine, { tokens, padTo: 0, pad: 0, task: spec.task }, (_, some) => logits.push(some));
+        results.push(concat(Float32Array, logits));
       });
       engine.destroy();
     });

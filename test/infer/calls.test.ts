@@ -1,0 +1,177 @@
+/** Many calls on a classifier at a time: joined into batches, each with its own answer, error and end. */
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { DeviceError } from "../../src/errors.ts";
+import { Classifier } from "../../src/infer/classifier.ts";
+import { fingerprint } from "../../src/io/fingerprint.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
+import { counting } from "../helpers/counting.ts";
+import { test } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
+import { TINY, tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const base = tinyModel(join(folder, "model"));
+
+/** Texts of other lengths; some are blank. */
+const TEXTS = Array.from({ length: 200 }, (_, i) =>
+  i % 50 === 7 ? " " : `you have won ${"prize ".repeat(i % 9)}${i}`,
+);
+/** Batches of 16 texts. */
+const BATCHES = 13;
+
+/** A classifier with two adapters, "one" and "other". */
+async function load() {
+  await using model = await openBaseModel(base);
+  // An adapter of ours: it reads single texts.
+  const base_fingerprint = await fingerprint(model);
+  const names = ["one", "other"] as const;
+  for (const name of names) {
+    const labels = ["a", "b"].map((label) => `${name} ${label}`);
+    const task = { ...TASKS.classification, head_bias: true };
+    const meta = testMeta({}, { base_model: base, model: TINY, task, labels, settings: {}, base_fingerprint });
+    await writeAdapter(join(folder, name), { meta, tensors: drawTensors(meta, name.length) });
+  }
+  const { backend, state } = await counting();
+  const classifier = await Classifier.load(join(folder, "one"), { device: backend, adapterName: "one" });
+  await classifier.loadAdapter(join(folder, "other"), "other");
+  state.batches = 0;
+  return { classifier, state };
+}
+
+const settle = <T>(calls: readonly Promise<T>[]) =>
+  Promise.all(
+    calls.map((call) =>
+      call.then(
+        (value) => ({ value }),
+        (error) => ({ error }),
+      ),
+    ),
+  );
+
+test("200 calls take the batches of one call of 200, and have its bits, also where each names its adapter", async () => {
+  const { classifier, state } = await load();
+  const whole = await classifier.classify(TEXTS);
+  assert.is(state.batches, BATCHES);
+  const each = await Promise.all(TEXTS.map((text) => classifier.classify(text)));
+  assert.equal(each.flat(), whole);
+  assert.is(state.batches, 2 * BATCHES);
+  const logits = await classifier.logits(TEXTS);
+  const alone = await Promise.all(TEXTS.map((text) => classifier.logits(text)));
+  assertSameBits("logits", Float32Array.from(alone.flatMap((row) => [...row])), logits);
+  // In lists of any length, of either adapter or of both.
+  const adapterNames = TEXTS.map((_, i) => (i % 3 === 0 ? "other" : "one"));
+  const mixed = await classifier.classify(TEXTS, { adapterNames });
+  state.batches = 0;
+  const calls = Array.from({ length: 21 }, (_, i) => {
+    const [from, to] = [(i * (i - 1)) / 2, (i * (i + 1)) / 2];
+    return classifier.classify(TEXTS.slice(from, to), { adapterNames: adapterNames.slice(from, to) });
+  });
+  assert.equal((await Promise.all(calls)).flat(), mixed);
+  assert.is(state.batches, Math.ceil(133 / 16) + Math.ceil(67 / 16));
+  classifier.destroy();
+});
+
+test("calls that come while others run are right, and what comes between them is done between them", async () => {
+  const { classifier } = await load();
+  const [one, other] = [
+    await classifier.classify(TEXTS),
+    await classifier.classify(TEXTS, { adapterNames: TEXTS.map(() => "other") }),
+  ];
+  const wanted: typeof one = [];
+  const calls: Promise<typeof one>[] = [];
+  for (let i = 0; i < 1200; i++) {
+    if (i === 500) void classifier.setAdapter("other");
+    if (i === 900) void classifier.setAdapter("one");
+    wanted.push((i < 500 || i >= 900 ? one : other)[i % 200]!);
+    calls.push(classifier.classify(TEXTS[i % 200]!));
+    // Some wait, some come later.
+    if (i % 100 === 99) await calls[i - 60];
+  }
+  assert.equal((await Promise.all(calls)).flat(), wanted);
+  classifier.destroy();
+});
+
+test("an error of one call stays its own", async () => {
+  const { classifier, state } = await load();
+  const [wanted] = await classifier.classify("you have won");
+  const ask = (adapterNames?: string[]) => classifier.classify("you have won", adapterNames ? { adapterNames } : {});
+  const found = await settle([
+    ask(),
+    ask(["none"]),
+    classifier.classify([["a", "pair"]]),
+    ask(),
+    classifier.classify([]),
+    classifier.classify("you have won", { signal: AbortSignal.abort("no more") }),
+  ]);
+  assert.equal(
+    found.map((one) => ("value" in one ? one.value : (one.error.code ?? one.error))),
+    [[wanted], "no-such-adapter", "wrong-text-count", [wanted], [], "no more"],
+  );
+  // One adapter has no room on the device: only those who asked for it are told.
+  state.isFull = true;
+  const [first, second, third] = await settle([ask(["other"]), ask(), ask(["one"])]);
+  assert.ok("error" in first! && first.error instanceof DeviceError);
+  assert.equal([second, third], [{ value: [wanted] }, { value: [wanted] }]);
+  state.isFull = false;
+  classifier.destroy();
+  const gone = await settle([ask(), ask()]);
+  assert.equal(
+    gone.map((one) => "error" in one && one.error.code),
+    ["already-destroyed", "already-destroyed"],
+  );
+});
+
+test("a signal ends a call at once, before its turn and between its batches; others are answered", async () => {
+  const { classifier, state } = await load();
+  const wanted = await classifier.classify(TEXTS);
+  const [running, waiting] = [new AbortController(), new AbortController()];
+  state.batches = 0;
+  state.onBatch = () => {
+    if (state.batches === 2) running.abort(new Error("enough"));
+  };
+  const first = classifier.classify(TEXTS, { signal: running.signal });
+  await Promise.resolve();
+  const [second, third] = [classifier.classify(TEXTS, { signal: waiting.signal }), classifier.classify(TEXTS[3]!)];
+  waiting.abort("not wanted");
+  const found = await settle([first, second, third]);
+  assert.equal(found[0], { error: running.signal.reason });
+  assert.equal(found[1], { error: "not wanted" });
+  assert.equal(found[2], { value: [wanted[3]] });
+  // The third batch was on its way; then that of the last call.
+  assert.is(state.batches, 4);
+  // A signal for all calls of a program hears of none that has ended.
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
+  signal.addEventListener = (...args: Parameters<typeof add>) => [add(...args), listeners++];
+  signal.removeEventListener = (...args: Parameters<typeof remove>) => [remove(...args), listeners--];
+  await settle([classifier.classify("a", { signal }), classifier.classify([["a", "pair"]], { signal })]);
+  assert.is(listeners, 0);
+  classifier.destroy();
+});
+
+test("of the latest calls the newest is answered, the others end as an aborted fetch does", async () => {
+  const { classifier, state } = await load();
+  const wanted = await classifier.classify(TEXTS.slice(0, 9));
+  state.batches = 0;
+  const latest = true;
+  const typed: Promise<unknown>[] = [];
+  const kept = classifier.classify(TEXTS[0]!);
+  for (let i = 1; i < 9; i++) {
+    typed.push(classifier.classify(TEXTS[i]!, { latest }));
+    // Some come while one before them runs.
+    if (i % 3 === 0) await Promise.resolve();
+  }
+  const found = await settle(typed);
+  for (const one of found.slice(0, -1))
+    assert.equal("error" in one && [one.error.name, one.error.code], ["AbortError", "newer-call"]);
+  assert.equal(found.at(-1), { value: [wanted[8]] });
+  assert.equal(await kept, [wanted[0]]);
+  assert.ok(state.batches <= 2, `${state.batches} batches`);
+  // One that has ended is not told.
+  assert.equal(await classifier.classify(TEXTS[5]!, { latest }), [wanted[5]]);
+  classifier.destroy();
+});
