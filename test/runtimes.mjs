@@ -1,7 +1,8 @@
 /**
  * Runs the packed package in other runtimes: it trains for an epoch, classifies by the command that training prints,
- * and tokenizes, in Node 20, 22 and 24, in Deno and in Bun. `npm run test:runtimes [-- NAME...]`. Installs them from
- * npm into build/runtimes; one that cannot be installed is skipped by name.
+ * and does both by the library, in Node 20, 22 and 24, in Deno, which may only read files then, and in Bun.
+ * `npm run test:runtimes [-- NAME...]`. Installs them from npm into build/runtimes; one that cannot be installed is
+ * skipped by name.
  */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -17,20 +18,26 @@ const node = (major) =>
     ? { program: process.execPath }
     : { install: `node-${system}-${process.arch}@${major}`, file: /^node-[^/]+\/bin\/node(\.exe)?$/ };
 
-/** Runtimes by name: the program, or its npm package and path in node_modules; its arguments before the script. */
+/** Runtimes by name: the program, or its npm package and path in node_modules; its arguments before the script, and before one that only reads. */
 const RUNTIMES = {
   "node 20": node(20),
   "node 22": node(22),
   "node 24": node(24),
-  deno: { ...DENO, args: ["run", "--allow-all"] },
+  deno: { ...DENO, args: ["run", "--allow-all"], reads: ["run", "--no-prompt", "--allow-read"] },
   bun: { install: "bun", file: /^@oven\/[^/]+\/bin\/bun(\.exe)?$/ },
 };
 
-const TOKENIZE = `
-  import { Tokenizer } from "lowrank";
+const LIBRARY = `
+  import { fineTune, loadDataset, loadModel, openDevice, Tokenizer } from "lowrank";
   const tokenizer = await Tokenizer.load();
   const ids = tokenizer.encode("Hello, world!");
   console.log([...ids].join(" "), tokenizer.decode(ids));
+  const device = await openDevice();
+  const model = await loadModel("gpt2-micro");
+  const data = await loadDataset({ file: "messages.csv" }, { model });
+  const run = await fineTune({ device, model, data, epochs: 1 });
+  console.log(run.device.kind, Number.isFinite(run.results.after.test.loss));
+  device.destroy();
 `;
 
 /** README's lines. Node 20 does not know `await using`: they are compiled, as TypeScript would. */
@@ -55,7 +62,7 @@ const TRAIN = ["--data", "messages.csv", "--model", "gpt2-micro", "--epochs", "1
 
 /** Throws unless the runtime does all that it should; returns what it says of itself and its device. */
 function check(name, program) {
-  const { args = [] } = RUNTIMES[name];
+  const { args = [], reads = args } = RUNTIMES[name];
   const project = join(home, "project");
   const run = (script, ...rest) => must(program, [...args, script, ...rest], { cwd: project });
   const lowrank = join("node_modules", "lowrank", "dist", "lowrank.js");
@@ -66,8 +73,8 @@ function check(name, program) {
   if (hint?.[1] !== out) throw new Error(`no hint in what train prints:\n${trained}`);
   const classified = run(lowrank, "classify", "--run", hint[1], hint[2]);
   if (!/^(ham|spam)\t0\.\d{4}\t(see you at lunch|you have won a prize)/m.test(classified)) throw new Error(classified);
-  const tokens = run("tokenize.mjs").trim();
-  if (tokens !== "15496 11 995 0 Hello, world!") throw new Error(tokens);
+  const library = must(program, [...reads, "library.mjs"], { cwd: project });
+  if (library !== "15496 11 995 0 Hello, world!\nwasm true\n") throw new Error(library);
   const lines = run("lines.mjs").trim();
   if (lines !== "1 refund refund shipping hours,refund,shipping") throw new Error(lines);
   return `${must(program, ["--version"]).split("\n")[0]}; ${/^device: (.*)$/m.exec(trained)[1]}; ${classified.trim()}`;
@@ -78,7 +85,7 @@ const project = join(home, "project");
 installPackage(project);
 writeFileSync(join(project, "package.json"), '{ "type": "module" }');
 writeFileSync(join(project, "messages.csv"), messages(40));
-writeFileSync(join(project, "tokenize.mjs"), TOKENIZE);
+writeFileSync(join(project, "library.mjs"), LIBRARY);
 writeFileSync(join(project, "lines.mjs"), transformSync(LINES, { format: "esm", target: "es2022" }).code);
 let failures = 0;
 for (const name of Object.keys(RUNTIMES).filter((one) => wanted.length === 0 || wanted.includes(one))) {

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { setting } from "../setting.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
+import { ifPermitted } from "./permitted.ts";
 
 /**
  * Dawn's GPU objects, by the options that they were created with. They are kept because the process crashes if one is
@@ -17,8 +18,11 @@ const GRAPHICS_DEVICES = ["/dev/dri", "/dev/nvidiactl", "/dev/dxg", "/dev/mali0"
 
 /** Whether there can be a hardware GPU. If there is none, Dawn and its software drivers are not loaded to know it. */
 export function canHaveGPU(): boolean {
-  return opened.size > 0 || process.platform !== "linux" || GRAPHICS_DEVICES.some((path) => existsSync(path));
+  return opened.size > 0 || process.platform !== "linux" || GRAPHICS_DEVICES.some(canBeThere);
 }
+
+/** Deno forbids to look there, unless all is allowed, but may have WebGPU of its own. */
+const canBeThere = (path: string) => ifPermitted(() => existsSync(path)) ?? ownGPU() !== undefined;
 
 /**
  * The GPU object. `which`: of one adapter; its index in the list, or else a part of its backend and name, in any case;

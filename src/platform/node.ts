@@ -2,8 +2,8 @@
  * The platform layer for Node. `browser.ts` has the same exports.
  */
 import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { access, lstat, open, readdir, stat } from "node:fs/promises";
+import { accessSync, constants } from "node:fs";
+import { lstat, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
 import { setFlagsFromString } from "node:v8";
@@ -14,6 +14,7 @@ import { openSource, registeredFile, registeredNames, registeredPaths } from "./
 import { makeFolder } from "./node-disk.ts";
 import { packagePath, packageRoot } from "./node-package.ts";
 import { isRemote, joinUrl } from "./paths.ts";
+import { ifPermitted } from "./permitted.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
 export const platformName = `Node ${process.version}`;
@@ -72,7 +73,7 @@ export function isServed(path: string): boolean {
 export async function exists(path: string): Promise<boolean> {
   if (registeredPaths(path).length > 0) return true;
   if (isRemote(path)) return (await import("./url-files.ts")).existsUrl(path);
-  return access(path).then(
+  return stat(path).then(
     () => true,
     () => false,
   );
@@ -88,13 +89,17 @@ export async function canCreate(path: string): Promise<boolean> {
   const folder = dirname(resolve(path));
   const stats = await stat(folder).catch(() => undefined);
   if (stats === undefined) return folder !== dirname(folder) && canCreate(folder);
-  return (
-    stats.isDirectory() &&
-    access(folder, constants.W_OK).then(
-      () => true,
-      () => false,
-    )
-  );
+  return stats.isDirectory() && isWritable(folder);
+}
+
+/** Deno may not ask who the user is, an error without a code, which `access` throws where nothing catches it. */
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === undefined;
+  }
 }
 
 /** Whether the disk has a file of this path, not a folder. */
@@ -195,9 +200,9 @@ export function systemCacheDirectory(): string {
   return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
 }
 
-/** Bytes that this process may still allocate. */
+/** Bytes that this process may still allocate; undefined: not known. */
 export function availableMemory(): number | undefined {
-  return process.availableMemory?.() ?? freemem();
+  return ifPermitted(() => process.availableMemory?.() ?? freemem());
 }
 
 /** Hardware threads of this machine. */
