@@ -27,7 +27,7 @@ export interface ErrorCodes {
     | "unsupported-adapter-config" | "unsupported-architecture" | "unsupported-dataset" | "unsupported-dtype"
     | "unsupported-mode" | "unsupported-model-config" | "unsupported-pattern" | "unsupported-quantization"
     | "unsupported-tokenizer" | "used-by-another-process" | "weights-not-opened" | "weights-out-of-range"
-    | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-task" | "wrong-text-count"
+    | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-platform" | "wrong-task" | "wrong-text-count"
     | "wrong-vocabulary";
   DataError:
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "ambiguous-scores"

@@ -235,9 +235,15 @@ export function systemCacheDirectory(): string {
   return "cache";
 }
 
+/** Throws ConfigError where there is no page: in Node, with the wrong build. */
+async function checkPage() {
+  if (typeof location === "undefined") throw (await import("./no-page.ts")).noPage();
+}
+
 /** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
+  await checkPage();
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
   else if (isUrl(path)) blob = await (await import("./url-files.ts")).fetchUrl(path, limit);
@@ -281,6 +287,7 @@ function fetchFile(url: URL): Promise<Blob> {
 }
 
 async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
+  await checkPage();
   let directory = await navigator.storage.getDirectory();
   for (const name of folder) directory = await directory.getDirectoryHandle(name, { create });
   return directory;
@@ -319,7 +326,9 @@ export const gpuVersion = () => navigator.userAgent;
 export async function requestGPU(which?: string): Promise<GPU> {
   if (which !== undefined)
     throw new ConfigError("unknown-value", "a page cannot choose a GPU", { expected: "webgpu", found: which });
-  if (navigator.gpu) return navigator.gpu;
+  const gpu = globalThis.navigator?.gpu;
+  if (gpu) return gpu;
+  await checkPage();
   throw new DeviceError("no-webgpu", isSecureContext ? "no WebGPU" : "WebGPU needs a page that is served by HTTPS", {
     hint: "use the CPU, which needs no driver, or enable WebGPU in the browser",
   });
@@ -337,7 +346,7 @@ export const availableMemory = (): number | undefined => pageMemory(navigator);
 
 /** Hardware threads of this machine. */
 export function parallelism(): number {
-  return navigator.hardwareConcurrency || 1;
+  return globalThis.navigator?.hardwareConcurrency || 1;
 }
 
 /** A browser's GPU process does not take the page's time. */

@@ -184,20 +184,21 @@ export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise
   return hash.digest();
 }
 
-/** An environment variable; undefined if it is not set or empty. */
+/** An environment variable; undefined if it is not set or empty, or must not be read. */
 export function environment(name: string): string | undefined {
-  return process.env[name] || undefined;
+  return ifPermitted(() => process.env[name]) || undefined;
 }
 
+/** The user's directory; the package's where the runtime must not tell the user's. */
 export function homeDirectory(): string {
-  return homedir();
+  return ifPermitted(homedir) ?? packageRoot();
 }
 
 /** The system's directory for caches. */
 export function systemCacheDirectory(): string {
-  if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homedir(), "AppData", "Local");
-  if (process.platform === "darwin") return join(homedir(), "Library", "Caches");
-  return environment("XDG_CACHE_HOME") ?? join(homedir(), ".cache");
+  if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homeDirectory(), "AppData", "Local");
+  if (process.platform === "darwin") return join(homeDirectory(), "Library", "Caches");
+  return environment("XDG_CACHE_HOME") ?? join(homeDirectory(), ".cache");
 }
 
 /** Bytes that this process may still allocate; undefined: not known. */
