@@ -20,7 +20,7 @@ const PARTS = [
   { name: "tests", script: "run.mjs", args: () => [flags.rest ? "--rest" : "--all", "--minutes", `${minutesLeft()}`] },
   { name: "kills", script: "kills.mjs", args: () => ["60"], minutes: 4 },
   { name: "runtimes", script: "runtimes.mjs", minutes: 3 },
-  { name: "bundlers", script: "bundlers/run.mjs", minutes: 8 },
+  { name: "bundlers", script: "bundlers/run.mjs", minutes: 15 },
   { name: "cluster", script: "cluster/run.mjs", minutes: 8 },
   { name: "mutants", script: "mutants.mjs", args: () => ["--count", "20"], minutes: 30 },
   { name: "exchange", script: "exchange/run.mjs", args: () => ["--optional"], minutes: 45 },

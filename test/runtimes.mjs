@@ -4,7 +4,7 @@
  * `npm run test:runtimes [-- NAME...]`. Installs them from npm into build/runtimes; one that cannot be installed is
  * skipped by name.
  */
-import { rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { transformSync } from "esbuild";
 import { installPackage, messages, must } from "./helpers/packed.mjs";
@@ -82,8 +82,9 @@ function check(name, program) {
 
 const wanted = process.argv.slice(2);
 const project = join(home, "project");
-installPackage(project);
+mkdirSync(project, { recursive: true });
 writeFileSync(join(project, "package.json"), '{ "type": "module" }');
+installPackage(project);
 writeFileSync(join(project, "messages.csv"), messages(40));
 writeFileSync(join(project, "library.mjs"), LIBRARY);
 writeFileSync(join(project, "lines.mjs"), transformSync(LINES, { format: "esm", target: "es2022" }).code);

@@ -1,25 +1,18 @@
 /**
  * Builds a page with the packed package by the bundlers that people use, and runs each bundle in Chromium: on the CPU
  * with threads, on the CPU where memory cannot be shared, and on WebGPU. `npm run test:bundlers [-- NAME...]`. Also
- * checks the types with the lowest TypeScript. Installs the programs into build/bundlers the first time; the pages are
+ * checks the types with the lowest TypeScript, and runs the templates. Installs the programs into build/bundlers the first time; the pages are
  * left in build/bundlers/sites.
  */
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
 import { join, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
-import { chromium } from "playwright-core";
-import sirv from "sirv";
-import { findChromium } from "../../src/tools/browsers.mjs";
 import { installPackage, installTools, messages, must } from "../helpers/packed.mjs";
+import { home, ISOLATED, inBrowser, modules, serve, TEXTS, TOLERANCE, trainRun } from "./site.mjs";
+import { TEMPLATES } from "./templates.mjs";
 
 const here = resolve("test/bundlers");
-const home = resolve("build/bundlers");
 const page = join(home, "page");
-const modules = join(home, "node_modules");
-const TEXTS = ["you have won a prize, call now", "see you at lunch", ""];
-/** The largest difference of a probability from Node's. */
-const TOLERANCE = 1e-4;
 /** The most bytes of scripts and WASM, after gzip, that a page loads to classify: on WebGPU the CPU checks the GPU. */
 const MOST_BYTES = { wasm: 95_500, webgpu: 117_500 };
 
@@ -58,18 +51,6 @@ const RUNS = [
   { device: "webgpu", headers: false, expected: /swiftshader/i },
 ];
 
-const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-
-async function serve(site, headers) {
-  const answer = sirv(site, {
-    dev: true,
-    setHeaders: (response) => response.setHeaders(new Map(Object.entries(headers))),
-  });
-  const server = createServer((request, response) => answer(request, response, () => response.writeHead(404).end()));
-  await new Promise((ready) => server.listen(0, "localhost", ready));
-  return server;
-}
-
 /** Builds the page; returns the folder of the site, and the seconds that it took. */
 function build(name, packed) {
   const { program, args, script, copies = [] } = BUNDLERS[name];
@@ -87,15 +68,9 @@ function build(name, packed) {
 }
 
 /** Runs a site in a new browser; returns the gzipped bytes of code that classifying loads. Throws if anything fails. */
-async function visit(site, { device, headers, expected }, probabilities, picture) {
+async function visit(site, { device, headers, expected }, results, picture) {
   const server = await serve(site, headers ? ISOLATED : {});
-  const browser = await chromium.launch({
-    executablePath: findChromium(),
-    args: ["--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader"],
-  });
-  try {
-    const tab = await browser.newPage();
-    tab.setDefaultTimeout(300_000);
+  const work = async (tab) => {
     const faults = [];
     const loaded = new Set();
     tab.on("pageerror", (error) => faults.push(error.message));
@@ -105,12 +80,13 @@ async function visit(site, { device, headers, expected }, probabilities, picture
       if (!response.ok() && response.status() !== 304) faults.push(`${response.status()} ${pathname}`);
       if (/\.(js|wasm)$/.test(pathname)) loaded.add(pathname);
     });
-    await tab.goto(`http://localhost:${server.address().port}/`);
+    await tab.goto(server.url);
     await tab.waitForFunction("globalThis.classify");
     const found = await tab.evaluate(([device, texts]) => globalThis.classify(device, texts), [device, TEXTS]);
     const bytes = [...loaded].reduce((sum, path) => sum + gzipSync(readFileSync(join(site, path))).length, 0);
     const trained = await tab.evaluate((csv) => globalThis.train(csv), messages(12));
     await tab.screenshot({ path: picture });
+    const probabilities = results.map((one) => Object.values(one.probabilities));
     const wrong = found.probabilities.flatMap((row, i) => row.map((x, k) => Math.abs(x - probabilities[i][k])));
     if (!(Math.max(...wrong) <= TOLERANCE)) faults.push(`a probability differs from Node's by ${Math.max(...wrong)}`);
     for (const { kind, name } of [found.device, trained.device])
@@ -119,11 +95,8 @@ async function visit(site, { device, headers, expected }, probabilities, picture
     if (!(bytes <= MOST_BYTES[device])) faults.push(`loaded ${bytes} bytes to classify`);
     if (faults.length > 0) throw new Error(faults.join("\n"));
     return { bytes, files: loaded.size };
-  } finally {
-    await browser.close();
-    server.closeAllConnections();
-    server.close();
-  }
+  };
+  return inBrowser(work).finally(server.stop);
 }
 
 /** Checks the types of both entries and of the package's own files, as a project without other types sees them. */
@@ -154,39 +127,13 @@ function checkTypes() {
     }
 }
 
-/** What Node says of the texts, with the run that all pages classify with. */
-async function inNode() {
-  const run = join(home, "run");
-  writeFileSync(join(home, "messages.csv"), messages(40));
-  const args = [
-    "train",
-    "--data",
-    join(home, "messages.csv"),
-    "--model",
-    "gpt2-micro",
-    "--epochs",
-    "1",
-    "--device",
-    "wasm",
-    "--out",
-    run,
-    "--force",
-  ];
-  must(process.execPath, ["dist/lowrank.js", ...args]);
-  const { Classifier, openDevice } = await import("../../dist/index.js");
-  const device = await openDevice("wasm");
-  const results = await (await Classifier.load(run, { device })).classify(TEXTS);
-  device.destroy();
-  return results.map(({ probabilities }) => Object.values(probabilities));
-}
-
 const wanted = process.argv.slice(2);
-const names = Object.keys(BUNDLERS).filter((name) => wanted.length === 0 || wanted.includes(name));
+const listWanted = (all) => Object.keys(all).filter((name) => wanted.length === 0 || wanted.includes(name));
 installTools(here, home);
 const packed = installPackage(home);
 rmSync(page, { recursive: true, force: true });
 cpSync(join(here, "page"), page, { recursive: true });
-const probabilities = await inNode();
+const results = await trainRun();
 let failures = 0;
 async function check(name, work) {
   try {
@@ -198,16 +145,17 @@ async function check(name, work) {
 }
 const installedVersion = (name) => JSON.parse(readFileSync(join(modules, name, "package.json"), "utf8")).version;
 await check(`types with TypeScript ${installedVersion("typescript")}`, () => checkTypes() ?? "");
-for (const name of names)
+for (const name of listWanted(BUNDLERS))
   await check(`${name} ${installedVersion(name)}`, async () => {
     const { site, seconds } = build(name, packed);
     const sizes = [];
     for (const run of RUNS) {
       const how = `${run.device}${run.headers ? ", threads" : ""}`;
       const picture = join(home, "sites", `${name}-${how.replaceAll(/\W+/g, "-")}.png`);
-      const { bytes, files } = await visit(site, run, probabilities, picture);
+      const { bytes, files } = await visit(site, run, results, picture);
       sizes.push(`${how}: ${(bytes / 1000).toFixed(1)} kB in ${files} files`);
     }
     return `  built in ${seconds.toFixed(1)} s; scripts and WASM, gzip, to classify: ${sizes.join("; ")}`;
   });
+for (const name of listWanted(TEMPLATES)) await check(name, () => TEMPLATES[name](results[0]));
 process.exit(failures > 0 ? 1 : 0);

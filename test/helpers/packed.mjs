@@ -1,6 +1,6 @@
 /** The package as npm packs it, in a project of its own under build/. */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 
 /** Runs a program; throws, with all that it printed, unless it succeeds. Returns its standard output. */
@@ -12,17 +12,13 @@ export function must(program, args, options = {}) {
   throw new Error(`${program} ${args.join(" ")}\n${stdout ?? ""}${stderr ?? ""}${error ?? ""}`);
 }
 
-/** Builds and packs the package, and unpacks it as a dependency of the project in `home`, without dependencies. */
+/** Builds and packs the package, and installs it, with its dependencies, in the project in `home`. */
 export function installPackage(home) {
   must(process.execPath, ["src/tools/build.mjs"]);
-  mkdirSync(join(home, "node_modules"), { recursive: true });
   const [{ filename }] = JSON.parse(must("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", home]));
-  must("tar", ["-xzf", filename], { cwd: home });
-  const place = join(home, "node_modules/lowrank");
-  rmSync(place, { recursive: true, force: true });
-  renameSync(join(home, "package"), place);
+  must("npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund", `./${filename}`], { cwd: home });
   rmSync(join(home, filename));
-  return place;
+  return join(home, "node_modules/lowrank");
 }
 
 /** Installs the programs of package-lock.json in `from` into `home`, unless they are there. */
