@@ -41,7 +41,7 @@ const files = install();
 
 test("the package has what its entries load, in Node and in a page, and no page", () => {
   for (const path of [
-    "dist/index.js",
+    "dist/node.js",
     "dist/lowrank.js",
     "dist/types/src/index.d.ts",
     "dist/browser/index.js",
@@ -180,6 +180,14 @@ test("the build for pages says in Node what to import", () => {
   const load = `import { openDevice } from "lowrank/browser"; openDevice("wasm").catch(({ message }) => console.log(message));`;
   const said = node(folder, "--input-type=module", "--eval", load);
   assert.match(said, /this is the build of lowrank for pages\n[\s\S]*import "lowrank", not "lowrank\/browser"/);
+});
+
+test("what a page cannot import of the build for Node says what to import", () => {
+  const file = "node_modules/lowrank/dist/index.js";
+  const [, name] = /^export \* from "(#.*)";$/m.exec(readFileSync(join(folder, file), "utf8")) ?? [];
+  assert.match(name!, /for-node-only.*dist\/browser\/index\.js$/);
+  const load = `console.log(typeof (await import("./${file}")).openDevice)`;
+  assert.is(node(folder, "--input-type=module", "--eval", load), "function\n");
 });
 
 test("the worker of a page imports nothing and starts no worker, so that a bundler may bundle or copy it", () => {

@@ -3,7 +3,7 @@
  * `node src/tools/build.mjs [--tests]`: --tests also bundles test/ into build/test/.
  */
 import { spawnSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
@@ -30,6 +30,12 @@ const WORKER = "src/backend/kernels-worker.ts";
 function must(isDone) {
   if (!isDone) process.exit(1);
 }
+
+/**
+ * What dist/index.js imports, by package.json: a page that takes it for its own shows this name, because a browser cannot
+ * resolve it, and would otherwise complain of `node:fs`.
+ */
+const FOR_NODE = "#for-node-only/in-a-page-import-dist/browser/index.js";
 
 /** The installed versions of all packages. */
 const PACKAGES = "node_modules/.package-lock.json";
@@ -59,12 +65,13 @@ async function bundle(hash) {
     ...NODE_BUNDLE,
     define,
     entryPoints: [
-      { in: "src/index.ts", out: "index" },
+      { in: "src/index.ts", out: "node" },
       ...COMMANDS.map((name) => ({ in: `src/commands/${name}.ts`, out: name })),
     ],
     outdir: NEW,
     splitting: true,
   });
+  writeFileSync(join(NEW, "index.js"), `export * from "${FOR_NODE}";\n`);
   // In one file: with the chunks and packages of the commands a thread takes half as long again to start.
   // Its name says that it is a module: beside a copy of it there is no package.json.
   await esbuild.build({ ...NODE_BUNDLE, define, entryPoints: [WORKER], outdir: NEW, outExtension: { ".js": ".mjs" } });

@@ -32,7 +32,7 @@ const adapterOf = (run: string) => snapshot(join(folder, run, "adapter"));
 test("the library installs no signal handlers", async () => {
   const counts = () => ["SIGTERM", "SIGHUP", "SIGINT"].map((name) => process.listenerCount(name));
   const before = counts();
-  await import(pathToFileURL(packagePath("dist/index.js")).href);
+  await import(pathToFileURL(packagePath("dist/node.js")).href);
   assert.equal(counts(), before);
 });
 

@@ -224,7 +224,7 @@ function checkPrinted(directory, out, report) {
 
 if (process.argv[1] === import.meta.filename) {
   const home = resolve("build/exchange");
-  const library = await import(pathToFileURL(resolve("dist/index.js")));
+  const library = await import(pathToFileURL(resolve("dist/node.js")));
   const device = await library.openDevice("wasm");
   const work = join(home, "work-gguf");
   rmSync(work, { recursive: true, force: true });

@@ -103,6 +103,6 @@ export async function checkHub(work, python, report, lowrank) {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [, , python, work] = process.argv;
-  const lowrank = await import(resolve("dist/index.js"));
+  const lowrank = await import(resolve("dist/node.js"));
   await checkHub(work, python, (good, line) => console.log(good ? "ok  " : "FAIL", line), lowrank);
 }

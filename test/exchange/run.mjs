@@ -80,7 +80,7 @@ must(python, [join(here, "exchange.py"), "prepare", work, micro]);
 must(python, [join(here, "exchange.py"), "texts", work, micro]);
 must(python, [join(here, "vocabularies.py"), work]);
 
-const library = await import(resolve("dist/index.js"));
+const library = await import(resolve("dist/node.js"));
 const { Classifier, fineTune, loadAdapter, loadDataset, loadModel, openDevice } = library;
 const device = await openDevice();
 let failures = 0;
