@@ -17,9 +17,10 @@ export const hasKeys = (value: unknown): value is Record<string, unknown> =>
 const isFunction = (value: unknown) => typeof value === "function";
 /** An object with these methods. */
 export const can =
-  (...methods: string[]) =>
-  (value: unknown) =>
-    hasKeys(value) && methods.every((name) => isFunction(value[name]));
+  /* @__NO_SIDE_EFFECTS__ */
+    (...methods: string[]) =>
+    (value: unknown) =>
+      hasKeys(value) && methods.every((name) => isFunction(value[name]));
 const isPromise = can("then");
 export const isFile = can("read", "close");
 export const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -54,8 +55,11 @@ export function describeRange({ min, max, whole, above, below }: NumberRange): s
 /** What a value should be, in words, and whether it is. */
 export type Kind = readonly [words: string, is: (value: unknown) => boolean];
 
-export const inRange = (range: NumberRange): Kind => [describeRange(range), (value) => isWithin(value, range)];
-const listOf = (words: string, is: (item: unknown) => boolean): Kind => [
+export const inRange = /* @__NO_SIDE_EFFECTS__ */ (range: NumberRange): Kind => [
+  describeRange(range),
+  (value) => isWithin(value, range),
+];
+const listOf = /* @__NO_SIDE_EFFECTS__ */ (words: string, is: (item: unknown) => boolean): Kind => [
   `an array of ${words}`,
   (value) => isListOf(value, is),
 ];

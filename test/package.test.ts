@@ -111,11 +111,11 @@ test("npx lowrank trains in a folder with a space in its path, and the command t
 });
 
 /** Builds a program for a page as a bundler does; returns the chunks that it loads at once, and later on demand. */
-async function bundle(source: string): Promise<{ bytes: number; later: string[] }> {
+async function bundle(source: string, splitting = true): Promise<{ bytes: number; later: string[] }> {
   const { metafile } = await esbuild.build({
     stdin: { contents: source, resolveDir: folder },
     bundle: true,
-    splitting: true,
+    splitting,
     minify: true,
     format: "esm",
     platform: "browser",
@@ -146,6 +146,12 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   const tokenizing = await bundle('import { Tokenizer } from "lowrank"; globalThis.t = Tokenizer;');
   assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank";')).bytes, 0, "an import for its effects alone has some");
+  // In one file with all that is loaded on demand: what remains is what is not known to be free of effects.
+  const inOne = async (name: string) =>
+    (await bundle(`import { ${name} } from "lowrank"; globalThis.x = ${name};`, false)).bytes;
+  assert.ok((await inOne("Classifier")) > 200_000, "the measure is wrong");
+  assert.ok((await inOne("ConfigError")) < 8_000, "an error class is bundled with much else");
+  assert.ok((await inOne("Tokenizer")) < 30_000, "a tokenizer is bundled with much else");
 });
 
 /** Runs a program in a folder; its arguments are those of `node`. */

@@ -125,7 +125,7 @@ function toNfc({ buffer }: WebAssembly.Memory, text: number, length: number, out
   }
   return new TextEncoder().encodeInto(given.normalize("NFC"), new Uint8Array(buffer, out >>> 0)).written;
 }
-const STRICT = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const STRICT = /* @__PURE__ */ new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Called by a module when an allocation exceeds the allocator's limit of 1 GiB. */
 function abort(_message: number, _file: number, line: number): never {

@@ -19,7 +19,7 @@ const LOAD_ELEMENTS = 1 << 18;
  */
 const FLUSH_BYTES = 32 << 20;
 /** Rows are read in multiples of this number: the inputs of a matrix's block. */
-const LOAD_ROWS = Math.max(...Object.values(BLOCKS));
+const LOAD_ROWS = /* @__PURE__ */ Math.max(...Object.values(BLOCKS));
 
 interface LoadOptions {
   wanted?: (parameter: Parameter) => boolean;

@@ -83,7 +83,7 @@ async function place<E extends Weights>(
 const keptOn = (backend: Backend, adapter: Adapter) => (isReplaceable(backend) ? adapter : null);
 
 /** Frees the memory of models that were dropped without `destroy`. */
-const forgotten = new FinalizationRegistry(({ engine }: { engine: Weights }) => engine.destroy());
+const forgotten = /* @__PURE__ */ new FinalizationRegistry(({ engine }: { engine: Weights }) => engine.destroy());
 
 /** Calls run one after the other, in the order in which they were made. */
 export abstract class AdapterModel<E extends Weights> {
@@ -93,6 +93,8 @@ export abstract class AdapterModel<E extends Weights> {
   /** The adapters that are not on the device. */
   private readonly waiting = new Map<string, Adapter>();
   private isEnabled = true;
+  /** Frees it at the end of a block that begins with `await using`. */
+  declare [asyncDispose]: () => Promise<void>;
   private isDestroyed = false;
 
   protected constructor(
@@ -101,6 +103,8 @@ export abstract class AdapterModel<E extends Weights> {
   ) {
     if (loaded.name !== null) this.metas.set(loaded.name, loaded.meta);
     forgotten.register(this, loaded, this);
+    // Not a method: a class with a name that is computed stays in every bundle.
+    this[asyncDispose] = async () => this.destroy();
   }
 
   /**
@@ -211,11 +215,6 @@ export abstract class AdapterModel<E extends Weights> {
     this.isDestroyed = true;
     forgotten.unregister(this);
     this.loaded.engine.destroy();
-  }
-
-  /** Frees it at the end of a block that begins with `await using`. */
-  async [asyncDispose](): Promise<void> {
-    this.destroy();
   }
 
   /** The model on the device. Throws ConfigError after `destroy`. */

@@ -61,7 +61,9 @@ const VERSION = 1;
 type Size = keyof AdapterMeta & Exclude<keyof MethodConfig, "lora">;
 
 /** The sizes that a description has in some modes. */
-const SIZES = [...new Set(MODES.flatMap((mode) => METHODS[mode].keys))].filter((key): key is Size => key !== "lora");
+const SIZES = /* @__PURE__ */ [...new Set(MODES.flatMap((mode) => METHODS[mode].keys))].filter(
+  (key): key is Size => key !== "lora",
+);
 
 /** The sizes of a method's own tensors. */
 export function pickSizes(config: MethodConfig): Pick<AdapterMeta, Size> {

@@ -32,4 +32,4 @@ export interface MethodConfig
 
 export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 
-export const MODES = Object.keys(LIST) as readonly Mode[];
+export const MODES = /* @__PURE__ */ Object.keys(LIST) as readonly Mode[];

@@ -125,7 +125,7 @@ export function loraAdapters(config: ModelConfig, lora: LoraConfig): LoraAdapter
 
 // ---------------------------------------------------------------------------------------------------- checks
 
-const ALL_TARGETS = Object.keys(ADAPTED) as Target[];
+const ALL_TARGETS = /* @__PURE__ */ Object.keys(ADAPTED) as Target[];
 
 const isBlock = (layer: unknown) => Number.isSafeInteger(layer) && (layer as number) >= 0;
 
@@ -134,7 +134,7 @@ const isAscending = (layers: readonly unknown[]) => layers.every((layer, i) => i
 type Listed = "target_modules" | "layers_to_transform";
 
 /** What makes one of the lists invalid; each where those before it are absent. What follows: the error's details. */
-const FAULTS: readonly (readonly [of: Listed, summary: string, is: (lora: LoraConfig) => boolean, object?])[] = [
+const listFaults = (): [of: Listed, summary: string, is: (lora: LoraConfig) => boolean, object?][] => [
   [
     "target_modules",
     "the targets are invalid",
@@ -175,7 +175,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
   parseChoice("scaling", config.scaling, SCALINGS, where);
   parseChoice("init", config.init, INITS, where);
   for (const target of config.target_modules) parseChoice("target module", target, ALL_TARGETS, where);
-  const [of, summary, , details] = FAULTS.find(([, , is]) => is(config)) ?? [];
+  const [of, summary, , details] = listFaults().find(([, , is]) => is(config)) ?? [];
   if (of === undefined) return;
   const found = show(config[of]);
   throw new ConfigError("invalid-lora-config", summary!, {

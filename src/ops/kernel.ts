@@ -177,6 +177,7 @@ export interface Dispatch {
   readonly variant?: ProductVariant;
 }
 
+/* @__NO_SIDE_EFFECTS__ */
 export function defineKernel<const B extends Bindings, D extends string>(
   name: string,
   bindings: B,

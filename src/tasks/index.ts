@@ -26,7 +26,7 @@ export type MessagesObjective = Exclude<Objective, "tokens" | "lm">;
 
 export const TASKS: Readonly<Record<Objective, Task>> = LIST;
 
-export const OBJECTIVES = Object.keys(LIST) as readonly Objective[];
+export const OBJECTIVES = /* @__PURE__ */ Object.keys(LIST) as readonly Objective[];
 
 /** What is learned unless something else is said. */
 export const DEFAULT_OBJECTIVE: Objective = "classification";

@@ -66,11 +66,8 @@ export interface Usage<T = Labelled> {
 /** Classes that are listed in a sentence. */
 export const LISTED = 6;
 
-/** What tasks of whole texts share: PEFT's task type, and the module of transformers that is their head. */
-export const OF_TEXTS = {
-  peft: "SEQ_CLS",
-  module: { name: "score", hasBias: false },
-} as const;
+/** The module of transformers that is the head of tasks of whole texts. */
+export const SCORE = { name: "score", hasBias: false };
 
 /** A set that a model is trained or measured on. */
 export interface Rows {

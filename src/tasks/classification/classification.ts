@@ -1,6 +1,6 @@
 /** One class a message. */
 import { byLabel, type Classification, decide, predictions } from "../predictions.ts";
-import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
+import { type Predictor, SCORE, type Task } from "../task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -13,7 +13,8 @@ const predicts: Predictor<Classification> = {
 };
 
 export const task: Task = {
-  ...OF_TEXTS,
+  peft: "SEQ_CLS",
+  module: SCORE,
   title: "a classifier",
   target: "text",
   head: "own",

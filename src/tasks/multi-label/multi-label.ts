@@ -1,6 +1,6 @@
 /** Any number of labels a message. */
 import { byLabel, type Classification, labelThreshold, sigmoid } from "../predictions.ts";
-import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
+import { type Predictor, SCORE, type Task } from "../task.ts";
 
 const predicts: Predictor<Classification> = {
   method: "classify",
@@ -16,7 +16,8 @@ const predicts: Predictor<Classification> = {
 };
 
 export const task: Task = {
-  ...OF_TEXTS,
+  peft: "SEQ_CLS",
+  module: SCORE,
   title: "a classifier with several labels a message",
   target: "text",
   head: "own",

@@ -1,6 +1,6 @@
 /** A score of each message. */
 import type { Scored } from "../predictions.ts";
-import { OF_TEXTS, type Predictor, type Task } from "../task.ts";
+import { type Predictor, SCORE, type Task } from "../task.ts";
 
 const predicts: Predictor<Scored> = {
   method: "score",
@@ -9,7 +9,8 @@ const predicts: Predictor<Scored> = {
 };
 
 export const task: Task = {
-  ...OF_TEXTS,
+  peft: "SEQ_CLS",
+  module: SCORE,
   title: "a regression",
   target: "text",
   head: "own",
