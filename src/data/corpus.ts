@@ -6,6 +6,7 @@ import type { LabelKind } from "../tasks/task.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
+import { ROWS } from "./places.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
@@ -319,7 +320,8 @@ export class Corpus {
     if (dataFormat(file.name) === "jsonl") {
       const names = findKeys(rows, options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
-      refuseNumbers(values, names.textName, file.name);
+      // Rows in memory say themselves which of their values is the text.
+      if (file.name !== ROWS) refuseNumbers(values, names.textName, file.name);
       const { textName, labelName, secondName } = names;
       nameKeys(this.module, [textName, labelName, ...(secondName === undefined ? [] : [secondName])]);
       wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);

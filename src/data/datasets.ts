@@ -395,7 +395,7 @@ async function openRows(
   options: DatasetOptions,
 ) {
   const { rowsFile } = await import("./memory-rows.ts");
-  const { leftOut: invalid, ...read } = await rowsFile(rows, { ...options, labelsAre });
+  const { leftOut: invalid, ...read } = rowsFile(rows, { ...options, labelsAre });
   leftOut.rows += invalid.rows;
   leftOut.rowErrors.push(...invalid.rowErrors);
   return read;

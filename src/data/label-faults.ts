@@ -1,7 +1,7 @@
 /** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
 
 import { ConfigError, DataError, nameList } from "../errors.ts";
-import { setting } from "../setting.ts";
+import { either, setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
@@ -66,7 +66,10 @@ export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<str
       where: placeOf(file, first!.line),
       expected: "several rows of each class, to train and to test it",
       found: nameList(singles.map(({ label, line }) => `"${label}" (${lineOf(file, line)})`)),
-      hint: `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
+      hint: either(
+        `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
+        `train without a test set: ${setting("fractions", [1, 0, 0])}`,
+      ),
     },
   );
 }

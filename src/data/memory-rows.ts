@@ -1,5 +1,6 @@
 /** Rows in memory as a file of JSON lines, which is read as any other. */
 import { isListOf, isText } from "../checks.ts";
+import { concat } from "../concat.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -38,10 +39,10 @@ const OF_FILES = ["textColumn", "labelColumn", "encoding"] as const;
  * Throws DataError or FormatError for them unless they are skipped, and if there are no others; ConfigError for an
  * option of files.
  */
-export async function rowsFile(
+export function rowsFile(
   rows: readonly unknown[],
   options: RowsOptions,
-): Promise<{ file: FileReader; columns: ColumnChoice; leftOut: LeftOut }> {
+): { file: FileReader; columns: ColumnChoice; leftOut: LeftOut } {
   const stray = OF_FILES.find((name) => options[name] !== undefined);
   if (stray !== undefined)
     throw new ConfigError("option-without-effect", `${setting(stray)} has no effect on rows in memory`, {
@@ -64,12 +65,21 @@ export async function rowsFile(
   });
   if (rowErrors.length === rows.length)
     throw rowErrors[0] ?? new DataError("no-rows", "There are no rows", { where: ROWS, found: "an empty array" });
-  const bytes = new Uint8Array(await new Blob(lines).arrayBuffer());
   return {
-    file: bytesReader(ROWS, bytes),
+    file: bytesReader(ROWS, encodeLines(lines)),
     columns: { textColumn: isPair ? PAIR.join() : "text", labelColumn: "label" },
     leftOut: { rows: rowErrors.length, rowErrors: rowErrors.slice(0, MOST_LISTED) },
   };
+}
+
+/** Lines that are encoded together: all may be longer than a string can be. */
+const PIECE = 4096;
+
+function encodeLines(lines: readonly string[]): Uint8Array {
+  const encoder = new TextEncoder();
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for (let i = 0; i < lines.length; i += PIECE) pieces.push(encoder.encode(lines.slice(i, i + PIECE).join("")));
+  return concat(Uint8Array, pieces);
 }
 
 /** `isPair`: whether the rows before are pairs. */

@@ -202,7 +202,11 @@ function buildBlocks(
   if (documents.length === 0 && !mayBeEmpty)
     throw new DataError("too-little-text", `Too little text: the ${set} set is empty`, {
       expected: "at least one document, or some lines of a text, in each of the three sets",
-      hint: either("give more text", `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`),
+      hint: either(
+        "give more text",
+        `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+        ...(set === "training" ? [] : [`all of it for training: ${setting("fractions", [1, 0, 0])}`]),
+      ),
     });
   if (completions.length > 0 && texts.length > 0)
     throw new DataError("texts-mixed-with-completions", "A set mixes texts and completions", {

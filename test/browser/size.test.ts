@@ -138,6 +138,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     6,
     /\/src\/(tasks\/(regression|multi-label|lm)\/[\w-]+-results|train\/(score|label)-baselines|data\/outputs)\./,
   ],
+  // Programs give rows, no visitor does.
+  rows: [1.2, /\/src\/data\/memory-rows\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   // The card with what a model writes.
   writing: [3.4, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],

@@ -149,6 +149,7 @@ test("rows in memory are read as those of a file, with their labels as they are"
 
   const numbers = await load({ rows: rows.map((row, i) => ({ ...row, label: i % 2 })) });
   assert.equal([...numbers.labels], ["0", "1"]);
+  assert.is((await load({ rows: rows.map((row, i) => ({ ...row, text: `${i}` })) })).train.size, 21);
   const scores = await load(
     { rows: rows.map((row, i) => ({ ...row, label: i / 4 - 1 })) },
     { objective: "regression" },
