@@ -60,7 +60,10 @@ interface RunIdentity {
   base: string;
   /** The directory of the adapter that training started from; "start": in the run's directory. */
   adapter?: string;
-  /** The source of the data, and the options it was read with. Files of "data/" are in the run's directory. */
+  /**
+   * The source of the data, and the options it was read with. Files of "data/" are in the run's directory; of rows in
+   * memory it is their number.
+   */
   data: Record<string, unknown>;
   /** Tokens to which every row is padded; 0: packed. */
   padTo: number;
