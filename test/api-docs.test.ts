@@ -1,9 +1,10 @@
 /** The docstrings of the public API: none is missing, and their examples are programs that compile. */
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
+import { SETTINGS, type TrainOptions } from "../src/train/settings.ts";
 import { temporaryFolder } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";
 
@@ -66,6 +67,56 @@ test("every export has a docstring, every function and class an example", () => 
       [],
     );
   }
+});
+
+/** The code of every interface of src, by its name, with what it extends. */
+const INTERFACES = new Map(
+  readdirSync(packagePath("src"), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith(".ts"))
+    .flatMap((path) => {
+      const source = readFileSync(packagePath(join("src", path)), "utf8");
+      return [...source.matchAll(/^(?:export )?interface (\w+)([^{]*)\{(?:\n([\s\S]*?)^)?\}/gm)];
+    })
+    .map(([, name, parents, body]) => [
+      name!,
+      { parents: parents!.match(/\w+(Options|Arguments)\b/g) ?? [], body: body ?? "" },
+    ]),
+);
+
+/** An interface of options with those that it extends. */
+function optionTypes(name: string, found = new Set<string>()): Set<string> {
+  if (!INTERFACES.has(name) || found.has(name)) return found;
+  found.add(name);
+  for (const parent of INTERFACES.get(name)!.parents) optionTypes(parent, found);
+  return found;
+}
+
+test("every option has a line that an editor shows, with its default, which is that of the settings", () => {
+  const names = ENTRIES.flat().flatMap(({ name }) => (/(Options|Arguments)$/.test(name) ? [...optionTypes(name)] : []));
+  const options = [...new Set(names)].flatMap((name) =>
+    [...INTERFACES.get(name)!.body.matchAll(/^( {2}\/\*\*(?:(?!\*\/)[\s\S])*\*\/\n)? {2}(\w+)(\??): (.*)$/gm)].map(
+      ([, doc = "", key, optional, type]) => ({
+        name,
+        key: key!,
+        doc: doc.replaceAll(/\s*\n\s+\*?\s*/g, " "),
+        optional,
+        type: type!,
+      }),
+    ),
+  );
+  assert.ok(options.length > 80, `${options.length} options`);
+  const ofSettings = optionTypes("TrainOptions");
+  const wrong = options.filter(({ name, key, doc, optional, type }) => {
+    const isSetting = ofSettings.has(name);
+    if (doc === "" || !(optional || isSetting) || /=> |AbortSignal/.test(type)) return doc === "";
+    const [said] = /\bdefault.*/i.exec(doc) ?? [];
+    const usual = isSetting ? [SETTINGS[key as keyof TrainOptions].default].flat() : [];
+    return said === undefined || !usual.every((value) => said.includes(JSON.stringify(value)));
+  });
+  assert.equal(
+    wrong.map(({ name, key, doc }) => `${name}.${key}: ${doc}`),
+    [],
+  );
 });
 
 test("the examples compile", () => {

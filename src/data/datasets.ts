@@ -90,10 +90,12 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    */
   labels?: readonly string[];
   /**
-   * Columns; in JSON keys, or paths to nested ones (`message.body`). Default: chosen by their names or values. Pairs of
+   * The column of the texts; in JSON a key, or the path to a nested one (`message.body`). Default: chosen by its name
+   * or values. Pairs of
    * texts are in two columns, with a comma between their names: "question,answer".
    */
   textColumn?: string;
+  /** The column of the labels, named as the text's. Default: chosen by its name or values. */
   labelColumn?: string;
   /**
    * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.
@@ -112,7 +114,7 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    * factor, the test set stays. Default: from all of the training set.
    */
   trainRows?: number;
-  /** Default "none". */
+  /** Whether rows are padded with tokens that count, as in the published program. Default "none". */
   padding?: Padding;
   /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;

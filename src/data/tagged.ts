@@ -36,8 +36,9 @@ export type TaggedSpec =
 
 /** Options of `loadTagged`. */
 export interface TaggedOptions extends ReadingOptions {
-  /** The keys of words and tags in JSON, or the paths to them. Default: "tokens" or "words", "tags" or "ner_tags". */
+  /** The key of the words in JSON, or the path to it. Default: "tokens" or "words". */
   textColumn?: string;
+  /** The key of the tags in JSON, or the path to it. Default: "tags" or "ner_tags". */
   labelColumn?: string;
   /** The first tags, in this order, whether words have them or not. Default: those of the words, sorted. */
   labels?: readonly string[];

@@ -27,7 +27,7 @@ import type { encodeWords } from "./words.ts";
 export interface ClassifierOptions extends DownloadOptions {
   /** What it runs on, from `openDevice`. */
   device: Device;
-  /** The base model, in place of the one that the adapter names: a name, or one that is open, which stays open. */
+  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
   model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;

@@ -19,7 +19,7 @@ import { StopStrings } from "./stop-strings.ts";
 export interface GenerateOptions extends Partial<SamplingOptions> {
   /** The most new tokens for each prompt; default 50. */
   maxNewTokens?: number;
-  /** The text ends before the first of these strings. */
+  /** The text ends before the first of these strings. Default: none. */
   stop?: string | readonly string[];
   /**
    * Whether each prompt is a user's message, put into the model's chat template; the answer ends with the token that

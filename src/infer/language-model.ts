@@ -18,9 +18,9 @@ import type { Completion, GenerateOptions, GenerationChunk } from "./generation.
 export interface LanguageModelOptions extends DownloadOptions {
   /** What it runs on, from `openDevice`. */
   device: Device;
-  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). */
+  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). Default: none. */
   adapter?: string;
-  /** The base model, in place of the one that an adapter names: a name, or one that is open, which stays open. */
+  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
   model?: string | BaseModel | undefined;
   /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
   batchSize?: number | undefined;

@@ -16,6 +16,7 @@ export interface DownloadEvent {
 
 /** Options of everything that may download. */
 export interface DownloadOptions extends FetchOptions {
+  /** Called with the progress of each file. */
   onProgress?: (event: DownloadEvent) => void;
 }
 

@@ -3,7 +3,7 @@ import type { AdapterPart } from "./adapter.ts";
 import type { Flags, Guide, Training } from "./method.ts";
 
 export interface AdapterOptions {
-  /** Width of an adapter layer's bottleneck. */
+  /** Width of an adapter layer's bottleneck. Default: 16. */
   bottleneck: number;
 }
 

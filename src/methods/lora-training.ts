@@ -6,18 +6,29 @@ import { ALPHAS, DROPOUTS, INITS, type Init, type LoraPart, RANKS, SCALINGS, typ
 import type { Flags, Guide, Training } from "./method.ts";
 
 export interface LoraOptions {
+  /** Width of LoRA's matrices A and B (PEFT's `r`). Default: 8. */
   rank: number;
+  /** B A counts `alpha / rank` times (PEFT's `lora_alpha`). Default: 16. */
   alpha: number;
+  /** The factor of B A; "alpha/sqrt(r)" is rsLoRA's, "alpha" the published program's. Default: "alpha/r". */
   scaling: Scaling;
+  /** Initial values of A; B is 0 at first. Default: "kaiming", as in PEFT. */
   init: Init;
+  /**
+   * The matrices with adapters (PEFT's `target_modules`). Default: "q", "k", "v", "o", "fc", "proj" and "head"; with DoRA
+   * and of language models without "head".
+   */
   targets: readonly Target[];
-  /** The blocks that have adapters, numbered from 0; null: all. Does not apply to the head. */
+  /**
+   * The blocks that have adapters, numbered from 0 (PEFT's `layers_to_transform`). Does not apply to the head. Default:
+   * null, all; of a Llama with fewer than 50 million parameters the upper third.
+   */
   layers: readonly number[] | null;
-  /** The share of each adapter's input that is dropped in training. */
+  /** The share of each adapter's input that is dropped in training (PEFT's `lora_dropout`). Default: 0. */
   dropout: number;
-  /** Learning rate of B divided by that of everything else (LoRA+). */
+  /** Learning rate of B divided by that of everything else (LoRA+). Default: 1. */
   lrRatio: number;
-  /** Whether the magnitude of each output is trained apart from its direction (DoRA). */
+  /** Whether the magnitude of each output is trained apart from its direction (DoRA). Default: false. */
   dora: boolean;
 }
 

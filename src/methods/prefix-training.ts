@@ -11,7 +11,7 @@ import {
 } from "./prompt-training.ts";
 
 export interface PrefixOptions extends VirtualOptions {
-  /** Hidden width of the projection that computes a prefix in training; 0: none. */
+  /** Hidden width of the projection that computes a prefix in training; 0: none. Default: 0. */
   prefixProjection: number;
 }
 

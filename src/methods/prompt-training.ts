@@ -4,7 +4,7 @@ import type { Flags, Guide, Setting, SettingWords, Training } from "./method.ts"
 import type { VirtualPart } from "./prompt.ts";
 
 export interface VirtualOptions {
-  /** Virtual tokens of prompt and prefix tuning. */
+  /** Virtual tokens of prompt and prefix tuning. Default: 20. */
   virtualTokens: number;
 }
 

@@ -2,6 +2,7 @@
 import { DownloadError, type ErrorDetails } from "../errors.ts";
 
 export interface FetchOptions {
+  /** Ends the download, and rejects with its reason. */
   signal?: AbortSignal;
   /** Milliseconds before the first retry; doubled for each further one. Default 500. */
   retryDelay?: number;

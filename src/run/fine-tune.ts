@@ -22,6 +22,7 @@ export interface FineTuneArguments extends Omit<TrainArguments, "device"> {
   /**
    * A run directory, which is made when training begins, and has the whole run when it ends, as by `FineTuneRun.save`.
    * ConfigError is thrown before training if it cannot be created or holds anything, such as another run in progress.
+   * Default: the run is kept in memory.
    */
   save?: string;
 }

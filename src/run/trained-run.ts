@@ -7,7 +7,7 @@ import type { RunRecord } from "./record.ts";
 
 /** Options of `TrainedRun.save`. */
 export interface SaveOptions {
-  /** Replaces another run in this directory. */
+  /** Replaces another run in this directory. Default: false. */
   force?: boolean;
 }
 

@@ -24,46 +24,63 @@ export type Recompute = (typeof RECOMPUTES)[number];
 
 /** The settings of training; each has a default. */
 export interface TrainOptions extends MethodOptions {
-  /** Which tensors are trained. */
+  /** Which tensors are trained: the name of a method. Default: "lora". */
   mode: Mode;
-  /** What a message is classified by: the mean of its tokens, its last token, or the last position with padding. */
+  /**
+   * What a message is classified by: the mean of its tokens, its last token, or the last position with padding.
+   * Default: "mean", of token classifiers and language models "last-token".
+   */
   pooling: Pooling;
-  /** Whether the classification head has a bias. */
+  /** Whether the classification head has a bias. Default: true, of models without biases, such as Llama, false. */
   headBias: boolean;
-  /** How the classification head is initialized. */
+  /** How the classification head is initialized. Default: "zeros". */
   headInit: HeadInit;
-  /** Whether the loss is weighted by class where the classes are unequal. */
+  /** Whether the loss is weighted by class where the classes are unequal. Default: "auto", where there is one class a message. */
   classWeights: ClassWeights;
-  /** Data type of the frozen matrices; `auto`: the widest that fits into memory. */
+  /** Data type of the frozen matrices; `auto`: the widest that fits into memory. Default: "f32". */
   dtype: WeightDtype | "auto";
+  /** Whether activations are recomputed in the backward pass, which takes less memory. Default: "auto", if need be. */
   recompute: Recompute;
+  /** Passes over the training set. Default: 3, of few rows as many as make 150 steps. */
   epochs: number;
-  /** Messages, or blocks of text, per batch. */
+  /** Messages, or blocks of text, per batch. Default: 8, of fewer rows all. */
   batchSize: number;
-  /** Which messages share a batch: any, or those of similar length. */
+  /** Which messages share a batch: any, or those of similar length. Default: "random". */
   batching: Batching;
-  /** Batches per step (gradient accumulation). */
+  /** Batches per step (gradient accumulation). Default: 1. */
   accumulate: number;
-  /** Peak learning rate. */
+  /** Peak learning rate. Default: of LoRA 0.001, from 50 million parameters on 0.0002; other methods have others. */
   lr: number;
+  /** The learning rate after the warm-up: it falls to 0, or is constant. Default: "linear". */
   schedule: ScheduleName;
-  /** Warm-up steps; below 1, a fraction of all steps. */
+  /** Warm-up steps; below 1, a fraction of all steps. Default: 0.05. */
   warmup: number;
+  /** AdamW's decoupled weight decay. Default: 0.1. */
   weightDecay: number;
-  /** Maximum global gradient norm; 0: no clipping. */
+  /** Maximum global gradient norm; 0: no clipping. Default: 0. */
   clip: number;
-  /** Steps between evaluations on the validation set; 0: twice an epoch. */
+  /**
+   * Steps between evaluations on the validation set; 0: twice an epoch. Default: 0, or ten evaluations where few rows have
+   * more epochs.
+   */
   evalEvery: number;
-  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. */
+  /** Ends the run after so many evaluations in a row without a lower validation loss; 0: never. Default: 0. */
   patience: number;
-  /** What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step. */
+  /**
+   * What is saved: the parameters of the evaluation with the lowest validation loss, or those after the last step.
+   * Default: "best".
+   */
   keep: Keep;
+  /** Seed of the batch order, the initial values and dropout. Default: 1. */
   seed: number;
-  /** Whether probabilities are calibrated: the validation set chooses a temperature. */
+  /** Whether probabilities are calibrated: the validation set chooses a temperature. Default: false. */
   calibrate: boolean;
-  /** How the validation set chooses the threshold of one of two classes, or of each label: see `parseThreshold`. */
+  /**
+   * How the validation set chooses the probability from which `positive`, or each of several labels, is predicted: "f1",
+   * "precision=0.95" or "recall=0.95". Default: "none", the most probable class, and labels from 0.5 on.
+   */
   threshold: string;
-  /** The class of two that a threshold is for, and areas under curves; null: the rarer in the training set. */
+  /** The class of two that a threshold is for, and areas under curves. Default: null, the rarer in the training set. */
   positive: string | null;
 }
 

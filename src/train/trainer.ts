@@ -52,11 +52,12 @@ export interface TrainArguments extends RunArguments {
    * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
    */
   signal?: AbortSignal;
+  /** Called with each step, evaluation and checkpoint. What it throws ends the run. */
   onEvent?: (event: TrainEvent) => void;
   /**
    * The checkpoint to resume from. With the same options, data and kind of device the result is bit-identical to an
    * uninterrupted run's. A device that was opened as `auto` is replaced by the checkpoint's kind; DeviceError if that
-   * is WebGPU and not available.
+   * is WebGPU and not available. Default: the run begins at step 1.
    */
   resume?: Checkpoint;
   /** Steps between checkpoints, or `evaluation`: one after each evaluation; 0 (default): only if the run is aborted. */
