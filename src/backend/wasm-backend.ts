@@ -7,7 +7,7 @@ import { isBlockDtype } from "../blocks.ts";
 import { DeviceError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import type { StepValues } from "../ops/kernel.ts";
-import { checkMemory, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
+import { fits, listTables, type MemoryLimits, sharedBuffers, withoutShared } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
 import { type Backend, type DeviceInfo, DROPPED, RELEASED, type Session, type TensorData } from "./backend.ts";
@@ -51,7 +51,8 @@ export class WasmBackend implements Backend {
 
   async prepare(program: Program, sharedFrom?: WasmSession): Promise<Session> {
     this.check();
-    checkMemory(withoutShared(program, sharedFrom?.program), this.limits);
+    const memory = withoutShared(program, sharedFrom?.program);
+    if (!fits(memory, this.limits)) (await import("../plan/check-memory.ts")).checkMemory(memory, this.limits);
     return WasmSession.open(this, program, sharedFrom);
   }
 

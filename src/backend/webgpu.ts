@@ -8,7 +8,7 @@ import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, boundTensors, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
 import {
-  checkMemory,
+  fits,
   formatBytes,
   listTables,
   type MemoryLimits,
@@ -195,7 +195,7 @@ class WebGPUBackend implements Backend {
   private async open(program: Program, sharedFrom?: WebGPUSession, variants?: Variants): Promise<WebGPUSession> {
     this.check();
     const memory = withoutShared(program, sharedFrom?.program);
-    checkMemory(memory, this.limits);
+    if (!fits(memory, this.limits)) (await import("../plan/check-memory.ts")).checkMemory(memory, this.limits);
     const used = program.segments.flatMap(({ dispatches }) => dispatches);
     const compiled = new Map(
       await Promise.all(

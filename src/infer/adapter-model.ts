@@ -16,6 +16,8 @@ import type { DownloadOptions } from "../io/download-options.ts";
 import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import { loadAdapter, openAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import type { Mode } from "../methods/index.ts";
+import type { LoraConfig } from "../methods/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { didYouMean } from "../suggest.ts";
 import { loadCheck } from "./device.ts";
@@ -24,6 +26,12 @@ import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
+
+/** LoRA without a single adapter: the base model, and the head where there is one. */
+export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
+  mode: "lora",
+  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
+};
 
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
@@ -180,7 +188,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.inTurn(async () => {
       if (this.activeAdapter !== null) {
         const { readActive, withoutAdapters } = await several();
-        const alone = withoutAdapters(await readActive(this.loaded));
+        const alone = withoutAdapters(await readActive(this.loaded), NO_ADAPTERS);
         await this.checkDevice(alone.meta);
         await this.swap(alone);
       }

@@ -13,10 +13,9 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { WeightDtype } from "../tensor.ts";
-import { DEFAULT_NAME, type LoadedModel, loadModelWith } from "./adapter-model.ts";
+import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
-import { NO_ADAPTERS } from "./several-adapters.ts";
 
 export { generate, joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";

@@ -5,14 +5,6 @@ import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
-import type { Mode } from "../methods/index.ts";
-import type { LoraConfig } from "../methods/lora.ts";
-
-/** LoRA without a single adapter: the base model, and the head where there is one. */
-export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
-  mode: "lora",
-  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
-};
 
 /** What is on a device: see `LoadedModel`. */
 interface OnDevice {
@@ -49,9 +41,12 @@ export async function readActive({ meta, engine, adapter }: OnDevice): Promise<A
   return { meta, tensors };
 }
 
-/** The base model alone, with the head of a classifier. */
-export function withoutAdapters({ meta: { base_model, model, task, labels, settings }, tensors }: Adapter): Adapter {
-  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...NO_ADAPTERS };
+/** The base model alone, with the head of a classifier. `none`: the method that adds nothing. */
+export function withoutAdapters(
+  { meta: { base_model, model, task, labels, settings }, tensors }: Adapter,
+  none: Pick<AdapterMeta, "mode" | "lora">,
+): Adapter {
+  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...none };
   const head = adapterTensors(meta);
   return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };
 }

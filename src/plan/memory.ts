@@ -3,7 +3,6 @@
  * use the same buffer. The byte count is known before anything is allocated.
  */
 
-import { DeviceError } from "../errors.ts";
 import { boundTensors } from "../ops/kernel.ts";
 import type { Role, Tensor } from "../tensor.ts";
 import type { MemoryPlan, PlannedBuffer, Segment } from "./plan.ts";
@@ -124,55 +123,11 @@ export function formatBytes(bytes: number): string {
   return `${bytes} bytes`;
 }
 
-/** The kinds of memory, for people. */
-export const MEMORY_NAMES: Record<Role, string> = {
-  weight: "frozen weights",
-  trained: "trained parameters",
-  gradient: "gradients",
-  moment: "optimizer state",
-  input: "batch",
-  activation: "activations",
-  output: "results",
-  cache: "keys and values",
-  table: "tables",
-};
-
-/** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
+/** The hint where there are too many texts. */
 export const SMALLER_BATCH = "use fewer or shorter texts at a time";
-const HINTS: Partial<Record<Role, string>> = {
-  input: SMALLER_BATCH,
-  activation: SMALLER_BATCH,
-  output: SMALLER_BATCH,
-  cache: "generate fewer texts at a time",
-};
 
 /** Whether a plan is within the limits. */
 export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
   const most = Math.min(maxBinding, maxBuffer);
   return plan.buffers.every(({ bytes }) => bytes <= most) && memoryTotals(plan).total <= total;
-}
-
-/** Throws DeviceError, with the bytes of each kind, if the plan exceeds the limits. */
-export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
-  for (const { label, role, bytes } of plan.buffers) {
-    const limit = Math.min(limits.maxBinding, limits.maxBuffer);
-    if (bytes > limit)
-      throw new DeviceError("buffer-too-large", `${MEMORY_NAMES[role]}: ${label} is too large for the device`, {
-        expected: `at most ${formatBytes(limit)} (${limit} bytes) in one binding`,
-        found: `${formatBytes(bytes)}: ${bytes - limit} bytes too many`,
-        hint: HINTS[role] ?? "choose a smaller model",
-      });
-  }
-  const { total, byRole } = memoryTotals(plan);
-  if (limits.total === undefined || total <= limits.total) return;
-  const kinds = [...byRole]
-    .sort((a, b) => b[1] - a[1])
-    .map(([role, bytes]) => `${MEMORY_NAMES[role]} ${formatBytes(bytes)}`)
-    .join(", ");
-  const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
-  throw new DeviceError("out-of-memory", "the plan does not fit into memory", {
-    expected: `at most ${formatBytes(limits.total)} (${limits.total} bytes)`,
-    found: `${formatBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${MEMORY_NAMES[largest]}`,
-    hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
-  });
 }

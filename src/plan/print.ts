@@ -1,5 +1,6 @@
 import { formatShape, type Role } from "../tensor.ts";
-import { formatBytes, MEMORY_NAMES, memoryTotals } from "./memory.ts";
+import { MEMORY_NAMES } from "./check-memory.ts";
+import { formatBytes, memoryTotals } from "./memory.ts";
 import type { MemoryPlan, Program } from "./plan.ts";
 
 /** The plan as a table: every dispatch with its tensors, their shapes and bytes, then the memory by kind. */

@@ -249,6 +249,7 @@ const NOT_ALONE = [
   "fingerprint",
   "packed",
   "served",
+  "several-adapters",
   "reference",
   "device-check",
   "inference-check",

@@ -1,0 +1,51 @@
+/** Why a plan does not fit, in words. Imported on demand where plans mostly fit. */
+import { DeviceError } from "../errors.ts";
+import type { Role } from "../tensor.ts";
+import { formatBytes, type MemoryLimits, memoryTotals, SMALLER_BATCH } from "./memory.ts";
+import type { MemoryPlan } from "./plan.ts";
+
+/** The kinds of memory, for people. */
+export const MEMORY_NAMES: Record<Role, string> = {
+  weight: "frozen weights",
+  trained: "trained parameters",
+  gradient: "gradients",
+  moment: "optimizer state",
+  input: "batch",
+  activation: "activations",
+  output: "results",
+  cache: "keys and values",
+  table: "tables",
+};
+
+/** Hints for the kinds whose bytes grow with the batch; the others grow with the model. */
+const HINTS: Partial<Record<Role, string>> = {
+  input: SMALLER_BATCH,
+  activation: SMALLER_BATCH,
+  output: SMALLER_BATCH,
+  cache: "generate fewer texts at a time",
+};
+
+/** Throws DeviceError, with the bytes of each kind, if the plan exceeds the limits. */
+export function checkMemory(plan: MemoryPlan, limits: MemoryLimits): void {
+  for (const { label, role, bytes } of plan.buffers) {
+    const limit = Math.min(limits.maxBinding, limits.maxBuffer);
+    if (bytes > limit)
+      throw new DeviceError("buffer-too-large", `${MEMORY_NAMES[role]}: ${label} is too large for the device`, {
+        expected: `at most ${formatBytes(limit)} (${limit} bytes) in one binding`,
+        found: `${formatBytes(bytes)}: ${bytes - limit} bytes too many`,
+        hint: HINTS[role] ?? "choose a smaller model",
+      });
+  }
+  const { total, byRole } = memoryTotals(plan);
+  if (limits.total === undefined || total <= limits.total) return;
+  const kinds = [...byRole]
+    .sort((a, b) => b[1] - a[1])
+    .map(([role, bytes]) => `${MEMORY_NAMES[role]} ${formatBytes(bytes)}`)
+    .join(", ");
+  const [largest] = [...byRole].sort((a, b) => b[1] - a[1])[0]!;
+  throw new DeviceError("out-of-memory", "the plan does not fit into memory", {
+    expected: `at most ${formatBytes(limits.total)} (${limits.total} bytes)`,
+    found: `${formatBytes(total)}: ${kinds}; ${total - limits.total} bytes are missing, most of them for ${MEMORY_NAMES[largest]}`,
+    hint: HINTS[largest] ?? "choose a smaller model, or mode lora, which keeps no gradients of frozen weights",
+  });
+}
