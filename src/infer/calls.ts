@@ -1,5 +1,6 @@
 /** Calls on a classifier: each ends by itself, and those that wait for the same turn are answered together. */
 import { LowrankError } from "../errors.ts";
+import type { Turns } from "./turns.ts";
 
 /** How a call may end without an answer. */
 export interface CallOptions {
@@ -22,12 +23,14 @@ export interface Call<Asked, Answer> {
 }
 
 export class Calls<Asked, Answer> {
-  /** Those that wait for the same turn. */
+  /** Those that wait for the same turn, unless it has begun, and that turn. */
   private waiting: Call<Asked, Answer>[] | null = null;
+  private turn: Turns["last"] | undefined;
   private latest: Call<Asked, Answer> | undefined;
 
-  /** `answer` answers calls in a turn, which `inTurn` waits for. */
+  /** `answer` answers calls in one of the turns, which `inTurn` waits for. */
   constructor(
+    private readonly turns: Turns,
     private readonly inTurn: (work: () => Promise<void>) => Promise<void>,
     private readonly answer: (calls: readonly Call<Asked, Answer>[]) => Promise<void>,
   ) {}
@@ -49,28 +52,25 @@ export class Calls<Asked, Answer> {
         this.latest?.reject(superseded());
         this.latest = call;
       }
-      if (this.waiting) this.waiting.push(call);
+      // What was called since, such as another adapter, comes between them.
+      if (this.waiting && this.turn === this.turns.last) this.waiting.push(call);
       else this.begin([call]);
     });
   }
 
-  /** What is called from now on is not joined to the calls that wait. */
-  close(): void {
-    this.waiting = null;
-  }
-
   private begin(calls: Call<Asked, Answer>[]): void {
     this.inTurn(() => {
-      if (this.waiting === calls) this.close();
+      if (this.waiting === calls) this.waiting = null;
       return this.answer(calls.filter(({ isOver }) => !isOver));
     }).catch((error) => {
       for (const { reject } of calls) reject(error);
     });
     this.waiting = calls;
+    this.turn = this.turns.last;
   }
 }
 
 const superseded = () =>
-  Object.assign(new LowrankError("newer-call", "a newer call with `latest` has taken its place"), {
+  Object.assign(new LowrankError("newer-call", "a newer call has taken its place"), {
     name: "AbortError",
   });

@@ -98,6 +98,7 @@ interface Row {
  */
 export class Classifier extends AdapterModel<Engine> {
   private readonly calls = new Calls<Asking["asked"], Answer>(
+    this.turns,
     (work) => this.inTurn(work),
     (calls) => this.answer(calls),
   );
@@ -282,11 +283,6 @@ export class Classifier extends AdapterModel<Engine> {
       // The next call finds a device that has failed, and then writes what was kept.
       if (!(loaded.adapter && error instanceof DeviceError)) throw error;
     }
-  }
-
-  protected override inTurn<T>(work: () => Promise<T>): Promise<T> {
-    this.calls.close();
-    return super.inTurn(work);
   }
 
   /**

@@ -1,6 +1,7 @@
 /** The calls on a model, which has one set of buffers, in turns: each begins when the ones before it have ended. */
 export class Turns {
-  private last: Promise<void> = Promise.resolve();
+  /** The end of the last call, another one for each. */
+  last: Promise<void> = Promise.resolve();
   private waiting = 0;
   private hurry: (() => void) | null = null;
 

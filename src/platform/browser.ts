@@ -6,15 +6,19 @@
  */
 import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
+import type { Hasher } from "./browser-download.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
+import { checkPage, openDirectory, split } from "./opfs.ts";
 import { pageMemory } from "./page-memory.ts";
 import { isRemote, joinUrl, segments } from "./paths.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter, filePieces } from "./reader.ts";
 
 export const platformName = "browser";
+
+const disk = () => import("./browser-disk.ts");
 
 export async function openFile(path: string): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : await openBlob(path));
@@ -105,7 +109,7 @@ export function modelAddress(path: string): string {
  */
 export async function writeFileAtomic(path: string, content: FileContent): Promise<void> {
   const { folder, name } = split(path);
-  await writeInto(await openDirectory(folder, true), name, content);
+  await (await disk()).writeInto(folder, [[name, content]]);
 }
 
 /**
@@ -116,8 +120,7 @@ export async function writeFiles(
   files: ReadonlyMap<string, FileContent>,
   gone: readonly string[] = [],
 ): Promise<void> {
-  const folder = await openDirectory(segments(directory), true);
-  for (const [name, content] of files) await writeInto(folder, name, content);
+  await (await disk()).writeInto(segments(directory), files);
   for (const name of gone) if (!files.has(name)) await remove(joinUrl(directory, name));
 }
 
@@ -152,36 +155,9 @@ export async function removeEmpty(path: string): Promise<void> {
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name).catch(() => {});
 }
 
-async function writeInto(parent: FileSystemDirectoryHandle, path: string, content: FileContent | Blob) {
-  const folders = segments(path);
-  const name = folders.pop()!;
-  let directory = parent;
-  for (const folder of folders) directory = await directory.getDirectoryHandle(folder, { create: true });
-  const stream = await (await directory.getFileHandle(name, { create: true })).createWritable();
-  try {
-    for await (const piece of typeof content === "string" || content instanceof Uint8Array || content instanceof Blob
-      ? [content]
-      : content)
-      await stream.write(piece as string | Uint8Array<ArrayBuffer> | Blob);
-    await stream.close();
-  } catch (error) {
-    await stream.abort();
-    throw error;
-  }
-}
-
 /** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
-  const { folder, name } = split(path);
-  const handle = await (await openDirectory(folder, true)).getFileHandle(name, { create: true });
-  const { size } = await handle.getFile();
-  const stream = await handle.createWritable({ keepExistingData: true });
-  await stream.seek(size);
-  return {
-    size,
-    write: (bytes) => stream.write(bytes as Uint8Array<ArrayBuffer>),
-    close: () => stream.close(),
-  };
+  return (await import("./browser-download.ts")).openAppend(path);
 }
 
 /** Moves a file; replaces an existing one. */
@@ -195,30 +171,20 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
   const { folder, name } = split(path);
   const file = await openFile(target);
   try {
-    await writeInto(await openDirectory(folder, true), name, filePieces(file, onCopied));
+    await (await disk()).writeInto(folder, [[name, filePieces(file, onCopied)]]);
   } finally {
     await file.close();
   }
 }
 
 /** An incremental hash; `digest` returns it in hexadecimal. */
-export async function createHasher(
-  algorithm: "sha256" | "sha1",
-): Promise<{ update(bytes: Uint8Array): void; digest(): string }> {
-  const { bytesToHex, sha1, sha256 } = await import("./hashes.ts");
-  const hash = { sha256, sha1 }[algorithm].create();
-  return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
+export async function createHasher(algorithm: "sha256" | "sha1"): Promise<Hasher> {
+  return (await import("./browser-download.ts")).createHasher(algorithm);
 }
 
-/** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
+/** SHA-256 of all parts together, in hexadecimal. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
-  if (isSecureContext) {
-    const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());
-    return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  }
-  const hash = await createHasher("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  return (await disk()).sha256(parts);
 }
 
 /** Always undefined: a page has no environment variables. */
@@ -233,11 +199,6 @@ export function homeDirectory(): string {
 /** The folder for caches. */
 export function systemCacheDirectory(): string {
   return "cache";
-}
-
-/** Throws ConfigError where there is no page: in Node, with the wrong build. */
-async function checkPage() {
-  if (typeof location === "undefined") throw (await import("./no-page.ts")).noPage();
 }
 
 /** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
@@ -286,13 +247,6 @@ function fetchFile(url: URL): Promise<Blob> {
   });
 }
 
-async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
-  await checkPage();
-  let directory = await navigator.storage.getDirectory();
-  for (const name of folder) directory = await directory.getDirectoryHandle(name, { create });
-  return directory;
-}
-
 async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   const found: string[] = [];
   // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
@@ -307,11 +261,6 @@ function isWithin(file: string, path: string): boolean {
 
 function isUrl(path: string): boolean {
   return /^[a-z][a-z0-9+.-]*:/i.test(path);
-}
-
-function split(path: string): { folder: string[]; name: string } {
-  const all = segments(path);
-  return { folder: all.slice(0, -1), name: all.at(-1) ?? "" };
 }
 
 /** Whether there can be a hardware GPU: a page knows only by asking for an adapter. */

@@ -250,6 +250,8 @@ const NOT_ALONE = [
   "packed",
   "served",
   "several-adapters",
+  "browser-disk",
+  "browser-download",
   "reference",
   "device-check",
   "inference-check",

@@ -97,14 +97,18 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
   hub: [
     37,
-    /\/(src\/(data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
+    /\/(src\/(platform\/browser-download|data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
+  // Rows of another program's; a model that is stored as one file; an adapter on a server.
+  rows: [1.1, /\/src\/data\/memory-rows\./],
+  "packed adapters": [0.6, /\/src\/io\/packed\./],
+  served: [1.3, /\/src\/io\/served\./],
   // Files by the address of a server; what mends a folder or says what it lacks.
   folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
-  // A comparison of settings on WebGPU.
+  // A comparison of settings on WebGPU; a model with several.
   "several adapters": [
     9.2,
-    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/jobs)\./,
+    /\/src\/(train\/(scheduler|group|cpu-parts|clock)|engine\/(group|members)|plan\/fuse|ops\/jobs|infer\/several-adapters)\./,
   ],
   tables: [
     6,
