@@ -11,7 +11,7 @@ import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
-import { checkPage, openDirectory, split } from "./opfs.ts";
+import { checkPage, openDirectory, pageErrors, split } from "./opfs.ts";
 import { pageMemory } from "./page-memory.ts";
 import { isRemote, joinUrl, segments } from "./paths.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter, filePieces } from "./reader.ts";
@@ -237,13 +237,8 @@ function fetchFile(url: URL): Promise<Blob> {
       throw new DownloadError("request-refused", "the file cannot be read", { found: "an HTML page" });
     return readWhole(answer, url.href);
   };
-  return ask(url.href, {}, read).catch((cause: DownloadError) => {
-    throw new ConfigError("missing-package-file", "a file of the package was not found", {
-      where: url.href,
-      found: cause.details.found!,
-      hint: "copy the package's folders unchanged; another origin must allow this one (CORS); Vite before 8 needs optimizeDeps: { exclude: ['lowrank'] }",
-      cause,
-    });
+  return ask(url.href, {}, read).catch(async (cause) => {
+    throw (await pageErrors()).noPackageFile(url.href, cause);
   });
 }
 

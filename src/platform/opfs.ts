@@ -3,8 +3,10 @@ import { segments } from "./paths.ts";
 
 /** Throws ConfigError where there is no page: in Node, with the wrong build. */
 export async function checkPage(): Promise<void> {
-  if (typeof location === "undefined") throw (await import("./no-page.ts")).noPage();
+  if (typeof location === "undefined") throw (await pageErrors()).noPage();
 }
+
+export const pageErrors = () => import("./page-errors.ts");
 
 export async function openDirectory(folder: string[], create = false): Promise<FileSystemDirectoryHandle> {
   await checkPage();

@@ -241,6 +241,7 @@ async function buildStyle(path) {
 const NOT_ALONE = [
   "hub-model",
   "url-files",
+  "page-errors",
   "recover",
   "missing-files",
   "shards",

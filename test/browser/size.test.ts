@@ -142,6 +142,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     6,
     /\/src\/(tasks\/(regression|multi-label|lm)\/[\w-]+-results|train\/(score|label)-baselines|data\/outputs)\./,
   ],
+  // What is wrong with a page that lacks files of the package.
+  "page errors": [0.8, /\/src\/platform\/page-errors\./],
   // Programs give rows, no visitor does.
   rows: [1.2, /\/src\/data\/memory-rows\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
