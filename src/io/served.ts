@@ -22,7 +22,7 @@ type Files = ReadonlyMap<string, FileReader>;
 /** Runs `work` on a folder of these files, whose name in errors is that of the path or the address. */
 export async function inMemory<T>(path: string, files: Files, work: (directory: string) => Promise<T>): Promise<T> {
   // Without the scheme it is no address: what the folder lacks is not asked of the server.
-  const name = joinPath(path.replace(/^\w+:\/*|\?.*/g, ""));
+  const name = joinPath(path.replace(/^\w+:\/*/, "/").replace(/\?.*/, ""));
   let directory = name;
   // The same folder may be opened twice at the same time, and a zip file can be a registered file itself.
   for (let i = 2; registeredNames(directory)?.some(Boolean); i++) directory = `${name}~${i}`;
