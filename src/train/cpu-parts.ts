@@ -10,8 +10,9 @@ import { memoryTotals } from "../plan/memory.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
+import { peakMemory } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { peakMemory, type TrainResult } from "./records.ts";
+import type { TrainResult } from "./records.ts";
 import { type BegunJob, type PlannedJob, type SharedArguments, train } from "./trainer.ts";
 
 /** Trains a job by itself. */

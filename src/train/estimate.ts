@@ -6,8 +6,8 @@ import { TokenSet } from "../data/token-set.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";
+import { peakMemory } from "./plan-event.ts";
 import { prepareRun, type RunArguments } from "./prepare.ts";
-import { peakMemory } from "./records.ts";
 import { checkFits } from "./sizes.ts";
 import { train } from "./trainer.ts";
 

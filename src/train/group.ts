@@ -15,8 +15,9 @@ import { fits } from "../plan/memory.ts";
 import { isMean } from "../tasks/index.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
+import { planEvent } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
-import { type FeaturePlan, planEvent, type TrainResult } from "./records.ts";
+import type { FeaturePlan, TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
 import {
   type BegunJob,

@@ -5,7 +5,6 @@ import type { Reference } from "../io/adapter-meta.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { memoryTotals } from "../plan/memory.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import type { Answered, Results } from "../tasks/task.ts";
 import type { Role } from "../tensor.ts";
@@ -45,31 +44,6 @@ export interface EvaluationRecord {
 export interface FeaturePlan {
   plan: ModelPlan;
   bytes: number;
-}
-
-/** The peak memory of a run, in bytes. */
-export function peakMemory({ plan, features }: { plan: ModelPlan; features: FeaturePlan | null }): number {
-  const [own, before] = [plan, features?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
-    number,
-    number,
-  ];
-  return Math.max(own, before) + (features?.bytes ?? 0);
-}
-
-/** The event of a run whose plan is made. */
-export function planEvent(
-  run: Pick<TrainResult, "options" | "spec" | "plan" | "trainable" | "flops" | "features">,
-  device: DeviceInfo,
-): Extract<TrainEvent, { type: "plan" }> {
-  const { options, spec, plan, trainable, flops, features } = run;
-  const step = Object.fromEntries(memoryTotals(plan.memory).byRole);
-  return {
-    ...{ type: "plan", options, spec, device, trainable, flops },
-    tokens: plan.capacity.tokens,
-    recomputed: plan.recomputed,
-    memory: { peak: peakMemory(run), step },
-    features: features && { plan: memoryTotals(features.plan.memory).total, kept: features.bytes },
-  };
 }
 
 /** What a run reports while it runs: plain JSON, in which a figure that is not finite is null. */

@@ -27,7 +27,8 @@ import { fits, formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
 import { DEFAULTS } from "./options.ts";
-import { type FeaturePlan, peakMemory } from "./records.ts";
+import { peakMemory } from "./plan-event.ts";
+import type { FeaturePlan } from "./records.ts";
 import { SETTINGS, type TrainOptions } from "./settings.ts";
 
 /** What a run can change to take less memory, without changing the method. */

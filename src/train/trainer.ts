@@ -30,12 +30,11 @@ import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
 import { DEFAULTS } from "./options.ts";
+import { peakMemory, planEvent } from "./plan-event.ts";
 import { completeOptions, type PreparedRun, prepareRun, type RunArguments, type StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
   type EvaluationRecord,
-  peakMemory,
-  planEvent,
   RunFailed,
   type StepRecord,
   type TrainEvent,

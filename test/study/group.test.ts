@@ -8,8 +8,8 @@ import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { readFinished, trialDirectory } from "../../src/study/store.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
+import { peakMemory } from "../../src/train/plan-event.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
-import { peakMemory } from "../../src/train/records.ts";
 import type { SharedArguments } from "../../src/train/trainer.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { temporaryFolder } from "../helpers/border.ts";

@@ -23,7 +23,7 @@ import {
   readFinished,
   type TrialRecord,
 } from "../../src/study/store.ts";
-import { peakMemory } from "../../src/train/records.ts";
+import { peakMemory } from "../../src/train/plan-event.ts";
 import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";

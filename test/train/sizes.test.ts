@@ -7,8 +7,8 @@ import { expandArms } from "../../src/study/grid.ts";
 import { WEIGHT_DTYPES } from "../../src/tensor.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
 import { resolveOptions } from "../../src/train/options.ts";
+import { peakMemory } from "../../src/train/plan-event.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
-import { peakMemory } from "../../src/train/records.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import {
   checkFits,

@@ -2,8 +2,8 @@
 import { type DeviceInfo, describeDevice } from "../../backend/backend.ts";
 import { defaultThreads } from "../../backend/wasm.ts";
 import { countParameters, type RunRecord } from "../../run/record.ts";
+import { peakMemory } from "../../train/plan-event.ts";
 import { completeOptions, type PreparedRun, prepareRun } from "../../train/prepare.ts";
-import { peakMemory } from "../../train/records.ts";
 import { checkFits } from "../../train/sizes.ts";
 import type { PageRun, PageSettings, RunEstimate } from "../protocol.ts";
 import { Refused, reportOfRun } from "./errors.ts";

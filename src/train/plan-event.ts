@@ -1,0 +1,30 @@
+/** What a run is predicted to take. Separate from its records: the library has their error, a page that classifies no plan. */
+import type { DeviceInfo } from "../backend/backend.ts";
+import type { ModelPlan } from "../model/model.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import type { FeaturePlan, TrainEvent, TrainResult } from "./records.ts";
+
+/** The peak memory of a run, in bytes. */
+export function peakMemory({ plan, features }: { plan: ModelPlan; features: FeaturePlan | null }): number {
+  const [own, before] = [plan, features?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
+    number,
+    number,
+  ];
+  return Math.max(own, before) + (features?.bytes ?? 0);
+}
+
+/** The event of a run whose plan is made. */
+export function planEvent(
+  run: Pick<TrainResult, "options" | "spec" | "plan" | "trainable" | "flops" | "features">,
+  device: DeviceInfo,
+): Extract<TrainEvent, { type: "plan" }> {
+  const { options, spec, plan, trainable, flops, features } = run;
+  const step = Object.fromEntries(memoryTotals(plan.memory).byRole);
+  return {
+    ...{ type: "plan", options, spec, device, trainable, flops },
+    tokens: plan.capacity.tokens,
+    recomputed: plan.recomputed,
+    memory: { peak: peakMemory(run), step },
+    features: features && { plan: memoryTotals(features.plan.memory).total, kept: features.bytes },
+  };
+}
