@@ -362,8 +362,11 @@ async function load<E extends Weights>(
   kind: ModelKind<E>,
   sharedFrom?: E,
 ): Promise<E> {
-  const engine = await create(device, baseModel, adapter, kind, sharedFrom);
-  if (adapter.reference) await (await import("./reference.ts")).verify(kind, engine, adapter);
+  const [engine, reference] = await Promise.all([
+    create(device, baseModel, adapter, kind, sharedFrom),
+    adapter.reference && import("./reference.ts"),
+  ]);
+  await reference?.verify(kind, engine, adapter);
   return engine;
 }
 

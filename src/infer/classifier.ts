@@ -145,15 +145,22 @@ export class Classifier extends AdapterModel<Engine> {
     };
     // An adapter for another task is refused first.
     adapterSpec(adapter.meta);
-    const tokenizer = await Tokenizer.load({ model: baseModel });
+    const tokenizer = Tokenizer.load({ model: baseModel });
     const kind: ModelKind<Engine> = {
       adapterSpec,
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
-      outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(tokenizer, ...of),
+      outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(await tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
-    const loaded = await loadModelWith(backendOf(device), baseModel, adapter, kind, adapterName);
-    return new Classifier(loaded, tokenizer);
+    const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind, adapterName);
+    // At the same time: the tokenizer may come from a server.
+    return Promise.all([loaded, tokenizer]).then(
+      (both) => new Classifier(...both),
+      async (error) => {
+        (await loaded).engine.destroy();
+        throw error;
+      },
+    );
   }
 
   /** The model before training: the base model, with the head and the adapter that a run begins with. */

@@ -6,7 +6,7 @@ import type { ModelConfig } from "../config.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { baseShapes, lmHeadShapes } from "../names.ts";
-import { isGguf } from "../platform/paths.ts";
+import { isGguf, isRemote } from "../platform/paths.ts";
 import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
@@ -108,7 +108,9 @@ export async function loadModel(
  * Throws ConfigError if files are missing or the model is not supported, FormatError if a file is invalid.
  */
 export async function openBaseModel(directory: string, fingerprint?: string): Promise<BaseModel & AsyncDisposable> {
-  if (!isServed(directory)) return openFrom(directory, directory);
+  // What is known of the package's models need not be asked for, nor can they be kept without a fingerprint.
+  const isHere = !isServed(directory) || (fingerprint === undefined && !isRemote(directory));
+  if (isHere) return openFrom(directory, directory);
   const { openServed } = await import("./served.ts");
   return openServed(directory, { isGpt2: isShippedGpt2(directory), fingerprint }, (place) =>
     openFrom(place, directory),

@@ -19,8 +19,8 @@ export interface OpenedAdapter {
 
 /**
  * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the base
- * model that it names (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the model does not exist,
- * or they do not belong together, FormatError if a file is damaged.
+ * model that it names (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the
+ * model does not exist, or they do not belong together, FormatError if a file is damaged.
  */
 export function openAdapter(directory: string, model?: string, options: DownloadOptions = {}): Promise<OpenedAdapter> {
   return atAdapter(directory, async (place) => {
@@ -36,15 +36,25 @@ export function openAdapter(directory: string, model?: string, options: Download
   });
 }
 
-/** Runs `work` on the directory of an adapter's files. */
-export async function atAdapter<T>(path: string, work: (place: string) => Promise<T>): Promise<T> {
-  if (isZip(path)) return (await import("./packed.ts")).unpacked(path, work);
-  if (isServed(path)) return (await import("./served.ts")).openServedAdapter(path, adapterPlaces(path), work);
-  return work((await findAdapter(path)) ?? path);
+/** Runs `work` on the directory of an adapter's files; `others`: files beside them that it looks for. */
+export async function atAdapter<T>(
+  path: string,
+  work: (place: string) => Promise<T>,
+  others: readonly string[] = [],
+): Promise<T> {
+  if (!isZip(path) && !isServed(path)) return work((await findAdapter(path)) ?? path);
+  const [{ atServedAdapter }] = await Promise.all([
+    import("./served.ts"),
+    // Needed later: asked for at the same time.
+    import("./fingerprint.ts"),
+    import("../platform/url-files.ts"),
+  ]);
+  return atServedAdapter(path, adapterPlaces(path), work, others);
 }
 
 /**
- * Reads a run's adapter, or one written by PEFT, also from a zip file, for a base model that is open already. Throws as `openAdapter` does.
+ * Reads a run's adapter, or one written by PEFT, also from a zip file, for a base model that is open already. Throws as
+ * `openAdapter` does.
  *
  * @example
  * ```ts

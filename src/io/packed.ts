@@ -1,26 +1,26 @@
-/** Adapters in one file: a zip file of their directory. While one is read, its files are those of a folder in memory. */
-import { readBytes } from "#platform";
+/** Adapters in one file: a zip file of their directory. */
 import { FormatError } from "../errors.ts";
 import { blobReader, type FileReader } from "../platform/reader.ts";
 import { LIMITS } from "./limits.ts";
 import { META, PEFT_CONFIG } from "./peft.ts";
-import type { AdapterFiles } from "./peft-write.ts";
-import { inMemory } from "./served.ts";
 import { openZip, zip } from "./zip.ts";
 
 /** A zip file of an adapter's files, which is opened by its path or address as their directory is. */
-export function packAdapter(files: AdapterFiles["files"]): Promise<Blob> {
+export function packAdapter(files: ReadonlyMap<string, string | Uint8Array>): Promise<Blob> {
   const bytes = (content: string | Uint8Array) =>
     typeof content === "string" ? new TextEncoder().encode(content) : (content as Uint8Array<ArrayBuffer>);
   return zip([...files].map(([name, content]) => [name, [bytes(content)]]));
 }
 
 /**
- * Runs `work` on the directory of the adapter in a zip file: of a run, of an adapter alone, or of a folder that has one.
- * Throws FormatError if the file is damaged or too large.
+ * The files of the adapter in a zip file from `path`: of a run, of an adapter alone, or of a folder that has one. Throws
+ * FormatError if the file is damaged or too large.
  */
-export async function unpacked<T>(path: string, work: (directory: string) => Promise<T>): Promise<T> {
-  const entries = await openZip(new Blob([await readBytes(path, LIMITS.archive)]), path);
+export async function unpackAdapter(
+  archive: Uint8Array<ArrayBuffer>,
+  path: string,
+): Promise<ReadonlyMap<string, FileReader>> {
+  const entries = await openZip(new Blob([archive]), path);
   const bytes = [...entries.values()].reduce((sum, { size }) => sum + size, 0);
   if (bytes > LIMITS.archive)
     throw new FormatError("exceeds-limit", "the files of the zip file are too large", {
@@ -33,7 +33,7 @@ export async function unpacked<T>(path: string, work: (directory: string) => Pro
   for (const [name, { open }] of entries)
     if (name.startsWith(root) && !name.endsWith("/"))
       files.set(name.slice(root.length), blobReader(`${path}/${name}`, await open()));
-  return inMemory(path, files, work);
+  return files;
 }
 
 /** The folder of the outermost description of an adapter, ours or PEFT's; the whole file if it has none. */

@@ -1,26 +1,27 @@
 /**
- * Models and adapters on servers. What is needed of a folder there is asked for at the same time, and is a folder in
- * memory while it is opened: nothing is asked for twice, nor only to learn whether it exists. A base model that an adapter
- * names by its fingerprint is kept in the cache directory, for the next adapter and the next visit.
+ * Models and adapters on servers, and adapters in a zip file. What is needed of a folder on a server is asked for at the
+ * same time, and is a folder in memory while it is opened: nothing is asked for twice, nor only to learn whether it
+ * exists. A base model that an adapter names by its fingerprint is kept in the cache directory, for the next adapter and
+ * the next visit.
  */
-import { exists, joinPath, openFile, remove, writeDirectory } from "#platform";
+import { exists, joinPath, openFile, readBytes, remove, writeDirectory } from "#platform";
 import { asyncDispose } from "../dispose.ts";
 import { DownloadError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { forgetFile, putFile, registeredNames } from "../platform/files.ts";
-import { isGguf } from "../platform/paths.ts";
+import { isGguf, isZip } from "../platform/paths.ts";
 import { type FileReader, filePieces } from "../platform/reader.ts";
 import { parseMeta } from "./adapter-meta.ts";
 import { cacheDirectory } from "./cache.ts";
 import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "./common.ts";
+import { LIMITS } from "./limits.ts";
 import { EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "./peft.ts";
-import { readShards } from "./shards-index.ts";
 import { OTHER_TOKENIZERS, TOKENIZER_FILES } from "./vocabulary.ts";
 
 type Files = ReadonlyMap<string, FileReader>;
 
 /** Runs `work` on a folder of these files, whose name in errors is that of the path or the address. */
-export async function inMemory<T>(path: string, files: Files, work: (directory: string) => Promise<T>): Promise<T> {
+async function inMemory<T>(path: string, files: Files, work: (directory: string) => Promise<T>): Promise<T> {
   // Without the scheme it is no address: what the folder lacks is not asked of the server.
   const name = joinPath(path.replace(/^\w+:\/*/, "/").replace(/\?.*/, ""));
   let directory = name;
@@ -50,34 +51,43 @@ function openIfThere(path: string): Promise<FileReader | undefined> {
 
 const TOKENIZERS = [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
 
-/** Runs `work` on the adapter in a folder on a server; `places`: it and its adapter/, the likeliest first. */
-export async function openServedAdapter<T>(
+/**
+ * Runs `work` on the adapter in a zip file, or in a folder on a server, with those of the `others` that there are;
+ * `places`: the folder and its adapter/, the likeliest first.
+ */
+export async function atServedAdapter<T>(
   path: string,
   places: readonly string[],
   work: (directory: string) => Promise<T>,
+  others: readonly string[],
 ): Promise<T> {
+  if (isZip(path)) {
+    const code = [import("./packed.ts"), import("./zip.ts")] as const;
+    const [bytes, { unpackAdapter }] = await Promise.all([readBytes(path, LIMITS.archive), ...code]);
+    return inMemory(path, await unpackAdapter(bytes, path), work);
+  }
   for (const place of places) {
     const described = await openAll(place, [META]);
-    if (described.size > 0) return inMemory(place, await openOurs(place, described), work);
+    if (described.size > 0) return inMemory(place, await openOurs(place, described, others), work);
   }
   for (const place of [path, ...places.filter((one) => one !== path)]) {
     const config = await openAll(place, [PEFT_CONFIG]);
     if (config.size === 0) continue;
-    const rest = await openAll(place, [PEFT_TENSORS, ...TOKENIZERS]);
+    const rest = await openAll(place, [PEFT_TENSORS, ...TOKENIZERS, ...others]);
     return inMemory(place, new Map([...config, ...rest]), work);
   }
   return inMemory(path, new Map(), work);
 }
 
 /** The files of an adapter of ours, whose description is open. */
-async function openOurs(place: string, described: Files): Promise<Files> {
+async function openOurs(place: string, described: Files, others: readonly string[]): Promise<Files> {
   const meta = await inMemory(place, described, async (directory) => {
     const path = joinPath(directory, META);
     return parseMeta(await readJson(path), path);
   });
   const inPeft = meta.lora !== null || METHODS[meta.mode].peft;
   const names = inPeft ? [PEFT_CONFIG, PEFT_TENSORS, ...(ownTensors(meta).length > 0 ? [EXACT] : [])] : [WEIGHTS];
-  const rest = await openAll(place, names);
+  const rest = await openAll(place, [...names, ...others]);
   // What PEFT cannot express is in our own file alone.
   const own = inPeft && !rest.has(PEFT_TENSORS) && !rest.has(EXACT) ? await openAll(place, [EXACT]) : [];
   return new Map([...described, ...rest, ...own]);
@@ -139,7 +149,8 @@ async function openModel(directory: string, tokenizers: readonly string[]): Prom
   const files = await openAll(directory, ["config.json", MODEL_WEIGHTS, ...tokenizers]);
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);
-  const shards = index.size > 0 ? await readShards(joinPath(directory, SHARDS_INDEX)) : new Map();
+  if (index.size === 0) return files;
+  const shards = await (await import("./shards-index.ts")).readShards(joinPath(directory, SHARDS_INDEX));
   return new Map([...files, ...index, ...(await openAll(directory, [...shards.keys()]))]);
 }
 

@@ -59,7 +59,7 @@ async function open(path: string, options: LoadModelOptions, views: () => Promis
   const { adapter, baseModel: base } = isOwner
     ? await openAdapter(path, model, downloads(options))
     : { adapter: await loadAdapter(path, model), baseModel: model };
-  const rows = () => atAdapter(path, readRows);
+  const rows = () => atAdapter(path, readRows, [ROWS_FILE]);
   return Learner.of({ device, base, isOwner, adapter, rows, run: null, directory: path, views });
 }
 

@@ -2,6 +2,7 @@
  * What a page writes, and hashes of what it has read: node-disk.ts is its counterpart. Imported on demand: a page that
  * classifies does neither.
  */
+import { concat } from "../concat.ts";
 import { openDirectory } from "./opfs.ts";
 import { segments } from "./paths.ts";
 import type { FileContent } from "./reader.ts";
@@ -34,7 +35,8 @@ async function write(parent: FileSystemDirectoryHandle, path: string, content: F
 /** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
   if (isSecureContext) {
-    const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());
+    const bytes = parts.length === 1 ? parts[0]! : concat<Uint8Array<ArrayBuffer>>(Uint8Array, parts);
+    const hash = await crypto.subtle.digest("SHA-256", bytes);
     return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
   const hash = (await import("./browser-download.ts")).createHasher("sha256");

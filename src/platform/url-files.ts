@@ -39,14 +39,14 @@ export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Pro
     if (status === 200) return whole(await readWhole(answer, name, limit));
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return whole(new Blob());
     if (status !== 206) throw refused(name, answer.response);
-    const [, last, total] = /^bytes 0-(\d+)\/(\d+)$/.exec(range ?? "") ?? [];
+    const [, last, total] = /^bytes 0-(\d+)\/(\d{1,15})$/.exec(range ?? "") ?? [];
     if (range !== HIDDEN && last === undefined) throw unknownSize(name, range);
     const length = last === undefined ? undefined : Number(last) + 1;
     const first = await collect(answer.pieces, name, { limit: WHOLE_BYTES, length });
     // A part that is shorter than what was asked for is all there is.
     const hidden = async () => (first.size < FIRST_BYTES ? first.size : ((await fetchLength(url)) ?? Number.NaN));
     const size = Number(range === HIDDEN ? await hidden() : total);
-    if (!Number.isSafeInteger(size) || size < first.size) throw unknownSize(name, range);
+    if (!(size >= first.size)) throw unknownSize(name, range);
     if (size === first.size) return whole(first);
     return rangeReader(url, { name, size, version }, headers.get("etag"), new Uint8Array(await first.arrayBuffer()));
   });

@@ -100,7 +100,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     /\/(src\/(platform\/browser-download|data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
   // Rows of another program's; a model that is stored as one file; an adapter on a server.
-  rows: [1.1, /\/src\/data\/memory-rows\./],
+  rows: [1.2, /\/src\/data\/memory-rows\./],
   "packed adapters": [0.6, /\/src\/io\/packed\./],
   served: [1.3, /\/src\/io\/served\./],
   // Files by the address of a server; what mends a folder or says what it lacks.
@@ -144,8 +144,6 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // What is wrong with a page that lacks files of the package.
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
-  // Programs give rows, no visitor does.
-  rows: [1.2, /\/src\/data\/memory-rows\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   // The card with what a model writes.
   writing: [3.4, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],
@@ -169,6 +167,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     /\/src\/(io\/(rotary-config|parts|collect)|model\/(llama|neox|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
   ],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
+  // Models and adapters by the address of a server, adapters in one file.
+  served: [2, /\/src\/io\/(served|packed)\./],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
   "copied head": [0.7, /\/src\/io\/peft-copy\./],
   reference: [1.8, /\/src\/(infer|train)\/reference\./],

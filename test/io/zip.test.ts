@@ -1,7 +1,8 @@
 /** Zip files: what is written is read by another program, and the other way round; damaged ones are refused. */
 import { unzipSync, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";
 import * as assert from "uvu/assert";
-import { packAdapter, unpacked } from "../../src/io/packed.ts";
+import { atAdapter } from "../../src/io/open-adapter.ts";
+import { packAdapter } from "../../src/io/packed.ts";
 import { readAdapter } from "../../src/io/peft.ts";
 import { adapterFiles } from "../../src/io/peft-write.ts";
 import { openZip, zip } from "../../src/io/zip.ts";
@@ -70,6 +71,11 @@ test("a file that is damaged is refused", async () => {
   await refused(good.slice(0, -30));
 });
 
+async function readFrom(name: string, archive: Blob) {
+  registerFile(name, archive);
+  return atAdapter(name, (directory) => readAdapter(directory));
+}
+
 test("an adapter is read from a zip file: alone, in a run, in a folder; a zip file without one says what it has", async () => {
   for (const meta of [testMeta(), testMeta({}, modeMeta("bitfit"))]) {
     const adapter = { meta, tensors: drawTensors(meta) };
@@ -78,14 +84,12 @@ test("an adapter is read from a zip file: alone, in a run, in a folder; a zip fi
     const inRun = stored.map(
       ([name, bytes]) => [`my run/adapter/${name}`, [bytes as Uint8Array<ArrayBuffer>]] as const,
     );
-    for (const archive of [await packAdapter(files), await zip([["my run/run.json", [utf8("{}")]], ...inRun])]) {
-      registerFile("mine.zip", archive);
-      assert.equal(await unpacked("mine.zip", (directory) => readAdapter(directory)), adapter);
-    }
+    for (const archive of [await packAdapter(files), await zip([["my run/run.json", [utf8("{}")]], ...inRun])])
+      assert.equal(await readFrom("mine.zip", archive), adapter);
   }
-  registerFile("other.zip", new Blob([zipSync(FILES) as Uint8Array<ArrayBuffer>]));
-  await assertFails("not-an-adapter", ["other.zip", "run"], () => unpacked("other.zip", (path) => readAdapter(path)));
-  registerFile("bad.zip", new Blob(["no zip"]));
-  await assertFails("damaged-archive", ["bad.zip"], () => unpacked("bad.zip", (path) => readAdapter(path)));
-  assert.equal(registeredPaths("mine.zip"), ["mine.zip"]);
+  await assertFails("not-an-adapter", ["other.zip", "run"], () =>
+    readFrom("other.zip", new Blob([zipSync(FILES) as Uint8Array<ArrayBuffer>])),
+  );
+  await assertFails("damaged-archive", ["bad.zip"], () => readFrom("bad.zip", new Blob(["no zip"])));
+  assert.equal(registeredPaths(), ["mine.zip", "other.zip", "bad.zip"]);
 });
