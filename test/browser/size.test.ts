@@ -99,10 +99,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     37,
     /\/(src\/(platform\/browser-download|data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
-  // Rows of another program's; a model that is stored as one file; an adapter on a server.
+  // Programs give rows, no visitor does.
   rows: [1.2, /\/src\/data\/memory-rows\./],
-  "packed adapters": [0.6, /\/src\/io\/packed\./],
-  served: [1.3, /\/src\/io\/served\./],
   // Files by the address of a server; what mends a folder or says what it lacks.
   folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
   // A comparison of settings on WebGPU; a model with several.
