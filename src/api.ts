@@ -30,9 +30,9 @@ export {
   type ClassifierOptions,
   type ClassifyOptions,
 } from "./infer/classifier.ts";
-export type { TextScore } from "./infer/decoding.ts";
+export type { LanguageModelOptions, TextScore } from "./infer/decoding.ts";
 export type { Completion, FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
-export { LanguageModel, type LanguageModelOptions } from "./infer/language-model.ts";
+export { LanguageModel } from "./infer/language-model.ts";
 export type { AdapterMeta } from "./io/adapter-meta.ts";
 export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
 export { type BaseModel, loadModel } from "./io/hf.ts";

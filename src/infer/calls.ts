@@ -71,6 +71,6 @@ export class Calls<Asked, Answer> {
 }
 
 const superseded = () =>
-  Object.assign(new LowrankError("newer-call", "a newer call has taken its place"), {
+  Object.assign(new LowrankError("newer-call", "a newer call has come"), {
     name: "AbortError",
   });

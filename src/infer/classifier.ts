@@ -301,10 +301,9 @@ export class Classifier extends AdapterModel<Engine> {
     const errors: unknown[] = [];
     for (const call of calls) await this.read(call, groups).catch(call.reject);
     for (const [name, rows] of groups) {
-      const all = { ...rows[0]!.reading, tokens: rows.map(({ tokens }) => tokens) };
-      const take = (i: number, logits: Float32Array) => rows[i]!.take(logits);
-      const isWanted = (i: number) => !rows[i]!.call.isOver;
-      const work = this.withEngine(name, (engine) => computeRows(engine, all, take, isWanted));
+      const take = (row: Row, logits: Float32Array) => row.take(logits);
+      const isWanted = ({ call }: Row) => !call.isOver;
+      const work = this.withEngine(name, (engine) => computeRows(engine, rows[0]!.reading, rows, take, isWanted));
       await work.catch((error) => errors.push(error));
     }
     if (errors.length > 0) throw errors[0];

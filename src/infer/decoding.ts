@@ -6,19 +6,35 @@ import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
 import { adaptedSpec, dtypeOn } from "../io/adapter-meta.ts";
-import type { BaseModel } from "../io/hf.ts";
+import type { DownloadOptions } from "../io/download-options.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
+import { findAdapter, loadAdapter } from "../io/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft.ts";
 import type { DecoderPlan } from "../model/decoder.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { WeightDtype } from "../tensor.ts";
-import { DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS } from "./adapter-model.ts";
+import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS, withAdapter } from "./adapter-model.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
 
 export { generate, joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";
+
+/** `onProgress` receives the progress of the base model's download, if there is one. */
+export interface LanguageModelOptions extends DownloadOptions {
+  /** What it runs on, from `openDevice`. */
+  device: Device;
+  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). Default: none. */
+  adapter?: string;
+  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
+  model?: string | BaseModel | undefined;
+  /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
+  batchSize?: number | undefined;
+  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning others throw ConfigError. */
+  dtype?: WeightDtype | undefined;
+}
 
 /** How well a model predicts a text. */
 export interface TextScore {
@@ -41,12 +57,38 @@ const PREFILL_TOKENS = 512;
 const CACHE_BYTES = 256e6;
 const MOST_TEXTS = 8;
 
+type Opened = [loaded: LoadedModel<Decoder>, tokenizer: Tokenizer];
+
+/** What `LanguageModel.load` loads. */
+export async function load(modelOrRun: string, options: LanguageModelOptions): Promise<Opened> {
+  const { adapter, ...others } = options;
+  const isTrained = (await findAdapter(modelOrRun)) !== undefined;
+  if (isTrained && adapter !== undefined)
+    throw new ConfigError("options-conflict", "two adapters for one model", { found: `${modelOrRun} and ${adapter}` });
+  if (isTrained) return loadTrained(modelOrRun, others);
+  const { device, model: _, batchSize, dtype, ...downloads } = others;
+  return closing(await loadModel(modelOrRun, downloads), async (baseModel) => {
+    const opened = adapter === undefined ? null : await loadAdapter(adapter, baseModel);
+    return openLanguageModel(baseModel, opened, { device, batchSize, dtype });
+  });
+}
+
+/** What `LanguageModel.loadTrained` loads. */
+export async function loadTrained(
+  directory: string,
+  { device, model, batchSize, dtype, ...downloads }: Omit<LanguageModelOptions, "adapter">,
+): Promise<Opened> {
+  return withAdapter(directory, model, downloads, (adapter, baseModel) =>
+    openLanguageModel(baseModel, adapter, { device, batchSize, dtype }),
+  );
+}
+
 /** Puts a model, with an adapter if there is one, on a device. */
 export async function openLanguageModel(
   baseModel: BaseModel,
   adapter: Adapter | null,
-  { device, batchSize, dtype }: { device: Device; batchSize?: number | undefined; dtype?: WeightDtype | undefined },
-): Promise<[loaded: LoadedModel<Decoder>, tokenizer: Tokenizer]> {
+  { device, batchSize, dtype }: Pick<LanguageModelOptions, "device" | "batchSize" | "dtype">,
+): Promise<Opened> {
   const { config } = baseModel;
   const first = adapter ?? noAdapter(baseModel);
   const sequences = resolveBatchSize(config, batchSize);

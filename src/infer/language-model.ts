@@ -1,32 +1,14 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 
-import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
-import { ConfigError } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
-import { type BaseModel, loadModel } from "../io/hf.ts";
-import { findAdapter, loadAdapter } from "../io/open-adapter.ts";
+import { DOWNLOAD_OPTIONS } from "../io/download-options.ts";
+import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft.ts";
-import type { WeightDtype } from "../tensor.ts";
-import { AdapterModel, closing, withAdapter } from "./adapter-model.ts";
-import type { TextScore } from "./decoding.ts";
+import { AdapterModel } from "./adapter-model.ts";
+import type { LanguageModelOptions, TextScore } from "./decoding.ts";
 import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";
-
-/** `onProgress` receives the progress of the base model's download, if there is one. */
-export interface LanguageModelOptions extends DownloadOptions {
-  /** What it runs on, from `openDevice`. */
-  device: Device;
-  /** Directory of an adapter for the model: a run's, or one that PEFT wrote (CAUSAL_LM). Default: none. */
-  adapter?: string;
-  /** The base model, by name or open (then it stays open). Default: the one that the adapter names. */
-  model?: string | BaseModel | undefined;
-  /** Texts generated at the same time; default: as many as fit 256 MB of keys and values, at most 8. */
-  batchSize?: number | undefined;
-  /** Type of the frozen matrices; default: as in training, or f32. After full fine-tuning others throw ConfigError. */
-  dtype?: WeightDtype | undefined;
-}
 
 const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
@@ -71,29 +53,14 @@ export class LanguageModel extends AdapterModel<Decoder> {
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
     checkOptions("options", options, OPTIONS);
-    const { device, adapter, model: _, batchSize, dtype, ...downloads } = options;
-    if ((await findAdapter(modelOrRun)) !== undefined) {
-      if (adapter !== undefined)
-        throw new ConfigError("options-conflict", "two adapters for one model", {
-          found: `${modelOrRun} and ${adapter}`,
-        });
-      return LanguageModel.loadTrained(modelOrRun, options);
-    }
-    const baseModel = await loadModel(modelOrRun, downloads);
-    return closing(baseModel, async () => {
-      const opened = adapter === undefined ? null : await loadAdapter(adapter, baseModel);
-      return LanguageModel.of(baseModel, opened, { device, batchSize, dtype });
-    });
+    return new LanguageModel(...(await (await import("./decoding.ts")).load(modelOrRun, options)));
   }
 
   /** Loads a run of `objective` lm, or an adapter's directory. Throws as `load` does. */
   static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
-    const { device, model, batchSize, dtype, ...downloads } = options;
-    return withAdapter(directory, model, downloads, (adapter, baseModel) =>
-      LanguageModel.of(baseModel, adapter, { device, batchSize, dtype }),
-    );
+    return new LanguageModel(...(await (await import("./decoding.ts")).loadTrained(directory, options)));
   }
 
   /** A language model from a base model and an adapter in memory; null: the base model alone. */
@@ -104,9 +71,8 @@ export class LanguageModel extends AdapterModel<Decoder> {
   ): Promise<LanguageModel> {
     checkArguments({ baseModel, adapter }, { baseModel: "model", adapter: "adapter or null" });
     checkOptions("options", options, OPTIONS);
-    const { device, batchSize, dtype } = options;
     const { openLanguageModel } = await import("./decoding.ts");
-    return new LanguageModel(...(await openLanguageModel(baseModel, adapter, { device, batchSize, dtype })));
+    return new LanguageModel(...(await openLanguageModel(baseModel, adapter, options)));
   }
 
   /**

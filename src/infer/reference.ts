@@ -77,7 +77,8 @@ export async function classifierOutputs(
   const { padTo } = textLengths(meta, spec);
   const rows = await referenceRows(tokenizer, meta, most);
   const logits: Float32Array[] = [];
-  await computeRows(engine, { ...rows, padTo }, (_, some) => logits.push(some));
+  const all = rows.tokens.map((tokens) => ({ tokens }));
+  await computeRows(engine, { ...rows, padTo }, all, (_, some) => logits.push(some));
   return keptLogits(concat(Float32Array, logits), spec.task.num_labels);
 }
 

@@ -19,8 +19,12 @@ export const capacityFor = (longest: number): Capacity => ({
 });
 
 /** What an adapter reads: the tokens of texts, at least one each. */
-export interface Rows {
+export interface Rows extends Reader {
   tokens: readonly Uint32Array[];
+}
+
+/** How an adapter reads rows. */
+interface Reader {
   /** Tokens to which every row is filled up with `pad`; 0: none. */
   padTo: number;
   pad: number;
@@ -51,38 +55,40 @@ export async function encodeTexts(
  * Calls `take` with the logits of each row, or of all of its tokens, in order: as many rows at a time as a batch holds.
  * Those that are not wanted when their batch is made are left out.
  */
-export async function computeRows(
+export async function computeRows<R extends { tokens: Uint32Array }>(
   engine: Engine,
-  { tokens, padTo, pad, task }: Rows,
-  take: (row: number, logits: Float32Array) => void,
-  isWanted: (row: number) => boolean = () => true,
+  { padTo, pad, task }: Reader,
+  all: readonly R[],
+  take: (row: R, logits: Float32Array) => void,
+  isWanted: (row: R) => boolean = () => true,
 ): Promise<void> {
   const { capacity } = engine.plan;
   const { targetLogits } = readsTokens(task) ? await import("../engine/targets.ts") : {};
   const inFlight = new InFlight<() => void>(engine.answerTime());
   const arrive = async () => (await inFlight.next())();
   for (let next = 0; ; ) {
-    const rows: number[] = [];
-    for (let width = 0; next < tokens.length && rows.length < capacity.sequences; next++) {
-      if (!isWanted(next)) continue;
-      width += padTo || tokens[next]!.length;
+    const rows: R[] = [];
+    for (let width = 0; next < all.length && rows.length < capacity.sequences; next++) {
+      const row = all[next]!;
+      if (!isWanted(row)) continue;
+      width += padTo || row.tokens.length;
       if (width > capacity.tokens && rows.length > 0) break;
-      rows.push(next);
+      rows.push(row);
     }
     if (rows.length === 0) break;
-    const batch = packRows({ tokens: rows.map((row) => tokens[row]!), padTo, pad, task });
+    const batch = packRows({ tokens: rows.map(({ tokens }) => tokens), padTo, pad, task });
     engine.forward(batch);
     const logits = targetLogits?.(engine, batch) ?? engine.logits(rows.length);
     const ends = targetLogits ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
-    const deliver = (all: Float32Array) => {
+    const deliver = (found: Float32Array) => {
       let start = 0;
       for (const [b, row] of rows.entries()) {
         const end = ends[b]! * task.num_labels;
-        take(row, all.subarray(start, end));
+        take(row, found.subarray(start, end));
         start = end;
       }
     };
-    inFlight.add(logits.then((all) => () => deliver(all)));
+    inFlight.add(logits.then((found) => () => deliver(found)));
     while (inFlight.isFull) await arrive();
   }
   while (inFlight.length > 0) await arrive();

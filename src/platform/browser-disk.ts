@@ -1,8 +1,4 @@
-/**
- * What a page writes, and hashes of what it has read: node-disk.ts is its counterpart. Imported on demand: a page that
- * classifies does neither.
- */
-import { concat } from "../concat.ts";
+/** What a page writes; node-disk.ts is its counterpart. Imported on demand: a page that classifies writes little. */
 import { openDirectory } from "./opfs.ts";
 import { segments } from "./paths.ts";
 import type { FileContent } from "./reader.ts";
@@ -30,16 +26,4 @@ async function write(parent: FileSystemDirectoryHandle, path: string, content: F
     await stream.abort();
     throw error;
   }
-}
-
-/** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
-export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
-  if (isSecureContext) {
-    const bytes = parts.length === 1 ? parts[0]! : concat<Uint8Array<ArrayBuffer>>(Uint8Array, parts);
-    const hash = await crypto.subtle.digest("SHA-256", bytes);
-    return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  }
-  const hash = (await import("./browser-download.ts")).createHasher("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest();
 }

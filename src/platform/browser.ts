@@ -182,9 +182,15 @@ export async function createHasher(algorithm: "sha256" | "sha1"): Promise<Hasher
   return (await import("./browser-download.ts")).createHasher(algorithm);
 }
 
-/** SHA-256 of all parts together, in hexadecimal. */
+/** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
-  return (await disk()).sha256(parts);
+  if (isSecureContext) {
+    const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());
+    return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+  const hash = await createHasher("sha256");
+  for (const part of parts) hash.update(part);
+  return hash.digest();
 }
 
 /** Always undefined: a page has no environment variables. */

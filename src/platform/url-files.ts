@@ -53,7 +53,7 @@ export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Pro
 }
 
 function unknownSize(where: string, range: string | null): DownloadError {
-  return new DownloadError("unknown-file-size", "the server does not say how large the file is", {
+  return new DownloadError("unknown-file-size", "the server does not tell a file's size", {
     where,
     expected: "a header Content-Range or Content-Length",
     found: range ?? "neither",

@@ -67,7 +67,8 @@ test("an evaluation and a classification have many batches in flight", async () 
       const tokens = Array.from({ length: 100 }, (_, i) => Uint32Array.from({ length: 40 }, (_, j) => i + j));
       await timed(async () => {
         const logits: Float32Array[] = [];
-        await computeRows(engine, { tokens, padTo: 0, pad: 0, task: spec.task }, (_, some) => logits.push(some));
+        const rows = tokens.map((tokens) => ({ tokens }));
+        await computeRows(engine, { padTo: 0, pad: 0, task: spec.task }, rows, (_, some) => logits.push(some));
         results.push(concat(Float32Array, logits));
       });
       engine.destroy();
