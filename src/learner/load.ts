@@ -16,7 +16,7 @@ import { downloads, type Progress } from "./training.ts";
 
 /** Where a model is loaded. */
 export interface LoadModelOptions {
-  /** The base model in place of the one that it names: a name, a directory, or one from `loadModel`, which stays open. */
+  /** The base model: a name, a directory, or one from `loadModel`, which stays open. Default: the one that it names. */
   model?: string | BaseModel;
   /** A device, or the name of one to open. Default: one for all models, a graphics card if there is one, else the CPU. */
   device?: Device | DeviceName;

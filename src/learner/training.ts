@@ -32,6 +32,7 @@ export interface Progress {
 
 /** How a model learns: the settings of training, each with its default, and to whom it reports. */
 export interface LearnOptions extends Partial<TrainOptions> {
+  /** Receives how far it is. */
   onProgress?: (progress: Progress) => void;
   /** Receives what training reports in full, as that of `fineTune`. */
   onEvent?: (event: TrainEvent) => void;
