@@ -4,6 +4,7 @@
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
  * URL, which are fetched and read-only; otherwise a path in the origin private file system.
  */
+import { concat } from "../concat.ts";
 import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import type { Hasher } from "./browser-download.ts";
@@ -185,7 +186,8 @@ export async function createHasher(algorithm: "sha256" | "sha1"): Promise<Hasher
 /** SHA-256 of all parts together, in hexadecimal; computed by the browser where the page is secure. */
 export async function sha256(parts: readonly Uint8Array<ArrayBuffer>[]): Promise<string> {
   if (isSecureContext) {
-    const hash = await crypto.subtle.digest("SHA-256", await new Blob([...parts]).arrayBuffer());
+    const bytes = parts.length === 1 ? parts[0]! : concat<Uint8Array<ArrayBuffer>>(Uint8Array, parts);
+    const hash = await crypto.subtle.digest("SHA-256", bytes);
     return [...new Uint8Array(hash)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   }
   const hash = await createHasher("sha256");

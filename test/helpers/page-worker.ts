@@ -30,7 +30,7 @@ const HOOKS = `
     const loaded = await next(url, context);
     const tab = tabOf(url);
     if (tab === null) return loaded;
-    const names = "self, navigator, indexedDB, BroadcastChannel, fetch, isSecureContext, origin, SharedArrayBuffer";
+    const names = "self, location, navigator, indexedDB, BroadcastChannel, fetch, isSecureContext, origin, SharedArrayBuffer";
     return { ...loaded, source: "const { " + names + " } = globalThis.pageTabs.get('" + tab + "');" + loaded.source };
   }
 `;
@@ -113,6 +113,7 @@ export class Tab {
     const { browser, channels } = this;
     TABS.set(id, {
       self: this.self,
+      location: { href: WORKER },
       navigator: {
         locks: browser.locks.of(this),
         storage: { getDirectory: async () => browser.files.open((work, path) => this.pass(work, path)) },

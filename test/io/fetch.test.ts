@@ -438,6 +438,8 @@ test("a hash covers the whole file, for any size of the last chunk", async () =>
 });
 
 test("a page stops reading a URL at the limit", async () => {
+  // By which it knows that it is a page.
+  Object.assign(globalThis, { location: new URL(server.url) });
   const url = `${server.url}/big.json`;
   answer = (request, response) => sendBytes(request, response, BYTES);
   assert.equal(await browser.readBytes(url, BYTES.length), new Uint8Array(BYTES));
