@@ -2,7 +2,7 @@
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
 import { EXACT, META } from "../io/peft.ts";
-import { TOKENIZER_FILES } from "../io/vocabulary.ts";
+import { TOKENIZER_FILES } from "../io/tokenizer-names.ts";
 import { refuseLink, refuseOthers } from "../run/files.ts";
 
 /** The file that marks a directory as an export. */

@@ -3,7 +3,7 @@ import { packagePath } from "#platform";
 import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft.ts";
-import { CHAT_TEMPLATE } from "../io/vocabulary.ts";
+import { CHAT_TEMPLATE } from "../io/tokenizer-names.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { longestText } from "./peft-code.ts";

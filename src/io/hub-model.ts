@@ -22,7 +22,7 @@ import { HUB_MODELS, isHubName, type Repository } from "./hub-names.ts";
 import { LIMITS } from "./limits.ts";
 import { readShards } from "./shards-index.ts";
 import { readVocabulary, type TokenConfig } from "./tokenizer-files.ts";
-import { TOKENIZER_FILES } from "./vocabulary.ts";
+import { TOKENIZER_FILES } from "./tokenizer-names.ts";
 
 /** They are fetched first: a tokenizer of another kind is refused before the weights are downloaded. */
 const SMALL: readonly string[] = [...TOKENIZER_FILES, "config.json"];

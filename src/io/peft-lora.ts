@@ -40,8 +40,8 @@ export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "mo
 export const WRAPPER = "base_model.model.";
 
 /**
- * Names that few adapters need, so that they are loaded on demand: those of models other than GPT-2, and of what is
- * saved whole.
+ * Names that few adapters need, so that they are loaded on demand: those of models other than GPT-2, of what is saved
+ * whole, and of virtual tokens.
  */
 export type PeftNames = typeof import("./peft-names.ts");
 

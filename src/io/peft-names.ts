@@ -1,12 +1,14 @@
 /**
- * The names in the files of PEFT and transformers that few adapters need: those of the modules of models other
- * than GPT-2, and of the base model's tensors that were trained in addition to the adapters. Loaded on demand by what reads
- * adapters.
+ * What few adapters need of the files of PEFT and transformers: the names of the modules of models other than GPT-2, and
+ * of the base model's tensors that were trained in addition to the adapters; virtual tokens. Loaded on demand by what
+ * reads adapters.
  */
 import { type ModelConfig, traits } from "../config.ts";
 import { ADAPTED, baseShapes, columnsIn, isInBlocks, type Site, tensorName } from "../names.ts";
 import { type InFiles, LAYOUTS, modulesIn, rowOrder, tensorsInFiles } from "./layouts.ts";
 import type { ImportEntry, RowOrder } from "./peft-form.ts";
+
+export { virtualForm } from "./peft-virtual.ts";
 
 /** The module of a model other than GPT-2 for what an adapter adapts. */
 export function moduleInFiles({ target, block }: Site, config: ModelConfig): string {

@@ -22,7 +22,6 @@ import {
 import { readJson } from "./common.ts";
 import { fromEntries, headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
-import { virtualForm } from "./peft-virtual.ts";
 import { SafetensorsFile } from "./safetensors.ts";
 import { checkNames } from "./tensor-file.ts";
 
@@ -71,7 +70,8 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const metaPath = joinPath(directory, META);
   const { reference, ...meta } = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
-  const form = peftForm(meta, needsNames(meta) ? await import("./peft-names.ts") : undefined);
+  const isSeldom = meta.lora === null ? METHODS[meta.mode].peft : needsNames(meta);
+  const form = peftForm(meta, isSeldom ? await import("./peft-names.ts") : undefined);
   const shapes = adapterShapes(meta);
   if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes), reference);
   const exact = joinPath(directory, EXACT);
@@ -137,12 +137,12 @@ function inOrder(meta: AdapterMeta, tensors: Tensors, reference?: Reference): Ad
 }
 
 /**
- * An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing if `needsNames` is
- * false.
+ * An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing for LoRA if
+ * `needsNames` is false.
  */
 export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftForm | undefined {
   if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora }, names);
-  return METHODS[meta.mode].peft && virtualForm(meta);
+  return METHODS[meta.mode].peft && names!.virtualForm(meta);
 }
 
 /** The tensors of our own file: PEFT's has a head of its own and its adapter folded into one matrix. */

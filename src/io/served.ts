@@ -16,7 +16,6 @@ import { cacheDirectory } from "./cache.ts";
 import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "./common.ts";
 import { LIMITS } from "./limits.ts";
 import { EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "./peft.ts";
-import { OTHER_TOKENIZERS, TOKENIZER_FILES } from "./vocabulary.ts";
 
 type Files = ReadonlyMap<string, FileReader>;
 
@@ -49,7 +48,11 @@ function openIfThere(path: string): Promise<FileReader | undefined> {
   });
 }
 
-const TOKENIZERS = [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
+/** The files of tokenizers, which an adapter of ours has none of. */
+async function tokenizerNames(): Promise<string[]> {
+  const { OTHER_TOKENIZERS, TOKENIZER_FILES } = await import("./tokenizer-names.ts");
+  return [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
+}
 
 /**
  * Runs `work` on the adapter in a zip file, or in a folder on a server, with those of the `others` that there are;
@@ -73,7 +76,7 @@ export async function atServedAdapter<T>(
   for (const place of [path, ...places.filter((one) => one !== path)]) {
     const config = await openAll(place, [PEFT_CONFIG]);
     if (config.size === 0) continue;
-    const rest = await openAll(place, [PEFT_TENSORS, ...TOKENIZERS, ...others]);
+    const rest = await openAll(place, [PEFT_TENSORS, ...(await tokenizerNames()), ...others]);
     return inMemory(place, new Map([...config, ...rest]), work);
   }
   return inMemory(path, new Map(), work);
@@ -93,12 +96,9 @@ async function openOurs(place: string, described: Files, others: readonly string
   return new Map([...described, ...rest, ...own]);
 }
 
-/** What a plan needs of a model. */
-const DESCRIPTION = ["config.json", ...TOKENIZERS];
-
 /** Runs `work` on the config and the tokenizer of a model on a server. */
 export async function describeServed<T>(directory: string, work: (place: string) => Promise<T>): Promise<T> {
-  return inMemory(directory, await openAll(directory, DESCRIPTION), work);
+  return inMemory(directory, await openAll(directory, ["config.json", ...(await tokenizerNames())]), work);
 }
 
 /** The name of a model's only file. */
@@ -131,7 +131,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
   const found = kept && (await findModel(kept));
   const model = found && (await open(found).catch(() => undefined));
   if (model) return { ...model, fingerprint };
-  const files = shared.get(directory)?.deref() ?? openModel(directory, isGpt2 ? [] : TOKENIZERS);
+  const files = shared.get(directory)?.deref() ?? openModel(directory, isGpt2);
   shared.set(directory, new WeakRef(files));
   files.catch(() => shared.delete(directory));
   const place = (folder: string) => open(isGguf(directory) ? joinPath(folder, GGUF) : folder);
@@ -144,9 +144,9 @@ export async function openServed<T extends { close(): Promise<void> }>(
   return { ...opened, keep, close, [asyncDispose]: close };
 }
 
-async function openModel(directory: string, tokenizers: readonly string[]): Promise<Files> {
+async function openModel(directory: string, isGpt2: boolean): Promise<Files> {
   if (isGguf(directory)) return new Map([[GGUF, await openFile(directory)]]);
-  const files = await openAll(directory, ["config.json", MODEL_WEIGHTS, ...tokenizers]);
+  const files = await openAll(directory, ["config.json", MODEL_WEIGHTS, ...(isGpt2 ? [] : await tokenizerNames())]);
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);
   if (index.size === 0) return files;

@@ -14,16 +14,8 @@ import {
   refuse,
   refusePrefixSpace,
 } from "./tokenizer-json.ts";
-import {
-  CHAT_TEMPLATE,
-  type ChatTemplate,
-  checkFingerprint,
-  checkSize,
-  GPT2_VOCABULARY,
-  OTHER_TOKENIZERS,
-  TOKENIZER_FILES,
-  type Vocabulary,
-} from "./vocabulary.ts";
+import { CHAT_TEMPLATE, OTHER_TOKENIZERS, TOKENIZER_FILES } from "./tokenizer-names.ts";
+import { type ChatTemplate, checkFingerprint, checkSize, GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
 import { type AddedToken, makeVocabulary } from "./vocabulary-tables.ts";
 
 /** What a model's config.json says of its tokens. */

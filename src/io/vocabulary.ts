@@ -4,27 +4,6 @@ import type { ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Pretokenizer } from "./pretokenizers.ts";
 
-export const CHAT_TEMPLATE = "chat_template.jinja";
-
-/** Files of a byte-level BPE tokenizer, all optional. */
-export const TOKENIZER_FILES = [
-  "tokenizer.json",
-  "vocab.json",
-  "merges.txt",
-  "tokenizer_config.json",
-  "special_tokens_map.json",
-  "added_tokens.json",
-  CHAT_TEMPLATE,
-] as const;
-
-/** Files of tokenizers of other kinds. */
-export const OTHER_TOKENIZERS = {
-  "tokenizer.model": "SentencePiece",
-  "spiece.model": "SentencePiece",
-  "sentencepiece.bpe.model": "SentencePiece",
-  "vocab.txt": "WordPiece",
-} as const;
-
 /** A token with a meaning of its own. */
 export interface NamedToken {
   readonly id: number;

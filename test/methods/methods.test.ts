@@ -4,6 +4,7 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { baseDtype } from "../../src/io/adapter-meta.ts";
 import { peftForm } from "../../src/io/peft.ts";
+import * as peftNames from "../../src/io/peft-names.ts";
 import { METHODS, MODES, type Mode } from "../../src/methods/index.ts";
 import { GUIDES, methodConfig, TRAINING } from "../../src/methods/training.ts";
 import { parameterList } from "../../src/model/trainable.ts";
@@ -86,7 +87,7 @@ for (const mode of MODES) {
   test(`${mode}: it has a form in PEFT, or what it adds can be merged, or only Lowrank reads it`, () => {
     const { task, config: model, lora, ...own } = specFor(mode);
     const meta = { ...own, base_model: "tiny", model, lora, task, labels: ["0", "1"], settings: {} };
-    const form = peftForm(meta, undefined);
+    const form = peftForm(meta, peftNames);
     assert.is(form === undefined, peft === undefined);
     if (peft) assert.is(form!.config.peft_type, peft.type);
     assert.is(baseDtype(meta), "f32");

@@ -10,7 +10,7 @@ import { fingerprint } from "../../io/fingerprint.ts";
 import { type BaseModel, loadModel, openBaseModel, SHIPPED_MODELS } from "../../io/hf.ts";
 import { folderName, HUB_MODELS } from "../../io/hub-names.ts";
 import type { Adapter } from "../../io/peft.ts";
-import { TOKENIZER_FILES } from "../../io/vocabulary.ts";
+import { TOKENIZER_FILES } from "../../io/tokenizer-names.ts";
 import { registerFile } from "../../platform/files.ts";
 import { isGguf } from "../../platform/paths.ts";
 import { loadData, resolveSettings } from "../../run/load-data.ts";

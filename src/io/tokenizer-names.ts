@@ -1,0 +1,21 @@
+/** The files of tokenizers. A page with the built-in one does not load it. */
+export const CHAT_TEMPLATE = "chat_template.jinja";
+
+/** Files of a byte-level BPE tokenizer, all optional. */
+export const TOKENIZER_FILES = [
+  "tokenizer.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  CHAT_TEMPLATE,
+] as const;
+
+/** Files of tokenizers of other kinds. */
+export const OTHER_TOKENIZERS = {
+  "tokenizer.model": "SentencePiece",
+  "spiece.model": "SentencePiece",
+  "sentencepiece.bpe.model": "SentencePiece",
+  "vocab.txt": "WordPiece",
+} as const;
