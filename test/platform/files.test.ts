@@ -9,6 +9,7 @@ import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform"
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
+import { atAdapter } from "../../src/io/open-adapter.ts";
 import { packAdapter } from "../../src/io/packed.ts";
 import { SafetensorsFile } from "../../src/io/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
@@ -138,6 +139,11 @@ test("a run on a server is loaded without a request for a file that it does not 
     (await LanguageModel.load(`${ranges.url}/writer${place}`, { device, model })).destroy();
   }
   assert.equal(missing, []);
+  // What else is looked for in its directory, which may not be there.
+  writeFileSync(join(folder, "classifier/adapter/rows.json"), "{}");
+  const names = (place: string) => atAdapter(place, listDirectory, ["rows.json", "other.json"]);
+  assert.equal(await names(`${ranges.url}/classifier`), readdirSync(join(folder, "classifier/adapter")).sort());
+  assert.equal(missing, ["/classifier/adapter/other.json"]);
 });
 
 test("a base model on a server is kept by its fingerprint, and downloaded no more, unless what is kept is damaged", async () => {
