@@ -1,16 +1,15 @@
 /** `node server.js`, then `curl --data "See you at noon" localhost:3000` gives the label of a text as JSON. */
 import { createServer } from "node:http";
-import { Classifier, openDevice } from "lowrank";
+import { load } from "lowrank";
 
 const MOST = 100_000;
-const device = await openDevice();
-const classifier = await Classifier.load("run", { device });
+const model = await load("run");
 
 async function answer(request) {
   let text = "";
   for await (const piece of request.setEncoding("utf8")) if (text.length <= MOST) text += piece;
   if (text.length > MOST) return [413, { error: `a text has at most ${MOST} characters` }];
-  return [200, (await classifier.classify([text]))[0]];
+  return [200, await model.classify(text)];
 }
 
 const server = createServer(async (request, response) => {
@@ -18,4 +17,4 @@ const server = createServer(async (request, response) => {
   response.writeHead(status, { "Content-Type": "application/json" }).end(JSON.stringify(body));
 }).listen(process.env.PORT ?? 3000, () => console.log(`listening on port ${server.address().port}`));
 
-for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => server.close(() => device.destroy()));
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => server.close(() => model.destroy()));

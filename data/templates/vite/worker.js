@@ -1,4 +1,4 @@
-import { Classifier, openDevice } from "lowrank";
+import { load } from "lowrank";
 
-const classifier = openDevice().then((device) => Classifier.load(`${location.origin}/run/adapter`, { device }));
-self.onmessage = async ({ data }) => self.postMessage((await (await classifier).classify([data]))[0]);
+const model = load("/run");
+self.onmessage = async ({ data }) => self.postMessage(await (await model).classify(data));

@@ -1,13 +1,13 @@
 "use client";
-import { Classifier, openDevice } from "lowrank";
+import { load } from "lowrank";
 import { useState } from "react";
 
-let opened;
+let model;
 
 /** In the visitor's browser: what is typed is not sent anywhere. */
 async function classify(text) {
-  opened ??= openDevice().then((device) => Classifier.load(`${location.origin}/run/adapter`, { device }));
-  const [{ label, probability }] = await (await opened).classify([text]);
+  model ??= load("/run");
+  const { label, probability } = await (await model).classify(text);
   return `${label} ${probability}`;
 }
 

@@ -1,10 +1,9 @@
-import { Classifier, openDevice } from "lowrank";
+import { load } from "lowrank";
 
-let opened;
+let model;
 
 /** On the server: for other programs. */
 export async function POST(request) {
-  opened ??= openDevice().then((device) => Classifier.load("public/run", { device }));
-  const [answer] = await (await opened).classify([await request.text()]);
-  return Response.json(answer);
+  model ??= load("public/run");
+  return Response.json(await (await model).classify(await request.text()));
 }
