@@ -79,11 +79,12 @@ export class Learner {
   }
 
   /** Puts a model with its adapter on the device. Closes its base model if that fails. */
-  static async of(parts: LearnerParts): Promise<Learner> {
+  static async of(given: Omit<LearnerParts, "device"> & { device: Device | Promise<Device> }): Promise<Learner> {
     try {
+      const parts = { ...given, device: await given.device };
       return new Learner(await place(parts, parts.adapter), parts);
     } catch (error) {
-      if (parts.isOwner) await parts.base.close();
+      if (given.isOwner) await given.base.close();
       throw error;
     }
   }

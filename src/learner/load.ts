@@ -54,7 +54,9 @@ export async function load(
 
 async function open(path: string, options: LoadModelOptions, views: () => Promise<RunViews>): Promise<Learner> {
   const { model } = options;
-  const device = await chooseDevice(options.device);
+  // At the same time: both load code, and this one may measure.
+  const device = chooseDevice(options.device);
+  device.catch(() => {});
   const isOwner = model === undefined || isText(model);
   const { adapter, baseModel: base } = isOwner
     ? await openAdapter(path, model, downloads(options))

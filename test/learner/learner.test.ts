@@ -167,8 +167,8 @@ test("trainings on one device run one after the other, and an open base model st
   const start = (name: string) =>
     train(TWO, { ...QUICK, epochs: 2, model: base, device, onProgress: () => order.push(name) });
   const models = await Promise.all(["a", "b"].map(start));
-  assert.equal([...new Set(order)], ["a", "b"]);
-  assert.equal(order, [...order].sort(), "one after the other");
+  const changes = order.filter((name, i) => i > 0 && name !== order[i - 1]);
+  assert.is(changes.length, 1, `one after the other: ${order.join("")}`);
   for (const one of models) one.destroy();
   assert.equal((await base.read("ln_f.weight"))?.length, 16);
   await base.close();
