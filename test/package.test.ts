@@ -143,8 +143,6 @@ test("a bundler drops training from a page that classifies, and keeps it where i
   assert.is(training.later.filter(isTraining).length, 1);
   const several = await bundle('import { study } from "lowrank"; globalThis.s = study;');
   assert.is(several.later.filter((path) => /study-/.test(path)).length, 1);
-  const tokenizing = await bundle('import { Tokenizer } from "lowrank"; globalThis.t = Tokenizer;');
-  assert.ok(tokenizing.bytes < classifying.bytes, "a tokenizer alone is as large as a classifier");
   assert.is((await bundle('import "lowrank";')).bytes, 0, "an import for its effects alone has some");
   // In one file with all that is loaded on demand: what remains is what is not known to be free of effects.
   const inOne = async (name: string) =>
