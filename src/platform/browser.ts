@@ -101,7 +101,7 @@ export function absolutePath(path: string): string {
 
 /** Where a saved model is: in storage, or, by a path that begins with "/" or ".", on the page's server. */
 export function modelAddress(path: string): string {
-  return /^[/.]/.test(path) ? new URL(path, location.href).href : path;
+  return /^[/.]/.test(path) && globalThis.location ? new URL(path, location.href).href : path;
 }
 
 /**
@@ -212,7 +212,6 @@ export function systemCacheDirectory(): string {
 /** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
-  await checkPage();
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
   else if (isUrl(path)) blob = await (await import("./url-files.ts")).fetchUrl(path, limit);
@@ -230,6 +229,7 @@ async function openStored(path: string): Promise<File> {
 const built = new Map<string, Promise<Blob>>();
 
 async function fetchAsset(path: string): Promise<Blob> {
+  await checkPage();
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
   const file = built.get(url.href) ?? fetchFile(url);
