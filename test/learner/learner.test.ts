@@ -16,7 +16,7 @@ import { withLabels } from "../../src/learner/grow.ts";
 import type { RowSource } from "../../src/learner/rows.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testAll } from "../helpers/harness.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -141,7 +141,7 @@ test("a destroyed model says so, and ends what it learns", () =>
     await assertFails("already-destroyed", ["destroyed"], () => learner.learn(TWO));
   }));
 
-test("rows come from a file, opened or by its path, and a part measures the model", async () => {
+testAll("rows come from a file, opened or by its path, and a part measures the model", async () => {
   const path = join(folder, "rows.csv");
   const lines = messages(40);
   writeFileSync(path, lines);
@@ -160,7 +160,7 @@ test("rows come from a file, opened or by its path, and a part measures the mode
   await assertFails("invalid-argument", ["name"], () => using(async () => {}, new Blob([lines])));
 });
 
-test("trainings on one device run one after the other, and an open base model stays the caller's", async () => {
+testAll("trainings on one device run one after the other, and an open base model stays the caller's", async () => {
   const base = await loadModel(model);
   const device = await testDevice("wasm 1 thread");
   const order: string[] = [];
@@ -174,7 +174,7 @@ test("trainings on one device run one after the other, and an open base model st
   await base.close();
 });
 
-test("numbers are scores if that is asked for", () =>
+testAll("numbers are scores if that is asked for", () =>
   using(
     async (learner) => {
       const { score } = await learner.score(REFUND);
@@ -182,9 +182,10 @@ test("numbers are scores if that is asked for", () =>
     },
     TWO.map(({ text }, i) => ({ text, label: i < 6 ? 1 : 5 })),
     { objective: "regression", epochs: 30 },
-  ));
+  ),
+);
 
-test("lists of labels, tags and texts say what is learned", async () => {
+testAll("lists of labels, tags and texts say what is learned", async () => {
   await using(
     async (learner) => {
       assert.equal([learner.objective, (await learner.classify(REFUND)).labels], ["multi-label", ["money"]]);
@@ -216,7 +217,7 @@ test("lists of labels, tags and texts say what is learned", async () => {
   );
 });
 
-test("pairs are one text of two", () =>
+testAll("pairs are one text of two", () =>
   using(
     async (learner) => {
       const one = await learner.classify(["refund", "refund now"]);
@@ -224,7 +225,8 @@ test("pairs are one text of two", () =>
     },
     TWO.map(({ text, label }) => ({ text: [text, "now"] as const, label })),
     { epochs: 1 },
-  ));
+  ),
+);
 
 test("an adapter for more labels answers the old ones as before", () =>
   using(async (learner) => {

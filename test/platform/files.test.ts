@@ -17,7 +17,7 @@ import { type FileSource, forgetFile, registerFile } from "../../src/platform/fi
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test } from "../helpers/harness.ts";
+import { afterAll, test, testAll } from "../helpers/harness.ts";
 import { nowhere, type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
@@ -89,7 +89,7 @@ for (const kind of Object.keys(KINDS))
     assert.not.ok(await exists(place));
   });
 
-test("a small file on a server with ranges is one request, a larger one two, the largest are read in chunks", async () => {
+testAll("a small file on a server with ranges is one request, a larger one two, others are in chunks", async () => {
   const MB = 1 << 20;
   const sizes = { small: 1000, first: MB, larger: 3 * MB, largest: 33 * MB + 5 };
   const bytes = Uint8Array.from({ length: sizes.largest }, (_, i) => i % 251);
