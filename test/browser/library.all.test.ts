@@ -9,10 +9,11 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { Classifier, fineTune, loadDataset, loadModel } from "../../src/index.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { test } from "../helpers/harness.ts";
+import { test, testIf } from "../helpers/harness.ts";
 import { filesIn } from "../helpers/spawn.ts";
 import { messages } from "../helpers/tiny.ts";
 import { openBrowser, openPage, type TestPage, webServer } from "./browser.ts";
+import { FIREFOX, openFirefox } from "./firefox.ts";
 import { assertAccessible, downloaded, textTo } from "./page.ts";
 
 const folder = temporaryFolder();
@@ -132,8 +133,9 @@ test("a study in a page: in memory, and in its files, where the same call repeat
   assert.equal(faults, []);
 });
 
-test("a few lines train, learn further rows, save and load, in storage, from the server and as one file", async () => {
-  const { page, faults } = await openLibrary(await openBrowser());
+/** Trains, learns further rows, saves and loads in a page. */
+async function checkFewLines(context: BrowserContext): Promise<void> {
+  const { page, faults } = await openLibrary(context);
   const found = await page.evaluate(async () => {
     const { load, train }: typeof Lowrank = await import(`${location.origin}/dist/browser/index.js`);
     const texts = (label: string, ...texts: string[]) => texts.map((text) => ({ text, label }));
@@ -167,7 +169,13 @@ test("a few lines train, learn further rows, save and load, in storage, from the
   assert.equal(found.answers[2], found.answers[0]);
   assert.match(String(found.error), /^write-failed: .*toBlob/s);
   assert.equal(faults, []);
-});
+}
+
+const FEW_LINES = "a few lines train, learn further rows, save and load, in storage and as one file";
+test(FEW_LINES, async () => checkFewLines(await openBrowser()));
+testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", `in Firefox: ${FEW_LINES}`, async () =>
+  checkFewLines(await openFirefox()),
+);
 
 /** Addresses that a page has loaded and that match. */
 function loaded(page: Page, pattern: RegExp): Promise<string[]> {
