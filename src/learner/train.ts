@@ -41,17 +41,16 @@ export async function train(
   const name = given ?? (hasHead({ objective }) ? DEFAULT_BASE : BUNDLED_GPT2);
   const base = isText(name) ? await loadModel(name, downloads(reports)) : name;
   const place = { device, base, views };
-  try {
-    const { reading, training } = divide(settings);
+  const { reading, training } = divide(settings);
+  const learn = async () => {
     const data = await readRows(source, base, { ...reading, objective, ...(signal && { signal }) });
-    const run = await fit(place, data, { ...training, ...reports });
-    const { adapter } = run;
-    const rows = async () => rowsOf(data, source);
-    return await Learner.of({ ...place, isOwner, adapter, rows, run, directory: null });
-  } catch (error) {
+    return { run: await fit(place, data, { ...training, ...reports }), rows: async () => rowsOf(data, source) };
+  };
+  const { run, rows } = await learn().catch(async (error) => {
     if (isOwner) await base.close();
     throw error;
-  }
+  });
+  return Learner.of({ ...place, isOwner, adapter: run.adapter, rows, run, directory: null });
 }
 
 /** Those that say how rows are read, and those of training; both have the seed. */

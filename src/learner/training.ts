@@ -127,7 +127,7 @@ function refuseForgetting(data: TrainingData, { task, labels }: AdapterMeta): vo
     });
 }
 
-/** Epochs for rows of which most are known: as good as training anew, in a third of its steps. */
+/** Epochs for rows of which most are known: in a third of the steps of training anew, a point or two below it. */
 function epochsFor(rows: number, { batchSize = DEFAULTS.batchSize }: LearnOptions): number {
   return Math.max(LEAST_EPOCHS, Math.ceil((LEAST_STEPS * Math.min(batchSize, rows)) / rows));
 }

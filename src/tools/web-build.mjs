@@ -252,7 +252,6 @@ const NOT_ALONE = [
   "served",
   "several-adapters",
   "browser-disk",
-  "browser-download",
   "reference",
   "device-check",
   "inference-check",
