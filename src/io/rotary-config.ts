@@ -73,10 +73,9 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
   if ([layer_types].flat().some((type) => type !== "full_attention"))
     throw unsupported("layer_types", layer_types, where, "full_attention");
   const source = ["rope_scaling", "rope_parameters"].find((key) => Object.keys(given[key] ?? {}).length > 0) ?? "";
-  const keys = { ...SIZES, ...theirs.keys, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key ?? "" };
-  const named = Object.entries({ ...SIZES, ...theirs.keys }).flatMap(([ours, key]) =>
-    given[key] === undefined ? [] : [[ours, given[key]]],
-  );
+  const names = { ...SIZES, ...theirs.keys };
+  const keys = { ...names, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key ?? "" };
+  const named = Object.entries(names).flatMap(([ours, key]) => (given[key] === undefined ? [] : [[ours, given[key]]]));
   const rope = readRope(given, withoutNulls(given[source] ?? {}), theirs, where);
   const config = parseConfig(
     { model_type, tie_word_embeddings, rope, ...theirs.usual, ...Object.fromEntries(named) },

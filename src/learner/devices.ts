@@ -5,17 +5,15 @@ import type { DeviceName } from "../backend/device-name.ts";
 import { isText } from "../checks.ts";
 import { Turns } from "../infer/turns.ts";
 
-let shared: Promise<Device> | undefined;
+const shared = new Map<DeviceName, Promise<Device>>();
 
-/** The device that is given; by name a new one; without one that of all models without one, opened for the first. */
-export async function chooseDevice(given: Device | DeviceName | undefined): Promise<Device> {
-  if (isText(given)) return openDevice(given);
-  if (given !== undefined) return given;
-  shared ??= openDevice();
-  return shared.catch((error) => {
-    shared = undefined;
-    throw error;
-  });
+/** The device that is given; by name, or without one, that of all models, opened for the first. */
+export async function chooseDevice(given: Device | DeviceName = "auto"): Promise<Device> {
+  if (!isText(given)) return given;
+  const device = shared.get(given) ?? openDevice(given);
+  shared.set(given, device);
+  device.catch(() => shared.delete(given));
+  return device;
 }
 
 const trainings = new WeakMap<Device, Turns>();

@@ -18,7 +18,7 @@ import { downloads, type Progress } from "./training.ts";
 export interface LoadModelOptions {
   /** The base model: a name, a directory, or one from `loadModel`, which stays open. Default: the one that it names. */
   model?: string | BaseModel;
-  /** A device, or the name of one to open. Default: one for all models, a graphics card if there is one, else the CPU. */
+  /** A device, or the name of one, which models share. Default: a graphics card if there is one, else the CPU. */
   device?: Device | DeviceName;
   /** Receives the progress of the base model's download, if there is one. */
   onProgress?: (progress: Progress) => void;

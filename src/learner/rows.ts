@@ -1,15 +1,16 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
 import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
-import { type DatasetOptions, loadDataset } from "../data/datasets.ts";
+import type { DatasetOptions } from "../data/datasets.ts";
 import type { LabelledRow } from "../data/memory-rows.ts";
-import { loadTagged, type TaggedRow } from "../data/tagged.ts";
-import { loadTexts, type TextRow, type TextsOptions, type TrainingData } from "../data/texts.ts";
+import type { TaggedRow } from "../data/tagged.ts";
+import { hasAnswers, isLabelled, type TextRow, type TextsOptions, type TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { FILE_SOURCE, type FileSource, openSource } from "../platform/files.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { DEFAULT_OBJECTIVE, hasLabels, type Objective } from "../tasks/index.ts";
+import { loadData } from "../run/load-data.ts";
+import { DEFAULT_OBJECTIVE, hasLabels, type Objective, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 /** Rows of one kind: messages, each with its label, labels or score; sentences with a tag for each word; or texts. */
@@ -76,6 +77,9 @@ export function objectiveOf(source: RowSource): Objective {
   return Array.isArray(first?.label) ? "multi-label" : DEFAULT_OBJECTIVE;
 }
 
+/** The options of data, with the model that it is read for. */
+type Reading = { model: BaseModel; signal?: AbortSignal | undefined } & Record<string, unknown>;
+
 /** Rows, read for a model. */
 export async function readRows(source: RowSource, model: BaseModel, options: ReadRows): Promise<TrainingData> {
   const isHere = Array.isArray(source);
@@ -116,12 +120,10 @@ export function readSets(
   );
 }
 
-/** A task's function that loads data, whose own checks say which of the options it has. */
-function load(objective: Objective, spec: object, options: object): Promise<TrainingData> {
-  const { labels } = TRAINING[objective];
-  if (labels === null) return loadTexts(spec as never, options);
-  if (labels === "tags") return loadTagged(spec as never, options);
-  return loadDataset(spec as never, { ...options, objective } as never);
+/** Loads data; only that of messages has an objective among its options. */
+function load(objective: Objective, data: object, { model, signal, ...options }: Reading): Promise<TrainingData> {
+  const named = readsTokens({ objective }) ? {} : { objective };
+  return loadData({ objective, data: { ...data, ...options, ...named } }, model, signal ? { signal } : {});
 }
 
 /** A file of rows, by a name whose ending says how it is written. */
@@ -146,9 +148,9 @@ export async function listRows(source: RowSource, model: BaseModel, meta: Adapte
 
 /** The rows of data, as they are given; null of texts that were not given as rows: they are in blocks. */
 export function rowsOf(data: TrainingData, source: RowSource): RowSets | null {
-  if (data.objective === "lm") return Array.isArray(source) ? { train: source, val: [], test: [] } : null;
+  if (!hasAnswers(data)) return Array.isArray(source) ? { train: source, val: [], test: [] } : null;
   const list = <T>({ size }: { size: number }, row: (i: number) => T) => Array.from({ length: size }, (_, i) => row(i));
-  if (data.objective === "tokens") {
+  if (!isLabelled(data)) {
     const tagged = (set: typeof data.train) =>
       list(set, (i) => ({ words: set.words(i), tags: set.tags(i).map((tag) => data.labels[tag]!) }));
     return { train: tagged(data.train), val: tagged(data.val), test: tagged(data.test) };

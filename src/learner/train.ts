@@ -20,7 +20,7 @@ export interface TrainModelOptions extends LearnOptions, ReadRows {
    * Default: "smollm2-cut", of language models "gpt2-micro".
    */
   model?: string | BaseModel;
-  /** A device, or the name of one to open. Default: one for all models, a graphics card if there is one, else the CPU. */
+  /** A device, or the name of one, which models share. Default: a graphics card if there is one, else the CPU. */
   device?: Device | DeviceName;
 }
 

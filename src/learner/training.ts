@@ -1,7 +1,7 @@
 /** How a model learns, for the first time or further rows. Loaded when it does. */
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../checks.ts";
-import type { TrainingData } from "../data/texts.ts";
+import { hasAnswers, type TrainingData } from "../data/texts.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -40,7 +40,7 @@ export interface LearnOptions extends Partial<TrainOptions> {
   signal?: AbortSignal;
 }
 
-/** The options of a download, with what is told of it. */
+/** The options of a download whose progress `onProgress` receives. */
 export function downloads({ onProgress, signal }: Pick<LearnOptions, "onProgress" | "signal">): DownloadOptions {
   const report = ({ loaded, total }: DownloadEvent) =>
     onProgress?.({ phase: "download", fraction: total > 0 ? loaded / total : 0 });
@@ -116,7 +116,7 @@ export async function learn(
 
 /** Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. */
 function refuseForgetting(data: TrainingData, { task, labels }: AdapterMeta): void {
-  if (!hasLabels(task) || data.objective === "lm") return;
+  if (!hasLabels(task) || !hasAnswers(data)) return;
   const { classes } = data.stats.train;
   const missing = labels.filter((label) => !classes[label]);
   if (missing.length > 0)

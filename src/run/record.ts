@@ -313,7 +313,7 @@ export function dataFiles(data: RunRecord["data"]): string[] {
 }
 
 /** Whether a run's data was an array of rows, of which its record has only the number. */
-export const isInMemory = (data: RunRecord["data"]): boolean => data.rows !== undefined;
+export const isInMemory = (data: RunRecord["data"]): boolean => typeof data.rows === "number";
 
 /** A run's data, with other paths. */
 export function moveFiles(data: RunRecord["data"], move: (path: string) => string): RunRecord["data"] {

@@ -202,7 +202,7 @@ testAll("lists of labels, tags and texts say what is learned", async () => {
       assert.ok(learner.labels.includes("B-DATE"));
     },
     [sentence, sentence, sentence, sentence],
-    { epochs: 1 },
+    { epochs: 1, signal: new AbortController().signal },
   );
   await using(
     async (learner) => {
