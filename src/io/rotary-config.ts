@@ -19,7 +19,7 @@ interface Theirs {
   theta: string;
   part?: { key: string; usual: number };
   /** Other defaults than a GPT-2's. */
-  usual: Json;
+  usual?: Json;
 }
 
 /** The names of sizes in transformers, by ours. */
@@ -36,7 +36,6 @@ const LLAMA: Theirs = {
   keys: { n_kv_head: "num_key_value_heads", layer_norm_epsilon: "rms_norm_eps" },
   fixed: { hidden_act: "silu", mlp_bias: false, attention_bias: false, use_sliding_window: false },
   theta: "rope_theta",
-  usual: {},
 };
 
 const NEOX: Theirs = {
@@ -55,9 +54,7 @@ const NEOX: Theirs = {
  * The longest context that is used. The cache of a text has room for all of it, and some models claim 131,072 tokens,
  * which would be gigabytes.
  */
-export const MAX_CONTEXT = 8192;
-
-const SHARE = inRange({ min: 0, max: 1, above: true });
+const MAX_CONTEXT = 8192;
 
 /** Reads the config of such a model. Throws as `parseConfig` does, with the names of transformers. */
 export function parseRotaryConfig(json: Json, where: string): ModelConfig {
@@ -74,7 +71,7 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
     throw unsupported("layer_types", layer_types, where, "full_attention");
   const source = ["rope_scaling", "rope_parameters"].find((key) => Object.keys(given[key] ?? {}).length > 0) ?? "";
   const names = { ...SIZES, ...theirs.keys };
-  const keys = { ...names, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key ?? "" };
+  const keys = { ...names, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key };
   const named = Object.entries(names).flatMap(([ours, key]) => (given[key] === undefined ? [] : [[ours, given[key]]]));
   const rope = readRope(given, withoutNulls(given[source] ?? {}), theirs, where);
   const config = parseConfig(
@@ -100,10 +97,12 @@ function readRope(given: Json, parameters: Json, { theta: base, part }: Theirs, 
   if (part) {
     const { key, usual } = part;
     const share = parameters.partial_rotary_factor ?? given[key] ?? usual;
-    checkKinds({ [key]: share }, { [key]: SHARE }, where, { code: "invalid-model-config" });
+    checkKinds({ [key]: share }, { [key]: inRange({ min: 0, max: 1, above: true }) }, where, {
+      code: "invalid-model-config",
+    });
     const width = Number(given.hidden_size) / Number(given.num_attention_heads);
     // As in transformers. All of a head is the default here.
-    const dims = Math.trunc(Math.floor(width) * (share as number));
+    const dims = Math.floor(Math.floor(width) * (share as number));
     if (dims !== width && Number.isFinite(dims)) rope.dims = dims;
   }
   if (type === "default") return rope;

@@ -2,7 +2,6 @@
 import * as assert from "uvu/assert";
 import { parseModelConfig } from "../../src/io/common.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
-import { MAX_CONTEXT } from "../../src/io/rotary-config.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
@@ -143,7 +142,7 @@ test("scalings of positions, and a context that is cut", async () => {
     assert.equal((await parse({ rope_scaling: scaling })).rope, { theta: 100000, scaling });
   // Before transformers 4.45 the type was called so.
   assert.equal((await parse({ rope_scaling: { type: "linear", factor: 2 } })).rope?.scaling?.rope_type, "linear");
-  assert.is((await parse({ max_position_embeddings: 131072 })).n_positions, MAX_CONTEXT);
+  assert.is((await parse({ max_position_embeddings: 131072 })).n_positions, 8192);
 });
 
 test("of several spellings of rotary positions the one counts that does in transformers 5", async () => {
