@@ -7,7 +7,7 @@ import { type GgufHeader, type GgufTensor, readGgufHeader } from "./gguf.ts";
 import { type Architecture, findArchitecture } from "./gguf-architectures.ts";
 import { makeConfig, ROPE_FREQS } from "./gguf-config.ts";
 import { interleavedRow } from "./gguf-rope.ts";
-import { turnInto } from "./parts.ts";
+import { turned } from "./parts.ts";
 import { TensorFile } from "./tensor-file.ts";
 import { readGgufVocabulary } from "./tokenizer-gguf.ts";
 import { checkSize } from "./vocabulary.ts";
@@ -98,9 +98,7 @@ class GgufFile extends TensorFile<Arranged> {
     this.last = undefined;
     const { type, shape } = this.info(name);
     const [inputs, outputs] = shape as [number, number];
-    const stored = type.decode(await this.readRows(name));
-    const values = new Float32Array(stored.length);
-    turnInto(values, outputs, 0, stored, outputs, inputs);
+    const values = turned(type.decode(await this.readRows(name)), [outputs, inputs], 0, inputs);
     this.last = { name, values };
     return values;
   }

@@ -122,7 +122,7 @@ class JoinedTensor implements TensorSource {
       const { file, key } = this.stored[i]!;
       const data = await file.readF32(key);
       const part = order ? order.ours({ shape, data }).data : data;
-      if (this.isTurned) turnInto(values, columns, first, part, shape[0]!, shape[1]!);
+      if (this.isTurned) turn(part, rows, values.subarray(first), columns, shape[0]!, rows);
       else values.set(part, first);
     }
     return values;
@@ -136,24 +136,21 @@ const TILE = 32;
 export function turned(values: Float32Array, shape: Shape, first: number, outputs: number): Float32Array<ArrayBuffer> {
   const [inputs, columns] = shape as [number, number];
   const part = new Float32Array(outputs * inputs);
-  for (let i0 = 0; i0 < inputs; i0 += TILE)
-    for (let j0 = 0; j0 < outputs; j0 += TILE)
-      for (let i = i0; i < Math.min(inputs, i0 + TILE); i++)
-        for (let j = j0; j < Math.min(outputs, j0 + TILE); j++) part[j * inputs + i] = values[i * columns + first + j]!;
+  turn(values.subarray(first), columns, part, inputs, inputs, outputs);
   return part;
 }
 
-/** Writes part [outputs, inputs], turned, into the columns of values [inputs, columns] from `first` on. */
-export function turnInto(
-  values: Float32Array,
+/** Writes from [rows, columns], turned, into `to`: [columns, rows]. The rows of each begin at multiples of its width. */
+function turn(
+  from: Float32Array,
+  fromWidth: number,
+  to: Float32Array,
+  toWidth: number,
+  rows: number,
   columns: number,
-  first: number,
-  part: Float32Array,
-  outputs: number,
-  inputs: number,
 ): void {
-  for (let i0 = 0; i0 < inputs; i0 += TILE)
-    for (let j0 = 0; j0 < outputs; j0 += TILE)
-      for (let i = i0; i < Math.min(inputs, i0 + TILE); i++)
-        for (let j = j0; j < Math.min(outputs, j0 + TILE); j++) values[i * columns + first + j] = part[j * inputs + i]!;
+  for (let i0 = 0; i0 < rows; i0 += TILE)
+    for (let j0 = 0; j0 < columns; j0 += TILE)
+      for (let i = i0; i < Math.min(rows, i0 + TILE); i++)
+        for (let j = j0; j < Math.min(columns, j0 + TILE); j++) to[j * toWidth + i] = from[i * fromWidth + j]!;
 }
