@@ -2,6 +2,7 @@
 export type { Device, DeviceInfo } from "./backend/backend.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
 export type { DeviceName } from "./backend/device-name.ts";
+export { ClassicModel } from "./classic/model.ts";
 export type { ModelConfig } from "./config.ts";
 export type { BlockStats, Blocks } from "./data/blocks.ts";
 export type { LeftOut } from "./data/corpus.ts";

@@ -14,7 +14,7 @@ export interface ErrorCodes {
     | "invalid-adapter-config" | "invalid-adapter-name" | "invalid-argument" | "invalid-batch-size"
     | "invalid-dataset-name" | "invalid-lora-config" | "invalid-output" | "invalid-sweep" | "invalid-value"
     | "missing-model-files" | "missing-package-file" | "missing-shards" | "missing-tokenizer-files" | "model-in-use"
-    | "no-chat-template" | "no-checkpoint" | "no-data-source" | "no-end-token"
+    | "no-chat-template" | "no-classic-model" | "no-checkpoint" | "no-data-source" | "no-end-token"
     | "no-input" | "no-matching-target" | "no-such-adapter"
     | "no-such-adapter-site" | "no-such-dataset" | "no-such-file" | "no-such-layer" | "no-such-model"
     | "no-such-revision" | "no-such-run" | "no-test-set" | "no-trained-parameters" | "no-validation-set" | "not-a-model"

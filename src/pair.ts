@@ -1,7 +1,14 @@
 /** Pairs of texts, whose relation is classified: a question and an answer, a premise and a hypothesis. */
+import { isListOf, isText, type Kind } from "./checks.ts";
 
 export type Pair = readonly [first: string, second: string];
 export type TextOrPair = string | Pair;
+
+/** What is asked of a call's texts. */
+export const TEXTS: Kind = [
+  "a string, or an array of strings or of pairs",
+  (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
+];
 
 /** The columns of pairs of texts. Between their tokens is the one that ends a text. */
 export interface PairSettings {

@@ -136,9 +136,9 @@ const within = ({ path, imports }: Source) =>
 /** The rooms from the ground up: each imports from itself and from those before it. */
 const ROOMS = [
   ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
-  // What runs a model on a device; what writes and classifies; what trains; what a run leaves, what takes it
+  // What needs no device; what runs a model on one; what writes and classifies; what trains; what a run leaves, what takes it
   // elsewhere, what repeats runs; what is shown of them.
-  ["engine", "infer", "train", "run", "export", "study", "learner", "verify", "views"],
+  ["classic", "engine", "infer", "train", "run", "export", "study", "learner", "verify", "views"],
   ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
 ].flat();
 

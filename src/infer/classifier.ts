@@ -1,7 +1,7 @@
 /** A trained classifier. */
 
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkArguments, checkOptions, type FieldKind, isListOf, isText, type Kind } from "../checks.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { concat } from "../concat.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Engine } from "../engine/engine.ts";
@@ -13,7 +13,7 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.t
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { isBlank, type TextOrPair } from "../pair.ts";
+import { isBlank, TEXTS, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -54,11 +54,6 @@ const CLASSIFY_OPTIONS = {
   signal: "signal?",
   latest: "boolean?",
 } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
-
-const TEXTS: Kind = [
-  "a string, or an array of strings or of pairs",
-  (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
-];
 
 /** Texts for one adapter, as it reads them. */
 interface Reading extends Rows {

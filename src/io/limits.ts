@@ -23,6 +23,8 @@ export const LIMITS = {
   token: 1 << 16,
   /** Bytes of a JSON file that Lowrank wrote: a run's record has the losses of every test text. */
   ownJson: 512 << 20,
+  /** Bytes of a classic model: two million weights have some 60 MB. */
+  classic: 96 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
   weights: 64 * 2 ** 30,
   /** Bytes of an adapter's zip file, and of the files in it: both are in memory. */

@@ -1,6 +1,7 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
+import { CLASSIC } from "../classic/file.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
@@ -114,7 +115,12 @@ export type RunViews = (
 export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
   const { spec, tensors, finalNorm, reference } = result;
   const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
-  const about = [...views(record, result, data), ["plan.txt", printProgram(result.plan)] as const];
+  const classic = result.classic?.print();
+  const about = [
+    ...views(record, result, data),
+    ["plan.txt", printProgram(result.plan)] as const,
+    ...(classic ? [[CLASSIC, classic] as const] : []),
+  ];
   return listFiles(record, about, adapter);
 }
 

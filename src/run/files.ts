@@ -14,6 +14,7 @@ import {
   remove,
   removeEmpty,
 } from "#platform";
+import { CLASSIC } from "../classic/file.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -36,6 +37,7 @@ export const RUN_FILES: readonly string[] = [
   "adapter/weights.safetensors",
   "baselines.csv",
   "classes.csv",
+  CLASSIC,
   "confusion.csv",
   "loss.svg",
   "losses.csv",

@@ -1,99 +1,56 @@
-/** What a classifier has to beat: logistic regression on TF-IDF, and the most frequent class. */
+/** What a run on messages has to beat: a classic model, and the same answer for all. */
+import { fitClassic } from "../classic/fit.ts";
+import type { ClassicModel } from "../classic/model.ts";
+import { setTexts } from "../classic/tfidf.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { Baseline } from "../tasks/task.ts";
-import { fitLogistic, scoreRows, softmaxRows, weightColumns } from "./logistic.ts";
-import { type Limits, TextFit } from "./text-fit.ts";
+import { meanScore } from "../tasks/regression/regression-training.ts";
+import type { Baseline, LabelKind } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 
-type Sets = Pick<LoadedDataset, "train" | "val" | "test">;
-
-/** Values of C in the order in which they are tried, and scikit-learn's default. */
-export const STRENGTHS = { usual: 1, tried: [0.1, 1, 10, 100, 1000] };
-
-/** By data: all runs on it have the same. */
-const fitted = new WeakMap<Sets, Promise<Baseline[]>>();
-
-export async function fitClasses(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {
-  // What the signal of another run has ended is begun again.
-  const known = await fitted.get(sets)?.catch(() => undefined);
-  if (known) return known;
-  const own = predictClasses(sets, signal);
-  fitted.set(sets, own);
-  return own;
+/** The baselines of a run, and the model that is one of them; null: there is none. */
+export interface FittedBaselines {
+  baselines: Baseline[];
+  classic: ClassicModel | null;
 }
 
-async function predictClasses(sets: Sets, signal?: AbortSignal): Promise<Baseline[]> {
-  const { train, test } = sets;
-  const classes = train.classes();
-  const counts = train.labels.map((label) => classes[label]!);
-  const majority = counts.indexOf(Math.max(...counts));
-  const tfidf = await predictTfidf(sets, { signal });
-  return [
-    ...(tfidf ? [nameTfidf(tfidf)] : []),
-    { name: `always ${train.labels[majority]}`, values: new Array<number>(test.size).fill(majority) },
-  ];
+type Sets = Pick<LoadedDataset, "train" | "val" | "test" | "labels" | "objective" | "pairs">;
+
+export async function fitBaselines(data: Sets, signal?: AbortSignal): Promise<FittedBaselines> {
+  const classic = await fitClassic(data, signal);
+  const simplest = SIMPLEST[TRAINING[data.objective].labels as keyof typeof SIMPLEST](data);
+  return { classic, baselines: [...(classic ? [await answers(classic, data)] : []), simplest] };
 }
 
-const nameTfidf = ({ c, scores: _, ...rest }: TfidfBaseline): Baseline => ({
-  name: `TF-IDF, logistic regression (C ${c})`,
-  ...rest,
-});
-
-interface TfidfBaseline extends Omit<Baseline, "name"> {
-  c: number;
-  /** [rows, k] that the classes follow from. */
-  scores: Float64Array;
+async function answers(classic: ClassicModel, { objective, test, labels }: Sets): Promise<Baseline> {
+  const { name, limits } = classic;
+  const logits = await classic.logits([...setTexts(test, test.positions())], labels);
+  return { name, ...(limits ? { limits } : {}), values: TRAINING[objective].answer!(logits, labels.length) };
 }
 
-/**
- * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss:
- * larger ones are tried until it rises.
- */
-export async function predictTfidf({ train, val, test }: Sets, limits?: Limits): Promise<TfidfBaseline | null> {
-  const fit = await TextFit.begin(train, weightColumns(train.labels.length), limits);
-  const present = [...new Set(Array.from(fit.used, (row) => train.label(row)))].sort((a, b) => a - b);
-  const classes = present.length;
-  if (classes < 2) return null;
-  const read = async (set: Sets["train"], rows: Uint32Array) => ({
-    rows: await fit.read(set, rows),
-    labels: Int32Array.from(rows, (row) => present.indexOf(set.label(row))),
-    classes,
-  });
-  const known = val.positions().filter((row) => present.includes(val.label(row)));
-  const [training, validation] = [await read(train, fit.used), await read(val, known)];
-  const zeros = new Float64Array((fit.tfidf.width + 1) * weightColumns(classes));
-  const best = await chooseStrength<Float64Array>(STRENGTHS, known.length, zeros, async (c, before) => {
-    const weights = await fitLogistic(training, c, before, fit);
-    return [weights, softmaxRows(scoreRows(validation.rows, weights), validation).loss];
-  });
-  const scores = scoreRows(await fit.read(test), best.weights);
-  const values = highest(scores, classes).map((column) => present[column]!);
-  return { c: best.strength, ...fit.limits, values, scores };
-}
-
-/** The class with the highest score of each row, the first of equal ones. The first of two has a score of 0. */
-function highest(scores: Float64Array, classes: number): number[] {
-  const k = weightColumns(classes);
-  return Array.from({ length: scores.length / k }, (_, row) => {
-    const own = scores.subarray(row * k, row * k + k);
-    return k < classes ? Number(own[0]! > 0) : own.indexOf(Math.max(...own));
-  });
-}
-
-/**
- * The strength of a penalty with the lowest loss on the validation set: they are tried in their order until it rises.
- * Without validation rows it is the usual one. `fit`: gives weights, from the best ones before, and their loss.
- */
-export async function chooseStrength<Weights>(
-  { usual, tried }: { usual: number; tried: readonly number[] },
-  rows: number,
-  initial: Weights,
-  fit: (strength: number, before: Weights) => Promise<[weights: Weights, loss: number]>,
-): Promise<{ strength: number; weights: Weights }> {
-  let best = { strength: usual, weights: initial, loss: Infinity };
-  for (const strength of rows > 0 ? tried : [usual]) {
-    const [weights, loss] = await fit(strength, best.weights);
-    if (loss >= best.loss) break;
-    best = { strength, weights, loss };
-  }
-  return best;
-}
+/** The most frequent class or set of labels, or the mean of the scores. */
+const SIMPLEST: Record<Exclude<LabelKind, "tags">, (data: Sets) => Baseline> = {
+  class({ train, test, labels }) {
+    const classes = train.classes();
+    const counts = labels.map((label) => classes[label]!);
+    const majority = counts.indexOf(Math.max(...counts));
+    return { name: `always ${labels[majority]}`, values: new Array<number>(test.size).fill(majority) };
+  },
+  set({ train, test, labels }) {
+    const counts = new Map<string, number>();
+    for (let row = 0; row < train.size; row++) {
+      const key = train.values(row).join();
+      counts.set(key, (counts.get(key) ?? 0) + 1);
+    }
+    const [frequent] = [...counts].reduce((most, one) => (one[1] > most[1] ? one : most));
+    const set = frequent.split(",").map(Number);
+    const names = labels.filter((_, i) => set[i] === 1);
+    return {
+      name: `always ${names.length > 0 ? names.join(" | ") : "no label"}`,
+      values: Float32Array.from({ length: test.size * labels.length }, (_, i) => set[i % labels.length]!),
+    };
+  },
+  score({ train, test }) {
+    const mean = meanScore(train);
+    return { name: `always the mean, ${Number(mean.toPrecision(4))}`, values: new Float64Array(test.size).fill(mean) };
+  },
+};

@@ -1,4 +1,5 @@
 /** Measures a trained model on its sets, compared with the baselines. */
+import type { ClassicModel } from "../classic/model.ts";
 import { findLeaks } from "../data/duplicates.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
 import { type Competitor, compareWith, keptFigures, type Places } from "../tasks/compare.ts";
@@ -16,6 +17,7 @@ import type {
 } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { TRAINING } from "../tasks/training.ts";
+import type { FittedBaselines } from "./baselines.ts";
 import { rowsPerClass } from "./class-weights.ts";
 import type { Answers } from "./records.ts";
 
@@ -25,10 +27,11 @@ export interface Evaluated {
   outputs: Splits<Outputs>;
 }
 
-/** What a run leaves of its measuring: its results, and the answers to messages. */
+/** What a run leaves of its measuring: its results, the answers to messages, and the classic model among the baselines. */
 export interface Measured {
   results: Results;
   answers: Answers | null;
+  classic: ClassicModel | null;
 }
 
 type Asked = MeasuringContext["options"];
@@ -36,23 +39,29 @@ type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Pr
 
 /** Fits the baselines. */
 const FITS = {
-  class: async () => (await import("./baselines.ts")).fitClasses,
-  score: async () => (await import("./score-baselines.ts")).fitScores,
-  set: async () => (await import("./label-baselines.ts")).fitSets,
+  class: messages,
+  score: messages,
+  set: messages,
   tags: async () => (await import("./tag-baselines.ts")).fitTags,
 };
+
+async function messages() {
+  return (await import("./baselines.ts")).fitBaselines;
+}
+
+type Fit = (data: TrainingData, signal?: AbortSignal) => Promise<FittedBaselines>;
 
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
   const { labels } = TRAINING[data.objective];
   const measuring = await MEASURING[data.objective]();
-  const fit = labels && ((await FITS[labels]()) as (data: TrainingData, signal?: AbortSignal) => Promise<Baseline[]>);
+  const fit = labels && ((await FITS[labels]()) as Fit);
   return async (before, after, signal) => {
     const context = measuringContext(data, options);
     const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });
-    const baselines = fit ? await fit(data, signal) : [initial()];
+    const { baselines, classic } = fit ? await fit(data, signal) : { baselines: [initial()], classic: null };
     const measured = measureSets(measuring, data, after, baselines, context);
-    return { ...measured, results: { before: before.evaluations, ...measured.results } };
+    return { ...measured, classic, results: { before: before.evaluations, ...measured.results } };
   };
 }
 

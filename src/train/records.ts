@@ -1,5 +1,6 @@
 /** The output of a run: steps, evaluations, events, result and checkpoints. */
 import type { DeviceInfo } from "../backend/backend.ts";
+import type { ClassicModel } from "../classic/model.ts";
 import { errorParts, TrainingError } from "../errors.ts";
 import type { Reference } from "../io/adapter-meta.ts";
 import type { FinalNorm, Tensors } from "../io/peft.ts";
@@ -105,6 +106,8 @@ export interface TrainResult {
   evaluations: EvaluationRecord[];
   /** The answers to all messages of the validation and the test set; null of texts, or if `results` is null. */
   answers: Answers | null;
+  /** The classic model that the run was compared with; null: there is none, or `results` is null. */
+  classic: ClassicModel | null;
   /**
    * The step of the saved tensors: the best evaluation's with `keep: "best"`, unless the run was aborted or has no
    * validation set.

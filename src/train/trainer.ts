@@ -346,6 +346,7 @@ export class Run {
       ...head,
       results: measured?.results ?? null,
       answers: measured?.answers ?? null,
+      classic: measured?.classic ?? null,
       steps: this.steps,
       evaluations: this.evaluations,
       keptStep: this.trained ? this.keptStep : this.steps.length,

@@ -22,14 +22,20 @@ export async function checkBaseline(sources, work, python, must, report, { loadD
   writeFileSync(sets, JSON.stringify(Object.fromEntries(rows)));
   must(python, ["test/exchange/baseline.py", sets, theirs]);
   const outfile = join(work, "baselines.mjs");
-  await bundleProgram("src/train/baselines.ts", outfile);
-  const { predictTfidf } = await import(resolve(outfile));
+  await bundleProgram("src/classic/fit.ts", outfile);
+  const { fitWithin } = await import(resolve(outfile));
   for (const [name, expected] of Object.entries(JSON.parse(readFileSync(theirs, "utf8")))) {
-    const { test } = loaded[name];
-    const { c, scores, values } = await predictTfidf(loaded[name]);
-    const right = values.filter((label, row) => test.label(row) === label).length;
+    const { test, labels } = loaded[name];
+    const classic = await fitWithin(loaded[name]);
+    const c = Number(/\(C (.*)\)$/.exec(classic.name)[1]);
+    const logits = await classic.logits(
+      rowsOf(test).map(([text]) => text),
+      labels,
+    );
+    const scores = rowsOf(test).map((_, row) => [...logits.slice(row * labels.length, (row + 1) * labels.length)]);
+    const right = scores.filter((row, i) => row.indexOf(Math.max(...row)) === test.label(i)).length;
     const wanted = centred(expected.scores);
-    const own = centred(expected.scores.map(({ length }, row) => [...scores.slice(row * length, (row + 1) * length)]));
+    const own = centred(scores.map((row) => row.slice(-expected.scores[0].length)));
     const largest = (some) => some.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     const worst = largest(own.map((score, i) => score - wanted[i])) / largest(wanted);
     report(

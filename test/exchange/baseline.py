@@ -1,7 +1,7 @@
 """
 The baseline by scikit-learn: TF-IDF of words and characters with logistic regression, C chosen on the validation set.
 `baseline.py SETS.json OUT.json`: of each set {name: {train, val, test}}, lists of [text, class id], what baseline.mjs
-and test/train/baselines.test.ts compare. `baseline.py fixtures OUT.json` makes the sets up, and keeps them with it.
+and test/classic/classic.test.ts compare. `baseline.py fixtures OUT.json` makes the sets up, and keeps them with it.
 """
 import json
 import random

@@ -14,7 +14,7 @@ import type { AdapterMeta } from "../../src/io/peft.ts";
 import type { Pair, TextOrPair } from "../../src/pair.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
-import { fitClasses } from "../../src/train/baselines.ts";
+import { fitBaselines } from "../../src/train/baselines.ts";
 import { dataBlocks } from "../../src/views/data.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -125,7 +125,7 @@ test("the baseline has features of each text: it learns what one of them says, w
     const path = join(folder, `told${told}.jsonl`);
     writeFileSync(path, lines.join("\n"));
     const data = await loadDataset({ file: path });
-    const [tfidf] = await fitClasses(data);
+    const [tfidf] = (await fitBaselines(data)).baselines;
     const right = Array.from(tfidf!.values).filter((label, row) => label === data.test.label(row)).length;
     assert.is(right, data.test.size, `text ${told}`);
   }

@@ -10,7 +10,7 @@ import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { measuring } from "../../src/tasks/classification/classification-results.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
-import { fitClasses } from "../../src/train/baselines.ts";
+import { fitBaselines } from "../../src/train/baselines.ts";
 import { measuringContext } from "../../src/train/measure.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
@@ -240,9 +240,10 @@ function majorityClass({ train }: LoadedDataset): number {
 
 test("the most frequent class is found by its id: an object would sort labels that are numbers", async () => {
   const rows = Array.from({ length: 60 }, (_, i) => `10,"message ${i}"\n${i % 4 ? "" : `9,"other ${i}"\n`}`);
-  const { train, test: set, labels } = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
+  const data = await tinyData(`label,text\n${rows.join("")}`, { split: "stratified" });
+  const { labels } = data;
   assert.equal([...labels], ["10", "9"]);
-  const always = (await fitClasses({ train, val: train, test: set })).at(-1);
+  const always = (await fitBaselines({ ...data, val: data.train })).baselines.at(-1);
   assert.is(always!.name, "always 10");
   assert.ok(Array.from(always!.values).every((label) => labels[label] === "10"));
 });

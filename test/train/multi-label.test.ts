@@ -2,6 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { fitWithin } from "../../src/classic/fit.ts";
+import { setTexts } from "../../src/classic/tfidf.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
@@ -9,7 +11,7 @@ import type { Estimate } from "../../src/statistics.ts";
 import { f1Of } from "../../src/statistics.ts";
 import { measuring } from "../../src/tasks/multi-label/multi-label-results.ts";
 import { hitsOf, isExact, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
-import { fitSets, predictLabels } from "../../src/train/label-baselines.ts";
+import { fitBaselines } from "../../src/train/baselines.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -107,7 +109,7 @@ test("a run beside a regression a label and the most frequent set; each label wi
 
 test("the baselines: labels that are words are learned, and the most frequent set is that of the training set", async () => {
   const { data } = await base();
-  const [tfidf, always] = await fitSets(data);
+  const [tfidf, always] = (await fitBaselines(data)).baselines;
   const truth = Array.from({ length: data.test.size }, (_, row) => [...data.test.values(row)]).flat();
   const wrong = truth.filter((value, i) => value !== tfidf!.values[i]).length;
   assert.ok(wrong <= 0.1 * truth.length, `${wrong} of ${truth.length}`);
@@ -118,11 +120,12 @@ test("the baselines: labels that are words are learned, and the most frequent se
   );
   assert.ok(others.every((other) => other === set));
   // Each label has its share of the work.
-  const stopped = await predictLabels(data, { mostWork: 5e5 });
+  const stopped = (await fitWithin(data, { mostWork: 5e5 }))!;
+  const logits = await stopped.logits([...setTexts(data.test, data.test.positions())]);
   assert.is(stopped.limits, "stopped after 0.0005 billion multiply-adds");
   for (const label of data.labels.keys())
     assert.ok(
-      Array.from(stopped.values).some((value, i) => i % data.labels.length === label && value === 1),
+      logits.some((logit, i) => i % data.labels.length === label && logit > 0),
       data.labels[label]!,
     );
 });

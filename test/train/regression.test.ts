@@ -2,13 +2,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { fitWithin } from "../../src/classic/fit.ts";
+import { fitRidge } from "../../src/classic/ridge.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
 import { loadAdapter } from "../../src/io/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { trueScores } from "../../src/tasks/regression/regression-training.ts";
-import { fitRidge, predictRidge } from "../../src/train/score-baselines.ts";
+import type { Baseline } from "../../src/tasks/task.ts";
+import { fitBaselines } from "../../src/train/baselines.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
@@ -114,7 +117,7 @@ const EXPECTED_RIDGE = [2.1081081081081083, 0.32432432432432445, 0.7027027027027
 
 test("the ridge baseline learns the number of words, and its alpha is one of those that are tried", async () => {
   const { data } = await base();
-  const { name, limits, values } = await predictRidge(data);
+  const [{ name, limits, values }] = (await fitBaselines(data)).baselines as [Baseline];
   assert.match(name, /\(alpha (100|10|1|0.1|0.01)\)$/);
   assert.is(limits, undefined);
   const errors = trueScores(data.test).map((score, row) => values[row]! - score);
@@ -122,5 +125,5 @@ test("the ridge baseline learns the number of words, and its alpha is one of tho
     errors.every((error) => Math.abs(error) < 2),
     String(errors),
   );
-  assert.is((await predictRidge(data, { mostWork: 1e5 })).limits, "stopped after 0.0001 billion multiply-adds");
+  assert.is((await fitWithin(data, { mostWork: 1e5 }))!.limits, "stopped after 0.0001 billion multiply-adds");
 });

@@ -5,6 +5,7 @@
  * message. Those of the two texts of a pair are different n-grams: they have two vocabularies of each kind.
  */
 import { nextTurn } from "#platform";
+import { FormatError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 
 /** Sparse rows [rows, width]. */
@@ -14,6 +15,12 @@ export interface SparseRows {
   starts: Uint32Array;
   columns: Uint32Array;
   values: Float32Array;
+}
+
+/** N-grams, and how many of the training rows have each. */
+export interface Ngrams {
+  ngrams: string[];
+  rows: number[];
 }
 
 /** The texts of some rows of a set. */
@@ -30,7 +37,12 @@ const ROWS_AT_A_TIME = 256;
 const WORD = /[\p{L}\p{N}_]{2,}/gu;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Python splits at them.
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
-const LONGEST = 5;
+/** The lengths of n-grams, by analyzer. */
+export const NGRAMS = [
+  [1, 2],
+  [2, 5],
+] as const;
+const LONGEST = NGRAMS[1][1];
 /** Words follow the code points. */
 const FIRST_WORD = 0x110000;
 
@@ -40,6 +52,9 @@ const FIRST_WORD = 0x110000;
 type Step = (prefix: number, unit: number) => number;
 /** Calls `take` for each n-gram of a text in lower case. */
 type Analyzer = (text: string, step: Step, take: (ngram: number) => void) => void;
+
+/** scikit-learn's names of the analyzers, in the order of a text's vocabularies. */
+export const ANALYZERS = ["word", "char_wb"] as const;
 
 const words: Analyzer = (text, step, take) => {
   let before = 0;
@@ -88,6 +103,37 @@ class Vocabulary {
 
   constructor(private readonly analyze: Analyzer) {}
 
+  /** One with these n-grams, of which each is in so many of `total` rows, and columns from `first` on. */
+  static of(analyze: Analyzer, { ngrams, rows }: Ngrams, total: number, first: number): Vocabulary {
+    const vocabulary = new Vocabulary(analyze);
+    const ids = ngrams.map((ngram) => vocabulary.read(ngram));
+    vocabulary.columns = new Int32Array(vocabulary.size).fill(-1);
+    vocabulary.idf = new Float64Array(vocabulary.size);
+    for (const [i, id] of ids.entries()) {
+      if (id === 0 || vocabulary.columns[id]! >= 0)
+        throw new FormatError("invalid-vocabulary", "an n-gram is there twice, or is none", {
+          found: JSON.stringify(ngrams[i]),
+        });
+      vocabulary.place(id, first + i, rows[i]!, total);
+    }
+    return vocabulary;
+  }
+
+  /** Those that have a column, in the order of the columns. */
+  list(): Ngrams {
+    const names: string[] = [""];
+    const found: Ngrams = { ngrams: [], rows: [] };
+    for (let ngram = 1; ngram < this.size; ngram++) {
+      const unit = this.units[ngram]!;
+      const end = unit > FIRST_WORD ? ` ${names[unit - FIRST_WORD]}` : String.fromCodePoint(unit);
+      names.push(names[this.prefixes[ngram]!] + end);
+      if (this.columns[ngram]! < 0) continue;
+      found.ngrams.push(names[ngram]!);
+      found.rows.push(this.rows[ngram]!);
+    }
+    return found;
+  }
+
   /** Learns the n-grams of a training row. Returns how many different ones it has. */
   learn(text: string): number {
     const { ngrams } = this.count(text, (prefix, unit) => this.add(prefix, unit));
@@ -110,11 +156,27 @@ class Vocabulary {
     let column = first;
     for (let ngram = 1; ngram < this.size; ngram++) {
       const rows = this.rows[ngram]!;
-      if (rows < fewest) continue;
-      this.columns[ngram] = column++;
-      this.idf[ngram] = Math.log((1 + total) / (1 + rows)) + 1;
+      if (rows >= fewest) this.place(ngram, column++, rows, total);
     }
     return column;
+  }
+
+  private place(ngram: number, column: number, rows: number, total: number): void {
+    this.columns[ngram] = column;
+    this.rows[ngram] = rows;
+    this.idf[ngram] = Math.log((1 + total) / (1 + rows)) + 1;
+  }
+
+  /** The number of an n-gram that a vocabulary had; 0: it is none. */
+  private read(ngram: string): number {
+    const follow = (units: readonly number[]) => units.reduce((prefix, unit) => this.add(prefix, unit), 0);
+    if (this.analyze === characters) return follow(Array.from(ngram, (char) => char.codePointAt(0)!));
+    const parts = ngram
+      .split(" ")
+      .map((word) => follow(Array.from({ length: word.length }, (_, i) => word.charCodeAt(i))));
+    const [first, second] = parts as [number, number?];
+    if (parts.length > 2 || parts.includes(0)) return 0;
+    return second === undefined ? first : this.add(first, FIRST_WORD + second);
   }
 
   /** Adds the columns and values of a text to those of its row. */
@@ -226,6 +288,27 @@ export class Tfidf {
     while (countColumns(fewest) > mostColumns) fewest++;
     const width = kinds.reduce((first, kind) => kind.finish(fewest, rows, first), 0);
     return new Tfidf(kinds, width, rows, countColumns(1));
+  }
+
+  /** One with these vocabularies, in the order of `list`, of so many training rows. */
+  static of(lists: readonly Ngrams[], rows: number): Tfidf {
+    let width = 0;
+    const kinds = lists.map((list, i) => {
+      const vocabulary = Vocabulary.of(KINDS[i % KINDS.length]!, list, rows, width);
+      width += list.ngrams.length;
+      return vocabulary;
+    });
+    return new Tfidf(kinds, width, rows, width);
+  }
+
+  /** The n-grams that have columns, by vocabulary, in the order of the columns. */
+  list(): Ngrams[] {
+    return this.kinds.map((kind) => kind.list());
+  }
+
+  /** Whether it reads pairs of texts. */
+  get isPair(): boolean {
+    return this.kinds.length > KINDS.length;
   }
 
   async transform(texts: Iterable<TextOrPair>, signal?: AbortSignal): Promise<SparseRows> {

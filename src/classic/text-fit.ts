@@ -1,4 +1,4 @@
-/** What the baselines on TF-IDF have in common: their rows, what they may take, and what they leave out. */
+/** What the fits on TF-IDF have in common: their rows, what they may take, and what they leave out. */
 import { nextTurn } from "#platform";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { MOST_ENTRIES, type SparseRows, setTexts, Tfidf } from "./tfidf.ts";
@@ -75,4 +75,23 @@ export class TextFit {
     ].join(", ");
     return limits ? { limits } : {};
   }
+}
+
+/**
+ * The strength of a penalty with the lowest loss on the validation set: they are tried in their order until it rises.
+ * Without validation rows it is the usual one. `fit`: gives weights, from the best ones before, and their loss.
+ */
+export async function chooseStrength<Weights>(
+  { usual, tried }: { usual: number; tried: readonly number[] },
+  rows: number,
+  initial: Weights,
+  fit: (strength: number, before: Weights) => Promise<[weights: Weights, loss: number]>,
+): Promise<{ strength: number; weights: Weights }> {
+  let best = { strength: usual, weights: initial, loss: Infinity };
+  for (const strength of rows > 0 ? tried : [usual]) {
+    const [weights, loss] = await fit(strength, best.weights);
+    if (loss >= best.loss) break;
+    best = { strength, weights, loss };
+  }
+  return best;
 }

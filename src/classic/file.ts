@@ -1,0 +1,149 @@
+/** The file of a classic model: plain JSON with scikit-learn's words, which a few lines of any language can use. */
+import { exists, isFile, joinPath, readBytes } from "#platform";
+import { findWrongIn, type Tree } from "../check-tree.ts";
+import { isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
+import { ConfigError, FormatError } from "../errors.ts";
+import { LIMITS, parseJson } from "../io/limits.ts";
+import type { PairSettings } from "../pair.ts";
+import { type MessagesObjective, TASKS } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { ANALYZERS, NGRAMS, type Ngrams, Tfidf } from "./tfidf.ts";
+
+/** The file of a run's directory, and of an export. */
+export const CLASSIC = "classic.json";
+const FORMAT = "lowrank-classic";
+const VERSION = 1;
+
+/** What a classic model consists of. */
+export interface ClassicParts {
+  objective: MessagesObjective;
+  /** "TF-IDF, logistic regression (C 10)" */
+  name: string;
+  /** What its fit left out, for people. */
+  limits?: string;
+  /** Of the outputs: the classes that had training rows, the labels, or "score". */
+  labels: readonly string[];
+  /** Of pairs of texts: their columns. */
+  pairs?: PairSettings;
+  tfidf: Tfidf;
+  /** [width + 1, outputs], of which the last row are the biases. Two classes have one output: that of the second. */
+  weights: Float64Array;
+}
+
+/** The n-grams of a kind, of the first (0) or the second text (1) of a row. */
+interface StoredVocabulary {
+  text: number;
+  analyzer: (typeof ANALYZERS)[number];
+  ngram_range: readonly number[];
+  ngrams: string[];
+  /** The training rows that have each: its idf is ln((1 + rows) / (1 + df)) + 1. */
+  df: number[];
+  /** [outputs, n-grams] */
+  coef: number[][];
+}
+
+/** Outputs of one for each label, or one for the second of two classes. */
+const countOutputs = (objective: MessagesObjective, labels: number) =>
+  TASKS[objective].loss === "cross-entropy" && labels === 2 ? 1 : labels;
+
+/** The bytes of its file, a line for each list; null: it would be larger than what is read. */
+export function printClassic({ tfidf, weights, objective, labels, ...about }: ClassicParts): Uint8Array | null {
+  const outputs = countOutputs(objective, labels.length);
+  let first = 0;
+  const vocabularies = tfidf.list().map(({ ngrams, rows }, i): StoredVocabulary => {
+    const start = first;
+    first += ngrams.length;
+    const kind = i % ANALYZERS.length;
+    const coef = Array.from({ length: outputs }, (_, output) =>
+      ngrams.map((_, column) => weights[(start + column) * outputs + output]!),
+    );
+    const analyzer = ANALYZERS[kind]!;
+    return { text: Math.floor(i / ANALYZERS.length), analyzer, ngram_range: NGRAMS[kind]!, ngrams, df: rows, coef };
+  });
+  const head = { format: FORMAT, version: VERSION, objective, ...about, labels, rows: tfidf.rows };
+  const intercept = [...weights.subarray(first * outputs)];
+  const printed = `${printLines({ ...head, intercept }).slice(0, -2)},\n"vocabularies": [\n${vocabularies.map(printLines).join(",\n")}\n]}\n`;
+  const bytes = new TextEncoder().encode(printed);
+  return bytes.length > LIMITS.classic ? null : bytes;
+}
+
+const printLines = (object: object) =>
+  `{${Object.entries(object)
+    .map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`)
+    .join(",\n")}\n}`;
+
+/** Reads classic.json of a directory, or the file of this path. Throws ConfigError or FormatError. */
+export async function readClassic(path: string): Promise<ClassicParts> {
+  const file = (await isFile(path)) ? path : joinPath(path, CLASSIC);
+  if (!(await exists(file)))
+    throw new ConfigError("no-classic-model", "there is no classic model", {
+      where: path,
+      expected: `a run directory with ${CLASSIC}, or such a file`,
+      found: (await exists(path)) ? `no ${CLASSIC}` : "no such directory",
+      hint: "runs that classify or score messages, and have a test set, keep one",
+    });
+  return parseClassic(parseJson(await readBytes(file, LIMITS.classic), file), file);
+}
+
+const COUNTS = [
+  "whole numbers",
+  (value: unknown) => isListOf(value, (one) => isWithin(one, { min: 0, whole: true })),
+] as const;
+const FINITE = ["finite numbers", (value: unknown) => isListOf(value, Number.isFinite)] as const;
+
+const KINDS: Tree = {
+  ...{ name: "text", limits: "text?", labels: "texts", rows: "size", intercept: FINITE },
+  "pairs?": { columns: ["two strings", (value) => isListOf(value, isText) && value.length === 2] },
+  vocabularies: [
+    {
+      ...{ text: "count", analyzer: "text", ngrams: "texts", df: COUNTS },
+      coef: ["arrays of finite numbers", (value) => isListOf(value, (one) => isListOf(one, Number.isFinite))],
+    },
+  ],
+};
+
+/** The model of a classic.json. Throws FormatError unless it is one, all through. */
+export function parseClassic(json: unknown, where: string): ClassicParts {
+  const refuse = (name: string, expected: string, found: unknown): never => {
+    throw new FormatError("invalid-field", `${name} is invalid`, { where, expected, found: show(found) });
+  };
+  const given = (json ?? {}) as ClassicParts & {
+    [key in "format" | "version" | "rows"]: number;
+  } & { intercept: number[]; vocabularies: StoredVocabulary[] };
+  if ((given.format as unknown) !== FORMAT || given.version !== VERSION)
+    refuse("format", `${FORMAT} of version ${VERSION}`, `${given.format} ${given.version}`);
+  const messages = Object.keys(TASKS).filter((name) => isMessages(name as MessagesObjective));
+  const objective = parseChoice("objective", given.objective, messages as MessagesObjective[], where);
+  const wrong = findWrongIn(given, KINDS);
+  if (wrong) refuse(wrong.key, wrong.expected, wrong.value);
+  const { name, limits, labels, pairs, rows, intercept, vocabularies } = given;
+  const { least, most = Infinity } = TASKS[objective].outputs;
+  if (labels.length < least || labels.length > most || new Set(labels).size < labels.length)
+    refuse("labels", `${least}${most === least ? "" : " or more"} different names`, labels);
+  const outputs = countOutputs(objective, labels.length);
+  if (intercept.length !== outputs) refuse("intercept", `${outputs} numbers`, intercept.length);
+  const count = ANALYZERS.length * (pairs ? 2 : 1);
+  if (vocabularies.length !== count) refuse("vocabularies", String(count), vocabularies.length);
+  for (const [i, { text, analyzer, ngrams, df, coef }] of vocabularies.entries()) {
+    const [kind, of] = [ANALYZERS[i % ANALYZERS.length], Math.floor(i / ANALYZERS.length)];
+    if (analyzer !== kind || text !== of)
+      refuse(`vocabularies[${i}]`, `${kind} of text ${of}`, `${analyzer} of ${text}`);
+    if (df.length !== ngrams.length || df.some((one) => one > rows))
+      refuse(`vocabularies[${i}].df`, `${ngrams.length} numbers, at most ${rows}`, df.length);
+    if (coef.length !== outputs || coef.some((row) => row.length !== ngrams.length))
+      refuse(`vocabularies[${i}].coef`, `${outputs} of ${ngrams.length} numbers`, coef.length);
+  }
+  const tfidf = Tfidf.of(
+    vocabularies.map(({ ngrams, df }): Ngrams => ({ ngrams, rows: df })),
+    rows,
+  );
+  const weights = new Float64Array((tfidf.width + 1) * outputs);
+  let at = 0;
+  for (const { ngrams, coef } of vocabularies)
+    for (const column of ngrams.keys()) for (const row of coef) weights[at++] = row[column]!;
+  weights.set(intercept, at);
+  return { objective, name, labels, tfidf, weights, ...(limits ? { limits } : {}), ...(pairs ? { pairs } : {}) };
+}
+
+/** Whether texts as a whole have labels. */
+const isMessages = (objective: MessagesObjective) => !["tags", null].includes(TRAINING[objective].labels);

@@ -1,0 +1,131 @@
+/** A classic model: a linear one on the TF-IDF of texts, which needs neither a base model nor a device. */
+import { checkArguments } from "../checks.ts";
+import { ConfigError } from "../errors.ts";
+import { isBlank, type PairSettings, TEXTS, type TextOrPair } from "../pair.ts";
+import { type MessagesObjective, TASKS } from "../tasks/index.ts";
+import type { Classification, Labelled, Scored } from "../tasks/predictions.ts";
+import { type ClassicParts, printClassic, readClassic } from "./file.ts";
+import { scoreRows } from "./logistic.ts";
+
+/**
+ * A classifier, or a regression, on the TF-IDF of words and characters, as scikit-learn's: what each run is compared
+ * with, and keeps in `classic.json`. It answers without a base model and without a device.
+ *
+ * @example
+ * ```ts
+ * import { ClassicModel } from "lowrank";
+ *
+ * const classic = await ClassicModel.load("runs/first"); // or the path of a classic.json
+ * const [first] = await classic.classify("You have won a prize, call now");
+ * console.log(classic.name, first!.label, first!.probability);
+ * ```
+ */
+export class ClassicModel {
+  /** "TF-IDF, logistic regression (C 10)" */
+  readonly name: string;
+  /** What its fit left out, for people; undefined: nothing. */
+  readonly limits: string | undefined;
+  /** Names of the classes or labels; of a regression "score". */
+  readonly labels: readonly string[];
+  /** What it learned, as an adapter's `meta` says it. */
+  readonly meta: {
+    labels: readonly string[];
+    task: { objective: MessagesObjective };
+    settings: { pairs?: PairSettings };
+  };
+
+  /** @internal */
+  constructor(readonly parts: ClassicParts) {
+    const { name, limits, labels, objective, pairs } = parts;
+    this.name = name;
+    this.limits = limits;
+    this.labels = labels;
+    this.meta = { labels, task: { objective }, settings: pairs ? { pairs } : {} };
+  }
+
+  /**
+   * Loads the classic model of a run's or an export's directory, or a file of this form. Throws ConfigError if there is
+   * none, FormatError if it is damaged.
+   */
+  static async load(path: string): Promise<ClassicModel> {
+    checkArguments({ path }, { path: "text" });
+    return new ClassicModel(await readClassic(path));
+  }
+
+  /** The bytes of its file; null: they are more than what is read. @internal */
+  print(): Uint8Array | null {
+    return printClassic(this.parts);
+  }
+
+  /**
+   * Classifies a text, or several, in order; blank ones have no label. A pair of texts is an array of two. Throws
+   * ConfigError if the model gives scores, or reads pairs where these are single texts.
+   *
+   * @example
+   * ```ts
+   * import { ClassicModel } from "lowrank";
+   *
+   * const classic = await ClassicModel.load("runs/first/classic.json");
+   * const [first, second] = await classic.classify(["You have won a prize", "See you at noon"]);
+   * console.log(first!.label, second!.label);
+   * ```
+   */
+  classify(texts: string | readonly TextOrPair[]): Promise<Classification[]> {
+    return this.each<Classification>("classify", texts);
+  }
+
+  /**
+   * Scores a text, or several, in order, with a regression. Throws ConfigError if the model gives labels.
+   *
+   * @example
+   * ```ts
+   * import { ClassicModel } from "lowrank";
+   *
+   * const classic = await ClassicModel.load("runs/stars");
+   * const [first] = await classic.score("What a lovely day");
+   * console.log(first!.score);
+   * ```
+   */
+  score(texts: string | readonly TextOrPair[]): Promise<Scored[]> {
+    return this.each<Scored>("score", texts);
+  }
+
+  /**
+   * Logits [texts, labels], as a model with a head gives them.
+   * @internal `labels`: those of a data set, of which some may have had no training row: they have -Infinity.
+   */
+  async logits(texts: readonly TextOrPair[], labels: readonly string[] = this.labels): Promise<Float32Array> {
+    const { tfidf, weights } = this.parts;
+    const scores = scoreRows(await tfidf.transform(texts), weights);
+    const outputs = scores.length / texts.length;
+    const logits = new Float32Array(texts.length * labels.length);
+    for (const [label, name] of labels.entries()) {
+      const own = this.labels.indexOf(name);
+      const output = own - (this.labels.length - outputs);
+      for (let row = 0; row < texts.length; row++)
+        logits[row * labels.length + label] = own < 0 ? -Infinity : output < 0 ? 0 : scores[row * outputs + output]!;
+    }
+    return logits;
+  }
+
+  private async each<T extends Labelled>(
+    method: "classify" | "score",
+    texts: string | readonly TextOrPair[],
+  ): Promise<T[]> {
+    checkArguments({ texts }, { texts: TEXTS });
+    const { task, labels } = this.meta;
+    const predicts = TASKS[task.objective].predicts!;
+    if (method !== predicts.method)
+      throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
+    const list = [texts].flat();
+    const isPair = this.parts.pairs !== undefined;
+    const other = list.find((text) => (typeof text !== "string") !== isPair);
+    if (other !== undefined)
+      throw new ConfigError("wrong-text-count", `the model reads ${isPair ? "pairs of texts" : "single texts"}`, {
+        expected: isPair ? "[first, second]" : "a string",
+        found: JSON.stringify(other),
+      });
+    const results = predicts.of!(await this.logits(list), { labels, settings: {} });
+    return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result)) as T[];
+  }
+}
