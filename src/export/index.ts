@@ -12,7 +12,7 @@ import type { WeightDtype } from "../tensor.ts";
 import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
-import { type Loss, listLosses } from "./losses.ts";
+import { foldTemperature, type Loss, listLosses } from "./losses.ts";
 import { AT_MEAN } from "./peft-code.ts";
 import { README } from "./replaceable.ts";
 
@@ -114,9 +114,10 @@ export async function planExport(
       expected: dtypes.join(" or ") || "no --dtype",
       found: dtype,
     });
-  const { adapter, baseModel } = opened;
+  const { baseModel } = opened;
+  const adapter = foldTemperature(opened.adapter);
   const finalNorm = hasHead(adapter.meta.task) ? await readFinalNorm(adapter, baseModel) : undefined;
-  const source = { ...opened, finalNorm, base };
+  const source = { ...opened, adapter, finalNorm, base };
   const exported = await (await form.load()).plan(source, { withBase, dtype });
   const losses = listLosses(adapter, finalNorm);
   const { files, notes, usages } = exported;

@@ -1,6 +1,7 @@
 /** What an exported classifier cannot express of the run: found before anything is written. */
 
-import type { Adapter, FinalNorm } from "../io/peft.ts";
+import type { Adapter, AdapterMeta, FinalNorm } from "../io/peft.ts";
+import type { NamedTensor } from "../io/peft-form.ts";
 import { biasObstacle } from "../io/peft-write.ts";
 import { type Decision, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 
@@ -10,6 +11,20 @@ export interface Loss {
   reason: string;
   /** The effect of dropping it. */
   effect?: string;
+}
+
+/** The tensors of which the logits are multiples. */
+const HEAD = ["head.weight", "head.bias", "lora.head.B"];
+
+/** The adapter with its temperature in the head, where other programs need not know of it: logits / T is (W / T) x. */
+export function foldTemperature({ meta, tensors, reference }: Adapter): Adapter {
+  const { temperature = 1, ...settings } = meta.settings as Decision & AdapterMeta["settings"];
+  const divide = ({ shape, data }: NamedTensor) => ({ shape, data: data.map((value) => value / temperature) });
+  return {
+    meta: { ...meta, settings },
+    tensors: new Map([...tensors].map(([name, tensor]) => [name, HEAD.includes(name) ? divide(tensor) : tensor])),
+    reference: reference && { ...reference, outputs: reference.outputs.map((value) => value / temperature) },
+  };
 }
 
 /** What transformers' classes, which all forms follow, do otherwise than the run. */
@@ -22,13 +37,7 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
     const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`;
     losses.push({ kind: "bias", reason: bias, effect });
   }
-  const { padTo = 0, temperature, threshold, positive } = meta.settings as Decision & { padTo?: number };
-  if (temperature !== undefined)
-    losses.push({
-      kind: "decision",
-      reason: "the run divides its logits by a temperature, which transformers does not",
-      effect: `its probabilities are the softmax of logits / ${temperature.toPrecision(6)}`,
-    });
+  const { padTo = 0, threshold, positive } = meta.settings as Decision & { padTo?: number };
   const { thresholds = [] } = meta.settings as { thresholds?: readonly number[] };
   if (thresholds.some((one) => one !== USUAL_THRESHOLD))
     losses.push({

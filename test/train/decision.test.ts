@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { packagePath } from "#platform";
+import { packagePath, writeDirectory } from "#platform";
 import { planExport } from "../../src/export/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
@@ -148,13 +148,25 @@ test("a run's temperature and threshold are in its results and its files, and a 
       assert.ok(Math.abs(probability! - own[i]!.probability) < 1e-6);
     });
     classifier.destroy();
+    // The temperature is in the head of an export, which has to tell of the threshold alone.
     const opened = await openAdapter(save, directory);
-    const { losses } = await planExport("merged", opened);
+    const { files, losses } = await planExport("peft", opened);
     await opened.baseModel.close();
     assert.equal(
-      losses.map(({ kind }) => kind),
-      ["decision", "decision"],
+      losses.map(({ kind, reason }) => [kind, reason.includes("threshold")]),
+      [["decision", true]],
     );
+    const exported = join(folder, "exported");
+    await writeDirectory(exported, files);
+    assert.not.match(readFileSync(join(exported, "lowrank.json"), "utf8"), "temperature");
+    const folded = await Classifier.load(exported, { device, model: directory });
+    for (const [i, { label, probability }] of (
+      await folded.classify(own.map(({ row }) => data.test.text(row)))
+    ).entries()) {
+      assert.is(label, own[i]!.predicted);
+      assert.ok(Math.abs(probability! - own[i]!.probability) < 1e-6);
+    }
+    folded.destroy();
     // Nothing asked for leaves probabilities as they are.
     const plain = await fineTune({ ...args, calibrate: false, threshold: "none" }, runFiles);
     assert.is(plain.results!.decision, null);
