@@ -89,6 +89,8 @@ export const CHUNK_BYTES = 1 << 18;
 
 /** How a file is read. */
 export interface ReadOptions extends ColumnChoice {
+  /** How the requested columns were chosen, if not by their names. */
+  chosen?: string | undefined;
   /** The longest row in tokens; longer rows are truncated at the end. */
   maxLength: number;
   /** Bytes that are read at a time. */
@@ -177,6 +179,8 @@ export class Corpus {
   /** The column of the labels, and those of the texts if they are pairs, as the first file names them. */
   labelColumn = "label";
   pairColumns: Pair | undefined;
+  /** How the columns of the first file were chosen, if not by their names, and which they are. */
+  chosen: { why: string; columns: ColumnChoice } | undefined;
   /** The line where each class occurs first; 0: in no row. */
   labelLines: number[] = [];
   /** Before decimals of scores; undefined: none has had decimals. */
@@ -197,7 +201,8 @@ export class Corpus {
     const first = wasm.row_count();
     const { labelsAre, labels = [] } = options;
     const learn = this.labels.length === 0 || labelsAre !== "class";
-    const names = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
+    const found = await this.prepare(file, options, labelsAre === "set" ? LEARN.sets : Number(learn));
+    const names = { ...found, chosen: options.chosen ?? found.chosen };
     if (learn) this.classes = options.classes?.(names.labelName);
     if (learn && wasm.label_count() === 0) this.addLabels(labels);
     this.notePair(names, first === 0, file.name);
@@ -231,9 +236,12 @@ export class Corpus {
   }
 
   /** All files have single texts, or all have pairs, as the first. */
-  private notePair({ textName, secondName }: FoundNames, isFirst: boolean, where: string): void {
+  private notePair({ textName, secondName, labelName, chosen }: FoundNames, isFirst: boolean, where: string): void {
     const pair: Pair | undefined = secondName === undefined ? undefined : [textName, secondName];
-    if (isFirst) this.pairColumns = pair;
+    if (isFirst) {
+      this.pairColumns = pair;
+      if (chosen) this.chosen = { why: chosen, columns: { textColumn: textName, labelColumn: labelName } };
+    }
     if ((pair === undefined) === (this.pairColumns === undefined)) return;
     throw new DataError("wrong-text-count", `The first file has ${pair ? "single texts" : "pairs of texts"}`, {
       where,
@@ -318,7 +326,7 @@ export class Corpus {
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if (dataFormat(file.name) === "jsonl") {
-      const names = findKeys(rows, options, file.name);
+      const names = await findKeys(rows, options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       // Rows in memory say themselves which of their values is the text.
       if (file.name !== ROWS) refuseNumbers(values, names.textName, file.name);
@@ -327,7 +335,7 @@ export class Corpus {
       wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);
       return names;
     }
-    const columns = findColumns(rows, options, file.name);
+    const columns = await findColumns(rows, options, file.name);
     const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
     refuseNumbers(values, columns.textName, file.name);
     const { width, text, label, second, header } = columns;

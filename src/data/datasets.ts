@@ -21,11 +21,11 @@ import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import type { Combined } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
+import type { Combined } from "./labels.ts";
 import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
@@ -91,8 +91,7 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   labels?: readonly string[];
   /**
    * The column of the texts; in JSON a key, or the path to a nested one (`message.body`). Default: chosen by its name
-   * or values. Pairs of
-   * texts are in two columns, with a comma between their names: "question,answer".
+   * or values (see `chosen`). Pairs of texts are in two columns, with a comma between their names: "question,answer".
    */
   textColumn?: string;
   /** The column of the labels, named as the text's. Default: chosen by its name or values. */
@@ -177,6 +176,8 @@ export interface LoadedDataset extends LoadedSets<Dataset> {
   split: Split | "given";
   /** Pairs of texts: their columns, and what is between their tokens. */
   pairs?: PairSettings;
+  /** Which columns were chosen and why, if their names do not say it. */
+  chosen?: string;
 }
 
 /** A spec and options as a run stores them: files by absolute path, open files by name. */
@@ -329,12 +330,14 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     vocabulary: module.vocabulary.fingerprint,
     maxLength,
     ...(columns ? { pairs: { columns } } : {}),
+    ...(corpus.chosen ? { chosen: corpus.chosen.why } : {}),
     source,
     origin: {
       ...origin,
       ...(split === "given" ? {} : { split }),
       ...(name === undefined ? {} : { name }),
       ...(columns && !("rows" in spec) ? { textColumn: columns.join() } : {}),
+      ...corpus.chosen?.columns,
     },
   };
 }

@@ -3,8 +3,8 @@
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import { either, setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./columns.ts";
 import type { Corpus } from "./corpus.ts";
+import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./labels.ts";
 import { lineOf, placeOf, ROWS } from "./places.ts";
 
 /** Throws ConfigError if the names of classes, or of several labels, are not ones that rows can have. */

@@ -6,8 +6,10 @@ import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { type ColumnChoice, LABEL_SEPARATOR, PAIR_NAMES, partsOf } from "./columns.ts";
+import { PAIR_NAMES } from "./column-names.ts";
+import type { ColumnChoice } from "./columns.ts";
 import { bytesReader, type LeftOut, MOST_LISTED } from "./corpus.ts";
+import { LABEL_SEPARATOR, partsOf } from "./labels.ts";
 import { LIST_SEPARATOR, placeOf, ROWS } from "./places.ts";
 import { checkRow, nameKind } from "./text-rows.ts";
 

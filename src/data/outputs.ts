@@ -1,8 +1,8 @@
 import { DataError, nameList } from "../errors.ts";
 import { either, setting } from "../setting.ts";
-import { LABEL_SEPARATOR, partsOf } from "./columns.ts";
 import { type Corpus, MOST_LISTED } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
+import { LABEL_SEPARATOR, partsOf } from "./labels.ts";
 import { placeOf } from "./places.ts";
 
 /** The name of the one output of a regression. */

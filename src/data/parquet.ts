@@ -3,8 +3,9 @@ import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects, type Schema
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { classNames } from "./columns.ts";
 import { bytesReader } from "./corpus.ts";
+import { classNames } from "./labels.ts";
+import { Lines } from "./lines.ts";
 
 type ParquetRow = Readonly<Record<string, unknown>>;
 
@@ -17,8 +18,8 @@ interface ParquetFile {
   lists: readonly string[];
   /** The class names of a column of class numbers, as the `datasets` library stores them. */
   classes(column: string): readonly string[] | undefined;
-  /** The rows, a row group at a time, with the number of rows before them. */
-  groups(columns: readonly string[]): AsyncGenerator<{ before: number; rows: ParquetRow[] }>;
+  /** The rows, a row group at a time or the first `most` of it, with the number of rows before them. */
+  groups(columns: readonly string[], most?: number): AsyncGenerator<{ before: number; rows: ParquetRow[] }>;
 }
 
 /** An error of hyparquet means that the file is invalid. */
@@ -43,7 +44,7 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
   const isUsual = chunks.every((chunk) => ["SNAPPY", "UNCOMPRESSED"].includes(chunk?.codec));
   const compressors = isUsual ? undefined : (await import("hyparquet-compressors")).compressors;
   const stored = metadata.key_value_metadata?.find(({ key }) => key === "huggingface")?.value;
-  async function* groups(wanted: readonly string[]) {
+  async function* groups(wanted: readonly string[], most = Number.POSITIVE_INFINITY) {
     let before = 0;
     for (const { num_rows } of row_groups) {
       const rowEnd = before + Number(num_rows);
@@ -53,7 +54,8 @@ export async function openParquet(file: FileReader): Promise<ParquetFile> {
           expected: `row groups of at most ${LIMITS.groupRows} rows`,
           found: `${num_rows}`,
         });
-      const options = { file: buffer, metadata, columns: [...wanted], rowStart: before, rowEnd };
+      const last = Math.min(rowEnd, before + most);
+      const options = { file: buffer, metadata, columns: [...wanted], rowStart: before, rowEnd: last };
       const rows = await reading(
         file.name,
         parquetReadObjects(compressors ? { ...options, compressors } : options) as Promise<ParquetRow[]>,
@@ -123,10 +125,10 @@ interface ParquetLines extends FileReader {
   classes(column: string): readonly string[] | undefined;
 }
 
-/** Chooses columns by their names and, of two columns, the values in the first rows. Throws DataError. */
-type PickColumns = (names: string[], sample: readonly (readonly string[])[]) => readonly string[];
+/** Chooses columns by their names and the values in the first rows. Throws DataError. */
+type PickColumns = (names: string[], sample: () => Promise<string[][]>) => Promise<readonly string[]>;
 
-/** Rows that decide which of two columns is the label. */
+/** Rows that decide which columns are text and label. */
 const SAMPLE_ROWS = 200;
 
 /** Reads the columns that `pick` chooses; those in `lists` may have lists. Throws FormatError, DataError. */
@@ -153,48 +155,6 @@ export async function parquetLines(
   return { ...bytesReader(file.name, bytes), classes: (column) => classes.get(column) };
 }
 
-/** Lines as bytes. Their size is limited: a few bytes of a dictionary can stand for many rows. */
-class Lines {
-  private readonly pieces: Uint8Array<ArrayBuffer>[] = [];
-  private pending = "";
-  private size = 0;
-
-  constructor(
-    private readonly where: string,
-    private readonly columns: readonly string[],
-  ) {}
-
-  add(line: string, row: number): void {
-    if (line.length > LIMITS.line) this.refuse(`The row ${row} is too long`, LIMITS.line);
-    this.pending += `${line}\n`;
-    if (this.pending.length >= PIECE) this.flush();
-  }
-
-  async bytes(): Promise<Uint8Array<ArrayBuffer>> {
-    this.flush();
-    return new Uint8Array(await new Blob(this.pieces).arrayBuffer());
-  }
-
-  private flush(): void {
-    const bytes = new TextEncoder().encode(this.pending);
-    this.pieces.push(bytes);
-    this.pending = "";
-    this.size += bytes.length;
-    if (this.size > LIMITS.columns) this.refuse("The Parquet file has too much text", LIMITS.columns);
-  }
-
-  private refuse(summary: string, most: number): never {
-    throw new DataError("data-too-large", summary, {
-      where: this.where,
-      expected: `at most ${most} bytes in ${nameList(this.columns)}`,
-      hint: "use a smaller part of the data",
-    });
-  }
-}
-
-/** Characters that are encoded together. */
-const PIECE = 1 << 20;
-
 /** A value as JSON has it. -1 is no class: an empty label. */
 function plainValue(value: unknown, classes: readonly string[] | undefined): string | number | boolean | null {
   if (classes && Number(value) === -1) return "";
@@ -204,15 +164,14 @@ function plainValue(value: unknown, classes: readonly string[] | undefined): str
 
 async function pickColumns(where: string, table: ParquetFile, pick: PickColumns): Promise<readonly string[]> {
   const { names, plain } = table;
-  const sample: string[][] = [];
-  if (plain.length === 2)
-    for await (const { rows } of table.groups(plain)) {
-      for (const row of rows.slice(0, SAMPLE_ROWS)) sample.push(plain.map((name) => valueText(row[name])));
-      break;
-    }
+  const sample = async () => {
+    for await (const { rows } of table.groups(plain, SAMPLE_ROWS))
+      return rows.map((row) => plain.map((name) => valueText(row[name])));
+    return [];
+  };
   const others = names.filter((name) => !plain.includes(name));
   try {
-    const picked = pick([...plain], sample);
+    const picked = await pick([...plain], sample);
     const missing = picked.find((name) => !plain.includes(name));
     if (missing !== undefined)
       throw new DataError("no-such-column", `There is no column "${missing}"`, { where, found: nameList(plain) });

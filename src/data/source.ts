@@ -4,10 +4,11 @@ import { exists, openFile } from "#platform";
 import { ConfigError, DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
-import { type ColumnChoice, findKeys, MANY_CLASSES } from "./columns.ts";
+import { type FoundNames, findKeys, type LabelledChoice } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
+import { MANY_CLASSES } from "./labels.ts";
 import { type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
@@ -45,23 +46,35 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   return new Dataset(corpus, all);
 }
 
-async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array> {
+async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
   if (!isParquet(file.name)) return corpus.read(file, read);
-  const lines = await (await import("./parquet.ts")).parquetLines(file, messageColumns(read, file.name));
-  return corpus.read(lines, { ...read, classes: lines.classes });
+  let found: FoundNames | undefined;
+  const pick = messageColumns(read, file.name, (names) => {
+    found = names;
+  });
+  const lines = await (await import("./parquet.ts")).parquetLines(file, pick);
+  return corpus.read(lines, { ...read, ...requestFound(found!), classes: lines.classes });
 }
 
 export const isParquet = (file: string) => /\.parquet$/i.test(file);
 
+/** Columns that were found, as requested ones. */
+const requestFound = ({ textName, secondName, labelName, chosen }: FoundNames) => ({
+  textColumn: secondName === undefined ? textName : `${textName},${secondName}`,
+  labelColumn: labelName,
+  chosen,
+});
+
 /** Picks the columns of text and label. */
-export function messageColumns(choice: ColumnChoice, file: string) {
-  return (names: string[], sample: readonly (readonly string[])[]) => {
-    const rows = sample.length > 0 ? sample : [names.map(() => "")];
-    const { textName, labelName, secondName } = findKeys(
-      rows.map((row) => row.flatMap((value, i) => [names[i]!, value])),
-      choice,
-      file,
+export function messageColumns(choice: LabelledChoice, file: string, onFound?: (found: FoundNames) => void) {
+  return async (names: string[], sample: () => Promise<string[][]>) => {
+    const rows = await sample();
+    const keyed = (rows.length > 0 ? rows : [names.map(() => "")]).map((row) =>
+      row.flatMap((value, i) => [names[i]!, value]),
     );
+    const found = await findKeys(keyed, choice, file);
+    onFound?.(found);
+    const { textName, labelName, secondName } = found;
     return [textName, labelName, ...(secondName === undefined ? [] : [secondName])];
   };
 }

@@ -2,6 +2,7 @@
 
 import { DataError, nameList } from "../errors.ts";
 import { setting } from "../setting.ts";
+import { PAIR_NAMES, TEXT_NAMES } from "./column-names.ts";
 import {
   type Columns,
   columnNamed,
@@ -11,9 +12,7 @@ import {
   findUsual,
   likelyLabel,
   looksLikeData,
-  PAIR_NAMES,
   pairNamed,
-  TEXT_NAMES,
 } from "./columns.ts";
 
 /**

@@ -312,7 +312,7 @@ async function contents(
     if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
     const { parquetLines } = await import("./parquet.ts");
     const chats = [textColumn ?? MESSAGES];
-    const lines = await parquetLines(file, (names) => findTextKeys(names, textColumn, file.name), chats);
+    const lines = await parquetLines(file, async (names) => findTextKeys(names, textColumn, file.name), chats);
     return { name: file.name, bytes: await readText(lines) };
   });
 }

@@ -1,6 +1,7 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
-import { type Combined, labelNotes, settingsOfSeveral } from "../data/columns.ts";
+
 import type { LoadedDataset } from "../data/datasets.ts";
+import { type Combined, labelNotes, settingsOfSeveral } from "../data/labels.ts";
 import type { LoadedTagged } from "../data/tagged.ts";
 import { hasAnswers, isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
@@ -103,11 +104,12 @@ function counted(notes: readonly (readonly [number: number, what: string])[]): s
 }
 
 function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
-  const { source, split, stats, pairs } = data;
+  const { source, split, stats, pairs, chosen } = data;
   const lengths = { mean: "Mean", median: "Median", p95: "95 %", max: "Longest", cut: "Truncated" };
   return [
     text(`data: ${source}${split === "given" ? "" : `, split: ${split}`}`),
     ...(pairs ? [text(describePairs(pairs))] : []),
+    ...(chosen ? [text(chosen)] : []),
     text(describeRows(data, how)),
     setsTable("Messages, and their lengths in tokens", stats, { rows: "Rows", ...lengths }),
     ...(WORDS[data.objective].data?.(data) ?? []),

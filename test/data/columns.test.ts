@@ -1,13 +1,14 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
-import { type ColumnChoice, findColumns, findKeys, labelNotes } from "../../src/data/columns.ts";
+import { type ColumnChoice, findColumns, findKeys } from "../../src/data/columns.ts";
+import { labelNotes } from "../../src/data/labels.ts";
 import { nameList } from "../../src/errors.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
 /** Text and label, by their names, and whether there is a header. */
-function found(sample: string[][], choice: ColumnChoice = {}): [string, string, boolean] {
-  const { text, label, textName, labelName, header, width } = findColumns(sample, choice, "a.csv");
+async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[string, string, boolean]> {
+  const { text, label, textName, labelName, header, width } = await findColumns(sample, choice, "a.csv");
   assert.is(width, sample[0]!.length);
   if (header) assert.equal([sample[0]![text], sample[0]![label]], [textName, labelName]);
   else assert.equal([textName, labelName], ["text", "label"]);
@@ -17,13 +18,13 @@ function found(sample: string[][], choice: ColumnChoice = {}): [string, string, 
 /** These columns, and a row that says nothing. */
 const named = (...names: string[]) => [names, names.map((_, i) => `${i}`)];
 
-test("requested columns: an exact match is preferred to a match in another case", () => {
+test("requested columns: an exact match is preferred to a match in another case", async () => {
   const sample = named("Text", "text", "Label", "label");
   for (const textColumn of ["Text", "text"])
     for (const labelColumn of ["Label", "label"])
-      assert.equal(found(sample, { textColumn, labelColumn }), [textColumn, labelColumn, true]);
-  assert.equal(found(sample, { textColumn: " TEXT", labelColumn: "LABEL " }), ["Text", "Label", true]);
-  assert.equal(found(named("kind", "words", "id"), { textColumn: "WORDS", labelColumn: "kind" }), [
+      assert.equal(await found(sample, { textColumn, labelColumn }), [textColumn, labelColumn, true]);
+  assert.equal(await found(sample, { textColumn: " TEXT", labelColumn: "LABEL " }), ["Text", "Label", true]);
+  assert.equal(await found(named("kind", "words", "id"), { textColumn: "WORDS", labelColumn: "kind" }), [
     "words",
     "kind",
     true,
@@ -31,18 +32,18 @@ test("requested columns: an exact match is preferred to a match in another case"
 });
 
 test("one of two columns requested: the other one is the other column; a column is not used twice", async () => {
-  assert.equal(found(named("a", "b"), { textColumn: "a" }), ["a", "b", true]);
-  assert.equal(found(named("a", "b"), { textColumn: "b" }), ["b", "a", true]);
-  assert.equal(found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
-  assert.equal(found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
-  assert.equal(found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
+  assert.equal(await found(named("a", "b"), { textColumn: "a" }), ["a", "b", true]);
+  assert.equal(await found(named("a", "b"), { textColumn: "b" }), ["b", "a", true]);
+  assert.equal(await found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
+  assert.equal(await found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
+  assert.equal(await found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
   await assertFails("same-column", () => found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }));
   await assertFails("no-such-column", ['no column "tetx"', 'did you mean "text"'], () =>
     found(named("text", "label"), { textColumn: "tetx" }),
   );
 });
 
-test("common names, in any case, with surrounding spaces, however their words are joined", () => {
+test("common names, in any case, with surrounding spaces, however their words are joined", async () => {
   for (const [text, label] of [
     ["text", "label"],
     ["body", "topic"],
@@ -54,8 +55,8 @@ test("common names, in any case, with surrounding spaces, however their words ar
     [" Review_Text", "is-spam "],
     ["COMMENT TEXT", "Intent"],
   ] as const) {
-    assert.equal(found(named("id", text, label, "n")), [text, label, true]);
-    assert.equal(found(named(label, "", text)), [text, label, true]);
+    assert.equal(await found(named("id", text, label, "n")), [text, label, true]);
+    assert.equal(await found(named(label, "", text)), [text, label, true]);
   }
 });
 
@@ -68,8 +69,8 @@ test("several common names for one column are an error that lists the columns; o
   await assertFails("ambiguous-column", ["may be the label: label, label"], () =>
     found(named("label", "label", "text")),
   );
-  assert.equal(found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
-  assert.equal(found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
+  assert.equal(await found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
+  assert.equal(await found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
   await assertFails("column-not-recognized", ["recognized as the text", "textColumn"], () =>
     found(named("a", "b", "label")),
   );
@@ -81,18 +82,18 @@ test("several common names for one column are an error that lists the columns; o
 
 test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
   const names = ["a", "b"];
-  assert.equal(found([names, ["one", "x"], ["two", "x"]]), ["a", "b", true]);
-  assert.equal(found([names, ["x", "one"], ["x", "two"]]), ["b", "a", true]);
-  assert.equal(found([names, ["longer", "l"], ["text", "m"]]), ["a", "b", true]);
-  assert.equal(found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
-  assert.equal(found([names, ["l", "t"]]), ["b", "a", true]);
-  assert.equal(found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
+  assert.equal(await found([names, ["one", "x"], ["two", "x"]]), ["a", "b", true]);
+  assert.equal(await found([names, ["x", "one"], ["x", "two"]]), ["b", "a", true]);
+  assert.equal(await found([names, ["longer", "l"], ["text", "m"]]), ["a", "b", true]);
+  assert.equal(await found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
+  assert.equal(await found([names, ["l", "t"]]), ["b", "a", true]);
+  assert.equal(await found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
   await assertFails("column-not-recognized", ["recognized as the text"], () =>
     found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]),
   );
 });
 
-test("no header: the first row's label occurs again, or its text has four words", () => {
+test("no header: the first row's label occurs again, or its text has four words", async () => {
   const below = ["ham ,see you", "spam,win", "spam,call now"].map((row) => row.split(","));
   const turned = (rows: string[][]) => rows.map((row) => row.toReversed());
   for (const [row, columns] of [
@@ -103,22 +104,97 @@ test("no header: the first row's label occurs again, or its text has four words"
   ] as const) {
     const first = row.split(",");
     const sample = [[...first], ...below];
-    assert.equal(found(sample), columns);
+    assert.equal(await found(sample), columns);
     const [text, label, header] = columns;
-    assert.equal(found(turned(sample)), header ? columns : [label, text, header]);
+    assert.equal(await found(turned(sample)), header ? columns : [label, text, header]);
   }
-  assert.equal(found([["ham", "one two three four"]]), ["1", "0", false], "a file of one row");
+  assert.equal(await found([["ham", "one two three four"]]), ["1", "0", false], "a file of one row");
   // Where a name is asked for there are names.
-  assert.equal(found([["ham", "hello"], ...below], { textColumn: "hello" }), ["hello", "ham", true]);
+  assert.equal(await found([["ham", "hello"], ...below], { textColumn: "hello" }), ["hello", "ham", true]);
+});
+
+const WORDS = ["printer", "invoice", "login", "screen", "late", "order", "refund", "broken", "slow", "wrong"];
+/** A text of some words, different in each row. */
+const words = (row: number, count: number) =>
+  Array.from({ length: count }, (_, i) => WORDS[(7 * row + 3 * i + i * row) % WORDS.length]).join(" ") + row;
+/** What a column has in a row. */
+const CELLS = {
+  id: (row: number) => `${1000 + row}`,
+  code: (row: number) => `T-${row}@x.org`,
+  day: (row: number) => `2024-01-${10 + (row % 20)} 10:00`,
+  price: (row: number) => `${row},5`,
+  short: (row: number) => words(row, 3),
+  long: (row: number) => words(row, 20),
+  empty: () => "",
+  two: (row: number) => ["open", "closed"][row % 2]!,
+  five: (row: number) => `kind ${row % 5}`,
+  flag: (row: number) => `${Number(row % 3 === 0)}`,
+  lists: (row: number) => [0, 1, 2, 3].filter((i) => (row >> i) & 1).map((i) => `l${i}`).join(", "), // biome-ignore format: one
+};
+/** A table of these columns, each given as "name:what it has", "name" is by itself. */
+const table = (...columns: string[]) => {
+  const parts = columns.map((column) => column.split(":") as [string, keyof typeof CELLS]);
+  return [
+    parts.map(([name]) => name),
+    ...Array.from({ length: 40 }, (_, row) => parts.map(([, kind]) => CELLS[kind](row))),
+  ];
+};
+
+test("columns by their contents, whatever their names, and why they are those", async () => {
+  const chosen = async (...columns: string[]) => (await findColumns(table(...columns), {}, "a.csv")).chosen;
+  assert.is(
+    await chosen("id:id", "Libelle:short", "Rubrique:five"),
+    'text: column "Libelle" (the only texts), label: column "Rubrique" (5 values)',
+  );
+  const mine = async (...columns: string[]) => (await found(table(...columns))).slice(0, 2);
+  assert.equal(await mine("subject:short", "body:long", "queue:five"), ["body", "queue"]);
+  assert.equal(await mine("betreff:short", "inhalt:long", "art:five"), ["inhalt", "art"]);
+  const ticket = ["id:id", "created:day", "status:two", "priority:five", "queue:five", "subject:short", "body:long"];
+  assert.equal(await mine(...ticket, "agent:five", "language:two"), ["body", "queue"]);
+  // Addresses are no texts, whatever their column is called.
+  assert.equal(await mine("email:code", "nachricht:long", "price:price", "Catégorie ?:five"), [
+    "nachricht",
+    "Catégorie ?",
+  ]);
+  assert.equal(await mine("text:short", "message:long", "label:two"), ["message", "label"]);
+  assert.equal(await mine("a=b:long", "c:flag", "d:empty"), ["a=b", "c"]);
+  assert.equal(await mine("what:long", "which:lists", "n:id"), ["what", "which"]);
+  assert.is(await chosen("id:id", "text:long", "label:two"), undefined);
+  const { labelName } = await findColumns(
+    table("id:id", "x:long", "y:two", "z:price"),
+    { labelsAre: "score" },
+    "a.csv",
+  );
+  assert.is(labelName, "z");
+});
+
+test("columns that leave it open: an error with those that may be meant", async () => {
+  const open = (...columns: string[]) => found(table(...columns));
+  await assertFails("column-not-recognized", ["as the label", '"state" (2 values), "kind" (5 values)'], () =>
+    open("id:id", "x:long", "state:two", "kind:five"),
+  );
+  await assertFails("column-not-recognized", ["as the text", '"x" (', '"y" ('], () =>
+    open("x:long", "y:long", "z:two"),
+  );
+  await assertFails("ambiguous-column", ["may be the label: topic, class", '"topic" (2 values)'], () =>
+    open("text:long", "topic:two", "class:five"),
+  );
+});
+
+test("a question as the header of two columns: all labels repeat but its own", async () => {
+  const rows = table("What do you think of us:short", "Answer in one word:two");
+  assert.equal(await found(rows), ["What do you think of us", "Answer in one word", true]);
+  assert.equal(await found([["this is a text", "rare"], ...rows.slice(1, 6)]), ["0", "1", false]);
 });
 
 test("keys of JSON lines: common names, otherwise by their values", async () => {
-  assert.equal(findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
+  assert.equal(await findKeys([["text", "a", "label", "b"]], {}, "a.jsonl"), { textName: "text", labelName: "label" });
   const sample = [
     ["a", "ham", "b", "some words"],
     ["a", "ham", "b", "others"],
   ];
-  assert.equal(findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a" });
+  const byValues = 'text: column "b" (the other one), label: column "a" (fewer or shorter values)';
+  assert.equal(await findKeys(sample, {}, "a.jsonl"), { textName: "b", labelName: "a", chosen: byValues });
   await assertFails("too-few-columns", () => findKeys([["a", "1"]], {}, "a.jsonl"));
 });
 

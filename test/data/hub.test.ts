@@ -321,7 +321,7 @@ test("Parquet of other types: lists, structures and bytes are no text or label; 
     loadDataset({ file: long }, { module }),
   );
   const file = await openFile(path);
-  const lines = await parquetLines(file, () => ["text", "count"]);
+  const lines = await parquetLines(file, async () => ["text", "count"]);
   await file.close();
   assert.is(new TextDecoder().decode(await lines.read(0, 38)), '{"text":"message number 0","count":"0"}'.slice(0, 38));
 });

@@ -1,10 +1,10 @@
 /** Labels that are not classes: scores, and any number of labels a message. */
 import * as assert from "uvu/assert";
-import { settingsOfSeveral } from "../../src/data/columns.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { findCombined } from "../../src/data/label-faults.ts";
+import { settingsOfSeveral } from "../../src/data/labels.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { plain } from "../../src/setting.ts";
 import { TASKS } from "../../src/tasks/index.ts";

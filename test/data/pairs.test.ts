@@ -137,33 +137,34 @@ test("statistics: a pair is empty if one of its texts is", async () => {
 });
 
 /** The columns of the texts, - where there is no second one, and of the label; all separated by |. */
-const columnsOf = (header: string, choice = {}) => {
+const columnsOf = async (header: string, choice = {}) => {
   const names = header.split("|");
-  const { textName, secondName, labelName } = findColumns([names, names.map((_, i) => `value ${i}`)], choice, "a.csv");
+  const sample = [names, names.map((_, i) => `value ${i}`)];
+  const { textName, secondName, labelName } = await findColumns(sample, choice, "a.csv");
   return [textName, secondName ?? "-", labelName].join("|");
 };
 
-test("columns of pairs: by the hub's names, in their order, unless there is another text", () => {
-  assert.is(columnsOf("label|hypothesis|premise"), "premise|hypothesis|label");
-  assert.is(columnsOf("Sentence1|sentence2|label|idx"), "Sentence1|sentence2|label");
-  assert.is(columnsOf("text_a|text_b|label"), "text_a|text_b|label");
-  assert.is(columnsOf("question|answer|text|label", { textColumn: "text" }), "text|-|label");
-  assert.is(columnsOf("question|answer|label", { textColumn: "question" }), "question|-|label");
-  assert.is(columnsOf("question|answer"), "question|-|answer");
-  assert.is(columnsOf("question|answer|x", { labelColumn: "answer" }), "question|-|answer");
+test("columns of pairs: by the hub's names, in their order, unless there is another text", async () => {
+  assert.is(await columnsOf("label|hypothesis|premise"), "premise|hypothesis|label");
+  assert.is(await columnsOf("Sentence1|sentence2|label|idx"), "Sentence1|sentence2|label");
+  assert.is(await columnsOf("text_a|text_b|label"), "text_a|text_b|label");
+  assert.is(await columnsOf("question|answer|text|label", { textColumn: "text" }), "text|-|label");
+  assert.is(await columnsOf("question|answer|label", { textColumn: "question" }), "question|-|label");
+  assert.is(await columnsOf("question|answer"), "question|-|answer");
+  assert.is(await columnsOf("question|answer|x", { labelColumn: "answer" }), "question|-|answer");
   // Three of them are no pair.
-  assert.is(columnsOf("question|answer|premise|label"), "question|-|label");
+  assert.is(await columnsOf("question|answer|premise|label"), "question|-|label");
 });
 
 test("columns of pairs: two names with a comma, which a name may have itself", async () => {
   const asked = (textColumn: string) => columnsOf("q|a, b|y", { textColumn, labelColumn: "y" });
-  assert.is(asked("q, a, b"), "q|a, b|y");
-  assert.is(asked("a, b,q"), "a, b|q|y");
-  assert.is(asked("a, b"), "a, b|-|y");
+  assert.is(await asked("q, a, b"), "q|a, b|y");
+  assert.is(await asked("a, b,q"), "a, b|q|y");
+  assert.is(await asked("a, b"), "a, b|-|y");
   await assertFails("same-column", ["both texts"], () => asked("q,q"));
   await assertFails("same-column", ["Text and label"], () => asked("q,y"));
   await assertFails("no-such-column", ['"questoin"'], () => asked("questoin,q"));
-  assert.equal(findKeys([["q", "1", "r", "2", "y", "3"]], { textColumn: "r,q", labelColumn: "y" }, "a.jsonl"), {
+  assert.equal(await findKeys([["q", "1", "r", "2", "y", "3"]], { textColumn: "r,q", labelColumn: "y" }, "a.jsonl"), {
     textName: "r",
     secondName: "q",
     labelName: "y",

@@ -13,11 +13,13 @@ import type { ColumnReport, DataReport } from "../protocol.ts";
 import { withoutFolders } from "./errors.ts";
 
 /** The columns of a file, and the recognised text and label columns. */
-export function describeColumns(sample: string[][], file: string): ColumnReport {
+export async function describeColumns(sample: string[][], file: string): Promise<ColumnReport> {
   const isJson = dataFormat(file) === "jsonl";
   const columns = isJson ? sampleKeys(sample) : (sample[0] ?? []);
   try {
-    const found = isJson ? { header: true, ...findKeys(sample, {}, file) } : findColumns(sample, {}, file);
+    const found = isJson
+      ? { header: true, ...(await findKeys(sample, {}, file)) }
+      : await findColumns(sample, {}, file);
     const { header, textName: text, secondName: second, labelName: label } = found;
     return { columns: header ? columns : [], text, second, label };
   } catch (error) {
