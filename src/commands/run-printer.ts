@@ -1,16 +1,17 @@
 /** What train prints: its data, the progress of a run, its results and where it is saved. */
 
+import { joinPath } from "#platform";
 import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
-import { exampleText, type RunRecord } from "../run/record.ts";
+import { exampleText, REPORT, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { ClassWeights } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
-import { runBlocks } from "../views/run.ts";
+import { inSummary, summaryBlocks } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -38,7 +39,7 @@ export class RunPrinter {
     }
     switch (event.type) {
       case "plan":
-        printBlocks(planBlocks(event));
+        printBlocks(inSummary(planBlocks(event)));
         break;
       case "start":
         // Again where the run continues on another device.
@@ -59,17 +60,18 @@ export class RunPrinter {
   result(record: RunRecord): void {
     const { options, state, keptStep, seconds, results } = record;
     if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results }));
-    else printBlocks(runBlocks(record));
+    else printBlocks(summaryBlocks(record));
   }
 
   saved(directory: string, record: RunRecord): void {
     const { state, options, peftObstacle } = record;
     const peft = peftObstacle === null;
+    const report = joinPath(directory, REPORT);
     if (this.json) {
-      console.log(JSON.stringify({ type: "saved", directory, peft, reason: peftObstacle ?? undefined }));
+      console.log(JSON.stringify({ type: "saved", directory, report, peft, reason: peftObstacle ?? undefined }));
       return;
     }
-    print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}`);
+    print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}; report: ${report}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
     tryIt(directory, record);
@@ -85,7 +87,7 @@ export class RunPrinter {
 export function printData(data: TrainingData, model: string, classWeights: ClassWeights, json: boolean): void {
   const { source, labels, stats } = data;
   if (json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
-  else printBlocks(dataBlocks(data, model, classWeights));
+  else printBlocks(inSummary(dataBlocks(data, model, classWeights)));
 }
 
 /** Prints the command that uses a run. */

@@ -115,13 +115,14 @@ export type RunViews = (
 export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
   const { spec, tensors, finalNorm, reference } = result;
   const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
+  const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic?.print();
   const about = [
-    ...views(record, result, data),
+    ...views(known, result, data),
     ["plan.txt", printProgram(result.plan)] as const,
     ...(classic ? [[CLASSIC, classic] as const] : []),
   ];
-  return listFiles(record, about, adapter);
+  return listFiles(known, about, adapter);
 }
 
 /** The files of a failed run: its settings, the error, and the last good trained tensors. */

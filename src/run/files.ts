@@ -25,7 +25,7 @@ import { chartName } from "../tasks/compare.ts";
 import { OBJECTIVES } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { checkpointFiles } from "./checkpoint.ts";
-import { FORMAT, RECORD, type RunRecord, VERSION } from "./record.ts";
+import { FORMAT, RECORD, REPORT, type RunRecord, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
@@ -47,6 +47,7 @@ export const RUN_FILES: readonly string[] = [
   "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  REPORT,
   "roc.svg",
   RECORD,
   "scores.svg",

@@ -34,6 +34,8 @@ import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";
+/** The page that shows it. */
+export const REPORT = "report.html";
 /** The `format` and `version` of a run.json. */
 export const FORMAT = "lowrank-run";
 export const VERSION = 3;

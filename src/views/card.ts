@@ -37,25 +37,29 @@ function publicBlocks(blocks: readonly Block[]): Block[] {
   });
 }
 
-function factsTable(record: RunRecord): Table {
+/** A fact, unless its value is null. */
+export type Fact = readonly [name: string, value: string | null];
+
+export function factsTable(record: RunRecord, more: readonly Fact[] = []): Table {
   const { options, counts, objective } = record;
   const data = dataName(record);
   const about = findBundled(record);
   const [train, val, test] = counts.rows.map(formatCount);
-  const facts: [name: string, value: string | null][] = [
+  const facts: Fact[] = [
     ["Method", describeMethod(options)],
     ["Data", about ? `${data}: ${about.title}` : data],
     ["Licence of the data", about?.license ?? null],
     ["Sets", `${train} ${WORDS[objective].units.rows} for training, ${val} for validation, ${test} for the test`],
     ["Settings", showSettings(record)],
+    ...more,
     ["Lowrank", record.lowrank],
   ];
-  return makeTable<(typeof facts)[0]>(
+  return makeTable<Fact>(
     "facts",
     "What it was trained on, and how",
     [
-      { title: "", key: "what", value: ([name]) => name },
-      { title: "", key: "value", value: ([, value]) => value },
+      { title: "What", key: "what", value: ([name]) => name },
+      { title: "Value", key: "value", value: ([, value]) => value },
     ],
     facts.filter(([, value]) => value !== null),
   );

@@ -9,7 +9,7 @@ import { Blocks } from "./components.tsx";
 import { isLong, LongTable, SCRIPT } from "./long-table.tsx";
 
 const STYLE = `
-:root { color-scheme: light dark; --faint: #666; }
+:root { color-scheme: light dark; --faint: #666; background: Canvas; color: CanvasText; }
 @media (prefers-color-scheme: dark) { :root { --faint: #aaa; } }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
@@ -28,7 +28,7 @@ td small { display: block; color: var(--faint); }
 .long [aria-sort="ascending"] button::after { content: "\u2191" / ""; color: inherit; }
 .long [aria-sort="descending"] button::after { content: "\u2193" / ""; color: inherit; }
 .note { padding-left: .75rem; border-left: 3px solid #8888; }
-pre { padding: .5rem .75rem; overflow-x: auto; background: #8881; }
+pre { padding: .5rem .75rem; white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
 figcaption, .file { color: var(--faint); font-size: .9rem; }
@@ -63,8 +63,8 @@ const table = (block: Table) => isLong(block) && <LongTable table={block} />;
 
 function draw({ chart, caption }: Figure) {
   return (
-    <figure role="img" aria-label={printableLine(caption)}>
-      <div dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
+    <figure>
+      <div role="img" aria-label={printableLine(caption)} dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
       <figcaption>{printableLine(caption)}</figcaption>
     </figure>
   );

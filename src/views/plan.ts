@@ -2,7 +2,7 @@
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
-import { type Block, makeTable, text } from "../document/blocks.ts";
+import { type Block, details, makeTable, text } from "../document/blocks.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../model/trainable.ts";
@@ -21,9 +21,12 @@ export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[
   const sum = (some: typeof parameters) => some.reduce((total, { shape }) => total + numel(shape), 0);
   const all = sum(parameters);
   const base = sum(parameters.filter(({ origin }) => origin === "base"));
-  return [
+  const blocks = [
     `device: ${describeDevice(device)}`,
     `trainable: ${formatCount(trainable)} of ${formatCount(all)} parameters (${formatShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${formatCount(base)}`,
+    `memory: ${printLargest(memory.step)}, for batches of at most ${tokens} tokens`,
+  ].map(text);
+  const more = [
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,
     ...(features ? [describeFeatures(spec, features)] : []),
     ...(recomputed > 0
@@ -31,8 +34,8 @@ export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[
           `recompute: ${recomputed} of ${spec.config.n_layer} blocks run again in the backward pass, so that only their inputs are kept`,
         ]
       : []),
-    `memory: ${printLargest(memory.step)}, for batches of at most ${tokens} tokens`,
   ].map(text);
+  return [...blocks, details("Computed", more)];
 }
 
 /** The lowest blocks, which run once before training, and the features that they leave. */

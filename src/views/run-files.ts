@@ -1,16 +1,21 @@
-/** The tables and charts of a run directory, in Node: the page has no charts among its files. */
+/** The tables, the charts and the page of a run directory, in Node: a page stores the tables alone. */
 
 import type { Block } from "../document/blocks.ts";
 import type { LineChart } from "../document/chart.ts";
 import { describeMethod } from "../methods/training.ts";
 import type { RunViews } from "../run/directory.ts";
-import type { RunRecord } from "../run/record.ts";
+import { REPORT, type RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";
 import { chartSvg } from "./charts/svg.tsx";
 import { runCharts } from "./run-charts.ts";
+import { runReport } from "./run-report.ts";
 import { runTables } from "./run-tables.ts";
 
-export const runFiles: RunViews = (record, result, data) => [...runTables(record, result, data), ...chartFiles(record)];
+export const runFiles: RunViews = (record, result, data) => [
+  ...runTables(record, result, data),
+  ...chartFiles(record),
+  [REPORT, runReport(record, data)],
+];
 
 /** loss.svg, accuracy.svg or that of another measure, and the charts of the results. Their titles name the method. */
 export function chartFiles(record: RunRecord): [name: string, content: string][] {

@@ -4,7 +4,29 @@ import { type Block, note, text } from "../document/blocks.ts";
 import type { RunRecord } from "../run/record.ts";
 import { WORDS } from "../tasks/words.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
-import { describeNotes, describeRun } from "./verdicts.ts";
+import { describeEffort, describeNotes, describeReached, describeRun, describeVerdict } from "./verdicts.ts";
+
+/** The tables that a terminal shows of a run. */
+const IN_SUMMARY = ["data", "baselines"];
+
+/** Of blocks about a run what a terminal shows: the run's page has the others. */
+export const inSummary = (blocks: readonly Block[]): Block[] =>
+  blocks.filter((block) => (block.kind === "table" ? IN_SUMMARY.includes(block.name) : block.kind !== "details"));
+
+/** What a terminal shows of a run that has ended, the verdict last. */
+export function summaryBlocks(record: RunRecord): Block[] {
+  const { results } = record;
+  const verdict = describeVerdict(record);
+  return [
+    text(`${describeEffort(record)}.`),
+    ...(results ? baselinesTable(record, results) : []),
+    ...notes(record).map(note),
+    text(`${describeReached(record)}.${verdict === null ? "" : ` ${verdict}`}`),
+  ];
+}
+
+/** What to know about the results of a run. */
+export const notes = (record: RunRecord): string[] => [...describeNotes(record), ...aboutOneSeed(record)];
 
 /** What a run has done, and its results. */
 export function runBlocks(record: RunRecord): Block[] {
@@ -22,7 +44,7 @@ export function resultBlocks(record: RunRecord, { advises = true } = {}): Block[
     beforeAndAfter(record, results),
     ...baselinesTable(record, results),
     ...(WORDS[objective].blocks?.(record, results) ?? []),
-    ...[...describeNotes(record, advises), ...aboutOneSeed(record)].map(note),
+    ...[describeVerdict(record, advises) ?? [], notes(record)].flat().map(note),
   ];
 }
 

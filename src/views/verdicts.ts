@@ -19,13 +19,17 @@ import { judgedBy, LOSS, nameMeasure, showDifference, showMeasure, shownMeasures
 const ENOUGH_ROWS = 50;
 
 /** What a run has done, in two sentences. */
-export function describeRun(record: RunRecord): string {
-  const { options, objective, examples, seconds, evaluations } = record;
+export const describeRun = (record: RunRecord): string => `${describeEffort(record)}. ${describeReached(record)}.`;
+
+/** "LoRA, rank 8: 1,010 examples in 45 s, including evaluation" */
+export function describeEffort({ options, objective, examples, seconds, evaluations }: RunRecord): string {
   const { seen } = WORDS[objective].units;
-  const reached = headline(record) ?? describeStopped(record);
   const evaluated = evaluations.length > 0 ? ", including evaluation" : "";
-  return `${describeMethod(options)}: ${formatCount(examples)} ${seen} in ${formatDuration(seconds)}${evaluated}. ${reached}.`;
+  return `${describeMethod(options)}: ${formatCount(examples)} ${seen} in ${formatDuration(seconds)}${evaluated}`;
 }
+
+/** How far it has come: its headline, or where it was stopped. */
+export const describeReached = (record: RunRecord): string => headline(record) ?? describeStopped(record);
 
 /**
  * "94.5 % of 300 test messages correct", or the perplexity; of a run without a test set, that it was not measured.
@@ -58,14 +62,19 @@ const describeValidation = (record: RunRecord, { val }: EvaluationRecord): strin
     .map((measure) => `${nameMeasure(measure)} ${showMeasure(measure, val) ?? "–"}`)
     .join(", ");
 
-/** What to know about a result, and with `advises` what to try if it is poor. */
-export function describeNotes(record: RunRecord, advises = true): string[] {
+/**
+ * How a run compares with its baselines, and with `advises` what to try if it is poor; null: it is compared with none.
+ */
+export function describeVerdict(record: RunRecord, advises = true): string | null {
   const nothing = nothingLearned(record);
+  if (!nothing) return compareWithBaseline(record, advises);
+  return `${nothing.text}.${advises ? ` ${nothing.cause}. Try ${nothing.advice}.` : ""}`;
+}
+
+/** What else to know about a result. */
+export function describeNotes(record: RunRecord): string[] {
   return [
     ...fewRows(record),
-    ...(nothing
-      ? [`${nothing.text}.${advises ? ` ${nothing.cause}. Try ${nothing.advice}.` : ""}`]
-      : compareWithBaseline(record, advises)),
     ...describeLimits(record),
     ...(record.results ? (WORDS[record.objective].notes?.(record, record.results) ?? []) : []),
     ...describeKept(record),
@@ -164,20 +173,20 @@ function fewRows({ objective, results }: RunRecord): string[] {
 }
 
 /** The run compared with the best baseline, and with `advises` what to try unless it is better or makes no error. */
-function compareWithBaseline(record: RunRecord, advises: boolean): string[] {
+function compareWithBaseline(record: RunRecord, advises: boolean): string | null {
   const measure = judgedBy(record);
   const [own, ...others] = record.results?.test.compared ?? [];
   const best = others.reduce<Compared | null>(
     (most, one) => (most && merit(measure, most) >= merit(measure, one) ? most : one),
     null,
   );
-  if (!own || best === null) return [];
+  if (!own || best === null) return null;
   const text = `${describeAgainst(measure, own, best)}.`;
   const isPerfect = readFigure(own.measured[measure.key]) === (measure.isError ? 0 : measure.most);
-  if (!advises || best.against!.standing === "better" || isPerfect || hasThreshold(record)) return [text];
+  if (!advises || best.against!.standing === "better" || isPerfect || hasThreshold(record)) return text;
   const ideas = whatHelps(record);
   const enough = best === others.at(-1) ? "" : " As far as these rows tell, the baseline is enough, and takes seconds.";
-  return [`${text}${enough}${ideas.length > 0 ? ` Try ${ideas.join(", or ")}.` : ""}`];
+  return `${text}${enough}${ideas.length > 0 ? ` Try ${ideas.join(", or ")}.` : ""}`;
 }
 
 /**

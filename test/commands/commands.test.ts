@@ -35,6 +35,7 @@ const FILES = [
   "precision-recall.svg",
   "predictions.csv",
   "reliability.svg",
+  "report.html",
   "roc.svg",
   "run.json",
 ];
@@ -51,7 +52,7 @@ const jsonLines = (text: string) =>
 test("train writes a run directory with the files that the README lists, before it prints the result", async () => {
   let saved: string[] | undefined;
   const watch = (stdout: string) => {
-    if (stdout.includes("Loss before")) saved ??= filesIn(join(folder, "first"));
+    if (stdout.includes("This run minus it")) saved ??= filesIn(join(folder, "first"));
   };
   const { stdout, stderr, ...rest } = await train([...RUN, "--rank", "4", "--alpha", "8", "--out", "first"], { watch });
   assertCode({ stdout, stderr, ...rest }, 0);
@@ -89,10 +90,18 @@ test("train writes a run directory with the files that the README lists, before 
   );
   for (const name of ["loss", "accuracy"]) assert.match(read("first", `${name}.svg`), /^<svg .*LoRA, rank 4, alpha 8/s);
   assert.match(read("first", "plan.txt"), "lora");
-  assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\ncompute: [\d.]+ GFLOP .*\n/);
+  assert.match(stdout, /trainable: .* parameters .*, LoRA; the base model has [\d,]+\nmemory: /);
   assert.match(stdout, /^memory: [\d.]+ \w+ \(.*frozen weights [\d.]+ \w+.*\), for batches of at most \d+ tokens$/m);
   assert.match(read("first", "plan.txt"), /\nactivations .* bytes\n/);
-  assert.match(stdout, "saved to first\nPEFT can load its adapter/\n");
+  assert.match(
+    stdout,
+    /of 8 test messages correct.* This run against .*\nsaved to first; report: first.report\.html\nPEFT can load its adapter\/\ntry it: .*\n$/,
+  );
+  assert.ok(stdout.split("\n").length <= 40, stdout);
+  assert.match(
+    read("first", "report.html"),
+    /<h1>A model that classifies messages as ham or spam<\/h1><p>.* of 8 test /,
+  );
   assert.match(stderr, /step 14\/14 {2}epoch 2 {2}loss \d\.\d+ {2}accuracy \d+\.\d %/);
   assert.not.match(stdout + stderr, /undefined|NaN|\[object/);
 });

@@ -162,6 +162,7 @@ test("a run directory has perplexity instead of accuracy", async () => {
     "metrics.csv",
     "perplexity.svg",
     "plan.txt",
+    "report.html",
     "run.json",
     "texts.csv",
   ]);
@@ -185,7 +186,10 @@ test("a run directory has perplexity instead of accuracy", async () => {
     ["lm", [join(folder, "a.txt"), join(folder, "b.txt")], []],
   );
   assert.is(JSON.parse(read("lm", "adapter", "adapter_config.json")).task_type, "CAUSAL_LM");
-  assert.match(finished.stdout, /Training +│ +2 │.*\n.*Validation.*\n(.*\n)*.*Perplexity before/);
+  assert.match(
+    finished.stdout,
+    /Training +│ +2 │.*\n.*Validation.*\n(.*\n)*.*│ +Perplexity │(.*\n)*│ before training │/,
+  );
   assert.match(finished.stdout, "PEFT can load its adapter/");
   assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run lm "The"$/m);
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
@@ -229,7 +233,7 @@ test("tags: entities of a text, and of tables in CSV and JSON lines", async () =
   assertCode(done, 0);
   assert.match(done.stdout, /Entity F1 \S+\s% on 8 test sentences, \S+\s% of their words with the right tag: too few/);
   assert.match(done.stdout, "the most frequent tag of each word");
-  assert.match(done.stdout, /│ Type │ Entities │/);
+  assert.match(read("tags", "report.html"), /<th scope="col">Type<\/th><th scope="col" class="n">Entities<\/th>/);
   assert.match(done.stdout, /try it: .*--run tags "Ann Lee lives in Rome \."/);
   assert.not.match(done.stdout + done.stderr, /undefined|NaN|\[object|messages/);
   const config = JSON.parse(read("tags", "adapter", "adapter_config.json"));

@@ -9,6 +9,7 @@ import { parse as parseScript } from "@babel/parser";
 import * as assert from "uvu/assert";
 import { parse as parseYaml } from "yaml";
 import { writeDirectory } from "#platform";
+import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { type Block, type Cell, makeTable, type RowColumn } from "../../src/document/blocks.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { modelCard } from "../../src/export/card.ts";
@@ -28,6 +29,7 @@ import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { chartFiles, runFiles } from "../../src/views/run-files.ts";
+import { runReport } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -57,7 +59,7 @@ const put = <T>(value: T, word: string): T =>
 const base = smallModel(join(folder, "base"));
 
 /** A run whose file, columns, labels and texts all have the word. */
-async function trainedRecord(): Promise<RunRecord> {
+async function trained(): Promise<{ record: RunRecord; data: LoadedDataset }> {
   const rows = Array.from({ length: 60 }, (_, i) => `${i} ${PLAIN},${i % 3} ${PLAIN}`);
   await using model = await openBaseModel(tinyModel(join(folder, "trained")));
   const data = await tinyData(`text ${PLAIN},label ${PLAIN}\n${rows.join("\n")}\n`, {
@@ -65,9 +67,9 @@ async function trainedRecord(): Promise<RunRecord> {
   });
   const device = await testDevice("wasm 1 thread");
   const run = await fineTune({ device, model, data, epochs: 1, rank: 2 }, runFiles);
-  return { ...JSON.parse(JSON.stringify(run.record)), data: { file: `/home/me/${PLAIN}.csv` } };
+  return { record: { ...JSON.parse(JSON.stringify(run.record)), data: { file: `/home/me/${PLAIN}.csv` } }, data };
 }
-let record: Promise<RunRecord> | undefined;
+let made: ReturnType<typeof trained> | undefined;
 
 /** Adapters of each task, and of pairs. */
 const METAS: readonly Partial<AdapterMeta>[] = [
@@ -100,8 +102,11 @@ function longTable(word: string): Block {
 
 async function generateAll(word: string): Promise<Map<string, string>> {
   const texts = new Map<string, string>();
-  record ??= trainedRecord();
-  const run = put(await record, word);
+  made ??= trained();
+  const { record, data } = await made;
+  const run = put(record, word);
+  const { labels, source, stats } = data;
+  texts.set("run.html", runReport(run, { ...data, ...put({ labels, source, stats }, word) }));
   const blocks = [...runBlocks(run), longTable(word)];
   texts.set("report.html", toHtml(`title ${word}`, blocks));
   texts.set("report.md", toMarkdown(blocks));

@@ -53,7 +53,7 @@ test("each kind of block as well-formed HTML", () => {
     '<td class="n"><span class="mistaken">2<small>50.0\u00a0%</small></span></td><td><a href="trials/a%20b.csv">a b.csv</a></td></tr>',
     '<p class="file"><a href="figures/t.csv">t.csv</a></p>',
     "<details open><summary>More</summary>",
-    '<figure role="img" aria-label="curve">',
+    '<figure><div role="img" aria-label="curve">',
     '<figcaption>curve</figcaption></figure><p class="file"><a href="figures/f.svg">f.svg</a></p></details>',
   ])
     assert.ok(body.includes(part), `${part}\n${body}`);

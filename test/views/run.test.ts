@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { csvLine } from "../../src/io/csv.ts";
+import { EMPTY_CURVE } from "../../src/run/curve.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import type { Baseline, Results } from "../../src/tasks/task.ts";
@@ -10,7 +11,8 @@ import { isUnequal } from "../../src/train/class-weights.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { dataBlocks } from "../../src/views/data.ts";
-import { runBlocks } from "../../src/views/run.ts";
+import { inSummary, runBlocks, summaryBlocks } from "../../src/views/run.ts";
+import { reportBlocks } from "../../src/views/run-report.ts";
 import { runTables } from "../../src/views/run-tables.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { describeRun, headline } from "../../src/views/verdicts.ts";
@@ -121,6 +123,41 @@ test("few classes: every class with its rows, and the whole matrix", async () =>
   const described = showData(data, 80);
   for (const label of data.labels) assert.match(described, new RegExp(`│ ${label} +│ +\\d+ │ +\\d+ │ +\\d+ │`));
   assert.not.match(described, "label column");
+});
+
+test("a terminal has the baselines, the notes, and the verdict last; the report has the worst errors before the rest", async () => {
+  const data = await alternatingData(["ham", "spam", "news"], 300);
+  const record = {
+    ...makeResult(data, (truth) => (truth === 1 ? 0 : truth)),
+    ...{
+      model: "/home/me/gpt2",
+      data: { file: "/home/me/a.csv" },
+      settings: {},
+      created: 0,
+      memory: 5e6,
+      trainable: 10,
+    },
+    ...{ parameters: 100, device: null, peftObstacle: null, curve: EMPTY_CURVE, stepsPerEpoch: 1 },
+    evaluations: [{ step: 1, epoch: 1, examples: 8, lr: 0.1, val: { rows: 60, loss: 1, accuracy: 0.5 } }],
+  } as unknown as RunRecord;
+  const text = show([...inSummary(dataBlocks(data, "m", "auto")), ...summaryBlocks(record)], 80);
+  assert.ok(text.split("\n").length <= 40, text);
+  assert.match(text, /\n50.0 % of 60 test messages correct\. This run against "TF-IDF": worse [^│]*$/);
+  assert.not.match(text, /Misclassified|Confusion|Before and after/);
+  const blocks = reportBlocks(record, data);
+  const titles = blocks.flatMap((block) => (block.kind === "heading" ? block.text : []));
+  const sections = ["How good it is", "What it gets wrong", "How it was made", "How it is used"];
+  assert.equal(titles, ["A model that classifies messages as ham, news or spam", ...sections]);
+  const [, first, verdict] = blocks.map((block) => ("text" in block ? block.text.replaceAll("\u00a0", " ") : ""));
+  assert.match(
+    first!,
+    /^50.0 % of 60 .*\. The 95 % interval of its accuracy is \d+.\d % to \d+.\d %\. It is gpt2, LoRA,/,
+  );
+  assert.match(verdict!, /^This run against "TF-IDF": worse/);
+  const mistakes = blocks.find((block) => block.kind === "table" && block.name === "mistakes");
+  assert.ok(mistakes?.kind === "table" && mistakes.rows.length === 10);
+  assert.is(mistakes.caption, "Misclassified: 20 of 60 test messages, the worst 10");
+  assert.not.match(JSON.stringify(blocks), "/home/me");
 });
 
 test("the parts of a data set have rows of their own", async () => {

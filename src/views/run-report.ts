@@ -1,0 +1,149 @@
+/** The page of a run, one file: what it is and how good, what it gets wrong, how it was made, how it is used. */
+import { describeDevice } from "../backend/backend.ts";
+import type { TrainingData } from "../data/texts.ts";
+import {
+  type Block,
+  code,
+  type Details,
+  details,
+  figure,
+  heading,
+  note,
+  type Table,
+  text,
+} from "../document/blocks.ts";
+import { formatCount, formatDuration, formatShare } from "../format.ts";
+import { describeMethod } from "../methods/training.ts";
+import { formatBytes } from "../plan/memory.ts";
+import { shellWord } from "../quote.ts";
+import { exampleText, fileName, type RunRecord } from "../run/record.ts";
+import type { Estimate } from "../statistics.ts";
+import { hasHead } from "../tasks/index.ts";
+import type { Results } from "../tasks/task.ts";
+import { USAGES } from "../tasks/usages.ts";
+import { WORDS } from "../tasks/words.ts";
+import { type Fact, factsTable } from "./card.ts";
+import { dataBlocks } from "./data.ts";
+import { toHtml } from "./html.tsx";
+import { judgedBy, nameMeasure } from "./measures.ts";
+import { notes } from "./run.ts";
+import { runCharts } from "./run-charts.ts";
+import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.ts";
+import { describeReached, describeVerdict } from "./verdicts.ts";
+
+/** report.html */
+export function runReport(record: RunRecord, data: TrainingData): string {
+  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, data), { links: false });
+}
+
+export function reportBlocks(record: RunRecord, data: TrainingData): Block[] {
+  const { results } = record;
+  const verdict = describeVerdict(record);
+  return [
+    heading(`A model that ${describeTask(record)}`, 1),
+    text(
+      `${describeReached(record)}.${interval(record)} It is ${baseName(record)}, ${describeMethod(record.options)}.`,
+    ),
+    ...(verdict === null ? [] : [text(verdict)]),
+    ...notes(record).map(note),
+    ...(results ? resultSections(record, results) : []),
+    heading("How it was made"),
+    ...making(record, data),
+    heading("How it is used"),
+    ...using(record),
+  ];
+}
+
+/** "classifies messages as ham or spam" */
+function describeTask({ objective, labels, pairs }: RunRecord): string {
+  return USAGES[objective].does(pairs ? "pairs of texts" : "messages", labels);
+}
+
+/** Of a folder its last part: the rest is its owner's own. */
+const baseName = ({ model, revision }: RunRecord) => (revision === undefined ? fileName(model) : model);
+
+/** What the test rows leave open. */
+function interval({ objective, results }: RunRecord): string {
+  const measure = judgedBy({ objective });
+  const figure = results?.test.compared[0].measured[measure.key] as Estimate | null | undefined;
+  if (!figure) return "";
+  const [low, high] = [figure.low, figure.high].map(measure.format);
+  return ` The 95 % interval of its ${nameMeasure(measure)} is ${low} to ${high}.`;
+}
+
+function resultSections(record: RunRecord, results: Results): Block[] {
+  const blocks = WORDS[record.objective].blocks?.(record, results) ?? [];
+  const errors = blocks.filter(isOfErrors);
+  return [
+    heading("How good it is"),
+    ...baselinesTable(record, results),
+    beforeAndAfter(record, results),
+    ...blocks.filter((block) => !errors.includes(block)),
+    ...(errors.length > 0 ? [heading("What it gets wrong"), ...errors.flatMap(showMistakes)] : []),
+  ];
+}
+
+const isMistakes = (block: Block): block is Table => block.kind === "table" && block.name === "mistakes";
+
+/** Whether a block is of what a run gets wrong, or says that there is nothing. */
+function isOfErrors(block: Block): boolean {
+  if (block.kind === "details") return block.blocks.some(isOfErrors);
+  return block.kind === "text" || (block.kind === "table" && ["mistakes", "confusion"].includes(block.name));
+}
+
+/** Mistakes that are read at once. */
+const WORST = 10;
+
+/** The worst mistakes, and more of them on demand. */
+function showMistakes(block: Block): Block[] {
+  const table = block.kind === "details" && block.blocks.find(isMistakes);
+  if (!table) return [block];
+  const { rows } = table;
+  if (rows.length <= WORST) return [table];
+  const worst = { ...table, caption: `${block.title}, the worst ${WORST}`, rows: rows.slice(0, WORST) };
+  return [worst, details(`The worst ${formatCount(rows.length)}`, [table])];
+}
+
+function making(record: RunRecord, data: TrainingData): Block[] {
+  const { device, trainable, parameters, seconds, memory, created, evaluations, options, model } = record;
+  const share = parameters > 0 ? ` of ${formatCount(parameters)} (${formatShare(trainable / parameters)})` : "";
+  const facts: Fact[] = [
+    ["Base model", baseName(record)],
+    ["Trained parameters", `${formatCount(trainable)}${share}`],
+    ["Device", device && describeDevice(device)],
+    ["Time", `${formatDuration(seconds)}${evaluations.length > 0 ? ", including evaluation" : ""}`],
+    ["Memory", memory > 0 ? formatBytes(memory) : null],
+    ["Made", new Date(created).toISOString().slice(0, 10)],
+  ];
+  // The model is among the facts.
+  const [, ...ofData] = dataBlocks(data, model, options.classWeights);
+  const curves = runCharts([record]).map(({ name, chart, description }) => figure(name, description, chart));
+  return [
+    factsTable(record, facts),
+    details("The data", ofData),
+    ...curves,
+    ...(evaluations.length > 0 ? [evaluationsDetails(record)] : []),
+    text("Every figure is in run.json, and the tables are CSV files, in the folder of this page."),
+  ];
+}
+
+const evaluationsDetails = (record: RunRecord): Details => details("Every evaluation", [evaluationsTable(record)]);
+
+function using({ objective, results, pairs, peftObstacle }: RunRecord): Block[] {
+  const run = "npx lowrank";
+  const words = [exampleText(results, pairs !== undefined)].flat().map((one) => shellWord(one));
+  const commands = hasHead({ objective })
+    ? [
+        `${run} classify --run . ${pairs ? "--pair " : ""}${words.join(" ")}`,
+        `${run} classify --run . --in new.csv --out labelled.csv`,
+      ]
+    : [`${run} generate --run . "The"`];
+  return [
+    text("In a terminal, in the folder of this page:"),
+    ...commands.map(code),
+    text(
+      `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
+    ),
+    code(`${run} export --run . --to hub --out hub`),
+  ];
+}
