@@ -2,20 +2,25 @@
 
 import { isFile } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
+import { checkNumber } from "../checks.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
+import { limitTo } from "../infer/label-table.ts";
 import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";
-import type { Labelled } from "../tasks/predictions.ts";
+import { isAnswered, type Labelled } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
+  choice,
   command,
   deviceFlag,
   dtypeFlag,
   gather,
   inputLines,
   main,
+  number,
   print,
   printNote,
   settle,
@@ -28,6 +33,7 @@ import {
   labelFile,
   type ModelFlags,
   namedAdapters,
+  noteUnlabelled,
   type TableFlags,
   tableTexts,
   withClassifier,
@@ -45,6 +51,7 @@ const program = command(
     '--run runs/answers --pair "When do you close?" "At six." "When do you close?" "Yes, we do."',
     "--run runs/first messages.csv",
     "--run runs/first --in messages.csv --out labelled.csv",
+    "--run runs/first --in unlabelled.csv --out todo.csv --order doubt",
     "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
     '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
   ],
@@ -82,6 +89,19 @@ const program = command(
   )
   .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
+  .addOption(
+    choice(
+      "--order <how>",
+      "order of the rows of --out (default: as in --in); doubt: what to label next, those first whose two most probable classes are closest, " +
+        "or whose labels are closest to their thresholds; near-copies of a row above, by the n-grams that they share, come behind all others",
+      ["doubt"],
+    ),
+  )
+  .option(
+    "--min-probability <p>",
+    "give no label, and no entity, whose probability is below p: the text may be of none of the classes; such texts are counted",
+    number,
+  )
   .option("--force", "replace an existing --out");
 suggestFlag(program, "--file", "--in");
 
@@ -162,7 +182,8 @@ await main(async () => {
   const file = flags.in === undefined && !flags.pair ? await givenFile(program.args) : undefined;
   const args = file === undefined ? program.args : [];
   if (file !== undefined) flags.in = file;
-  const { run, adapter, json } = flags;
+  const { run, adapter, json, minProbability } = flags;
+  if (minProbability !== undefined) checkNumber(setting("minProbability"), minProbability, { min: 0, max: 1 });
   const directory = run ?? adapter?.[0];
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("one-option-required", "exactly one of --run and --adapter is required", {
@@ -196,14 +217,17 @@ await main(async () => {
     noteDevice();
     if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
     const { method } = TASKS[classifier.meta.task.objective].predicts!;
-    let [count, blank] = [0, 0];
+    let [count, blank, unlabelled] = [0, 0, 0];
+    const limit = limitTo(classifier, minProbability);
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await classifier[method](texts);
       noteDevice();
       count += texts.length;
-      results.forEach((result, i) => {
+      results.forEach((made, i) => {
         const text = texts[i]!;
+        const result = isBlank(text) ? made : limit(made);
         if (isBlank(text)) blank++;
+        else if (!isAnswered(result)) unlabelled++;
         if (json) console.log(JSON.stringify({ text, ...result }));
         // A line with tab-separated fields: label and probability or score, and the text or both.
         else
@@ -218,6 +242,7 @@ await main(async () => {
     for await (const texts of groups) await classify(texts);
     if (blank > 0)
       printNote(`${blank} of ${count} texts are empty and have no ${method === "score" ? "score" : "label"}`);
+    if (minProbability !== undefined) noteUnlabelled(unlabelled, count, minProbability);
   });
   return 0;
 });

@@ -28,6 +28,8 @@ export interface TableFlags {
   adapter?: string[];
   adapterColumn?: string;
   encoding?: string;
+  order?: "doubt";
+  minProbability?: number;
   force?: boolean;
 }
 
@@ -43,14 +45,14 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
  * `json`: there are texts, or --json, together with the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
-  const { in: input, out: output, textColumn, adapterColumn, encoding, force } = flags;
+  const { in: input, out: output, textColumn, adapterColumn, encoding, order, force } = flags;
   if (input !== undefined && output !== undefined && !texts && !json) return true;
-  const [ofInput, ofOutput] = [textColumn ?? encoding, output ?? adapterColumn ?? (force || undefined)];
+  const [ofInput, ofOutput] = [textColumn ?? encoding, output ?? adapterColumn ?? order ?? (force || undefined)];
   if (ofOutput === undefined && (input === undefined ? ofInput === undefined : !texts)) return false;
   throw new ConfigError("options-conflict", "the flags do not go together", {
     expected:
       "--in FILE, with --text-column and --encoding where needed, and no texts; " +
-      "and --out FILE for its rows, with --adapter-column and --force where needed, and no --json",
+      "and --out FILE for its rows, with --adapter-column, --order and --force where needed, and no --json",
     hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
 }
@@ -154,7 +156,7 @@ export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): Name
 
 /** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out: output, force = false } = flags;
+  const { in: input, out: output, force = false, order, minProbability } = flags;
   await refuseOutput(flags);
   const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
   const table = await openInput(input, named.values(), flags);
@@ -167,7 +169,7 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         `adapters in column "${table.adapterColumn}": ${nameList([...adapters].map(([name, count]) => `${name} ${count}`))}`,
       );
     for (const directory of named.values()) await settle(directory);
-    const names = await withClassifier(named, flags, async (classifier) => {
+    const [names, unlabelled] = await withClassifier(named, flags, async (classifier) => {
       const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
       const started = performance.now();
       let rate = 0;
@@ -175,17 +177,31 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         rate = (1000 * done) / (performance.now() - started);
         progress.update(done, describeRate("rows", rate, (rows - done) / rate));
       };
-      await labelTable(table, surveyed, classifier, { output, force, onProgress }).finally(() => progress.stop());
+      const options = { output, force, order, minProbability, onProgress };
+      const unlabelled = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
       printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`);
-      return new Fields(table, surveyed.taken, classifier).names;
+      return [new Fields(table, surveyed.taken, classifier).names, unlabelled];
     });
     printNote(
       `saved to ${output}, with ${names.length === 1 ? "column" : "columns"} ${joinWords(names)}` +
         (blank > 0 ? `, empty in ${formatCount(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
     );
+    if (minProbability !== undefined) noteUnlabelled(unlabelled, rows, minProbability);
+    if (order)
+      printNote(
+        "the rows whose labels are least certain are first, and near-copies of them last: correct the labels of the first ones, " +
+          "add these rows to your training data, and train again",
+      );
   } finally {
     await table.close();
   }
+}
+
+/** Says how many texts, or rows, have no label because of --min-probability. */
+export function noteUnlabelled(unlabelled: number, all: number, minProbability: number): void {
+  printNote(
+    `${formatCount(unlabelled)} of ${formatCount(all)} texts get no label: none has a probability of ${minProbability} or more`,
+  );
 }
 
 /** Runs `work` with a classifier that has these adapters, and the device that was opened for it. */

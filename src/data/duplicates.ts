@@ -8,7 +8,7 @@ import type { Dataset } from "./dataset.ts";
  * The form in which texts are compared: lower case, each run of digits replaced by 0, white space, punctuation and
  * symbols between words by one space. A text of symbols alone is only trimmed.
  */
-function normalize(text: string): string {
+export function normalize(text: string): string {
   const words = text
     .toLowerCase()
     .replace(/\d+/g, "0")

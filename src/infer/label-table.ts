@@ -3,12 +3,17 @@
 import { createHasher, exists, writeFileAtomic } from "#platform";
 import { concat } from "../concat.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
+import { formatCount } from "../format.ts";
+import { LIMITS } from "../io/limits.ts";
 import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
+import { formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 import { TASKS } from "../tasks/index.ts";
-import type { Labelled } from "../tasks/predictions.ts";
+import { isAnswered, type Labelled } from "../tasks/predictions.ts";
+import { USAGES } from "../tasks/usages.ts";
 import type { Classifier } from "./classifier.ts";
+import { type LabelledRow, tableByDoubt } from "./doubt.ts";
 import { Fields } from "./label-fields.ts";
 import type { Table, TableRow } from "./table.ts";
 
@@ -19,6 +24,7 @@ interface Survey {
   rows: number;
   /** Rows without a text, which get no label. */
   blank: number;
+  bytes: number;
   /** Of all rows. */
   sha256: string;
   /** Names that a new column must not have, in lower case. */
@@ -36,10 +42,11 @@ export async function survey(table: Table, where: string, known: readonly string
   const decoder = new TextDecoder();
   const adapters = new Map<string, number>();
   const hasher = await createHasher("sha256");
-  let [rows, blank] = [0, 0];
+  let [rows, blank, size] = [0, 0, 0];
   for await (const some of table.rows()) {
     for (const { text, bytes, adapter } of some) {
       hasher.update(bytes);
+      size += bytes.length;
       if (text === null) continue;
       rows++;
       if (isBlank(text)) blank++;
@@ -56,7 +63,7 @@ export async function survey(table: Table, where: string, known: readonly string
     }
   }
   if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
-  return { where, rows, blank, sha256: hasher.digest(), taken, adapters };
+  return { where, rows, blank, bytes: size, sha256: hasher.digest(), taken, adapters };
 }
 
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
@@ -94,29 +101,68 @@ interface LabelOptions {
   output: string;
   /** Replace `output` if it exists. */
   force: boolean;
+  /** "doubt": the rows whose labels are least clear first; default: the order of the table. */
+  order?: "doubt" | undefined;
+  minProbability?: number | undefined;
   onProgress: (rows: number) => void;
 }
 
 /**
- * Labels the rows of a table into `output`, which has its name once it is whole. Throws ConfigError if it exists,
- * DataError if the table changes meanwhile, LowrankError if the disk cannot be written to.
+ * Labels the rows of a table into `output`, which has its name once it is whole. Returns the rows with a text that have
+ * no label. Throws ConfigError if it exists, DataError if the table changes meanwhile, LowrankError if the disk cannot
+ * be written to.
  */
 export async function labelTable(
   table: Table,
   surveyed: Survey,
   classifier: Classifier,
-  { output, force, onProgress }: LabelOptions,
-): Promise<void> {
+  { output, force, order, minProbability, onProgress }: LabelOptions,
+): Promise<number> {
+  if (order) checkOrder(surveyed, classifier);
+  let [done, unlabelled] = [0, 0];
+  const onRows: RowOptions["onRows"] = (texts, results) => {
+    done += texts.length;
+    unlabelled += results.filter((result) => result && !isAnswered(result)).length;
+    onProgress(done);
+  };
+  const options = { minProbability, onRows };
   async function* copy() {
-    let done = 0;
-    yield* labelRows(table, surveyed, classifier, (texts) => {
-      done += texts.length;
-      onProgress(done);
-    });
+    if (order) yield* tableByDoubt(table, labelledRows(table, surveyed, classifier, options));
+    else yield* labelRows(table, surveyed, classifier, options);
     // Another program may have written it meanwhile.
     if (!force) await refuseExisting(output);
   }
   await writeFileAtomic(output, copy());
+  return unlabelled;
+}
+
+/** Throws ConfigError if what the model gives has no order of doubt, DataError if there are too many rows for one. */
+function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Classifier): void {
+  const { title } = TASKS[task.objective];
+  if (!USAGES[task.objective].margin)
+    throw new ConfigError("options-conflict", `${setting("order", "doubt")} is for classes and labels of whole texts`, {
+      expected: "a model that gives each of them a probability",
+      found: title,
+    });
+  const { orderedRows, orderedBytes } = LIMITS;
+  if (rows > orderedRows || bytes > orderedBytes)
+    throw new DataError("exceeds-limit", "there are too many rows to put in an order: they are in memory", {
+      where,
+      expected: `at most ${formatCount(orderedRows)} rows and ${formatBytes(orderedBytes)}`,
+      found: `${formatCount(rows)} rows, ${formatBytes(bytes)}`,
+      hint: "a part of the rows is enough to choose from",
+    });
+}
+
+/** What leaves out labels of a lower probability than `least`. Throws ConfigError if the model gives scores. */
+export function limitTo({ meta: { task } }: Classifier, least: number | undefined): (one: Labelled) => Labelled {
+  if (least === undefined) return (one) => one;
+  const { atLeast } = USAGES[task.objective];
+  if (atLeast) return (one) => atLeast(one, least);
+  throw new ConfigError("options-conflict", `${setting("minProbability")} is for labels`, {
+    expected: "a model that gives labels with their probabilities",
+    found: TASKS[task.objective].title,
+  });
 }
 
 /** Throws ConfigError if there is a file of this path. */
@@ -131,36 +177,60 @@ export async function refuseExisting(output: string): Promise<void> {
 /** Rows labelled at a time: some batches, but few enough to show progress, and to stop soon. */
 const ROWS = 64;
 
-/**
- * The bytes of a table's copy. `onRows` receives the texts of some rows, and what the model makes of each; null: a
- * blank one.
- */
+interface RowOptions {
+  /** Labels of a lower probability are not given. */
+  minProbability?: number | undefined;
+  /** Receives the texts of some rows, and what the model makes of each; null: a blank one. */
+  onRows: (texts: TextOrPair[], results: (Labelled | null)[]) => void;
+}
+
+/** The bytes of a table's copy. */
 export async function* labelRows(
   table: Table,
   surveyed: Survey,
   classifier: Classifier,
-  onRows: (texts: TextOrPair[], results: (Labelled | null)[]) => void,
+  options: RowOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
+  for await (const rows of labelledRows(table, surveyed, classifier, options))
+    yield concat(
+      Uint8Array,
+      rows.flatMap(({ row: { bytes, at }, added }) =>
+        at < 0 ? [bytes] : [bytes.subarray(0, at), added, bytes.subarray(at)],
+      ),
+    );
+}
+
+/** The rows of a table with their further fields. */
+async function* labelledRows(
+  table: Table,
+  surveyed: Survey,
+  classifier: Classifier,
+  { minProbability, onRows }: RowOptions,
+): AsyncGenerator<LabelledRow[], void, void> {
   const fields = new Fields(table, surveyed.taken, classifier);
   const byRow = table.adapterColumn !== undefined;
+  const { margin } = USAGES[classifier.meta.task.objective];
+  const limit = limitTo(classifier, minProbability);
+  const label = (row: TableRow, result: Labelled | null): LabelledRow => {
+    if (row.text === null) return { row, added: fields.header, margin: null };
+    const meta = byRow && result ? classifier.metaOf(row.adapter) : classifier.meta;
+    return { row, added: fields.of(result), margin: result && margin ? margin(result, meta) : null };
+  };
   for await (const piece of unchangedRows(table, surveyed)) {
-    const bytes: Uint8Array[] = [];
+    const labelled: LabelledRow[] = [];
     // An adapter comes to the device for its rows of a piece once.
     const count = byRow ? piece.length : ROWS;
     for (let first = 0; first < piece.length; first += count) {
       const rows = piece.slice(first, first + count);
-      const results = await classifyByLength(classifier, rows, byRow);
+      const results = await (await classifyByLength(classifier, rows, byRow)).map((one) => one && limit(one));
       const made = results.values();
-      for (const { bytes: row, at, text } of rows) {
-        const added = text === null ? fields.header : fields.of(made.next().value ?? null);
-        bytes.push(...(at < 0 ? [row] : [row.subarray(0, at), added, row.subarray(at)]));
-      }
+      for (const row of rows) labelled.push(label(row, row.text === null ? null : made.next().value!));
       onRows(
         rows.flatMap(({ text }) => (text === null ? [] : [text])),
         results,
       );
     }
-    yield concat(Uint8Array, bytes);
+    yield labelled;
   }
 }
 

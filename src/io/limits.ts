@@ -31,6 +31,9 @@ export const LIMITS = {
   archive: 2 * 2 ** 30,
   /** Bytes of a text file. It is read whole; JSON lines become one string, and engines limit strings to 512 MB. */
   text: 480 << 20,
+  /** Rows of a table that get another order, and their bytes: they are in memory. */
+  orderedRows: 1_000_000,
+  orderedBytes: 256 << 20,
   /** Bytes of a server's response that is not a file. */
   answer: 4 << 20,
   /** Bytes of the files of a data set from the hub. */

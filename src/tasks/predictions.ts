@@ -46,6 +46,12 @@ export function answerOf(result: Labelled): Answer {
   return result.labels ?? result.label!;
 }
 
+/** Whether a text has a score, a label, or an entity. */
+export function isAnswered(result: Labelled): boolean {
+  if ("score" in result) return result.score !== null;
+  return "entities" in result ? result.entities.length > 0 : result.label !== null;
+}
+
 /** What a classifier makes of a row. */
 export interface Prediction {
   /** Position in the data set. */

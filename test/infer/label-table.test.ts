@@ -68,15 +68,18 @@ interface Asked {
   force?: boolean;
   textColumn?: string;
   chunkBytes?: number;
+  order?: "doubt";
+  minProbability?: number;
   onProgress?: (rows: number) => void;
 }
 
 /** Labels a file into another one. */
-async function label(input: string, output: string, { classifier, force = false, onProgress, ...open }: Asked = {}) {
+async function label(input: string, output: string, { classifier, ...asked }: Asked = {}) {
+  const { force = false, onProgress = () => {}, order, minProbability, ...open } = asked;
   const table = await openTable(at(input), open);
   try {
-    const options = { output: at(output), force, onProgress: onProgress ?? (() => {}) };
-    await labelTable(table, await survey(table, input), classifier ?? (await trained()).classifier, options);
+    const options = { output: at(output), force, onProgress, order, minProbability };
+    return await labelTable(table, await survey(table, input), classifier ?? (await trained()).classifier, options);
   } finally {
     await table.close();
   }
@@ -189,6 +192,30 @@ test("a score is in a column of its own, with six decimals", async () => {
   const lines = texts.map((text, i) => `{"text":"${text}","score":1,"score_2":${scores[i] ?? null}}\n`);
   assert.is(read("scored.jsonl"), lines.join(""));
   classifier.destroy();
+});
+
+test("by doubt the rows of the smallest margin are first; below the least probability a row has no label", async () => {
+  const { classifier } = await trained();
+  const texts = ["you have won", "see you at lunch", "call now", "an answer by Friday"];
+  writeFileSync(at("todo.csv"), `text\n\n${texts.join("\n")}\n" "\n`);
+  const results = await classifier.classify(texts);
+  const sorted = results.map(({ probability }, i) => [probability!, texts[i]!] as const).sort(([a], [b]) => a - b);
+  const minProbability = (sorted[1]![0] + sorted[2]![0]) / 2;
+  const unlabelled = await label("todo.csv", "todo-out.csv", { order: "doubt", minProbability });
+  assert.is(unlabelled, 2);
+  const labelOf = (text: string) => results[texts.indexOf(text)]!.label;
+  const lines = sorted.map(([p, text]) => `${text},${p < minProbability ? "" : labelOf(text)},${p.toFixed(6)}\n`);
+  assert.is(read("todo-out.csv"), `text,predicted,probability\n${lines.join("")}" ",,\n`);
+  const scores = await randomClassifier({ task: TASKS.regression, labels: ["score"] });
+  for (const [asked, words] of [
+    [{ order: "doubt" }, "order"],
+    [{ minProbability: 0.5 }, "minProbability"],
+  ] as const)
+    await assertFails("options-conflict", [words, "a regression"], () =>
+      label("todo.csv", "x.csv", { ...asked, classifier: scores }),
+    );
+  scores.destroy();
+  assert.not.ok(existsSync(at("x.csv")));
 });
 
 test("several labels are in one column, their probabilities in a column each", async () => {
@@ -415,6 +442,7 @@ test("flags that do not go together are refused", async () => {
     [{ in: input, out }, true],
     [{ force: true }, true],
     [{ adapterColumn: "task" }, true],
+    [{ in: input, order: "doubt" }, true],
   ] as const)
     await assertFails("options-conflict", ["do not go together"], () => isTable(flags, texts, false));
   assert.equal([isTable({ in: input, out }, false, false), isTable({ in: input }, false, true)], [true, false]);

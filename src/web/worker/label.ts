@@ -60,7 +60,7 @@ export async function labelSource(
       done += results.length;
       onProgress(done, surveyed.rows);
     };
-    for await (const piece of labelRows(table, surveyed, classifier, onRows)) pieces.push(new Blob([piece]));
+    for await (const piece of labelRows(table, surveyed, classifier, { onRows })) pieces.push(new Blob([piece]));
     return {
       rows: done,
       blank: surveyed.blank,
