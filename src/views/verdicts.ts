@@ -90,7 +90,11 @@ const describeLimits = ({ results }: RunRecord): string[] =>
 /**
  * Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by.
  */
-const hasThreshold = ({ options }: RunRecord) => options.threshold !== "none";
+const hasThreshold = ({ options, results }: RunRecord) =>
+  options.threshold !== "none" && results?.decision?.reached === undefined;
+
+const thresholdCost = ({ options }: RunRecord, measure: Measure) =>
+  `The run predicts by a threshold (${options.threshold}), which can lower the ${nameMeasure(measure)}, and the baseline has none.`;
 
 /** That a run has learned nothing, the probable cause, and the settings to try. */
 interface NothingLearned {
@@ -183,7 +187,8 @@ function compareWithBaseline(record: RunRecord, advises: boolean): string | null
   if (!own || best === null) return null;
   const text = `${describeAgainst(measure, own, best)}.`;
   const isPerfect = readFigure(own.measured[measure.key]) === (measure.isError ? 0 : measure.most);
-  if (!advises || best.against!.standing === "better" || isPerfect || hasThreshold(record)) return text;
+  if (hasThreshold(record)) return `${text} ${thresholdCost(record, measure)}`;
+  if (!advises || best.against!.standing === "better" || isPerfect) return text;
   const ideas = whatHelps(record);
   const enough = best === others.at(-1) ? "" : " As far as these rows tell, the baseline is enough, and takes seconds.";
   return `${text}${enough}${ideas.length > 0 ? ` Try ${ideas.join(", or ")}.` : ""}`;

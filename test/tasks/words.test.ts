@@ -109,6 +109,22 @@ test("what the validation set has chosen, or why it has not", () => {
     notes({ positive: 1, threshold: 0.3, precision: 0.9, recall: 0.8 }),
     'Threshold: "spam" is predicted from a probability of 30.0 % (f1 on the validation set: precision 90.0 %, recall 80.0 %)',
   );
+  const cost = (mostProbable: number) => {
+    const results = { ...threeRows(1), decision: { positive: 1, threshold: 0.3, precision: 0.9, recall: 0.8 } };
+    Object.assign(results, { after: { test: { rows: 100, accuracy: 0.6 } } });
+    Object.assign(results.test.details, { mostProbable, classes: [{}, { precision: { share: 0.75 }, recall: null }] });
+    const shown = run(["ham", "spam"], "f1");
+    return [WORDS.classification.headline(shown, results), ...WORDS.classification.notes!(shown, results)].map((one) =>
+      one.replaceAll("\u00a0", " "),
+    );
+  };
+  const [headline, note] = cost(0.9);
+  assert.is(headline, '60.0 % of 100 test messages correct; of "spam" by its threshold precision 75.0 %, recall –');
+  assert.match(note!, "costs accuracy on purpose: by the more probable class 90.0 % of the test messages are correct.");
+  assert.match(
+    cost(0.5)[1]!,
+    "recall 80.0 %): by the more probable class 50.0 % of the test messages would be correct.",
+  );
   assert.match(notes({ positive: 1, reached: null }), 'the validation set has no row of "spam"');
   assert.match(notes({ positive: 0, reached: 0.5 }), 'the highest precision of "ham" on the validation set is 50.0 %');
   assert.is(notes({}, "none", "multi-label"), "");

@@ -5,7 +5,7 @@ import { joinPair } from "../../pair.ts";
 import { classMeasures, countConfusions, LISTED_CLASSES } from "../../statistics.ts";
 import { pick } from "../compare.ts";
 import { chooseDecision } from "../decision.ts";
-import { decide, predictions } from "../predictions.ts";
+import { argmaxRows, decide, predictions } from "../predictions.ts";
 import { ESTIMATE, INTERVAL, LABEL } from "../stored.ts";
 import { type LabelledRows, type Measuring, type MeasuringContext, MISTAKES, type Predicted } from "../task.ts";
 import { type ClassDetails, trueClasses } from "./classification-training.ts";
@@ -43,7 +43,7 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
     columns: (labels) => ({ truth: labels, predicted: labels }),
     details: {
       classes: [{ ...LABEL, "ranking?": { rocAuc: "number", prAuc: "number", roc: POINTS, pr: POINTS } }],
-      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null" },
+      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null", "mostProbable?": "number" },
       calibration: {
         bins: [{ middle: "number", rows: "count", confidence: "number", accuracy: "number", interval: INTERVAL }],
         error: ESTIMATE,
@@ -87,6 +87,7 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
     const counted = positive === null ? rankings : [rankings[positive]!];
     const right = truth.map((label, row) => label === predicted[row]);
     const rows = [...truth.keys()];
+    const most = argmaxRows(given.probabilities!, labels.length);
     const [good, wrong] = [rows.filter((row) => right[row]), rows.filter((row) => !right[row])];
     return {
       samples: pickSamples(good, predicted, labels.length, (row) => joinPair(set.text(row))),
@@ -100,6 +101,9 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
         positive,
         rocAuc: meanOf(counted, ({ rocAuc }) => rocAuc),
         prAuc: meanOf(counted, ({ prAuc }) => prAuc),
+        ...(most.every((label, row) => label === predicted[row])
+          ? {}
+          : { mostProbable: most.filter((label, row) => label === truth[row]).length / truth.length }),
         calibration: measureReliability(rows.map((row) => ({ probability: probability[row]!, right: right[row]! }))),
       },
     };

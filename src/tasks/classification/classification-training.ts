@@ -21,6 +21,8 @@ export interface ClassDetails {
   /** Of this class, or the means over all, each against the rest. null: not defined for one of them. */
   rocAuc: number | null;
   prAuc: number | null;
+  /** The accuracy if the most probable class were predicted of every row; absent: it is. */
+  mostProbable?: number;
   calibration: Reliability;
 }
 

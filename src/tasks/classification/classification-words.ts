@@ -25,7 +25,7 @@ import {
   mistakesTable,
   tooFew,
 } from "../message-words.ts";
-import type { ChosenDecision, Shown, TestResults, Words } from "../task.ts";
+import type { Results, Shown, TestResults, Words } from "../task.ts";
 import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
 
 type Test = TestResults<ClassDetails>;
@@ -38,10 +38,16 @@ export const words: Words<ClassDetails> = {
   learned: (labels) => `of ${labels} classes`,
   ...MESSAGES,
   data: classRows(CLASSES),
-  headline({ unequal }, { after }) {
+  headline({ labels, unequal }, { after, decision, test }) {
     const { rows, accuracy = 0, macroF1 } = after.test;
     if (rows < FEW_ROWS) return `${Math.round(accuracy * rows)} of ${countMessages(rows)} correct${tooFew(rows)}`;
-    return `${percent(accuracy)} of ${countMessages(rows)} correct${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+    const right = `${percent(accuracy)} of ${countMessages(rows)} correct`;
+    if (decision?.threshold !== undefined) {
+      const { precision, recall } = test.details.classes[decision.positive!]!;
+      const [p, r] = [precision, recall].map((one) => (one ? percent(one.share) : "–"));
+      return `${right}; of "${brief(labels[decision.positive!]!)}" by its threshold precision ${p}, recall ${r}`;
+    }
+    return `${right}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
   },
   blocks: (run, { test }) => [
     measuresTable(run, test),
@@ -56,7 +62,7 @@ export const words: Words<ClassDetails> = {
     classesTable(nameClasses(run, test), CLASSES[0], rankingColumns(test)),
     measuresTable(run, test),
   ],
-  notes: ({ labels, options }, { decision }) => (decision ? describeDecision(decision, labels, options.threshold) : []),
+  notes: ({ labels, options }, results) => describeDecision(results, labels, options.threshold),
 };
 
 const nameClasses = ({ labels }: Shown, { details }: Test) =>
@@ -215,19 +221,25 @@ function curves({ labels }: Shown, { details: { classes, positive } }: Test): Bl
   ];
 }
 
+/** What a threshold does to the accuracy. */
+function describeCost({ after, test }: Results<ClassDetails>): string {
+  const { mostProbable } = test.details;
+  if (mostProbable === undefined) return "";
+  const [is, would] =
+    mostProbable > after.test.accuracy! ? [", which costs accuracy on purpose", "are"] : ["", "would be"];
+  return `${is}: by the more probable class ${percent(mostProbable)} of the test messages ${would} correct`;
+}
+
 /** What the validation set has chosen, or why it has not. */
-function describeDecision(
-  { temperature, threshold, positive = 0, precision, recall, reached }: ChosenDecision,
-  labels: readonly string[],
-  rule: string,
-): string[] {
+function describeDecision(results: Results<ClassDetails>, labels: readonly string[], rule: string): string[] {
+  const { temperature, threshold, positive = 0, precision, recall, reached } = results.decision ?? {};
   const name = `"${brief(labels[positive]!)}"`;
   const sentences = [
     temperature !== undefined &&
       `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest validation loss.`,
     threshold !== undefined &&
       `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
-        `precision ${percent(precision!)}, recall ${percent(recall!)}), which can lower the accuracy.`,
+        `precision ${percent(precision!)}, recall ${percent(recall!)})${describeCost(results)}.`,
     reached !== undefined &&
       `No threshold was chosen by ${rule}: ${
         reached === null
