@@ -33,7 +33,7 @@ export interface ErrorCodes {
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "ambiguous-scores"
     | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
-    | "label-column-is-numeric"
+    | "label-column-is-numeric" | "label-not-flag"
     | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"

@@ -8,6 +8,7 @@ export {
   finish,
   read_begin,
   read_keys,
+  read_labels,
   read_sample,
   read_settings,
   read_texts,

@@ -29,7 +29,7 @@ const DOT: u8 = 46;
 
 /** The wanted keys, and by column the address and length of each; no columns: all keys are wanted. */
 const wanted = memory.data(VEC_HEADER);
-const keys = memory.data(24);
+const keys = memory.data(VEC_HEADER);
 let wanted_columns: i32 = 0;
 
 /** The path to the members that are read, with a dot at its end. */
@@ -49,6 +49,7 @@ let column: i32 = 0;
 export function object_keys(names: usize, bytes: i32, lengths: usize, columns: i32): void {
   vec_resize(wanted, 0);
   vec_append(wanted, names, bytes);
+  vec_resize(keys, columns << 3);
   let key = vec_data(wanted);
   for (let column = 0; column < columns; column++) {
     const length = load<u32>(lengths + ((<usize>column) << 2));
@@ -60,7 +61,7 @@ export function object_keys(names: usize, bytes: i32, lengths: usize, columns: i
 }
 
 function key_of(column: i32): usize {
-  return keys + ((<usize>column) << 3);
+  return vec_data(keys) + ((<usize>column) << 3);
 }
 
 /** Reads the members of all objects, within the limits. */

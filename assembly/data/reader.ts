@@ -43,10 +43,23 @@ import {
 } from "./row-error";
 import { accept_empty_labels, add_row, is_utf8, row_value } from "./rows";
 import { tsv_split } from "./tsv";
-import { VEC_HEADER, vec_append, vec_data, vec_push_u32, vec_resize, vec_size } from "./vec";
+import {
+  VEC_HEADER,
+  vec_append,
+  vec_data,
+  vec_push_u8,
+  vec_push_u32,
+  vec_resize,
+  vec_set_u32,
+  vec_size,
+  vec_u32,
+} from "./vec";
 
 /** A sample ends after this many bytes, even if it has too few rows. */
 const SAMPLE_BYTES: i32 = 1 << 20;
+
+/** Between the cells of several columns of labels: LIST_SEPARATOR of src/data/places.ts. */
+const LABEL_JOINT: u8 = 0x1f;
 
 const BYTE_ORDER_MARK: u32 = 0xbfbbef;
 const mark = memory.data(4);
@@ -58,6 +71,9 @@ let width: i32 = 0;
 /** Fields of text, label and second text, by column; a row without a second text has two columns. */
 const fields = memory.data(12);
 let columns: i32 = 0;
+/** u32 fields of the labels behind the first, where each has a column, and the cells of a row as one label. */
+const more_labels = memory.data(VEC_HEADER);
+const joined = memory.data(VEC_HEADER);
 let skip: i32 = 0;
 let max_length: i32 = 0;
 let learn: bool = false;
@@ -87,6 +103,7 @@ export function read_begin(kind: i32, separator: i32): void {
   array_begin();
   fields_clear();
   vec_resize(sample_ends, 0);
+  vec_resize(more_labels, 0);
   sampled_bytes = 0;
   wanted = -1;
   collects = false;
@@ -123,6 +140,15 @@ export function read_settings(
   learn = fresh != 0;
   accept_empty_labels(fresh == 2);
   tolerate(tolerant != 0);
+}
+
+/**
+ * Joins `count` further fields, u32 at `list`, to the label, with LABEL_JOINT between them; in JSON their keys are behind
+ * those of three columns. To be called between `read_begin` and the first `feed`.
+ */
+export function read_labels(list: usize, count: i32): void {
+  vec_resize(more_labels, 0);
+  vec_append(more_labels, list, count << 2);
 }
 
 /**
@@ -257,7 +283,35 @@ function take_members(line: i32): void {
     }
     set_field(column, 2 * member + 1);
   }
+  for (let i = 0; i < label_columns(); i++) {
+    const column = COLUMN_SECOND + 1 + i;
+    const member = object_member(column);
+    if (member < 0 || !has_text(member)) {
+      fail_row(member < 0 ? ERROR_NO_KEY : ERROR_VALUE, line, column, 0);
+      return;
+    }
+    vec_set_u32(more_labels, i, 2 * member + 1);
+  }
   take_row(line);
+}
+
+/** Columns of labels behind the first. */
+function label_columns(): i32 {
+  return vec_size(more_labels) >> 2;
+}
+
+/** Makes the cells of all columns of labels the row's label; false with an error set. */
+function join_labels(line: i32): bool {
+  vec_resize(joined, 0);
+  for (let i = 0; i <= label_columns(); i++) {
+    const index = i == 0 ? field(COLUMN_LABEL) : <i32>vec_u32(more_labels, i - 1);
+    if (i > 0 && !vec_push_u8(joined, LABEL_JOINT)) return fail(ERROR_TOO_LARGE, line, 0, 0);
+    if (!vec_append(joined, field_address(index), field_length(index))) return fail(ERROR_TOO_LARGE, line, 0, 0);
+  }
+  const value = row_value(COLUMN_LABEL);
+  store<usize>(value, vec_data(joined));
+  store<i32>(value, vec_size(joined), 4);
+  return is_utf8(vec_data(joined), vec_size(joined), COLUMN_LABEL, line);
 }
 
 function take_row(line: i32): void {
@@ -268,6 +322,7 @@ function take_row(line: i32): void {
     store<i32>(value, field_length(index), 4);
     if (!is_utf8(load<usize>(value), load<i32>(value, 4), column, line)) return;
   }
+  if (label_columns() > 0 && !join_labels(line)) return;
   if (collects) collect(columns, line);
   else add_row(columns > COLUMN_SECOND, line, max_length, learn);
 }

@@ -1,7 +1,8 @@
 /** What the columns of a table have, by its first rows, and which of them are text and label. Loaded when names leave it open. */
 import { show } from "../checks.ts";
 import { nameList } from "../errors.ts";
-import { formatCount } from "../format.ts";
+import { formatCount, joinWords } from "../format.ts";
+import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { isUsual, sayChosen } from "./column-names.ts";
 import { isNumber, LONGEST_LABEL, MANY_CLASSES, partsOf } from "./labels.ts";
@@ -101,8 +102,15 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
   const columns = describeColumns(names, rows);
   const found = chooseColumns(columns, known);
   const list = (some: readonly number[]) => (some.length > 0 ? `: ${listCandidates(columns, some)}` : "");
-  return { ...found, candidates: { text: list(found.texts), label: list(found.labels) } };
+  const wide = flagColumns(columns);
+  const several = joinWords([setting("objective", "multi-label"), setting("labelColumn", wide.join())]);
+  const ofWide = wide.length > 1 ? `; for several labels a message, each with a column: ${several}` : "";
+  return { ...found, candidates: { text: list(found.texts), label: list(found.labels) + ofWide } };
 }
+
+/** The names of the columns with 0 and 1: together they may be several labels of a message. */
+export const flagColumns = (columns: readonly ColumnFacts[]): readonly string[] =>
+  columns.filter(({ kind }) => kind === "flags").map(({ name }) => name);
 
 /** A column, -1 for none, and why it is that one; no reason where its name says it. */
 type Choice = readonly [column: number, why: string | null];

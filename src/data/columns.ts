@@ -16,6 +16,7 @@ const ROWS_OF_LABELS = 8;
 export interface ColumnChoice {
   /** One column, or the two of pairs of texts with a comma between their names. */
   textColumn?: string;
+  /** One column, or of several labels a message those of all labels, each with 0 or 1, with commas between them. */
   labelColumn?: string;
 }
 
@@ -29,6 +30,8 @@ export interface FoundNames {
   textName: string;
   labelName: string;
   secondName?: string | undefined;
+  /** Of labels that have a column each. */
+  labelNames?: readonly string[];
   /** How they were chosen, if not by their names: "text: column \"Libelle\" (the longest texts), ...". */
   chosen?: string | undefined;
 }
@@ -39,6 +42,8 @@ export interface Columns extends FoundNames {
   label: number;
   /** -1: the texts are no pairs. */
   second: number;
+  /** The columns of labels behind the first, if each has one. */
+  moreLabels?: readonly number[];
   header: boolean;
   /** Fields per row. */
   width: number;
@@ -68,7 +73,8 @@ export async function findColumns(sample: string[][], choice: LabelledChoice, fi
   if (!asked && guess >= 0 && looksLikeData(names, rows, guess)) {
     return { text: 1 - guess, label: guess, second: -1, textName: "text", labelName: "label", header: false, width };
   }
-  return { ...(await findNames(names, rows, guess, choice, file)), header: true, width };
+  const { at, found } = await findNames(names, rows, guess, choice, file);
+  return { ...at, ...found, header: true, width };
 }
 
 /** `label`: the label column of two, -1 where there is one column, of texts. */
@@ -94,8 +100,7 @@ export async function findKeys(sample: string[][], choice: LabelledChoice, file:
     throw new DataError("too-few-columns", "Text and label need two keys", { where: file, found: nameList(names) });
   const rows = sampleValues(sample, names);
   const guess = names.length === 2 ? likelyLabel(rows) : -1;
-  const { text: _, label: __, second: ___, ...found } = await findNames(names, rows, guess, choice, file);
-  return found;
+  return (await findNames(names, rows, guess, choice, file)).found;
 }
 
 /** The values of these keys in the objects of a sample, as rows of a table. */
@@ -134,19 +139,23 @@ async function findNames(
   guess: number,
   choice: LabelledChoice,
   file: string,
-): Promise<Omit<Columns, "header" | "width">> {
+): Promise<{ at: Pick<Columns, "text" | "label" | "second" | "moreLabels">; found: FoundNames }> {
   const { textColumn, labelColumn, labelsAre = "class" } = choice;
-  let label = labelColumn === undefined ? -1 : findAsked(names, labelColumn, file);
+  const labels = labelColumn === undefined ? [] : findAskedLabels(names, labelColumn, labelsAre, file);
+  let [label = -1] = labels;
   // One of two columns is the label.
   const pair = names.length > 2 ? findPair(names, label) : null;
   let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
   const isOpen = names.length > 2 && (text < 0 || label < 0);
   const known = { text, label, labelsAre };
-  const found = isOpen ? (await import("./column-facts.ts")).findByContents(names, rows, known) : null;
-  const candidates = found?.candidates ?? { text: "", label: "" };
-  if (text < 0) text = found && found.text >= 0 ? found.text : findUsual(names, "text", label, file, candidates.text);
-  if (label < 0)
-    label = found && found.label >= 0 ? found.label : findUsual(names, "label", text, file, candidates.label);
+  const byContents = isOpen ? (await import("./column-facts.ts")).findByContents(names, rows, known) : null;
+  const candidates = byContents?.candidates ?? { text: "", label: "" };
+  const choose = (kind: "text" | "label", taken: number) => {
+    const found = byContents?.[kind] ?? -1;
+    return found >= 0 ? found : findUsual(names, kind, taken, file, candidates[kind]);
+  };
+  if (text < 0) text = choose("text", label);
+  if (label < 0) label = choose("label", text);
   const isGuessed = names.length === 2 && text < 0 && label < 0;
   if (names.length === 2) {
     // The remaining one, or the one that looks like labels.
@@ -155,18 +164,22 @@ async function findNames(
     if (label < 0 && text >= 0) label = 1 - text;
   }
   if (text < 0 || label < 0) refuseOpen(names, { text: text < 0, label: label < 0 }, candidates, file);
-  if (new Set([text, second, label]).size < 3)
+  if (new Set([text, second, label, ...labels.slice(1)]).size < 2 + Math.max(1, labels.length))
     throw new DataError("same-column", "Text and label are the same column, or both texts", {
       where: file,
       found: names[text === label ? text : second]!,
     });
-  const [textName, labelName] = [names[text]!, names[label]!];
-  const chosen = isGuessed ? sayChosen(textName, "the other one", labelName, "fewer or shorter values") : found?.chosen;
-  return {
-    ...{ text, label, second, textName, labelName },
+  const [textName, labelName] = [names[text]!, labels.length > 1 ? labelColumn! : names[label]!];
+  const chosen = isGuessed
+    ? sayChosen(textName, "the other one", labelName, "fewer or shorter values")
+    : byContents?.chosen;
+  const found: FoundNames = {
+    ...{ textName, labelName },
     ...(second < 0 ? {} : { secondName: names[second]! }),
+    ...(labels.length > 1 ? { labelNames: labels.map((i) => names[i]!) } : {}),
     ...(chosen ? { chosen } : {}),
   };
+  return { at: { text, label, second, moreLabels: labels.slice(1) }, found };
 }
 
 /** The columns of texts that are requested: one of this very name, or the two whose names a comma separates. */
@@ -174,6 +187,12 @@ export function findAskedTexts(names: string[], asked: string, file: string): [t
   const [first, ...rest] = asked.split(",");
   if (rest.length === 0 || columnNamed(names, asked) >= 0) return [findAsked(names, asked, file), -1];
   return pairNamed(names, asked) ?? [findAsked(names, first!, file), findAsked(names, rest.join(), file)];
+}
+
+/** The column of the labels; of several labels a message also those whose names commas separate. */
+function findAskedLabels(names: string[], asked: string, labelsAre: LabelKind, file: string): number[] {
+  const isOne = labelsAre !== "set" || columnNamed(names, asked) >= 0;
+  return (isOne ? [asked] : asked.split(",")).map((name) => findAsked(names, name.trim() || name, file));
 }
 
 /** The two columns whose names a comma separates; the names can have commas, too. Null: there are none. */

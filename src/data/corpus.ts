@@ -34,6 +34,7 @@ export interface PipelineExports extends DataExports {
     learn: number,
     tolerant: number,
   ): void;
+  read_labels(list: number, count: number): void;
   read_texts(): void;
   text_count(): number;
   text_bytes(): number;
@@ -178,6 +179,8 @@ export class Corpus {
   labels: string[] = [];
   /** The column of the labels, and those of the texts if they are pairs, as the first file names them. */
   labelColumn = "label";
+  /** The columns of labels that have one each, with 0 and 1. */
+  labelColumns: readonly string[] | undefined;
   pairColumns: Pair | undefined;
   /** How the columns of the first file were chosen, if not by their names, and which they are. */
   chosen: { why: string; columns: ColumnChoice } | undefined;
@@ -215,6 +218,7 @@ export class Corpus {
       throw new DataError("no-rows", "The file has no rows", { where: file.name, found: "only a header" });
     if (learn && !options.more) {
       this.labelColumn = names.labelName;
+      this.labelColumns = names.labelNames;
       wasm.settle_labels(labels.length);
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
         this.labelClass(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
@@ -330,17 +334,30 @@ export class Corpus {
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       // Rows in memory say themselves which of their values is the text.
       if (file.name !== ROWS) refuseNumbers(values, names.textName, file.name);
-      const { textName, labelName, secondName } = names;
-      nameKeys(this.module, [textName, labelName, ...(secondName === undefined ? [] : [secondName])]);
+      const { textName, labelName, secondName, labelNames = [labelName] } = names;
+      const more = labelNames.slice(1);
+      // The keys of further labels are behind those of three columns.
+      const second = secondName ?? (more.length > 0 ? textName : undefined);
+      nameKeys(this.module, [textName, labelNames[0]!, ...(second === undefined ? [] : [second]), ...more]);
+      this.joinLabels(more.map(() => 0));
       wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);
       return names;
     }
     const columns = await findColumns(rows, options, file.name);
     const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
     refuseNumbers(values, columns.textName, file.name);
-    const { width, text, label, second, header } = columns;
+    const { width, text, label, second, header, moreLabels = [] } = columns;
+    this.joinLabels(moreLabels);
     wasm.read_settings(width, text, label, second, Number(header), ...settings);
     return columns;
+  }
+
+  /** Tells the module the fields of labels that have a column each, without the first. */
+  private joinLabels(fields: readonly number[]): void {
+    if (fields.length === 0) return;
+    const list = this.module.write(new Uint8Array(Uint32Array.from(fields).buffer));
+    this.wasm.read_labels(list, fields.length);
+    this.wasm.free(list);
   }
 
   /** Feeds the file to the module in chunks, until it ends or the module stops; returns whether it ended. */
@@ -425,11 +442,12 @@ export class Corpus {
     }
   }
 
-  private asError(rowError: RowError, { textName, labelName, secondName }: FoundNames): LowrankError {
+  private asError(rowError: RowError, names: FoundNames): LowrankError {
+    const { textName, labelName, secondName, labelNames = [labelName] } = names;
     const unknownLabel =
       rowError.code === ROW_ERRORS.LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
     return describeRowError(rowError, {
-      columns: [textName, labelName, secondName],
+      columns: [textName, labelNames[0]!, secondName, ...labelNames.slice(1)],
       labels: this.labels,
       unknownLabel,
     });

@@ -94,7 +94,10 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    * or values (see `chosen`). Pairs of texts are in two columns, with a comma between their names: "question,answer".
    */
   textColumn?: string;
-  /** The column of the labels, named as the text's. Default: chosen by its name or values. */
+  /**
+   * The column of the labels, named as the text's. Default: chosen by its name or values. Several labels a message can
+   * have a column each, with 1 where a message has the label, else 0: all of them with commas between their names.
+   */
   labelColumn?: string;
   /**
    * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.

@@ -3,11 +3,11 @@ import { either, setting } from "../setting.ts";
 import { type Corpus, MOST_LISTED } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
 import { LABEL_SEPARATOR, partsOf } from "./labels.ts";
-import { placeOf } from "./places.ts";
+import { LIST_SEPARATOR, placeOf } from "./places.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";
-type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelLines" | "decimalSign">;
+type Labels = Pick<Corpus, "labels" | "labelColumn" | "labelColumns" | "labelLines" | "decimalSign">;
 
 /** The score that a label stands for; NaN: none. */
 function readScore(label: string, decimalSign: "." | "," = "."): number {
@@ -99,7 +99,7 @@ export function makeOutputs(
     first = [],
   }: { where: string; separator?: string | undefined; first?: readonly string[] | undefined },
 ): Outputs {
-  const outputs = labelsAre === "score" ? scoreOutputs(corpus) : labelOutputs(corpus, separator, first);
+  const outputs = labelsAre === "score" ? scoreOutputs(corpus) : labelOutputs(corpus, separator, first, where);
   const rows = Array.from({ length: train.size }, (_, row) => outputs.values[train.label(row)]!);
   checkOutputs(outputs, rows, where, separator);
   return outputs;
@@ -110,7 +110,9 @@ function scoreOutputs({ labels, decimalSign }: Labels): Outputs {
   return { labelsAre: "score", names: [SCORE], values };
 }
 
-function labelOutputs({ labels }: Labels, separator: string, first: readonly string[]): Outputs {
+function labelOutputs(read: Labels, separator: string, first: readonly string[], where: string): Outputs {
+  const { labels, labelColumns } = read;
+  if (labelColumns) return columnOutputs(read, labelColumns, first, where);
   const sets = labels.map((label) => new Set(partsOf(label, separator)));
   const found = sets.flatMap((set) => [...set]).sort();
   const names = [...new Set([...first, ...found])];
@@ -119,6 +121,36 @@ function labelOutputs({ labels }: Labels, separator: string, first: readonly str
     names,
     values: sets.map((set) => Float32Array.from(names, (name) => Number(set.has(name)))),
   };
+}
+
+const SET = /^(1([.,]0+)?|true|yes|x)$/i;
+const UNSET = /^(0([.,]0+)?|false|no|)$/i;
+
+/** Labels that have a column each. Throws DataError unless its cells say whether a message has the label. */
+function columnOutputs(
+  { labels, labelLines }: Labels,
+  columns: readonly string[],
+  first: readonly string[],
+  where: string,
+): Outputs {
+  const names = [...new Set([...first, ...columns])];
+  const values = labels.map((label, id) => {
+    const cells = label.split(LIST_SEPARATOR).map((cell) => cell.trim());
+    const wrong = cells.findIndex((cell) => !SET.test(cell) && !UNSET.test(cell));
+    if (wrong >= 0)
+      throw new DataError(
+        "label-not-flag",
+        `A cell of "${columns[wrong]}" does not say whether the message has this label`,
+        {
+          where: placeOf(where, labelLines[id]!),
+          expected: "1, true, yes or x; 0, false, no or nothing",
+          found: cells[wrong]!,
+          hint: `name only columns of labels with ${setting("labelColumn")}`,
+        },
+      );
+    return Float32Array.from(names, (name) => Number(SET.test(cells[columns.indexOf(name)] ?? "")));
+  });
+  return { labelsAre: "set", names, values };
 }
 
 /** `rows`: the values of the training set. */

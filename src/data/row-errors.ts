@@ -21,8 +21,8 @@ export const ROW_ERRORS = {
   OPEN_ARRAY: 13, // 0 between two objects, 1 in an object; -
 } as const;
 
-/** Columns of a row, in the order of their numbers. */
-type ColumnNames = readonly [text: string, label: string, second?: string | undefined];
+/** Columns of a row, in the order of their numbers: last those of further labels. */
+type ColumnNames = readonly [text: string, label: string, second?: string | undefined, ...labels: string[]];
 
 const CUT_HINT = "the file ends in this row: it may have been cut off";
 

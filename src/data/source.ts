@@ -74,8 +74,8 @@ export function messageColumns(choice: LabelledChoice, file: string, onFound?: (
     );
     const found = await findKeys(keyed, choice, file);
     onFound?.(found);
-    const { textName, labelName, secondName } = found;
-    return [textName, labelName, ...(secondName === undefined ? [] : [secondName])];
+    const { textName, labelName, secondName, labelNames = [labelName] } = found;
+    return [textName, ...labelNames, ...(secondName === undefined ? [] : [secondName])];
   };
 }
 

@@ -212,7 +212,10 @@ export function flagWords(): Offered<FlagWords | string> {
       text: "text column; of pairs of texts, whose relation is classified, both: FIRST,SECOND (default: detected)",
       argument: "<name>",
     },
-    labelColumn: { text: "label column (default: detected)", argument: "<name>" },
+    labelColumn: {
+      text: "label column; of several labels a message that have a column each, with 0 or 1, all: A,B,C (default: detected)",
+      argument: "<name>",
+    },
     labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },
     encoding: {
       text: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",

@@ -4,6 +4,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { findCombined } from "../../src/data/label-faults.ts";
+import { looksTagged, recognizeLabels } from "../../src/data/label-kinds.ts";
 import { settingsOfSeveral } from "../../src/data/labels.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { plain } from "../../src/setting.ts";
@@ -153,6 +154,60 @@ test("several labels with another sign between them; it is for several labels al
   await fails(Array(10).fill(""), { ...LABELS, labelSeparator: ";" }, "no-labels", ['with ";" between them']);
   for (const options of [{ labelSeparator: "," }, { ...SCORES, labelSeparator: "," }])
     await assertFails("options-conflict", ["labelSeparator"], () => loadDataset({ file: rows(labels) }, options));
+});
+
+test("several labels with a column each: 0 and 1, in CSV and JSON, in the order that is asked for", async () => {
+  const cells = [
+    ["late, again", 1, 0, "no"],
+    ["broken", 0, 1, "yes"],
+    ["both", "1.0", " TRUE ", ""],
+    ["nothing", 0, "false", "x"],
+  ] as const;
+  const csv = `text,"a, b",c,n,d\n${cells.map(([text, a, c, d]) => `"${text}",${a},${c},7,${d}`).join("\n")}\n`;
+  const json = cells.map(([text, a, c, d]) => JSON.stringify({ d, c, more: { text, a } })).join("\n");
+  const found = async (source: string, name: string, labelColumn: string, textColumn: string) => {
+    const options = { ...LABELS, labelColumn, textColumn, fractions: [1, 0, 0], split: "ordered" } as const;
+    const { train, labels, origin } = await loadDataset({ file: file(source, name) }, options);
+    assert.is(origin.labelColumn, labelColumn);
+    return [labels, cells.map(([text], row) => [text === train.text(row), ...train.values(row)])];
+  };
+  assert.equal(await found(csv, "a.csv", "c,d", "text"), [
+    ["c", "d"],
+    [
+      [true, 0, 0],
+      [true, 1, 1],
+      [true, 1, 0],
+      [true, 0, 1],
+    ],
+  ]);
+  assert.equal(await found(json, "a.jsonl", "d,c", "more.text"), [
+    ["d", "c"],
+    [
+      [true, 0, 0],
+      [true, 1, 1],
+      [true, 0, 1],
+      [true, 1, 0],
+    ],
+  ]);
+  const wrong = (labelColumn: string) =>
+    loadDataset({ file: file(csv) }, { ...LABELS, labelColumn, fractions: [1, 0, 0] });
+  await assertFails("label-not-flag", ['"n"', "a.csv:2", "7"], () => wrong("c,n"));
+  await assertFails("no-such-column", ['"e"'], () => wrong("c,e"));
+  await assertFails("same-column", () => wrong("c,c"));
+  await assertFails("no-such-column", ['"c,d"'], () => loadDataset({ file: file(csv) }, { labelColumn: "c,d" }));
+});
+
+test("kinds of labels are recognised: scores, also with decimal commas, several in a cell, classes", () => {
+  const kind = (...cells: string[]) => recognizeLabels(cells);
+  assert.is(kind("1,5", "2", "", "3,25").decimalSign, ",");
+  assert.is(kind("1.5", "2", "3.25").labelsAre, "score");
+  assert.is(kind(...Array.from({ length: 21 }, (_, i) => `${i}`)).labelsAre, "score");
+  assert.is(kind("1", "2", "3", "1").labelsAre, "class");
+  assert.equal([kind("a|b", "a", "b").labelsAre, kind("a|b", "a", "b").separator], ["set", "|"]);
+  assert.equal(kind("a, b", "b, c", "a", "c", "b").separator, ",");
+  assert.is(kind("New York, NY", "Boston", "Paris").labelsAre, "class");
+  assert.ok(looksTagged("-DOCSTART- -X- O\n\nParis NNP B-LOC\nis VBZ O\n"));
+  assert.not.ok(looksTagged("Paris is a city\nO yes\n"));
 });
 
 test("labels that look like several in one, and the settings that separate them", async () => {
