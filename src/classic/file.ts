@@ -1,10 +1,11 @@
 /** The file of a classic model: plain JSON with scikit-learn's words, which a few lines of any language can use. */
-import { exists, isFile, joinPath, readBytes } from "#platform";
+import { exists, isServed, joinPath, readBytes } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
 import type { PairSettings } from "../pair.ts";
+import { isZip } from "../platform/paths.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { ANALYZERS, NGRAMS, type Ngrams, Tfidf } from "./tfidf.ts";
@@ -72,15 +73,23 @@ const printLines = (object: object) =>
     .map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`)
     .join(",\n")}\n}`;
 
+/** The path of the file in a directory, or of this file. */
+const placeOf = (path: string) => (/\.json$/i.test(path) ? path : joinPath(path, CLASSIC));
+
+/** Whether a path is that of a classic model, or of a run that has no other. */
+export async function isClassic(path: string): Promise<boolean> {
+  return !isServed(path) && (await exists(placeOf(path))) && !(await exists(joinPath(path, "adapter")));
+}
+
 /** Reads classic.json of a directory, or the file of this path. Throws ConfigError or FormatError. */
 export async function readClassic(path: string): Promise<ClassicParts> {
-  const file = (await isFile(path)) ? path : joinPath(path, CLASSIC);
-  if (!(await exists(file)))
+  const file = placeOf(path);
+  if (!isServed(file) && !(await exists(file)))
     throw new ConfigError("no-classic-model", "there is no classic model", {
       where: path,
       expected: `a run directory with ${CLASSIC}, or such a file`,
-      found: (await exists(path)) ? `no ${CLASSIC}` : "no such directory",
-      hint: "runs that classify or score messages, and have a test set, keep one",
+      found: isZip(path) ? "a zip file" : (await exists(path)) ? `no ${CLASSIC}` : "no such directory",
+      hint: isZip(path) ? "unpack it" : "runs that classify or score messages, and have a test set, keep one",
     });
   return parseClassic(parseJson(await readBytes(file, LIMITS.classic), file), file);
 }

@@ -7,7 +7,8 @@ import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { limitTo } from "../infer/label-table.ts";
-import { isBlank, type Pair, readsPairs, type TextOrPair } from "../pair.ts";
+import type { Labeller } from "../infer/labeller.ts";
+import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";
 import { isAnswered, type Labelled } from "../tasks/predictions.ts";
@@ -50,6 +51,7 @@ const program = command(
     '--run runs/first --json "See you at noon" "Free entry, reply now"',
     '--run runs/answers --pair "When do you close?" "At six." "When do you close?" "Yes, we do."',
     "--run runs/first messages.csv",
+    '--run runs/first --classic "See you at noon"',
     "--run runs/first --in messages.csv --out labelled.csv",
     "--run runs/first --in unlabelled.csv --out todo.csv --order doubt",
     "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
@@ -63,6 +65,11 @@ const program = command(
     "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts; " +
       "several as NAME=DIR, of one base model, with --adapter-column",
     gather,
+  )
+  .option(
+    "--classic",
+    "classify with the TF-IDF model that a run keeps, in classic.json: without its base model and without a device; " +
+      "--run may then be such a file, too",
   )
   .option("--model <dir|name>", "base model (default: the one that the run or the adapter names)")
   .addOption(deviceFlag())
@@ -155,6 +162,9 @@ function refuseCount(found: string): ConfigError {
   });
 }
 
+/** Whether a model reads pairs; undefined: PEFT wrote it, which does not say. A classic model is always ours. */
+const trainedPairs = ({ device, meta }: Labeller) => (device ? readsPairs(meta) : pairSettings(meta) !== undefined);
+
 /** `trained`: whether the model reads pairs; undefined: PEFT wrote it, which does not say. */
 function checkPairs(trained: boolean | undefined, given = false): void {
   if (trained === undefined || trained === given) return;
@@ -208,19 +218,20 @@ await main(async () => {
   await settle(directory);
   const groups = flags.in === undefined ? readTexts(args, flags.pair) : await tableTexts(flags.in, directory, flags);
   await withClassifier(new Map([[DEFAULT_NAME, directory]]), flags, async (classifier, device) => {
-    let { kind } = device.info;
+    let kind = device?.info.kind;
     /** Says that the CPU has replaced the device, if it has. */
     const noteDevice = () => {
+      if (!classifier.device) return;
       if (classifier.device.kind !== kind) printNote(`device: ${describeDevice(classifier.device)}`);
       ({ kind } = classifier.device);
     };
     noteDevice();
-    if (flags.in === undefined) checkPairs(readsPairs(classifier.meta), flags.pair);
+    if (flags.in === undefined) checkPairs(trainedPairs(classifier), flags.pair);
     const { method } = TASKS[classifier.meta.task.objective].predicts!;
     let [count, blank, unlabelled] = [0, 0, 0];
     const limit = limitTo(classifier, minProbability);
     const classify = async (texts: readonly TextOrPair[]) => {
-      const results = await classifier[method](texts);
+      const results = await classifier[method]!(texts);
       noteDevice();
       count += texts.length;
       results.forEach((made, i) => {

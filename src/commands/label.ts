@@ -3,12 +3,15 @@
 import { canCreate, isSameFile, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
+import { isClassic } from "../classic/file.ts";
+import { ClassicModel } from "../classic/model.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/label-fields.ts";
 import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/label-table.ts";
+import type { Labeller } from "../infer/labeller.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
 import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
@@ -36,6 +39,7 @@ export interface TableFlags {
 export interface ModelFlags extends DeviceFlags {
   model?: string;
   dtype?: WeightDtype;
+  classic?: boolean;
 }
 
 type Paths = Required<Pick<TableFlags, "in" | "out">>;
@@ -179,7 +183,7 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
       };
       const options = { output, force, order, minProbability, onProgress };
       const unlabelled = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
-      printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${describeDevice(classifier.device)}`);
+      printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${placeOf(classifier)}`);
       return [new Fields(table, surveyed.taken, classifier).names, unlabelled];
     });
     printNote(
@@ -204,14 +208,25 @@ export function noteUnlabelled(unlabelled: number, all: number, minProbability: 
   );
 }
 
-/** Runs `work` with a classifier that has these adapters, and the device that was opened for it. */
+/**
+ * Runs `work` with a classifier that has these adapters, and the device that was opened for it; or with the classic
+ * model of a directory, which needs none.
+ */
 export async function withClassifier<T>(
   named: NamedAdapters,
   flags: ModelFlags,
-  work: (classifier: Classifier, device: Backend) => Promise<T>,
+  work: (classifier: Labeller, device?: Backend) => Promise<T>,
 ): Promise<T> {
-  const { model, device: name, threads = 0, dtype } = flags;
+  const { model, device: name, threads = 0, dtype, classic } = flags;
   const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
+  if (classic || (await isClassic(directory))) {
+    const given = others.length > 0 ? "--adapter-column" : model !== undefined ? "--model" : dtype && "--dtype";
+    if (given)
+      throw new ConfigError("option-without-effect", `a classic model has no ${given}`, {
+        expected: "a classic model alone: it needs no base model, and has no adapters",
+      });
+    return work(await ClassicModel.load(directory));
+  }
   const device = await openBackend(name, { threads });
   try {
     const classifier = await Classifier.load(directory, {
@@ -232,6 +247,9 @@ export async function withClassifier<T>(
     device.destroy();
   }
 }
+
+/** What it computes on: a device, or the program itself. */
+const placeOf = ({ device }: Labeller) => (device ? describeDevice(device) : "the CPU, by a classic model");
 
 /** Throws ConfigError if two adapters were trained on different base models, and none was given for both. */
 function refuseOtherBase(

@@ -4,17 +4,17 @@ import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import { USAGES } from "../tasks/usages.ts";
-import type { Classifier } from "./classifier.ts";
+import type { Labeller } from "./labeller.ts";
 import type { Table } from "./table.ts";
 
 /** Null: the row has no text. */
 type Value = string | number | null;
 
 /** Throws ConfigError if the adapters that the rows name need different columns. */
-function checkColumns({ adapterColumn }: Table, classifier: Classifier): void {
-  const { labels, task } = classifier.meta;
+function checkColumns({ adapterColumn }: Table, labeller: Labeller): void {
+  const { labels, task } = labeller.meta;
   const columns = USAGES[task.objective].columns!;
-  const named = adapterColumn === undefined ? [] : classifier.adapters.map((name) => classifier.metaOf(name).labels);
+  const named = adapterColumn === undefined ? [] : labeller.adapters!.map((name) => labeller.metaOf!(name).labels);
   const other = named.find((one) => String(columns(one)) !== String(columns(labels)));
   if (other)
     throw new ConfigError("options-conflict", "adapters with several labels a message differ in them", {
@@ -50,10 +50,10 @@ export class Fields {
   constructor(
     private readonly table: Table,
     taken: ReadonlySet<string>,
-    classifier: Classifier,
+    labeller: Labeller,
   ) {
-    checkColumns(table, classifier);
-    const { labels, task } = classifier.meta;
+    checkColumns(table, labeller);
+    const { labels, task } = labeller.meta;
     const { columns, cells } = USAGES[task.objective];
     this.cells = (result) => cells!(result, labels);
     this.names = freeNames(columns!(labels), taken);

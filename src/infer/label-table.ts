@@ -12,9 +12,9 @@ import { nearest } from "../suggest.ts";
 import { TASKS } from "../tasks/index.ts";
 import { isAnswered, type Labelled } from "../tasks/predictions.ts";
 import { USAGES } from "../tasks/usages.ts";
-import type { Classifier } from "./classifier.ts";
 import { type LabelledRow, tableByDoubt } from "./doubt.ts";
 import { Fields } from "./label-fields.ts";
+import type { Labeller } from "./labeller.ts";
 import type { Table, TableRow } from "./table.ts";
 
 /** What must be known of a table before its first row is labelled. */
@@ -115,7 +115,7 @@ interface LabelOptions {
 export async function labelTable(
   table: Table,
   surveyed: Survey,
-  classifier: Classifier,
+  classifier: Labeller,
   { output, force, order, minProbability, onProgress }: LabelOptions,
 ): Promise<number> {
   if (order) checkOrder(surveyed, classifier);
@@ -137,7 +137,7 @@ export async function labelTable(
 }
 
 /** Throws ConfigError if what the model gives has no order of doubt, DataError if there are too many rows for one. */
-function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Classifier): void {
+function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Labeller): void {
   const { title } = TASKS[task.objective];
   if (!USAGES[task.objective].margin)
     throw new ConfigError("options-conflict", `${setting("order", "doubt")} is for classes and labels of whole texts`, {
@@ -155,7 +155,7 @@ function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Classifi
 }
 
 /** What leaves out labels of a lower probability than `least`. Throws ConfigError if the model gives scores. */
-export function limitTo({ meta: { task } }: Classifier, least: number | undefined): (one: Labelled) => Labelled {
+export function limitTo({ meta: { task } }: Labeller, least: number | undefined): (one: Labelled) => Labelled {
   if (least === undefined) return (one) => one;
   const { atLeast } = USAGES[task.objective];
   if (atLeast) return (one) => atLeast(one, least);
@@ -188,7 +188,7 @@ interface RowOptions {
 export async function* labelRows(
   table: Table,
   surveyed: Survey,
-  classifier: Classifier,
+  classifier: Labeller,
   options: RowOptions,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, void> {
   for await (const rows of labelledRows(table, surveyed, classifier, options))
@@ -204,7 +204,7 @@ export async function* labelRows(
 async function* labelledRows(
   table: Table,
   surveyed: Survey,
-  classifier: Classifier,
+  classifier: Labeller,
   { minProbability, onRows }: RowOptions,
 ): AsyncGenerator<LabelledRow[], void, void> {
   const fields = new Fields(table, surveyed.taken, classifier);
@@ -213,7 +213,7 @@ async function* labelledRows(
   const limit = limitTo(classifier, minProbability);
   const label = (row: TableRow, result: Labelled | null): LabelledRow => {
     if (row.text === null) return { row, added: fields.header, margin: null };
-    const meta = byRow && result ? classifier.metaOf(row.adapter) : classifier.meta;
+    const meta = byRow && result ? classifier.metaOf!(row.adapter) : classifier.meta;
     return { row, added: fields.of(result), margin: result && margin ? margin(result, meta) : null };
   };
   for await (const piece of unchangedRows(table, surveyed)) {
@@ -236,7 +236,7 @@ async function* labelledRows(
 
 /** Results do not depend on the order; texts of equal length fill batches best. `byRow`: rows name their adapters. */
 async function classifyByLength(
-  classifier: Classifier,
+  classifier: Labeller,
   all: readonly TableRow[],
   byRow: boolean,
 ): Promise<(Labelled | null)[]> {
@@ -247,7 +247,7 @@ async function classifyByLength(
   const texts = order.map((i) => rows[i]!.text);
   const options = byRow ? { adapterNames: order.map((i) => rows[i]!.adapter) } : {};
   const { method } = TASKS[classifier.meta.task.objective].predicts!;
-  const sorted = await classifier[method](texts, options);
+  const sorted = await classifier[method]!(texts, options);
   const results: (Labelled | null)[] = rows.map(() => null);
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;

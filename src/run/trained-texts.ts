@@ -1,5 +1,6 @@
 /** What a table to label is expected to have: the columns that a model was trained on. */
 import { exists, joinPath } from "#platform";
+import { isClassic, readClassic } from "../classic/file.ts";
 import { parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
@@ -15,14 +16,15 @@ export interface TrainedTexts {
   isPair?: boolean | undefined;
 }
 
-/** Of a run's directory, its adapter/, or an adapter alone. */
+/** Of a run's directory, its adapter/, an adapter alone, or a classic model. */
 export async function readTrainedTexts(directory: string): Promise<TrainedTexts> {
   const record = await recordAt(IS_ADAPTER.test(directory) ? joinPath(directory, "..") : directory);
   const { textColumn } = (record?.data ?? {}) as { textColumn?: unknown };
   const place = await findAdapter(directory);
   const path = joinPath(place ?? directory, META);
-  if (!(await exists(path))) return {};
-  const pairs = pairSettings(parseMeta(await readJson(path), path));
+  const ours = await exists(path);
+  if (!ours && !(await isClassic(directory))) return {};
+  const pairs = ours ? pairSettings(parseMeta(await readJson(path), path)) : (await readClassic(directory)).pairs;
   const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
   return { likelyTextColumn, isPair: pairs !== undefined };
 }

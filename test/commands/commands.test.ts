@@ -1,5 +1,16 @@
 /** The commands on small data and a small model, in this process: output, files, exit codes. */
-import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
@@ -26,6 +37,7 @@ const FILES = [
   "adapter/lowrank.safetensors",
   "baselines.csv",
   "classes.csv",
+  "classic.json",
   "confusion.csv",
   "loss.svg",
   "losses.csv",
@@ -169,6 +181,34 @@ test("classify: arguments, lines of standard input, JSON", async () => {
     labelled.map(({ text }) => text),
     many,
   );
+});
+
+test("classify --classic: the run's TF-IDF model, without its base model and without a device", async () => {
+  const texts = ["you have won a prize, call now, code 3", "see you at lunch, friend, table 3", " "];
+  const classify = (...args: string[]) => runCommand("classify", args, { cwd: folder });
+  const plain = await classify("--run", "first", "--classic", ...texts);
+  assertCode(plain, 0);
+  assert.match(plain.stdout, /^spam\t0\.\d{4}\tyou .*\nham\t0\.\d{4}\tsee .*\n\t\t \n$/);
+  assert.match(plain.stderr, "1 of 3 texts are empty and have no label");
+  mkdirSync(join(folder, "alone"));
+  copyFileSync(join(folder, "first", "classic.json"), join(folder, "alone", "classic.json"));
+  for (const place of ["alone", "alone/classic.json"])
+    assert.is((await classify("--run", place, ...texts)).stdout, plain.stdout);
+  const labelled = await classify("--run", "alone", "--in", "messages.csv", "--out", "by-classic.csv");
+  assertCode(labelled, 0);
+  assert.match(labelled.stderr, /rows\/s, on the CPU, by a classic model\n/);
+  const [head, ...rows] = read("by-classic.csv").trimEnd().split(/\r?\n/);
+  assert.is(head, "label,text,predicted,probability");
+  assert.ok(rows.every((row) => /^(ham|spam),".*",\1,[01]\.\d{6}$/.test(row)));
+  for (const [args, ...words] of [
+    [["first", "--model", "model"], "a classic model has no --model"],
+    [["nowhere"], "there is no classic model", "no such directory"],
+    [["first.zip"], "there is no classic model", "a zip file"],
+  ] as const) {
+    const refused = await classify("--classic", "--run", ...args, "x");
+    assertCode(refused, 2);
+    for (const word of words) assert.match(refused.stderr, word);
+  }
 });
 
 testAll("on WebGPU, standard error has only the run's own lines, none of the driver's", async () => {
@@ -403,7 +443,7 @@ test("SIGINT saves what was learned and a checkpoint, and exits 130", async () =
   assert.is(files.filter(isCheckpoint).length, 1);
   assert.equal(
     files.filter((name) => !isCheckpoint(name)),
-    FILES.filter((name) => !/^(baselines|classes|confusion|measures|precision|predictions|reliability|roc)/.test(name)),
+    FILES.filter((name) => !/^(baselines|class|confusion|measures|precision|predictions|reliability|roc)/.test(name)),
   );
   const events = jsonLines(finished.stdout);
   assert.is(events.find(({ type }) => type === "end").state, "stopped");

@@ -44,6 +44,8 @@ test("regression: a run directory, scores of texts and of a table", async () => 
   assertCode(labelled, 0);
   assert.match(labelled.stderr, "with column score");
   assert.match(readFileSync(join(folder, "out.csv"), "utf8").split("\n")[0]!, "label,text,score");
+  const classic = await run("classify --run scores --classic", "message please");
+  assert.match(classic.stdout, /^-?\d+\.\d{4}\tmessage please\n$/);
   assertCode(await run("export --run scores --to merged --out merged"), 0);
   assert.is(JSON.parse(readFileSync(join(folder, "merged/config.json"), "utf8")).problem_type, "regression");
 });
@@ -121,6 +123,9 @@ test("classify --pair: arguments by twos, a line with a tab, JSON; a table by th
   assert.match(labelled.stderr, /40 rows, texts in column "frage,antwort"/);
   const [, row] = lines(readFileSync(join(folder, "labelled.csv"), "utf8"));
   assert.match(row!, /^"Is it 0\?","Yes, it is 0","no",(yes|no),[01]\.\d{6}\r$/);
+  const classic = await classify(["--classic", "--in", "german.csv", "--out", "classic.csv"]);
+  assertCode(classic, 0);
+  assert.match(classic.stderr, /40 rows, texts in column "frage,antwort"/);
   const shown = lines((await classify(["pairs.csv"])).stdout);
   const [label, , first, second] = shown[0]!.split("\t");
   assert.equal([label, first, second], [row!.split(",").at(-2), ...PAIRS[0]!.slice(0, 2)]);
@@ -131,6 +136,7 @@ test("what is no pair is refused", async () => {
     [["--pair", "a", "b", "c"], "", /--pair needs two texts each.*3 texts/s],
     [["--pair"], "a\tb\nno tab\n", /--pair needs two texts each.*no tab/s],
     [["a", "b"], "", /the model reads pairs of texts.*--pair/s],
+    [["--classic", "a", "b"], "", /the model reads pairs of texts.*--pair/s],
     [["--pair", "--in", "pairs.csv"], "", /--pair is for texts, not for a table/],
   ] as const) {
     const refused = await classify([...args], input);
@@ -193,6 +199,9 @@ test("a run directory has perplexity instead of accuracy", async () => {
   assert.match(finished.stdout, "PEFT can load its adapter/");
   assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run lm "The"$/m);
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
+  const classic = await runCommand("classify", ["--run", "lm", "--classic", "x"], { cwd: folder });
+  assertCode(classic, 2);
+  assert.match(classic.stderr, /there is no classic model.*runs that classify or score messages/s);
 });
 
 test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {

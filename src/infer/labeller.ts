@@ -1,0 +1,25 @@
+import type { DeviceInfo } from "../backend/backend.ts";
+import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { TextOrPair } from "../pair.ts";
+import type { TaskConfig } from "../tasks/index.ts";
+import type { Labelled } from "../tasks/predictions.ts";
+import type { ClassifyOptions } from "./classifier.ts";
+
+type Method = (texts: readonly TextOrPair[], options?: ClassifyOptions) => Promise<Labelled[]>;
+
+/** What gives texts labels or scores, by the method of its task: a `Classifier`, or a `ClassicModel`. */
+export interface Labeller {
+  readonly meta: {
+    labels: readonly string[];
+    task: Pick<TaskConfig, "objective">;
+    settings: AdapterMeta["settings"];
+  };
+  /** Absent: it needs none. */
+  readonly device?: DeviceInfo;
+  /** Those of a `Classifier`. */
+  readonly adapters?: readonly string[];
+  metaOf?(name: string): Labeller["meta"];
+  classify: Method;
+  score: Method;
+  tag?: Method;
+}
