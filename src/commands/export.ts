@@ -13,6 +13,9 @@ import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
+/** The form that has no base model in it, and needs none. */
+const CLASSIC = "classic";
+
 const program = command(
   "export",
   "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft, hub; LoRA also " +
@@ -23,6 +26,7 @@ const program = command(
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
     "--run runs/first --to hub --out exports/first-hub",
+    "--run runs/first --to classic --out exports/classic",
     "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
 )
@@ -30,8 +34,11 @@ const program = command(
   .addOption(
     choice(
       "--to <form>",
-      EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`).join("; "),
-      EXPORTS,
+      [
+        ...EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`),
+        "classic (any language): the TF-IDF model that a run keeps, as JSON, with twenty lines of Python and of JavaScript that use it",
+      ].join("; "),
+      [...EXPORTS, CLASSIC],
     ).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
@@ -44,7 +51,7 @@ const program = command(
 
 interface ExportFlags {
   run: string;
-  to: ExportKind;
+  to: ExportKind | typeof CLASSIC;
   out: string;
   dtype?: WeightDtype;
   withBase?: boolean;
@@ -69,6 +76,27 @@ async function readAbout(run: string): Promise<About | undefined> {
   return { record, sections: describeForCard(record) };
 }
 
+/** Writes the classic model of a run. Throws ConfigError for flags of the other forms. */
+async function exportClassic({ run, out, force = false, dtype, withBase, model }: ExportFlags): Promise<void> {
+  const given = dtype ? "--dtype" : withBase ? "--with-base" : model && "--model";
+  if (given)
+    throw new ConfigError("option-without-effect", `--to classic has no ${given}`, {
+      expected: "--run, --out and --force: a classic model has no base model",
+    });
+  const [{ ClassicModel }, { classicFiles }] = await Promise.all([
+    import("../classic/model.ts"),
+    import("../export/classic.ts"),
+  ]);
+  const classic = await ClassicModel.load(run);
+  const record = (await exists(joinPath(run, RECORD))) ? await readRecord(run) : undefined;
+  const files = classicFiles(classic, record);
+  await writeDirectory(out, files, force ? exportFiles : undefined);
+  printWritten(files, out);
+}
+
+const printWritten = (files: ReadonlyMap<string, unknown>, out: string) =>
+  print(`written: ${[...files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+
 await main(async () => {
   program.parse();
   const flags = program.opts<ExportFlags>();
@@ -76,6 +104,10 @@ await main(async () => {
   await settle(run);
   await settle(out);
   await refuseExport(out, force);
+  if (to === CLASSIC) {
+    await exportClassic(flags);
+    return 0;
+  }
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, {
@@ -93,7 +125,7 @@ await main(async () => {
     await writeDirectory(out, plan.files, force ? exportFiles : undefined);
     for (const line of lost) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
-    print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
+    printWritten(plan.files, out);
     if (to === "hub") print(`to upload it, under a name of yours: hf upload NAME ${out}`);
   } finally {
     await opened.baseModel.close();

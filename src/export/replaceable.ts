@@ -17,6 +17,7 @@ const EXPORT_FILES = [
   "adapter.gguf",
   "adapter_config.json",
   "adapter_model.safetensors",
+  "classic.json",
   "config.json",
   META,
   EXACT,
@@ -24,6 +25,8 @@ const EXPORT_FILES = [
   "generation_config.json",
   "model.safetensors",
   ...TOKENIZER_FILES,
+  "use.mjs",
+  "use.py",
 ];
 
 export const MARK = "Trained with Lowrank on ";

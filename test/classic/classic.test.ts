@@ -1,6 +1,7 @@
 /** Classic models, against scikit-learn's results (made by test/exchange/baseline.py). */
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { parseClassic } from "../../src/classic/file.ts";
@@ -9,6 +10,7 @@ import { ClassicModel } from "../../src/classic/model.ts";
 import { setTexts, Tfidf } from "../../src/classic/tfidf.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { classicFiles } from "../../src/export/classic.ts";
 import { csvLine } from "../../src/io/csv.ts";
 import { argmaxRows } from "../../src/tasks/predictions.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
@@ -189,6 +191,49 @@ test("a model's file gives the same answers, to the bit; words, pairs and charac
       read.classify(own.pairs ? ["text"] : [["one", "other"]]),
     );
     await assertFails("wrong-task", ["use classify"], () => read.score("text"));
+  }
+});
+
+test("the script of an export, of twenty lines at most, gives what the model gives: of classes, labels, scores and pairs", async () => {
+  const texts = cases["three unequal classes"]!.sets.train.map(([text]) => text);
+  const rows = (label: (i: number) => string | string[] | number, isPair = false) =>
+    texts.map((text, i) => ({ text: isPair ? ([text, `${i % 3} aa`] as const) : text, label: label(i) }));
+  for (const [i, data] of (
+    await Promise.all([
+      loadDataset({ rows: rows((i) => `class ${i % 3}`) }),
+      loadDataset({ rows: rows((i) => `class ${i % 2}`, true) }),
+      loadDataset(
+        { rows: rows((i) => ["a", "b", "c"].filter((_, label) => (i >> label) % 2)) },
+        { objective: "multi-label" },
+      ),
+      loadDataset({ rows: rows((i) => i % 5) }, { objective: "regression" }),
+    ])
+  ).entries()) {
+    const classic = (await fitWithin(data))!;
+    const place = join(folder, `export${i}`);
+    mkdirSync(place);
+    for (const [name, content] of classicFiles(classic, undefined)) {
+      writeFileSync(join(place, name), content as string);
+      if (name.startsWith("use")) assert.ok(String(content).trim().split("\n").length <= 20, name);
+    }
+    const { predict } = await import(pathToFileURL(join(place, "use.mjs")).href);
+    for (const row of [0, 1, 2]) {
+      const text = data.test.text(row);
+      const said = predict(...[text].flat());
+      const expected =
+        data.objective === "regression"
+          ? (await classic.score([text]))[0]!.score!
+          : Object.values((await classic.classify([text]))[0]!.probabilities);
+      assertAllClose(
+        "answers",
+        [typeof said === "number" ? said : Object.values<number>(said)].flat(),
+        [expected].flat(),
+        {
+          atol: 1e-5,
+          rtol: 1e-5,
+        },
+      );
+    }
   }
 });
 

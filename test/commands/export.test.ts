@@ -1,8 +1,10 @@
 /** Exports and PEFT adapters with the commands as shipped, on small data and a small model. */
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
+import { assertAllClose } from "../helpers/allclose.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { usePython } from "../helpers/python.ts";
@@ -72,6 +74,25 @@ test("a run exported to PEFT classifies the same and can be trained further", as
     ...QUICK,
     "--rank",
     "3",
+  );
+});
+
+test("a classic export is used by its own script, and replaced with --force", async () => {
+  await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic");
+  const files = ["README.md", "classic.json", "use.mjs", "use.py"];
+  assert.equal(readdirSync(join(folder, "classic")).sort(), files);
+  const [ours] = classified(await succeeds("classify", "--run", "classic", "--json", "free cash now"));
+  const script = spawnSync(process.execPath, [join(folder, "classic", "use.mjs"), "free cash now"], {
+    encoding: "utf8",
+  });
+  assertAllClose("probabilities", Object.values<number>(JSON.parse(script.stdout)), ours!, { atol: 1e-6, rtol: 0 });
+  assert.match(readFileSync(join(folder, "classic", "README.md"), "utf8"), /^Accuracy on \d+ test rows: \d/m);
+  await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic", "--force");
+  assert.equal(readdirSync(join(folder, "classic")).sort(), files);
+  await refused(
+    ["--to classic has no --dtype"],
+    "export",
+    ...["--run", "first", "--to", "classic", "--out", "other", "--dtype", "f16"],
   );
 });
 

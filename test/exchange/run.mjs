@@ -139,7 +139,11 @@ const given = flags.test !== undefined;
 const source = given ? { train: flags.train, val: flags.val, test: flags.test } : { file: madeUp };
 
 await checkBaseline(
-  { spam: { name: "spam" }, languages: { name: "languages" }, ...(given ? { "the given files": source } : {}) },
+  {
+    spam: { name: "spam" },
+    languages: { name: "languages" },
+    [given ? "the given files" : "made-up messages"]: source,
+  },
   ...[work, python, must, report, library, micro],
 );
 
