@@ -5,13 +5,12 @@ import type { TrainingData } from "../data/texts.ts";
 import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
-import { exampleText, REPORT, type RunRecord } from "../run/record.ts";
-import { hasHead } from "../tasks/index.ts";
+import { REPORT, type RunRecord } from "../run/record.ts";
 import type { ClassWeights } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
-import { inSummary, summaryBlocks } from "../views/run.ts";
+import { inSummary, summaryBlocks, tryCommand } from "../views/run.ts";
 import { createProgress, describeStep, type Progress } from "../views/terminal/progress.ts";
 import { renderBlocks } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
@@ -91,12 +90,9 @@ export function printData(data: TrainingData, model: string, classWeights: Class
 }
 
 /** Prints the command that uses a run. */
-export function tryIt(directory: string, { objective, results, pairs }: RunRecord): void {
-  const [tool, text] = hasHead({ objective })
-    ? ["classify", exampleText(results, pairs !== undefined)]
-    : ["generate", "The"];
-  const words = [text].flat().map((one) => `"${one}"`);
-  print(`try it:  ${calledAs(tool)} --run ${shellWord(directory)} ${pairs ? "--pair " : ""}${words.join(" ")}`);
+export function tryIt(directory: string, record: RunRecord): void {
+  const [tool, ...words] = tryCommand(record, directory);
+  print(["try it: ", calledAs(tool), ...words.map(shellWord)].join(" "));
 }
 
 /** Fitted to the terminal; lines of text are as they are if the output is not a terminal. */

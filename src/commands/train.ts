@@ -3,8 +3,10 @@
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
+import { buildAdapter } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
+import { addSamples } from "../run/samples.ts";
 import { PRESETS } from "../run/settings.ts";
 import { findStudy, refuseForeign } from "../study/study-record.ts";
 import { RunFailed } from "../train/records.ts";
@@ -119,6 +121,8 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
       checkpointEvery: flags.checkpointEvery ?? 0,
     });
     isTrained = true;
+    const learned = buildAdapter(live.record, result.spec, result.tensors);
+    await addSamples(live.record.results, { device, model, data, adapter, learned, signal });
     // An existing run is replaced only by a finished one.
     const place = result.aborted ? directory : out;
     if (!result.aborted) delete live.record.replaces;

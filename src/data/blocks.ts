@@ -27,10 +27,21 @@ interface TokenBlock {
   tokens: Uint32Array<ArrayBuffer>;
   from: number;
   bytes: number;
+  /** Of a completion: see `Completion`. */
+  completes?: Pick<Completion, "message">;
+}
+
+/** The beginning of a text, and how the text goes on. */
+export interface Beginning {
+  prompt: string;
+  rest: string;
 }
 
 /** With fewer documents than this, blocks are drawn instead: they say too little about how documents differ. */
 const FEWEST_DOCUMENTS = 20;
+
+/** The tokens of a text's beginning that are a prompt. */
+const PROMPT_TOKENS = 12;
 
 export interface BlockOptions {
   /** The longest block, in tokens that the model reads. */
@@ -44,6 +55,8 @@ export interface BlockOptions {
 export interface Completion {
   prompt: Uint32Array;
   completion: Uint32Array;
+  /** Of a chat: the message that it answers; null: there are more before it. */
+  message?: string | null;
 }
 
 /** Texts as blocks of tokens of equal length: a set of a language model's data. */
@@ -93,7 +106,7 @@ export class Blocks extends TokenSet {
   static complete(rows: readonly Completion[], { length, tokenizer }: Omit<BlockOptions, "stride">): Blocks {
     let cut = 0;
     const { endOfText } = tokenizer;
-    const blocks = rows.map(({ prompt, completion }) => {
+    const blocks = rows.map(({ prompt, completion, ...completes }) => {
       const before = prompt.length > 0 ? prompt : Uint32Array.of(endOfText);
       const excess = Math.max(0, before.length + completion.length - length);
       if (excess > 0) cut++;
@@ -101,7 +114,7 @@ export class Blocks extends TokenSet {
       const tokens = new Uint32Array(kept.length + completion.length + 1).fill(endOfText);
       tokens.set(kept);
       tokens.set(completion, kept.length);
-      return block(tokens.slice(0, length + 1), kept.length, tokenizer);
+      return { ...block(tokens.slice(0, length + 1), kept.length, tokenizer), completes };
     });
     const counts = blocks.map(countTargets);
     return new Blocks(blocks, counts, cut, tokenizer);
@@ -147,6 +160,22 @@ export class Blocks extends TokenSet {
       return countTextBytes(targets.subarray(start - count, start), tokenizer);
     });
     return { of: "documents", tokens: [...documents], bytes };
+  }
+
+  /** Of some blocks from everywhere a prompt, and at most `length` tokens of what follows it. */
+  beginnings(count: number, length: number): Beginning[] {
+    const { blocks, tokenizer } = this;
+    const { beginOfText, endOfText } = tokenizer;
+    const decode = (ids: Uint32Array<ArrayBuffer>) =>
+      tokenizer.decode(ids.filter((id) => id !== endOfText && id !== beginOfText));
+    const shown = blocks.filter(({ completes }) => completes?.message !== null);
+    const apart = Math.max(1, Math.floor(shown.length / count));
+    const some = shown.filter((_, i) => i % apart === 0).slice(0, count);
+    return some.map(({ tokens, from, completes }) => {
+      const start = completes ? from : Math.min(PROMPT_TOKENS, tokens.length >> 1);
+      const prompt = completes?.message ?? decode(tokens.slice(0, start));
+      return { prompt, rest: decode(tokens.slice(start, start + length)) };
+    });
   }
 
   first(count: number): Blocks {

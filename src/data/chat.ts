@@ -70,7 +70,9 @@ export class Chat {
       const ids = this.encode(answer);
       // Every completion ends with this token.
       const completion = ids.at(-1) === this.tokenizer.endOfText ? ids.subarray(0, -1) : ids;
-      return { prompt: this.encode(prompt), completion };
+      const [first, ...more] = some.slice(0, -1).filter(({ role }) => role !== "system");
+      const message = first?.role === "user" && more.length === 0 ? first.content : null;
+      return { prompt: this.encode(prompt), completion, message };
     });
   }
 

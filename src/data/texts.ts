@@ -65,6 +65,8 @@ const OPTIONS = { textColumn: "text?", stride: "number?", onProgress, signal } a
 /** Texts, split and encoded: what `loadTexts` returns. */
 export interface LoadedTexts extends LoadedSets<Blocks> {
   objective: "lm";
+  /** Whether they are chats, of which the answers are learned. */
+  chat: boolean;
   stats: Splits<BlockStats> & {
     /** Empty documents, which were skipped. */
     empty: number;
@@ -127,6 +129,7 @@ export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Pr
   ) as Parts<Blocks>;
   return {
     objective: "lm",
+    chat: reader.readsChats,
     train,
     val,
     test,
@@ -221,6 +224,11 @@ class TextsReader {
   /** Empty documents that were skipped. */
   empty = 0;
   private chat: Chat | undefined;
+
+  /** Whether it has read chats. */
+  get readsChats(): boolean {
+    return this.chat !== undefined;
+  }
 
   constructor(
     private readonly tokenizer: Tokenizer,

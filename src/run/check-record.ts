@@ -34,7 +34,7 @@ const STEP = { step: "count", epoch: "number", examples: "count", lr: "number" }
 const IDENTITY: Tree = {
   ...{ lowrank: "text", platform: "text", created: "number", settings: "object", options: "object", model: "text" },
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
-  ...{ "pairs?": { columns: PAIR }, maxLength: "size", labels: "texts" },
+  ...{ "pairs?": { columns: PAIR }, chat: "boolean?", maxLength: "size", labels: "texts" },
   ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text" } },
   "trial?": { name: "text", key: "text", model: "text" },
 };
@@ -61,7 +61,13 @@ function measuredKinds({ measures, answer: decides }: Training, { answer, detail
   const figures = Object.fromEntries(keys.map((key) => [key, "number" as const]));
   const evaluation: Tree = { rows: "count", loss: "number", ...figures };
   const splits = { train: evaluation, "val?": evaluation, test: evaluation };
-  const message = { text: TEXT_OR_PAIR, truth: answer, predicted: answer, probability: "number?" } as const;
+  const message = {
+    text: TEXT_OR_PAIR,
+    truth: answer,
+    predicted: answer,
+    before: "text?",
+    probability: "number?",
+  } as const;
   const optional = others.map(({ key, statistics }) =>
     statistics ? [`${key}?`, ESTIMATE] : [key, "number or null" as const],
   );

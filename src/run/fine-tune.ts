@@ -13,6 +13,7 @@ import { buildAdapter, type RunViews } from "./directory.ts";
 import { refuseExisting } from "./files.ts";
 import { LiveRun } from "./live-run.ts";
 import { newRecord } from "./record.ts";
+import { addSamples } from "./samples.ts";
 import { pickSettings } from "./settings.ts";
 import { type TrainedRun, trainedRun } from "./trained-run.ts";
 
@@ -50,7 +51,7 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
   checkOptions("args", args, KINDS, OTHER_NAMES);
   const { save, ...given } = args;
   const training = { ...given, device: backendOf(args.device) };
-  const { device, model, data, adapter, featureBudget: _, onEvent, ...rest } = training;
+  const { device, model, data, adapter, featureBudget: _, onEvent, signal, ...rest } = training;
   const { data: _d, model: _m, adapter: _a, ...settings } = pickSettings({ ...rest });
   const options = completeOptions({ device, model, data, ...(adapter ? { adapter } : {}), ...settings });
   if (save !== undefined)
@@ -62,8 +63,9 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
     await live.leave();
     throw error;
   });
-  await live.end(result, data, views);
   const learned = buildAdapter(live.record, result.spec, result.tensors, result.reference);
+  await addSamples(result.results, { device, model, data, adapter, learned, signal });
+  await live.end(result, data, views);
   return {
     ...result,
     ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)),

@@ -19,7 +19,7 @@ import { adapterOptions } from "../methods/training.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import type { TextOrPair } from "../pair.ts";
 import { type PairSettings, pairSettings } from "../pair.ts";
-import type { Objective } from "../tasks/index.ts";
+import { hasHead, type Objective } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
 import { numel } from "../tensor.ts";
@@ -72,6 +72,8 @@ interface RunIdentity {
   padTo: number;
   /** Pairs of texts: their columns, and what is between their tokens. */
   pairs?: PairSettings;
+  /** Whether the answers of chats were learned. */
+  chat?: true;
   /** Maximum row length in tokens. Longer messages were truncated, texts were split into blocks. */
   maxLength: number;
   labels: readonly string[];
@@ -190,6 +192,7 @@ export async function newRecord(
     data: source,
     padTo: data.train.padTo,
     ...(isLabelled(data) && data.pairs ? { pairs: data.pairs } : {}),
+    ...("chat" in data && data.chat ? { chat: true } : {}),
     maxLength: data.maxLength,
     labels: data.labels,
     unequal: isUnequal(data),
@@ -343,10 +346,17 @@ export function keptEvaluation({
   return evaluations.find(({ step }) => step === keptStep) ?? evaluations.at(-1);
 }
 
-/** A message of the test set to try the model with. */
-export function exampleText(results: Results | null, isPair: boolean): TextOrPair {
-  return results?.test.example ?? textToTry([], isPair);
+/** A message of the test set to try the model with; of one that writes texts the shortest prompt of its samples. */
+export function exampleText({ objective, results, pairs, chat }: Shown): TextOrPair {
+  if (hasHead({ objective })) return results?.test.example ?? textToTry([], pairs !== undefined);
+  const prompts = (results?.test.samples ?? []).flatMap(({ text }) => text).sort((a, b) => a.length - b.length);
+  return prompts.find((text) => text.length <= LONGEST_PROMPT) ?? (chat ? "Hello" : "Once upon a time");
 }
+
+type Shown = Pick<RunRecord, "objective" | "results" | "pairs" | "chat">;
+
+/** Characters of a prompt in a command. */
+const LONGEST_PROMPT = 100;
 
 /** Messages, or blocks of text, of an epoch. */
 export function examplesPerEpoch({ options, stepsPerEpoch }: Pick<RunRecord, "options" | "stepsPerEpoch">): number {

@@ -87,11 +87,13 @@ export interface LabelledRows extends Rows {
   values(row: number): Float32Array;
 }
 
-/** A message of the test set. */
+/** A message of the test set, or the beginning of a text. */
 export interface Message {
   text: TextOrPair;
   truth: Answer;
   predicted: Answer;
+  /** Of a text that is written: what was written before training. */
+  before?: string;
   /** Of what is predicted, where that has one. */
   probability?: number;
 }

@@ -16,7 +16,7 @@ import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { describeMethod } from "../methods/training.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { shellWord } from "../quote.ts";
-import { exampleText, fileName, type RunRecord } from "../run/record.ts";
+import { fileName, type RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
@@ -26,7 +26,7 @@ import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
 import { toHtml } from "./html.tsx";
 import { judgedBy, nameMeasure } from "./measures.ts";
-import { notes } from "./run.ts";
+import { notes, tryCommand } from "./run.ts";
 import { runCharts } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.ts";
 import { describeReached, describeVerdict } from "./verdicts.ts";
@@ -66,7 +66,7 @@ const baseName = ({ model, revision }: RunRecord) => (revision === undefined ? f
 function interval({ objective, results }: RunRecord): string {
   const measure = judgedBy({ objective });
   const figure = results?.test.compared[0].measured[measure.key] as Estimate | null | undefined;
-  if (!figure) return "";
+  if (!figure || figure.low === figure.high) return "";
   const [low, high] = [figure.low, figure.high].map(measure.format);
   return ` The 95 % interval of its ${nameMeasure(measure)} is ${low} to ${high}.`;
 }
@@ -129,21 +129,17 @@ function making(record: RunRecord, data: TrainingData): Block[] {
 
 const evaluationsDetails = (record: RunRecord): Details => details("Every evaluation", [evaluationsTable(record)]);
 
-function using({ objective, results, pairs, peftObstacle }: RunRecord): Block[] {
-  const run = "npx lowrank";
-  const words = [exampleText(results, pairs !== undefined)].flat().map((one) => shellWord(one));
-  const commands = hasHead({ objective })
-    ? [
-        `${run} classify --run . ${pairs ? "--pair " : ""}${words.join(" ")}`,
-        `${run} classify --run . --in new.csv --out labelled.csv`,
-      ]
-    : [`${run} generate --run . "The"`];
+function using(record: RunRecord): Block[] {
+  const { objective, peftObstacle } = record;
+  const command = (...words: string[]) => code(["npx lowrank", ...words.map((word) => shellWord(word))].join(" "));
+  const run = ["--run", "."];
   return [
     text("In a terminal, in the folder of this page:"),
-    ...commands.map(code),
+    command(...tryCommand(record, ".")),
+    ...(hasHead({ objective }) ? [command("classify", ...run, "--in", "new.csv", "--out", "labelled.csv")] : []),
     text(
       `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
     ),
-    code(`${run} export --run . --to hub --out hub`),
+    command("export", ...run, "--to", "hub", "--out", "hub"),
   ];
 }

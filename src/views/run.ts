@@ -1,13 +1,15 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
 import { type Block, note, text } from "../document/blocks.ts";
-import type { RunRecord } from "../run/record.ts";
+import { exampleText, type RunRecord } from "../run/record.ts";
+import { hasHead } from "../tasks/index.ts";
+import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
 import { describeEffort, describeNotes, describeReached, describeRun, describeVerdict } from "./verdicts.ts";
 
 /** The tables that a terminal shows of a run. */
-const IN_SUMMARY = ["data", "baselines"];
+const IN_SUMMARY = ["data", "baselines", "samples"];
 
 /** Of blocks about a run what a terminal shows: the run's page has the others. */
 export const inSummary = (blocks: readonly Block[]): Block[] =>
@@ -19,10 +21,24 @@ export function summaryBlocks(record: RunRecord): Block[] {
   const verdict = describeVerdict(record);
   return [
     text(`${describeEffort(record)}.`),
-    ...(results ? baselinesTable(record, results) : []),
+    ...(results ? [...baselinesTable(record, results), ...inSummary(firstSample(record, results))] : []),
     ...notes(record).map(note),
     text(`${describeReached(record)}.${verdict === null ? "" : ` ${verdict}`}`),
   ];
+}
+
+/** What its task shows of a run, and of samples the first. */
+function firstSample(record: RunRecord, { test, ...rest }: Results): Block[] {
+  const samples = test.samples.slice(0, 1);
+  return WORDS[record.objective].blocks?.(record, { ...rest, test: { ...test, samples } }) ?? [];
+}
+
+/** The words of the command that tries a run, but for that of all commands. */
+export function tryCommand(record: RunRecord, directory: string): string[] {
+  const { objective, pairs, chat } = record;
+  const words = [exampleText(record)].flat();
+  if (!hasHead({ objective })) return ["generate", "--run", directory, ...(chat ? ["--chat"] : []), ...words];
+  return ["classify", "--run", directory, ...(pairs ? ["--pair"] : []), ...words];
 }
 
 /** What to know about the results of a run. */

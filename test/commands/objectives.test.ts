@@ -197,7 +197,17 @@ test("a run directory has perplexity instead of accuracy", async () => {
     /Training +│ +2 │.*\n.*Validation.*\n(.*\n)*.*│ +Perplexity │(.*\n)*│ before training │/,
   );
   assert.match(finished.stdout, "PEFT can load its adapter/");
-  assert.match(finished.stdout, /^try it: {2}node \S+dist.generate\.js --run lm "The"$/m);
+  const { samples } = config.results.test;
+  assert.is(samples.length, 2);
+  for (const { text, truth, predicted, before } of samples) {
+    assert.match(text, /(the|on) (cat|dog|mat|log)/);
+    assert.match(truth, /(cat|dog) sat on/);
+    assert.ok([predicted, before].every((written) => typeof written === "string" && written.length > 0));
+  }
+  const prompt = samples.map(({ text }: { text: string }) => text.replaceAll(/\s+/g, " ").trim());
+  const tried = /^try it: {2}node \S+dist.generate\.js --run lm "(.*)"$/m.exec(finished.stdout)?.[1];
+  assert.ok(prompt.includes(tried?.trim()), `${tried}, of ${prompt}`);
+  assert.match(finished.stdout, /│ Before training │ .*\n│ After training +│/);
   assert.not.match(finished.stdout + finished.stderr, /undefined|NaN|\[object|accuracy/);
   const classic = await runCommand("classify", ["--run", "lm", "--classic", "x"], { cwd: folder });
   assertCode(classic, 2);

@@ -170,7 +170,11 @@ test("chats as data: answers are targets, a chat is in one set, and what is no c
   const file = (rows: unknown[]) =>
     bytesReader("chats.jsonl", new TextEncoder().encode(rows.map((row) => JSON.stringify(row)).join("\n")));
   const options = { model, maxLength: 4000 };
-  const { train, val, test: held, stats } = await loadTexts({ file: file(chats) }, options);
+  const { train, val, test: held, stats, chat } = await loadTexts({ file: file(chats) }, options);
+  assert.ok(chat);
+  // Only of the first answer of each the question is all that is before it.
+  for (const { prompt, rest } of held.beginnings(9, 99))
+    assert.match(`${prompt}: ${rest}`, /^Wer hat das Recht\? (\d+): Jeder Mensch\. \1$/);
   assert.equal([stats.train.documents, stats.val.documents, stats.test.documents], [48, 6, 6]);
   const tokenizer = await loadTokenizer(model.vocabulary);
   const numbers = [train, val, held].map((set) => {

@@ -78,6 +78,25 @@ test("a completion is predicted as a whole, its prompt not at all", async () => 
   assert.equal([blocks.stats().cut, blocks.stats().documents], [2, 4]);
 });
 
+test("the beginnings of texts are prompts, with what follows them", async () => {
+  const text = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen";
+  const options = { length: 32, stride: 32, tokenizer: await tokenizer };
+  const packed = Blocks.pack([await encode(text)], options).beginnings(2, 2);
+  assert.equal(packed, [{ prompt: text.slice(0, text.indexOf(" eight")), rest: " eight nine" }]);
+  const row = async (prompt: string, completion: string, more = {}) => {
+    return { prompt: await encode(prompt), completion: await encode(completion), ...more };
+  };
+  const rows = [
+    await row("Question: one", " two"),
+    await row("<user>three", " four", { message: "three" }),
+    await row("<user>five", " six", { message: null }),
+  ];
+  assert.equal(Blocks.complete(rows, options).beginnings(3, 9), [
+    { prompt: "Question: one", rest: " two" },
+    { prompt: "three", rest: " four" },
+  ]);
+});
+
 test("bytes are those of the predicted text, for any block length", async () => {
   const texts = ["A naïve text — with 😀 and 漢字, cut anywhere.", " x"];
   const documents = await Promise.all(texts.map(encode));

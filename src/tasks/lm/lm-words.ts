@@ -1,7 +1,7 @@
 /** What people read of a language model. */
-import { makeTable } from "../../document/blocks.ts";
+import { makeTable, type Table } from "../../document/blocks.ts";
 import { formatPerplexity } from "../../format.ts";
-import type { Words } from "../task.ts";
+import type { Message, Words } from "../task.ts";
 import type { TextDetails } from "./lm-training.ts";
 
 export const words: Words<TextDetails> = {
@@ -11,6 +11,7 @@ export const words: Words<TextDetails> = {
     const [first, last] = [before, after].map(({ test }) => formatPerplexity(test.perplexity!));
     return `The perplexity on the test set was ${first} before and is ${last} now`;
   },
+  blocks: (_, { test: { samples } }) => samplesTable(samples),
   tables: (
     _,
     {
@@ -37,3 +38,25 @@ export const words: Words<TextDetails> = {
       : { rows: of, why: "The test set has fewer than 20 documents, so that blocks are drawn in place of documents." },
   file: ["losses", "texts.csv"],
 };
+
+/** What was written after the beginnings of texts; its text is the user's own, as a message is. */
+function samplesTable(samples: readonly Message[]): Table[] {
+  const rows = samples.flatMap(({ text, truth, predicted, before }) => [
+    ["Prompt", text],
+    ["Before training", before],
+    ["After training", predicted],
+    ["In the data", truth],
+  ]) as [string, string][];
+  if (rows.length === 0) return [];
+  return [
+    makeTable(
+      "samples",
+      "What it writes after prompts of the test set, always the most likely token",
+      [
+        { title: "What", key: "what", value: ([what]) => what },
+        { title: "Text", key: "message", value: ([, text]) => text },
+      ],
+      rows,
+    ),
+  ];
+}

@@ -96,7 +96,7 @@ async function describeTrainedRun({ id, record, model: name }: PageRun, model: B
     meta,
     base: pageBase(name, model),
     end: model.vocabulary.end,
-    example: exampleText(record.results, record.pairs !== undefined),
+    example: exampleText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };
 }

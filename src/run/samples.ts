@@ -1,0 +1,49 @@
+/** What a language model writes before it is trained and after it, for the beginnings of texts of the test set. */
+import type { Backend } from "../backend/backend.ts";
+import { hasAnswers, type TrainingData } from "../data/texts.ts";
+import { LowrankError } from "../errors.ts";
+import { LanguageModel } from "../infer/language-model.ts";
+import { baseDtype } from "../io/adapter-meta.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { Adapter } from "../io/peft.ts";
+import type { Results } from "../tasks/task.ts";
+
+const SAMPLES = 2;
+/** New tokens of each: they take about as long as a training step. */
+const TOKENS = 32;
+
+interface Models {
+  device: Backend;
+  model: BaseModel;
+  data: TrainingData;
+  /** What training started from, and what it has made of that. */
+  adapter?: Adapter | undefined;
+  learned: Adapter;
+  signal?: AbortSignal | undefined;
+}
+
+/** Adds samples to the results of a run that writes texts. Without memory for them there are none. */
+export async function addSamples(
+  results: Results | null,
+  { device, model, data, adapter, learned, signal }: Models,
+): Promise<void> {
+  if (!results || hasAnswers(data)) return;
+  const some = data.test.beginnings(SAMPLES, TOKENS);
+  if (some.length === 0) return;
+  const prompts = some.map(({ prompt }) => prompt);
+  const write = async (from: Adapter | null) => {
+    const dtype = baseDtype(learned.meta);
+    const lm = await LanguageModel.of(model, from, { device, batchSize: SAMPLES, dtype });
+    const options = { maxNewTokens: TOKENS, chat: data.chat, ...(signal ? { signal } : {}) };
+    return lm.complete(prompts, options).finally(() => lm.destroy());
+  };
+  try {
+    const [before, after] = [await write(adapter ?? null), await write(learned)];
+    results.test.samples = some.map(({ prompt, rest }, i) => ({
+      ...{ text: prompt, truth: rest, predicted: after[i]!.text, before: before[i]!.text },
+    }));
+  } catch (error) {
+    // What was learned is not lost by an example of it.
+    if (!(error instanceof LowrankError) && !signal?.aborted) throw error;
+  }
+}
