@@ -35,6 +35,8 @@ export interface TrainFlags extends RunSettings, DeviceFlags {
   adapter?: string;
   plan?: boolean;
   seeds: number;
+  folds?: number;
+  final?: "all" | "none";
 }
 
 export interface RunJob {
@@ -84,14 +86,15 @@ export async function newJob(flags: TrainFlags): Promise<RunJob> {
   });
 }
 
-/** A study of trials that differ in their seed alone. */
-export async function seedStudy(flags: TrainFlags): Promise<StudyRequest> {
+/** A study of trials that differ in their seed alone, or in the fold of the rows that they are tested on. */
+export async function newStudy(flags: TrainFlags): Promise<StudyRequest> {
   const settings = readFlags(flags);
-  refuseWithSeeds(flags, settings);
+  const { seeds, folds: count, final } = flags;
+  refuseWithStudy(flags, settings);
   const model = settings.model!;
   // A study is resumed from any folder.
   const base = { ...settings, model: (await exists(model)) ? absolutePath(model) : model };
-  return { base, arms: [{}], seeds: flags.seeds };
+  return { base, arms: [{}], seeds, ...(count === undefined ? {} : { folds: { count, final: final !== "none" } }) };
 }
 
 /** What determines a run's plans. Reads only the model's config and tokenizer, unless it continues from an adapter. */
@@ -127,19 +130,24 @@ export function defaultOut(): string {
 /** Suffix of a run that replaces another one when it is finished. */
 const NEW = ".new";
 
-/** Throws ConfigError for what only a single run can do. */
-function refuseWithSeeds(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
+/** Throws ConfigError for what only a single run can do, and for what does not go with folds. */
+function refuseWithStudy(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: RunSettings): void {
+  const [study, given] =
+    flags.folds === undefined ? ["--seeds", `--seeds ${flags.seeds}`] : ["--folds", `--folds ${flags.folds}`];
   const refused: [boolean, what: string, hint: string][] = [
-    [flags.adapter !== undefined, "--adapter", "continue from the adapter with one seed"],
+    [flags.adapter !== undefined, "--adapter", "continue from the adapter with a single run"],
     [dtype === "auto", "--dtype auto", "name the type, so that all runs have the same: --plan says what fits"],
     [flags.force === true, "--force", "choose another --out; the same command resumes a study that is there"],
-    [flags.plan === true, "--plan", "omit --seeds: --plan says what one run takes, and as many run at once as fit"],
+    [flags.plan === true, "--plan", `omit ${study}: --plan says what one run takes, and as many run at once as fit`],
+    [study === "--folds" && flags.seeds > 1, "--seeds", "choose one of them"],
+    [study === "--folds" && flags.fractions !== undefined, "--fractions", "omit it: folds divide all rows"],
+    [study === "--folds" && flags.train !== undefined, "--train", "give one file with --data: folds divide all rows"],
   ];
   for (const [isGiven, what, hint] of refused)
     if (isGiven)
-      throw new ConfigError("options-conflict", `${what} is invalid with --seeds`, {
-        expected: "--seeds without it",
-        found: `--seeds ${flags.seeds}, ${what}`,
+      throw new ConfigError("options-conflict", `${what} is invalid with ${study}`, {
+        expected: `${study} without it`,
+        found: `${given}, ${what}`,
         hint,
       });
   checkNumber("the last seed", seed + flags.seeds - 1, SETTINGS.seed.number!);
@@ -179,11 +187,11 @@ function refuseFlags(program: Command, valid: readonly string[], words: string):
 /** The study of a directory, as it was requested last. */
 export async function resumedStudy(out: string, program: Command): Promise<StudyRequest> {
   refuseFlags(program, WITH_RESUME, "");
-  const { spec, seeds, about, objective, data } = (await readStudy(out))!;
+  const { spec, seeds, folds, about, objective, data } = (await readStudy(out))!;
   const { recompute } = program.opts<TrainFlags>();
   const base = recompute === undefined ? spec.base : { ...spec.base, recompute };
   const source = { objective, data: data.source };
-  return { base, arms: spec.arms, seeds, about, source };
+  return { base, arms: spec.arms, seeds, folds, about, source };
 }
 
 /** The run that is resumed. */

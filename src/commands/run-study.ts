@@ -10,6 +10,7 @@ import { type DataSource, loadData } from "../run/load-data.ts";
 import { errorRecord } from "../run/record.ts";
 import { dataOptions, dataSpec } from "../run/settings.ts";
 import { checkTrials } from "../study/check-trials.ts";
+import type { FoldsAsked } from "../study/folds.ts";
 import {
   type Cell,
   checkArms,
@@ -41,6 +42,8 @@ export const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 /** The trials that are requested. */
 export interface StudyRequest extends SweepPreset {
   seeds: number;
+  /** The folds of a study of folds. */
+  folds?: FoldsAsked | undefined;
   /** Whether they are chosen by halving, in a limited time. */
   halves?: boolean;
   /** The data of a study that is resumed; default: as the settings say. */
@@ -129,7 +132,7 @@ export async function openStudy(request: StudyRequest): Promise<OpenedStudy> {
   };
 }
 
-async function readModel(name: string): Promise<BaseModel> {
+export async function readModel(name: string): Promise<BaseModel> {
   const model = await loadModel(name, DOWNLOADS);
   try {
     await fingerprint(model);
@@ -139,7 +142,7 @@ async function readModel(name: string): Promise<BaseModel> {
   }
 }
 
-interface StudyOptions {
+export interface StudyOptions {
   out: string;
   device: Backend;
   json?: boolean | undefined;
@@ -232,10 +235,8 @@ async function trainTrials(
         onEvent({ type: "failed", trial, error: errorRecord(error) }, { error });
       }
     }
-    for (const data of new Set(trials.map(({ model }) => dataOf(model)))) {
-      const ofData = trials.filter(({ model }) => dataOf(model) === data);
-      await runTrials({ out, trials: ofData, device, data, signal, views, onEvent, checkpointEvery });
-    }
+    const ofTrial = ({ model }: Trial) => dataOf(model);
+    await runTrials({ out, trials, device, dataOf: ofTrial, signal, views, onEvent, checkpointEvery });
   };
   try {
     await strategy(out, cells, run, signal);

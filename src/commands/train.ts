@@ -3,6 +3,7 @@
 import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
+import { ConfigError } from "../errors.ts";
 import { buildAdapter } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
@@ -19,12 +20,12 @@ import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 import {
   defaultOut,
   newJob,
+  newStudy,
   openJobDevice,
   plannedJob,
   type RunJob,
   resumedJob,
   resumedStudy,
-  seedStudy,
   type TrainFlags,
 } from "./job.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
@@ -61,6 +62,18 @@ addSettings(program)
     "train k runs on the same split, with consecutive seeds from --seed on, several at once: the output directory has a report, with their mean and spread and the best run, and the runs in trials/",
     number,
     1,
+  )
+  .option(
+    "--folds <k>",
+    "train k runs, each tested on other rows: the output directory has a report with an estimate from all rows, out-of-fold.csv with the answer to each of them, and in trials/ a run that has learned from all rows, which is the one to use",
+    number,
+  )
+  .addOption(
+    choice(
+      "--final <rows>",
+      "with --folds: what the run to use learns from; none: there is no such run (default: all)",
+      ["all", "none"],
+    ),
   )
   .option("--out <dir>", "run directory (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
@@ -150,14 +163,21 @@ async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<num
   }
 }
 
-/** Trains the seeds that are left, or what is left of another study. */
+/** Trains the seeds or folds that are left, or what is left of another study. */
 async function study(out: string, request: StudyRequest, flags: TrainFlags): Promise<number> {
   const { json, checkpointEvery } = flags;
   // What can be refused without the data and the models is refused before them.
   await refuseForeign(out);
+  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
+  const { folds } = request;
+  if (folds) {
+    const { openFolds, runFolds } = await import("./run-folds.ts");
+    const opened = await openFolds(request, folds);
+    const device = await openJobDevice(flags);
+    return runFolds(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
+  }
   const opened = await openStudy(request);
   const device = await openJobDevice(flags);
-  const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
   return runStudy(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
 }
 
@@ -181,14 +201,21 @@ await main(async () => {
   program.parse();
   takeFile(program);
   const flags = parseFlags<TrainFlags>(program);
-  const { checkpointEvery = 0, seeds } = flags;
+  const { checkpointEvery = 0, seeds, folds = 0, resume } = flags;
   checkNumber("--checkpoint-every", checkpointEvery, { min: 0, whole: true });
   checkNumber("--seeds", seeds, { min: 1, whole: true });
-  const begun = flags.resume === undefined ? undefined : await findStudy(flags.resume);
+  if (flags.folds === undefined && flags.final !== undefined)
+    throw new ConfigError("option-without-effect", "--final has an effect on folds alone", {
+      expected: "--folds 5",
+      found: `--final ${flags.final}`,
+    });
+  if (flags.folds !== undefined) checkNumber("--folds", folds, { min: 2, whole: true });
+  const begun = resume === undefined ? undefined : await findStudy(resume);
   if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
-  if (flags.resume === undefined && seeds > 1) return study(flags.out ?? defaultOut(), await seedStudy(flags), flags);
-  if (flags.plan && flags.resume === undefined) return plan(flags);
-  const job = flags.resume === undefined ? await newJob(flags) : await resumedJob(flags.resume, program);
+  if (resume === undefined && (seeds > 1 || folds > 1))
+    return study(flags.out ?? defaultOut(), await newStudy(flags), flags);
+  if (flags.plan && resume === undefined) return plan(flags);
+  const job = resume === undefined ? await newJob(flags) : await resumedJob(resume, program);
   // Before the run, which makes folders.
   const device = await openJobDevice(flags, job.resume?.device);
   return run(job, flags, device).finally(() => {

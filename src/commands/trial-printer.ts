@@ -41,15 +41,13 @@ export class TrialPrinter {
   /** The trials of the last group. */
   private count = 1;
   private isPlanned = false;
-  private readonly title: (trial: Trial) => string;
 
   constructor(
     private readonly data: TrainingData,
     private readonly json: boolean,
     private readonly cells: readonly Cell[],
-  ) {
-    this.title = titleTrials(cells);
-  }
+    private readonly title: (trial: Trial) => string = titleTrials(cells),
+  ) {}
 
   /** Prints the data; `base` is what the trials have in common. */
   begin({ model = "", classWeights = DEFAULTS.classWeights }: RunSettings): void {
@@ -184,7 +182,8 @@ export class TrialPrinter {
 
   private line(trial: Trial, record: TrialRecord): string {
     const { objective } = this.data;
-    const { results, seconds } = record;
+    const { results, seconds, folds } = record;
+    if (folds !== undefined) return `${this.title(trial)}: ${formatDuration(seconds)}`;
     const [val, test] = [results.after.val, results.after.test].map((one) => describeMeasured(objective, one));
     return `${this.title(trial)}: validation ${val}, test ${test}, ${formatDuration(seconds)}`;
   }
@@ -193,7 +192,11 @@ export class TrialPrinter {
 const nameEvent = ({ name, options: { seed } }: Trial) => ({ trial: name, seed });
 
 /** What a run has reached, with the parameters that are kept. */
-const reached = ({ results: { after }, seconds }: TrialRecord) => ({ val: after.val, test: after.test, seconds });
+export const reached = ({ results: { after }, seconds }: TrialRecord) => ({
+  val: after.val,
+  test: after.test,
+  seconds,
+});
 
 /** An event without its large parts. */
 function jsonEvent(event: StudyEvent): object {

@@ -42,7 +42,7 @@ import {
   USUAL_FRACTIONS,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, drawRows, type Parts, refuseExperiment, type Split } from "./split.ts";
+import { defaultSplit, drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./split.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -100,6 +100,11 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    */
   labelColumn?: string;
   /**
+   * The column of what rows belong to, such as a customer: those of one group are in one fold of `train --folds`. Only
+   * of one file, all of which is in the training set. Default: rows are by themselves.
+   */
+  groupColumn?: string;
+  /**
    * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.
    */
   balance?: boolean;
@@ -135,7 +140,7 @@ const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
 const OPTIONS: Kinds<DatasetOptions> = {
   ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
-  ...{ labels: "texts?", padding: "any?", module: "any?" },
+  ...{ labels: "texts?", padding: "any?", module: "any?", groupColumn: "text?" },
   ...{ onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };
 
@@ -143,6 +148,8 @@ const OPTIONS: Kinds<DatasetOptions> = {
 export interface LoadedSets<Set> extends Splits<Set> {
   /** Class names by class id; the names of several labels a message; of a regression "score"; of texts none. */
   labels: readonly string[];
+  /** The group of each row of a `groupColumn`, by its place. */
+  groups?: Groups;
   /** The fingerprint of the vocabulary that the rows are encoded with. */
   vocabulary: string;
   /** The longest row allowed, in tokens. */
@@ -293,7 +300,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       : "name" in spec && isOnHub(spec.name)
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
-  const { testParts, rowsRead, copies, source, split, name } = loaded;
+  const { groupColumn } = options;
+  if (groupColumn !== undefined && !loaded.groups) refuseGroups(groupColumn);
+  const { groups, testParts, rowsRead, copies, source, split, name } = loaded;
   const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, labelsAre, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =
@@ -330,6 +339,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     },
     testParts,
     split,
+    ...(groups ? { groups } : {}),
     vocabulary: module.vocabulary.fingerprint,
     maxLength,
     ...(columns ? { pairs: { columns } } : {}),
@@ -392,7 +402,23 @@ async function readAndSplit(
   if (!("name" in spec) && read.labelsAre === "class" && fractions[2] > 0)
     await refuseSingles(corpus, all.classes(), source);
   const loaded = splitLoaded(all, split, { ...options, balance, fractions }, seed);
-  return { ...loaded, testParts: locateParts(loaded.parts[2], named.parts), source };
+  const rest = { testParts: locateParts(loaded.parts[2], named.parts), source };
+  const { groupColumn, model } = options;
+  if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
+  const { readGroups } = await import("./groups.ts");
+  const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
+  return {
+    ...{ ...loaded, ...rest },
+    groups: await readGroups(new Corpus(await DataModule.load(model)), file, ofGroups, all.size),
+  };
+}
+
+/** The error for groups of rows that are not to be divided into folds. */
+function refuseGroups(column: string): never {
+  throw new ConfigError("option-without-effect", `${setting("groupColumn")} has an effect on folds alone`, {
+    expected: `one file, and ${setting("folds", 5)}`,
+    found: setting("groupColumn", column),
+  });
 }
 
 /** Rows in memory as a file, and its columns. */

@@ -25,6 +25,7 @@ export interface DataSettings {
   trainRows: number;
   textColumn: string;
   labelColumn: string;
+  groupColumn: string;
   labelSeparator: string;
   encoding: string;
   skipFaulty: boolean;
@@ -60,6 +61,7 @@ export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<Da
   trainRows: { number: ONE_OR_MORE },
   textColumn: { kind: "text" },
   labelColumn: { kind: "text" },
+  groupColumn: { kind: "text" },
   labelSeparator: { kind: "text" },
   encoding: { kind: "text" },
   skipFaulty: { default: false },

@@ -9,7 +9,7 @@ import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
 import { dropCopies } from "./duplicates.ts";
 import { MANY_CLASSES } from "./labels.ts";
-import { type Parts, type Split, splitDataset } from "./split.ts";
+import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
@@ -25,6 +25,8 @@ export interface Loaded {
   split: Split | "given";
   /** The name by which the same rows of the hub are found again. */
   name?: string;
+  /** The group of each row, by its place. */
+  groups?: Groups;
 }
 
 /** Reads the files of a set. */

@@ -17,6 +17,9 @@ export type Split = (typeof SPLITS)[number];
 /** How a file, and a data set without a split of its own, is split: by class, if there are classes. */
 export const defaultSplit = (labelsAre: LabelKind): Split => (labelsAre === "class" ? "stratified" : "random");
 
+/** The group of each row, by its place; undefined: it is in none. */
+export type Groups = readonly (string | undefined)[];
+
 export type Parts = [Dataset, Dataset, Dataset];
 
 /** The error for another data set, or for all rows. */

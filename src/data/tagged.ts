@@ -1,9 +1,10 @@
 /** Sentences of which each word has a tag: reads CoNLL files and JSON lines. */
 import { checkNumber, parseChoice } from "../checks.ts";
 import { usualLength } from "../config.ts";
-import { DataError } from "../errors.ts";
+import { ConfigError, DataError } from "../errors.ts";
 import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
 import { Rng } from "../rng.ts";
+import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { checkParts, cutParts } from "./dataset.ts";
 import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCE } from "./datasets.ts";
@@ -26,6 +27,8 @@ export interface TaggedRow {
 interface Sentence extends TaggedRow {
   /** Its place in its file, from 0. */
   place: number;
+  /** What it belongs to, if it was asked for. */
+  group?: string | undefined;
 }
 
 /** A file or rows in memory to split, or files that are split already. */
@@ -40,6 +43,11 @@ export interface TaggedOptions extends ReadingOptions {
   textColumn?: string;
   /** The key of the tags in JSON, or the path to it. Default: "tags" or "ner_tags". */
   labelColumn?: string;
+  /**
+   * The key of what sentences belong to, in JSON: those of one group are in one fold of `train --folds`. Default: sentences
+   * are by themselves.
+   */
+  groupColumn?: string;
   /** The first tags, in this order, whether words have them or not. Default: those of the words, sorted. */
   labels?: readonly string[];
   /** Whether sentences are shuffled by the seed before they are split. Default "random". */
@@ -48,7 +56,10 @@ export interface TaggedOptions extends ReadingOptions {
 
 const SPLITS = ["random", "ordered"] as const;
 
-const OPTIONS = { textColumn: "text?", labelColumn: "text?", labels: "texts?", split: "text?" } as const;
+const OPTIONS = {
+  ...({ textColumn: "text?", labelColumn: "text?", groupColumn: "text?" } as const),
+  ...({ labels: "texts?", split: "text?" } as const),
+};
 
 /** Counts of a set of sentences. */
 export interface TaggedStats {
@@ -91,7 +102,17 @@ export class Tagged extends TokenSet {
   }
 
   first(count: number): Tagged {
-    return new Tagged(this.sentences.slice(0, count), this.encoded.slice(0, count), this.labels);
+    return this.select(this.positions().subarray(0, count));
+  }
+
+  /** The sentences at `positions`, in that order. */
+  select(positions: ArrayLike<number>): Tagged {
+    const some = Array.from(positions);
+    return new Tagged(
+      some.map((i) => this.sentences[i]!),
+      some.map((i) => this.encoded[i]!),
+      this.labels,
+    );
   }
 
   /** The words of a sentence, without those that were cut off. */
@@ -161,6 +182,8 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
       expected: "two or more tags",
       found: labels[0]!,
     });
+  const groups: (string | undefined)[] = [];
+  for (const { place, group } of filled[0]!) groups[place] = group;
   const encoder = new WordEncoder(await Tokenizer.load({ model }));
   const [train, val, test] = parts.map((part) => {
     const encoded = part.map(({ words }) => encoder.encode(words, maxLength));
@@ -173,6 +196,7 @@ export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}):
     val,
     test,
     labels,
+    ...(options.groupColumn === undefined ? {} : { groups }),
     stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: count(read) - count(filled) },
     vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
     maxLength,
@@ -210,6 +234,11 @@ function readSentences(source: DataSource, options: TaggedOptions): Promise<Sent
   return whileOpen(source, async (file) => {
     const text = new TextDecoder().decode(await readText(file, options.encoding));
     const isJson = /\.(jsonl|ndjson|json)$/i.test(file.name);
+    if (!isJson && options.groupColumn !== undefined)
+      throw new ConfigError("option-without-effect", `${setting("groupColumn")} needs a key of JSON lines`, {
+        where: file.name,
+        found: setting("groupColumn", options.groupColumn),
+      });
     const read = isJson ? readRows(text, file.name, options) : parseConll(text, file.name);
     return Array.from(read, (sentence, place) => ({ ...sentence, place }));
   });
@@ -241,14 +270,16 @@ function* parseConll(text: string, file: string): Generator<TaggedRow> {
 const WORD_KEYS = ["tokens", "words"];
 const TAG_KEYS = ["tags", "ner_tags", "labels"];
 
-function* readRows(text: string, file: string, options: TaggedOptions): Generator<TaggedRow> {
+function* readRows(text: string, file: string, options: TaggedOptions): Generator<Omit<Sentence, "place">> {
   for (const { row, where } of parseRows(text, file)) yield readRow(row, where, options);
 }
 
-function readRow(row: Row, where: string, { textColumn, labelColumn }: TaggedOptions): TaggedRow {
+function readRow(row: Row, where: string, options: TaggedOptions): Omit<Sentence, "place"> {
+  const { textColumn, labelColumn, groupColumn } = options;
   const words = readList(row, textColumn, WORD_KEYS, "words", where);
   const tags = readList(row, labelColumn, TAG_KEYS, "tags", where);
-  if (words.length === tags.length) return { words, tags };
+  const group = groupColumn === undefined ? undefined : String(valueAt(row, groupColumn) ?? "") || undefined;
+  if (words.length === tags.length) return { words, tags, group };
   throw new DataError("tags-differ-from-words", "A sentence has not one tag a word", {
     where,
     expected: `${words.length} tags, one for each word`,

@@ -40,7 +40,10 @@ export function checkSets(json: unknown, where: string): RowSets {
 
 /** How rows are read. */
 export interface ReadRows
-  extends Omit<DatasetOptions, "model" | "objective" | "fractions" | "onProgress" | "chunkBytes" | "module">,
+  extends Omit<
+      DatasetOptions,
+      "model" | "objective" | "fractions" | "groupColumn" | "onProgress" | "chunkBytes" | "module"
+    >,
     Pick<TextsOptions, "stride"> {
   /** What is learned. Default: what the first of rows in memory says; of others "classification". */
   objective?: Objective;

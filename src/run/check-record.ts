@@ -36,7 +36,7 @@ const IDENTITY: Tree = {
   ...{ revision: "text?", vocabulary: "text?", base: "text", adapter: "text?", data: "object", padTo: "count" },
   ...{ "pairs?": { columns: PAIR }, chat: "boolean?", maxLength: "size", labels: "texts" },
   ...{ unequal: "boolean", counts: { rows: COUNTS, tokens: COUNTS, sha256: "text" } },
-  "trial?": { name: "text", key: "text", model: "text" },
+  ...{ "trial?": { name: "text", key: "text", model: "text" }, folds: "size?" },
 };
 
 const PROGRESS: Tree = {

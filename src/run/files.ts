@@ -45,6 +45,7 @@ export const RUN_FILES: readonly string[] = [
   "metrics.csv",
   "plan.txt",
   "precision-recall.svg",
+  "predicted.json",
   "predictions.csv",
   "reliability.svg",
   REPORT,

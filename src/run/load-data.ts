@@ -2,7 +2,7 @@
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import type { TaggedOptions, TaggedSpec } from "../data/tagged.ts";
-import { loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -18,12 +18,17 @@ import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
 
-/** The data tokenized for a model; see `within` for files in the run's directory. */
+/** The data tokenized for a model, or a fold of it; see `within` for files in the run's directory. */
 export async function loadData(
-  { objective, data }: DataSource,
+  { objective, data: { folds, fold, ...data } }: DataSource,
   model: BaseModel,
   downloads: DownloadOptions = {},
 ): Promise<TrainingData> {
+  if (typeof folds === "number") {
+    const all = await loadData({ objective, data }, model, downloads);
+    const { divideFolds } = await import("../data/folds.ts");
+    return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
+  }
   const { labels } = TRAINING[objective];
   if (isInMemory(data))
     throw new ConfigError("not-stored", "the rows of this run were in memory, and are not stored", {

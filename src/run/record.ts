@@ -83,6 +83,8 @@ interface RunIdentity {
   counts: { rows: number[]; tokens: number[]; sha256: string };
   /** The trial of a sweep that this run is. */
   trial?: TrialName;
+  /** It has learned from all rows, and its results are those of so many folds of them. */
+  folds?: number;
   /** The run is stored in DIR.new, and replaces the one in DIR when it is finished. */
   replaces?: true;
 }

@@ -60,7 +60,8 @@ interface TrialsArguments {
   out: string | undefined;
   trials: readonly Trial[];
   device: Backend;
-  data: TrainingData;
+  /** The data of a trial. */
+  dataOf: (trial: Trial) => TrainingData;
   signal: AbortSignal;
   views: RunViews;
   onEvent: (event: StudyEvent, subject?: EventSubject) => void;
@@ -68,10 +69,12 @@ interface TrialsArguments {
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
   checkpointEvery?: number | undefined;
+  /** The record of a trial that has ended, with what others have measured for it. */
+  complete?: (record: RunRecord) => RunRecord;
 }
 
 /**
- * Runs the unfinished trials: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
+ * Runs the unfinished trials, those of the same data at the same time: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
  * If a trial fails, its error is recorded and the study continues. An aborted study stops after a checkpoint. Returns
  * the number of failed trials.
  */
@@ -107,17 +110,20 @@ class Study {
 
   /** Runs the trials of a model. */
   async runModel(name: string): Promise<void> {
-    const { device, data, signal, onEvent, model: given } = this.args;
+    const { device, dataOf, signal, onEvent, model: given } = this.args;
     const jobs = [...this.left].filter(({ trial }) => trial.model === name);
     const model = given ?? (await this.load(name, jobs));
     if (!model) return;
     for (const job of jobs) job.model = model;
     try {
-      await trainJobs({ device, model, data, signal }, jobs, {
-        onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
-        onDivided: ({ length }, error) =>
-          onEvent({ type: "divided", count: length, error: errorRecord(error) }, { error }),
-      });
+      for (const data of new Set(jobs.map(({ trial }) => dataOf(trial)))) {
+        const ofData = jobs.filter(({ trial }) => dataOf(trial) === data);
+        await trainJobs({ device, model, data, signal }, ofData, {
+          onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
+          onDivided: ({ length }, error) =>
+            onEvent({ type: "divided", count: length, error: errorRecord(error) }, { error }),
+        });
+      }
     } finally {
       if (!given) await model.close();
     }
@@ -244,11 +250,11 @@ class TrialRun implements TrainingJob {
   /** From its checkpoint if there is one. null: another process trains it. */
   async begin(signal: AbortSignal): Promise<Start | null> {
     const { study, trial, begun, model, directory } = this;
-    const { data, onEvent, checkpointEvery = CHECKPOINT_STEPS } = study.args;
+    const { dataOf, onEvent, checkpointEvery = CHECKPOINT_STEPS } = study.args;
     const { name, key, options } = trial;
     this.announce();
     const settings = { model: trial.model, ...options };
-    const record = begun ?? (await newRecord({ model, data }, settings, options));
+    const record = begun ?? (await newRecord({ model, data: dataOf(trial) }, settings, options));
     record.trial = { name, key, model: trial.model };
     const live = new LiveRun(directory, record, { onEvent: (event) => this.report(event) });
     this.live = live;
@@ -304,11 +310,13 @@ class TrialRun implements TrainingJob {
   /** Saves what it has learned, or its error. Rejects with an error that is a bug. */
   async end(trained: Promise<TrainResult>): Promise<void> {
     const { study, trial, signal, directory } = this;
-    const { out, data, views, onEvent } = study.args;
+    const { out, dataOf, views, onEvent, complete } = study.args;
     const live = this.live!;
+    const data = dataOf(trial);
     try {
       const result = await trained;
       // One that was aborted has its checkpoint.
+      if (complete) live.record = complete(live.record);
       if (!isFinished(live.record)) return;
       await live.end(result, data, views);
       const { record } = live;

@@ -16,7 +16,7 @@ import { type Cell, matchesTrial, type Trial } from "./grid.ts";
 export interface TrialRecord
   extends Pick<
     RunRecord,
-    "objective" | "unequal" | "options" | "trainable" | "memory" | "flops" | "saved" | "seconds" | "examples"
+    "objective" | "unequal" | "options" | "trainable" | "memory" | "flops" | "saved" | "seconds" | "examples" | "folds"
   > {
   trial: TrialName;
   device: DeviceInfo;

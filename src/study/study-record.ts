@@ -13,6 +13,7 @@ import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import type { Objective } from "../tasks/index.ts";
 import { missingSet } from "../train/prepare.ts";
+import type { FoldsAsked } from "./folds.ts";
 import type { SweepSpec } from "./grid.ts";
 import { TRIALS } from "./store.ts";
 
@@ -29,6 +30,8 @@ export interface StudyRecord {
   /** Which trials were asked for last. */
   spec: Pick<SweepSpec, "base" | "arms">;
   seeds: number;
+  /** The folds that all rows are divided into, instead of trials on a test set. */
+  folds?: FoldsAsked | undefined;
   /** What the report says about the choice of settings. */
   about?: string | undefined;
 }
@@ -36,6 +39,7 @@ export interface StudyRecord {
 const KINDS: Tree = {
   ...{ objective: "text", data: { source: "object", sha256: "text" }, bases: "object" },
   ...{ spec: { base: "object", arms: "objects" }, seeds: "size", about: "text?" },
+  "folds?": { count: "size", final: "boolean" },
 };
 
 /**
@@ -45,9 +49,16 @@ const KINDS: Tree = {
 export async function recordStudy(
   data: TrainingData,
   models: Iterable<readonly [name: string, model: BaseModel]>,
-  requested: Pick<StudyRecord, "spec" | "seeds" | "about">,
+  requested: Pick<StudyRecord, "spec" | "seeds" | "folds" | "about">,
 ): Promise<StudyRecord> {
   const { objective, origin: source } = data;
+  if (!requested.folds) checkSets(data);
+  const bases: Record<string, string> = {};
+  for (const [name, model] of models) bases[name] = await fingerprint(model);
+  return { objective, data: { source, sha256: await digestData(data) }, bases, ...requested };
+}
+
+function checkSets(data: TrainingData): void {
   for (const [name, set] of [
     ["validation", data.val],
     ["test", data.test],
@@ -58,9 +69,6 @@ export async function recordStudy(
         "several runs need",
         "a validation set by which settings are chosen, and a test set on which they are compared",
       );
-  const bases: Record<string, string> = {};
-  for (const [name, model] of models) bases[name] = await fingerprint(model);
-  return { objective, data: { source, sha256: await digestData(data) }, bases, ...requested };
 }
 
 /** The study of a directory; undefined: there is none. Its settings are checked where trials are made of them. */

@@ -100,7 +100,16 @@ export async function study(args: StudyArguments, views: StudyViews): Promise<St
   const failed = new Map<string, LowrankError>();
   const elsewhere: Trial[] = [];
   await runTrials({
-    ...{ out, trials: runnableTrials(cells), device, model, data, signal, checkpointEvery, views: views.files },
+    ...{
+      out,
+      trials: runnableTrials(cells),
+      device,
+      model,
+      dataOf: () => data,
+      signal,
+      checkpointEvery,
+      views: views.files,
+    },
     onEvent(event, { run, error } = {}) {
       if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, run!);
       if (event.type === "failed") failed.set(event.trial.key, error!);

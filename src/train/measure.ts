@@ -27,9 +27,10 @@ export interface Evaluated {
   outputs: Splits<Outputs>;
 }
 
-/** What a run leaves of its measuring: its results, the answers to messages, and the classic model among the baselines. */
+/** What a run leaves of its measuring: its results, what it says of the test set, the classic model among the baselines. */
 export interface Measured {
   results: Results;
+  predicted: Predicted;
   answers: Answers | null;
   classic: ClassicModel | null;
 }
@@ -50,6 +51,12 @@ async function messages() {
 }
 
 type Fit = (data: TrainingData, signal?: AbortSignal) => Promise<FittedBaselines>;
+
+/** The baselines of data with labels. */
+export async function fitBaselines(data: TrainingData): Promise<Baseline[]> {
+  const fit = (await FITS[TRAINING[data.objective].labels!]()) as Fit;
+  return (await fit(data)).baselines;
+}
 
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
 export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
@@ -103,9 +110,14 @@ function measureSets(
       decision,
       test: measureTest(measuring, data, predicted.test, baselines, context),
     },
+    predicted: predicted.test,
     answers: answers.test && { ...answers, test: answers.test },
   };
 }
+
+/** The test rows that have a near-duplicate in an earlier set. */
+export const leakedRows = (data: TrainingData): ReadonlySet<number> =>
+  new Set(isLabelled(data) && data.stats.leaks.test > 0 ? findLeaks([data.train, data.val, data.test])[2] : []);
 
 /** The results of a model that says this of the test set. */
 export function measureTest(
@@ -114,6 +126,7 @@ export function measureTest(
   predicted: Predicted,
   baselines: readonly Baseline[],
   context: MeasuringContext,
+  leaked = leakedRows(data),
 ): TestResults {
   const { test } = data;
   const { measures, columns } = TRAINING[data.objective];
@@ -133,12 +146,7 @@ export function measureTest(
     columns: columns(test, values, context.labels.length),
   });
   return {
-    compared: compareWith(
-      measures,
-      { name: "this run", columns: rows },
-      baselines.map(columnsOf),
-      new Set(isLabelled(data) && data.stats.leaks.test > 0 ? findLeaks([data.train, data.val, data.test])[2] : []),
-    ),
+    compared: compareWith(measures, { name: "this run", columns: rows }, baselines.map(columnsOf), leaked),
     rows,
     samples: samples.map(message),
     mistakes: mistakes.map(message),

@@ -7,7 +7,7 @@ import type { FinalNorm, Tensors } from "../io/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
-import type { Answered, Results } from "../tasks/task.ts";
+import type { Answered, Predicted, Results } from "../tasks/task.ts";
 import type { Role } from "../tensor.ts";
 import type { TrainOptions } from "./settings.ts";
 
@@ -104,6 +104,8 @@ export interface TrainResult {
   results: Results | null;
   steps: StepRecord[];
   evaluations: EvaluationRecord[];
+  /** What it says of the test set; null if `results` is. */
+  predicted: Predicted | null;
   /** The answers to all messages of the validation and the test set; null of texts, or if `results` is null. */
   answers: Answers | null;
   /** The classic model that the run was compared with; null: there is none, or `results` is null. */

@@ -44,6 +44,7 @@ const FIELDS: General<FieldWords | null> = {
   trainRows: null,
   textColumn: { label: "Text column" },
   labelColumn: { label: "Label column" },
+  groupColumn: null,
   labelSeparator: {
     label: "Between labels",
     why: "What is between several labels in a cell of the table.",
@@ -214,6 +215,10 @@ export function flagWords(): Offered<FlagWords | string> {
     },
     labelColumn: {
       text: "label column; of several labels a message that have a column each, with 0 or 1, all: A,B,C (default: detected)",
+      argument: "<name>",
+    },
+    groupColumn: {
+      text: "with --folds: rows with the same value in this column, such as a customer, are in one fold",
       argument: "<name>",
     },
     labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },

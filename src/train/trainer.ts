@@ -345,6 +345,7 @@ export class Run {
     const result: TrainResult = {
       ...head,
       results: measured?.results ?? null,
+      predicted: measured?.predicted ?? null,
       answers: measured?.answers ?? null,
       classic: measured?.classic ?? null,
       steps: this.steps,

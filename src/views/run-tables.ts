@@ -10,7 +10,7 @@ import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import type { Answer } from "../tasks/predictions.ts";
-import type { Results } from "../tasks/task.ts";
+import type { Answered, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
@@ -93,16 +93,18 @@ interface Compare {
 
 /** The sets before and after training, and the parts of the test set. */
 export function beforeAndAfter(
-  record: Pick<RunRecord, "objective" | "unequal" | "counts">,
+  record: Pick<RunRecord, "objective" | "unequal" | "counts" | "folds">,
   { before, after, parts }: Results,
 ): Table {
   const [trainRows, , testRows] = record.counts.rows as [number, number, number];
   const { units } = WORDS[record.objective];
   // Of the training set as many rows are evaluated as the test set has.
-  const isSampled = testRows < trainRows;
+  const isSampled = record.folds === undefined && testRows < trainRows;
   const sample = isSampled
     ? `; training *: a sample of ${formatCount(testRows)} of ${formatCount(trainRows)} ${units.rows}`
-    : "";
+    : record.folds === undefined
+      ? ""
+      : `; means of ${record.folds} folds, which together have tested all ${units.rows}`;
   const names = { train: isSampled ? "Training *" : "Training", val: "Validation", test: "Test" };
   const rows = [
     ...SETS.flatMap((set): Compare[] => {
@@ -202,27 +204,40 @@ const showAnswer = (answer: Answer): Cell =>
 
 /** Every row of the validation and test sets. Texts are decoded from their tokens when they are written. */
 function predictionsTable(answers: NonNullable<TrainResult["answers"]>, data: LoadedDataset | LoadedTagged) {
-  const { labels, val, test } = data;
-  const pairs = "pairs" in data && data.pairs;
-  const k = labels.length;
-  const names = answers.test.probabilities ? labels.map((label) => `probability ${label}`) : [];
-  const keys = ["set", "row", ...(pairs ? ["text", "text_pair"] : ["text"]), "truth", "predicted", ...names];
   function* rows(): Generator<Cell[]> {
     for (const [name, set, answered] of [
-      ["validation", val, answers.val],
-      ["test", test, answers.test],
+      ["validation", data.val, answers.val],
+      ["test", data.test, answers.test],
     ] as const)
-      for (let row = 0; answered && row < set.size; row++) {
-        const { truth, predicted, probabilities } = answered;
-        const shares = names.map((_, i) => round(probabilities![row * k + i]!));
-        const own = [truth[row]!, predicted[row]!].map(showAnswer);
-        yield [name, set.place(row) + 1, ...[set.text(row)].flat(), ...own, ...shares];
-      }
+      for (let row = 0; answered && row < set.size; row++) yield [name, ...answerCells(set, answered, row)];
   }
-  return { columns: keys.map((key) => ({ title: null, key })), rows: rows() };
+  return { columns: asColumns(["set", ...answerKeys(data, answers.test)]), rows: rows() };
 }
 
-async function* encode(lines: Iterable<string>): AsyncGenerator<Uint8Array> {
+/** Columns that only CSV has. */
+export const asColumns = (keys: readonly string[]) => keys.map((key) => ({ title: null, key }));
+
+/** The columns of the answers to rows. */
+export function answerKeys(data: LoadedDataset | LoadedTagged, { probabilities }: Answered): string[] {
+  const texts = "pairs" in data && data.pairs ? ["text", "text_pair"] : ["text"];
+  return ["row", ...texts, "truth", "predicted", ...(probabilities ? data.labels.map(probabilityKey) : [])];
+}
+
+export const probabilityKey = (label: string) => `probability ${label}`;
+
+/** The answer to a row of a set. */
+export function answerCells(
+  set: Pick<LoadedDataset["test"], "place" | "text">,
+  { truth, predicted, probabilities }: Answered,
+  row: number,
+): Cell[] {
+  const k = (probabilities?.length ?? 0) / truth.length;
+  const shares = Array.from({ length: k }, (_, i) => round(probabilities![row * k + i]!));
+  return [set.place(row) + 1, ...[set.text(row)].flat(), ...[truth[row]!, predicted[row]!].map(showAnswer), ...shares];
+}
+
+/** Lines as bytes, some at a time. */
+export async function* encode(lines: Iterable<string>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
   let chunk = "";
   for (const line of lines) {

@@ -42,7 +42,11 @@ export function tryCommand(record: RunRecord, directory: string): string[] {
 }
 
 /** What to know about the results of a run. */
-export const notes = (record: RunRecord): string[] => [...describeNotes(record), ...aboutOneSeed(record)];
+export const notes = (record: RunRecord): string[] => [
+  ...aboutFolds(record),
+  ...describeNotes(record),
+  ...aboutOneSeed(record),
+];
 
 /** What a run has done, and its results. */
 export function runBlocks(record: RunRecord): Block[] {
@@ -69,5 +73,15 @@ function aboutOneSeed({ trial, results }: RunRecord): string[] {
   if (trial || (results?.test.compared.length ?? 0) < 2) return [];
   return [
     "One seed: the intervals are those of the test rows alone. Another seed moves the result, too: a run with several seeds says by how much.",
+  ];
+}
+
+/** What the results of a run that has learned from all rows are of. */
+function aboutFolds({ folds, objective }: RunRecord): string[] {
+  if (folds === undefined) return [];
+  const { rows } = WORDS[objective].units;
+  return [
+    `The results are those of ${folds} folds: each of the ${rows} was tested by a model that had not learned from it. The model ` +
+      `that is saved has learned from all ${rows}, and was not measured itself: there are no others to measure it on.`,
   ];
 }

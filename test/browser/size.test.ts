@@ -149,6 +149,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   comparison: [2, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/parts\/compared)\./],
   // What a run learned, in figures.
   learned: [1.9, /\/src\/web\/page\/parts\/learned\./],
+  // Data of `train --folds`, and groups of its rows.
+  folds: [1.8, /\/src\/data\/(folds|groups)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,

@@ -1,4 +1,4 @@
-/** train --seeds as shipped: a study of one setting; stopped, resumed; failing; refused beside what is there. */
+/** train --seeds and --folds as shipped: a study of one setting; stopped, resumed; failing; refused where it stands. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
@@ -135,4 +135,74 @@ test("seeds that all diverge leave no run, and say what to change", async () => 
   assert.is(stderr.split("use a smaller --lr").length, 3);
   assert.match(stdout, "2 trials failed: seed 5, seed 6");
   assert.ok(trialsOf("diverged").every((name) => name.endsWith(".error.txt")));
+});
+
+const FOLDS = [...RUN, "--folds", "3"];
+
+test("folds test every row, and the run that is saved has learned from all of them", async () => {
+  // Interrupted while one of the folds is trained, and resumed by the study's directory.
+  const stopped = await train([...FOLDS, "--out", "folds"], {
+    watch: (stdout, kill) => stdout.includes("fold 2 of 3: validation") && kill("SIGINT"),
+  });
+  assertCode(stopped, 130);
+  assert.match(stopped.stderr, "--resume folds\n");
+  assert.not.ok(existsSync(join(folder, "folds", "report.html")));
+  const resumed = await train(["--resume", "folds", ...CPU]);
+  assertCode(resumed, 0);
+  assert.match(resumed.stdout, "already finished: fold 1 of 3: ");
+  assert.match(resumed.stdout, /all 40 rows were tested, each by the one of 3 models that had not learned from it/);
+
+  const [final, ...folds] = trialsOf("folds");
+  const record = recordOf("folds", final!);
+  assert.equal([record.folds, record.counts.rows, record.evaluations], [3, [40, 0, 0], []]);
+  assert.match(resumed.stdout, `--run folds/trials/${final} "`);
+  const lines = readFileSync(join(folder, "folds", "out-of-fold.csv"), "utf8")
+    .trim()
+    .split("\r\n");
+  assert.is(lines[0], "fold,row,text,truth,predicted,probability ham,probability spam");
+  assert.equal(
+    lines.slice(1).map((line) => Number(line.split(",")[1])),
+    Array.from({ length: 40 }, (_, i) => i + 1),
+  );
+  const right = lines.slice(1).filter((line) => /,(ham|spam),\1,[\d.e-]+,[\d.e-]+$/.test(line)).length;
+  const { after, test: tested } = record.results!;
+  assert.equal([after.test.accuracy, after.test.rows, tested.compared[0].rows], [right / 40, 40, 40]);
+  const rightOf = ({ results }: RunRecord) => results!.after.test.accuracy! * results!.after.test.rows;
+  const ofFolds = folds.map((name) => recordOf("folds", name));
+  assert.is(
+    ofFolds.reduce((sum, one) => sum + Math.round(rightOf(one)), 0),
+    right,
+  );
+  assert.equal(
+    ofFolds.map(({ data }) => [data.folds, data.fold]),
+    [1, 2, 3].map((fold) => [3, fold]),
+  );
+  const mean = ofFolds.reduce((sum, { keptStep, stepsPerEpoch }) => sum + keptStep / stepsPerEpoch, 0) / 3;
+  assert.is(record.options.epochs, Math.max(1, Math.round(mean)));
+  assert.match(readFileSync(join(folder, "folds", "report.md"), "utf8"), "not measured itself");
+  assertCode(await runCommand("classify", ["--run", `folds/trials/${final}`, "x"], { cwd: folder }), 0);
+
+  const again = await train([...FOLDS, "--final", "none", "--json", "--out", "folds"]);
+  const events = again.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  assert.equal(events.filter(({ type }) => type === "skip" || type === "done").length, 3);
+  assert.equal([events.at(-2).compared[0].rows, events.at(-2).best, events.at(-1).run], [40, null, null]);
+});
+
+test("what has no folds is refused", async () => {
+  for (const [args, ...words] of [
+    [["--folds", "30"], "fewer rows than there are folds", '"ham" (20), "spam" (20)', "use --folds 20"],
+    [["--folds", "3", "--seeds", "2"], "--seeds is invalid with --folds"],
+    [["--folds", "3", "--fractions", "1,0,0"], "folds divide all rows"],
+    [["--folds", "3", "--calibrate"], "a run on all rows has not", "--final none"],
+    [["--final", "none"], "folds alone", "--folds 5"],
+    [["--group-column", "text"], "folds alone"],
+  ] as const) {
+    const { code, stderr } = await train([...RUN, ...args, "--out", "none"]);
+    assert.is(code, words[0].startsWith("fewer") ? 1 : 2, stderr);
+    for (const word of words) assert.match(stderr, word);
+  }
+  assert.not.ok(existsSync(join(folder, "none")));
 });

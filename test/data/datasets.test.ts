@@ -10,6 +10,7 @@ import description from "../../data/datasets/spam.json" with { type: "json" };
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
+import { divideFolds } from "../../src/data/folds.ts";
 import { loadTexts } from "../../src/data/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
@@ -63,6 +64,67 @@ test("random: a file is shuffled and split 70/10/20 by the seed; balanced on req
   assert.not.equal([other.train, other.val, other.test].flatMap(allTexts), all);
   const whole = await load({ file: mails(120, 50) }, { split: "random", fractions: [0.5, 0.25, 0.25] });
   assert.equal([whole.train.size, whole.val.size, whole.test.size], [85, 42, 43]);
+});
+
+const WHOLE = [1, 0, 0] as const;
+
+test("folds test each row once, with the classes in equal shares, and validate on others", async () => {
+  const data = await load({ file: mails(53, 14) }, { fractions: WHOLE });
+  const folds = divideFolds(data, 5);
+  const places = (set: typeof data.train) => [...set.positions()].map((i) => set.place(i));
+  assert.equal(
+    folds.flatMap(({ test }) => places(test)).sort((a, b) => a - b),
+    [...Array(67).keys()],
+  );
+  for (const { train, val, test, stats, origin } of folds) {
+    assert.is(new Set([train, val, test].flatMap(places)).size, 67);
+    const { ham, spam } = stats.test.classes;
+    assert.ok([10, 11].includes(ham!) && [2, 3].includes(spam!), JSON.stringify(stats.test.classes));
+    assert.ok([5, 6].includes(val.size), String(val.size));
+    const { folds: _, fold, ...whole } = origin;
+    assert.equal([whole, fold], [data.origin, folds.findIndex(({ test: own }) => own === test) + 1]);
+  }
+  const inOrder = divideFolds(await load({ file: mails(9, 2) }, { fractions: WHOLE, split: "ordered" }), 2);
+  assert.equal(
+    inOrder.map(({ val, test }) => [places(test), places(val)]),
+    [
+      [[0, 1, 2, 3, 4, 5], [10]],
+      [[6, 7, 8, 9, 10], [5]],
+    ],
+  );
+  const split = await load({ file: mails(53, 14) });
+  for (const [words, make] of [
+    ["split already", () => divideFolds(split, 5)],
+    ['"spam" (14)', () => divideFolds(data, 20)],
+    ["folds 14", () => divideFolds(data, 20)],
+    ["folds is invalid", () => divideFolds(data, 1)],
+  ] as const)
+    assert.throws(make, (error: Error) => error.message.includes(words));
+});
+
+test("rows of a group are in one fold; those of none are by themselves", async () => {
+  const customers = times(60, (i) => (i % 4 === 0 ? "" : `c${i % 11}`));
+  const lines = customers.map((customer, i) => `${i % 3 ? "ham" : "spam"},mail number ${i},${customer}`);
+  const file = () => textFile(`label,text,customer\n${lines.join("\n")}\n`);
+  const data = await load({ file: file() }, { fractions: WHOLE, groupColumn: "customer" });
+  assert.equal(
+    data.groups,
+    customers.map((customer) => customer || undefined),
+  );
+  for (const { train, val, test } of divideFolds(data, 4)) {
+    const [a, b, c] = [train, val, test].map(
+      (set) => new Set([...set.positions()].flatMap((i) => customers[set.place(i)] || [])),
+    ) as [Set<string>, Set<string>, Set<string>];
+    assert.is(a.size + b.size + c.size, 11);
+    assert.ok(test.size >= 12 && test.size <= 18, String(test.size));
+  }
+  await fails({ file: file() }, "option-without-effect", ["groupColumn has an effect on folds alone"], {
+    groupColumn: "customer",
+  });
+  await fails({ file: file() }, "no-such-column", ['"kunde"'], { fractions: WHOLE, groupColumn: "kunde" });
+  const one = textFile(`label,text,customer\n${lines.map((line) => line.replace(/,[^,]*$/, ",c")).join("\n")}\n`);
+  const whole = await load({ file: one }, { fractions: WHOLE, groupColumn: "customer" });
+  assert.throws(() => divideFolds(whole, 2), /fewer groups than folds/);
 });
 
 test("three files keep their rows; the training set's labels hold for all", async () => {

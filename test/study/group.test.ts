@@ -61,7 +61,7 @@ async function run(on: Device, out: string, trials: readonly Trial[], options: O
       out: sweepPath(on, out),
       trials,
       device: await DEVICES[on](),
-      data: await loading,
+      dataOf: await loading.then((data) => () => data),
       signal: abort.signal,
       check: async () => {},
       views: runFiles,

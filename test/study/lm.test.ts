@@ -60,7 +60,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     out,
     trials,
     device,
-    data,
+    dataOf: () => data,
     signal,
     views: runFiles,
     onEvent: () => {},

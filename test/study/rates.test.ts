@@ -192,7 +192,7 @@ async function chosenSweep() {
   const device = await testDevice("wasm 1 thread");
   const run = (trials: readonly Trial[]) =>
     runTrials({
-      ...{ out, trials, device, data, signal: new AbortController().signal },
+      ...{ out, trials, device, dataOf: () => data, signal: new AbortController().signal },
       views: runFiles,
       onEvent: () => {},
     });

@@ -107,7 +107,7 @@ async function trainOne() {
   const device = await testDevice("wasm 1 thread");
   const signal = new AbortController().signal;
   const trials = cell!.rates.flat();
-  await runTrials({ out: folder, trials, device, data, signal, views: runFiles, onEvent: () => {} });
+  await runTrials({ out: folder, trials, device, dataOf: () => data, signal, views: runFiles, onEvent: () => {} });
   return { like: (await readFinished(folder, trials[0]!))!, data };
 }
 

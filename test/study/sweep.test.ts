@@ -194,7 +194,7 @@ async function run(
   const failed = await runTrials({
     ...sweep,
     device: await card,
-    data,
+    dataOf: () => data,
     signal: abort.signal,
     views: runFiles,
     onEvent,

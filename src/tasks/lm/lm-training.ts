@@ -61,6 +61,7 @@ export const training: Training<Texts> = {
   pageDefaults: { batchSize: 2, maxLength: 64 },
   lacks: {
     labelColumn: "texts have no labels",
+    groupColumn: "texts are not divided into folds",
     labelSeparator: "texts have no labels",
     skipFaulty: "texts have no labels that could be invalid",
     split: "texts are split in their order, and JSON lines by the seed",

@@ -1,0 +1,159 @@
+/** Folds: each row is tested once, by a model that has not learned from it. */
+import { checkNumber } from "../checks.ts";
+import { ConfigError, DataError, nameList } from "../errors.ts";
+import { setting } from "../setting.ts";
+import { TRAINING } from "../tasks/training.ts";
+import type { LoadedDataset } from "./datasets.ts";
+import { findLeaks } from "./duplicates.ts";
+import type { LoadedTagged } from "./tagged.ts";
+
+/** Data with labels. */
+type Labelled = LoadedDataset | LoadedTagged;
+
+/** One of so many parts of the rows that are trained on is the validation set. */
+const VALIDATION_PARTS = 10;
+
+/**
+ * Divides data whose rows are all in the training set (`fractions: [1, 0, 0]`) into folds: as many data sets, of which
+ * each has other rows as its test set, and a tenth of the others as its validation set. The parts have the classes, or
+ * the labels, in equal shares as far as that is possible, and rows of one group (`groupColumn`) are in one part; with
+ * `split: "ordered"` a fold's rows follow each other. Throws DataError if a class has fewer rows than there are folds.
+ */
+export function divideFolds<Data extends Labelled>(all: Data, count: number): Data[] {
+  checkNumber("folds", count, { min: 2, whole: true });
+  if (all.val.size + all.test.size > 0)
+    throw new ConfigError("already-split", "folds are invalid for data that is split already", {
+      expected: "all rows in the training set",
+      found: `${all.train.size}, ${all.val.size} and ${all.test.size} rows`,
+      hint: `give one file with ${setting("data")}`,
+    });
+  const rows = { ...rowsOf(all), size: all.train.size };
+  checkEnough(all, rows, count);
+  const isOrdered = all.origin.split === "ordered";
+  const divide = (places: readonly number[], parts: number) =>
+    isOrdered ? places.map((_, i) => Math.floor((i * parts) / places.length)) : spread(rows, places, parts);
+  const places = Array.from({ length: rows.size }, (_, i) => i);
+  const folds = divide(places, count);
+  return Array.from({ length: count }, (_, fold) => {
+    const others = places.filter((i) => folds[i] !== fold);
+    const parts = divide(others, VALIDATION_PARTS);
+    const last = Math.max(...parts);
+    if (last === 0) throw tooFew(all, "The rows that a fold leaves are one group", "two or more groups", "one", 0);
+    return withSets(
+      all,
+      [
+        others.filter((_, i) => parts[i] !== last),
+        others.filter((_, i) => parts[i] === last),
+        places.filter((i) => folds[i] === fold),
+      ],
+      { folds: count, fold: fold + 1 },
+    );
+  });
+}
+
+/** What is divided: the classes or labels of a row, and its group, if it is in one. */
+interface Rows {
+  size: number;
+  classesOf(row: number): readonly number[];
+  groupOf(row: number): string | undefined;
+}
+
+function rowsOf(data: Labelled): Omit<Rows, "size"> {
+  const { train, groups } = data;
+  const { labels } = TRAINING[data.objective];
+  const set = train as LoadedDataset["train"];
+  const several = (row: number) => [...set.values(row)].flatMap((value, label) => (value === 1 ? [label] : []));
+  return {
+    classesOf: labels === "class" ? (row) => [set.label(row)] : labels === "set" ? several : () => [],
+    groupOf: (row) => groups?.[train.place(row)],
+  };
+}
+
+/**
+ * The part of each of some rows. Group by group, the largest first, goes where its classes are rarest as shares of all,
+ * and of equally suitable parts to the smallest; a row without a group is one by itself.
+ */
+function spread({ classesOf, groupOf }: Rows, rows: readonly number[], count: number): number[] {
+  const groups = new Map<unknown, number[]>();
+  for (const [i, row] of rows.entries()) {
+    const key = groupOf(row) ?? {};
+    const group = groups.get(key);
+    if (group) group.push(i);
+    else groups.set(key, [i]);
+  }
+  const totals = countClasses(rows, classesOf);
+  const parts = Array.from({ length: count }, () => ({ size: 0, classes: new Map<number, number>() }));
+  const result = new Array<number>(rows.length);
+  for (const group of [...groups.values()].sort((a, b) => b.length - a.length)) {
+    const own = countClasses(
+      group.map((i) => rows[i]!),
+      classesOf,
+    );
+    const costs = parts.map(({ size, classes }) => {
+      // Less than any difference between classes: it decides between equals.
+      let cost = (SIZE_COUNTS * size) / rows.length;
+      for (const [label, n] of own) cost += (n * (classes.get(label) ?? 0)) / totals.get(label)!;
+      return cost;
+    });
+    const chosen = costs.indexOf(Math.min(...costs));
+    const part = parts[chosen]!;
+    part.size += group.length;
+    for (const [label, n] of own) part.classes.set(label, (part.classes.get(label) ?? 0) + n);
+    for (const i of group) result[i] = chosen;
+  }
+  return result;
+}
+
+const SIZE_COUNTS = 1e-3;
+
+function countClasses(rows: readonly number[], classesOf: Rows["classesOf"]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const row of rows) for (const label of classesOf(row)) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}
+
+/** Throws DataError if a fold would have no rows, or none of a class. */
+function checkEnough(data: Labelled, { size, groupOf }: Rows, count: number): void {
+  const { train, labels, groups } = data;
+  const what = groups ? "groups" : "rows";
+  const units = new Set(Array.from({ length: size }, (_, row) => groupOf(row) ?? {})).size;
+  if (units < count)
+    throw tooFew(data, `There are fewer ${what} than folds`, `at least ${count} ${what}`, String(units), units);
+  if (TRAINING[data.objective].labels !== "class") return;
+  const { classes } = train.stats();
+  const rare = labels.filter((label) => classes[label]! > 0 && classes[label]! < count);
+  if (rare.length === 0) return;
+  throw tooFew(
+    data,
+    rare.length === 1
+      ? "A class has fewer rows than there are folds"
+      : "Some classes have fewer rows than there are folds",
+    `at least ${count} rows of each class, one in each fold`,
+    nameList(rare.map((label) => `"${label}" (${classes[label]})`)),
+    Math.min(...rare.map((label) => classes[label]!)),
+  );
+}
+
+/** `most`: the folds that are possible. */
+function tooFew({ source }: Labelled, summary: string, expected: string, found: string, most: number): DataError {
+  const hint = most >= 2 ? `use ${setting("folds", most)}, or add rows` : "add rows, or leave these out";
+  return new DataError("too-few-rows", summary, { where: source, expected, found, hint });
+}
+
+/** The data with these rows of its training set as its sets. */
+function withSets<Data extends Labelled>(
+  all: Data,
+  rows: readonly [train: number[], val: number[], test: number[]],
+  fold: { folds: number; fold: number },
+): Data {
+  const [train, val, test] = rows.map((places) => all.train.select(places)) as [
+    Data["train"],
+    Data["val"],
+    Data["test"],
+  ];
+  const stats = { ...all.stats, train: train.stats(), val: val.stats(), test: test.stats() };
+  const sets = { train, val, test, stats, origin: { ...all.origin, ...fold } };
+  if (!("leaks" in stats)) return { ...all, ...sets };
+  const [, valLeaks, testLeaks] = findLeaks([train, val, test] as LoadedDataset["train"][]);
+  return { ...all, ...sets, stats: { ...stats, leaks: { val: valLeaks!.length, test: testLeaks!.length } } };
+}

@@ -1,0 +1,189 @@
+/** A study of folds: a run for each, what they say of all rows together, and a run on all rows. */
+import { joinPath } from "#platform";
+import { checkKinds } from "../checks.ts";
+import { digestData } from "../data/digest.ts";
+import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import { readJson } from "../io/common.ts";
+import { LIMITS } from "../io/limits.ts";
+import type { RunViews } from "../run/directory.ts";
+import type { RunRecord } from "../run/record.ts";
+import { keptFigures } from "../tasks/compare.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { MEASURING } from "../tasks/results.ts";
+import type { Answered, Baseline, Predicted, Results } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
+import type { TrainOptions } from "../train/settings.ts";
+import { nameTrial, type Trial } from "./grid.ts";
+import { readFinished, type TrialRecord, trialDirectory } from "./store.ts";
+
+/** What is asked: how many folds, and whether a run learns from all rows afterwards. */
+export interface FoldsAsked {
+  count: number;
+  final: boolean;
+}
+
+export type FoldedData = Exclude<TrainingData, LoadedTexts>;
+
+/** A fold: its data, and the run on it. */
+export interface Fold {
+  data: FoldedData;
+  trial: Trial;
+}
+
+type FoldRecord = RunRecord & TrialRecord;
+
+/** The run on each fold's data. `base`: the fingerprint of the base model. */
+export function listFolds(
+  folds: readonly FoldedData[],
+  model: { name: string; base: string },
+  options: TrainOptions,
+): Promise<Fold[]> {
+  return Promise.all(
+    folds.map(async (data, i) => {
+      const trial = await nameTrial(model.name, options, { data: await digestData(data), base: model.base });
+      return { data, trial: { ...trial, name: `fold${i + 1}-${trial.name}` } };
+    }),
+  );
+}
+
+/** The run on all rows: no validation set chooses an epoch, so that it has as many as the folds have kept on average. */
+export async function finalTrial(
+  all: FoldedData,
+  runs: readonly FoldRecord[],
+  model: { name: string; base: string },
+  options: TrainOptions,
+): Promise<Trial> {
+  const own = { ...options, epochs: Math.max(1, Math.round(mean(runs.map(keptEpoch)))), patience: 0 };
+  const trial = await nameTrial(model.name, own, { data: await digestData(all), base: model.base });
+  return { ...trial, name: `all-${trial.name}` };
+}
+
+/** The epoch after which the saved parameters of a run are. */
+export const keptEpoch = ({ keptStep, stepsPerEpoch }: RunRecord): number => keptStep / stepsPerEpoch;
+
+const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** The file of a fold's run that has what it says of its rows. */
+const PREDICTED = "predicted.json";
+
+/** The files of a fold's run. */
+export const foldFiles =
+  (views: RunViews): RunViews =>
+  (record, result, data) => {
+    const { values, probabilities } = result.predicted!;
+    const plain = { values: Array.from(values), ...(probabilities && { probabilities: Array.from(probabilities) }) };
+    return [...views(record, result, data), [PREDICTED, JSON.stringify(plain)]];
+  };
+
+/** The record of a fold that has ended, and what it says of its rows; null: it has not. */
+export async function readFold(out: string, { trial }: Fold): Promise<[FoldRecord, Predicted] | null> {
+  const record = await readFinished(out, trial);
+  if (!record) return null;
+  const path = joinPath(trialDirectory(out, trial), PREDICTED);
+  const predicted = (await readJson(path, LIMITS.ownJson)) as Predicted;
+  checkKinds({ predicted }, { predicted: "object" }, path);
+  checkKinds(predicted, { values: "numbers", probabilities: "numbers?" }, path);
+  return [record, predicted];
+}
+
+/** What the folds say of all rows, each of which one of them has tested. */
+export interface Pooled {
+  /** All rows are the test set, one fold behind the other. */
+  data: FoldedData;
+  /** The fold of each of them, from 0. */
+  folds: readonly number[];
+  results: Results;
+  answers: Answered;
+}
+
+/**
+ * Puts the folds together. The baselines are fitted to each fold's training set; measures are those of all rows, and
+ * what is of a training or validation set is the mean of the folds, by their rows.
+ */
+export async function poolFolds(
+  all: FoldedData,
+  folds: readonly Fold[],
+  runs: readonly (readonly [FoldRecord, Predicted])[],
+): Promise<Pooled> {
+  const measuring = await MEASURING[all.objective]();
+  const data = pooledData(all, folds);
+  const records = runs.map(([record]) => record);
+  const context = measuringContext(all, records[0]!.options);
+  const predicted = joinPredicted(runs.map(([, one]) => one));
+  const fitted: Baseline[][] = [];
+  for (const fold of folds) fitted.push(await fitBaselines(fold.data));
+  const leaked = new Set<number>();
+  let start = 0;
+  for (const fold of folds) {
+    for (const row of leakedRows(fold.data)) leaked.add(start + row);
+    start += fold.data.test.size;
+  }
+  const test = measureTest(measuring, data, predicted, joinBaselines(fitted), context, leaked);
+  const evaluated = (when: "before" | "after") => ({
+    train: meanEvaluation(records.map(({ results }) => results[when].train)),
+    val: null,
+    test: meanEvaluation(records.map(({ results }) => results[when].test)),
+  });
+  const after = evaluated("after");
+  const figures = keptFigures(TRAINING[all.objective].measures, test.rows);
+  return {
+    data,
+    folds: folds.flatMap(({ data: { test: rows } }, fold) => new Array<number>(rows.size).fill(fold)),
+    results: {
+      ...{ before: evaluated("before"), after: { ...after, test: { ...after.test, ...figures } } },
+      ...{ parts: [], decision: null, test },
+    },
+    answers: measuring.answers!(data.test, predicted, context),
+  };
+}
+
+/** The data with the rows of all folds, one behind the other, as its test set. */
+function pooledData(all: FoldedData, folds: readonly Fold[]): FoldedData {
+  const positions = new Map(Array.from(all.train.positions(), (i) => [all.train.place(i), i]));
+  const order = folds.flatMap(({ data: { test } }) =>
+    Array.from(test.positions(), (i) => positions.get(test.place(i))!),
+  );
+  const test = all.train.select(order);
+  return { ...all, test, stats: { ...all.stats, test: test.stats() } } as FoldedData;
+}
+
+function joinPredicted(some: readonly Predicted[]): Predicted {
+  const join = (lists: readonly ArrayLike<number>[]) => lists.flatMap((list) => Array.from(list));
+  const values = join(some.map((one) => one.values));
+  const shares = some.flatMap(({ probabilities }) => (probabilities ? [probabilities] : []));
+  return shares.length === some.length ? { values, probabilities: join(shares) } : { values };
+}
+
+/** The baselines that all folds have. What their names differ in, such as a strength, is left out. */
+function joinBaselines(fitted: readonly Baseline[][]): Baseline[] {
+  const fewest = Math.min(...fitted.map(({ length }) => length));
+  // The last are the simplest, which every fold has.
+  const tails = fitted.map((own) => own.slice(own.length - fewest));
+  return tails[0]!.map((_, i) => {
+    const own = tails.map((list) => list[i]!);
+    const limits = own.find((one) => one.limits !== undefined)?.limits;
+    return {
+      name: joinNames(own.map(({ name }) => name)),
+      ...(limits === undefined ? {} : { limits }),
+      values: own.flatMap(({ values }) => Array.from(values)),
+    };
+  });
+}
+
+/** "TF-IDF, logistic regression" of several strengths, "always the mean", or "always ham or spam". */
+function joinNames(names: readonly string[]): string {
+  const [first, ...others] = [...new Set(names)].map((name) => name.split(" "));
+  if (others.length === 0) return names[0]!;
+  const same = first!.findIndex((word, i) => others.some((other) => other[i] !== word));
+  if (same > 1) return first!.slice(0, same).join(" ").replace(/,$/, "");
+  return [first!.join(" "), ...others.map((words) => words.slice(same).join(" "))].join(" or ");
+}
+
+/** The mean of evaluations, by their rows. */
+function meanEvaluation(some: readonly Evaluation[]): Evaluation {
+  const rows = some.reduce((sum, one) => sum + one.rows, 0);
+  const keys = Object.keys(some[0]!) as (keyof Evaluation)[];
+  const figures = keys.map((key) => [key, some.reduce((sum, one) => sum + (one.rows / rows) * one[key]!, 0)]);
+  return { ...(Object.fromEntries(figures) as unknown as Evaluation), rows };
+}
