@@ -43,7 +43,7 @@ export const measuring: Measuring<LabelledRows, ClassDetails> = {
     columns: (labels) => ({ truth: labels, predicted: labels }),
     details: {
       classes: [{ ...LABEL, "ranking?": { rocAuc: "number", prAuc: "number", roc: POINTS, pr: POINTS } }],
-      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null", "mostProbable?": "number" },
+      ...{ positive: CLASS, rocAuc: "number or null", prAuc: "number or null", mostProbable: "number?" },
       calibration: {
         bins: [{ middle: "number", rows: "count", confidence: "number", accuracy: "number", interval: INTERVAL }],
         error: ESTIMATE,
