@@ -1,35 +1,17 @@
 /** The file of a classic model: plain JSON with scikit-learn's words, which a few lines of any language can use. */
-import { exists, isServed, joinPath, readBytes } from "#platform";
+import { exists, isServed, readBytes } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
-import type { PairSettings } from "../pair.ts";
 import { isZip } from "../platform/paths.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
+import { CLASSIC, type ClassicParts, placeOf } from "./parts.ts";
 import { ANALYZERS, NGRAMS, type Ngrams, Tfidf } from "./tfidf.ts";
 
-/** The file of a run's directory, and of an export. */
-export const CLASSIC = "classic.json";
 const FORMAT = "lowrank-classic";
 const VERSION = 1;
-
-/** What a classic model consists of. */
-export interface ClassicParts {
-  objective: MessagesObjective;
-  /** "TF-IDF, logistic regression (C 10)" */
-  name: string;
-  /** What its fit left out, for people. */
-  limits?: string;
-  /** Of the outputs: the classes that had training rows, the labels, or "score". */
-  labels: readonly string[];
-  /** Of pairs of texts: their columns. */
-  pairs?: PairSettings;
-  tfidf: Tfidf;
-  /** [width + 1, outputs], of which the last row are the biases. Two classes have one output: that of the second. */
-  weights: Float64Array;
-}
 
 /** The n-grams of a kind, of the first (0) or the second text (1) of a row. */
 interface StoredVocabulary {
@@ -72,14 +54,6 @@ const printLines = (object: object) =>
   `{${Object.entries(object)
     .map(([key, value]) => `${JSON.stringify(key)}: ${JSON.stringify(value)}`)
     .join(",\n")}\n}`;
-
-/** The path of the file in a directory, or of this file. */
-const placeOf = (path: string) => (/\.json$/i.test(path) ? path : joinPath(path, CLASSIC));
-
-/** Whether a path is that of a classic model, or of a run that has no other. */
-export async function isClassic(path: string): Promise<boolean> {
-  return !isServed(path) && (await exists(placeOf(path))) && !(await exists(joinPath(path, "adapter")));
-}
 
 /** Reads classic.json of a directory, or the file of this path. Throws ConfigError or FormatError. */
 export async function readClassic(path: string): Promise<ClassicParts> {

@@ -4,8 +4,7 @@ import { ConfigError } from "../errors.ts";
 import { isBlank, type PairSettings, TEXTS, type TextOrPair } from "../pair.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored } from "../tasks/predictions.ts";
-import { type ClassicParts, printClassic, readClassic } from "./file.ts";
-import { scoreRows } from "./logistic.ts";
+import type { ClassicParts } from "./parts.ts";
 
 /**
  * A classifier, or a regression, on the TF-IDF of words and characters, as scikit-learn's: what each run is compared
@@ -49,12 +48,8 @@ export class ClassicModel {
    */
   static async load(path: string): Promise<ClassicModel> {
     checkArguments({ path }, { path: "text" });
+    const { readClassic } = await import("./file.ts");
     return new ClassicModel(await readClassic(path));
-  }
-
-  /** The bytes of its file; null: they are more than what is read. @internal */
-  print(): Uint8Array | null {
-    return printClassic(this.parts);
   }
 
   /**
@@ -96,6 +91,7 @@ export class ClassicModel {
    */
   async logits(texts: readonly TextOrPair[], labels: readonly string[] = this.labels): Promise<Float32Array> {
     const { tfidf, weights } = this.parts;
+    const { scoreRows } = await import("./logistic.ts");
     const scores = scoreRows(await tfidf.transform(texts), weights);
     const outputs = scores.length / texts.length;
     const logits = new Float32Array(texts.length * labels.length);

@@ -3,8 +3,8 @@
 import { canCreate, isSameFile, listDirectory } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
-import { isClassic } from "../classic/file.ts";
 import { ClassicModel } from "../classic/model.ts";
+import { isClassic } from "../classic/parts.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";

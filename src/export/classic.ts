@@ -1,6 +1,7 @@
 /** A run's classic model as JSON, with the few lines of Python and of JavaScript that use it. */
-import { CLASSIC } from "../classic/file.ts";
+import { printClassic } from "../classic/file.ts";
 import type { ClassicModel } from "../classic/model.ts";
+import { CLASSIC } from "../classic/parts.ts";
 import { formatCount } from "../format.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { printableLine } from "../printable.ts";
@@ -86,7 +87,7 @@ if (process.argv.length > 2) console.log(JSON.stringify(predict(...process.argv.
 export function classicFiles(classic: ClassicModel, record: RunRecord | undefined): Map<string, FileContent> {
   const { objective, pairs } = classic.parts;
   const files = new Map<string, FileContent>([
-    [CLASSIC, classic.print()!],
+    [CLASSIC, printClassic(classic.parts)!],
     [PYTHON, python(objective)],
     [SCRIPT, javascript(objective)],
   ]);

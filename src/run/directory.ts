@@ -1,7 +1,7 @@
 /** The run directory: its record, tables, the plan and the trained tensors. */
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
-import { CLASSIC } from "../classic/file.ts";
+import { CLASSIC } from "../classic/parts.ts";
 import type { TrainingData } from "../data/texts.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
@@ -112,11 +112,16 @@ export type RunViews = (
 ) => Iterable<[name: string, content: FileContent]>;
 
 /** The files of a run that has ended. */
-export function runContents(record: RunRecord, result: TrainResult, data: TrainingData, views: RunViews): RunContents {
+export async function runContents(
+  record: RunRecord,
+  result: TrainResult,
+  data: TrainingData,
+  views: RunViews,
+): Promise<RunContents> {
   const { spec, tensors, finalNorm, reference } = result;
   const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
-  const classic = result.classic?.print();
+  const classic = result.classic && (await import("../classic/file.ts")).printClassic(result.classic.parts);
   const about = [
     ...views(known, result, data),
     ["plan.txt", printProgram(result.plan)] as const,

@@ -14,7 +14,7 @@ import {
   remove,
   removeEmpty,
 } from "#platform";
-import { CLASSIC } from "../classic/file.ts";
+import { CLASSIC } from "../classic/parts.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";

@@ -111,7 +111,7 @@ export class LiveRun {
   async end(result: TrainResult, data: TrainingData, views: RunViews): Promise<void> {
     // What shows a run in memory is made when it is saved.
     await this.close(
-      runContents(this.record, result, data, this.directory === undefined ? () => [] : views),
+      await runContents(this.record, result, data, this.directory === undefined ? () => [] : views),
       result.aborted,
     );
   }
@@ -129,7 +129,7 @@ export class LiveRun {
     views: RunViews,
     replace: boolean,
   ): Promise<void> {
-    const { files, record } = runContents(this.record, result, data, views);
+    const { files, record } = await runContents(this.record, result, data, views);
     await writeRun(directory, files, replace);
     this.record = record;
   }

@@ -1,6 +1,6 @@
 /** What a table to label is expected to have: the columns that a model was trained on. */
 import { exists, joinPath } from "#platform";
-import { isClassic, readClassic } from "../classic/file.ts";
+import { isClassic } from "../classic/parts.ts";
 import { parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
@@ -24,7 +24,9 @@ export async function readTrainedTexts(directory: string): Promise<TrainedTexts>
   const path = joinPath(place ?? directory, META);
   const ours = await exists(path);
   if (!ours && !(await isClassic(directory))) return {};
-  const pairs = ours ? pairSettings(parseMeta(await readJson(path), path)) : (await readClassic(directory)).pairs;
+  const pairs = ours
+    ? pairSettings(parseMeta(await readJson(path), path))
+    : (await (await import("../classic/file.ts")).readClassic(directory)).pairs;
   const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
   return { likelyTextColumn, isPair: pairs !== undefined };
 }
