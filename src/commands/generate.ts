@@ -4,6 +4,7 @@ import { openDevice } from "../backend/device.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -157,6 +158,8 @@ await main(async () => {
       trained === undefined
         ? await LanguageModel.load(model ?? BUNDLED_GPT2, loading)
         : await LanguageModel.loadTrained(trained, { ...loading, ...(model === undefined ? {} : { model }) });
+    if (readsChats(lm.meta) && !options.chat)
+      console.error("The model was trained on chats: --chat puts each prompt into its template.");
     const started = performance.now();
     const tokens = await write(lm, prompts, options, json);
     const seconds = (performance.now() - started) / 1000;

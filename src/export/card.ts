@@ -1,6 +1,7 @@
 import { isOnHub } from "../data/named.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import { METHODS } from "../methods/index.ts";
+import { printable } from "../printable.ts";
 import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
@@ -35,6 +36,8 @@ interface Model {
   usages: readonly Usage[];
   /** undefined: nothing is known of its training. */
   about?: About | undefined;
+  /** The template that makes one text of a chat; undefined: it was not trained on chats. */
+  chatTemplate?: string | undefined;
   /** What the form cannot express. */
   losses?: readonly Loss[];
   /** The names of the files, where they can be replaced. */
@@ -78,7 +81,7 @@ const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? [])
 
 /** The README. */
 export function modelCard(model: Model): string {
-  const { meta, base, title, usages, about, losses = [], files } = model;
+  const { meta, base, title, usages, about, chatTemplate, losses = [], files } = model;
   const length = longestText(meta);
   return [
     ...frontMatter(model),
@@ -97,10 +100,18 @@ export function modelCard(model: Model): string {
       ...["", `## ${title}`, "", markdownLine(text)],
       ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
     ]),
+    ...(chatTemplate === undefined ? [] : describeTemplate(chatTemplate)),
     "",
     ...(about ? [about.sections] : []),
     ...(files ? [`${LISTED}${files.map(markdownCode).join(", ")}.`, ""] : []),
   ].join("\n");
+}
+
+/** How the messages of a chat become one text. */
+function describeTemplate(template: string): string[] {
+  const about = "It was trained on chats, each made one text by this template, which the tokenizer's files have too.";
+  const lines = template.split(/\r?\n/).map(printable);
+  return ["", "## Chat template", "", about, "", ...markdownFence("jinja", lines)];
 }
 
 /** Where others find the base model, and its licence. */

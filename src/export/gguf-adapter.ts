@@ -48,7 +48,7 @@ export const plan: PlanForm = async (source, { withBase, dtype }) => {
     notes,
     library: "gguf",
     title: `${architectureName(meta.model)} with ${METHODS[meta.mode].title}, for llama.cpp`,
-    usages: llamaUsages(where, FILE),
+    usages: llamaUsages(meta, where, FILE),
     isAdapter: true,
   };
 };

@@ -1,6 +1,7 @@
 /** What the exports for llama.cpp share: the file of a model, what is said of it, and the code that runs it. */
 
 import { ConfigError } from "../errors.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import { architectureMetadata, checkArchitecture } from "../io/gguf-metadata.ts";
 import { ggufArchitecture, ggufTensors } from "../io/gguf-tensors.ts";
 import { vocabularyMetadata } from "../io/gguf-vocabulary.ts";
@@ -16,7 +17,7 @@ import { hasHead, readsTokens } from "../tasks/index.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
-import type { Usage } from "./usage.ts";
+import { promptOf, type Usage } from "./usage.ts";
 
 /** Throws ConfigError for a classifier, and for a model that llama.cpp computes otherwise. */
 export function checkRunnable({ task, model }: AdapterMeta): void {
@@ -77,7 +78,9 @@ export async function modelFile(
 }
 
 /** The code that runs a model's file, with an adapter's where there is one. */
-export function llamaUsages(model: string, adapter?: string): Usage[] {
+export function llamaUsages(meta: AdapterMeta, model: string, adapter?: string): Usage[] {
+  const chat = readsChats(meta);
+  const prompt = promptOf(meta);
   const lora = adapter === undefined ? "" : `{ lora: ${literal(adapter)} }`;
   const flag = adapter === undefined ? "" : ` --lora ${shellWord(adapter)}`;
   return [
@@ -85,19 +88,26 @@ export function llamaUsages(model: string, adapter?: string): Usage[] {
       title: "With llama.cpp, and what is built on it (Ollama, LM Studio)",
       language: "sh",
       text: "In this directory:",
-      code: `llama-completion -m ${shellWord(model)}${flag} -p "Once upon a time" -n 60`,
+      code: `${chat ? "llama-cli -st" : "llama-completion"} -m ${shellWord(model)}${flag} -p "${prompt}" -n 60`,
     },
     {
       title: "In Node",
       language: "js",
       text: "npm install node-llama-cpp, and put this into a file that ends in .mjs in this directory.",
       code: [
-        'import { getLlama, LlamaCompletion } from "node-llama-cpp";',
+        `import { getLlama, ${chat ? "LlamaChatSession" : "LlamaCompletion"} } from "node-llama-cpp";`,
         "const llama = await getLlama();",
         `const model = await llama.loadModel({ modelPath: ${literal(model)} });`,
         `const context = await model.createContext(${lora});`,
-        "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
-        'console.log(await completion.generateCompletion("Once upon a time", { maxTokens: 60 }));',
+        ...(chat
+          ? [
+              "const session = new LlamaChatSession({ contextSequence: context.getSequence() });",
+              `console.log(await session.prompt("${prompt}", { maxTokens: 60 }));`,
+            ]
+          : [
+              "const completion = new LlamaCompletion({ contextSequence: context.getSequence() });",
+              `console.log(await completion.generateCompletion("${prompt}", { maxTokens: 60 }));`,
+            ]),
         "await llama.dispose();",
       ].join("\n"),
     },

@@ -19,6 +19,6 @@ export const plan: PlanForm = async ({ adapter, baseModel, base }, { dtype = "f1
     notes,
     title: `A fine-tuned ${architectureName(meta.model)} for llama.cpp`,
     library: "gguf",
-    usages: llamaUsages(FILE),
+    usages: llamaUsages(meta, FILE),
   };
 };

@@ -1,6 +1,7 @@
 /** --to hub: a folder for the Hugging Face hub, which has what can be used there without Lowrank. */
 import { ConfigError } from "../errors.ts";
-import { peftForm } from "../io/peft.ts";
+import { readsChats } from "../io/adapter-meta.ts";
+import { type AdapterMeta, peftForm } from "../io/peft.ts";
 import * as names from "../io/peft-names.ts";
 import { peftObstacle } from "../io/peft-write.ts";
 import { readsPairs } from "../pair.ts";
@@ -9,6 +10,7 @@ import { hasHead } from "../tasks/index.ts";
 import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { nameMethod } from "./mergeable.ts";
 import { baseLabel, pythonPath } from "./peft-code.ts";
+import { promptOf } from "./usage.ts";
 
 export const plan: PlanForm = async (source, options) => {
   const { meta } = source.adapter;
@@ -30,7 +32,8 @@ async function mergedFolder(source: Source, options: FormOptions): Promise<Expor
     });
   const { plan } = await import("./merged.ts");
   const exported = await plan(source, options);
-  return hasHead(source.adapter.meta.task) ? exported : withCommand(exported, 'generate --model . "Once upon a time"');
+  const { meta } = source.adapter;
+  return hasHead(meta.task) ? exported : withCommand(exported, `generate --model . ${promptWords(meta)}`);
 }
 
 /** PEFT's adapter, and what only Lowrank reads: names of classes, thresholds, the head as it was trained. */
@@ -50,9 +53,11 @@ async function adapterFolder({ adapter, ...rest }: Source, options: FormOptions)
       ? ` --model ${shellWord(name)}`
       : "";
   const texts = readsPairs(meta) ? '--pair "some text" "another text"' : '"some text"';
-  const [command, text] = hasHead(meta.task) ? ["classify", texts] : ["generate", '"Once upon a time"'];
+  const [command, text] = hasHead(meta.task) ? ["classify", texts] : ["generate", promptWords(meta)];
   return withCommand(exported, `${command} --adapter .${model} ${text}`);
 }
+
+const promptWords = (meta: AdapterMeta) => `${readsChats(meta) ? "--chat " : ""}${shellWord(promptOf(meta))}`;
 
 /** An export with the command by which Lowrank uses it, too. */
 function withCommand(exported: Exported, command: string): Exported {

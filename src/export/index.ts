@@ -3,6 +3,7 @@
  * cannot express is found before anything is written.
  */
 import { ConfigError } from "../errors.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import type { OpenedAdapter } from "../io/open-adapter.ts";
 import { readFinalNorm } from "../io/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
@@ -124,7 +125,8 @@ export async function planExport(
   const { meta } = adapter;
   const licence = await baseLicence(baseModel, base);
   const names = [...files.keys()];
-  files.set(README, modelCard({ ...exported, meta, base, licence, about, losses, files: names }));
+  const chatTemplate = readsChats(meta) ? baseModel.vocabulary.chat?.template : undefined;
+  files.set(README, modelCard({ ...exported, meta, base, licence, about, chatTemplate, losses, files: names }));
   const isPython = usages.some(({ language }) => language === "python");
   return { files, losses, notes: [...(isPython && isMean(meta.task) ? [AT_MEAN] : []), ...notes] };
 }

@@ -1,6 +1,7 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
 import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { headInFiles, ownTensors } from "../io/merge.ts";
 import type { AdapterMeta } from "../io/peft.ts";
@@ -10,7 +11,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { literal } from "../quote.ts";
 import { hasHead, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { usageOf } from "../tasks/usages.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { mergedConfig } from "./merged.ts";
@@ -90,7 +91,7 @@ function generationConfig({ vocabulary: { begin, end } }: BaseModel): string {
 
 /** The lines that use it, in Node as in a page. */
 function useCode(meta: AdapterMeta): string[] {
-  const { javascript, hasPipeline } = USAGES[meta.task.objective];
+  const { javascript, hasPipeline } = usageOf(meta.task.objective, readsChats(meta));
   const pipeline = 'import { pipeline } from "@huggingface/transformers";';
   if (!hasHead(meta.task)) return [pipeline, ...javascript];
   const text = textToTry([], readsPairs(meta));

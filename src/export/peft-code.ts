@@ -2,6 +2,7 @@
 
 import { lookUp } from "../checks.ts";
 import { textContext } from "../config.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
@@ -12,7 +13,7 @@ import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { hasHead, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { USAGES, usageOf } from "../tasks/usages.ts";
 
 type End = Vocabulary["end"];
 
@@ -76,7 +77,7 @@ function pairCode({ id, text }: End): string[] {
 
 /** The lines that run a transformers model and print its output. */
 export function useCode(meta: AdapterMeta, end: End, text: TextOrPair = textToTry([], readsPairs(meta))): string[] {
-  const { python } = USAGES[meta.task.objective];
+  const { python } = usageOf(meta.task.objective, readsChats(meta));
   if (readsTokens(meta.task)) return [...python];
   const texts = [text].flat().map((one) => literal([one]));
   return [

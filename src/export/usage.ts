@@ -1,5 +1,6 @@
 /** How a trained model is used elsewhere: what it is for, and code for a page, for Node and for PEFT. */
 import { architectureName } from "../config.ts";
+import { readsChats } from "../io/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft.ts";
 import type { Vocabulary } from "../io/vocabulary.ts";
 import { adapterOptions, describeMethod } from "../methods/training.ts";
@@ -9,7 +10,7 @@ import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { USAGES, usageOf } from "../tasks/usages.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
 
@@ -42,7 +43,7 @@ export const trainedTitle = ({ meta, base }: Pick<Trained, "meta" | "base">): st
 /** "A GPT-2 that classifies messages as ham or spam." */
 export function describeTask(meta: AdapterMeta): string {
   const texts = readsPairs(meta) ? "pairs of texts" : "messages";
-  const does = USAGES[meta.task.objective].does(texts, meta.labels.map(printableLine));
+  const does = usageOf(meta.task.objective, readsChats(meta)).does(texts, meta.labels.map(printableLine));
   return `A ${architectureName(meta.model)} that ${does}.`;
 }
 
@@ -60,6 +61,9 @@ export function listUsages(trained: Trained, directory = "adapter", adapter = di
   return [pageUsage(trained, directory), nodeUsage(trained, directory), peftUsage(trained, adapter)];
 }
 
+/** What a model that writes texts is tried with. */
+export const promptOf = (meta: AdapterMeta): string => (readsChats(meta) ? "Hello" : "Once upon a time");
+
 /** The lines of JavaScript that load it and make something of an example; the result is in `result`. */
 function scriptCode(
   { meta, example }: Trained,
@@ -70,12 +74,13 @@ function scriptCode(
   const [directory, base] = load;
   const { predicts } = TASKS[meta.task.objective];
   const name = predicts ? "Classifier" : "LanguageModel";
-  const [call, text] = predicts ? [predicts.method, example] : ["complete", "Once upon a time"];
+  const [call, text] = predicts ? [predicts.method, example] : ["complete", promptOf(meta)];
+  const options = readsChats(meta) ? ", { chat: true }" : "";
   return [
     `import { ${name}, openDevice } from ${quote(from)};`,
     "const device = await openDevice();",
     `const model = await ${name}.load(${directory}, { device${base === undefined ? "" : `, model: ${base}`} });`,
-    `const [result] = await model.${call}([${quote(text)}]);`,
+    `const [result] = await model.${call}([${quote(text)}]${options});`,
   ];
 }
 

@@ -105,11 +105,15 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
   return meta;
 }
 
+/** Whether it was trained on the answers of chats. */
+export const readsChats = ({ settings }: Pick<AdapterMeta, "settings">): boolean => settings.chat === true;
+
 /** The settings that inference needs. */
 const SETTINGS = {
   maxLength: "size?",
   padTo: "count?",
   pairs: "object?",
+  chat: "boolean?",
   temperature: "positive?",
   threshold: "probability?",
   thresholds: "probabilities?",

@@ -66,7 +66,10 @@ function printRecord(record: RunRecord): string {
 
 /** The trained tensors with the metadata that is needed to use them. */
 export function buildAdapter(
-  record: Pick<RunRecord, "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "results">,
+  record: Pick<
+    RunRecord,
+    "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "chat" | "results"
+  >,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   reference?: Reference,
@@ -86,6 +89,7 @@ export function buildAdapter(
         maxLength: record.maxLength,
         padTo: record.padTo,
         ...(record.pairs === undefined ? {} : { pairs: record.pairs }),
+        ...(record.chat === undefined ? {} : { chat: record.chat }),
         ...(record.vocabulary === undefined ? {} : { vocabulary: record.vocabulary }),
         ...(spec.dtype === undefined || spec.dtype === "f32" ? {} : { dtype: spec.dtype }),
         ...(temperature === undefined ? {} : { temperature }),

@@ -65,6 +65,8 @@ export interface Usage<T = Labelled> {
   javascript: readonly string[];
   /** Whether a pipeline of transformers.js, of the hub's name, does it. */
   hasPipeline: boolean;
+  /** What differs where it was trained on chats. */
+  chat?: Pick<Usage, "does" | "python" | "javascript">;
 }
 
 /** Classes that are listed in a sentence. */

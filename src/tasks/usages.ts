@@ -7,6 +7,12 @@ import { usage as regression } from "./regression/regression-usage.ts";
 import type { Usage } from "./task.ts";
 import { usage as tokens } from "./tokens/tokens-usage.ts";
 
+/** What is made with a model of a task; `chat`: one that was trained on chats. */
+export function usageOf(objective: Objective, chat: boolean): Usage {
+  const usage = USAGES[objective];
+  return chat ? { ...usage, ...usage.chat } : usage;
+}
+
 export const USAGES: Readonly<Record<Objective, Usage>> = {
   classification,
   regression,

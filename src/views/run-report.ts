@@ -20,7 +20,7 @@ import { fileName, type RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { usageOf } from "../tasks/usages.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
@@ -55,8 +55,8 @@ export function reportBlocks(record: RunRecord, data: TrainingData): Block[] {
 }
 
 /** "classifies messages as ham or spam" */
-function describeTask({ objective, labels, pairs }: RunRecord): string {
-  return USAGES[objective].does(pairs ? "pairs of texts" : "messages", labels);
+function describeTask({ objective, labels, pairs, chat }: RunRecord): string {
+  return usageOf(objective, chat === true).does(pairs ? "pairs of texts" : "messages", labels);
 }
 
 /** Of a folder its last part: the rest is its owner's own. */

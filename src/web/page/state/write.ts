@@ -53,7 +53,7 @@ export const hasChat = computed(
 /** Whether the models answer. What an adapter has learned from texts is not to answer. */
 export const isChat = {
   get value(): boolean {
-    return hasChat.value && (chatChoice.value ?? writer.value === null);
+    return hasChat.value && (chatChoice.value ?? writer.value?.record.chat ?? writer.value === null);
   },
   set value(chosen) {
     chatChoice.value = chosen;
