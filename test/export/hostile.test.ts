@@ -84,7 +84,7 @@ const METAS: readonly Partial<AdapterMeta>[] = [
     task: TASKS["multi-label"],
     settings: { thresholds: [0.5, 0.2, 0.5] },
   },
-  LM,
+  { ...LM, settings: { chat: true } },
 ];
 
 const generated = new Map<string, Promise<Map<string, string>>>();
@@ -122,7 +122,8 @@ async function generateAll(word: string): Promise<Map<string, string>> {
     if (typeof content === "string") texts.set(`classic ${name}`, content);
   await using opened = await openBaseModel(base);
   const { end } = opened.vocabulary;
-  const vocabulary = { ...opened.vocabulary, end: { ...end, text: `${end.text}${word}` } };
+  const chat = { template: `{{ "${word}" }}\n{{ messages }}`, tokens: {} };
+  const vocabulary = { ...opened.vocabulary, chat, end: { ...end, text: `${end.text}${word}` } };
   const baseModel = Object.assign(Object.create(opened) as typeof opened, { vocabulary });
   for (const [i, rest] of METAS.entries()) {
     const meta = testMeta({ target_modules: ["q", "v"] }, { model: SMALL, base_model: base, ...put(rest, word) });
@@ -203,6 +204,8 @@ function markdownShape(text: string): string {
 
 /** Code without what its literals say. */
 function codeShape(code: string, language: string): string {
+  // A template is shown as it is: it may only not end its block.
+  if (language === "jinja") return "";
   if (language === "js") return scriptShape(code);
   if (language === "html") return markupShape(code);
   const literals = language === "sh" ? /'(?:[^'\n]|'\\'')*'|"[^"\n$`\\!]*"/g : /"(?:[^"\\\n]|\\.)*"/g;

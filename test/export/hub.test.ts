@@ -1,5 +1,5 @@
 /** --to hub: what is in the folder, and what its model card says. test/exchange opens it with PEFT and transformers. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
@@ -78,6 +78,22 @@ test("with the base model beside it the card's code reads it there", async () =>
   const { files, card } = await exported({}, { withBase: true });
   assert.ok(files.includes("base/model.safetensors"));
   assert.ok(card.includes('from_pretrained("base"') && card.includes("--adapter . --model base"));
+});
+
+test("the card of a model that was trained on chats has their template, and commands that answer one", async () => {
+  const template = "{% for message in messages %}{{ message.content }}\n{% endfor %}";
+  const file = join(base, "tokenizer_config.json");
+  writeFileSync(file, JSON.stringify({ chat_template: template }));
+  const { card } = await exported({ ...LM, settings: { chat: true } });
+  rmSync(file);
+  for (const words of [
+    `\`\`\`jinja\n${template}\n\`\`\``,
+    "A GPT-2 that answers as in its chats.",
+    "batch = tokenizer.apply_chat_template(messages, add_generation_prompt=True",
+    "npx lowrank generate --adapter . --model tiny --chat Hello",
+  ])
+    assert.ok(card.includes(words), words);
+  assert.not.match((await exported(LM)).card, /chat/i);
 });
 
 test("the card names a base model of the hub, its licence, and how the model is related to it", async () => {
