@@ -1,12 +1,17 @@
-/** The report of a study as a file in Chromium: its long tables. */
+/** Reports as files in Chromium: a run's, and the long tables of a study's. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { type Cell, heading, makeTable } from "../../src/document/blocks.ts";
+import { openBaseModel } from "../../src/io/hf.ts";
+import { fineTune } from "../../src/run/fine-tune.ts";
 import { toHtml } from "../../src/views/html.tsx";
+import { runFiles } from "../../src/views/run-files.ts";
 import { temporaryFolder } from "../helpers/border.ts";
+import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 import { openBrowser, openPage } from "./browser.ts";
 import { assertAccessible } from "./page.ts";
 
@@ -105,4 +110,29 @@ test("without scripts a report shows the first rows, and says where all are", as
   ]);
   assert.is(await page.locator("tbody tr").count(), 130);
   assert.is(await page.locator("button, input").count(), 0);
+});
+
+test("a run's report is one file, which fits narrow and wide screens and is accessible in light and dark", async () => {
+  const folder = temporaryFolder();
+  const save = join(folder, "run");
+  await using model = await openBaseModel(tinyModel(join(folder, "model")));
+  const device = await testDevice("wasm 1 thread");
+  await fineTune({ device, model, data: await tinyData(messages(60)), epochs: 1, rank: 2, save }, runFiles);
+  const context = await openBrowser();
+  const { page, faults } = await openPage(context, pathToFileURL(join(save, "report.html")).href);
+  const text = (await page.locator("main").textContent())!;
+  for (const words of ["A model that classifies messages as ham or spam", "npx lowrank classify --run . "])
+    assert.ok(text.includes(words), words);
+  await page.evaluate(() => {
+    for (const details of document.querySelectorAll("details")) details.open = true;
+  });
+  for (const width of [400, 1200])
+    for (const colorScheme of ["light", "dark"] as const) {
+      await page.setViewportSize({ width, height: 800 });
+      await page.emulateMedia({ colorScheme });
+      assert.is(await page.evaluate(() => document.documentElement.scrollWidth), width);
+      await assertAccessible(page);
+    }
+  assert.is(await page.locator("script, link, img").count(), 0);
+  assert.equal(faults, []);
 });
