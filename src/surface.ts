@@ -22,3 +22,12 @@ export function messageFor(error: LowrankError, word: SettingWord): string {
   const { summary, details } = errorParts(error);
   return sayError(summary, details, (text) => nameSettings(text, word))[0];
 }
+
+/** The settings and values of the first way out in a text that has some: what a program can do about an error. */
+export function settingsIn(text: string): Record<string, unknown> {
+  for (const way of text.split(OR)) {
+    const valued = [...way.matchAll(SETTING)].filter(([, , value]) => value !== undefined);
+    if (valued.length > 0) return Object.fromEntries(valued.map(([, name, value]) => [name, JSON.parse(value!)]));
+  }
+  return {};
+}

@@ -10,6 +10,10 @@ const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> =
     about: "fine-tune GPT-2, a Llama-type model or GPT-NeoX as a text classifier or as a language model",
     run: () => import("./train.ts"),
   },
+  check: {
+    about: "say what is wrong with data, and which command trains on it",
+    run: () => import("./check.ts"),
+  },
   sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },
   classify: {
     about: "classify texts, or the rows of a table, with a trained model",

@@ -18,6 +18,8 @@ export interface ColumnChoice {
   textColumn?: string;
   /** One column, or of several labels a message those of all labels, each with 0 or 1, with commas between them. */
   labelColumn?: string;
+  /** Called with the names and the first rows of a table before its columns are found. */
+  onColumns?: ((names: readonly string[], rows: readonly (readonly string[])[]) => void) | undefined;
 }
 
 /** The requested columns, and what is learned of the labels. */
@@ -71,6 +73,7 @@ export async function findColumns(sample: string[][], choice: LabelledChoice, fi
   }
   const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   if (!asked && guess >= 0 && looksLikeData(names, rows, guess)) {
+    choice.onColumns?.(guess === 1 ? ["text", "label"] : ["label", "text"], sample);
     return { text: 1 - guess, label: guess, second: -1, textName: "text", labelName: "label", header: false, width };
   }
   const { at, found } = await findNames(names, rows, guess, choice, file);
@@ -140,7 +143,8 @@ async function findNames(
   choice: LabelledChoice,
   file: string,
 ): Promise<{ at: Pick<Columns, "text" | "label" | "second" | "moreLabels">; found: FoundNames }> {
-  const { textColumn, labelColumn, labelsAre = "class" } = choice;
+  const { textColumn, labelColumn, labelsAre = "class", onColumns } = choice;
+  onColumns?.(names, rows);
   const labels = labelColumn === undefined ? [] : findAskedLabels(names, labelColumn, labelsAre, file);
   let [label = -1] = labels;
   // One of two columns is the label.

@@ -191,6 +191,8 @@ export class Corpus {
   readonly leftOut: LeftOut = { rows: 0, rowErrors: [] };
   /** Class names by the number that is the label. */
   private classes: readonly string[] | undefined;
+  /** Class ids by their numbers in the module, once classes were dropped. */
+  private classIds: Int32Array | undefined;
 
   constructor(private readonly module: DataModule) {
     this.wasm = module.exports as PipelineExports;
@@ -252,6 +254,21 @@ export class Corpus {
     });
   }
 
+  /** Drops classes of which no row is used any more: the others are numbered again. */
+  dropClasses(dropped: ReadonlySet<number>): void {
+    const kept = [...this.labels.keys()].filter((id) => !dropped.has(id));
+    this.classIds = new Int32Array(this.labels.length).fill(-1);
+    for (const [id, before] of kept.entries()) this.classIds[before] = id;
+    this.labels = kept.map((id) => this.labels[id]!);
+    this.labelLines = kept.map((id) => this.labelLines[id]!);
+  }
+
+  /** Class ids of numbers in the module. */
+  private classesOf(labels: Uint32Array): Int32Array<ArrayBuffer> {
+    const { classIds } = this;
+    return Int32Array.from(labels, (label) => classIds?.[label] ?? label);
+  }
+
   /** The whole text of a row, or both, decoded from its tokens; invalid UTF-8 is replaced. */
   text(row: number): TextOrPair {
     const wasm = this.open();
@@ -287,7 +304,7 @@ export class Corpus {
         lengths: this.module.words(lengths, n).slice(),
         fullLengths: this.module.words(full, n).slice(),
         empty: this.module.words(empty, n).slice(),
-        labels: new Int32Array(this.module.words(labels, n)),
+        labels: this.classesOf(this.module.words(labels, n)),
       };
     });
   }
@@ -306,7 +323,7 @@ export class Corpus {
       return {
         ids: this.module.words(ids, n).slice(),
         starts: this.module.words(starts, b + 1).slice(),
-        labels: new Int32Array(this.module.words(labels, b)),
+        labels: this.classesOf(this.module.words(labels, b)),
         lengths: this.module.words(lengths, b).slice(),
       };
     });

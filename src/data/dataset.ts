@@ -73,6 +73,11 @@ export class Dataset {
     return this.table.lengths;
   }
 
+  /** [size] tokens of each row before it was truncated. */
+  get fullLengths(): Uint32Array<ArrayBuffer> {
+    return this.table.fullLengths;
+  }
+
   private get table() {
     this.made ??= this.corpus.table(this.rows, this.padTo);
     return this.made;

@@ -21,6 +21,7 @@ import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
+import type { ColumnChoice } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { findLeaks } from "./duplicates.ts";
@@ -31,11 +32,11 @@ import { isOnHub, openNamed } from "./named.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
 import { checkDataSettings, FRACTIONS } from "./settings.ts";
 import {
+  checkSingles,
   counts,
   type DataSource,
   type Loaded,
   readSource,
-  refuseSingles,
   refuseSplit,
   sourceName,
   splitLoaded,
@@ -123,10 +124,12 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   trainRows?: number;
   /** Whether rows are padded with tokens that count, as in the published program. Default "none". */
   padding?: Padding;
-  /** Skip invalid rows and report them in `stats.leftOut` instead of throwing. Default false. */
+  /** Skip invalid rows, and classes with one row, and report them in `stats.leftOut` instead of throwing. Default false. */
   skipFaulty?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;
+  /** Called with the names and the first rows of a table before its columns are found. Default: not called. */
+  onColumns?: ColumnChoice["onColumns"];
   /** The module that stores the rows, with its own vocabulary; its earlier rows are lost. Default: a new one. */
   module?: DataModule;
 }
@@ -140,7 +143,7 @@ const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
 const OPTIONS: Kinds<DatasetOptions> = {
   ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
-  ...{ labels: "texts?", padding: "any?", module: "any?", groupColumn: "text?" },
+  ...{ labels: "texts?", padding: "any?", onColumns: "function?", module: "any?", groupColumn: "text?" },
   ...{ onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };
 
@@ -287,6 +290,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
     labels: options.labels,
+    onColumns: options.onColumns,
   };
   if (options.labels) (await import("./label-faults.ts")).checkNames(options.labels, labelsAre);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
@@ -399,9 +403,9 @@ async function readAndSplit(
   const all = await readSource(corpus, file, { ...read, ...columns });
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
   // Where nothing is tested, a class may have one row.
-  if (!("name" in spec) && read.labelsAre === "class" && fractions[2] > 0)
-    await refuseSingles(corpus, all.classes(), source);
-  const loaded = splitLoaded(all, split, { ...options, balance, fractions }, seed);
+  const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0;
+  const used = isChecked ? await checkSingles(corpus, all, source, read.skipFaulty) : all;
+  const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed);
   const rest = { testParts: locateParts(loaded.parts[2], named.parts), source };
   const { groupColumn, model } = options;
   if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };

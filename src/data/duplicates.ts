@@ -2,6 +2,7 @@
  * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts;
  * across sets, leaks.
  */
+import { group } from "d3-array";
 import type { Dataset } from "./dataset.ts";
 
 /**
@@ -19,7 +20,7 @@ export function normalize(text: string): string {
 
 /** For each set, the positions of rows with a near-duplicate in an earlier set; train has none. */
 export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
-  const firsts = firstCopies(sets);
+  const firsts = firstCopies(sets, normalize);
   let start = 0;
   return sets.map((set) => {
     const leaks = set.positions().filter((position) => firsts[start + position]! < start);
@@ -30,7 +31,7 @@ export function findLeaks(sets: readonly Dataset[]): Uint32Array[] {
 
 /** The sets without the rows that have an earlier near-duplicate, in their own set or in an earlier one. */
 export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: Dataset } {
-  const firsts = firstCopies(sets);
+  const firsts = firstCopies(sets, normalize);
   let start = 0;
   return sets.map((set) => {
     const kept = set.positions().filter((position) => firsts[start + position] === start + position);
@@ -39,11 +40,34 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
   }) as { [K in keyof T]: Dataset };
 }
 
+/** How many rows have an earlier near-duplicate in any set. */
+export const countCopies = (sets: readonly Dataset[]): number =>
+  firstCopies(sets, normalize).reduce((sum, first, row) => sum + Number(first !== row), 0);
+
+/** A row: its set, and its position there. */
+export interface PlacedRow {
+  set: Dataset;
+  position: number;
+}
+
+export const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
+  sets.flatMap((set) => Array.from(set.positions(), (position) => ({ set, position })));
+
+/** The rows of each text that has several labels; texts are equal but for the white space around them. */
+export function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
+  const all = placeRows(sets);
+  const firsts = firstCopies(sets, (text) => text.trim());
+  const groups = group(all.keys(), (row) => firsts[row]!);
+  return [...groups.values()]
+    .map((rows) => rows.map((row) => all[row]!))
+    .filter((rows) => new Set(rows.map(({ set, position }) => set.label(position))).size > 1);
+}
+
 /**
- * For each row, numbered across the sets, the first row that is a near-duplicate of it, or itself. Rows are found by a
+ * For each row, numbered across the sets, the first row whose text has the same form, or itself. Rows are found by a
  * hash, and their texts compared again, so that no text stays in memory.
  */
-function firstCopies(sets: readonly Dataset[]): Uint32Array {
+function firstCopies(sets: readonly Dataset[], form: (text: string) => string): Uint32Array {
   const starts: number[] = [];
   let size = 0;
   for (const set of sets) {
@@ -52,7 +76,7 @@ function firstCopies(sets: readonly Dataset[]): Uint32Array {
   }
   const textAt = (row: number) => {
     const set = starts.findLastIndex((start) => start <= row);
-    return [sets[set]!.text(row - starts[set]!)].flat().map(normalize).join("\n");
+    return [sets[set]!.text(row - starts[set]!)].flat().map(form).join("\n");
   };
   const rowsByHash = new Map<number, number[]>();
   return Uint32Array.from({ length: size }, (_, row) => {

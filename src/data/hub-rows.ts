@@ -5,11 +5,11 @@ import type { Corpus, ReadOptions } from "./corpus.ts";
 import { type Dataset, HELD_OUT } from "./dataset.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";
 import {
+  checkSingles,
   counts,
   type Loaded,
   messageColumns,
   readSource,
-  refuseSingles,
   refuseSplit,
   splitLoaded,
   USUAL_FRACTIONS,
@@ -50,9 +50,10 @@ export async function readHub(
   const { train, name } = found;
   const held = test ?? val;
   if (held === undefined) {
-    const set = await readSource(corpus, train.files, read);
+    const all = await readSource(corpus, train.files, read);
     const { fractions: [, , tested] = USUAL_FRACTIONS } = options;
-    if (read.labelsAre === "class" && tested > 0) await refuseSingles(corpus, set.classes(), train.files[0]!);
+    const isChecked = read.labelsAre === "class" && tested > 0;
+    const set = isChecked ? await checkSingles(corpus, all, train.files[0]!, read.skipFaulty) : all;
     const loaded = splitLoaded(set, options.split ?? defaultSplit(read.labelsAre), options, seed);
     return { ...loaded, testParts: [], source: `${title}: ${train.name}${unused(found)}`, name };
   }

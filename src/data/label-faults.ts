@@ -3,7 +3,8 @@
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import { either, setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import type { Corpus } from "./corpus.ts";
+import { type Corpus, MOST_LISTED } from "./corpus.ts";
+import type { Dataset } from "./dataset.ts";
 import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./labels.ts";
 import { lineOf, placeOf, ROWS } from "./places.ts";
 
@@ -54,20 +55,37 @@ function hintOfSeveral(labels: readonly string[]): string {
   return found ? `; for several labels a message: ${settingsOfSeveral(found)}` : "";
 }
 
-/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
-export function refuseSingles({ labels, labelLines }: Corpus, counts: Record<string, number>, file: string): void {
-  const singles = labels.flatMap((label, i) => (counts[label] === 1 ? [{ label, line: labelLines[i]! }] : []));
-  if (singles.length === 0) return;
-  const [first] = singles.sort((a, b) => a.line - b.line);
-  throw new DataError(
+/**
+ * The rows of classes that have several. Where one has a single row, which cannot be in all sets, it is skipped as an
+ * invalid one if the options say so. Throws DataError if they do not, or if fewer than two classes are left.
+ */
+export function dropSingles(corpus: Corpus, all: Dataset, file: string, skipFaulty: boolean): Dataset {
+  const { labels, labelLines, leftOut } = corpus;
+  const counts = all.classes();
+  const singles = [...labels.keys()]
+    .filter((id) => counts[labels[id]!] === 1)
+    .sort((a, b) => labelLines[a]! - labelLines[b]!);
+  if (!skipFaulty || labels.length - singles.length < 2) throw singleRows(corpus, singles, file);
+  const dropped = new Set(singles);
+  const kept = all.select(all.positions().filter((i) => !dropped.has(all.label(i))));
+  leftOut.rows += singles.length;
+  leftOut.rowErrors.push(...singles.slice(0, MOST_LISTED).map((id) => singleRows(corpus, [id], file)));
+  corpus.dropClasses(dropped);
+  return kept;
+}
+
+function singleRows({ labels, labelLines }: Corpus, ids: readonly number[], file: string): DataError {
+  const severally = hintOfSeveral(labels);
+  return new DataError(
     "class-with-one-row",
-    singles.length === 1 ? "A class has only one row" : "Some classes have only one row",
+    ids.length === 1 ? "A class has only one row" : "Some classes have only one row",
     {
-      where: placeOf(file, first!.line),
+      where: placeOf(file, labelLines[ids[0]!]!),
       expected: "several rows of each class, to train and to test it",
-      found: nameList(singles.map(({ label, line }) => `"${label}" (${lineOf(file, line)})`)),
+      found: nameList(ids.map((id) => `"${labels[id]}" (${lineOf(file, labelLines[id]!)})`)),
       hint: either(
-        `check the spelling of the label; add rows of the class, or leave the row out${hintOfSeveral(labels)}`,
+        `check the spelling of the label; add rows of the class, or leave the row out${severally}`,
+        `skip such rows: ${setting("skipFaulty", true)}`,
         `train without a test set: ${setting("fractions", [1, 0, 0])}`,
       ),
     },

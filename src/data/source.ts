@@ -94,9 +94,10 @@ async function checkLabels(corpus: Corpus, rows: number, file: string, named?: r
     (await import("./label-faults.ts")).checkClasses(corpus, rows, file);
 }
 
-/** Throws DataError if a class of a file that is to be split has one row, which cannot be in all sets. */
-export async function refuseSingles(corpus: Corpus, counts: Record<string, number>, file: string): Promise<void> {
-  if (Object.values(counts).includes(1)) (await import("./label-faults.ts")).refuseSingles(corpus, counts, file);
+/** The rows of a file that is to be split, each set with all classes: see `dropSingles`. */
+export async function checkSingles(corpus: Corpus, all: Dataset, file: string, skipFaulty = false): Promise<Dataset> {
+  if (!Object.values(all.classes()).includes(1)) return all;
+  return (await import("./label-faults.ts")).dropSingles(corpus, all, file, skipFaulty);
 }
 
 async function open(path: string): Promise<FileReader> {

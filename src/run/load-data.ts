@@ -18,14 +18,18 @@ import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
 
-/** The data tokenized for a model, or a fold of it; see `within` for files in the run's directory. */
+/**
+ * The data tokenized for a model, or a fold of it; see `within` for files in the run's directory. `onColumns` describes
+ * a table.
+ */
 export async function loadData(
   { objective, data: { folds, fold, ...data } }: DataSource,
   model: BaseModel,
   downloads: DownloadOptions = {},
+  onColumns?: DatasetOptions["onColumns"],
 ): Promise<TrainingData> {
   if (typeof folds === "number") {
-    const all = await loadData({ objective, data }, model, downloads);
+    const all = await loadData({ objective, data }, model, downloads, onColumns);
     const { divideFolds } = await import("../data/folds.ts");
     return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
   }
@@ -40,7 +44,7 @@ export async function loadData(
     const { loadTagged } = await import("../data/tagged.ts");
     return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
   }
-  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads });
+  return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onColumns });
 }
 
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */

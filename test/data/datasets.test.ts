@@ -315,6 +315,19 @@ test("labels that are not classes are refused, with their lines", async () => {
   await fails({ file: labelled([...two, '"ham, spam"']) }, "class-with-one-row", [
     'for several labels a message: objective "multi-label" and labelSeparator ","',
   ]);
+  // Such a row is skipped with invalid ones, and the classes behind it move up.
+  const left = await load({ file: labelled(["egg", ...two, "zebra"]) }, { skipFaulty: true });
+  assert.equal(
+    [[...left.labels], left.stats.classesRead, left.stats.leftOut.rows],
+    [["ham", "spam"], { ham: 20, spam: 20 }, 2],
+  );
+  assert.equal(
+    left.stats.leftOut.rowErrors.map(({ details }) => details.where),
+    ["a.csv:2", "a.csv:43"],
+  );
+  for (const i of left.train.positions())
+    assert.is(left.train.label(i), Number(/\d+/.exec(joinPair(left.train.text(i)))) % 2 === 1 ? 0 : 1);
+  assert.equal([...left.train.batch([0, 1]).labels], [left.train.label(0), left.train.label(1)]);
   // A set of its own may have one row of a class.
   await load({ train: labelled([...two, "eggs"]), val: mails(1, 1), test: mails(1, 1) });
   await fails({ file: labelled(times(5, (i) => `c${i}`)) }, "all-labels-different", [

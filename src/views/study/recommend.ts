@@ -23,17 +23,9 @@ import { type Compared, type Measure, readFigure } from "../../tasks/compare.ts"
 import { hasHead } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS, type Known } from "../../train/options.ts";
-import {
-  ALL_SETTINGS,
-  isOffered,
-  offeredChoices,
-  type RunSettings,
-  SETTING_NAMES,
-  SETTINGS,
-  type TrainOptions,
-} from "../../train/settings.ts";
+import { type RunSettings, SETTING_NAMES, SETTINGS, type TrainOptions } from "../../train/settings.ts";
 import { judgedBy, nameMeasure } from "../measures.ts";
-import { flagName } from "../terminal/flag-words.ts";
+import { asArguments } from "../terminal/flag-words.ts";
 
 /** What a study was asked, apart from its data and seeds. */
 export interface Asked extends Partial<Pick<SweepSpec, "base" | "known">> {
@@ -166,17 +158,4 @@ function givenOptions(
   };
   for (let name = differing(); name; name = differing()) given = { ...given, [name]: options[name] };
   return given;
-}
-
-function asArguments([key, value]: [key: string, value: unknown]): string[] {
-  const name = key as keyof RunSettings;
-  if (Array.isArray(value) && ALL_SETTINGS[name].kind === "files")
-    return value.flatMap((one) => asArguments([name, one]));
-  const word = value === null ? "all" : String(value);
-  const choices = offeredChoices(name);
-  if (!isOffered(name) || (choices && typeof value === "string" && !choices.includes(word)))
-    return ["--set", `${name}=${word}`];
-  if (typeof value === "boolean")
-    return value === ALL_SETTINGS[name].default ? ["--set", `${name}=${word}`] : [flagName(name)];
-  return [flagName(name), word];
 }

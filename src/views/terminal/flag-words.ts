@@ -1,7 +1,7 @@
 /** The words of the commands for settings: their flags. */
 import { LowrankError } from "../../errors.ts";
 import { messageFor, type SettingWord } from "../../surface.ts";
-import { ALL_SETTINGS, type RunSettings } from "../../train/settings.ts";
+import { ALL_SETTINGS, isOffered, offeredChoices, type RunSettings } from "../../train/settings.ts";
 
 /** "--batch-size", or "--no-head-bias" of what is true by default. */
 export function flagName(name: string): string {
@@ -16,6 +16,20 @@ export const asFlag: SettingWord = (name, value) => {
   if (value === undefined || typeof usual === "boolean") return flagName(name);
   return `${flagName(name)} ${/^[\w.,=:/-]*$/.test(value) ? value : JSON.stringify(value)}`;
 };
+
+/** The words of a command line for a setting. */
+export function asArguments([key, value]: [key: string, value: unknown]): string[] {
+  const name = key as keyof RunSettings;
+  if (Array.isArray(value) && ALL_SETTINGS[name].kind === "files")
+    return value.flatMap((one) => asArguments([name, one]));
+  const word = value === null ? "all" : String(value);
+  const choices = offeredChoices(name);
+  if (!isOffered(name) || (choices && typeof value === "string" && !choices.includes(word)))
+    return ["--set", `${name}=${word}`];
+  if (typeof value === "boolean")
+    return value === ALL_SETTINGS[name].default ? ["--set", `${name}=${word}`] : [flagName(name)];
+  return [flagName(name), word];
+}
 
 /** What an error says in a terminal. */
 export const terminalMessage = (error: Error): string =>

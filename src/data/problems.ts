@@ -1,0 +1,162 @@
+/** What is wrong with data that was read, or to know of it before it is trained on. Loaded by `check`. */
+import { group } from "d3-array";
+import { brief } from "../document/cells.ts";
+import { nameList } from "../errors.ts";
+import { formatCount, formatShare } from "../format.ts";
+import { countOf } from "../io/common.ts";
+import { excerpt, isBlank, joinPair } from "../pair.ts";
+import { setting } from "../setting.ts";
+import { settingsIn } from "../surface.ts";
+import { hasLabels } from "../tasks/index.ts";
+import type { LeftOut } from "./corpus.ts";
+import type { LoadedDataset } from "./datasets.ts";
+import { countCopies, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
+import { isNumber, labelNotes, settingsOfSeveral } from "./labels.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "./texts.ts";
+
+export interface Problem {
+  /** For programs: the code of an error, or a word of this file. */
+  code: string;
+  /** A sentence, with settings as data. */
+  text: string;
+  /** Where it is, the first of `count` places: a line, a row, a text with its labels. */
+  examples: readonly string[];
+  count: number;
+  /** The settings that deal with it; none: the data itself has to be changed, if at all. */
+  settings: Readonly<Record<string, unknown>>;
+  /** Whether the data can be trained on only with these. */
+  isNeeded: boolean;
+}
+
+/** Examples of a problem, rows that are named of one of them, and characters of a text. */
+const LISTED = { examples: 20, rows: 5, characters: 80 };
+/** A class with fewer rows than this is rare: of ten, one is validated and two are tested. */
+const RARE = 10;
+
+/** A problem, and all places where it is. */
+export function problem(
+  code: string,
+  text: string,
+  { places = [], settings = {}, isNeeded = false }: { places?: readonly string[] } & Partial<Problem> = {},
+): Problem {
+  return { code, text, examples: places.slice(0, LISTED.examples), count: places.length, settings, isNeeded };
+}
+
+/** The problems of data; `context`: the tokens that the model reads at most. */
+export function findProblems(data: TrainingData, context: number): Problem[] {
+  if (!isLabelled(data)) return [...emptyRows(data), ...tooLong(data, context)];
+  return [
+    ...invalidRows(data.stats.leftOut),
+    ...emptyTexts(data),
+    ...conflicts(data),
+    ...copies(data),
+    ...labelProblems(data),
+    ...tooLong(data, context),
+  ];
+}
+
+/** The rows that were skipped, by what is wrong with them. */
+function invalidRows({ rows, rowErrors }: LeftOut): Problem[] {
+  const needed = { settings: { skipFaulty: true }, isNeeded: true };
+  const found = [...group(rowErrors, ({ code }) => code)].map(([code, errors]) => {
+    const [summary] = errors[0]!.message.split("\n");
+    const places = errors.map(({ details }) => details.where ?? "");
+    return problem(code, `${countOf(errors, "invalid row")}: ${summary}`, { ...needed, places });
+  });
+  const more = rows - rowErrors.length;
+  return more > 0 ? [...found, problem("invalid-rows", `${formatCount(more)} more invalid rows`, needed)] : found;
+}
+
+const setsOf = ({ train, val, test }: LoadedDataset) => [train, val, test];
+const textOf = ({ set, position }: PlacedRow) => set.text(position);
+const labelOf = ({ set, position }: PlacedRow) => set.label(position);
+const placeOf = ({ set, position }: PlacedRow) => set.place(position);
+const nameRow = (row: PlacedRow) => `row ${formatCount(placeOf(row) + 1)}`;
+const inOrder = (rows: readonly PlacedRow[]) => rows.toSorted((a, b) => placeOf(a) - placeOf(b));
+
+function emptyTexts(data: LoadedDataset): Problem[] {
+  const places = inOrder(placeRows(setsOf(data)).filter((row) => isBlank(textOf(row)))).map(nameRow);
+  if (places.length === 0) return [];
+  const text = `${countOf(places, "empty text")}: learned as an empty message, unless you remove the row`;
+  return [problem("empty-text", text, { places })];
+}
+
+/** Equal texts with different labels. */
+function conflicts(data: LoadedDataset): Problem[] {
+  if (!hasLabels(data)) return [];
+  const groups = findConflicts(setsOf(data)).filter(([first]) => !isBlank(textOf(first!)));
+  if (groups.length === 0) return [];
+  const text = `${countOf(groups, "text")} with different labels in equal rows: correct them, or keep the first row of each`;
+  const places = groups.map((rows) => describeConflict(inOrder(rows)));
+  return [problem("conflicting-labels", text, { places, settings: { dedupe: true } })];
+}
+
+/** `"How do I pay?": billing (row 3), sales (row 7, row 9)` */
+function describeConflict(rows: readonly PlacedRow[]): string {
+  const shown = brief(joinPair(excerpt(textOf(rows[0]!), LISTED.characters)));
+  const labels = [...group(rows, labelOf)].map(([label, some]) => {
+    const more = some.length > LISTED.rows ? `, ${some.length - LISTED.rows} more` : "";
+    const name = brief(rows[0]!.set.labels[label]!) || "no label";
+    return `${name} (${some.slice(0, LISTED.rows).map(nameRow).join(", ")}${more})`;
+  });
+  return `"${shown}": ${labels.join(", ")}`;
+}
+
+function copies(data: LoadedDataset): Problem[] {
+  const count = countCopies(setsOf(data));
+  if (count === 0) return [];
+  const text = `${formatCount(count)} rows are near-duplicates of earlier ones: in training and test set alike they make the test too easy`;
+  return [problem("near-duplicates", text, { settings: { dedupe: true } })];
+}
+
+/** Labels with few rows, written in several ways, too many, or of another kind. */
+function labelProblems(data: LoadedDataset): Problem[] {
+  if (!hasLabels(data)) return [];
+  const { classesRead: rows, combined } = data.stats;
+  const labels = Object.keys(rows);
+  const found = labelNotes(rows).map((text) => problem("doubtful-labels", text));
+  const rare = labels.filter((label) => rows[label]! > 0 && rows[label]! < RARE);
+  if (rare.length > 0) {
+    const shown = nameList(rare.map((label) => `"${brief(label)}" (${rows[label]})`));
+    const text = `${countOf(rare, "label")} with fewer than ${RARE} rows, too few to learn and to measure: ${shown}`;
+    found.push(problem("rare-labels", text));
+  }
+  if (combined) {
+    const shown = nameList(combined.labels.map((label) => `"${brief(label)}"`));
+    const text = `${countOf(combined.labels, "label")} that look like several in one: ${shown}`;
+    found.push(problem("combined-labels", text, { settings: settingsIn(settingsOfSeveral(combined)) }));
+  }
+  if (labels.length > 2 && labels.every(isNumber))
+    found.push(
+      problem("numeric-labels", "the labels are numbers, and are learned as classes: are they scores?", {
+        settings: settingsIn(setting("objective", "regression")),
+      }),
+    );
+  return found;
+}
+
+/** Documents or sentences that have no words. */
+function emptyRows({ stats: { empty } }: Exclude<TrainingData, LoadedDataset>): Problem[] {
+  return empty === 0 ? [] : [problem("empty-text", `${formatCount(empty)} without text, which are skipped`)];
+}
+
+/** What is beyond the longest row that is read. */
+function tooLong(data: TrainingData, context: number): Problem[] {
+  const { train, val, test, maxLength, stats } = data;
+  const cut = stats.train.cut + stats.val.cut + stats.test.cut;
+  if (cut === 0) return [];
+  const most = `${formatCount(maxLength)} tokens`;
+  const raise = (longest: number) =>
+    maxLength < context ? { settings: { maxLength: Math.min(longest, context) } } : {};
+  if (!isLabelled(data)) {
+    const what = hasAnswers(data) ? "sentences" : "completions with their prompts";
+    return [problem("too-long", `${formatCount(cut)} ${what} have more than ${most}`, raise(context))];
+  }
+  const lengths = [train, val, test].flatMap((set) => [...(set as LoadedDataset["train"]).fullLengths]);
+  const [longest, all, read] = lengths.reduce(
+    ([most, all, read], length) => [Math.max(most, length), all + length, read + Math.min(maxLength, length)],
+    [0, 0, 0],
+  ) as [number, number, number];
+  const text = `${formatCount(cut)} of ${formatCount(lengths.length)} texts have more than ${most}, up to ${formatCount(longest)}: ${formatShare(1 - read / all)} of all tokens are not read`;
+  return [problem("too-long", text, raise(longest))];
+}

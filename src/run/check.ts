@@ -1,0 +1,175 @@
+/** What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it. */
+
+import { textContext } from "../config.ts";
+import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/checked-columns.ts";
+import type { DatasetOptions } from "../data/datasets.ts";
+import { looksTagged, recognizeLabels } from "../data/label-kinds.ts";
+import { settingsOfSeveral } from "../data/labels.ts";
+import { findProblems, type Problem, problem } from "../data/problems.ts";
+import { hasSettingOf } from "../data/settings.ts";
+import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { ConfigError, errorParts, LowrankError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import { methodConfig } from "../methods/training.ts";
+import { settingsIn } from "../surface.ts";
+import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
+import { objectiveWith, TRAINING } from "../tasks/training.ts";
+import type { RunSettings, TrainOptions } from "../train/settings.ts";
+import { type DataSource, resolveSettings } from "./load-data.ts";
+
+/** Data that can be trained on. */
+export interface Readable {
+  model: BaseModel;
+  data: TrainingData;
+  options: TrainOptions;
+}
+
+export interface DataCheck {
+  /** Of a table; none: the data is no table. */
+  columns: CheckedColumn[];
+  /** Those that were given, and what the data needs besides. */
+  settings: RunSettings;
+  problems: Problem[];
+  /** null: it cannot be trained on; the last problem says why. */
+  readable: Readable | null;
+}
+
+export interface CheckTools {
+  /** Completes settings, as a run does. */
+  complete(settings: RunSettings): RunSettings;
+  openModel(name: string): Promise<BaseModel>;
+  load(source: DataSource, model: BaseModel, onColumns: DatasetOptions["onColumns"]): Promise<TrainingData>;
+}
+
+/** What is loaded, and the beginning of the table that it was loaded from, also where that failed. */
+class Reading {
+  /** Null: it is no table. */
+  table: TableSample | null = null;
+
+  constructor(
+    private readonly given: RunSettings,
+    private readonly tools: CheckTools,
+  ) {}
+
+  /** Invalid rows are skipped, so that all of them are found. */
+  async load(): Promise<Readable> {
+    const { complete, openModel, load } = this.tools;
+    const settings = complete(this.given);
+    const { objective = DEFAULT_OBJECTIVE } = settings;
+    const model = await openModel(settings.model!);
+    const skips = hasSettingOf(objective, "skipFaulty") ? { skipFaulty: true } : {};
+    const loadTable = (source: DataSource) =>
+      load(source, model, (names, rows) => {
+        this.table = { names, rows };
+      });
+    return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, loadTable)) };
+  }
+
+  /** The columns, with what each is read as where it was read. */
+  async columns(data: TrainingData | null): Promise<CheckedColumn[]> {
+    if (!this.table) return [];
+    const labelsAre = data && TRAINING[data.objective].labels;
+    return checkColumns(this.table, labelsAre ? { ...this.given, labelsAre } : null);
+  }
+}
+
+/**
+ * Reads data as a run would, with more settings each time that it is refused: those that the error names, or another
+ * task. So what it says is what a run says, and a run with these settings reads the data.
+ */
+export async function checkData(given: RunSettings, tools: CheckTools): Promise<DataCheck> {
+  const problems: Problem[] = [];
+  let settings = given;
+  /** Takes the settings of a problem that are new; returns whether there are some. */
+  const take = (found: Problem): boolean => {
+    const fresh = Object.entries(found.settings).filter(
+      ([name, value]) =>
+        given[name as keyof RunSettings] === undefined &&
+        JSON.stringify(settings[name as keyof RunSettings]) !== JSON.stringify(value),
+    );
+    problems.push({ ...found, settings: Object.fromEntries(fresh) });
+    settings = { ...settings, ...Object.fromEntries(fresh) };
+    return fresh.length > 0;
+  };
+  for (;;) {
+    const reading = new Reading(settings, tools);
+    try {
+      const readable = await reading.load();
+      const other = given.objective === undefined && otherTask(readable.data);
+      if (other && take(other)) continue;
+      const context = textContext(readable.model.config, methodConfig(readable.options));
+      const found = findProblems(readable.data, context);
+      for (const { settings: some, isNeeded } of found) if (isNeeded) settings = { ...settings, ...some };
+      const columns = await reading.columns(readable.data);
+      return { columns, settings, problems: [...problems, ...found], readable };
+    } catch (error) {
+      if (!isOfData(error)) throw error;
+      const found = withColumns(asProblem(error), reading.table, settings);
+      const other = hasSettings(found) || given.objective ? null : await readAnotherWay(settings, found, tools);
+      if (!take(other ?? found)) return { columns: await reading.columns(null), settings, problems, readable: null };
+    }
+  }
+}
+
+const isOfData = (error: unknown): error is LowrankError =>
+  error instanceof LowrankError && !(error instanceof ConfigError);
+
+const hasSettings = ({ settings }: Problem) => Object.keys(settings).length > 0;
+
+/** Errors of columns: none is recognised, or several may be meant. */
+const OPEN_COLUMNS = ["column-not-recognized", "ambiguous-column"];
+
+/** A problem of columns with the likeliest ones. */
+const withColumns = (found: Problem, table: TableSample | null, settings: RunSettings): Problem =>
+  table && OPEN_COLUMNS.includes(found.code) ? { ...found, settings: likeliestColumns(table, settings) } : found;
+
+/** An error of the data, with the settings that its hint names. */
+export function asProblem(error: LowrankError): Problem {
+  const { summary, details } = errorParts(error);
+  const { where, found, hint = "" } = details;
+  // Of another encoding there are lines.
+  const { preview } = details.encoding ?? {};
+  const text = preview || found === undefined ? summary : `${summary} (${found})`;
+  const places = preview?.map(({ line, text }) => `line ${line}: ${text}`) ?? where ?? [];
+  return problem(error.code, text, { places: [places].flat(), settings: settingsIn(hint), isNeeded: true });
+}
+
+/** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */
+function otherTask(data: TrainingData): Problem | null {
+  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
+  const rows = Object.entries(data.stats.classesRead);
+  const learn = (code: string, what: string, settings: Problem["settings"]) =>
+    problem(code, `the labels are ${what}`, { settings, isNeeded: true });
+  if (looksTagged(data.labels.map((label) => `word ${label}`).join("\n")))
+    return learn("tags", "tags of words", { objective: objectiveWith("tags") });
+  const { labelsAre, why, separator, decimalSign } = recognizeLabels(
+    rows.flatMap(([label, count]) => new Array<string>(count).fill(label)),
+  );
+  if (decimalSign) return learn("scores", `scores: ${why}`, { objective: objectiveWith(labelsAre) });
+  if (separator === undefined) return null;
+  const settings = settingsIn(settingsOfSeveral({ labels: [], separator }));
+  return learn("several-labels", `several in one: ${why}`, settings);
+}
+
+/** Words for each tag where they are tags. */
+const WORDS_A_TAG = 10;
+
+/** Reads what is no table of texts and labels as sentences with tags, or as texts. */
+async function readAnotherWay(given: RunSettings, { code }: Problem, tools: CheckTools): Promise<Problem | null> {
+  const [file = ""] = [given.data ?? given.train ?? ""].flat();
+  if (/\.(csv|tsv|parquet)$/i.test(file)) return null;
+  for (const labels of ["tags", null] as const) {
+    const objective = objectiveWith(labels);
+    try {
+      const { data } = await new Reading({ ...given, objective }, tools).load();
+      const words = "words" in data.stats.train ? data.stats.train.words : Number.POSITIVE_INFINITY;
+      if (words < WORDS_A_TAG * data.labels.length) continue;
+      const what = labels === null ? "texts for a language model" : "sentences with a tag for each word";
+      const text = `there is no column of texts with one of labels: these are ${what}`;
+      return problem(code, text, { settings: { objective }, isNeeded: true });
+    } catch (error) {
+      if (!isOfData(error) && !(error instanceof ConfigError)) throw error;
+    }
+  }
+  return null;
+}

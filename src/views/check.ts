@@ -1,0 +1,86 @@
+/** What is known of data before it is trained on, as blocks. */
+
+import type { CheckedColumn } from "../data/checked-columns.ts";
+import type { Problem } from "../data/problems.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
+import { type Block, code, heading, makeTable, text } from "../document/blocks.ts";
+import { brief } from "../document/cells.ts";
+import { digits, formatCount, formatDuration, joinWords } from "../format.ts";
+import { formatBytes } from "../plan/memory.ts";
+import type { DataCheck } from "../run/check.ts";
+import { setting } from "../setting.ts";
+import { LISTED_CLASSES } from "../statistics.ts";
+import { hasLabels } from "../tasks/index.ts";
+import { WORDS } from "../tasks/words.ts";
+import type { TrialEstimate } from "../train/estimate.ts";
+
+/** Examples of a problem that are shown: programs get more. */
+const SHOWN = 5;
+/** An example with at most so many characters is a place, and stands in a line with others. */
+const LONGEST_PLACE = 48;
+
+export function checkBlocks({ columns, problems, readable }: DataCheck, estimate: TrialEstimate | null): Block[] {
+  const [needed, others] = [true, false].map((isNeeded) => problems.filter((one) => one.isNeeded === isNeeded));
+  const part = (title: string, some: readonly Problem[]) =>
+    some.length > 0 ? [heading(title), ...some.flatMap(problemBlocks)] : [];
+  return [
+    ...(columns.length > 0 ? [columnsTable(columns)] : []),
+    ...(readable ? describeData(readable.data).map(text) : []),
+    ...part(readable ? "The command below deals with:" : "It cannot be trained on as it is:", needed!),
+    ...part("To know (rows are counted without the header and invalid ones):", others!),
+    ...(problems.length === 0 ? [text("no problems found")] : []),
+    ...(estimate ? [text(describeCosts(estimate))] : []),
+  ];
+}
+
+const columnsTable = (columns: readonly CheckedColumn[]) =>
+  makeTable<CheckedColumn>(
+    "columns",
+    `Columns, by the first ${formatCount(columns[0]!.rows)} rows`,
+    [
+      { title: "Column", key: "column", value: ({ name }) => name },
+      { title: "Read as", key: "read_as", value: ({ readAs }) => readAs ?? "" },
+      { title: "Has", key: "kind", value: ({ kind }) => kind },
+      { title: "Filled", key: "filled", format: formatCount, value: ({ filled }) => filled },
+      { title: "Different", key: "distinct", format: formatCount, value: ({ distinct }) => distinct },
+      { title: "Mean length", key: "mean_length", format: digits(1), value: ({ meanLength }) => meanLength },
+    ],
+    columns,
+  );
+
+/** What is learned of how many rows, and how long they are. */
+function describeData(data: TrainingData): string[] {
+  const { labels, stats, source, maxLength, objective } = data;
+  const sets = [stats.train, stats.val, stats.test];
+  const rows = sets.reduce((sum, set) => sum + set.rows, 0);
+  const tokens = sets.reduce((sum, set) => sum + set.tokens, 0);
+  const what = WORDS[objective].choice ?? "texts to continue";
+  const counts = isLabelled(data) && hasLabels({ objective }) ? data.stats.classesRead : {};
+  const listed = Object.entries(counts).sort(([, a], [, b]) => b - a);
+  const named = listed.slice(0, LISTED_CLASSES).map(([name, count]) => `${brief(name)} ${formatCount(count)}`);
+  const more = listed.length > named.length ? `, ${listed.length - named.length} more` : "";
+  return [
+    `data: ${source}, ${formatCount(rows)} ${hasAnswers(data) ? "rows" : "blocks"}`,
+    ...(isLabelled(data) && data.chosen ? [data.chosen] : []),
+    `task: ${what}${labels.length > 1 ? ` (${labels.length}${named.length > 0 ? `: ${named.join(", ")}${more}` : ""})` : ""}`,
+    `length: ${(tokens / rows).toFixed(1)} tokens a row of at most ${formatCount(maxLength)}`,
+  ];
+}
+
+function problemBlocks({ text: what, settings, examples, count }: Problem): Block[] {
+  const flags = joinWords(Object.entries(settings).map(([name, value]) => setting(name, value)));
+  const shown = examples.slice(0, SHOWN);
+  const more = count > shown.length ? [`${formatCount(count - shown.length)} more`] : [];
+  const arePlaces = shown.every(({ length }) => length <= LONGEST_PLACE);
+  const places = arePlaces && shown.length > 0 ? ` (${[...shown, ...more].join(", ")})` : "";
+  return [
+    text(`- ${what}${places}${flags === "" ? "" : `: ${flags}`}`),
+    ...(arePlaces ? [] : [...shown, ...more].map((one) => text(`> ${one}`))),
+  ];
+}
+
+const describeCosts = ({ device, bytes, seconds }: TrialEstimate) =>
+  `a run takes ${formatBytes(bytes)}, and about ${formatDuration(seconds)} on ${device} (a few steps were timed)`;
+
+/** The command that trains. */
+export const commandBlocks = (command: string): Block[] => [text("train on it:"), code(command)];

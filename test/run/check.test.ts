@@ -1,0 +1,164 @@
+/** What check finds in data, and that the settings which it finds read it: no problem ends the reading but the last. */
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import * as assert from "uvu/assert";
+import { describeModel } from "../../src/io/hf.ts";
+import { checkData } from "../../src/run/check.ts";
+import { loadData } from "../../src/run/load-data.ts";
+import type { RunSettings } from "../../src/train/settings.ts";
+import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { test } from "../helpers/harness.ts";
+import { tinyModel } from "../helpers/tiny.ts";
+
+const folder = temporaryFolder();
+const model = describeModel(tinyModel(mkdtempSync(join(folder, "model-"))));
+
+/** The check of a file with this content. */
+async function check(name: string, content: string | Uint8Array, given: RunSettings = {}) {
+  const data = join(folder, name);
+  writeFileSync(data, content);
+  return checkData(
+    { data, maxLength: 32, ...given },
+    {
+      complete: (settings) => ({ ...settings, model: "tiny" }),
+      openModel: () => model,
+      load: (source, base, onColumns) => loadData(source, base, {}, onColumns),
+    },
+  );
+}
+
+const TOPICS = ["billing", "login", "parcel"];
+const topic = (i: number) => TOPICS[i % 3]!;
+/** A text of its own for each row. */
+const text = (i: number) =>
+  `a question on ${topic(i)} of the number ${String.fromCharCode(97 + (i % 26))}${i % 7} ${"please ".repeat(i % 5)}`;
+const lines = (count: number, line: (i: number) => string) =>
+  Array.from({ length: count }, (_, i) => `${line(i)}\n`).join("");
+
+/** The settings that were found, without those that were given. */
+const found = ({ settings: { data: _, maxLength: _m, ...rest } }: { settings: RunSettings }) => rest;
+
+test("each kind of file is read with the settings that it needs", async () => {
+  const kinds: [name: string, content: string, settings: RunSettings][] = [
+    ["a.csv", `id;Libelle;Categorie\n${lines(40, (i) => `${i};${text(i)};${topic(i)}`)}`, {}],
+    ["b.csv", `text,score\n${lines(40, (i) => `${text(i)},"${i % 5},${i % 3}"`)}`, { objective: "regression" }],
+    [
+      "c.csv",
+      `text,labels\n${lines(40, (i) => `${text(i)},${topic(i)}|${topic(i + 1)}`)}`,
+      { objective: "multi-label" },
+    ],
+    [
+      "d.csv",
+      `text,labels\n${lines(40, (i) => `${text(i)},"${topic(i)}, ${topic(i + 1)}"`)}`,
+      { objective: "multi-label", labelSeparator: "," },
+    ],
+    [
+      "e.conll",
+      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9} ${i % 3 === 0 ? "B-X" : "O"}`)),
+      { objective: "tokens" },
+    ],
+    [
+      "f.tsv",
+      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9}\t${i % 3 === 0 ? "B-X" : "O"}`)),
+      { objective: "tokens" },
+    ],
+    [
+      "g.jsonl",
+      lines(60, (i) => JSON.stringify({ prompt: text(i), completion: ` ${text(i + 1)}` })),
+      { objective: "lm" },
+    ],
+    ["h.txt", lines(60, (i) => `It was ${text(i)}, and then ${text(i + 2)}.`), { objective: "lm" }],
+  ];
+  for (const [name, content, settings] of kinds) {
+    const checked = await check(name, content);
+    assert.ok(checked.readable, `${name}: ${JSON.stringify(checked.problems)}`);
+    assert.equal(found(checked), settings, name);
+    // A run with these settings reads the same.
+    assert.is(checked.readable.data.objective, settings.objective ?? "classification", name);
+  }
+});
+
+test("columns are described with what each is read as", async () => {
+  const { columns, readable } = await check(
+    "columns.csv",
+    `id,kind,title,body\n${lines(60, (i) => `${100 + i},${topic(i)},"on ${i}","${text(i)} ${text(i + 5)}"`)}`,
+  );
+  assert.ok(readable);
+  assert.equal(
+    columns.map(({ name, readAs, filled }) => [name, readAs, filled]),
+    [
+      ["id", null, 60],
+      ["kind", "label", 60],
+      ["title", null, 60],
+      ["body", "text", 60],
+    ],
+  );
+});
+
+test("where several columns may be the label, the one with the most values is taken, and it is said", async () => {
+  const checked = await check(
+    "open.csv",
+    `body,first,second\n${lines(60, (i) => `"${text(i)}",${["new", "old"][i % 2]},${topic(i)}`)}`,
+  );
+  assert.equal(found(checked), { labelColumn: "second" });
+  assert.equal(checked.problems[0]!.code, "column-not-recognized");
+});
+
+test("all problems at once, each with its places and the setting that deals with it", async () => {
+  const rows = [
+    "text,label",
+    ...Array.from({ length: 60 }, (_, i) => `${text(i)},${topic(i)}`),
+    "no label,",
+    "one, two,billing",
+    ",billing",
+    "a single one,refund",
+    `${text(0).trim()},parcel`,
+    `${text(0).toUpperCase()}!,billing`,
+    `${"long ".repeat(80)},login`,
+    "a capital,Login",
+    "another capital,Login",
+  ];
+  const { settings, problems, readable } = await check("dirty.csv", rows.join("\n"));
+  assert.ok(readable);
+  assert.is(settings.skipFaulty, true);
+  const all = Object.fromEntries(
+    problems.map(({ code, count, settings, isNeeded }) => [code, [count, settings, isNeeded]]),
+  );
+  const skipped = [1, { skipFaulty: true }, true];
+  assert.equal(all["row-without-label"], skipped);
+  assert.equal(all["wrong-field-count"], skipped);
+  assert.equal(all["class-with-one-row"], skipped);
+  assert.equal(all["empty-text"], [1, {}, false]);
+  assert.equal(all["conflicting-labels"], [1, { dedupe: true }, false]);
+  assert.equal(all["near-duplicates"]!.slice(1), [{ dedupe: true }, false]);
+  assert.equal(all["rare-labels"], [0, {}, false]);
+  assert.equal(all["doubtful-labels"], [0, {}, false]);
+  assert.equal(all["too-long"]!.slice(1), [{ maxLength: 64 }, false]);
+  const conflict = problems.find(({ code }) => code === "conflicting-labels")!;
+  assert.match(conflict.examples[0]!, /^"a question on billing.*": billing \(row 1\), parcel \(row 63\)$/);
+  // It is what a run with these settings reads.
+  assert.equal(readable.data.stats.train.rows + readable.data.stats.val.rows + readable.data.stats.test.rows, 66);
+});
+
+test("another encoding is named, and what is wrong behind it is found as well", async () => {
+  const content = `text;label\n${lines(30, (i) => `gr\u00fc\u00dfe zu ${text(i)};${topic(i)}`)}ohne;\n`;
+  const checked = await check(
+    "latin.csv",
+    Uint8Array.from(content, (sign) => sign.charCodeAt(0)),
+  );
+  assert.equal(found(checked), { encoding: "windows-1252", skipFaulty: true });
+  assert.match(checked.problems[0]!.examples[0]!, "gr\u00fc\u00dfe");
+});
+
+test("what nothing helps is the last problem; what was asked for stays", async () => {
+  const one = await check("one.csv", `text,label\n${lines(20, (i) => `${text(i)},ham`)}`);
+  assert.equal([one.readable, one.problems.at(-1)!.code], [null, "only-one-class"]);
+  const asked = await check("asked.csv", `text,score\n${lines(60, (i) => `${text(i)},${i / 2}`)}`, {
+    objective: "classification",
+  });
+  assert.equal(
+    [asked.readable, asked.problems.at(-1)!.code, found(asked)],
+    [null, "label-column-is-numeric", { objective: "classification" }],
+  );
+  await assertFails("no-such-file", () => check("a.csv", "", { data: join(folder, "none.csv") }));
+});
