@@ -74,13 +74,13 @@ function problemBlocks({ text: what, settings, examples, count }: Problem): Bloc
   const arePlaces = shown.every(({ length }) => length <= LONGEST_PLACE);
   const places = arePlaces && shown.length > 0 ? ` (${[...shown, ...more].join(", ")})` : "";
   return [
-    text(`- ${what}${places}${flags === "" ? "" : `: ${flags}`}`),
+    text(`- ${what}${places}${flags === "" ? "" : ` -> ${flags}`}`),
     ...(arePlaces ? [] : [...shown, ...more].map((one) => text(`> ${one}`))),
   ];
 }
 
 const describeCosts = ({ device, bytes, seconds }: TrialEstimate) =>
-  `a run takes ${formatBytes(bytes)}, and about ${formatDuration(seconds)} on ${device} (a few steps were timed)`;
+  `training takes ${formatBytes(bytes)}, and about ${formatDuration(seconds)} on ${device} (a few steps were timed)`;
 
 /** The command that trains. */
 export const commandBlocks = (command: string): Block[] => [text("train on it:"), code(command)];

@@ -309,3 +309,30 @@ test("what a token classifier has not, and files without a tag a word, are refus
     assert.match(refused.stderr, words);
   }
 });
+
+test("check prints what it finds and a command, which trains; without one its exit code is 1", async () => {
+  writeFileSync(
+    join(folder, "tickets.csv"),
+    rows((i) => ["red|blue", "red", "green|red", "blue"][i % 4]!).replace("label,text", "colours,said"),
+  );
+  const checked = await run(`check tickets.csv ${SETTINGS}`);
+  assertCode(checked, 0);
+  assert.match(checked.stdout, /│ colours │ label .*\n│ said +│ text /);
+  assert.match(checked.stdout, /"\|" between several labels .* -> --objective multi-label\n/);
+  assert.match(checked.stdout, /training takes \S+ .*, and about \d+ s on CPU/);
+  const command = checked.stdout.trimEnd().split("\n").at(-1)!;
+  assert.match(command, /^node .*train\.js tickets\.csv .*--objective multi-label --device wasm --threads 1$/);
+  const [, args] = command.split("train.js ");
+  assertCode(await run(`train ${args} --out checked`), 0);
+  const json = JSON.parse((await run(`check tickets.csv ${SETTINGS} --json`)).stdout);
+  assert.equal([json.command, json.trains, json.settings.objective], [command, true, "multi-label"]);
+  assert.equal(json.problems[0].settings, { objective: "multi-label" });
+  writeFileSync(
+    join(folder, "one.csv"),
+    rows(() => "red"),
+  );
+  const refused = await run("check one.csv --model model");
+  assertCode(refused, 1);
+  assert.match(refused.stdout, "It cannot be trained on as it is");
+  assert.match(refused.stdout, "All rows have the same class");
+});
