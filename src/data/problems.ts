@@ -6,6 +6,7 @@ import { formatCount, formatShare } from "../format.ts";
 import { countOf } from "../io/common.ts";
 import { excerpt, isBlank, joinPair } from "../pair.ts";
 import { setting } from "../setting.ts";
+import { wilson } from "../statistics.ts";
 import { settingsIn } from "../surface.ts";
 import { hasLabels } from "../tasks/index.ts";
 import type { LeftOut } from "./corpus.ts";
@@ -33,6 +34,9 @@ const LISTED = { examples: 20, rows: 5, characters: 80 };
 /** A class with fewer rows than this is rare: of ten, one is validated and two are tested. */
 const RARE = 10;
 
+/** With fewer test rows folds say more; and how many folds are usual. */
+const [FEW, FOLDS] = [200, 5];
+
 /** A problem, and all places where it is. */
 export function problem(
   code: string,
@@ -51,6 +55,7 @@ export function findProblems(data: TrainingData, context: number): Problem[] {
     ...conflicts(data),
     ...copies(data),
     ...labelProblems(data),
+    ...fewRows(data),
     ...tooLong(data, context),
   ];
 }
@@ -133,6 +138,20 @@ function labelProblems(data: LoadedDataset): Problem[] {
       }),
     );
   return found;
+}
+
+/** A test set that tells little, where folds would test all rows. */
+function fewRows(data: LoadedDataset): Problem[] {
+  const { test, classesRead, leftOut } = data.stats;
+  const { rows } = test;
+  const folds = Math.min(FOLDS, ...Object.values(classesRead));
+  // Folds keep the classes that have a single row.
+  const hasSingles = leftOut.rowErrors.some(({ code }) => code === "class-with-one-row");
+  if (rows === 0 || rows >= FEW || data.split === "given" || folds < 2 || hasSingles) return [];
+  const points = Math.round(100 * (wilson(rows / 2, rows).high - 0.5));
+  const doubt = hasLabels(data) ? `: they tell an accuracy to ±${points} points` : ", which say little";
+  const text = `only ${formatCount(rows)} rows are tested${doubt}; folds test all rows`;
+  return [problem("few-rows", text, { settings: { folds } })];
 }
 
 /** Documents or sentences that have no words. */
