@@ -230,6 +230,13 @@ export class Corpus {
     return Uint32Array.from({ length: count }, (_, i) => first + i);
   }
 
+  /** Forgets all rows and their labels, so that other rows can be read. */
+  clear(): void {
+    this.open().rows_clear();
+    this.labels = [];
+    this.labelLines = [];
+  }
+
   /** Adds the labels of classes before any row. */
   private addLabels(names: readonly string[]): void {
     for (const name of names) {

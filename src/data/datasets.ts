@@ -23,6 +23,7 @@ import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { ColumnChoice } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
+import type { Corrected } from "./corrections.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
 import { findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
@@ -30,7 +31,7 @@ import type { Combined } from "./labels.ts";
 import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
-import { checkDataSettings, FRACTIONS } from "./settings.ts";
+import { checkDataSettings, type Files, FRACTIONS } from "./settings.ts";
 import {
   checkSingles,
   counts,
@@ -106,6 +107,11 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    */
   groupColumn?: string;
   /**
+   * Tables as the review.csv of `train --folds`, in which somebody has filled the column "correct label": their labels
+   * count instead of those of the rows, and rows with "drop" are left out. Default: labels are as they are.
+   */
+  corrections?: Files;
+  /**
    * Drop rows until all classes are as large as the smallest. Default: the data set's own for a name, otherwise false.
    */
   balance?: boolean;
@@ -144,6 +150,7 @@ const OPTIONS: Kinds<DatasetOptions> = {
   ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
   ...{ labels: "texts?", padding: "any?", onColumns: "function?", module: "any?", groupColumn: "text?" },
+  ...{ corrections: "any?" },
   ...{ onProgress: DOWNLOAD_OPTIONS.onProgress, signal: DOWNLOAD_OPTIONS.signal },
 };
 
@@ -173,6 +180,8 @@ export interface LoadedDataset extends LoadedSets<Dataset> {
     leftOut: LeftOut;
     /** Rows that were dropped as near-duplicates of an earlier row. */
     copies: number;
+    /** What `corrections` have changed; absent: there were none. */
+    corrected?: Corrected;
     /** Rows of the training and the validation set that `trainRows` left out. */
     undrawn: number;
     /**
@@ -245,12 +254,11 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
     throw new ConfigError("invalid-argument", `spec: ${stray} is an option`, {
       expected: `{ ${keys.join(", ")} }, { ${stray} }`,
     });
-  const path = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
   const named = keys.map((key) => {
     const some = given[key] as DataSource | readonly DataSource[];
     if (key === "name") return [key, some];
     if (key === "rows") return [key, (some as readonly unknown[]).length];
-    return [key, Array.isArray(some) ? some.map(path) : path(some as DataSource)];
+    return [key, Array.isArray(some) ? some.map(pathOf) : pathOf(some as DataSource)];
   });
   // Modules, signals and callbacks cannot be stored.
   const plain = Object.entries(options).filter(
@@ -258,6 +266,8 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
   );
   return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }
+
+const pathOf = (one: DataSource) => (typeof one === "string" ? absolutePath(one) : one.name);
 
 /**
  * Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
@@ -304,8 +314,9 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       : "name" in spec && isOnHub(spec.name)
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
         : await readAndSplit(corpus, spec, read, options, seed);
-  const { groupColumn } = options;
+  const { groupColumn, corrections } = options;
   if (groupColumn !== undefined && !loaded.groups) refuseGroups(groupColumn);
+  if (corrections !== undefined && !loaded.corrected) refuseCorrections(loaded.source);
   const { groups, testParts, rowsRead, copies, source, split, name } = loaded;
   const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, labelsAre, seed);
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
@@ -337,6 +348,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       classesRead,
       leftOut: corpus.leftOut,
       copies,
+      ...(loaded.corrected ? { corrected: loaded.corrected } : {}),
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
       combined: mayBeCombined ? (await import("./label-faults.ts")).findCombined(names) : null,
@@ -353,6 +365,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ...origin,
       ...(split === "given" ? {} : { split }),
       ...(name === undefined ? {} : { name }),
+      ...(corrections === undefined ? {} : { corrections: [corrections].flat().map(pathOf) }),
       ...(columns && !("rows" in spec) ? { textColumn: columns.join() } : {}),
       ...corpus.chosen?.columns,
     },
@@ -400,21 +413,33 @@ async function readAndSplit(
           fractions: undefined,
           parts: [],
         };
-  const all = await readSource(corpus, file, { ...read, ...columns });
+  const whole = await readSource(corpus, file, { ...read, ...columns });
+  const { corrections, groupColumn, model } = options;
+  const loadModule = () => DataModule.load(model);
+  const { rows: all, corrected } =
+    corrections === undefined
+      ? { rows: whole }
+      : await (await import("./corrections.ts")).correctRows(corpus, whole, read, corrections, loadModule);
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
   // Where nothing is tested, a class may have one row.
   const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0;
   const used = isChecked ? await checkSingles(corpus, all, source, read.skipFaulty) : all;
   const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed);
-  const rest = { testParts: locateParts(loaded.parts[2], named.parts), source };
-  const { groupColumn, model } = options;
+  const testParts = locateParts(loaded.parts[2], named.parts);
+  const rest = { testParts, source, ...(corrected ? { corrected } : {}) };
   if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
   const { readGroups } = await import("./groups.ts");
   const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
-  return {
-    ...{ ...loaded, ...rest },
-    groups: await readGroups(new Corpus(await DataModule.load(model)), file, ofGroups, all.size),
-  };
+  const groups = await readGroups(new Corpus(await loadModule()), file, ofGroups, whole.size);
+  return { ...loaded, ...rest, groups };
+}
+
+/** The error for corrections of rows that are not of one file. */
+function refuseCorrections(found: string): never {
+  throw new ConfigError("option-without-effect", `${setting("corrections")} needs the rows of one file`, {
+    expected: setting("data"),
+    found,
+  });
 }
 
 /** The error for groups of rows that are not to be divided into folds. */

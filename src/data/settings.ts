@@ -26,6 +26,7 @@ export interface DataSettings {
   textColumn: string;
   labelColumn: string;
   groupColumn: string;
+  corrections: Files;
   labelSeparator: string;
   encoding: string;
   skipFaulty: boolean;
@@ -62,6 +63,7 @@ export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<Da
   textColumn: { kind: "text" },
   labelColumn: { kind: "text" },
   groupColumn: { kind: "text" },
+  corrections: { kind: "files" },
   labelSeparator: { kind: "text" },
   encoding: { kind: "text" },
   skipFaulty: { default: false },

@@ -27,6 +27,7 @@ export interface Loaded {
   name?: string;
   /** The group of each row, by its place. */
   groups?: Groups;
+  corrected?: { labels: number; dropped: number };
 }
 
 /** Reads the files of a set. */

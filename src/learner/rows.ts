@@ -42,7 +42,15 @@ export function checkSets(json: unknown, where: string): RowSets {
 export interface ReadRows
   extends Omit<
       DatasetOptions,
-      "model" | "objective" | "fractions" | "groupColumn" | "onProgress" | "onColumns" | "chunkBytes" | "module"
+      | "model"
+      | "objective"
+      | "fractions"
+      | "groupColumn"
+      | "corrections"
+      | "onProgress"
+      | "onColumns"
+      | "chunkBytes"
+      | "module"
     >,
     Pick<TextsOptions, "stride"> {
   /** What is learned. Default: what the first of rows in memory says; of others "classification". */

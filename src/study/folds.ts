@@ -1,6 +1,8 @@
 /** A study of folds: a run for each, what they say of all rows together, and a run on all rows. */
 import { joinPath } from "#platform";
 import { checkKinds } from "../checks.ts";
+import { setTexts } from "../classic/tfidf.ts";
+import type { LoadedDataset } from "../data/datasets.ts";
 import { digestData } from "../data/digest.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
 import { readJson } from "../io/common.ts";
@@ -9,12 +11,15 @@ import type { RunViews } from "../run/directory.ts";
 import type { RunRecord } from "../run/record.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
+import { predictions } from "../tasks/predictions.ts";
 import { MEASURING } from "../tasks/results.ts";
 import type { Answered, Baseline, Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
+import type { FittedBaselines } from "../train/baselines.ts";
 import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
+import { findSuspects, joinShares, type Review } from "./review.ts";
 import { readFinished, type TrialRecord, trialDirectory } from "./store.ts";
 
 /** What is asked: how many folds, and whether a run learns from all rows afterwards. */
@@ -95,6 +100,8 @@ export interface Pooled {
   folds: readonly number[];
   results: Results;
   answers: Answered;
+  /** The rows whose label is improbable; null: a row has not one class. */
+  review: Review | null;
 }
 
 /**
@@ -111,7 +118,7 @@ export async function poolFolds(
   const records = runs.map(([record]) => record);
   const context = measuringContext(all, records[0]!.options);
   const predicted = joinPredicted(runs.map(([, one]) => one));
-  const fitted: Baseline[][] = [];
+  const fitted: FittedBaselines[] = [];
   for (const fold of folds) fitted.push(await fitBaselines(fold.data));
   const leaked = new Set<number>();
   let start = 0;
@@ -119,13 +126,21 @@ export async function poolFolds(
     for (const row of leakedRows(fold.data)) leaked.add(start + row);
     start += fold.data.test.size;
   }
-  const test = measureTest(measuring, data, predicted, joinBaselines(fitted), context, leaked);
+  const test = measureTest(
+    measuring,
+    data,
+    predicted,
+    joinBaselines(fitted.map(({ baselines }) => baselines)),
+    context,
+    leaked,
+  );
   const evaluated = (when: "before" | "after") => ({
     train: meanEvaluation(records.map(({ results }) => results[when].train)),
     val: null,
     test: meanEvaluation(records.map(({ results }) => results[when].test)),
   });
   const after = evaluated("after");
+  const shares = TRAINING[all.objective].labels === "class" ? await reviewShares(folds, fitted, predicted) : null;
   const figures = keptFigures(TRAINING[all.objective].measures, test.rows);
   return {
     data,
@@ -135,7 +150,26 @@ export async function poolFolds(
       ...{ parts: [], decision: null, test },
     },
     answers: measuring.answers!(data.test, predicted, context),
+    review: shares && { shares, suspects: findSuspects(shares, test.rows.truth!, all.labels.length) },
   };
+}
+
+/** By which probabilities labels are reviewed: those of the runs and of the classic models of their folds. */
+async function reviewShares(
+  folds: readonly Fold[],
+  fitted: readonly FittedBaselines[],
+  { probabilities }: Predicted,
+): Promise<ArrayLike<number>> {
+  const { labels } = folds[0]!.data;
+  const others: number[] = [];
+  for (const [i, { data }] of folds.entries()) {
+    const { classic } = fitted[i]!;
+    if (!classic) return probabilities!;
+    const set = data.test as LoadedDataset["test"];
+    const logits = await classic.logits([...setTexts(set, set.positions())], labels);
+    for (const one of predictions(Float64Array.from(logits), labels.length)) others.push(...one.probabilities);
+  }
+  return joinShares(probabilities!, others, labels.length);
 }
 
 /** The data with the rows of all folds, one behind the other, as its test set. */
@@ -176,7 +210,11 @@ function joinNames(names: readonly string[]): string {
   const [first, ...others] = [...new Set(names)].map((name) => name.split(" "));
   if (others.length === 0) return names[0]!;
   const same = first!.findIndex((word, i) => others.some((other) => other[i] !== word));
-  if (same > 1) return first!.slice(0, same).join(" ").replace(/,$/, "");
+  if (same > 1)
+    return first!
+      .slice(0, same)
+      .join(" ")
+      .replace(/,$| \([^)]*$/, "");
   return [first!.join(" "), ...others.map((words) => words.slice(same).join(" "))].join(" or ");
 }
 

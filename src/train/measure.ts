@@ -53,9 +53,9 @@ async function messages() {
 type Fit = (data: TrainingData, signal?: AbortSignal) => Promise<FittedBaselines>;
 
 /** The baselines of data with labels. */
-export async function fitBaselines(data: TrainingData): Promise<Baseline[]> {
+export async function fitBaselines(data: TrainingData): Promise<FittedBaselines> {
   const fit = (await FITS[TRAINING[data.objective].labels!]()) as Fit;
-  return (await fit(data)).baselines;
+  return fit(data);
 }
 
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */

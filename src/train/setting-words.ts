@@ -45,6 +45,7 @@ const FIELDS: General<FieldWords | null> = {
   textColumn: { label: "Text column" },
   labelColumn: { label: "Label column" },
   groupColumn: null,
+  corrections: null,
   labelSeparator: {
     label: "Between labels",
     why: "What is between several labels in a cell of the table.",
@@ -220,6 +221,10 @@ export function flagWords(): Offered<FlagWords | string> {
     groupColumn: {
       text: "with --folds: rows with the same value in this column, such as a customer, are in one fold",
       argument: "<name>",
+    },
+    corrections: {
+      text: 'a review.csv of --folds with a filled column "correct label": these labels count, and rows with "drop" are left out; repeat it for several',
+      argument: "<file>",
     },
     labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },
     encoding: {

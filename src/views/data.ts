@@ -181,7 +181,7 @@ function skipped({ message, details }: LowrankError): string {
 /** One line: the rows read, those left out and why, and the weights of the classes. */
 function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const { labels, stats } = data;
-  const { rowsRead, classesRead, copies, undrawn, train, val, test } = stats;
+  const { rowsRead, classesRead, copies, corrected, undrawn, train, val, test } = stats;
   const dropped = rowsRead - copies - undrawn - train.rows - val.rows - test.rows;
   const leftOut = counted([
     [copies, "near-duplicates of earlier rows left out"],
@@ -193,12 +193,16 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
   const classes = hasLabels(data) ? ` (${byClass(labels, (_, label) => classesRead[label] ?? 0)})` : "";
   return [
     `rows: ${formatCount(rowsRead)} read${classes}`,
+    ...(corrected ? [describeCorrected(corrected)] : []),
     ...(leftOut.length > 0 ? leftOut : ["all kept"]),
     ...(weights
       ? [`loss weighted by class (${byClass(labels, (i) => Number(weights[i]!.toPrecision(3)))})`]
       : weighted),
   ].join("; ");
 }
+
+const describeCorrected = ({ labels, dropped }: NonNullable<LoadedDataset["stats"]["corrected"]>) =>
+  `corrections: ${formatCount(labels)} labels changed, ${formatCount(dropped)} rows left out`;
 
 /** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
 function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {

@@ -198,9 +198,9 @@ const CHUNK = 1 << 16;
 /** Digits of a number: logits have f32's. */
 const DIGITS = 6;
 
-const round = (value: number) => Number(value.toPrecision(DIGITS));
+export const roundAnswer = (value: number) => Number(value.toPrecision(DIGITS));
 const showAnswer = (answer: Answer): Cell =>
-  typeof answer === "object" ? answer.join("|") : typeof answer === "number" ? round(answer) : answer;
+  typeof answer === "object" ? answer.join("|") : typeof answer === "number" ? roundAnswer(answer) : answer;
 
 /** Every row of the validation and test sets. Texts are decoded from their tokens when they are written. */
 function predictionsTable(answers: NonNullable<TrainResult["answers"]>, data: LoadedDataset | LoadedTagged) {
@@ -232,7 +232,7 @@ export function answerCells(
   row: number,
 ): Cell[] {
   const k = (probabilities?.length ?? 0) / truth.length;
-  const shares = Array.from({ length: k }, (_, i) => round(probabilities![row * k + i]!));
+  const shares = Array.from({ length: k }, (_, i) => roundAnswer(probabilities![row * k + i]!));
   return [set.place(row) + 1, ...[set.text(row)].flat(), ...[truth[row]!, predicted[row]!].map(showAnswer), ...shares];
 }
 

@@ -150,7 +150,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What a run learned, in figures.
   learned: [1.9, /\/src\/web\/page\/parts\/learned\./],
   // Data of `train --folds`, and groups of its rows.
-  folds: [1.8, /\/src\/data\/(folds|groups)\./],
+  folds: [1.8, /\/src\/data\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,

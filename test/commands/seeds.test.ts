@@ -191,6 +191,43 @@ test("folds test every row, and the run that is saved has learned from all of th
   assert.equal([events.at(-2).compared[0].rows, events.at(-2).best, events.at(-1).run], [40, null, null]);
 });
 
+test("labels that folds find improbable are a table to correct, and corrections are trained on", async () => {
+  const [head, ...lines] = messages(20).trim().split("\n");
+  const wrong = lines.map((line, i) =>
+    i === 4 ? line.replace(/^(ham|spam)/, (l) => (l === "ham" ? "spam" : "ham")) : line,
+  );
+  writeFileSync(join(folder, "wrong.csv"), `${[head, ...wrong].join("\n")}\n`);
+  const args = [
+    "wrong.csv",
+    ...RUN.slice(1),
+    "--lr",
+    "1e-2",
+    "--epochs",
+    "10",
+    "--folds",
+    "2",
+    "--final",
+    "none",
+    "--out",
+    "review",
+  ];
+  const { code, stdout, stderr } = await train(args);
+  assertCode({ code, stdout, stderr }, 0);
+  assert.match(stdout, /labels to review: \d+ rows? in review\/review.csv/);
+  const [columns, first] = readFileSync(join(folder, "review", "review.csv"), "utf8").split("\r\n");
+  const [before, after] = wrong[4]!.startsWith("ham") ? ["ham", "spam"] : ["spam", "ham"];
+  const text = lines[4]!.slice(lines[4]!.indexOf(",") + 1);
+  assert.is(columns, "row,text,given label,suggested label,correct label,probability ham,probability spam");
+  assert.ok(first!.startsWith(`5,${text},${before},${after},,`), first);
+  writeFileSync(join(folder, "corrected.csv"), `${columns}\n5,${text},${before},${after},${after},,\n`);
+  const corrected = [...args.slice(0, -6), "--epochs", "1", "--corrections", "corrected.csv", "--out", "corrected"];
+  const trained = await train(corrected);
+  assertCode(trained, 0);
+  assert.match(trained.stdout, "(ham 20, spam 20); corrections: 1 labels changed, 0 rows left out");
+  const record = JSON.parse(readFileSync(join(folder, "corrected", "run.json"), "utf8"));
+  assert.equal(record.data.corrections, [join(folder, "corrected.csv")]);
+});
+
 test("what has no folds is refused", async () => {
   for (const [args, ...words] of [
     [["--folds", "30"], "fewer rows than there are folds", '"ham" (20), "spam" (20)', "use --folds 20"],

@@ -127,6 +127,49 @@ test("rows of a group are in one fold; those of none are by themselves", async (
   assert.throws(() => divideFolds(whole, 2), /fewer groups than folds/);
 });
 
+test("corrections replace labels and leave rows out; what they are of is checked", async () => {
+  const folder = temporaryFolder();
+  const review = (lines: string[], name = "review.csv", head = "row,text,given label,correct label") => {
+    writeFileSync(join(folder, name), `${[head, ...lines].join("\n")}\n`);
+    return join(folder, name);
+  };
+  const rows = times(20, (i) => `${i === 3 ? "smap" : i % 2 ? "ham" : "spam"},"mail ${i}, to you"`);
+  const file = () => textFile(`label,text\n${rows.join("\n")}\n`);
+  const corrections = review([
+    '4,"mail 3, to you",smap,spam',
+    '6,"mail 5,\r to you",ham,drop',
+    '8,"mail 7, to you",ham,',
+    '9,"mail 8, to you",spam,news',
+    '11,"mail 10, to you",spam,news',
+  ]);
+  const options = { fractions: WHOLE, split: "ordered" } as const;
+  const { train, labels, stats, origin } = await load({ file: file() }, { ...options, corrections });
+  assert.equal([...labels], ["ham", "news", "spam"]);
+  assert.equal(stats.corrected, { labels: 3, dropped: 1 });
+  assert.equal([origin.corrections, train.size, train.place(5)], [[corrections], 19, 6]);
+  assert.equal(
+    [...train.positions()].slice(0, 9).map((i) => [labels[train.label(i)], train.text(i)]),
+    [0, 1, 2, 3, 4, 6, 7, 8, 9].map((i) => [
+      i === 3 ? "spam" : i === 8 ? "news" : i % 2 ? "ham" : "spam",
+      `mail ${i}, to you`,
+    ]),
+  );
+  const again = review(['4,"mail 3, to you",spam,ham'], "again.csv");
+  const both = await load({ file: file() }, { ...options, corrections: [corrections, again] });
+  assert.is(both.labels[both.train.label(3)], "ham");
+
+  const refused = (path: string, code: ErrorCode, ...words: string[]) =>
+    fails({ file: file() }, code, words, { ...options, corrections: path });
+  await refused(review(["21,x,ham,spam"]), "index-out-of-range", "not there", "1 to 20", "21");
+  await refused(review(["4,other,ham,spam"]), "inputs-changed", "another text", "review.csv, row 4", "mail 3, to you");
+  await refused(review(["4,x,ham,"]), "no-labels", 'column "correct label"');
+  await refused(review(["4,x,ham,spam"], "b.csv", "row,text,given label,correct"), "no-such-column", '"correct label"');
+  await refused(join(folder, "none.csv"), "no-such-file", "none.csv");
+  await fails({ train: file(), val: file(), test: file() }, "option-without-effect", ["corrections needs the rows"], {
+    corrections,
+  });
+});
+
 test("three files keep their rows; the training set's labels hold for all", async () => {
   const files = {
     train: mails(5, 3, "train.csv"),

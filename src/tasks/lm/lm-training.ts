@@ -60,6 +60,7 @@ export const training: Training<Texts> = {
   // Texts are often short: small blocks and batches give enough steps, each of about as many tokens as with messages.
   pageDefaults: { batchSize: 2, maxLength: 64 },
   lacks: {
+    corrections: "texts have no labels",
     labelColumn: "texts have no labels",
     groupColumn: "texts are not divided into folds",
     labelSeparator: "texts have no labels",

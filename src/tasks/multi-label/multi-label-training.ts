@@ -67,6 +67,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 export const training: Training<LabelledRows> = {
   defaults: { classWeights: "none" },
   lacks: {
+    corrections: "a message has several labels",
     stride: "messages are not cut into blocks",
     balance: "a message has several labels",
     "split stratified": "a message has several labels",

@@ -48,6 +48,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 export const training: Training<LabelledRows> = {
   defaults: { classWeights: "none" },
   lacks: {
+    corrections: "scores are not reviewed",
     labelSeparator: "a message has one score",
     stride: "messages are not cut into blocks",
     balance: "scores are no classes",

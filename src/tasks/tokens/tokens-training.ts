@@ -88,6 +88,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
 export const training: Training<Sentences> = {
   defaults: { pooling: "last-token", classWeights: "none" },
   lacks: {
+    corrections: "a sentence has a tag for each word",
     dataset: "sentences are read from files",
     labelSeparator: "a word has one tag",
     skipFaulty: "a sentence with a fault is not left out",

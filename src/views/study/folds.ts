@@ -1,10 +1,21 @@
 /** The report of a study of folds: an estimate from all rows, and what the run on all rows is. */
 import { joinPath, writeFileAtomic } from "#platform";
-import { type Block, type Cell, heading, makeTable, type RowColumn, type Table, text } from "../../document/blocks.ts";
-import { capital, digits, formatCount, formatDuration, formatLoss } from "../../format.ts";
+import { REVIEW } from "../../data/corrections.ts";
+import {
+  type Block,
+  type Cell,
+  heading,
+  makeTable,
+  messageColumns,
+  type RowColumn,
+  type Table,
+  text,
+} from "../../document/blocks.ts";
+import { capital, digits, formatCount, formatDuration, formatLoss, percent } from "../../format.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
 import { type FoldedData, keptEpoch, type Pooled } from "../../study/folds.ts";
+import type { Review, Suspect } from "../../study/review.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
@@ -14,7 +25,16 @@ import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
 import { judgedBy, nameMeasure, showDifference } from "../measures.ts";
 import { resultBlocks } from "../run.ts";
-import { answerCells, answerKeys, asColumns, baselinesTable, encode } from "../run-tables.ts";
+import {
+  answerCells,
+  answerKeys,
+  asColumns,
+  baselinesTable,
+  encode,
+  probabilityKey,
+  roundAnswer,
+} from "../run-tables.ts";
+import { describeVerdict } from "../verdicts.ts";
 
 const TITLE = "Lowrank: report of folds";
 
@@ -33,25 +53,93 @@ export async function writeFolds(out: string, results: FoldResults): Promise<voi
   const blocks = [
     heading(TITLE, 1),
     ...foldsSummary(results),
+    ...reviewBlocks(results.pooled, results.pooled.review),
     heading("Results of all rows"),
     ...resultBlocks(shownRecord(results), { advises: false }),
   ];
+  const { review } = results.pooled;
   for (const [path, content] of [
     ...blockFiles(blocks),
     ["report.md", toMarkdown(blocks)],
     ["report.html", toHtml(TITLE, blocks)],
     ["out-of-fold.csv", encode(csvLines(outOfFold(results)))],
+    ...(review ? [["review.csv", encode(csvLines(reviewTable(results.pooled, review)))] as const] : []),
   ] as const)
     await writeFileAtomic(joinPath(out, path), content);
+}
+
+/** Suspects that the report shows. */
+const SHOWN = 10;
+
+/** The first rows whose label is improbable, and what to do about them. */
+function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[] {
+  if (!review) return [];
+  const { suspects } = review;
+  if (suspects.length === 0)
+    return [heading("Labels to review"), text("No row is labelled as a class that it is improbably of.")];
+  const shareOf = sharesOf(review, data.labels.length);
+  const columns: RowColumn<Suspect>[] = [
+    { title: "Row", key: null, format: formatCount, value: ({ row }) => data.test.place(row) + 1 },
+    { title: "Given", key: null, value: ({ row }) => String(answers.truth[row]) },
+    { title: "Suggested", key: null, value: ({ suggested }) => data.labels[suggested] },
+    {
+      ...{ title: "Probability of the given", key: null, format: percent },
+      value: ({ row }) => shareOf(row, data.labels.indexOf(String(answers.truth[row]))),
+    },
+    ...messageColumns("pairs" in data ? data.pairs : undefined).map(
+      (column): RowColumn<Suspect> => ({
+        ...{ ...column, key: null },
+        value: ({ row }) => column.value({ text: data.test.text(row) }),
+      }),
+    ),
+  ];
+  const which = suspects.length > SHOWN ? `The ${SHOWN} worst of ${formatCount(suspects.length)} rows` : "The rows";
+  return [
+    heading("Labels to review"),
+    text(
+      `${formatCount(suspects.length)} of ${formatCount(data.test.size)} rows have a label that is improbable by models which had not learned from ` +
+        `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
+        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out), and train again with --corrections review.csv.`,
+    ),
+    makeTable("review", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
+  ];
+}
+
+const sharesOf =
+  ({ shares }: Review, classes: number) =>
+  (row: number, label: number) =>
+    shares[row * classes + label]!;
+
+/** The table to correct. */
+function reviewTable({ data, answers }: Pooled, review: Review) {
+  const { labels, test } = data;
+  const shareOf = sharesOf(review, labels.length);
+  const texts = REVIEW.texts.slice(0, "pairs" in data && data.pairs ? 2 : 1);
+  function* rows(): Generator<Cell[]> {
+    for (const { row, suggested } of review.suspects) {
+      const own = [
+        test.place(row) + 1,
+        ...[test.text(row)].flat(),
+        answers.truth[row] as string,
+        labels[suggested],
+        "",
+      ];
+      yield [...own, ...labels.map((_, label) => roundAnswer(shareOf(row, label)))];
+    }
+  }
+  const keys = [REVIEW.row, ...texts, "given label", "suggested label", REVIEW.correct, ...labels.map(probabilityKey)];
+  return { columns: asColumns(keys), rows: rows() };
 }
 
 /** In short, for a terminal as well. */
 export function foldsSummary(results: FoldResults): Block[] {
   const record = shownRecord(results);
+  const verdict = describeVerdict(record);
   return [
     text(describeEstimate(results)),
     foldsTable(results),
     ...baselinesTable(record, record.results!),
+    ...(verdict === null ? [] : [text(verdict)]),
     text(describeFinal(results)),
   ];
 }
