@@ -37,6 +37,9 @@ const ROWS_AT_A_TIME = 256;
 const WORD = /[\p{L}\p{N}_]{2,}/gu;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: Python splits at them.
 const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/u;
+/** The words of a text, in lower case, as n-grams of words have them. */
+export const splitWords = (text: string): string[] => text.toLowerCase().match(WORD) ?? [];
+
 /** The lengths of n-grams, by analyzer. */
 export const NGRAMS = [
   [1, 2],

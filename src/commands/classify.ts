@@ -6,12 +6,11 @@ import { checkNumber } from "../checks.ts";
 import { knownFormat } from "../data/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
-import { limitTo } from "../infer/label-table.ts";
 import type { Labeller } from "../infer/labeller.ts";
 import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";
-import { isAnswered, type Labelled } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import { calledAs, shellWord } from "./called.ts";
 import {
   choice,
@@ -34,7 +33,7 @@ import {
   labelFile,
   type ModelFlags,
   namedAdapters,
-  noteUnlabelled,
+  openLimits,
   type TableFlags,
   tableTexts,
   withClassifier,
@@ -108,6 +107,11 @@ const program = command(
     "--min-probability <p>",
     "give no label, and no entity, whose probability is below p: the text may be of none of the classes; such texts are counted",
     number,
+  )
+  .option(
+    "--skip-unlike",
+    "give no label to texts unlike the training data: those of another language, or of no words, by the words that a run's " +
+      "classic.json has; such texts are counted",
   )
   .option("--force", "replace an existing --out");
 suggestFlag(program, "--file", "--in");
@@ -227,18 +231,17 @@ await main(async () => {
     };
     noteDevice();
     if (flags.in === undefined) checkPairs(trainedPairs(classifier), flags.pair);
-    const { method } = TASKS[classifier.meta.task.objective].predicts!;
-    let [count, blank, unlabelled] = [0, 0, 0];
-    const limit = limitTo(classifier, minProbability);
+    const { method, blank: empty } = TASKS[classifier.meta.task.objective].predicts!;
+    const limits = await openLimits(classifier, directory, flags);
+    let [count, blank] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await classifier[method]!(texts);
       noteDevice();
       count += texts.length;
       results.forEach((made, i) => {
         const text = texts[i]!;
-        const result = isBlank(text) ? made : limit(made);
+        const result = limits.apply(text, made) ?? empty();
         if (isBlank(text)) blank++;
-        else if (!isAnswered(result)) unlabelled++;
         if (json) console.log(JSON.stringify({ text, ...result }));
         // A line with tab-separated fields: label and probability or score, and the text or both.
         else
@@ -253,7 +256,7 @@ await main(async () => {
     for await (const texts of groups) await classify(texts);
     if (blank > 0)
       printNote(`${blank} of ${count} texts are empty and have no ${method === "score" ? "score" : "label"}`);
-    if (minProbability !== undefined) noteUnlabelled(unlabelled, count, minProbability);
+    for (const line of limits.describe(count)) printNote(line);
   });
   return 0;
 });

@@ -5,11 +5,13 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
+import { recognizeUnlike } from "../classic/unlike.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/label-fields.ts";
+import { LabelLimits } from "../infer/label-limits.ts";
 import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/label-table.ts";
 import type { Labeller } from "../infer/labeller.ts";
 import { openTable, outputFormat } from "../infer/open-table.ts";
@@ -33,6 +35,7 @@ export interface TableFlags {
   encoding?: string;
   order?: "doubt";
   minProbability?: number;
+  skipUnlike?: boolean;
   force?: boolean;
 }
 
@@ -160,7 +163,7 @@ export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): Name
 
 /** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
-  const { in: input, out: output, force = false, order, minProbability } = flags;
+  const { in: input, out: output, force = false, order } = flags;
   await refuseOutput(flags);
   const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
   const table = await openInput(input, named.values(), flags);
@@ -173,7 +176,8 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         `adapters in column "${table.adapterColumn}": ${nameList([...adapters].map(([name, count]) => `${name} ${count}`))}`,
       );
     for (const directory of named.values()) await settle(directory);
-    const [names, unlabelled] = await withClassifier(named, flags, async (classifier) => {
+    const [names, limits] = await withClassifier(named, flags, async (classifier) => {
+      const limits = await openLimits(classifier, [...named.values()][0]!, flags);
       const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
       const started = performance.now();
       let rate = 0;
@@ -181,16 +185,16 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
         rate = (1000 * done) / (performance.now() - started);
         progress.update(done, describeRate("rows", rate, (rows - done) / rate));
       };
-      const options = { output, force, order, minProbability, onProgress };
-      const unlabelled = await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
+      const options = { output, force, order, limits, onProgress };
+      await labelTable(table, surveyed, classifier, options).finally(() => progress.stop());
       printNote(`${rows} rows, ${describeRate("rows", rate, Infinity)}, on ${placeOf(classifier)}`);
-      return [new Fields(table, surveyed.taken, classifier).names, unlabelled];
+      return [new Fields(table, surveyed.taken, classifier).names, limits];
     });
     printNote(
       `saved to ${output}, with ${names.length === 1 ? "column" : "columns"} ${joinWords(names)}` +
         (blank > 0 ? `, empty in ${formatCount(blank)} ${blank === 1 ? "row" : "rows"} without a text` : ""),
     );
-    if (minProbability !== undefined) noteUnlabelled(unlabelled, rows, minProbability);
+    for (const line of limits.describe(rows)) printNote(line);
     if (order)
       printNote(
         "the rows whose labels are least certain are first, and near-copies of them last: correct the labels of the first ones, " +
@@ -201,11 +205,16 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
   }
 }
 
-/** Says how many texts, or rows, have no label because of --min-probability. */
-export function noteUnlabelled(unlabelled: number, all: number, minProbability: number): void {
-  printNote(
-    `${formatCount(unlabelled)} of ${formatCount(all)} texts get no label: none has a probability of ${minProbability} or more`,
-  );
+/** What gets no label, by the flags. `directory`: the model's, which tells which texts are unlike its training data. */
+export async function openLimits(
+  labeller: Labeller,
+  directory: string,
+  { minProbability, skipUnlike, adapterColumn }: TableFlags,
+): Promise<LabelLimits> {
+  if (skipUnlike && adapterColumn !== undefined)
+    throw new ConfigError("options-conflict", "--skip-unlike is for one model", { expected: "no --adapter-column" });
+  const isUnlike = skipUnlike ? await recognizeUnlike(directory) : undefined;
+  return new LabelLimits(labeller, { minProbability, isUnlike });
 }
 
 /**

@@ -10,10 +10,11 @@ import { formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
 import { TASKS } from "../tasks/index.ts";
-import { isAnswered, type Labelled } from "../tasks/predictions.ts";
+import type { Labelled } from "../tasks/predictions.ts";
 import { USAGES } from "../tasks/usages.ts";
 import { type LabelledRow, tableByDoubt } from "./doubt.ts";
 import { Fields } from "./label-fields.ts";
+import type { LabelLimits } from "./label-limits.ts";
 import type { Labeller } from "./labeller.ts";
 import type { Table, TableRow } from "./table.ts";
 
@@ -103,29 +104,27 @@ interface LabelOptions {
   force: boolean;
   /** "doubt": the rows whose labels are least clear first; default: the order of the table. */
   order?: "doubt" | undefined;
-  minProbability?: number | undefined;
+  limits?: LabelLimits | undefined;
   onProgress: (rows: number) => void;
 }
 
 /**
- * Labels the rows of a table into `output`, which has its name once it is whole. Returns the rows with a text that have
- * no label. Throws ConfigError if it exists, DataError if the table changes meanwhile, LowrankError if the disk cannot
- * be written to.
+ * Labels the rows of a table into `output`, which has its name once it is whole. Throws ConfigError if it exists,
+ * DataError if the table changes meanwhile, LowrankError if the disk cannot be written to.
  */
 export async function labelTable(
   table: Table,
   surveyed: Survey,
   classifier: Labeller,
-  { output, force, order, minProbability, onProgress }: LabelOptions,
-): Promise<number> {
+  { output, force, order, limits, onProgress }: LabelOptions,
+): Promise<void> {
   if (order) checkOrder(surveyed, classifier);
-  let [done, unlabelled] = [0, 0];
-  const onRows: RowOptions["onRows"] = (texts, results) => {
+  let done = 0;
+  const onRows: RowOptions["onRows"] = (texts) => {
     done += texts.length;
-    unlabelled += results.filter((result) => result && !isAnswered(result)).length;
     onProgress(done);
   };
-  const options = { minProbability, onRows };
+  const options = { limits, onRows };
   async function* copy() {
     if (order) yield* tableByDoubt(table, labelledRows(table, surveyed, classifier, options));
     else yield* labelRows(table, surveyed, classifier, options);
@@ -133,7 +132,6 @@ export async function labelTable(
     if (!force) await refuseExisting(output);
   }
   await writeFileAtomic(output, copy());
-  return unlabelled;
 }
 
 /** Throws ConfigError if what the model gives has no order of doubt, DataError if there are too many rows for one. */
@@ -154,17 +152,6 @@ function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Labeller
     });
 }
 
-/** What leaves out labels of a lower probability than `least`. Throws ConfigError if the model gives scores. */
-export function limitTo({ meta: { task } }: Labeller, least: number | undefined): (one: Labelled) => Labelled {
-  if (least === undefined) return (one) => one;
-  const { atLeast } = USAGES[task.objective];
-  if (atLeast) return (one) => atLeast(one, least);
-  throw new ConfigError("options-conflict", `${setting("minProbability")} is for labels`, {
-    expected: "a model that gives labels with their probabilities",
-    found: TASKS[task.objective].title,
-  });
-}
-
 /** Throws ConfigError if there is a file of this path. */
 export async function refuseExisting(output: string): Promise<void> {
   if (await exists(output))
@@ -178,8 +165,7 @@ export async function refuseExisting(output: string): Promise<void> {
 const ROWS = 64;
 
 interface RowOptions {
-  /** Labels of a lower probability are not given. */
-  minProbability?: number | undefined;
+  limits?: LabelLimits | undefined;
   /** Receives the texts of some rows, and what the model makes of each; null: a blank one. */
   onRows: (texts: TextOrPair[], results: (Labelled | null)[]) => void;
 }
@@ -205,12 +191,11 @@ async function* labelledRows(
   table: Table,
   surveyed: Survey,
   classifier: Labeller,
-  { minProbability, onRows }: RowOptions,
+  { limits, onRows }: RowOptions,
 ): AsyncGenerator<LabelledRow[], void, void> {
   const fields = new Fields(table, surveyed.taken, classifier);
   const byRow = table.adapterColumn !== undefined;
   const { margin } = USAGES[classifier.meta.task.objective];
-  const limit = limitTo(classifier, minProbability);
   const label = (row: TableRow, result: Labelled | null): LabelledRow => {
     if (row.text === null) return { row, added: fields.header, margin: null };
     const meta = byRow && result ? classifier.metaOf!(row.adapter) : classifier.meta;
@@ -222,13 +207,12 @@ async function* labelledRows(
     const count = byRow ? piece.length : ROWS;
     for (let first = 0; first < piece.length; first += count) {
       const rows = piece.slice(first, first + count);
-      const results = await (await classifyByLength(classifier, rows, byRow)).map((one) => one && limit(one));
-      const made = results.values();
-      for (const row of rows) labelled.push(label(row, row.text === null ? null : made.next().value!));
-      onRows(
-        rows.flatMap(({ text }) => (text === null ? [] : [text])),
-        results,
-      );
+      const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
+      const results = await classifyByLength(classifier, rows, byRow);
+      const given = results.map((one, i) => one && (limits ? limits.apply(texts[i]!, one) : one));
+      const next = given.values();
+      for (const row of rows) labelled.push(label(row, row.text === null ? null : next.next().value!));
+      onRows(texts, given);
     }
     yield labelled;
   }

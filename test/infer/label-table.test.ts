@@ -18,6 +18,7 @@ import { isTable, labelFile } from "../../src/commands/label.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
+import { LabelLimits } from "../../src/infer/label-limits.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
@@ -78,8 +79,12 @@ async function label(input: string, output: string, { classifier, ...asked }: As
   const { force = false, onProgress = () => {}, order, minProbability, ...open } = asked;
   const table = await openTable(at(input), open);
   try {
-    const options = { output: at(output), force, onProgress, order, minProbability };
-    return await labelTable(table, await survey(table, input), classifier ?? (await trained()).classifier, options);
+    const labeller = classifier ?? (await trained()).classifier;
+    const limits = new LabelLimits(labeller, { minProbability });
+    await labelTable(table, await survey(table, input), labeller, {
+      ...{ output: at(output), force, onProgress, order, limits },
+    });
+    return limits;
   } finally {
     await table.close();
   }
@@ -201,8 +206,8 @@ test("by doubt the rows of the smallest margin are first; below the least probab
   const results = await classifier.classify(texts);
   const sorted = results.map(({ probability }, i) => [probability!, texts[i]!] as const).sort(([a], [b]) => a - b);
   const minProbability = (sorted[1]![0] + sorted[2]![0]) / 2;
-  const unlabelled = await label("todo.csv", "todo-out.csv", { order: "doubt", minProbability });
-  assert.is(unlabelled, 2);
+  const limits = await label("todo.csv", "todo-out.csv", { order: "doubt", minProbability });
+  assert.equal(limits.describe(5), [`2 of 5 texts get no label: none has a probability of ${minProbability} or more`]);
   const labelOf = (text: string) => results[texts.indexOf(text)]!.label;
   const lines = sorted.map(([p, text]) => `${text},${p < minProbability ? "" : labelOf(text)},${p.toFixed(6)}\n`);
   assert.is(read("todo-out.csv"), `text,predicted,probability\n${lines.join("")}" ",,\n`);

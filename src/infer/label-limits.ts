@@ -1,0 +1,62 @@
+/** What gets no label, although a model would give it one: improbable labels, and texts unlike the training data. */
+import { ConfigError } from "../errors.ts";
+import { formatCount } from "../format.ts";
+import { isBlank, type TextOrPair } from "../pair.ts";
+import { setting } from "../setting.ts";
+import { TASKS } from "../tasks/index.ts";
+import { isAnswered, type Labelled } from "../tasks/predictions.ts";
+import { USAGES } from "../tasks/usages.ts";
+import type { Labeller } from "./labeller.ts";
+
+interface LimitOptions {
+  /** No label, and no entity, of a lower probability is given. */
+  minProbability?: number | undefined;
+  /** Whether a text is unlike the training data, where such texts get no label. */
+  isUnlike?: ((text: TextOrPair) => boolean) | undefined;
+}
+
+/** Leaves out labels, and counts the texts that have none because of it. */
+export class LabelLimits {
+  private improbable = 0;
+  private unlike = 0;
+
+  /** Throws ConfigError for a least probability of scores. */
+  constructor(
+    private readonly labeller: Labeller,
+    private readonly options: LimitOptions,
+  ) {
+    const { objective } = labeller.meta.task;
+    if (options.minProbability !== undefined && !USAGES[objective].atLeast)
+      throw new ConfigError("options-conflict", `${setting("minProbability")} is for labels`, {
+        expected: "a model that gives labels with their probabilities",
+        found: TASKS[objective].title,
+      });
+  }
+
+  /** What is given of what the model makes of a text; null: nothing, as of a blank one. */
+  apply(text: TextOrPair, result: Labelled): Labelled | null {
+    if (isBlank(text)) return null;
+    const { minProbability, isUnlike } = this.options;
+    if (isUnlike?.(text)) {
+      this.unlike++;
+      return null;
+    }
+    if (minProbability === undefined) return result;
+    const given = USAGES[this.labeller.meta.task.objective].atLeast!(result, minProbability);
+    if (!isAnswered(given)) this.improbable++;
+    return given;
+  }
+
+  /** How many of `all` texts have no label because of the limits. */
+  describe(all: number): string[] {
+    const { minProbability, isUnlike } = this.options;
+    const count = (some: number, why: string) =>
+      `${formatCount(some)} of ${formatCount(all)} texts get no label: ${why}`;
+    return [
+      ...(isUnlike ? [count(this.unlike, "hardly any of their words are in the training data")] : []),
+      ...(minProbability === undefined
+        ? []
+        : [count(this.improbable, `none has a probability of ${minProbability} or more`)]),
+    ];
+  }
+}
