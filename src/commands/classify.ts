@@ -105,7 +105,7 @@ const program = command(
   )
   .option(
     "--min-probability <p>",
-    "give no label, and no entity, whose probability is below p: the text may be of none of the classes; such texts are counted",
+    "give no label, and no entity, whose probability is below p; texts without a label because of it are counted",
     number,
   )
   .option(

@@ -16,7 +16,7 @@ const LABELS = {
 };
 /** A run of each objective, method and kind of texts that differ in what is written. */
 const RUNS = [
-  { name: "lora, a bias, calibrated", calibrate: true, lossy: true },
+  { name: "lora, a bias, calibrated", calibrate: true },
   { name: "dora, cut texts", dora: true, maxLength: 12 },
   { name: "last token", pooling: "last-token" },
   { name: "prompt, last token", mode: "prompt", pooling: "last-token" },

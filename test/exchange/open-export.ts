@@ -14,6 +14,7 @@ import { type OpenedAdapter, openAdapter } from "../../src/io/open-adapter.ts";
 import { type Adapter, type AdapterMeta, PEFT_CONFIG } from "../../src/io/peft.ts";
 import { readsPairs, type TextOrPair } from "../../src/pair.ts";
 import { isMean } from "../../src/tasks/index.ts";
+import type { Decision } from "../../src/tasks/predictions.ts";
 
 /** The largest error of the logits, relative to their norm: float32 on both sides. */
 const TOLERANCE = 1e-4;
@@ -89,7 +90,9 @@ async function computeOurs(
   try {
     if (meta.task.objective !== "lm") {
       const classifier = await Classifier.of({ meta, tensors: exported }, baseModel, device, dtype);
-      return [...(await classifier.logits(texts))];
+      // An export has the temperature in its head.
+      const { temperature = 1 } = meta.settings as Decision;
+      return [...(await classifier.logits(texts))].map((logit) => logit / temperature);
     }
     const lm = await LanguageModel.of(baseModel, { meta, tensors: exported }, { device, dtype });
     const measured: number[] = [];

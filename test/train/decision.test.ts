@@ -9,8 +9,10 @@ import { planExport } from "../../src/export/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { openAdapter } from "../../src/io/open-adapter.ts";
+import { readRecord } from "../../src/run/directory.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { choosePositive } from "../../src/tasks/classification/classification-results.ts";
+import type { ClassDetails } from "../../src/tasks/classification/classification-training.ts";
 import { chooseDecision, fitTemperature } from "../../src/tasks/decision.ts";
 import { decide } from "../../src/tasks/predictions.ts";
 import { chooseThreshold, parseThreshold } from "../../src/tasks/threshold.ts";
@@ -140,6 +142,9 @@ test("a run's temperature and threshold are in its results and its files, and a 
       describeNotes(run.record).join("\n"),
       /Calibrated: logits are divided by .*\nThreshold: "spam" is predicted from/,
     );
+    const { details } = (await readRecord(save)).results!.test;
+    assert.type((details as ClassDetails).mostProbable, "number");
+    assert.is((details as ClassDetails).mostProbable, (run.results!.test.details as ClassDetails).mostProbable);
     const classifier = await Classifier.load(save, { device, model: directory });
     const own = answersOf(run);
     const found = await classifier.classify(own.map(({ row }) => data.test.text(row)));
