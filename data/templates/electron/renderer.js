@@ -5,5 +5,5 @@ const model = load("/run");
 document.querySelector("#text").oninput = async ({ target }) => {
   const answers = { answer: await (await model).classify(target.value), main: await main.classify(target.value) };
   for (const [id, { label, probability }] of Object.entries(answers))
-    document.querySelector(`#${id}`).value = `${label} ${probability}`;
+    document.querySelector(`#${id}`).value = label === null ? "" : `${label} ${probability}`; // An empty text has none.
 };

@@ -4,5 +4,6 @@ const [text, answer] = [document.querySelector("#text"), document.querySelector(
 const model = await load("/run");
 text.oninput = async () => {
   const { label, probability } = await model.classify(text.value);
-  answer.value = `${label} ${probability}`;
+  // An empty text has no label.
+  answer.value = label === null ? "" : `${label} ${probability}`;
 };

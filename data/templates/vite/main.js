@@ -3,5 +3,6 @@ const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "modu
 const [text, answer] = [document.querySelector("#text"), document.querySelector("#answer")];
 text.oninput = () => worker.postMessage(text.value);
 worker.onmessage = ({ data: { label, probability } }) => {
-  answer.value = `${label} ${probability}`;
+  // An empty text has no label.
+  answer.value = label === null ? "" : `${label} ${probability}`;
 };

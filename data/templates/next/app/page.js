@@ -8,7 +8,8 @@ let model;
 async function classify(text) {
   model ??= load("/run");
   const { label, probability } = await (await model).classify(text);
-  return `${label} ${probability}`;
+  // An empty text has no label.
+  return label === null ? "" : `${label} ${probability}`;
 }
 
 export default function Page() {
