@@ -6,6 +6,7 @@ import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { REPORT, type RunRecord } from "../run/record.ts";
+import { TRAINING } from "../tasks/training.ts";
 import type { ClassWeights } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { dataBlocks } from "../views/data.ts";
@@ -73,6 +74,10 @@ export class RunPrinter {
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}; report: ${report}`);
     if (METHODS[options.mode].peft)
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
+    if (wouldGainByFolds(record))
+      print(
+        `measured on ${record.counts.rows[2]} rows alone: train --folds 5 measures on all rows, and learns from all`,
+      );
     tryIt(directory, record);
   }
 
@@ -81,6 +86,17 @@ export class RunPrinter {
     this.progress = undefined;
   }
 }
+
+/** With fewer test rows the interval of an accuracy is wider than 10 points. */
+const FEW_TEST_ROWS = 200;
+
+/** Whether it was measured on a small part of a file's rows, all of which folds would measure on. */
+const wouldGainByFolds = ({ results, counts, data, objective, adapter }: RunRecord): boolean =>
+  results !== null &&
+  TRAINING[objective].labels !== null &&
+  adapter === undefined &&
+  typeof data.file === "string" &&
+  counts.rows[2]! < FEW_TEST_ROWS;
 
 /** Prints what is learned from. */
 export function printData(data: TrainingData, model: string, classWeights: ClassWeights, json: boolean): void {
