@@ -5,6 +5,7 @@ import { setTexts } from "../classic/tfidf.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { digestData } from "../data/digest.ts";
 import type { LoadedTexts, TrainingData } from "../data/texts.ts";
+import { FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { RunViews } from "../run/directory.ts";
@@ -82,14 +83,22 @@ export const foldFiles =
   };
 
 /** The record of a fold that has ended, and what it says of its rows; null: it has not. */
-export async function readFold(out: string, { trial }: Fold): Promise<[FoldRecord, Predicted] | null> {
+export async function readFold(out: string, { trial, data }: Fold): Promise<[FoldRecord, Predicted] | null> {
   const record = await readFinished(out, trial);
   if (!record) return null;
   const path = joinPath(trialDirectory(out, trial), PREDICTED);
   const predicted = (await readJson(path, LIMITS.ownJson)) as Predicted;
   checkKinds({ predicted }, { predicted: "object" }, path);
   checkKinds(predicted, { values: "numbers", probabilities: "numbers?" }, path);
-  return [record, predicted];
+  const { test, labels, objective } = data;
+  const { values, probabilities } = predicted;
+  const columns = TRAINING[objective].columns(test, values, labels.length);
+  const isWhole = probabilities === undefined || probabilities.length === test.size * labels.length;
+  if (isWhole && JSON.stringify(columns) === JSON.stringify(record.results.test.rows)) return [record, predicted];
+  throw new FormatError("invalid-field", `not what the run in this directory says of its rows`, {
+    where: path,
+    hint: "remove the run's directory: the same command trains it again",
+  });
 }
 
 /** What the folds say of all rows, each of which one of them has tested. */

@@ -52,7 +52,8 @@ export interface FoldResults {
 export async function writeFolds(out: string, results: FoldResults): Promise<void> {
   const blocks = [
     heading(TITLE, 1),
-    ...foldsSummary(results),
+    ...estimateBlocks(results),
+    text(describeFinal(results)),
     ...reviewBlocks(results.pooled, results.pooled.review),
     heading("Results of all rows"),
     ...resultBlocks(shownRecord(results), { advises: false }),
@@ -79,16 +80,16 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     return [heading("Labels to review"), text("No row is labelled as a class that it is improbably of.")];
   const shareOf = sharesOf(review, data.labels.length);
   const columns: RowColumn<Suspect>[] = [
-    { title: "Row", key: null, format: formatCount, value: ({ row }) => data.test.place(row) + 1 },
-    { title: "Given", key: null, value: ({ row }) => String(answers.truth[row]) },
-    { title: "Suggested", key: null, value: ({ suggested }) => data.labels[suggested] },
+    { title: "Row", key: "row", format: formatCount, value: ({ row }) => data.test.place(row) + 1 },
+    { title: "Given", key: "given label", value: ({ row }) => String(answers.truth[row]) },
+    { title: "Suggested", key: "suggested label", value: ({ suggested }) => data.labels[suggested] },
     {
-      ...{ title: "Probability of the given", key: null, format: percent },
+      ...{ title: "Probability of the given", key: "probability of the given", format: percent },
       value: ({ row }) => shareOf(row, data.labels.indexOf(String(answers.truth[row]))),
     },
     ...messageColumns("pairs" in data ? data.pairs : undefined).map(
       (column): RowColumn<Suspect> => ({
-        ...{ ...column, key: null },
+        ...column,
         value: ({ row }) => column.value({ text: data.test.text(row) }),
       }),
     ),
@@ -101,7 +102,7 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
         `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
         `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out), and train again with --corrections review.csv.`,
     ),
-    makeTable("review", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
+    makeTable("suspects", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
   ];
 }
 
@@ -131,18 +132,19 @@ function reviewTable({ data, answers }: Pooled, review: Review) {
   return { columns: asColumns(keys), rows: rows() };
 }
 
-/** In short, for a terminal as well. */
+/** In short, for a terminal. */
 export function foldsSummary(results: FoldResults): Block[] {
   const record = shownRecord(results);
   const verdict = describeVerdict(record);
   return [
-    text(describeEstimate(results)),
-    foldsTable(results),
+    ...estimateBlocks(results),
     ...baselinesTable(record, record.results!),
     ...(verdict === null ? [] : [text(verdict)]),
     text(describeFinal(results)),
   ];
 }
+
+const estimateBlocks = (results: FoldResults): Block[] => [text(describeEstimate(results)), foldsTable(results)];
 
 /** The record whose results are those of all rows: of the run that has learned from them, or a fold's in its place. */
 function shownRecord({ pooled, runs, final }: FoldResults): RunRecord {
