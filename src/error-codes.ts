@@ -31,12 +31,13 @@ export interface ErrorCodes {
     | "wrong-vocabulary";
   DataError:
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "ambiguous-scores"
-    | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
+    | "cell-without-value" | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
-    | "label-column-is-numeric" | "label-not-flag"
+    | "label-column-is-numeric" | "label-not-flag" | "merged-cells"
     | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
+    | "no-such-sheet"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
-    | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal"
+    | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal" | "several-sheets"
     | "tags-differ-from-words" | "text-column-is-numeric"
     | "texts-mixed-with-completions" | "token-out-of-range" | "too-few-columns" | "too-few-rows" | "too-little-text"
     | "unknown-label" | "value-not-text" | "would-forget" | "wrong-text-count";
@@ -45,7 +46,7 @@ export interface ErrorCodes {
     | "invalid-adapter-config" | "invalid-chat-template" | "invalid-checkpoint"
     | "invalid-field" | "invalid-gguf" | "invalid-json" | "invalid-json-array" | "invalid-merges"
     | "invalid-model-config" | "invalid-parquet"
-    | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary"
+    | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-xlsx" | "invalid-vocabulary"
     | "missing-shards" | "missing-tokenizer-files" | "no-run-or-adapter" | "no-such-key" | "no-such-tensor"
     | "not-a-fixture" | "not-finite" | "not-text" | "not-utf8" | "outputs-differ" | "row-not-json-object"
     | "table-without-text"

@@ -84,16 +84,17 @@ const program = command(
     "the texts are pairs, as the model was trained on: two arguments each, or a line of standard input with a tab between them; " +
       "the texts of a table are in the two columns that training took, or --text-column FIRST,SECOND",
   )
-  .option("--in <file>", "classify the texts of a CSV, TSV, JSON or Parquet file")
+  .option("--in <file>", "classify the texts of a CSV, TSV, JSON, Excel (.xlsx) or Parquet file")
   .option(
     "--out <file>",
-    "where its rows are written with their labels, in the format of --in, CSV for Parquet; it is there when all rows are done",
+    "where its rows are written with their labels, in the format of --in, CSV for Excel and Parquet; it is there when all rows are done",
   )
   .option(
     "--text-column <name>",
     "text column of --in, of pairs FIRST,SECOND (default: that given to the run's training, or detected)",
   )
   .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
+  .option("--sheet <name>", "sheet of an Excel file (default: the only one with cells)")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .addOption(
     choice(

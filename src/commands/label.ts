@@ -14,7 +14,7 @@ import { Fields } from "../infer/label-fields.ts";
 import { LabelLimits } from "../infer/label-limits.ts";
 import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/label-table.ts";
 import type { Labeller } from "../infer/labeller.ts";
-import { openTable, outputFormat } from "../infer/open-table.ts";
+import { isWrittenAsCsv, openTable, outputFormat } from "../infer/open-table.ts";
 import type { Table } from "../infer/table.ts";
 import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
 import { METHODS } from "../methods/index.ts";
@@ -36,6 +36,7 @@ export interface TableFlags {
   order?: "doubt";
   minProbability?: number;
   skipUnlike?: boolean;
+  sheet?: string;
   force?: boolean;
 }
 
@@ -52,13 +53,16 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
  * `json`: there are texts, or --json, together with the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
-  const { in: input, out: output, textColumn, adapterColumn, encoding, order, force } = flags;
+  const { in: input, out: output, textColumn, adapterColumn, encoding, sheet, order, force } = flags;
   if (input !== undefined && output !== undefined && !texts && !json) return true;
-  const [ofInput, ofOutput] = [textColumn ?? encoding, output ?? adapterColumn ?? order ?? (force || undefined)];
+  const [ofInput, ofOutput] = [
+    textColumn ?? encoding ?? sheet,
+    output ?? adapterColumn ?? order ?? (force || undefined),
+  ];
   if (ofOutput === undefined && (input === undefined ? ofInput === undefined : !texts)) return false;
   throw new ConfigError("options-conflict", "the flags do not go together", {
     expected:
-      "--in FILE, with --text-column and --encoding where needed, and no texts; " +
+      "--in FILE, with --text-column, --sheet and --encoding where needed, and no texts; " +
       "and --out FILE for its rows, with --adapter-column, --order and --force where needed, and no --json",
     hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
@@ -68,13 +72,13 @@ export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags
 async function openInput(
   input: string,
   directories: Iterable<string>,
-  { textColumn, adapterColumn, encoding }: TableFlags,
+  { textColumn, adapterColumn, encoding, sheet }: TableFlags,
 ): Promise<Table> {
   const trained = await Promise.all([...directories].map(readTrainedTexts));
   const common = <K extends keyof TrainedTexts>(key: K): TrainedTexts[K] =>
     new Set(trained.map(({ [key]: value }) => value)).size === 1 ? trained[0]![key] : undefined;
   const [likelyTextColumn, isPair] = [common("likelyTextColumn"), common("isPair")];
-  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, isPair, encoding });
+  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, sheet });
 }
 
 /** The texts of --in, some at a time, once the whole table has been checked. */
@@ -106,11 +110,11 @@ export const isFolder = (path: string): Promise<boolean> =>
 /** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
 async function refuseOutput({ in: input, out: output, force = false }: Paths & TableFlags): Promise<void> {
   const format = outputFormat(input);
-  if (outputFormat(output) !== format || /\.parquet$/i.test(output))
+  if (outputFormat(output) !== format || isWrittenAsCsv(output))
     throw new ConfigError("invalid-output", "--out has another format than --in", {
       where: output,
       expected: `a name that ends in .${format}`,
-      ...(format === "csv" ? { hint: "the rows of a Parquet file are written as CSV" } : {}),
+      ...(format === "csv" ? { hint: "the rows of a Parquet or Excel file are written as CSV" } : {}),
     });
   if (!(await canCreate(output)))
     throw new ConfigError("invalid-output", "the output cannot be created", {

@@ -92,6 +92,8 @@ export const CHUNK_BYTES = 1 << 18;
 export interface ReadOptions extends ColumnChoice {
   /** How the requested columns were chosen, if not by their names. */
   chosen?: string | undefined;
+  /** The sheet of an Excel file. */
+  sheet?: string | undefined;
   /** The longest row in tokens; longer rows are truncated at the end. */
   maxLength: number;
   /** Bytes that are read at a time. */

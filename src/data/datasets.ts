@@ -101,6 +101,8 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
    * have a column each, with 1 where a message has the label, else 0: all of them with commas between their names.
    */
   labelColumn?: string;
+  /** The sheet of an Excel file. Default: the only visible one that has cells. */
+  sheet?: string;
   /**
    * The column of what rows belong to, such as a customer: those of one group are in one fold of `train --folds`. Only
    * of one file, all of which is in the training set. Default: rows are by themselves.
@@ -147,7 +149,14 @@ const READING: Readonly<Record<keyof ReadingOptions, FieldKind>> = {
 };
 
 const OPTIONS: Kinds<DatasetOptions> = {
-  ...{ objective: "text?", textColumn: "text?", labelColumn: "text?", labelSeparator: "text?", split: "text?" },
+  ...{
+    objective: "text?",
+    textColumn: "text?",
+    labelColumn: "text?",
+    labelSeparator: "text?",
+    split: "text?",
+    sheet: "text?",
+  },
   ...{ balance: "boolean?", dedupe: "boolean?", skipFaulty: "boolean?", trainRows: "number?", chunkBytes: "number?" },
   ...{ labels: "texts?", padding: "any?", onColumns: "function?", module: "any?", groupColumn: "text?" },
   ...{ corrections: "any?" },
@@ -299,6 +308,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     chunkBytes: options.chunkBytes ?? CHUNK_BYTES,
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
+    sheet: options.sheet,
     labels: options.labels,
     onColumns: options.onColumns,
   };

@@ -21,8 +21,9 @@ const EXTENSIONS: Record<string, DataFormat> = {
   jsonl: "jsonl",
   ndjson: "jsonl",
   json: "jsonl",
-  // Its columns, as `parquetLines` gives them.
+  // Their columns, as `parquetLines` and `sheetLines` give them.
   parquet: "jsonl",
+  xlsx: "jsonl",
 };
 
 /** The dialects of each format, the usual one first. */
@@ -55,7 +56,7 @@ export function dataFormat(file: string): DataFormat {
   if (format) return format;
   throw new FormatError("unknown-data-format", "The data format is unknown", {
     where: file,
-    expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json or .parquet",
+    expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json, .xlsx or .parquet",
   });
 }
 

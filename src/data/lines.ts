@@ -7,15 +7,18 @@ export class Lines {
   private readonly pieces: Uint8Array<ArrayBuffer>[] = [];
   private pending = "";
   private size = 0;
+  private rows = 0;
 
   constructor(
     private readonly where: string,
     private readonly columns: readonly string[],
   ) {}
 
+  /** Adds row `row`, from 1; those that are left out are empty lines. */
   add(line: string, row: number): void {
     if (line.length > LIMITS.line) this.refuse(`The row ${row} is too long`, LIMITS.line);
-    this.pending += `${line}\n`;
+    this.pending += `${"\n".repeat(row - 1 - this.rows)}${line}\n`;
+    this.rows = row;
     if (this.pending.length >= PIECE) this.flush();
   }
 

@@ -28,6 +28,7 @@ export interface DataSettings {
   groupColumn: string;
   corrections: Files;
   labelSeparator: string;
+  sheet: string;
   encoding: string;
   skipFaulty: boolean;
   maxLength: number;
@@ -65,6 +66,7 @@ export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<Da
   groupColumn: { kind: "text" },
   corrections: { kind: "files" },
   labelSeparator: { kind: "text" },
+  sheet: { kind: "text" },
   encoding: { kind: "text" },
   skipFaulty: { default: false },
   maxLength: { number: ONE_OR_MORE },

@@ -50,16 +50,26 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
 }
 
 async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
-  if (!isParquet(file.name)) return corpus.read(file, read);
+  const foreign = await foreignRows(file, read);
+  if (!foreign) return corpus.read(file, read);
+  const { lines, found, ...more } = foreign;
+  return corpus.read(lines, { ...read, ...requestFound(found), ...more });
+}
+
+/** The rows of a file that is not text as JSON lines, and their columns. The readers are loaded on demand. */
+async function foreignRows(file: FileReader, read: ReadOptions) {
+  if (isXlsx(file.name)) return (await import("./sheet-lines.ts")).sheetLines(file, read);
+  if (!isParquet(file.name)) return null;
   let found: FoundNames | undefined;
   const pick = messageColumns(read, file.name, (names) => {
     found = names;
   });
   const lines = await (await import("./parquet.ts")).parquetLines(file, pick);
-  return corpus.read(lines, { ...read, ...requestFound(found!), classes: lines.classes });
+  return { lines, found: found!, classes: lines.classes };
 }
 
 export const isParquet = (file: string) => /\.parquet$/i.test(file);
+export const isXlsx = (file: string) => /\.xlsx$/i.test(file);
 
 /** Columns that were found, as requested ones. */
 const requestFound = ({ textName, secondName, labelName, chosen }: FoundNames) => ({
@@ -105,7 +115,7 @@ async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
   throw new ConfigError("no-such-file", "There is no such file", {
     where: path,
-    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json or .parquet file",
+    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json, .xlsx or .parquet file",
   });
 }
 

@@ -311,7 +311,7 @@ async function contents(
   { encoding, textColumn }: TextsOptions,
 ): Promise<{ name: string; bytes: Uint8Array }> {
   return whileOpen(source, async (file) => {
-    if (/\.(csv|tsv)$/i.test(file.name))
+    if (/\.(csv|tsv|xlsx)$/i.test(file.name))
       throw new FormatError("table-without-text", "A language model needs text, not a table", {
         where: file.name,
         expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",

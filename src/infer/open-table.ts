@@ -16,11 +16,14 @@ import type { Table, TableRow } from "./table.ts";
 /** Bytes read at a time: enough rows for some batches. */
 const CHUNK_BYTES = 1 << 16;
 
-const PARQUET = /\.parquet$/i;
+const [PARQUET, XLSX] = [/\.parquet$/i, /\.xlsx$/i];
 
-/** The format in which the rows of a table are written: its own, but CSV for Parquet. */
+/** Whether the rows of a table are written in another format than its own: as CSV. */
+export const isWrittenAsCsv = (file: string) => PARQUET.test(file) || XLSX.test(file);
+
+/** The format in which the rows of a table are written. */
 export function outputFormat(file: string): DataFormat {
-  return PARQUET.test(file) ? "csv" : dataFormat(file);
+  return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
 }
 
 interface TableOptions {
@@ -33,19 +36,22 @@ interface TableOptions {
   isPair?: boolean | undefined;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;
+  /** The sheet of an Excel file. Default: the only one with cells. */
+  sheet?: string | undefined;
   /** Bytes that are read at a time. */
   chunkBytes?: number;
 }
 
-/** Opens a CSV, TSV, JSON or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
+/** Opens a CSV, TSV, JSON, Excel or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, sheet, chunkBytes = CHUNK_BYTES }: TableOptions = {},
 ): Promise<Table> {
   const asked = { text: textColumn, likelyText: likelyTextColumn, other: adapterColumn, isPair };
   const file = await openFile(path);
   try {
     if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);
+    if (XLSX.test(path)) return await (await import("./sheet.ts")).openSheetTable(file, asked, sheet);
     return await TextTable.open(file, asked, { encoding, chunkBytes });
   } catch (error) {
     await file.close();

@@ -3,26 +3,17 @@
 import { openParquet as openFile, valueText } from "../data/parquet.ts";
 import { findTextName, type TextChoice } from "../data/text-columns.ts";
 import { DataError } from "../errors.ts";
-import { csvField } from "../io/csv.ts";
-import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
+import { csvRow, ROWS } from "./csv-rows.ts";
 import type { Table, TableRow } from "./table.ts";
-
-/** Rows passed on at a time. */
-const ROWS = 256;
 
 export async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
   const table = await openFile(file);
   const names = [...table.names];
   const { textName, secondName, other } = findTextName(names, -1, asked, file.name);
   const adapterColumn = asked.other === undefined ? undefined : names[other]!;
-  const encoder = new TextEncoder();
-  const tableRow = (values: readonly unknown[], text: TextOrPair | null, adapter = ""): TableRow => {
-    const bytes = encoder.encode(`${values.map((value) => csvField(valueText(value))).join(",")}\r\n`);
-    return { bytes, at: bytes.length - 2, text, adapter };
-  };
   async function* rows(): AsyncGenerator<TableRow[]> {
-    yield [tableRow(names, null)];
+    yield [csvRow(names, null)];
     for await (const { before, rows: group } of table.groups(names))
       for (let first = 0; first < group.length; first += ROWS)
         yield group.slice(first, first + ROWS).map((row, i) => {
@@ -35,8 +26,8 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
               found: Array.isArray(value) ? "a list" : "an object",
             });
           };
-          return tableRow(
-            names.map((name) => row[name]),
+          return csvRow(
+            names.map((name) => valueText(row[name])),
             secondName === undefined ? textIn(textName) : [textIn(textName), textIn(secondName)],
             adapterColumn === undefined ? "" : textIn(adapterColumn).trim(),
           );

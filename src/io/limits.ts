@@ -41,6 +41,8 @@ export const LIMITS = {
   /** Parquet: rows of a row group, and bytes of the text and label columns of a file. */
   groupRows: 4 << 20,
   columns: 640 << 20,
+  /** Bytes of an Excel file, and of those in it that are read, unpacked: a sheet is one string. */
+  workbook: 256 << 20,
   /** Bytes of a line of standard input: the same as for a row of a file. */
   line: 16 << 20,
   /** Bytes of a sweep's file. */

@@ -72,7 +72,7 @@ export const READ_OPTIONS = {
     dedupe: "any?",
     balance: "any?",
   },
-  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?" },
+  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?", sheet: "any?" },
   ...{ trainRows: "any?", padding: "any?", skipFaulty: "any?", maxLength: "any?", stride: "any?", signal: "signal?" },
 } as const satisfies Record<keyof ReadRows, FieldKind>;
 

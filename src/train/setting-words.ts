@@ -51,6 +51,7 @@ const FIELDS: General<FieldWords | null> = {
     why: "What is between several labels in a cell of the table.",
     choices: { "|": "|", ",": "comma", ";": "semicolon" },
   },
+  sheet: null,
   encoding: { label: "Encoding" },
   skipFaulty: null,
   maxLength: {
@@ -227,6 +228,7 @@ export function flagWords(): Offered<FlagWords | string> {
       argument: "<file>",
     },
     labelSeparator: { text: 'what is between several labels in a cell, such as "," (default: "|")', argument: "<s>" },
+    sheet: { text: "sheet of an Excel file (default: the only one with cells)", argument: "<name>" },
     encoding: {
       text: "encoding of files that are not UTF-8, such as windows-1252; UTF-16 is recognized by its byte order mark",
       argument: "<name>",

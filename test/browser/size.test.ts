@@ -142,6 +142,11 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // What is wrong with a page that lacks files of the package.
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
+  // Excel files.
+  excel: [7.2, /\/(src\/(data\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
+  "rows of other files": [0.7, /\/src\/(data\/lines|infer\/csv-rows)\./],
+  // Which columns are text and label where their names do not say it.
+  "columns by contents": [1.5, /\/src\/data\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],
   // The card with what a model writes.
   writing: [3.4, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],

@@ -64,6 +64,7 @@ export const training: Training<Texts> = {
     labelColumn: "texts have no labels",
     groupColumn: "texts are not divided into folds",
     labelSeparator: "texts have no labels",
+    sheet: "texts are not read from Excel files",
     skipFaulty: "texts have no labels that could be invalid",
     split: "texts are split in their order, and JSON lines by the seed",
     balance: "texts have no classes",

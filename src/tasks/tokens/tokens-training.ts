@@ -91,6 +91,7 @@ export const training: Training<Sentences> = {
     corrections: "a sentence has a tag for each word",
     dataset: "sentences are read from files",
     labelSeparator: "a word has one tag",
+    sheet: "sentences are not read from Excel files",
     skipFaulty: "a sentence with a fault is not left out",
     split: "sentences are shuffled by the seed, and then split",
     balance: "sentences have no class",

@@ -1,6 +1,7 @@
 /** Describes the data for the page. */
 import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import { dataFormat } from "../../data/dialect.ts";
+import { isXlsx } from "../../data/source.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import type { Block } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
@@ -14,7 +15,7 @@ import { withoutFolders } from "./errors.ts";
 
 /** The columns of a file, and the recognised text and label columns. */
 export async function describeColumns(sample: string[][], file: string): Promise<ColumnReport> {
-  const isJson = dataFormat(file) === "jsonl";
+  const isJson = dataFormat(file) === "jsonl" && !isXlsx(file);
   const columns = isJson ? sampleKeys(sample) : (sample[0] ?? []);
   try {
     const found = isJson

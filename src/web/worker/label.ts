@@ -3,7 +3,7 @@ import { formatScore } from "../../format.ts";
 import type { Classifier } from "../../infer/classifier.ts";
 
 import { labelRows, survey } from "../../infer/label-table.ts";
-import { openTable } from "../../infer/open-table.ts";
+import { isWrittenAsCsv, openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";
@@ -69,7 +69,7 @@ export async function labelSource(
       columns: isPasted ? [] : [...new Set(table.names)],
       textColumn: isPasted ? null : table.textColumn,
       file: new Blob(pieces),
-      fileName: name.replace(/\.[^.]+$/, (ending) => `-labelled${/\.parquet/i.test(ending) ? ".csv" : ending}`),
+      fileName: name.replace(/\.[^.]+$/, (ending) => `-labelled${isWrittenAsCsv(ending) ? ".csv" : ending}`),
     };
   } finally {
     await table.close();

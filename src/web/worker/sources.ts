@@ -1,6 +1,7 @@
 /** The page's messages, texts and base models: bundled, selected by the visitor, stored, from the hub. */
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
+import { isXlsx } from "../../data/source.ts";
 import type { TrainingData } from "../../data/texts.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
@@ -71,6 +72,10 @@ export function openData(
 export async function firstRows(name: string, encoding?: string): Promise<string[][]> {
   const file = await openFile(joinPath(PICKED, name));
   try {
+    if (isXlsx(name)) {
+      const { openSheet, sheetSample } = await import("../../data/sheet-lines.ts");
+      return sheetSample(await openSheet(file));
+    }
     const corpus = new Corpus(await DataModule.load());
     return (await corpus.readSample(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
   } finally {

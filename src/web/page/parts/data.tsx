@@ -60,9 +60,9 @@ const SOURCES = {
 };
 
 const TABLE = {
-  label: "Choose a CSV, TSV or JSON file",
+  label: "Choose a CSV, Excel or JSON file",
   help: "or drop it here. It needs a text column, or two for pairs of texts, and a label column.",
-  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json",
+  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx",
 };
 const SENTENCES = {
   label: "Choose a CoNLL or JSON file",

@@ -28,7 +28,7 @@ export function Labels() {
         <FileButton
           id="label-file"
           label="Label a table"
-          accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.parquet"
+          accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx,.parquet"
           take={([file]) => file && void labelTable(file)}
         />
         <button id="label-stop" type="button" hidden={!isWorking} onClick={() => worker.stopLabelling()}>
