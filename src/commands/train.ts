@@ -40,7 +40,8 @@ const program = command(
     "With --objective tokens each word of a sentence has a tag: CoNLL files, with a word and its tag a line, or JSON lines with tokens and tags.\n" +
     "With --objective lm, it is fine-tuned as a language model, in blocks of --max-length tokens: on plain text files " +
     "(each file is one document, split 80/10/10 at line ends), or on JSON lines " +
-    '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, shuffled and split).',
+    '(.jsonl, one {"text"}, {"prompt", "completion"} or {"messages"} per line, also as Alpaca and ShareGPT name them; ' +
+    "shuffled and split).",
   [
     "",
     "messages.csv --rank 16 --alpha 32 --out runs/r16",

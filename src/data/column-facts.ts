@@ -4,7 +4,7 @@ import { nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { isUsual, sayChosen } from "./column-names.ts";
+import { isUsual, sayChosen, usualName } from "./column-names.ts";
 import { isNumber, LONGEST_LABEL, MANY_CLASSES, partsOf } from "./labels.ts";
 
 /**
@@ -79,6 +79,12 @@ function repeatsInParts(values: readonly string[]): boolean {
     return parts.length > 1.2 * values.length && new Set(parts).size <= Math.min(MANY_CLASSES, parts.length / 3);
   });
 }
+
+/** Names of labels in tables that have other columns of few values, too. */
+const LIKELY_LABELS = [
+  ...["labels", "tag", "tags", "type", "queue", "department", "team", "genre", "score", "rating", "stars"],
+  ...["kategorie", "klasse", "thema", "abteilung", "categorie", "classe", "etiquette", "categoria", "etiqueta"],
+];
 
 /** What is known of the columns: those that are requested, -1 for others, and what is learned of the labels. */
 interface Known {
@@ -168,7 +174,8 @@ function labelsOf(columns: readonly ColumnFacts[], others: readonly number[], la
 function chooseLabel(columns: readonly ColumnFacts[], others: readonly number[], labelsAre: LabelKind): Choice {
   const possible = others.filter((i) => LABEL_KINDS[labelsAre].includes(columns[i]!.kind));
   for (const likely of [false, true]) {
-    const usual = possible.filter((i) => isUsual(columns[i]!.name, "label", likely));
+    const isLabel = (name: string) => (likely ? LIKELY_LABELS.includes(usualName(name)) : isUsual(name, "label"));
+    const usual = possible.filter((i) => isLabel(columns[i]!.name));
     if (usual.length === 1) return [usual[0]!, likely ? countValues(columns[usual[0]!]!) : null];
     if (usual.length > 1) return OPEN;
   }

@@ -18,18 +18,11 @@ export const PAIR_NAMES: readonly Pair[] = [
 const LABEL_NAMES = [
   ...["label", "class", "category", "target", "v1", "spam", "is spam", "topic", "sentiment", "emotion", "intent"],
 ];
-/** Names of labels in tables that have other columns of few values, too. */
-const LIKELY_LABELS = [
-  ...["labels", "tag", "tags", "type", "queue", "department", "team", "genre", "score", "rating", "stars"],
-  ...["kategorie", "klasse", "thema", "abteilung", "categorie", "classe", "etiquette", "categoria", "etiqueta"],
-];
-
 export const USUAL = { text: TEXT_NAMES, label: LABEL_NAMES } as const;
 
-/** Whether a name is usual for a column; `likely`: also one of labels that others may have. */
-export function isUsual(name: string, kind: "text" | "label", likely = false): boolean {
-  return (likely ? LIKELY_LABELS : USUAL[kind]).includes(usualName(name));
-}
+/** Whether a name is usual for a column. */
+export const isUsual = (name: string, kind: "text" | "label"): boolean =>
+  (USUAL[kind] as readonly string[]).includes(usualName(name));
 
 /** A name without case and what separates its words. */
 export function plain(name: string): string {

@@ -4,7 +4,7 @@ import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
-import { type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
 import { ROWS } from "./places.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
@@ -94,6 +94,10 @@ export interface ReadOptions extends ColumnChoice {
   chosen?: string | undefined;
   /** The sheet of an Excel file. */
   sheet?: string | undefined;
+  /** Between several labels in a cell. */
+  labelSeparator?: string | undefined;
+  /** The format of the file if not that of its name. */
+  format?: DataFormat;
   /** The longest row in tokens; longer rows are truncated at the end. */
   maxLength: number;
   /** Bytes that are read at a time. */
@@ -123,7 +127,7 @@ interface Sample {
   error: LowrankError | null;
 }
 
-type SampleOptions = Pick<ReadOptions, "chunkBytes" | "encoding">;
+type SampleOptions = Pick<ReadOptions, "chunkBytes" | "encoding" | "format">;
 
 /** Errors of skipped rows that are listed, as by data.wasm. */
 export const MOST_LISTED = 100;
@@ -355,7 +359,7 @@ export class Corpus {
     const { dialect, rows } = await this.readSample(file, options);
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    if (dataFormat(file.name) === "jsonl") {
+    if ((options.format ?? dataFormat(file.name)) === "jsonl") {
       const names = await findKeys(rows, options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       // Rows in memory say themselves which of their values is the text.
@@ -409,7 +413,7 @@ export class Corpus {
   async readSample(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
     await checkUtf8(file, options.encoding);
     let best: Sample | undefined;
-    for (const dialect of await possibleDialects(file, options.encoding)) {
+    for (const dialect of await possibleDialects(file, options.encoding, options.format)) {
       if (best?.agreement === 1) break;
       const sample = await this.sampleAs(dialect, file, options);
       if (!best || sample.agreement > best.agreement) best = sample;

@@ -25,6 +25,7 @@ import type { ColumnChoice } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Corrected } from "./corrections.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
+import { knownFormat } from "./dialect.ts";
 import { findLeaks } from "./duplicates.ts";
 import { checkEncoding } from "./encoding.ts";
 import type { Combined } from "./labels.ts";
@@ -36,6 +37,7 @@ import {
   checkSingles,
   counts,
   type DataSource,
+  isFolder,
   type Loaded,
   readSource,
   refuseSplit,
@@ -309,6 +311,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     skipFaulty: options.skipFaulty ?? false,
     encoding: options.encoding,
     sheet: options.sheet,
+    labelSeparator,
     labels: options.labels,
     onColumns: options.onColumns,
   };
@@ -323,7 +326,8 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ? await readSplits(corpus, spec, read, options, seed)
       : "name" in spec && isOnHub(spec.name)
         ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
-        : await readAndSplit(corpus, spec, read, options, seed);
+        : ((await readFolders(corpus, spec, read, options, seed)) ??
+          (await readAndSplit(corpus, spec, read, options, seed)));
   const { groupColumn, corrections } = options;
   if (groupColumn !== undefined && !loaded.groups) refuseGroups(groupColumn);
   if (corrections !== undefined && !loaded.corrected) refuseCorrections(loaded.source);
@@ -403,6 +407,22 @@ async function readSplits(
     source: sources.map(sourceName).join(", "),
     split: "given",
   };
+}
+
+/** A folder with one of each set, which has a folder of each class; null for anything else. */
+async function readFolders(
+  corpus: Corpus,
+  spec: DatasetSpec,
+  read: ReadOptions,
+  options: DatasetOptions,
+  seed: number,
+): Promise<Loaded | null> {
+  if (!("file" in spec) || typeof spec.file !== "string" || knownFormat(spec.file)) return null;
+  if (!(await isFolder(spec.file))) return null;
+  const { folderSets } = await import("./folder.ts");
+  const sets = await folderSets(spec.file);
+  if (!sets) return null;
+  return (await import("./given-sets.ts")).readGivenSets(corpus, sets, spec.file, read, options, seed);
 }
 
 async function readAndSplit(

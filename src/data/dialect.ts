@@ -21,7 +21,7 @@ const EXTENSIONS: Record<string, DataFormat> = {
   jsonl: "jsonl",
   ndjson: "jsonl",
   json: "jsonl",
-  // Their columns, as `parquetLines` and `sheetLines` give them.
+  // Their columns as lines: see `readLines`.
   parquet: "jsonl",
   xlsx: "jsonl",
 };
@@ -61,8 +61,11 @@ export function dataFormat(file: string): DataFormat {
 }
 
 /** The dialects that a file may have. */
-export async function possibleDialects(file: FileReader, encoding?: string): Promise<readonly Dialect[]> {
-  const format = dataFormat(file.name);
+export async function possibleDialects(
+  file: FileReader,
+  encoding?: string,
+  format = dataFormat(file.name),
+): Promise<readonly Dialect[]> {
   return format === "jsonl" && (await isArray(file, encoding)) ? [ARRAY] : DIALECTS[format];
 }
 

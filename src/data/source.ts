@@ -1,14 +1,16 @@
 /** The rows of a set: reads its files, checks its labels and counts. */
 
-import { exists, openFile } from "#platform";
+import { exists, listDirectory, openFile } from "#platform";
 import { ConfigError, DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "./columns.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { addClasses, Dataset } from "./dataset.ts";
+import { knownFormat } from "./dialect.ts";
 import { dropCopies } from "./duplicates.ts";
 import { MANY_CLASSES } from "./labels.ts";
+import { ROWS } from "./places.ts";
 import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
@@ -37,7 +39,7 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   const rows: number[] = [];
   for (const [i, one] of sources.entries()) {
     const more = i < sources.length - 1;
-    for (const row of await whileOpen(one, (file) => readRows(corpus, file, { ...read, more }))) rows.push(row);
+    for (const row of await readOne(corpus, one, { ...read, more })) rows.push(row);
   }
   const file = sourceName(sources[0]!);
   const all = Uint32Array.from(rows);
@@ -49,17 +51,41 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   return new Dataset(corpus, all);
 }
 
-async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
-  const foreign = await foreignRows(file, read);
-  if (!foreign) return corpus.read(file, read);
-  const { lines, found, ...more } = foreign;
-  return corpus.read(lines, { ...read, ...requestFound(found), ...more });
+/** Reads a file, or a folder of classes. */
+async function readOne(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
+  if (typeof source !== "string" || knownFormat(source) || !(await isFolder(source)))
+    return whileOpen(source, (file) => readRows(corpus, file, read));
+  const { folderLines } = await import("./folder.ts");
+  return readLines(corpus, await folderLines(source, read), read);
 }
 
-/** The rows of a file that is not text as JSON lines, and their columns. The readers are loaded on demand. */
-async function foreignRows(file: FileReader, read: ReadOptions) {
+/** Whether a path is that of a folder with files. A registered file has itself in it, without a name. */
+export const isFolder = (path: string): Promise<boolean> =>
+  listDirectory(path).then(
+    (names) => names.some((name) => name !== ""),
+    () => false,
+  );
+
+async function readRows(corpus: Corpus, file: FileReader, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
+  const foreign = await foreignRows(file, read);
+  return foreign ? readLines(corpus, foreign, read) : corpus.read(file, read);
+}
+
+/** The rows of a file that is not a table of text: JSON lines of UTF-8, their columns, and the names of classes. */
+interface ForeignRows {
+  lines: FileReader;
+  found: FoundNames;
+  classes?: ReadOptions["classes"];
+}
+
+function readLines(corpus: Corpus, { lines, found, ...more }: ForeignRows, read: ReadOptions) {
+  return corpus.read(lines, { ...read, ...requestFound(found), ...more, format: "jsonl", encoding: "utf-8" });
+}
+
+/** The readers are loaded on demand. */
+async function foreignRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
   if (isXlsx(file.name)) return (await import("./sheet-lines.ts")).sheetLines(file, read);
-  if (!isParquet(file.name)) return null;
+  if (!isParquet(file.name)) return mayBeFastText(file.name) ? fastTextRows(file, read) : null;
   let found: FoundNames | undefined;
   const pick = messageColumns(read, file.name, (names) => {
     found = names;
@@ -70,6 +96,14 @@ async function foreignRows(file: FileReader, read: ReadOptions) {
 
 export const isParquet = (file: string) => /\.parquet$/i.test(file);
 export const isXlsx = (file: string) => /\.xlsx$/i.test(file);
+
+/** Names that fastText's files have: .txt, .train, .valid. */
+const mayBeFastText = (file: string) => file !== ROWS && ["tsv", undefined].includes(knownFormat(file));
+
+async function fastTextRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
+  const { fastTextLines, isFastText } = await import("./fasttext.ts");
+  return (await isFastText(file)) ? fastTextLines(file, read) : null;
+}
 
 /** Columns that were found, as requested ones. */
 const requestFound = ({ textName, secondName, labelName, chosen }: FoundNames) => ({
@@ -115,7 +149,7 @@ async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
   throw new ConfigError("no-such-file", "There is no such file", {
     where: path,
-    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json, .xlsx or .parquet file",
+    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json, .xlsx or .parquet file, or of a folder with a folder for each class",
   });
 }
 

@@ -1,12 +1,12 @@
 /** The rows of texts for a language model: objects of JSON lines, and the keys of their texts. */
-import { isObject } from "../checks.ts";
+import { isObject, lookUp } from "../checks.ts";
 import { DataError, FormatError, nameList } from "../errors.ts";
 import { setting } from "../setting.ts";
 import { findUsual } from "./columns.ts";
 
 export type Row = Record<string, unknown>;
-/** The key of a text or of the messages of a chat, or those of a prompt and its completion. */
-export type Keys = [string] | [string, string];
+/** The key of a text or of the messages of a chat, or those of a prompt and its completion, last the prompt's input. */
+export type Keys = [string] | [string, string] | [string, string, string];
 
 /** A row and its place. */
 export interface Located {
@@ -45,18 +45,21 @@ export function checkRow(value: unknown, where: string, expected = '{"text": "..
   });
 }
 
-/** The usual key of chats. */
-export const MESSAGES = "messages";
+/** The usual keys of chats: the hub's, and ShareGPT's. */
+export const CHATS = ["messages", "conversations"];
 
 export function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];
   if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
-  if (names.includes(MESSAGES)) return [MESSAGES];
+  // The rows of Alpaca; not all have an input.
+  if (names.includes("instruction") && names.includes("output")) return ["instruction", "output", "input"];
+  const chat = CHATS.find((name) => names.includes(name));
+  if (chat !== undefined) return [chat];
   const found = findUsual(names, "text", -1, where);
   if (found >= 0) return [names[found]!];
   throw new DataError("column-not-recognized", "No key is recognized as the text", {
     where,
-    expected: `the key "text", "prompt" and "completion", or "${MESSAGES}"`,
+    expected: `the key "text", "prompt" and "completion", "instruction" and "output", or "${CHATS.join('" or "')}"`,
     found: nameList(names),
     hint: `call the key "text", or name it with ${setting("textColumn")}`,
   });
@@ -81,6 +84,21 @@ export function valueAt(row: Row, key: string): unknown {
     if (value !== undefined) return value;
   }
   return undefined;
+}
+
+/** The roles in the chats of ShareGPT. */
+const ROLES: Readonly<Record<string, string>> = {
+  human: "user",
+  gpt: "assistant",
+  chatgpt: "assistant",
+  bot: "assistant",
+};
+
+/** A message as `{ role, content }`, also one of ShareGPT's, `{ from, value }`; anything else as it is. */
+export function messageOf(message: unknown): unknown {
+  if (!isObject(message) || !("from" in message) || "role" in message) return message;
+  const { from, value } = message;
+  return { role: typeof from === "string" ? (lookUp(ROLES, from) ?? from) : from, content: value };
 }
 
 /** Describes a value without serializing it: it may be nested too deeply. */

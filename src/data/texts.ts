@@ -21,11 +21,12 @@ import { type DataSource, isParquet, whileOpen } from "./source.ts";
 import type { LoadedTagged } from "./tagged.ts";
 import { readText } from "./text-file.ts";
 import {
+  CHATS,
   checkRow,
   findTextKeys,
   type Keys,
   type Located,
-  MESSAGES,
+  messageOf,
   parseRows,
   type Row,
   rowText,
@@ -33,12 +34,14 @@ import {
 } from "./text-rows.ts";
 import { Tokenizer } from "./tokenizer.ts";
 
-/** A row of `loadTexts`: a text, a prompt with its completion, or a chat. */
+/** A row of `loadTexts`: a text, a prompt with its completion, also as Alpaca names them, or a chat, also ShareGPT's. */
 export type TextRow =
   | string
   | { text: string }
   | { prompt: string; completion: string }
-  | { messages: readonly { role: string; content: string }[] };
+  | { instruction: string; input?: string; output: string }
+  | { messages: readonly { role: string; content: string }[] }
+  | { conversations: readonly { from: string; value: string }[] };
 
 /**
  * Files to split, or files that are split already, one file or several for each; rows in memory to split; or a name:
@@ -91,7 +94,9 @@ type Document = Uint32Array | Completion;
  * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
  * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
  * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
- * learned; they are shuffled by the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
+ * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is a
+ * question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled by
+ * the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
  * file or an option are invalid.
  *
  * @example
@@ -283,15 +288,40 @@ class TextsReader {
 
   private async row(row: Row, keys: Keys, where: string): Promise<Document[]> {
     const messages = valueAt(row, keys[0]);
-    if (keys.length === 1 && Array.isArray(messages)) {
-      this.chat ??= await openChat(this.tokenizer);
-      return this.chat.completions(messages, where);
-    }
-    const [first, second] = keys.map((key) => rowText(row, key, where)) as [string, string?];
+    if (keys.length === 1 && Array.isArray(messages)) return this.answers(messages.map(messageOf), where);
+    const [first, second] = keys.slice(0, 2).map((key) => rowText(row, key, where)) as [string, string?];
     if (second === undefined) return this.texts([new TextEncoder().encode(first)]);
+    if (keys.length === 3) return this.instruction(first, valueAt(row, keys[2]), second, where);
+    return this.completion(first, second);
+  }
+
+  private completion(prompt: string, completion: string): Document[] {
     const { tokenizer } = this;
-    const completion = tokenizer.encode(second, { addSpecialTokens: false });
-    return [{ prompt: tokenizer.encode(first), completion }];
+    return [
+      { prompt: tokenizer.encode(prompt), completion: tokenizer.encode(completion, { addSpecialTokens: false }) },
+    ];
+  }
+
+  /** The answers of a chat. */
+  private async answers(messages: unknown, where: string): Promise<Document[]> {
+    this.chat ??= await openChat(this.tokenizer);
+    return this.chat.completions(messages, where);
+  }
+
+  /** An instruction with its input: a question of a chat, or a prompt that ends with an empty line. */
+  private instruction(
+    instruction: string,
+    input: unknown,
+    output: string,
+    where: string,
+  ): Promise<Document[]> | Document[] {
+    const prompt = typeof input === "string" && input.trim() !== "" ? `${instruction}\n\n${input}` : instruction;
+    if (this.tokenizer.chat === null) return this.completion(`${prompt}\n\n`, output);
+    const messages = [
+      { role: "user", content: prompt },
+      { role: "assistant", content: output },
+    ];
+    return this.answers(messages, where);
   }
 }
 
@@ -319,7 +349,7 @@ async function contents(
       });
     if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
     const { parquetLines } = await import("./parquet.ts");
-    const chats = [textColumn ?? MESSAGES];
+    const chats = textColumn === undefined ? CHATS : [textColumn];
     const lines = await parquetLines(file, async (names) => findTextKeys(names, textColumn, file.name), chats);
     return { name: file.name, bytes: await readText(lines) };
   });

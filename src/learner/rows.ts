@@ -71,8 +71,9 @@ export const READ_OPTIONS = {
     seed: "any?",
     dedupe: "any?",
     balance: "any?",
+    sheet: "any?",
   },
-  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?", sheet: "any?" },
+  ...{ textColumn: "any?", labelColumn: "any?", labelSeparator: "any?", labels: "any?", encoding: "any?" },
   ...{ trainRows: "any?", padding: "any?", skipFaulty: "any?", maxLength: "any?", stride: "any?", signal: "signal?" },
 } as const satisfies Record<keyof ReadRows, FieldKind>;
 
@@ -83,7 +84,8 @@ const FEW_ROWS = 50;
 export function objectiveOf(source: RowSource): Objective {
   if (!Array.isArray(source)) return DEFAULT_OBJECTIVE;
   const [first] = source as readonly (string | Partial<LabelledRow & TaggedRow>)[];
-  if (isText(first) || ["messages", "prompt"].some((key) => key in (first ?? {}))) return "lm";
+  if (isText(first) || ["messages", "conversations", "prompt", "instruction"].some((key) => key in (first ?? {})))
+    return "lm";
   if (first?.tags) return "tokens";
   return Array.isArray(first?.label) ? "multi-label" : DEFAULT_OBJECTIVE;
 }

@@ -186,7 +186,9 @@ export function flagWords(): Offered<FlagWords | string> {
   const ofMethods = settingFlags();
   const general: General<FlagWords | string> = {
     data: {
-      text: "CSV (with commas, semicolons or tabs), JSON lines, a JSON array or Parquet; rows are split 70/10/20",
+      text:
+        "CSV (with commas, semicolons or tabs), Excel (.xlsx), JSON lines, a JSON array, Parquet, fastText's lines, or a folder with one for each class, " +
+        "also in train and test; rows are split 70/10/20",
       argument: "<file>",
     },
     dataset: {

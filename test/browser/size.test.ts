@@ -144,7 +144,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
   // Excel files.
   excel: [7.2, /\/(src\/(data\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
-  "rows of other files": [0.7, /\/src\/(data\/lines|infer\/csv-rows)\./],
+  "rows of other files": [2.6, /\/src\/(data\/(lines|folder|fasttext|given-sets)|infer\/csv-rows)\./],
   // Which columns are text and label where their names do not say it.
   "columns by contents": [1.5, /\/src\/data\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/label-faults\./],

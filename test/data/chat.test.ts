@@ -194,6 +194,28 @@ test("chats as data: answers are targets, a chat is in one set, and what is no c
     [24, 3, 3],
   );
   assert.is(new Set(numbers.flatMap((some) => [...some])).size, 30);
+  // ShareGPT's names for the same, and Alpaca's for one answer.
+  const from = { system: "system", user: "human", assistant: "gpt" } as Record<string, string>;
+  const shared = chats.map(({ messages }) => ({
+    id: 1,
+    conversations: messages.map(({ role, content }) => ({ from: from[role] ?? role, value: content })),
+  }));
+  assert.equal((await loadTexts({ file: file(shared) }, options)).stats, {
+    train: train.stats(),
+    val: val.stats(),
+    test: held.stats(),
+    empty: 0,
+  });
+  const one = { instruction: "Translate", input: "yes", output: "ja" };
+  const asked = [
+    { role: "user", content: "Translate\n\nyes" },
+    { role: "assistant", content: "ja" },
+  ];
+  const of = async (row: unknown) => {
+    const { train: set } = await loadTexts({ file: file([row]) }, { ...options, fractions: [1, 0, 0] });
+    return tokenizer.decode(set.batch(set.positions()).ids);
+  };
+  assert.is(await of(one), await of({ messages: asked }));
   // A column of lists of structures, as data sets of the hub have it (written by pyarrow).
   const parquet = packagePath("test/golden/vocabulary/chats.parquet");
   for (const more of [{}, { textColumn: "messages" }])

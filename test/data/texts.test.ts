@@ -229,6 +229,12 @@ test("rows in memory are split as JSON lines are", async () => {
   await assertFails("row-not-json-object", ["rows[1]"], () => load({ rows: ["a", 5] as never }));
   await assertFails("value-not-text", ["rows[1]", "no such key"], () => load({ rows: ["a", { test: "b" }] as never }));
   await assertFails("no-chat-template", () => load({ rows: texts.map((_, i) => ({ messages: chat(i) })) }));
+  // Instructions are prompts where there is no template: with their input, if any, and an empty line.
+  const instructions = texts.map((input, i) => ({ instruction: "Say", ...(i % 2 ? { input } : {}), output: `${i}` }));
+  const prompts = texts.map((input, i) => ({ prompt: `Say\n\n${i % 2 ? `${input}\n\n` : ""}`, completion: `${i}` }));
+  const [asked, written] = [await load({ rows: instructions }), await load({ rows: prompts })];
+  assert.equal(asked.stats, written.stats);
+  assert.is(await decodeBlocks(asked.train), await decodeBlocks(written.train));
 });
 
 test("prompts and completions, given sets, another key, empty documents", async () => {
@@ -297,12 +303,7 @@ test("errors name their place", async () => {
     ["not-text", ["a.txt"], "a.txt", Uint8Array.of(1, 2, 0)],
     ["invalid-json", ["not JSON", "a.jsonl:2"], "a.jsonl", '{"text": "x"}\n{"text": \n'],
     ["row-not-json-object", ["a.jsonl:1"], "a.jsonl", '"x"'],
-    [
-      "column-not-recognized",
-      ["prompt", "instruction, output", "textColumn"],
-      "a.jsonl",
-      '{"instruction": "x", "output": "y"}',
-    ],
+    ["column-not-recognized", ["prompt", "order, output", "textColumn"], "a.jsonl", '{"order": "x", "output": "y"}'],
     ["value-not-text", ['"text"', "a.jsonl:3", "no such key"], "a.jsonl", '{"text": "x"}\n\n{"test": "y"}'],
     ["value-not-text", ['"completion"', "null"], "a.jsonl", '{"prompt": "x", "completion": null}'],
     ["too-little-text", ["training set", "train, val and test"], "a.jsonl", '{"text": "x"}'],

@@ -1,0 +1,59 @@
+/** Folders as data: a folder a class, with a file for each text. */
+import { joinPath, listDirectory, openFile } from "#platform";
+import { DataError } from "../errors.ts";
+import { LIMITS } from "../io/limits.ts";
+import { checkSize } from "../platform/reader.ts";
+import { bytesReader, type ReadOptions } from "./corpus.ts";
+import { Lines, refuseColumns } from "./lines.ts";
+import { readText } from "./text-file.ts";
+
+/** The names in a folder, sorted, without hidden ones; undefined: it is none. */
+export async function folderNames(path: string): Promise<string[] | undefined> {
+  const names = await listDirectory(path).catch(() => undefined);
+  // A registered file has itself in it, without a name.
+  return names?.filter((name) => name !== "" && !name.startsWith(".")).sort();
+}
+
+/** Texts without a class in a set of this kind. */
+const WITHOUT_CLASS = "unsup";
+
+const isText = (name: string) => /(^[^.]*|\.(txt|text|md))$/i.test(name);
+
+/** The texts in the folders of classes as JSON lines. Throws DataError, FormatError for a file that is no text. */
+export async function folderLines(path: string, read: ReadOptions) {
+  refuseColumns(read, path, "a folder of classes");
+  const lines = new Lines(path, ["text", "label"]);
+  let rows = 0;
+  for (const label of (await folderNames(path)) ?? []) {
+    const names = label === WITHOUT_CLASS ? [] : ((await folderNames(joinPath(path, label))) ?? []);
+    for (const name of names.filter(isText)) {
+      const file = await openFile(joinPath(path, label, name));
+      try {
+        checkSize(file, LIMITS.line);
+        const text = new TextDecoder().decode(await readText(file, read.encoding));
+        lines.add(JSON.stringify({ text: text.trim(), label }), ++rows);
+      } finally {
+        await file.close();
+      }
+    }
+  }
+  if (rows === 0)
+    throw new DataError("no-rows", "The folder has no texts", {
+      where: path,
+      expected: "a folder for each class, with a .txt file for each text",
+    });
+  return { lines: bytesReader(path, await lines.bytes()), found: { textName: "text", labelName: "label" } };
+}
+
+/** The names of folders of each set. */
+const SETS = { train: ["train"], val: ["val", "valid", "validation", "dev"], test: ["test"] };
+
+/** The folders of a training and a test set in a folder, and of a validation set if there is one; null: there are none. */
+export async function folderSets(path: string) {
+  const names = (await folderNames(path)) ?? [];
+  const [train, val, test] = Object.values(SETS).map((some) => {
+    const name = names.find((one) => some.includes(one.toLowerCase()));
+    return name === undefined ? undefined : { name, files: [joinPath(path, name)] };
+  });
+  return train && test ? { train, val, test } : null;
+}
