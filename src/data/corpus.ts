@@ -5,7 +5,7 @@ import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
-import { checkUtf8, utf8Pieces } from "./encoding.ts";
+import { checkUtf8, fileEncoding, utf8Bytes, utf8Pieces } from "./encoding.ts";
 import { ROWS } from "./places.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
@@ -79,8 +79,9 @@ export function nameKeys(module: DataModule, names: readonly string[]): void {
   wasm.free(lengths);
 }
 
-/** Rows from which the columns are found. */
+/** Rows from which the columns are found, and as many from further places of a longer file, with bytes at each. */
 const SAMPLE_ROWS = 200;
+const OTHERS = { PLACES: 8, BYTES: 1 << 16 };
 
 /** Of `read_settings`: new labels are accepted (1), also empty ones. */
 const LEARN = { sets: 2 } as const;
@@ -157,6 +158,14 @@ export interface PackedBatch {
  */
 export function shuffled(rows: Uint32Array<ArrayBuffer>, seed: number, stream = 0): Uint32Array<ArrayBuffer> {
   return new Rng(stream === 0 ? seed : new Rng(seed).next() + stream).shuffle(rows.slice());
+}
+
+const LINE_FEED = 10;
+
+/** The whole lines in a part of a file, as UTF-8. */
+async function wholeLines(part: FileReader, encoding: string): Promise<Uint8Array> {
+  const bytes = await utf8Bytes(part, encoding);
+  return bytes.subarray(bytes.indexOf(LINE_FEED) + 1, bytes.lastIndexOf(LINE_FEED) + 1);
 }
 
 /** Bytes in memory as a file. */
@@ -357,10 +366,11 @@ export class Corpus {
   private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
     const { wasm } = this;
     const { dialect, rows } = await this.readSample(file, options);
+    const others = rows.length < SAMPLE_ROWS ? [] : await this.sampleOthers(dialect, file, options);
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if ((options.format ?? dataFormat(file.name)) === "jsonl") {
-      const names = await findKeys(rows, options, file.name);
+      const names = await findKeys([...rows, ...others], options, file.name);
       const values = rows.flatMap((row) => row.filter((_, i) => i % 2 === 1 && row[i - 1] === names.textName));
       // Rows in memory say themselves which of their values is the text.
       if (file.name !== ROWS) refuseNumbers(values, names.textName, file.name);
@@ -373,7 +383,8 @@ export class Corpus {
       wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, ...settings);
       return names;
     }
-    const columns = await findColumns(rows, options, file.name);
+    const alike = others.filter(({ length }) => length === rows[0]!.length);
+    const columns = await findColumns([...rows, ...alike], options, file.name);
     const values = rows.slice(Number(columns.header)).map((row) => row[columns.text] ?? "");
     refuseNumbers(values, columns.textName, file.name);
     const { width, text, label, second, header, moreLabels = [] } = columns;
@@ -422,6 +433,28 @@ export class Corpus {
     throw (
       best!.error ?? new DataError("no-rows", "The file is empty", { where: file.name, expected: "at least one row" })
     );
+  }
+
+  /**
+   * Rows from further places: many files are sorted by their labels. Which of them a separator within quotes has cut is
+   * not known; they only say what columns have. None of a JSON array, or where the encoding finds no place to begin.
+   */
+  private async sampleOthers(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<string[][]> {
+    const { PLACES, BYTES } = OTHERS;
+    const encoding = await fileEncoding(file, options.encoding);
+    const found: string[][] = [];
+    for (let i = 1; i <= PLACES && dialect.format !== "array"; i++) {
+      const start = 2 * Math.floor((i * file.size) / (2 * PLACES + 2));
+      const bytes = await file.read(start, Math.min(BYTES, file.size - start));
+      const lines = await wholeLines(bytesReader(file.name, bytes), encoding).catch(() => null);
+      if (!lines) continue;
+      const { wasm } = this;
+      wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
+      wasm.read_sample(SAMPLE_ROWS / PLACES);
+      await this.feed(bytesReader(file.name, lines), { chunkBytes: BYTES });
+      found.push(...this.sample());
+    }
+    return found;
   }
 
   private async sampleAs(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<Sample> {

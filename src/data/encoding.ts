@@ -42,7 +42,7 @@ function openDecoder(encoding: string): TextDecoder {
  * UTF-8 itself is passed on as it is, with its mark. Throws FormatError for bytes that are invalid in another encoding.
  */
 export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding = "utf-8") {
-  const decoder = openDecoder(marked(await readHead(file)) ?? encoding);
+  const decoder = openDecoder(await fileEncoding(file, encoding));
   const encoder = new TextEncoder();
   for (let offset = 0; offset < file.size; offset += pieceBytes) {
     const end = Math.min(offset + pieceBytes, file.size);
@@ -57,6 +57,9 @@ export async function* utf8Pieces(file: FileReader, pieceBytes: number, encoding
 }
 
 const readHead = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.size));
+
+/** The encoding of a file: a byte order mark takes precedence. */
+export const fileEncoding = async (file: FileReader, encoding = "utf-8") => marked(await readHead(file)) ?? encoding;
 
 /** The encoding that a byte order mark names. */
 function marked(head: Uint8Array): string | undefined {

@@ -28,9 +28,13 @@ export async function openSheet(file: FileReader, asked?: string): Promise<Sheet
 
 export const textOf = (cell: Cell | undefined) => (typeof cell === "string" ? cell : "");
 
-/** The first rows as texts, with the header. */
-export const sheetSample = ({ rows, width }: SheetTable): string[][] =>
-  rows.slice(0, SAMPLE_ROWS + 1).map(({ cells }) => Array.from({ length: width }, (_, i) => textOf(cells[i])));
+/** The first rows as texts, with the header, and as many others: many tables are sorted by their labels. */
+export function sheetSample({ rows, width }: SheetTable): string[][] {
+  const [first, others] = [rows.slice(0, SAMPLE_ROWS + 1), rows.slice(SAMPLE_ROWS + 1)];
+  const step = Math.ceil(others.length / SAMPLE_ROWS);
+  const sample = [...first, ...others.filter((_, i) => i % step === 0)];
+  return sample.map(({ cells }) => Array.from({ length: width }, (_, i) => textOf(cells[i])));
+}
 
 /** The columns of text and labels as JSON lines, and their names. Throws DataError, FormatError. */
 export async function sheetLines(

@@ -79,7 +79,8 @@ interface ForeignRows {
 }
 
 function readLines(corpus: Corpus, { lines, found, ...more }: ForeignRows, read: ReadOptions) {
-  return corpus.read(lines, { ...read, ...requestFound(found), ...more, format: "jsonl", encoding: "utf-8" });
+  const columns = { ...requestFound(found), onColumns: undefined };
+  return corpus.read(lines, { ...read, ...columns, ...more, format: "jsonl", encoding: "utf-8" });
 }
 
 /** The readers are loaded on demand. */

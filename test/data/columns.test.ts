@@ -1,6 +1,8 @@
 /** Which columns are text and label: by requested names, by usual names, by their contents. */
 import * as assert from "uvu/assert";
 import { type ColumnChoice, findColumns, findKeys } from "../../src/data/columns.ts";
+import { bytesReader } from "../../src/data/corpus.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
 import { labelNotes } from "../../src/data/labels.ts";
 import { nameList } from "../../src/errors.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -179,6 +181,22 @@ test("columns that leave it open: an error with those that may be meant", async 
   await assertFails("ambiguous-column", ["may be the label: topic, class", '"topic" (2 values)'], () =>
     open("text:long", "topic:two", "class:five"),
   );
+});
+
+test("a file that is sorted by its labels: rows from all of it say what its columns have", async () => {
+  const rows = Array.from(
+    { length: 3000 },
+    (_, i) => `${i},"text, number ${i} of many",${"abc"[Math.floor(i / 1000)]}`,
+  );
+  const load = (content: string, encoding?: string) => {
+    const bytes = encoding
+      ? new Uint8Array(Uint16Array.from(content, (sign) => sign.charCodeAt(0)).buffer)
+      : new TextEncoder().encode(content);
+    return loadDataset({ file: bytesReader("a.csv", bytes) }, encoding ? { encoding } : {});
+  };
+  const table = `nr,words,kind of it\n${rows.join("\n")}\n`;
+  for (const data of [await load(table), await load(table, "utf-16le")])
+    assert.equal([data.labels, data.origin.labelColumn], [["a", "b", "c"], "kind of it"]);
 });
 
 test("a question as the header of two columns: all labels repeat but its own", async () => {

@@ -393,10 +393,12 @@ test("labels that are not classes are refused, with their lines", async () => {
 });
 
 test("a text column of numbers is refused", async () => {
-  const rows = times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},mail ${i}`).join("\n");
-  const file = () => textFile(`label,body,words\n${rows}\n`);
-  await fails({ file: file() }, "text-column-is-numeric", ['"body" has only numbers', "0, 7, 14", "textColumn"]);
-  assert.is((await load({ file: file() }, { textColumn: "words" })).labels.length, 2);
+  const file = (last: (i: number) => string) =>
+    textFile(`label,body,words\n${times(30, (i) => `${i % 2 ? "ham" : "spam"},${i * 7},${last(i)}`).join("\n")}\n`);
+  const numbers = ['"body" has only numbers', "0, 7, 14", "textColumn"];
+  await fails({ file: file((i) => `${i}.5`) }, "text-column-is-numeric", numbers);
+  await fails({ file: file((i) => `mail ${i}`) }, "text-column-is-numeric", numbers, { textColumn: "body" });
+  assert.is((await load({ file: file((i) => `mail ${i}`) })).train.text(0).slice(0, 4), "mail");
   const lines = times(30, (i) => JSON.stringify({ label: i % 2 ? "ham" : "spam", text: i })).join("\n");
   await fails({ file: textFile(lines, "a.jsonl") }, "text-column-is-numeric", ['"text" has only numbers']);
 });
