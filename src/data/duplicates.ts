@@ -2,7 +2,7 @@
  * Near-duplicates: messages that differ only in numbers, punctuation, white space and case, of pairs in both texts;
  * across sets, leaks.
  */
-import { group } from "d3-array";
+import { groupBy } from "../group-by.ts";
 import type { Dataset } from "./dataset.ts";
 
 /**
@@ -57,7 +57,7 @@ export const placeRows = (sets: readonly Dataset[]): PlacedRow[] =>
 export function findConflicts(sets: readonly Dataset[]): PlacedRow[][] {
   const all = placeRows(sets);
   const firsts = firstCopies(sets, (text) => text.trim());
-  const groups = group(all.keys(), (row) => firsts[row]!);
+  const groups = groupBy(all.keys(), (row) => firsts[row]!);
   return [...groups.values()]
     .map((rows) => rows.map((row) => all[row]!))
     .filter((rows) => new Set(rows.map(({ set, position }) => set.label(position))).size > 1);

@@ -2,6 +2,7 @@
 import { isObject } from "../checks.ts";
 import { nameList } from "../errors.ts";
 import { joinWords } from "../format.ts";
+import { groupBy } from "../group-by.ts";
 import { setting } from "../setting.ts";
 
 /** A longer value is not a label. */
@@ -41,13 +42,7 @@ export function labelNotes(classes: Readonly<Record<string, number>>): string[] 
 
 /** Groups of labels that differ only in case or white space. */
 function groupVariants(labels: readonly string[]): string[][] {
-  const groups = new Map<string, string[]>();
-  for (const label of labels) {
-    const key = label.toLowerCase().replace(/\s+/g, " ");
-    const group = groups.get(key);
-    if (group) group.push(label);
-    else groups.set(key, [label]);
-  }
+  const groups = groupBy(labels, (label) => label.toLowerCase().replace(/\s+/g, " "));
   return [...groups.values()].filter(({ length }) => length > 1);
 }
 

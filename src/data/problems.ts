@@ -1,8 +1,8 @@
 /** What is wrong with data that was read, or to know of it before it is trained on. Loaded by `check`. */
-import { group } from "d3-array";
 import { brief } from "../document/cells.ts";
 import { nameList } from "../errors.ts";
 import { formatCount, formatShare } from "../format.ts";
+import { groupBy } from "../group-by.ts";
 import { countOf } from "../io/common.ts";
 import { excerpt, isBlank, joinPair } from "../pair.ts";
 import { setting } from "../setting.ts";
@@ -54,16 +54,20 @@ export function findProblems(data: TrainingData, context: number): Problem[] {
     ...emptyTexts(data),
     ...conflicts(data),
     ...copies(data),
+    ...rareLabels(data),
     ...labelProblems(data),
     ...fewRows(data),
     ...tooLong(data, context),
   ];
 }
 
+/** Those that the blocks of a run's data do not say. */
+export const findMore = (data: LoadedDataset): Problem[] => [...conflicts(data), ...rareLabels(data)];
+
 /** The rows that were skipped, by what is wrong with them. */
 function invalidRows({ rows, rowErrors }: LeftOut): Problem[] {
   const needed = { settings: { skipFaulty: true }, isNeeded: true };
-  const found = [...group(rowErrors, ({ code }) => code)].map(([code, errors]) => {
+  const found = [...groupBy(rowErrors, ({ code }) => code)].map(([code, errors]) => {
     const [summary] = errors[0]!.message.split("\n");
     const places = errors.map(({ details }) => details.where ?? "");
     return problem(code, `${countOf(errors, "invalid row")}: ${summary}`, { ...needed, places });
@@ -99,7 +103,7 @@ function conflicts(data: LoadedDataset): Problem[] {
 /** `"How do I pay?": billing (row 3), sales (row 7, row 9)` */
 function describeConflict(rows: readonly PlacedRow[]): string {
   const shown = brief(joinPair(excerpt(textOf(rows[0]!), LISTED.characters)));
-  const labels = [...group(rows, labelOf)].map(([label, some]) => {
+  const labels = [...groupBy(rows, labelOf)].map(([label, some]) => {
     const more = some.length > LISTED.rows ? `, ${some.length - LISTED.rows} more` : "";
     const name = brief(rows[0]!.set.labels[label]!) || "no label";
     return `${name} (${some.slice(0, LISTED.rows).map(nameRow).join(", ")}${more})`;
@@ -114,18 +118,21 @@ function copies(data: LoadedDataset): Problem[] {
   return [problem("near-duplicates", text, { settings: { dedupe: true } })];
 }
 
-/** Labels with few rows, written in several ways, too many, or of another kind. */
+function rareLabels(data: LoadedDataset): Problem[] {
+  if (!hasLabels(data)) return [];
+  const rare = Object.entries(data.stats.classesRead).filter(([, rows]) => rows > 0 && rows < RARE);
+  if (rare.length === 0) return [];
+  const shown = nameList(rare.map(([label, rows]) => `"${brief(label)}" (${rows})`));
+  const text = `${countOf(rare, "label")} with fewer than ${RARE} rows, too few to learn and to measure: ${shown}`;
+  return [problem("rare-labels", text)];
+}
+
+/** Labels that are written in several ways, too many, or of another kind. */
 function labelProblems(data: LoadedDataset): Problem[] {
   if (!hasLabels(data)) return [];
   const { classesRead: rows, combined } = data.stats;
   const labels = Object.keys(rows);
   const found = labelNotes(rows).map((text) => problem("doubtful-labels", text));
-  const rare = labels.filter((label) => rows[label]! > 0 && rows[label]! < RARE);
-  if (rare.length > 0) {
-    const shown = nameList(rare.map((label) => `"${brief(label)}" (${rows[label]})`));
-    const text = `${countOf(rare, "label")} with fewer than ${RARE} rows, too few to learn and to measure: ${shown}`;
-    found.push(problem("rare-labels", text));
-  }
   if (combined) {
     const shown = nameList(combined.labels.map((label) => `"${brief(label)}"`));
     const text = `${countOf(combined.labels, "label")} that look like several in one: ${shown}`;

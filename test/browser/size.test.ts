@@ -114,6 +114,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // How others use a model: code of an export, columns of a labelled table.
   usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
+  // What may be wrong with a visitor's file.
+  problems: [3, /\/src\/data\/problems\./],
   pairs: [1, /\/src\/infer\/pairs\./],
   tags: [
     5,

@@ -2,8 +2,8 @@
 import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isXlsx } from "../../data/source.ts";
-import type { TrainingData } from "../../data/texts.ts";
-import type { Block } from "../../document/blocks.ts";
+import { isLabelled, type TrainingData } from "../../data/texts.ts";
+import { type Block, details, note, text } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
 import { LowrankError } from "../../errors.ts";
 import type { BaseModel } from "../../io/hf.ts";
@@ -39,8 +39,18 @@ export async function describeData(
   const [, ...blocks] = dataBlocks(data, "", weights);
   return {
     trainRows: data.stats.train.rows,
-    blocks: [...blocks, await dataPreview(data, model)].map(plainBlock),
+    blocks: [...blocks, ...(await problemBlocks(data)), await dataPreview(data, model)].map(plainBlock),
   };
+}
+
+/** What may be wrong with a file of the visitor's, besides. */
+async function problemBlocks(data: TrainingData): Promise<Block[]> {
+  if (!isLabelled(data) || !("file" in data.origin)) return [];
+  const { findMore } = await import("../../data/problems.ts");
+  return findMore(data).flatMap(({ text: what, examples }) => [
+    note(what),
+    ...(examples.length > 0 ? [details("Which", examples.map(text))] : []),
+  ]);
 }
 
 /** With cells as texts, and without the page's folders. */
