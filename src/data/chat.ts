@@ -7,6 +7,7 @@ import { isText, lookUp, show } from "../checks.ts";
 import { ConfigError, DataError, FormatError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import type { ChatTemplate } from "../io/vocabulary.ts";
+import { setting } from "../setting.ts";
 import type { Completion } from "./blocks.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 
@@ -40,7 +41,7 @@ export class Chat {
     if (tokenizer.chat === null)
       throw new ConfigError("no-chat-template", "the model has no chat template", {
         expected: "chat_template.jinja, or chat_template in tokenizer_config.json",
-        hint: "use SmolLM2-135M-Instruct",
+        hint: `use ${setting("model", "smollm2-cut")}, which is bundled, or smollm2-135m, which writes better`,
       });
     this.render = compile(tokenizer.chat);
   }

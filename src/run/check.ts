@@ -60,7 +60,8 @@ class Reading {
     const skips = hasSettingOf(objective, "skipFaulty") ? { skipFaulty: true } : {};
     const loadTable = (source: DataSource) =>
       load(source, model, (names, rows) => {
-        this.table = { names, rows };
+        // Of Parquet the columns are found twice: first among all of them.
+        this.table ??= { names, rows };
       });
     return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, loadTable)) };
   }
@@ -157,7 +158,7 @@ const WORDS_A_TAG = 10;
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
 async function readAnotherWay(given: RunSettings, { code }: Problem, tools: CheckTools): Promise<Problem | null> {
   const [file = ""] = [given.data ?? given.train ?? ""].flat();
-  if (/\.(csv|tsv|parquet)$/i.test(file)) return null;
+  if (/\.(csv|tsv|xlsx)$/i.test(file)) return null;
   for (const labels of ["tags", null] as const) {
     const objective = objectiveWith(labels);
     try {
@@ -168,7 +169,10 @@ async function readAnotherWay(given: RunSettings, { code }: Problem, tools: Chec
       const text = `there is no column of texts with one of labels: these are ${what}`;
       return problem(code, text, { settings: { objective }, isNeeded: true });
     } catch (error) {
-      if (!isOfData(error) && !(error instanceof ConfigError)) throw error;
+      if (!(error instanceof LowrankError)) throw error;
+      // Of chats, a model that can learn them.
+      const other = asProblem(error);
+      if (labels === null && hasSettings(other)) return { ...other, settings: { objective, ...other.settings } };
     }
   }
   return null;
