@@ -27,8 +27,8 @@ export class RunPrinter {
     private readonly data: TrainingData,
   ) {}
 
-  begin({ model, options: { classWeights } }: RunRecord): void {
-    printData(this.data, model, classWeights, this.json);
+  begin({ model, options: { classWeights, mode } }: RunRecord): void {
+    printData(this.data, model || METHODS[mode].title, classWeights, this.json);
   }
 
   event(event: TrainEvent, speed: Speed | null): void {

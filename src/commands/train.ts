@@ -4,6 +4,7 @@ import { joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
+import { METHODS } from "../methods/index.ts";
 import { buildAdapter } from "../run/directory.ts";
 import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
@@ -47,6 +48,7 @@ const program = command(
     "messages.csv --rank 16 --alpha 32 --out runs/r16",
     "--train train.csv --val val.csv --test test.csv --mode last_block --epochs 10",
     "messages.csv --seeds 5",
+    "messages.csv --mode classic",
     "--preset paper --rank 16 --alpha 16",
     "--adapter path/to/peft-adapter --model path/to/gpt2 --data messages.csv",
     "--objective regression --data reviews.csv --label-column stars",
@@ -213,6 +215,10 @@ await main(async () => {
   if (flags.folds !== undefined) checkNumber("--folds", folds, { min: 2, whole: true });
   const begun = resume === undefined ? undefined : await findStudy(resume);
   if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
+  if (flags.mode && METHODS[flags.mode]?.withoutModel && resume === undefined) {
+    const { runClassic } = await import("./classic.ts");
+    return runClassic(program, flags, flags.mode);
+  }
   if (resume === undefined && (seeds > 1 || folds > 1))
     return study(flags.out ?? defaultOut(), await newStudy(flags), flags);
   if (flags.plan && resume === undefined) return plan(flags);

@@ -3,6 +3,7 @@ import { printClassic } from "../classic/file.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { CLASSIC } from "../classic/parts.ts";
 import { formatCount } from "../format.ts";
+import { METHODS } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { printableLine } from "../printable.ts";
 import { markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
@@ -124,9 +125,10 @@ function printReadme(
 }
 
 /** What was measured of it with its run. */
-function describeFigure({ objective, results }: RunRecord, name: string): string[] {
+function describeFigure({ objective, results, options }: RunRecord, name: string): string[] {
   const { title, key, format } = TRAINING[objective].measures[0];
-  const found = results?.test.compared.find((one) => one.name === name);
+  const { compared = [] } = results?.test ?? {};
+  const found = METHODS[options.mode].withoutModel ? compared[0] : compared.find((one) => one.name === name);
   const value = readFigure(found?.measured[key]);
   if (!found || value === null) return [];
   return [`${markdownText(`${title} on ${formatCount(found.rows)} test rows: ${format(value)}`)}.`];

@@ -1,6 +1,7 @@
 /** The methods of fine-tuning, by the names of their modes. A method is added by its file and its lines here. */
 import * as adapter from "./adapter.ts";
 import * as bitfit from "./bitfit.ts";
+import * as classic from "./classic.ts";
 import * as full from "./full.ts";
 import * as head from "./head.ts";
 import * as lastBlock from "./last-block.ts";
@@ -18,6 +19,7 @@ const LIST = {
   adapter: adapter.method,
   prompt: prompt.method,
   prefix: prefix.method,
+  classic: classic.method,
 };
 
 /** Which tensors are trained: the name of a method. */
@@ -32,4 +34,7 @@ export interface MethodConfig
 
 export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 
-export const MODES = /* @__PURE__ */ Object.keys(LIST) as readonly Mode[];
+/** Those of a run on a base model. */
+export const MODES = /* @__PURE__ */ (Object.keys(LIST) as readonly Mode[]).filter(
+  (mode) => !METHODS[mode].withoutModel,
+);

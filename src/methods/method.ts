@@ -40,6 +40,8 @@ export interface Method<Config = object, Key = keyof Config> {
   virtual?: "rows" | "keys";
   /** It trains every parameter: no matrix is frozen, and none can have another type than f32. */
   freezesNothing?: true;
+  /** It is a model by itself: it trains no base model, and is none of the modes of a run on one. */
+  withoutModel?: true;
   /** Why a language model cannot be trained with it, as a hint; absent: it can. */
   classifiersOnly?: string;
   /** How PEFT calls it, and the keys of adapter_config.json that only it has; absent: PEFT does not have it. */

@@ -1,6 +1,7 @@
 /** How the methods are trained, and what people read of them: a page that only uses adapters does not load it. */
 import * as adapter from "./adapter-training.ts";
 import * as bitfit from "./bitfit.ts";
+import * as classic from "./classic.ts";
 import * as full from "./full.ts";
 import * as head from "./head.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "./index.ts";
@@ -26,6 +27,7 @@ export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, Me
   adapter: adapter.training,
   prompt: prompt.training,
   prefix: prefix.training,
+  classic: classic.training,
 };
 
 export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
@@ -37,6 +39,7 @@ export const GUIDES: Readonly<Record<Mode, Guide<Partial<MethodOptions>>>> = {
   adapter: adapter.guide,
   prompt: prompt.guide,
   prefix: prefix.guide,
+  classic: classic.guide,
 };
 
 /** "LoRA, rank 8, alpha 16", "prompt tuning, 20 virtual tokens" or "last block". */

@@ -3,7 +3,7 @@
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { CLASSIC } from "../classic/parts.ts";
 import type { TrainingData } from "../data/texts.ts";
-import { ConfigError, LowrankError, nameList } from "../errors.ts";
+import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
@@ -13,6 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
+import type { ClassicResult } from "../train/classic.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
@@ -111,7 +112,7 @@ export interface RunContents {
 /** Makes the files that show a run that has ended: tables and charts. */
 export type RunViews = (
   record: RunRecord,
-  result: TrainResult,
+  result: Pick<TrainResult, "answers" | "predicted">,
   data: TrainingData,
 ) => Iterable<[name: string, content: FileContent]>;
 
@@ -134,6 +135,23 @@ export async function runContents(
   return listFiles(known, about, adapter);
 }
 
+/** The files of a run that has trained a classic model alone. Throws DataError if it is too large to be read again. */
+export async function classicContents(
+  record: RunRecord,
+  { classic, ...result }: ClassicResult,
+  data: TrainingData,
+  views: RunViews,
+): Promise<RunContents> {
+  const printed = (await import("../classic/file.ts")).printClassic(classic.parts);
+  if (printed === null)
+    throw new DataError("exceeds-limit", "the model is too large to be saved", {
+      expected: `at most ${LIMITS.classic} bytes`,
+      hint: `train on fewer rows: ${setting("trainRows")}`,
+    });
+  const known = { ...record, peftObstacle: "it has no adapter" };
+  return listFiles(known, [...views(known, result, data), [CLASSIC, printed]]);
+}
+
 /** The files of a failed run: its settings, the error, and the last good trained tensors. */
 export function failedContents(record: RunRecord, error: RunFailed): RunContents {
   const { spec, tensors, finalNorm } = error.contents;
@@ -144,16 +162,16 @@ export function failedContents(record: RunRecord, error: RunFailed): RunContents
 function listFiles(
   record: RunRecord,
   about: readonly (readonly [name: string, content: FileContent])[],
-  adapter: AdapterFiles,
+  adapter?: AdapterFiles,
 ): RunContents {
   const files = new Map<string, FileContent>(about);
-  for (const [name, content] of adapter.files) files.set(`adapter/${name}`, content);
+  for (const [name, content] of adapter?.files ?? []) files.set(`adapter/${name}`, content);
   const names = [RECORD, ...files.keys()].sort();
   const unknown = names.filter((name) => !RUN_FILES.includes(name));
   if (unknown.length > 0) throw new Error(`not listed in RUN_FILES: ${unknown.join(", ")}`);
   const weights = [...files].filter(([name]) => name.endsWith(".safetensors"));
   const saved = weights.reduce((sum, [, content]) => sum + (content as Uint8Array).length, 0);
-  const whole = { ...record, files: names, saved, peftObstacle: adapter.reason ?? null };
+  const whole = { ...record, files: names, saved, ...(adapter && { peftObstacle: adapter.reason ?? null }) };
   return { files: files.set(RECORD, printRecord(whole)), record: whole };
 }
 

@@ -53,7 +53,7 @@ interface RunIdentity {
   /** The settings as they were given, and all options as they were resolved. */
   settings: RunSettings;
   options: TrainOptions;
-  /** Name or directory of the base model. */
+  /** Name or directory of the base model; "": it has none. */
   model: string;
   /** The revision of a base model from the hub. */
   revision?: string;
@@ -173,23 +173,23 @@ const UNPLANNED = { device: null, trainable: 0, parameters: 0, memory: 0, flops:
 const stampRecord = () =>
   ({ format: FORMAT, version: VERSION, lowrank: version, platform: platformName, created: Date.now() }) as const;
 
-/** The record of a new run. `source` overrides the origin that the data reports. */
+/** The record of a new run; a classic one has no base model. `source` overrides the origin that the data reports. */
 export async function newRecord(
-  { model, data }: { model: BaseModel; data: TrainingData },
+  { model, data }: { model: BaseModel | null; data: TrainingData },
   settings: RunSettings,
   options: TrainOptions,
   source = data.origin,
 ): Promise<RunRecord> {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
-  const revision = parseSnapshot(model.directory)?.revision;
+  const revision = model && parseSnapshot(model.directory)?.revision;
   return {
     ...stampRecord(),
     objective: data.objective,
     settings,
     options,
-    model: nameBase(model.directory).name,
-    ...(revision === undefined ? {} : { revision }),
-    base: await fingerprint(model),
+    model: model ? nameBase(model.directory).name : "",
+    ...(revision ? { revision } : {}),
+    base: model ? await fingerprint(model) : "",
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),
     data: source,
     padTo: data.train.padTo,

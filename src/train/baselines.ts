@@ -17,9 +17,11 @@ type Sets = Pick<LoadedDataset, "train" | "val" | "test" | "labels" | "objective
 
 export async function fitBaselines(data: Sets, signal?: AbortSignal): Promise<FittedBaselines> {
   const classic = await fitClassic(data, signal);
-  const simplest = SIMPLEST[TRAINING[data.objective].labels as keyof typeof SIMPLEST](data);
-  return { classic, baselines: [...(classic ? [await answers(classic, data)] : []), simplest] };
+  return { classic, baselines: [...(classic ? [await answers(classic, data)] : []), simplestBaseline(data)] };
 }
+
+export const simplestBaseline = (data: Sets): Baseline =>
+  SIMPLEST[TRAINING[data.objective].labels as keyof typeof SIMPLEST](data);
 
 async function answers(classic: ClassicModel, { objective, test, labels }: Sets): Promise<Baseline> {
   const { name, limits } = classic;

@@ -78,7 +78,8 @@ export const measuringContext = (data: TrainingData, options: Asked): MeasuringC
   options,
 });
 
-function measureSets(
+/** The results of a model with these evaluations and outputs, but for what was measured before it was trained. */
+export function measureSets(
   measuring: Measuring,
   data: TrainingData,
   { evaluations, outputs }: Evaluated,

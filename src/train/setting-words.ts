@@ -254,7 +254,7 @@ export function flagWords(): Offered<FlagWords | string> {
       text: "continue from an adapter: a run's, or PEFT's (SEQ_CLS, TOKEN_CLS with --objective tokens, CAUSAL_LM with --objective lm)",
       argument: "<dir>",
     },
-    mode: "which parameters are trained",
+    mode: "which parameters are trained; classic: no model, but TF-IDF with logistic or ridge regression, in seconds",
     epochs: "passes over the training set; of few rows as many as make 150 steps, unless this is given",
     lr: {
       text: `peak learning rate (default: ${listRates({})}; with ${LARGE / 1e6} million parameters or more ${listRates({ parameters: LARGE })})`,

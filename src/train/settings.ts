@@ -114,7 +114,7 @@ const ONE_OR_MORE = { min: 1, whole: true } as const;
 
 /** The settings of training. */
 export const SETTINGS: Settings<TrainOptions> = {
-  mode: { default: "lora", choices: MODES, ofAdapter: true },
+  mode: { default: "lora", choices: Object.keys(METHODS) as Mode[], ofAdapter: true },
   ...METHOD_SETTINGS,
   epochs: { default: 3, number: ONE_OR_MORE },
   lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true } },

@@ -1,5 +1,6 @@
 import type { Axis, Line, LineChart } from "../document/chart.ts";
 import { formatCount, percent } from "../format.ts";
+import { METHODS } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
@@ -30,6 +31,8 @@ export function runCharts(
   { smooth = false, names = records.map(({ options }) => describeMethod(options)) }: RunChartOptions = {},
 ): RunChart[] {
   const [first] = records as [RunRecord];
+  // It has no steps.
+  if (METHODS[first.options.mode].withoutModel) return [];
   const measure = judgedBy(first);
   const runs = byData(records.map((record, i) => ({ record, name: names[i]! })));
   const charts: [Figure, Axis][] = [

@@ -13,6 +13,7 @@ import {
   text,
 } from "../document/blocks.ts";
 import { formatCount, formatDuration, formatShare } from "../format.ts";
+import { METHODS } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { shellWord } from "../quote.ts";
@@ -42,7 +43,7 @@ export function reportBlocks(record: RunRecord, data: TrainingData): Block[] {
   return [
     heading(`A model that ${describeTask(record)}`, 1),
     text(
-      `${describeReached(record)}.${interval(record)} It is ${baseName(record)}, ${describeMethod(record.options)}.`,
+      `${describeReached(record)}.${interval(record)} It is ${[baseName(record) ?? [], describeMethod(record.options)].flat().join(", ")}.`,
     ),
     ...(verdict === null ? [] : [text(verdict)]),
     ...notes(record).map(note),
@@ -60,7 +61,8 @@ function describeTask({ objective, labels, pairs, chat }: RunRecord): string {
 }
 
 /** Of a folder its last part: the rest is its owner's own. */
-const baseName = ({ model, revision }: RunRecord) => (revision === undefined ? fileName(model) : model);
+const baseName = ({ model, revision }: RunRecord) =>
+  model === "" ? null : revision === undefined ? fileName(model) : model;
 
 /** What the test rows leave open. */
 function interval({ objective, results }: RunRecord): string {
@@ -122,7 +124,7 @@ function making(record: RunRecord, data: TrainingData): Block[] {
     factsTable(record, facts),
     details("The data", ofData),
     ...curves,
-    ...(evaluations.length > 0 ? [evaluationsDetails(record)] : []),
+    ...(curves.length > 0 && evaluations.length > 0 ? [evaluationsDetails(record)] : []),
     text("Every figure is in run.json, and the tables are CSV files, in the folder of this page."),
   ];
 }
@@ -130,16 +132,23 @@ function making(record: RunRecord, data: TrainingData): Block[] {
 const evaluationsDetails = (record: RunRecord): Details => details("Every evaluation", [evaluationsTable(record)]);
 
 function using(record: RunRecord): Block[] {
-  const { objective, peftObstacle } = record;
+  const { objective, peftObstacle, options } = record;
   const command = (...words: string[]) => code(["npx lowrank", ...words.map((word) => shellWord(word))].join(" "));
   const run = ["--run", "."];
   return [
     text("In a terminal, in the folder of this page:"),
     command(...tryCommand(record, ".")),
     ...(hasHead({ objective }) ? [command("classify", ...run, "--in", "new.csv", "--out", "labelled.csv")] : []),
-    text(
-      `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
-    ),
-    command("export", ...run, "--to", "hub", "--out", "hub"),
+    ...(METHODS[options.mode].withoutModel
+      ? [
+          text("For other programs, this writes it as JSON, with a few lines of Python and of JavaScript that use it:"),
+          command("export", ...run, "--to", "classic", "--out", "classic"),
+        ]
+      : [
+          text(
+            `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
+          ),
+          command("export", ...run, "--to", "hub", "--out", "hub"),
+        ]),
   ];
 }

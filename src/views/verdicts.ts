@@ -1,5 +1,6 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
 
+import { CLASSIC } from "../classic/parts.ts";
 import { brief } from "../document/cells.ts";
 import { formatCount, formatDuration, formatLoss } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
@@ -10,6 +11,7 @@ import { type Compared, type Measure, readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
 import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { EvaluationRecord } from "../train/records.ts";
@@ -110,7 +112,8 @@ const FEW_STEPS = 50;
 /** What a finished run is told that has learned nothing; null if it has learned something. */
 export function nothingLearned(record: RunRecord): NothingLearned | null {
   const { results } = record;
-  if (!results) return null;
+  // Of a classic model there is nothing to set.
+  if (!results || METHODS[record.options.mode].withoutModel) return null;
   const { before, after } = results;
   const text = lossRemains(before.train.loss, after.train.loss) ?? noBetter(record, results);
   if (text === null) return null;
@@ -188,9 +191,14 @@ function compareWithBaseline(record: RunRecord, advises: boolean): string | null
   const text = `${describeAgainst(measure, own, best)}.`;
   const isPerfect = readFigure(own.measured[measure.key]) === (measure.isError ? 0 : measure.most);
   if (hasThreshold(record)) return `${text} ${thresholdCost(record, measure)}`;
+  // Of messages it is the classic model; folds have one each.
+  const { labels } = TRAINING[record.objective];
+  const isKept = record.folds === undefined && best !== others.at(-1) && labels !== null && labels !== "tags";
+  if (advises && isKept && best.against!.standing === "better") return `${text} Take this model, not the baseline.`;
   if (!advises || best.against!.standing === "better" || isPerfect) return text;
   const ideas = whatHelps(record);
-  const enough = best === others.at(-1) ? "" : " As far as these rows tell, the baseline is enough, and takes seconds.";
+  const why = isKept ? `kept in ${CLASSIC}` : "takes seconds";
+  const enough = best === others.at(-1) ? "" : ` As far as these rows tell, the baseline is enough, and ${why}.`;
   return `${text}${enough}${ideas.length > 0 ? ` Try ${ideas.join(", or ")}.` : ""}`;
 }
 
@@ -200,7 +208,8 @@ function compareWithBaseline(record: RunRecord, advises: boolean): string | null
  * helped smollm2-cut.
  */
 function whatHelps({ objective, options: { mode, targets }, parameters, vocabulary }: RunRecord): string[] {
-  if (parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective })) return [];
+  if (parameters >= LARGE || vocabulary !== undefined || !hasHead({ objective }) || METHODS[mode].withoutModel)
+    return [];
   const isLora = mode === "lora";
   if (isLora && targets.includes("wte")) return ["a larger model, such as gpt2"];
   const table = `${isLora ? "" : "LoRA with "}an adapter of the token table${isLora ? " as well" : ""} (targets all,wte)`;

@@ -67,6 +67,41 @@ test("several labels: those above their thresholds, in text and JSON", async () 
   );
 });
 
+test("train --mode classic: classes, labels, scores and pairs, with neither a model nor a device", async () => {
+  for (const [file, objective, measure] of [
+    ["scores.csv", "regression", /RMSE \S+ on 8 test messages/],
+    ["labels.csv", "multi-label", /Micro F1 \S+\s%, and exactly its labels for/],
+    ["german.csv", "classification", /of \d+ test messages correct|\d+ of \d+ test messages/],
+  ] as const) {
+    const out = `classic-${objective}`;
+    const columns = file === "german.csv" ? ["--text-column", "frage,antwort"] : [];
+    const trained = await run(`train ${file} --objective ${objective} --mode classic --out ${out}`, ...columns);
+    assertCode(trained, 0);
+    assert.match(trained.stdout, measure);
+    assert.match(trained.stdout, /^model: TF-IDF with a linear model$/m);
+    assert.not.match(trained.stdout + trained.stderr, /undefined|NaN|\[object|token table/);
+    const record = JSON.parse(readFileSync(join(folder, out, "run.json"), "utf8"));
+    assert.equal([record.state, record.options.mode, record.device, record.model], ["finished", "classic", null, ""]);
+    assert.equal(record.files, filesIn(join(folder, out)));
+    const { before, after, test } = record.results;
+    assert.ok(after.train.loss < before.train.loss && test.compared.length === 2, JSON.stringify(after));
+    const labelled = await run(`classify --run ${out} --in ${file} --out ${out}.csv`);
+    assertCode(labelled, 0);
+    assertCode(await run(`export --run ${out} --to classic --out ${out}-json`), 0);
+    assert.match(readFileSync(join(folder, `${out}-json/README.md`), "utf8"), /^[\w ]+ on \d+ test rows: \d/m);
+  }
+  for (const [line, ...words] of [
+    ["--objective lm --data a.txt", "--mode classic is for labels and scores of whole texts", "a language model"],
+    ["--data scores.csv --epochs 3", "--epochs has no effect in --mode classic"],
+    ["--data scores.csv --set warmup=0", "--warmup has no effect in --mode classic"],
+    ["--data scores.csv --seeds 3", "--seeds has no effect in --mode classic"],
+  ] as const) {
+    const refused = await run(`train --mode classic ${line} --out refused`);
+    assertCode(refused, 2);
+    for (const word of words) assert.match(refused.stderr, word);
+  }
+});
+
 test("a sweep of regressions compares their RMSE", async () => {
   const grid = "--grid rank=1,2 --seeds 1 --out sweep";
   const { stdout, ...rest } = await run(`sweep --data scores.csv --objective regression ${SETTINGS} ${grid}`);

@@ -147,6 +147,7 @@ for (const mode of MODES)
         adapter: name.includes(".adapter."),
         prompt: name === "prompt.weight",
         prefix: name === "prefix.weight",
+        classic: false,
       }[mode];
     for (const [name, reading] of left) {
       const values = await reading;

@@ -218,7 +218,7 @@ test("the run beside the baselines: where they win, the summary says so and what
     showResult(equal, 200),
     `note: This run against "TF-IDF": not distinguishable (p = 1.000), accuracy ${share} % against ${share} %, a difference of 0.0 points (`,
   );
-  const enough = /points \(.*\)\. As far as these rows tell, the baseline is enough, and takes seconds\./;
+  const enough = /points \(.*\)\. As far as these rows tell, the baseline is enough, and kept in classic\.json\./;
   assert.match(showResult(equal, 300), enough);
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);
