@@ -14,7 +14,7 @@ import { runTables } from "./run-tables.ts";
 export const runFiles: RunViews = (record, result, data) => [
   ...runTables(record, result, data),
   ...chartFiles(record),
-  [REPORT, runReport(record, data)],
+  [REPORT, runReport(record, result, data)],
 ];
 
 /** loss.svg, accuracy.svg or that of another measure, and the charts of the results. Their titles name the method. */

@@ -23,6 +23,7 @@ import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { usageOf } from "../tasks/usages.ts";
 import { WORDS } from "../tasks/words.ts";
+import type { TrainResult } from "../train/records.ts";
 import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
 import { toHtml } from "./html.tsx";
@@ -33,11 +34,14 @@ import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.t
 import { describeReached, describeVerdict } from "./verdicts.ts";
 
 /** report.html */
-export function runReport(record: RunRecord, data: TrainingData): string {
-  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, data), { links: false });
+export function runReport(record: RunRecord, result: Kept, data: TrainingData): string {
+  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, result, data), { links: false });
 }
 
-export function reportBlocks(record: RunRecord, data: TrainingData): Block[] {
+/** What else a run's directory has that can be used. */
+type Kept = Pick<TrainResult, "classic">;
+
+export function reportBlocks(record: RunRecord, { classic }: Kept, data: TrainingData): Block[] {
   const { results } = record;
   const verdict = describeVerdict(record);
   return [
@@ -51,7 +55,7 @@ export function reportBlocks(record: RunRecord, data: TrainingData): Block[] {
     heading("How it was made"),
     ...making(record, data),
     heading("How it is used"),
-    ...using(record),
+    ...using(record, classic !== null),
   ];
 }
 
@@ -131,20 +135,24 @@ function making(record: RunRecord, data: TrainingData): Block[] {
 
 const evaluationsDetails = (record: RunRecord): Details => details("Every evaluation", [evaluationsTable(record)]);
 
-function using(record: RunRecord): Block[] {
+function using(record: RunRecord, hasClassic: boolean): Block[] {
   const { objective, peftObstacle, options } = record;
   const command = (...words: string[]) => code(["npx lowrank", ...words.map((word) => shellWord(word))].join(" "));
   const run = ["--run", "."];
+  const table = ["--in", "new.csv", "--out", "labelled.csv"];
   return [
     text("In a terminal, in the folder of this page:"),
     command(...tryCommand(record, ".")),
-    ...(hasHead({ objective }) ? [command("classify", ...run, "--in", "new.csv", "--out", "labelled.csv")] : []),
+    ...(hasHead({ objective }) ? [command("classify", ...run, ...table)] : []),
     ...(METHODS[options.mode].withoutModel
       ? [
           text("For other programs, this writes it as JSON, with a few lines of Python and of JavaScript that use it:"),
           command("export", ...run, "--to", "classic", "--out", "classic"),
         ]
       : [
+          ...(hasClassic
+            ? [text("With its TF-IDF model alone, in seconds:"), command("classify", ...run, "--classic", ...table)]
+            : []),
           text(
             `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
           ),

@@ -1,6 +1,6 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
-import { type Block, note, text } from "../document/blocks.ts";
+import { type Block, note, type Table, text } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -22,11 +22,18 @@ export function summaryBlocks(record: RunRecord): Block[] {
   const verdict = describeVerdict(record);
   return [
     text(`${describeEffort(record)}.`),
-    ...(results ? [...baselinesTable(record, results), ...inSummary(firstSample(record, results))] : []),
+    ...(results ? baselinesTable(record, results).map(withoutStanding) : []),
+    ...(results ? inSummary(firstSample(record, results)) : []),
     ...notes(record).map(note),
     text(`${describeReached(record)}.${verdict === null ? "" : ` ${verdict}`}`),
   ];
 }
+
+/** Fits 80 columns: in words the run is compared with the best baseline alone. */
+const withoutStanding = ({ columns, ...table }: Table): Table => ({
+  ...table,
+  columns: columns.map((column) => (column.key === null ? { ...column, title: null } : column)),
+});
 
 /** What its task shows of a run, and of samples the first. */
 function firstSample(record: RunRecord, { test, ...rest }: Results): Block[] {

@@ -109,7 +109,7 @@ async function generateAll(word: string): Promise<Map<string, string>> {
   const { record, data } = await made;
   const run = put(record, word);
   const { labels, source, stats } = data;
-  texts.set("run.html", runReport(run, { ...data, ...put({ labels, source, stats }, word) }));
+  texts.set("run.html", runReport(run, { classic: null }, { ...data, ...put({ labels, source, stats }, word) }));
   const blocks = [...runBlocks(run), longTable(word)];
   texts.set("report.html", toHtml(`title ${word}`, blocks));
   texts.set("report.md", toMarkdown(blocks));

@@ -144,7 +144,7 @@ test("a terminal has the baselines, the notes, and the verdict last; the report 
   assert.ok(text.split("\n").length <= 40, text);
   assert.match(text, /\n50.0 % of 60 test messages correct\. This run against "TF-IDF": worse [^│]*$/);
   assert.not.match(text, /Misclassified|Confusion|Before and after/);
-  const blocks = reportBlocks(record, data);
+  const blocks = reportBlocks(record, { classic: null }, data);
   const titles = blocks.flatMap((block) => (block.kind === "heading" ? block.text : []));
   const sections = ["How good it is", "What it gets wrong", "How it was made", "How it is used"];
   assert.equal(titles, ["A model that classifies messages as ham, news or spam", ...sections]);
