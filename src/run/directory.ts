@@ -112,7 +112,7 @@ export interface RunContents {
 /** Makes the files that show a run that has ended: tables and charts. */
 export type RunViews = (
   record: RunRecord,
-  result: Pick<TrainResult, "answers" | "predicted">,
+  result: Pick<TrainResult, "answers" | "predicted" | "classic">,
   data: TrainingData,
 ) => Iterable<[name: string, content: FileContent]>;
 
@@ -138,11 +138,11 @@ export async function runContents(
 /** The files of a run that has trained a classic model alone. Throws DataError if it is too large to be read again. */
 export async function classicContents(
   record: RunRecord,
-  { classic, ...result }: ClassicResult,
+  result: ClassicResult,
   data: TrainingData,
   views: RunViews,
 ): Promise<RunContents> {
-  const printed = (await import("../classic/file.ts")).printClassic(classic.parts);
+  const printed = (await import("../classic/file.ts")).printClassic(result.classic.parts);
   if (printed === null)
     throw new DataError("exceeds-limit", "the model is too large to be saved", {
       expected: `at most ${LIMITS.classic} bytes`,
