@@ -11,8 +11,9 @@ export type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets
 export type { LabelledRow } from "./data/memory-rows.ts";
 export type { Split } from "./data/split.ts";
 export type { LoadedTagged, Tagged, TaggedOptions, TaggedRow, TaggedSpec, TaggedStats } from "./data/tagged.ts";
-export type { LoadedTexts, TextRow, TextsOptions, TextsSpec, TrainingData } from "./data/texts.ts";
+export type { LoadedTexts, TextRow, TextsOptions, TextsSpec } from "./data/texts.ts";
 export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
+export type { TrainingData } from "./data/training-data.ts";
 export type { Block } from "./document/blocks.ts";
 export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
 export {

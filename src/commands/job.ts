@@ -5,7 +5,7 @@ import { absolutePath, exists, joinPath } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { checkNumber } from "../checks.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { type BaseModel, describeModel, loadModel } from "../io/hf.ts";
 import { openAdapter } from "../io/open-adapter.ts";

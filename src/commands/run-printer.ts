@@ -1,7 +1,7 @@
 /** What train prints: its data, the progress of a run, its results and where it is saved. */
 
 import { joinPath } from "#platform";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";

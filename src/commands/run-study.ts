@@ -1,7 +1,7 @@
 /** What train --seeds and sweep have in common: a study is opened, its trials are run, and its report is written. */
 import type { Backend } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import type { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";

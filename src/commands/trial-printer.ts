@@ -1,7 +1,7 @@
 /** What sweep and train --seeds print: the data, the progress of trials, and what they have reached. */
 import { joinPath } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { type Block, text } from "../document/blocks.ts";
 import { nameList } from "../errors.ts";
 import { formatDuration } from "../format.ts";

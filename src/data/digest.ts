@@ -1,6 +1,6 @@
 /** Identifies a data set by its contents rather than its files. */
 import { sha256 } from "#platform";
-import type { TrainingData } from "./texts.ts";
+import type { TrainingData } from "./training-data.ts";
 
 /** Rows that are packed and hashed at a time. */
 const ROWS = 1024;

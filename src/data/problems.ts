@@ -13,7 +13,7 @@ import type { LeftOut } from "./corpus.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import { countCopies, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
 import { isNumber, labelNotes, settingsOfSeveral } from "./labels.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "./texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "./training-data.ts";
 
 export interface Problem {
   /** For programs: the code of an error, or a word of this file. */

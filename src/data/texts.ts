@@ -13,12 +13,11 @@ import type { Splits } from "../tasks/evaluation.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
 import type { Chat } from "./chat.ts";
 import { cutParts, HELD_OUT, partSizes } from "./dataset.ts";
-import { type LoadedDataset, type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
+import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "./datasets.ts";
 import { checkEncoding } from "./encoding.ts";
 import { isOnHub } from "./named.ts";
 import { placeOf, ROWS } from "./places.ts";
 import { type DataSource, isParquet, whileOpen } from "./source.ts";
-import type { LoadedTagged } from "./tagged.ts";
 import { readText } from "./text-file.ts";
 import {
   CHATS,
@@ -75,15 +74,6 @@ export interface LoadedTexts extends LoadedSets<Blocks> {
     empty: number;
   };
 }
-
-/** Data for training: messages with labels, sentences with tags, or texts. */
-export type TrainingData = LoadedDataset | LoadedTagged | LoadedTexts;
-
-/** Whether its rows are texts with an answer: messages with labels, or sentences with tags. */
-export const hasAnswers = (data: TrainingData): data is LoadedDataset | LoadedTagged => "text" in data.test;
-
-/** Whether it is of messages with labels. */
-export const isLabelled = (data: TrainingData): data is LoadedDataset => "testParts" in data;
 
 type Parts<T> = [train: T, val: T, test: T];
 

@@ -3,7 +3,8 @@ import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from
 import type { DatasetOptions } from "../data/datasets.ts";
 import type { LabelledRow } from "../data/memory-rows.ts";
 import type { TaggedRow } from "../data/tagged.ts";
-import { hasAnswers, isLabelled, type TextRow, type TextsOptions, type TrainingData } from "../data/texts.ts";
+import type { TextRow, TextsOptions } from "../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";

@@ -1,7 +1,7 @@
 /** How a model learns, for the first time or further rows. Loaded when it does. */
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../checks.ts";
-import { hasAnswers, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";

@@ -7,7 +7,7 @@ import { looksTagged, recognizeLabels } from "../data/label-kinds.ts";
 import { settingsOfSeveral } from "../data/labels.ts";
 import { findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError, errorParts, LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";

@@ -2,7 +2,7 @@
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { CLASSIC } from "../classic/parts.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";

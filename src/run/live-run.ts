@@ -1,5 +1,5 @@
 /** A run that is trained, and kept in its directory meanwhile, if it has one. */
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
 import type { Checkpoint, RunFailed, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { keepCheckpoint } from "./checkpoint.ts";

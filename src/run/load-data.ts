@@ -2,7 +2,8 @@
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
 import type { TaggedOptions, TaggedSpec } from "../data/tagged.ts";
-import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec, type TrainingData } from "../data/texts.ts";
+import type { LoadedTexts, TextsOptions, TextsSpec } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -39,7 +40,10 @@ export async function loadData(
       found: `${data.rows} rows`,
       hint: "load them again in the program that has them",
     });
-  if (labels === null) return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
+  if (labels === null) {
+    const { loadTexts } = await import("../data/texts.ts");
+    return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
+  }
   if (labels === "tags") {
     const { loadTagged } = await import("../data/tagged.ts");
     return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });

@@ -7,7 +7,7 @@ import { version } from "../../package.json";
 import type { DeviceInfo } from "../backend/backend.ts";
 import { digestData } from "../data/digest.ts";
 import { ROWS } from "../data/places.ts";
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";

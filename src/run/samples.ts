@@ -1,6 +1,6 @@
 /** What a language model writes before it is trained and after it, for the beginnings of texts of the test set. */
 import type { Backend } from "../backend/backend.ts";
-import { hasAnswers, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { baseDtype } from "../io/adapter-meta.ts";

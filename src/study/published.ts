@@ -1,6 +1,6 @@
 /** The published figures of the settings that they apply to. */
 import published from "../../data/published/sms-lora.json" with { type: "json" };
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { matchesTrial } from "./grid.ts";

@@ -1,7 +1,7 @@
 /** Runs the trials of a study on one device and one data set, at the same time where that is faster. */
 import { exists } from "#platform";
 import type { Backend } from "../backend/backend.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, LowrankError } from "../errors.ts";
 import { fingerprint } from "../io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";

@@ -1,5 +1,5 @@
 /** The parts of a sweep, for machines that know nothing of each other: each works out the same division. */
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { countOperations } from "../train/estimate.ts";

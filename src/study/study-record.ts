@@ -3,7 +3,7 @@ import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { show } from "../checks.ts";
 import { digestData } from "../data/digest.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { fingerprint } from "../io/fingerprint.ts";

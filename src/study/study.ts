@@ -1,7 +1,7 @@
 /** The API of training several runs that belong together: a study, in memory or in a directory. */
 import { backendOf, type Device } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, isListOf, isObject, type Kind } from "../checks.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
 import { ConfigError, DataError, type LowrankError } from "../errors.ts";
 import { nameBase } from "../run/base-name.ts";

@@ -1,5 +1,5 @@
 /** The weights of the classes in the loss. */
-import { isLabelled, type TrainingData } from "../data/texts.ts";
+import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { TRAINING } from "../tasks/training.ts";
 
 export const CLASS_WEIGHTS = ["auto", "none"] as const;

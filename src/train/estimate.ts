@@ -1,8 +1,8 @@
 /** Estimates the memory, time and operations of a run, from its plan and a few steps. */
 
 import type { Dataset } from "../data/dataset.ts";
-import type { TrainingData } from "../data/texts.ts";
 import { TokenSet } from "../data/token-set.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";
 import { countFlops } from "../plan/work.ts";

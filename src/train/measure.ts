@@ -1,7 +1,7 @@
 /** Measures a trained model on its sets, compared with the baselines. */
 import type { ClassicModel } from "../classic/model.ts";
 import { findLeaks } from "../data/duplicates.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { type Competitor, compareWith, keptFigures, type Places } from "../tasks/compare.ts";
 import type { Evaluation, Evaluations, Splits } from "../tasks/evaluation.ts";
 import { MEASURING } from "../tasks/results.ts";

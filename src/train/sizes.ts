@@ -6,7 +6,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { textContext } from "../config.ts";
 import { maxBatchTokens } from "../data/loader.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { Engine } from "../engine/engine.ts";
 import { featureBytes } from "../engine/features.ts";
 import type { ErrorCode } from "../error-codes.ts";

@@ -6,7 +6,7 @@
 import { type DeviceInfo, isDropped } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
 import { traits } from "../config.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import { modelBatch } from "../engine/batches.ts";
 import { Engine } from "../engine/engine.ts";
 import { evaluate } from "../engine/evaluate.ts";

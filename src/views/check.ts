@@ -2,7 +2,7 @@
 
 import type { CheckedColumn } from "../data/checked-columns.ts";
 import type { Problem } from "../data/problems.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { type Block, code, heading, makeTable, text } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";
 import { digits, formatCount, formatDuration, joinWords } from "../format.ts";

@@ -3,8 +3,9 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import { type Combined, labelNotes, settingsOfSeveral } from "../data/labels.ts";
 import type { LoadedTagged } from "../data/tagged.ts";
-import { hasAnswers, isLabelled, type LoadedTexts, type TrainingData } from "../data/texts.ts";
+import type { LoadedTexts } from "../data/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import {
   type Block,
   type Details,

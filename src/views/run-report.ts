@@ -1,6 +1,6 @@
 /** The page of a run, one file: what it is and how good, what it gets wrong, how it was made, how it is used. */
 import { describeDevice } from "../backend/backend.ts";
-import type { TrainingData } from "../data/texts.ts";
+import type { TrainingData } from "../data/training-data.ts";
 import {
   type Block,
   code,

@@ -1,6 +1,6 @@
 import type { LoadedDataset } from "../data/datasets.ts";
 import type { LoadedTagged } from "../data/tagged.ts";
-import { hasAnswers, type TrainingData } from "../data/texts.ts";
+import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
 import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";

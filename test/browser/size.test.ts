@@ -116,6 +116,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
   // What may be wrong with a visitor's file.
   problems: [3, /\/src\/data\/problems\./],
+  // What a language model learns from.
+  "texts to learn": [5, /\/(src\/data\/(texts|blocks|text-rows|text-file)\.|data\/datasets\/human-rights)/],
+  // What a run is compared with, which is measured when it begins.
+  classic: [8, /\/src\/(classic\/|train\/baselines\.)/],
   pairs: [1, /\/src\/infer\/pairs\./],
   tags: [
     5,

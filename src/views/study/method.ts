@@ -1,5 +1,5 @@
 import type { LoadedDataset } from "../../data/datasets.ts";
-import { hasAnswers, isLabelled, type TrainingData } from "../../data/texts.ts";
+import { hasAnswers, isLabelled, type TrainingData } from "../../data/training-data.ts";
 import { type Block, heading, note, text } from "../../document/blocks.ts";
 import { formatCount, joinWords, percent } from "../../format.ts";
 import { countOf } from "../../io/common.ts";

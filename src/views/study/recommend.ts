@@ -1,7 +1,7 @@
 /** What a study recommends: one setting, what it is compared with, and the command that trains it by hand. */
 
 import { DATA_NAMES } from "../../data/settings.ts";
-import type { TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, code, text } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import { shellWord } from "../../quote.ts";

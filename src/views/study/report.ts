@@ -1,6 +1,6 @@
 /** The report of a sweep, with confidence intervals and tests: report.md, report.html, tables and figures. */
 import { joinPath, writeFileAtomic } from "#platform";
-import type { TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
 import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";

@@ -1,5 +1,5 @@
 /** The report of a study in short, for a terminal: its settings, or the seeds of a single one, and its best run. */
-import type { TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
 import { bestTrial, compareWithBest, dropUntuned, measureRuns, type Outcome, sortByLoss } from "../../study/outcome.ts";

@@ -2,7 +2,7 @@
 import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isXlsx } from "../../data/source.ts";
-import { isLabelled, type TrainingData } from "../../data/texts.ts";
+import { isLabelled, type TrainingData } from "../../data/training-data.ts";
 import { type Block, details, note, text } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
 import { LowrankError } from "../../errors.ts";

@@ -2,7 +2,7 @@
 
 import { exists, joinPath, linkFile, writeDirectory } from "#platform";
 import { digestData } from "../../data/digest.ts";
-import type { TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { ConfigError } from "../../errors.ts";
 import type { DownloadOptions } from "../../io/download-options.ts";
 import { fingerprint } from "../../io/fingerprint.ts";

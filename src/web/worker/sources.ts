@@ -2,7 +2,7 @@
 import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
 import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
 import { isXlsx } from "../../data/source.ts";
-import type { TrainingData } from "../../data/texts.ts";
+import type { TrainingData } from "../../data/training-data.ts";
 import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
 import { hubCacheDirectory } from "../../io/cache.ts";
