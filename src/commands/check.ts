@@ -7,7 +7,7 @@ import { loadData } from "../run/load-data.ts";
 import { mergePreset, PRESETS, pickSettings } from "../run/settings.ts";
 import { nameSettings } from "../surface.ts";
 import { estimateTrial, type TrialEstimate } from "../train/estimate.ts";
-import type { RunSettings } from "../train/settings.ts";
+import { RUN_SETTINGS, type RunSettings } from "../train/settings.ts";
 import { checkBlocks, commandBlocks } from "../views/check.ts";
 import { asArguments, asFlag } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
@@ -26,7 +26,9 @@ const program = command(
     "The exit code is 0 if the command trains, and 1 if the data cannot be trained on as it is.",
   ["my.csv", "my.csv --text-column body --label-column queue", "my.csv --model smollm2-135m --json"],
 );
-addSettings(program);
+/** A run is checked that starts from no adapter. */
+const SHARED = RUN_SETTINGS.filter((name) => name !== "adapter");
+addSettings(program, SHARED);
 for (const option of program.options) if (option.attributeName() !== "version") option.helpGroup(UNLISTED);
 program
   .addOption(deviceFlag())
@@ -68,7 +70,7 @@ async function estimate(settings: RunSettings, { data, options }: Readable, flag
 await main(async () => {
   program.parse();
   takeFile(program);
-  const { json = false, ...flags } = parseFlags<CheckFlags>(program);
+  const { json = false, ...flags } = parseFlags<CheckFlags>(program, SHARED);
   const models = new Map<string, Promise<BaseModel>>();
   const openModel = (name: string) => {
     if (!models.has(name)) models.set(name, describeModel(name, DOWNLOADS));

@@ -36,7 +36,7 @@ export function checkBlocks({ columns, problems, readable }: DataCheck, estimate
 const columnsTable = (columns: readonly CheckedColumn[]) =>
   makeTable<CheckedColumn>(
     "columns",
-    `Columns, by the first ${formatCount(columns[0]!.rows)} rows`,
+    `Columns, by ${formatCount(columns[0]!.rows)} of the rows`,
     [
       { title: "Column", key: "column", value: ({ name }) => name },
       { title: "Read as", key: "read_as", value: ({ readAs }) => readAs ?? "" },
