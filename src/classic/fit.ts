@@ -14,7 +14,7 @@ type Sets = Pick<LoadedDataset, "train" | "val" | "labels" | "objective" | "pair
 const STRENGTHS = {
   c: { usual: 1, tried: [0.1, 1, 10, 100, 1000] },
   alpha: { usual: 1, tried: [100, 10, 1, 0.1, 0.01] },
-} as const;
+};
 
 /** Digits of a weight: those of a float32, with which a file is half as large. */
 const DIGITS = 7;
@@ -25,9 +25,14 @@ interface Fitted {
   weights: Float64Array;
   labels: readonly string[];
   name: string;
+  /** C or alpha. */
+  strength: number;
 }
 
-const FITS: Record<Exclude<LabelKind, "tags">, (sets: Sets, limits: Limits) => Promise<Fitted | null>> = {
+const FITS: Record<
+  Exclude<LabelKind, "tags">,
+  (sets: Sets, limits: Limits, strength?: number) => Promise<Fitted | null>
+> = {
   class: fitClasses,
   set: fitLabels,
   score: fitScores,
@@ -46,23 +51,23 @@ export async function fitClassic(sets: Sets, signal?: AbortSignal): Promise<Clas
   return own;
 }
 
-/** The same, within limits of memory and time. */
-export async function fitWithin(sets: Sets, limits: Limits = {}): Promise<ClassicModel | null> {
+/** The same, within limits of memory and time. `strength`: without a validation set. */
+export async function fitWithin(sets: Sets, limits: Limits = {}, strength?: number): Promise<ClassicModel | null> {
   const { objective, pairs } = sets;
-  const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits);
+  const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits, strength);
   if (fitted === null) return null;
-  const { fit, weights: exact, ...rest } = fitted;
+  const { fit, weights: exact, strength: chosen, ...rest } = fitted;
   // What is measured is what its file has.
   const weights = exact.map((weight) => Number(weight.toPrecision(DIGITS)));
   const parts = { ...rest, ...fit.limits, objective, tfidf: fit.tfidf, weights };
-  return new ClassicModel(pairs ? { ...parts, pairs } : parts);
+  return new ClassicModel(pairs ? { ...parts, pairs } : parts, chosen);
 }
 
 /**
  * Of the classes that have training rows; null if there are no two. C is the one with the lowest validation loss:
  * larger ones are tried until it rises.
  */
-async function fitClasses({ train, val }: Sets, limits: Limits): Promise<Fitted | null> {
+async function fitClasses({ train, val }: Sets, limits: Limits, usual = STRENGTHS.c.usual): Promise<Fitted | null> {
   const fit = await TextFit.begin(train, weightColumns(train.labels.length), limits);
   const present = [...new Set(Array.from(fit.used, (row) => train.label(row)))].sort((a, b) => a - b);
   const classes = present.length;
@@ -75,16 +80,22 @@ async function fitClasses({ train, val }: Sets, limits: Limits): Promise<Fitted 
   const judged = val.positions().filter((row) => present.includes(val.label(row)));
   const [training, validation] = [await read(train, fit.used), await read(val, judged)];
   const zeros = new Float64Array((fit.tfidf.width + 1) * weightColumns(classes));
-  const best = await chooseStrength<Float64Array>(STRENGTHS.c, judged.length, zeros, async (c, before) => {
-    const weights = await fitLogistic(training, c, before, fit);
-    return [weights, softmaxRows(scoreRows(validation.rows, weights), validation).loss];
-  });
+  const best = await chooseStrength<Float64Array>(
+    { ...STRENGTHS.c, usual },
+    judged.length,
+    zeros,
+    async (c, before) => {
+      const weights = await fitLogistic(training, c, before, fit);
+      return [weights, softmaxRows(scoreRows(validation.rows, weights), validation).loss];
+    },
+  );
   const name = `TF-IDF, logistic regression (C ${best.strength})`;
-  return { fit, name, weights: best.weights, labels: present.map((label) => train.labels[label]!) };
+  const { strength } = best;
+  return { fit, name, strength, weights: best.weights, labels: present.map((label) => train.labels[label]!) };
 }
 
 /** One regression a label, all with the C that has the lowest loss on the validation set. */
-async function fitLabels({ train, val, labels }: Sets, limits: Limits): Promise<Fitted> {
+async function fitLabels({ train, val, labels }: Sets, limits: Limits, usual = STRENGTHS.c.usual): Promise<Fitted> {
   const fit = await TextFit.begin(train, labels.length, limits);
   const read = async (set: typeof train, places: Uint32Array) => ({
     rows: await fit.read(set, places),
@@ -93,7 +104,7 @@ async function fitLabels({ train, val, labels }: Sets, limits: Limits): Promise<
   const training = await read(train, fit.used);
   const validation = await read(val, val.positions());
   const zeros = labels.map(() => new Float64Array(fit.tfidf.width + 1));
-  const best = await chooseStrength<Float64Array[]>(STRENGTHS.c, val.size, zeros, async (c, before) => {
+  const best = await chooseStrength<Float64Array[]>({ ...STRENGTHS.c, usual }, val.size, zeros, async (c, before) => {
     let loss = 0;
     const weights: Float64Array[] = [];
     for (const label of labels.keys()) {
@@ -108,7 +119,13 @@ async function fitLabels({ train, val, labels }: Sets, limits: Limits): Promise<
   const weights = new Float64Array((fit.tfidf.width + 1) * k);
   for (const [label, own] of best.weights.entries())
     for (const [i, value] of own.entries()) weights[i * k + label] = value;
-  return { fit, name: `TF-IDF, a logistic regression a label (C ${best.strength})`, weights, labels };
+  return {
+    fit,
+    name: `TF-IDF, a logistic regression a label (C ${best.strength})`,
+    strength: best.strength,
+    weights,
+    labels,
+  };
 }
 
 /** What the first of so many fits may take: they have equal shares, and those after it what it leaves. */
@@ -118,7 +135,7 @@ function shareOf(fit: TextFit, fits: number): Meter {
 }
 
 /** Alpha is the one with the lowest error on the validation set: smaller ones are tried until it rises. */
-async function fitScores({ train, val, labels }: Sets, limits: Limits): Promise<Fitted> {
+async function fitScores({ train, val, labels }: Sets, limits: Limits, usual = STRENGTHS.alpha.usual): Promise<Fitted> {
   const fit = await TextFit.begin(train, 1, limits);
   const truth = trueScores(val);
   const [training, validation] = [await fit.read(train, fit.used), await fit.read(val)];
@@ -126,7 +143,7 @@ async function fitScores({ train, val, labels }: Sets, limits: Limits): Promise<
   const mean = meanScore(train);
   const scores = Float64Array.from(fit.used, (row) => train.values(row)[0]! - mean);
   const none = new Float64Array(fit.tfidf.width + 1);
-  const best = await chooseStrength<Float64Array>(STRENGTHS.alpha, truth.length, none, async (alpha) => {
+  const best = await chooseStrength<Float64Array>({ ...STRENGTHS.alpha, usual }, truth.length, none, async (alpha) => {
     const weights = await fitRidge(training, scores, alpha, fit);
     const predicted = scoreRows(validation, weights);
     const errors = truth.map((score, row) => (predicted[row]! + mean - score) ** 2);
@@ -134,5 +151,5 @@ async function fitScores({ train, val, labels }: Sets, limits: Limits): Promise<
   });
   const weights = best.weights.slice();
   weights[weights.length - 1]! += mean;
-  return { fit, name: `TF-IDF, ridge regression (alpha ${best.strength})`, weights, labels };
+  return { fit, name: `TF-IDF, ridge regression (alpha ${best.strength})`, strength: best.strength, weights, labels };
 }

@@ -34,7 +34,11 @@ export class ClassicModel {
   };
 
   /** @internal */
-  constructor(readonly parts: ClassicParts) {
+  constructor(
+    readonly parts: ClassicParts,
+    /** The C or alpha that its fit chose; undefined: it was read from a file. */
+    readonly strength?: number,
+  ) {
     const { name, limits, labels, objective, pairs } = parts;
     this.name = name;
     this.limits = limits;

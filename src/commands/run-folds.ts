@@ -20,7 +20,7 @@ import {
   readFold,
 } from "../study/folds.ts";
 import type { Trial } from "../study/grid.ts";
-import { type EventSubject, runTrials, type StudyEvent } from "../study/runner.ts";
+import { type CompletedRun, type EventSubject, runTrials, type StudyEvent } from "../study/runner.ts";
 import { readFinished, trialDirectory } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
@@ -111,8 +111,10 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
     let final: RunRecord | null = null;
     if (asked.final) {
       const trial = await finalTrial(all, records, named, study.options);
-      const complete = (run: RunRecord): RunRecord =>
-        run.state === "finished" ? { ...run, results: pooled.results, folds: folds.length } : run;
+      const complete = async ({ record: run, result }: CompletedRun): Promise<CompletedRun> => ({
+        record: { ...run, results: pooled.results, folds: folds.length },
+        result: { ...result, classic: await pooled.fitClassic() },
+      });
       await runner.run([trial], () => all, runFiles, complete);
       if (runner.isInterrupted) return runner.interrupted();
       final = await readFinished(out, trial);
@@ -162,7 +164,7 @@ class Runner {
     trials: readonly Trial[],
     dataOf: (trial: Trial) => FoldedData,
     views: RunViews,
-    complete?: (record: RunRecord) => RunRecord,
+    complete?: (run: CompletedRun) => Promise<CompletedRun>,
   ): Promise<void> {
     const { interruption, printer } = this;
     const { out, device, checkpointEvery } = this.options;

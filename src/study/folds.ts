@@ -1,6 +1,8 @@
 /** A study of folds: a run for each, what they say of all rows together, and a run on all rows. */
 import { joinPath } from "#platform";
 import { checkKinds } from "../checks.ts";
+import { fitWithin } from "../classic/fit.ts";
+import type { ClassicModel } from "../classic/model.ts";
 import { setTexts } from "../classic/tfidf.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { digestData } from "../data/digest.ts";
@@ -112,6 +114,8 @@ export interface Pooled {
   answers: Answered;
   /** The rows whose label is improbable; null: a row has not one class. */
   review: Review | null;
+  /** Fits the classic model of all rows, with the middle one of the folds' strengths; null: there is none. */
+  fitClassic: () => Promise<ClassicModel | null>;
 }
 
 /**
@@ -160,8 +164,15 @@ export async function poolFolds(
       ...{ parts: [], decision: null, test },
     },
     answers: measuring.answers!(data.test, predicted, context),
+    fitClassic: () => fitAll(all, fitted),
     review: shares && { shares, suspects: findSuspects(shares, test.rows.truth!, all.labels.length) },
   };
+}
+
+async function fitAll(all: FoldedData, fitted: readonly FittedBaselines[]): Promise<ClassicModel | null> {
+  const strengths = fitted.flatMap(({ classic }) => classic?.strength ?? []).sort((a, b) => a - b);
+  if (strengths.length < fitted.length) return null;
+  return fitWithin(all as LoadedDataset, {}, strengths[Math.floor(strengths.length / 2)]);
 }
 
 /** By which probabilities labels are reviewed: those of the runs and of the classic models of their folds. */

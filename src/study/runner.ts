@@ -55,6 +55,12 @@ interface Progress {
   secondsLeft: number | null;
 }
 
+/** A run that has ended. */
+export interface CompletedRun {
+  record: RunRecord;
+  result: TrainResult;
+}
+
 interface TrialsArguments {
   /** The directory of the study; undefined: trials are kept in memory. */
   out: string | undefined;
@@ -69,8 +75,8 @@ interface TrialsArguments {
   model?: BaseModel;
   /** Steps between the checkpoints of a trial: the most that is lost if the process is killed. */
   checkpointEvery?: number | undefined;
-  /** The record of a trial that has ended, with what others have measured for it. */
-  complete?: (record: RunRecord) => RunRecord;
+  /** What a trial that has ended is, with what others have measured for it. */
+  complete?: (run: CompletedRun) => Promise<CompletedRun>;
 }
 
 /**
@@ -314,9 +320,10 @@ class TrialRun implements TrainingJob {
     const live = this.live!;
     const data = dataOf(trial);
     try {
-      const result = await trained;
+      let result = await trained;
+      if (complete && !result.aborted)
+        ({ record: live.record, result } = await complete({ record: live.record, result }));
       // One that was aborted has its checkpoint.
-      if (complete) live.record = complete(live.record);
       if (!isFinished(live.record)) return;
       await live.end(result, data, views);
       const { record } = live;

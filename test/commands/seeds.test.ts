@@ -180,7 +180,8 @@ test("folds test every row, and the run that is saved has learned from all of th
   const mean = ofFolds.reduce((sum, { keptStep, stepsPerEpoch }) => sum + keptStep / stepsPerEpoch, 0) / 3;
   assert.is(record.options.epochs, Math.max(1, Math.round(mean)));
   assert.match(readFileSync(join(folder, "folds", "report.md"), "utf8"), "not measured itself");
-  assertCode(await runCommand("classify", ["--run", `folds/trials/${final}`, "x"], { cwd: folder }), 0);
+  for (const how of [[], ["--classic"]])
+    assertCode(await runCommand("classify", ["--run", `folds/trials/${final}`, ...how, "x"], { cwd: folder }), 0);
 
   const again = await train([...FOLDS, "--final", "none", "--json", "--out", "folds"]);
   const events = again.stdout

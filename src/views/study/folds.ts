@@ -16,7 +16,7 @@ import type { RunRecord } from "../../run/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
 import { type FoldedData, keptEpoch, type Pooled } from "../../study/folds.ts";
 import type { Review, Suspect } from "../../study/review.ts";
-import type { TrialRecord } from "../../study/store.ts";
+import { TRIALS, type TrialRecord } from "../../study/store.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { csvLines } from "../csv.ts";
@@ -180,7 +180,7 @@ function describeFinal({ all, runs, final }: FoldResults): string {
   const { epochs } = final.options;
   const kept = runs.map((run) => keptEpoch(run).toFixed(1)).join(", ");
   return (
-    `The saved run has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ` +
+    `The saved run, ${TRIALS}/${final.trial!.name}, has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ` +
     `the validation sets of the folds chose ${kept}. It was not measured itself; the estimate is that of models that had learned from ` +
     `about ${formatCount(runs[0]!.counts.rows[0]!)} ${rows}.`
   );
