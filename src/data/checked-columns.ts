@@ -2,7 +2,7 @@
 import type { Objective } from "../tasks/index.ts";
 import { objectiveWith } from "../tasks/training.ts";
 import { type ColumnFacts, chooseColumns, describeColumns } from "./column-facts.ts";
-import { type ColumnChoice, columnNamed, type LabelledChoice } from "./columns.ts";
+import { type ColumnChoice, columnNamed, type FoundNames, type LabelledChoice } from "./columns.ts";
 import { messageColumns } from "./source.ts";
 
 /** A column of a table by its first rows, and what it is read as. */
@@ -22,11 +22,15 @@ export async function checkColumns(
   choice: LabelledChoice | null,
 ): Promise<CheckedColumn[]> {
   const sample = async () => rows.map((row) => [...row]);
-  const [text, label = "", second] = choice ? await messageColumns(choice, "")([...names], sample) : [];
-  // Labels that have a column each are named together.
-  const labels = names.includes(label) ? [label] : label.split(",");
-  const roleOf = (name: string) => (name === text || name === second ? "text" : labels.includes(name) ? "label" : null);
-  return describeColumns(names, rows).map((facts) => ({ ...facts, readAs: choice && roleOf(facts.name) }));
+  let found: FoundNames | undefined;
+  const pick = messageColumns(choice ?? {}, "", (columns) => {
+    found = columns;
+  });
+  if (choice) await pick([...names], sample);
+  const { textName, secondName, labelName, labelNames = [labelName] } = found ?? {};
+  const roleOf = (name: string) =>
+    name === textName || name === secondName ? "text" : labelNames.includes(name) ? "label" : null;
+  return describeColumns(names, rows).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));
 }
 
 /** Settings of the columns that are likeliest to be meant where it is open; none: no column may be the one. */

@@ -111,7 +111,9 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
   const wide = flagColumns(columns);
   const several = joinWords([setting("objective", "multi-label"), setting("labelColumn", wide.join())]);
   const ofWide = wide.length > 1 ? `; for several labels a message, each with a column: ${several}` : "";
-  return { ...found, candidates: { text: list(found.texts), label: list(found.labels) + ofWide } };
+  const hasScores = found.labels.length === 0 && columns.some(({ kind }, i) => kind === "numbers" && i !== found.text);
+  const ofScores = hasScores ? `; to learn scores: ${setting("objective", "regression")}` : "";
+  return { ...found, candidates: { text: list(found.texts), label: list(found.labels) + ofWide + ofScores } };
 }
 
 /** The names of the columns with 0 and 1: together they may be several labels of a message. */

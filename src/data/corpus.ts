@@ -6,7 +6,7 @@ import type { LabelKind } from "../tasks/task.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
 import { checkUtf8, fileEncoding, utf8Bytes, utf8Pieces } from "./encoding.ts";
-import { ROWS } from "./places.ts";
+import { LIST_SEPARATOR, ROWS } from "./places.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
@@ -366,7 +366,9 @@ export class Corpus {
   private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
     const { wasm } = this;
     const { dialect, rows } = await this.readSample(file, options);
-    const others = rows.length < SAMPLE_ROWS ? [] : await this.sampleOthers(dialect, file, options);
+    const seen = new Set(rows.map((row) => row.join(LIST_SEPARATOR)));
+    const places = rows.length < SAMPLE_ROWS ? [] : await this.sampleOthers(dialect, file, options);
+    const others = places.filter((row) => !seen.has(row.join(LIST_SEPARATOR)));
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if ((options.format ?? dataFormat(file.name)) === "jsonl") {

@@ -120,9 +120,11 @@ const hasSettings = ({ settings }: Problem) => Object.keys(settings).length > 0;
 /** Errors of columns: none is recognised, or several may be meant. */
 const OPEN_COLUMNS = ["column-not-recognized", "ambiguous-column"];
 
-/** A problem of columns with the likeliest ones. */
-const withColumns = (found: Problem, table: TableSample | null, settings: RunSettings): Problem =>
-  table && OPEN_COLUMNS.includes(found.code) ? { ...found, settings: likeliestColumns(table, settings) } : found;
+/** A problem of columns with the likeliest ones, if some may be meant. */
+function withColumns(found: Problem, table: TableSample | null, settings: RunSettings): Problem {
+  const likely = table && OPEN_COLUMNS.includes(found.code) ? likeliestColumns(table, settings) : {};
+  return Object.keys(likely).length > 0 ? { ...found, settings: likely } : found;
+}
 
 /** An error of the data, with the settings that its hint names. */
 export function asProblem(error: LowrankError): Problem {
