@@ -15,6 +15,7 @@ import { DEFAULTS } from "../train/options.ts";
 import type { RunSettings } from "../train/settings.ts";
 import { describeMeasured, judgedBy } from "../views/measures.ts";
 import { planBlocks } from "../views/plan.ts";
+import { inSummary } from "../views/run.ts";
 import { type Asked, recommendation } from "../views/study/recommend.ts";
 import { summaryBlocks } from "../views/study/summary.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
@@ -80,7 +81,7 @@ export class TrialPrinter {
         console.error(`trial ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
         break;
       case "plan":
-        if (!this.isPlanned) printBlocks(this.describePlan(event.plan));
+        if (!this.isPlanned) printBlocks(inSummary(this.describePlan(event.plan)));
         this.isPlanned = true;
         break;
       case "resumed":
