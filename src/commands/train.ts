@@ -78,7 +78,7 @@ addSettings(program)
       ["all", "none"],
     ),
   )
-  .option("--out <dir>", "run directory (default: runs/<date and time>)")
+  .option("--out <dir>", "run directory, of which report.html is the page (default: runs/<date and time>)")
   .option("--force", "replace an existing run directory")
   .option(
     "--checkpoint-every <n>",

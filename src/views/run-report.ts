@@ -20,6 +20,7 @@ import { shellWord } from "../quote.ts";
 import { fileName, type RunRecord } from "../run/record.ts";
 import type { Estimate } from "../statistics.ts";
 import { hasHead } from "../tasks/index.ts";
+import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
 import { usageOf } from "../tasks/usages.ts";
 import { WORDS } from "../tasks/words.ts";
@@ -68,23 +69,26 @@ function describeTask({ objective, labels, pairs, chat }: RunRecord): string {
 const baseName = ({ model, revision }: RunRecord) =>
   model === "" ? null : revision === undefined ? fileName(model) : model;
 
-/** What the test rows leave open. */
+/** What the test rows leave open; of few rows a note says it. */
 function interval({ objective, results }: RunRecord): string {
   const measure = judgedBy({ objective });
-  const figure = results?.test.compared[0].measured[measure.key] as Estimate | null | undefined;
-  if (!figure || figure.low === figure.high) return "";
+  const [own] = results?.test.compared ?? [];
+  const figure = own?.measured[measure.key] as Estimate | null | undefined;
+  if (!own || !figure || own.rows < FEW_ROWS) return "";
   const [low, high] = [figure.low, figure.high].map(measure.format);
   return ` The 95 % interval of its ${nameMeasure(measure)} is ${low} to ${high}.`;
 }
 
 function resultSections(record: RunRecord, results: Results): Block[] {
   const blocks = WORDS[record.objective].blocks?.(record, results) ?? [];
+  const samples = blocks.filter((block) => block.kind === "table" && block.name === "samples");
   const errors = blocks.filter(isOfErrors);
   return [
+    ...(samples.length > 0 ? [heading("What it writes"), ...samples] : []),
     heading("How good it is"),
     ...baselinesTable(record, results),
     beforeAndAfter(record, results),
-    ...blocks.filter((block) => !errors.includes(block)),
+    ...blocks.filter((block) => !samples.includes(block) && !errors.includes(block)),
     ...(errors.length > 0 ? [heading("What it gets wrong"), ...errors.flatMap(showMistakes)] : []),
   ];
 }
