@@ -1,9 +1,8 @@
 /** A classic model: a linear one on the TF-IDF of texts, which needs neither a base model nor a device. */
 import { checkArguments } from "../checks.ts";
-import { ConfigError } from "../errors.ts";
-import { isBlank, type PairSettings, TEXTS, type TextOrPair } from "../pair.ts";
-import { type MessagesObjective, TASKS } from "../tasks/index.ts";
-import type { Classification, Labelled, Scored } from "../tasks/predictions.ts";
+import type { PairSettings, TextOrPair } from "../pair.ts";
+import type { MessagesObjective } from "../tasks/index.ts";
+import type { Classification, Scored } from "../tasks/predictions.ts";
 import type { ClassicParts } from "./parts.ts";
 
 /**
@@ -70,7 +69,7 @@ export class ClassicModel {
    * ```
    */
   classify(texts: string | readonly TextOrPair[]): Promise<Classification[]> {
-    return this.each<Classification>("classify", texts);
+    return this.answer<Classification>("classify", texts);
   }
 
   /**
@@ -86,7 +85,7 @@ export class ClassicModel {
    * ```
    */
   score(texts: string | readonly TextOrPair[]): Promise<Scored[]> {
-    return this.each<Scored>("score", texts);
+    return this.answer<Scored>("score", texts);
   }
 
   /**
@@ -94,38 +93,10 @@ export class ClassicModel {
    * @internal `labels`: those of a data set, of which some may have had no training row: they have -Infinity.
    */
   async logits(texts: readonly TextOrPair[], labels: readonly string[] = this.labels): Promise<Float32Array> {
-    const { tfidf, weights } = this.parts;
-    const { scoreRows } = await import("./logistic.ts");
-    const scores = scoreRows(await tfidf.transform(texts), weights);
-    const outputs = scores.length / texts.length;
-    const logits = new Float32Array(texts.length * labels.length);
-    for (const [label, name] of labels.entries()) {
-      const own = this.labels.indexOf(name);
-      const output = own - (this.labels.length - outputs);
-      for (let row = 0; row < texts.length; row++)
-        logits[row * labels.length + label] = own < 0 ? -Infinity : output < 0 ? 0 : scores[row * outputs + output]!;
-    }
-    return logits;
+    return (await import("./answers.ts")).logitsOf(this.parts, texts, labels);
   }
 
-  private async each<T extends Labelled>(
-    method: "classify" | "score",
-    texts: string | readonly TextOrPair[],
-  ): Promise<T[]> {
-    checkArguments({ texts }, { texts: TEXTS });
-    const { task, labels } = this.meta;
-    const predicts = TASKS[task.objective].predicts!;
-    if (method !== predicts.method)
-      throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
-    const list = [texts].flat();
-    const isPair = this.parts.pairs !== undefined;
-    const other = list.find((text) => (typeof text !== "string") !== isPair);
-    if (other !== undefined)
-      throw new ConfigError("wrong-text-count", `the model reads ${isPair ? "pairs of texts" : "single texts"}`, {
-        expected: isPair ? "[first, second]" : "a string",
-        found: JSON.stringify(other),
-      });
-    const results = predicts.of!(await this.logits(list), { labels, settings: {} });
-    return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result)) as T[];
+  private async answer<T>(method: "classify" | "score", texts: string | readonly TextOrPair[]): Promise<T[]> {
+    return (await import("./answers.ts")).answer(this.parts, method, texts) as Promise<T[]>;
   }
 }
