@@ -36,7 +36,7 @@ const program = command(
       "--to <form>",
       [
         ...EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`),
-        "classic (any language): the TF-IDF model that a run keeps, as JSON, with twenty lines of Python and of JavaScript that use it",
+        "classic (any language): the TF-IDF model that a run keeps, as JSON, with twenty lines of Python and of JavaScript that use it, and a page of one file",
       ].join("; "),
       [...EXPORTS, CLASSIC],
     ).makeOptionMandatory(),

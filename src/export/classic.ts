@@ -6,7 +6,7 @@ import { formatCount } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { printableLine } from "../printable.ts";
-import { markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";
+import { htmlText, markdownCode, markdownFence, markdownLine, markdownText, scriptLiteral } from "../quote.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
 import { readFigure } from "../tasks/compare.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
@@ -14,9 +14,11 @@ import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/usages.ts";
 import { LISTED, MARK, README } from "./replaceable.ts";
+import { pageQuestion } from "./usage.ts";
 
 const PYTHON = "use.py";
 const SCRIPT = "use.mjs";
+const PAGE = "use.html";
 
 /** What the scores of a text become, in the last lines of `predict`. */
 const ENDS: Record<Exclude<LabelKind, "tags">, { python: readonly string[]; javascript: readonly string[] }> = {
@@ -62,9 +64,10 @@ ${endsOf(objective)
     print(json.dumps(predict(*sys.argv[1:]), ensure_ascii=False))
 `;
 
-const javascript = (objective: MessagesObjective) => `import { readFileSync } from "node:fs";
-const { rows, labels, intercept, vocabularies } = JSON.parse(readFileSync(new URL("${CLASSIC}", import.meta.url)));
-const columns = vocabularies.map(({ ngrams }) => new Map(ngrams.map((ngram, i) => [ngram, i])));
+/** What a script and a page have in common, behind `rows`, `labels`, `intercept` and `vocabularies`. */
+const predictor = (
+  objective: MessagesObjective,
+) => `const columns = vocabularies.map(({ ngrams }) => new Map(ngrams.map((ngram, i) => [ngram, i])));
 const words = (text) => text.split(/[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+/u).filter(Boolean);
 const analyzers = {
   word: (text) => (text.match(/[\\p{L}\\p{N}_]{2,}/gu) ?? []).flatMap((word, i, all) => (i ? [word, \`\${all[i - 1]} \${word}\`] : word)),
@@ -81,16 +84,66 @@ export function predict(...texts) {
 ${endsOf(objective)
   .javascript.map((line) => `  ${line}\n`)
   .join("")}}
-if (process.argv.length > 2) console.log(JSON.stringify(predict(...process.argv.slice(2))));
 `;
+
+const javascript = (objective: MessagesObjective) => `import { readFileSync } from "node:fs";
+const { rows, labels, intercept, vocabularies } = JSON.parse(readFileSync(new URL("${CLASSIC}", import.meta.url)));
+${predictor(objective)}if (process.argv.length > 2) console.log(JSON.stringify(predict(...process.argv.slice(2))));
+`;
+
+/** A page of one file, with the model in it: it answers as a text is typed, and sends nothing. */
+function page({ meta, parts }: ClassicModel, stored: Uint8Array): string {
+  const { rows, intercept, vocabularies } = JSON.parse(new TextDecoder().decode(stored));
+  const { objective, labels, pairs } = parts;
+  const isScore = TRAINING[objective].labels === "score";
+  const title = isScore ? "What score?" : pageQuestion(meta);
+  const shown = isScore ? "value.toFixed(3)" : '(100 * value).toFixed(1) + " %"';
+  const fields = (pairs?.columns ?? ["Text"]).map(
+    (name) => `<p><label>${htmlText(name)}<textarea rows="5"></textarea></label>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${htmlText(title)}</title>
+<style>
+  :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+  body { max-width: 40rem; margin: 2rem auto; padding: 0 1rem; }
+  textarea { display: block; width: 100%; box-sizing: border-box; font: inherit; }
+  dl { display: grid; grid-template-columns: auto 1fr; gap: 0 1rem; }
+</style>
+<main>
+<h1>${htmlText(title)}</h1>
+${fields.join("\n")}
+<dl aria-live="polite"></dl>
+<p>${htmlText(parts.name)}. The model is in this file, and no text leaves it.
+</main>
+<script type="module">
+const [rows, labels, intercept, vocabularies] = ${scriptLiteral([rows, labels, intercept, vocabularies])};
+${predictor(objective)}
+const fields = [...document.querySelectorAll("textarea")];
+const list = document.querySelector("dl");
+function show() {
+  const texts = fields.map(({ value }) => value);
+  const made = texts.join("").trim() ? predict(...texts) : {};
+  const answers = Object.entries(typeof made === "number" ? { score: made } : made).sort((a, b) => b[1] - a[1]);
+  const element = (name, text) => Object.assign(document.createElement(name), { textContent: text });
+  list.replaceChildren(...answers.flatMap(([label, value]) => [element("dt", label), element("dd", ${shown})]));
+}
+for (const field of fields) field.addEventListener("input", show);
+</script>
+`;
+}
 
 /** The files of the export. `record`: of its run; undefined: the model is from elsewhere. */
 export function classicFiles(classic: ClassicModel, record: RunRecord | undefined): Map<string, FileContent> {
   const { objective, pairs } = classic.parts;
+  const stored = printClassic(classic.parts)!;
   const files = new Map<string, FileContent>([
-    [CLASSIC, printClassic(classic.parts)!],
+    [CLASSIC, stored],
     [PYTHON, python(objective)],
     [SCRIPT, javascript(objective)],
+    [PAGE, page(classic, stored)],
   ]);
   return files.set(README, printReadme(classic, pairs !== undefined, [...files.keys()], record));
 }
@@ -116,7 +169,13 @@ function printReadme(
     markdownLine(`It ${does(isPair ? "pairs of texts" : "messages", labels.map(printableLine))}.`),
     ...(limits ? [`Its fit left out: ${markdownText(limits)}.`] : []),
     ...(record ? describeFigure(record, name) : []),
-    ...["", ...parts, "", "In this folder:", ""],
+    ...[
+      "",
+      ...parts,
+      "",
+      `${markdownCode(PAGE)} is a page of one file that uses it. In a terminal, in this folder:`,
+      "",
+    ],
     ...markdownFence("sh", [`python ${PYTHON} ${text}`, `node ${SCRIPT} ${text}`]),
     "",
     `${LISTED}${files.map(markdownCode).join(", ")}.`,

@@ -25,6 +25,7 @@ const EXPORT_FILES = [
   "generation_config.json",
   "model.safetensors",
   ...TOKENIZER_FILES,
+  "use.html",
   "use.mjs",
   "use.py",
 ];

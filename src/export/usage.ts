@@ -8,7 +8,7 @@ import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";
 import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
-import { readsTokens, TASKS } from "../tasks/index.ts";
+import { readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
 import { USAGES, usageOf } from "../tasks/usages.ts";
 import { DEFAULTS } from "../train/options.ts";
@@ -48,7 +48,13 @@ export function describeTask(meta: AdapterMeta): string {
 }
 
 /** The title of a classifier's page: "Ham or spam?", or "Which of 77 classes?" */
-export function pageQuestion({ labels, task }: Pick<AdapterMeta, "labels" | "task">): string {
+export function pageQuestion({
+  labels,
+  task,
+}: {
+  labels: readonly string[];
+  task: Pick<TaskConfig, "objective">;
+}): string {
   const text =
     labels.length > LISTED && !readsTokens(task)
       ? `which of ${labels.length} classes`

@@ -79,7 +79,7 @@ test("a run exported to PEFT classifies the same and can be trained further", as
 
 test("a classic export is used by its own script, and replaced with --force", async () => {
   await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic");
-  const files = ["README.md", "classic.json", "use.mjs", "use.py"];
+  const files = ["README.md", "classic.json", "use.html", "use.mjs", "use.py"];
   assert.equal(readdirSync(join(folder, "classic")).sort(), files);
   const [ours] = classified(await succeeds("classify", "--run", "classic", "--json", "free cash now"));
   const script = spawnSync(process.execPath, [join(folder, "classic", "use.mjs"), "free cash now"], {
