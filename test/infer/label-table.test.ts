@@ -22,6 +22,7 @@ import { LabelLimits } from "../../src/infer/label-limits.ts";
 import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import { LIMITS } from "../../src/io/limits.ts";
 import type { AdapterMeta } from "../../src/io/peft.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { Classification } from "../../src/tasks/predictions.ts";
@@ -220,6 +221,14 @@ test("by doubt the rows of the smallest margin are first; below the least probab
       label("todo.csv", "x.csv", { ...asked, classifier: scores }),
     );
   scores.destroy();
+  // What is put in an order is in memory.
+  const table = await openTable(at("todo.csv"));
+  const surveyed = { ...(await survey(table, "todo.csv")), bytes: LIMITS.orderedBytes + 1 };
+  const options = { output: at("x.csv"), force: false, order: "doubt", onProgress: () => {} } as const;
+  await assertFails("exceeds-limit", ["1,000,000 rows", "todo.csv", "a part of the rows"], () =>
+    labelTable(table, surveyed, classifier, options),
+  );
+  await table.close();
   assert.not.ok(existsSync(at("x.csv")));
 });
 
