@@ -91,10 +91,11 @@ export class RunPrinter {
 const FEW_TEST_ROWS = 200;
 
 /** Whether it was measured on a small part of a file's rows, all of which folds would measure on. */
-const wouldGainByFolds = ({ results, counts, data, objective, adapter }: RunRecord): boolean =>
+const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }: RunRecord): boolean =>
   results !== null &&
   TRAINING[objective].labels !== null &&
   adapter === undefined &&
+  !METHODS[options.mode].withoutModel &&
   typeof data.file === "string" &&
   counts.rows[2]! < FEW_TEST_ROWS;
 
