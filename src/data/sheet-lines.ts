@@ -1,7 +1,7 @@
 /** A sheet of an Excel file as JSON lines of its columns of text and labels: row N on line N. */
 import { DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
-import { setting } from "../setting.ts";
+import { either, setting } from "../setting.ts";
 import { type FoundNames, findColumns, type LabelledChoice } from "./columns.ts";
 import { bytesReader } from "./corpus.ts";
 import { Lines } from "./lines.ts";
@@ -39,7 +39,7 @@ export function sheetSample({ rows, width }: SheetTable): string[][] {
 /** The columns of text and labels as JSON lines, and their names. Throws DataError, FormatError. */
 export async function sheetLines(
   file: FileReader,
-  choice: LabelledChoice & { sheet?: string | undefined },
+  choice: LabelledChoice & { sheet?: string | undefined; skipFaulty?: boolean },
 ): Promise<{ lines: FileReader; found: FoundNames }> {
   const table = await openSheet(file, choice.sheet);
   const found = await findColumns(sheetSample(table), choice, file.name);
@@ -55,22 +55,27 @@ export async function sheetLines(
   refuseMerged(table, columns, rows[0]?.number ?? 0, file.name);
   const lines = new Lines(file.name, names);
   for (const { number, cells } of rows) {
-    const values = columns.map((column, i) => [
-      names[i]!,
-      cellValue(cells[column], names[i]!, `${file.name}:${number}`),
-    ]);
+    const values = columns.map((column, i) => {
+      const cell = cells[column];
+      // The reader of the lines skips such a row, and reports it.
+      if (choice.skipFaulty && typeof cell === "object") return [names[i]!, null];
+      return [names[i]!, cellValue(cell, names[i]!, `${file.name}:${number}`, true)];
+    });
     if (values.some(([, value]) => value !== "")) lines.add(JSON.stringify(Object.fromEntries(values)), number);
   }
   return { lines: bytesReader(file.name, await lines.bytes()), found };
 }
 
-/** A cell that is read. Throws DataError if it has a fault instead of a value. */
-export function cellValue(cell: Cell | undefined, column: string, where: string): string {
+/** A cell that is read. Throws DataError if it has a fault instead of a value; `canSkip`: its row can be skipped. */
+export function cellValue(cell: Cell | undefined, column: string, where: string, canSkip = false): string {
   if (typeof cell !== "object") return cell ?? "";
   throw new DataError("cell-without-value", `A cell of "${column}" has no value`, {
     where,
     found: cell.fault,
-    hint: "correct it in a spreadsheet program, and save the file there: that stores the results of formulas",
+    hint: either(
+      "correct it in a spreadsheet program, and save the file there: that stores the results of formulas",
+      ...(canSkip ? [`skip such rows with ${setting("skipFaulty", true)}`] : []),
+    ),
   });
 }
 

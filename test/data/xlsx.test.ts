@@ -66,6 +66,9 @@ test("cells without a value, and merged ones, are refused in the columns that ar
     without("<c><f>A1</f></c>"),
   );
   await assertFails("cell-without-value", ["#REF!"], () => without('<c t="e"><f>A1</f><v>#REF!</v></c>'));
+  const faulty = { file: one(table(sheetRow(13, "some text", { xml: "<c><f>A1</f></c>" }))) };
+  const { stats } = await loadDataset(faulty, { ...ALL, skipFaulty: true });
+  assert.equal([stats.rowsRead, stats.leftOut.rows, stats.leftOut.rowErrors[0]?.details.where], [12, 1, "a.xlsx:15"]);
   await load(table(sheetRow({ xml: '<c t="e"><v>#N/A</v></c>' }, "in another column", "one")));
   const merge = (range: string) => `${table()}<mergeCells><mergeCell ref="${range}"/></mergeCells>`;
   await load(merge("A1:C1"));
