@@ -366,9 +366,10 @@ export class Corpus {
   private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
     const { wasm } = this;
     const { dialect, rows } = await this.readSample(file, options);
-    const seen = new Set(rows.map((row) => row.join(LIST_SEPARATOR)));
+    const keyOf = (row: readonly string[]) => row.join(LIST_SEPARATOR);
+    const seen = new Set(rows.map(keyOf));
     const places = rows.length < SAMPLE_ROWS ? [] : await this.sampleOthers(dialect, file, options);
-    const others = places.filter((row) => !seen.has(row.join(LIST_SEPARATOR)));
+    const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
     if ((options.format ?? dataFormat(file.name)) === "jsonl") {

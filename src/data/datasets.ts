@@ -273,7 +273,7 @@ export function parseOrigin(spec: object | string, options: object, source: Kind
   });
   // Modules, signals and callbacks cannot be stored.
   const plain = Object.entries(options).filter(
-    ([, value]) => Array.isArray(value) || !/object|function/.test(typeof value),
+    ([, value]) => Array.isArray(value) || !/object|function|undefined/.test(typeof value),
   );
   return { ...Object.fromEntries(plain), ...Object.fromEntries(named) };
 }

@@ -115,7 +115,7 @@ test("where a column must be chosen, the report has all; of another encoding, ho
   assert.equal([missing?.code, missing?.columns], ["no-such-column", columns]);
   const west = await report(new File([FILES["west.csv"]!.content as BlobPart], "west.csv"));
   assert.is(west?.encoding?.encoding, "windows-1252");
-  await assertFails("unknown-data-format", () => label(new File(["a"], "a.xlsx")));
+  await assertFails("unknown-data-format", () => label(new File(["a"], "a.docx")));
   await assertFails("no-rows", () => label(new File(["text\n"], "none.csv")));
 });
 

@@ -5,6 +5,7 @@ import { temporaryFolder } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { openTiny, PageBrowser, pickedFile, TINY_RUN } from "../../helpers/page-worker.ts";
 import { messages, tinyModel } from "../../helpers/tiny.ts";
+import { sheetData, sheetRow, workbook } from "../../helpers/workbook.ts";
 
 const base = tinyModel(join(temporaryFolder(), "tiny"));
 const openTab = () => openTiny(new PageBrowser(), base);
@@ -77,6 +78,16 @@ test("a file is read with the encoding and the columns that are chosen; an error
     .catch(({ report }) => report);
   assert.is(encoding!.encoding, "windows-1252");
   assert.equal((await pick(west, "windows-1252")).columns, ["label", "text"]);
+
+  const excel = (name: string, ...rows: string[]) =>
+    pickedFile(name, workbook([{ name: "S", xml: sheetData(...rows) }]) as BlobPart);
+  const tickets = Array.from({ length: 24 }, (_, i) => sheetRow(i, `a text of ticket ${i}`, i % 2 ? "one" : "two"));
+  const found = { columns: ["nr", "words", "kind"], text: "words", second: undefined, label: "kind" };
+  assert.equal(
+    await tab.call("pickData", excel("t.xlsx", sheetRow("nr", "words", "kind"), ...tickets), "utf-8"),
+    found,
+  );
+  assert.is((await tab.call("readData", { ...TINY_RUN, data: "t.xlsx" })).trainRows, 16);
 
   await pick(`${messages(24)}spam\nham,too,many\n`);
   const { blocks } = await tab.call("readData", { ...TINY_RUN, skipFaulty: true });
