@@ -42,11 +42,11 @@ export interface TextChoice {
  * Finds the columns of a CSV or TSV file that need have no labels, by its first rows. A file of one or two columns can
  * have no header, as in `findColumns`. Throws DataError if a column is missing or ambiguous.
  */
-export function findText(
+export async function findText(
   sample: string[][],
   choice: TextChoice,
   file: string,
-): TextColumns & Pick<Columns, "header" | "width"> {
+): Promise<TextColumns & Pick<Columns, "header" | "width">> {
   const [names = [], ...rows] = sample;
   const asked = withLikely(names, choice);
   const width = names.length;
@@ -54,7 +54,14 @@ export function findText(
   const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
   if ((asked.text ?? asked.other) === undefined && !asked.isPair && text >= 0 && looksLikeData(names, rows, label))
     return { text, textName: "text", second: -1, other: text, header: false, width };
-  return { ...findTextName(names, text, asked, file), header: true, width };
+  const guess = width > 2 ? await guessText(names, rows) : text;
+  return { ...findTextName(names, guess, asked, file), header: true, width };
+}
+
+/** The column with the longest texts by far; -1: none has. */
+export async function guessText(names: readonly string[], rows: readonly (readonly string[])[]): Promise<number> {
+  const { chooseColumns, describeColumns } = await import("./column-facts.ts");
+  return chooseColumns(describeColumns(names, rows), { text: -1, label: -1, labelsAre: "class" }).text;
 }
 
 /** Requests the likely column, or columns, if they exist and no other was requested. */

@@ -2,12 +2,12 @@
 
 import { openFile } from "#platform";
 import { concat } from "../concat.ts";
-import { sampleKeys } from "../data/columns.ts";
+import { sampleKeys, sampleValues } from "../data/columns.ts";
 import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
 import { utf8Pieces } from "../data/encoding.ts";
 import { describeRowError } from "../data/row-errors.ts";
-import { findText, findTextName, type TextChoice } from "../data/text-columns.ts";
+import { findText, findTextName, guessText, type TextChoice } from "../data/text-columns.ts";
 import { DataModule } from "../data/wasm.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
@@ -91,7 +91,12 @@ class TextTable implements Table {
     const first = rows[0] ?? [];
     if (dataFormat(file.name) === "jsonl") {
       const keys = sampleKeys(rows);
-      const { textName, secondName, other } = findTextName(keys, -1, asked, file.name);
+      const { textName, secondName, other } = findTextName(
+        keys,
+        await guessText(keys, sampleValues(rows, keys)),
+        asked,
+        file.name,
+      );
       const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
       const otherName = keys[other]!;
       // The objects of nested keys have names, too.
@@ -101,7 +106,7 @@ class TextTable implements Table {
         wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, 0, 0, 0);
       });
     }
-    const { text, textName, second, secondName, other, header, width } = findText(rows, asked, file.name);
+    const { text, textName, second, secondName, other, header, width } = await findText(rows, asked, file.name);
     const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
     const names = header ? first : [];
     return new TextTable(file, module, reading, dialect, names, texts, asked.other && first[other]!, (wasm) =>

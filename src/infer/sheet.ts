@@ -9,7 +9,7 @@ export async function openSheetTable(file: FileReader, asked: TextChoice, sheet?
   const table = await openSheet(file, sheet);
   const sample = sheetSample(table);
   const [first = []] = sample;
-  const { text, textName, second, secondName, other, header } = findText(sample, asked, file.name);
+  const { text, textName, second, secondName, other, header } = await findText(sample, asked, file.name);
   const names = header ? first : [];
   const adapterColumn = asked.other === undefined ? undefined : names[other]!;
   const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;

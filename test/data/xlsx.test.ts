@@ -108,7 +108,7 @@ test("files that are no workbooks, and too large ones", async () => {
 
 test("a sheet as a table to label: its rows as CSV, with the texts of their column", async () => {
   registerFile("in/a.xlsx", new Blob([workbook([{ name: "Sheet", xml: table() }]) as Uint8Array<ArrayBuffer>]));
-  const opened = await openTable("in/a.xlsx", { likelyTextColumn: "Anliegen" });
+  const opened = await openTable("in/a.xlsx");
   const rows: TableRow[] = [];
   for await (const some of opened.rows()) rows.push(...some);
   assert.equal([opened.format, opened.names, opened.textColumn], ["csv", ["Nr", "Anliegen", "Art"], "Anliegen"]);
