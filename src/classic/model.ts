@@ -51,7 +51,7 @@ export class ClassicModel {
    */
   static async load(path: string): Promise<ClassicModel> {
     checkArguments({ path }, { path: "text" });
-    const { readClassic } = await import("./file.ts");
+    const { readClassic } = await import("./read.ts");
     return new ClassicModel(await readClassic(path));
   }
 

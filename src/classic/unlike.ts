@@ -1,6 +1,6 @@
 /** Texts unlike the training data, by the words that both have: of another language, or of no language. */
 import type { TextOrPair } from "../pair.ts";
-import { readClassic } from "./file.ts";
+import { readClassic } from "./read.ts";
 import { ANALYZERS, type Ngrams, splitWords } from "./tfidf.ts";
 
 /** The share of texts like the training data that have as few known words by chance. */

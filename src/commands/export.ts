@@ -1,5 +1,6 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
 import { exists, joinPath, writeDirectory } from "#platform";
+import { isClassic } from "../classic/parts.ts";
 import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
@@ -108,6 +109,12 @@ await main(async () => {
     await exportClassic(flags);
     return 0;
   }
+  if (await isClassic(run))
+    throw new ConfigError("not-an-adapter", "there is a classic model alone, which only one form has", {
+      where: run,
+      expected: `--to ${CLASSIC}`,
+      found: `--to ${to}`,
+    });
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, {

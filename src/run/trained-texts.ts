@@ -26,7 +26,7 @@ export async function readTrainedTexts(directory: string): Promise<TrainedTexts>
   if (!ours && !(await isClassic(directory))) return {};
   const pairs = ours
     ? pairSettings(parseMeta(await readJson(path), path))
-    : (await (await import("../classic/file.ts")).readClassic(directory)).pairs;
+    : (await (await import("../classic/read.ts")).readClassic(directory)).pairs;
   const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
   return { likelyTextColumn, isPair: pairs !== undefined };
 }

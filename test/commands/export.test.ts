@@ -90,6 +90,11 @@ test("a classic export is used by its own script, and replaced with --force", as
   await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic", "--force");
   assert.equal(readdirSync(join(folder, "classic")).sort(), files);
   await refused(
+    ["a classic model alone", "--to classic"],
+    "export",
+    ...["--run", "classic", "--to", "peft", "--out", "p"],
+  );
+  await refused(
     ["--to classic has no --dtype"],
     "export",
     ...["--run", "first", "--to", "classic", "--out", "other", "--dtype", "f16"],

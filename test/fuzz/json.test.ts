@@ -1,5 +1,6 @@
 /** The JSON files of adapters, models, runs and tokenizers, changed at random. */
 
+import { ClassicModel } from "../../src/classic/model.ts";
 import { MODES } from "../../src/methods/index.ts";
 import type { Rng } from "../../src/rng.ts";
 import { readRecord } from "../../src/run/directory.ts";
@@ -120,6 +121,43 @@ async function readRun(folder: string): Promise<() => void> {
   };
 }
 
+const vocabulary = (analyzer: string, ngrams: string[], text = 0) => ({
+  ...{ text, analyzer, ngram_range: analyzer === "word" ? [1, 2] : [2, 5], ngrams, df: ngrams.map(() => 2) },
+  coef: [ngrams.map(() => 0.5)],
+});
+const CLASSICS: readonly Files[] = [
+  {},
+  { objective: "regression", labels: ["score"] },
+  { objective: "multi-label" },
+].map((rest) => {
+  const vocabularies = [vocabulary("word", ["aa", "bb", "aa bb"]), vocabulary("char_wb", [" a", "aa", "aa "])];
+  const about = { format: "lowrank-classic", version: 1, objective: "classification", name: "TF-IDF", rows: 3 };
+  const labels = "objective" in rest ? ["score"] : ["a", "b"];
+  return new Map([["classic.json", JSON.stringify({ ...about, labels, intercept: [1], vocabularies, ...rest })]]);
+});
+const CLASSIC_WORDS: Words = {
+  keys: split(
+    "format version objective name limits labels pairs rows intercept vocabularies text analyzer ngrams df coef",
+  ),
+  values: [
+    ...split("word char_wb regression multi-label lm aa bb"),
+    ["aa", "aa"],
+    [2, 2, 2],
+    [[0.5]],
+    [1],
+    "",
+    "aa bb cc",
+  ],
+};
+
+async function readClassicModel(folder: string): Promise<() => void> {
+  const classic = await ClassicModel.load(folder);
+  const logits = await classic.logits(["aa bb", ""]);
+  return () => {
+    if (logits.length !== 2 * classic.labels.length) throw new Error(`${logits.length} logits`);
+  };
+}
+
 const OF_PEFT = OURS.filter((files) => files.has("adapter_config.json"));
 const sources: Source[] = [
   ["adapter-config", /^adapter_config\.json$/, PEFT, ADAPTER_WORDS, readPeft, 200],
@@ -129,6 +167,7 @@ const sources: Source[] = [
   ["model-config", /^config\.json$/, BASES, MODEL_WORDS, readBase, 250],
   ["run-record", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250],
   ["run-results", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250, "results"],
+  ["classic-json", /^classic\.json$/, CLASSICS, CLASSIC_WORDS, readClassicModel, 250],
   ["tokenizer-files", /^tokenizer/, TOKENIZERS, TOKENIZER_WORDS, readTokenizer, 40],
 ];
 

@@ -1,0 +1,88 @@
+/** Reads the file of a classic model. */
+import { exists, isServed, readBytes } from "#platform";
+import { findWrongIn, type Tree } from "../check-tree.ts";
+import { isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
+import { ConfigError, FormatError } from "../errors.ts";
+import { LIMITS, parseJson } from "../io/limits.ts";
+import { isZip } from "../platform/paths.ts";
+import { type MessagesObjective, TASKS } from "../tasks/index.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { countOutputs, FORMAT, type StoredVocabulary, VERSION } from "./file.ts";
+import { CLASSIC, type ClassicParts, placeOf } from "./parts.ts";
+import { ANALYZERS, type Ngrams, Tfidf } from "./tfidf.ts";
+
+/** Reads classic.json of a directory, or the file of this path. Throws ConfigError or FormatError. */
+export async function readClassic(path: string): Promise<ClassicParts> {
+  const file = placeOf(path);
+  if (!isServed(file) && !(await exists(file)))
+    throw new ConfigError("no-classic-model", "there is no classic model", {
+      where: path,
+      expected: `a run directory with ${CLASSIC}, or such a file`,
+      found: isZip(path) ? "a zip file" : (await exists(path)) ? `no ${CLASSIC}` : "no such directory",
+      hint: isZip(path) ? "unpack it" : "runs that classify or score messages, and have a test set, keep one",
+    });
+  return parseClassic(parseJson(await readBytes(file, LIMITS.classic), file), file);
+}
+
+const COUNTS = [
+  "whole numbers",
+  (value: unknown) => isListOf(value, (one) => isWithin(one, { min: 0, whole: true })),
+] as const;
+const FINITE = ["finite numbers", (value: unknown) => isListOf(value, Number.isFinite)] as const;
+
+const KINDS: Tree = {
+  ...{ name: "text", limits: "text?", labels: "texts", rows: "size", intercept: FINITE },
+  "pairs?": { columns: ["two strings", (value) => isListOf(value, isText) && value.length === 2] },
+  vocabularies: [
+    {
+      ...{ text: "count", analyzer: "text", ngrams: "texts", df: COUNTS },
+      coef: ["arrays of finite numbers", (value) => isListOf(value, (one) => isListOf(one, Number.isFinite))],
+    },
+  ],
+};
+
+/** The model of a classic.json. Throws FormatError unless it is one, all through. */
+export function parseClassic(json: unknown, where: string): ClassicParts {
+  const refuse = (name: string, expected: string, found: unknown): never => {
+    throw new FormatError("invalid-field", `${name} is invalid`, { where, expected, found: show(found) });
+  };
+  const given = (json ?? {}) as ClassicParts & {
+    [key in "format" | "version" | "rows"]: number;
+  } & { intercept: number[]; vocabularies: StoredVocabulary[] };
+  if ((given.format as unknown) !== FORMAT || given.version !== VERSION)
+    refuse("format", `${FORMAT} of version ${VERSION}`, `${given.format} ${given.version}`);
+  const messages = Object.keys(TASKS).filter((name) => isMessages(name as MessagesObjective));
+  const objective = parseChoice("objective", given.objective, messages as MessagesObjective[], where);
+  const wrong = findWrongIn(given, KINDS);
+  if (wrong) refuse(wrong.key, wrong.expected, wrong.value);
+  const { name, limits, labels, pairs, rows, intercept, vocabularies } = given;
+  const { least, most = Infinity } = TASKS[objective].outputs;
+  if (labels.length < least || labels.length > most || new Set(labels).size < labels.length)
+    refuse("labels", `${least}${most === least ? "" : " or more"} different names`, labels);
+  const outputs = countOutputs(objective, labels.length);
+  if (intercept.length !== outputs) refuse("intercept", `${outputs} numbers`, intercept.length);
+  const count = ANALYZERS.length * (pairs ? 2 : 1);
+  if (vocabularies.length !== count) refuse("vocabularies", String(count), vocabularies.length);
+  for (const [i, { text, analyzer, ngrams, df, coef }] of vocabularies.entries()) {
+    const [kind, of] = [ANALYZERS[i % ANALYZERS.length], Math.floor(i / ANALYZERS.length)];
+    if (analyzer !== kind || text !== of)
+      refuse(`vocabularies[${i}]`, `${kind} of text ${of}`, `${analyzer} of ${text}`);
+    if (df.length !== ngrams.length || df.some((one) => one > rows))
+      refuse(`vocabularies[${i}].df`, `${ngrams.length} numbers, at most ${rows}`, df.length);
+    if (coef.length !== outputs || coef.some((row) => row.length !== ngrams.length))
+      refuse(`vocabularies[${i}].coef`, `${outputs} of ${ngrams.length} numbers`, coef.length);
+  }
+  const tfidf = Tfidf.of(
+    vocabularies.map(({ ngrams, df }): Ngrams => ({ ngrams, rows: df })),
+    rows,
+  );
+  const weights = new Float64Array((tfidf.width + 1) * outputs);
+  let at = 0;
+  for (const { ngrams, coef } of vocabularies)
+    for (const column of ngrams.keys()) for (const row of coef) weights[at++] = row[column]!;
+  weights.set(intercept, at);
+  return { objective, name, labels, tfidf, weights, ...(limits ? { limits } : {}), ...(pairs ? { pairs } : {}) };
+}
+
+/** Whether texts as a whole have labels. */
+const isMessages = (objective: MessagesObjective) => !["tags", null].includes(TRAINING[objective].labels);
