@@ -68,7 +68,7 @@ addSettings(program)
   )
   .option(
     "--folds <k>",
-    "train k runs, each tested on other rows: the output directory has a report with an estimate from all rows, out-of-fold.csv with the answer to each of them, and in trials/ a run that has learned from all rows, which is the one to use",
+    "train k runs, each tested on other rows: the output directory has a report with an estimate from all rows, out-of-fold.csv with the answer to each of them, review.csv with labels that are probably wrong, and in trials/ a run that has learned from all rows, which is the one to use",
     number,
   )
   .addOption(

@@ -51,7 +51,7 @@ function modelIndex(record: RunRecord, task: string, title: string): object {
   const named = findBundled(record);
   const [repository] = data.split(/[:@]/) as [string];
   const isHub = dataFiles(record.data).length === 0 && isOnHub(data);
-  const dataset = { name: data, type: isHub ? repository : data, split: "test" };
+  const dataset = { name: data, type: isHub ? repository : data, split: record.folds ? "train, in folds" : "test" };
   const { hub: type, title: name, key } = TRAINING[objective].measures[0];
   const value = readFigure(results?.test.compared[0].measured[key]);
   const measured = [{ task: { type: task }, dataset, metrics: [{ type, name, value }] }];
