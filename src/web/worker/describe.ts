@@ -3,7 +3,7 @@ import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
 import { dataFormat } from "../../data/dialect.ts";
 import { isXlsx } from "../../data/source.ts";
 import { isLabelled, type TrainingData } from "../../data/training-data.ts";
-import { type Block, details, note, text } from "../../document/blocks.ts";
+import { type Block, details, note } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
 import { LowrankError } from "../../errors.ts";
 import type { BaseModel } from "../../io/hf.ts";
@@ -49,7 +49,7 @@ async function problemBlocks(data: TrainingData): Promise<Block[]> {
   const { findMore } = await import("../../data/problems.ts");
   return findMore(data).flatMap(({ text: what, examples }) => [
     note(what),
-    ...(examples.length > 0 ? [details("Which", examples.map(text))] : []),
+    ...(examples.length > 0 ? [details("Which texts", examples.map(note))] : []),
   ]);
 }
 
