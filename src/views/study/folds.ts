@@ -34,6 +34,7 @@ import {
   probabilityKey,
   roundAnswer,
 } from "../run-tables.ts";
+import { asFlag } from "../terminal/flag-words.ts";
 import { describeVerdict } from "../verdicts.ts";
 
 const TITLE = "Lowrank: report of folds";
@@ -100,7 +101,7 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     text(
       `${formatCount(suspects.length)} of ${formatCount(data.test.size)} rows have a label that is improbable by models which had not learned from ` +
         `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
-        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out), and train again with --corrections review.csv.`,
+        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out), and train again with ${asFlag("corrections", "review.csv")}.`,
     ),
     makeTable("suspects", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
   ];
