@@ -26,7 +26,8 @@ async function open() {
   ];
   const [adapter, tokenizer] = [await api.loadAdapter(saved, model), await api.Tokenizer.load()];
   const learner = await api.load(saved, { device, model });
-  return { device, model, data, run, classifier, lm, adapter, tokenizer, learner };
+  const classic = await api.ClassicModel.load(saved);
+  return { device, model, data, run, classifier, lm, adapter, tokenizer, learner, classic };
 }
 type World = Awaited<ReturnType<typeof open>>;
 let opened: Promise<World> | undefined;
@@ -106,6 +107,9 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   "classifier.metaOf": { good: { name: "default" } },
   "classifier.setAdapter": { good: { name: "default" } },
   "classifier.deleteAdapter": { good: { name: "second" } },
+  "ClassicModel.load": { good: { path: saved } },
+  "classic.classify": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
+  "classic.score": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "LanguageModel.load": { good: { modelOrRun: directory, options: { device } }, needs: "device" },
   "LanguageModel.loadTrained": { good: { directory: saved, options: { device } }, needs: "device" },
   "LanguageModel.of": {
@@ -149,11 +153,16 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(alone|each|engine|activate|checkDevice|swap|checkAlive|checkUnused|checkLoaded|withEngine|createEngine|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkUnused|checkLoaded|withEngine|createEngine|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());
-  const owners = { classifier: api.Classifier, lm: api.LanguageModel, tokenizer: api.Tokenizer };
+  const owners = {
+    classifier: api.Classifier,
+    classic: api.ClassicModel,
+    lm: api.LanguageModel,
+    tokenizer: api.Tokenizer,
+  };
   const names = new Set([...Object.keys(api), ...Object.keys(browser)]);
   for (const name of names) {
     const value = (api as Record<string, unknown>)[name] ?? (browser as Record<string, unknown>)[name];
