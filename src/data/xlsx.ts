@@ -88,7 +88,14 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
   const visible = sheets.filter(({ isHidden }) => !isHidden);
   if (visible.length === 1) return visible[0]!;
   const filled: SheetEntry[] = [];
-  for (const sheet of visible) if (/<(\w+:)?(v|t)[ >]/.test(await book.read(sheet.path))) filled.push(sheet);
+  // The largest is likelier to have the rows than a first one of notes.
+  let largest = { name: "", size: 0 };
+  for (const sheet of visible) {
+    const xml = await book.read(sheet.path);
+    if (!/<(\w+:)?(v|t)[ >]/.test(xml)) continue;
+    filled.push(sheet);
+    if (xml.length > largest.size) largest = { name: sheet.name, size: xml.length };
+  }
   if (filled.length === 1) return filled[0]!;
   if (filled.length === 0)
     throw new DataError("no-rows", "The file has no sheet with cells", { where, found: nameList(names) });
@@ -96,7 +103,7 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
     where,
     expected: "one sheet, or the name of one of them",
     found: nameList(filled.map(({ name }) => name)),
-    hint: either(`name the sheet with ${setting("sheet", filled[0]!.name)}`, "save it as a file of its own"),
+    hint: either(`name the sheet with ${setting("sheet", largest.name)}`, "save it as a file of its own"),
   });
 }
 
