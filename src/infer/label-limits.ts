@@ -3,9 +3,9 @@ import { ConfigError } from "../errors.ts";
 import { formatCount } from "../format.ts";
 import { isBlank, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
+import { atLeast } from "../tasks/certainty.ts";
 import { TASKS } from "../tasks/index.ts";
 import { isAnswered, type Labelled } from "../tasks/predictions.ts";
-import { USAGES } from "../tasks/usages.ts";
 import type { Labeller } from "./labeller.ts";
 
 interface LimitOptions {
@@ -22,14 +22,14 @@ export class LabelLimits {
 
   /** Throws ConfigError for a least probability of scores. */
   constructor(
-    private readonly labeller: Labeller,
+    { meta }: Labeller,
     private readonly options: LimitOptions,
   ) {
-    const { objective } = labeller.meta.task;
-    if (options.minProbability !== undefined && !USAGES[objective].atLeast)
+    const { predicts, title } = TASKS[meta.task.objective];
+    if (options.minProbability !== undefined && predicts!.method === "score")
       throw new ConfigError("options-conflict", `${setting("minProbability")} is for labels`, {
         expected: "a model that gives labels with their probabilities",
-        found: TASKS[objective].title,
+        found: title,
       });
   }
 
@@ -42,7 +42,7 @@ export class LabelLimits {
       return null;
     }
     if (minProbability === undefined) return result;
-    const given = USAGES[this.labeller.meta.task.objective].atLeast!(result, minProbability);
+    const given = atLeast(result, minProbability);
     if (!isAnswered(given)) this.improbable++;
     return given;
   }
@@ -51,7 +51,7 @@ export class LabelLimits {
   describe(all: number): string[] {
     const { minProbability, isUnlike } = this.options;
     const count = (some: number, why: string) =>
-      `${formatCount(some)} of ${formatCount(all)} texts get no label: ${why}`;
+      `without a label, as ${why}: ${formatCount(some)} of ${formatCount(all)} texts`;
     return [
       ...(isUnlike ? [count(this.unlike, "hardly any of their words are in the training data")] : []),
       ...(minProbability === undefined

@@ -9,9 +9,9 @@ import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";
+import { marginOf } from "../tasks/certainty.ts";
 import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
-import { USAGES } from "../tasks/usages.ts";
 import { type LabelledRow, tableByDoubt } from "./doubt.ts";
 import { Fields } from "./label-fields.ts";
 import type { LabelLimits } from "./label-limits.ts";
@@ -124,7 +124,7 @@ export async function labelTable(
     done += texts.length;
     onProgress(done);
   };
-  const options = { limits, onRows };
+  const options = { limits, onRows, ...(order ? { margin: marginOf } : {}) };
   async function* copy() {
     if (order) yield* tableByDoubt(table, labelledRows(table, surveyed, classifier, options));
     else yield* labelRows(table, surveyed, classifier, options);
@@ -136,8 +136,8 @@ export async function labelTable(
 
 /** Throws ConfigError if what the model gives has no order of doubt, DataError if there are too many rows for one. */
 function checkOrder({ where, rows, bytes }: Survey, { meta: { task } }: Labeller): void {
-  const { title } = TASKS[task.objective];
-  if (!USAGES[task.objective].margin)
+  const { predicts, title } = TASKS[task.objective];
+  if (predicts!.method !== "classify")
     throw new ConfigError("options-conflict", `${setting("order", "doubt")} is for classes and labels of whole texts`, {
       expected: "a model that gives each of them a probability",
       found: title,
@@ -166,6 +166,8 @@ const ROWS = 64;
 
 interface RowOptions {
   limits?: LabelLimits | undefined;
+  /** How clear a label is; default: nobody asks. */
+  margin?: typeof marginOf;
   /** Receives the texts of some rows, and what the model makes of each; null: a blank one. */
   onRows: (texts: TextOrPair[], results: (Labelled | null)[]) => void;
 }
@@ -191,11 +193,10 @@ async function* labelledRows(
   table: Table,
   surveyed: Survey,
   classifier: Labeller,
-  { limits, onRows }: RowOptions,
+  { limits, margin, onRows }: RowOptions,
 ): AsyncGenerator<LabelledRow[], void, void> {
   const fields = new Fields(table, surveyed.taken, classifier);
   const byRow = table.adapterColumn !== undefined;
-  const { margin } = USAGES[classifier.meta.task.objective];
   const label = (row: TableRow, result: Labelled | null): LabelledRow => {
     if (row.text === null) return { row, added: fields.header, margin: null };
     const meta = byRow && result ? classifier.metaOf!(row.adapter) : classifier.meta;

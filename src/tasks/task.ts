@@ -55,10 +55,6 @@ export interface Usage<T = Labelled> {
   /** The columns of a table in which it labels the rows, and a row's values in them. */
   columns?(labels: readonly string[]): string[];
   cells?(prediction: T, labels: readonly string[]): (string | number | null)[];
-  /** A prediction without labels of a lower probability; absent: it has no probabilities. */
-  atLeast?(prediction: T, probability: number): T;
-  /** How far its probabilities are from those at which it would be another, from 0; absent: that is not known. */
-  margin?(prediction: T, model: { labels: readonly string[]; settings: Record<string, unknown> }): number;
   /** The lines of Python that use `model` and `tokenizer` of transformers; where a text has a target, behind `logits`. */
   python: readonly string[];
   /** The same with transformers.js; where it writes texts, with a pipeline. */

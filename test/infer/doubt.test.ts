@@ -7,43 +7,43 @@ import { orderByDoubt, tableByDoubt } from "../../src/infer/doubt.ts";
 import { LabelLimits } from "../../src/infer/label-limits.ts";
 import type { Labeller } from "../../src/infer/labeller.ts";
 import { openTable } from "../../src/infer/open-table.ts";
-import { USAGES } from "../../src/tasks/usages.ts";
+import { atLeast, marginOf } from "../../src/tasks/certainty.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 
 const folder = temporaryFolder();
-const classes = USAGES.classification;
-const several = USAGES["multi-label"];
-const entities = USAGES.tokens;
 
 test("a margin is the distance of the two most probable classes, or of labels from their thresholds", () => {
   // "10" and "9" stand in another order among an object's keys.
   const labels = ["b", "10", "9"];
   const probabilities = { b: 0.5, "10": 0.375, "9": 0.125 };
   const one = { label: "b", probability: 0.5, probabilities };
-  assert.is(classes.margin!(one, { labels, settings: {} }), 0.125);
+  assert.is(marginOf(one, { labels, settings: {} }), 0.125);
   const two = { label: "9", probability: 0.25, probabilities: { b: 0.75, "9": 0.25 } };
   const settings = { threshold: 0.125, positive: 1 };
-  assert.is(classes.margin!(two, { labels: ["b", "9"], settings }), 0.125);
+  assert.is(marginOf(two, { labels: ["b", "9"], settings }), 0.125);
   const many = { label: null, probability: null, probabilities, labels: [] };
-  assert.is(several.margin!(many, { labels, settings: { thresholds: [0.75, 0.5, 0.75] } }), 0.125);
-  assert.is(several.margin!(many, { labels, settings: {} }), 0);
-  assert.equal([USAGES.regression.margin, entities.margin], [undefined, undefined]);
+  assert.is(marginOf(many, { labels, settings: { thresholds: [0.75, 0.5, 0.75] } }), 0.125);
+  assert.is(marginOf(many, { labels, settings: {} }), 0);
+  assert.equal(
+    [marginOf({ score: 1 }, { labels, settings }), marginOf({ entities: [] }, { labels, settings })],
+    [null, null],
+  );
 });
 
 test("no label of a lower probability is given; the probability of a class stays", () => {
   const probabilities = { ham: 0.75, spam: 0.25 };
   const one = { label: "ham", probability: 0.75, probabilities };
   assert.equal(
-    [0, 0.75, 0.8].map((least) => classes.atLeast!(one, least)),
+    [0, 0.75, 0.8].map((least) => atLeast(one, least)),
     [one, one, { ...one, label: null }],
   );
   const both = { label: "ham", probability: 0.75, probabilities, labels: ["spam", "ham"] };
-  assert.equal(several.atLeast!(both, 0.5), { ...both, labels: ["ham"] });
-  assert.equal(several.atLeast!(both, 0.8), { ...both, label: null, probability: null, labels: [] });
+  assert.equal(atLeast(both, 0.5), { ...both, labels: ["ham"] });
+  assert.equal(atLeast(both, 0.8), { ...both, label: null, probability: null, labels: [] });
   const [ann, oslo] = [0.9, 0.4].map((probability) => ({ label: "X", text: "y", start: 0, end: 1, probability }));
-  assert.equal(entities.atLeast!({ entities: [ann!, oslo!] }, 0.5), { entities: [ann] });
-  assert.is(USAGES.regression.atLeast, undefined);
+  assert.equal(atLeast({ entities: [ann!, oslo!] }, 0.5), { entities: [ann] });
+  assert.equal(atLeast({ score: 0.1 }, 0.5), { score: 0.1 });
 });
 
 test("a text with hardly a word of the training data gets no label, and is counted", () => {
@@ -69,7 +69,9 @@ test("a text with hardly a word of the training data gets no label, and is count
   const meta = { labels: ["score"], task: { objective: "regression" }, settings: {} } as const;
   const limits = new LabelLimits({ meta } as unknown as Labeller, { isUnlike });
   assert.equal([limits.apply(german, { score: 1 }), limits.apply("see you", { score: 2 })], [null, { score: 2 }]);
-  assert.equal(limits.describe(2), ["1 of 2 texts get no label: hardly any of their words are in the training data"]);
+  assert.equal(limits.describe(2), [
+    "without a label, as hardly any of their words are in the training data: 1 of 2 texts",
+  ]);
 });
 
 test("the smallest margin is first; a second near-copy is behind all that are none, a third behind that", () => {

@@ -208,7 +208,9 @@ test("by doubt the rows of the smallest margin are first; below the least probab
   const sorted = results.map(({ probability }, i) => [probability!, texts[i]!] as const).sort(([a], [b]) => a - b);
   const minProbability = (sorted[1]![0] + sorted[2]![0]) / 2;
   const limits = await label("todo.csv", "todo-out.csv", { order: "doubt", minProbability });
-  assert.equal(limits.describe(5), [`2 of 5 texts get no label: none has a probability of ${minProbability} or more`]);
+  assert.equal(limits.describe(5), [
+    `without a label, as none has a probability of ${minProbability} or more: 2 of 5 texts`,
+  ]);
   const labelOf = (text: string) => results[texts.indexOf(text)]!.label;
   const lines = sorted.map(([p, text]) => `${text},${p < minProbability ? "" : labelOf(text)},${p.toFixed(6)}\n`);
   assert.is(read("todo-out.csv"), `text,predicted,probability\n${lines.join("")}" ",,\n`);

@@ -1,5 +1,5 @@
 /** What is made with a classifier with one class a message, in words, tables and code. */
-import type { Classification, Decision } from "../predictions.ts";
+import type { Classification } from "../predictions.ts";
 import { LISTED, type Usage } from "../task.ts";
 
 const choice = (labels: readonly string[]) =>
@@ -12,12 +12,6 @@ export const usage: Usage<Classification> = {
   choice,
   columns: () => ["predicted", "probability"],
   cells: ({ label, probability }) => [label, probability],
-  atLeast: (one, least) => (one.probability! < least ? { ...one, label: null } : one),
-  margin({ label, probability, probabilities }, { labels, settings }) {
-    const { threshold, positive } = settings as Decision;
-    if (threshold !== undefined) return Math.abs(probabilities[labels[positive!]!]! - threshold);
-    return probability! - Math.max(...labels.filter((one) => one !== label).map((one) => probabilities[one]!));
-  },
   python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
   javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
   hasPipeline: true,

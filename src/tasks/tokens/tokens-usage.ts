@@ -11,7 +11,6 @@ export const usage: Usage<TaggedText> = {
   cells: ({ entities }) => [
     JSON.stringify(entities.map((one) => ({ ...one, probability: Number(one.probability.toFixed(6)) }))),
   ],
-  atLeast: ({ entities }, least) => ({ entities: entities.filter(({ probability }) => probability >= least) }),
   python: [
     "# As in training: a space before each word, whose tag is that of its first token.",
     'words = "Ann Lee lives in New York .".split()',
