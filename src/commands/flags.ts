@@ -40,7 +40,7 @@ const GROUPS: [heading: string, names: readonly string[]][] = [
   ["Memory and device:", ["dtype", "recompute", "plan", "device", "threads"]],
   ["Method:", SETTING_NAMES.filter((name) => SETTINGS[name].modes)],
   ["Training:", [...SETTING_NAMES, "set"]],
-  ["Run:", ["folds", "final", "groupColumn", "seeds", "adapter", "force", "checkpointEvery", "preset", "json"]],
+  ["Run:", ["folds", "final", "seeds", "adapter", "force", "checkpointEvery", "preset", "json"]],
 ];
 
 /** Groups the flags of train for --help; those of data have no other group. */

@@ -113,7 +113,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
     /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   // How others use a model: code of an export, columns of a labelled table.
-  usages: [1.6, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
+  usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
   // What may be wrong with a visitor's file.
   problems: [3, /\/src\/data\/problems\./],
   // What a language model learns from.
