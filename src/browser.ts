@@ -3,8 +3,8 @@
  * only classifies does not load it.
  */
 import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
-import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/tagged.ts";
-import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/texts.ts";
+import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/text/tagged.ts";
+import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/text/texts.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { LoadModelOptions } from "./learner/load.ts";
 import type { RowSource } from "./learner/rows.ts";
@@ -89,7 +89,7 @@ export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): 
  * ```
  */
 export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promise<LoadedTexts> {
-  return (await import("./data/texts.ts")).loadTexts(spec, options);
+  return (await import("./data/text/texts.ts")).loadTexts(spec, options);
 }
 
 /**
@@ -105,7 +105,7 @@ export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promis
  * ```
  */
 export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Promise<LoadedTagged> {
-  return (await import("./data/tagged.ts")).loadTagged(spec, options);
+  return (await import("./data/text/tagged.ts")).loadTagged(spec, options);
 }
 
 /**

@@ -10,8 +10,8 @@ import { runFiles } from "./views/run-files.ts";
 
 export * from "./api.ts";
 export { loadDataset } from "./data/datasets.ts";
-export { loadTagged } from "./data/tagged.ts";
-export { loadTexts } from "./data/texts.ts";
+export { loadTagged } from "./data/text/tagged.ts";
+export { loadTexts } from "./data/text/texts.ts";
 
 /**
  * Makes a model of your own texts: reads rows, trains on them, and gives what classifies, learns on and saves. Rows are

@@ -1,6 +1,6 @@
 // The error of a file, or those of skipped rows: a code, the line and two numbers. The host composes the message.
 
-/** Columns of a row, also defined in src/data/row-errors.ts. */
+/** Columns of a row, also defined in src/data/table/row-errors.ts. */
 export const COLUMN_TEXT: i32 = 0;
 export const COLUMN_LABEL: i32 = 1;
 export const COLUMN_SECOND: i32 = 2; // the second text of a pair

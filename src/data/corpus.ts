@@ -3,11 +3,11 @@ import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./columns.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./dialect.ts";
-import { checkUtf8, fileEncoding, utf8Bytes, utf8Pieces } from "./encoding.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
-import { describeRowError, ROW_ERRORS, type RowError } from "./row-errors.ts";
+import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./table/columns.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./table/dialect.ts";
+import { checkUtf8, fileEncoding, utf8Bytes, utf8Pieces } from "./table/encoding.ts";
+import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
 import type { DataExports, DataModule } from "./wasm.ts";
 
 /** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */

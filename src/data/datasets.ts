@@ -21,14 +21,10 @@ import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
 import type { LabelKind } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import type { ColumnChoice } from "./columns.ts";
 import { CHUNK_BYTES, Corpus, type LeftOut, type ReadOptions } from "./corpus.ts";
 import type { Corrected } from "./corrections.ts";
 import { addClasses, type Dataset, type DatasetStats, type Padding } from "./dataset.ts";
-import { knownFormat } from "./dialect.ts";
 import { findLeaks } from "./duplicates.ts";
-import { checkEncoding } from "./encoding.ts";
-import type { Combined } from "./labels.ts";
 import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
@@ -47,6 +43,10 @@ import {
   withoutCopies,
 } from "./source.ts";
 import { defaultSplit, drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./split.ts";
+import type { ColumnChoice } from "./table/columns.ts";
+import { knownFormat } from "./table/dialect.ts";
+import { checkEncoding } from "./table/encoding.ts";
+import type { Combined } from "./table/labels.ts";
 import { DataModule } from "./wasm.ts";
 
 export type { DataSource } from "./source.ts";
@@ -315,7 +315,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     labels: options.labels,
     onColumns: options.onColumns,
   };
-  if (options.labels) (await import("./label-faults.ts")).checkNames(options.labels, labelsAre);
+  if (options.labels) (await import("./table/label-faults.ts")).checkNames(options.labels, labelsAre);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
@@ -365,7 +365,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ...(loaded.corrected ? { corrected: loaded.corrected } : {}),
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      combined: mayBeCombined ? (await import("./label-faults.ts")).findCombined(names) : null,
+      combined: mayBeCombined ? (await import("./table/label-faults.ts")).findCombined(names) : null,
     },
     testParts,
     split,

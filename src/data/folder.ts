@@ -4,8 +4,8 @@ import { DataError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { checkSize } from "../platform/reader.ts";
 import { bytesReader, type ReadOptions } from "./corpus.ts";
-import { Lines, refuseColumns } from "./lines.ts";
-import { readText } from "./text-file.ts";
+import { Lines, refuseColumns } from "./table/lines.ts";
+import { readText } from "./text/text-file.ts";
 
 /** The names in a folder, sorted, without hidden ones; undefined: it is none. */
 export async function folderNames(path: string): Promise<string[] | undefined> {

@@ -5,7 +5,7 @@ import { setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import { findLeaks } from "./duplicates.ts";
-import type { LoadedTagged } from "./tagged.ts";
+import type { LoadedTagged } from "./text/tagged.ts";
 
 /** Data with labels. */
 type Labelled = LoadedDataset | LoadedTagged;

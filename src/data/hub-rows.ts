@@ -53,6 +53,6 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
   if (first === undefined) return undefined;
-  const { hasClasses } = await import("./parquet.ts");
+  const { hasClasses } = await import("./table/parquet.ts");
   return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
 }

@@ -6,12 +6,12 @@ import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { LabelKind } from "../tasks/task.ts";
-import { PAIR_NAMES } from "./column-names.ts";
-import type { ColumnChoice } from "./columns.ts";
 import { bytesReader, type LeftOut, MOST_LISTED } from "./corpus.ts";
-import { LABEL_SEPARATOR, partsOf } from "./labels.ts";
 import { LIST_SEPARATOR, placeOf, ROWS } from "./places.ts";
-import { checkRow, nameKind } from "./text-rows.ts";
+import { PAIR_NAMES } from "./table/column-names.ts";
+import type { ColumnChoice } from "./table/columns.ts";
+import { LABEL_SEPARATOR, partsOf } from "./table/labels.ts";
+import { checkRow, nameKind } from "./text/text-rows.ts";
 
 /** A row of `loadDataset`. */
 export interface LabelledRow {

@@ -2,8 +2,8 @@ import { DataError, nameList } from "../errors.ts";
 import { either, setting } from "../setting.ts";
 import { type Corpus, MOST_LISTED } from "./corpus.ts";
 import type { Dataset, Outputs } from "./dataset.ts";
-import { LABEL_SEPARATOR, partsOf } from "./labels.ts";
 import { LIST_SEPARATOR, placeOf } from "./places.ts";
+import { LABEL_SEPARATOR, partsOf } from "./table/labels.ts";
 
 /** The name of the one output of a regression. */
 const SCORE = "score";

@@ -12,7 +12,7 @@ import { hasLabels } from "../tasks/index.ts";
 import type { LeftOut } from "./corpus.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import { countCopies, findConflicts, type PlacedRow, placeRows } from "./duplicates.ts";
-import { isNumber, labelNotes, settingsOfSeveral } from "./labels.ts";
+import { isNumber, labelNotes, settingsOfSeveral } from "./table/labels.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "./training-data.ts";
 
 export interface Problem {

@@ -1,7 +1,7 @@
 /** What a run can learn from. Apart from what loads it: a page loads that when it has such data. */
 import type { LoadedDataset } from "./datasets.ts";
-import type { LoadedTagged } from "./tagged.ts";
-import type { LoadedTexts } from "./texts.ts";
+import type { LoadedTagged } from "./text/tagged.ts";
+import type { LoadedTexts } from "./text/texts.ts";
 
 /** Data for training: messages with labels, sentences with tags, or texts. */
 export type TrainingData = LoadedDataset | LoadedTagged | LoadedTexts;

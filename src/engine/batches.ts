@@ -1,6 +1,6 @@
 /** Packed batches of data sets, as the model reads them. */
 import type { DatasetBatch } from "../data/dataset.ts";
-import type { TokenBatch } from "../data/token-set.ts";
+import type { TokenBatch } from "../data/text/token-set.ts";
 import type { Batch } from "../model/batch.ts";
 import type { Pooling } from "../tasks/index.ts";
 

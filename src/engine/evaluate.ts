@@ -3,7 +3,7 @@
 import { concat } from "../concat.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import type { TokenBatch } from "../data/token-set.ts";
+import type { TokenBatch } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Batch, countedRows } from "../model/batch.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";

@@ -7,7 +7,7 @@ import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
 import type { Dataset, DatasetBatch } from "../data/dataset.ts";
 import { type Examples, evaluationBatches } from "../data/loader.ts";
-import type { TokenBatch, TokenSet } from "../data/token-set.ts";
+import type { TokenBatch, TokenSet } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Batch } from "../model/batch.ts";

@@ -6,7 +6,7 @@
 
 import { checkNumber, checkOptions, type FieldKind } from "../checks.ts";
 import { textContext } from "../config.ts";
-import type { Chat } from "../data/chat.ts";
+import type { Chat } from "../data/text/chat.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder, SampledChunk } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
@@ -170,7 +170,7 @@ export async function* generate(
 
 /** The model's chats, whose answers end the texts. Throws ConfigError if it has no template. */
 async function openChat(tokenizer: Tokenizer, settings: GenerationSettings): Promise<Chat> {
-  const { Chat } = await import("../data/chat.ts");
+  const { Chat } = await import("../data/text/chat.ts");
   const chat = new Chat(tokenizer);
   const end = chat.findEnd();
   if (end !== null) settings.stop = [...settings.stop, end];

@@ -1,5 +1,5 @@
 /** The fields that the rows of a labelled table get behind their own. */
-import type { DataFormat } from "../data/dialect.ts";
+import type { DataFormat } from "../data/table/dialect.ts";
 import { ConfigError } from "../errors.ts";
 import { csvField } from "../io/csv.ts";
 import type { Labelled } from "../tasks/predictions.ts";

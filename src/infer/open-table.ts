@@ -2,12 +2,12 @@
 
 import { openFile } from "#platform";
 import { concat } from "../concat.ts";
-import { sampleKeys, sampleValues } from "../data/columns.ts";
 import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/dialect.ts";
-import { utf8Pieces } from "../data/encoding.ts";
-import { describeRowError } from "../data/row-errors.ts";
-import { findText, findTextName, guessText, type TextChoice } from "../data/text-columns.ts";
+import { sampleKeys, sampleValues } from "../data/table/columns.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/table/dialect.ts";
+import { utf8Pieces } from "../data/table/encoding.ts";
+import { describeRowError } from "../data/table/row-errors.ts";
+import { findText, findTextName, guessText, type TextChoice } from "../data/table/text-columns.ts";
 import { DataModule } from "../data/wasm.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";

@@ -1,7 +1,7 @@
 /** Parquet files as tables; their rows are written as CSV. */
 
-import { openParquet as openFile, valueText } from "../data/parquet.ts";
-import { findTextName, type TextChoice } from "../data/text-columns.ts";
+import { openParquet as openFile, valueText } from "../data/table/parquet.ts";
+import { findTextName, type TextChoice } from "../data/table/text-columns.ts";
 import { DataError } from "../errors.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { csvRow, ROWS } from "./csv-rows.ts";

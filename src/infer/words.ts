@@ -1,6 +1,7 @@
 /** How a token classifier reads texts. Few do: it is loaded on demand. */
+
+import { splitWords, type Word, WordEncoder } from "../data/text/words.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { splitWords, type Word, WordEncoder } from "../data/words.ts";
 import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";

@@ -2,8 +2,8 @@
 import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
 import type { DatasetOptions } from "../data/datasets.ts";
 import type { LabelledRow } from "../data/memory-rows.ts";
-import type { TaggedRow } from "../data/tagged.ts";
-import type { TextRow, TextsOptions } from "../data/texts.ts";
+import type { TaggedRow } from "../data/text/tagged.ts";
+import type { TextRow, TextsOptions } from "../data/text/texts.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/adapter-meta.ts";

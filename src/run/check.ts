@@ -1,12 +1,12 @@
 /** What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it. */
 
 import { textContext } from "../config.ts";
-import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/checked-columns.ts";
 import type { DatasetOptions } from "../data/datasets.ts";
-import { looksTagged, recognizeLabels } from "../data/label-kinds.ts";
-import { settingsOfSeveral } from "../data/labels.ts";
 import { findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
+import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";
+import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
+import { settingsOfSeveral } from "../data/table/labels.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError, errorParts, LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";

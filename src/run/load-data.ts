@@ -1,8 +1,8 @@
 /** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
-import type { TaggedOptions, TaggedSpec } from "../data/tagged.ts";
-import type { LoadedTexts, TextsOptions, TextsSpec } from "../data/texts.ts";
+import type { TaggedOptions, TaggedSpec } from "../data/text/tagged.ts";
+import type { LoadedTexts, TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { DownloadOptions } from "../io/download-options.ts";
@@ -41,11 +41,11 @@ export async function loadData(
       hint: "load them again in the program that has them",
     });
   if (labels === null) {
-    const { loadTexts } = await import("../data/texts.ts");
+    const { loadTexts } = await import("../data/text/texts.ts");
     return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
   }
   if (labels === "tags") {
-    const { loadTagged } = await import("../data/tagged.ts");
+    const { loadTagged } = await import("../data/text/tagged.ts");
     return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
   }
   return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onColumns });

@@ -2,7 +2,7 @@
 import { usualLength } from "../config.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
-import type { TextsOptions, TextsSpec } from "../data/texts.ts";
+import type { TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import { ConfigError } from "../errors.ts";
 import { parseLayers } from "../methods/lora-training.ts";
 import { TARGETS } from "../names.ts";

@@ -6,7 +6,7 @@ import type { ClassicModel } from "../classic/model.ts";
 import { setTexts } from "../classic/tfidf.ts";
 import type { LoadedDataset } from "../data/datasets.ts";
 import { digestData } from "../data/digest.ts";
-import type { LoadedTexts } from "../data/texts.ts";
+import type { LoadedTexts } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";

@@ -173,8 +173,8 @@ async function writeNumbers() {
   } = await load(`
       export { PANEL } from "./src/backend/panels.ts";
       export { WEIGHT_DTYPES } from "./src/tensor.ts";
-      export { FORMATS } from "./src/data/dialect.ts";
-      export { ROW_ERRORS } from "./src/data/row-errors.ts";
+      export { FORMATS } from "./src/data/table/dialect.ts";
+      export { ROW_ERRORS } from "./src/data/table/row-errors.ts";
       export { MODES } from "./src/data/tokenizer.ts";
       export { PRETOKENIZERS } from "./src/io/pretokenizers.ts";
       export { FLAGS } from "./src/io/vocabulary-tables.ts";

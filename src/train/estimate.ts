@@ -1,7 +1,7 @@
 /** Estimates the memory, time and operations of a run, from its plan and a few steps. */
 
 import type { Dataset } from "../data/dataset.ts";
-import { TokenSet } from "../data/token-set.ts";
+import { TokenSet } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { roomFor } from "../model/batch.ts";
 import type { Segment } from "../plan/plan.ts";

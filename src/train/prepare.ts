@@ -2,7 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { DatasetBatch } from "../data/dataset.ts";
 import { type Examples, Loader } from "../data/loader.ts";
-import type { TokenBatch } from "../data/token-set.ts";
+import type { TokenBatch } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";

@@ -1,5 +1,5 @@
 /** What a token classifier has to beat: the most frequent tag of each word, and of all words. */
-import type { LoadedTagged, Tagged } from "../data/tagged.ts";
+import type { LoadedTagged, Tagged } from "../data/text/tagged.ts";
 import type { FittedBaselines } from "./baselines.ts";
 
 /** The tag ids of all words of a set, one sentence after the other, by the word. */

@@ -1,7 +1,7 @@
 /** What is known of data before it is trained on, as blocks. */
 
-import type { CheckedColumn } from "../data/checked-columns.ts";
 import type { Problem } from "../data/problems.ts";
+import type { CheckedColumn } from "../data/table/checked-columns.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import { type Block, code, heading, makeTable, text } from "../document/blocks.ts";
 import { brief } from "../document/cells.ts";

@@ -1,9 +1,9 @@
 /** What a run is trained on, as blocks: its sets, the weights of their classes, what was left out or changed. */
 
 import type { LoadedDataset } from "../data/datasets.ts";
-import { type Combined, labelNotes, settingsOfSeveral } from "../data/labels.ts";
-import type { LoadedTagged } from "../data/tagged.ts";
-import type { LoadedTexts } from "../data/texts.ts";
+import { type Combined, labelNotes, settingsOfSeveral } from "../data/table/labels.ts";
+import type { LoadedTagged } from "../data/text/tagged.ts";
+import type { LoadedTexts } from "../data/text/texts.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
 import {

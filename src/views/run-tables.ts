@@ -1,5 +1,5 @@
 import type { LoadedDataset } from "../data/datasets.ts";
-import type { LoadedTagged } from "../data/tagged.ts";
+import type { LoadedTagged } from "../data/text/tagged.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { againstColumns, type Cell, makeTable, type RowColumn, type Table } from "../document/blocks.ts";
 import { capital, digits, formatCount, formatLoss } from "../format.ts";

@@ -97,7 +97,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
   hub: [
     37,
-    /\/(src\/(platform\/browser-download|data\/(hub|parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
+    /\/(src\/(platform\/browser-download|data\/(hub|table\/parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
   // Programs give rows, no visitor does.
   rows: [1.2, /\/src\/data\/memory-rows\./],
@@ -110,20 +110,20 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/table\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   // How others use a model: code of an export, columns of a labelled table.
   usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
   // What may be wrong with a visitor's file.
   problems: [3, /\/src\/data\/problems\./],
   // What a language model learns from.
-  "texts to learn": [5.2, /\/(src\/data\/(texts|blocks|text-rows|text-file)\.|data\/datasets\/human-rights)/],
+  "texts to learn": [5.2, /\/(src\/data\/text\/(texts|blocks|text-rows|text-file)\.|data\/datasets\/human-rights)/],
   // What a run is compared with, which is measured when it begins.
   classic: [8.2, /\/src\/(classic\/|train\/baselines\.)/],
   pairs: [1, /\/src\/infer\/pairs\./],
   tags: [
     5,
-    /\/src\/(data\/(tagged|words)|infer\/words|tasks\/tokens\/(tokens-results|entities)|train\/tag-baselines)\./,
+    /\/src\/(data\/text\/(tagged|words)|infer\/words|tasks\/tokens\/(tokens-results|entities)|train\/tag-baselines)\./,
   ],
   // Generation.
   texts: [
@@ -149,11 +149,11 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What is wrong with a page that lacks files of the package.
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
   // Excel files.
-  excel: [7.2, /\/(src\/(data\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
-  "rows of other files": [2.7, /\/src\/(data\/(lines|folder|fasttext|given-sets)|infer\/csv-rows)\./],
+  excel: [7.2, /\/(src\/(data\/table\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
+  "rows of other files": [2.7, /\/src\/(data\/(table\/(lines|fasttext)|folder|given-sets)|infer\/csv-rows)\./],
   // Which columns are text and label where their names do not say it.
-  "columns by contents": [1.6, /\/src\/data\/column-facts\./],
-  "label faults": [1.8, /\/src\/data\/label-faults\./],
+  "columns by contents": [1.6, /\/src\/data\/table\/column-facts\./],
+  "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
   // The card with what a model writes.
   writing: [3.5, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],
   // What the runs of a comparison say together.
@@ -170,7 +170,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A model in 8 or 4 bits on the CPU.
   blocks: [0.5, /\/src\/backend\/block-panels\./],
   // With Jinja.
-  chats: [14.1, /\/(src\/data\/chat\.|node_modules\/@huggingface\/jinja\/)/],
+  chats: [14.1, /\/(src\/data\/text\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
   // Architectures other than GPT-2.
   rotary: [

@@ -11,7 +11,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { divideFolds } from "../../src/data/folds.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";

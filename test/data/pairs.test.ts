@@ -2,14 +2,14 @@
  * Pairs of texts: their columns, their tokens in every format and at every length, errors of their rows, duplicates.
  */
 import * as assert from "uvu/assert";
-import { findColumns, findKeys } from "../../src/data/columns.ts";
 import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
-import { parquetLines } from "../../src/data/parquet.ts";
 import { messageColumns, readSource } from "../../src/data/source.ts";
-import { findTextName } from "../../src/data/text-columns.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { findColumns, findKeys } from "../../src/data/table/columns.ts";
+import { parquetLines } from "../../src/data/table/parquet.ts";
+import { findTextName } from "../../src/data/table/text-columns.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { joinPair } from "../../src/infer/pairs.ts";

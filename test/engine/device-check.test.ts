@@ -8,7 +8,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { listPipelines } from "../../src/backend/webgpu-shaders.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import { excerptSpecs, type Work } from "../../src/engine/check-work.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { chooseDevice } from "../../src/engine/device-check.ts";

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { packagePath } from "#platform";
-import { Chat } from "../../src/data/chat.ts";
+import { Chat } from "../../src/data/text/chat.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { adapterShapes } from "../../src/io/adapter-meta.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";

@@ -2,7 +2,7 @@
 
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { type LoadedTexts, loadTexts } from "../../src/data/texts.ts";
+import { type LoadedTexts, loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { LowrankError } from "../../src/errors.ts";

@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { readAsset } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import type { TrainingData } from "../../src/data/training-data.ts";
 import {
   Classifier,

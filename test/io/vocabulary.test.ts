@@ -6,7 +6,7 @@ import { packagePath } from "#platform";
 import { openDevice } from "../../src/backend/device.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { planExport } from "../../src/export/index.ts";
 import { fineTune } from "../../src/index.ts";

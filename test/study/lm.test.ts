@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { loadTexts } from "../../src/data/texts.ts";
+import { loadTexts } from "../../src/data/text/texts.ts";
 import { MODES } from "../../src/methods/index.ts";
 import { listCells, runnableTrials } from "../../src/study/grid.ts";
 import { runTrials } from "../../src/study/runner.ts";

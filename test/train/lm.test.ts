@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/texts.ts";
+import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/text/texts.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { loadTagged } from "../../src/data/tagged.ts";
+import { loadTagged } from "../../src/data/text/tagged.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
 import { readEntities } from "../../src/infer/words.ts";
 import type { Estimate } from "../../src/statistics.ts";

@@ -1,7 +1,8 @@
 /** Describes the data for the page. */
-import { findColumns, findKeys, sampleKeys } from "../../data/columns.ts";
-import { dataFormat } from "../../data/dialect.ts";
+
 import { isXlsx } from "../../data/source.ts";
+import { findColumns, findKeys, sampleKeys } from "../../data/table/columns.ts";
+import { dataFormat } from "../../data/table/dialect.ts";
 import { isLabelled, type TrainingData } from "../../data/training-data.ts";
 import { type Block, details, note } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";

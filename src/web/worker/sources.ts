@@ -73,7 +73,7 @@ export async function firstRows(name: string, encoding?: string): Promise<string
   const file = await openFile(joinPath(PICKED, name));
   try {
     if (isXlsx(name)) {
-      const { openSheet, sheetSample } = await import("../../data/sheet-lines.ts");
+      const { openSheet, sheetSample } = await import("../../data/table/sheet-lines.ts");
       return sheetSample(await openSheet(file));
     }
     const corpus = new Corpus(await DataModule.load());

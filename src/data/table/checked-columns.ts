@@ -1,0 +1,57 @@
+/** The columns of a table with what each is read as, and those that are likeliest where several may be meant. */
+import type { Objective } from "../../tasks/index.ts";
+import { objectiveWith } from "../../tasks/training.ts";
+import { messageColumns } from "../source.ts";
+import { type ColumnFacts, chooseColumns, describeColumns } from "./column-facts.ts";
+import { type ColumnChoice, columnNamed, type FoundNames, type LabelledChoice } from "./columns.ts";
+
+/** A column of a table by its first rows, and what it is read as. */
+export interface CheckedColumn extends ColumnFacts {
+  readAs: "text" | "label" | null;
+}
+
+/** The names and the first rows of a table. */
+export interface TableSample {
+  names: readonly string[];
+  rows: readonly (readonly string[])[];
+}
+
+/** The columns of a table that was read with this choice; null: it was not read. */
+export async function checkColumns(
+  { names, rows }: TableSample,
+  choice: LabelledChoice | null,
+): Promise<CheckedColumn[]> {
+  const sample = async () => rows.map((row) => [...row]);
+  let found: FoundNames | undefined;
+  const pick = messageColumns(choice ?? {}, "", (columns) => {
+    found = columns;
+  });
+  if (choice) await pick([...names], sample);
+  const { textName, secondName, labelName, labelNames = [labelName] } = found ?? {};
+  const roleOf = (name: string) =>
+    name === textName || name === secondName ? "text" : labelNames.includes(name) ? "label" : null;
+  return describeColumns(names, rows).map((facts) => ({ ...facts, readAs: roleOf(facts.name) }));
+}
+
+/** Settings of the columns that are likeliest to be meant where it is open; none: no column may be the one. */
+export function likeliestColumns(
+  { names, rows }: TableSample,
+  { textColumn, labelColumn }: ColumnChoice,
+): { textColumn?: string; labelColumn?: string; objective?: Objective } {
+  const columns = describeColumns(names, rows);
+  const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed([...names], name));
+  const known = { text: place(textColumn), label: place(labelColumn), labelsAre: "class" as const };
+  const { text, label, texts, labels } = chooseColumns(columns, known);
+  const most = (some: readonly number[], of: "meanLength" | "distinct") =>
+    some.toSorted((a, b) => columns[b]![of] - columns[a]![of])[0];
+  const textAt = text >= 0 ? text : most(texts, "meanLength");
+  const others = labels.filter((i) => i !== textAt);
+  const labelAt = label >= 0 ? label : most(others, "distinct");
+  if (textAt === undefined || labelAt === undefined) return {};
+  const areFlags = label < 0 && others.length > 1 && others.every((i) => columns[i]!.kind === "flags");
+  return {
+    ...(text < 0 || textColumn !== undefined ? { textColumn: names[textAt]! } : {}),
+    labelColumn: areFlags ? others.map((i) => names[i]).join() : names[labelAt]!,
+    ...(areFlags ? { objective: objectiveWith("set") } : {}),
+  };
+}

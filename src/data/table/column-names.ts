@@ -1,0 +1,43 @@
+/** The usual names of the columns of text and label. */
+import { show } from "../../checks.ts";
+import type { Pair } from "../../pair.ts";
+
+/** Common names. Case, surrounding white space, and the signs between words are ignored. */
+export const TEXT_NAMES = [
+  ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
+  ...["question", "query", "utterance", "message text", "review text", "comment text"],
+];
+/** Names of the columns of two texts whose relation is the label: those of data sets on the hub. */
+export const PAIR_NAMES: readonly Pair[] = [
+  ["sentence1", "sentence2"],
+  ["premise", "hypothesis"],
+  ["question", "answer"],
+  ["question1", "question2"],
+  ["text a", "text b"],
+];
+const LABEL_NAMES = [
+  ...["label", "class", "category", "target", "v1", "spam", "is spam", "topic", "sentiment", "emotion", "intent"],
+];
+export const USUAL = { text: TEXT_NAMES, label: LABEL_NAMES } as const;
+
+/** Whether a name is usual for a column. */
+export const isUsual = (name: string, kind: "text" | "label"): boolean =>
+  (USUAL[kind] as readonly string[]).includes(usualName(name));
+
+/** A name without case and what separates its words. */
+export function plain(name: string): string {
+  return name
+    .trim()
+    .toLowerCase()
+    .replace(/[\s_-]+/g, " ");
+}
+
+/** The same without accents and other signs: "Catégorie ?" is "categorie". */
+export function usualName(name: string): string {
+  const letters = name.normalize("NFD").replace(/[\u0300-\u036f]/g, "");
+  return plain(letters.replace(/[^\p{L}\p{M}\p{N}]+/gu, " "));
+}
+
+/** Which columns were chosen, and why. */
+export const sayChosen = (text: string, textWhy: string, label: string, labelWhy: string) =>
+  `text: column ${show(text)} (${textWhy}), label: column ${show(label)} (${labelWhy})`;

@@ -1,0 +1,63 @@
+/** What labels are: names of classes, numbers, several in one. */
+import { isObject } from "../../checks.ts";
+import { nameList } from "../../errors.ts";
+import { joinWords } from "../../format.ts";
+import { groupBy } from "../../group-by.ts";
+import { setting } from "../../setting.ts";
+
+/** A longer value is not a label. */
+export const LONGEST_LABEL = 64;
+
+const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
+export const isNumber = (value: string) => NUMBER.test(value.trim());
+
+/** The names of classes 0, 1, ...: a list, or an object with these keys; undefined if they are anything else. */
+export function classNames(names: unknown): readonly string[] | undefined {
+  const list = isObject(names) ? Object.keys(names).map((_, i) => names[i]) : names;
+  if (!Array.isArray(list) || list.length === 0) return undefined;
+  const texts = list.map((name) => (typeof name === "object" || name === undefined ? "" : String(name).trim()));
+  return texts.every((text) => text !== "") && new Set(texts).size === texts.length ? texts : undefined;
+}
+
+/** More classes than this are usually a mistake. */
+export const MANY_CLASSES = 20;
+
+/** Between several labels of a message, unless another sign is given. */
+export const LABEL_SEPARATOR = "|";
+
+/** What a cell has between a sign: the labels of "a|b", none of an empty one. */
+export const partsOf = (cell: string, sign: string) => cell.split(sign).flatMap((part) => part.trim() || []);
+
+/** Notes about the labels: too many, or spelled in several ways. `classes`: rows by class. */
+export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
+  const labels = Object.keys(classes);
+  const notes = groupVariants(labels).map((names) => {
+    const counted = names.map((name) => `"${name}" (${classes[name]})`);
+    return `these labels differ only in case or white space: ${nameList(counted)}. Each is a class of its own; write them alike if they are one`;
+  });
+  if (labels.length > MANY_CLASSES)
+    notes.push(`${labels.length} classes: ${nameList(labels)}. Check that the label column is the right one`);
+  return notes;
+}
+
+/** Groups of labels that differ only in case or white space. */
+function groupVariants(labels: readonly string[]): string[][] {
+  const groups = groupBy(labels, (label) => label.toLowerCase().replace(/\s+/g, " "));
+  return [...groups.values()].filter(({ length }) => length > 1);
+}
+
+/** Labels that look like several in one. */
+export interface Combined {
+  labels: string[];
+  /** What is between the labels in most of them. */
+  separator: string;
+}
+
+/** The settings with which they are learned as several of a message. */
+export function settingsOfSeveral({ separator }: Combined, hasSeveral = false): string {
+  const isUsual = separator === LABEL_SEPARATOR && !hasSeveral;
+  return joinWords([
+    ...(hasSeveral ? [] : [setting("objective", "multi-label")]),
+    ...(isUsual ? [] : [setting("labelSeparator", separator)]),
+  ]);
+}

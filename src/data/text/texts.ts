@@ -1,0 +1,370 @@
+/** Texts for a language model: reads plain text files and JSON lines, and splits them into sets and blocks. */
+
+import { packagePath } from "#platform";
+import humanRights from "../../../data/datasets/human-rights.json" with { type: "json" };
+import { checkNumber } from "../../checks.ts";
+import { usualLength } from "../../config.ts";
+import { ConfigError, DataError, FormatError } from "../../errors.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../../io/download-options.ts";
+import { GPT2_VOCABULARY } from "../../io/vocabulary.ts";
+import { Rng } from "../../rng.ts";
+import { either, setting } from "../../setting.ts";
+import type { Splits } from "../../tasks/evaluation.ts";
+import { cutParts, HELD_OUT, partSizes } from "../dataset.ts";
+import { type LoadedSets, parseOrigin, type ReadingOptions, SOURCES } from "../datasets.ts";
+import { isOnHub } from "../named.ts";
+import { placeOf, ROWS } from "../places.ts";
+import { type DataSource, isParquet, whileOpen } from "../source.ts";
+import { checkEncoding } from "../table/encoding.ts";
+import { Tokenizer } from "../tokenizer.ts";
+import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
+import type { Chat } from "./chat.ts";
+import { readText } from "./text-file.ts";
+import {
+  CHATS,
+  checkRow,
+  findTextKeys,
+  type Keys,
+  type Located,
+  messageOf,
+  parseRows,
+  type Row,
+  rowText,
+  valueAt,
+} from "./text-rows.ts";
+
+/** A row of `loadTexts`: a text, a prompt with its completion, also as Alpaca names them, or a chat, also ShareGPT's. */
+export type TextRow =
+  | string
+  | { text: string }
+  | { prompt: string; completion: string }
+  | { instruction: string; input?: string; output: string }
+  | { messages: readonly { role: string; content: string }[] }
+  | { conversations: readonly { from: string; value: string }[] };
+
+/**
+ * Files to split, or files that are split already, one file or several for each; rows in memory to split; or a name:
+ * "human-rights", a short text that comes with the program, or a data set on the Hugging Face hub, owner/name with
+ * `:configuration`, or `@` and a commit, behind it.
+ */
+export type TextsSpec =
+  | { file: DataSource | readonly DataSource[] }
+  | { rows: readonly TextRow[] }
+  | Record<"train" | "val" | "test", DataSource | readonly DataSource[]>
+  | { name: string };
+
+/** Options of `loadTexts`. */
+export interface TextsOptions extends ReadingOptions, Pick<DownloadOptions, "onProgress" | "signal"> {
+  /** The key of the texts in JSON, or the path to it (`message.body`). Default: "text" or another common name. */
+  textColumn?: string;
+  /** Tokens between the starts of two blocks. Default: `maxLength`, so that blocks do not overlap. */
+  stride?: number;
+}
+
+const { onProgress, signal } = DOWNLOAD_OPTIONS;
+const OPTIONS = { textColumn: "text?", stride: "number?", onProgress, signal } as const;
+
+/** Texts, split and encoded: what `loadTexts` returns. */
+export interface LoadedTexts extends LoadedSets<Blocks> {
+  objective: "lm";
+  /** Whether they are chats, of which the answers are learned. */
+  chat: boolean;
+  stats: Splits<BlockStats> & {
+    /** Empty documents, which were skipped. */
+    empty: number;
+  };
+}
+
+type Parts<T> = [train: T, val: T, test: T];
+
+/** A row of JSON lines, or a file of plain text. */
+type Document = Uint32Array | Completion;
+
+/**
+ * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
+ * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
+ * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
+ * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is a
+ * question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled by
+ * the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
+ * file or an option are invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
+ */
+export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
+  const origin = parseOrigin(spec, options, SOURCES, OPTIONS);
+  const { model, maxLength = usualLength(model?.config), fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
+  const { stride = maxLength } = options;
+  checkNumber("maxLength", maxLength, { min: 1, whole: true });
+  if (options.encoding !== undefined) checkEncoding(options.encoding);
+  checkNumber("stride", stride, { min: 1, max: maxLength, whole: true });
+  const tokenizer = await Tokenizer.load({ model });
+  const reader = new TextsReader(tokenizer, options);
+  const parts: Parts<Document[][]> = [[], [], []];
+  const add = (some: readonly Document[][], at: readonly number[]) => {
+    for (const [i, documents] of some.entries()) parts[at[i]!]!.push(documents);
+  };
+  const { sets, source, name } = "rows" in spec ? { sets: [], source: ROWS } : await listSets(spec, options);
+  if ("rows" in spec) add(await reader.split(spec.rows, fractions, seed), [0, 1, 2]);
+  for (const [files, at] of sets)
+    for (const file of files)
+      if (at.length === 1) add([await reader.read(file)], at);
+      else add(await reader.readAndSplit(file, at.length === 2 ? HELD_OUT : fractions, seed), at);
+  const [train, val, test] = parts.map((documents, i) =>
+    buildBlocks(documents.flat(), ["training", "validation", "test"][i]!, {
+      ...{ length: maxLength, stride, tokenizer },
+      mayBeEmpty: fractions[i] === 0,
+    }),
+  ) as Parts<Blocks>;
+  return {
+    objective: "lm",
+    chat: reader.readsChats,
+    train,
+    val,
+    test,
+    labels: [],
+    stats: { train: train.stats(), val: val.stats(), test: test.stats(), empty: reader.empty },
+    vocabulary: (model?.vocabulary ?? GPT2_VOCABULARY).fingerprint,
+    maxLength,
+    source,
+    origin: name === undefined ? origin : { ...origin, name },
+  };
+}
+
+/** The files of a set, and of which parts they are: 0, 1 and 2 are train, val and test. Files of several are split. */
+type FileSet = [files: readonly DataSource[], parts: readonly number[]];
+
+interface Sets {
+  sets: readonly FileSet[];
+  source: string;
+  /** The name by which the same texts of the hub are found again. */
+  name?: string;
+}
+
+async function listSets(spec: Exclude<TextsSpec, { rows: unknown }>, options: TextsOptions): Promise<Sets> {
+  if ("name" in spec) return isOnHub(spec.name) ? hubSets(spec.name, options) : bundledSets(spec.name);
+  const sets: FileSet[] =
+    "train" in spec
+      ? [spec.train, spec.val, spec.test].map((some, i) => [sourceList(some), [i]])
+      : [[sourceList(spec.file), [0, 1, 2]]];
+  return { sets, source: sets.flatMap(([files]) => files.map(nameSource)).join(", ") };
+}
+
+function bundledSets(name: string): Sets {
+  if (name !== humanRights.name)
+    throw new ConfigError("unsupported-dataset", `"${name}" is not a data set for a language model`, {
+      expected: `${humanRights.name}, owner/name on the Hugging Face hub, or files`,
+      hint: `give text files with ${setting("data")}`,
+    });
+  return { sets: [[[packagePath(`dist/${humanRights.file}`)], [0, 1, 2]]], source: `${name}: ${humanRights.title}` };
+}
+
+/** The sets of a data set of the hub: as `loadDataset` chooses them. */
+async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
+  const { openHubDataset } = await import("../hub.ts");
+  const found = await openHubDataset(name, options);
+  const { train, val, test } = found;
+  const title = `${found.title} of the Hugging Face hub: ${train.name}`;
+  const held = test ?? val;
+  if (val && test) {
+    const sets: FileSet[] = [train, val, test].map(({ files }, i) => [files, [i]]);
+    return { sets, source: `${title}, ${val.name}, ${test.name}`, name: found.name };
+  }
+  if (!held) return { sets: [[train.files, [0, 1, 2]]], source: title, name: found.name };
+  const sets: FileSet[] = [
+    [train.files, [0, 1]],
+    [held.files, [2]],
+  ];
+  const source = `${title}, of which a tenth, drawn by the seed, is the validation set, and ${held.name}`;
+  return { sets, source: held === test ? source : `${source} as the test set`, name: found.name };
+}
+
+const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
+  Array.isArray(sources) ? sources : [sources as DataSource];
+
+const nameSource = (source: DataSource) => (typeof source === "string" ? source : source.name);
+
+function buildBlocks(
+  documents: readonly Document[],
+  set: string,
+  { mayBeEmpty, ...options }: BlockOptions & { mayBeEmpty: boolean },
+): Blocks {
+  const completions = documents.filter((document): document is Completion => "prompt" in document);
+  const texts = documents.filter((document): document is Uint32Array => !("prompt" in document));
+  if (documents.length === 0 && !mayBeEmpty)
+    throw new DataError("too-little-text", `Too little text: the ${set} set is empty`, {
+      expected: "at least one document, or some lines of a text, in each of the three sets",
+      hint: either(
+        "give more text",
+        `separate files: ${setting("train")}, ${setting("val")} and ${setting("test")}`,
+        ...(set === "training" ? [] : [`all of it for training: ${setting("fractions", [1, 0, 0])}`]),
+      ),
+    });
+  if (completions.length > 0 && texts.length > 0)
+    throw new DataError("texts-mixed-with-completions", "A set mixes texts and completions", {
+      expected: "only texts, or only prompts with completions",
+      found: `${texts.length} texts and ${completions.length} completions in the ${set} set`,
+    });
+  return texts.length > 0 ? Blocks.pack(texts, options) : Blocks.complete(completions, options);
+}
+
+/** Reads files into documents. */
+class TextsReader {
+  /** Empty documents that were skipped. */
+  empty = 0;
+  private chat: Chat | undefined;
+
+  /** Whether it has read chats. */
+  get readsChats(): boolean {
+    return this.chat !== undefined;
+  }
+
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly options: TextsOptions,
+  ) {}
+
+  /** The documents of a file. */
+  async read(source: DataSource): Promise<Document[]> {
+    const { name, bytes } = await contents(source, this.options);
+    return isJsonLines(name) ? (await this.rows(linesOf(name, bytes))).flat() : this.texts([bytes]);
+  }
+
+  /** The documents of a file in three parts: JSON lines are shuffled first, a plain text is split by `cutText`. */
+  async readAndSplit(source: DataSource, fractions: readonly number[], seed: number): Promise<Document[][]> {
+    const { name, bytes } = await contents(source, this.options);
+    if (!isJsonLines(name))
+      return cutText(bytes, fractions).map((part, i) => (fractions[i] === 0 ? [] : this.texts([part])));
+    return this.shuffleAndCut(linesOf(name, bytes), fractions, seed);
+  }
+
+  /** The documents of rows in memory in three parts, as of JSON lines. */
+  async split(rows: readonly TextRow[], fractions: readonly number[], seed: number): Promise<Document[][]> {
+    const located = Array.from(rows, (row, i) => {
+      const where = placeOf(ROWS, i + 1);
+      return { row: checkRow(typeof row === "string" ? { text: row } : row, where), where };
+    });
+    return this.shuffleAndCut(located, fractions, seed);
+  }
+
+  private async shuffleAndCut(rows: Iterable<Located>, fractions: readonly number[], seed: number) {
+    const shuffled = new Rng(seed).shuffle(await this.rows(rows));
+    return cutParts(shuffled, fractions).map((part) => part.flat());
+  }
+
+  private texts(texts: readonly Uint8Array[]): Document[] {
+    const filled = texts.filter(({ length }) => length > 0);
+    this.empty += texts.length - filled.length;
+    return filled.map((text) => this.tokenizer.encodeBytes(text));
+  }
+
+  /** The documents of each row: one, or the answers of a chat, which stay in one set; rows without any are left out. */
+  private async rows(located: Iterable<Located>): Promise<Document[][]> {
+    const rows: Document[][] = [];
+    let keys: Keys | undefined;
+    for (const { row, where } of located) {
+      keys ??= findTextKeys(Object.keys(row), this.options.textColumn, where);
+      const documents = await this.row(row, keys, where);
+      if (documents.length > 0) rows.push(documents);
+    }
+    return rows;
+  }
+
+  private async row(row: Row, keys: Keys, where: string): Promise<Document[]> {
+    const messages = valueAt(row, keys[0]);
+    if (keys.length === 1 && Array.isArray(messages)) return this.answers(messages.map(messageOf), where);
+    const [first, second] = keys.slice(0, 2).map((key) => rowText(row, key, where)) as [string, string?];
+    if (second === undefined) return this.texts([new TextEncoder().encode(first)]);
+    if (keys.length === 3) return this.instruction(first, valueAt(row, keys[2]), second, where);
+    return this.completion(first, second);
+  }
+
+  private completion(prompt: string, completion: string): Document[] {
+    const { tokenizer } = this;
+    return [
+      { prompt: tokenizer.encode(prompt), completion: tokenizer.encode(completion, { addSpecialTokens: false }) },
+    ];
+  }
+
+  /** The answers of a chat. */
+  private async answers(messages: unknown, where: string): Promise<Document[]> {
+    this.chat ??= await openChat(this.tokenizer);
+    return this.chat.completions(messages, where);
+  }
+
+  /** An instruction with its input: a question of a chat, or a prompt that ends with an empty line. */
+  private instruction(
+    instruction: string,
+    input: unknown,
+    output: string,
+    where: string,
+  ): Promise<Document[]> | Document[] {
+    const prompt = typeof input === "string" && input.trim() !== "" ? `${instruction}\n\n${input}` : instruction;
+    if (this.tokenizer.chat === null) return this.completion(`${prompt}\n\n`, output);
+    const messages = [
+      { role: "user", content: prompt },
+      { role: "assistant", content: output },
+    ];
+    return this.answers(messages, where);
+  }
+}
+
+/** Imported on demand: few texts are chats. */
+async function openChat(tokenizer: Tokenizer): Promise<Chat> {
+  const { Chat } = await import("./chat.ts");
+  return new Chat(tokenizer);
+}
+
+/** Whether a file has a document a row; a plain text is one document. */
+const isJsonLines = (name: string) => /\.(jsonl|ndjson|json|parquet)$/i.test(name);
+
+const linesOf = (name: string, bytes: Uint8Array) => parseRows(new TextDecoder().decode(bytes), name);
+
+async function contents(
+  source: DataSource,
+  { encoding, textColumn }: TextsOptions,
+): Promise<{ name: string; bytes: Uint8Array }> {
+  return whileOpen(source, async (file) => {
+    if (/\.(csv|tsv|xlsx)$/i.test(file.name))
+      throw new FormatError("table-without-text", "A language model needs text, not a table", {
+        where: file.name,
+        expected: "plain text, or JSON lines with a text, or a prompt and a completion, each",
+        hint: "convert the table to .jsonl",
+      });
+    if (!isParquet(file.name)) return { name: file.name, bytes: await readText(file, encoding) };
+    const { parquetLines } = await import("../table/parquet.ts");
+    const chats = textColumn === undefined ? CHATS : [textColumn];
+    const lines = await parquetLines(file, async (names) => findTextKeys(names, textColumn, file.name), chats);
+    return { name: file.name, bytes: await readText(lines) };
+  });
+}
+
+/** Splits a text into parts of about these fractions of its bytes, after a line end if the part has one. */
+function cutText(bytes: Uint8Array, fractions: readonly number[]): Uint8Array[] {
+  const ends = partSizes(bytes.length, fractions).map(
+    (
+      (sum) => (size: number) =>
+        (sum += size)
+    )(0),
+  );
+  let start = 0;
+  return ends.map((end, i) => {
+    let cut = end;
+    if (i < ends.length - 1) {
+      const line = bytes.indexOf(LINE_FEED, Math.max(0, end - 1)) + 1;
+      if (line > 0 && line < (ends.find((later) => later > end) ?? end)) cut = line;
+      // Do not split a character.
+      else while (cut < bytes.length && (bytes[cut]! & 0xc0) === 0x80) cut++;
+    }
+    const part = bytes.subarray(start, cut);
+    start = cut;
+    return part;
+  });
+}
+const LINE_FEED = 10;

@@ -1,0 +1,57 @@
+/** Words of sentences as tokens. */
+import type { Tokenizer } from "../tokenizer.ts";
+
+/** A sentence as a model reads it. */
+export interface EncodedWords {
+  /** Token ids, at most as many as asked for. */
+  ids: Uint32Array<ArrayBuffer>;
+  /** The first token of each word; words that do not fit have none. */
+  firsts: Uint32Array<ArrayBuffer>;
+}
+
+/**
+ * Encodes words, each with a space before it, the first too: the ids are those of transformers' fast tokenizers with
+ * `add_prefix_space` and `is_split_into_words`. An empty sentence is one <|endoftext|> without words.
+ */
+export class WordEncoder {
+  private readonly known = new Map<string, Uint32Array>();
+
+  constructor(private readonly tokenizer: Tokenizer) {}
+
+  encode(words: readonly string[], most: number): EncodedWords {
+    const { beginOfText, endOfText } = this.tokenizer;
+    const ids: number[] = beginOfText === null ? [] : [beginOfText];
+    const firsts: number[] = [];
+    for (const word of words) {
+      if (ids.length >= most) break;
+      firsts.push(ids.length);
+      ids.push(...this.tokens(word));
+    }
+    if (ids.length === 0) ids.push(endOfText);
+    return { ids: Uint32Array.from(ids.slice(0, most)), firsts: Uint32Array.from(firsts) };
+  }
+
+  private tokens(word: string): Uint32Array {
+    let ids = this.known.get(word);
+    if (!ids) {
+      ids = this.tokenizer.encode(` ${word}`, { addSpecialTokens: false });
+      this.known.set(word, ids);
+    }
+    return ids;
+  }
+}
+
+/** A word of a text, and where it is there, in UTF-16 units. */
+export interface Word {
+  text: string;
+  start: number;
+  end: number;
+}
+
+/** Letters and digits, also with a hyphen or a point between them; what follows an apostrophe; any other sign. */
+const WORD = /['’]\p{L}+|[\p{L}\p{M}\p{N}]+(?:[-.@_][\p{L}\p{M}\p{N}]+)*|[^\s]/gu;
+
+/** Divides a text into words about as corpora with a tag a word do: "John's (new) car." has 8. */
+export function splitWords(text: string): Word[] {
+  return [...text.matchAll(WORD)].map(({ 0: word, index }) => ({ text: word, start: index, end: index + word.length }));
+}

@@ -1,0 +1,133 @@
+/** Sentences with a tag for each word: files, what is refused, and how words become tokens. */
+import * as assert from "uvu/assert";
+import { bytesReader } from "../../../src/data/corpus.ts";
+import { digestData } from "../../../src/data/digest.ts";
+import { loadTagged, type TaggedOptions } from "../../../src/data/text/tagged.ts";
+import { splitWords } from "../../../src/data/text/words.ts";
+import { Tokenizer } from "../../../src/data/tokenizer.ts";
+import type { ErrorCode } from "../../../src/error-codes.ts";
+import { assertFails } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
+
+const file = (name: string, text: string) => bytesReader(name, new TextEncoder().encode(text));
+
+const CONLL = `-DOCSTART- -X- O O
+
+John NNP B-PER
+Smith NNP I-PER
+lives VBZ O
+in IN O
+Unbelievabletown NNP B-LOC
+
+Rain NN O
+`;
+
+/** The same sentences as every set. */
+const load = (name: string, text: string, options: TaggedOptions = {}) => {
+  const [train, val, test] = [name, name, name].map((one) => file(one, text));
+  return loadTagged({ train: train!, val: val!, test: test! }, options);
+};
+
+test("a CoNLL file: words, tags and the targets of first tokens", async () => {
+  const { train, labels, stats } = await load("a.conll", CONLL);
+  assert.equal(labels, ["B-LOC", "B-PER", "I-PER", "O"]);
+  assert.equal(train.words(0), ["John", "Smith", "lives", "in", "Unbelievabletown"]);
+  assert.equal(train.tags(0), [1, 2, 3, 3, 0]);
+  assert.is(train.text(1), "Rain");
+  const { ids, starts, targets } = train.batch([1, 0]);
+  const tokenizer = await Tokenizer.load();
+  assert.equal([...ids.subarray(0, starts[1])], [...tokenizer.encode(" Rain")]);
+  // The tokens of words are those of the text with a space before it.
+  assert.equal([...ids.subarray(starts[1])], [...tokenizer.encode(" John Smith lives in Unbelievabletown")]);
+  const own = [...targets.subarray(starts[1])];
+  assert.equal(own.slice(0, 5), [1, 2, 3, 3, 0]);
+  assert.ok(own.length > 6, "a word of several tokens");
+  assert.ok(own.slice(5).every((target) => target === -100));
+  const { tokens, ...counts } = stats.train;
+  assert.is(tokens, ids.length);
+  assert.equal(counts, { rows: 2, words: 6, cut: 0, classes: { "B-LOC": 1, "B-PER": 1, "I-PER": 1, O: 3 } });
+});
+
+test("JSON lines and a JSON array give what the CoNLL file gives", async () => {
+  const rows = [
+    { tokens: ["John", "Smith", "lives", "in", "Unbelievabletown"], ner_tags: ["B-PER", "I-PER", "O", "O", "B-LOC"] },
+    { tokens: ["Rain"], ner_tags: ["O"] },
+  ];
+  const expected = await digestData(await load("a.conll", CONLL));
+  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
+  assert.is(await digestData(await load("a.jsonl", lines)), expected);
+  assert.is(await digestData(await load("a.json", JSON.stringify(rows))), expected);
+  const renamed = lines.replaceAll("tokens", "w").replaceAll("ner_tags", "t");
+  assert.is(await digestData(await load("a.jsonl", renamed, { textColumn: "w", labelColumn: "t" })), expected);
+});
+
+test("rows in memory are sentences; named tags come first", async () => {
+  const rows = Array.from({ length: 10 }, (_, i) => ({ words: ["a", `b${i}`], tags: ["O", i % 2 ? "B-X" : "B-A"] }));
+  const data = await loadTagged({ rows }, { labels: ["O", "B-X", "B-Q"], seed: 3 });
+  assert.equal([data.train.size, data.val.size, data.test.size], [7, 1, 2]);
+  assert.equal(data.labels, ["O", "B-X", "B-Q", "B-A"]);
+  assert.equal(data.train.words(0), rows[data.train.place(0)]!.words);
+  assert.equal([data.origin, data.source], [{ labels: ["O", "B-X", "B-Q"], seed: 3, rows: 10 }, "rows in memory"]);
+  const refused = (row: unknown, code: ErrorCode, words: string[]) =>
+    assertFails(code, ["rows[1]", ...words], () => loadTagged({ rows: [rows[0], row] as never }));
+  await refused({ words: ["a"], tags: [] }, "tags-differ-from-words", ["1 tags"]);
+  await refused({ words: "a", tags: [] }, "column-not-recognized", ["words: a list of strings"]);
+  await refused(null, "row-not-json-object", ["{ words: [...], tags: [...] }"]);
+  await assertFails("no-rows", ["rows in memory"], () => loadTagged({ rows: [] }));
+});
+
+test("a sentence is cut between tokens; words behind the cut have no target", async () => {
+  const { test: cut, stats } = await load("a.conll", CONLL, { maxLength: 3 });
+  assert.equal(cut.words(0), ["John", "Smith", "lives"]);
+  assert.equal([...cut.lengths], [3, 1]);
+  assert.is(stats.test.cut, 1);
+  assert.is(stats.test.words, 4);
+});
+
+test("one file is shuffled by the seed and split 70/10/20", async () => {
+  const text = Array.from({ length: 20 }, (_, i) => `word${i} ${i % 2 ? "A" : "B"}\n`).join("\n");
+  const split = async (seed: number) => {
+    const { train, val, test } = await loadTagged({ file: file("a.txt", text) }, { seed });
+    assert.equal([train.size, val.size, test.size], [14, 2, 4]);
+    return [train, val, test].flatMap((set) => Array.from({ length: set.size }, (_, i) => set.text(i)));
+  };
+  const [first, again, other] = [await split(1), await split(1), await split(2)];
+  assert.equal(first, again);
+  assert.not.equal(first, other);
+  assert.equal([...first].sort(), [...other].sort());
+});
+
+test("a part of a share of 0 is empty", async () => {
+  const rows = Array.from({ length: 6 }, (_, i) => ({ words: ["a", "b"], tags: ["O", i % 2 ? "P" : "Q"] }));
+  const { train, val, test: last, stats } = await loadTagged({ rows }, { fractions: [1, 0, 0] });
+  assert.equal([train.size, val.size, last.size, stats.test.words], [6, 0, 0, 0]);
+});
+
+test("sentences that cannot be learned from are refused, with their place", async () => {
+  for (const [name, text, code, words] of [
+    ["a.conll", "John B-PER\nSmith\n", "tags-differ-from-words", ["a.conll:2", "Smith"]],
+    ["a.conll", "\n-DOCSTART- O\n\n", "no-rows", ["a.conll"]],
+    ["a.conll", "John O\n\nSmith O\n", "only-one-class", ["O"]],
+    ["a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "tags-differ-from-words", ["a.jsonl:1", "2 tags", "1 tags"]],
+    ["a.jsonl", '{"tokens": ["a"], "tags": [3]}', "column-not-recognized", ["list of tags", "a list with 3"]],
+    [
+      "a.jsonl",
+      '{"text": "a b", "tags": ["O", "O"]}',
+      "column-not-recognized",
+      ["list of words", "the keys text, tags"],
+    ],
+    ["a.jsonl", "[1", "invalid-json", ["a.jsonl"]],
+  ] satisfies [string, string, ErrorCode, string[]][])
+    await assertFails(code, words, () => load(name, text));
+});
+
+test("words of a text", () => {
+  const text = "John's (new) e-mail: a.b@c.org, naïve 東京!";
+  const words = splitWords(text);
+  assert.equal(
+    words.map((word) => word.text),
+    ["John", "'s", "(", "new", ")", "e-mail", ":", "a.b@c.org", ",", "naïve", "東京", "!"],
+  );
+  for (const { text: word, start, end } of words) assert.is(text.slice(start, end), word);
+  assert.equal(splitWords(" \n"), []);
+});
