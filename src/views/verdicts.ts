@@ -179,7 +179,7 @@ function fewRows({ objective, results }: RunRecord): string[] {
   ];
 }
 
-/** The run compared with the best baseline, and with `advises` what to try unless it is better or makes no error. */
+/** The run compared with the best baseline, and with `advises` which of the two to take, and what to try. */
 function compareWithBaseline(record: RunRecord, advises: boolean): string | null {
   const measure = judgedBy(record);
   const [own, ...others] = record.results?.test.compared ?? [];
@@ -195,8 +195,8 @@ function compareWithBaseline(record: RunRecord, advises: boolean): string | null
   const { labels } = TRAINING[record.objective];
   const isKept = record.folds === undefined && best !== others.at(-1) && labels !== null && labels !== "tags";
   if (advises && isKept && best.against!.standing === "better") return `${text} Take this model, not the baseline.`;
-  if (!advises || best.against!.standing === "better" || isPerfect) return text;
-  const ideas = whatHelps(record);
+  if (!advises || best.against!.standing === "better") return text;
+  const ideas = isPerfect ? [] : whatHelps(record);
   const why = isKept ? `kept in ${CLASSIC}` : "takes seconds";
   const enough = best === others.at(-1) ? "" : ` As far as these rows tell, the baseline is enough, and ${why}.`;
   return `${text}${enough}${ideas.length > 0 ? ` Try ${ideas.join(", or ")}.` : ""}`;
