@@ -53,9 +53,8 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
   const status = page.locator("#label-status");
   await status.locator("text=Done: 3 rows labelled.").waitFor();
   assert.equal(await labelled(page), single);
-
-  // The same messages in a column with an unusual name.
-  const table = ["id,what,note", ...LINES.map((line, i) => `${i},"${line}",later`)].join("\n");
+  // The same messages in one of two columns of texts.
+  const table = ["id,what,note", ...LINES.map((line, i) => `${i},"${line}","${line} later"`)].join("\n");
   await page.setInputFiles("#label-file", file("tickets.csv", table));
   await page.locator("#label-error >> text=No column is recognized as the text").waitFor();
   await assertAccessible(page);
@@ -73,7 +72,7 @@ test("lines and tables are labelled at Try it: as one by one, with the column an
   assert.is(await page.title(), "tickets-labelled.csv");
   const saved = content.split("\n");
   assert.is(saved[0], "id,what,note,predicted,probability");
-  assert.ok(saved[1]!.startsWith(`0,"${LINES[0]}",later,${single[0]!.split(" ")[0]},0.`), saved[1]);
+  assert.ok(saved[1]!.startsWith(`0,"${LINES[0]}","${LINES[0]} later",${single[0]!.split(" ")[0]},0.`), saved[1]);
   await assertAccessible(page);
 
   await page.setInputFiles("#label-file", file("latin.csv", Buffer.from("text\nSeñor Müller isst Käse\n", "latin1")));
