@@ -1,4 +1,4 @@
-/** What a classic model makes of texts. */
+/** What a classic model makes of texts, and what reads one: all that using one loads. */
 import { checkArguments } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
 import { isBlank, TEXTS, type TextOrPair } from "../pair.ts";
@@ -6,6 +6,8 @@ import { TASKS } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";
 import { scoreRows } from "./logistic.ts";
 import type { ClassicParts } from "./parts.ts";
+
+export { readClassic } from "./read.ts";
 
 /** See `ClassicModel.logits`. */
 export async function logitsOf(

@@ -5,6 +5,9 @@ import type { MessagesObjective } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
 import type { ClassicParts } from "./parts.ts";
 
+/** A page that has no such model does not load it; bundlers write some lines for each import. */
+const loadCode = () => import("./answers.ts");
+
 /**
  * A classifier, or a regression, on the TF-IDF of words and characters, as scikit-learn's: what each run is compared
  * with, and keeps in `classic.json`. It answers without a base model and without a device.
@@ -51,8 +54,7 @@ export class ClassicModel {
    */
   static async load(path: string): Promise<ClassicModel> {
     checkArguments({ path }, { path: "text" });
-    const { readClassic } = await import("./read.ts");
-    return new ClassicModel(await readClassic(path));
+    return new ClassicModel(await (await loadCode()).readClassic(path));
   }
 
   /**
@@ -93,10 +95,10 @@ export class ClassicModel {
    * @internal `labels`: those of a data set, of which some may have had no training row: they have -Infinity.
    */
   async logits(texts: readonly TextOrPair[], labels: readonly string[] = this.labels): Promise<Float32Array> {
-    return (await import("./answers.ts")).logitsOf(this.parts, texts, labels);
+    return (await loadCode()).logitsOf(this.parts, texts, labels);
   }
 
   private async answer<T>(method: "classify" | "score", texts: string | readonly TextOrPair[]): Promise<T[]> {
-    return (await import("./answers.ts")).answer(this.parts, method, texts) as Promise<T[]>;
+    return (await loadCode()).answer(this.parts, method, texts) as Promise<T[]>;
   }
 }
