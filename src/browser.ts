@@ -123,8 +123,8 @@ export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Pro
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  const { runTables } = await import("./views/run-tables.ts");
-  return (await import("./run/fine-tune.ts")).fineTune(args, runTables);
+  const views = await runViews();
+  return (await import("./run/fine-tune.ts")).fineTune(args, views);
 }
 
 /**
@@ -143,7 +143,7 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  const { runTables: files } = await import("./views/run-tables.ts");
+  const files = await runViews();
   const { reportOnDemand: report } = await import("./views/study/report.ts");
   return (await import("./study/study.ts")).study(args, { files, report });
 }

@@ -24,7 +24,14 @@ export const countOutputs = (objective: MessagesObjective, labels: number) =>
   TASKS[objective].loss === "cross-entropy" && labels === 2 ? 1 : labels;
 
 /** The bytes of its file, a line for each list; null: it would be larger than what is read. */
-export function printClassic({ tfidf, weights, objective, labels, ...about }: ClassicParts): Uint8Array | null {
+export function printClassic({
+  tfidf,
+  weights,
+  objective,
+  labels,
+  strength: _,
+  ...about
+}: ClassicParts): Uint8Array | null {
   const outputs = countOutputs(objective, labels.length);
   let first = 0;
   const vocabularies = tfidf.list().map(({ ngrams, rows }, i): StoredVocabulary => {

@@ -56,11 +56,11 @@ export async function fitWithin(sets: Sets, limits: Limits = {}, strength?: numb
   const { objective, pairs } = sets;
   const fitted = await FITS[TRAINING[objective].labels as keyof typeof FITS](sets, limits, strength);
   if (fitted === null) return null;
-  const { fit, weights: exact, strength: chosen, ...rest } = fitted;
+  const { fit, weights: exact, ...rest } = fitted;
   // What is measured is what its file has.
   const weights = exact.map((weight) => Number(weight.toPrecision(DIGITS)));
   const parts = { ...rest, ...fit.limits, objective, tfidf: fit.tfidf, weights };
-  return new ClassicModel(pairs ? { ...parts, pairs } : parts, chosen);
+  return new ClassicModel(pairs ? { ...parts, pairs } : parts);
 }
 
 /**

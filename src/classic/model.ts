@@ -24,8 +24,6 @@ const loadCode = () => import("./answers.ts");
 export class ClassicModel {
   /** "TF-IDF, logistic regression (C 10)" */
   readonly name: string;
-  /** What its fit left out, for people; undefined: nothing. */
-  readonly limits: string | undefined;
   /** Names of the classes or labels; of a regression "score". */
   readonly labels: readonly string[];
   /** What it learned, as an adapter's `meta` says it. */
@@ -36,14 +34,9 @@ export class ClassicModel {
   };
 
   /** @internal */
-  constructor(
-    readonly parts: ClassicParts,
-    /** The C or alpha that its fit chose; undefined: it was read from a file. */
-    readonly strength?: number,
-  ) {
-    const { name, limits, labels, objective, pairs } = parts;
+  constructor(readonly parts: ClassicParts) {
+    const { name, labels, objective, pairs } = parts;
     this.name = name;
-    this.limits = limits;
     this.labels = labels;
     this.meta = { labels, task: { objective }, settings: pairs ? { pairs } : {} };
   }

@@ -14,6 +14,8 @@ export interface ClassicParts {
   name: string;
   /** What its fit left out, for people. */
   limits?: string;
+  /** The C or alpha that its fit chose; absent: it was read from a file. */
+  strength?: number;
   /** Of the outputs: the classes that had training rows, the labels, or "score". */
   labels: readonly string[];
   /** Of pairs of texts: their columns. */

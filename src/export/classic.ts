@@ -154,7 +154,7 @@ function printReadme(
   files: readonly string[],
   record: RunRecord | undefined,
 ): string {
-  const { name, labels, limits } = classic;
+  const { name, labels, limits } = classic.parts;
   const { does } = USAGES[classic.parts.objective];
   const text = isPair ? '"a text" "another text"' : '"a text"';
   const parts = [

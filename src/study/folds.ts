@@ -170,7 +170,7 @@ export async function poolFolds(
 }
 
 async function fitAll(all: FoldedData, fitted: readonly FittedBaselines[]): Promise<ClassicModel | null> {
-  const strengths = fitted.flatMap(({ classic }) => classic?.strength ?? []).sort((a, b) => a - b);
+  const strengths = fitted.flatMap(({ classic }) => classic?.parts.strength ?? []).sort((a, b) => a - b);
   if (strengths.length < fitted.length) return null;
   return fitWithin(all as LoadedDataset, {}, strengths[Math.floor(strengths.length / 2)]);
 }

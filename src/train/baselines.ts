@@ -24,7 +24,7 @@ export const simplestBaseline = (data: Sets): Baseline =>
   SIMPLEST[TRAINING[data.objective].labels as keyof typeof SIMPLEST](data);
 
 async function answers(classic: ClassicModel, { objective, test, labels }: Sets): Promise<Baseline> {
-  const { name, limits } = classic;
+  const { name, limits } = classic.parts;
   const logits = await classic.logits([...setTexts(test, test.positions())], labels);
   return { name, ...(limits ? { limits } : {}), values: TRAINING[objective].answer!(logits, labels.length) };
 }

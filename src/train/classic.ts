@@ -49,7 +49,7 @@ export async function trainClassic(
   const after = evaluateSets(data, some, logits);
   const evaluations = after.val ? [{ ...step, val: after.val }] : [];
   const measured = test.size > 0 ? await measure(data, some, options, logits, after) : NOT_MEASURED;
-  const { limits } = classic;
+  const { limits } = classic.parts;
   if (limits && measured.results) measured.results.test.compared[0].limits = limits;
   return { ...measured, classic, evaluations, seconds: (performance.now() - started) / 1000 };
 }

@@ -99,7 +99,7 @@ test("with too many n-grams those of the fewest rows have no column; rows beyond
 test("of too many training rows a sample is used, the same in every run", async () => {
   const data = await tinyData(messages(24));
   const classic = (await fitWithin(data, { mostWork: 16_000 }))!;
-  assert.match(classic.limits!, new RegExp(`^\\d+ of ${data.train.size} training rows, stopped `));
+  assert.match(classic.parts.limits!, new RegExp(`^\\d+ of ${data.train.size} training rows, stopped `));
   assert.equal(printClassic(classic.parts), printClassic((await fitWithin(data, { mostWork: 16_000 }))!.parts));
 });
 
@@ -109,7 +109,11 @@ test("a fit ends at its limit of work with what it has, and the baseline says wh
   const answer = async (limits = {}) => {
     const classic = (await fitWithin(data, limits))!;
     const { c, values } = await predict(classic, data);
-    return { c, right: values.filter((label, row) => label === data.test.label(row)).length, limits: classic.limits };
+    return {
+      c,
+      right: values.filter((label, row) => label === data.test.label(row)).length,
+      limits: classic.parts.limits,
+    };
   };
   const whole = await answer();
   assert.is(whole.limits, undefined);
@@ -121,7 +125,7 @@ test("a fit ends at its limit of work with what it has, and the baseline says wh
   // Fewer rows, so that some products of them can be afforded; and fewer n-grams.
   const small = (await fitWithin(data, { mostWork: 5e5, mostWeights: 1000 }))!;
   assert.match(
-    small.limits!,
+    small.parts.limits!,
     new RegExp(`^\\d+ of ${data.train.size} training rows, \\d+ of \\d+ n-grams, stopped after 0.0005 `),
   );
 });

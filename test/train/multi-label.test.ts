@@ -122,7 +122,7 @@ test("the baselines: labels that are words are learned, and the most frequent se
   // Each label has its share of the work.
   const stopped = (await fitWithin(data, { mostWork: 5e5 }))!;
   const logits = await stopped.logits([...setTexts(data.test, data.test.positions())]);
-  assert.is(stopped.limits, "stopped after 0.0005 billion multiply-adds");
+  assert.is(stopped.parts.limits, "stopped after 0.0005 billion multiply-adds");
   for (const label of data.labels.keys())
     assert.ok(
       logits.some((logit, i) => i % data.labels.length === label && logit > 0),

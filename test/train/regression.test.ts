@@ -125,5 +125,5 @@ test("the ridge baseline learns the number of words, and its alpha is one of tho
     errors.every((error) => Math.abs(error) < 2),
     String(errors),
   );
-  assert.is((await fitWithin(data, { mostWork: 1e5 }))!.limits, "stopped after 0.0001 billion multiply-adds");
+  assert.is((await fitWithin(data, { mostWork: 1e5 }))!.parts.limits, "stopped after 0.0001 billion multiply-adds");
 });
