@@ -55,6 +55,9 @@ const CLASSIFY_OPTIONS = {
   latest: "boolean?",
 } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
 
+/** What reads words and entities, which few models do; bundlers write some lines for each import. */
+const loadWords = () => import("./words.ts");
+
 /** Texts for one adapter, as it reads them. */
 interface Reading extends Rows {
   meta: AdapterMeta;
@@ -254,7 +257,7 @@ export class Classifier extends AdapterModel<Engine> {
       options,
     )) {
       const made = words
-        ? (await import("./words.ts")).readEntities(words, checkFinite(logits), meta.labels)
+        ? (await loadWords()).readEntities(words, checkFinite(logits), meta.labels)
         : predicts.of!(checkFinite(logits), meta);
       for (const [i, result] of made.entries()) results[places[i]!] = result as T;
     }
@@ -335,7 +338,7 @@ export class Classifier extends AdapterModel<Engine> {
     const some = places.map((i) => texts[i]!);
     const common = { meta, places, padTo, pad, task: meta.task };
     if (readsTokens(meta.task)) {
-      const { encodeWords } = await import("./words.ts");
+      const { encodeWords } = await loadWords();
       const words = encodeWords(this.tokenizer, some, longest);
       return { ...common, words, tokens: words.map(({ ids }) => ids) };
     }
