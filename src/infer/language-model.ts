@@ -19,9 +19,6 @@ const OPTIONS = {
   dtype: "text?",
 } as const satisfies Record<keyof LanguageModelOptions, FieldKind>;
 
-/** A page loads what generates when it is used; bundlers write some lines for each import. */
-const loadCode = () => import("./decoding.ts");
-
 /**
  * A GPT-2 that generates and scores texts, with or without adapters. Calls run one after the other; `destroy` frees its
  * memory.
@@ -56,14 +53,14 @@ export class LanguageModel extends AdapterModel<Decoder> {
   static async load(modelOrRun: string, options: LanguageModelOptions): Promise<LanguageModel> {
     checkArguments({ modelOrRun }, { modelOrRun: "text" });
     checkOptions("options", options, OPTIONS);
-    return new LanguageModel(...(await (await loadCode()).load(modelOrRun, options)));
+    return new LanguageModel(...(await (await import("./decoding.ts")).load(modelOrRun, options)));
   }
 
   /** Loads a run of `objective` lm, or an adapter's directory. Throws as `load` does. */
   static async loadTrained(directory: string, options: Omit<LanguageModelOptions, "adapter">): Promise<LanguageModel> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
-    return new LanguageModel(...(await (await loadCode()).loadTrained(directory, options)));
+    return new LanguageModel(...(await (await import("./decoding.ts")).loadTrained(directory, options)));
   }
 
   /** A language model from a base model and an adapter in memory; null: the base model alone. */
@@ -74,7 +71,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   ): Promise<LanguageModel> {
     checkArguments({ baseModel, adapter }, { baseModel: "model", adapter: "adapter or null" });
     checkOptions("options", options, OPTIONS);
-    const { openLanguageModel } = await loadCode();
+    const { openLanguageModel } = await import("./decoding.ts");
     return new LanguageModel(...(await openLanguageModel(baseModel, adapter, options)));
   }
 
@@ -90,7 +87,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
     checkArguments({ prompts }, { prompts: "text or texts" });
-    const { generate, iterate } = await loadCode();
+    const { generate, iterate } = await import("./decoding.ts");
     const replace = async (error: unknown) => {
       await this.moveToCpu(error);
       return this.engine;
@@ -101,7 +98,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
   /** The complete texts of `generate`, one for each prompt. */
   async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
     checkArguments({ prompts }, { prompts: "text or texts" });
-    const { joinChunks } = await loadCode();
+    const { joinChunks } = await import("./decoding.ts");
     return joinChunks([prompts].flat(), this.generate(prompts, options));
   }
 
@@ -112,7 +109,7 @@ export class LanguageModel extends AdapterModel<Decoder> {
    */
   async score(text: string): Promise<TextScore> {
     checkArguments({ text }, { text: "text" });
-    const { score } = await loadCode();
+    const { score } = await import("./decoding.ts");
     return this.inTurn(() => score(this.engine, this.tokenizer, text));
   }
 }

@@ -9,7 +9,7 @@ import { ConfigError, DeviceError, DownloadError } from "../errors.ts";
 import { assetUrl, isPackagePath, packageFiles, packagePath } from "./assets.ts";
 import type { Hasher } from "./browser-download.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
-import { forgetFile, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
+import { forgetFile, loadUrlFiles, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
 import { checkPage, openDirectory, pageErrors, split } from "./opfs.ts";
@@ -54,7 +54,7 @@ const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeErro
 export async function exists(path: string): Promise<boolean> {
   if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
   if (registeredPaths(path).length > 0) return true;
-  if (isUrl(path)) return (await import("./url-files.ts")).existsUrl(path);
+  if (isUrl(path)) return (await loadUrlFiles()).existsUrl(path);
   const { folder, name } = split(path);
   if (name === "") return true;
   try {
@@ -214,7 +214,7 @@ async function openBlob(path: string, limit = Infinity): Promise<Blob> {
   if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await (await import("./url-files.ts")).fetchUrl(path, limit);
+  else if (isUrl(path)) blob = await (await loadUrlFiles()).fetchUrl(path, limit);
   else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;

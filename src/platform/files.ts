@@ -83,10 +83,13 @@ export function registeredNames(folder: string): string[] | undefined {
   return names.length > 0 ? [...new Set(names)].sort() : undefined;
 }
 
+/** What reads files by address; bundlers write some lines for each import. */
+export const loadUrlFiles = () => import("./url-files.ts");
+
 /** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */
 export async function openSource(name: string, source: FileSource | FileReader): Promise<FileReader> {
   if (isReader(source)) return { ...source, close: async () => {} };
-  if (source instanceof URL) return (await import("./url-files.ts")).openUrl(source.href, name);
+  if (source instanceof URL) return (await loadUrlFiles()).openUrl(source.href, name);
   if ("getFile" in source) return blobReader(name, await readable(name, source.getFile()));
   if ("stat" in source)
     return readable(
@@ -101,7 +104,7 @@ const isReader = (source: FileSource | FileReader): source is FileReader => "nam
 function responseBody(name: string, response: Response): Promise<Blob> {
   const known = bodies.get(response);
   if (known !== undefined) return known;
-  const body = import("./url-files.ts").then(({ readResponse }) => readResponse(response, name));
+  const body = loadUrlFiles().then(({ readResponse }) => readResponse(response, name));
   bodies.set(response, body);
   return body;
 }

@@ -194,6 +194,8 @@ function joinModules(entryPoints) {
     if (!entries.some(({ atOnce }) => atOnce.has(id))) return forGpu.get(id) ?? null;
     // The library's entry point exports nothing but its names, not what other scripts import.
     if (id === resolve(LIBRARY_ENTRY)) return null;
+    // A class that most pages do not import: by itself, no bundler takes it into them.
+    if (id === resolve("src/classic/model.ts")) return "classic-model";
     const users = entries.filter(({ all }) => all.has(id));
     return users.length > 1 ? "shared" : `${users[0].name}-core`;
   };
