@@ -1,6 +1,7 @@
 /** What train prints: its data, the progress of a run, its results and where it is saved. */
 
 import { joinPath } from "#platform";
+import { FEW_TEST_ROWS, USUAL_FOLDS } from "../data/problems.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
@@ -76,7 +77,7 @@ export class RunPrinter {
       print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
     if (wouldGainByFolds(record))
       print(
-        `measured on ${record.counts.rows[2]} rows alone: train --folds 5 measures on all rows, and learns from all`,
+        `measured on ${record.counts.rows[2]} rows alone: train --folds ${USUAL_FOLDS} measures on all rows, and learns from all`,
       );
     tryIt(directory, record);
   }
@@ -86,9 +87,6 @@ export class RunPrinter {
     this.progress = undefined;
   }
 }
-
-/** With fewer test rows the interval of an accuracy is wider than 10 points. */
-const FEW_TEST_ROWS = 200;
 
 /** Whether it was measured on a small part of a file's rows, all of which folds would measure on. */
 const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }: RunRecord): boolean =>

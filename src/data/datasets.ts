@@ -134,7 +134,9 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   trainRows?: number;
   /** Whether rows are padded with tokens that count, as in the published program. Default "none". */
   padding?: Padding;
-  /** Skip invalid rows, and classes with one row, and report them in `stats.leftOut` instead of throwing. Default false. */
+  /**
+   * Skip invalid rows, and classes with one row, and report them in `stats.leftOut` instead of throwing. Default false.
+   */
   skipFaulty?: boolean;
   /** Bytes read at a time. Default 256 KiB. */
   chunkBytes?: number;

@@ -1,4 +1,4 @@
-/** What is wrong with data that was read, or to know of it before it is trained on. Loaded by `check`. */
+/** What is wrong with data that was read, or to know of it before it is trained on. */
 import { brief } from "../document/cells.ts";
 import { nameList } from "../errors.ts";
 import { formatCount, formatShare } from "../format.ts";
@@ -34,8 +34,8 @@ const LISTED = { examples: 20, rows: 5, characters: 80 };
 /** A class with fewer rows than this is rare: of ten, one is validated and two are tested. */
 const RARE = 10;
 
-/** With fewer test rows folds say more; and how many folds are usual. */
-const [FEW, FOLDS] = [200, 5];
+/** With fewer test rows the interval of an accuracy is wider than 10 points: so many folds say more. */
+export const [FEW_TEST_ROWS, USUAL_FOLDS] = [200, 5] as const;
 
 /** A problem, and all places where it is. */
 export function problem(
@@ -151,10 +151,10 @@ function labelProblems(data: LoadedDataset): Problem[] {
 function fewRows(data: LoadedDataset): Problem[] {
   const { test, classesRead, leftOut } = data.stats;
   const { rows } = test;
-  const folds = Math.min(FOLDS, ...Object.values(classesRead));
+  const folds = Math.min(USUAL_FOLDS, ...Object.values(classesRead));
   // Folds keep the classes that have a single row.
   const hasSingles = leftOut.rowErrors.some(({ code }) => code === "class-with-one-row");
-  if (rows === 0 || rows >= FEW || data.split === "given" || folds < 2 || hasSingles) return [];
+  if (rows === 0 || rows >= FEW_TEST_ROWS || data.split === "given" || folds < 2 || hasSingles) return [];
   const points = Math.round(100 * (wilson(rows / 2, rows).high - 0.5));
   const doubt = hasLabels(data) ? `: they tell an accuracy to ±${points} points` : ", which say little";
   const text = `only ${formatCount(rows)} rows are tested${doubt}; folds test all rows`;

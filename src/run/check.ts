@@ -96,7 +96,7 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
     const reading = new Reading(settings, tools);
     try {
       const readable = await reading.load();
-      const other = given.objective === undefined && otherTask(readable.data);
+      const other = given.objective ? null : otherTask(readable.data);
       if (other && take(other)) continue;
       const context = textContext(readable.model.config, methodConfig(readable.options));
       const found = findProblems(readable.data, context);

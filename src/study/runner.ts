@@ -80,7 +80,8 @@ interface TrialsArguments {
 }
 
 /**
- * Runs the unfinished trials, those of the same data at the same time: on the CPU as many at once as there are threads, on WebGPU those that can share a plan.
+ * Runs the unfinished trials, those of the same data at the same time: on the CPU as many at once as there are threads,
+ * on WebGPU those that can share a plan.
  * If a trial fails, its error is recorded and the study continues. An aborted study stops after a checkpoint. Returns
  * the number of failed trials.
  */

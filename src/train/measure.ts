@@ -27,7 +27,9 @@ export interface Evaluated {
   outputs: Splits<Outputs>;
 }
 
-/** What a run leaves of its measuring: its results, what it says of the test set, the classic model among the baselines. */
+/**
+ * What a run leaves of its measuring: its results, what it says of the test set, the classic model among the baselines.
+ */
 export interface Measured {
   results: Results;
   predicted: Predicted;

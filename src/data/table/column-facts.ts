@@ -1,4 +1,7 @@
-/** What the columns of a table have, by its first rows, and which of them are text and label. Loaded when names leave it open. */
+/**
+ * What the columns of a table have, by its first rows, and which of them are text and label. Loaded when names leave it
+ * open.
+ */
 import { show } from "../../checks.ts";
 import { nameList } from "../../errors.ts";
 import { formatCount, joinWords } from "../../format.ts";
