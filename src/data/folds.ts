@@ -1,6 +1,7 @@
 /** Folds: each row is tested once, by a model that has not learned from it. */
 import { checkNumber } from "../checks.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
+import { groupBy } from "../group-by.ts";
 import { setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { LoadedDataset } from "./datasets.ts";
@@ -74,13 +75,7 @@ function rowsOf(data: Labelled): Omit<Rows, "size"> {
  * and of equally suitable parts to the smallest; a row without a group is one by itself.
  */
 function spread({ classesOf, groupOf }: Rows, rows: readonly number[], count: number): number[] {
-  const groups = new Map<unknown, number[]>();
-  for (const [i, row] of rows.entries()) {
-    const key = groupOf(row) ?? {};
-    const group = groups.get(key);
-    if (group) group.push(i);
-    else groups.set(key, [i]);
-  }
+  const groups = groupBy(rows.keys(), (i): unknown => groupOf(rows[i]!) ?? {});
   const totals = countClasses(rows, classesOf);
   const parts = Array.from({ length: count }, () => ({ size: 0, classes: new Map<number, number>() }));
   const result = new Array<number>(rows.length);
