@@ -35,12 +35,12 @@ export {
 export type { LanguageModelOptions, TextScore } from "./infer/decoding.ts";
 export type { Completion, FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
 export { LanguageModel } from "./infer/language-model.ts";
-export type { AdapterMeta } from "./io/adapter-meta.ts";
-export type { DownloadEvent, DownloadOptions } from "./io/download-options.ts";
 export { type BaseModel, loadModel } from "./io/hf.ts";
-export { loadAdapter } from "./io/open-adapter.ts";
-export type { Adapter } from "./io/peft.ts";
-export type { Tensors } from "./io/peft-form.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/hub/download-options.ts";
+export type { AdapterMeta } from "./io/peft/adapter-meta.ts";
+export { loadAdapter } from "./io/peft/open-adapter.ts";
+export type { Adapter } from "./io/peft/peft.ts";
+export type { Tensors } from "./io/peft/peft-form.ts";
 export type { Learner } from "./learner/learner.ts";
 export type { LoadModelOptions } from "./learner/load.ts";
 export type { RowSource } from "./learner/rows.ts";

@@ -4,7 +4,7 @@
 //
 //     u32 magic "LRT1" | u32 merges | u8 byte[256] (of ids 0-255) | u16 left[merges] | u16 right[merges]
 //
-// Any other vocabulary is made by src/io/vocabulary-tables.ts from a model's files; all numbers are u32:
+// Any other vocabulary is made by src/io/tokenizer/vocabulary-tables.ts from a model's files; all numbers are u32:
 //
 //     magic "LRT2" | ids | merges | added tokens | whole words | id of <|endoftext|> | id before each text, or NO_ID |
 //     number of the splitting pattern | 1: texts are normalized | id[256] of each byte, NO_ID for none | left[merges] |
@@ -205,7 +205,7 @@ function load_gpt2(ptr: usize, length: usize): bool {
   return true;
 }
 
-/** The tables are used where they lie: src/io/vocabulary-tables.ts has checked the files that they were made from. */
+/** The tables are used where they lie: src/io/tokenizer/vocabulary-tables.ts has checked the files that they were made from. */
 function load_own(ptr: usize, length: usize): bool {
   if (length < OWN_HEADER) return false;
   const ids = load<u32>(ptr, 4);

@@ -6,7 +6,7 @@ import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
 import { showLoss } from "../export/losses.ts";
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
-import { openAdapter } from "../io/open-adapter.ts";
+import { openAdapter } from "../io/peft/open-adapter.ts";
 import { readRecord } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
 import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";

@@ -4,7 +4,7 @@ import { openDevice } from "../backend/device.ts";
 import { ConfigError } from "../errors.ts";
 import type { GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
-import { readsChats } from "../io/adapter-meta.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
 import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
 import type { WeightDtype } from "../tensor.ts";

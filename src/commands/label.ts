@@ -16,7 +16,7 @@ import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/labe
 import type { Labeller } from "../infer/labeller.ts";
 import { isWrittenAsCsv, openTable, outputFormat } from "../infer/open-table.ts";
 import type { Table } from "../infer/table.ts";
-import { type AdapterMeta, baseDtype } from "../io/adapter-meta.ts";
+import { type AdapterMeta, baseDtype } from "../io/peft/adapter-meta.ts";
 import { METHODS } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
 import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";

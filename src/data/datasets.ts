@@ -13,8 +13,8 @@ import {
 } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-options.ts";
 import type { PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";

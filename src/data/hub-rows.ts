@@ -1,6 +1,6 @@
 /** Data sets of the Hugging Face hub as training, validation and test sets of a classifier. */
 import { nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/download-options.ts";
+import type { DownloadOptions } from "../io/hub/download-options.ts";
 import type { Corpus, ReadOptions } from "./corpus.ts";
 import { type GivenOptions, readGivenSets } from "./given-sets.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";

@@ -6,7 +6,7 @@
 
 import { exists, joinPath } from "#platform";
 import { ConfigError, DataError, nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/download-options.ts";
+import type { DownloadOptions } from "../io/hub/download-options.ts";
 import {
   downloading,
   fetchFiles,
@@ -16,9 +16,9 @@ import {
   listFiles,
   refuseOffline,
   snapshotFolder,
-} from "../io/hub.ts";
-import { isHubName, type Repository } from "../io/hub-names.ts";
-import { keep, readKept } from "../io/kept.ts";
+} from "../io/hub/hub.ts";
+import { isHubName, type Repository } from "../io/hub/hub-names.ts";
+import { keep, readKept } from "../io/hub/kept.ts";
 import { LIMITS } from "../io/limits.ts";
 import { either, setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";

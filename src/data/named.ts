@@ -5,8 +5,8 @@ import languages from "../../data/datasets/languages.json" with { type: "json" }
 import sms from "../../data/datasets/sms.json" with { type: "json" };
 import spam from "../../data/datasets/spam.json" with { type: "json" };
 import { ConfigError } from "../errors.ts";
-import type { DownloadOptions } from "../io/download-options.ts";
-import { HUB_DATASETS } from "../io/hub-names.ts";
+import type { DownloadOptions } from "../io/hub/download-options.ts";
+import { HUB_DATASETS } from "../io/hub/hub-names.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import { nearest } from "../suggest.ts";

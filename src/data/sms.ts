@@ -4,9 +4,9 @@ import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } fro
 import description from "../../data/datasets/sms.json" with { type: "json" };
 import experiment from "../../data/datasets/sms-experiment.json" with { type: "json" };
 import { DataError, DownloadError } from "../errors.ts";
-import { cacheDirectory } from "../io/cache.ts";
-import { download, fileSize, hash, writing } from "../io/download.ts";
-import type { DownloadOptions } from "../io/download-options.ts";
+import { cacheDirectory } from "../io/hub/cache.ts";
+import { download, fileSize, hash, writing } from "../io/hub/download.ts";
+import type { DownloadOptions } from "../io/hub/download-options.ts";
 import { bytesReader } from "./corpus.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */

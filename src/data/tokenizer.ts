@@ -6,7 +6,7 @@
 import { checkArguments, checkOptions, hasKeys, isNumber } from "../checks.ts";
 import { DataError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { ChatTemplate } from "../io/vocabulary.ts";
+import type { ChatTemplate } from "../io/tokenizer/vocabulary.ts";
 import { DataModule, Scratch } from "./wasm.ts";
 
 /** Long texts are encoded in chunks of this many bytes, which bounds the memory that they take in WASM. */

@@ -6,7 +6,7 @@
 import { readAsset } from "#platform";
 import { DataError, FormatError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/vocabulary.ts";
+import { checkSize, GPT2_TABLES, GPT2_VOCABULARY, type Vocabulary } from "../io/tokenizer/vocabulary.ts";
 
 /** The exports of both. Addresses are byte offsets into `memory`. */
 export type DataExports = {

@@ -8,7 +8,7 @@ import { listPipelines } from "../backend/webgpu-shaders.ts";
 import { type ModelConfig, textContext } from "../config.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { GPT2_VOCABULARY } from "../io/vocabulary.ts";
+import { GPT2_VOCABULARY } from "../io/tokenizer/vocabulary.ts";
 import { type LoraConfig, loraAdapters } from "../methods/lora.ts";
 import { type Batch, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";

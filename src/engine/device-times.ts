@@ -6,7 +6,7 @@
 import { version } from "../../package.json";
 import type { Choices, DeviceInfo } from "../backend/backend.ts";
 import { SHADERS_DIGEST } from "../backend/generated/digest.ts";
-import { keep, readKept } from "../io/kept.ts";
+import { keep, readKept } from "../io/hub/kept.ts";
 
 /** Milliseconds of the same work. */
 export type Times = Readonly<{ device: number; cpu: number }>;

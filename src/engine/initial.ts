@@ -3,7 +3,7 @@ import { isBlockDtype } from "../blocks.ts";
 import { parseChoice } from "../checks.ts";
 import { floatToHalf, halfToFloat } from "../half.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Tensors } from "../io/peft.ts";
+import type { Tensors } from "../io/peft/peft.ts";
 import { type ModelSpec, parameterList } from "../model/trainable.ts";
 import { HEAD_INITS, type HeadInit, type ModelTensor, tensorName, uniform } from "../names.ts";
 import { Rng } from "../rng.ts";

@@ -3,7 +3,7 @@
 import { BLOCKS } from "../blocks.ts";
 import { ShapeError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Tensors } from "../io/peft.ts";
+import type { Tensors } from "../io/peft/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { numel } from "../tensor.ts";
 import type { Weights } from "./weights.ts";

@@ -1,5 +1,5 @@
 /** What training has made of the parameters: read from the device, and as it is saved. */
-import type { NamedTensor, Tensors } from "../io/peft.ts";
+import type { NamedTensor, Tensors } from "../io/peft/peft.ts";
 import type { Engine } from "./engine.ts";
 
 /** The trained tensors as they are on the device now, with a classifier's head. */

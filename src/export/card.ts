@@ -1,5 +1,5 @@
 import { isOnHub } from "../data/named.ts";
-import type { AdapterMeta } from "../io/peft.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
 import { printable } from "../printable.ts";
 import { linkTarget, literal, markdownCode, markdownFence, markdownLine, markdownText } from "../quote.ts";

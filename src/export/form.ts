@@ -1,6 +1,6 @@
 /** A form in which a trained model is exported: what each of them is asked, and what it gives. */
-import type { OpenedAdapter } from "../io/open-adapter.ts";
-import type { FinalNorm } from "../io/peft.ts";
+import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
+import type { FinalNorm } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../run/base-name.ts";
 import type { WeightDtype } from "../tensor.ts";

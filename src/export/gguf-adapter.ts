@@ -2,11 +2,11 @@
 import { absolutePath } from "#platform";
 import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { baseDtype } from "../io/adapter-meta.ts";
-import { ggufAdapter } from "../io/gguf-adapter.ts";
-import type { AdapterMeta } from "../io/peft.ts";
-import type { LoraModel } from "../io/peft-lora.ts";
-import * as names from "../io/peft-names.ts";
+import { ggufAdapter } from "../io/gguf/gguf-adapter.ts";
+import { baseDtype } from "../io/peft/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
+import type { LoraModel } from "../io/peft/peft-lora.ts";
+import * as names from "../io/peft/peft-names.ts";
 import { METHODS } from "../methods/index.ts";
 import { loraAdapters } from "../methods/lora.ts";
 import { ADAPTED } from "../names.ts";

@@ -1,15 +1,15 @@
 /** What the exports for llama.cpp share: the file of a model, what is said of it, and the code that runs it. */
 
 import { ConfigError } from "../errors.ts";
-import { readsChats } from "../io/adapter-meta.ts";
-import { architectureMetadata, checkArchitecture } from "../io/gguf-metadata.ts";
-import { ggufArchitecture, ggufTensors } from "../io/gguf-tensors.ts";
-import { vocabularyMetadata } from "../io/gguf-vocabulary.ts";
-import { type EncodedMetadata, type GgufOutput, ggufBytes, streamGguf, text, u32 } from "../io/gguf-write.ts";
+import { architectureMetadata, checkArchitecture } from "../io/gguf/gguf-metadata.ts";
+import { ggufArchitecture, ggufTensors } from "../io/gguf/gguf-tensors.ts";
+import { vocabularyMetadata } from "../io/gguf/gguf-vocabulary.ts";
+import { type EncodedMetadata, type GgufOutput, ggufBytes, streamGguf, text, u32 } from "../io/gguf/gguf-write.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
-import type { Adapter, AdapterMeta } from "../io/peft.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import { mergedTensors } from "../io/peft/merge.ts";
+import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";

@@ -1,9 +1,9 @@
 /** --to hub: a folder for the Hugging Face hub, which has what can be used there without Lowrank. */
 import { ConfigError } from "../errors.ts";
-import { readsChats } from "../io/adapter-meta.ts";
-import { type AdapterMeta, peftForm } from "../io/peft.ts";
-import * as names from "../io/peft-names.ts";
-import { peftObstacle } from "../io/peft-write.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
+import * as names from "../io/peft/peft-names.ts";
+import { peftObstacle } from "../io/peft/peft-write.ts";
 import { readsPairs } from "../pair.ts";
 import { shellWord } from "../quote.ts";
 import { hasHead } from "../tasks/index.ts";

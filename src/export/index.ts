@@ -3,9 +3,9 @@
  * cannot express is found before anything is written.
  */
 import { ConfigError } from "../errors.ts";
-import { readsChats } from "../io/adapter-meta.ts";
-import type { OpenedAdapter } from "../io/open-adapter.ts";
-import { readFinalNorm } from "../io/peft-write.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
+import { readFinalNorm } from "../io/peft/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { hasHead, isMean } from "../tasks/index.ts";

@@ -1,8 +1,8 @@
 /** What an exported classifier cannot express of the run: found before anything is written. */
 
-import type { Adapter, AdapterMeta, FinalNorm } from "../io/peft.ts";
-import type { NamedTensor } from "../io/peft-form.ts";
-import { biasObstacle } from "../io/peft-write.ts";
+import type { Adapter, AdapterMeta, FinalNorm } from "../io/peft/peft.ts";
+import type { NamedTensor } from "../io/peft/peft-form.ts";
+import { biasObstacle } from "../io/peft/peft-write.ts";
 import { type Decision, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 
 /** A difference between the exported model and the run's. */

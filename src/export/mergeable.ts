@@ -1,7 +1,7 @@
 /** What was trained, as to whether the base model's tensors can hold it. */
 import { ConfigError } from "../errors.ts";
-import { type AdapterMeta, peftForm } from "../io/peft.ts";
-import * as names from "../io/peft-names.ts";
+import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
+import * as names from "../io/peft/peft-names.ts";
 import { METHODS } from "../methods/index.ts";
 
 /** Whether a base model has tensors for all that was trained. */

@@ -1,10 +1,10 @@
 /** --to merged: a model for transformers, with what was trained merged in. */
 import { architectureName } from "../config.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { mergedTensors } from "../io/merge.ts";
 import { readModelJson } from "../io/model-file.ts";
-import type { Adapter } from "../io/peft.ts";
-import { halved, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
+import { mergedTensors } from "../io/peft/merge.ts";
+import type { Adapter } from "../io/peft/peft.ts";
+import { halved, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import { USAGES } from "../tasks/usages.ts";

@@ -1,10 +1,10 @@
 /** --to onnx: a model for ONNX Runtime, in the folder that transformers.js reads. */
 import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { readsChats } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { headInFiles, ownTensors } from "../io/merge.ts";
-import type { AdapterMeta } from "../io/peft.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import { headInFiles, ownTensors } from "../io/peft/merge.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
 import { checkWidths } from "../model/trainable.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";

@@ -2,10 +2,10 @@
 
 import { lookUp } from "../checks.ts";
 import { textContext } from "../config.ts";
-import { readsChats } from "../io/adapter-meta.ts";
 import { SHIPPED_MODELS } from "../io/hf.ts";
-import type { AdapterMeta } from "../io/peft.ts";
-import type { Vocabulary } from "../io/vocabulary.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
+import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { METHODS } from "../methods/index.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { isGguf } from "../platform/paths.ts";

@@ -1,8 +1,8 @@
 /** What may be replaced in an output directory: the files of an earlier export, and nothing else. */
 import { exists, joinPath, listDirectory, readBytes } from "#platform";
 import { ConfigError } from "../errors.ts";
-import { EXACT, META } from "../io/peft.ts";
-import { TOKENIZER_FILES } from "../io/tokenizer-names.ts";
+import { EXACT, META } from "../io/peft/peft.ts";
+import { TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
 import { refuseLink, refuseOthers } from "../run/files.ts";
 
 /** The file that marks a directory as an export. */

@@ -4,14 +4,14 @@
  */
 import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
-import { encodeMeta, parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
-import { META } from "../io/peft.ts";
-import { halved, type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors-write.ts";
-import { TOKENIZER_FILES } from "../io/tokenizer-names.ts";
-import { GPT2_TABLES } from "../io/vocabulary.ts";
+import { encodeMeta, parseMeta } from "../io/peft/adapter-meta.ts";
+import { META } from "../io/peft/peft.ts";
+import { halved, type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
+import { TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
+import { GPT2_TABLES } from "../io/tokenizer/vocabulary.ts";
 import { baseShapes } from "../names.ts";
 import type { TextOrPair } from "../pair.ts";
 import { formatBytes } from "../plan/memory.ts";

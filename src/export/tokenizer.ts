@@ -2,8 +2,8 @@
 import { packagePath } from "#platform";
 import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
-import type { AdapterMeta } from "../io/peft.ts";
-import { CHAT_TEMPLATE } from "../io/tokenizer-names.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
+import { CHAT_TEMPLATE } from "../io/tokenizer/tokenizer-names.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { longestText } from "./peft-code.ts";
@@ -62,7 +62,7 @@ const FAST = "tokenizer.json";
  * what they had in training.
  */
 export async function fastTokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): Promise<Map<string, FileContent>> {
-  const { makeFastTokenizer, template } = await import("../io/tokenizer-fast.ts");
+  const { makeFastTokenizer, template } = await import("../io/tokenizer/tokenizer-fast.ts");
   const { directory, vocabulary, config } = baseModel;
   let json: object | undefined;
   if (await readModelFile(directory, FAST)) json = await readModelJson(directory, FAST);

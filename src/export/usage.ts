@@ -1,8 +1,8 @@
 /** How a trained model is used elsewhere: what it is for, and code for a page, for Node and for PEFT. */
 import { architectureName } from "../config.ts";
-import { readsChats } from "../io/adapter-meta.ts";
-import type { AdapterMeta } from "../io/peft.ts";
-import type { Vocabulary } from "../io/vocabulary.ts";
+import { readsChats } from "../io/peft/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
+import type { Vocabulary } from "../io/tokenizer/vocabulary.ts";
 import { adapterOptions, describeMethod } from "../methods/training.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import { printableLine } from "../printable.ts";

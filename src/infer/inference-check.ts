@@ -3,7 +3,7 @@ import type { Backend } from "../backend/backend.ts";
 import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
-import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { ModelKind } from "./model-kind.ts";
 
 /** The device for a model with an adapter, or the CPU in its place: see `chooseDevice`. */

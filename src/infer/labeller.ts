@@ -1,5 +1,5 @@
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { TaskConfig } from "../tasks/index.ts";
 import type { Labelled } from "../tasks/predictions.ts";

@@ -3,9 +3,9 @@
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import type { ModelConfig } from "../config.ts";
 import type { Decoder } from "../engine/decoder.ts";
-import { DOWNLOAD_OPTIONS } from "../io/download-options.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter } from "../io/peft.ts";
+import { DOWNLOAD_OPTIONS } from "../io/hub/download-options.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { AdapterModel } from "./adapter-model.ts";
 import type { LanguageModelOptions, TextScore } from "./decoding.ts";
 import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";

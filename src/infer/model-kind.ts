@@ -2,7 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import type { Work } from "../engine/check-work.ts";
 import type { Weights } from "../engine/weights.ts";
-import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Program } from "../plan/plan.ts";
 

@@ -1,7 +1,7 @@
 /** How a classifier reads pairs of texts. Few do: it is loaded on demand. */
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
-import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 
 type Pair = [Uint32Array, Uint32Array];

@@ -3,7 +3,7 @@ import { textContext } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
-import type { AdapterMeta } from "../io/adapter-meta.ts";
+import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { pairSettings, type TextOrPair } from "../pair.ts";

@@ -1,10 +1,10 @@
 /** What only a model with several adapters needs, or one that lays its own down. Imported on demand. */
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError } from "../errors.ts";
-import { adapterShapes, adapterTensors } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { loadAdapter } from "../io/open-adapter.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
+import { adapterShapes, adapterTensors } from "../io/peft/adapter-meta.ts";
+import { loadAdapter } from "../io/peft/open-adapter.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
 
 /** What is on a device: see `LoadedModel`. */
 interface OnDevice {

@@ -4,10 +4,10 @@ import { absolutePath, sha256 } from "#platform";
 import { version } from "../../package.json";
 import { ConfigError } from "../errors.ts";
 import { numel } from "../tensor.ts";
-import type { AdapterMeta } from "./adapter-meta.ts";
 import type { BaseModel } from "./hf.ts";
-import { keep, readKept } from "./kept.ts";
-import { GPT2_VOCABULARY } from "./vocabulary.ts";
+import { keep, readKept } from "./hub/kept.ts";
+import type { AdapterMeta } from "./peft/adapter-meta.ts";
+import { GPT2_VOCABULARY } from "./tokenizer/vocabulary.ts";
 
 /** Elements that are hashed at a time: a large table is never in memory as a whole. */
 const PIECE = 1 << 22;

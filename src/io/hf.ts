@@ -9,8 +9,8 @@ import { baseShapes, lmHeadShapes } from "../names.ts";
 import { isGguf, isRemote } from "../platform/paths.ts";
 import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./download-options.ts";
-import { openSafetensors } from "./safetensors.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./hub/download-options.ts";
+import { openSafetensors } from "./safetensors/safetensors.ts";
 import {
   checkNames,
   checkShape,
@@ -22,9 +22,9 @@ import {
   type TensorFile,
   type TensorFiles,
   type TensorSource,
-} from "./tensor-file.ts";
-import type { TokenConfig } from "./tokenizer-files.ts";
-import { GPT2_VOCABULARY, type Vocabulary } from "./vocabulary.ts";
+} from "./safetensors/tensor-file.ts";
+import type { TokenConfig } from "./tokenizer/tokenizer-files.ts";
+import { GPT2_VOCABULARY, type Vocabulary } from "./tokenizer/vocabulary.ts";
 
 /** Models that ship with the package, by name: where their directory or GGUF file is in it. */
 export const SHIPPED_MODELS = {
@@ -74,11 +74,11 @@ export async function resolveModel(
   if (isGguf(nameOrDirectory) || isServed(nameOrDirectory)) return nameOrDirectory;
   if (await exists(nameOrDirectory)) return nameOrDirectory;
   // Imported on demand: few pages use the hub.
-  return (await import("./hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
+  return (await import("./hub/hub-model.ts")).resolveHubModel(nameOrDirectory, SHIPPED_MODELS, options, weights);
 }
 
 /** Imported on demand: few models are in such a file. */
-const openGguf = async (path: string) => (await import("./gguf-model.ts")).openGguf(path);
+const openGguf = async (path: string) => (await import("./gguf/gguf-model.ts")).openGguf(path);
 
 /**
  * Opens a model by directory, by GGUF file or by name, downloading it if needed. Call `close()` when it is no longer
@@ -111,7 +111,7 @@ export async function openBaseModel(directory: string, fingerprint?: string): Pr
   // What is known of the package's models need not be asked for, nor can they be kept without a fingerprint.
   const isHere = !isServed(directory) || (fingerprint === undefined && !isRemote(directory));
   if (isHere) return openFrom(directory, directory);
-  const { openServed } = await import("./served.ts");
+  const { openServed } = await import("./hub/served.ts");
   return openServed(directory, { isGpt2: isShippedGpt2(directory), fingerprint }, (place) =>
     openFrom(place, directory),
   );
@@ -188,7 +188,7 @@ export async function describeModel(nameOrDirectory: string, options: DownloadOp
   };
   const { config, vocabulary } =
     isServed(directory) && !isGguf(directory)
-      ? await (await import("./served.ts")).describeServed(directory, (place) => readDescription(place, directory))
+      ? await (await import("./hub/served.ts")).describeServed(directory, (place) => readDescription(place, directory))
       : await readDescription(directory, directory);
   return {
     directory,
@@ -223,13 +223,13 @@ async function readDescription(place: string, directory: string) {
   const config = await parseModelConfig(json, configPath);
   const vocabulary = isShippedGpt2(directory)
     ? GPT2_VOCABULARY
-    : await (await import("./tokenizer-files.ts")).readVocabulary(place, json);
+    : await (await import("./tokenizer/tokenizer-files.ts")).readVocabulary(place, json);
   return { json, config, vocabulary };
 }
 
 async function openTensors(directory: string): Promise<TensorFiles> {
   const where = joinPath(directory, WEIGHTS);
-  if (!(await exists(where))) return (await import("./shards.ts")).openShards(directory);
+  if (!(await exists(where))) return (await import("./safetensors/shards.ts")).openShards(directory);
   const file = await openSafetensors(where);
   return { where, files: new Map(file.names.map((name) => [name, file])), close: () => file.close() };
 }

@@ -6,7 +6,7 @@
 import { type ModelConfig, traits } from "../config.ts";
 import { baseTensors, columnsIn, type LayerName, lmHeadTensors, type ModelTensor } from "../names.ts";
 import { numel, type Shape } from "../tensor.ts";
-import type { NamedTensor, RowOrder } from "./peft-form.ts";
+import type { NamedTensor, RowOrder } from "./peft/peft-form.ts";
 
 export type Family = ReturnType<typeof traits>["family"];
 

@@ -9,7 +9,7 @@ export async function readModelFile(directory: string, name: string): Promise<Ui
     const path = joinPath(directory, name);
     return (await exists(path)) ? readBytes(path) : undefined;
   }
-  const made = await (await import("./gguf-files.ts")).makeGgufFile(directory, name);
+  const made = await (await import("./gguf/gguf-files.ts")).makeGgufFile(directory, name);
   return made === undefined ? undefined : new TextEncoder().encode(JSON.stringify(made, null, 2));
 }
 

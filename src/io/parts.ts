@@ -4,9 +4,9 @@
  */
 import { type ModelConfig, traits } from "../config.ts";
 import type { Shape } from "../tensor.ts";
-import { collect } from "./collect.ts";
 import { type FilePart, type InFiles, LAYOUTS, tensorsInFiles } from "./layouts.ts";
-import type { ComputedTensor } from "./safetensors-write.ts";
+import { collect } from "./safetensors/collect.ts";
+import type { ComputedTensor } from "./safetensors/safetensors-write.ts";
 import {
   checkNames,
   checkRows,
@@ -15,7 +15,7 @@ import {
   OTHER_TENSORS,
   type Stored,
   type TensorSource,
-} from "./tensor-file.ts";
+} from "./safetensors/tensor-file.ts";
 
 /**
  * The tensors of a merged model under transformers' names, from `merged`, which has ours: in blocks each matrix is one

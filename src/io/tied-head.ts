@@ -2,7 +2,7 @@
 import { type ModelConfig, traits } from "../config.ts";
 import { sameShape } from "../tensor.ts";
 import { LAYOUTS } from "./layouts.ts";
-import type { TensorFile } from "./tensor-file.ts";
+import type { TensorFile } from "./safetensors/tensor-file.ts";
 
 /** A tensor in a file. */
 interface TensorInFile {

@@ -1,6 +1,6 @@
 /** An adapter for more labels than it was trained with. */
-import { type AdapterMeta, adapterShapes } from "../io/adapter-meta.ts";
-import type { Adapter, Tensors } from "../io/peft.ts";
+import { type AdapterMeta, adapterShapes } from "../io/peft/adapter-meta.ts";
+import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import { numel } from "../tensor.ts";
 
 /**

@@ -8,7 +8,7 @@ import type { Completion, GenerateOptions } from "../infer/generation.ts";
 import { LanguageModel } from "../infer/language-model.ts";
 import { Turns } from "../infer/turns.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter } from "../io/peft.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { FineTuneRun } from "../run/fine-tune.ts";

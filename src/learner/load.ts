@@ -6,7 +6,7 @@ import { checkArguments, checkOptions, isText } from "../checks.ts";
 import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
-import { atAdapter, loadAdapter, openAdapter } from "../io/open-adapter.ts";
+import { atAdapter, loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import { forgetFile, registerFile } from "../platform/files.ts";
 import type { RunViews } from "../run/directory.ts";
 import { chooseDevice } from "./devices.ts";

@@ -3,9 +3,9 @@ import { exists, joinPath, listDirectory, writeDirectory } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { packAdapter } from "../io/packed.ts";
-import { type Adapter, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft.ts";
-import { adapterFiles, readFinalNorm } from "../io/peft-write.ts";
+import { packAdapter } from "../io/peft/packed.ts";
+import { type Adapter, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
+import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
 import { refuseLink, refuseOthers, refuseUncreatable } from "../run/files.ts";
 import { ROWS_FILE, type RowSets } from "./rows.ts";
 

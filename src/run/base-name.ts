@@ -1,7 +1,7 @@
 /** How files name a base model. */
 import { absolutePath, packagePath } from "#platform";
 import { SHIPPED_MODELS } from "../io/hf.ts";
-import { parseSnapshot } from "../io/hub-names.ts";
+import { parseSnapshot } from "../io/hub/hub-names.ts";
 
 /** A base model as stored in files: its name, if it is in the package or from the hub, otherwise its absolute path. */
 export interface BaseName {

@@ -1,10 +1,10 @@
 /** How far training moved the matrices of a model, relative to their size. */
 import { initialTensors } from "../engine/initial.ts";
 import { asSaved } from "../engine/trained.ts";
-import { adaptedSpec, baseDtype } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../io/peft.ts";
-import { readFactors } from "../io/peft-form.ts";
+import { adaptedSpec, baseDtype } from "../io/peft/adapter-meta.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
+import { readFactors } from "../io/peft/peft-form.ts";
 import { loraAdapters } from "../methods/lora.ts";
 import { methodConfig } from "../methods/training.ts";
 import {

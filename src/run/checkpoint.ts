@@ -3,8 +3,8 @@ import { exists, joinPath, listDirectory, openFile, remove, removeEmpty, writeFi
 import { checkKinds, inRange } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
-import { SafetensorsFile } from "../io/safetensors.ts";
-import { encodeSafetensors } from "../io/safetensors-write.ts";
+import { SafetensorsFile } from "../io/safetensors/safetensors.ts";
+import { encodeSafetensors } from "../io/safetensors/safetensors-write.ts";
 import { isTemporary, TEMPORARY } from "../platform/paths.ts";
 import { formatShape, type Shape, sameShape } from "../tensor.ts";
 import type { Checkpoint } from "../train/records.ts";

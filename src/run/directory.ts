@@ -4,11 +4,11 @@ import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#
 import { CLASSIC } from "../classic/parts.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
-import { pickSizes, type Reference } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import type { Adapter } from "../io/peft.ts";
-import { type AdapterFiles, adapterFiles } from "../io/peft-write.ts";
+import { pickSizes, type Reference } from "../io/peft/adapter-meta.ts";
+import type { Adapter } from "../io/peft/peft.ts";
+import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";

@@ -4,7 +4,7 @@ import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
 import type { LanguageModelOptions } from "../infer/decoding.ts";
 import { LanguageModel } from "../infer/language-model.ts";
-import type { Adapter } from "../io/peft.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions } from "../train/prepare.ts";
 import type { TrainResult } from "../train/records.ts";

@@ -3,9 +3,9 @@ import type { Backend } from "../backend/backend.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
 import { LanguageModel } from "../infer/language-model.ts";
-import { baseDtype } from "../io/adapter-meta.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter } from "../io/peft.ts";
+import { baseDtype } from "../io/peft/adapter-meta.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import type { Results } from "../tasks/task.ts";
 
 const SAMPLES = 2;

@@ -1,10 +1,10 @@
 /** What a table to label is expected to have: the columns that a model was trained on. */
 import { exists, joinPath } from "#platform";
 import { isClassic } from "../classic/parts.ts";
-import { parseMeta } from "../io/adapter-meta.ts";
 import { readJson } from "../io/common.ts";
-import { findAdapter, IS_ADAPTER } from "../io/open-adapter.ts";
-import { META } from "../io/peft.ts";
+import { parseMeta } from "../io/peft/adapter-meta.ts";
+import { findAdapter, IS_ADAPTER } from "../io/peft/open-adapter.ts";
+import { META } from "../io/peft/peft.ts";
 import { pairSettings } from "../pair.ts";
 import { recordAt } from "./files.ts";
 

@@ -176,8 +176,8 @@ async function writeNumbers() {
       export { FORMATS } from "./src/data/table/dialect.ts";
       export { ROW_ERRORS } from "./src/data/table/row-errors.ts";
       export { MODES } from "./src/data/tokenizer.ts";
-      export { PRETOKENIZERS } from "./src/io/pretokenizers.ts";
-      export { FLAGS } from "./src/io/vocabulary-tables.ts";
+      export { PRETOKENIZERS } from "./src/io/tokenizer/pretokenizers.ts";
+      export { FLAGS } from "./src/io/tokenizer/vocabulary-tables.ts";
       export { ACTIVATION } from "./src/ops/activation.ts";
       export { LANES as GRADNORM_LANES } from "./src/ops/gradnorm.ts";
       export { EPILOGUES } from "./src/ops/linear.ts";

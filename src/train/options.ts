@@ -4,7 +4,7 @@ import { checkArguments, parseChoice, refuseUnknown } from "../checks.ts";
 import { isLlama, type ModelConfig, type ModelType, traits } from "../config.ts";
 import { checkSetting, refuseLacked } from "../data/settings.ts";
 import { ConfigError } from "../errors.ts";
-import type { AdapterMeta } from "../io/peft.ts";
+import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import { validateLora } from "../methods/lora.ts";
 import type { Rates } from "../methods/method.ts";

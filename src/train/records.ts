@@ -2,8 +2,8 @@
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { errorParts, TrainingError } from "../errors.ts";
-import type { Reference } from "../io/adapter-meta.ts";
-import type { FinalNorm, Tensors } from "../io/peft.ts";
+import type { Reference } from "../io/peft/adapter-meta.ts";
+import type { FinalNorm, Tensors } from "../io/peft/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";

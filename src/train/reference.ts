@@ -3,7 +3,7 @@ import type { Engine } from "../engine/engine.ts";
 import { targetLogits, targetLosses } from "../engine/targets.ts";
 import { keptLogits, keptLosses, referenceDocuments, referenceRows } from "../infer/reference.ts";
 import { packRows } from "../infer/rows.ts";
-import type { Reference } from "../io/adapter-meta.ts";
+import type { Reference } from "../io/peft/adapter-meta.ts";
 import type { Batch } from "../model/batch.ts";
 import { hasHead, hasValues } from "../tasks/index.ts";
 import type { PreparedRun, RunArguments } from "./prepare.ts";

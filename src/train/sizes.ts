@@ -13,7 +13,7 @@ import type { ErrorCode } from "../error-codes.ts";
 import { DataError, DeviceError, LowrankError } from "../errors.ts";
 import { joinWords } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Adapter } from "../io/peft.ts";
+import type { Adapter } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
 import { methodConfig } from "../methods/training.ts";
 import { AdamW } from "../model/adamw.ts";

@@ -18,7 +18,7 @@ import { isShared, loadBase, writeTrained } from "../engine/state.ts";
 import { asSaved, readTrained } from "../engine/trained.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Tensors } from "../io/peft.ts";
+import type { Tensors } from "../io/peft/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";

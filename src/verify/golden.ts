@@ -6,7 +6,7 @@ import type { Backend } from "../backend/backend.ts";
 import { Engine } from "../engine/engine.ts";
 import { FormatError } from "../errors.ts";
 import { parseJson } from "../io/limits.ts";
-import type { SafetensorsFile } from "../io/safetensors.ts";
+import type { SafetensorsFile } from "../io/safetensors/safetensors.ts";
 import type { MethodConfig, Mode } from "../methods/index.ts";
 import type { LoraConfig, Scaling } from "../methods/lora.ts";
 import { AdamW } from "../model/adamw.ts";

@@ -14,7 +14,7 @@ import { Workers } from "../../src/backend/wasm-threads.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { ConfigError, DeviceError, type FormatError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
-import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { activationForward } from "../../src/ops/activation.ts";
 import { crossentropyBackward } from "../../src/ops/crossentropy.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";

@@ -11,7 +11,7 @@ import { packagePath } from "#platform";
 import type * as Lowrank from "../../src/browser.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { fineTune, loadDataset, loadModel } from "../../src/index.ts";
-import { packAdapter } from "../../src/io/packed.ts";
+import { packAdapter } from "../../src/io/peft/packed.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";

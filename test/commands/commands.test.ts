@@ -14,7 +14,7 @@ import {
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
-import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";

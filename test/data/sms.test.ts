@@ -12,7 +12,7 @@ import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { openNamed } from "../../src/data/named.ts";
 import { type CollectionDescription, openCollection, readAsPandas } from "../../src/data/sms.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import type { DownloadEvent } from "../../src/io/download-options.ts";
+import type { DownloadEvent } from "../../src/io/hub/download-options.ts";
 import { joinPair } from "../../src/pair.ts";
 import type { FileReader } from "../../src/platform/reader.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

@@ -13,7 +13,7 @@ export async function checkGguf(work, micro, files, python, must, report, { Lang
   mkdirSync(folder, { recursive: true });
   must(python, ["test/exchange/make_gguf.py", folder, micro, ...files]);
   const outfile = resolve("build/exchange/gguf-ours.mjs");
-  await bundleProgram("src/io/gguf-model.ts", outfile);
+  await bundleProgram("src/io/gguf/gguf-model.ts", outfile);
   const { openGguf } = await import(outfile);
   const expected = JSON.parse(readFileSync(join(folder, "given.json"), "utf8"));
   const { models } = JSON.parse(readFileSync(join(folder, "expect.json"), "utf8"));

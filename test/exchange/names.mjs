@@ -24,7 +24,7 @@ export async function checkNames(work, python, must, report) {
   const file = join(work, "names.json");
   must(python, ["test/exchange/names.py", file, String(COUNT), String(SEED)]);
   const outfile = join(work, "peft-config.mjs");
-  const entryPoints = ["src/io/peft-config.ts"];
+  const entryPoints = ["src/io/peft/peft-config.ts"];
   await esbuild.build({ entryPoints, outfile, bundle: true, format: "esm", logLevel: "error" });
   const { parsePeftConfig } = await import(resolve(outfile));
   let [equal, refused, slow] = [0, 0, 0];

@@ -10,15 +10,15 @@ import type { ModelConfig } from "../../src/config.ts";
 import { contentBytes } from "../../src/export/form.ts";
 import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { exportFiles } from "../../src/export/replaceable.ts";
-import { collect } from "../../src/io/collect.ts";
-import { ENCODINGS } from "../../src/io/ggml-encode.ts";
-import { GGML_TYPES } from "../../src/io/ggml-types.ts";
-import { openGguf } from "../../src/io/gguf-model.ts";
-import { copyMetadata, vocabularyMetadata } from "../../src/io/gguf-vocabulary.ts";
+import { ENCODINGS } from "../../src/io/gguf/ggml-encode.ts";
+import { GGML_TYPES } from "../../src/io/gguf/ggml-types.ts";
+import { openGguf } from "../../src/io/gguf/gguf-model.ts";
+import { copyMetadata, vocabularyMetadata } from "../../src/io/gguf/gguf-vocabulary.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { mergedTensors } from "../../src/io/merge.ts";
-import type { Adapter, AdapterMeta } from "../../src/io/peft.ts";
-import { readGgufVocabulary } from "../../src/io/tokenizer-gguf.ts";
+import { mergedTensors } from "../../src/io/peft/merge.ts";
+import type { Adapter, AdapterMeta } from "../../src/io/peft/peft.ts";
+import { collect } from "../../src/io/safetensors/collect.ts";
+import { readGgufVocabulary } from "../../src/io/tokenizer/tokenizer-gguf.ts";
 import { type LoraConfig, loraAdapters } from "../../src/methods/lora.ts";
 import { loraName, type Target } from "../../src/names.ts";
 import type { WeightDtype } from "../../src/tensor.ts";
@@ -201,7 +201,7 @@ for (const [pre, { change, cases }] of Object.entries<{ change: Record<string, o
 
 /** A file of metadata alone. */
 async function header(metadata: ReadonlyMap<string, Uint8Array>): Promise<Uint8Array> {
-  const { streamGguf } = await import("../../src/io/gguf-write.ts");
+  const { streamGguf } = await import("../../src/io/gguf/gguf-write.ts");
   const chunks: Uint8Array[] = [];
   for await (const chunk of streamGguf(metadata, [])) chunks.push(chunk);
   return Buffer.concat(chunks);

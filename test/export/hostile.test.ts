@@ -21,7 +21,7 @@ import { exportFiles } from "../../src/export/replaceable.ts";
 import { planStandalone } from "../../src/export/standalone.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { type AdapterMeta, META } from "../../src/io/peft.ts";
+import { type AdapterMeta, META } from "../../src/io/peft/peft.ts";
 import { printable, printableLine } from "../../src/printable.ts";
 import * as quote from "../../src/quote.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";

@@ -12,8 +12,8 @@ import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.t
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
-import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
+import { GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
 import { markdownLine } from "../../src/quote.ts";
 import { openBrowser, openPage, plainServer } from "../browser/browser.ts";
 import { assertAccessible } from "../browser/page.ts";

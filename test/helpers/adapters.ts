@@ -2,10 +2,10 @@
 
 import { writeDirectory } from "#platform";
 import type { ModelConfig } from "../../src/config.ts";
-import { adapterShapes } from "../../src/io/adapter-meta.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft.ts";
-import { adapterFiles } from "../../src/io/peft-write.ts";
-import { SafetensorsFile } from "../../src/io/safetensors.ts";
+import { adapterShapes } from "../../src/io/peft/adapter-meta.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../../src/io/peft/peft.ts";
+import { adapterFiles } from "../../src/io/peft/peft-write.ts";
+import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { type LoraConfig, loraScale } from "../../src/methods/lora.ts";
 import { openFile, remove } from "../../src/platform/node.ts";

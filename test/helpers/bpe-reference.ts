@@ -25,7 +25,7 @@ const wordsAnd = (numbers: string): SplitText => {
   return (text) => text.match(new RegExp(pattern, "gu")) ?? [];
 };
 
-/** The other splits, by the names of src/io/pretokenizers.ts. */
+/** The other splits, by the names of src/io/tokenizer/pretokenizers.ts. */
 export const SPLITS: Readonly<Record<string, SplitText>> = {
   smollm: (text) => text.split(/(\p{N})/u).flatMap(splitGpt2),
   "llama-bpe": wordsAnd("\\p{N}{1,3}"),

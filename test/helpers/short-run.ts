@@ -5,7 +5,7 @@ import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
-import type { Tensors } from "../../src/io/peft.ts";
+import type { Tensors } from "../../src/io/peft/peft.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
 import { prepareOnDevice } from "../../src/train/device.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";

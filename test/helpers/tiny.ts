@@ -6,7 +6,7 @@ import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { Dataset } from "../../src/data/dataset.ts";
 import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
-import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { baseShapes, lmHeadShapes } from "../../src/names.ts";
 import { joinPair } from "../../src/pair.ts";
 import { numbers } from "./border.ts";

@@ -5,8 +5,8 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { BaseModel } from "../../src/io/hf.ts";
-import { readVocabulary } from "../../src/io/tokenizer-files.ts";
-import type { Vocabulary } from "../../src/io/vocabulary.ts";
+import { readVocabulary } from "../../src/io/tokenizer/tokenizer-files.ts";
+import type { Vocabulary } from "../../src/io/tokenizer/vocabulary.ts";
 import { temporaryFolder } from "./border.ts";
 
 export const goldenVocabulary = (file: string) => readFileSync(packagePath(`test/golden/vocabulary/${file}`), "utf8");

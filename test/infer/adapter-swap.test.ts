@@ -8,7 +8,7 @@ import type { Completion } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { type AdapterMeta, readAdapter } from "../../src/io/peft.ts";
+import { type AdapterMeta, readAdapter } from "../../src/io/peft/peft.ts";
 import type { LoraConfig } from "../../src/methods/lora.ts";
 import { baseShapes } from "../../src/names.ts";
 import type { TaskConfig } from "../../src/tasks/index.ts";

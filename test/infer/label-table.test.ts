@@ -23,7 +23,7 @@ import { labelTable, survey } from "../../src/infer/label-table.ts";
 import { openTable } from "../../src/infer/open-table.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
-import type { AdapterMeta } from "../../src/io/peft.ts";
+import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { Classification } from "../../src/tasks/predictions.ts";
 import { runFiles } from "../../src/views/run-files.ts";

@@ -6,7 +6,7 @@ import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

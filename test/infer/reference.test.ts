@@ -16,9 +16,9 @@ import {
   type TrainedRun,
 } from "../../src/index.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
-import { type Adapter, readAdapter } from "../../src/io/peft.ts";
-import { GPT2_TABLES, GPT2_VOCABULARY } from "../../src/io/vocabulary.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
+import { type Adapter, readAdapter } from "../../src/io/peft/peft.ts";
+import { GPT2_TABLES, GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
 import { writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { BOTH, CPU, testDevice, testOnDevices } from "../helpers/device.ts";

@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { floatToHalf } from "../../src/half.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { sendBytes, serve, setEnvironment } from "../helpers/http.ts";

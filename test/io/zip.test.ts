@@ -1,10 +1,10 @@
 /** Zip files: what is written is read by another program, and the other way round; damaged ones are refused. */
 import { unzipSync, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";
 import * as assert from "uvu/assert";
-import { atAdapter } from "../../src/io/open-adapter.ts";
-import { packAdapter } from "../../src/io/packed.ts";
-import { readAdapter } from "../../src/io/peft.ts";
-import { adapterFiles } from "../../src/io/peft-write.ts";
+import { atAdapter } from "../../src/io/peft/open-adapter.ts";
+import { packAdapter } from "../../src/io/peft/packed.ts";
+import { readAdapter } from "../../src/io/peft/peft.ts";
+import { adapterFiles } from "../../src/io/peft/peft-write.ts";
 import { openZip, zip } from "../../src/io/zip.ts";
 import { registeredPaths, registerFile } from "../../src/platform/files.ts";
 import { drawTensors, modeMeta, testMeta } from "../helpers/adapters.ts";

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { baseDtype } from "../../src/io/adapter-meta.ts";
-import { peftForm } from "../../src/io/peft.ts";
-import * as peftNames from "../../src/io/peft-names.ts";
+import { baseDtype } from "../../src/io/peft/adapter-meta.ts";
+import { peftForm } from "../../src/io/peft/peft.ts";
+import * as peftNames from "../../src/io/peft/peft-names.ts";
 import { METHODS, MODES, type Mode } from "../../src/methods/index.ts";
 import { GUIDES, methodConfig, TRAINING } from "../../src/methods/training.ts";
 import { parameterList } from "../../src/model/trainable.ts";

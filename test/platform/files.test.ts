@@ -9,10 +9,10 @@ import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform"
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { atAdapter } from "../../src/io/open-adapter.ts";
-import { packAdapter } from "../../src/io/packed.ts";
-import { SafetensorsFile } from "../../src/io/safetensors.ts";
-import { encodeSafetensors } from "../../src/io/safetensors-write.ts";
+import { atAdapter } from "../../src/io/peft/open-adapter.ts";
+import { packAdapter } from "../../src/io/peft/packed.ts";
+import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
+import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { type FileSource, forgetFile, registerFile } from "../../src/platform/files.ts";
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";

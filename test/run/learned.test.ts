@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import type { Adapter } from "../../src/io/peft.ts";
+import type { Adapter } from "../../src/io/peft/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { MOST_RANK, measureChanges } from "../../src/run/changes.ts";
 import { computeSpectrum, eigen, type Factors, productNorm, SHARE } from "../../src/run/spectrum.ts";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import { targetLogits } from "../../src/engine/targets.ts";
-import { readAdapter } from "../../src/io/peft.ts";
+import { readAdapter } from "../../src/io/peft/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { frozenBlocks, type ModelSpec } from "../../src/model/trainable.ts";

@@ -8,7 +8,7 @@ import { packagePath, writeDirectory } from "#platform";
 import { planExport } from "../../src/export/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
-import { openAdapter } from "../../src/io/open-adapter.ts";
+import { openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { readRecord } from "../../src/run/directory.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import { choosePositive } from "../../src/tasks/classification/classification-results.ts";

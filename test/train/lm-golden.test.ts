@@ -14,7 +14,7 @@ import { Engine } from "../../src/engine/engine.ts";
 import { evaluate } from "../../src/engine/evaluate.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { train } from "../../src/train/trainer.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";

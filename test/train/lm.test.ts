@@ -7,7 +7,7 @@ import { type LoadedTexts, loadTexts, type TextsOptions } from "../../src/data/t
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
-import { openAdapter } from "../../src/io/open-adapter.ts";
+import { openAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { ofMode } from "../../src/train/options.ts";
 import type { TrainArguments } from "../../src/train/trainer.ts";

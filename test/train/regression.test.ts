@@ -7,7 +7,7 @@ import { fitRidge } from "../../src/classic/ridge.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { trueScores } from "../../src/tasks/regression/regression-training.ts";
 import type { Baseline } from "../../src/tasks/task.ts";

@@ -12,7 +12,7 @@ import { DeviceError } from "../../src/errors.ts";
 import { type FineTuneRun, fineTune } from "../../src/index.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { loadAdapter } from "../../src/io/open-adapter.ts";
+import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import { MODES } from "../../src/methods/index.ts";
 import type { ModelPlan } from "../../src/model/model.ts";
 import type { Objective } from "../../src/tasks/index.ts";

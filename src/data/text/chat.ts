@@ -6,7 +6,7 @@ import { Environment, Interpreter, parse, tokenize } from "@huggingface/jinja";
 import { isText, lookUp, show } from "../../checks.ts";
 import { ConfigError, DataError, FormatError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import type { ChatTemplate } from "../../io/vocabulary.ts";
+import type { ChatTemplate } from "../../io/tokenizer/vocabulary.ts";
 import { setting } from "../../setting.ts";
 import type { Tokenizer } from "../tokenizer.ts";
 import type { Completion } from "./blocks.ts";

@@ -2,7 +2,7 @@
 import { checkNumber, parseChoice } from "../../checks.ts";
 import { usualLength } from "../../config.ts";
 import { ConfigError, DataError } from "../../errors.ts";
-import { GPT2_VOCABULARY } from "../../io/vocabulary.ts";
+import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
 import { Rng } from "../../rng.ts";
 import { setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";

@@ -5,8 +5,8 @@ import humanRights from "../../../data/datasets/human-rights.json" with { type: 
 import { checkNumber } from "../../checks.ts";
 import { usualLength } from "../../config.ts";
 import { ConfigError, DataError, FormatError } from "../../errors.ts";
-import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../../io/download-options.ts";
-import { GPT2_VOCABULARY } from "../../io/vocabulary.ts";
+import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../../io/hub/download-options.ts";
+import { GPT2_VOCABULARY } from "../../io/tokenizer/vocabulary.ts";
 import { Rng } from "../../rng.ts";
 import { either, setting } from "../../setting.ts";
 import type { Splits } from "../../tasks/evaluation.ts";

@@ -2,7 +2,7 @@
  * A model in ONNX's form: a graph of operators over named values. Weights lie in a file of their own, one behind the
  * other, so that they can be written in chunks: protobuf wants a message's size first, and at most 2 GB.
  */
-import { type ComputedTensor, viewBytes } from "../../io/safetensors-write.ts";
+import { type ComputedTensor, viewBytes } from "../../io/safetensors/safetensors-write.ts";
 import { numel, type Shape, type WeightDtype } from "../../tensor.ts";
 import {
   type ATTRIBUTE,

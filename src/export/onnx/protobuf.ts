@@ -2,7 +2,7 @@
  * ONNX's messages in protobuf's encoding, by tables of the fields that are written here: protobuf.dev,
  * "Encoding", and onnx.proto.
  */
-import { Builder } from "../../io/builder.ts";
+import { Builder } from "../../io/gguf/builder.ts";
 
 /** An int or enum, a float, a text, bytes, or a message: its fields. */
 type Type = "int" | "float" | "text" | "bytes" | Fields;

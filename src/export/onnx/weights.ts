@@ -4,8 +4,8 @@
  * model. Those of 8 bits it computes in every run, or multiplies by the matrix as it is stored.
  */
 import { BLOCKS, layoutBlocks } from "../../blocks.ts";
-import { collect } from "../../io/collect.ts";
-import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors-write.ts";
+import { collect } from "../../io/safetensors/collect.ts";
+import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors/safetensors-write.ts";
 import { Quantizer, quantizeMatrix } from "../../quantize.ts";
 import type { Shape, WeightDtype } from "../../tensor.ts";
 import { DATA_TYPE, type DataType } from "./protobuf.ts";

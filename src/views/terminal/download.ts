@@ -1,7 +1,7 @@
 /** Download progress: a live bar on a terminal, otherwise a line per 10 %. */
 
 import { formatDuration } from "../../format.ts";
-import type { DownloadEvent } from "../../io/download-options.ts";
+import type { DownloadEvent } from "../../io/hub/download-options.ts";
 import { endBar, startBar, type Terminal } from "./live-bar.ts";
 import { oneLine } from "./text.ts";
 

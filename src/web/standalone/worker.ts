@@ -3,7 +3,7 @@ import { packagePath } from "#platform";
 import { openOnCaller } from "../../backend/wasm-open.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { openBaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/open-adapter.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
 import { TASKS } from "../../tasks/index.ts";

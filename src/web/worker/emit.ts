@@ -1,5 +1,5 @@
 /** The worker's events, and what it says while it opens something. */
-import type { DownloadEvent, DownloadOptions } from "../../io/download-options.ts";
+import type { DownloadEvent, DownloadOptions } from "../../io/hub/download-options.ts";
 import type { Event } from "../protocol.ts";
 
 export const emit = (event: Event): void => self.postMessage(event);

@@ -4,7 +4,7 @@ import { contentBytes } from "../../export/form.ts";
 import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
 import { showLoss } from "../../export/losses.ts";
 import type { BaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/open-adapter.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { FileContent } from "../../platform/reader.ts";
 import type { WeightDtype } from "../../tensor.ts";
 import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";

@@ -1,8 +1,8 @@
 /** Opens what a run is made of: its device, its base model, its data, and the adapter that it starts from. */
 
 import type { BaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/open-adapter.ts";
-import type { Adapter } from "../../io/peft.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
+import type { Adapter } from "../../io/peft/peft.ts";
 import { dataName } from "../../run/record.ts";
 import type { TrainOptions } from "../../train/settings.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";

@@ -3,8 +3,8 @@ import type { Backend } from "../../backend/backend.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
-import { loadAdapter } from "../../io/open-adapter.ts";
-import type { Adapter } from "../../io/peft.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
+import type { Adapter } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { hasLabels, hasValues, readsTokens } from "../../tasks/index.ts";
 import {

@@ -4,7 +4,7 @@ import type { Initialization } from "../../engine/initial.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { BaseModel } from "../../io/hf.ts";
-import type { AdapterMeta, Tensors } from "../../io/peft.ts";
+import type { AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { TASKS } from "../../tasks/index.ts";
 import type { Verdict } from "../protocol.ts";

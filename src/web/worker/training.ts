@@ -2,7 +2,7 @@
 
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../../io/peft.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
 import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";

@@ -9,7 +9,7 @@ import { type BlockStats, Blocks } from "../../../src/data/text/blocks.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../../../src/data/text/texts.ts";
 import { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
-import { GPT2_VOCABULARY } from "../../../src/io/vocabulary.ts";
+import { GPT2_VOCABULARY } from "../../../src/io/tokenizer/vocabulary.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test, testAll } from "../../helpers/harness.ts";
 

@@ -1,0 +1,201 @@
+/** `PeftForm`: how the adapters of PEFT's modes look in its files. Built by peft-lora.ts and peft-virtual.ts. */
+
+import { checkKinds } from "../../checks.ts";
+import { isLlama, type ModelConfig } from "../../config.ts";
+import { METHODS } from "../../methods/index.ts";
+import { type LoraAdapter, loraName, type Site } from "../../names.ts";
+import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
+import type { Task } from "../../tasks/task.ts";
+import { numel, type Shape } from "../../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
+
+export interface NamedTensor {
+  shape: Shape;
+  data: Float32Array;
+}
+
+/** Another order of a tensor's rows in files than here: both ways. */
+export interface RowOrder {
+  ours(theirs: NamedTensor): NamedTensor;
+  theirs(ours: NamedTensor): NamedTensor;
+}
+
+/** Tensors by their names: `lora.h.0.attn.q.A`, `head.weight`, `h.0.ln_1.weight`. */
+export type Tensors = Map<string, NamedTensor>;
+
+/** An adapter's A [r, in] and B [out, r]. */
+export function readFactors(tensors: Tensors, site: Site): { A: Float32Array; B: Float32Array } {
+  const [A, B] = (["A", "B"] as const).map((part) => tensors.get(loraName(site, part))!);
+  return { A: (site.target === "wte" ? transposed(A!) : A!).data, B: B!.data };
+}
+
+/** A matrix [rows, columns] as [columns, rows]. */
+export function transposed({ shape, data }: NamedTensor): NamedTensor {
+  const [rows, columns] = shape as [number, number];
+  const out = new Float32Array(data.length);
+  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) out[j * rows + i] = data[i * columns + j]!;
+  return { shape: [columns, rows], data: out };
+}
+
+/** The final layer norm's weight and bias, both [C]. */
+export interface FinalNorm {
+  weight: Float32Array;
+  bias: Float32Array;
+}
+
+/** The base model of a PEFT adapter. */
+export interface PeftBase {
+  config: ModelConfig;
+  /** Its directory, for errors. */
+  directory?: string;
+  /** The `problem_type` of its config.json. */
+  problemType?: unknown;
+  /** The base model's score.weight, which an adapter of the head needs. */
+  score?: NamedTensor;
+  /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy in an adapter's files. */
+  read?: (name: string) => Promise<Float32Array>;
+}
+
+/** One of transformers' modules and the adapters of ours that it contains, in the order of their blocks. */
+export interface Module {
+  /** As `moduleName` and `moduleKind` have them. */
+  name: string;
+  kind: string;
+  /** Whether every block has such a module. */
+  isInBlock: boolean;
+  parts: AdapterPart[];
+  /** Its magnitudes, by ours; null without DoRA. */
+  magnitude: ImportEntry | null;
+  r: number;
+  scale: number;
+  in: number;
+  out: number;
+  /** Of its outputs in PEFT's file; absent: ours. */
+  order?: RowOrder | undefined;
+}
+
+export interface AdapterPart extends LoraAdapter {
+  /** The rows [row, row + out) of the module's output that the part writes. */
+  row: number;
+  out: number;
+}
+
+/** An adapter in PEFT's files. A head of its own is the same for all modes, but for what its names begin with. */
+export interface PeftForm {
+  /** adapter_config.json. */
+  config: Record<string, unknown>;
+  /** The keys of `config` that affect the results. */
+  decisive: readonly string[];
+  /** Names and shapes of the tensors in adapter_model.safetensors, without the head. */
+  shapes: Map<string, Shape>;
+  /** What the names of its own head's tensors begin with. */
+  wrapper: string;
+  /** The modules with LoRA's matrices; null: it has none. */
+  modules: readonly Module[] | null;
+  /** What the other tensors are to us, by their names. */
+  whole: ReadonlyMap<string, ImportEntry>;
+  /** Our tensors from those of `shapes`, bit for bit. Throws FormatError, naming `where`, for tensors that another program trained further. */
+  from: (peft: Tensors, where: string) => Tensors;
+}
+
+/** The base model that an adapter's JSON names under `key`; "" if it names none. */
+export function readBaseModel(json: unknown, key: string, where: string): string {
+  const name = (json as Record<string, unknown> | null)?.[key] ?? "";
+  checkKinds({ [key]: name }, { [key]: "text" }, where, { code: "invalid-adapter-config" });
+  return name as string;
+}
+
+/** PEFT's names for a head of its own, which it saves whole: `headEntries` has the one of a model. */
+export const HEADS = ["classifier", "score"];
+
+/** The settings that every method has; with the modules that are `saved` in addition to the head. */
+export function commonConfig(
+  { mode, base_model, task }: Pick<AdapterMeta, "mode" | "base_model" | "task">,
+  saved: readonly string[] = [],
+): PeftForm["config"] {
+  const modules = [...(hasHead(task) ? HEADS : []), ...saved];
+  return {
+    base_model_name_or_path: base_model,
+    inference_mode: true,
+    modules_to_save: modules.length > 0 ? modules : null,
+    peft_type: METHODS[mode].peft!.type,
+    task_type: TASKS[task.objective].peft,
+  };
+}
+
+/** What a tensor of PEFT's file is to us. */
+export interface ImportEntry {
+  /** Ours, which it is or belongs to. */
+  name: string;
+  /** In PEFT's file. Undefined for a head of no classes, whose shape is wrong. */
+  shape?: Shape;
+  /** Whether it is transposed there. */
+  isTurned?: boolean;
+  /** Where it is a part of ours: its first column. */
+  first?: number;
+  /** Of its rows; absent: ours. */
+  order?: RowOrder | undefined;
+}
+
+/** Our tensors, of these shapes, from PEFT's by their keys. */
+export function fromEntries(
+  entries: ReadonlyMap<string, ImportEntry>,
+  peft: Tensors,
+  shapes: ReadonlyMap<string, Shape>,
+): Tensors {
+  const out: Tensors = new Map();
+  for (const [key, { name, isTurned, first, order }] of entries) {
+    const found = peft.get(key)!;
+    const rows = order ? order.ours(found) : found;
+    const part = isTurned ? transposed(rows) : rows;
+    if (first === undefined) out.set(name, part);
+    else {
+      const shape = shapes.get(name)!;
+      const whole = out.get(name) ?? { shape, data: new Float32Array(numel(shape)) };
+      eachRow(whole, part, first, (ours, theirs) => ours.set(theirs));
+      out.set(name, whole);
+    }
+  }
+  return out;
+}
+
+/** Calls `copy` with each row of `part` and its place in `whole`, where its columns begin at `first`. */
+export function eachRow(
+  whole: NamedTensor,
+  part: NamedTensor,
+  first: number,
+  copy: (ours: Float32Array, theirs: Float32Array) => void,
+): void {
+  const [columns, width] = [whole.shape.at(-1)!, part.shape.at(-1)!];
+  for (let row = 0; row * width < part.data.length; row++) {
+    const at = row * columns + first;
+    copy(whole.data.subarray(at, at + width), part.data.subarray(row * width, (row + 1) * width));
+  }
+}
+
+/** What the settings of an adapter written by PEFT say of its tensors. */
+export interface ImportPlan {
+  /** The method's part of the description. */
+  own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
+  type: Task["peft"];
+  /** The number of classes, or of other outputs; 0 for a language model. */
+  classes: number;
+  /** The keys that the file must have. */
+  entries: Map<string, ImportEntry>;
+  /** The settings that determine the names and the shapes. */
+  decisive: { names: string; shapes: string };
+}
+
+/** A task's own head by the names of its tensors in transformers, the weight first; none of a language model. */
+export function headEntries(
+  objective: Objective,
+  classes: number,
+  model: ModelConfig,
+): [key: string, entry: ImportEntry][] {
+  const { module } = TASKS[objective];
+  const parts = !module ? [] : module.hasBias ? ["weight", "bias"] : ["weight"];
+  return parts.map((part, i) => [
+    `${(isLlama(model) && module!.llama) || module!.name}.${part}`,
+    { name: `head.${part}`, ...(classes > 0 && { shape: i > 0 ? [classes] : [classes, model.n_embd] }) },
+  ]);
+}

@@ -1,0 +1,257 @@
+/**
+ * LoRA adapters in PEFT's files. Ours have separate adapters for q, k and v, PEFT's of a GPT-2 one fused `c_attn`: A' =
+ * [A_q; A_k; A_v] and a block-diagonal B', with rank and alpha such that the product is the same. Modules that differ
+ * in rank or scale are written as patterns. DoRA's magnitudes belong to a module here and there.
+ */
+import { isLlama, type ModelConfig, traits } from "../../config.ts";
+import { FormatError } from "../../errors.ts";
+import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  columnsIn,
+  firstColumn,
+  isInBlocks,
+  loraDims,
+  loraName,
+  magnitudeName,
+  matrixOutputs,
+  type Site,
+} from "../../names.ts";
+import { hasHead } from "../../tasks/index.ts";
+import type { Shape } from "../../tensor.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
+import {
+  commonConfig,
+  fromEntries,
+  type Module,
+  type NamedTensor,
+  type PeftForm,
+  type Tensors,
+  transposed,
+} from "./peft-form.ts";
+
+/** The settings that determine an adapter's form in PEFT. */
+export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
+  lora: LoraConfig;
+}
+
+/** Every tensor name in PEFT's file begins with its wrapper of the model. */
+export const WRAPPER = "base_model.model.";
+
+/**
+ * Names that few adapters need, so that they are loaded on demand: those of models other than GPT-2, of what is saved
+ * whole, and of virtual tokens.
+ */
+export type PeftNames = typeof import("./peft-names.ts");
+
+/** Whether an adapter needs them. */
+export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">) =>
+  model.model_type !== undefined || lora?.modulesToSave !== undefined;
+
+/**
+ * PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`,
+ * `lm_head`.
+ */
+export function moduleName(site: Site, config: ModelConfig, names: PeftNames | undefined): string {
+  const { target, block } = site;
+  if (config.model_type) return names!.moduleInFiles(site, config);
+  if (target === "head") return "lm_head";
+  return block === null ? "transformer.wte" : `transformer.h.${block}.${ADAPTED[target].layer}`;
+}
+
+/** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
+const moduleKind = (name: string) => name.replace(/^transformer\.h\.\d+\.|^\w+\.layers\.\d+\.\w+\./, "");
+
+/** The name of a module's A or B in PEFT's file. */
+export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
+  `${WRAPPER}${name}.lora_${/\.(wte|embed_tokens|embed_in)$/.test(name) ? `embedding_${part}` : `${part}.weight`}`;
+
+/** The name of a module's magnitudes in PEFT's file. */
+export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
+
+/** Settings that affect the results. */
+const DECISIVE = [
+  ...["r", "lora_alpha", "use_rslora", "rank_pattern", "alpha_pattern"],
+  ...["target_modules", "layers_to_transform", "bias"],
+];
+
+/** A LoRA adapter in PEFT's files. */
+export function loraForm(adapter: LoraModel, names: PeftNames | undefined): PeftForm {
+  const modules = loraModules(adapter, names);
+  const { lora, model } = adapter;
+  const sites = modules.flatMap(({ parts }) => parts);
+  const trained = names?.trainedInBase(model, lora.modulesToSave ?? [], sites);
+  const whole = new Map([
+    ...modules.flatMap(({ name, magnitude }) => (magnitude ? [[magnitudeKey(name), magnitude] as const] : [])),
+    ...(trained?.entries.map(([name, entry]) => [WRAPPER + name, entry] as const) ?? []),
+  ]);
+  const shapes = wholeShapes(model, modules);
+  return {
+    config: loraPeftConfig(adapter, modules, trained),
+    decisive: lora.use_dora ? [...DECISIVE, "use_dora"] : DECISIVE,
+    shapes: new Map<string, Shape>([
+      ...modules.flatMap((module): [string, Shape][] => [
+        [factorName(module, "A"), [module.r, module.in]],
+        [factorName(module, "B"), [module.out, module.r]],
+      ]),
+      ...[...whole].map(([key, { shape }]): [string, Shape] => [key, shape!]),
+    ]),
+    wrapper: WRAPPER,
+    modules,
+    whole,
+    from(peft, where) {
+      const out: Tensors = new Map();
+      for (const module of modules) {
+        const [A, B] = [peft.get(factorName(module, "A"))!, peft.get(factorName(module, "B"))!];
+        split(module, A, module.order?.ours(B) ?? B, out, where);
+      }
+      return new Map([...out, ...fromEntries(whole, peft, shapes)]);
+    },
+  };
+}
+
+/** The shapes of ours that are several in PEFT's files: magnitudes, and tensors of the base model. */
+function wholeShapes(model: ModelConfig, modules: readonly Module[]): Map<string, Shape> {
+  const shapes = baseShapes(model);
+  for (const { magnitude, out } of modules)
+    if (magnitude) shapes.set(magnitude.name, [(shapes.get(magnitude.name)?.[0] ?? 0) + out]);
+  return shapes;
+}
+
+/** transformers' modules with adapters. A head of its own is not one: it is saved whole. */
+export function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
+  const modules = new Map<string, Module>();
+  const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || !hasHead(task));
+  for (const adapter of adapters) {
+    const { target, r, scale } = adapter;
+    const name = moduleName(adapter, model, names);
+    const module = modules.get(name) ?? newModule(adapter, model, names, lora.use_dora, { name, r: 0, scale });
+    modules.set(name, module);
+    const { out } = loraDims(target, model, model.vocab_size);
+    module.parts.push({ ...adapter, row: isLlama(model) ? 0 : firstColumn(target, model), out });
+    module.r += r;
+  }
+  if (!lora.use_dora || !isLlama(model)) return [...modules.values()];
+  // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
+  for (const { target, block } of adapters)
+    for (const column of columnsIn(ADAPTED[target].layer, model)) {
+      const site = { ...column, block };
+      const name = moduleName(site, model, names);
+      const zeros = newModule(site, model, names, true, { name, r: lora.r, scale: loraScale(lora) });
+      if (!modules.has(name)) modules.set(name, zeros);
+    }
+  return [...modules.values()];
+}
+
+/** A module without the adapters of ours that it contains. */
+function newModule(
+  site: Site,
+  model: ModelConfig,
+  names: PeftNames | undefined,
+  dora: boolean | undefined,
+  given: Pick<Module, "name" | "r" | "scale">,
+): Module {
+  const { target, block } = site;
+  // A Llama-type model has q, k and v in modules of their own.
+  const isWhole = isLlama(model) || !isInBlocks(target);
+  const order = names?.adaptedOrder(site, model);
+  const { in: input, out } = loraDims(target, model, model.vocab_size);
+  const outputs = isWhole ? out : matrixOutputs(target, model);
+  const first = isWhole && { first: firstColumn(target, model) };
+  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], order, ...first };
+  const own = {
+    kind: moduleKind(given.name),
+    isInBlock: block !== null,
+    parts: [],
+    magnitude: dora ? magnitude : null,
+  };
+  return { ...given, ...own, in: input, out: outputs, order };
+}
+
+/** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */
+function peftAlpha(scale: number, r: number, rslora: boolean): number {
+  const divisor = rslora ? Math.sqrt(r) : r;
+  const short = Number((scale * divisor).toPrecision(12));
+  return short / divisor === scale ? short : scale * divisor;
+}
+
+/**
+ * PEFT's adapter_config.json. PEFT scales by alpha / r, or alpha / sqrt(r) with use_rslora; lora_alpha is chosen so
+ * that the scale is ours.
+ */
+function loraPeftConfig(
+  adapter: LoraModel,
+  modules: Module[],
+  trained: ReturnType<PeftNames["trainedInBase"]> | undefined,
+): PeftForm["config"] {
+  const { lora } = adapter;
+  const layers = lora.layers_to_transform;
+  const rslora = lora.scaling === "alpha/sqrt(r)";
+  const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
+  return {
+    ...commonConfig(adapter, trained?.saved),
+    alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
+    bias: trained?.hasBiases ? "lora_only" : "none",
+    // GPT-2's matrices are [in, out].
+    fan_in_fan_out: traits(adapter.model).family === "gpt2",
+    ...(layers ? { layers_to_transform: layers } : {}),
+    init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
+    lora_alpha: alpha,
+    lora_dropout: lora.lora_dropout ?? 0,
+    r: lora.r,
+    rank_pattern: modulePattern(modules, ({ r }) => r, lora.r),
+    target_modules: targetModules(adapter, modules),
+    ...(lora.use_dora ? { use_dora: true } : {}),
+    use_rslora: rslora,
+  };
+}
+
+/** Suffixes if every block (of layers_to_transform) has the same modules, otherwise full names. */
+function targetModules({ model, lora }: LoraModel, modules: Module[]): string[] {
+  const kinds = [...new Set(modules.map(({ kind }) => kind))];
+  if (lora.layers_to_transform) return kinds;
+  const everywhere = kinds.every((kind) => {
+    const some = modules.filter((module) => module.kind === kind);
+    return !some[0]!.isInBlock || some.length === model.n_layer;
+  });
+  return everywhere ? kinds : modules.map(({ name }) => name);
+}
+
+/** The modules whose value is not `usual`: by suffix if all modules of a kind agree, otherwise one by one. */
+function modulePattern(modules: Module[], value: (module: Module) => number, usual: number): Record<string, number> {
+  const pattern: Record<string, number> = {};
+  for (const kind of new Set(modules.map((module) => module.kind))) {
+    const some = modules.filter((module) => module.kind === kind);
+    const values = new Set(some.map(value));
+    for (const module of some)
+      if (value(module) !== usual) pattern[values.size === 1 ? kind : module.name] = value(module);
+  }
+  return pattern;
+}
+
+/** The inverse of `fuse` of peft-write.ts. Throws FormatError for a nonzero element outside the diagonal blocks. */
+function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, where: string): void {
+  const { parts, r, in: width, out } = module;
+  let at = 0;
+  for (const part of parts) {
+    const { r: rank, row, out: rows } = part;
+    const data = new Float32Array(rows * rank);
+    for (let i = 0; i < out; i++)
+      for (let k = 0; k < rank; k++) {
+        const value = B.data[i * r + at + k]!;
+        if (i >= row && i < row + rows) data[(i - row) * rank + k] = value;
+        else if (value !== 0)
+          throw new FormatError("damaged-adapter", `${factorName(module, "B")} is not block-diagonal`, {
+            where,
+            expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
+            found: String(value),
+            hint: "restore the original file: an adapter that was trained further with PEFT cannot be split into q, k and v",
+          });
+      }
+    const own = { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) };
+    into.set(loraName(part, "A"), part.target === "wte" ? transposed(own) : own);
+    into.set(loraName(part, "B"), { shape: [rows, rank], data });
+    at += rank;
+  }
+}

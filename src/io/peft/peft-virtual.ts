@@ -1,0 +1,42 @@
+/**
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours; of
+ * a prefix with a projection PEFT saves the projected one.
+ */
+import type { ModelConfig } from "../../config.ts";
+import { METHODS, type Mode } from "../../methods/index.ts";
+import type { ModelTensor } from "../../names.ts";
+import type { AdapterMeta } from "./adapter-meta.ts";
+import { commonConfig, type PeftForm } from "./peft-form.ts";
+
+/** The tensor of the virtual tokens in PEFT's file. */
+export const EMBEDDINGS = "prompt_embeddings";
+/** What the name of a head begins with. The base model is not wrapped, as it is for LoRA. */
+export const WRAPPER = "base_model.";
+
+/** The tensor of the virtual tokens in our files. */
+export function virtualTensor(mode: Mode, model: ModelConfig, num_virtual_tokens: number): ModelTensor {
+  return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
+}
+
+/** The base model's dimensions by PEFT's names; of a prefix, which is keys and values, those of their heads. */
+export function dimensions(mode: Mode, model: ModelConfig): Record<string, number> {
+  const { n_embd, n_layer, n_head, n_kv_head = n_head } = model;
+  const heads = METHODS[mode].virtual === "keys" ? n_kv_head : n_head;
+  return { token_dim: (n_embd / n_head) * heads, num_layers: n_layer, num_attention_heads: heads };
+}
+
+export function virtualForm(meta: AdapterMeta): PeftForm {
+  const { mode, model } = meta;
+  const num_virtual_tokens = meta.num_virtual_tokens!;
+  const { name, shape } = virtualTensor(mode, model, num_virtual_tokens);
+  const sizes = { ...dimensions(mode, model), num_transformer_submodules: 1, num_virtual_tokens };
+  return {
+    config: { ...commonConfig(meta), ...sizes, ...METHODS[mode].peft!.config?.(model) },
+    decisive: ["peft_type", "task_type", ...Object.keys(sizes)],
+    shapes: new Map([[EMBEDDINGS, shape]]),
+    wrapper: WRAPPER,
+    modules: null,
+    whole: new Map([[EMBEDDINGS, { name, shape }]]),
+    from: (peft) => new Map([[name, peft.get(EMBEDDINGS)!]]),
+  };
+}

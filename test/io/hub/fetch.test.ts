@@ -1,0 +1,457 @@
+/** Servers that send too much, too little or nothing: size and time are bounded, and a signal ends every wait. */
+import { existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import * as assert from "uvu/assert";
+import { openFile, packagePath } from "#platform";
+import { bytesReader } from "../../../src/data/corpus.ts";
+import { resolveModel } from "../../../src/io/hf.ts";
+import { download, hash } from "../../../src/io/hub/download.ts";
+import { LIMITS } from "../../../src/io/limits.ts";
+import * as browser from "../../../src/platform/browser.ts";
+import { registerFile } from "../../../src/platform/files.ts";
+import { ask, collect, type FetchOptions, parseRetryAfter } from "../../../src/platform/http.ts";
+import { openUrl, readResponse } from "../../../src/platform/url-files.ts";
+import { assertFails, temporaryFolder } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
+import { type Server, sendBytes, serve } from "../../helpers/http.ts";
+import { answerAsHub, digest, gitHash, json, REVISION, useHub } from "../../helpers/hub-server.ts";
+
+const folder = temporaryFolder();
+const NAME = "someone/small-gpt2";
+const micro = (file: string) => readFileSync(packagePath(`data/models/gpt2-micro/${file}`));
+const FILES = new Map(["config.json", "vocab.json", "merges.txt"].map((file) => [file, micro(file)] as const));
+FILES.set("model.safetensors", Buffer.alloc(100_000, 7));
+const BYTES = FILES.get("model.safetensors")!;
+const options = { retryDelay: 1 };
+/** 64 MB of spaces. */
+const BOMB = gzipSync(Buffer.alloc(64 << 20, " "));
+
+let answer: (request: IncomingMessage, response: ServerResponse) => unknown;
+let server: Server;
+/** Bytes that the server got rid of. */
+let sent = 0;
+
+test("starts", async () => {
+  server = await serve((request, response) => answer(request, response));
+});
+
+/** An empty cache; returns where the model's blobs will lie. */
+function start(): string {
+  server.requests.length = 0;
+  sent = 0;
+  return join(useHub(folder, server.url), "models--someone--small-gpt2/blobs");
+}
+
+/** Sends a piece repeatedly, as fast as it is taken, until the other side stops. */
+function endless(response: ServerResponse, piece: string | Uint8Array): void {
+  const more = () => {
+    if (response.destroyed) return;
+    sent += piece.length;
+    const taken = response.write(piece);
+    if (taken) setImmediate(more);
+    else response.once("drain", more);
+  };
+  more();
+}
+
+const wanted = (extra = {}) => ({
+  url: `${server.url}/file`,
+  name: "a model",
+  file: "file",
+  size: BYTES.length,
+  digest: { kind: "sha256", hex: digest("sha256", BYTES) } as const,
+  ...extra,
+});
+
+/** Sends a request and reads the answer. */
+const askServer = (some: FetchOptions = options) =>
+  ask(server.url, {}, ({ pieces }) => collect(pieces, server.url), some);
+
+let files = 0;
+const newPath = () => join(folder, `file-${files++}`);
+
+const sendBomb = (response: ServerResponse) => void response.writeHead(200, { "content-encoding": "gzip" }).end(BOMB);
+const endlessFiles: [what: string, send: (response: ServerResponse) => void][] = [
+  ["an endless answer", (response) => endless(response, Buffer.alloc(1 << 16))],
+  ["a gzip answer of 64 MB", sendBomb],
+];
+for (const [what, send] of endlessFiles)
+  test(`${what} for a config.json of ${FILES.get("config.json")!.length} bytes is left at that, and nothing of it is kept`, async () => {
+    const blobs = start();
+    answer = (request, response) =>
+      request.url!.endsWith("/config.json") ? send(response) : answerAsHub(request, response, FILES);
+    const size = FILES.get("config.json")!.length;
+    const words = [`cannot download the model "${NAME}"`, `expected: ${size} bytes`, "found:    more", "deleted"];
+    await assertFails("hash-mismatch", words, () => resolveModel(NAME, options));
+    assert.not.ok(readdirSync(blobs).some((file) => file.startsWith(gitHash(FILES.get("config.json")!))));
+    assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  });
+
+test("a wrong content length is refused before anything is stored", async () => {
+  const path = newPath();
+  answer = (_, response) => {
+    response.writeHead(200, { "content-length": 2 ** 40 });
+    endless(response, Buffer.alloc(1 << 16));
+  };
+  await assertFails("hash-mismatch", [`expected: ${BYTES.length} bytes`, `${2 ** 40} bytes`], () =>
+    download(path, wanted(), options),
+  );
+  assert.not.ok(existsSync(`${path}.incomplete`));
+});
+
+test("two downloads of a file at the same time, one of which resumes what the other has begun, both have it", async () => {
+  const path = newPath();
+  let ended = () => {};
+  const half = new Promise<void>((end) => {
+    ended = end;
+  });
+  // The first answer stops in the middle until the second one is complete.
+  let count = 0;
+  answer = async (request, response) => {
+    if (count++ > 0) return sendBytes(request, response, BYTES);
+    response.writeHead(200, { "content-length": BYTES.length });
+    response.write(BYTES.subarray(0, 50_000));
+    await half;
+    response.end(BYTES.subarray(50_000));
+  };
+  const first = download(path, wanted(), options);
+  while (!existsSync(`${path}.incomplete`) || statSync(`${path}.incomplete`).size < 50_000)
+    await new Promise((later) => setTimeout(later, 5));
+  await download(path, wanted(), options);
+  assert.match(server.requests.at(-1)!, "GET /file");
+  ended();
+  await first;
+  assert.equal(readFileSync(path), BYTES);
+  assert.not.ok(existsSync(`${path}.incomplete`));
+});
+
+test("an incomplete file that is larger than the whole is downloaded again", async () => {
+  const path = newPath();
+  answer = (request, response) => sendBytes(request, response, BYTES);
+  for (const size of [BYTES.length + 1, 2 ** 40]) {
+    writeFileSync(`${path}.incomplete`, "");
+    truncateSync(`${path}.incomplete`, size);
+    server.requests.length = 0;
+    await download(path, wanted(), options);
+    assert.equal(server.requests, ["GET /file"]);
+    assert.equal(readFileSync(path), BYTES);
+  }
+  // As large, but another one: said, deleted, and right the next time.
+  writeFileSync(`${path}.incomplete`, Buffer.alloc(BYTES.length));
+  await assertFails("hash-mismatch", () => download(path, wanted(), options));
+  await download(path, wanted(), options);
+});
+
+test("an endless response of the hub's API takes bounded memory and time", async () => {
+  start();
+  const sendText = (response: ServerResponse) => endless(response, `{"sha": "${"a".repeat(1 << 16)}`);
+  for (const send of [sendText, sendBomb]) {
+    sent = 0;
+    answer = (_, response) => send(response);
+    await assertFails(
+      "exceeds-limit",
+      [`cannot download the model "${NAME}"`, "too large", `at most ${LIMITS.answer} bytes`],
+      () => resolveModel(NAME, options),
+    );
+    assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  }
+  // An answer that says to come later is not read at all.
+  sent = 0;
+  answer = (_, response) => {
+    response.writeHead(503);
+    endless(response, Buffer.alloc(1 << 16));
+  };
+  await assertFails("server-unavailable", [`cannot download the model "${NAME}"`], () => resolveModel(NAME, options));
+  assert.ok(sent < 64 << 20, `${sent} bytes sent`);
+});
+
+test("invalid responses of the hub's API are refused", async () => {
+  const info = (config: object, sha: unknown = REVISION) => ({
+    sha,
+    siblings: [
+      { rfilename: "config.json", size: 10, blobId: "0".repeat(40), ...config },
+      { rfilename: "model.safetensors", size: 10, blobId: "0".repeat(40) },
+    ],
+  });
+  const deep = `{"sha": ${"[".repeat(20_000)}${"]".repeat(20_000)}}`;
+  for (const [body, code, words] of [
+    [info({}, 5), "invalid-hub-answer", "reports no valid revision"],
+    [info({}, `${REVISION}\n`), "invalid-hub-answer", "reports no valid revision"],
+    [null, "invalid-hub-answer", "reports no valid revision"],
+    [deep, "not-a-hub", "nested too deeply"],
+    [info({ blobId: "../../../x" }), "invalid-hub-answer", "reports no valid hash"],
+    [info({ blobId: ["a"] }), "invalid-hub-answer", "reports no valid hash"],
+    [info({ lfs: { sha256: "0".repeat(40) } }), "invalid-hub-answer", "reports no valid hash"],
+    [info({ size: LIMITS.json + 1 }), "invalid-hub-answer", `at most ${LIMITS.json} bytes`],
+    [info({ size: -1 }), "invalid-hub-answer", "invalid file size"],
+    [info({ size: "523" }), "invalid-hub-answer", "invalid file size"],
+  ] as const) {
+    start();
+    answer = (_, response) => (body === deep ? response.end(deep) : json(response, 200, body));
+    await assertFails(code, [words], () => resolveModel(NAME, options));
+    assert.not.ok(server.requests.some((request) => request.includes("/resolve/")));
+  }
+});
+
+test("a redirect loop ends", async () => {
+  answer = (_, response) => response.writeHead(302, { location: "/again" }).end();
+  server.requests.length = 0;
+  await assertFails("server-unreachable", ["redirect"], () => download(newPath(), wanted(), options));
+  assert.ok(server.requests.length <= 25, `${server.requests.length} requests`);
+});
+
+test("a redirect to what is no address of the web is tried once", async () => {
+  for (const location of ["file:///etc/hostname", "ftp://127.0.0.1/", "data:text/plain,x"]) {
+    answer = (_, response) => response.writeHead(302, { location }).end();
+    server.requests.length = 0;
+    await assertFails("server-unreachable", ["scheme"], () => openUrl(`${server.url}/a.gguf`));
+    assert.equal(server.requests, ["GET /a.gguf bytes=0-1048575"], location);
+  }
+});
+
+test("a file on a server without ranges is read up to a limit, and not at all if it says that it is larger", async () => {
+  const open = (limit?: number) => () => openUrl(`${server.url}/a.gguf`, "a.gguf", limit);
+  sent = 0;
+  answer = (_, response) => endless(response, Buffer.alloc(1 << 16));
+  await assertFails("exceeds-limit", ["a.gguf", "at most 1000 bytes"], open(1000));
+  assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  answer = (_, response) => response.writeHead(200, { "content-length": 2 ** 40 }).write("x");
+  await assertFails("exceeds-limit", [`found:    ${2 ** 40} bytes`], open());
+});
+
+test("the connection of a redirect that cannot be followed is closed, though its body was not read", async () => {
+  const closed = new Promise((close) => {
+    answer = (request, response) => {
+      request.socket.once("close", close);
+      response.writeHead(302, { location: "ftp://127.0.0.1/" }).end(Buffer.alloc(8 << 20));
+    };
+  });
+  await assertFails("server-unreachable", () => askServer());
+  await closed;
+});
+
+/** Runs `work` with another `fetch`, and a clock that only `tick` moves; returns the ranges that were asked for. */
+async function withFetch(
+  answer: (from: number, tick: (ms: number) => void) => Response | Promise<Response>,
+  work: () => Promise<unknown>,
+): Promise<number[]> {
+  const { now } = performance;
+  const { fetch } = globalThis;
+  const asked: number[] = [];
+  let clock = 0;
+  performance.now = () => clock;
+  globalThis.fetch = async (_, init) => {
+    const from = Number(/\d+/.exec(new Headers(init?.headers).get("range") ?? "0")![0]);
+    asked.push(from);
+    return answer(from, (ms) => (clock += ms));
+  };
+  try {
+    await work();
+  } finally {
+    performance.now = now;
+    globalThis.fetch = fetch;
+  }
+  return asked;
+}
+
+/** A body whose reader gets what `next` gives, piece by piece; it ends with undefined. */
+const body = (next: () => Uint8Array<ArrayBuffer> | undefined) =>
+  new ReadableStream<Uint8Array<ArrayBuffer>>(
+    {
+      pull(controller) {
+        const piece = next();
+        if (piece) controller.enqueue(piece);
+        else controller.close();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+
+/** So many pieces, before each of which time passes. */
+const trickle = (bytes: number, count: number, pass: () => unknown) => {
+  const next = () => {
+    pass();
+    return count-- > 0 ? new Uint8Array(bytes) : undefined;
+  };
+  return new Response(body(next));
+};
+
+test("a stalled or very slow server fails after five attempts; a download with progress resumes", async () => {
+  const short = { ...options, patience: 20 };
+  for (const [what, send] of [
+    ["no head", () => new Promise<never>(() => {})],
+    ["a head alone", () => new Response(new ReadableStream())],
+    ["a trickle", (_, tick) => trickle(1, Infinity, () => tick(10))],
+  ] as [string, Parameters<typeof withFetch>[0]][]) {
+    const fails = (work: () => Promise<unknown>) => () =>
+      assertFails("server-too-slow", ["too slow", "bytes in 0.02 s"], work);
+    assert.is(
+      (
+        await withFetch(
+          send,
+          fails(() => download(newPath(), wanted(), short)),
+        )
+      ).length,
+      5,
+      what,
+    );
+    await withFetch(
+      send,
+      fails(() => askServer(short)),
+    );
+  }
+  // Five answers break off, each of which brings enough.
+  const path = newPath();
+  const starts = await withFetch(
+    (from) => {
+      const pieces = [BYTES.subarray(from, from + 17_000)];
+      const next = () => {
+        if (pieces.length === 0 && from + 17_000 < BYTES.length) throw new Error("broken");
+        return pieces.pop() && new Uint8Array(BYTES.subarray(from, from + 17_000));
+      };
+      const range = { "content-range": `bytes ${from}-${BYTES.length - 1}/${BYTES.length}` };
+      return new Response(body(next), { status: from > 0 ? 206 : 200, headers: range });
+    },
+    () => download(path, wanted(), options),
+  );
+  assert.equal(readFileSync(path), BYTES);
+  assert.equal(
+    starts,
+    [0, 1, 2, 3, 4, 5].map((i) => 17_000 * i),
+  );
+});
+
+test("a body that trickles in is given up; one that keeps its pace is read, however long its reader takes", async () => {
+  const read = (bytes: number, count: number) =>
+    withFetch(
+      (_, tick) => trickle(bytes, count, () => tick(1000)),
+      async () => readResponse(await fetch(server.url), "a file").then(({ size }) => assert.is(size, bytes * count)),
+    );
+  const words = ["too slow", "where:    a file", "expected: 8192 bytes in 15 s", "found:    15 bytes"];
+  await assertFails("server-too-slow", words, () => read(1, 16));
+  await read(600, 100);
+  let tick = (_: number) => {};
+  let length = 0;
+  const readSlowly = async ({ pieces }: { pieces: AsyncIterable<Uint8Array> }) => {
+    for await (const piece of pieces) {
+      length += piece.length;
+      tick(60_000);
+    }
+  };
+  await withFetch(
+    (_, given) => {
+      tick = given;
+      return trickle(1, 14, () => tick(1000));
+    },
+    () => ask(server.url, {}, readSlowly),
+  );
+  assert.is(length, 14);
+});
+
+test("Retry-After: seconds or a date, at most a minute; invalid values are ignored", () => {
+  const now = Date.parse("Wed, 21 Oct 2015 07:28:00 GMT");
+  for (const [text, expected] of [
+    [null, 0],
+    ["0", 0],
+    ["1", 1],
+    [" 7 ", 7],
+    ["60", 60],
+    ["61", 60],
+    ["99999999999999999999", 60],
+    ["-1", 0],
+    ["NaN", 0],
+    ["Infinity", 0],
+    ["", 0],
+    ["soon", 0],
+    ["Wed, 21 Oct 2015 07:28:05 GMT", 5],
+    ["Wed, 21 Oct 2015 07:27:00 GMT", 0],
+    ["Wed, 21 Oct 2099 07:28:00 GMT", 60],
+  ] as const)
+    assert.is(parseRetryAfter(text, now), expected, String(text));
+});
+
+test("a signal ends a download, in any state", async () => {
+  const aborted = async (what: string, send: typeof answer, work: (signal: AbortSignal) => Promise<unknown>) => {
+    const reason = new Error("enough");
+    const stop = new AbortController();
+    answer = (request, response) => {
+      send(request, response);
+      setTimeout(() => stop.abort(reason), 20);
+    };
+    let thrown: unknown;
+    // Without the signal it would be another error, at last.
+    await work(stop.signal).catch((error) => (thrown = error));
+    assert.is(thrown, reason, `${what}: ${thrown}`);
+    // And before anything is begun.
+    server.requests.length = 0;
+    await work(stop.signal).catch((error) => (thrown = error));
+    assert.is(thrown, reason);
+    assert.equal(server.requests, []);
+  };
+  const file = (signal: AbortSignal) => download(newPath(), wanted(), { signal });
+  const model = (signal: AbortSignal) => resolveModel(NAME, { signal });
+  start();
+  for (const [name, work] of Object.entries({ file, model })) {
+    await aborted(
+      `${name}: Retry-After`,
+      (_, response) => response.writeHead(503, { "retry-after": "60" }).end(),
+      work,
+    );
+    await aborted(`${name}: no head`, () => {}, work);
+    await aborted(`${name}: a silent body`, (_, response) => response.writeHead(200).flushHeaders(), work);
+    await aborted(`${name}: a broken connection`, (_, response) => response.destroy(), work);
+  }
+});
+
+test("file readers return the requested bytes, and report missing ones", async () => {
+  const path = newPath();
+  const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i & 255);
+  writeFileSync(path, bytes);
+  registerFile("picked", new Blob([bytes]));
+  const readers = [await openFile(path), await browser.openFile("picked"), bytesReader("memory", bytes)];
+  for (const reader of readers) {
+    assert.is(reader.size, 1000);
+    for (const offset of [0, 1, 999, 1000])
+      for (const length of [0, 1, 999, 1000, 1001]) {
+        const missing = Math.max(0, offset + length - 1000);
+        const read = reader.read(offset, length);
+        if (missing > 0) assert.match(String(await read.catch(String)), `file ended ${missing} bytes early`);
+        else assert.equal(await read, bytes.slice(offset, offset + length));
+      }
+  }
+  // Cut while it is open.
+  truncateSync(path, 600);
+  assert.match(String(await readers[0]!.read(0, 1000).catch(String)), "file ended 400 bytes early");
+  for (const reader of readers) await reader.close();
+});
+
+test("a hash covers the whole file, for any size of the last chunk", async () => {
+  for (const size of [0, 1, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, (8 << 20) + 5]) {
+    const path = newPath();
+    const bytes = Buffer.alloc(size, "lowrank");
+    writeFileSync(path, bytes);
+    assert.is(await hash(path, "sha256"), digest("sha256", bytes));
+    assert.is(await hash(path, "git-sha1"), gitHash(bytes));
+  }
+});
+
+test("a page stops reading a URL at the limit", async () => {
+  // By which it knows that it is a page.
+  Object.assign(globalThis, { location: new URL(server.url) });
+  const url = `${server.url}/big.json`;
+  answer = (request, response) => sendBytes(request, response, BYTES);
+  assert.equal(await browser.readBytes(url, BYTES.length), new Uint8Array(BYTES));
+  await assertFails("exceeds-limit", ["too large", url, `at most ${BYTES.length - 1} bytes`], () =>
+    browser.readBytes(url, BYTES.length - 1),
+  );
+  sent = 0;
+  answer = (_, response) => endless(response, Buffer.alloc(1 << 16));
+  await assertFails("exceeds-limit", ["too large", url, "at most 1000 bytes"], () => browser.readBytes(url, 1000));
+  assert.ok(sent < 32 << 20, `${sent} bytes sent`);
+  answer = (_, response) => response.writeHead(200).end();
+  assert.ok(await browser.exists(url));
+  answer = (_, response) => response.writeHead(404).end();
+  assert.not.ok(await browser.exists(url));
+});
