@@ -97,12 +97,12 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
   hub: [
     37,
-    /\/(src\/(platform\/browser-download|data\/(hub|table\/parquet|sms)|io\/(hub(?!-names)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
+    /\/(src\/(platform\/browser-download|data\/(hub|table\/parquet|sms)|io\/([a-z]+\/)?(hub(?!-names|\/)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
   // Programs give rows, no visitor does.
   rows: [1.2, /\/src\/data\/memory-rows\./],
   // Files by the address of a server; what mends a folder or says what it lacks.
-  folders: [2.2, /\/src\/(platform\/url-files|io\/(missing-files|recover))\./],
+  folders: [2.2, /\/src\/(platform\/url-files|io\/([a-z]+\/)?missing-files)\./],
   // A comparison of settings on WebGPU; a model with several.
   "several adapters": [
     9.2,
@@ -165,29 +165,29 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     14.6,
-    /\/src\/(io\/(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
+    /\/src\/(io\/([a-z]+\/)?(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|quantize)\./,
   ],
   // A model in 8 or 4 bits on the CPU.
   blocks: [0.5, /\/src\/backend\/block-panels\./],
   // With Jinja.
   chats: [14.1, /\/(src\/data\/text\/chat\.|node_modules\/@huggingface\/jinja\/)/],
-  gguf: [8.2, /\/src\/io\/(gguf|ggml|tokenizer-(gguf|fast))[\w-]*\./],
+  gguf: [8.2, /\/src\/io\/([a-z]+\/)?(gguf(?!\/)|ggml|tokenizer-(gguf|fast))[\w-]*\./],
   // Architectures other than GPT-2.
   rotary: [
     4.6,
-    /\/src\/(io\/(rotary-config|parts|collect)|model\/(llama|neox|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
+    /\/src\/(io\/([a-z]+\/)?(rotary-config|parts|collect)|model\/(llama|neox|gate|rotate|rope-table)|ops\/(rope|swiglu))\./,
   ],
   zip: [4.6, /\/(src\/io\/zip\.|node_modules\/fflate\/)/],
   // Models and adapters by the address of a server, adapters in one file.
-  served: [2, /\/src\/io\/(served|packed)\./],
+  served: [2, /\/src\/io\/([a-z]+\/)?(served|packed)\./],
   "tied head": [0.5, /\/src\/io\/tied-head\./],
-  "copied head": [0.7, /\/src\/io\/peft-copy\./],
+  "copied head": [0.7, /\/src\/io\/peft\/peft-copy\./],
   reference: [1.8, /\/src\/(infer|train)\/reference\./],
-  onnx: [7.3, /\/src\/(export\/(onnx|tokenizer)|io\/(tokenizer-fast|collect|builder)|quantize)/],
+  onnx: [7.3, /\/src\/(export\/(onnx|tokenizer)|io\/([a-z]+\/)?(tokenizer-fast|collect|builder)|quantize)/],
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
   downloads: [
     23.2,
-    /\/(src\/(export\/|quote\.|io\/(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
+    /\/(src\/(export\/|quote\.|io\/([a-z]+\/)?(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
   ],
 };
 
