@@ -45,6 +45,12 @@ export function isWithin(value: unknown, { min, max = Infinity, whole, above, be
   return (below ? number < max : number <= max) && (above ? number > min : number >= min);
 }
 
+/** The number of a text; undefined: it is none in that range. */
+export function readNumber(text: string, range: NumberRange): number | undefined {
+  const number = text === "" ? Number.NaN : Number(text);
+  return isWithin(number, range) ? number : undefined;
+}
+
 /** "a whole number from 1 to 16", "a number above 0", "a number of 0 or more", "a number from 0 to below 1". */
 export function describeRange({ min, max, whole, above, below }: NumberRange): string {
   const what = whole ? "a whole number" : "a number";

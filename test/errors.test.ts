@@ -7,7 +7,7 @@ import { either, setting } from "../src/setting.ts";
 import { messageFor, nameSettings } from "../src/surface.ts";
 import { RUN_SETTINGS } from "../src/train/settings.ts";
 import { asFlag, flagName } from "../src/views/terminal/flag-words.ts";
-import { asField } from "../src/web/page/field-list.ts";
+import { asField } from "../src/web/page/train/field-list.ts";
 import { test } from "./helpers/harness.ts";
 
 const read = (name: string) => readFileSync(packagePath(`src/${name}`), "utf8");

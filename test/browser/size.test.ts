@@ -155,11 +155,11 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "columns by contents": [1.6, /\/src\/data\/table\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
   // The card with what a model writes.
-  writing: [3.5, /\/src\/(web\/page\/(parts|state)\/write|infer\/sampling)\./],
+  writing: [3.5, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
   // What the runs of a comparison say together.
-  comparison: [2, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/parts\/compared)\./],
+  comparison: [2, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.
-  learned: [1.9, /\/src\/web\/page\/parts\/learned\./],
+  learned: [1.9, /\/src\/web\/page\/run\/learned\./],
   // Data of `train --folds`, and groups of its rows.
   folds: [3, /\/src\/data\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
@@ -187,7 +187,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
   downloads: [
     23.2,
-    /\/(src\/(export\/|quote\.|io\/([a-z]+\/)?(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker|page\/parts)\/forms))|data\/datasets\/)/,
+    /\/(src\/(export\/|quote\.|io\/([a-z]+\/)?(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker\/forms|page\/run\/forms-part)))|data\/datasets\/)/,
   ],
 };
 

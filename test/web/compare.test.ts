@@ -12,7 +12,7 @@ import { TRAINING } from "../../src/tasks/training.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
-import { compareFinished, comparisonBlocks } from "../../src/web/page/parts/compared.tsx";
+import { compareFinished, comparisonBlocks } from "../../src/web/page/runs/compared.tsx";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
 import { methodSettings } from "../../src/web/worker/compare.ts";
 import { test } from "../helpers/harness.ts";

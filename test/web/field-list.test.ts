@@ -1,6 +1,6 @@
 /** Which settings the page offers. */
 import * as assert from "uvu/assert";
-import { applies, type Key } from "../../src/web/page/field-list.ts";
+import { applies, type Key } from "../../src/web/page/train/field-list.ts";
 import { test } from "../helpers/harness.ts";
 
 const KEYS: Key[] = ["mode", "rank", "lr", "calibrate", "labelSeparator", "virtualTokens"];

@@ -6,8 +6,8 @@ import { asJson, type DoctorReport } from "../../bench/doctor.ts";
 import { deviceBlocks, findingBlocks } from "../../bench/doctor-blocks.ts";
 import { LowrankError } from "../../errors.ts";
 import { Blocks } from "../../views/components.tsx";
-import { ErrorPlace } from "../page/parts/error.tsx";
-import { offerFile } from "../page/state/offer.ts";
+import { ErrorPlace } from "../page/shared/error.tsx";
+import { offerFile } from "../page/shared/offer.ts";
 import type { ErrorReport } from "../protocol.ts";
 import { measure, TITLES } from "./measure.ts";
 

@@ -1,22 +1,22 @@
 /** The page: what to train on and how, the run that is shown with all that follows from it, and the other runs. */
 import { hasHead } from "../../tasks/index.ts";
-import { useModule } from "./parts/common.tsx";
-import { CompareCard } from "./parts/compare.tsx";
-import { DataCard } from "./parts/data.tsx";
-import { TakeCard } from "./parts/download.tsx";
-import { HowCard } from "./parts/how.tsx";
-import { LearnedCard, OutcomeCard } from "./parts/outcome.tsx";
-import { RunCard } from "./parts/run.tsx";
-import { RunsCard } from "./parts/runs.tsx";
-import { TrainCard } from "./parts/train.tsx";
-import { TryCard } from "./parts/try.tsx";
-import { objective } from "./state/data.ts";
-import { writer } from "./state/runs.ts";
+import { objective } from "./data/data.ts";
+import { DataCard } from "./data/data-card.tsx";
+import { LearnedCard, OutcomeCard } from "./run/outcome-card.tsx";
+import { RunCard } from "./run/run-card.tsx";
+import { TakeCard } from "./run/take-card.tsx";
+import { CompareCard } from "./runs/compare-card.tsx";
+import { writer } from "./runs/runs.ts";
+import { RunsCard } from "./runs/runs-card.tsx";
+import { useModule } from "./shared/hooks.tsx";
+import { HowCard } from "./train/how-card.tsx";
+import { TrainCard } from "./train/train-card.tsx";
+import { TryCard } from "./try/try-card.tsx";
 
 /** The card with what a model writes: its code is loaded when there is one that writes. */
 function Writing() {
   const isWanted = !hasHead({ objective: objective.value }) || writer.value !== null;
-  const loaded = useModule(isWanted, () => import("./parts/write.tsx"));
+  const loaded = useModule(isWanted, () => import("./write/write-card.tsx"));
   return loaded && <loaded.WriteCard hidden={!isWanted} />;
 }
 

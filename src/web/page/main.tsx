@@ -3,13 +3,13 @@ import { effect, useSignal } from "@preact/signals";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
 import { App } from "./app.tsx";
-import { ErrorBox } from "./parts/error.tsx";
-import { failureReport } from "./state/client.ts";
-import { model } from "./state/model.ts";
-import { keepForOffline } from "./state/offline.ts";
-import { beginRuns, shown, storage } from "./state/runs.ts";
-import { restore, startError } from "./state/setup.ts";
-import { worker } from "./state/worker.ts";
+import { beginRuns, shown, storage } from "./runs/runs.ts";
+import { failureReport } from "./shared/client.ts";
+import { ErrorBox } from "./shared/error.tsx";
+import { keepForOffline } from "./shared/offline.ts";
+import { worker } from "./shared/worker.ts";
+import { model } from "./train/model.ts";
+import { restore, startError } from "./train/setup.ts";
 
 function Footer() {
   const machine = useSignal("");

@@ -1,0 +1,128 @@
+/** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
+import { useSignal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import type { Usage } from "../../../export/usage.ts";
+import { ScrollArea } from "../../../views/components.tsx";
+import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
+import { shown } from "../runs/runs.ts";
+import { failureReport } from "../shared/client.ts";
+import { ErrorPlace } from "../shared/error.tsx";
+import { megabytes } from "../shared/words.ts";
+import { download, takeable } from "./take.ts";
+
+export function TakeCard() {
+  const report = takeable.value;
+  return (
+    <section id="take" class="card" aria-labelledby="take-title" hidden={!report}>
+      <h2 id="take-title">Use it in your app</h2>
+      {report && ("error" in report ? <ErrorPlace id="take-error" report={report.error} /> : <Ways report={report} />)}
+    </section>
+  );
+}
+
+function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: TakeReport }) {
+  const error = useSignal<ErrorReport | null>(null);
+  const status = useSignal("");
+  const isBusy = status.value === PREPARING;
+  const prepare = async (work: () => Promise<void>) => {
+    if (status.value === PREPARING) return;
+    status.value = PREPARING;
+    error.value = await work().then(() => null, failureReport);
+    status.value = "";
+  };
+  const offer = (what: Takeable, name: string, bytes: number, about: string) => {
+    const take = () => prepare(() => download(shown.value!, what));
+    return (
+      <li>
+        {/* Not `disabled`, which would lose the focus. */}
+        <button type="button" data-take={what} aria-disabled={isBusy} onClick={take}>
+          {name}
+        </button>
+        <span>
+          <strong>{megabytes(bytes)}</strong> {about}
+        </span>
+      </li>
+    );
+  };
+  const inPeft = usages.at(-1)!.code !== null;
+  return (
+    <>
+      <div id="take-body">
+        <ul class="downloads">
+          {page &&
+            ("bytes" in page ? (
+              offer(
+                "page",
+                "One HTML file",
+                page.bytes,
+                "Opens with a double click and classifies: no server, no network.",
+              )
+            ) : (
+              <li>One HTML file: {page.refused}</li>
+            ))}
+          {offer(
+            "adapter",
+            "Adapter",
+            adapterBytes,
+            `${inPeft ? "In PEFT's format" : "For Lowrank alone"}, with a README.`,
+          )}
+          {runBytes !== null &&
+            offer("run", "All files", runBytes, "The adapter, the settings, and tables of losses and predictions.")}
+        </ul>
+        <Forms prepare={prepare} />
+        <p class="help">Code that uses the unpacked adapter:</p>
+        {usages.map((usage) => (
+          <Code
+            key={usage.title}
+            usage={usage}
+            onCopy={() => {
+              status.value = `Copied: ${usage.title}`;
+            }}
+          />
+        ))}
+      </div>
+      <ErrorPlace id="take-error" report={error.value} />
+      <p id="take-status" class="help" role="status">
+        {status.value}
+      </p>
+    </>
+  );
+}
+
+const PREPARING = "Preparing the file";
+
+/** What other programs read. Only when it is opened, the code that makes it is loaded. */
+function Forms(props: { prepare: (work: () => Promise<void>) => Promise<void> }) {
+  const list = useSignal<ComponentChildren>(null);
+  const open = async () => {
+    const { FormList } = await import("./forms-part.tsx");
+    list.value = <FormList {...props} />;
+  };
+  return (
+    <details id="forms" name="usage" onToggle={open}>
+      <summary>Other forms</summary>
+      {list}
+    </details>
+  );
+}
+
+function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: () => void }) {
+  return (
+    <details name="usage">
+      <summary>{title}</summary>
+      <p class="help">{text}</p>
+      {code !== null && (
+        <>
+          <ScrollArea label={`Code: ${title}`}>
+            <pre>
+              <code>{code}</code>
+            </pre>
+          </ScrollArea>
+          <button type="button" onClick={() => navigator.clipboard.writeText(code).then(onCopy)}>
+            Copy
+          </button>
+        </>
+      )}
+    </details>
+  );
+}

@@ -1,0 +1,128 @@
+/** The settings that have a field, as the tables of settings and of their words have them. */
+
+import type { NumberRange } from "../../../checks.ts";
+import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../../data/settings.ts";
+import { MODES, type Mode } from "../../../methods/index.ts";
+import { TARGETS } from "../../../names.ts";
+import type { SettingWord } from "../../../surface.ts";
+import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
+import { TRAINING } from "../../../tasks/training.ts";
+import { WORDS } from "../../../tasks/words.ts";
+import { objectiveDefaults } from "../../../train/options.ts";
+import { type FieldWords, fieldWords } from "../../../train/setting-words.ts";
+import {
+  ALL_SETTINGS,
+  offeredChoices,
+  type RunSettings,
+  SETTING_NAMES,
+  SETTINGS,
+  type TrainOptions,
+} from "../../../train/settings.ts";
+import type { PageSettings } from "../../protocol.ts";
+
+/** The settings of a run, and their values on the page; a maximum length of 0 is the model's context. */
+export type Values = TrainOptions &
+  Pick<PageSettings, "device"> &
+  Required<Pick<PageSettings, "dedupe" | "maxLength" | "labelSeparator">> & {
+    split: NonNullable<PageSettings["split"]> | "default";
+  };
+
+export type Key = keyof Values;
+
+export interface Field {
+  key: Key;
+  label: string;
+  help?: string | undefined;
+  /** What it is, and when to change it. */
+  why: string;
+  kind: "number" | "choice" | "check" | "targets" | "layers";
+  choices?: readonly (readonly [value: string, label: string])[];
+  number?: NumberRange;
+}
+
+/** The targets that the page offers. */
+export const OFFERED_TARGETS = [...TARGETS, "wte"] as const;
+
+export const TARGET_NAMES: Record<string, string> = {
+  q: "query",
+  k: "key",
+  v: "value",
+  o: "attention out",
+  fc: "MLP in",
+  proj: "MLP out",
+  head: "head",
+  wte: "token table",
+};
+/** What these stand for in a Llama-type model. */
+export const GATED_TARGET_NAMES: Record<string, string> = { fc: "MLP gate and up", proj: "MLP down" };
+
+const FIELD_WORDS: { readonly [name in keyof RunSettings]?: FieldWords | null } = fieldWords();
+
+/** The fields among these settings. */
+function fieldsOf(names: readonly (keyof RunSettings)[]): (Field & Pick<FieldWords, "isMain">)[] {
+  return names.flatMap((name) => {
+    const { label, why, help, kind, choices: words = {}, isMain } = FIELD_WORDS[name] ?? ({} as Partial<FieldWords>);
+    if (label === undefined || why === undefined) return [];
+    const { number, default: usual } = ALL_SETTINGS[name] as OpenSetting<unknown>;
+    const offered = offeredChoices(name);
+    // Without a default of its own, a setting follows from the data.
+    const choices = offered ? [...(usual === undefined ? ["default"] : []), ...offered] : Object.keys(words);
+    const field = { key: name as Key, label, help, why, ...(isMain && { isMain }) };
+    if (kind) return { ...field, kind };
+    // 0 stands for what follows from the model.
+    if (number) return { ...field, kind: "number", number: usual === undefined ? { ...number, min: 0 } : number };
+    if (choices.length === 0) return { ...field, kind: "check" };
+    return { ...field, kind: "choice", choices: choices.map((value) => [value, words[value] ?? value] as const) };
+  });
+}
+
+const DEVICE: Field = {
+  key: "device",
+  label: "Device",
+  why: "What computes. Auto tries the graphics processor (WebGPU), compares its results with the CPU's and takes the faster one.",
+  kind: "choice",
+  choices: [
+    ["auto", "auto"],
+    ["webgpu", "WebGPU"],
+    ["wasm", "CPU"],
+  ],
+};
+
+const OF_TRAINING = fieldsOf(SETTING_NAMES);
+const DATA_FIELDS = fieldsOf(DATA_NAMES);
+
+/** The fields that are seen first. */
+export const MAIN: readonly Field[] = OF_TRAINING.filter(({ isMain }) => isMain);
+
+export const MORE: readonly Field[] = [DEVICE, ...OF_TRAINING.filter(({ isMain }) => !isMain), ...DATA_FIELDS];
+
+export const FIELDS = [...MAIN, ...MORE];
+
+/** The defaults for an objective, whatever the data. */
+export const startValues = (objective: Objective): Values => ({
+  ...objectiveDefaults(objective),
+  ...{ device: "auto", split: "default", dedupe: false, maxLength: 0, labelSeparator: "|" },
+  ...TRAINING[objective].pageDefaults,
+});
+
+/** Whether the page has a default of its own for a setting: a run gets it in any case. */
+export const isOwnDefault = (key: Key, objective: Objective): boolean =>
+  key in (TRAINING[objective].pageDefaults ?? {});
+
+/** Settings that change the data set or its description. */
+export const OF_DATA: readonly Key[] = [...DATA_FIELDS.map(({ key }) => key), "seed", "classWeights"];
+
+/** Whether a setting counts for what the model learns, in a mode, with or without an adapter to start from. */
+export function applies(key: Key, objective: Objective, mode: Mode, hasAdapter: boolean): boolean {
+  const { ofAdapter, modes = MODES } = key in SETTINGS ? SETTINGS[key as keyof TrainOptions] : {};
+  return !(hasAdapter && ofAdapter) && hasSettingOf(objective, key) && modes.includes(mode);
+}
+
+/** The page's words for settings in texts: “Frozen weights: float16”. */
+export const asField: SettingWord = (name, value) => {
+  const field = FIELDS.find(({ key }) => key === name);
+  const label = field?.label ?? FIELD_WORDS[name as keyof RunSettings]?.label;
+  if (label === undefined) return null;
+  const choices = Object.fromEntries(field?.choices ?? OBJECTIVES.map((one) => [one, WORDS[one].choice]));
+  return `“${label}${value === undefined ? "" : `: ${choices[value] ?? value}`}”`;
+};

@@ -1,0 +1,143 @@
+/** What is chosen, checked and estimated: the settings of the next run. */
+import { batch, computed, effect, signal } from "@preact/signals";
+import { hasSettingOf } from "../../../data/settings.ts";
+import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
+import { dataChange, dataSettings, hasData, objective, restoreData, showFailure, showReport } from "../data/data.ts";
+import { isTraining, startRun } from "../runs/runs.ts";
+import { ask } from "../shared/ask.ts";
+import { failureReport } from "../shared/client.ts";
+import { worker } from "../shared/worker.ts";
+import { OF_DATA } from "./field-list.ts";
+import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
+import { adapter, beginModel, follows, model, modelName } from "./model.ts";
+import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
+
+/** Milliseconds without input before the settings are checked. */
+const PAUSE = 150;
+
+/** What is chosen, as the next visit and a link have it. */
+const chosen = computed(
+  (): Saved => ({
+    ...dataSettings.value,
+    ...(modelName.value === null ? {} : { model: modelName.value }),
+    ...fieldSettings.value,
+  }),
+);
+
+/** The settings of the run; null while there is no data or no model. */
+export const settings = computed((): PageSettings | null =>
+  hasData.value && model.value
+    ? {
+        ...chosen.value,
+        ...{ model: model.value.name, device: values.value.device },
+        ...(hasSettingOf(objective.value, "skipFaulty") ? { skipFaulty: true } : {}),
+        ...(adapter.value === undefined ? {} : { adapter: adapter.value }),
+      }
+    : null,
+);
+/** Texts, which are equal for equal settings: of a run, and of its data alone. */
+const asked = computed(() => JSON.stringify(settings.value));
+const askedData = computed(() => {
+  if (!settings.value) return null;
+  const all = settings.value;
+  return JSON.stringify([all.model, dataSettings.value, OF_DATA.map((key) => all[key])]);
+});
+
+/** Whether the chosen data is read. */
+const isRead = signal(false);
+/** Null while the settings are not checked, or invalid. */
+export const estimate = signal<RunEstimate | null>(null);
+export const startError = signal<ErrorReport | null>(null);
+export const canStart = computed(() => estimate.value !== null && !isTraining.value);
+
+// Reads the data when it, or how it is read, has changed.
+effect(() => {
+  void dataChange.value;
+  isRead.value = false;
+  if (askedData.value === null) return;
+  const take = (found: DataReport) =>
+    batch(() => {
+      showReport(found);
+      isRead.value = true;
+    });
+  return ask(() => worker.readData(settings.peek()!), take, showFailure, PAUSE);
+});
+
+// Checks and estimates the run when its settings have changed, and when one has begun or ended: its speed is known now.
+effect(() => {
+  void asked.value;
+  void isTraining.value;
+  estimate.value = null;
+  startError.value = null;
+  if (!isRead.value || !isValid.value) return;
+  return ask(
+    () => worker.estimate(settings.peek()!),
+    (found) => {
+      estimate.value = found;
+    },
+    (report) => {
+      startError.value = report;
+    },
+    PAUSE,
+  );
+});
+
+// A run that has ended with the worker is reported by its error: the effect above clears this one.
+worker.listen((event) => {
+  if (event.type === "ended") startError.value = event.report;
+});
+
+export async function start(): Promise<void> {
+  if (!canStart.value) return;
+  startError.value = null;
+  try {
+    await startRun(settings.value!);
+  } catch (error) {
+    startError.value = failureReport(error);
+  }
+}
+
+/** Whether a link was copied; empty: none was. */
+export const linkNote = signal("");
+
+export async function copyLink(): Promise<void> {
+  const link = linkTo(chosen.value);
+  const without = dataSettings.value.data === undefined ? "" : " It does not have your data.";
+  const copied = await navigator.clipboard.writeText(link).then(
+    () => "Copied.",
+    () => `The browser does not allow copying: ${link}`,
+  );
+  linkNote.value = copied + without;
+}
+
+/** Settings of a link that the page does not know. */
+export const linkError = signal<ErrorReport | null>(null);
+
+/** Fills in what a link or the last visit has. Returns a function that opens what takes time. */
+export function restore(): () => Promise<void> {
+  const { settings, isLink, unknown } = savedSettings();
+  const { objective, data, dataset, encoding, textColumn, labelColumn, model: base, ...ofFields } = settings;
+  const files = restoreData(settings, isLink);
+  const openBase = beginModel(base, isLink);
+  unknown.push(...restoreFields(ofFields));
+  if (isLink && unknown.length > 0)
+    linkError.value = {
+      name: "ConfigError",
+      summary: "The link has settings that this page does not know",
+      found: unknown.join(", "),
+      hint: "they were left out",
+    };
+  return async () => {
+    const opening = openBase();
+    await files;
+    isRestored.value = true;
+    await opening;
+  };
+}
+
+/** Whether all is filled in: until then the last visit's settings are kept. */
+const isRestored = signal(false);
+effect(() => {
+  const { model, ...others } = chosen.value;
+  if (isRestored.value) saveSettings(follows.value ? others : chosen.value);
+});

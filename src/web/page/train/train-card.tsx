@@ -1,0 +1,83 @@
+/** The button that starts a run, what the run takes, and its settings. */
+import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
+import { formatBytes } from "../../../plan/memory.ts";
+import type { RunEstimate } from "../../protocol.ts";
+import { dataError } from "../data/data.ts";
+import { isTraining } from "../runs/runs.ts";
+import { askAgain } from "../shared/ask.ts";
+import { ErrorPlace, remedies } from "../shared/error.tsx";
+import { usePart } from "../shared/scroll.ts";
+import { busy } from "../shared/worker.ts";
+import { MAIN, MORE } from "./field-list.ts";
+import { correct, reset } from "./fields.ts";
+import { model } from "./model.ts";
+import { Beginning, ModelFields } from "./model-part.tsx";
+import { SettingFields } from "./setting-fields.tsx";
+import { canStart, copyLink, estimate, linkError, linkNote, start, startError } from "./setup.ts";
+
+export function TrainCard() {
+  const button = usePart<HTMLButtonElement>("start");
+  const [run, error] = [estimate.value, startError.value];
+  const again = { label: "Try again", take: askAgain };
+  return (
+    <section id="train" class="card" aria-labelledby="train-title">
+      <h2 id="train-title">
+        <span class="step">2</span> Train
+      </h2>
+      <button id="start" ref={button} class="primary" type="button" disabled={!canStart.value} onClick={start}>
+        {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
+      </button>
+      <p id="start-help" class="help">
+        {help()}
+      </p>
+      <ErrorPlace id="link-error" report={linkError.value} />
+      <ErrorPlace
+        id="start-error"
+        report={error}
+        ways={error?.name === "WorkerError" ? [again] : remedies(error, correct)}
+      />
+      <p id="busy" class="help" role="status">
+        {busy.value}
+      </p>
+      <ModelFields />
+      <SettingFields id="fields" fields={MAIN} />
+      <details id="advanced">
+        <summary>More settings</summary>
+        <Beginning />
+        <SettingFields id="more-fields" fields={MORE} />
+        <div class="row">
+          <button id="reset" type="button" onClick={reset}>
+            Reset
+          </button>
+          <button id="link" type="button" onClick={copyLink}>
+            Copy a link with these settings
+          </button>
+          <p id="link-done" class="help" role="status">
+            {linkNote.value}
+          </p>
+        </div>
+      </details>
+    </section>
+  );
+}
+
+/** What the button does, or why it cannot be pressed. */
+function help(): string {
+  if (isTraining.value) return "A run is training: the next one can start when it ends.";
+  if (dataError.value) return "The data above has an error.";
+  return estimate.value ? describeEstimate(estimate.value) : "";
+}
+
+function describeEstimate({ trainable, values, steps, bytes }: RunEstimate): string {
+  // The base model's parameters, as its own line counts them, and the new ones of an adapter or a head.
+  const base = Math.min(values, model.value!.values);
+  const added = values > base ? ` and ${formatCompact(values - base)} new ones` : "";
+  const whole = `${formatShare(trainable / values)} of the base model's ${formatCompact(base)}${added}`;
+  return `Trains ${formatCount(trainable)} parameters, ${whole}, in ${formatCount(steps)} ${steps === 1 ? "step" : "steps"} and ${formatBytes(bytes)} of memory.`;
+}
+
+/** Seconds, as round as a guess is. */
+function roughly(seconds: number): number {
+  const unit = seconds < 60 ? 10 : 60;
+  return Math.max(10, Math.round(seconds / unit) * unit);
+}

@@ -1,0 +1,171 @@
+/** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
+import { useSignal } from "@preact/signals";
+import { describeReplaced } from "../../../backend/backend.ts";
+import { formatScore } from "../../../format.ts";
+import { describeMethod } from "../../../methods/training.ts";
+import { joinPair, type TextOrPair } from "../../../pair.ts";
+import { type Answer, answerOf } from "../../../tasks/predictions.ts";
+import type { Message, TestResults } from "../../../tasks/task.ts";
+import { WORDS } from "../../../tasks/words.ts";
+import { VerdictView } from "../../../views/verdict.tsx";
+import type { PageRun, Verdict } from "../../protocol.ts";
+import { bound } from "../shared/controls.tsx";
+import { ErrorBox } from "../shared/error.tsx";
+import { usePart } from "../shared/scroll.ts";
+import { runOrigin } from "../shared/words.ts";
+import { Words } from "../why/influence.tsx";
+import { labelTable } from "./label.ts";
+import { Labels } from "./labels-part.tsx";
+import { answer, classifier, isSameText, message, pairs, second, setMessage, testResults, words } from "./try.ts";
+
+/** Characters of a sample on its button. */
+const SAMPLE = 120;
+/** Samples that were labelled rightly, and as many others. */
+const SAMPLES = 3;
+/** Characters of a sample that is read at a glance. */
+const SHORT = 200;
+
+export function TryCard() {
+  const run = classifier.value;
+  const field = usePart<HTMLTextAreaElement>("try");
+  const isOver = useSignal(false);
+  /** A table that is dropped here is labelled: elsewhere on the page it is data to train on. */
+  const onDrag = (event: DragEvent) => {
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    const [file] = event.dataTransfer.files;
+    isOver.value = event.type === "dragover";
+    // That is a run or an adapter, also here.
+    if (file?.name.endsWith(".zip")) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (file) void labelTable(file);
+  };
+  return (
+    <section
+      id="try"
+      class={isOver.value ? "card over" : "card"}
+      aria-labelledby="try-title"
+      hidden={run === null}
+      onDragOver={onDrag}
+      onDragLeave={onDrag}
+      onDrop={onDrag}
+    >
+      <h2 id="try-title">
+        <span class="step">3</span> Try it
+      </h2>
+      <label class={pairs.value ? "" : "hidden"} for="message">
+        {pairs.value?.columns[0] ?? "Message"}
+      </label>
+      <textarea
+        {...{ id: "message", ref: field, rows: 3, placeholder: "Type a message", disabled: run === null }}
+        {...bound(message)}
+      />
+      {pairs.value && (
+        <label for="second">
+          {pairs.value.columns[1]}
+          <textarea id="second" rows={3} placeholder="Type a message" {...bound(second)} />
+        </label>
+      )}
+      <p id="try-help" class="help">
+        {run && `Model: ${describeTested(run)}.`}
+      </p>
+      <Labels />
+      <div id="verdict" aria-live="polite">
+        <Reply />
+      </div>
+      <div id="words">{words.value && <Words {...words.value} />}</div>
+      <Samples />
+    </section>
+  );
+}
+
+/** "LoRA, rank 8, alpha 16, trained on spam" */
+function describeTested(run: PageRun): string {
+  const during = run.state === "training" ? ", at its last evaluation" : "";
+  return `${describeMethod(run.record.options)}, ${runOrigin(run)}${during}`;
+}
+
+function Reply() {
+  if (answer.value === null) return null;
+  // The first message waits for the model.
+  if (answer.value === "pending") return <p class="help">Classifying …</p>;
+  const { asked, verdict, error } = answer.value;
+  if (!verdict) return <ErrorBox report={error!} />;
+  const known = samples(testResults.value).find(({ text }) => isSameText(text, asked.text));
+  return <Sides verdict={verdict} truth={known?.truth} />;
+}
+
+/** "spam", "spam, urgent" or "4.2" */
+const showAnswer = (answer: Answer): string =>
+  typeof answer === "number" ? formatScore(answer) : [answer].flat().join(", ") || "no label";
+
+/** How an answer looks next to the true one, in words; a score is neither right nor wrong. */
+function judge(truth: Answer, answer: Answer): [look: string, words: string] {
+  const shown = showAnswer(truth);
+  if (typeof truth === "number") return ["help", `Its true score is ${shown}.`];
+  const isRight = shown === showAnswer(answer);
+  // Several labels, or entities.
+  if (typeof truth === "object")
+    return isRight ? ["right", "Right: it has exactly these."] : ["mistaken", `Wrong: it has ${shown}.`];
+  return isRight ? ["right", "Right: this is its true label."] : ["mistaken", `Wrong: its true label is ${shown}.`];
+}
+
+/** `truth`: the message's true label, labels or score, where it is known. */
+function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
+  const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
+    const [look, words] = truth === undefined ? [] : judge(truth, answerOf(verdict));
+    return (
+      <div class={`side ${kind}`}>
+        <h3>{title}</h3>
+        <VerdictView verdict={verdict}>{words && <p class={look}>{words}</p>}</VerdictView>
+      </div>
+    );
+  };
+  const replaced = describeReplaced(device);
+  return (
+    <>
+      {side("Fine-tuned model", "learned", adapter)}
+      {side("Base model, untrained head", "base", base)}
+      {replaced && <p class="help">{replaced}</p>}
+    </>
+  );
+}
+
+/** Messages of the run's test set, as buttons. */
+function Samples() {
+  const found = samples(testResults.value);
+  const run = classifier.value;
+  return (
+    <div id="samples" hidden={found.length === 0}>
+      {run && <p class="help">Or one of its test {WORDS[run.record.objective].units.many}:</p>}
+      <ul>
+        {found.map(({ text, truth, predicted }) => {
+          const short = joinPair(text).replaceAll(/\s+/g, " ");
+          return (
+            <li key={short}>
+              <button type="button" class="link" onClick={() => setMessage(text)}>
+                {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
+              </button>
+              <small class={judge(truth, predicted)[0]}>
+                {showAnswer(truth)},{" "}
+                {showAnswer(truth) === showAnswer(predicted) ? "as predicted" : `predicted ${showAnswer(predicted)}`}
+              </small>
+            </li>
+          );
+        })}
+      </ul>
+    </div>
+  );
+}
+
+const trimmed = (text: TextOrPair): TextOrPair =>
+  typeof text === "string" ? text.trim() : [text[0].trim(), text[1].trim()];
+
+/** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
+function samples(test: TestResults | null): Message[] {
+  if (!test) return [];
+  const wrong = test.mistakes.filter(({ text }) => [text].flat().every((one) => one.trim() !== ""));
+  const short = wrong.filter(({ text }) => joinPair(text).length <= SHORT);
+  const some = [...test.samples.slice(0, SAMPLES), ...(short.length > 0 ? short : wrong).slice(0, SAMPLES)];
+  return some.map((one) => ({ ...one, text: trimmed(one.text) }));
+}

@@ -1,0 +1,99 @@
+/** The message that is tried: its label by the shown run and by the base model, and which of its words count. */
+import { computed, effect, signal } from "@preact/signals";
+import type { Influences } from "../../../infer/influence.ts";
+import type { TextOrPair } from "../../../pair.ts";
+import { TASKS } from "../../../tasks/index.ts";
+import { type ErrorReport, isUnderWay, type Verdict } from "../../protocol.ts";
+import { shown } from "../runs/runs.ts";
+import { failureReport } from "../shared/client.ts";
+import { worker } from "../shared/worker.ts";
+import { keptText } from "../train/saved.ts";
+
+/** Milliseconds without input until a message is classified, and then until its words are, each as one more message. */
+const PAUSE = 120;
+const WORDS_PAUSE = 400;
+
+/** The shown run, if it can classify. */
+export const classifier = computed(() => {
+  const run = shown.value;
+  return run?.usable && TASKS[run.record.objective].predicts ? run : null;
+});
+/** Its id, or null. Not a new value at every step. */
+const id = computed(() => classifier.value?.id ?? null);
+/** Differs when its parameters do. */
+const version = computed(() => `${id.value} ${classifier.value?.record.evaluations.length} ${classifier.value?.state}`);
+/** The messages of its test set to try it with. */
+export const testResults = computed(() => {
+  const run = classifier.value;
+  return run && !isUnderWay(run) ? (run.record.results?.test ?? null) : null;
+});
+
+export const message = keptText("message", "");
+/** The second text, where the run has pairs. */
+export const second = keptText("second", "");
+/** The columns of the run's pairs of texts; undefined: its texts are no pairs. */
+export const pairs = computed(() => classifier.value?.record.pairs);
+
+/** What is to be classified; null: nothing. */
+const asked = computed(() => {
+  const text = pairs.value ? ([message.value.trim(), second.value.trim()] as const) : message.value.trim();
+  return id.value === null || [text].flat().includes("") ? null : { id: id.value, text, version: version.value };
+});
+type Asked = NonNullable<typeof asked.value>;
+
+const latest = signal<{ asked: Asked; verdict?: Verdict; error?: ErrorReport } | null>(null);
+const explained = signal<{ asked: Asked; influences: Influences } | null>(null);
+
+/** The latest answer of the shown run, also while a newer message is classified; null: none yet. */
+export const answer = computed(() => {
+  if (!asked.value) return null;
+  return latest.value?.asked.id === asked.value.id ? latest.value : ("pending" as const);
+});
+/** The influence of the words of the message that is answered. */
+export const words = computed(() => {
+  const [shown, found] = [answer.value, explained.value];
+  if (!shown || shown === "pending" || shown.error || !found) return null;
+  return found.asked.id === shown.asked.id && isSameText(found.asked.text, shown.asked.text)
+    ? { text: found.asked.text, ...found.influences }
+    : null;
+});
+
+export const isSameText = (a: TextOrPair, b: TextOrPair) => JSON.stringify(a) === JSON.stringify(b);
+
+/** Fills in a message, or both texts of a pair. */
+export function setMessage(text: TextOrPair): void {
+  const [first = "", other] = [text].flat();
+  message.value = first;
+  if (other !== undefined) second.value = other;
+}
+
+effect(() => {
+  if (!asked.value) return;
+  const timer = setTimeout(classifyLatest, PAUSE);
+  return () => clearTimeout(timer);
+});
+
+/** A run that trains needs the device for itself: there are no influences then. */
+effect(() => {
+  const now = asked.value;
+  if (!now || latest.value?.asked !== now || latest.value.error) return;
+  const timer = setTimeout(async () => {
+    const influences = await worker.influences(now.id, now.text).catch(() => null);
+    explained.value = influences && { asked: now, influences };
+  }, WORDS_PAUSE);
+  return () => clearTimeout(timer);
+});
+
+let isBusy = false;
+
+/** Classifies one message at a time. What is typed meanwhile is next. */
+async function classifyLatest(): Promise<void> {
+  if (isBusy) return;
+  isBusy = true;
+  for (let now = asked.value; now && now !== latest.value?.asked; now = asked.value)
+    latest.value = await worker.classify(now.id, now.text).then(
+      (verdict) => ({ asked: now, verdict }),
+      (error) => ({ asked: now, error: failureReport(error) }),
+    );
+  isBusy = false;
+}

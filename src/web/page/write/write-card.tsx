@@ -1,0 +1,214 @@
+/** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { formatCount } from "../../../format.ts";
+import { describeMethod } from "../../../methods/training.ts";
+import { ScrollArea } from "../../../views/components.tsx";
+import { writer } from "../runs/runs.ts";
+import { bound, FileButton, NumberField, Tick } from "../shared/controls.tsx";
+import { ErrorPlace } from "../shared/error.tsx";
+import { useNextFocus } from "../shared/hooks.tsx";
+import { usePart } from "../shared/scroll.ts";
+import { runOrigin } from "../shared/words.ts";
+import { worker } from "../shared/worker.ts";
+import { model } from "../train/model.ts";
+import {
+  byLine,
+  type Column,
+  canWrite,
+  columns,
+  hasChat,
+  isChat,
+  isWriting,
+  loadWriter,
+  prompt,
+  stops,
+  WRITE_RANGES,
+  type WriteKey,
+  type Written,
+  write,
+  writeError,
+  writeKeys,
+  writeStatus,
+  writeTexts,
+} from "./write.ts";
+
+const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
+  maxNewTokens: {
+    label: "Maximum new tokens",
+    why: "How long the text becomes at most. A token is a word or a part of one.",
+  },
+  temperature: {
+    label: "Temperature",
+    help: "0: greedy decoding",
+    why: "How much chance decides. Low values take the likeliest tokens and repeat themselves; high ones surprise and lose the thread.",
+  },
+  topK: {
+    label: "Top-k",
+    help: "0: all tokens",
+    why: "Only the k likeliest tokens can be drawn. Few of them keep the text plain.",
+  },
+  topP: {
+    label: "Top-p",
+    help: "1: all tokens",
+    why: "Only the likeliest tokens that have this probability together can be drawn. 0.9 to 0.95 leaves out the odd ones.",
+  },
+  repetitionPenalty: {
+    label: "Repetition penalty",
+    help: "Above 1: less repetition",
+    why: "Tokens that are in the text already become less likely. Far above 1 the text becomes strange.",
+  },
+  seed: {
+    label: "Seed",
+    help: "For sampling",
+    why: "The start of the random numbers. The same seed and settings give the same text.",
+  },
+};
+
+export function WriteCard({ hidden }: { hidden: boolean }) {
+  const field = usePart<HTMLTextAreaElement>("write");
+  return (
+    <section id="write" class="card" aria-labelledby="write-title" hidden={hidden}>
+      <h2 id="write-title">
+        <span class="step">3</span> Write
+      </h2>
+      <p id="write-help" class="help">
+        {describeWriting()}
+      </p>
+      <form
+        id="write-form"
+        autocomplete="off"
+        noValidate
+        onSubmit={(event) => {
+          event.preventDefault();
+          void write();
+        }}
+      >
+        <label for="prompt">
+          Prompt
+          <textarea id="prompt" ref={field} rows={2} aria-describedby="prompt-help" {...bound(prompt)} />
+        </label>
+        <p id="prompt-help" class="help">
+          {isChat.value
+            ? "A message to the model, such as a question."
+            : "The beginning of the text. Without one, the model begins by itself."}
+        </p>
+        {hasChat.value && <Tick id="prompt-chat" text="Answer it as a chat" on={isChat} />}
+        <Controls />
+        <ErrorPlace id="write-error" report={writeError.value} />
+        <div id="written">
+          {columns.value.map((column) => (
+            <ColumnView key={column.adapter} column={column} isAlone={columns.value.length === 1} />
+          ))}
+        </div>
+        <More />
+      </form>
+    </section>
+  );
+}
+
+function describeWriting(): string {
+  const run = writer.value;
+  const does = isChat.value ? "answers" : "continues";
+  if (!run) return `${model.value?.name ?? "The model"} ${does} the prompt, as it is before training.`;
+  const adapter = `the adapter (${describeMethod(run.record.options)}) ${runOrigin(run)}`;
+  return `${run.model} ${does} the prompt twice, without and with ${adapter}, with the same settings and seed.`;
+}
+
+function Controls() {
+  const row = useRef<HTMLDivElement>(null);
+  useNextFocus(row);
+  return (
+    <div class="row" ref={row}>
+      <button id="write-start" type="submit" hidden={isWriting.value} disabled={!canWrite.value}>
+        Write
+      </button>
+      <button id="write-stop" type="button" hidden={!isWriting.value} onClick={() => worker.stopWriting()}>
+        Stop
+      </button>
+      <p id="write-status" class="help grow" role="status">
+        {writeStatus.value}
+      </p>
+    </div>
+  );
+}
+
+function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: Column; isAlone: boolean }) {
+  const area = useRef<HTMLElement>(null);
+  const height = useRef(0);
+  // Follows the text as long as its end is in sight.
+  useLayoutEffect(() => {
+    const { scrollTop, clientHeight, scrollHeight } = area.current!;
+    if (scrollTop + clientHeight >= height.current - 8) area.current!.scrollTop = scrollHeight;
+    height.current = scrollHeight;
+  });
+  const title = adapter ? "With the adapter" : `Base model${isAlone ? ", before training" : ""}`;
+  return (
+    <div class={`side ${adapter ? "learned" : "base"}`}>
+      <h3>{title}</h3>
+      <ScrollArea label={`${title}: its text`} kind="written" area={area}>
+        <div class="texts">
+          {texts.map((text, i) => (
+            <div key={i} class="text">
+              <p class="prose">
+                <span class="prompt">{isChat ? `${text.prompt}\n\n` : text.prompt}</span>
+                {text.text}
+              </p>
+              <small>{describeEnd(text)}</small>
+            </div>
+          ))}
+        </div>
+      </ScrollArea>
+    </div>
+  );
+}
+
+const ENDS = {
+  length: "Maximum length reached.",
+  stop: "Ended at a stop string.",
+  end: "Ended by the model.",
+};
+
+function describeEnd({ forgotten, finish }: Written): string {
+  const dropped =
+    forgotten > 0 ? `Longer than the model's context: the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
+  return `${dropped}${finish ? ENDS[finish] : ""}`;
+}
+
+function More() {
+  return (
+    <details id="write-more">
+      <summary>More</summary>
+      <Tick id="prompt-lines" text="One prompt per line" on={byLine} />
+      <div id="write-fields" class="fields">
+        {writeKeys.value.map((key) => (
+          <NumberField
+            key={key}
+            id={`write-${key}`}
+            {...WORDS[key]}
+            range={WRITE_RANGES[key]}
+            text={writeTexts.value[key]}
+            change={(text) => {
+              writeTexts.value = { ...writeTexts.value, [key]: text };
+            }}
+          />
+        ))}
+      </div>
+      <label for="stop-strings">
+        Stop strings
+        <textarea id="stop-strings" rows={2} spellcheck={false} aria-describedby="stop-help" {...bound(stops)} />
+      </label>
+      <p id="stop-help" class="help">
+        One per line; \n is a newline. The text ends before the first match.
+      </p>
+      <div class="row">
+        <FileButton
+          id="writer-files"
+          label="Load a language-model adapter"
+          multiple
+          accept=".zip,.json,.safetensors"
+          take={loadWriter}
+        />
+      </div>
+    </details>
+  );
+}
