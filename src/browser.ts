@@ -10,6 +10,7 @@ import type { LoadModelOptions } from "./learner/load.ts";
 import type { RowSource } from "./learner/rows.ts";
 import type { TrainModelOptions } from "./learner/train.ts";
 import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
+import type { CrossValidateArguments, CrossValidation } from "./study/cross-validate.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 
 export * from "./api.ts";
@@ -143,7 +144,28 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  const files = await runViews();
-  const { reportOnDemand: report } = await import("./views/study/report.ts");
-  return (await import("./study/study.ts")).study(args, { files, report });
+  return (await studies()).study(args, await runViews());
 }
+
+/**
+ * Estimates from all rows what a run on them is worth, and trains it, as in Node.
+ *
+ * @example
+ * ```ts
+ * import { crossValidate, loadDataset, loadModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ file: "tickets.csv" }, { model, fractions: [1, 0, 0] });
+ * const { estimate, answers, review, final } = await crossValidate({ device, model, data, folds: 5, epochs: 3 });
+ * if (estimate) console.log(estimate.measure, estimate.value, "from", estimate.low, "to", estimate.high);
+ * console.log(answers.filter(({ truth, predicted }) => truth !== predicted).length, "errors");
+ * for (const { text, label, suggested } of review ?? []) console.log(`${label}, or ${suggested}? ${text}`);
+ * await final?.save("runs/all");
+ * ```
+ */
+export async function crossValidate(args: CrossValidateArguments): Promise<CrossValidation> {
+  return (await studies()).crossValidate(args, await runViews());
+}
+
+const studies = () => import("./views/study/studies.ts");

@@ -5,6 +5,7 @@ import type { LoadModelOptions } from "./learner/load.ts";
 import type { RowSource } from "./learner/rows.ts";
 import type { TrainModelOptions } from "./learner/train.ts";
 import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
+import type { CrossValidateArguments, CrossValidation } from "./study/cross-validate.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 import { runFiles } from "./views/run-files.ts";
 
@@ -105,6 +106,34 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  const { reportOnDemand: report } = await import("./views/study/report.ts");
-  return (await import("./study/study.ts")).study(args, { files: runFiles, report });
+  return (await studies()).study(args, runFiles);
 }
+
+/**
+ * Estimates from all rows what a run on them is worth, and trains it: the rows are divided into folds, each of which is
+ * answered by a run that has learned from the others alone; then a run learns from all rows, for as many epochs as the
+ * folds' validation sets have chosen. Classes are in equal shares in all folds, and rows of one group (the
+ * `groupColumn` of the data) are in one. Also finds the labels that are probably wrong. With `save` it is a study in a
+ * directory, as of `train --folds`: the same call resumes what was interrupted.
+ * Throws ConfigError or DataError before anything is trained; rejects with the error of the first fold that fails, and
+ * with the signal's reason if it was aborted.
+ *
+ * @example
+ * ```ts
+ * import { crossValidate, loadDataset, loadModel, openDevice } from "lowrank";
+ *
+ * const device = await openDevice();
+ * const model = await loadModel("gpt2-micro");
+ * const data = await loadDataset({ file: "tickets.csv" }, { model, fractions: [1, 0, 0] });
+ * const { estimate, answers, review, final } = await crossValidate({ device, model, data, folds: 5, epochs: 3 });
+ * if (estimate) console.log(estimate.measure, estimate.value, "from", estimate.low, "to", estimate.high);
+ * console.log(answers.filter(({ truth, predicted }) => truth !== predicted).length, "errors");
+ * for (const { text, label, suggested } of review ?? []) console.log(`${label}, or ${suggested}? ${text}`);
+ * await final?.save("runs/all");
+ * ```
+ */
+export async function crossValidate(args: CrossValidateArguments): Promise<CrossValidation> {
+  return (await studies()).crossValidate(args, runFiles);
+}
+
+const studies = () => import("./views/study/studies.ts");

@@ -106,8 +106,8 @@ export interface DatasetOptions extends ReadingOptions, Pick<DownloadOptions, "o
   /** The sheet of an Excel file. Default: the only visible one that has cells. */
   sheet?: string;
   /**
-   * The column of what rows belong to, such as a customer: those of one group are in one fold of `train --folds`. Only
-   * of one file, all of which is in the training set. Default: rows are by themselves.
+   * The column of what rows belong to, such as a customer: those of one group are in one fold of `crossValidate` or
+   * `train --folds`. Only of one file or rows in memory, all in the training set. Default: rows are by themselves.
    */
   groupColumn?: string;
   /**

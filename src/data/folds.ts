@@ -2,7 +2,7 @@
 import { checkNumber } from "../checks.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import { groupBy } from "../group-by.ts";
-import { setting } from "../setting.ts";
+import { either, setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import { findLeaks } from "./duplicates.ts";
@@ -26,7 +26,10 @@ export function divideFolds<Data extends Labelled>(all: Data, count: number): Da
     throw new ConfigError("already-split", "folds are invalid for data that is split already", {
       expected: "all rows in the training set",
       found: `${all.train.size}, ${all.val.size} and ${all.test.size} rows`,
-      hint: `give one file with ${setting("data")}`,
+      hint: either(
+        `give one file with ${setting("data")}`,
+        `load one file or rows with ${setting("fractions", [1, 0, 0])}`,
+      ),
     });
   const rows = { ...rowsOf(all), size: all.train.size };
   checkEnough(all, rows, count);

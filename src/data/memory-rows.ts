@@ -19,6 +19,8 @@ export interface LabelledRow {
   text: TextOrPair;
   /** A class, the score of a regression, or a list of labels where a message has several; a number may name a class. */
   label: string | number | readonly string[];
+  /** Others are not read, but that of `groupColumn`. */
+  [column: string]: unknown;
 }
 
 const PAIR = PAIR_NAMES[0]!;
@@ -29,6 +31,7 @@ const EXPECTED_ROW = '{ text: "...", label: "..." }';
 interface RowsOptions extends ColumnChoice {
   labelsAre: LabelKind;
   labelSeparator?: string;
+  groupColumn?: string;
   skipFaulty?: boolean;
   encoding?: string;
 }
@@ -58,7 +61,7 @@ export function rowsFile(
       const { text, label } = readRow(row, placeOf(ROWS, i + 1), isPair, options);
       isPair ??= typeof text !== "string";
       const texts = typeof text === "string" ? { text } : { [PAIR[0]]: text[0], [PAIR[1]]: text[1] };
-      return `${JSON.stringify({ ...texts, label })}\n`;
+      return `${JSON.stringify({ ...groupOf(row as LabelledRow, options), ...texts, label })}\n`;
     } catch (error) {
       if (!options.skipFaulty || !(error instanceof LowrankError)) throw error;
       rowErrors.push(error);
@@ -73,6 +76,10 @@ export function rowsFile(
     leftOut: { rows: rowErrors.length, rowErrors: rowErrors.slice(0, MOST_LISTED) },
   };
 }
+
+/** A row without a group is one by itself. */
+const groupOf = (row: LabelledRow, { groupColumn }: RowsOptions) =>
+  groupColumn === undefined ? {} : { [groupColumn]: String(row[groupColumn] ?? "") };
 
 /** Lines that are encoded together: all may be longer than a string can be. */
 const PIECE = 4096;

@@ -24,7 +24,7 @@ import { fitBaselines, leakedRows, measureTest, measuringContext } from "../trai
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
 import { findSuspects, joinShares, type Review } from "./review.ts";
-import { readFinished, type TrialRecord, trialDirectory } from "./store.ts";
+import { type TrialRecord, trialDirectory } from "./store.ts";
 
 /** What is asked: how many folds, and whether a run learns from all rows afterwards. */
 export interface FoldsAsked {
@@ -40,7 +40,7 @@ export interface Fold {
   trial: Trial;
 }
 
-type FoldRecord = RunRecord & TrialRecord;
+export type FoldRecord = RunRecord & TrialRecord;
 
 /** The run on each fold's data. `base`: the fingerprint of the base model. */
 export function listFolds(
@@ -85,10 +85,8 @@ export const foldFiles =
     return [...views(record, result, data), [PREDICTED, JSON.stringify(plain)]];
   };
 
-/** The record of a fold that has ended, and what it says of its rows; null: it has not. */
-export async function readFold(out: string, { trial, data }: Fold): Promise<[FoldRecord, Predicted] | null> {
-  const record = await readFinished(out, trial);
-  if (!record) return null;
+/** What a fold that has ended in a directory says of its rows. */
+export async function readPredicted(out: string, { trial, data }: Fold, record: FoldRecord): Promise<Predicted> {
   const path = joinPath(trialDirectory(out, trial), PREDICTED);
   const predicted = (await readJson(path, LIMITS.ownJson)) as Predicted;
   checkKinds({ predicted }, { predicted: "object" }, path);
@@ -97,7 +95,7 @@ export async function readFold(out: string, { trial, data }: Fold): Promise<[Fol
   const { values, probabilities } = predicted;
   const columns = TRAINING[objective].columns(test, values, labels.length);
   const isWhole = probabilities === undefined || probabilities.length === test.size * labels.length;
-  if (isWhole && JSON.stringify(columns) === JSON.stringify(record.results.test.rows)) return [record, predicted];
+  if (isWhole && JSON.stringify(columns) === JSON.stringify(record.results.test.rows)) return predicted;
   throw new FormatError("invalid-field", `not what the run in this directory says of its rows`, {
     where: path,
     hint: "remove the run's directory: the same command trains it again",
@@ -118,20 +116,30 @@ export interface Pooled {
   fitClassic: () => Promise<ClassicModel | null>;
 }
 
+/** What a study of folds has reached. */
+export interface FoldResults {
+  all: FoldedData;
+  pooled: Pooled;
+  /** The runs of the folds, in their order. */
+  runs: readonly FoldRecord[];
+  /** The run on all rows; null: none was asked for. */
+  final: RunRecord | null;
+}
+
 /**
- * Puts the folds together. The baselines are fitted to each fold's training set; measures are those of all rows, and
+ * Puts together what the folds' runs `said` of their rows. The baselines are fitted to each fold's training set; measures are those of all rows, and
  * what is of a training or validation set is the mean of the folds, by their rows.
  */
 export async function poolFolds(
   all: FoldedData,
   folds: readonly Fold[],
-  runs: readonly (readonly [FoldRecord, Predicted])[],
+  records: readonly FoldRecord[],
+  said: readonly Predicted[],
 ): Promise<Pooled> {
   const measuring = await MEASURING[all.objective]();
   const data = pooledData(all, folds);
-  const records = runs.map(([record]) => record);
   const context = measuringContext(all, records[0]!.options);
-  const predicted = joinPredicted(runs.map(([, one]) => one));
+  const predicted = joinPredicted(said);
   const fitted: FittedBaselines[] = [];
   for (const fold of folds) fitted.push(await fitBaselines(fold.data));
   const leaked = new Set<number>();

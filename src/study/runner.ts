@@ -61,7 +61,7 @@ export interface CompletedRun {
   result: TrainResult;
 }
 
-interface TrialsArguments {
+export interface TrialsArguments {
   /** The directory of the study; undefined: trials are kept in memory. */
   out: string | undefined;
   trials: readonly Trial[];

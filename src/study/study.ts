@@ -153,10 +153,11 @@ function checkRun(common: RunArguments, run: Partial<TrainOptions>, name: string
   return completeOptions(args);
 }
 
-const begunElsewhere = (where: string) =>
+/** The error where another process has begun a run that has not ended. */
+export const begunElsewhere = (where: string) =>
   new ConfigError("used-by-another-process", "another process has begun this run", {
     where,
-    hint: "call study again when it has ended",
+    hint: "call this again when it has ended",
   });
 
 function finishedCell({ rates: [seeds] }: Cell, ended: ReadonlyMap<string, TrainedRun>): FinishedCell {

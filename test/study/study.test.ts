@@ -6,7 +6,9 @@ import type { Backend } from "../../src/backend/backend.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import {
   Classifier,
+  crossValidate,
   fineTune,
+  loadDataset,
   RunFailed,
   type RunRecord,
   type StudyArguments,
@@ -235,4 +237,52 @@ test("what is wrong with a run rejects the call before anything begins, with its
   await refused([Promise.resolve({})], "invalid-argument", "runs: ", "is an await missing?");
   await assertFails("unknown-option", ["mean runs?"], () => study({ ...all, device, run: RANKS } as never));
   assert.equal([begun, existsSync(save)], [[], false]);
+});
+
+test("folds answer each row in memory as in a directory, which is resumed; the last run has learned from all", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => [
+    { text: `see you at lunch, friend ${i}`, label: i === 7 ? "spam" : "ham" },
+    { text: `you have won a prize ${i}, call now`, label: "spam" },
+  ]).flat();
+  const data = await loadDataset({ rows }, { fractions: [1, 0, 0], labels: ["ham", "spam"] });
+  const args = { ...(await common()), data, folds: 2, ...SETTINGS, rank: 2 };
+  const { estimate, answers, review, runs, final, report, results } = await crossValidate(args);
+  assert.equal(
+    answers.map(({ row, text, truth }) => [row, text, truth]),
+    rows.map(({ text, label }, i) => [i, text, label]),
+  );
+  const right = answers.filter(({ truth, predicted }) => truth === predicted).length / 40;
+  assert.equal([estimate!.measure, estimate!.value, results.after.test.rows], ["Accuracy", right, 40]);
+  assert.ok(estimate!.low < right && right < estimate!.high);
+  for (const { predicted, probabilities } of answers)
+    assert.ok(probabilities![String(predicted)]! >= 0.5 && probabilities!.ham! + probabilities!.spam! > 0.999);
+  assert.equal([review![0]!.row, review![0]!.label, review![0]!.suggested], [14, "spam", "ham"]);
+  assert.equal(
+    runs.map(({ record }) => [record.data.fold, record.counts.rows[2]]),
+    [1, 2].map((fold) => [fold, 20]),
+  );
+  assert.equal([final!.record.counts.rows, final!.record.results], [[40, 0, 0], results]);
+  assert.match(report.toMarkdown(), "all 40 rows were tested");
+
+  // Two rows are of one customer each, the last ones of nobody.
+  const grouped = rows.map((row, i) => ({ ...row, customer: i < 36 ? i >> 1 : undefined }));
+  const ofGroups = await loadDataset({ rows: grouped }, { fractions: [1, 0, 0], groupColumn: "customer" });
+  assert.equal(ofGroups.groups, [...grouped.map(({ customer }) => customer?.toString())]);
+
+  const save = join(folder, "folds");
+  const abort = new AbortController();
+  const stop = ({ type }: StudyEvent) => type === "done" && abort.abort("enough");
+  const one = { ...args, device: await testDevice("wasm 1 thread"), save };
+  assert.is(await crossValidate({ ...one, signal: abort.signal, onEvent: stop }).catch((reason) => reason), "enough");
+  const seen: string[] = [];
+  const again = await crossValidate({ ...one, final: false, onEvent: ({ type }) => void seen.push(type) });
+  assert.equal([again.answers, again.review, again.final, seen[0]], [answers, review, null, "skip"]);
+  assert.ok(existsSync(join(save, "out-of-fold.csv")) && existsSync(join(save, "review.csv")));
+
+  const refused = (more: object, code: ErrorCode, ...words: string[]) =>
+    assertFails(code, words, () => crossValidate({ ...args, ...more } as never));
+  await refused({ data: (await common()).data }, "already-split", "fractions [1,0,0]");
+  await refused({ folds: 40 }, "too-few-rows", "folds 19");
+  await refused({ fold: 3 }, "unknown-option", "did you mean folds?");
+  await refused({ rank: 0 }, "invalid-value");
 });

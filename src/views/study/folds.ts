@@ -14,9 +14,10 @@ import {
 import { capital, digits, formatCount, formatDuration, formatLoss, percent } from "../../format.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
-import { type FoldedData, keptEpoch, type Pooled } from "../../study/folds.ts";
+import { type FoldResults, keptEpoch, type Pooled } from "../../study/folds.ts";
 import type { Review, Suspect } from "../../study/review.ts";
-import { TRIALS, type TrialRecord } from "../../study/store.ts";
+import type { TrialRecord } from "../../study/store.ts";
+import type { StudyReport } from "../../study/study.ts";
 import { countRows, estimate, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { csvLines } from "../csv.ts";
@@ -39,35 +40,32 @@ import { describeVerdict } from "../verdicts.ts";
 
 const TITLE = "Lowrank: report of folds";
 
-/** What a study of folds has reached. */
-export interface FoldResults {
-  all: FoldedData;
-  pooled: Pooled;
-  /** The runs of the folds, in their order. */
-  runs: readonly (RunRecord & TrialRecord)[];
-  /** The run on all rows; null: none was asked for. */
-  final: RunRecord | null;
-}
-
-/** Writes the report, and the answers to all rows, into the study's directory. */
-export async function writeFolds(out: string, results: FoldResults): Promise<void> {
+/** The report. With `out` it is written into the study's directory, with the answers to all rows. */
+export async function reportFolds(results: FoldResults, out: string | undefined): Promise<StudyReport> {
+  const links = out !== undefined;
+  const { review } = results.pooled;
   const blocks = [
     heading(TITLE, 1),
     ...estimateBlocks(results),
     text(describeFinal(results)),
-    ...reviewBlocks(results.pooled, results.pooled.review),
+    ...reviewBlocks(results.pooled, review),
     heading("Results of all rows"),
     ...resultBlocks(shownRecord(results), { advises: false }),
   ];
-  const { review } = results.pooled;
-  for (const [path, content] of [
+  const report = {
+    blocks,
+    toMarkdown: () => toMarkdown(blocks, { links }),
+    toHtml: () => toHtml(TITLE, blocks, { links }),
+  };
+  const files = [
     ...blockFiles(blocks),
-    ["report.md", toMarkdown(blocks)],
-    ["report.html", toHtml(TITLE, blocks)],
+    ["report.md", report.toMarkdown()],
+    ["report.html", report.toHtml()],
     ["out-of-fold.csv", encode(csvLines(outOfFold(results)))],
     ...(review ? [["review.csv", encode(csvLines(reviewTable(results.pooled, review)))] as const] : []),
-  ] as const)
-    await writeFileAtomic(joinPath(out, path), content);
+  ] as const;
+  if (links) for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
+  return report;
 }
 
 /** Suspects that the report shows. */
@@ -177,11 +175,11 @@ function describeEstimate({ all, pooled, runs }: FoldResults): string {
 
 function describeFinal({ all, runs, final }: FoldResults): string {
   const { rows } = WORDS[all.objective].units;
-  if (!final) return `No run has learned from all ${rows}: with --final all, the same command trains it.`;
+  if (!final) return `No run has learned from all ${rows}: with ${asFlag("final", "all")}, it is trained, too.`;
   const { epochs } = final.options;
   const kept = runs.map((run) => keptEpoch(run).toFixed(1)).join(", ");
   return (
-    `The saved run, ${TRIALS}/${final.trial!.name}, has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ` +
+    `The final run, ${final.trial!.name}, has learned from all ${formatCount(final.counts.rows[0]!)} ${rows}, for ${epochs} ${epochs === 1 ? "epoch" : "epochs"}: ` +
     `the validation sets of the folds chose ${kept}. It was not measured itself; the estimate is that of models that had learned from ` +
     `about ${formatCount(runs[0]!.counts.rows[0]!)} ${rows}.`
   );

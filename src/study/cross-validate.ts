@@ -1,0 +1,267 @@
+/** Cross-validation: the runs of folds, what they say together, and a run on all rows; and the API of it. */
+import { backendOf } from "../backend/backend.ts";
+import { checkOptions, type FieldKind } from "../checks.ts";
+import { divideFolds } from "../data/folds.ts";
+import { ConfigError, type LowrankError } from "../errors.ts";
+import type { TextOrPair } from "../pair.ts";
+import { nameBase } from "../run/base-name.ts";
+import type { RunViews } from "../run/directory.ts";
+import { storedRun, type TrainedRun } from "../run/trained-run.ts";
+import { setting } from "../setting.ts";
+import type { Estimate } from "../statistics.ts";
+import { type Objective, TASKS } from "../tasks/index.ts";
+import { type Answer, byLabel } from "../tasks/predictions.ts";
+import type { Predicted, Results } from "../tasks/task.ts";
+import { TRAINING } from "../tasks/training.ts";
+import { OTHER_NAMES } from "../train/other-names.ts";
+import { completeOptions, prepareRun } from "../train/prepare.ts";
+import type { TrainOptions } from "../train/settings.ts";
+import { ARGUMENTS, OPTIONS } from "../train/trainer.ts";
+import {
+  type Fold,
+  type FoldedData,
+  type FoldRecord,
+  type FoldResults,
+  type FoldsAsked,
+  finalTrial,
+  foldFiles,
+  listFolds,
+  type Pooled,
+  poolFolds,
+  readPredicted,
+} from "./folds.ts";
+import { refuseAuto, type Trial } from "./grid.ts";
+import type { Suspect } from "./review.ts";
+import { type CompletedRun, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
+import { readFinished, trialDirectory } from "./store.ts";
+import { begunElsewhere, type StudyArguments, type StudyReport } from "./study.ts";
+import { beginStudy, recordStudy } from "./study-record.ts";
+
+/** The arguments of `crossValidate`, with the settings of `TrainOptions`. */
+export interface CrossValidateArguments
+  extends Partial<TrainOptions>,
+    Pick<StudyArguments, "device" | "model" | "checkpointEvery" | "signal"> {
+  /**
+   * From `loadDataset` or `loadTagged`, with all rows in the training set: `{ fractions: [1, 0, 0] }`. With a
+   * `groupColumn` the rows of one group are in one fold.
+   */
+  data: FoldedData;
+  /** Into how many parts the rows are divided, each of which tests a run on the others. Default: 5. */
+  folds?: number;
+  /** Whether a run learns from all rows at the end. Default: true. */
+  final?: boolean;
+  /**
+   * A study's directory: the runs are in its folder trials, and the report and its tables are there, too. The same call
+   * does not repeat what has ended, and resumes what was interrupted. Default: runs are kept in memory.
+   */
+  save?: string;
+  /** Called with what happens to each run, which `trial` names: "fold1-...", or "all-...". */
+  onEvent?: (event: StudyEvent) => void;
+}
+
+/** The answer to a row by the one run that has not learned from it. */
+export interface OutOfFold {
+  /** Its index among the rows that were read. */
+  row: number;
+  /** From 1. */
+  fold: number;
+  text: TextOrPair;
+  truth: Answer;
+  predicted: Answer;
+  /** Of each label, where labels have them. */
+  probabilities?: Record<string, number>;
+}
+
+/** A row whose label is improbable by models that have not learned from it, and so perhaps wrong. */
+export interface LabelToReview {
+  /** Its index among the rows that were read. */
+  row: number;
+  text: TextOrPair;
+  /** The label that it has, and its probability. */
+  label: string;
+  probability: number;
+  suggested: string;
+}
+
+/** What folds have reached. */
+export interface CrossValidation {
+  /**
+   * What runs are judged by, such as the accuracy: of all rows, with its 95 % interval. null: it is not defined for
+   * these rows.
+   */
+  estimate: (Estimate & { measure: string }) | null;
+  /** All that is measured: `results.test` is of all rows, with the baselines of the folds. */
+  results: Results;
+  /** The answer to each row, in the order of the rows. */
+  answers: OutOfFold[];
+  /** The rows to look at, the worst first, by confident learning; null where a row has not one class. */
+  review: LabelToReview[] | null;
+  /** The run of each fold. */
+  runs: TrainedRun[];
+  /** The run on all rows, whose record has `results`; null: none was asked for. */
+  final: TrainedRun | null;
+  report: StudyReport;
+}
+
+/** A study of folds whose data is divided. */
+export interface DividedFolds {
+  asked: FoldsAsked;
+  all: FoldedData;
+  folds: readonly Fold[];
+  /** The model as the runs name it, and its fingerprint. */
+  named: { name: string; base: string };
+  options: TrainOptions;
+}
+
+/** What a study of folds has trained. */
+interface TrainedFolds {
+  results: FoldResults;
+  runs: TrainedRun[];
+  final: TrainedRun | null;
+}
+
+/** Throws ConfigError for data that has no folds. */
+export function refuseUnlabelled({ objective }: { objective: Objective }): void {
+  if (TRAINING[objective].labels !== null) return;
+  throw new ConfigError("options-conflict", `${setting("folds")} is invalid for ${TASKS[objective].title}`, {
+    expected: "data with labels",
+    hint: `omit ${setting("folds")}`,
+  });
+}
+
+/**
+ * Trains what is left of the folds and, when they have ended, the run on all rows. Returns the trials that have not
+ * ended, if there are any: those have failed, or were aborted, or another process trains them.
+ */
+export async function trainFolds(
+  { asked, all, folds, named, options }: DividedFolds,
+  how: Omit<TrialsArguments, "trials" | "dataOf" | "complete">,
+): Promise<TrainedFolds | Trial[]> {
+  const { out, views, onEvent } = how;
+  const ended = new Map<string, TrainedRun>();
+  const run = (more: Pick<TrialsArguments, "trials" | "dataOf" | "views" | "complete">) =>
+    runTrials({
+      ...{ ...how, ...more },
+      onEvent(event, subject) {
+        if (event.type === "done" || event.type === "skip") ended.set(event.trial.key, subject!.run!);
+        onEvent(event, subject);
+      },
+    });
+  const find = async (trial: Trial): Promise<TrainedRun | null> => {
+    const record = ended.has(trial.key) || out === undefined ? null : await readFinished(out, trial);
+    return record ? storedRun(record, trialDirectory(out!, trial)) : (ended.get(trial.key) ?? null);
+  };
+  const predicted = new Map<string, Predicted>();
+  const dataOf = new Map(folds.map(({ trial, data }) => [trial.key, data]));
+  const trials = folds.map(({ trial }) => trial);
+  await run({
+    ...{ trials, views: foldFiles(views), dataOf: ({ key }) => dataOf.get(key)! },
+    async complete(one) {
+      predicted.set(one.record.trial!.key, one.result.predicted!);
+      return one;
+    },
+  });
+  const found = await Promise.all(trials.map(find));
+  const runs = found.filter((one) => one !== null);
+  if (runs.length < trials.length) return trials.filter((_, i) => !found[i]);
+  const records = runs.map(({ record }) => record as FoldRecord);
+  const said = folds.map(async (fold, i) => predicted.get(fold.trial.key) ?? readPredicted(out!, fold, records[i]!));
+  const pooled = await poolFolds(all, folds, records, await Promise.all(said));
+  if (!asked.final) return { results: { all, pooled, runs: records, final: null }, runs, final: null };
+  const trial = await finalTrial(all, records, named, options);
+  const complete = async ({ record, result }: CompletedRun): Promise<CompletedRun> => ({
+    record: { ...record, results: pooled.results, folds: folds.length },
+    result: { ...result, classic: await pooled.fitClassic() },
+  });
+  await run({ trials: [trial], views, dataOf: () => all, complete });
+  const final = await find(trial);
+  return final ? { results: { all, pooled, runs: records, final: final.record }, runs, final } : [trial];
+}
+
+/** What shows folds. */
+interface FoldViews {
+  files: RunViews;
+  /** Also writes it into `out`. */
+  report(results: FoldResults, out: string | undefined): Promise<StudyReport>;
+}
+
+const OWN: Record<Exclude<keyof CrossValidateArguments, keyof TrainOptions>, FieldKind> = {
+  device: ARGUMENTS.device,
+  model: ARGUMENTS.model,
+  data: ARGUMENTS.data,
+  folds: "number?",
+  final: "boolean?",
+  save: "text?",
+  checkpointEvery: "size?",
+  signal: "signal?",
+  onEvent: "function?",
+};
+
+/** Trains the runs as `trainFolds` does. Rejects if one of them fails. */
+export async function crossValidate(args: CrossValidateArguments, views: FoldViews): Promise<CrossValidation> {
+  checkOptions("args", args, { ...OWN, ...OPTIONS }, OTHER_NAMES);
+  const { device: _, model, data: all, folds: count = 5, final = true, save: out, ...others } = args;
+  const { checkpointEvery, signal = new AbortController().signal, onEvent: report, ...settings } = others;
+  const device = backendOf(args.device);
+  refuseUnlabelled(all);
+  const parts = divideFolds(all, count);
+  refuseAuto(settings);
+  const first = { device, model, data: parts[0]!, ...settings };
+  prepareRun(first);
+  const options = completeOptions(first);
+  const asked = { count, final };
+  const { name } = nameBase(model.directory);
+  const spec = { base: { model: name, objective: all.objective, ...settings }, arms: [{}] };
+  const record = await recordStudy(all, [[name, model]], { spec, seeds: 1, folds: asked });
+  const named = { name, base: record.bases[name]! };
+  const folds = await listFolds(parts, named, options);
+  if (out !== undefined) await beginStudy(out, record);
+  const failed: LowrankError[] = [];
+  const trained = await trainFolds(
+    { asked, all, folds, named, options },
+    {
+      ...{ out, device, model, signal, checkpointEvery, views: views.files },
+      onEvent(event, subject) {
+        if (event.type === "failed") failed.push(subject!.error!);
+        report?.(event);
+      },
+    },
+  );
+  if (Array.isArray(trained)) {
+    signal.throwIfAborted();
+    throw failed[0] ?? begunElsewhere(trialDirectory(out!, trained[0]!));
+  }
+  const { results, ...runs } = trained;
+  return { ...describePooled(results.pooled), ...runs, report: await views.report(results, out) };
+}
+
+/** What folds say of all rows, as data. */
+function describePooled({ data, folds, results, answers, review }: Pooled) {
+  const { test, labels, objective } = data;
+  const [{ key, title: measure }] = TRAINING[objective].measures;
+  const estimate = results.test.compared[0].measured[key] as Estimate | null;
+  const { truth, predicted, probabilities } = answers;
+  const k = labels.length;
+  const describeSuspect = ({ row, suggested }: Suspect): LabelToReview => {
+    const label = String(truth[row]);
+    const probability = review!.shares[row * k + labels.indexOf(label)]!;
+    return { row: test.place(row), text: test.text(row), label, probability, suggested: labels[suggested]! };
+  };
+  const rows = folds.map((fold, i): OutOfFold => {
+    const own =
+      probabilities &&
+      byLabel(
+        labels,
+        Array.from({ length: k }, (_, c) => probabilities[i * k + c]!),
+      );
+    return {
+      ...{ row: test.place(i), fold: fold + 1, text: test.text(i), truth: truth[i]!, predicted: predicted[i]! },
+      ...(own ? { probabilities: own } : {}),
+    };
+  });
+  return {
+    ...{ results, estimate: estimate && { measure, ...estimate } },
+    answers: rows.sort((a, b) => a.row - b.row),
+    review: review?.suspects.map(describeSuspect) ?? null,
+  };
+}
