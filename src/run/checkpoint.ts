@@ -14,6 +14,9 @@ const FOLDER = "checkpoint";
 const GENERATIONS = 2;
 const VERSION = 1;
 
+/** What is stored beside the trained tensors: their moments, and those of the best evaluation. */
+const OF_OPTIMIZER = /^([mv]|best)\./;
+
 const stepFile = (step: number) => `step-${String(step).padStart(9, "0")}.safetensors`;
 
 /** A checkpoint as a safetensors file: tensors, with everything else as JSON in the metadata. */
@@ -54,7 +57,7 @@ async function readCheckpoint(path: string): Promise<Checkpoint> {
 /** Checks that trained tensors have two moments of their shape, best ones a trained one. `restore` checks the rest. */
 function checkMoments(shapes: Map<string, Shape>, where: string): void {
   for (const [key, shape] of shapes) {
-    const name = key.replace(/^([mv]|best)\./, "");
+    const name = key.replace(OF_OPTIMIZER, "");
     for (const partner of [name, `m.${name}`, `v.${name}`]) {
       const found = shapes.get(partner);
       if (found === undefined || !sameShape(found, shape))
@@ -66,6 +69,10 @@ function checkMoments(shapes: Map<string, Shape>, where: string): void {
     }
   }
 }
+
+/** The trained tensors after a checkpoint's step. */
+export const trainedTensors = ({ tensors }: Pick<Checkpoint, "tensors">): Checkpoint["tensors"] =>
+  new Map([...tensors].filter(([name]) => !OF_OPTIMIZER.test(name)));
 
 /** Writes a checkpoint into a run directory. Deletes all but the last two, and temporary files of incomplete ones. */
 export async function keepCheckpoint(directory: string, checkpoint: Checkpoint): Promise<void> {

@@ -140,9 +140,11 @@ export function findCompanions(run: PageRun, runs: readonly PageRun[]): PageRun[
     .reverse();
 }
 
-/** Whether a run has left its trained parameters, and will not change them. */
-export const hasAdapter = (run: Pick<PageRun, "state" | "usable">): boolean =>
-  run.usable && !isUnderWay(run) && run.state !== "elsewhere" && run.state !== "interrupted";
+/** Whether a run has left its trained parameters, and will not change them: others have a checkpoint at most. */
+export const hasAdapter = ({ state, usable, error }: Pick<PageRun, "state" | "usable" | "error">): boolean =>
+  usable &&
+  (["paused", "stopped", "finished", "loaded"].includes(state) ||
+    (state === "failed" && error?.name === "TrainingError"));
 
 /** Whether a run has files that can be downloaded, with which it can also be resumed elsewhere. */
 export const hasFiles = ({ state }: Pick<PageRun, "state">): boolean =>

@@ -3,11 +3,16 @@ import type { Backend } from "../../backend/backend.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
+import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
+import { generations, lastCheckpoint, trainedTensors } from "../../run/checkpoint.ts";
+import { buildAdapter } from "../../run/directory.ts";
 import { hasLabels, hasValues, readsTokens } from "../../tasks/index.ts";
+import { runSpec } from "../../train/sizes.ts";
 import {
+  hasAdapter,
   isUnderWay,
   type LabelReport,
   type LabelRequest,
@@ -20,6 +25,7 @@ import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
 import { machine } from "./machine.ts";
 import { fetchModel } from "./materials.ts";
+import { openStart } from "./run-files.ts";
 import { openModel } from "./sources.ts";
 import { readRun, runFolder } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
@@ -64,7 +70,7 @@ async function latestTrained(id: string): Promise<Trained> {
   };
   if (!isTraining) {
     const name = adapterName(run);
-    if (loaded?.name !== name) loaded = { name, adapter: await loadAdapter(runFolder(id), parts.model) };
+    if (loaded?.name !== name) loaded = { name, adapter: await storedAdapter(run, parts.model) };
     return { ...parts, ...loaded.adapter };
   }
   const { latest, meta } = training;
@@ -73,6 +79,19 @@ async function latestTrained(id: string): Promise<Trained> {
       hint: "wait for its first evaluation",
     });
   return { ...parts, meta, tensors: latest };
+}
+
+/** What a stored run has learned: its adapter, or before it has saved one its last checkpoint. */
+async function storedAdapter(run: PageRun, model: BaseModel): Promise<Adapter> {
+  const folder = runFolder(run.id);
+  if (hasAdapter(run) || (await generations(folder)).length === 0) return loadAdapter(folder, model);
+  const { record } = run;
+  const start = (await openStart(run, model)) ?? undefined;
+  return buildAdapter(
+    record,
+    runSpec(model, record, record.options, start),
+    trainedTensors(await lastCheckpoint(folder)),
+  );
 }
 
 async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>): Promise<T> {

@@ -4,7 +4,7 @@ import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
-import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
+import { generations, lastCheckpoint, trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
@@ -175,7 +175,7 @@ export class Training implements TrainingJob {
 
   private async keep(checkpoint: Checkpoint): Promise<void> {
     const { run } = this;
-    this.latest = new Map([...checkpoint.tensors].filter(([name]) => !/^([mv]|best)\./.test(name)));
+    this.latest = trainedTensors(checkpoint);
     run.usable = true;
     run.note = this.note;
     try {

@@ -38,6 +38,8 @@ test("a worker that ends while it writes a checkpoint leaves an interrupted run,
   const next = await browser.open();
   const found = (await next.listed(id))!;
   assert.equal([found.state, found.usable], ["interrupted", true]);
+  // It is tried as its last checkpoint has it.
+  assert.ok("label" in (await next.call("classify", id, "see you at lunch")).adapter);
   // Its file is stored with it: nobody has selected one here.
   assert.is(await resumeToEnd(next, id), 4);
 });

@@ -8,19 +8,20 @@ import { tinyModel } from "../../helpers/tiny.ts";
 
 const base = tinyModel(join(temporaryFolder(), "tiny"));
 
-/** Two tabs, of which one trains and is held in the middle. */
-async function trainInOne() {
+/** Two tabs, of which one trains and is held as it writes its first checkpoint, or the one of a later step. */
+async function trainInOne(step = 4) {
   const browser = new PageBrowser();
   const [tab, other] = [await openTiny(browser, base), await openTiny(browser, base)];
-  const held = tab.hold("write", /step-0*4\./);
-  const id = await tab.call("start", TINY_RUN);
+  const held = tab.hold("write", new RegExp(`step-0*${step}\\.`));
+  const id = await tab.call("start", { ...TINY_RUN, epochs: step / 2 });
   await held.reached;
   assert.is((await other.listed(id))!.state, "elsewhere");
   return { browser, tab, other, held, id };
 }
 
-test("while one tab trains, the other lists its run as elsewhere and starts none; afterwards it does", async () => {
-  const { browser, tab, other, held, id } = await trainInOne();
+test("while one tab trains, the other lists its run as elsewhere, tries its last checkpoint and starts none; afterwards it does", async () => {
+  const { browser, tab, other, held, id } = await trainInOne(8);
+  assert.ok("label" in (await other.call("classify", id, "see you at lunch")).adapter);
   const refused = await other.refused("start", TINY_RUN);
   assert.match(refused.summary, "Another tab of this page is training");
   assert.equal(

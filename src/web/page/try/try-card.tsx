@@ -8,7 +8,7 @@ import { type Answer, answerOf } from "../../../tasks/predictions.ts";
 import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { VerdictView } from "../../../views/verdict.tsx";
-import type { PageRun, Verdict } from "../../protocol.ts";
+import { hasAdapter, type PageRun, type Verdict } from "../../protocol.ts";
 import { bound } from "../shared/controls.tsx";
 import { ErrorBox } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
@@ -81,7 +81,7 @@ export function TryCard() {
 
 /** "LoRA, rank 8, alpha 16, trained on spam" */
 function describeTested(run: PageRun): string {
-  const during = run.state === "training" ? ", at its last evaluation" : "";
+  const during = hasAdapter(run) ? "" : ", at its last evaluation";
   return `${describeMethod(run.record.options)}, ${runOrigin(run)}${during}`;
 }
 
