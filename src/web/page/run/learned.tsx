@@ -1,7 +1,7 @@
 /** What the shown run learned: how far each matrix moved, and how its adapter uses the rank. */
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { percent } from "../../../format.ts";
+import { capital, joinWords, percent } from "../../../format.ts";
 import { METHODS, type Mode } from "../../../methods/index.ts";
 import type { Change, Changes } from "../../../run/changes.ts";
 import { ScrollArea } from "../../../views/components.tsx";
@@ -49,10 +49,9 @@ type HeatMapProps = Changes & { mode: Mode; scaling: string; dora: boolean; chos
 
 function HeatMap({ kind, blocks, changes, mode, scaling, dora, chosen }: HeatMapProps) {
   const inside = changes.filter(({ block }) => block !== null);
-  const rest = changes
-    .filter(({ block }) => block === null)
-    .map((one) => `${NAMES[one.part]} by ${share(relative(one))}`)
-    .join(", ");
+  const outside = changes.filter(({ block }) => block === null);
+  const rest = outside.filter(({ of }) => of > 0).map((one) => `${NAMES[one.part]} by ${share(relative(one))}`);
+  const fresh = outside.filter(({ of }) => of === 0).map(({ part }) => NAMES[part]!);
   const most = Math.max(...inside.map(relative));
   const parts = [...new Set(inside.map(({ part }) => part))];
   const cell = (block: number, part: string) => {
@@ -129,7 +128,10 @@ function HeatMap({ kind, blocks, changes, mode, scaling, dora, chosen }: HeatMap
           </Help>
         </>
       )}
-      {rest && <Help>Outside the blocks, training moved {rest} of its size.</Help>}
+      {rest.length > 0 && <Help>Outside the blocks, training moved {joinWords(rest)} of its size.</Help>}
+      {fresh.length > 0 && (
+        <Help>{capital(joinWords(fresh))} began with zeros: all that is in it was learned in this run.</Help>
+      )}
     </div>
   );
 }
