@@ -83,13 +83,16 @@ export interface Column {
 }
 
 export const isWriting = signal(false);
-export const writeStatus = signal("");
 export const writeError = signal<ErrorReport | null>(null);
-const latest = signal<{ run: string | null; columns: readonly Column[] }>({ run: null, columns: [] });
-/** What was written with another run is not shown. */
-export const columns = computed(() =>
-  isWriting.value || latest.value.run === (writer.value?.id ?? null) ? latest.value.columns : [],
-);
+/** What writes: the id of the shown run, else the name of the base model. */
+const author = computed(() => writer.value?.id ?? model.value?.name ?? null);
+const latest = signal<{ author: string | null; columns: readonly Column[]; status: string }>({
+  ...{ author: null, columns: [], status: "" },
+});
+/** What another run or base model has written is not shown. */
+const shown = computed(() => (latest.value.author === author.value ? latest.value : null));
+export const columns = computed(() => shown.value?.columns ?? []);
+export const writeStatus = computed(() => (isWriting.value ? "Writing …" : (shown.value?.status ?? "")));
 
 /** The column that is written, and the tokens of all so far. */
 let [current, tokens] = [0, 0];
@@ -104,12 +107,12 @@ worker.listen((event) => {
     forgotten: forgotten ?? one.forgotten,
     finish: finish ?? one.finish,
   });
-  const { run, columns } = latest.value;
+  const { columns } = latest.value;
   const written = (column: Column): Column => ({
     ...column,
     texts: column.texts.map((one, i) => (i === prompt ? added(one) : one)),
   });
-  latest.value = { run, columns: columns.map((column, i) => (i === current ? written(column) : column)) };
+  latest.value = { ...latest.value, columns: columns.map((column, i) => (i === current ? written(column) : column)) };
 });
 
 function makeRequest(): Omit<WriteRequest, "adapter"> {
@@ -135,12 +138,12 @@ export async function write(): Promise<void> {
   const texts = request.prompts.map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
   const adapters = run === null ? [null] : [null, run];
   latest.value = {
-    run,
+    author: author.value,
     columns: adapters.map((adapter) => ({ adapter, isChat: request.options.chat === true, texts })),
+    status: "",
   };
   [current, tokens] = [0, 0];
   writeError.value = null;
-  writeStatus.value = "Writing …";
   isWriting.value = true;
   try {
     let [seconds, stopped, replaced] = [0, false, ""];
@@ -153,9 +156,9 @@ export async function write(): Promise<void> {
       if (stopped) break;
     }
     const speed = seconds > 0 ? `, ${(tokens / seconds).toFixed(0)} per second` : "";
-    writeStatus.value = `${stopped ? "Stopped" : "Done"}: ${formatCount(tokens)} tokens${speed}. ${replaced}`.trim();
+    const status = `${stopped ? "Stopped" : "Done"}: ${formatCount(tokens)} tokens${speed}. ${replaced}`.trim();
+    latest.value = { ...latest.value, status };
   } catch (error) {
-    writeStatus.value = "";
     writeError.value = failureReport(error);
   } finally {
     isWriting.value = false;
