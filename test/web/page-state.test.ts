@@ -44,3 +44,12 @@ test("what one base model has written is not shown under the name of another", a
   await until(() => model.value?.name === "two");
   assert.equal([columns.value, writeStatus.value], [[], ""]);
 });
+
+test("the kind of the labels is that of one file: the next is read with classes at first", async () => {
+  const { labelsAre, objective, takeFiles } = await import("../../src/web/page/data/data.ts");
+  takeFiles([new File(["label,text\n"], "scores.csv")]);
+  labelsAre.value = "regression";
+  assert.is(objective.value, "regression");
+  takeFiles([new File(["label,text\n"], "tickets.csv")]);
+  assert.is(objective.value, "classification");
+});

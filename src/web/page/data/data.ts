@@ -175,7 +175,7 @@ effect(() => {
   );
 });
 
-/** Takes selected or dropped files. New ones are read as UTF-8 first, whatever the last ones were. */
+/** Takes selected or dropped files. New ones are UTF-8 with classes at first, whatever the last ones were. */
 export function takeFiles(some: readonly File[]): void {
   if (some.length === 0) return;
   isAwaited = true;
@@ -184,6 +184,7 @@ export function takeFiles(some: readonly File[]): void {
     source.value = own;
     encoding.value = "utf-8";
     chosenColumns.value = {};
+    labelsAre.value = "classification";
     files.value = isLm.value ? some : some.slice(0, 1);
   });
   void keepFiles(isLm.value ? "texts" : "data", files.value);
