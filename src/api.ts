@@ -41,7 +41,7 @@ export type { AdapterMeta } from "./io/peft/adapter-meta.ts";
 export { loadAdapter } from "./io/peft/open-adapter.ts";
 export type { Adapter } from "./io/peft/peft.ts";
 export type { Tensors } from "./io/peft/peft-form.ts";
-export type { Learner } from "./learner/learner.ts";
+export type { LabelOptions, Learner } from "./learner/learner.ts";
 export type { LoadModelOptions } from "./learner/load.ts";
 export type { RowSource } from "./learner/rows.ts";
 export type { SaveModelOptions } from "./learner/saved.ts";

@@ -27,25 +27,36 @@ export async function logitsOf(
   return logits;
 }
 
+/** See `ClassicModel.unlike`. */
+export async function unlike(parts: ClassicParts, texts: string | readonly TextOrPair[]): Promise<boolean[]> {
+  const list = checkTexts(parts, texts);
+  return list.map((await import("./unlike.ts")).recognizeUnlike(parts));
+}
+
 /** What its task makes of texts. Throws ConfigError for a method of another task, and for pairs in place of texts. */
 export async function answer(
   parts: ClassicParts,
   method: "classify" | "score",
   texts: string | readonly TextOrPair[],
 ): Promise<Labelled[]> {
-  checkArguments({ texts }, { texts: TEXTS });
-  const { objective, labels, pairs } = parts;
+  const list = checkTexts(parts, texts);
+  const { objective, labels } = parts;
   const predicts = TASKS[objective].predicts!;
   if (method !== predicts.method)
     throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
+  const results = predicts.of!(await logitsOf(parts, list, labels), { labels, settings: {} });
+  return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result));
+}
+
+/** Texts as a list. Throws ConfigError for pairs in place of texts. */
+function checkTexts({ pairs }: ClassicParts, texts: string | readonly TextOrPair[]): readonly TextOrPair[] {
+  checkArguments({ texts }, { texts: TEXTS });
   const list = [texts].flat();
   const isPair = pairs !== undefined;
   const other = list.find((text) => (typeof text !== "string") !== isPair);
-  if (other !== undefined)
-    throw new ConfigError("wrong-text-count", `the model reads ${isPair ? "pairs of texts" : "single texts"}`, {
-      expected: isPair ? "[first, second]" : "a string",
-      found: JSON.stringify(other),
-    });
-  const results = predicts.of!(await logitsOf(parts, list, labels), { labels, settings: {} });
-  return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result));
+  if (other === undefined) return list;
+  throw new ConfigError("wrong-text-count", `the model reads ${isPair ? "pairs of texts" : "single texts"}`, {
+    expected: isPair ? "[first, second]" : "a string",
+    found: JSON.stringify(other),
+  });
 }

@@ -1,5 +1,4 @@
 /** A classic model: a linear one on the TF-IDF of texts, which needs neither a base model nor a device. */
-import { checkArguments } from "../checks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
 import type { Classification, Scored } from "../tasks/predictions.ts";
@@ -42,11 +41,10 @@ export class ClassicModel {
   }
 
   /**
-   * Loads the classic model of a run's or an export's directory, or a file of this form. Throws ConfigError if there is
+   * Loads the classic model of a run's or an export's directory, a zip file of one, or a file of this form. Throws ConfigError if there is
    * none, FormatError if it is damaged.
    */
   static async load(path: string): Promise<ClassicModel> {
-    checkArguments({ path }, { path: "text" });
     return new ClassicModel(await (await loadCode()).readClassic(path));
   }
 
@@ -81,6 +79,25 @@ export class ClassicModel {
    */
   score(texts: string | readonly TextOrPair[]): Promise<Scored[]> {
     return this.answer<Scored>("score", texts);
+  }
+
+  /**
+   * Whether a text, or each of several, in order, is unlike those that it has learned from: it has so few of their words
+   * as only 1 in 100 texts of their kind, being of another language, or of no language. What a model says of such a
+   * text, this one or the one that it was compared with, means nothing.
+   *
+   * @example
+   * ```ts
+   * import { ClassicModel } from "lowrank";
+   *
+   * const classic = await ClassicModel.load("runs/first");
+   * const [isUnlike] = await classic.unlike("qwxz kjfh");
+   * const [first] = isUnlike ? [] : await classic.classify("qwxz kjfh");
+   * console.log(first?.label ?? "unknown");
+   * ```
+   */
+  async unlike(texts: string | readonly TextOrPair[]): Promise<boolean[]> {
+    return (await loadCode()).unlike(this.parts, texts);
   }
 
   /**

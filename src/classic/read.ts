@@ -1,7 +1,7 @@
 /** Reads the file of a classic model. */
 import { exists, isServed, readBytes } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
-import { isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
+import { checkArguments, isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { LIMITS, parseJson } from "../io/limits.ts";
 import { isZip } from "../platform/paths.ts";
@@ -11,17 +11,20 @@ import { countOutputs, FORMAT, type StoredVocabulary, VERSION } from "./file.ts"
 import { CLASSIC, type ClassicParts, placeOf } from "./parts.ts";
 import { ANALYZERS, type Ngrams, Tfidf } from "./tfidf.ts";
 
-/** Reads classic.json of a directory, or the file of this path. Throws ConfigError or FormatError. */
+/** Reads classic.json of a directory or a zip file, or the file of this path. Throws ConfigError or FormatError. */
 export async function readClassic(path: string): Promise<ClassicParts> {
-  const file = placeOf(path);
-  if (!isServed(file) && !(await exists(file)))
+  checkArguments({ path }, { path: "text" });
+  const isThere = async (file: string) => isServed(file) || (await exists(file));
+  const packed = isZip(path) && (await isThere(path)) ? await (await import("./packed.ts")).findPacked(path) : null;
+  const file = packed?.where ?? placeOf(path);
+  if (!packed && (isZip(path) || !(await isThere(file))))
     throw new ConfigError("no-classic-model", "there is no classic model", {
       where: path,
-      expected: `a run directory with ${CLASSIC}, or such a file`,
-      found: isZip(path) ? "a zip file" : (await exists(path)) ? `no ${CLASSIC}` : "no such directory",
-      hint: isZip(path) ? "unpack it" : "runs that classify or score messages, and have a test set, keep one",
+      expected: `a run directory or a zip file with ${CLASSIC}, or such a file`,
+      found: (await exists(path)) ? `no ${CLASSIC}` : `no such ${isZip(path) ? "file" : "directory"}`,
+      hint: "runs that classify or score messages, and have a test set, keep one",
     });
-  return parseClassic(parseJson(await readBytes(file, LIMITS.classic), file), file);
+  return parseClassic(parseJson(packed?.bytes ?? (await readBytes(file, LIMITS.classic)), file), file);
 }
 
 const COUNTS = [

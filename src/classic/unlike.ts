@@ -1,6 +1,6 @@
 /** Texts unlike the training data, by the words that both have: of another language, or of no language. */
 import type { TextOrPair } from "../pair.ts";
-import { readClassic } from "./read.ts";
+import type { ClassicParts } from "./parts.ts";
 import { ANALYZERS, type Ngrams, splitWords } from "./tfidf.ts";
 
 /** The share of texts like the training data that have as few known words by chance. */
@@ -11,13 +11,12 @@ const FEW = 0.5;
 const MOST = 0.999;
 
 /**
- * What recognises a text that is unlike the training data of a run, or of the classic model of this path: it has so few
- * of their words as only 1 in 100 texts of their kind. Throws ConfigError if there is none, FormatError if it is damaged.
+ * What recognises a text that is unlike the training data of a classic model: it has so few of their words as only 1 in
+ * 100 texts of their kind.
  */
-export async function recognizeUnlike(path: string): Promise<(text: TextOrPair) => boolean> {
-  const kinds = (await readClassic(path)).tfidf.list();
+export function recognizeUnlike({ tfidf }: ClassicParts): (text: TextOrPair) => boolean {
   // The vocabularies of a text follow each other, that of words first.
-  return isUnlikeBy(kinds.filter((_, i) => i % ANALYZERS.length === 0));
+  return isUnlikeBy(tfidf.list().filter((_, i) => i % ANALYZERS.length === 0));
 }
 
 /** The same by the n-grams of words, of the first text, and of the second where texts are pairs. */

@@ -5,6 +5,7 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
+import { readClassic } from "../classic/read.ts";
 import { recognizeUnlike } from "../classic/unlike.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
@@ -217,7 +218,7 @@ export async function openLimits(
 ): Promise<LabelLimits> {
   if (skipUnlike && adapterColumn !== undefined)
     throw new ConfigError("options-conflict", "--skip-unlike is for one model", { expected: "no --adapter-column" });
-  const isUnlike = skipUnlike ? await recognizeUnlike(directory) : undefined;
+  const isUnlike = skipUnlike ? recognizeUnlike(await readClassic(directory)) : undefined;
   return new LabelLimits(labeller, { minProbability, isUnlike });
 }
 

@@ -1,6 +1,6 @@
 /** A model that classifies, learns on and saves: what `train` and `load` give. */
 import type { Device, DeviceInfo } from "../backend/backend.ts";
-import { isText } from "../checks.ts";
+import { checkNumber, isObject, isText } from "../checks.ts";
 import { asyncDispose } from "../dispose.ts";
 import { ConfigError } from "../errors.ts";
 import { Classifier, type ClassifyOptions } from "../infer/classifier.ts";
@@ -12,8 +12,9 @@ import type { Adapter } from "../io/peft/peft.ts";
 import { readsPairs, type TextOrPair } from "../pair.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { FineTuneRun } from "../run/fine-tune.ts";
+import { atLeast } from "../tasks/certainty.ts";
 import { hasHead, type Objective, TASKS } from "../tasks/index.ts";
-import type { Classification, Scored, TaggedText } from "../tasks/predictions.ts";
+import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { RowSets, RowSource } from "./rows.ts";
 import type { SaveModelOptions } from "./saved.ts";
 import type { LearnOptions } from "./training.ts";
@@ -44,6 +45,12 @@ export interface LearnerParts {
   directory: string | null;
   /** What is written into the directory of a run; loaded when it trains. */
   views: () => Promise<RunViews>;
+}
+
+/** How texts get labels. */
+export interface LabelOptions extends ClassifyOptions {
+  /** No label, and no entity, of a lower probability is given, of texts that the model cannot tell. Default: 0. */
+  minProbability?: number;
 }
 
 /**
@@ -110,24 +117,24 @@ export class Learner {
   }
 
   /** Gives a text, or a pair of texts, its label, or its labels; of a list each one. See `Classifier.classify`. */
-  classify(text: TextOrPair, options?: ClassifyOptions): Promise<Classification>;
-  classify(texts: readonly TextOrPair[], options?: ClassifyOptions): Promise<Classification[]>;
-  classify(texts: TextOrPair | readonly TextOrPair[], options?: ClassifyOptions) {
-    return this.each(texts, (model, list) => model.classify(list, options));
+  classify(text: TextOrPair, options?: LabelOptions): Promise<Classification>;
+  classify(texts: readonly TextOrPair[], options?: LabelOptions): Promise<Classification[]>;
+  classify(texts: TextOrPair | readonly TextOrPair[], options?: LabelOptions) {
+    return this.each(texts, options, (model, list, rest) => model.classify(list, rest));
   }
 
   /** Gives a text its score by a regression; of a list each one. */
   score(text: TextOrPair, options?: ClassifyOptions): Promise<Scored>;
   score(texts: readonly TextOrPair[], options?: ClassifyOptions): Promise<Scored[]>;
   score(texts: TextOrPair | readonly TextOrPair[], options?: ClassifyOptions) {
-    return this.each(texts, (model, list) => model.score(list, options));
+    return this.each(texts, options, (model, list) => model.score(list, options));
   }
 
   /** Finds the entities of a text; of a list those of each one. */
-  tag(text: string, options?: ClassifyOptions): Promise<TaggedText>;
-  tag(texts: readonly string[], options?: ClassifyOptions): Promise<TaggedText[]>;
-  tag(texts: string | readonly string[], options?: ClassifyOptions) {
-    return this.each(texts, (model, list) => model.tag(list, options));
+  tag(text: string, options?: LabelOptions): Promise<TaggedText>;
+  tag(texts: readonly string[], options?: LabelOptions): Promise<TaggedText[]>;
+  tag(texts: string | readonly string[], options?: LabelOptions) {
+    return this.each(texts, options, (model, list, rest) => model.tag(list, rest));
   }
 
   /** Writes on after a prompt; of a list after each one. `LanguageModel.generate` gives the text as it is written. */
@@ -224,17 +231,23 @@ export class Learner {
     return { adapter: this.held.adapter, base: this.parts.base, rows: this.parts.rows };
   }
 
-  private async each<T>(
+  private async each<T extends Labelled>(
     texts: TextOrPair | readonly TextOrPair[],
-    work: (model: Classifier, texts: readonly TextOrPair[]) => Promise<T[]>,
+    options: LabelOptions | undefined,
+    work: (model: Classifier, texts: readonly TextOrPair[], options?: ClassifyOptions) => Promise<T[]>,
   ): Promise<T | T[]> {
+    const { minProbability: least, ...others } = isObject(options) ? (options as LabelOptions) : {};
+    if (least !== undefined) checkNumber("minProbability", least, { min: 0, max: 1 });
+    const rest = least === undefined ? options : others;
     const isOne =
       isText(texts) || (readsPairs(this.held.adapter.meta) === true && texts.length === 2 && texts.every(isText));
     const found = await this.use((model) => {
-      if (model instanceof Classifier) return work(model, isOne ? [texts as TextOrPair] : (texts as TextOrPair[]));
+      if (model instanceof Classifier)
+        return work(model, isOne ? [texts as TextOrPair] : (texts as TextOrPair[]), rest);
       throw new ConfigError("wrong-task", "a language model has no labels", { hint: "use generate" });
     });
-    return isOne ? found[0]! : found;
+    const given = least === undefined ? found : found.map((one) => atLeast(one, least) as T);
+    return isOne ? given[0]! : given;
   }
 
   /** A call on the model as it is now, which ends on that one. */

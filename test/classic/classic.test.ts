@@ -13,6 +13,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { classicFiles } from "../../src/export/classic.ts";
 import { csvLine } from "../../src/io/csv.ts";
+import { zip } from "../../src/io/zip.ts";
 import { argmaxRows } from "../../src/tasks/predictions.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -191,11 +192,17 @@ test("a model's file gives the same answers, to the bit; words, pairs and charac
     assert.equal(printClassic(read.parts), printClassic(classic.parts));
     assert.equal(await read.classify(asked), await classic.classify(asked));
     assert.is((await ClassicModel.load(folder)).name, classic.name);
+    const packed = await zip([["runs/first/classic.json", [new Uint8Array(readFileSync(path))]]]);
+    writeFileSync(join(folder, "run.zip"), new Uint8Array(await packed.arrayBuffer()));
+    assert.equal(await (await ClassicModel.load(join(folder, "run.zip"))).classify(asked), await read.classify(asked));
+    const foreign = Array.from({ length: 40 }, (_, i) => `qwx${i}`).join(" ");
+    const unlike = await read.unlike([...asked.slice(0, 2), own.pairs ? [foreign, foreign] : foreign]);
+    assert.equal(unlike, [false, false, true]);
     assert.is((await read.classify([typeof asked[0] === "string" ? " " : ["", " "]]))[0]!.label, null);
     await assertFails("wrong-text-count", [own.pairs ? "pairs of texts" : "single texts"], () =>
       read.classify(own.pairs ? ["text"] : [["one", "other"]]),
     );
-    await assertFails("wrong-task", ["use classify"], () => read.score("text"));
+    await assertFails("wrong-task", ["use classify"], () => read.score(asked));
   }
 });
 
@@ -272,6 +279,8 @@ test("of a damaged file it is said what is wrong; a directory without one is ref
   }
   for (const json of [null, [], 3, { format: "lowrank-run" }])
     await assertFails("invalid-field", ["format"], () => parseClassic(json, "here.json"));
+  writeFileSync(join(folder, "empty.zip"), new Uint8Array(await (await zip([])).arrayBuffer()));
+  await assertFails("no-classic-model", ["no classic.json"], () => ClassicModel.load(join(folder, "empty.zip")));
   await assertFails("no-classic-model", ["no such directory"], () => ClassicModel.load(join(folder, "nowhere")));
 });
 

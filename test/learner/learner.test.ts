@@ -55,6 +55,13 @@ test("a model of a few rows answers one text with one answer, a list with a list
       ["money", "shipping", null],
     );
     assert.equal(learner.run!.results?.after.test ?? null, null, "nothing is measured on no rows");
+    assert.equal(await learner.classify(REFUND, { minProbability: 0.5 }), one);
+    const [unsure, , blank] = await learner.classify([REFUND, REFUND, ""], { minProbability: 1 });
+    assert.equal([unsure, blank], [{ ...one, label: null }, list[2]]);
+    await assertFails("invalid-value", ["minProbability"], () => learner.classify(REFUND, { minProbability: 2 }));
+    await assertFails("unknown-option", ["minProbabilty"], () =>
+      learner.classify("x", { minProbabilty: 0.5 } as never),
+    );
     await assertFails("wrong-task", ["use classify"], () => learner.generate("x"));
     await assertFails("wrong-task", ["use classify"], () => learner.score("x"));
   }));
