@@ -68,6 +68,17 @@ export interface ScatterChart {
   }[];
 }
 
+/** A run's figure above those of what it is compared with. */
+export interface BarChart {
+  kind: "bars";
+  title: string;
+  show(value: number): string;
+  /** The length of a whole bar; without it the largest value's. */
+  most?: number;
+  /** The run first. */
+  bars: readonly { name: string; value: number; interval: Interval }[];
+}
+
 /** Values over two settings. */
 export interface HeatMap {
   kind: "heat-map";
@@ -81,4 +92,4 @@ export interface HeatMap {
   cells: readonly { x: number; y: number; value: number; interval: Interval }[];
 }
 
-export type Chart = LineChart | ScatterChart | HeatMap;
+export type Chart = LineChart | ScatterChart | BarChart | HeatMap;

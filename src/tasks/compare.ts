@@ -45,6 +45,8 @@ export interface Measure {
   most?: number;
   /** The lower the better. */
   isError?: true;
+  /** A share of the rows: people read how many. */
+  ofRows?: true;
   /** Of all rows, or of those at `at`; NaN: it is not defined. */
   of(columns: Columns, at?: Places): number;
   /**
@@ -111,6 +113,7 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
     });
   return {
     most: 1,
+    ofRows: true,
     ...named,
     of: (columns, at) => countRight(columns, at) / places(columns, at).length,
     statistics: {

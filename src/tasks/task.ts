@@ -268,7 +268,7 @@ export interface Words<Details extends object = object, Set extends Rows = Rows>
   learned?(labels: number): string;
   /** What is known of its data: the rows of each class. */
   data?(data: DataShown<Set>): Block[];
-  /** "94.5 % of 300 test messages correct" */
+  /** "284 of 300 test messages right" */
   headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
   blocks?(run: Shown, results: Results<Details>): Block[];

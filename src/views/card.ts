@@ -15,12 +15,16 @@ import { DEFAULTS, ofMode } from "../train/options.ts";
 import { SETTING_NAMES } from "../train/settings.ts";
 import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
-import { headline } from "./verdicts.ts";
+import { describeAnswer, headline } from "./verdicts.ts";
 
 /** The sections of a card, in Markdown. */
 export function describeForCard(record: RunRecord): string {
   const untested = record.results ? null : headline(record);
-  const results = untested ? [text(`${untested}.`)] : publicBlocks(resultBlocks(record, { advises: false }));
+  const results = untested
+    ? [text(`${untested}.`)]
+    : record.results
+      ? [text(describeAnswer(record)), ...publicBlocks(resultBlocks(record))]
+      : [];
   const blocks: Block[] = [
     heading("Training"),
     factsTable(record),

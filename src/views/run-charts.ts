@@ -1,11 +1,13 @@
-import type { Axis, Line, LineChart } from "../document/chart.ts";
-import { formatCount, percent } from "../format.ts";
+import { cellLine } from "../document/cells.ts";
+import type { Axis, BarChart, Line, LineChart } from "../document/chart.ts";
+import { capital, formatCount, percent } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type Figure, judgedBy, LOSS, nameMeasure, readMeasure, showMeasure } from "./measures.ts";
+import { nameCompared } from "./verdicts.ts";
 
 /** The weight of the past in a smoothed training curve. */
 export const SMOOTHING = 0.6;
@@ -49,6 +51,26 @@ export function runCharts(
     chart: curveChart(runs, figure, y, smooth),
     description: describeCurve(first, figure),
   }));
+}
+
+/** A run and what it is compared with, on the test set; null: there is nothing to draw. */
+export function comparedChart(record: RunRecord): { chart: BarChart; description: string } | null {
+  const { key, title, format, most, isError } = judgedBy(record);
+  const bars = (record.results?.test.compared ?? []).flatMap((one) => {
+    const figure = one.measured[key];
+    if (typeof figure !== "object" || figure === null) return [];
+    const { value, low, high } = figure;
+    return [{ name: capital(nameCompared(record, one)), value, interval: { low, high } }];
+  });
+  if (bars.length < 2) return null;
+  const read = bars.map(
+    ({ name, value, interval }) => `${name} ${cellLine({ value, ...interval }, { title, format })}`,
+  );
+  const about = `${title} on the test set${isError ? ", the lower the better" : ""}, with 95 % intervals`;
+  return {
+    chart: { kind: "bars", title: about, show: format, ...(most === undefined ? {} : { most }), bars },
+    description: `${read.join("; ")}.`,
+  };
 }
 
 function measureAxis(measure: Measure, records: readonly RunRecord[]): Axis {

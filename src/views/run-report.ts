@@ -14,13 +14,10 @@ import {
 } from "../document/blocks.ts";
 import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
-import { describeMethod } from "../methods/training.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { shellWord } from "../quote.ts";
 import { fileName, type RunRecord } from "../run/record.ts";
-import type { Estimate } from "../statistics.ts";
 import { hasHead } from "../tasks/index.ts";
-import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
 import { usageOf } from "../tasks/usages.ts";
 import { WORDS } from "../tasks/words.ts";
@@ -28,11 +25,9 @@ import type { TrainResult } from "../train/records.ts";
 import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
 import { toHtml } from "./html.tsx";
-import { judgedBy, nameMeasure } from "./measures.ts";
-import { notes, tryCommand } from "./run.ts";
+import { answerBlocks, notes, tryCommand } from "./run.ts";
 import { runCharts } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.ts";
-import { describeReached, describeVerdict } from "./verdicts.ts";
 
 /** report.html */
 export function runReport(record: RunRecord, result: Kept, data: TrainingData): string {
@@ -44,13 +39,9 @@ type Kept = Pick<TrainResult, "classic">;
 
 export function reportBlocks(record: RunRecord, { classic }: Kept, data: TrainingData): Block[] {
   const { results } = record;
-  const verdict = describeVerdict(record);
   return [
     heading(`A model that ${describeTask(record)}`, 1),
-    text(
-      `${describeReached(record)}.${interval(record)} It is ${[baseName(record) ?? [], describeMethod(record.options)].flat().join(", ")}.`,
-    ),
-    ...(verdict === null ? [] : [text(verdict)]),
+    ...answerBlocks(record),
     ...notes(record).map(note),
     ...(results ? resultSections(record, results) : []),
     heading("How it was made"),
@@ -68,16 +59,6 @@ function describeTask({ objective, labels, pairs, chat }: RunRecord): string {
 /** Of a folder its last part: the rest is its owner's own. */
 const baseName = ({ model, revision }: RunRecord) =>
   model === "" ? null : revision === undefined ? fileName(model) : model;
-
-/** What the test rows leave open; of few rows a note says it. */
-function interval({ objective, results }: RunRecord): string {
-  const measure = judgedBy({ objective });
-  const [own] = results?.test.compared ?? [];
-  const figure = own?.measured[measure.key] as Estimate | null | undefined;
-  if (!own || !figure || own.rows < FEW_ROWS) return "";
-  const [low, high] = [figure.low, figure.high].map(measure.format);
-  return ` The 95 % interval of its ${nameMeasure(measure)} is ${low} to ${high}.`;
-}
 
 function resultSections(record: RunRecord, results: Results): Block[] {
   const blocks = WORDS[record.objective].blocks?.(record, results) ?? [];

@@ -1,13 +1,14 @@
 /** A run as blocks: what it has reached, from its record alone. */
 
-import { type Block, note, type Table, text } from "../document/blocks.ts";
+import { type Block, figure, note, type Table, text } from "../document/blocks.ts";
 import { METHODS } from "../methods/index.ts";
 import { exampleText, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
+import { comparedChart } from "./run-charts.ts";
 import { baselinesTable, beforeAndAfter } from "./run-tables.ts";
-import { describeEffort, describeNotes, describeReached, describeRun, describeVerdict } from "./verdicts.ts";
+import { describeAdvice, describeAnswer, describeEffort, describeNotes } from "./verdicts.ts";
 
 /** The tables that a terminal shows of a run. */
 const IN_SUMMARY = ["data", "baselines", "samples"];
@@ -16,16 +17,15 @@ const IN_SUMMARY = ["data", "baselines", "samples"];
 export const inSummary = (blocks: readonly Block[]): Block[] =>
   blocks.filter((block) => (block.kind === "table" ? IN_SUMMARY.includes(block.name) : block.kind !== "details"));
 
-/** What a terminal shows of a run that has ended, the verdict last. */
+/** What a terminal shows of a run that has ended, how good it is last. */
 export function summaryBlocks(record: RunRecord): Block[] {
   const { results } = record;
-  const verdict = describeVerdict(record);
   return [
     text(`${describeEffort(record)}.`),
     ...(results ? baselinesTable(record, results).map(withoutStanding) : []),
     ...(results ? inSummary(firstSample(record, results)) : []),
     ...notes(record).map(note),
-    text(`${describeReached(record)}.${verdict === null ? "" : ` ${verdict}`}`),
+    text([describeAnswer(record), describeAdvice(record) ?? []].flat().join(" ")),
   ];
 }
 
@@ -58,21 +58,29 @@ export const notes = (record: RunRecord): string[] => [
 
 /** What a run has done, and its results. */
 export function runBlocks(record: RunRecord): Block[] {
-  return [text(describeRun(record)), ...resultBlocks(record)];
+  return [text(`${describeEffort(record)}.`), ...answerBlocks(record), ...resultBlocks(record)];
 }
 
-/**
- * The results of a run, with what to know about them; nothing of one that was not measured on the test set. `advises`:
- * whether notes say what to try.
- */
-export function resultBlocks(record: RunRecord, { advises = true } = {}): Block[] {
+/** How good a run is: one sentence and one picture, and what to make of it. */
+export function answerBlocks(record: RunRecord): Block[] {
+  const advice = describeAdvice(record);
+  return [text(describeAnswer(record)), ...answerFigure(record), ...(advice === null ? [] : [note(advice)])];
+}
+
+function answerFigure(record: RunRecord): Block[] {
+  const found = comparedChart(record);
+  return found ? [figure("compared", found.description, found.chart)] : [];
+}
+
+/** All figures of a run, with what to know about them; nothing of one that was not measured on the test set. */
+export function resultBlocks(record: RunRecord): Block[] {
   const { results, objective } = record;
   if (!results) return [];
   return [
     beforeAndAfter(record, results),
     ...baselinesTable(record, results),
     ...(WORDS[objective].blocks?.(record, results) ?? []),
-    ...[describeVerdict(record, advises) ?? [], notes(record)].flat().map(note),
+    ...notes(record).map(note),
   ];
 }
 

@@ -80,7 +80,7 @@ export async function trainOnFile(
   await waitForState(page, "finished");
   assert.match(
     (await page.textContent("#status"))!,
-    /^Finished in [^.]+\. \d+ of 16 test messages correct: too few to tell\.$/,
+    /^Finished in [^.]+\. \d+ of 16 test messages right: too few to tell\.$/,
   );
   assert.match((await page.textContent("#figures"))!, new RegExp(`Step${steps} of ${steps}.*${computesOn}`));
   assert.is(await page.locator("#curve-table tbody tr").count(), evaluations);

@@ -119,7 +119,7 @@ test("what the validation set has chosen, or why it has not", () => {
     );
   };
   const [headline, note] = cost(0.9);
-  assert.is(headline, '60.0 % of 100 test messages correct; of "spam" by its threshold precision 75.0 %, recall –');
+  assert.is(headline, '60 of 100 test messages right; of "spam" by its threshold precision 75.0 %, recall –');
   assert.match(note!, "costs accuracy on purpose: by the more probable class 90.0 % of the test messages are correct.");
   assert.match(
     cost(0.5)[1]!,

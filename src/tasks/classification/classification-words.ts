@@ -38,16 +38,15 @@ export const words: Words<ClassDetails> = {
   learned: (labels) => `of ${labels} classes`,
   ...MESSAGES,
   data: classRows(CLASSES),
-  headline({ labels, unequal }, { after, decision, test }) {
-    const { rows, accuracy = 0, macroF1 } = after.test;
-    if (rows < FEW_ROWS) return `${Math.round(accuracy * rows)} of ${countMessages(rows)} correct${tooFew(rows)}`;
-    const right = `${percent(accuracy)} of ${countMessages(rows)} correct`;
-    if (decision?.threshold !== undefined) {
+  headline({ labels }, { after, decision, test }) {
+    const { rows, accuracy = 0 } = after.test;
+    const right = `${formatCount(Math.round(accuracy * rows))} of ${countMessages(rows)} right${tooFew(rows)}`;
+    if (rows >= FEW_ROWS && decision?.threshold !== undefined) {
       const { precision, recall } = test.details.classes[decision.positive!]!;
       const [p, r] = [precision, recall].map((one) => (one ? percent(one.share) : "–"));
       return `${right}; of "${brief(labels[decision.positive!]!)}" by its threshold precision ${p}, recall ${r}`;
     }
-    return `${right}${unequal ? `, macro F1 ${percent(macroF1!)}` : ""}`;
+    return right;
   },
   blocks: (run, { test }) => [
     measuresTable(run, test),

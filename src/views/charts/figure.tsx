@@ -4,14 +4,15 @@
 import { signal, useSignal } from "@preact/signals";
 import { bisectCenter } from "d3-array";
 import { useEffect, useRef } from "preact/hooks";
-import type { Axis, Line, LineChart, ScatterChart } from "../../document/chart.ts";
+import type { Axis, Chart, HeatMap, Line, LineChart } from "../../document/chart.ts";
 import type { Medium } from "../components.tsx";
 import { KEY_WIDTH, Key, scale } from "./axes.tsx";
+import { Bars, barsHeight } from "./bars.tsx";
 import { legendEntries } from "./legend.ts";
 import { Lines, layLines } from "./lines.tsx";
 import { Scatter } from "./scatter.tsx";
 
-type PageChart = LineChart | ScatterChart;
+type PageChart = Exclude<Chart, HeatMap>;
 
 interface FigureProps {
   chart: PageChart;
@@ -27,7 +28,7 @@ const placeOn = ({ title }: Axis) => (pointed.value?.axis === title ? pointed.va
 /** How a page shows blocks: it has no other kinds of charts. */
 export const IN_PAGE: Medium = {
   draw: ({ chart, caption }) =>
-    (chart.kind === "lines" || chart.kind === "scatter") && (
+    chart.kind !== "heat-map" && (
       <figure>
         <ChartFigure chart={chart} description={caption} />
       </figure>
@@ -49,7 +50,7 @@ export function ChartFigure({ chart, description }: FigureProps) {
                 </svg>
               )}
               {text}
-              {line && <Reading chart={chart} line={line} />}
+              {line && chart.kind === "lines" && <Reading chart={chart} line={line} />}
             </li>
           ))}
           {chart.kind === "lines" && chart.note && <li class="group">{chart.note}</li>}
@@ -62,7 +63,7 @@ export function ChartFigure({ chart, description }: FigureProps) {
 }
 
 /** A line's value that is nearest to the place under the pointer. */
-function Reading({ chart: { x, y }, line: { xs, ys } }: { chart: PageChart; line: Line }) {
+function Reading({ chart: { x, y }, line: { xs, ys } }: { chart: LineChart; line: Line }) {
   const at = placeOn(x);
   const value = at === null ? undefined : ys[bisectCenter(xs, at)];
   return <b>{value == null ? "" : y.show(value)}</b>;
@@ -87,15 +88,22 @@ function ChartPlot({ chart, description }: FigureProps) {
   }, [width]);
   return (
     <div class="plot" role="img" aria-label={`${chart.title}. ${description}`} ref={place}>
-      {width.value > 0 &&
-        (chart.kind === "lines" ? (
-          <PointedLines chart={chart} width={width.value} />
-        ) : (
-          <svg width={width.value} height={SCATTER_HEIGHT} aria-hidden="true">
-            <Scatter chart={chart} width={width.value} height={SCATTER_HEIGHT} />
-          </svg>
-        ))}
+      {width.value > 0 && <Plot chart={chart} width={width.value} />}
     </div>
+  );
+}
+
+function Plot({ chart, width }: { chart: PageChart; width: number }) {
+  if (chart.kind === "lines") return <PointedLines chart={chart} width={width} />;
+  const height = chart.kind === "bars" ? barsHeight(chart) : SCATTER_HEIGHT;
+  return (
+    <svg width={width} height={height} aria-hidden="true">
+      {chart.kind === "bars" ? (
+        <Bars chart={chart} width={width} />
+      ) : (
+        <Scatter chart={chart} width={width} height={height} />
+      )}
+    </svg>
   );
 }
 

@@ -3,6 +3,7 @@ import { renderToString } from "preact-render-to-string";
 import type { Chart } from "../../document/chart.ts";
 import { printable } from "../../printable.ts";
 import { KEY_WIDTH, Key } from "./axes.tsx";
+import { Bars, barsHeight } from "./bars.tsx";
 import { HeatCells } from "./heat-map.tsx";
 import { type LegendEntry, legendEntries } from "./legend.ts";
 import { Lines, layLines } from "./lines.tsx";
@@ -39,6 +40,8 @@ function plotSize(chart: Chart): { width: number; height: number } {
       return chart.counts ? { width: 620, height: 540 } : { width: 860, height: 430 };
     case "scatter":
       return { width: 860, height: 430 };
+    case "bars":
+      return { width: 620, height: barsHeight(chart) + MARGIN };
     case "heat-map":
       return {
         width: Math.max(700, 190 + 96 * chart.x.names.length),
@@ -115,6 +118,12 @@ function Plot({ chart, width, height }: { chart: Chart; width: number; height: n
       return <Lines chart={chart} layout={layLines(chart, width, height)} />;
     case "scatter":
       return <Scatter chart={chart} width={width} height={height} />;
+    case "bars":
+      return (
+        <g transform={`translate(${MARGIN} 0)`}>
+          <Bars chart={chart} width={width - 2 * MARGIN} />
+        </g>
+      );
     case "heat-map":
       return <HeatCells chart={chart} width={width} height={height} />;
   }

@@ -36,7 +36,7 @@ import {
   roundAnswer,
 } from "../run-tables.ts";
 import { asFlag } from "../terminal/flag-words.ts";
-import { describeVerdict } from "../verdicts.ts";
+import { describeAdvice, describeAnswer } from "../verdicts.ts";
 
 const TITLE = "Lowrank: report of folds";
 
@@ -50,7 +50,7 @@ export async function reportFolds(results: FoldResults, out: string | undefined)
     text(describeFinal(results)),
     ...reviewBlocks(results.pooled, review),
     heading("Results of all rows"),
-    ...resultBlocks(shownRecord(results), { advises: false }),
+    ...resultBlocks(shownRecord(results)),
   ];
   const report = {
     blocks,
@@ -134,11 +134,11 @@ function reviewTable({ data, answers }: Pooled, review: Review) {
 /** In short, for a terminal. */
 export function foldsSummary(results: FoldResults): Block[] {
   const record = shownRecord(results);
-  const verdict = describeVerdict(record);
+  const advice = describeAdvice(record);
   return [
     ...estimateBlocks(results),
     ...baselinesTable(record, record.results!),
-    ...(verdict === null ? [] : [text(verdict)]),
+    text([describeAnswer(record), advice ?? []].flat().join(" ")),
     text(describeFinal(results)),
   ];
 }

@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
-import { resultBlocks } from "../../../views/run.ts";
+import { answerBlocks, resultBlocks } from "../../../views/run.ts";
 import { hasAdapter } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
 import type { Learned } from "./learned.tsx";
@@ -12,7 +12,9 @@ export function OutcomeCard() {
   return (
     <section id="outcome" class="card" aria-labelledby="outcome-title" hidden={!record?.results}>
       <h2 id="outcome-title">Result</h2>
-      <div id="outcome-body">{record && <Blocks blocks={resultBlocks(record)} medium={IN_PAGE} />}</div>
+      <div id="outcome-body">
+        {record && <Blocks blocks={[...answerBlocks(record), ...resultBlocks(record)]} medium={IN_PAGE} />}
+      </div>
     </section>
   );
 }
