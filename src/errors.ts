@@ -12,6 +12,8 @@ export interface ErrorDetails {
   encoding?: OtherEncoding;
   /** Of a file in which a column was not found, or several may be meant. */
   columns?: readonly string[];
+  /** Of a workbook in which several sheets may be meant. */
+  sheets?: readonly string[];
   cause?: unknown;
 }
 

@@ -27,6 +27,8 @@ export interface Problem {
   settings: Readonly<Record<string, unknown>>;
   /** Whether the data can be trained on only with these. */
   isNeeded: boolean;
+  /** The sheets of a workbook, of which one has to be chosen. */
+  sheets?: readonly string[];
 }
 
 /** Examples of a problem, rows that are named of one of them, and characters of a text. */
@@ -60,9 +62,6 @@ export function findProblems(data: TrainingData, context: number): Problem[] {
     ...tooLong(data, context),
   ];
 }
-
-/** Those that the blocks of a run's data do not say. */
-export const findMore = (data: LoadedDataset): Problem[] => [...conflicts(data), ...rareLabels(data)];
 
 /** The rows that were skipped, by what is wrong with them. */
 function invalidRows({ rows, rowErrors }: LeftOut): Problem[] {

@@ -8,7 +8,7 @@ import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } 
 import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
 import { settingsOfSeveral } from "../data/table/labels.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
-import { ConfigError, errorParts, LowrankError } from "../errors.ts";
+import { ConfigError, DownloadError, errorParts, LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";
 import { settingsIn } from "../surface.ts";
@@ -27,11 +27,14 @@ export interface Readable {
 export interface DataCheck {
   /** Of a table; none: the data is no table. */
   columns: CheckedColumn[];
+  /** Some rows of these columns, the first ones first. */
+  rows: TableSample["rows"];
   /** Those that were given, and what the data needs besides. */
   settings: RunSettings;
   problems: Problem[];
-  /** null: it cannot be trained on; the last problem says why. */
+  /** null: it cannot be trained on; the last problem says why, and `error` as a run would. */
   readable: Readable | null;
+  error: LowrankError | null;
 }
 
 export interface CheckTools {
@@ -66,11 +69,12 @@ class Reading {
     return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, loadTable)) };
   }
 
-  /** The columns, with what each is read as where it was read. */
-  async columns(data: TrainingData | null): Promise<CheckedColumn[]> {
-    if (!this.table) return [];
+  /** Its rows and its columns, with what each is read as where it was read. */
+  async describeTable(data: TrainingData | null): Promise<Pick<DataCheck, "columns" | "rows">> {
+    if (!this.table) return { columns: [], rows: [] };
     const labelsAre = data && TRAINING[data.objective].labels;
-    return checkColumns(this.table, labelsAre ? { ...this.given, labelsAre } : null);
+    const columns = await checkColumns(this.table, labelsAre ? { ...this.given, labelsAre } : null);
+    return { columns, rows: this.table.rows };
   }
 }
 
@@ -101,19 +105,20 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
       const context = textContext(readable.model.config, methodConfig(readable.options));
       const found = findProblems(readable.data, context);
       for (const { settings: some, isNeeded } of found) if (isNeeded) settings = { ...settings, ...some };
-      const columns = await reading.columns(readable.data);
-      return { columns, settings, problems: [...problems, ...found], readable };
+      const table = await reading.describeTable(readable.data);
+      return { ...table, settings, problems: [...problems, ...found], readable, error: null };
     } catch (error) {
       if (!isOfData(error)) throw error;
       const found = withColumns(asProblem(error), reading.table, settings);
       const other = hasSettings(found) || given.objective ? null : await readAnotherWay(settings, found, tools);
-      if (!take(other ?? found)) return { columns: await reading.columns(null), settings, problems, readable: null };
+      if (!take(other ?? found))
+        return { ...(await reading.describeTable(null)), settings, problems, readable: null, error };
     }
   }
 }
 
 const isOfData = (error: unknown): error is LowrankError =>
-  error instanceof LowrankError && !(error instanceof ConfigError);
+  error instanceof LowrankError && !(error instanceof ConfigError) && !(error instanceof DownloadError);
 
 const hasSettings = ({ settings }: Problem) => Object.keys(settings).length > 0;
 
@@ -129,12 +134,13 @@ function withColumns(found: Problem, table: TableSample | null, settings: RunSet
 /** An error of the data, with the settings that its hint names. */
 export function asProblem(error: LowrankError): Problem {
   const { summary, details } = errorParts(error);
-  const { where, found, hint = "" } = details;
+  const { where, found, hint = "", sheets } = details;
   // Of another encoding there are lines.
   const { preview } = details.encoding ?? {};
   const text = preview || found === undefined ? summary : `${summary} (${found})`;
   const places = preview?.map(({ line, text }) => `line ${line}: ${text}`) ?? where ?? [];
-  return problem(error.code, text, { places: [places].flat(), settings: settingsIn(hint), isNeeded: true });
+  const asked = problem(error.code, text, { places: [places].flat(), settings: settingsIn(hint), isNeeded: true });
+  return sheets ? { ...asked, sheets } : asked;
 }
 
 /** What is to be learned of messages whose labels are no classes: scores, several labels, tags of words. */

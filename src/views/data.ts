@@ -30,12 +30,14 @@ import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
 
 export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
-  const blocks = isLabelled(data)
-    ? messagesBlocks(data, how)
-    : hasAnswers(data)
-      ? sentencesBlocks(data)
-      : textsBlocks(data);
-  return [text(`model: ${model}`), ...blocks];
+  const notes = isLabelled(data) ? notesBlocks(data) : [];
+  return [text(`model: ${model}`), ...dataSummary(data, how), ...notes];
+}
+
+/** What was read; of messages without what is wrong with them. */
+export function dataSummary(data: TrainingData, how: ClassWeights): Block[] {
+  if (isLabelled(data)) return messagesBlocks(data, how);
+  return hasAnswers(data) ? sentencesBlocks(data) : textsBlocks(data);
 }
 
 /** A perplexity over fewer tokens than this says little. */
@@ -114,11 +116,17 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
     text(describeRows(data, how)),
     setsTable("Messages, and their lengths in tokens", stats, { rows: "Rows", ...lengths }),
     ...(WORDS[data.objective].data?.(data) ?? []),
-    ...dataNotes(data).map(note),
-    ...counted([[stats.leftOut.rows, "invalid rows were skipped"]]).map(note),
-    ...stats.leftOut.rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
   ];
 }
+
+const notesBlocks = (data: LoadedDataset): Block[] => {
+  const { rows, rowErrors } = data.stats.leftOut;
+  return [
+    ...dataNotes(data).map(note),
+    ...counted([[rows, "invalid rows were skipped"]]).map(note),
+    ...rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
+  ];
+};
 
 /** What to know about messages and their labels. */
 function dataNotes(data: LoadedDataset): string[] {

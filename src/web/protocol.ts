@@ -2,6 +2,8 @@
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import type { ModelConfig } from "../config.ts";
+import type { Problem } from "../data/problems.ts";
+import type { CheckedColumn } from "../data/table/checked-columns.ts";
 import type { Block } from "../document/blocks.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
@@ -37,20 +39,19 @@ export interface Machine {
 
 /** The data that was read, as it is shown. The formats of numbers cannot be posted: cells are texts. */
 export interface DataReport {
+  /** What was read; none: it cannot be trained on. */
   blocks: Block[];
   /** Rows of the training set. */
   trainRows: number;
-}
-
-/**
- * The columns of a selected file; null where the text or label column was not recognised. Without `second` the texts
- * are no pairs.
- */
-export interface ColumnReport {
-  columns: string[];
-  text: string | null;
-  second?: string | undefined;
-  label: string | null;
+  /** Of a table of the visitor's, with its first rows; else none. */
+  columns: readonly CheckedColumn[];
+  rows: readonly (readonly string[])[];
+  /** The settings that the data needs besides those that were chosen. */
+  needs: RunSettings;
+  /** What to know of the visitor's data. */
+  problems: readonly Problem[];
+  /** Why it cannot be trained on. */
+  error: ErrorReport | null;
 }
 
 /** A base model that is open. */
@@ -272,6 +273,8 @@ export type Event =
   | { type: "run"; run: PageRun; speed: Speed | null }
   | { type: "busy"; text: string; share: number | null }
   | { type: "idle" }
+  /** The share of a selected file that was read; null: nothing is being read. */
+  | { type: "reading"; share: number | null }
   | { type: "labelled"; rows: number; total: number }
   | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */

@@ -77,7 +77,7 @@ test("an invalid file is reported with its line, next to the input; a valid file
   assert.ok(await page.isDisabled("#start"));
   await assertAccessible(page);
   await pickFile(page, "a,b,c\nfirst,1,x\nsecond,2,y\n", "unclear.csv");
-  await fault.locator("text=The text and label columns were not recognised").waitFor();
+  await fault.locator("text=/No column is recognized/").waitFor();
   // An invalid field does not hide the statistics of the file.
   await set(page, { rank: 0 });
   await pickFile(page, `${messages(40)}spam\nham,too,many\n`);
@@ -86,10 +86,8 @@ test("an invalid file is reported with its line, next to the input; a valid file
   await set(page, { rank: 8 });
   await page.waitForSelector("#start:not([disabled])");
   assert.is(await fault.textContent(), "");
-  assert.match(
-    (await page.textContent("#data-report"))!,
-    /2 invalid rows were skipped.*messages\.csv:82: The row has the wrong/,
-  );
+  const notes = page.locator("#data-notes");
+  assert.match((await notes.textContent())!, /2 invalid rows: The row has the wrong.*messages\.csv:82/);
 
   // The page's worker fails: another one reads the same file.
   const worker = await pageWorker(page);
@@ -103,7 +101,7 @@ test("an invalid file is reported with its line, next to the input; a valid file
   await again.click();
   await page.waitForSelector("#start-error:empty", { state: "attached" });
   await page.waitForSelector("#start:not([disabled])");
-  assert.match((await page.textContent("#data-report"))!, "2 invalid rows were skipped");
+  assert.match((await notes.textContent())!, "2 invalid rows");
   await page.evaluate(() => {
     const { postMessage } = Worker.prototype;
     Worker.prototype.postMessage = function () {

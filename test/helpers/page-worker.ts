@@ -281,7 +281,7 @@ export function pickedFile(path: string, content: BlobPart): File {
 export async function openTiny(browser: PageBrowser, folder: string, csv = messages(24)): Promise<Tab> {
   const tab = await browser.open();
   await addTiny(tab, folder);
-  await tab.call("pickData", pickedFile("messages.csv", csv), "utf-8");
+  await tab.call("pick", [pickedFile("messages.csv", csv)]);
   return tab;
 }
 

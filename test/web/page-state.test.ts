@@ -3,8 +3,9 @@
 import { h } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
+import type { Problem } from "../../src/data/problems.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import type { Event, ModelReport, PageRun } from "../../src/web/protocol.ts";
+import type { DataReport, Event, ModelReport, PageRun } from "../../src/web/protocol.ts";
 import { test } from "../helpers/harness.ts";
 import { answers, tell, until } from "../helpers/page-state.ts";
 
@@ -45,11 +46,84 @@ test("what one base model has written is not shown under the name of another", a
   assert.equal([columns.value, writeStatus.value], [[], ""]);
 });
 
-test("the kind of the labels is that of one file: the next is read with classes at first", async () => {
-  const { labelsAre, objective, takeFiles } = await import("../../src/web/page/data/data.ts");
+/** A table as the worker reports it. */
+const reportOf = (roles: Record<string, "text" | "label" | null>, more: Partial<DataReport> = {}): DataReport => ({
+  ...{ blocks: [], trainRows: 40, rows: [], needs: {}, problems: [], error: null },
+  columns: Object.entries(roles).map(([name, readAs]) => ({ name, readAs, kind: "texts" }) as DataReport["columns"][0]),
+  ...more,
+});
+
+test("how data is read is found or chosen for one file; a click on a heading changes what follows from it", async () => {
+  answers.pick = () => {};
+  const data = await import("../../src/web/page/data/data.ts");
+  const { mark, roleOf, rolesFor } = await import("../../src/web/page/data/columns.ts");
+  const { dataSettings, needs, objective, readAs, showReport, takeFiles } = data;
   takeFiles([new File(["label,text\n"], "scores.csv")]);
-  labelsAre.value = "regression";
-  assert.is(objective.value, "regression");
-  takeFiles([new File(["label,text\n"], "tickets.csv")]);
+  await until(() => data.hasData.value);
+  const found = { needs: { encoding: "windows-1252", objective: "regression" } } as const;
+  assert.ok(showReport(reportOf({ id: null, body: "text", mark: "label" }, found)));
+  assert.equal([objective.value, needs.value], ["regression", found.needs]);
+  assert.equal(dataSettings.value, { data: "scores.csv" });
+  readAs({ objective: "classification" });
   assert.is(objective.value, "classification");
+
+  assert.equal(["id", "body", "mark"].map(roleOf), ["unused", "text", "label"]);
+  assert.equal(rolesFor("body"), ["text", "label"]);
+  assert.equal(rolesFor("id"), ["text", "second", "label", "unused"]);
+  mark("id", "second");
+  assert.equal(dataSettings.value, {
+    ...{ data: "scores.csv", objective: "classification" },
+    ...{ textColumn: "body,id", labelColumn: "mark" },
+  });
+  mark("body", "label");
+  assert.equal([dataSettings.value.textColumn, dataSettings.value.labelColumn], [undefined, "body"]);
+
+  takeFiles([new File(["label,text\n"], "tickets.csv")]);
+  assert.equal([objective.value, dataSettings.value], ["classification", { data: "tickets.csv" }]);
+  await until(() => data.hasData.value);
+  assert.not.ok(showReport(reportOf({}, { needs: { objective: "lm" } })));
+  assert.is(objective.value, "classification");
+  data.writeInstead();
+  assert.equal([objective.value, dataSettings.value.data], ["lm", ["tickets.csv"]]);
+});
+
+test("what is to know of data stands with a button that deals with it, and undoes it", async () => {
+  const { Notes } = await import("../../src/web/page/data/notes-part.tsx");
+  const { set } = await import("../../src/web/page/train/fields.ts");
+  const problem = (code: string, settings: object, isNeeded = false) =>
+    ({ code, text: code, examples: [], count: 0, settings, isNeeded }) as Problem;
+  const problems = [
+    problem("scores", { objective: "regression" }, true),
+    problem("combined", { objective: "multi-label", labelSeparator: ";" }),
+    problem("near-duplicates", { dedupe: true }),
+    problem("few-rows", { folds: 5 }),
+  ];
+  const buttons = () =>
+    [...renderToString(h(Notes, { problems })).matchAll(/<button[^>]*>(.*?)<\/button>/g)].map(([, text]) => text);
+  assert.equal(buttons(), ["Read them as classes", "Read them as any number a message: a|b", "Leave the copies out"]);
+  set("dedupe", true);
+  assert.is(buttons().at(-1), "Keep them");
+  set("dedupe", false);
+});
+
+test("examples are typed with their labels, or pasted with tabs", async () => {
+  const { exampleFiles, examples, examplesHelp } = await import("../../src/web/page/data/examples.ts");
+  const read = async (text: string) => {
+    examples.value = text;
+    await new Promise((resolve) => setTimeout(resolve, 600));
+    return exampleFiles.value[0]?.text();
+  };
+  const lines = (label: string, count: number) => `${label}: a, b\n`.repeat(count);
+  assert.is(await read(lines("x", 4)), undefined);
+  assert.match(examplesHelp.value, "Write examples of two labels or more");
+  assert.is(await read(lines("x", 4) + lines("y", 2)), undefined);
+  assert.match(examplesHelp.value, "Write at least 4 examples of “y”: it has 2.");
+  assert.is(
+    await read(lines("x", 4) + lines("y", 4)),
+    `label,text\n${'x,"a, b"\n'.repeat(4)}${'y,"a, b"\n'.repeat(4)}`,
+  );
+  assert.match(examplesHelp.value, "x 4, y 4.");
+  assert.is(await read("Text\tKind\r\na, b\tx\r\n"), 'Text,Kind\n"a, b",x\n');
+  const quoted = 'Text\tKind\n"two\nlines"\tx\n';
+  assert.is(await read(quoted), quoted);
 });

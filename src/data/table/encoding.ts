@@ -101,16 +101,21 @@ export async function utf8Bytes(file: FileReader, encoding?: string): Promise<Ui
 const SHOWN_LINES = 3;
 const SHOWN_CHARACTERS = 100;
 
+/** How files of documents, archives and pictures begin. */
+const FOREIGN = /^(%PDF|PK[^ -~]{2}|\xd0\xcf.\xe0|\{\\rtf|\x89PNG|\xff\xd8\xff|GIF8)/;
+
 /** Bytes that are checked at a time. */
 const CHECKED_BYTES = 1 << 18;
 
 /**
- * Throws FormatError, with the likely encoding in its details, for a file that is read as UTF-8 and is something else:
- * UTF-16 without a mark, or text with more invalid than valid characters outside of ASCII. The few of a damaged file
- * are faults of their rows.
+ * Throws FormatError for a document or a picture, and, with the likely encoding in its details, for a file that is read
+ * as UTF-8 and is something else: UTF-16 without a mark, or text with more invalid than valid characters outside of
+ * ASCII. The few of a damaged file are faults of their rows.
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
   const head = await readHead(file);
+  if (FOREIGN.test(String.fromCharCode(...head.subarray(0, 5))))
+    (await import("./foreign.ts")).refuseForeign(file, head);
   if (openDecoder(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
   if (wide !== undefined) {

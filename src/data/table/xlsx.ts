@@ -99,10 +99,12 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
   if (filled.length === 1) return filled[0]!;
   if (filled.length === 0)
     throw new DataError("no-rows", "The file has no sheet with cells", { where, found: nameList(names) });
+  const found = filled.map(({ name }) => name);
   throw new DataError("several-sheets", "The file has several sheets", {
     where,
     expected: "one sheet, or the name of one of them",
-    found: nameList(filled.map(({ name }) => name)),
+    found: nameList(found),
+    sheets: found,
     hint: either(`name the sheet with ${setting("sheet", largest.name)}`, "save it as a file of its own"),
   });
 }

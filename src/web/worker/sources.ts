@@ -1,9 +1,8 @@
 /** The page's messages, texts and base models: bundled, selected by the visitor, stored, from the hub. */
-import { exists, joinPath, linkFile, listDirectory, openFile, remove } from "#platform";
-import { CHUNK_BYTES, Corpus } from "../../data/corpus.ts";
-import { isXlsx } from "../../data/source.ts";
+import { exists, joinPath, linkFile, listDirectory, remove } from "#platform";
+import type { DatasetOptions } from "../../data/datasets.ts";
+import type { TableSample } from "../../data/table/checked-columns.ts";
 import type { TrainingData } from "../../data/training-data.ts";
-import { DataModule } from "../../data/wasm.ts";
 import { ConfigError } from "../../errors.ts";
 import { fingerprint } from "../../io/fingerprint.ts";
 import { type BaseModel, loadModel, openBaseModel, SHIPPED_MODELS } from "../../io/hf.ts";
@@ -12,11 +11,13 @@ import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { folderName, HUB_MODELS } from "../../io/hub/hub-names.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
 import { TOKENIZER_FILES } from "../../io/tokenizer/tokenizer-names.ts";
-import { registerFile } from "../../platform/files.ts";
+import { putFile, registerFile } from "../../platform/files.ts";
 import { isGguf } from "../../platform/paths.ts";
-import { loadData, resolveSettings } from "../../run/load-data.ts";
+import { blobReader, type FileReader } from "../../platform/reader.ts";
+import { type DataSource, loadData, resolveSettings } from "../../run/load-data.ts";
 import type { RunSettings, TrainOptions } from "../../train/settings.ts";
 import type { ModelEntry } from "../protocol.ts";
+import { emit } from "./emit.ts";
 
 /** The folder of selected files that are not stored yet. */
 const PICKED = "picked";
@@ -30,8 +31,43 @@ let picks = 0;
 
 export function pick(files: readonly File[]): void {
   picks++;
-  for (const file of files) registerFile(joinPath(PICKED, file.name), file);
+  for (const file of files) putFile(joinPath(PICKED, file.name), watched(file));
 }
+
+/** What is read for the visitor, who can stop it. */
+let reading: AbortController | undefined;
+/** Milliseconds between two reports of what was read of a file. */
+const EMIT_EVERY = 200;
+
+/** A selected file, of which the page is told how much was read. */
+function watched(file: File): FileReader {
+  const reader = blobReader(file.name, file);
+  let emitted = performance.now();
+  const read: FileReader["read"] = async (offset, length) => {
+    reading?.signal.throwIfAborted();
+    const end = offset + length;
+    if (reading && (performance.now() - emitted > EMIT_EVERY || (end === file.size && offset > 0))) {
+      emitted = performance.now();
+      emit({ type: "reading", share: end / file.size });
+    }
+    return reader.read(offset, length);
+  };
+  return { ...reader, read };
+}
+
+/** Reads data for the visitor. Rejects with an AbortError if that is stopped. */
+export async function whileReading<T>(work: () => Promise<T>): Promise<T> {
+  const mine = new AbortController();
+  reading = mine;
+  try {
+    return await work();
+  } finally {
+    if (reading === mine) reading = undefined;
+    emit({ type: "reading", share: null });
+  }
+}
+
+export const stopReading = (): void => reading?.abort(new DOMException("reading was stopped", "AbortError"));
 
 /** The path of a selected file. */
 export const pickedPath = (name: string) => joinPath(PICKED, name);
@@ -42,46 +78,49 @@ const chosenFiles = ({ data = [] }: RunSettings): readonly string[] => [data].fl
 /** What the data of settings is called. */
 export const nameData = (settings: RunSettings): string => settings.dataset ?? chosenFiles(settings).join(", ");
 
-/** The last data set, cached for the preview, the estimate and the training. */
-let last: { key: string; data: Promise<TrainingData> } | undefined;
+/** Settings with the paths of the selected files. */
+export function withPaths(settings: RunSettings): RunSettings {
+  const files = chosenFiles(settings).map(pickedPath);
+  if (files.length === 0) return settings;
+  return { ...settings, data: files.length === 1 ? files[0]! : files };
+}
 
-/** The data and all options of a run. The data is loaded unless it is the last one; `picks` are part of the key. */
-export function openData(
+/** The last data set and its table, cached for the check, the estimate and the training. */
+let last: { key: string; data: Promise<TrainingData>; table?: TableSample } | undefined;
+
+/** The data of a source, which is loaded unless it is the last one: `picks` are part of the key. */
+export function loadOnce(
+  source: DataSource,
+  model: BaseModel,
+  downloads: DownloadOptions,
+  onColumns?: DatasetOptions["onColumns"],
+): Promise<TrainingData> {
+  const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
+  if (last?.key === key) {
+    if (last.table) onColumns?.(last.table.names, last.table.rows);
+    return last.data;
+  }
+  const noteTable = (names: readonly string[], rows: TableSample["rows"]) => {
+    if (last?.key === key) last.table ??= { names, rows };
+    onColumns?.(names, rows);
+  };
+  const data = loadData(source, model, downloads, noteTable);
+  last = { key, data };
+  // A failed load is not cached.
+  data.catch(() => {
+    if (last?.data === data) last = undefined;
+  });
+  return data;
+}
+
+/** The data and all options of a run. */
+export const openData = (
   settings: RunSettings,
   model: BaseModel,
   downloads: DownloadOptions = {},
   adapter?: Adapter,
-): Promise<{ data: TrainingData; options: TrainOptions }> {
-  const files = chosenFiles(settings).map(pickedPath);
-  const placed = files.length > 0 ? { ...settings, data: files } : settings;
-  return resolveSettings(placed, model, adapter, (source) => {
-    const key = JSON.stringify([source, model.vocabulary.fingerprint, picks]);
-    if (last?.key !== key) {
-      const data = loadData(source, model, downloads);
-      last = { key, data };
-      // A failed load is not cached.
-      data.catch(() => {
-        if (last?.data === data) last = undefined;
-      });
-    }
-    return last.data;
-  });
-}
-
-/** The first rows of the selected file: fields, or key, value, key, value, ... */
-export async function firstRows(name: string, encoding?: string): Promise<string[][]> {
-  const file = await openFile(joinPath(PICKED, name));
-  try {
-    if (isXlsx(name)) {
-      const { openSheet, sheetSample } = await import("../../data/table/sheet-lines.ts");
-      return sheetSample(await openSheet(file));
-    }
-    const corpus = new Corpus(await DataModule.load());
-    return (await corpus.readSample(file, { chunkBytes: CHUNK_BYTES, encoding })).rows;
-  } finally {
-    await file.close();
-  }
-}
+): Promise<{ data: TrainingData; options: TrainOptions }> =>
+  resolveSettings(withPaths(settings), model, adapter, (source) => loadOnce(source, model, downloads));
 
 let model: { name: string; baseModel: Promise<BaseModel> } | undefined;
 

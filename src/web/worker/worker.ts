@@ -1,14 +1,15 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
 import { defaultThreads } from "../../backend/wasm.ts";
+import { isOnHub } from "../../data/named.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
 import { FIRST_MESSAGE } from "../../platform/build.ts";
 import { tellTouchPoints } from "../../platform/page-memory.ts";
+import { DEFAULT_OBJECTIVE, hasHead } from "../../tasks/index.ts";
 import {
   type Answer,
   type Call,
-  type ColumnReport,
   type DataReport,
   type ErrorReport,
   isUnderWay,
@@ -21,7 +22,7 @@ import {
   type TakeReport,
   type WantedForm,
 } from "../protocol.ts";
-import { describeColumns, describeData } from "./describe.ts";
+import { describeData } from "./describe.ts";
 import { emit } from "./emit.ts";
 import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
@@ -30,8 +31,12 @@ import { fetchData, fetchModel } from "./materials.ts";
 import { classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
-import { addModel, firstRows, forgetModel, listModels, openModel, pick } from "./sources.ts";
+import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
 import { changeRun, forgetRun, listRuns, onRunsChanged, readRun, untilNobodyTrains } from "./store.ts";
+
+/** Whether messages did not come with the page: what is wrong with them is looked for. */
+const areOwn = ({ objective = DEFAULT_OBJECTIVE, dataset }: PageSettings) =>
+  hasHead({ objective }) && (dataset === undefined || isOnHub(dataset));
 
 /** What the page can ask for. */
 const api = {
@@ -59,16 +64,15 @@ const api = {
       });
     await forgetModel(name);
   },
-  /** Registers a selected file and returns its columns. */
-  async pickData(file: File, encoding: string): Promise<ColumnReport> {
-    pick([file]);
-    return describeColumns(await firstRows(file.name, encoding), file.name);
-  },
   async readData(settings: PageSettings): Promise<DataReport> {
     const model = await fetchModel(settings.model);
-    const { data, options } = await fetchData(settings, model);
-    return describeData(data, model, options.classWeights);
+    return whileReading(async () => {
+      if (areOwn(settings)) return (await import("./check.ts")).checkOwn(settings, model);
+      const { data, options } = await fetchData(settings, model);
+      return describeData(data, model, options.classWeights);
+    });
   },
+  stopReading: async () => stopReading(),
   /** Registers selected files. */
   pick: async (files: File[]) => pick(files),
   estimate,

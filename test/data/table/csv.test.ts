@@ -210,8 +210,17 @@ test("a file in another encoding is refused before anything else, with the encod
     const preview = [{ line: 1, text: "label,text" }, { line: 3, text: "a,é" }, { line: 4, text: "b,x" }];
     assert.equal(details.encoding, { encoding, title: "UTF-16", preview });
   }
-  const table = Buffer.from("PK\x03\x04\x00\x00\xe9\x00,\x00", "latin1");
-  assert.match((await refused(table)).message, /is not text/);
+  const zeros = Buffer.from("a,b\xe9\x00\x00\xe9\x00,\x00", "latin1");
+  assert.match((await refused(zeros)).message, /is not text/);
+  for (const [start, what] of [
+    ["PK\x03\x04\x00 xl/", "an Excel file"],
+    ["PK\x03\x04\x00 word/", "a Word file"],
+    ["PK\x03\x04\x00", "a zip file"],
+    ["\xd0\xcf\x11\xe0", "an Office file of before 2007"],
+    ["%PDF-1.7", "a PDF file"],
+    ["\x89PNG", "a picture"],
+  ] as const)
+    assert.match((await refused(Buffer.from(start, "latin1"))).message, `This is ${what}`);
   // Lines longer than what is checked at a time, with characters across every border.
   const wide = `label,text\na,${"€".repeat(200_000)}\nb,${"ß".repeat(300_000)}x\n`;
   assert.is((await csvRows("a.csv", wide)).length, 2);

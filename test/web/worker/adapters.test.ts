@@ -33,7 +33,7 @@ test("a run starts from the adapter of another one, also when that is deleted an
   const { browser, tab, run: first } = await trained({ keep: "last", rank: 4 });
   const reached = first.record.evaluations.at(-1)!.val;
   const settings = { ...TINY_RUN, adapter: first.id };
-  await tab.call("pickData", pickedFile("news.csv", messages(8, ["ham", "spam", "news"])), "utf-8");
+  await tab.call("pick", [pickedFile("news.csv", messages(8, ["ham", "spam", "news"]))]);
   const { summary } = await tab.refused("estimate", { ...settings, data: "news.csv" });
   assert.match(summary, "the classes of the adapter and the data differ");
   const held = tab.hold("write", /step-0*8\./);
@@ -186,9 +186,9 @@ test("a run that was stopped in Node is resumed in the page, with a file of the 
   assert.is((await tab.listed(id))!.state, "stopped");
   const missing = await tab.refused("resume", id);
   assert.equal([missing.code, missing.expected], ["not-stored", "messages.csv"]);
-  await tab.call("pickData", pickedFile("messages.csv", messages(23)), "utf-8");
+  await tab.call("pick", [pickedFile("messages.csv", messages(23))]);
   assert.match((await tab.refused("resume", id)).summary, "The data has changed since this run began");
-  await tab.call("pickData", pickedFile("messages.csv", messages(24)), "utf-8");
+  await tab.call("pick", [pickedFile("messages.csv", messages(24))]);
   assert.is((await tab.train("resume", id)).state, "finished");
   assertSameFiles(adapterIn(await tab.download(id, "adapter")), adapterIn(filesOf(join(folder, "straight"))));
 });

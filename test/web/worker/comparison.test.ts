@@ -49,7 +49,7 @@ test("a comparison resumes after a stop and after its worker has ended; alone th
     ["lora", "lora", "lora", "all", "last_block", "last_layer"],
   );
   const { rank, alpha, lr } = runs[0]!.record.options;
-  await next.call("pickData", pickedFile("messages.csv", messages(24)), "utf-8");
+  await next.call("pick", [pickedFile("messages.csv", messages(24))]);
   const alone = await next.train({ ...SETTINGS, rank, alpha, lr });
   assertSameFiles(await next.download(alone.id, "adapter"), await next.download(first, "adapter"));
 });

@@ -1,6 +1,7 @@
 /** The page's worker as it ships: a run from a file to its end, and what is refused. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import type { DataReport, PageSettings } from "../../../src/web/protocol.ts";
 import { temporaryFolder } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 import { openTiny, PageBrowser, pickedFile, TINY_RUN } from "../../helpers/page-worker.ts";
@@ -61,38 +62,64 @@ test("a run from a file to its end: what it will take, its events, its results, 
   );
 });
 
-test("a file is read with the encoding and the columns that are chosen; an error has its line; invalid rows are skipped", async () => {
+test("own data is read as check finds it, unless something is chosen; what is found has the settings that deal with it", async () => {
   const tab = await openTab();
-  const pick = (content: string | Buffer, encoding = "utf-8") =>
-    tab.call("pickData", pickedFile("messages.csv", content as BlobPart), encoding);
-  await pick('label,text\nham,hello\nspam,"open\n');
-  const open = await tab.refused("readData", TINY_RUN);
+  const read = async (
+    content: string | Buffer | Uint8Array,
+    settings: Partial<PageSettings> = {},
+    name = "messages.csv",
+  ) => {
+    await tab.call("pick", [pickedFile(name, content as BlobPart)]);
+    return tab.call("readData", { ...TINY_RUN, data: name, ...settings });
+  };
+  const roles = ({ columns }: DataReport) => columns.map(({ name, readAs }) => `${name} ${readAs}`);
+  const codes = ({ problems }: DataReport) => problems.map(({ code }) => code);
+
+  const open = (await read('label,text\nham,hello\nspam,"open\n')).error!;
   assert.equal([open.name, open.where], ["FormatError", "messages.csv:3"]);
-  assert.equal(await pick("a,b,c\nfirst,1,x\nsecond,2,y\n"), { columns: ["a", "b", "c"], text: null, label: null });
-  assert.is((await tab.refused("readData", TINY_RUN)).code, "column-not-recognized");
-
-  const west = Buffer.from("label,text\nham,fa\xe7ade\n", "latin1");
-  const { encoding } = await tab
-    .call("pickData", pickedFile("messages.csv", west), "utf-8")
-    .then(() => tab.refused("readData", TINY_RUN))
-    .catch(({ report }) => report);
-  assert.is(encoding!.encoding, "windows-1252");
-  assert.equal((await pick(west, "windows-1252")).columns, ["label", "text"]);
-
-  const excel = (name: string, ...rows: string[]) =>
-    pickedFile(name, workbook([{ name: "S", xml: sheetData(...rows) }]) as BlobPart);
-  const tickets = Array.from({ length: 24 }, (_, i) => sheetRow(i, `a text of ticket ${i}`, i % 2 ? "one" : "two"));
-  const found = { columns: ["nr", "words", "kind"], text: "words", second: undefined, label: "kind" };
+  const unclear = await read("a,b,c\nfirst,1,x\nsecond,2,y\n");
   assert.equal(
-    await tab.call("pickData", excel("t.xlsx", sheetRow("nr", "words", "kind"), ...tickets), "utf-8"),
-    found,
+    [unclear.error?.code, roles(unclear), unclear.rows],
+    [
+      "column-not-recognized",
+      ["a null", "b null", "c null"],
+      [
+        ["first", "1", "x"],
+        ["second", "2", "y"],
+      ],
+    ],
   );
-  assert.is((await tab.call("readData", { ...TINY_RUN, data: "t.xlsx" })).trainRows, 16);
 
-  await pick(`${messages(24)}spam\nham,too,many\n`);
-  const { blocks } = await tab.call("readData", { ...TINY_RUN, skipFaulty: true });
-  assert.match(JSON.stringify(blocks), /2 invalid rows were skipped.*messages\.csv:50: The row has the wrong/);
-  assert.is((await tab.refused("readData", { ...TINY_RUN, data: "other.csv" })).where, "other.csv");
+  // Of a table in another encoding, the labels are scores.
+  const west = Buffer.from(Array.from({ length: 40 }, (_, i) => `"${i},5";fa\xe7ade ${i}\n`).join(""), "latin1");
+  const scores = await read(Buffer.concat([Buffer.from("note;text\n"), west]));
+  assert.equal(scores.needs, { encoding: "windows-1252", objective: "regression" });
+  assert.equal([roles(scores), scores.trainRows], [["note label", "text text"], 28]);
+  assert.is(scores.rows[1]![1], "façade 1");
+  const asked = await read(Buffer.concat([Buffer.from("note;text\n"), west]), { encoding: "windows-1251" });
+  assert.equal([asked.needs.encoding, asked.rows[1]![1]], [undefined, "faзade 1"]);
+
+  const excel = (...sheets: Parameters<typeof workbook>[0]) => workbook(sheets);
+  const tickets = Array.from({ length: 24 }, (_, i) => sheetRow(i, `a text of ticket ${i}`, i % 2 ? "one" : "two"));
+  const xml = sheetData(sheetRow("nr", "words", "kind"), ...tickets);
+  const notes = { name: "Notes", xml: sheetData(sheetRow("see", "Tickets")) };
+  const sheet = await read(excel(notes, { name: "Tickets", xml }), {}, "t.xlsx");
+  assert.equal([roles(sheet), sheet.trainRows], [["nr null", "words text", "kind label"], 16]);
+  assert.equal([sheet.problems[0]!.sheets, sheet.needs.sheet], [["Notes", "Tickets"], "Tickets"]);
+  const renamed = (await read(excel(notes), {}, "t.csv")).error!;
+  assert.match(renamed.summary + renamed.hint, "This is an Excel file, not a text or a table");
+  assert.match((await read("%PDF-1.7 \n", {}, "a.pdf")).error!.summary, "This is a PDF file");
+
+  const doubled = await read(`${messages(24)}${messages(2).slice(11)}spam\nham,too,many\n`);
+  assert.equal(codes(doubled).slice(0, 2), ["wrong-field-count", "near-duplicates"]);
+  assert.equal(doubled.problems[0]!.examples, ["messages.csv:54", "messages.csv:55"]);
+  assert.equal(doubled.problems[1]!.settings, { dedupe: true });
+  const prose = await read("It was a bright cold day in April.\n".repeat(400), {}, "book.txt");
+  assert.is(prose.needs.objective, "lm");
+  assert.is(
+    (await tab.call("readData", { ...TINY_RUN, data: "other.csv" }).catch(({ report }) => report)).where,
+    "other.csv",
+  );
 });
 
 test("settings that are invalid or do not fit are refused, with one that does", async () => {
@@ -105,7 +132,7 @@ test("settings that are invalid or do not fit are refused, with one that does", 
   // A tablet has a budget.
   await tab.call("tellTouchPoints", 5);
   const long = messages(600).replaceAll(" please", " please".repeat(35));
-  await tab.call("pickData", pickedFile("messages.csv", long), "utf-8");
+  await tab.call("pick", [pickedFile("messages.csv", long)]);
   const large = {
     ...TINY_RUN,
     device: "auto",
@@ -175,12 +202,12 @@ for (const [objective, content, measure] of [
 test("two columns are taken as pairs, and a run of them judges pairs", async () => {
   const rows = Array.from({ length: 40 }, (_, i) => `Is it ${i}?,It is ${i % 7},${i % 2 ? "yes" : "no"}`);
   const tab = await openTab();
-  const columns = await tab.call(
-    "pickData",
-    pickedFile("pairs.csv", ["question,answer,label", ...rows].join("\n")),
-    "utf-8",
+  await tab.call("pick", [pickedFile("pairs.csv", ["question,answer,label", ...rows].join("\n"))]);
+  const { columns } = await tab.call("readData", { ...TINY_RUN, data: "pairs.csv" });
+  assert.equal(
+    columns.map(({ readAs }) => readAs),
+    ["text", "text", "label"],
   );
-  assert.equal([columns.text, columns.second, columns.label], ["question", "answer", "label"]);
   const run = await tab.train({ ...TINY_RUN, data: "pairs.csv", textColumn: "question,answer", epochs: 1 });
   const { adapter } = await tab.call("classify", run.id, ["Is it 3?", "It is 3"]);
   assert.match(String("label" in adapter && adapter.label), /^(yes|no)$/);

@@ -56,6 +56,6 @@ test("a CoNLL file is read, learned, tried and used on a table", async () => {
   assert.match(await file.text(), /^text,entities\r\nwe met Ann in Rome,"\[{""label"":""PER"",""text"":""Ann"",/);
 
   await tab.call("pick", [pickedFile("words.conll", "text,label\n")]);
-  const wrong = await tab.refused("readData", SETTINGS);
-  assert.equal([wrong.code, wrong.where], ["tags-differ-from-words", "words.conll:1"]);
+  const { error } = await tab.call("readData", SETTINGS);
+  assert.equal([error?.code, error?.where], ["tags-differ-from-words", "words.conll:1"]);
 });

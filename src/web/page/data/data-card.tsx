@@ -1,29 +1,36 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
-import { OBJECTIVES } from "../../../tasks/index.ts";
+import { percent } from "../../../format.ts";
+import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
+import type { ErrorReport } from "../../protocol.ts";
 import { Choices, HubField, Select } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
-import { usePart } from "../shared/scroll.ts";
+import { goTo, usePart } from "../shared/scroll.ts";
 import { inPageWords } from "../shared/words.ts";
 import {
+  areOwn,
+  areTexts,
   askHub,
-  chosenColumns,
-  columns,
   dataError,
-  hasOwnLabels,
-  isTable,
-  labelsAre,
   messages,
+  objective,
   readAs,
+  readShare,
+  readWith,
   report,
+  sheets,
+  stopReading,
   tab,
+  writeInstead,
 } from "./data.ts";
 import { acceptDrops } from "./drops.ts";
 import { Examples } from "./examples-part.tsx";
 import { EncodingField, FileField } from "./file-fields.tsx";
+import { Notes } from "./notes-part.tsx";
+import { TablePart } from "./table-part.tsx";
 import { Texts } from "./texts-part.tsx";
 
 const TABS = { classification: "Sort messages", lm: "Write text" };
@@ -39,7 +46,16 @@ export function DataCard() {
       </h2>
       <Choices name="objective" kind="tabs" label="What the model learns" options={TABS} chosen={tab} />
       {tab.value === "lm" ? <Texts /> : <Messages />}
-      <ErrorPlace id="data-error" report={error} ways={error ? readings(error, readAs) : []} place={place} />
+      <Reading />
+      <ErrorPlace id="data-error" report={error} ways={error ? waysOut(error) : []} place={place} />
+      {read && read.columns.length > 0 && (
+        <div class="own">
+          <p class="help">The first rows. The model reads the text and learns to say the label.</p>
+          <TablePart {...read} />
+        </div>
+      )}
+      {areOwn.value && read && <LabelsField />}
+      {areOwn.value && read && <Notes problems={read.problems} />}
       <div id="data-report" class="report">
         {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, words: inPageWords }} />}
       </div>
@@ -52,6 +68,31 @@ export function DataCard() {
   );
 }
 
+function waysOut(error: ErrorReport) {
+  if (areTexts.value) return [{ label: "Learn to write from it", take: writeInstead }];
+  const read = (encoding: string) => {
+    readAs({ encoding });
+    // The button is gone afterwards.
+    goTo("encoding");
+  };
+  return readings(error, read);
+}
+
+/** How much of a large file was read. */
+function Reading() {
+  const share = readShare.value;
+  if (share === null) return null;
+  return (
+    <div class="row">
+      <progress value={share} aria-label="Reading the file" />
+      <p class="help">{share < 1 ? `Reading the file, ${percent(share, 0)}` : "Comparing its rows …"}</p>
+      <button type="button" onClick={stopReading}>
+        Stop
+      </button>
+    </div>
+  );
+}
+
 const SOURCES = {
   spam: "Spam or ham?",
   languages: "Language?",
@@ -60,15 +101,10 @@ const SOURCES = {
   hub: "Hugging Face",
 };
 
-const TABLE = {
+const FILE = {
   label: "Choose a CSV, Excel or JSON file",
-  help: "or drop it here. It needs a text column, or two for pairs of texts, and a label column.",
-  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx",
-};
-const SENTENCES = {
-  label: "Choose a CoNLL or JSON file",
-  help: "or drop it here. It needs a word a line with its tag behind it, or lists of tokens and of tags.",
-  accept: ".conll,.bio,.iob,.txt,.tsv,.jsonl,.ndjson,.json",
+  help: "or drop it here: a table with a column of texts, or two for pairs, and one of labels. For tags of words, a word a line with its tag behind it.",
+  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx,.conll,.bio,.iob",
 };
 
 function Messages() {
@@ -89,20 +125,21 @@ function Messages() {
       )}
       {source.value === "file" && (
         <div class="own">
-          <FileField id="file" {...(isTable.value ? TABLE : SENTENCES)} choice={messages} />
-          {columns.value && (
-            <div id="columns" class="pair">
-              <ColumnField which="text" title="Text" {...columns.value} />
-              {columns.value.report.columns.length > 2 && (
-                <ColumnField which="second" title="Second text" {...columns.value} />
-              )}
-              <ColumnField which="label" title="Label" {...columns.value} />
-            </div>
+          <FileField id="file" {...FILE} choice={messages} />
+          {sheets.value.length > 0 && (
+            <label for="sheet">
+              Sheet{" "}
+              <Select
+                id="sheet"
+                value={readWith("sheet") ?? ""}
+                take={(sheet) => readAs({ sheet })}
+                options={sheets.value.map((name) => [name, name] as const)}
+              />
+            </label>
           )}
-          <EncodingField id="encoding" label="Encoding" choice={messages} />
+          <EncodingField id="encoding" label="Encoding" />
         </div>
       )}
-      {hasOwnLabels.value && <LabelsField />}
     </div>
   );
 }
@@ -113,31 +150,9 @@ function LabelsField() {
       The labels are{" "}
       <Select
         id="labels-are"
-        value={labelsAre.value}
-        take={(value) => {
-          labelsAre.value = value as typeof labelsAre.value;
-        }}
+        value={objective.value}
+        take={(value) => readAs({ objective: value as Objective })}
         options={OBJECTIVES.flatMap((one) => (WORDS[one].choice ? [[one, WORDS[one].choice] as const] : []))}
-      />
-    </label>
-  );
-}
-
-function ColumnField(props: NonNullable<typeof columns.value> & { which: "text" | "second" | "label"; title: string }) {
-  const { which, title, report, [which]: chosen } = props;
-  return (
-    <label for={`${which}-column`}>
-      {title}{" "}
-      <Select
-        id={`${which}-column`}
-        value={chosen || ""}
-        take={(column) => {
-          chosenColumns.value = { ...chosenColumns.value, [which]: column };
-        }}
-        options={[
-          ...(!chosen || which === "second" ? [["", which === "second" ? "none" : "choose"] as const] : []),
-          ...report.columns.map((name) => [name, name] as const),
-        ]}
       />
     </label>
   );

@@ -1,8 +1,9 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import { type Objective, TASKS } from "../../../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
 import type { RunSettings } from "../../../train/settings.ts";
-import type { ColumnReport, DataReport, ErrorReport } from "../../protocol.ts";
+import type { DataReport, ErrorReport } from "../../protocol.ts";
+import { isTraining } from "../runs/runs.ts";
 import { ask, settled } from "../shared/ask.ts";
 import { goTo } from "../shared/scroll.ts";
 import { worker } from "../shared/worker.ts";
@@ -15,13 +16,20 @@ function makeChoice(bundled: readonly string[], typed: string, own: string) {
     ...{ bundled, typed, own },
     source: signal(bundled[0]!),
     files: signal<readonly File[]>([]),
-    encoding: signal("utf-8"),
     /** The typed name of a data set of the hub, and the one that was asked for last: a new object each time. */
     hubName: signal(""),
     hub: signal<{ name: string } | null>(null),
+    /** What the visitor has chosen for each source. */
+    readings: signal<Readonly<Record<string, Reading>>>({}),
   };
 }
 export type Choice = ReturnType<typeof makeChoice>;
+
+/** How own data is read; what is missing is found by the worker. */
+export type Reading = Pick<
+  RunSettings,
+  "textColumn" | "labelColumn" | "labelSeparator" | "encoding" | "sheet" | "objective"
+>;
 
 export const messages = makeChoice(["spam", "languages"], "examples", "file");
 export const texts = makeChoice(["human-rights"], "paste", "files");
@@ -29,17 +37,30 @@ export const texts = makeChoice(["human-rights"], "paste", "files");
 /** Whether the model learns from messages with labels, or to write texts. */
 export const tab = signal<"classification" | "lm">("classification");
 const isLm = computed(() => tab.value === "lm");
-/** What the labels of the visitor's own data are. The bundled data sets have classes. */
-export const labelsAre = signal<Exclude<Objective, "lm">>("classification");
-/** Whether the visitor says what the labels are. */
-export const hasOwnLabels = computed(() => !isLm.value && ["file", "hub"].includes(messages.source.value));
+const choice = computed(() => (isLm.value ? texts : messages));
+const reading = computed((): Reading => choice.value.readings.value[choice.value.source.value] ?? {});
+
+/** Reads the chosen data in another way. */
+export function readAs(change: Reading): void {
+  const { readings, source } = choice.value;
+  readings.value = { ...readings.value, [source.value]: { ...reading.value, ...change } };
+}
+
+/** What was read last; null: nothing. */
+const lastReport = signal<(DataReport & { isLm: boolean }) | null>(null);
+export const report = computed(() => (lastReport.value?.isLm === isLm.value ? lastReport.value : null));
+
+/** Whether there are messages that did not come with the page: what they are is found, and can be chosen. */
+export const areOwn = computed(() => !isLm.value && !messages.bundled.includes(messages.source.value));
+/** What the data needs besides what was chosen. */
+export const needs = computed((): RunSettings => (areOwn.value ? (report.value?.needs ?? {}) : {}));
 export const objective = computed((): Objective => {
   if (isLm.value) return "lm";
-  return hasOwnLabels.value ? labelsAre.value : "classification";
+  const found = reading.value.objective ?? needs.value.objective ?? DEFAULT_OBJECTIVE;
+  return found === "lm" ? DEFAULT_OBJECTIVE : found;
 });
-/** Whether the visitor's file is a table, whose columns are chosen. */
-export const isTable = computed(() => TASKS[objective.value].target === "text");
-const choice = computed(() => (isLm.value ? texts : messages));
+/** A setting of how the data is read, chosen or found. */
+export const readWith = <K extends keyof Reading>(name: K): Reading[K] => reading.value[name] ?? needs.value[name];
 
 /** The text to learn from. */
 export const pasted = signal("");
@@ -53,91 +74,75 @@ const files = computed((): readonly File[] | null => {
   if (!isLm.value) return exampleFiles.value;
   return pastedAtRest.value.trim() === "" ? [] : [new File([pastedAtRest.value], PASTED_FILE)];
 });
-const isOwn = computed(() => choice.value.source.value === choice.value.own);
 
 /** Whether there are messages that did not come with the page. */
 export const hasOwnMessages = computed(
-  () =>
-    !isLm.value && !!(files.value ? files.value.length : messages.source.value === "hub" && messages.hub.value?.name),
+  () => areOwn.value && !!(files.value ? files.value.length : messages.hub.value?.name),
 );
 
-/** The files that the worker has, and the columns of a table. */
-const given = signal<{ files: readonly File[]; columns: ColumnReport | null } | null>(null);
-/**
- * The columns that were chosen for a file; where there are no such columns, those that are recognised count. An empty
- * `second`: the texts are no pairs.
- */
-export const chosenColumns = signal<Partial<Record<"text" | "second" | "label", string | undefined>>>({});
-/** The columns of the visitor's file, with those that are read; null: not known, or there are none. */
-export const columns = computed(() => {
-  const report = given.value?.columns;
-  if (!isOwn.value || !report || report.columns.length === 0) return null;
-  const pick = (which: "text" | "second" | "label") => {
-    const chosen = chosenColumns.value[which];
-    return chosen !== undefined && report.columns.includes(chosen) ? chosen : report[which];
-  };
-  const second = chosenColumns.value.second !== "" && pick("second");
-  return { report, text: pick("text"), second, label: pick("label") };
-});
-const isUnclear = computed(
-  () => columns.value !== null && (columns.value.text === null || columns.value.label === null),
-);
+/** The files that the worker has. */
+const given = signal<readonly File[] | null>(null);
 
 /** Whether there is something to read. */
 export const hasData = computed(() => {
-  if (files.value) return given.value?.files === files.value && !isUnclear.value;
+  if (files.value) return files.value.length > 0 && given.value === files.value;
   return choice.value.source.value !== "hub" || (choice.value.hub.value?.name ?? "") !== "";
 });
 
 /** Changes with the data: with new files of the same names too, and when the same name is asked for again. */
 export const dataChange = computed(() => [files.value, choice.value.hub.value]);
 
-/** `data` and `dataset` are empty where they are still open. */
+/** What is chosen; `data` and `dataset` are empty where they are still open. */
 export const dataSettings = computed((): RunSettings => {
-  const { source, typed, files, hub, encoding } = choice.value;
-  const task: RunSettings = objective.value === "classification" ? {} : { objective: objective.value };
+  const { source, bundled, typed, own, files, hub } = choice.value;
+  const task: RunSettings = { ...reading.value, ...(isLm.value ? { objective: "lm" } : {}) };
+  if (bundled.includes(source.value)) return { ...task, dataset: source.value };
   if (source.value === typed) return { ...task, data: isLm.value ? PASTED_FILE : EXAMPLES_FILE };
-  if (source.value === "hub") return { ...task, dataset: hub.value?.name ?? "" };
-  if (!isOwn.value) return { ...task, dataset: source.value };
+  if (source.value !== own) return { ...task, dataset: hub.value?.name ?? "" };
   const names = files.value.map(({ name }) => name);
-  if (isLm.value) return { ...task, data: names, encoding: encoding.value };
-  if (!isTable.value) return { ...task, data: names[0] ?? "", encoding: encoding.value };
-  const { text, second, label: labelColumn } = columns.value ?? chosenColumns.value;
-  return {
-    ...task,
-    ...{ data: names[0] ?? "", encoding: encoding.value },
-    ...(text ? { textColumn: second ? `${text},${second}` : text } : {}),
-    ...(labelColumn ? { labelColumn } : {}),
-  };
+  return { ...task, data: isLm.value ? names : (names[0] ?? "") };
 });
 
-/** What was read last; null: nothing. */
-const lastReport = signal<(DataReport & { isLm: boolean }) | null>(null);
-export const report = computed(() => (lastReport.value?.isLm === isLm.value ? lastReport.value : null));
 effect(() => {
   if (!hasData.value) lastReport.value = null;
 });
 /** The rows of the training set that was read last. */
 export const trainRows = signal(Number.POSITIVE_INFINITY);
 const failure = signal<ErrorReport | null>(null);
-export const dataError = computed((): ErrorReport | null =>
-  isUnclear.value
-    ? {
-        name: "DataError",
-        summary: "The text and label columns were not recognised",
-        found: columns.value!.report.columns.join(", "),
-        hint: "choose both columns above",
-      }
-    : failure.value,
-);
+/** Whether messages are wanted, and there are texts. */
+export const areTexts = computed(() => needs.value.objective === "lm");
+const TEXTS: ErrorReport = {
+  name: "DataError",
+  summary: "There is no column of texts with one of labels",
+  hint: "a model can learn to write from these texts",
+};
+export const dataError = computed((): ErrorReport | null => failure.value ?? (areTexts.value ? TEXTS : null));
+
+/** Learns to write from the files that were chosen as messages. */
+export function writeInstead(): void {
+  batch(() => {
+    tab.value = "lm";
+    texts.source.value = texts.own;
+    texts.files.value = messages.files.value;
+  });
+}
+
 /** Whether the visitor has selected files or asked for a name, and not seen what came of it. */
 let isAwaited = false;
 
-export function showReport(read: DataReport): void {
-  isAwaited = false;
-  failure.value = null;
+/** The sheets of the visitor's workbook, if there are several: also when one is chosen. */
+export const sheets = signal<readonly string[]>([]);
+
+/** Shows what was read; returns whether it can be trained on. */
+export function showReport(read: DataReport): boolean {
+  sheets.value = read.problems.find(({ sheets }) => sheets)?.sheets ?? sheets.value;
   lastReport.value = { ...read, isLm: isLm.value };
-  trainRows.value = read.trainRows;
+  failure.value = read.error;
+  trainRows.value = read.error ? Number.POSITIVE_INFINITY : read.trainRows;
+  const { value: error } = dataError;
+  if (error) showAwaited();
+  isAwaited = false;
+  return error === null;
 }
 
 export function showFailure(error: ErrorReport): void {
@@ -154,50 +159,49 @@ function showAwaited(): void {
 // Gives the chosen files to the worker. Until it has them no run can start: it would use those before.
 effect(() => {
   const some = files.value;
-  const encoding = isOwn.value ? choice.value.encoding.value : "utf-8";
-  const hasColumns = isTable.value;
   given.value = null;
   failure.value = null;
-  const [file] = some ?? [];
-  if (!some || !file) return;
-  const give = async () => {
-    if (hasColumns) return worker.pickData(file, encoding);
-    await worker.pick([...some]);
-    return null;
-  };
+  if (!some?.length) return;
   return ask(
-    give,
-    (found) => {
-      given.value = { files: some, columns: found };
-      if (isUnclear.value) showAwaited();
+    () => worker.pick([...some]),
+    () => {
+      given.value = some;
     },
     showFailure,
   );
 });
 
-/** Takes selected or dropped files. New ones are UTF-8 with classes at first, whatever the last ones were. */
+/** The share of a file that was read; null: none is being read. */
+export const readShare = signal<number | null>(null);
+worker.listen((event) => {
+  if (event.type === "reading") readShare.value = event.share;
+  if (event.type === "ended") readShare.value = null;
+});
+
+/** Stops reading, and forgets the file. */
+export function stopReading(): void {
+  // A worker that compares rows hears nothing.
+  if (readShare.value === 1 && !isTraining.value) worker.end();
+  else void worker.stopReading();
+  takeFiles([]);
+}
+
+/** Takes selected or dropped files. How the last ones were read does not count for new ones. */
 export function takeFiles(some: readonly File[]): void {
-  if (some.length === 0) return;
-  isAwaited = true;
-  const { source, own, files, encoding } = choice.value;
+  isAwaited = some.length > 0;
+  const { source, own, files, readings } = choice.value;
   batch(() => {
     source.value = own;
-    encoding.value = "utf-8";
-    chosenColumns.value = {};
-    labelsAre.value = "classification";
+    sheets.value = [];
+    readings.value = { ...readings.value, [own]: {} };
     files.value = isLm.value ? some : some.slice(0, 1);
   });
   void keepFiles(isLm.value ? "texts" : "data", files.value);
 }
 
-/** Reads the files in another encoding: the button for it is gone afterwards. */
-export function readAs(encoding: string): void {
-  choice.value.encoding.value = encoding;
-  goTo("encoding");
-}
-
-export function askHub({ hub }: Choice, name: string): void {
+export function askHub({ hub, readings }: Choice, name: string): void {
   isAwaited = true;
+  readings.value = { ...readings.value, hub: {} };
   hub.value = { name };
 }
 
@@ -214,21 +218,20 @@ effect(() => {
  * when the files of the last visit are there, unless the visitor has been faster.
  */
 export async function restoreData(settings: RunSettings, isLink: boolean): Promise<void> {
-  const { data, dataset, encoding = "utf-8", textColumn, labelColumn } = settings;
-  const { objective: learned = "classification" } = settings;
-  tab.value = learned === "lm" ? "lm" : "classification";
-  if (learned !== "lm") labelsAre.value = learned;
-  const { bundled, typed, own, source, hubName, hub, files, ...chosen } = choice.value;
+  const { data, dataset, objective, textColumn, labelColumn, encoding, sheet } = settings;
+  tab.value = objective === "lm" ? "lm" : "classification";
+  const { bundled, typed, own, source, hubName, hub, files } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";
     hubName.value = dataset;
     if (!isLink) hub.value = { name: dataset };
   } else if (dataset !== undefined) source.value = dataset;
   else if (data !== undefined) source.value = [EXAMPLES_FILE, PASTED_FILE].includes(String(data)) ? typed : own;
+  if (!bundled.includes(source.value)) {
+    const chosen = { textColumn, labelColumn, encoding, sheet, objective };
+    readAs(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined && value !== "lm")));
+  }
   if (isLink) return;
-  chosen.encoding.value = encoding;
-  const [text, second = text && ""] = textColumn?.split(",") ?? [];
-  chosenColumns.value = { text, second, label: labelColumn };
   const isText = isLm.value;
   const [some, [kept]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
   if (files.value.length === 0) files.value = some;

@@ -1,67 +1,59 @@
-/** Examples that are typed or pasted, one text field a class. They become a file like one that the visitor selects. */
-import { computed, effect, signal } from "@preact/signals";
+/** Examples that are typed, or pasted from a spreadsheet. They become a file like one that the visitor selects. */
+import { computed } from "@preact/signals";
 import { formatCount } from "../../../format.ts";
+import { csvField } from "../../../io/csv.ts";
 import { settled } from "../shared/ask.ts";
-import { EXAMPLES_FILE } from "../train/saved.ts";
+import { EXAMPLES_FILE, keptText } from "../train/saved.ts";
 
-const KEY = "lowrank-examples";
-/** The fewest examples of a class: some are needed for validation and test. */
+/** The fewest examples of a label: some are needed for validation and test. */
 const FEWEST = 4;
 
-interface ClassExamples {
-  name: string;
-  /** One example a line. */
-  text: string;
-}
+/** `spam: You have won a prize` */
+const TYPED = /^([^:\t]{1,60}):\s*(\S.*)$/;
 
-const START: readonly ClassExamples[] = [
-  { name: "positive", text: "" },
-  { name: "negative", text: "" },
-];
+export const examples = keptText("examples", "");
+const rest = settled(examples);
+const lines = computed(() => rest.value.split(/\r?\n/).filter((line) => line.trim() !== ""));
 
-const kept = localStorage.getItem(KEY);
-export const classes = signal<readonly ClassExamples[]>(kept === null ? START : JSON.parse(kept));
-effect(() => localStorage.setItem(KEY, JSON.stringify(classes.value)));
+/** Labels and texts; null: a table. */
+const typed = computed(() => {
+  const found = lines.value.map((line) => TYPED.exec(line.trim()));
+  return found.every((one) => one !== null) ? found.map(([, label, text]) => [label!.trim(), text!]) : null;
+});
 
-export function changeClass(i: number, change: Partial<ClassExamples>): void {
-  classes.value = classes.value.map((one, k) => (k === i ? { ...one, ...change } : one));
-}
-
-export function addClass(): void {
-  classes.value = [...classes.value, { name: `class ${classes.value.length + 1}`, text: "" }];
-}
-
-export function removeClass(i: number): void {
-  classes.value = classes.value.filter((_, k) => k !== i);
-}
-
-const rest = settled(classes);
-const read = computed(() =>
-  rest.value.map(({ name, text }) => ({
-    name: name.trim(),
-    lines: text.split("\n").flatMap((line) => line.trim() || []),
-  })),
-);
+/** Rows by label. */
+const counts = computed(() => {
+  const all = new Map<string, number>();
+  for (const [label] of typed.value ?? []) all.set(label!, (all.get(label!) ?? 0) + 1);
+  return [...all];
+});
 
 /** What is missing before the examples can be used; null: nothing. */
-const problem = computed(() => {
-  const names = read.value.map(({ name }) => name);
-  if (names.includes("")) return "Give each class a name.";
-  const twice = names.find((name, i) => names.indexOf(name) < i);
-  if (twice !== undefined) return `Two classes are called ${twice}: give them different names.`;
-  const few = read.value.find(({ lines }) => lines.length < FEWEST);
-  if (few) return `Write at least ${FEWEST} examples of ${few.name}, one per line: it has ${few.lines.length}.`;
-  return null;
+const missing = computed(() => {
+  if (!typed.value) return lines.value.length < 2 ? "Write a label, a colon and a text in each line." : null;
+  if (counts.value.length < 2) return "Write examples of two labels or more, each in a line: a label, a colon, a text.";
+  const few = counts.value.find(([, count]) => count < FEWEST);
+  return few ? `Write at least ${FEWEST} examples of “${few[0]}”: it has ${few[1]}.` : null;
 });
 
 export const examplesHelp = computed(() => {
-  const sum = read.value.reduce((total, { lines }) => total + lines.length, 0);
-  return problem.value ?? `${formatCount(sum)} examples. More of them, and more varied ones, make a better model.`;
+  if (missing.value !== null || !typed.value) return missing.value ?? "";
+  const all = counts.value.map(([label, count]) => `${label} ${formatCount(count)}`).join(", ");
+  return `${all}. More examples, and more varied ones, make a better model.`;
 });
 
 /** The file with the examples; none while there are too few. */
-export const exampleFiles = computed((): readonly File[] => {
-  if (problem.value !== null) return [];
-  const rows = read.value.flatMap(({ name, lines }) => lines.map((text) => JSON.stringify({ label: name, text })));
-  return [new File([`${rows.join("\n")}\n`], EXAMPLES_FILE, { type: "application/jsonl" })];
-});
+export const exampleFiles = computed((): readonly File[] =>
+  missing.value === null ? [new File([asTable()], EXAMPLES_FILE, { type: "text/csv" })] : [],
+);
+
+/** What a spreadsheet copies has tabs; a cell with line ends or quotes is quoted as in CSV. */
+function asTable(): string {
+  const rows = typed.value
+    ? [["label", "text"], ...typed.value]
+    : rest.value.includes('"')
+      ? null
+      : lines.value.map((line) => line.split("\t"));
+  if (!rows || rows.every(({ length }) => length === 1)) return rest.value;
+  return rows.map((row) => `${row.map((cell) => csvField(cell)).join()}\n`).join("");
+}

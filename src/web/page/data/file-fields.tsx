@@ -2,7 +2,7 @@
 import { useEffect } from "preact/hooks";
 import { Select } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
-import { type Choice, takeFiles } from "./data.ts";
+import { type Choice, readAs, readWith, takeFiles } from "./data.ts";
 import { isOver } from "./drops.ts";
 
 /** The visitor's files, which can also be dropped. */
@@ -42,7 +42,7 @@ export function FileField(props: {
   );
 }
 
-const ENCODINGS: Readonly<Record<string, string>> = {
+export const ENCODINGS: Readonly<Record<string, string>> = {
   "utf-8": "UTF-8 or UTF-16",
   "utf-16le": "UTF-16, little-endian",
   "utf-16be": "UTF-16, big-endian",
@@ -53,7 +53,7 @@ const ENCODINGS: Readonly<Record<string, string>> = {
   gb18030: "GB 18030 (Chinese)",
 };
 
-export function EncodingField({ id, label, choice }: { id: string; label: string; choice: Choice }) {
+export function EncodingField({ id, label }: { id: string; label: string }) {
   const field = usePart<HTMLSelectElement>("encoding", "nearest");
   return (
     <details>
@@ -62,10 +62,8 @@ export function EncodingField({ id, label, choice }: { id: string; label: string
         {label}
       </label>
       <Select
-        {...{ id, field, value: choice.encoding.value, options: Object.entries(ENCODINGS) }}
-        take={(encoding) => {
-          choice.encoding.value = encoding;
-        }}
+        {...{ id, field, value: readWith("encoding") ?? "utf-8", options: Object.entries(ENCODINGS) }}
+        take={(encoding) => readAs({ encoding })}
       />
     </details>
   );

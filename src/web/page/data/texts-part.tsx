@@ -40,7 +40,7 @@ export function Texts() {
             multiple
             choice={texts}
           />
-          <EncodingField id="text-encoding" label="Encoding of the texts" choice={texts} />
+          <EncodingField id="text-encoding" label="Encoding of the texts" />
         </div>
       )}
       {source.value === "hub" && (

@@ -19,6 +19,8 @@ type ClientEvent =
 type WorkerClient = Api & {
   /** Adds a listener for the worker's events. */
   listen(listener: (event: ClientEvent) => void): void;
+  /** Ends the worker at once, whatever it computes. */
+  end(): void;
 };
 
 export function openClient(): WorkerClient {
@@ -29,6 +31,7 @@ export function openClient(): WorkerClient {
   };
   let last = 0;
   let worker: Worker | undefined;
+  let end = (_report: ErrorReport) => {};
   /** The selected files, by name, as the worker knows them. */
   const picked = new Map<string, File>();
 
@@ -43,7 +46,7 @@ export function openClient(): WorkerClient {
     // Of its lock, which it holds while it lives.
     const name = `lowrank-worker-${crypto.randomUUID()}`;
     const started = new Worker(new URL("./worker.js", import.meta.url), { type: "module", name });
-    const end = (report: ErrorReport) => {
+    const endThis = (report: ErrorReport) => {
       if (worker !== started) return;
       worker = undefined;
       started.terminate();
@@ -51,19 +54,20 @@ export function openClient(): WorkerClient {
       waiting.clear();
       tell({ type: "ended", report });
     };
+    end = endThis;
     const receive = (data: Answer | Event) => {
       if (!("type" in data)) take(data);
       // The browser grants the lock when the worker has ended, even if no event reports it.
-      else if (data.type === "alive") void navigator.locks.request(name, () => end(reportOfEnd()));
+      else if (data.type === "alive") void navigator.locks.request(name, () => endThis(reportOfEnd()));
       else tell(data);
     };
     const takeMessage = takeOwn(receive as (message: unknown) => void, ({ name, message }) =>
-      end({ name, summary: message }),
+      endThis({ name, summary: message }),
     );
     started.onmessage = ({ data }) => takeMessage(data);
-    started.onerror = ({ message }) => end(reportOfEnd(message || "its script could not be loaded"));
+    started.onerror = ({ message }) => endThis(reportOfEnd(message || "its script could not be loaded"));
     // Chromium has no `onmessageerror` here.
-    started.addEventListener("messageerror", () => end(reportOfEnd("the page could not read its message")));
+    started.addEventListener("messageerror", () => endThis(reportOfEnd("the page could not read its message")));
     // Of which no answer is needed.
     const post = (method: keyof Api, ...args: unknown[]) => started.postMessage({ id: 0, method, args } satisfies Call);
     post("tellTouchPoints", navigator.maxTouchPoints);
@@ -78,12 +82,12 @@ export function openClient(): WorkerClient {
       worker ??= start();
       waiting.set(++last, { resolve, reject });
       worker.postMessage({ id: last, method, args } satisfies Call);
-      if (method === "pick" || method === "pickData")
-        for (const file of [args[0] as File | File[]].flat()) picked.set(file.name, file);
+      if (method === "pick") for (const file of args[0] as File[]) picked.set(file.name, file);
     });
   return new Proxy({} as WorkerClient, {
     get: (_, name: string) => {
       if (name === "listen") return (listener: (event: ClientEvent) => void) => listeners.push(listener);
+      if (name === "end") return () => end(reportOfEnd());
       return (...args: unknown[]) => call(name, args);
     },
   });

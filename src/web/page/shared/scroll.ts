@@ -3,8 +3,7 @@ import { signal, useComputed } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
 type PagePart =
-  | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding" | "add-class")
-  | `class-${number}`
+  | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding")
   | `field-${string}`;
 
 const wanted = signal<PagePart | null>(null);

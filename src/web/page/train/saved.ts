@@ -6,7 +6,7 @@ import type { PageSettings } from "../../protocol.ts";
 
 const KEY = "lowrank-settings";
 /** The names of the files with the examples and with the text that are typed on the page. */
-export const EXAMPLES_FILE = "examples.jsonl";
+export const EXAMPLES_FILE = "examples.csv";
 export const PASTED_FILE = "pasted-text.txt";
 const files = createStore("lowrank-page", "files");
 

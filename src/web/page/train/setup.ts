@@ -2,7 +2,16 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { hasSettingOf } from "../../../data/settings.ts";
 import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
-import { dataChange, dataSettings, hasData, objective, restoreData, showFailure, showReport } from "../data/data.ts";
+import {
+  dataChange,
+  dataSettings,
+  hasData,
+  needs,
+  objective,
+  restoreData,
+  showFailure,
+  showReport,
+} from "../data/data.ts";
 import { isTraining, startRun } from "../runs/runs.ts";
 import { ask } from "../shared/ask.ts";
 import { failureReport } from "../shared/client.ts";
@@ -24,22 +33,26 @@ const chosen = computed(
   }),
 );
 
-/** The settings of the run; null while there is no data or no model. */
-export const settings = computed((): PageSettings | null =>
+/** What the visitor has chosen of a run; null while there is no data or no model. */
+const given = computed((): PageSettings | null =>
   hasData.value && model.value
     ? {
         ...chosen.value,
         ...{ model: model.value.name, device: values.value.device },
-        ...(hasSettingOf(objective.value, "skipFaulty") ? { skipFaulty: true } : {}),
         ...(adapter.value === undefined ? {} : { adapter: adapter.value }),
       }
     : null,
 );
+/** The settings of the run: those, and what its data needs. */
+export const settings = computed((): PageSettings | null => {
+  const skips = hasSettingOf(objective.value, "skipFaulty") ? { skipFaulty: true } : {};
+  return given.value && { ...needs.value, ...given.value, ...skips };
+});
 /** Texts, which are equal for equal settings: of a run, and of its data alone. */
 const asked = computed(() => JSON.stringify(settings.value));
 const askedData = computed(() => {
-  if (!settings.value) return null;
-  const all = settings.value;
+  if (!given.value) return null;
+  const all = given.value;
   return JSON.stringify([all.model, dataSettings.value, OF_DATA.map((key) => all[key])]);
 });
 
@@ -57,10 +70,9 @@ effect(() => {
   if (askedData.value === null) return;
   const take = (found: DataReport) =>
     batch(() => {
-      showReport(found);
-      isRead.value = true;
+      isRead.value = showReport(found);
     });
-  return ask(() => worker.readData(settings.peek()!), take, showFailure, PAUSE);
+  return ask(() => worker.readData(given.peek()!), take, showFailure, PAUSE);
 });
 
 // Checks and estimates the run when its settings have changed, and when one has begun or ended: its speed is known now.
@@ -116,7 +128,7 @@ export const linkError = signal<ErrorReport | null>(null);
 /** Fills in what a link or the last visit has. Returns a function that opens what takes time. */
 export function restore(): () => Promise<void> {
   const { settings, isLink, unknown } = savedSettings();
-  const { objective, data, dataset, encoding, textColumn, labelColumn, model: base, ...ofFields } = settings;
+  const { objective, data, dataset, encoding, sheet, textColumn, labelColumn, model: base, ...ofFields } = settings;
   const files = restoreData(settings, isLink);
   const openBase = beginModel(base, isLink);
   unknown.push(...restoreFields(ofFields));

@@ -1,0 +1,100 @@
+/** What to know of the visitor's data, each with a button that deals with it. */
+import type { Problem } from "../../../data/problems.ts";
+import { formatCount } from "../../../format.ts";
+import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
+import { WORDS } from "../../../tasks/words.ts";
+import type { Remedy } from "../shared/error.tsx";
+import { goTo } from "../shared/scroll.ts";
+import { inPageWords, sentence } from "../shared/words.ts";
+import { set, values } from "../train/fields.ts";
+import { readAs } from "./data.ts";
+import { ENCODINGS } from "./file-fields.tsx";
+
+/** Examples of a note that are shown. */
+const SHOWN = 5;
+/** A longer one is not a place. */
+const LONGEST_PLACE = 48;
+
+export function Notes({ problems }: { problems: readonly Problem[] }) {
+  // What only commands can deal with is said by the result; sheets are chosen above.
+  const notes = problems.filter(({ settings, sheets }) => !("folds" in settings) && !sheets);
+  if (notes.length === 0 && !values.value.dedupe) return null;
+  return (
+    <ul id="data-notes" class="notes" aria-label="What to know of this data">
+      {notes.map((note) => (
+        <Note key={note.code + note.text} text={describe(note)} ways={waysOut(note)} examples={note} />
+      ))}
+      {values.value.dedupe && (
+        <Note
+          text="Near-duplicates of earlier rows are left out."
+          ways={[{ label: "Keep them", take: () => set("dedupe", false) }]}
+        />
+      )}
+    </ul>
+  );
+}
+
+function Note(props: { text: string; ways: readonly Remedy[]; examples?: Pick<Problem, "examples" | "count"> }) {
+  const { text, ways, examples: { examples, count } = { examples: [], count: 0 } } = props;
+  const shown = examples.slice(0, SHOWN);
+  const more = count > shown.length ? [`${formatCount(count - shown.length)} more`] : [];
+  const arePlaces = shown.every(({ length }) => length <= LONGEST_PLACE);
+  return (
+    <li>
+      <span>
+        <bdi>{text}</bdi>
+        {arePlaces && shown.length > 0 && <small> {[...shown, ...more].join(", ")}</small>}
+      </span>
+      {ways.map(({ label, take }) => (
+        <button key={label} type="button" onClick={take}>
+          {label}
+        </button>
+      ))}
+      {!arePlaces && (
+        <details>
+          <summary>Show {formatCount(count)}</summary>
+          <ul>
+            {[...shown, ...more].map((one) => (
+              <li key={one} dir="auto">
+                {one}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+    </li>
+  );
+}
+
+/** What was found, and how it is read where that was open. */
+function describe({ code, text, settings }: Problem): string {
+  const { encoding } = settings;
+  if (encoding !== undefined)
+    return `This file is not UTF-8. It is read as ${ENCODINGS[String(encoding)] ?? encoding}:`;
+  if (["column-not-recognized", "ambiguous-column"].includes(code))
+    return "Which columns are text and label is a guess here. Look at the headings, and change what is wrong.";
+  const leftOut = settings.skipFaulty === true ? " Left out." : "";
+  return sentence(inPageWords(text)) + leftOut;
+}
+
+function waysOut({ code, settings, isNeeded }: Problem): Remedy[] {
+  const { objective, encoding, maxLength, dedupe, labelSeparator } = settings;
+  if (encoding !== undefined) return [{ label: "Another encoding", take: () => goTo("encoding") }];
+  if (objective !== undefined && isNeeded)
+    return [{ label: "Read them as classes", take: () => readAs({ objective: DEFAULT_OBJECTIVE }) }];
+  if (objective !== undefined) {
+    const found = { objective: objective as Objective };
+    const take = () =>
+      readAs(labelSeparator === undefined ? found : { ...found, labelSeparator: String(labelSeparator) });
+    return [{ label: `Read them as ${WORDS[found.objective].choice}`, take }];
+  }
+  if (dedupe !== undefined) {
+    const label = code === "conflicting-labels" ? "Keep the first of each" : "Leave the copies out";
+    return [{ label, take: () => set("dedupe", true) }];
+  }
+  if (maxLength !== undefined)
+    return [
+      { label: `Read up to ${formatCount(maxLength as number)} tokens`, take: () => set("maxLength", maxLength) },
+    ];
+  return [];
+}
