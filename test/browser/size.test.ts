@@ -161,7 +161,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What the runs of a comparison say together.
   comparison: [2, /\/src\/(study\/outcome|views\/study\/comparison|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.
-  learned: [1.9, /\/src\/web\/page\/run\/learned\./],
+  learned: [2, /\/src\/web\/page\/run\/learned\./],
   // Data of `train --folds`, and groups of its rows.
   folds: [3, /\/src\/data\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
