@@ -13,6 +13,9 @@ export function Bar({ share }: { share: number }) {
   );
 }
 
+/** A label, in its own direction and no wider than its line: a title has all of it. */
+export const LabelName = ({ name }: { name: string }) => <bdi title={name}>{name}</bdi>;
+
 /**
  * The label or labels of a text that is not blank, and the probability of each; the score; or the entities. `children`
  * stand between them.
@@ -29,7 +32,9 @@ export function VerdictView({ verdict, children }: { verdict: Labelled; children
         <ul class="bars" aria-label="Probability of each class" aria-live="off">
           {Object.entries(verdict.probabilities).map(([name, share]) => (
             <li key={name}>
-              <span class="name">{name}</span>
+              <span class="name">
+                <LabelName name={name} />
+              </span>
               <Bar share={share} />
               <span class="n">{percent(share)}</span>
             </li>
@@ -40,13 +45,16 @@ export function VerdictView({ verdict, children }: { verdict: Labelled; children
   );
 }
 
+const listLabels = (labels: readonly string[]) =>
+  labels.length === 0 ? "no label" : labels.flatMap((name, i) => [i > 0 && ", ", <LabelName key={name} name={name} />]);
+
 function Predicted({ verdict }: { verdict: Labelled }) {
   if ("score" in verdict) return <strong>{formatScore(verdict.score!)}</strong>;
   if ("probabilities" in verdict) {
     const { label, labels, probability } = verdict;
     return (
       <>
-        <strong>{labels ? labels.join(", ") || "no label" : label}</strong> {!labels && percent(probability!)}
+        <strong>{labels ? listLabels(labels) : <LabelName name={label!} />}</strong> {!labels && percent(probability!)}
       </>
     );
   }
@@ -54,7 +62,10 @@ function Predicted({ verdict }: { verdict: Labelled }) {
   return verdict.entities.map(({ label, text, probability }, i) => (
     <span key={i}>
       {i > 0 && ", "}
-      <strong>{text}</strong> {label} {percent(probability)}
+      <strong>
+        <bdi>{text}</bdi>
+      </strong>{" "}
+      <LabelName name={label} /> {percent(probability)}
     </span>
   ));
 }

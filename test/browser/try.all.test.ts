@@ -2,9 +2,11 @@
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { test } from "../helpers/harness.ts";
+import { messages } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
 import {
   assertAccessible,
+  assertFits,
   downloaded,
   pickFile,
   pickTinyModel,
@@ -29,6 +31,24 @@ async function labelled(page: Page): Promise<string[]> {
   const cells = await Promise.all(rows.map((row) => row.locator("th, td").allTextContents()));
   return cells.map(([label, probability]) => `${label} ${probability}`);
 }
+
+test("a label of 140 letters makes nothing wider than the page; one that is written from right to left keeps its percentage", async () => {
+  const { page, faults, context } = await freshPage();
+  const [long, arabic] = ["label_".repeat(24), "شكوى العميل"];
+  await pickTinyModel(page);
+  await pickFile(page, messages(20, [long, arabic]));
+  await set(page, { ...SETTINGS, epochs: 1 });
+  await start(page);
+  await waitForState(page, "finished");
+  await page.fill("#message", "you have won a prize, call now");
+  const predicted = page.locator("#verdict .learned .predicted bdi");
+  await predicted.waitFor();
+  assert.match(`${long} ${arabic}`, (await predicted.getAttribute("title"))!);
+  await page.locator("#samples bdi >> nth=0").waitFor();
+  await assertFits(page);
+  assert.equal(faults, []);
+  await context.close();
+});
 
 test("lines and tables are labelled at Try it: as one by one, with the column and the encoding that are chosen", async () => {
   const { page, faults, context } = await freshPage();

@@ -24,6 +24,7 @@ export function Texts() {
           <label for="pasted">Text to learn from</label>
           <textarea
             id="pasted"
+            dir="auto"
             rows={8}
             placeholder="Paste or type a text: a page is a start, ten are better"
             {...bound(pasted)}

@@ -3,7 +3,7 @@
 import { makeTable, messageColumns, type RowColumn } from "../../../document/blocks.ts";
 import { formatCount, percent } from "../../../format.ts";
 import { TableView } from "../../../views/components.tsx";
-import { Bar } from "../../../views/verdict.tsx";
+import { Bar, LabelName } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
 import { FileButton, Select } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
@@ -95,7 +95,9 @@ function Labelled({ report }: { report: LabelReport }) {
       <ul class="bars" aria-label="Rows by label">
         {Object.entries(labels).map(([label, of]) => (
           <li key={label}>
-            <span class="name">{label}</span>
+            <span class="name">
+              <LabelName name={label} />
+            </span>
             <Bar share={of / (rows - blank || 1)} />
             <span class="n">{formatCount(of)}</span>
           </li>

@@ -7,7 +7,7 @@ import { joinPair, type TextOrPair } from "../../../pair.ts";
 import { type Answer, answerOf } from "../../../tasks/predictions.ts";
 import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
-import { VerdictView } from "../../../views/verdict.tsx";
+import { LabelName, VerdictView } from "../../../views/verdict.tsx";
 import { hasAdapter, type PageRun, type Verdict } from "../../protocol.ts";
 import { bound } from "../shared/controls.tsx";
 import { ErrorBox } from "../shared/error.tsx";
@@ -57,13 +57,13 @@ export function TryCard() {
         {pairs.value?.columns[0] ?? "Message"}
       </label>
       <textarea
-        {...{ id: "message", ref: field, rows: 3, placeholder: "Type a message", disabled: run === null }}
+        {...{ id: "message", dir: "auto", ref: field, rows: 3, placeholder: "Type a message", disabled: run === null }}
         {...bound(message)}
       />
       {pairs.value && (
         <label for="second">
           {pairs.value.columns[1]}
-          <textarea id="second" rows={3} placeholder="Type a message" {...bound(second)} />
+          <textarea id="second" dir="auto" rows={3} placeholder="Type a message" {...bound(second)} />
         </label>
       )}
       <p id="try-help" class="help">
@@ -143,12 +143,18 @@ function Samples() {
           const short = joinPair(text).replaceAll(/\s+/g, " ");
           return (
             <li key={short}>
-              <button type="button" class="link" onClick={() => setMessage(text)}>
+              <button type="button" class="link" dir="auto" onClick={() => setMessage(text)}>
                 {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
               </button>
               <small class={judge(truth, predicted)[0]}>
-                {showAnswer(truth)},{" "}
-                {showAnswer(truth) === showAnswer(predicted) ? "as predicted" : `predicted ${showAnswer(predicted)}`}
+                <LabelName name={showAnswer(truth)} />,{" "}
+                {showAnswer(truth) === showAnswer(predicted) ? (
+                  "as predicted"
+                ) : (
+                  <>
+                    predicted <LabelName name={showAnswer(predicted)} />
+                  </>
+                )}
               </small>
             </li>
           );

@@ -2,6 +2,7 @@
 import type { Influences, TextPart } from "../../../infer/influence.ts";
 import type { TextOrPair } from "../../../pair.ts";
 import { ScrollArea } from "../../../views/components.tsx";
+import { LabelName } from "../../../views/verdict.tsx";
 
 /** Shades of a word, for and against: `for1` to `for3` of the style sheet. */
 const SHADES = [1, 2, 3];
@@ -25,7 +26,7 @@ export function Words({ text, label, parts, words }: Influences & { text: TextOr
         {[text].flat().map((one, of) => {
           const own = parts.filter((part) => part.of === of);
           return (
-            <p key={of} class="prose">
+            <p key={of} class="prose" dir="auto">
               {own.map((part, i) => [
                 one.slice(own[i - 1]?.end ?? 0, part.start),
                 <span key={part.start} class={shade(part)} title={points(part.influence)}>
@@ -38,7 +39,7 @@ export function Words({ text, label, parts, words }: Influences & { text: TextOr
         })}
       </ScrollArea>
       <p class="scale" aria-hidden="true">
-        against {label}{" "}
+        against <LabelName name={label} />{" "}
         <span>
           {SHADES.toReversed().map((shade) => (
             <i key={shade} class={`against${shade}`} />
@@ -48,7 +49,7 @@ export function Words({ text, label, parts, words }: Influences & { text: TextOr
             <i key={shade} class={`for${shade}`} />
           ))}
         </span>{" "}
-        for {label}
+        for <LabelName name={label} />
       </p>
       <p class="help">
         {about(label, words)} {named(text, label, parts.filter(isSeen))}

@@ -85,7 +85,7 @@ export function WriteCard({ hidden }: { hidden: boolean }) {
       >
         <label for="prompt">
           Prompt
-          <textarea id="prompt" ref={field} rows={2} aria-describedby="prompt-help" {...bound(prompt)} />
+          <textarea id="prompt" dir="auto" ref={field} rows={2} aria-describedby="prompt-help" {...bound(prompt)} />
         </label>
         <p id="prompt-help" class="help">
           {isChat.value
@@ -149,7 +149,7 @@ function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: C
         <div class="texts">
           {texts.map((text, i) => (
             <div key={i} class="text">
-              <p class="prose">
+              <p class="prose" dir="auto">
                 <span class="prompt">{isChat ? `${text.prompt}\n\n` : text.prompt}</span>
                 {text.text}
               </p>
