@@ -127,3 +127,30 @@ test("examples are typed with their labels, or pasted with tabs", async () => {
   const quoted = 'Text\tKind\n"two\nlines"\tx\n';
   assert.is(await read(quoted), quoted);
 });
+
+test("a run that cannot start says why, and where to go: a file, a field among others, a base model", async () => {
+  const { choose } = await import("../../src/web/page/train/model.ts");
+  const { messages, tab } = await import("../../src/web/page/data/data.ts");
+  const { examples } = await import("../../src/web/page/data/examples.ts");
+  const { FIELDS } = await import("../../src/web/page/train/field-list.ts");
+  const { enter, reset } = await import("../../src/web/page/train/fields.ts");
+  const { obstacle } = await import("../../src/web/page/train/setup.ts");
+  const type = (key: string, text: string) => enter(FIELDS.find((one) => one.key === key)!, text);
+  [tab.value, messages.source.value, messages.files.value, examples.value] = ["classification", "file", [], ""];
+  assert.equal(obstacle.value, { text: "Choose a file first.", part: "data" });
+  messages.source.value = "examples";
+  await until(() => obstacle.value?.part === "examples");
+  assert.match(obstacle.value!.text, "Write examples of two labels or more");
+  messages.source.value = "spam";
+  type("seed", "1.5");
+  assert.equal(obstacle.value, {
+    text: "“Seed” is invalid. Enter a whole number from 0 to 4294967295.",
+    part: "field-seed",
+  });
+  type("rank", "");
+  assert.is(obstacle.value!.part, "field-rank");
+  reset();
+  assert.is(obstacle.value, null);
+  choose("from-folder");
+  assert.equal(obstacle.value, { text: "Choose a base model first.", part: "model" });
+});

@@ -108,6 +108,7 @@ const FILE = {
 };
 
 function Messages() {
+  const field = usePart<HTMLInputElement>("data", "nearest");
   const { source, hubName } = messages;
   return (
     <div id="messages">
@@ -116,6 +117,7 @@ function Messages() {
       {source.value === "hub" && (
         <HubField
           id="dataset"
+          field={field}
           label="Name"
           placeholder="owner/name or owner/name:configuration"
           list="datasets"

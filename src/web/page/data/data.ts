@@ -5,10 +5,10 @@ import type { RunSettings } from "../../../train/settings.ts";
 import type { DataReport, ErrorReport } from "../../protocol.ts";
 import { isTraining } from "../runs/runs.ts";
 import { ask, settled } from "../shared/ask.ts";
-import { goTo } from "../shared/scroll.ts";
+import { goTo, type PagePart } from "../shared/scroll.ts";
 import { worker } from "../shared/worker.ts";
 import { EXAMPLES_FILE, keepFiles, keptFiles, PASTED_FILE } from "../train/saved.ts";
-import { exampleFiles } from "./examples.ts";
+import { exampleFiles, examplesHelp } from "./examples.ts";
 
 /** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */
 function makeChoice(bundled: readonly string[], typed: string, own: string) {
@@ -87,6 +87,17 @@ const given = signal<readonly File[] | null>(null);
 export const hasData = computed(() => {
   if (files.value) return files.value.length > 0 && given.value === files.value;
   return choice.value.source.value !== "hub" || (choice.value.hub.value?.name ?? "") !== "";
+});
+
+/** What the visitor has to do before there is something to read, and where; null: nothing. */
+export const missingData = computed((): { text: string; part: PagePart } | null => {
+  const { source, typed, own } = choice.value;
+  if (hasData.value || files.value?.length) return null;
+  if (source.value === own) return { text: "Choose a file first.", part: "data" };
+  if (source.value === "hub") return { text: "Name a data set first, and download it.", part: "data" };
+  return source.value === typed && !isLm.value
+    ? { text: examplesHelp.value, part: "examples" }
+    : { text: "Paste a text first.", part: "data" };
 });
 
 /** Changes with the data: with new files of the same names too, and when the same name is asked for again. */

@@ -1,6 +1,7 @@
 /** The texts that a model learns from: bundled, pasted, from files or from the Hugging Face Hub. */
 
 import { bound, Choices, HubField } from "../shared/controls.tsx";
+import { usePart } from "../shared/scroll.ts";
 import { askHub, pasted, texts } from "./data.ts";
 import { EncodingField, FileField } from "./file-fields.tsx";
 
@@ -10,6 +11,8 @@ const FILES_HELP =
   'or drop them here. A text file is one document; in JSON lines each line is one, {"text": "…"}, or {"prompt": "…", "completion": "…"}, of which the completion is learned, or {"messages": […]}, a chat, of which the answers are.';
 
 export function Texts() {
+  const field = usePart<HTMLTextAreaElement>("data", "nearest");
+  const named = usePart<HTMLInputElement>("data", "nearest");
   const { source, hubName } = texts;
   return (
     <div id="texts">
@@ -24,6 +27,7 @@ export function Texts() {
           <label for="pasted">Text to learn from</label>
           <textarea
             id="pasted"
+            ref={field}
             dir="auto"
             rows={8}
             placeholder="Paste or type a text: a page is a start, ten are better"
@@ -47,6 +51,7 @@ export function Texts() {
       {source.value === "hub" && (
         <HubField
           id="texts"
+          field={named}
           label="Data set"
           placeholder="owner/name or owner/name:configuration"
           list="datasets"

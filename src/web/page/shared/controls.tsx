@@ -169,10 +169,11 @@ export function HubField(props: {
   list?: string;
   name: Signal<string>;
   take: (name: string) => void;
+  field?: Ref<HTMLInputElement>;
   /** A help line below it. */
   children?: ComponentChildren;
 }) {
-  const { id, label, placeholder, list, name, children } = props;
+  const { id, label, placeholder, list, name, field = null, children } = props;
   const take = () => props.take(name.value.trim());
   return (
     <div class="row named">
@@ -180,6 +181,7 @@ export function HubField(props: {
         {label}
         <input
           id={`${id}-name`}
+          ref={field}
           type="text"
           placeholder={placeholder}
           spellcheck={false}

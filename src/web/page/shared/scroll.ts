@@ -2,8 +2,8 @@
 import { signal, useComputed } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-type PagePart =
-  | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding")
+export type PagePart =
+  | ("training" | "try" | "write" | "runs" | "start" | "data" | "data-error" | "encoding" | "examples" | "model")
   | `field-${string}`;
 
 const wanted = signal<PagePart | null>(null);

@@ -1,6 +1,6 @@
 /** The settings that have a field, as the tables of settings and of their words have them. */
 
-import type { NumberRange } from "../../../checks.ts";
+import { describeRange, type NumberRange } from "../../../checks.ts";
 import { DATA_NAMES, hasSettingOf, type OpenSetting } from "../../../data/settings.ts";
 import { MODES, type Mode } from "../../../methods/index.ts";
 import { TARGETS } from "../../../names.ts";
@@ -97,6 +97,12 @@ export const MAIN: readonly Field[] = OF_TRAINING.filter(({ isMain }) => isMain)
 export const MORE: readonly Field[] = [DEVICE, ...OF_TRAINING.filter(({ isMain }) => !isMain), ...DATA_FIELDS];
 
 export const FIELDS = [...MAIN, ...MORE];
+
+/** What to enter into a field that is invalid. */
+export function wantedIn({ kind, number }: Field): string {
+  if (number) return `Enter ${describeRange(number)}.`;
+  return kind === "targets" ? "Choose at least one." : "Enter block numbers or ranges, counted from 0.";
+}
 
 /** The defaults for an objective, whatever the data. */
 export const startValues = (objective: Objective): Values => ({

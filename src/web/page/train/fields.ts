@@ -75,8 +75,10 @@ export const visible = computed(() => {
   return new Set(keys.filter((key) => applies(key, objective.value, mode, adapter.value !== undefined)));
 });
 
-/** Whether every visible field is valid. */
-export const isValid = computed(() => [...visible.value].every((key) => !entries.value[key]?.isInvalid));
+/** The first visible field that is invalid, as it is seen. */
+export const invalidField = computed(() =>
+  FIELDS.find(({ key }) => visible.value.has(key) && entries.value[key]?.isInvalid),
+);
 
 /** The settings that are not a run's defaults. */
 export const fieldSettings = computed((): Partial<PageSettings> => {

@@ -8,6 +8,7 @@ import { dataName } from "../../../run/record.ts";
 import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { HubField, Label, Select } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
+import { goTo, usePart } from "../shared/scroll.ts";
 import { when } from "../shared/words.ts";
 import {
   adapter,
@@ -40,6 +41,7 @@ const BUNDLED_NOTES: Readonly<Record<string, string>> = {
 };
 
 export function ModelFields() {
+  const field = usePart<HTMLSelectElement>("model", "nearest");
   const chosen = listed.value;
   const names = models.value.map(({ name }) => name);
   // One of the hub is not among them.
@@ -51,6 +53,7 @@ export function ModelFields() {
           <Label id="model" label="Base model" why={HELP} />
           <Select
             id="model"
+            field={field}
             value={chosen}
             take={choose}
             options={[
@@ -79,7 +82,7 @@ export function ModelFields() {
             onClick={() => {
               choose(BUNDLED);
               // The button is gone afterwards.
-              document.getElementById("model")!.focus();
+              goTo("model");
             }}
           >
             Use {BUNDLED}

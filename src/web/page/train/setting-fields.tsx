@@ -2,7 +2,7 @@
 import { isLlama } from "../../../config.ts";
 import { Label, NumberField, Select, TextField } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
-import { type Field, GATED_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES } from "./field-list.ts";
+import { type Field, GATED_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES, wantedIn } from "./field-list.ts";
 import { enter, fieldState, isOffered, visible } from "./fields.ts";
 import { model } from "./model.ts";
 
@@ -29,9 +29,7 @@ function SettingField({ field }: { field: Field }) {
     case "number":
       return <NumberField {...text} change={change} range={number!} />;
     case "layers":
-      return (
-        <TextField {...text} change={change} wrong={isInvalid && "Enter block numbers or ranges, counted from 0"} />
-      );
+      return <TextField {...text} change={change} wrong={isInvalid && wantedIn(field)} />;
     case "choice":
       return (
         <div class={key === "mode" ? "field wide" : "field"}>
@@ -74,7 +72,7 @@ function SettingField({ field }: { field: Field }) {
               {(model.value && isLlama(model.value.config) && GATED_TARGET_NAMES[target]) || TARGET_NAMES[target]}
             </label>
           ))}
-          <p class="wrong">{isInvalid && "Choose at least one"}</p>
+          <p class="wrong">{isInvalid && wantedIn(field)}</p>
         </fieldset>
       );
     }

@@ -4,8 +4,10 @@ import { hasSettingOf } from "../../../data/settings.ts";
 import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
 import {
   dataChange,
+  dataError,
   dataSettings,
   hasData,
+  missingData,
   needs,
   objective,
   restoreData,
@@ -15,10 +17,11 @@ import {
 import { isTraining, startRun } from "../runs/runs.ts";
 import { ask } from "../shared/ask.ts";
 import { failureReport } from "../shared/client.ts";
+import type { PagePart } from "../shared/scroll.ts";
 import { worker } from "../shared/worker.ts";
-import { OF_DATA } from "./field-list.ts";
-import { fieldSettings, isValid, restoreFields, values } from "./fields.ts";
-import { adapter, beginModel, follows, model, modelName } from "./model.ts";
+import { OF_DATA, wantedIn } from "./field-list.ts";
+import { fieldSettings, invalidField, restoreFields, values } from "./fields.ts";
+import { adapter, beginModel, follows, model, modelError, modelName } from "./model.ts";
 import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 
 /** Milliseconds without input before the settings are checked. */
@@ -63,6 +66,17 @@ export const estimate = signal<RunEstimate | null>(null);
 export const startError = signal<ErrorReport | null>(null);
 export const canStart = computed(() => estimate.value !== null && !isTraining.value);
 
+/** Why no run can start, and the part of the page to go to; null: one can, or the page is at work. */
+export const obstacle = computed((): { text: string; part?: PagePart } | null => {
+  const field = invalidField.value;
+  if (isTraining.value) return { text: "A run is training: the next one can start when it ends." };
+  if (dataError.value) return { text: "The data above has an error.", part: "data-error" };
+  if (missingData.value) return missingData.value;
+  if (field) return { text: `“${field.label}” is invalid. ${wantedIn(field)}`, part: `field-${field.key}` };
+  if (modelError.value || modelName.value === null) return { text: "Choose a base model first.", part: "model" };
+  return startError.value && { text: "These settings cannot be trained." };
+});
+
 // Reads the data when it, or how it is read, has changed.
 effect(() => {
   void dataChange.value;
@@ -81,7 +95,7 @@ effect(() => {
   void isTraining.value;
   estimate.value = null;
   startError.value = null;
-  if (!isRead.value || !isValid.value) return;
+  if (!isRead.value || invalidField.value) return;
   return ask(
     () => worker.estimate(settings.peek()!),
     (found) => {

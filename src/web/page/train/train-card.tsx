@@ -2,18 +2,16 @@
 import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { RunEstimate } from "../../protocol.ts";
-import { dataError } from "../data/data.ts";
-import { isTraining } from "../runs/runs.ts";
 import { askAgain } from "../shared/ask.ts";
 import { ErrorPlace, remedies } from "../shared/error.tsx";
-import { usePart } from "../shared/scroll.ts";
+import { goTo, usePart } from "../shared/scroll.ts";
 import { busy } from "../shared/worker.ts";
 import { MAIN, MORE } from "./field-list.ts";
 import { correct, reset } from "./fields.ts";
 import { model } from "./model.ts";
 import { Beginning, ModelFields } from "./model-part.tsx";
 import { SettingFields } from "./setting-fields.tsx";
-import { canStart, copyLink, estimate, linkError, linkNote, start, startError } from "./setup.ts";
+import { canStart, copyLink, estimate, linkError, linkNote, obstacle, start, startError } from "./setup.ts";
 
 export function TrainCard() {
   const button = usePart<HTMLButtonElement>("start");
@@ -28,7 +26,7 @@ export function TrainCard() {
         {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
       </button>
       <p id="start-help" class="help">
-        {help()}
+        <Help />
       </p>
       <ErrorPlace id="link-error" report={linkError.value} />
       <ErrorPlace
@@ -61,11 +59,20 @@ export function TrainCard() {
   );
 }
 
-/** What the button does, or why it cannot be pressed. */
-function help(): string {
-  if (isTraining.value) return "A run is training: the next one can start when it ends.";
-  if (dataError.value) return "The data above has an error.";
-  return estimate.value ? describeEstimate(estimate.value) : "";
+/** What the button does, or why it cannot be pressed, with the way there. */
+function Help() {
+  const { text, part } = obstacle.value ?? {};
+  if (text === undefined) return estimate.value ? describeEstimate(estimate.value) : "Looking at data and settings …";
+  return (
+    <>
+      {text}{" "}
+      {part && (
+        <button type="button" class="link" onClick={() => goTo(part)}>
+          Go there
+        </button>
+      )}
+    </>
+  );
 }
 
 function describeEstimate({ trainable, values, steps, bytes }: RunEstimate): string {
