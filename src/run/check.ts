@@ -7,10 +7,14 @@ import { hasSettingOf } from "../data/settings.ts";
 import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";
 import { looksTagged, recognizeLabels } from "../data/table/label-kinds.ts";
 import { settingsOfSeveral } from "../data/table/labels.ts";
+import type { LoadedTagged } from "../data/text/tagged.ts";
+import { WRITTEN } from "../data/text/text-rows.ts";
 import { isLabelled, type TrainingData } from "../data/training-data.ts";
 import { ConfigError, DownloadError, errorParts, LowrankError } from "../errors.ts";
+import { formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { methodConfig } from "../methods/training.ts";
+import { joinPair } from "../pair.ts";
 import { settingsIn } from "../surface.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { objectiveWith, TRAINING } from "../tasks/training.ts";
@@ -100,13 +104,16 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
     const reading = new Reading(settings, tools);
     try {
       const readable = await reading.load();
-      const other = given.objective ? null : otherTask(readable.data);
+      const other = given.objective
+        ? null
+        : (otherTask(readable.data) ?? (await readAsSentences(settings, readable.data, tools)));
       if (other && take(other)) continue;
       const context = textContext(readable.model.config, methodConfig(readable.options));
       const found = findProblems(readable.data, context);
       for (const { settings: some, isNeeded } of found) if (isNeeded) settings = { ...settings, ...some };
       const table = await reading.describeTable(readable.data);
-      return { ...table, settings, problems: [...problems, ...found], readable, error: null };
+      const all = [...problems, ...(given.objective ? [] : couldBeWritten(table.columns)), ...found];
+      return { ...table, settings, problems: all, readable, error: null };
     } catch (error) {
       if (!isOfData(error)) throw error;
       const found = withColumns(asProblem(error), reading.table, settings);
@@ -160,8 +167,40 @@ function otherTask(data: TrainingData): Problem | null {
   return learn("several-labels", `several in one: ${why}`, settings);
 }
 
+/** Labels that are learned as classes, though their rows have the keys of texts that are written. */
+function couldBeWritten(columns: readonly CheckedColumn[]): Problem[] {
+  const label = columns.find(({ readAs }) => readAs === "label");
+  const keys = WRITTEN.find((one) => one[1] === label?.name && columns.some(({ name }) => name === one[0]));
+  if (!label || !keys) return [];
+  const text =
+    `the rows look like instructions: "${keys[1]}", which has ${formatCount(label.distinct)} different values, is learned as ` +
+    `a class of "${keys[0]}"; a language model learns to write it`;
+  return [problem("instructions", text, { settings: { objective: objectiveWith(null) } })];
+}
+
+/** Single words with tags that are not marked as such, in a table whose sentences have blank lines between them. */
+async function readAsSentences(given: RunSettings, data: TrainingData, tools: CheckTools): Promise<Problem | null> {
+  if (!isLabelled(data) || TRAINING[data.objective].labels !== "class") return null;
+  const { train } = data;
+  if (!Array.from(train.positions(), (i) => joinPair(train.text(i))).every((text) => /^\S*$/.test(text))) return null;
+  const found = await readTagged(given, tools).catch(() => null);
+  const { words, rows } = found?.stats.train ?? { words: 0, rows: 1 };
+  if (!found || words < SENTENCE.least * rows || words > SENTENCE.most * rows) return null;
+  const text = "the texts are single words, with a blank line behind each sentence: the labels are tags of words";
+  return problem("tags", text, { settings: { objective: found.objective }, isNeeded: true });
+}
+
+/** The data as sentences with tags; null: it has too few words for each of them. */
+async function readTagged(given: RunSettings, tools: CheckTools): Promise<LoadedTagged | null> {
+  const objective = objectiveWith("tags");
+  const data = (await new Reading({ ...given, objective }, tools).load()).data as LoadedTagged;
+  return data.stats.train.words < WORDS_A_TAG * data.labels.length ? null : data;
+}
+
 /** Words for each tag where they are tags. */
 const WORDS_A_TAG = 10;
+/** Words of a sentence on average, where lines are no texts by themselves: a file without blank lines is one sentence. */
+const SENTENCE = { least: 2, most: 100 };
 
 /** Reads what is no table of texts and labels as sentences with tags, or as texts. */
 async function readAnotherWay(given: RunSettings, { code }: Problem, tools: CheckTools): Promise<Problem | null> {
@@ -170,9 +209,8 @@ async function readAnotherWay(given: RunSettings, { code }: Problem, tools: Chec
   for (const labels of ["tags", null] as const) {
     const objective = objectiveWith(labels);
     try {
-      const { data } = await new Reading({ ...given, objective }, tools).load();
-      const words = "words" in data.stats.train ? data.stats.train.words : Number.POSITIVE_INFINITY;
-      if (words < WORDS_A_TAG * data.labels.length) continue;
+      if (labels === null) await new Reading({ ...given, objective }, tools).load();
+      else if (!(await readTagged(given, tools))) continue;
       const what = labels === null ? "texts for a language model" : "sentences with a tag for each word";
       const text = `there is no column of texts with one of labels: these are ${what}`;
       return problem(code, text, { settings: { objective }, isNeeded: true });

@@ -63,6 +63,12 @@ test("each kind of file is read with the settings that it needs", async () => {
       { objective: "tokens" },
     ],
     [
+      "pos.tsv",
+      lines(200, (i) => (i % 5 === 4 ? "" : `word${i % 9}\t${["NN", "VB"][i % 2]}`)),
+      { objective: "tokens" },
+    ],
+    ["words.tsv", lines(200, (i) => `word${i % 9}\t${topic(i)}`), {}],
+    [
       "g.jsonl",
       lines(60, (i) => JSON.stringify({ prompt: text(i), completion: ` ${text(i + 1)}` })),
       { objective: "lm" },
@@ -76,6 +82,17 @@ test("each kind of file is read with the settings that it needs", async () => {
     // A run with these settings reads the same.
     assert.is(checked.readable.data.objective, settings.objective ?? "classification", name);
   }
+});
+
+test("instructions whose outputs repeat are classes, and it is said what else they may be", async () => {
+  const { problems, readable } = await check(
+    "alpaca.jsonl",
+    lines(60, (i) => JSON.stringify({ instruction: text(i), input: "", output: topic(i) })),
+  );
+  assert.is(readable!.data.objective, "classification");
+  const one = problems.find(({ code }) => code === "instructions")!;
+  assert.match(one.text, 'look like instructions: "output", which has 3 different values, is learned as a class');
+  assert.equal([one.settings, one.isNeeded], [{ objective: "lm" }, false]);
 });
 
 test("columns are described with what each is read as", async () => {

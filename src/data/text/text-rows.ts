@@ -48,11 +48,16 @@ export function checkRow(value: unknown, where: string, expected = '{"text": "..
 /** The usual keys of chats: the hub's, and ShareGPT's. */
 export const CHATS = ["messages", "conversations"];
 
+/** The keys of what is written on after a text; those of Alpaca's rows, not all of which have an input. */
+export const WRITTEN = [
+  ["prompt", "completion"],
+  ["instruction", "output", "input"],
+] as const;
+
 export function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];
-  if (names.includes("prompt") && names.includes("completion")) return ["prompt", "completion"];
-  // The rows of Alpaca; not all have an input.
-  if (names.includes("instruction") && names.includes("output")) return ["instruction", "output", "input"];
+  const written = WRITTEN.find(([first, second]) => names.includes(first) && names.includes(second));
+  if (written) return [...written];
   const chat = CHATS.find((name) => names.includes(name));
   if (chat !== undefined) return [chat];
   const found = findUsual(names, "text", -1, where);
