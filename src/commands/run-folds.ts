@@ -1,6 +1,6 @@
 /** train --folds: a run for each fold, the estimate that they make together, and the run on all rows. */
 import { joinPath } from "#platform";
-import { divideFolds } from "../data/folds.ts";
+import { divideFolds, splitAlready } from "../data/folds.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { countOf } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -16,7 +16,6 @@ import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { knownBase } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
-import type { RunSettings } from "../train/settings.ts";
 import { Interruption, print, printNote } from "./cli.ts";
 import { printBlocks, tryIt } from "./run-printer.ts";
 import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest } from "./run-study.ts";
@@ -30,11 +29,17 @@ interface OpenedFolds extends DividedFolds {
 
 /** Loads all rows, divides them, and lists the runs. Throws ConfigError or DataError for what has no folds. */
 export async function openFolds({ base, source }: StudyRequest, asked: FoldsAsked): Promise<OpenedFolds> {
-  refuseWithFolds(base, asked);
+  refuseUnlabelled({ objective: base.objective ?? DEFAULT_OBJECTIVE });
   const model = await readModel(base.model!);
   const whole = { ...base, fractions: [1, 0, 0] as const };
   const { data } = await resolveSettings(whole, model, undefined, (given) =>
-    loadData(source ?? given, model, DOWNLOADS),
+    loadData(source ?? given, model, DOWNLOADS).catch((error) => {
+      // It speaks of shares, which nobody has asked for.
+      const isSplit = error instanceof ConfigError && error.code === "already-split";
+      throw isSplit
+        ? splitAlready(setting(base.dataset === undefined ? "data" : "dataset", base.dataset ?? base.data))
+        : error;
+    }),
   );
   const all = data as FoldedData;
   const spec = { base, arms: [{}] };
@@ -43,23 +48,6 @@ export async function openFolds({ base, source }: StudyRequest, asked: FoldsAske
   const parts = divideFolds(all, asked.count);
   const options = trainOptions(base, { rows: parts[0]!.train.size, ...knownBase(model.config) });
   return { record, asked, model, named, all, options, folds: await listFolds(parts, named, options) };
-}
-
-function refuseWithFolds(
-  { objective = DEFAULT_OBJECTIVE, calibrate, threshold = "none" }: RunSettings,
-  asked: FoldsAsked,
-) {
-  refuseUnlabelled({ objective });
-  const chosen = calibrate ? "calibrate" : threshold === "none" ? null : "threshold";
-  if (chosen && asked.final)
-    throw new ConfigError(
-      "options-conflict",
-      `${setting(chosen)} needs a validation set, which a run on all rows has not`,
-      {
-        expected: `${setting("folds", asked.count)} without it`,
-        hint: `with ${setting("final", "none")} the folds alone are trained`,
-      },
-    );
 }
 
 /** Runs the folds, puts them together, trains on all rows, and reports. Returns the exit code. */

@@ -2,7 +2,7 @@
 import { checkNumber } from "../checks.ts";
 import { ConfigError, DataError, nameList } from "../errors.ts";
 import { groupBy } from "../group-by.ts";
-import { either, setting } from "../setting.ts";
+import { setting } from "../setting.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { LoadedDataset } from "./datasets.ts";
 import { findLeaks } from "./duplicates.ts";
@@ -23,14 +23,7 @@ const VALIDATION_PARTS = 10;
 export function divideFolds<Data extends Labelled>(all: Data, count: number): Data[] {
   checkNumber("folds", count, { min: 2, whole: true });
   if (all.val.size + all.test.size > 0)
-    throw new ConfigError("already-split", "folds are invalid for data that is split already", {
-      expected: "all rows in the training set",
-      found: `${all.train.size}, ${all.val.size} and ${all.test.size} rows`,
-      hint: either(
-        `give one file with ${setting("data")}`,
-        `load one file or rows with ${setting("fractions", [1, 0, 0])}`,
-      ),
-    });
+    throw splitAlready(`${all.train.size}, ${all.val.size} and ${all.test.size} rows`);
   const rows = { ...rowsOf(all), size: all.train.size };
   checkEnough(all, rows, count);
   const isOrdered = all.origin.split === "ordered";
@@ -52,6 +45,14 @@ export function divideFolds<Data extends Labelled>(all: Data, count: number): Da
       ],
       { folds: count, fold: fold + 1 },
     );
+  });
+}
+
+/** The error for data that has a validation or a test set; `found`: which. */
+export function splitAlready(found: string): ConfigError {
+  return new ConfigError("already-split", "folds are invalid for data that is split already", {
+    expected: "one file or rows in memory, all in the training set (fractions 1, 0, 0)",
+    found,
   });
 }
 

@@ -77,7 +77,7 @@ function measuredKinds({ measures, answer: decides }: Training, { answer, detail
       ...{ before: splits, after: splits, parts: [{ name: "text", ...evaluation }] },
       "decision?": {
         ...{ temperature: "number?", threshold: "number?", positive: "count?", thresholds: "numbers?" },
-        ...{ precision: "number?", recall: "number?", reached: "number or null?" },
+        ...{ precision: "number?", recall: "number?", reached: "number or null?", ofFolds: "text?" },
       },
       test: {
         compared: [

@@ -17,10 +17,11 @@ import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { predictions } from "../tasks/predictions.ts";
 import { MEASURING } from "../tasks/results.ts";
-import type { Answered, Baseline, Predicted, Results } from "../tasks/task.ts";
+import type { Answered, Baseline, ChosenDecision, Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { FittedBaselines } from "../train/baselines.ts";
 import { fitBaselines, leakedRows, measureTest, measuringContext } from "../train/measure.ts";
+import { DEFAULTS } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
 import { findSuspects, joinShares, type Review } from "./review.ts";
@@ -56,14 +57,19 @@ export function listFolds(
   );
 }
 
-/** The run on all rows: no validation set chooses an epoch, so that it has as many as the folds have kept on average. */
+/**
+ * The run on all rows. No validation set chooses an epoch, so that it has as many as the folds have kept on average, nor
+ * a temperature or a threshold: see `joinDecisions`.
+ */
 export async function finalTrial(
   all: FoldedData,
   runs: readonly FoldRecord[],
   model: { name: string; base: string },
   options: TrainOptions,
 ): Promise<Trial> {
-  const own = { ...options, epochs: Math.max(1, Math.round(mean(runs.map(keptEpoch)))), patience: 0 };
+  const { calibrate, threshold, positive } = DEFAULTS;
+  const epochs = Math.max(1, Math.round(mean(runs.map(keptEpoch))));
+  const own = { ...options, ...{ epochs, patience: 0, calibrate, threshold, positive } };
   const trial = await nameTrial(model.name, own, { data: await digestData(all), base: model.base });
   return { ...trial, name: `all-${trial.name}` };
 }
@@ -169,11 +175,36 @@ export async function poolFolds(
     folds: folds.flatMap(({ data: { test: rows } }, fold) => new Array<number>(rows.size).fill(fold)),
     results: {
       ...{ before: evaluated("before"), after: { ...after, test: { ...after.test, ...figures } } },
-      ...{ parts: [], decision: null, test },
+      ...{ parts: [], decision: joinDecisions(records), test },
     },
     answers: measuring.answers!(data.test, predicted, context),
     fitClassic: () => fitAll(all, fitted),
     review: shares && { shares, suspects: findSuspects(shares, test.rows.truth!, all.labels.length) },
+  };
+}
+
+/** The mean of what the folds have chosen, each on its validation set. */
+function joinDecisions(records: readonly FoldRecord[]): ChosenDecision | null {
+  const all = records.flatMap(({ results }) => results.decision ?? []);
+  if (all.length < records.length) return null;
+  const meanOf = (name: "threshold" | "precision" | "recall") => {
+    const values = all.flatMap((one) => one[name] ?? []);
+    return values.length > 0 ? { [name]: mean(values) } : {};
+  };
+  const [{ temperature, positive, thresholds }] = all as [ChosenDecision];
+  const reached = all.flatMap((one) => (one.threshold === undefined ? (one.reached ?? null) : []));
+  return {
+    ofFolds: records[0]!.options.threshold,
+    // A factor: twice and half of it cancel.
+    ...(temperature === undefined ? {} : { temperature: Math.exp(mean(all.map((one) => Math.log(one.temperature!)))) }),
+    ...(positive === undefined ? {} : { positive }),
+    ...{ ...meanOf("threshold"), ...meanOf("precision"), ...meanOf("recall") },
+    ...(thresholds === undefined
+      ? {}
+      : { thresholds: thresholds.map((_, i) => mean(all.map((one) => one.thresholds![i]!))) }),
+    ...(positive !== undefined && reached.length === all.length
+      ? { reached: reached.includes(null) ? null : Math.max(...(reached as number[])) }
+      : {}),
   };
 }
 

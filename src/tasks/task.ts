@@ -135,6 +135,8 @@ export interface ChosenDecision extends Decision {
   recall?: number;
   /** No threshold reaches the precision that was asked for: the highest that one has; null: no row is of that class. */
   reached?: number | null;
+  /** By which rule folds have chosen it, each on its validation set: all of it is their mean. */
+  ofFolds?: string;
 }
 
 /** What answers are made and measured with. */

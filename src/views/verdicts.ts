@@ -132,11 +132,13 @@ const describeLimits = ({ results }: RunRecord): string[] =>
 /**
  * Whether labels are predicted by thresholds, which are chosen for other figures than the one that runs are judged by.
  */
-const hasThreshold = ({ options, results }: RunRecord) =>
-  options.threshold !== "none" && results?.decision?.reached === undefined;
+const hasThreshold = (record: RunRecord) =>
+  ruleOf(record) !== "none" && record.results?.decision?.reached === undefined;
 
-const thresholdCost = ({ options }: RunRecord, measure: Measure) =>
-  `The run predicts by a threshold (${options.threshold}), which can lower the ${nameMeasure(measure)}, and the baseline has none.`;
+const ruleOf = ({ options, results }: RunRecord) => results?.decision?.ofFolds ?? options.threshold;
+
+const thresholdCost = (record: RunRecord, measure: Measure) =>
+  `The run predicts by a threshold (${ruleOf(record)}), which can lower the ${nameMeasure(measure)}, and the baseline has none.`;
 
 /** That a run has learned nothing, the probable cause, and the settings to try. */
 interface NothingLearned {

@@ -126,6 +126,13 @@ test("what only a single run can do is refused, with what to do", async () => {
     assert.is(code, 2, stderr);
     assert.match(stderr, hint);
   }
+  for (const set of ["train", "val", "test"])
+    for (const label of ["ham", "spam"]) {
+      mkdirSync(join(folder, "sets", set, label), { recursive: true });
+      for (const i of [1, 2]) writeFileSync(join(folder, "sets", set, label, `${i}.txt`), `${label} ${i}`);
+    }
+  const split = await train(["sets", "--model", "model", ...SHORT, "--folds", "2", "--out", "none"]);
+  assert.match(split.stderr, /folds are invalid for data that is split already.*found: +--data sets/s);
   assert.not.ok(existsSync(join(folder, "none")));
 });
 
@@ -234,7 +241,6 @@ test("what has no folds is refused", async () => {
     [["--folds", "30"], "fewer rows than there are folds", '"ham" (20), "spam" (20)', "use --folds 20"],
     [["--folds", "3", "--seeds", "2"], "--seeds is invalid with --folds"],
     [["--folds", "3", "--fractions", "1,0,0"], "folds divide all rows"],
-    [["--folds", "3", "--calibrate"], "a run on all rows has not", "--final none"],
     [["--final", "none"], "folds alone", "--folds 5"],
     [["--group-column", "text"], "folds alone"],
   ] as const) {
@@ -242,5 +248,12 @@ test("what has no folds is refused", async () => {
     assert.is(code, words[0].startsWith("fewer") ? 1 : 2, stderr);
     for (const word of words) assert.match(stderr, word);
   }
+  for (const set of ["train", "val", "test"])
+    for (const label of ["ham", "spam"]) {
+      mkdirSync(join(folder, "sets", set, label), { recursive: true });
+      for (const i of [1, 2]) writeFileSync(join(folder, "sets", set, label, `${i}.txt`), `${label} ${i}`);
+    }
+  const split = await train(["sets", "--model", "model", ...SHORT, "--folds", "2", "--out", "none"]);
+  assert.match(split.stderr, /folds are invalid for data that is split already.*found: +--data sets/s);
   assert.not.ok(existsSync(join(folder, "none")));
 });

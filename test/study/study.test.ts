@@ -18,6 +18,7 @@ import {
   type TrainedRun,
 } from "../../src/index.ts";
 import { readRecord } from "../../src/run/directory.ts";
+import type { ChosenDecision } from "../../src/tasks/task.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -245,7 +246,7 @@ test("folds answer each row in memory as in a directory, which is resumed; the l
     { text: `you have won a prize ${i}, call now`, label: "spam" },
   ]).flat();
   const data = await loadDataset({ rows }, { fractions: [1, 0, 0], labels: ["ham", "spam"] });
-  const args = { ...(await common()), data, folds: 2, ...SETTINGS, rank: 2 };
+  const args = { ...(await common()), data, folds: 2, ...SETTINGS, rank: 2, calibrate: true, threshold: "f1" };
   const { estimate, answers, review, runs, final, report, results } = await crossValidate(args);
   assert.equal(
     answers.map(({ row, text, truth }) => [row, text, truth]),
@@ -255,7 +256,7 @@ test("folds answer each row in memory as in a directory, which is resumed; the l
   assert.equal([estimate!.measure, estimate!.value, results.after.test.rows], ["Accuracy", right, 40]);
   assert.ok(estimate!.low < right && right < estimate!.high);
   for (const { predicted, probabilities } of answers)
-    assert.ok(probabilities![String(predicted)]! >= 0.5 && probabilities!.ham! + probabilities!.spam! > 0.999);
+    assert.ok(String(predicted) in probabilities! && probabilities!.ham! + probabilities!.spam! > 0.999);
   assert.equal([review![0]!.row, review![0]!.label, review![0]!.suggested], [14, "spam", "ham"]);
   assert.equal(
     runs.map(({ record }) => [record.data.fold, record.counts.rows[2]]),
@@ -263,6 +264,16 @@ test("folds answer each row in memory as in a directory, which is resumed; the l
   );
   assert.equal([final!.record.counts.rows, final!.record.results], [[40, 0, 0], results]);
   assert.match(report.toMarkdown(), "all 40 rows were tested");
+  // What the run on all rows cannot choose is the mean of what the folds have chosen.
+  const [one, other] = runs.map(({ record }) => record.results!.decision!) as [ChosenDecision, ChosenDecision];
+  const { decision } = final!.record.results!;
+  assert.is(decision!.threshold, (one.threshold! + other.threshold!) / 2);
+  assert.ok(Math.abs(decision!.temperature! ** 2 - one.temperature! * other.temperature!) < 1e-9);
+  assert.match(report.toMarkdown(), /\(f1 on the folds' validation sets, on average: /);
+  await final!.save(join(folder, "all"));
+  const { settings } = JSON.parse(readFileSync(join(folder, "all", "adapter", "lowrank.json"), "utf8"));
+  assert.equal([settings.threshold, settings.temperature], [decision!.threshold, decision!.temperature]);
+  assert.equal((await readRecord(join(folder, "all"))).results!.decision, decision);
 
   // Two rows are of one customer each, the last ones of nobody.
   const grouped = rows.map((row, i) => ({ ...row, customer: i < 36 ? i >> 1 : undefined }));
@@ -272,16 +283,16 @@ test("folds answer each row in memory as in a directory, which is resumed; the l
   const save = join(folder, "folds");
   const abort = new AbortController();
   const stop = ({ type }: StudyEvent) => type === "done" && abort.abort("enough");
-  const one = { ...args, device: await testDevice("wasm 1 thread"), save };
-  assert.is(await crossValidate({ ...one, signal: abort.signal, onEvent: stop }).catch((reason) => reason), "enough");
+  const slow = { ...args, device: await testDevice("wasm 1 thread"), save };
+  assert.is(await crossValidate({ ...slow, signal: abort.signal, onEvent: stop }).catch((reason) => reason), "enough");
   const seen: string[] = [];
-  const again = await crossValidate({ ...one, final: false, onEvent: ({ type }) => void seen.push(type) });
+  const again = await crossValidate({ ...slow, final: false, onEvent: ({ type }) => void seen.push(type) });
   assert.equal([again.answers, again.review, again.final, seen[0]], [answers, review, null, "skip"]);
   assert.ok(existsSync(join(save, "out-of-fold.csv")) && existsSync(join(save, "review.csv")));
 
   const refused = (more: object, code: ErrorCode, ...words: string[]) =>
     assertFails(code, words, () => crossValidate({ ...args, ...more } as never));
-  await refused({ data: (await common()).data }, "already-split", "fractions [1,0,0]");
+  await refused({ data: (await common()).data }, "already-split", "fractions 1, 0, 0");
   await refused({ folds: 40 }, "too-few-rows", "folds 19");
   await refused({ fold: 3 }, "unknown-option", "did you mean folds?");
   await refused({ rank: 0 }, "invalid-value");

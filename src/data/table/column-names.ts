@@ -41,3 +41,9 @@ export function usualName(name: string): string {
 /** Which columns were chosen, and why. */
 export const sayChosen = (text: string, textWhy: string, label: string, labelWhy: string) =>
   `text: column ${show(text)} (${textWhy}), label: column ${show(label)} (${labelWhy})`;
+
+/** The keys of what is written on after a text; those of Alpaca's rows, not all of which have an input. */
+export const WRITTEN = [
+  ["prompt", "completion"],
+  ["instruction", "output", "input"],
+] as const;

@@ -2,6 +2,7 @@
 import { isObject, lookUp } from "../../checks.ts";
 import { DataError, FormatError, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
+import { WRITTEN } from "../table/column-names.ts";
 import { findUsual } from "../table/columns.ts";
 
 export type Row = Record<string, unknown>;
@@ -47,12 +48,6 @@ export function checkRow(value: unknown, where: string, expected = '{"text": "..
 
 /** The usual keys of chats: the hub's, and ShareGPT's. */
 export const CHATS = ["messages", "conversations"];
-
-/** The keys of what is written on after a text; those of Alpaca's rows, not all of which have an input. */
-export const WRITTEN = [
-  ["prompt", "completion"],
-  ["instruction", "output", "input"],
-] as const;
 
 export function findTextKeys(names: string[], asked: string | undefined, where: string): Keys {
   if (asked !== undefined) return [asked];

@@ -229,21 +229,25 @@ function describeCost({ after, test }: Results<ClassDetails>): string {
   return `${is}: by the more probable class ${percent(mostProbable)} of the test messages ${would} correct`;
 }
 
+const ON_VALIDATION = "on the validation set";
+const ON_FOLDS = "on the folds' validation sets, on average";
+
 /** What the validation set has chosen, or why it has not. */
 function describeDecision(results: Results<ClassDetails>, labels: readonly string[], rule: string): string[] {
-  const { temperature, threshold, positive = 0, precision, recall, reached } = results.decision ?? {};
+  const { temperature, threshold, positive = 0, precision, recall, reached, ofFolds } = results.decision ?? {};
+  const [by, where] = ofFolds === undefined ? [rule, ON_VALIDATION] : [ofFolds, ON_FOLDS];
   const name = `"${brief(labels[positive]!)}"`;
   const sentences = [
     temperature !== undefined &&
-      `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest validation loss.`,
+      `Calibrated: logits are divided by ${temperature.toPrecision(3)}, the temperature with the lowest loss ${where}.`,
     threshold !== undefined &&
-      `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${rule} on the validation set: ` +
+      `Threshold: ${name} is predicted from a probability of ${percent(threshold)} (${by} ${where}: ` +
         `precision ${percent(precision!)}, recall ${percent(recall!)})${describeCost(results)}.`,
     reached !== undefined &&
-      `No threshold was chosen by ${rule}: ${
+      `No threshold was chosen by ${by}: ${
         reached === null
           ? `the validation set has no row of ${name}`
-          : `the highest precision of ${name} on the validation set is ${percent(reached)}`
+          : `the highest precision of ${name} ${where} is ${percent(reached)}`
       }. The more probable class is predicted.`,
   ];
   return sentences.filter((one) => one !== false);

@@ -32,10 +32,12 @@ export const words: Words = {
   },
   blocks: (run, results) => [classesBlock(nameLabels(run, results), LABELS, [THRESHOLD]), ...mistakes(run, results)],
   tables: (run, results) => [classesTable(nameLabels(run, results), LABELS[0], [THRESHOLD])],
-  notes: ({ options: { threshold } }) =>
-    threshold === "none"
-      ? []
-      : [`Thresholds: each label is predicted from a probability of its own (${threshold} on the validation set).`],
+  notes({ options: { threshold } }, { decision }) {
+    const rule = decision?.ofFolds ?? threshold;
+    if (rule === "none") return [];
+    const where = decision?.ofFolds === undefined ? "the validation set" : "the folds' validation sets, on average";
+    return [`Thresholds: each label is predicted from a probability of its own (${rule} on ${where}).`];
+  },
 };
 
 /** Each label on the test set, and from which probability it is predicted. */
