@@ -145,7 +145,7 @@ export async function buildWeb(define) {
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
-  cpSync("data/models", join(WEB, "data/models"), { recursive: true });
+  for (const folder of ["models", "adapters"]) cpSync(`data/${folder}`, join(WEB, "data", folder), { recursive: true });
   await buildStandalone();
   for (const folder of [NEW, WEB]) writeFileSync(join(folder, NOTICES), listNotices(bundledModules));
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));

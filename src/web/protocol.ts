@@ -52,6 +52,8 @@ export interface DataReport {
   problems: readonly Problem[];
   /** Why it cannot be trained on. */
   error: ErrorReport | null;
+  /** Some test messages of bundled data, of each label in turn. */
+  samples: readonly { text: TextOrPair; label: string }[];
 }
 
 /** A base model that is open. */

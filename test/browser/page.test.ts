@@ -50,7 +50,11 @@ test("a run on the CPU from a file to its end: figures, curves, result, typed me
   const { page, faults, context } = await freshPage();
   await keepStates(page);
   await page.waitForSelector("#start:not([disabled])");
+  // Before anything is trained: messages with their labels, and a model that answers.
+  await page.click("#examples-to-try li:nth-child(6) button");
+  await page.locator("#verdict >> text=/Right: this is its true label|Wrong/").waitFor();
   await assertAccessible(page);
+  await page.fill("#message", "");
   // Evaluations: before the first step, every four steps, and at the end.
   await trainOnFile(page, SETTINGS, { computesOn: "CPU, \\d+ threads", steps: 14, evaluations: 5 });
   await lookAtWhatItLearned(page);

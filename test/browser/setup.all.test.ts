@@ -64,6 +64,7 @@ test("examples typed for each class are data; they and the settings outlast a re
     ["q", "v"],
   );
   // The figure's slider sets the rank, and keeps the focus.
+  await page.click("#how summary");
   await page.focus("#how-rank");
   for (const [key, rank] of [
     ["ArrowRight", "8"],
@@ -81,7 +82,7 @@ test("examples typed for each class are data; they and the settings outlast a re
   // Other data have other epochs, also while they are typed.
   await page.focus("#field-epochs");
   await page.$eval("input[name=source][value=languages]", (element) => (element as HTMLElement).click());
-  await page.locator("#data-report .data-classes >> text=Polish").waitFor();
+  await page.locator("#data-report >> text=Polish 900").waitFor();
   assert.is(await page.inputValue("#field-epochs"), "3");
   await page.keyboard.type("20");
   assert.is(await page.inputValue("#field-epochs"), "20");

@@ -1,7 +1,6 @@
 /** What is known of the visitor's own data before anything is trained on it. Loaded when there is some. */
 
 import type { Problem } from "../../data/problems.ts";
-import { type Block, details } from "../../document/blocks.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { excerpt } from "../../pair.ts";
 import { checkData } from "../../run/check.ts";
@@ -9,7 +8,7 @@ import { DEFAULTS } from "../../train/options.ts";
 import type { RunSettings } from "../../train/settings.ts";
 import { dataPreview, dataSummary } from "../../views/data.ts";
 import type { DataReport, PageSettings } from "../protocol.ts";
-import { plainBlock } from "./describe.ts";
+import { plainBlock, rowsFirst } from "./describe.ts";
 import { fetched } from "./emit.ts";
 import { reportError, withoutFolders } from "./errors.ts";
 import { loadOnce, nameData, withPaths } from "./sources.ts";
@@ -40,14 +39,8 @@ export async function checkOwn({ adapter: _, ...asked }: PageSettings, model: Ba
     // The last one is the error.
     problems: (error ? problems.slice(0, -1) : problems).map(plainProblem),
     error: error && reportError(error),
+    samples: [],
   };
-}
-
-/** The line of how many rows there are, which is above the first table; the page shows the columns itself. */
-function rowsFirst(blocks: Block[]): Block[] {
-  const at = blocks.findIndex(({ kind }) => kind === "table") - 1;
-  const others = blocks.filter((_, i) => i !== at);
-  return [blocks[at]!, details("More about these rows", others)];
 }
 
 const classWeights = ({ classWeights = DEFAULTS.classWeights }: RunSettings) => classWeights;

@@ -1,9 +1,12 @@
 /** Describes the data for the page. */
 
-import type { TrainingData } from "../../data/training-data.ts";
-import type { Block } from "../../document/blocks.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
+import { isLabelled, type TrainingData } from "../../data/training-data.ts";
+import { type Block, details } from "../../document/blocks.ts";
 import { cellLine } from "../../document/cells.ts";
+import { groupBy } from "../../group-by.ts";
 import type { BaseModel } from "../../io/hf.ts";
+import type { TextOrPair } from "../../pair.ts";
 import type { ClassWeights } from "../../train/class-weights.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import { dataBlocks, dataPreview } from "../../views/data.ts";
@@ -19,9 +22,30 @@ export async function describeData(
   const [, ...blocks] = dataBlocks(data, "", weights);
   return {
     trainRows: data.stats.train.rows,
-    blocks: [...blocks, await dataPreview(data, model)].map(plainBlock),
+    blocks: [...(isLabelled(data) ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
     ...{ columns: [], rows: [], needs: {}, problems: [], error: null },
+    samples: isLabelled(data) ? testSamples(data) : [],
   };
+}
+
+/** The line of how many rows there are, which is above the first table. */
+export function rowsFirst(blocks: Block[]): Block[] {
+  const at = blocks.findIndex(({ kind }) => kind === "table") - 1;
+  const others = blocks.filter((_, i) => i !== at);
+  return [blocks[at]!, details("More about these rows", others)];
+}
+
+/** Test messages that are shown, and the characters of one that is read at a glance. */
+const SAMPLES = { count: 6, shortest: 24, longest: 110 };
+
+/** The first test messages of each label, in turn. */
+function testSamples({ test, labels }: LoadedDataset): DataReport["samples"] {
+  const { count, shortest, longest } = SAMPLES;
+  const all = Array.from(test.positions(), (i) => ({ text: test.text(i), label: labels[test.label(i)]! }));
+  const isShort = ({ text: [...characters] }: { text: TextOrPair }) =>
+    characters.length >= shortest && characters.length <= longest;
+  const each = [...groupBy(all.filter(isShort), ({ label }) => label).values()];
+  return Array.from({ length: count }, (_, i) => each[i % each.length]?.[Math.floor(i / each.length)] ?? []).flat();
 }
 
 /** With cells as texts, and without the page's folders. */

@@ -70,7 +70,18 @@ async function storedRecord(id: string): Promise<RunRecord> {
   }
 }
 
+/** What came with the page: it is not listed. */
+const examples = new Map<string, PageRun>();
+
+/** Makes a run known that is not stored. */
+export function addExample(run: PageRun): PageRun {
+  examples.set(run.id, run);
+  return run;
+}
+
 export async function readRun(id: string): Promise<PageRun> {
+  const example = examples.get(id);
+  if (example) return example;
   const own = await get<OwnRun>(id, store);
   if (own === undefined) throw new ConfigError("no-such-run", "This run no longer exists", { hint: "reload the page" });
   return { ...own, record: await storedRecord(id) };

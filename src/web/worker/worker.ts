@@ -32,7 +32,7 @@ import { classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
-import { changeRun, forgetRun, listRuns, onRunsChanged, readRun, untilNobodyTrains } from "./store.ts";
+import { addExample, changeRun, forgetRun, listRuns, onRunsChanged, readRun, untilNobodyTrains } from "./store.ts";
 
 /** Whether messages did not come with the page: what is wrong with them is looked for. */
 const areOwn = ({ objective = DEFAULT_OBJECTIVE, dataset }: PageSettings) =>
@@ -86,6 +86,9 @@ const api = {
   resume,
   pause: async () => machine.end("paused"),
   stop: async () => machine.end("stopped"),
+  /** A model that comes with the page, of a bundled data set. */
+  example: async (dataset: string): Promise<PageRun> =>
+    addExample(await (await import("./examples.ts")).openExample(dataset)),
   classify,
   influences,
   label,

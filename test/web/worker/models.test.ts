@@ -88,3 +88,19 @@ test("a run classifies in a later visit with its stored model; without that it s
     "adapter/lowrank.safetensors",
   ]);
 });
+
+for (const [dataset, text, label] of [
+  ["spam", "Win cash now, text WIN to 80080", "spam"],
+  ["languages", "Wo ist der nächste Bahnhof, bitte?", "German"],
+] as const)
+  test(`the model that comes with the page answers before anything is trained, and is no run: ${dataset}`, async () => {
+    const tab = await new PageBrowser().open();
+    const { samples } = await tab.call("readData", { dataset, model: "gpt2-micro", device: "wasm" });
+    assert.is(samples.length, 6);
+    assert.ok(new Set(samples.map(({ label }) => label)).size > 1);
+    const { id, state, usable } = await tab.call("example", dataset);
+    assert.equal([state, usable], ["loaded", true]);
+    const { adapter } = await tab.call("classify", id, text);
+    assert.is("label" in adapter && adapter.label, label);
+    assert.equal(await tab.call("runs"), []);
+  });

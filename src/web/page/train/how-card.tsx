@@ -24,7 +24,7 @@ const PARAGRAPHS = [
 ];
 
 export function HowCard() {
-  const isOpen = useSignal(localStorage.getItem(OPEN) !== "false");
+  const isOpen = useSignal(localStorage.getItem(OPEN) === "true");
   const { about } = GUIDES[values.value.mode];
   return (
     <section id="how" class="card" aria-labelledby="how-title">

@@ -14,6 +14,7 @@ import { ErrorBox } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { Words } from "../why/influence.tsx";
+import { example, exampleMessages } from "./example.ts";
 import { labelTable } from "./label.ts";
 import { Labels } from "./labels-part.tsx";
 import { answer, classifier, isSameText, message, pairs, second, setMessage, testResults, words } from "./try.ts";
@@ -51,7 +52,13 @@ export function TryCard() {
       onDrop={onDrag}
     >
       <h2 id="try-title">
-        <span class="step">3</span> Try it
+        {example.value ? (
+          "What you get: a model that labels messages"
+        ) : (
+          <>
+            <span class="step">3</span> Try it
+          </>
+        )}
       </h2>
       <label class={pairs.value ? "" : "hidden"} for="message">
         {pairs.value?.columns[0] ?? "Message"}
@@ -67,14 +74,16 @@ export function TryCard() {
         </label>
       )}
       <p id="try-help" class="help">
-        {run && `Model: ${describeTested(run)}.`}
+        {example.value
+          ? "A model that was trained on messages like these answers as you type. Type one, or click one below. Then train your own: data, train, try."
+          : run && `Model: ${describeTested(run)}.`}
       </p>
-      <Labels />
+      {!example.value && <Labels />}
       <div id="verdict" aria-live="polite">
         <Reply />
       </div>
       <div id="words">{words.value && <Words {...words.value} />}</div>
-      <Samples />
+      {example.value ? <Examples /> : <Samples />}
     </section>
   );
 }
@@ -91,8 +100,9 @@ function Reply() {
   if (answer.value === "pending") return <p class="help">Classifying …</p>;
   const { asked, verdict, error } = answer.value;
   if (!verdict) return <ErrorBox report={error!} />;
-  const known = samples(testResults.value).find(({ text }) => isSameText(text, asked.text));
-  return <Sides verdict={verdict} truth={known?.truth} />;
+  const tests = samples(testResults.value).map(({ text, truth }) => ({ text, truth }));
+  const known = [...tests, ...exampleMessages.value.map(({ text, label }) => ({ text: trimmed(text), truth: label }))];
+  return <Sides verdict={verdict} truth={known.find(({ text }) => isSameText(text, asked.text))?.truth} />;
 }
 
 /** "spam", "spam, urgent" or "4.2" */
@@ -125,9 +135,25 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
   return (
     <>
       {side("Fine-tuned model", "learned", adapter)}
-      {side("Base model, untrained head", "base", base)}
+      {!example.value && side("Base model, untrained head", "base", base)}
       {replaced && <p class="help">{replaced}</p>}
     </>
+  );
+}
+
+/** Test messages of the chosen data with their labels, as buttons. */
+function Examples() {
+  return (
+    <ul id="examples-to-try" class="chips">
+      {exampleMessages.value.map(({ text, label }) => (
+        <li key={joinPair(text)}>
+          <button type="button" class="link" dir="auto" onClick={() => setMessage(text)}>
+            {joinPair(text)}
+          </button>
+          <bdi class="chip">{label}</bdi>
+        </li>
+      ))}
+    </ul>
   );
 }
 

@@ -8,14 +8,15 @@ import { shown } from "../runs/runs.ts";
 import { failureReport } from "../shared/client.ts";
 import { worker } from "../shared/worker.ts";
 import { keptText } from "../train/saved.ts";
+import { example } from "./example.ts";
 
 /** Milliseconds without input until a message is classified, and then until its words are, each as one more message. */
 const PAUSE = 120;
 const WORDS_PAUSE = 400;
 
-/** The shown run, if it can classify. */
+/** The shown run, if it can classify; without a run what comes with the page. */
 export const classifier = computed(() => {
-  const run = shown.value;
+  const run = shown.value ?? example.value;
   return run?.usable && TASKS[run.record.objective].predicts ? run : null;
 });
 /** Its id, or null. Not a new value at every step. */
