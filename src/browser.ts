@@ -2,7 +2,9 @@
  * Lowrank's public API in a page. The code for training and for reading data is imported on demand, so that a page that
  * only classifies does not load it.
  */
-import type { DatasetOptions, DatasetSpec, LoadedDataset } from "./data/datasets.ts";
+
+import type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
+import type { LoadedDataset } from "./data/datasets.ts";
 import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/text/tagged.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/text/texts.ts";
 import type { Learner } from "./learner/learner.ts";

@@ -1,7 +1,8 @@
 /** The texts of the tokenizer benchmark: short messages, one call each, and one long text. */
 
 import { packagePath, readBytes } from "#platform";
-import { bytesReader, Corpus } from "../data/corpus.ts";
+import { bytesReader } from "../data/bytes-reader.ts";
+import { Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
 import { joinPair } from "../pair.ts";
 import { Rng } from "../rng.ts";

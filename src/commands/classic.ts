@@ -1,6 +1,7 @@
 /** train --mode classic: fits TF-IDF with a linear model, which needs neither a base model nor a device. */
 import type { Command } from "commander";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
+import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
+import { loadDataset } from "../data/datasets.ts";
 import { ConfigError } from "../errors.ts";
 import type { Mode } from "../methods/index.ts";
 import { classicContents, writeRun } from "../run/directory.ts";

@@ -1,12 +1,13 @@
 /** classify --in FILE --out FILE: labels the rows of a table. */
 
-import { canCreate, isSameFile, listDirectory } from "#platform";
+import { canCreate, isSameFile } from "#platform";
 import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
 import { readClassic } from "../classic/read.ts";
 import { recognizeUnlike } from "../classic/unlike.ts";
+import { isFolder } from "../data/source.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
@@ -101,12 +102,6 @@ export async function tableTexts(
   }
   return texts();
 }
-
-export const isFolder = (path: string): Promise<boolean> =>
-  listDirectory(path).then(
-    () => true,
-    () => false,
-  );
 
 /** Throws ConfigError if the output cannot be written, is the input, or exists, unless --force replaces it. */
 async function refuseOutput({ in: input, out: output, force = false }: Paths & TableFlags): Promise<void> {

@@ -1,87 +1,18 @@
+/** The rows of files, in a module: read, labelled, packed into batches. */
 import { DataError, type LowrankError } from "../errors.ts";
 import type { Pair, TextOrPair } from "../pair.ts";
 import type { FileReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 import type { LabelKind } from "../tasks/task.ts";
+import { nameKeys, Pipeline, readError } from "./pipeline.ts";
 import { LIST_SEPARATOR, ROWS } from "./places.ts";
+import { readSample, SAMPLE_ROWS, type Sample, type SampleOptions, sampleOthers } from "./sample.ts";
 import { type ColumnChoice, type FoundNames, findColumns, findKeys, refuseNumbers } from "./table/columns.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS, possibleDialects } from "./table/dialect.ts";
-import { checkUtf8, fileEncoding, utf8Bytes, utf8Pieces } from "./table/encoding.ts";
+import { dataFormat, FORMATS } from "./table/dialect.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
-import type { DataExports, DataModule } from "./wasm.ts";
+import type { DataModule } from "./wasm.ts";
 
-/** The exports of data.wasm for the pipeline; see assembly/data/. Addresses are byte offsets, lists are u32. */
-export interface PipelineExports extends DataExports {
-  rows_clear(): void;
-  row_count(): number;
-  row_text(row: number, part: number): number;
-  row_text_bytes(): number;
-  settle_labels(kept: number): void;
-  label_add(name: number, length: number, line: number): number;
-  label_count(): number;
-  label_name(id: number): number;
-  label_bytes(id: number): number;
-  label_line(id: number): number;
-  read_begin(format: number, separator: number): void;
-  read_sample(rows: number): void;
-  read_settings(
-    fields: number,
-    text: number,
-    label: number,
-    second: number,
-    skip: number,
-    maxLength: number,
-    learn: number,
-    tolerant: number,
-  ): void;
-  read_labels(list: number, count: number): void;
-  read_texts(): void;
-  text_count(): number;
-  text_bytes(): number;
-  text_ends(): number;
-  read_keys(names: number, bytes: number, lengths: number, columns: number): void;
-  feed(bytes: number, length: number): number;
-  finish(): void;
-  error_code(): number;
-  error_line(): number;
-  error_first(): number;
-  error_second(): number;
-  left_out_count(): number;
-  left_out_errors(): number;
-  left_out_words(): number;
-  sample_count(): number;
-  sample_rows(): number;
-  fields_bytes(): number;
-  fields_ends(): number;
-  batch_tokens(rows: number, count: number, padTo: number): number;
-  pack(ids: number, starts: number, labels: number, lengths: number, rows: number, count: number, padTo: number): void;
-  row_table(
-    lengths: number,
-    full: number,
-    empty: number,
-    labels: number,
-    rows: number,
-    count: number,
-    padTo: number,
-  ): void;
-}
-
-/** Tells the module the keys of text, label and, of pairs, the second text in JSON, or the paths to them. */
-export function nameKeys(module: DataModule, names: readonly string[]): void {
-  const wasm = module.exports as PipelineExports;
-  const keys = names.map((name) => new TextEncoder().encode(name));
-  const bytes = new Uint8Array(keys.flatMap((key) => [...key]));
-  const [at, lengths] = [bytes, new Uint8Array(Uint32Array.from(keys, ({ length }) => length).buffer)].map((data) =>
-    module.write(data),
-  ) as [number, number];
-  wasm.read_keys(at, bytes.length, lengths, keys.length);
-  wasm.free(at);
-  wasm.free(lengths);
-}
-
-/** Rows from which the columns are found, and as many from further places of a longer file, with bytes at each. */
-const SAMPLE_ROWS = 200;
-const OTHERS = { PLACES: 8, BYTES: 1 << 16 };
+export { bytesReader } from "./bytes-reader.ts";
 
 /** Of `read_settings`: new labels are accepted (1), also empty ones. */
 const LEARN = { sets: 2 } as const;
@@ -90,25 +21,19 @@ const LEARN = { sets: 2 } as const;
 export const CHUNK_BYTES = 1 << 18;
 
 /** How a file is read. */
-export interface ReadOptions extends ColumnChoice {
+export interface ReadOptions extends ColumnChoice, SampleOptions {
   /** How the requested columns were chosen, if not by their names. */
   chosen?: string | undefined;
   /** The sheet of an Excel file. */
   sheet?: string | undefined;
   /** Between several labels in a cell. */
   labelSeparator?: string | undefined;
-  /** The format of the file if not that of its name. */
-  format?: DataFormat;
   /** The longest row in tokens; longer rows are truncated at the end. */
   maxLength: number;
-  /** Bytes that are read at a time. */
-  chunkBytes: number;
   /** Scores and sets of labels differ between files, and a message may have no label of several. */
   labelsAre: LabelKind;
   /** Whether invalid rows are skipped and reported in `leftOut`. */
   skipFaulty?: boolean;
-  /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
-  encoding?: string | undefined;
   /** Whether the next file belongs to the same set: only the last one of the first set completes the labels. */
   more?: boolean;
   /** The first classes, in this order, whether rows have them or not. */
@@ -116,19 +41,6 @@ export interface ReadOptions extends ColumnChoice {
   /** The names of classes that are numbers in this column; undefined: the labels are their names. */
   classes?: ((column: string) => readonly string[] | undefined) | undefined;
 }
-
-/** The first rows of a file, and how they were read. */
-interface Sample {
-  dialect: Dialect;
-  /** Fields, including those of a header; for JSON key, value, key, value, ... */
-  rows: string[][];
-  /** The share of rows with as many fields as the first; 0 if it has one. */
-  agreement: number;
-  /** What ended the sample early. */
-  error: LowrankError | null;
-}
-
-type SampleOptions = Pick<ReadOptions, "chunkBytes" | "encoding" | "format">;
 
 /** Errors of skipped rows that are listed, as by data.wasm. */
 export const MOST_LISTED = 100;
@@ -160,36 +72,12 @@ export function shuffled(rows: Uint32Array<ArrayBuffer>, seed: number, stream = 
   return new Rng(stream === 0 ? seed : new Rng(seed).next() + stream).shuffle(rows.slice());
 }
 
-const LINE_FEED = 10;
-
-/** The whole lines in a part of a file, as UTF-8. */
-async function wholeLines(part: FileReader, encoding: string): Promise<Uint8Array> {
-  const bytes = await utf8Bytes(part, encoding);
-  return bytes.subarray(bytes.indexOf(LINE_FEED) + 1, bytes.lastIndexOf(LINE_FEED) + 1);
-}
-
-/** Bytes in memory as a file. */
-export function bytesReader(name: string, bytes: Uint8Array): FileReader {
-  return {
-    name,
-    size: bytes.length,
-    async read(offset, length) {
-      const missing = offset + length - bytes.length;
-      if (missing > 0) throw new Error(`${name}: file ended ${missing} bytes early`);
-      return bytes.slice(offset, offset + length);
-    },
-    close: async () => {},
-  };
-}
-
 /**
  * Owns the rows in one module. A module holds one corpus: creating a second one invalidates the first. The memory of
  * the rows is freed with the module. Read the training set first: the first file defines the classes.
  */
 export class Corpus {
-  private static readonly owners = new WeakMap<DataModule, Corpus>();
-  private readonly wasm: PipelineExports;
-  private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  private readonly pipeline: Pipeline;
   /** Class names by class id. */
   labels: string[] = [];
   /** The column of the labels, and those of the texts if they are pairs, as the first file names them. */
@@ -210,14 +98,12 @@ export class Corpus {
   private classIds: Int32Array | undefined;
 
   constructor(private readonly module: DataModule) {
-    this.wasm = module.exports as PipelineExports;
-    Corpus.owners.set(module, this);
-    this.wasm.rows_clear();
+    this.pipeline = new Pipeline(module);
   }
 
   /** Reads a file; returns its row numbers. The first file defines the classes; later files must not have others. */
   async read(file: FileReader, options: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
-    const wasm = this.open();
+    const wasm = this.pipeline.open();
     const first = wasm.row_count();
     const { labelsAre, labels = [] } = options;
     const learn = this.labels.length === 0 || labelsAre !== "class";
@@ -226,7 +112,7 @@ export class Corpus {
     if (learn) this.classes = options.classes?.(names.labelName);
     if (learn && wasm.label_count() === 0) this.addLabels(labels);
     this.notePair(names, first === 0, file.name);
-    const atEnd = await this.feed(file, options);
+    const atEnd = await this.pipeline.feed(file, options);
     if (wasm.error_code() !== 0) throw this.rowError(file.name, names, atEnd);
     this.noteLeftOut(file.name, names);
     const count = wasm.row_count() - first;
@@ -238,7 +124,7 @@ export class Corpus {
       this.labelColumns = names.labelNames;
       wasm.settle_labels(labels.length);
       this.labels = Array.from({ length: wasm.label_count() }, (_, id) =>
-        this.labelClass(this.decode(wasm.label_name(id), wasm.label_bytes(id))),
+        this.labelClass(this.pipeline.decode(wasm.label_name(id), wasm.label_bytes(id))),
       );
       this.labelLines = this.labels.map((_, id) => wasm.label_line(id));
     }
@@ -247,7 +133,7 @@ export class Corpus {
 
   /** Forgets all rows and their labels, so that other rows can be read. */
   clear(): void {
-    this.open().rows_clear();
+    this.pipeline.open().rows_clear();
     this.labels = [];
     this.labelLines = [];
   }
@@ -258,8 +144,8 @@ export class Corpus {
       const number = this.classes?.indexOf(name) ?? -1;
       const bytes = new TextEncoder().encode(number < 0 ? name : String(number));
       const address = this.module.write(bytes);
-      this.wasm.label_add(address, bytes.length, 0);
-      this.wasm.free(address);
+      this.pipeline.open().label_add(address, bytes.length, 0);
+      this.pipeline.open().free(address);
     }
   }
 
@@ -293,8 +179,8 @@ export class Corpus {
 
   /** The whole text of a row, or both, decoded from its tokens; invalid UTF-8 is replaced. */
   text(row: number): TextOrPair {
-    const wasm = this.open();
-    const part = (i: number) => this.decode(wasm.row_text(row, i), wasm.row_text_bytes());
+    const wasm = this.pipeline.open();
+    const part = (i: number) => this.pipeline.decode(wasm.row_text(row, i), wasm.row_text_bytes());
     return this.pairColumns ? [part(0), part(1)] : part(0);
   }
 
@@ -312,7 +198,7 @@ export class Corpus {
 
   /** Per row: tokens in a batch, tokens before truncation, 1 if a text is empty, and class id. */
   table(rows: Uint32Array, padTo: number) {
-    const wasm = this.open();
+    const wasm = this.pipeline.open();
     const n = rows.length;
     return this.withWords(rows, 4 * n, (address) => {
       const [lengths, full, empty, labels] = [1, 2, 3, 4].map((i) => address + 4 * n * i) as [
@@ -333,7 +219,7 @@ export class Corpus {
 
   /** Packs rows. `padTo` > 0 pads or truncates every row to that length; 0: neither. */
   pack(rows: Uint32Array, padTo: number): PackedBatch {
-    const wasm = this.open();
+    const wasm = this.pipeline.open();
     const b = rows.length;
     const n = this.withWords(rows, 0, (address) => wasm.batch_tokens(address, b, padTo));
     return this.withWords(rows, n + 3 * b + 1, (address) => {
@@ -353,22 +239,22 @@ export class Corpus {
 
   /** Runs `use` with the address of a block that contains `rows`, followed by space for `more` words. */
   private withWords<T>(rows: Uint32Array, more: number, use: (address: number) => T): T {
-    const address = this.wasm.alloc(4 * (rows.length + more)) >>> 0;
+    const address = this.pipeline.open().alloc(4 * (rows.length + more)) >>> 0;
     try {
       this.module.words(address, rows.length).set(rows);
       return use(address);
     } finally {
-      this.wasm.free(address);
+      this.pipeline.open().free(address);
     }
   }
 
   /** Finds the file's columns and configures the module to read them. */
   private async prepare(file: FileReader, options: ReadOptions, learn: number): Promise<FoundNames> {
-    const { wasm } = this;
-    const { dialect, rows } = await this.readSample(file, options);
+    const wasm = this.pipeline.open();
+    const { dialect, rows } = await readSample(this.pipeline, file, options);
     const keyOf = (row: readonly string[]) => row.join(LIST_SEPARATOR);
     const seen = new Set(rows.map(keyOf));
-    const places = rows.length < SAMPLE_ROWS ? [] : await this.sampleOthers(dialect, file, options);
+    const places = rows.length < SAMPLE_ROWS ? [] : await sampleOthers(this.pipeline, dialect, file, options);
     const others = places.filter((row) => !seen.has(keyOf(row)) && seen.add(keyOf(row)));
     const settings = [options.maxLength, learn, Number(options.skipFaulty ?? false)] as const;
     wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
@@ -400,105 +286,24 @@ export class Corpus {
   private joinLabels(fields: readonly number[]): void {
     if (fields.length === 0) return;
     const list = this.module.write(new Uint8Array(Uint32Array.from(fields).buffer));
-    this.wasm.read_labels(list, fields.length);
-    this.wasm.free(list);
+    this.pipeline.open().read_labels(list, fields.length);
+    this.pipeline.open().free(list);
   }
 
-  /** Feeds the file to the module in chunks, until it ends or the module stops; returns whether it ended. */
-  private async feed(file: FileReader, { chunkBytes, encoding }: SampleOptions): Promise<boolean> {
-    const { wasm } = this;
-    const buffer = wasm.alloc(chunkBytes) >>> 0;
-    try {
-      for await (const piece of utf8Pieces(file, chunkBytes, encoding)) {
-        this.open();
-        this.module.bytes(buffer, piece.length).set(piece);
-        if (wasm.feed(buffer, piece.length) === 0) return false;
-      }
-      wasm.finish();
-      return true;
-    } finally {
-      wasm.free(buffer);
-    }
-  }
-
-  /**
-   * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
-   */
-  async readSample(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
-    await checkUtf8(file, options.encoding);
-    let best: Sample | undefined;
-    for (const dialect of await possibleDialects(file, options.encoding, options.format)) {
-      if (best?.agreement === 1) break;
-      const sample = await this.sampleAs(dialect, file, options);
-      if (!best || sample.agreement > best.agreement) best = sample;
-    }
-    if (best!.rows.length > 0) return best!;
-    throw (
-      best!.error ?? new DataError("no-rows", "The file is empty", { where: file.name, expected: "at least one row" })
-    );
-  }
-
-  /**
-   * Rows from further places: many files are sorted by their labels. Which of them a separator within quotes has cut is
-   * not known; they only say what columns have. None of a JSON array, or where the encoding finds no place to begin.
-   */
-  private async sampleOthers(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<string[][]> {
-    const { PLACES, BYTES } = OTHERS;
-    const encoding = await fileEncoding(file, options.encoding);
-    const found: string[][] = [];
-    for (let i = 1; i <= PLACES && dialect.format !== "array"; i++) {
-      const start = 2 * Math.floor((i * file.size) / (2 * PLACES + 2));
-      const bytes = await file.read(start, Math.min(BYTES, file.size - start));
-      const lines = await wholeLines(bytesReader(file.name, bytes), encoding).catch(() => null);
-      if (!lines) continue;
-      const { wasm } = this;
-      wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-      wasm.read_sample(SAMPLE_ROWS / PLACES);
-      await this.feed(bytesReader(file.name, lines), { chunkBytes: BYTES });
-      found.push(...this.sample());
-    }
-    return found;
-  }
-
-  private async sampleAs(dialect: Dialect, file: FileReader, options: SampleOptions): Promise<Sample> {
-    const wasm = this.open();
-    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
-    wasm.read_sample(SAMPLE_ROWS);
-    const atEnd = await this.feed(file, options);
-    const rows = this.sample();
-    const width = rows[0]?.length ?? 0;
-    const failed = wasm.error_code() !== 0;
-    // An error after the first rows is found again when the whole file is read, with the names of the columns.
-    const error = failed ? this.rowError(file.name, { textName: "text", labelName: "label" }, atEnd) : null;
-    const agreement =
-      width < 2 ? 0 : rows.filter((row) => row.length === width).length / (rows.length + Number(failed));
-    return { dialect, rows, agreement, error };
-  }
-
-  /** The fields of the sample's rows. */
-  private sample(): string[][] {
-    const { wasm } = this;
-    const rowEnds = this.module.words(wasm.sample_rows() >>> 0, wasm.sample_count());
-    const fields = rowEnds.at(-1) ?? 0;
-    const ends = this.module.words(wasm.fields_ends() >>> 0, fields);
-    const bytes = wasm.fields_bytes() >>> 0;
-    const texts = Array.from(ends, (end, i) => {
-      const start = i === 0 ? 0 : ends[i - 1]!;
-      return this.decode(bytes + start, end - start);
-    });
-    return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
+  /** The first rows of a file, and how they were read. */
+  readSample(file: FileReader, options: SampleOptions = { chunkBytes: CHUNK_BYTES }): Promise<Sample> {
+    return readSample(this.pipeline, file, options);
   }
 
   /** The error that stopped the reading, `atEnd` of the file or before. */
   private rowError(file: string, names: FoundNames, atEnd: boolean): LowrankError {
-    const { wasm } = this;
-    const [code, line] = [wasm.error_code(), wasm.error_line()];
-    return this.asError({ code, line, first: wasm.error_first(), second: wasm.error_second(), file, atEnd }, names);
+    return this.asError({ ...readError(this.pipeline.open()), file, atEnd }, names);
   }
 
   /** Adds the skipped rows of the file to `leftOut`. */
   private noteLeftOut(file: string, names: FoundNames): void {
-    const { wasm, leftOut } = this;
+    const { leftOut } = this;
+    const wasm = this.pipeline.open();
     leftOut.rows += wasm.left_out_count();
     // The numbers are signed: -1 stands for the end of a line.
     const words = new Int32Array(this.module.words(wasm.left_out_errors() >>> 0, wasm.left_out_words()));
@@ -511,7 +316,9 @@ export class Corpus {
   private asError(rowError: RowError, names: FoundNames): LowrankError {
     const { textName, labelName, secondName, labelNames = [labelName] } = names;
     const unknownLabel =
-      rowError.code === ROW_ERRORS.LABEL ? this.labelClass(this.decode(rowError.first >>> 0, rowError.second)) : "";
+      rowError.code === ROW_ERRORS.LABEL
+        ? this.labelClass(this.pipeline.decode(rowError.first >>> 0, rowError.second))
+        : "";
     return describeRowError(rowError, {
       columns: [textName, labelNames[0]!, secondName, ...labelNames.slice(1)],
       labels: this.labels,
@@ -522,18 +329,5 @@ export class Corpus {
   /** The name of the class that a label stands for. */
   private labelClass(label: string): string {
     return (/^\d+$/.test(label) ? this.classes?.[Number(label)] : undefined) ?? label;
-  }
-
-  private decode(address: number, length: number): string {
-    return this.decoder.decode(this.module.bytes(address >>> 0, length));
-  }
-
-  /** The exports. Throws DataError if another corpus has taken over the module. */
-  private open(): PipelineExports {
-    if (Corpus.owners.get(this.module) === this) return this.wasm;
-    throw new DataError("data-released", "The rows are no longer in memory", {
-      found: "another data set was loaded into the same module",
-      hint: "use a separate module for every data set",
-    });
   }
 }

@@ -1,11 +1,12 @@
 /** Corrected labels: the rows of a review of labels (review.csv) whose column "correct label" somebody has filled. */
 import { DataError, nameList } from "../errors.ts";
 import { joinPair, type TextOrPair } from "../pair.ts";
-import { bytesReader, CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
+import { bytesReader } from "./bytes-reader.ts";
+import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
 import type { Dataset } from "./dataset.ts";
 import { ROWS } from "./places.ts";
 import type { Files } from "./settings.ts";
-import { readSource } from "./source.ts";
+import { type Corrected, readSource } from "./source.ts";
 import type { DataModule } from "./wasm.ts";
 
 /** The columns of a review that are read. */
@@ -13,12 +14,6 @@ export const REVIEW = { row: "row", texts: ["text", "text_pair"], correct: "corr
 
 /** Instead of a label: the row is left out. */
 const DROP = "drop";
-
-/** How many labels were corrected, and how many rows left out. */
-export interface Corrected {
-  labels: number;
-  dropped: number;
-}
 
 interface Correction {
   /** From 0. */

@@ -7,7 +7,7 @@ import { DataError, DownloadError } from "../errors.ts";
 import { cacheDirectory } from "../io/hub/cache.ts";
 import { download, fileSize, hash, writing } from "../io/hub/download.ts";
 import type { DownloadOptions } from "../io/hub/download-options.ts";
-import { bytesReader } from "./corpus.ts";
+import { bytesReader } from "./bytes-reader.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */
 export type CollectionDescription = Pick<

@@ -16,6 +16,12 @@ import { MANY_CLASSES } from "./table/labels.ts";
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
 
+/** How many labels were corrected, and how many rows left out. */
+export interface Corrected {
+  labels: number;
+  dropped: number;
+}
+
 /** Three sets that were read, and what to report about them. */
 export interface Loaded {
   parts: Parts;
@@ -29,7 +35,7 @@ export interface Loaded {
   name?: string;
   /** The group of each row, by its place. */
   groups?: Groups;
-  corrected?: { labels: number; dropped: number };
+  corrected?: Corrected;
 }
 
 /** Reads the files of a set. */
@@ -59,10 +65,10 @@ async function readOne(corpus: Corpus, source: DataSource, read: ReadOptions): P
   return readLines(corpus, await folderLines(source, read), read);
 }
 
-/** Whether a path is that of a folder with files. A registered file has itself in it, without a name. */
+/** Whether a path is that of a folder. A registered file has itself in it, without a name. */
 export const isFolder = (path: string): Promise<boolean> =>
   listDirectory(path).then(
-    (names) => names.some((name) => name !== ""),
+    (names) => !names.includes(""),
     () => false,
   );
 

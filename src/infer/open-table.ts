@@ -2,7 +2,8 @@
 
 import { openFile } from "#platform";
 import { concat } from "../concat.ts";
-import { Corpus, nameKeys, type PipelineExports } from "../data/corpus.ts";
+import { nameKeys, Pipeline, type PipelineExports } from "../data/pipeline.ts";
+import { readSample } from "../data/sample.ts";
 import { sampleKeys, sampleValues } from "../data/table/columns.ts";
 import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/table/dialect.ts";
 import { utf8Pieces } from "../data/table/encoding.ts";
@@ -87,7 +88,7 @@ class TextTable implements Table {
 
   static async open(file: FileReader, asked: TextChoice, reading: Reading): Promise<TextTable> {
     const module = await DataModule.load();
-    const { dialect, rows } = await new Corpus(module).readSample(file, { ...reading, chunkBytes: CHUNK_BYTES });
+    const { dialect, rows } = await readSample(new Pipeline(module), file, { ...reading, chunkBytes: CHUNK_BYTES });
     const first = rows[0] ?? [];
     if (dataFormat(file.name) === "jsonl") {
       const keys = sampleKeys(rows);

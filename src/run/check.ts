@@ -1,7 +1,7 @@
 /** What is known of data before anything is trained on it: how it is read, what is wrong with it, how to train on it. */
 
 import { textContext } from "../config.ts";
-import type { DatasetOptions } from "../data/datasets.ts";
+import type { DatasetOptions } from "../data/dataset-options.ts";
 import { findProblems, type Problem, problem } from "../data/problems.ts";
 import { hasSettingOf } from "../data/settings.ts";
 import { type CheckedColumn, checkColumns, likeliestColumns, type TableSample } from "../data/table/checked-columns.ts";

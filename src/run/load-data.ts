@@ -1,6 +1,7 @@
 /** Loads the data of a run, as its settings or its record say. */
 import { textContext } from "../config.ts";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../data/datasets.ts";
+import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
+import { loadDataset } from "../data/datasets.ts";
 import type { TaggedOptions, TaggedSpec } from "../data/text/tagged.ts";
 import type { LoadedTexts, TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";

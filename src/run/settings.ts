@@ -1,6 +1,6 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
 import { usualLength } from "../config.ts";
-import type { DatasetOptions, DatasetSpec } from "../data/datasets.ts";
+import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import { ConfigError } from "../errors.ts";

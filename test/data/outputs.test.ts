@@ -1,7 +1,8 @@
 /** Labels that are not classes: scores, and any number of labels a message. */
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
-import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
+import type { DatasetOptions } from "../../src/data/dataset-options.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
 import { findCombined } from "../../src/data/table/label-faults.ts";
 import { looksTagged, recognizeLabels } from "../../src/data/table/label-kinds.ts";

@@ -4,7 +4,8 @@
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts";
 import { Dataset } from "../../src/data/dataset.ts";
-import { type DatasetOptions, loadDataset } from "../../src/data/datasets.ts";
+import type { DatasetOptions } from "../../src/data/dataset-options.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
 import { messageColumns, readSource } from "../../src/data/source.ts";
 import { findColumns, findKeys } from "../../src/data/table/columns.ts";
 import { parquetLines } from "../../src/data/table/parquet.ts";

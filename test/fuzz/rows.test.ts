@@ -1,7 +1,8 @@
 /** Rows for a classifier and texts for a language model: CSV, TSV, JSON lines and plain text, changed at random. */
 
 import { bytesReader } from "../../src/data/corpus.ts";
-import { type DatasetOptions, type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import type { DatasetOptions } from "../../src/data/dataset-options.ts";
+import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { type LoadedTexts, loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";

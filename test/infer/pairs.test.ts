@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { type DatasetOptions, type DatasetSpec, loadDataset } from "../../src/data/datasets.ts";
+import type { DatasetOptions, DatasetSpec } from "../../src/data/dataset-options.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
 import { peftCode, useCode } from "../../src/export/peft-code.ts";
 import { listUsages } from "../../src/export/usage.ts";
 import { Classifier } from "../../src/infer/classifier.ts";

@@ -2,7 +2,7 @@
 import { DataError } from "../../errors.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { either, setting } from "../../setting.ts";
-import { bytesReader } from "../corpus.ts";
+import { bytesReader } from "../bytes-reader.ts";
 import { type FoundNames, findColumns, type LabelledChoice } from "./columns.ts";
 import { Lines } from "./lines.ts";
 import { type Cell, readSheet, type Sheet, type SheetRow } from "./xlsx.ts";

@@ -1,7 +1,8 @@
 /** Excel files: cells of each type, sheets, merged cells, formulas, and files that are none. */
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../../src/data/corpus.ts";
-import { type DatasetOptions, loadDataset } from "../../../src/data/datasets.ts";
+import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
+import { loadDataset } from "../../../src/data/datasets.ts";
 import { openSheet, sheetSample } from "../../../src/data/table/sheet-lines.ts";
 import { openTable } from "../../../src/infer/open-table.ts";
 import type { TableRow } from "../../../src/infer/table.ts";

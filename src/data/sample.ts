@@ -1,0 +1,115 @@
+/** The first rows of a file, by which its dialect and its columns are found. */
+import { DataError, type LowrankError } from "../errors.ts";
+import type { FileReader } from "../platform/reader.ts";
+import { bytesReader } from "./bytes-reader.ts";
+import { type FeedOptions, type Pipeline, readError } from "./pipeline.ts";
+import { type DataFormat, type Dialect, FORMATS, possibleDialects } from "./table/dialect.ts";
+import { checkUtf8, fileEncoding, utf8Bytes } from "./table/encoding.ts";
+import { describeRowError } from "./table/row-errors.ts";
+
+/** Rows from which the columns are found, and as many from further places of a longer file, with bytes at each. */
+export const SAMPLE_ROWS = 200;
+const OTHERS = { PLACES: 8, BYTES: 1 << 16 };
+
+/** The first rows of a file, and how they were read. */
+export interface Sample {
+  dialect: Dialect;
+  /** Fields, including those of a header; for JSON key, value, key, value, ... */
+  rows: string[][];
+  /** The share of rows with as many fields as the first; 0 if it has one. */
+  agreement: number;
+  /** What ended the sample early. */
+  error: LowrankError | null;
+}
+
+export interface SampleOptions extends FeedOptions {
+  /** The format of the file if not that of its name. */
+  format?: DataFormat;
+}
+
+const LINE_FEED = 10;
+
+/** The whole lines in a part of a file, as UTF-8. */
+async function wholeLines(part: FileReader, encoding: string): Promise<Uint8Array> {
+  const bytes = await utf8Bytes(part, encoding);
+  return bytes.subarray(bytes.indexOf(LINE_FEED) + 1, bytes.lastIndexOf(LINE_FEED) + 1);
+}
+
+/**
+ * The first rows, in the dialect with the most rows of one width. Throws FormatError or DataError if there are none.
+ */
+export async function readSample(pipeline: Pipeline, file: FileReader, options: SampleOptions): Promise<Sample> {
+  await checkUtf8(file, options.encoding);
+  let best: Sample | undefined;
+  for (const dialect of await possibleDialects(file, options.encoding, options.format)) {
+    if (best?.agreement === 1) break;
+    const sample = await sampleAs(pipeline, dialect, file, options);
+    if (!best || sample.agreement > best.agreement) best = sample;
+  }
+  if (best!.rows.length > 0) return best!;
+  throw (
+    best!.error ?? new DataError("no-rows", "The file is empty", { where: file.name, expected: "at least one row" })
+  );
+}
+
+/**
+ * Rows from further places: many files are sorted by their labels. Which of them a separator within quotes has cut is
+ * not known; they only say what columns have. None of a JSON array, or where the encoding finds no place to begin.
+ */
+export async function sampleOthers(
+  pipeline: Pipeline,
+  dialect: Dialect,
+  file: FileReader,
+  options: SampleOptions,
+): Promise<string[][]> {
+  const { PLACES, BYTES } = OTHERS;
+  const encoding = await fileEncoding(file, options.encoding);
+  const found: string[][] = [];
+  const wasm = pipeline.open();
+  for (let i = 1; i <= PLACES && dialect.format !== "array"; i++) {
+    const start = 2 * Math.floor((i * file.size) / (2 * PLACES + 2));
+    const bytes = await file.read(start, Math.min(BYTES, file.size - start));
+    const lines = await wholeLines(bytesReader(file.name, bytes), encoding).catch(() => null);
+    if (!lines) continue;
+    wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
+    wasm.read_sample(SAMPLE_ROWS / PLACES);
+    await pipeline.feed(bytesReader(file.name, lines), { chunkBytes: BYTES });
+    found.push(...sampledRows(pipeline));
+  }
+  return found;
+}
+
+async function sampleAs(
+  pipeline: Pipeline,
+  dialect: Dialect,
+  file: FileReader,
+  options: SampleOptions,
+): Promise<Sample> {
+  const wasm = pipeline.open();
+  wasm.read_begin(FORMATS[dialect.format], dialect.separator.charCodeAt(0));
+  wasm.read_sample(SAMPLE_ROWS);
+  const atEnd = await pipeline.feed(file, options);
+  const rows = sampledRows(pipeline);
+  const width = rows[0]?.length ?? 0;
+  const failed = wasm.error_code() !== 0;
+  // An error after the first rows is found again when the whole file is read, with the names of the columns.
+  const where = { ...readError(wasm), file: file.name, atEnd };
+  const error = failed ? describeRowError(where, { columns: ["text", "label"], labels: [], unknownLabel: "" }) : null;
+  const agreement = width < 2 ? 0 : rows.filter((row) => row.length === width).length / (rows.length + Number(failed));
+  return { dialect, rows, agreement, error };
+}
+
+/** The fields of the sample's rows. */
+function sampledRows(pipeline: Pipeline): string[][] {
+  const { module } = pipeline;
+  const wasm = pipeline.open();
+  const rowEnds = module.words(wasm.sample_rows() >>> 0, wasm.sample_count());
+  const fields = rowEnds.at(-1) ?? 0;
+  const ends = module.words(wasm.fields_ends() >>> 0, fields);
+  const bytes = wasm.fields_bytes() >>> 0;
+  const texts = Array.from(ends, (end, i) => {
+    const start = i === 0 ? 0 : ends[i - 1]!;
+    return pipeline.decode(bytes + start, end - start);
+  });
+  return Array.from(rowEnds, (end, i) => texts.slice(i === 0 ? 0 : rowEnds[i - 1], end));
+}
