@@ -4,8 +4,14 @@ import { ShapeError } from "./errors.ts";
 export type Shape = readonly number[];
 
 /** Data type of the frozen matrices. Trainable parameters and all arithmetic are in f32. */
-export const WEIGHT_DTYPES = ["f32", "f16", "q8", "q4"] as const;
-/** The type of the frozen matrices: `f32`, `f16`, `q8` (8 bits in blocks of 32) or `q4` (4-bit NF4 in blocks of 64). */
+export const WEIGHT_DTYPES = ["f32", "f16", "q8", "q4", "int16"] as const;
+/** Those that every device and files have; the widest first. */
+export const COMMON_DTYPES = ["f32", "f16", "q8", "q4"] as const;
+export type CommonDtype = (typeof COMMON_DTYPES)[number];
+/**
+ * The type of the frozen matrices: `f32`, `f16`, `q8` (8 bits in blocks of 32), `q4` (4-bit NF4 in blocks of 64) or, on
+ * the CPU, `int16` (whole numbers, multiplied in integers).
+ */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
 /** The type of a tensor's elements. */
@@ -73,7 +79,7 @@ export class Tensor {
 
   /** Size in bytes, rounded up to a multiple of 4. */
   get bytes(): number {
-    if (isBlockDtype(this.dtype)) return blockBytes(this.dtype, this.root.size);
+    if (isBlockDtype(this.dtype)) return blockBytes(this.dtype, this.root.size, Math.max(...this.root.shape));
     return Math.ceil((this.size * this.elementBytes) / 4) * 4;
   }
 

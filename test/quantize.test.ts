@@ -1,7 +1,7 @@
 /** Frozen matrices in 8 and 4 bits: the numbers of GGUF's Q8_0 and of bitsandbytes' NF4, bit for bit. */
 import { createHash } from "node:crypto";
 import * as assert from "uvu/assert";
-import { type BlockDtype, blockBytes } from "../src/blocks.ts";
+import { type BlockDtype, blockBytes, MOST_CODE } from "../src/blocks.ts";
 import { dequantize, MAXIMA, NF4, Quantizer } from "../src/quantize.ts";
 import { assertFails } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";
@@ -53,18 +53,41 @@ test("q4 has the codes, maxima and values of bitsandbytes' NF4 with double quant
   );
   const words = new Uint32Array(bytes.buffer, codes + maxima, 3);
   assert.equal([...words], [0x3f3aa48b, 0x3f38b5d0, 0x3e8ab6ea]);
-  const values = dequantize("q4", bytes, OUT * IN);
+  const values = dequantize("q4", bytes, OUT * IN, IN);
   assert.is(sha(values), "6c16036c608313067f65e1212145c6692c445c2f209875f3c7111aa653bdbb94");
 });
 
 test("q8 has the values of Q8_0", () => {
-  const values = dequantize("q8", quantize("q8"), OUT * IN);
+  const values = dequantize("q8", quantize("q8"), OUT * IN, IN);
   assert.is(sha(values), "df271f41b96dc9224c089f4d0bd30209e104773c31446df2d21cdd661316118b");
+});
+
+test("int16 has the nearest of 4,095 multiples of a row's scale", () => {
+  const values = dequantize("int16", quantize("int16"), OUT * IN, IN);
+  for (let at = 0; at < x.length; at += IN) {
+    const row = x.subarray(at, at + IN);
+    const most = Math.max(...row.map(Math.abs));
+    // Half a step, and the rounding of the value to f32.
+    const within = most / MOST_CODE / 2 + most * 2 ** -23;
+    for (const [i, weight] of row.entries()) assert.ok(Math.abs(values[at + i]! - weight) <= within, `${at + i}`);
+    assert.is(
+      Math.max(...values.subarray(at, at + IN).map(Math.abs)),
+      Math.fround(Math.fround(most / MOST_CODE) * MOST_CODE),
+    );
+  }
+});
+
+test("a matrix whose rows have outliers is refused in int16, with what it would lose", async () => {
+  const outliers = x.map((value, i) => (i % IN === 7 ? 60 : 0.1 * value));
+  await assertFails("weights-out-of-range", ["w cannot be kept in int16", "of at most 1 %", "far larger", "q8"], () =>
+    quantize("int16", outliers),
+  );
+  quantize("int16", x);
 });
 
 test("a matrix that comes in pieces of its inputs, transposed, gives the same bytes", () => {
   const turned = Float32Array.from(x, (_, i) => x[(i % OUT) * IN + Math.floor(i / OUT)]!);
-  for (const dtype of ["q8", "q4"] as const) {
+  for (const dtype of ["q8", "q4", "int16"] as const) {
     const quantizer = new Quantizer("w", dtype, OUT, IN);
     for (const input of [128, 0, 64]) {
       const piece = turned.subarray(input * OUT, (input + 64) * OUT);
@@ -85,7 +108,8 @@ test("inputs that are no whole blocks are refused", async () => {
     );
 });
 
-test("bits a weight: 8.5, and 4.13 and its tables", () => {
+test("bits a weight: 8.5, and 4.13 and its tables; 16 and a scale a row", () => {
+  assert.is(blockBytes("int16", 1 << 20, 1 << 11), 2 * (1 << 20) + 4 * (1 << 11));
   assert.is(blockBytes("q8", 1 << 20), (1 << 20) * (8.5 / 8));
   assert.is(blockBytes("q4", 1 << 20), (1 << 19) + (1 << 14) + 4 * (64 + 1 + 256 + 16));
 });
@@ -97,6 +121,8 @@ test("what has no scale is refused with its name", async () => {
     ["q8", Infinity],
     ["q4", -Infinity],
     ["q8", 1e7],
+    ["int16", Number.NaN],
+    ["int16", Infinity],
   ] as const) {
     const values = x.slice();
     values[777] = value;

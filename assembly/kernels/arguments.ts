@@ -1,6 +1,11 @@
 // The arguments of a matrix product: out = beta * out + bias + alpha * (a b + down up), and what follows it.
 import { SCRATCH_BYTES, scratch_memory } from "./threads";
 
+/** The layout of an operand: panels, or a matrix with contiguous rows or columns. */
+export const PANELS: u32 = 0;
+export const BY_ROWS: u32 = 1;
+export const BY_COLUMNS: u32 = 2;
+
 @unmanaged
 export class Product {
   /** [m, n], rows `out_row` bytes apart. */
@@ -60,6 +65,8 @@ export class Product {
   right_form: u32;
   right_stride: usize;
   right_type: u32;
+  /** Whether it is computed in integers. */
+  in_integers: bool;
 }
 
 /** The part of a product that is computed at a time: some rows and columns of the result, some steps of the depth. */
@@ -84,6 +91,9 @@ export class Block {
   up: usize;
   up_first: u32;
   up_steps: u32;
+  /** In integers: the scales of the rows and of the columns. */
+  left_scales: usize;
+  right_scales: usize;
 }
 
 /** Both are at the end of this thread's scratch memory. */

@@ -1,6 +1,6 @@
-// Weights in blocks of 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
+// Weights in blocks of 16, 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
 // outputs (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
-import { PANEL, TYPE_Q4, TYPE_Q8 } from "./generated/numbers";
+import { PANEL, TYPE_INT16, TYPE_Q4, TYPE_Q8 } from "./generated/numbers";
 import { load_half, load_halves } from "./half";
 
 /**
@@ -13,8 +13,10 @@ let nested: usize = 0;
 let mean: f32 = 0;
 let maxima: usize = 0;
 export let is_four: bool = false;
+let is_sixteen: bool = false;
 /** The number of blocks of an output of a matrix. */
 export let blocks: u32 = 0;
+/** The length of a row. */
 export let inputs: u32 = 0;
 
 /** Bytes 0, 1, 2 and 3 of the 16 values that a code of 4 bits stands for. */
@@ -44,13 +46,14 @@ export function load_scales(at: usize): v128 {
   return f32x4.mul(load_halves(at), f32x4.splat(CODE));
 }
 
-/** Makes a tensor of `size` weights the operand; `depth` is the number of inputs of a matrix. */
+/** Makes a tensor of `size` weights the operand; `depth` is the length of its rows, the number of inputs of a matrix. */
 export function use_blocks(at: usize, type: u32, size: u32, depth: u32): void {
   codes = at;
   is_four = type == TYPE_Q4;
+  is_sixteen = type == TYPE_INT16;
   inputs = depth;
   blocks = depth >> (is_four ? 6 : 5);
-  scales = at + (is_four ? size >> 1 : size);
+  scales = at + (is_four ? size >> 1 : is_sixteen ? size << 1 : size);
   if (!is_four) return;
   const count = size >> 6;
   nested = (scales + count + 3) & ~3;
@@ -104,6 +107,7 @@ export function four_maxima(panel: u32, first: u32, b: u32): v128 {
 
 /** Widens rows first .. first + rows of a panel [inputs][8] to rows `stride` bytes apart. */
 export function widen_panel(to: usize, stride: usize, panel: u32, first: u32, rows: u32): void {
+  if (is_sixteen) return widen_pairs(to, stride, panel, first, rows);
   const last = first + rows;
   const shift: u32 = is_four ? 6 : 5;
   while (first < last) {
@@ -119,6 +123,24 @@ export function widen_panel(to: usize, stride: usize, panel: u32, first: u32, ro
     }
     to += count * stride;
     first += count;
+  }
+}
+
+/** In int16 two rows stand in pairs; `first` is even. */
+function widen_pairs(to: usize, stride: usize, panel: u32, first: u32, rows: u32): void {
+  const low = v128.load(scales + (panel << 5));
+  const high = v128.load(scales + (panel << 5), 16);
+  let at = codes + ((panel * inputs + first) << 4);
+  for (; rows > 0; rows -= min<u32>(2, rows)) {
+    const v = v128.load(at);
+    const w = v128.load(at, 16);
+    v128.store(to, scaled(i32x4.shr_s(i32x4.shl(v, 16), 16), low));
+    v128.store(to, scaled(i32x4.shr_s(i32x4.shl(w, 16), 16), high), 16);
+    if (rows == 1) break;
+    v128.store(to + stride, scaled(i32x4.shr_s(v, 16), low));
+    v128.store(to + stride, scaled(i32x4.shr_s(w, 16), high), 16);
+    at += 32;
+    to += 2 * stride;
   }
 }
 
@@ -139,7 +161,7 @@ function widen_eight(to: usize, stride: usize, at: usize, low: v128, high: v128,
   }
 }
 
-/** Four weights of 8 bits. */
+/** Four weights. */
 export function scaled(code: v128, scale: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(code), scale);
 }
@@ -223,6 +245,14 @@ function widen_along(to: usize, index: v128, most: v128, count: u32): usize {
 /** Widens `count` weights of a table from number `first` on; both are multiples of 8. */
 export function widen_run(to: usize, first: u32, count: u32): void {
   const last = first + count;
+  if (is_sixteen) {
+    const scale = v128.load_splat<f32>(scales + ((first / inputs) << 2));
+    for (; first < last; first += 4) {
+      v128.store(to, scaled(v128.load_ext<i16>(codes + (first << 1)), scale));
+      to += 16;
+    }
+    return;
+  }
   const shift: u32 = is_four ? 6 : 5;
   while (first < last) {
     const b = first >> shift;

@@ -26,7 +26,7 @@ export function embedding_forward(p: EmbeddingForward): void {
   const is_wide = is_in_blocks(p.wte_type);
   const wte_half = p.wte_type == TYPE_F16;
   const wpe_half = p.wpe_type == TYPE_F16;
-  if (is_wide) use_blocks(wte, p.wte_type, count * cols, 0);
+  if (is_wide) use_blocks(wte, p.wte_type, count * cols, cols);
   const wte_shift: usize = wte_half ? 1 : 2;
   const wpe_shift: usize = wpe_half ? 1 : 2;
   const end = slice_end(tokens, 1);

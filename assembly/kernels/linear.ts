@@ -36,7 +36,7 @@ function multiply_layer(q: Product, in_panels: bool): void {
   // In blocks a weight is stored as [out, in].
   if (in_panels) return multiply_panels(q, (q.b_col == 1) == in_blocks);
   if (in_blocks) {
-    use_blocks(q.b, q.b_type, q.n * q.k, 0);
+    use_blocks(q.b, q.b_type, q.n * q.k, q.b_row == 1 ? q.b_col : q.b_row);
     q.b = 0;
   }
   multiply_any(q);

@@ -45,10 +45,10 @@ function take_product(p: Matmul, job: MatmulJob): Product | null {
 }
 
 function products(p: Matmul, how: u32): void {
-  if (how != IN_PANELS && is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.b_size, 0);
   for (let i: u32 = 0; i < p.count; i++) {
     const q = take_product(p, entry<MatmulJob>(p.jobs, i));
     if (q === null) continue;
+    if (is_in_blocks(q.b_type)) use_blocks(p.b, q.b_type, p.b_size, q.b_row == 1 ? q.b_col : q.b_row);
     if (how == IN_PANELS) {
       q.b = p.b;
       multiply_panels(q, q.b_col != 1);

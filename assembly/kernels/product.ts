@@ -4,13 +4,13 @@
 // One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right
 // matrix. If the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen
 // weights may be stored in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from
-// them. Weights of other types are converted to f32 first, a part at a time. Every result is one sum in the order of k,
+// them. Weights of other types are converted to f32 first, a part at a time, or multiplied in integers. Every result is one sum in the order of k,
 // in blocks of KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS
 // (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
 import { adapter_depth, add_adapters, pack_down_panel, pack_up_panel, pack_up_rows, use_down_rows } from "./adapters";
-import { Block, current_block, Product } from "./arguments";
+import { Block, BY_COLUMNS, BY_ROWS, current_block, PANELS, Product } from "./arguments";
 import { multiply_one_blocks } from "./block-rows";
 import { is_in_blocks, use_blocks, widen_panel, widen_runs } from "./blocks";
 import {
@@ -21,8 +21,10 @@ import {
   EPILOGUE_NONE,
   PANEL,
   TYPE_F16,
+  TYPE_INT16,
 } from "./generated/numbers";
 import { widen_row, widen_rows } from "./half";
+import { INTEGER_ROWS, is_in_integers, multiply_one_pairs, multiply_pairs, take_left, take_right } from "./integers";
 import { pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
@@ -45,11 +47,6 @@ const RIGHT_BYTES: u32 = NC * KC * 4;
 const SPARE: u32 = 2 * TILE_BYTES + LEFT_BYTES + 2 * RIGHT_BYTES;
 const SPARE_PANEL: u32 = TILE_BYTES + KC * 32;
 
-/** The layout of an operand: panels, or a matrix with contiguous rows or columns. */
-const PANELS: u32 = 0;
-const BY_ROWS: u32 = 1;
-const BY_COLUMNS: u32 = 2;
-
 /** With any strides. If b is in blocks, call `use_blocks` before. */
 export function multiply_any(p: Product): void {
   // b is transposed and larger than a and the result: transpose these two instead, and read b in place.
@@ -66,7 +63,7 @@ export function multiply_any(p: Product): void {
 
 /** With b a whole frozen weight stored in panels: [k, n] or, read transposed, [n, k]. */
 export function multiply_panels(p: Product, is_transposed: bool): void {
-  const panel: usize = p.b_type == TYPE_F16 ? 16 : 32;
+  const panel: usize = p.b_type == TYPE_F16 || p.b_type == TYPE_INT16 ? 16 : 32;
   if (is_in_blocks(p.b_type)) use_blocks(p.b, p.b_type, p.n * p.k, is_transposed ? p.n : p.k);
   p.is_transposed = is_transposed;
   if (is_transposed) {
@@ -108,13 +105,14 @@ function set_right(p: Product, at: usize, depth: u32, col: u32, type: u32): void
 
 /** This thread's slice of the product: of its columns or its rows, whichever is cheaper including the packing. */
 function product(p: Product): void {
+  p.in_integers = is_in_integers(p);
   const m = p.is_transposed ? p.n : p.m;
   const n = p.is_transposed ? p.m : p.n;
   const threads = thread_count();
   const columns = ((n + PANEL * threads - 1) / (PANEL * threads)) * PANEL;
   const rows = ((m + ROWS * threads - 1) / (ROWS * threads)) * ROWS;
-  // Cost per step of k in multiply-adds; packing an element costs about eight.
-  const left_cost: u32 = (p.left_form != BY_ROWS ? 8 : 0) + (p.left_type != 0 ? 4 : 0);
+  // Cost per step of k in multiply-adds; packing an element costs about eight, and rounding it to an integer, too.
+  const left_cost: u32 = (p.left_form != BY_ROWS || p.in_integers ? 8 : 0) + (p.left_type != 0 ? 4 : 0);
   const right_cost: u32 = (p.right_form != PANELS ? 8 : 0) + (p.right_type != 0 ? 4 : 0);
   const by_columns: u64 = <u64>m * columns + left_cost * m + right_cost * columns;
   const by_rows: u64 = <u64>rows * n + left_cost * rows + right_cost * n;
@@ -131,16 +129,20 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
   const longest = max(k, adapter_depth(p));
   memory.fill(scratch_memory() + SPARE, 0, TILE_BYTES);
   const b = current_block();
+  // Rows are rounded to integers once for all panels that are read in place.
+  const nc = p.in_integers && p.right_form == PANELS ? 8 * NC : NC;
   for (b.depth = 0; b.depth == 0 || b.depth < longest; b.depth += KC) {
     const depth = b.depth;
     b.k = depth < k ? min<u32>(KC, k - depth) : 0;
     b.steps = depth < adapter_depth(p) ? min<u32>(KC, adapter_depth(p) - depth) : 0;
-    for (let jc = j0; jc < j1; jc += NC) {
+    for (let jc = j0; jc < j1; jc += nc) {
       b.j = jc;
-      b.n = min<u32>(NC, j1 - jc);
+      b.n = min<u32>(nc, j1 - jc);
       b.panels = p.right + (jc / PANEL) * p.right_stride + (depth << (p.right_type == TYPE_F16 ? 4 : 5));
       b.panel = p.right_stride;
-      if (p.right_form != PANELS) {
+      if (p.in_integers) {
+        take_right(p, b, right_block, right_block + RIGHT_BYTES, NC);
+      } else if (p.right_form != PANELS) {
         b.panels = right_block;
         b.panel = b.k << 5;
         pack_right(p, b);
@@ -150,7 +152,9 @@ function blocks(p: Product, i0: u32, i1: u32, j0: u32, j1: u32): void {
         b.m = min<u32>(MC, i1 - ic);
         b.rows = p.left + ic * p.left_stride + (depth << 2);
         b.row = p.left_stride;
-        if (p.left_form != BY_ROWS || p.left_type != 0) {
+        if (p.in_integers) {
+          take_left(p, b, left_block, MC);
+        } else if (p.left_form != BY_ROWS || p.left_type != 0) {
           b.rows = left_block;
           b.row = LEFT_ROW;
           pack_left(p, b);
@@ -227,13 +231,18 @@ function block(p: Product, b: Block): void {
   const turned = tile + TILE_BYTES;
   const spare = tile + SPARE;
   // Panels that are not f32 are converted here, one at a time; other operands were converted when packed.
-  const type = p.right_form == PANELS ? p.right_type : 0;
+  const in_integers = p.in_integers;
+  const pairs = (k + 1) >> 1;
+  const left_scales = b.left_scales;
+  const right_scales = b.right_scales;
+  const type = p.right_form == PANELS && !in_integers ? p.right_type : 0;
   const floats = tile + 2 * TILE_BYTES + LEFT_BYTES;
   let j: u32 = 0;
   if (m == 1 && !p.is_transposed) {
     for (; j + 4 * PANEL <= n; j += 4 * PANEL) {
       const from = panels + (j / PANEL) * panel;
-      if (is_in_blocks(type)) multiply_one_blocks(tile, rows, (b.j + j) / PANEL, b.depth, k);
+      if (in_integers) multiply_one_pairs(tile, rows, from, panel, pairs, left_scales, right_scales + (j << 2));
+      else if (is_in_blocks(type)) multiply_one_blocks(tile, rows, (b.j + j) / PANEL, b.depth, k);
       else if (type == TYPE_F16) multiply_one<u16>(tile, rows, from, panel, k);
       else multiply_one<f32>(tile, rows, from, panel, k);
       for (let q: u32 = 0; q < 4; q++) {
@@ -263,11 +272,14 @@ function block(p: Product, b: Block): void {
       else pack_up_panel(p, b, spare + TILE_BYTES, b.j + j, cols);
     }
     for (let i: u32 = 0; i < m; ) {
-      const count = tile_rows(m - i);
-      multiply(tile, spare, rows + i * row, row, count, from, k);
+      const count = in_integers ? min(INTEGER_ROWS, m - i) : tile_rows(m - i);
+      const a = rows + i * row;
+      if (in_integers)
+        multiply_pairs(tile, a, row, count, from, pairs, left_scales + (i << 2), right_scales + (j << 2));
+      else multiply(tile, spare, a, row, count, from, k);
       if (steps > 0) add_adapters(b, tile, i, count);
       if (p.is_transposed) {
-        transpose_block(turned, 32, tile, 32, 8, PANEL);
+        transpose_block(turned, 32, tile, 32, count > 4 ? 8 : 4, PANEL);
         store_tile(p, b, turned, b.j + j, cols, b.i + i, count);
       } else {
         store_tile(p, b, tile, b.i + i, count, b.j + j, cols);

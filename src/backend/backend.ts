@@ -1,9 +1,9 @@
 /** The interface of a device that runs plans, the same for every backend. */
-import { DeviceError } from "../errors.ts";
+import { ConfigError, DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import type { Tensor } from "../tensor.ts";
+import { COMMON_DTYPES, type DType, type Tensor } from "../tensor.ts";
 
 /** What a device is, to print. */
 export interface DeviceInfo {
@@ -107,6 +107,20 @@ export interface Session {
   kernelName?(dispatch: Dispatch): string;
   /** Frees the session's memory once its work is done; may be repeated. Other methods then throw DeviceError. */
   destroy(): void;
+}
+
+/** Whether a device multiplies frozen weights of a type. */
+export const hasDtype = ({ info }: Pick<Device, "info">, dtype: DType): boolean =>
+  dtype !== "int16" || info.kind === "wasm";
+
+/** Throws ConfigError unless a device multiplies frozen weights of a type. */
+export function expectDtype(device: Pick<Device, "info">, dtype: DType): void {
+  if (hasDtype(device, dtype)) return;
+  throw new ConfigError("unsupported-dtype", "a GPU does not multiply in int16", {
+    expected: COMMON_DTYPES.join(", "),
+    found: dtype,
+    hint: "use f16 or q8, or the device wasm",
+  });
 }
 
 export const noHardware = () => new DeviceError("no-hardware-gpu", "no hardware GPU found");

@@ -1,7 +1,8 @@
 /**
  * Matrices in blocks, in panels: as src/blocks.ts describes, but with the codes of eight outputs next to each other,
  * [out / 8][in][8], and their blocks' scales or maxima, [out / 8][blocks][8]. Of q4 a byte has the codes of outputs t
- * and t + 4, the first in the upper half. Loaded by programs that have some.
+ * and t + 4, the first in the upper half. In int16 pairs of inputs stand together, [out / 8][in / 2][8][2], and the scales
+ * as they are. Loaded by programs that have some.
  */
 import { BLOCKS, type BlockDtype, layoutBlocks } from "../blocks.ts";
 import { PANEL } from "./panels.ts";
@@ -17,7 +18,11 @@ export function turnBlocks(
   const [inputs, outputs] = shape as [number, number];
   const { scales, nested } = layoutBlocks(dtype, inputs * outputs);
   const blocks = inputs / BLOCKS[dtype];
-  if (nested === undefined) {
+  if (dtype === "int16") {
+    const pairs = ({ buffer, byteOffset }: Uint8Array) => new Uint32Array(buffer, byteOffset, scales / 4);
+    turn(pairs(into), pairs(from), { at: 0, inputs: inputs / 2, outputs }, isBack);
+    into.set(from.subarray(scales), scales);
+  } else if (nested === undefined) {
     turn(into, from, { at: 0, inputs, outputs }, isBack);
     const halves = ({ buffer, byteOffset }: Uint8Array) =>
       new Uint16Array(buffer, byteOffset + scales, blocks * outputs);
@@ -30,7 +35,7 @@ export function turnBlocks(
 }
 
 /** [outputs][inputs] to or from [outputs / 8][inputs][8], from element `at` on. */
-function turn<A extends Uint8Array | Uint16Array>(
+function turn<A extends Uint8Array | Uint16Array | Uint32Array>(
   into: A,
   from: A,
   { at, inputs, outputs }: { at: number; inputs: number; outputs: number },

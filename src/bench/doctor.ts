@@ -14,7 +14,7 @@ import { generationWork } from "../infer/generation-check.ts";
 import { loadModel } from "../io/hf.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
-import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
+import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import { trainingOf } from "../train/training-check.ts";
 import { type ExampleStep, measureStep } from "./example-step.ts";
 import { inWords, measureGeneration } from "./generation.ts";
@@ -163,7 +163,7 @@ export function listMeasurements(device: Backend, cpu: Backend, report: DoctorRe
   const isSlow = isSoftwareDriver(device.info);
   const isGPU = device.info.kind === "webgpu";
   const micro: Shape = { model: "gpt2-micro", dtype: "f32" };
-  const small = WEIGHT_DTYPES.map((dtype): Shape => ({ model: "gpt2-small", dtype }));
+  const small = COMMON_DTYPES.map((dtype): Shape => ({ model: "gpt2-small", dtype }));
   const shapes = isSlow ? [micro] : [micro, ...small];
   // The small ones come first: a slow GPU may have no time for more.
   const checks = (...models: ShapeName[]) =>
@@ -231,7 +231,7 @@ function plansFor(device: DeviceInfo): CheckedPlan[] {
     ? (["gpt2-micro"] as const)
     : (["gpt2-micro", "gpt2-small", "smollm2-135m", "gpt2-xl"] as const);
   const plans = models.flatMap((model): CheckedPlan[] => {
-    const types = model === "gpt2-micro" ? (["f32", "q4"] as const) : WEIGHT_DTYPES;
+    const types = model === "gpt2-micro" ? (["f32", "q4"] as const) : COMMON_DTYPES;
     const of = (purpose: Purpose) => types.map((dtype) => ({ model, purpose, dtype }));
     return [...of("lora"), ...of("generation"), { model, purpose: "adapters", dtype: "f32" }];
   });

@@ -1,6 +1,6 @@
 /** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
 
-import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import type { DeviceName } from "../backend/device-name.ts";
 import { openWasm } from "../backend/wasm.ts";
@@ -9,7 +9,7 @@ import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
-import { measureProduct, type Product, productsFor, type Rate } from "./products.ts";
+import { type Contender, measureProduct, type Product, productsFor, type Rate } from "./products.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 interface MatmulBenchOptions {
@@ -20,27 +20,36 @@ interface MatmulBenchOptions {
 }
 
 interface Result extends Product {
-  /** By device. */
+  /** By contender; that in int16 only multiplies frozen weights. */
   gflops: Rate[];
 }
 
-/** Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD. */
+/**
+ * Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD, and frozen weights
+ * in int16.
+ */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
   const { threads = 0, rounds } = options;
   const devices: Backend[] = [await openBackend(options.device, { threads })];
   if (devices[0]!.info.kind === "wasm" && hasRelaxedSimd()) devices.push(await openWasm({ threads, relaxed: false }));
   try {
     const yardsticks = await measureYardsticks(devices[0]!);
+    const contenders = devices.map((device): Contender => ({ device, dtype: "f32" }));
+    if (devices[0]!.info.kind === "wasm") contenders.push({ device: devices[0]!, dtype: "int16" });
     const results: Result[] = [];
-    for (const product of productsFor(devices[0]!.info))
-      results.push({ ...product, gflops: await measureProduct(devices, product, rounds) });
+    for (const product of productsFor(devices[0]!.info)) {
+      const able = product.frozen ? contenders : contenders.filter(({ dtype }) => dtype === "f32");
+      results.push({ ...product, gflops: await measureProduct(able, product, rounds) });
+    }
     const infos = devices.map(({ info }) => info);
     if (options.json) console.log(JSON.stringify({ machine: machine(), devices: infos, yardsticks, results }));
     else {
       console.log([describeMachine(machine()), ...infos.map(describeDevice)].join("\n"));
       if (yardsticks) console.log(describeYardsticks(yardsticks));
       const clocks = new Set(results.flatMap(({ gflops }) => gflops.map(({ clock }) => clock)));
-      console.log(`GFLOP/s of ${rounds} rounds, by ${[...clocks].join(" and ")}\n${table(results, infos, yardsticks)}`);
+      console.log(
+        `GFLOP/s of ${rounds} rounds, by ${[...clocks].join(" and ")}\n${table(results, contenders, yardsticks)}`,
+      );
     }
   } finally {
     for (const device of devices) device.destroy();
@@ -48,15 +57,15 @@ export async function benchMatmul(options: MatmulBenchOptions): Promise<number> 
   return 0;
 }
 
-function table(results: Result[], devices: readonly DeviceInfo[], yardsticks: Yardsticks | null): string {
-  const rates = devices.flatMap((_, d): RowColumn<Result>[] => [
+function table(results: Result[], contenders: readonly Contender[], yardsticks: Yardsticks | null): string {
+  const rates = contenders.flatMap(({ dtype }, d): RowColumn<Result>[] => [
     {
-      title: devices.length > 1 ? `${d + 1}: median` : "median",
-      value: ({ gflops }) => gflops[d]!.median,
+      title: contenders.length > 1 ? `${dtype === "f32" ? d + 1 : dtype}: median` : "median",
+      value: ({ gflops }) => gflops[d]?.median,
       format: digits(1),
     },
-    { title: "quartiles", value: ({ gflops }) => quartiles(gflops[d]!) },
-    { title: "best", value: ({ gflops }) => gflops[d]!.best, format: digits(1) },
+    { title: "quartiles", value: ({ gflops }) => gflops[d] && quartiles(gflops[d]) },
+    { title: "best", value: ({ gflops }) => gflops[d]?.best, format: digits(1) },
   ]);
   const share: RowColumn<Result> = {
     title: "of multiply-add, %",

@@ -1,7 +1,10 @@
 /** The matrix products of training steps: checked, then timed. */
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import { DeviceError } from "../errors.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import { linearBackward, linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
+import { quantizeMatrix } from "../quantize.ts";
 import { Rng } from "../rng.ts";
 import { Tensor } from "../tensor.ts";
 import { measureSpread, type Spread } from "./spread.ts";
@@ -14,7 +17,7 @@ export interface Product {
   k: number;
   transB?: boolean;
   transA?: boolean;
-  /** Whether b is a frozen weight, which a device may store in a layout of its own. */
+  /** Whether b is the frozen weight of a layer, which a device may store in a layout of its own, or in integers. */
   frozen?: boolean;
   beta?: number;
 }
@@ -59,9 +62,19 @@ export interface Rate extends Spread {
   clock: Clock;
 }
 
-/** Measures a product on devices in turns, so that other load on the machine affects all of them equally. */
-export async function measureProduct(devices: readonly Backend[], product: Product, rounds: number): Promise<Rate[]> {
-  const watches = await Promise.all(devices.map((device) => prepare(device, product)));
+/** A device, and the type of frozen weights. */
+export interface Contender {
+  device: Backend;
+  dtype: "f32" | "int16";
+}
+
+/** Measures a product by several in turns, so that other load on the machine affects all of them equally. */
+export async function measureProduct(
+  contenders: readonly Contender[],
+  product: Product,
+  rounds: number,
+): Promise<Rate[]> {
+  const watches = await Promise.all(contenders.map((one) => prepare(one, product)));
   const rates = watches.map((): number[] => []);
   for (let round = 0; round < rounds; round++)
     for (const [i, { measure }] of watches.entries()) rates[i]!.push(productFlops(product) / (await measure()) / 1e6);
@@ -81,32 +94,44 @@ function rateSpread(rates: readonly number[]): Spread {
 }
 
 /** Prepares a product on a device, and checks its result. */
-async function prepare(device: Backend, product: Product): Promise<Stopwatch & { release(): void }> {
+async function prepare({ device, dtype }: Contender, product: Product): Promise<Stopwatch & { release(): void }> {
   const { m, n, k, transA = false, transB = false, frozen = false, beta = 0 } = product;
   const out = new Tensor("out", [m, n], "output");
   const a = new Tensor("a", transA ? [k, m] : [m, k], "output");
-  const b = new Tensor("b", transB ? [n, k] : [k, n], frozen ? "weight" : "output");
+  const b = new Tensor("b", transB ? [n, k] : [k, n], frozen ? "weight" : "output", frozen ? dtype : "f32");
   const copies = device.info.kind === "wasm" ? Math.min(MOST_COPIES, Math.ceil(RUN_FLOPS / productFlops(product))) : 1;
-  const work = await prepareDispatch(device, matmul({ out, a, b, m, n, k, transA, transB, beta }), out, copies);
+  const dispatch = frozen ? layer(out, a, b, product) : matmul({ out, a, b, m, n, k, transA, transB, beta });
+  const work = await prepareDispatch(device, dispatch, out, copies);
   const rng = new Rng(1);
   const [left, right] = [a, b].map((tensor) => {
     const data = Float32Array.from({ length: tensor.size }, () => rng.normal());
-    work.session.write(tensor, data);
+    work.session.write(tensor, tensor.isInBlocks ? inIntegers(tensor, data) : data);
     return data;
   }) as [Float32Array, Float32Array];
   await wallTime(work, 1);
   const sum = await work.session.read(out);
-  const row = wrongRow(product, beta === 1 ? sum.map((x) => x / copies) : sum, left, right);
+  const result = beta === 1 ? sum.map((x) => x / copies) : sum;
+  const row = wrongRow(product, result, left, right, TOLERANCES[b.isInBlocks ? dtype : "f32"]);
   if (row !== null)
     throw new DeviceError("results-differ", `the product ${product.name} is wrong`, {
       where: `row ${row}, on ${device.info.name}`,
-      expected: "the result of float64 within float32's rounding",
+      expected: `the result of float64 within the rounding of ${b.dtype}`,
     });
   return { ...(await stopwatch(device, work)), release: () => work.session.destroy() };
 }
 
-/** Rounding gives some 1e-3; one wrong element about sqrt(k) x RANDOM's size. */
-const TOLERANCE = 0.05;
+function layer(out: Tensor, a: Tensor, W: Tensor, { m, transB }: Product): Dispatch {
+  return transB ? linearBackward({ dx: out, dy: a, W, rows: m }) : linearForward({ out, x: a, W, rows: m });
+}
+
+/** A matrix [in, out] in int16. */
+function inIntegers({ name, shape }: Tensor, data: Float32Array): Uint32Array {
+  const [inputs, outputs] = shape as [number, number];
+  return new Uint32Array(quantizeMatrix(name, "int16", data, inputs, outputs).buffer);
+}
+
+/** Rounding gives some 1e-3, or 2 in int16; one wrong element about sqrt(k) x RANDOM's size. */
+const TOLERANCES = { f32: 0.05, int16: 10 };
 
 /**
  * The first row of out = a b that is wrong, or null. Freivalds' check: with a random r, out r must be a (b r), here in
@@ -117,6 +142,7 @@ export function wrongRow(
   out: Float32Array,
   a: Float32Array,
   b: Float32Array,
+  tolerance = TOLERANCES.f32,
 ): number | null {
   const rng = new Rng(2);
   // 1 to 2: no element is left out.
@@ -127,7 +153,7 @@ export function wrongRow(
     let difference = 0;
     for (let l = 0; l < k; l++) difference += a[transA ? l * m + i : i * k + l]! * br[l]!;
     for (let j = 0; j < n; j++) difference -= out[i * n + j]! * r[j]!;
-    if (!(Math.abs(difference) <= TOLERANCE)) return i;
+    if (!(Math.abs(difference) <= tolerance)) return i;
   }
   return null;
 }

@@ -9,7 +9,7 @@ import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter } from "../io/peft/open-adapter.ts";
 import { readRecord } from "../run/directory.ts";
 import { RECORD } from "../run/record.ts";
-import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
+import { COMMON_DTYPES, type CommonDtype } from "../tensor.ts";
 import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
@@ -43,7 +43,7 @@ const program = command(
     ).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
-  .addOption(choice("--dtype <type>", `type of the weights, the default first: ${listDtypes()}`, WEIGHT_DTYPES))
+  .addOption(choice("--dtype <type>", `type of the weights, the default first: ${listDtypes()}`, COMMON_DTYPES))
   .option("--with-base", "copy the base model next to the adapter, for another machine")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
@@ -54,7 +54,7 @@ interface ExportFlags {
   run: string;
   to: ExportKind | typeof CLASSIC;
   out: string;
-  dtype?: WeightDtype;
+  dtype?: CommonDtype;
   withBase?: boolean;
   lossy?: boolean;
   force?: boolean;

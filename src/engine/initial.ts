@@ -57,7 +57,7 @@ async function columnNorms(base: BaseModel, name: string, dtype: WeightDtype): P
     const { dequantize, quantizeMatrix } = await import("../quantize.ts");
     const bytes = quantizeMatrix(name, dtype, await base.read(name), inputs, outputs);
     // [out, in].
-    for (const [i, value] of dequantize(dtype, bytes, inputs * outputs).entries())
+    for (const [i, value] of dequantize(dtype, bytes, inputs * outputs, inputs).entries())
       squares[Math.floor(i / inputs)]! += value * value;
   } else {
     const values = await base.read(name);

@@ -142,7 +142,9 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const width = values.length / shape[0]!;
     for (const { tensor, first } of pieces) {
       const words = await this.session.read(tensor);
-      values.set(this.quantize!.dequantize(dtype, new Uint8Array(words.buffer), tensor.size), first * width);
+      const inputs = block === null ? width : shape[0]!;
+      const bytes = new Uint8Array(words.buffer);
+      values.set(this.quantize!.dequantize(dtype, bytes, tensor.size, inputs), first * width);
     }
     if (block === null) return values;
     const [inputs, outputs] = shape as [number, number];

@@ -3,7 +3,7 @@ import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import type { FinalNorm } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../run/base-name.ts";
-import type { WeightDtype } from "../tensor.ts";
+import type { CommonDtype } from "../tensor.ts";
 import type { Usage } from "./usage.ts";
 
 /** What a form makes its files of. */
@@ -15,7 +15,7 @@ export interface Source extends OpenedAdapter {
 
 export interface FormOptions {
   /** The type of the weights, one of the form's; undefined: its first. */
-  dtype: WeightDtype | undefined;
+  dtype: CommonDtype | undefined;
   /** Copies the base model next to an adapter. */
   withBase: boolean;
 }

@@ -14,7 +14,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { literal, shellWord } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { hasHead, readsTokens } from "../tasks/index.ts";
-import type { WeightDtype } from "../tensor.ts";
+import type { CommonDtype } from "../tensor.ts";
 import { sized } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { promptOf, type Usage } from "./usage.ts";
@@ -63,7 +63,7 @@ export async function modelFile(
   adapter: Adapter,
   baseModel: BaseModel,
   general: ReadonlyMap<string, Uint8Array>,
-  dtype: WeightDtype,
+  dtype: CommonDtype,
 ): Promise<{ content: FileContent; notes: string[] }> {
   const { config, directory } = baseModel;
   const json = await readModelJson(directory, "config.json");

@@ -9,7 +9,7 @@ import { readFinalNorm } from "../io/peft/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
 import { hasHead, isMean } from "../tasks/index.ts";
-import type { WeightDtype } from "../tensor.ts";
+import type { CommonDtype } from "../tensor.ts";
 import { type About, modelCard } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
@@ -27,9 +27,9 @@ export interface Form {
   /** A base model can be copied next to it. */
   takesBase?: true;
   /** The types that its weights can have; absent: one. */
-  dtypes?: readonly WeightDtype[];
+  dtypes?: readonly CommonDtype[];
   /** The types that a base model next to it can have. */
-  baseDtypes?: readonly WeightDtype[];
+  baseDtypes?: readonly CommonDtype[];
   load(): Promise<{ plan: PlanForm }>;
 }
 

@@ -8,7 +8,7 @@ import { halved, streamedBytes, streamSafetensors } from "../io/safetensors/safe
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import { USAGES } from "../tasks/usages.ts";
-import type { WeightDtype } from "../tensor.ts";
+import type { CommonDtype } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { remarks, useCode } from "./peft-code.ts";
@@ -53,7 +53,7 @@ const json = (value: unknown) => `${JSON.stringify(value, null, 2)}\n`;
 export async function mergedConfig(
   { meta, tensors }: Adapter,
   baseModel: BaseModel,
-  dtype: WeightDtype = "f32",
+  dtype: CommonDtype = "f32",
 ): Promise<string> {
   const base = await readModelJson(baseModel.directory, "config.json");
   const { model_type = "gpt2" } = baseModel.config;

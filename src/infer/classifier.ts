@@ -137,7 +137,8 @@ export class Classifier extends AdapterModel<Engine> {
       adapterName: "text",
     } as const;
     checkArguments({ adapter, baseModel, device, dtype, adapterName }, kinds);
-    const adapterSpec = (meta: AdapterMeta) => classifierSpec(meta, baseModel, dtypeOn(meta, dtype, adapter.meta));
+    const adapterSpec = (meta: AdapterMeta) =>
+      classifierSpec(meta, baseModel, dtypeOn(meta, dtype, adapter.meta, device));
     const options = (spec: ModelSpec, meta: AdapterMeta) => {
       return { spec, capacity: capacityFor(textLengths(meta, spec).longest), optimizer: null };
     };
@@ -171,7 +172,7 @@ export class Classifier extends AdapterModel<Engine> {
     checkArguments({ meta, baseModel }, { meta: "meta", baseModel: "model" });
     checkOptions("options", options, { seed: "number", headInit: "text" });
     const { initialTensors } = await import("../engine/initial.ts");
-    const spec = classifierSpec(meta, baseModel, dtypeOn(meta, undefined, meta));
+    const spec = classifierSpec(meta, baseModel, dtypeOn(meta, undefined, meta, device));
     return Classifier.of({ meta, tensors: await initialTensors(spec, options, baseModel) }, baseModel, device);
   }
 

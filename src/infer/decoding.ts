@@ -94,7 +94,7 @@ export async function openLanguageModel(
   const sequences = resolveBatchSize(config, batchSize);
   const tokens = Math.max(sequences, Math.min(PREFILL_TOKENS, config.n_positions));
   const capacity = { tokens, sequences };
-  const adapterSpec = (meta: AdapterMeta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta));
+  const adapterSpec = (meta: AdapterMeta) => lmSpec(config, meta, dtypeOn(meta, dtype, first.meta, device));
   // An adapter for another task is refused first.
   adapterSpec(first.meta);
   const tokenizer = await Tokenizer.load({ model: baseModel });

@@ -303,7 +303,7 @@ export function totalWork(parts: readonly { flops: number; bytes: number }[]): W
   return { flops: sum("flops"), bytes: sum("bytes") };
 }
 
-/** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4. */
+/** The value of `<binding>_type` for a tensor, a pipeline constant: 0 f32 (or whole numbers), 1 f16, 2 q8, 3 q4, 4 int16. */
 export const typeCode = ({ dtype }: Tensor) => Math.max(0, (WEIGHT_DTYPES as readonly string[]).indexOf(dtype));
 
 export function ceilDiv(n: number, by: number): number {

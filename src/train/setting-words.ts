@@ -80,8 +80,8 @@ const FIELDS: General<FieldWords | null> = {
   },
   dtype: {
     label: "Frozen weights",
-    why: "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; what is trained stays float32.",
-    choices: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", auto: "what fits" },
+    why: "How the frozen weights are stored. float16 halves their memory, 8 bits need about a quarter, 4 bits (NF4, as in QLoRA) an eighth and round most; integers of 16 bits are the fastest without a GPU. What is trained stays float32.",
+    choices: { f32: "float32", f16: "float16", q8: "8 bits", q4: "4 bits (NF4)", int16: "integers", auto: "what fits" },
   },
   recompute: {
     label: "Recomputation",
@@ -261,7 +261,7 @@ export function flagWords(): Offered<FlagWords | string> {
       usual: null,
     },
     dtype:
-      "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; auto: the widest that fits. Not for --mode all",
+      "data type of the frozen weights: f16 takes half the memory, q8 a quarter, q4 (NF4) an eighth; int16 half, multiplied in integers, the fastest without a GPU and only there; auto: the widest of the others that fits. Not for --mode all",
     recompute:
       "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
     batchSize: "messages per batch; of fewer rows all, unless this is given",

@@ -25,7 +25,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { checkMemory } from "../plan/check-memory.ts";
 import { fits, formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
-import { WEIGHT_DTYPES, type WeightDtype } from "../tensor.ts";
+import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import { DEFAULTS } from "./options.ts";
 import { peakMemory } from "./plan-event.ts";
 import type { FeaturePlan } from "./records.ts";
@@ -97,9 +97,9 @@ const listPlans = ({ plan, features }: Planned) => [plan, ...(features ? [featur
 const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
   listPlans(planned).every(({ memory }) => fits(memory, device.limits));
 
-/** The types of weights that a mode can have. */
+/** The types of weights that a mode can have, from the widest to the narrowest. */
 const possibleDtypes = ({ mode }: TrainOptions) =>
-  SETTINGS.dtype.modes!.includes(mode) ? WEIGHT_DTYPES : (["f32"] as const);
+  SETTINGS.dtype.modes!.includes(mode) ? COMMON_DTYPES : (["f32"] as const);
 
 /** The sizes that settings leave open, in order of preference: recomputation, being exact, before a narrower type. */
 function openSizes(options: TrainOptions): Size[] {
@@ -144,7 +144,9 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): { nea
   const present = ifPossible(() => planFitting(args, options));
   const most = present ? peakMemory(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
-  const dtypes = possibleDtypes(options).filter((_, i, all) => i >= all.indexOf(present?.size.dtype ?? "f32"));
+  const dtypes = possibleDtypes(options).filter(
+    (_, i, all: readonly WeightDtype[]) => i >= all.indexOf(present?.size.dtype ?? "f32"),
+  );
   const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: fewestSettings(args, options, size), bytes });
   let least = { planned: present, bytes: most };
   for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)

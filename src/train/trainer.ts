@@ -3,7 +3,7 @@
  * terminal.
  */
 
-import { type DeviceInfo, isDropped } from "../backend/backend.ts";
+import { type DeviceInfo, expectDtype, isDropped } from "../backend/backend.ts";
 import { checkOptions, type FieldKind, hasKeys, isWithin, type Kind, optional } from "../checks.ts";
 import { traits } from "../config.ts";
 import type { TrainingData } from "../data/training-data.ts";
@@ -190,6 +190,7 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
   const { model, data } = args;
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
+  expectDtype(device, prepared.spec.dtype ?? "f32");
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;

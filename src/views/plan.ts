@@ -1,6 +1,6 @@
 /** What a run takes, as blocks: its plan, and a table over types of weights, recomputation and batch sizes. */
 
-import { type Backend, describeDevice } from "../backend/backend.ts";
+import { type Backend, describeDevice, expectDtype } from "../backend/backend.ts";
 import { maxBatchTokens } from "../data/loader.ts";
 import { type Block, details, makeTable, text } from "../document/blocks.ts";
 import { formatCount, formatShare } from "../format.ts";
@@ -69,6 +69,7 @@ export function memoryBlocks(
   args: PlanArguments & { device: Pick<Backend, "info"> },
   options: TrainOptions,
 ): Block[] {
+  if (options.dtype !== "auto") expectDtype(args.device, options.dtype);
   const { train } = args.data;
   const present = rows.flat().find((one) => one?.isPresent);
   const first = (row: (MeasuredSize | null)[]) => row.find((one) => one !== null)!;

@@ -16,7 +16,7 @@ import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
 import type { Labelled } from "../tasks/predictions.ts";
-import type { WeightDtype } from "../tensor.ts";
+import type { CommonDtype } from "../tensor.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
 /**
@@ -248,7 +248,7 @@ export interface OtherForm {
   reader: string;
   about: string;
   /** The types that its weights can have, with the bytes of the download; empty: it has no such form. */
-  choices: { dtype: WeightDtype | null; bytes: number | null }[];
+  choices: { dtype: CommonDtype | null; bytes: number | null }[];
   /** Why it has no such form, or what the form cannot express. */
   notes: string[];
 }
@@ -256,7 +256,7 @@ export interface OtherForm {
 /** What is asked for of them. */
 export interface WantedForm {
   kind: ExportKind;
-  dtype: WeightDtype | null;
+  dtype: CommonDtype | null;
 }
 
 /** A call of one of the worker's methods (`Api` in worker.ts). */

@@ -1,6 +1,7 @@
-/** A base model in f16, q8 or q4: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
+/** A base model in f16, q8, q4 or int16: the bits of rounded weights in f32, fewer bytes, unrounded trained parameters. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
+import { expectDtype } from "../../src/backend/backend.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
@@ -9,6 +10,7 @@ import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import { dtypeOn } from "../../src/io/peft/adapter-meta.ts";
 import { openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { readAdapter } from "../../src/io/peft/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
@@ -103,6 +105,44 @@ for (const [name, spec] of Object.entries({
         assertSameBits(parameter, await half.readParameter(parameter), await plain.readParameter(parameter));
     }),
   );
+
+/** In int16 activations and gradients are rounded to 12 bits, too: the relative error of a few layers. */
+const IN_INTEGERS = 0.01;
+
+for (const [name, spec] of Object.entries({
+  lora: inBlocks("int16", "lora"),
+  "lm llama": inBlocks("int16", "lora", { ...lm, config: { ...BLOCKS, ...LLAMA, n_inner: 96 } }),
+  "lm DoRA": inBlocks("int16", "lora", { ...lm, dora: true }),
+  last_block: inBlocks("int16", "last_block"),
+}))
+  test(`near the same weights in f32: int16, ${name}`, () =>
+    bothEngines(spec, {}, async (whole, plain) => {
+      const batch = randomBatch(spec, LENGTHS, 3);
+      const rows = spec.task.objective === "lm" ? 23 : 3;
+      const read = async (engine: Engine) => {
+        await engine.result(engine.gradients(batch));
+        const names = engine.trainableNames;
+        return [await engine.logits(rows), ...(await Promise.all(names.map((name) => engine.readGradient(name))))];
+      };
+      const [found, expected] = [await read(whole), await read(plain)];
+      for (const [i, values] of expected.entries()) {
+        const norm = (values: Float32Array) => Math.hypot(...values);
+        const error = norm(values.map((x, j) => x - found[i]![j]!)) / norm(values);
+        assert.ok(error < IN_INTEGERS, `${["logits", ...whole.trainableNames][i]}: ${error}`);
+      }
+      for (const parameter of whole.plan.parameters.all.keys())
+        assertSameBits(parameter, await whole.readParameter(parameter), await plain.readParameter(parameter));
+    }));
+
+test("int16 is refused on a GPU, and what was trained in it is used there in f32", async () => {
+  const gpu = { info: { kind: "webgpu", name: "a GPU", software: false }, destroy() {} } as const;
+  await assertFails("unsupported-dtype", ["a GPU does not multiply in int16", "f16 or q8", "wasm"], () =>
+    expectDtype(gpu, "int16"),
+  );
+  const meta = testMeta({}, { settings: { dtype: "int16" } });
+  assert.is(dtypeOn(meta, undefined, meta, gpu), "f32");
+  assert.is(dtypeOn(meta, undefined, meta, await testDevice()), "int16");
+});
 
 for (const [half, plain, plainBinding] of [
   [inHalf(smallSpec("lora", lm)), smallSpec("lora", lm), 2 * 2048],

@@ -19,7 +19,7 @@ import { loadAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { type Adapter, type AdapterMeta, readAdapter } from "../../src/io/peft/peft.ts";
 import type { LoraConfig } from "../../src/methods/lora.ts";
 import { baseShapes, type Target } from "../../src/names.ts";
-import type { WeightDtype } from "../../src/tensor.ts";
+import type { CommonDtype } from "../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, readAll, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -40,7 +40,7 @@ function metaFor(lora: Partial<LoraConfig> | null, rest: Partial<AdapterMeta> = 
   return lora === null ? { ...meta, lora: null } : meta;
 }
 
-async function exported(kind: ExportKind, meta: AdapterMeta, name: string, dtype?: WeightDtype) {
+async function exported(kind: ExportKind, meta: AdapterMeta, name: string, dtype?: CommonDtype) {
   const directory = join(folder, `${name}-adapter`);
   await writeAdapter(directory, { meta, tensors: small(meta) });
   const opened = await openAdapter(directory);

@@ -21,7 +21,7 @@ import { collect } from "../../src/io/safetensors/collect.ts";
 import { readGgufVocabulary } from "../../src/io/tokenizer/tokenizer-gguf.ts";
 import { type LoraConfig, loraAdapters } from "../../src/methods/lora.ts";
 import { loraName, type Target } from "../../src/names.ts";
-import type { WeightDtype } from "../../src/tensor.ts";
+import type { CommonDtype } from "../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -49,7 +49,7 @@ async function exported(
   kind: ExportKind,
   baseModel: BaseModel,
   meta: AdapterMeta,
-  options: { dtype?: WeightDtype; withBase?: boolean } = {},
+  options: { dtype?: CommonDtype; withBase?: boolean } = {},
 ) {
   const adapter: Adapter = { meta, tensors: drawTensors(meta) };
   const plan = await planExport(kind, { adapter, baseModel }, options);

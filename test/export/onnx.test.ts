@@ -13,7 +13,7 @@ import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { collect } from "../../src/io/safetensors/collect.ts";
 import { readVocabulary } from "../../src/io/tokenizer/tokenizer-files.ts";
 import type { FileContent } from "../../src/platform/reader.ts";
-import { numel, type WeightDtype } from "../../src/tensor.ts";
+import { type CommonDtype, numel } from "../../src/tensor.ts";
 import { drawTensors, LM, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
@@ -32,7 +32,7 @@ let micro: ReturnType<typeof exported> | undefined;
 const exportMicro = () => (micro ??= exported(MICRO));
 
 /** The files of an export, with their contents as bytes, and the merged weights. */
-async function exported(directory: string, rest: Partial<AdapterMeta> = {}, dtype?: WeightDtype) {
+async function exported(directory: string, rest: Partial<AdapterMeta> = {}, dtype?: CommonDtype) {
   await using baseModel = await openBaseModel(directory);
   const { config: model } = baseModel;
   const meta = testMeta({ target_modules: ["q", "v"] }, { base_model: directory, model, ...rest });

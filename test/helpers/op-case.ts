@@ -108,7 +108,7 @@ export class OpCase {
     return this.of(name, shape, floatToHalf(values));
   }
 
-  /** The same in q8 or q4: a table as it is, a matrix [in, out] as [out, in]. */
+  /** The same in q8, q4 or int16: a table as it is, a matrix [in, out] as [out, in]. */
   blocks(name: string, dtype: BlockDtype, shape: readonly [number, number], kind: "table" | "matrix"): Tensor {
     const [rows, columns] = kind === "table" ? shape : [shape[1], shape[0]];
     const tensor = new Tensor(name, shape, "weight", dtype);
@@ -116,7 +116,7 @@ export class OpCase {
     const all = { output: 0, outputs: rows, input: 0, inputs: columns };
     quantizer.take(this.normals(tensor.size), { output: columns, input: 1 }, all);
     const bytes = quantizer.finish();
-    const stored = dequantize(dtype, bytes, tensor.size);
+    const stored = dequantize(dtype, bytes, tensor.size, columns);
     const values = stored.map((_, i) =>
       kind === "table" ? stored[i]! : stored[(i % rows) * columns + Math.floor(i / rows)]!,
     );
@@ -172,6 +172,11 @@ export class OpCase {
     const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
     const values = whole.subarray(tensor.offset, tensor.offset + (this.used.get(tensor) ?? tensor.size));
     return new Float64Array(values instanceof Uint16Array ? halfToFloat(values) : values);
+  }
+
+  /** The stored words of a tensor in blocks. */
+  words(tensor: Tensor): Uint32Array {
+    return this.contents.get(tensor) as Uint32Array;
   }
 
   run(...dispatches: Dispatch[]): void {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { expandArms } from "../../src/study/grid.ts";
-import { WEIGHT_DTYPES } from "../../src/tensor.ts";
+import { COMMON_DTYPES } from "../../src/tensor.ts";
 import { estimateTrial } from "../../src/train/estimate.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { peakMemory } from "../../src/train/plan-event.ts";
@@ -50,7 +50,7 @@ async function runs() {
     peakMemory(planRun(argsWithin(0), options, { dtype: "f32", recompute: false, batchSize, ...size }));
   return { argsWithin, plannedBytes };
 }
-const SIZES = WEIGHT_DTYPES.flatMap((dtype) => [false, true].map((recompute) => ({ dtype, recompute })));
+const SIZES = COMMON_DTYPES.flatMap((dtype) => [false, true].map((recompute) => ({ dtype, recompute })));
 
 test("auto takes the first size that fits: the widest type, and recomputation before a narrower one", async () => {
   const { argsWithin, plannedBytes } = await runs();

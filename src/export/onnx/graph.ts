@@ -3,7 +3,7 @@
  * other, so that they can be written in chunks: protobuf wants a message's size first, and at most 2 GB.
  */
 import { type ComputedTensor, viewBytes } from "../../io/safetensors/safetensors-write.ts";
-import { numel, type Shape, type WeightDtype } from "../../tensor.ts";
+import { type CommonDtype, numel, type Shape } from "../../tensor.ts";
 import {
   type ATTRIBUTE,
   ATTRIBUTE_TYPE,
@@ -53,7 +53,7 @@ export class Graph {
   /** `tensors`: the model's weights; `dtype`: the type in which matrices are stored. */
   constructor(
     private readonly tensors: ReadonlyMap<string, ComputedTensor>,
-    private readonly dtype: WeightDtype,
+    private readonly dtype: CommonDtype,
   ) {}
 
   input(name: string, elemType: DataType, dimensions: Dimensions): string {

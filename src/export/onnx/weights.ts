@@ -7,7 +7,7 @@ import { BLOCKS, layoutBlocks } from "../../blocks.ts";
 import { collect } from "../../io/safetensors/collect.ts";
 import { type ComputedTensor, halved, viewBytes } from "../../io/safetensors/safetensors-write.ts";
 import { Quantizer, quantizeMatrix } from "../../quantize.ts";
-import type { Shape, WeightDtype } from "../../tensor.ts";
+import type { CommonDtype, Shape } from "../../tensor.ts";
 import { DATA_TYPE, type DataType } from "./protobuf.ts";
 
 /** Adds a node to a graph; returns its output. */
@@ -32,7 +32,7 @@ export interface Stored {
 /** What a weight is: a matrix [in, out], a table of rows [rows, in], or what is never quantised. */
 export type WeightKind = "matrix" | "rows" | "other";
 
-export function storeWeight(tensor: ComputedTensor, dtype: WeightDtype, kind: WeightKind): Stored {
+export function storeWeight(tensor: ComputedTensor, dtype: CommonDtype, kind: WeightKind): Stored {
   if (dtype === "f16") return inHalf(tensor);
   return dtype === "q8" && kind !== "other" ? inEight(tensor, kind) : inFloat(tensor);
 }

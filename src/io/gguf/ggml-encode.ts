@@ -3,7 +3,7 @@
  * quotient and sum is rounded to f32, as there. ggml-types.ts describes the blocks.
  */
 import { floatToHalf } from "../../half.ts";
-import type { WeightDtype } from "../../tensor.ts";
+import type { CommonDtype } from "../../tensor.ts";
 import { GGML_TYPES, type GgmlType } from "./ggml-types.ts";
 
 export interface Encoding extends GgmlType {
@@ -73,4 +73,4 @@ export const ENCODINGS = {
   f16: encoding(1, (values) => bytesIn(floatToHalf(values))),
   q8: encoding(8, encodeQ8),
   q4: encoding(2, encodeQ4),
-} as const satisfies Record<WeightDtype, Encoding>;
+} as const satisfies Record<CommonDtype, Encoding>;

@@ -1,12 +1,12 @@
 /** What a GGUF file says of a model, except its tokens: gguf-config.ts reads it. */
 import { innerWidth, type ModelConfig } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
-import type { WeightDtype } from "../../tensor.ts";
+import type { CommonDtype } from "../../tensor.ts";
 import { ggufArchitecture } from "./gguf-tensors.ts";
 import { f32, text, u32 } from "./gguf-write.ts";
 
 /** llama.cpp's numbers of the types of whole files. */
-const FILE_TYPE = { f32: 0, f16: 1, q4: 2, q8: 7 } as const satisfies Record<WeightDtype, number>;
+const FILE_TYPE = { f32: 0, f16: 1, q4: 2, q8: 7 } as const satisfies Record<CommonDtype, number>;
 
 /** The version of ggml's quantised types. */
 const QUANTIZATION_VERSION = 2;
@@ -15,7 +15,7 @@ const QUANTIZATION_VERSION = 2;
 export function architectureMetadata(
   config: ModelConfig,
   context: number,
-  dtype: WeightDtype,
+  dtype: CommonDtype,
 ): Map<string, Uint8Array> {
   const { n_embd, n_head, n_kv_head = n_head, n_layer, layer_norm_epsilon, rope, vocab_size } = config;
   const name = ggufArchitecture(config);

@@ -3,7 +3,7 @@
  * with their rows in the order of interleaved rotary positions. gguf-model.ts reads them.
  */
 import type { ModelConfig } from "../../config.ts";
-import { numel, type Shape, type WeightDtype } from "../../tensor.ts";
+import { type CommonDtype, numel, type Shape } from "../../tensor.ts";
 import { turned } from "../parts.ts";
 import { collect } from "../safetensors/collect.ts";
 import type { ComputedTensor } from "../safetensors/safetensors-write.ts";
@@ -56,7 +56,7 @@ export function interleaved(values: Float32Array, rows: number, heads: number): 
 export function ggufTensors(
   config: ModelConfig,
   merged: readonly ComputedTensor[],
-  dtype: WeightDtype,
+  dtype: CommonDtype,
 ): { tensors: GgufOutput[]; notes: string[] } {
   const isTied = merged.every(({ name }) => name !== "lm_head.weight");
   const uneven: string[] = [];
@@ -83,7 +83,7 @@ export function ggufTensors(
  * The type that llama.cpp's tools give a tensor: vectors and the table of positions stay in F32, and next to matrices
  * of Q4_0 the head is finer. There it is Q6_K where rows have a multiple of 256 values, and Q8_0 otherwise; here Q8_0.
  */
-function usualType(name: string, shape: Shape, dtype: WeightDtype, isHead: boolean): Encoding {
+function usualType(name: string, shape: Shape, dtype: CommonDtype, isHead: boolean): Encoding {
   if (shape.length < 2 || name === "position_embd.weight") return ENCODINGS.f32;
   return ENCODINGS[dtype === "q4" && isHead ? "q8" : dtype];
 }

@@ -1,5 +1,6 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
+import { type Device, hasDtype } from "../../backend/backend.ts";
 import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../../checks.ts";
 import { isLlama, type ModelConfig, textContext } from "../../config.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
@@ -49,11 +50,18 @@ export function baseDtype({ settings: { dtype = "f32" } }: AdapterMeta): WeightD
 
 /**
  * The element type of the frozen matrices for an adapter on a shared base model: `requested` if given, otherwise that
- * of the `first` adapter. Mode "all" has no frozen matrices and defaults to f32.
+ * of the `first` adapter, or f32 where the device does not have that. Mode "all" has no frozen matrices and defaults to
+ * f32.
  */
-export function dtypeOn({ mode }: AdapterMeta, requested: WeightDtype | undefined, first: AdapterMeta): WeightDtype {
+export function dtypeOn(
+  { mode }: AdapterMeta,
+  requested: WeightDtype | undefined,
+  first: AdapterMeta,
+  device: Device,
+): WeightDtype {
   if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);
-  return METHODS[mode].freezesNothing ? "f32" : baseDtype(first);
+  const trained = baseDtype(first);
+  return METHODS[mode].freezesNothing || !hasDtype(device, trained) ? "f32" : trained;
 }
 
 const VERSION = 1;

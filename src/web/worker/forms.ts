@@ -6,7 +6,7 @@ import { showLoss } from "../../export/losses.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { FileContent } from "../../platform/reader.ts";
-import type { WeightDtype } from "../../tensor.ts";
+import type { CommonDtype } from "../../tensor.ts";
 import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
 import { reportError } from "./errors.ts";
 import { pageBase } from "./page-base.ts";
@@ -36,7 +36,7 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
   return forms;
 }
 
-type Listed = { title?: string; reader: string; about: string; dtypes?: readonly WeightDtype[] };
+type Listed = { title?: string; reader: string; about: string; dtypes?: readonly CommonDtype[] };
 
 /** A zip of a form, its files in a folder. */
 export async function zipForm(

@@ -1,0 +1,299 @@
+// Products with frozen weights in integers (src/blocks.ts, int16): the codes of the weights as they are, times the rows
+// of the other operand, which are rounded to codes of 12 bits as they are packed, each with a scale of its own in every
+// block of the depth. In a block the sum of the codes' products is exact: it is at most 384 * 2047^2, below 2^31.
+// Multiplication and addition of the results are rounded as everywhere, never fused: the bits are the same in both
+// builds, in every runtime.
+//
+// Weights have a scale an output. Where outputs are the depth (dy W^T), it is a factor of the rows of dy, before these
+// are rounded.
+
+import { Block, BY_COLUMNS, BY_ROWS, PANELS, Product } from "./arguments";
+import { codes, inputs, scales, words_high, words_low } from "./blocks";
+import { PANEL, TYPE_INT16 } from "./generated/numbers";
+import { pack_columns } from "./panels";
+import { load_part } from "./vector";
+
+/** The largest code. */
+const MOST: f32 = 2047;
+/** What is smaller than this becomes 0: its codes' scale could not be inverted. */
+const LEAST: f32 = 1e-30;
+/** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
+const ROUND: f32 = 12582912;
+
+/** Stride of packed rows in bytes: 384 codes, an odd number of cache lines. */
+const ROW: u32 = 832;
+/** Rows of a tile. */
+export const INTEGER_ROWS: u32 = 4;
+
+/** Whether a product is computed in integers: the other operand's rows must be contiguous along the depth. */
+export function is_in_integers(p: Product): bool {
+  if (p.left_type == TYPE_INT16) return p.right_form == BY_COLUMNS;
+  return p.right_type == TYPE_INT16 && p.left_form == BY_ROWS;
+}
+
+/** The scales of a table's rows, from that of its weight number `first` on. */
+function scales_from(first: usize): usize {
+  return scales + ((first / inputs) << 2);
+}
+
+/** The factors of `rows` scales that are all 1. */
+function ones(at: usize, rows: u32): usize {
+  for (let i: u32 = 0; i < rows; i++) store<f32>(at + (i << 2), 1);
+  return at;
+}
+
+/** Packs a block's rows of the left matrix at `to`, followed by their scales; a table's are read in place. */
+export function take_left(p: Product, b: Block, to: usize, most: u32): void {
+  const own = to + most * ROW;
+  b.left_scales = own;
+  b.rows = to;
+  b.row = ROW;
+  if (p.left_type != TYPE_INT16) {
+    // In a table that is read by its rows, these are the depth.
+    const factors = p.right_form == BY_ROWS ? scales_from(p.right + b.depth * p.right_stride) : 0;
+    const from = p.left + b.i * p.left_stride + (b.depth << 2);
+    quantize_rows(to, from, p.left_stride, factors, b.k, b.m, own);
+  } else if (p.left_form == PANELS) {
+    unpack_pairs(to, codes + (b.depth / PANEL) * p.left_stride + (b.i << 4), p.left_stride, b.k, b.m);
+    ones(own, b.m);
+  } else {
+    const first = p.left + b.i * p.left_stride;
+    b.rows = codes + ((first + b.depth) << 1);
+    b.row = p.left_stride << 1;
+    b.left_scales = scales_from(first);
+  }
+}
+
+/** Packs a block's panels of the right matrix at `to`; with `spare` bytes behind them, for as many rows and scales. */
+export function take_right(p: Product, b: Block, to: usize, spare: usize, most: u32): void {
+  const own = spare + most * ROW;
+  const pairs = (b.k + 1) >> 1;
+  b.right_scales = own;
+  if (p.right_form == PANELS) {
+    b.panels = codes + (b.j / PANEL) * p.right_stride + (b.depth << 4);
+    b.panel = p.right_stride;
+    b.right_scales = scales + (b.j << 2);
+    return;
+  }
+  b.panels = to;
+  b.panel = pairs << 5;
+  if (p.right_type != TYPE_INT16) {
+    const factors = p.left_form == PANELS ? scales + (b.depth << 2) : 0;
+    quantize_rows(spare, p.right + b.j * p.right_stride + (b.depth << 2), p.right_stride, factors, b.k, b.n, own);
+    pack_columns(to, spare, ROW, pairs, b.n);
+  } else if (p.right_form == BY_COLUMNS) {
+    const first = p.right + b.j * p.right_stride;
+    pack_columns(to, codes + ((first + b.depth) << 1), p.right_stride << 1, pairs, b.n);
+    b.right_scales = scales_from(first);
+  } else {
+    pack_pairs(to, codes + ((p.right + b.depth * p.right_stride + b.j) << 1), p.right_stride << 1, b.k, b.n);
+    ones(own, b.n);
+  }
+}
+
+/** Rounds rows of `count` numbers to codes, ROW bytes apart; their scales are written to `own`. */
+function quantize_rows(to: usize, from: usize, stride: usize, factors: usize, count: u32, rows: u32, own: usize): void {
+  for (let i: u32 = 0; i < rows; i++) {
+    store<f32>(own + (i << 2), quantize_row(to, from, factors, count));
+    to += ROW;
+    from += stride;
+  }
+}
+
+/** Four numbers, times the factors if there are some; beyond `count` 0. */
+function load_four(from: usize, factors: usize, count: u32): v128 {
+  const v = count < 4 ? load_part(from, count) : v128.load(from);
+  if (factors == 0) return v;
+  return f32x4.mul(v, count < 4 ? load_part(factors, count) : v128.load(factors));
+}
+
+/** The nearest integers. */
+function nearest(v: v128, inverse: v128): v128 {
+  return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUND)), f32x4.splat(ROUND));
+}
+
+/** Writes codes, and zeros up to a multiple of eight; returns their scale: NaN if a number is not finite. */
+function quantize_row(to: usize, from: usize, factors: usize, count: u32): f32 {
+  // The bits of magnitudes are ordered like these; those of a NaN are the largest.
+  const magnitude = i32x4.splat(0x7fffffff);
+  let largest = i32x4.splat(0);
+  const step: usize = factors ? 16 : 0;
+  let factor = factors;
+  for (let i: u32 = 0; i < count; i += 4) {
+    largest = i32x4.max_s(largest, v128.and(load_four(from + (i << 2), factor, count - i), magnitude));
+    factor += step;
+  }
+  const low = i32x4.max_s(largest, v128.shuffle<i32>(largest, largest, 2, 3, 0, 1));
+  const most = reinterpret<f32>(max(i32x4.extract_lane(low, 0), i32x4.extract_lane(low, 1)));
+  if (most < LEAST) {
+    memory.fill(to, 0, ((count + 7) & ~7) << 1);
+    return 0;
+  }
+  const inverse = f32x4.splat(MOST / most);
+  factor = factors;
+  for (let i: u32 = 0; i < count; i += 8) {
+    const first = nearest(load_four(from + (i << 2), factor, count - i), inverse);
+    let second = i32x4.splat(0);
+    if (i + 4 < count) second = nearest(load_four(from + (i << 2) + 16, factor + step, count - i - 4), inverse);
+    v128.store(to + (i << 1), i16x8.narrow_i32x4_s(first, second));
+    factor += 2 * step;
+  }
+  return most < Infinity ? most / MOST : NaN;
+}
+
+/** Rows of codes from panels [depth / 8][rows / 2][8][2], `stride` bytes apart; both numbers are even. */
+function unpack_pairs(to: usize, from: usize, stride: usize, depth: u32, rows: u32): void {
+  for (let d: u32 = 0; d < depth; d += PANEL) {
+    let at = to + (d << 1);
+    let source = from;
+    for (let row: u32 = 0; row < rows; row += 2) {
+      const low = v128.load(source);
+      const high = v128.load(source, 16);
+      v128.store(at, v128.shuffle<i16>(low, high, 0, 2, 4, 6, 8, 10, 12, 14));
+      v128.store(at + ROW, v128.shuffle<i16>(low, high, 1, 3, 5, 7, 9, 11, 13, 15));
+      at += 2 * ROW;
+      source += 32;
+    }
+    from += stride;
+  }
+}
+
+/** Panels [k / 2][8][2] of a matrix [k, cols] of codes with contiguous rows; a row that is missing is 0. */
+function pack_pairs(to: usize, from: usize, stride: usize, k: u32, cols: u32): void {
+  for (let c: u32 = 0; c < cols; c += PANEL) {
+    let source = from + (c << 1);
+    for (let i: u32 = 0; i < k; i += 2) {
+      const one = v128.load(source);
+      const two = i + 1 < k ? v128.load(source + stride) : i32x4.splat(0);
+      v128.store(to, words_low(one, two));
+      v128.store(to, words_high(one, two), 16);
+      source += 2 * stride;
+      to += 32;
+    }
+  }
+}
+
+/** c plus the products of two steps of k. */
+function add_pairs(c: v128, x: v128, y: v128): v128 {
+  return i32x4.add(i32x4.dot_i16x8_s(x, y), c);
+}
+
+/** The sums of four elements as floats, times the product of the scales of their row and their columns. */
+function scaled(sums: v128, row: v128, columns: v128): v128 {
+  return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(row, columns));
+}
+
+/**
+ * tile [rows, 8] = up to four rows of codes, `row` bytes apart, times a panel of `pairs` of steps; if there are fewer
+ * rows, the last is repeated. It is called in two places, like `multiply`.
+ */
+export function multiply_pairs(
+  tile: usize,
+  a0: usize,
+  row: usize,
+  rows: u32,
+  panel: usize,
+  pairs: u32,
+  left: usize,
+  right: usize,
+): void {
+  let a1 = a0 + (rows > 1 ? row : 0);
+  let a2 = a1 + (rows > 2 ? row : 0);
+  let a3 = a2 + (rows > 3 ? row : 0);
+  const last = panel + (pairs << 5);
+  let c00 = i32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  for (let p = panel; p < last; p += 32) {
+    const b0 = v128.load(p);
+    const b1 = v128.load(p, 16);
+    const x0 = v128.load_splat<f32>(a0);
+    c00 = add_pairs(c00, x0, b0);
+    c01 = add_pairs(c01, x0, b1);
+    const x1 = v128.load_splat<f32>(a1);
+    c10 = add_pairs(c10, x1, b0);
+    c11 = add_pairs(c11, x1, b1);
+    const x2 = v128.load_splat<f32>(a2);
+    c20 = add_pairs(c20, x2, b0);
+    c21 = add_pairs(c21, x2, b1);
+    const x3 = v128.load_splat<f32>(a3);
+    c30 = add_pairs(c30, x3, b0);
+    c31 = add_pairs(c31, x3, b1);
+    a0 += 4;
+    a1 += 4;
+    a2 += 4;
+    a3 += 4;
+  }
+  const s0 = v128.load(right);
+  const s1 = v128.load(right, 16);
+  const r0 = v128.load_splat<f32>(left);
+  v128.store(tile, scaled(c00, r0, s0));
+  v128.store(tile, scaled(c01, r0, s1), 16);
+  if (rows == 1) return;
+  const r1 = v128.load_splat<f32>(left, 4);
+  v128.store(tile, scaled(c10, r1, s0), 32);
+  v128.store(tile, scaled(c11, r1, s1), 48);
+  if (rows == 2) return;
+  const r2 = v128.load_splat<f32>(left, 8);
+  v128.store(tile, scaled(c20, r2, s0), 64);
+  v128.store(tile, scaled(c21, r2, s1), 80);
+  if (rows == 3) return;
+  const r3 = v128.load_splat<f32>(left, 12);
+  v128.store(tile, scaled(c30, r3, s0), 96);
+  v128.store(tile, scaled(c31, r3, s1), 112);
+}
+
+/** One row times four panels, `panel` bytes apart: as `multiply_pairs` of each. */
+export function multiply_one_pairs(
+  tile: usize,
+  a: usize,
+  panels: usize,
+  panel: usize,
+  pairs: u32,
+  left: usize,
+  right: usize,
+): void {
+  let p0 = panels;
+  let p1 = p0 + panel;
+  let p2 = p1 + panel;
+  let p3 = p2 + panel;
+  const last = p0 + (pairs << 5);
+  let c00 = i32x4.splat(0);
+  let c01 = c00;
+  let c10 = c00;
+  let c11 = c00;
+  let c20 = c00;
+  let c21 = c00;
+  let c30 = c00;
+  let c31 = c00;
+  while (p0 < last) {
+    const x = v128.load_splat<f32>(a);
+    c00 = add_pairs(c00, x, v128.load(p0));
+    c01 = add_pairs(c01, x, v128.load(p0, 16));
+    c10 = add_pairs(c10, x, v128.load(p1));
+    c11 = add_pairs(c11, x, v128.load(p1, 16));
+    c20 = add_pairs(c20, x, v128.load(p2));
+    c21 = add_pairs(c21, x, v128.load(p2, 16));
+    c30 = add_pairs(c30, x, v128.load(p3));
+    c31 = add_pairs(c31, x, v128.load(p3, 16));
+    a += 4;
+    p0 += 32;
+    p1 += 32;
+    p2 += 32;
+    p3 += 32;
+  }
+  const row = v128.load_splat<f32>(left);
+  v128.store(tile, scaled(c00, row, v128.load(right)));
+  v128.store(tile, scaled(c01, row, v128.load(right, 16)), 16);
+  v128.store(tile, scaled(c10, row, v128.load(right, 32)), 32);
+  v128.store(tile, scaled(c11, row, v128.load(right, 48)), 48);
+  v128.store(tile, scaled(c20, row, v128.load(right, 64)), 64);
+  v128.store(tile, scaled(c21, row, v128.load(right, 80)), 80);
+  v128.store(tile, scaled(c30, row, v128.load(right, 96)), 96);
+  v128.store(tile, scaled(c31, row, v128.load(right, 112)), 112);
+}
