@@ -55,6 +55,32 @@ function counting(device: Backend) {
   return state;
 }
 
+const META = {
+  base_model: model,
+  mode: "last_layer",
+  lora: null,
+  task: { ...TASKS.classification, head_bias: true },
+  labels: ["a", "b"],
+  settings: {},
+} as const;
+const START = { seed: 1, headInit: "zeros" } as const;
+
+test("a classifier whose tokenizer cannot be loaded leaves nothing on the device", async () => {
+  await using device = await openBackend("wasm", { threads: 1 });
+  await using baseModel = await loadModel(model);
+  const state = counting(device);
+  const broken = {
+    ...baseModel,
+    get vocabulary(): never {
+      throw new Error("no vocabulary");
+    },
+  };
+  const meta = { ...META, model: baseModel.config, labels: [...META.labels] };
+  const error = await Classifier.untrained(meta, START, broken, state.backend).catch((reason) => reason);
+  assert.is(error.message, "no vocabulary");
+  assert.is(state.open, 0);
+});
+
 test("models that are forgotten without destroy are freed by the garbage collector", async () => {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
@@ -65,21 +91,8 @@ test("models that are forgotten without destroy are freed by the garbage collect
     await lm.complete("a", { maxNewTokens: 1 });
     for await (const _ of lm.generate("a")) break;
     const baseModel = await loadModel(model);
-    const { config } = baseModel;
-    const meta = {
-      base_model: model,
-      model: config,
-      mode: "last_layer",
-      lora: null,
-      task: { ...TASKS.classification, head_bias: true },
-      labels: ["a", "b"],
-    } as const;
-    const classifier = await Classifier.untrained(
-      { ...meta, labels: ["a", "b"], settings: {} },
-      { seed: 1, headInit: "zeros" },
-      baseModel,
-      state.backend,
-    );
+    const meta = { ...META, model: baseModel.config, labels: [...META.labels] };
+    const classifier = await Classifier.untrained(meta, START, baseModel, state.backend);
     await classifier.classify("see you");
     await baseModel.close();
   };

@@ -9,7 +9,7 @@ import { Lines, refuseColumns } from "./table/lines.ts";
 import { readText } from "./text/text-file.ts";
 
 /** The names in a folder, sorted, without hidden ones; undefined: it is none. */
-export async function folderNames(path: string): Promise<string[] | undefined> {
+async function folderNames(path: string): Promise<string[] | undefined> {
   const names = await listDirectory(path).catch(() => undefined);
   // A registered file has itself in it, without a name.
   return names?.filter((name) => name !== "" && !name.startsWith(".")).sort();

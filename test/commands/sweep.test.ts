@@ -169,6 +169,11 @@ test("too many trials, and a file that is no sweep, are refused before anything 
     [() => ["--grid", "rank=4,8", "--seeds", "1e300"], ["--seeds is invalid"]],
     [() => ["--grid", `rank=${Array(1001).fill(4)}`, "--seeds", "100"], ["too many trials", "100100"]],
     [() => file({ arms: [{ rank: values(1000), alpha: values(1000) }] }), ["too many trials", "1000000"]],
+    [() => ["--grid", "rank"], ["--grid is invalid", "key=value,value", "found:    rank"]],
+    [
+      () => [...file(one), "--grid", "rank=4"],
+      ["exactly one of --preset, --file and --grid", "found:    --file, --grid"],
+    ],
     [() => file({ ...one, base: { rnak: 4 } }), ['"rnak"', "did you mean rank?"]],
     [() => file({ ...one, base: { out: "elsewhere" } }), ['"out"']],
     [() => file({ arms: [null] }), ["sweep file is invalid", "`arms` is not a list of objects"]],

@@ -120,7 +120,7 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
 }
 
 /** The names of the columns with 0 and 1: together they may be several labels of a message. */
-export const flagColumns = (columns: readonly ColumnFacts[]): readonly string[] =>
+const flagColumns = (columns: readonly ColumnFacts[]): readonly string[] =>
   columns.filter(({ kind }) => kind === "flags").map(({ name }) => name);
 
 /** A column, -1 for none, and why it is that one; no reason where its name says it. */
