@@ -14,6 +14,9 @@ export type CommonDtype = (typeof COMMON_DTYPES)[number];
  */
 export type WeightDtype = (typeof WEIGHT_DTYPES)[number];
 
+/** Whether a kind of device multiplies with frozen weights of a type. */
+export const hasDtype = (kind: "webgpu" | "wasm", dtype: DType): boolean => dtype !== "int16" || kind === "wasm";
+
 /** The type of a tensor's elements. */
 export type DType = WeightDtype | "u32" | "i32";
 

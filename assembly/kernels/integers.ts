@@ -11,7 +11,8 @@ import { Block, BY_COLUMNS, BY_ROWS, PANELS, Product } from "./arguments";
 import { codes, inputs, scales, words_high, words_low } from "./blocks";
 import { PANEL, TYPE_INT16 } from "./generated/numbers";
 import { pack_columns } from "./panels";
-import { load_part } from "./vector";
+import { SCRATCH_BYTES, scratch_memory } from "./threads";
+import { load_some } from "./vector";
 
 /** The largest code. */
 const MOST: f32 = 2047;
@@ -20,8 +21,12 @@ const LEAST: f32 = 1e-30;
 /** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
 const ROUND: f32 = 12582912;
 
+/** Where a row's numbers are between the two passes over it, in memory that products leave free. */
+const FLOATS: u32 = SCRATCH_BYTES - 4096;
 /** Stride of packed rows in bytes: 384 codes, an odd number of cache lines. */
 const ROW: u32 = 832;
+/** Steps of a block of the depth. */
+export const INTEGER_DEPTH: u32 = 384;
 /** Rows of a tile. */
 export const INTEGER_ROWS: u32 = 4;
 
@@ -100,45 +105,37 @@ function quantize_rows(to: usize, from: usize, stride: usize, factors: usize, co
   }
 }
 
-/** Four numbers, times the factors if there are some; beyond `count` 0. */
-function load_four(from: usize, factors: usize, count: u32): v128 {
-  const v = count < 4 ? load_part(from, count) : v128.load(from);
-  if (factors == 0) return v;
-  return f32x4.mul(v, count < 4 ? load_part(factors, count) : v128.load(factors));
-}
-
 /** The nearest integers. */
 function nearest(v: v128, inverse: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUND)), f32x4.splat(ROUND));
 }
 
-/** Writes codes, and zeros up to a multiple of eight; returns their scale: NaN if a number is not finite. */
-function quantize_row(to: usize, from: usize, factors: usize, count: u32): f32 {
+/**
+ * Writes a row's codes, and zeros up to a multiple of eight, for one block of the depth; returns their scale: NaN if a
+ * number is not finite.
+ */
+export function quantize_row(to: usize, from: usize, factors: usize, count: u32): f32 {
+  const floats = scratch_memory() + FLOATS;
   // The bits of magnitudes are ordered like these; those of a NaN are the largest.
   const magnitude = i32x4.splat(0x7fffffff);
   let largest = i32x4.splat(0);
-  const step: usize = factors ? 16 : 0;
-  let factor = factors;
   for (let i: u32 = 0; i < count; i += 4) {
-    largest = i32x4.max_s(largest, v128.and(load_four(from + (i << 2), factor, count - i), magnitude));
-    factor += step;
+    const some = min<u32>(4, count - i);
+    let v = load_some(from + (i << 2), some);
+    if (factors != 0) v = f32x4.mul(v, load_some(factors + (i << 2), some));
+    v128.store(floats + (i << 2), v);
+    largest = i32x4.max_s(largest, v128.and(v, magnitude));
   }
-  const low = i32x4.max_s(largest, v128.shuffle<i32>(largest, largest, 2, 3, 0, 1));
-  const most = reinterpret<f32>(max(i32x4.extract_lane(low, 0), i32x4.extract_lane(low, 1)));
-  if (most < LEAST) {
-    memory.fill(to, 0, ((count + 7) & ~7) << 1);
-    return 0;
-  }
-  const inverse = f32x4.splat(MOST / most);
-  factor = factors;
+  v128.store(floats + (((count + 3) & ~3) << 2), i32x4.splat(0));
+  largest = i32x4.max_s(largest, v128.shuffle<i32>(largest, largest, 2, 3, 0, 1));
+  const most = reinterpret<f32>(max(i32x4.extract_lane(largest, 0), i32x4.extract_lane(largest, 1)));
+  const inverse = f32x4.splat(most < LEAST ? 0 : MOST / most);
   for (let i: u32 = 0; i < count; i += 8) {
-    const first = nearest(load_four(from + (i << 2), factor, count - i), inverse);
-    let second = i32x4.splat(0);
-    if (i + 4 < count) second = nearest(load_four(from + (i << 2) + 16, factor + step, count - i - 4), inverse);
-    v128.store(to + (i << 1), i16x8.narrow_i32x4_s(first, second));
-    factor += 2 * step;
+    const at = floats + (i << 2);
+    const codes = i16x8.narrow_i32x4_s(nearest(v128.load(at), inverse), nearest(v128.load(at, 16), inverse));
+    v128.store(to + (i << 1), codes);
   }
-  return most < Infinity ? most / MOST : NaN;
+  return most < LEAST ? 0 : most < Infinity ? most / MOST : NaN;
 }
 
 /** Rows of codes from panels [depth / 8][rows / 2][8][2], `stride` bytes apart; both numbers are even. */
@@ -174,7 +171,7 @@ function pack_pairs(to: usize, from: usize, stride: usize, k: u32, cols: u32): v
 }
 
 /** c plus the products of two steps of k. */
-function add_pairs(c: v128, x: v128, y: v128): v128 {
+export function add_pairs(c: v128, x: v128, y: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(x, y), c);
 }
 

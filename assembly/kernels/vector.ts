@@ -57,6 +57,17 @@ export function sum_four(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
   return f32x4.add(even, odd);
 }
 
+/** The same of integers. */
+export function sum_four_integers(s0: v128, s1: v128, s2: v128, s3: v128): v128 {
+  const low01 = v128.shuffle<i32>(s0, s1, 0, 4, 1, 5);
+  const high01 = v128.shuffle<i32>(s0, s1, 2, 6, 3, 7);
+  const low23 = v128.shuffle<i32>(s2, s3, 0, 4, 1, 5);
+  const high23 = v128.shuffle<i32>(s2, s3, 2, 6, 3, 7);
+  const even = i32x4.add(v128.shuffle<i32>(low01, low23, 0, 1, 4, 5), v128.shuffle<i32>(low01, low23, 2, 3, 6, 7));
+  const odd = i32x4.add(v128.shuffle<i32>(high01, high23, 0, 1, 4, 5), v128.shuffle<i32>(high01, high23, 2, 3, 6, 7));
+  return i32x4.add(even, odd);
+}
+
 /** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
 const ROUND: f32 = 12582912;
 

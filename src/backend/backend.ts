@@ -3,7 +3,7 @@ import { ConfigError, DeviceError } from "../errors.ts";
 import type { Dispatch, StepValues } from "../ops/kernel.ts";
 import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
-import { COMMON_DTYPES, type DType, type Tensor } from "../tensor.ts";
+import { COMMON_DTYPES, type DType, hasDtype, type Tensor } from "../tensor.ts";
 
 /** What a device is, to print. */
 export interface DeviceInfo {
@@ -109,13 +109,9 @@ export interface Session {
   destroy(): void;
 }
 
-/** Whether a device multiplies frozen weights of a type. */
-export const hasDtype = ({ info }: Pick<Device, "info">, dtype: DType): boolean =>
-  dtype !== "int16" || info.kind === "wasm";
-
 /** Throws ConfigError unless a device multiplies frozen weights of a type. */
 export function expectDtype(device: Pick<Device, "info">, dtype: DType): void {
-  if (hasDtype(device, dtype)) return;
+  if (hasDtype(device.info.kind, dtype)) return;
   throw new ConfigError("unsupported-dtype", "a GPU does not multiply in int16", {
     expected: COMMON_DTYPES.join(", "),
     found: dtype,

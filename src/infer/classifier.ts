@@ -169,7 +169,7 @@ export class Classifier extends AdapterModel<Engine> {
     baseModel: BaseModel,
     device: Device,
   ): Promise<Classifier> {
-    checkArguments({ meta, baseModel }, { meta: "meta", baseModel: "model" });
+    checkArguments({ meta, baseModel, device }, { meta: "meta", baseModel: "model", device: "device" });
     checkOptions("options", options, { seed: "number", headInit: "text" });
     const { initialTensors } = await import("../engine/initial.ts");
     const spec = classifierSpec(meta, baseModel, dtypeOn(meta, undefined, meta, device));

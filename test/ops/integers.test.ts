@@ -50,14 +50,16 @@ testOp(
 );
 
 /** Logits, and their gradients, of all tokens and of some, whose number may be odd. */
-for (const [rows, V, C] of [
-  [40, 141, 24],
-  [3, 21, 392],
-  [5, 393, 16],
-  [70, 33, 40],
+for (const [rows, V, C, count] of [
+  [40, 141, 24, "tokens"],
+  [3, 21, 392, "tokens"],
+  [5, 393, 16, "tokens"],
+  [70, 33, 40, "tokens"],
+  [1, 45, 776, "slots"],
+  [3, 45, 40, "slots"],
 ] as const)
   testOp(
-    `${rows} rows, a table of ${V} x ${C}`,
+    `${rows} ${count}, a table of ${V} x ${C}`,
     (c) => {
       const table = c.blocks("wte", "int16", [V, C], "table");
       for (const n of [V, 13]) {
@@ -66,8 +68,8 @@ for (const [rows, V, C] of [
         const words = c.words(table);
         const [x, dlogits] = [c.input("x", [rows, C]), c.input("dlogits", [rows, n])];
         const [logits, dx] = [c.output("logits", [rows, n]), c.input("dx", [rows, C])];
-        c.run(matmul({ out: logits, a: x, b, m: c.tokens, n, k: C, transB: true }));
-        c.run(matmul({ out: dx, a: dlogits, b, m: c.tokens, n: C, k: n, beta: 1 }));
+        c.run(matmul({ out: logits, a: x, b, m: c[count], n, k: C, transB: true }));
+        c.run(matmul({ out: dx, a: dlogits, b, m: c[count], n: C, k: n, beta: 1 }));
         const part = new Uint32Array([
           ...words.subarray((first * C) / 2, (V * C) / 2),
           ...words.subarray((V * C) / 2 + first),
@@ -77,7 +79,7 @@ for (const [rows, V, C] of [
         const onto = c.data(dx);
         c.after(dx, () => integerProduct({ ...stored, a: c.data(dlogits), n: C, k: n, along: false, onto }), EXACT);
       }
-      return { tokens: rows };
+      return { [count]: rows };
     },
     CPU,
   );

@@ -1,6 +1,5 @@
 /** lowrank.json: the settings of an adapter that PEFT's adapter_config.json cannot express. */
 
-import { type Device, hasDtype } from "../../backend/backend.ts";
 import { checkKinds, describeRange, isObject, isWithin, parseChoice, show } from "../../checks.ts";
 import { isLlama, type ModelConfig, textContext } from "../../config.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
@@ -10,7 +9,7 @@ import { type ModelSpec, parameterList } from "../../model/trainable.ts";
 import { baseShapes, lmHeadShapes, type ModelTensor, sitesByName } from "../../names.ts";
 import { pairSettings } from "../../pair.ts";
 import { hasHead, OBJECTIVES, POOLINGS, TASKS, type TaskConfig } from "../../tasks/index.ts";
-import { type Shape, WEIGHT_DTYPES, type WeightDtype } from "../../tensor.ts";
+import { hasDtype, type Shape, WEIGHT_DTYPES, type WeightDtype } from "../../tensor.ts";
 import { parseConfig } from "../model-config.ts";
 
 /** Description of a directory of trained tensors. */
@@ -57,11 +56,11 @@ export function dtypeOn(
   { mode }: AdapterMeta,
   requested: WeightDtype | undefined,
   first: AdapterMeta,
-  device: Device,
+  { info }: { info: { kind: "webgpu" | "wasm" } },
 ): WeightDtype {
   if (requested !== undefined) return parseChoice("dtype", requested, WEIGHT_DTYPES);
   const trained = baseDtype(first);
-  return METHODS[mode].freezesNothing || !hasDtype(device, trained) ? "f32" : trained;
+  return METHODS[mode].freezesNothing || !hasDtype(info.kind, trained) ? "f32" : trained;
 }
 
 const VERSION = 1;
