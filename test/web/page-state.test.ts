@@ -154,3 +154,14 @@ test("a run that cannot start says why, and where to go: a file, a field among o
   choose("from-folder");
   assert.equal(obstacle.value, { text: "Choose a base model first.", part: "model" });
 });
+
+test("a link with values that a field does not take is read without them, and they are named", async () => {
+  const { location } = await import("../helpers/page-state.ts");
+  const { linkError, restore } = await import("../../src/web/page/train/setup.ts");
+  const { reset, values } = await import("../../src/web/page/train/fields.ts");
+  location.hash = "#epochs=abc&rank=4&mode=nothing&foo=1";
+  restore();
+  assert.equal([values.value.rank, linkError.value!.found], [4, "epochs=abc, mode=nothing, foo=1"]);
+  assert.not.match(String(values.value.epochs), "abc");
+  reset();
+});

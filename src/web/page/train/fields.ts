@@ -129,11 +129,13 @@ export function enter(field: Field, shown: Shown): void {
   entries.value = { ...entries.value, [field.key]: { ...entry, isInvalid: value === undefined } };
 }
 
-/** Sets a field as if the value had been typed. Returns whether there is such a field, and such a choice. */
+/** Sets a field as if the value had been typed. Returns whether there is such a field, and the value is valid. */
 export function set(key: string, value: unknown): boolean {
   const field = FIELDS.find((one) => one.key === key);
   if (!field || (field.choices && !field.choices.some(([one]) => one === value))) return false;
-  enter(field, show(field, value));
+  const shown = show(field, value);
+  if (read(field, shown) === undefined) return false;
+  enter(field, shown);
   return true;
 }
 
@@ -143,7 +145,7 @@ export function correct(key: keyof TrainOptions, value: string | number): void {
   goTo(`field-${key}`);
 }
 
-/** Fills in `settings`; returns the names of those that have no field, and of choices that do not exist. */
+/** Fills in `settings`; returns the names of those that have no field, and of values that are invalid. */
 export function restoreFields(settings: RunSettings): string[] {
   const hasOwn = (key: Key) => isOwnDefault(key, objective.value);
   // Without a length a run has the model's context. The page's own defaults were not entered.

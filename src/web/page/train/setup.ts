@@ -145,11 +145,12 @@ export function restore(): () => Promise<void> {
   const { objective, data, dataset, encoding, sheet, textColumn, labelColumn, model: base, ...ofFields } = settings;
   const files = restoreData(settings, isLink);
   const openBase = beginModel(base, isLink);
-  unknown.push(...restoreFields(ofFields));
+  const others: Record<string, unknown> = ofFields;
+  unknown.push(...restoreFields(ofFields).map((name) => `${name}=${others[name]}`));
   if (isLink && unknown.length > 0)
     linkError.value = {
       name: "ConfigError",
-      summary: "The link has settings that this page does not know",
+      summary: "The link has settings that this page does not have, or values that it does not take",
       found: unknown.join(", "),
       hint: "they were left out",
     };
