@@ -11,6 +11,7 @@ import type { Api } from "../../src/web/worker/worker.ts";
 export const answers: { [method in keyof Api]?: (...args: Parameters<Api[method]>) => unknown } = {
   runs: () => [],
   models: () => [],
+  sizes: () => ({}),
 };
 /** The calls so far. */
 export const calls: { method: string; args: unknown[] }[] = [];

@@ -22,12 +22,19 @@ export class Refused extends Error {
   }
 }
 
+/** Whether the browser's storage is full. */
+export const isFull = (error: unknown): boolean => error instanceof Error && error.name === "QuotaExceededError";
+
+/** What a run that is not stored is told while it trains. */
+export const KEPT_IN_MEMORY =
+  "The browser's storage is full: the run continues in memory, and is lost when this page is closed. Delete runs or models that you no longer need.";
+
 export function reportError(thrown: unknown): ErrorReport {
   if (thrown instanceof Refused) return thrown.report;
   const error = runCause(thrown);
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
-    if (name === "QuotaExceededError")
+    if (isFull(thrown))
       return { name, summary: "The browser's storage is full", hint: "delete runs or models that you no longer need" };
     return { name, summary: message || name };
   }

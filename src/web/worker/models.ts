@@ -7,7 +7,7 @@ import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
-import { generations, lastCheckpoint, trainedTensors } from "../../run/checkpoint.ts";
+import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
 import { hasLabels, hasValues, readsTokens } from "../../tasks/index.ts";
 import { runSpec } from "../../train/sizes.ts";
@@ -27,7 +27,7 @@ import { machine } from "./machine.ts";
 import { fetchModel } from "./materials.ts";
 import { openStart } from "./run-files.ts";
 import { openModel } from "./sources.ts";
-import { readRun, runFolder } from "./store.ts";
+import { newestCheckpoint, readRun, runFolder } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
 import type { Writer } from "./writer.ts";
 
@@ -83,15 +83,11 @@ async function latestTrained(id: string): Promise<Trained> {
 
 /** What a stored run has learned: its adapter, or before it has saved one its last checkpoint. */
 async function storedAdapter(run: PageRun, model: BaseModel): Promise<Adapter> {
-  const folder = runFolder(run.id);
-  if (hasAdapter(run) || (await generations(folder)).length === 0) return loadAdapter(folder, model);
+  const checkpoint = hasAdapter(run) ? undefined : await newestCheckpoint(run.id);
+  if (!checkpoint) return loadAdapter(runFolder(run.id), model);
   const { record } = run;
   const start = (await openStart(run, model)) ?? undefined;
-  return buildAdapter(
-    record,
-    runSpec(model, record, record.options, start),
-    trainedTensors(await lastCheckpoint(folder)),
-  );
+  return buildAdapter(record, runSpec(model, record, record.options, start), trainedTensors(checkpoint));
 }
 
 async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>): Promise<T> {

@@ -1,6 +1,6 @@
 /** The files that a run is made of, in its folder: it can be resumed after a reload, and elsewhere after a download. */
 
-import { exists, joinPath, linkFile, writeDirectory } from "#platform";
+import { exists, joinPath, linkFile, remove, writeDirectory } from "#platform";
 import { digestData } from "../../data/digest.ts";
 import type { TrainingData } from "../../data/training-data.ts";
 import { ConfigError } from "../../errors.ts";
@@ -13,6 +13,7 @@ import { loadData } from "../../run/load-data.ts";
 import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
 import { readFiles } from "./archive.ts";
+import { isFull } from "./errors.ts";
 import { pickedPath } from "./sources.ts";
 import { runFolder, startFolder } from "./store.ts";
 
@@ -20,13 +21,17 @@ const inData = (path: string) => joinPath("data", fileName(path));
 
 /**
  * Stores a run's files in its folder, and those of the run `from` whose adapter it starts from: the originals may be
- * deleted.
+ * deleted. Where there is no room for its data, the run uses the visitor's file.
  */
 export async function keepFiles(run: PageRun, from?: string): Promise<void> {
   const { id, record } = run;
   for (const path of dataFiles(record.data)) {
     const stored = joinPath(runFolder(id), inData(path));
-    if (!(await exists(stored))) await linkFile(pickedPath(fileName(path)), stored);
+    if (await exists(stored)) continue;
+    await linkFile(pickedPath(fileName(path)), stored).catch(async (error) => {
+      if (!isFull(error)) throw error;
+      await remove(stored);
+    });
   }
   run.record = { ...record, data: moveFiles(record.data, inData) };
   if (from === undefined) return;

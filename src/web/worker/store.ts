@@ -7,8 +7,10 @@
 import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
 import { ConfigError } from "../../errors.ts";
+import { generations, lastCheckpoint } from "../../run/checkpoint.ts";
 import { readRecord, writeRecord } from "../../run/directory.ts";
 import type { RunRecord } from "../../run/record.ts";
+import type { Checkpoint } from "../../train/records.ts";
 import { isUnderWay, type PageRun } from "../protocol.ts";
 
 const FOLDER = "runs";
@@ -43,10 +45,43 @@ export function newId(): string {
   return `${time}-${crypto.randomUUID().slice(0, 4)}`;
 }
 
+/** What could not be stored since the storage is full, by the run's id: for as long as this worker lives. */
+const unstored = new Map<string, { run: PageRun; checkpoint?: Checkpoint }>();
+
 /** Stores a run: its record first, without which it is not listed. */
 export async function keepRun(run: PageRun): Promise<void> {
-  await writeRecord(runFolder(run.id), run.record);
-  await keepOwn(run);
+  try {
+    await writeRecord(runFolder(run.id), run.record);
+    await keepOwn(run);
+    // There may be room for a record, and none for a checkpoint.
+    if (run.state === "finished" || !unstored.get(run.id)?.checkpoint) unstored.delete(run.id);
+  } catch (error) {
+    unstored.set(run.id, { ...unstored.get(run.id), run });
+    throw error;
+  }
+}
+
+/** Keeps a checkpoint in memory that `store` cannot store. Throws its error. */
+export async function keepCheckpointOf(
+  run: PageRun,
+  checkpoint: Checkpoint,
+  store: () => Promise<void>,
+): Promise<void> {
+  try {
+    await store();
+    await keepOwn(run);
+    unstored.delete(run.id);
+  } catch (error) {
+    unstored.set(run.id, { run, checkpoint });
+    throw error;
+  }
+}
+
+/** The newest checkpoint of a run; undefined: it has none. Throws the error of one that cannot be read. */
+export async function newestCheckpoint(id: string): Promise<Checkpoint | undefined> {
+  const { checkpoint } = unstored.get(id) ?? {};
+  if (checkpoint) return checkpoint;
+  return (await generations(runFolder(id))).length === 0 ? undefined : lastCheckpoint(runFolder(id));
 }
 
 /** Stores what the page alone knows of a run. */
@@ -80,8 +115,8 @@ export function addExample(run: PageRun): PageRun {
 }
 
 export async function readRun(id: string): Promise<PageRun> {
-  const example = examples.get(id);
-  if (example) return example;
+  const known = examples.get(id) ?? unstored.get(id)?.run;
+  if (known) return known;
   const own = await get<OwnRun>(id, store);
   if (own === undefined) throw new ConfigError("no-such-run", "This run no longer exists", { hint: "reload the page" });
   return { ...own, record: await storedRecord(id) };
@@ -96,7 +131,9 @@ export async function listRuns(): Promise<PageRun[]> {
   const isElsewhere = !isTrainer && held.some(({ name, mode }) => name === TRAINING_LOCK && mode === "exclusive");
   // A run without a record is being deleted, or was not stored.
   const runs = await Promise.all((await values<OwnRun>(store)).map((own) => listed(own, isElsewhere).catch(() => [])));
-  return runs.flat().sort((a, b) => b.record.created - a.record.created);
+  const others = [...unstored.values()].map(({ run }) => run);
+  const stored = runs.flat().filter(({ id }) => !unstored.has(id));
+  return [...stored, ...others].sort((a, b) => b.record.created - a.record.created);
 }
 
 async function listed(own: OwnRun, isElsewhere: boolean): Promise<PageRun[]> {
@@ -114,6 +151,7 @@ export async function changeRun(id: string, change: Partial<OwnRun>): Promise<vo
 }
 
 export async function forgetRun(id: string): Promise<void> {
+  unstored.delete(id);
   await del(id, store);
   await remove(runFolder(id));
   channel.postMessage(id);

@@ -4,7 +4,7 @@ import { joinPath, remove } from "#platform";
 import { FormatError } from "../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import { measureChanges, startTensors } from "../../run/changes.ts";
-import { generations, lastCheckpoint, trainedTensors } from "../../run/checkpoint.ts";
+import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
 import { LiveRun, type Speed } from "../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../run/record.ts";
@@ -17,8 +17,10 @@ import type { TrainOptions } from "../../train/settings.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
 import { runTables } from "../../views/run-tables.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
-import { reportError, reportOfRun } from "./errors.ts";
-import { keepOwn, keepRun, newId, runFolder } from "./store.ts";
+import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "./errors.ts";
+import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "./store.ts";
+
+const LOST = "the run continues, but a reload would lose the progress since the last checkpoint.";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -105,7 +107,11 @@ export class Training implements TrainingJob {
       run.state = "training";
       run.error = null;
       run.record = this.live.record;
-      await keepRun(run);
+      await keepRun(run).catch((error) => {
+        if (!isFull(error)) throw error;
+        this.note = KEPT_IN_MEMORY;
+      });
+      run.note = this.note;
       this.emitNow();
       return {
         onEvent: this.live.callbacks.onEvent,
@@ -147,8 +153,7 @@ export class Training implements TrainingJob {
    * fails the run: it can be resumed from them later.
    */
   private async lastCheckpoint(): Promise<Checkpoint | undefined> {
-    if ((await generations(this.folder)).length === 0) return undefined;
-    return lastCheckpoint(this.folder).catch((error) => {
+    return newestCheckpoint(this.run.id).catch((error) => {
       if (!(error instanceof FormatError)) throw error;
       // A single invalid one is from a page that was closed while writing the first.
       if (this.run.usable) this.note = "The checkpoints were damaged: the run started again from the beginning.";
@@ -179,12 +184,10 @@ export class Training implements TrainingJob {
     run.usable = true;
     run.note = this.note;
     try {
-      await this.live.callbacks.onCheckpoint(checkpoint);
-      await keepOwn(run);
+      await keepCheckpointOf(run, checkpoint, () => this.live.callbacks.onCheckpoint(checkpoint));
     } catch (error) {
       // A checkpoint that cannot be stored does not end the run.
-      const { summary } = reportError(error);
-      run.note = `${summary}: the run continues, but a reload would lose the progress since the last checkpoint.`;
+      run.note = isFull(error) ? KEPT_IN_MEMORY : `${reportError(error).summary}: ${LOST}`;
     }
     this.emitNow();
   }
@@ -193,10 +196,9 @@ export class Training implements TrainingJob {
     const { run, live } = this;
     const { model, adapter: first } = this.materials;
     run.note = null;
-    // Until its files are stored there is only a checkpoint.
-    run.usable = false;
+    // Its directory is not there yet if there was no room for its record.
+    await keepRun(run);
     await live.end(result, this.materials.data, runTables);
-    run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await measureChanges(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished");

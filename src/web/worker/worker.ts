@@ -22,6 +22,7 @@ import {
   type TakeReport,
   type WantedForm,
 } from "../protocol.ts";
+import { bytesIn } from "./archive.ts";
 import { describeData } from "./describe.ts";
 import { emit } from "./emit.ts";
 import { reportError } from "./errors.ts";
@@ -32,7 +33,16 @@ import { classify, influences, label, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
-import { addExample, changeRun, forgetRun, listRuns, onRunsChanged, readRun, untilNobodyTrains } from "./store.ts";
+import {
+  addExample,
+  changeRun,
+  forgetRun,
+  listRuns,
+  onRunsChanged,
+  readRun,
+  runFolder,
+  untilNobodyTrains,
+} from "./store.ts";
 
 /** Whether messages did not come with the page: what is wrong with them is looked for. */
 const areOwn = ({ objective = DEFAULT_OBJECTIVE, dataset }: PageSettings) =>
@@ -80,6 +90,13 @@ const api = {
     const runs = await listRuns();
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => emit({ type: "runs" }));
     return runs.map((run) => machine.group?.of(run.id)?.run ?? run);
+  },
+  /** The bytes of each stored run. */
+  async sizes(): Promise<Record<string, number>> {
+    const measured = (await listRuns()).map(
+      async ({ id }) => [id, await bytesIn(runFolder(id)).catch(() => 0)] as const,
+    );
+    return Object.fromEntries(await Promise.all(measured));
   },
   start,
   compare,

@@ -119,13 +119,30 @@ test("a run that the browser cannot store goes on, fails at its end, and resumes
   const noted = tab.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
   const failed = tab.ended();
   held.release();
-  assert.match(await noted, /^The browser's storage is full: the run continues, but a reload would lose the progress/);
+  assert.match(await noted, /^The browser's storage is full: the run continues in memory/);
   const { error, note } = await failed;
   assert.match(error!.summary, "The browser's storage is full");
   assert.match(error!.hint!, "delete runs or models");
   assert.match(note!, "The browser's storage is full");
   browser.files.room = Infinity;
-  assert.is(await resumeToEnd(tab, id), 4);
+  assert.is(await resumeToEnd(tab, id), 8, "the checkpoint that was not stored");
+});
+
+test("full storage refuses no run: it trains in memory, is tried there, and is stored when there is room", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  browser.files.room = 1;
+  const ended = tab.ended();
+  const noted = tab.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
+  const id = await tab.call("start", LONGER);
+  assert.match(await noted, "the run continues in memory, and is lost when this page is closed. Delete runs");
+  const { error, state, usable } = await ended;
+  assert.equal([state, usable, error!.summary], ["failed", true, "The browser's storage is full"]);
+  assert.is((await tab.listed(id))!.state, "failed");
+  assert.ok("label" in (await tab.call("classify", id, "see you at lunch")).adapter);
+  browser.files.room = Infinity;
+  assert.is(await resumeToEnd(tab, id), 8);
+  assert.is((await (await browser.open()).listed(id))!.state, "finished");
 });
 
 test("a run is not resumed with another model, or other data", async () => {

@@ -34,6 +34,8 @@ test("a run from a file to its end: what it will take, its events, its results, 
   assert.equal([told[0]!.state, told[0]!.record.step], ["training", 0]);
   assert.ok(told.slice(0, -1).every(({ state }) => state === "training"));
   assert.equal(await tab.call("runs"), [run]);
+  const bytes = (await tab.call("sizes"))[id]!;
+  assert.ok(bytes > record.saved, `${bytes} bytes`);
   // The speed of this run is known now: the guess before it was another.
   assert.is.not((await tab.call("estimate", TINY_RUN)).seconds, seconds);
   // Neither its copy of the file nor a checkpoint is left.

@@ -8,10 +8,10 @@ import { download } from "../run/take.ts";
 import { FileButton } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
-import { nameState, runData, runTitle, when } from "../shared/words.ts";
+import { megabytes, nameState, runData, runTitle, when } from "../shared/words.ts";
 import { attempt } from "../shared/worker.ts";
 import { BUNDLED, model } from "../train/model.ts";
-import { forget, load, look, plot, plotted, runs, runsError, shown } from "./runs.ts";
+import { forget, load, look, plot, plotted, runs, runsError, shown, sizes } from "./runs.ts";
 
 const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
 
@@ -157,10 +157,11 @@ function Result({ run: { record } }: { run: PageRun }) {
 }
 
 /** The model and settings of a run. */
-function describeRow({ model, state, record }: PageRun): string {
+function describeRow({ id, model, state, record }: PageRun): string {
   const { options, settings, created } = record;
   const { epochs, lr } = options;
   const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];
   const speed = state === "loaded" ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
-  return [model, ...from, ...speed, when(created)].join(", ");
+  const size = sizes.value[id] ? [megabytes(sizes.value[id])] : [];
+  return [model, ...from, ...speed, when(created), ...size].join(", ");
 }

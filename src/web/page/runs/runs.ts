@@ -24,6 +24,8 @@ const next = signal<PageRun | undefined>(undefined);
 /** Whether a run or a comparison is being prepared. */
 const isStarting = signal(false);
 export const storage = signal("");
+/** The bytes of each stored run, by its id. */
+export const sizes = signal<Readonly<Record<string, number>>>({});
 /** Errors of actions in the list, and of a comparison. */
 export const runsError = signal<ErrorReport | null>(null);
 export const compareError = signal<ErrorReport | null>(null);
@@ -74,7 +76,7 @@ async function refresh(): Promise<void> {
     if (!shown.value && latest) follow(latest);
   });
   resumeReloaded();
-  await measureStorage();
+  void measureStorage();
 }
 
 const byTime = (a: PageRun, b: PageRun) => b.record.created - a.record.created;
@@ -97,6 +99,8 @@ async function cutShort(error: ErrorReport): Promise<void> {
 async function measureStorage(): Promise<void> {
   const { usage = 0 } = await navigator.storage.estimate();
   storage.value = `Stored in this browser: ${formatBytes(usage)} (this page for offline use, models and runs).`;
+  // A worker that has ended is told elsewhere.
+  sizes.value = await worker.sizes().catch(() => sizes.value);
 }
 
 function onRun(run: PageRun, speed: Speed | null): void {
