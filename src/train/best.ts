@@ -21,3 +21,7 @@ export function bestEvaluation(evaluations: readonly EvaluationRecord[]): Evalua
     ({ val }) => val.loss,
   );
 }
+
+/** How many evaluations follow the best one. */
+export const sinceBest = (evaluations: readonly EvaluationRecord[]): number =>
+  evaluations.length - 1 - Math.max(0, evaluations.indexOf(bestEvaluation(evaluations)!));

@@ -25,7 +25,7 @@ import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { numel } from "../tensor.ts";
-import { bestEvaluation } from "./best.ts";
+import { bestEvaluation, sinceBest } from "./best.ts";
 import { type ChosenDevice, prepareOnDevice } from "./device.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
 import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
@@ -51,6 +51,10 @@ export interface TrainArguments extends RunArguments {
    * the last finished step; evaluations that were not made are null. Before, it rejects with the signal's reason.
    */
   signal?: AbortSignal;
+  /**
+   * Ends training before the next step, as `patience` does: what was learned is evaluated and measured on the test set.
+   */
+  finish?: AbortSignal;
   /** Called with each step, evaluation and checkpoint. What it throws ends the run. */
   onEvent?: (event: TrainEvent) => void;
   /**
@@ -97,6 +101,7 @@ export const ARGUMENTS = {
   data: DATA,
   featureBudget: "number?",
   signal: "signal?",
+  finish: "signal?",
   adapter: "adapter?",
   onEvent: "function?",
   resume: optional(CHECKPOINT),
@@ -111,7 +116,10 @@ export type SharedArguments = Pick<TrainArguments, "device" | "model" | "data" |
 export type CommonArguments = SharedArguments & Pick<TrainArguments, "signal">;
 
 /** How a run starts, and to whom it reports: what does not change its results. */
-export type Start = Pick<TrainArguments, "resume" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause">;
+export type Start = Pick<
+  TrainArguments,
+  "resume" | "finish" | "checkpointEvery" | "onEvent" | "onCheckpoint" | "pause"
+>;
 
 /** The options of a run, and the adapter that it continues from. */
 export type JobSettings = Omit<TrainArguments, keyof CommonArguments | keyof Start>;
@@ -177,7 +185,7 @@ export async function survive(
 
 /** What a run is prepared from, apart from how it starts and to whom it reports. */
 function divideArguments(args: TrainArguments) {
-  const { signal, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
+  const { signal, finish, onEvent, resume, checkpointEvery, onCheckpoint, pause, ...run } = args;
   return { run, signal, onEvent, resume };
 }
 
@@ -370,7 +378,7 @@ export class Run {
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const initial = this.evaluations[0]?.val ?? null;
     const first = Math.floor(this.steps.length / stepsPerEpoch);
-    for (let epoch = first; epoch < this.options.epochs && !this.isExhausted; epoch++) await this.epoch(epoch);
+    for (let epoch = first; epoch < this.options.epochs && !this.isOver; epoch++) await this.epoch(epoch);
     await this.drain();
     if (this.evaluations.at(-1)?.step !== this.steps.length) await this.evaluate();
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
@@ -397,11 +405,10 @@ export class Run {
     return this.kept?.step ?? this.steps.length;
   }
 
-  /** Whether the last `patience` evaluations were not better than one before them. */
-  private get isExhausted(): boolean {
-    const best = Math.max(0, this.evaluations.indexOf(bestEvaluation(this.evaluations)!));
+  /** Whether no step follows: the last `patience` evaluations were not better than one before them, or it is enough. */
+  private get isOver(): boolean {
     const { patience } = this.options;
-    return patience > 0 && this.evaluations.length - 1 - best >= patience;
+    return this.args.finish?.aborted === true || (patience > 0 && sinceBest(this.evaluations) >= patience);
   }
 
   /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */
@@ -482,6 +489,7 @@ export class Run {
       const pausing = pause?.();
       if (pausing) await this.pauseFor(pausing);
       this.signal?.throwIfAborted();
+      if (this.args.finish?.aborted) return;
       this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
       step++;
       group = [];
@@ -489,7 +497,7 @@ export class Run {
       if (this.isDue(step)) {
         await this.drain();
         await this.evaluate();
-        if (this.isExhausted) return;
+        if (this.isOver) return;
       }
       if (keepEvery > 0 && step % keepEvery === 0 && step < total) {
         await this.drain();

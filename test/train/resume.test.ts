@@ -117,6 +117,21 @@ test("patience: ends after so many evaluations without a lower loss", async () =
   assert.is(improving.steps.length, 12, "ended early although every evaluation was better");
 });
 
+test("finish: ends before the next step and is measured; a stopped run is measured as it is, with the same result", async () => {
+  const enough = new AbortController();
+  const onEvent = (event: TrainEvent) => {
+    if (event.type === "step" && event.record.step === 5) enough.abort();
+  };
+  const early = await run({ finish: enough.signal, onEvent });
+  const { length } = early.steps;
+  assert.ok(length >= 5 && length < 12, `${length} steps`);
+  assert.equal([early.aborted, early.evaluations.at(-1)!.step], [false, length]);
+  assert.ok(early.results && early.reference);
+  const checkpoint = await stopAfter(length, (stop) => run(stop));
+  const tested = await run({ resume: checkpoint, finish: AbortSignal.abort() });
+  assertSameRun(tested, early);
+});
+
 test("keep and patience: stopped at the best step, after it, or after the last, and resumed from disk", async () => {
   const data = await contradiction();
   const settings = { data, patience: 3 };
