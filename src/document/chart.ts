@@ -45,6 +45,8 @@ export interface LineChart {
   /** The upper axis: `x` divided by `per`. */
   upper?: { title: string; per: number };
   lines: readonly Line[];
+  /** A place on the horizontal axis that has a name. */
+  mark?: { at: number; name: string };
   /** Bars below the lines, on the same horizontal axis, of which each takes `width`. */
   counts?: { title: string; width: number; xs: readonly number[]; values: readonly number[] };
 }

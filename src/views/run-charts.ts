@@ -6,6 +6,7 @@ import { describeMethod } from "../methods/training.ts";
 import { dataName, examplesPerEpoch, type RunRecord } from "../run/record.ts";
 import { chartName, type Measure } from "../tasks/compare.ts";
 import { WORDS } from "../tasks/words.ts";
+import { bestEvaluation } from "../train/best.ts";
 import { type Figure, judgedBy, LOSS, nameMeasure, readMeasure, showMeasure } from "./measures.ts";
 import { nameCompared } from "./verdicts.ts";
 
@@ -107,6 +108,7 @@ function curveChart(runs: readonly NamedRun[], measured: Figure, y: Axis, smooth
   const isAlone = runs.length === 1;
   const epochs = new Set(runs.map(({ record }) => examplesPerEpoch(record)));
   const [per = 0] = epochs.size === 1 ? epochs : [];
+  const kept = bestSoFar(runs[0]!.record);
   const isMixed = new Set(runs.map(({ record }) => dataName(record))).size > 1;
   const note = `dashed: training${isMixed ? ". Values on different data are not comparable." : ""}`;
   return {
@@ -120,9 +122,14 @@ function curveChart(runs: readonly NamedRun[], measured: Figure, y: Axis, smooth
     },
     y,
     ...(per > 0 ? { upper: { title: "epochs", per } } : {}),
+    ...(kept && isAlone ? { mark: { at: kept.examples, name: "kept" } } : {}),
     lines: runs.flatMap((run, color) => runLines(run, color, isAlone, measured, smooth)),
   };
 }
+
+/** The evaluation whose parameters are kept, or would be if the run ended now. */
+const bestSoFar = ({ evaluations, options: { keep } }: RunRecord) =>
+  evaluations.length > 1 && keep === "best" ? bestEvaluation(evaluations) : undefined;
 
 const curveOf = ({ curve }: RunRecord, measured: Figure) =>
   curve.loss.map((loss, i) => readMeasure(measured, { loss, accuracy: curve.accuracy[i]! }) ?? Number.NaN);

@@ -13,6 +13,7 @@ import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
+import { sinceBest } from "../train/best.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { EvaluationRecord } from "../train/records.ts";
 import { judgedBy, LOSS, nameMeasure, showMeasure, shownMeasures } from "./measures.ts";
@@ -257,7 +258,9 @@ function describeKept(record: RunRecord): string[] {
   return [
     ...(epoch < epochs
       ? [
-          `Stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss.`,
+          patience > 0 && sinceBest(evaluations) >= patience
+            ? `Stopped in epoch ${epoch.toFixed(1)} of ${epochs}: ${patience} ${patience === 1 ? "evaluation" : "evaluations"} without a lower validation loss.`
+            : `Finished early, in epoch ${epoch.toFixed(1)} of ${epochs}.`,
         ]
       : []),
     ...(keptStep === step

@@ -15,7 +15,7 @@ import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
 import type { Speed } from "../run/live-run.ts";
 import type { RunRecord } from "../run/record.ts";
-import type { Labelled } from "../tasks/predictions.ts";
+import type { Answer as LabelAnswer, Labelled } from "../tasks/predictions.ts";
 import type { CommonDtype } from "../tensor.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 
@@ -41,8 +41,9 @@ export interface Machine {
 export interface DataReport {
   /** What was read; none: it cannot be trained on. */
   blocks: Block[];
-  /** Rows of the training set. */
+  /** Rows of the training set, and of the test set. */
   trainRows: number;
+  testRows: number;
   /** Of a table of the visitor's, with its first rows; else none. */
   columns: readonly CheckedColumn[];
   rows: readonly (readonly string[])[];
@@ -111,6 +112,8 @@ export interface PageRun {
   note: string | null;
   /** Whether there are trained parameters to classify with and to download. */
   usable: boolean;
+  /** The step of its last checkpoint: what is learned of it until it ends. */
+  checkpoint?: number;
   /** How far the matrices moved; missing before the end. */
   changes?: Changes;
   error: ErrorReport | null;
@@ -176,6 +179,13 @@ export interface Verdict {
   /** The base model with the initial head. */
   base: Labelled;
   device: DeviceInfo;
+}
+
+/** A message of the validation set, and what the run that trains makes of it; null: it has no checkpoint yet. */
+export interface WatchedMessage {
+  text: TextOrPair;
+  truth: LabelAnswer;
+  answer: Labelled | null;
 }
 
 /** The arguments of a text generation. */

@@ -19,6 +19,7 @@ import {
   pickFile,
   pickTinyModel,
   SETTINGS,
+  see,
   set,
   start,
   textTo,
@@ -37,6 +38,7 @@ test("what is downloaded of a run: a page of one file that judges as this one, f
   const before = await predicted();
 
   // The page of one file, opened from the disk.
+  await see(page, "take");
   const { content } = await downloaded(page, () => page.click("[data-take=page]"), textTo("</html>\n"));
   const alone = join(temporaryFolder(), "alone.html");
   writeFileSync(alone, content);
@@ -65,6 +67,7 @@ test("what is downloaded of a run: a page of one file that judges as this one, f
   await waitForState(page, "loaded");
   assert.match((await page.textContent("#figures"))!, /^Trained parameters4,786Labelsham, spamBase modeltiny$/);
   assert.ok(await page.isHidden("#progress"));
+  await see(page, "try");
   assert.is(await predicted(), before);
   assert.equal(faults, []);
   await context.close();

@@ -6,7 +6,7 @@ import { testIf } from "../helpers/harness.ts";
 import { messages } from "../helpers/tiny.ts";
 import { openFreshPage, TIMEOUT_MS } from "./browser.ts";
 import { FIREFOX, openFirefox } from "./firefox.ts";
-import { pickFile, set, start, waitForState } from "./page.ts";
+import { pickFile, see, set, start, waitForState } from "./page.ts";
 
 const PATIENCE_MS = 30_000;
 
@@ -37,7 +37,9 @@ testIf(FIREFOX !== "", "no Firefox: `npm run driver` installs it, or names it", 
   await set(page, numbers);
   await start(page);
   await waitForState(page, "finished");
+  await see(page, "result");
   assert.match((await page.textContent("#figures"))!, /CPU, \d+ threads/);
+  await see(page, "try");
   await page.fill("#message", "you have won a prize, call now");
   await page.waitForSelector("#verdict .learned >> text=spam");
   assert.equal(faults, []);

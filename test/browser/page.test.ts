@@ -18,6 +18,7 @@ import {
   pickFile,
   recordedStates,
   SETTINGS,
+  see,
   set,
   start,
   trainOnFile,
@@ -34,6 +35,7 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   assert.match((await page.textContent("#learned"))!, /Uses \d of rank 8: .* holds? 90\s% of the sum/);
   assert.is(await page.locator("#learned .singular rect").count(), 8);
 
+  await see(page, "try");
   await page.locator("#words >> text=leave one out").waitFor();
   const sample = page.locator("#samples button >> nth=0");
   const text = await sample.textContent();

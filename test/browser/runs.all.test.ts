@@ -15,6 +15,7 @@ import {
   pickFile,
   pickTinyModel,
   SETTINGS,
+  see,
   set,
   start,
   waitForState,
@@ -32,6 +33,7 @@ test("training continues from an adapter that is chosen: it decides on fields an
   // The adapter is that of the last evaluation, whose loss is shown last.
   await begin(page, { ...SETTINGS, rank: 4, keep: "last" });
   await waitForState(page, "finished");
+  await see(page, "result");
   const shownLoss = (row: string) => page.locator(`#curve-table tbody tr:${row} td:nth-child(4)`).textContent();
   const reached = await shownLoss("last-child");
   await page.selectOption("#beginning", { index: 1 });
@@ -241,7 +243,7 @@ test("a comparison of methods continues after a stop and a reload", async () => 
   assert.is(await page.locator("#compare .mark").count(), 7);
   // Curves of two runs, and the values under the pointer.
   await page.check("#runs tbody tr:nth-child(3) input");
-  await page.click("#curve-table summary");
+  await see(page, "result");
   await page.check("#curve-table label input");
   await page.hover("#loss .plot svg");
   await page.locator("#accuracy .legend >> text=nearest to").waitFor();

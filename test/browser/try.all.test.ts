@@ -11,6 +11,7 @@ import {
   pickFile,
   pickTinyModel,
   SETTINGS,
+  see,
   set,
   start,
   textTo,
@@ -125,7 +126,7 @@ for (const { objective, content, read = "text=rows: 60 read", status, outcome, v
   {
     objective: "regression",
     content: labelled60((i) => String((i % 4) + 0.5)),
-    status: /^Finished in [^.]+\. RMSE [\d.]+ on 12 test messages/,
+    status: /^RMSE [\d.]+ on 12 test messages.* Always guessing the mean, [\d.]+: /,
     outcome: /always the mean, [12]/,
     verdict: /Fine-tuned model-?[\d.]+/,
     truth: /Its true score is [\d.]+\./,
@@ -133,7 +134,7 @@ for (const { objective, content, read = "text=rows: 60 read", status, outcome, v
   {
     objective: "multi-label",
     content: labelled60((i) => ["red|blue", "red", "", "blue"][i % 4]!),
-    status: /^Finished in [^.]+\. Micro F1 \d/,
+    status: /^Micro F1 \d/,
     outcome: /Exact match.*a logistic regression a label/,
     verdict: /Fine-tuned model.*(red|blue|no label).*\d/,
     truth: /Right: it has exactly these\.|Wrong: it has (red|blue|no label)/,
@@ -142,7 +143,7 @@ for (const { objective, content, read = "text=rows: 60 read", status, outcome, v
     objective: "tokens",
     content: Array.from({ length: 60 }, (_, i) => SENTENCES[i % 3]).join("\n"),
     read: "text=Words by tag",
-    status: /^Finished in [^.]+\. Entity F1 [\d.]+\s% on 12 test sentences/,
+    status: /^Entity F1 [\d.]+\s% on 12 test sentences.* The most frequent tag of each word: /,
     outcome: /the most frequent tag of each word.*Precision, recall and F1 of each type/,
     verdict: /Fine-tuned model.*(PER|LOC|no entity)/,
     truth: /Right: it has exactly these\.|Wrong: it has (PER|LOC): \w/,
@@ -159,7 +160,9 @@ for (const { objective, content, read = "text=rows: 60 read", status, outcome, v
     await start(page);
     await waitForState(page, "finished");
     assert.match((await page.textContent("#status"))!, status);
+    await see(page, "result");
     assert.match((await page.textContent("#outcome"))!, outcome);
+    await see(page, "try");
     await page.fill("#message", "message please please");
     await page.waitForSelector("#verdict .learned strong");
     assert.match((await page.textContent("#verdict"))!, verdict);

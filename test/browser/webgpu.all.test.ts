@@ -10,6 +10,7 @@ import {
   openLearned,
   pickTinyModel,
   SETTINGS,
+  see,
   set,
   start,
   trainOnFile,
@@ -45,6 +46,7 @@ test("a run on WebGPU from a file to its end; one whose device is lost resumes f
   await page.locator("#run-error >> text=The device was lost").waitFor();
   await page.click("text=Resume on the CPU");
   await page.waitForSelector("#training[data-state=finished]");
+  await see(page, "result");
   assert.match((await page.textContent("#figures"))!, /Step14 of 14.*CPU/);
   await context.close();
 });

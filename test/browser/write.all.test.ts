@@ -13,7 +13,7 @@ import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 import { freshPage } from "./browser.ts";
-import { assertAccessible, set, start, waitForState } from "./page.ts";
+import { assertAccessible, see, set, start, waitForState } from "./page.ts";
 
 const folder = temporaryFolder();
 const base = tinyModel(join(folder, "tiny"));
@@ -170,11 +170,13 @@ test("a pasted text trains a language model: perplexity falls, and the text outl
     (await page.textContent("#status"))!,
     /The perplexity on the test set was [\d,.]+ before and is [\d,.]+ now\.$/,
   );
+  await see(page, "result");
   const measured = await perplexities(page);
   assert.ok(measured.length > 4 && measured.at(-1)! < 0.5 * measured[0]!, measured.join(" "));
   assert.match((await page.textContent("#outcome"))!, /Perplexity before.*before training/);
   assert.is(await page.locator("#outcome table").count(), 2, "nothing of a classifier");
   assert.ok(await page.isHidden("#try"));
+  await see(page, "write");
   await page.fill("#prompt", "Roses are");
   await setWriting(page, { maxNewTokens: 8, temperature: 0 });
   const [plain, adapted] = await write(page);

@@ -6,7 +6,7 @@ import { colorAt, round } from "./axes.tsx";
 import { cut, textWidth } from "./text.ts";
 
 /** Of a bar with its name: the bar is its lower part. */
-const [ROW, TOP, THICK] = [44, 20, 14];
+const [ROW, TOP, THICK, SIZE] = [42, 19, 14, 13];
 
 export const barsHeight = ({ bars }: BarChart) => ROW * bars.length;
 
@@ -17,10 +17,10 @@ export function Bars({ chart: { bars, most, show }, width }: { chart: BarChart; 
     const [top, middle] = [i * ROW + TOP, i * ROW + TOP + THICK / 2];
     const [low, high] = [x(interval.low), x(interval.high)];
     const shown = cellLine({ value, ...interval }, { title: "", format: show });
-    const room = width - textWidth(shown, 14) - 12;
+    const room = width - textWidth(shown, SIZE) - 12;
     return (
-      <g key={i} font-size={14} fill="var(--ink)" font-weight={i === 0 ? 600 : 400}>
-        <text y={top - 6}>{cut(name, room, 14)}</text>
+      <g key={i} font-size={SIZE} fill="var(--ink)" font-weight={i === 0 ? 600 : 400}>
+        <text y={top - 6}>{cut(name, room, SIZE)}</text>
         <text x={width} y={top - 6} text-anchor="end">
           {shown}
         </text>

@@ -19,6 +19,7 @@ import {
   steps,
   VerticalAxis,
 } from "./axes.tsx";
+import { textWidth } from "./text.ts";
 
 /** With more points, their marks would hide the line. */
 const MAX_MARKS = 40;
@@ -45,8 +46,23 @@ export function layLines({ lines, x, y, upper, counts }: LineChart, width: numbe
     ...intervals.flatMap(({ low, high }) => [low, high]),
   ]);
   const range = axisRange(y, values, bottom - top);
-  const frame = { left: spaceBefore(y, range, bottom - top), right: width - 28, top, bottom };
+  const frame = { left: spaceBefore(y, range, bottom - top), right: width - spaceAfter(lines, y), top, bottom };
   return { frame, x: [first, last > first ? last : first + 1], y: range };
+}
+
+/** The values at the ends of lines, which have names of their own: of several runs they would cover each other. */
+const endsOf = (lines: readonly Line[]) =>
+  lines.filter(({ look, name }) => look !== "reference" && name !== null).length > 2 ? [] : lines;
+
+const lastOf = ({ ys }: Line) => {
+  const i = ys.findLastIndex((value) => value !== null && Number.isFinite(value));
+  return i < 0 ? null : ys[i]!;
+};
+
+/** The space for them. */
+function spaceAfter(lines: readonly Line[], axis: Axis): number {
+  const widths = endsOf(lines).map((line) => textWidth(axis.show(lastOf(line) ?? 0), 12));
+  return 28 + Math.ceil(Math.max(0, ...widths));
 }
 
 interface LinesProps {
@@ -66,10 +82,55 @@ export function Lines({ chart, layout }: LinesProps) {
       <VerticalAxis axis={chart.y} range={layout.y} frame={frame} />
       <HorizontalAxis axis={chart.counts ? { ...chart.x, title: "" } : chart.x} values={values} x={x} frame={frame} />
       {chart.upper && <UpperAxis {...chart.upper} range={range} frame={frame} />}
+      {chart.mark && <Mark {...chart.mark} x={x} frame={frame} />}
       {chart.lines.map((line, i) => (
         <Curve key={i} line={line} x={x} y={y} />
       ))}
+      <Ends lines={endsOf(chart.lines)} axis={chart.y} left={right + 8} y={y} />
     </>
+  );
+}
+
+/** Pixels between two of them. */
+const APART = 14;
+
+interface EndsProps extends Pick<CurveProps, "y"> {
+  lines: readonly Line[];
+  axis: Axis;
+  left: number;
+}
+
+/** The last value of each line, to the right of the plot; those that would cover each other are moved apart. */
+function Ends({ lines, axis, left, y }: EndsProps) {
+  const ends = lines
+    .flatMap((line) => {
+      const last = lastOf(line);
+      return last === null ? [] : [{ line, text: axis.show(last), top: y(last) }];
+    })
+    .sort((a, b) => a.top - b.top);
+  const [upper, lower] = ends;
+  const over = upper && lower ? Math.max(0, APART - (lower.top - upper.top)) / 2 : 0;
+  return (
+    <g class="ends" font-size={12}>
+      {ends.map(({ line, text, top }, i) => (
+        <text key={i} x={left} y={round(top + 4 + (i === 0 ? -over : over))} fill={lineColor(line)}>
+          {text}
+        </text>
+      ))}
+    </g>
+  );
+}
+
+function Mark({ at, name, x, frame }: NonNullable<LineChart["mark"]> & { x: (value: number) => number; frame: Frame }) {
+  const left = x(at);
+  const isLeft = left > (frame.left + frame.right) / 2;
+  return (
+    <g class="kept" font-size={12} fill="var(--faint)">
+      <path d={`M${left} ${frame.top}V${frame.bottom}`} stroke="var(--edge)" stroke-dasharray="2 3" />
+      <text x={isLeft ? left - 5 : left + 5} y={frame.bottom - 6} text-anchor={isLeft ? "end" : "start"}>
+        {name}
+      </text>
+    </g>
   );
 }
 

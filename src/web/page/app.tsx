@@ -2,12 +2,15 @@
 import { hasHead } from "../../tasks/index.ts";
 import { objective } from "./data/data.ts";
 import { DataCard } from "./data/data-card.tsx";
+import { NextBar } from "./run/next-bar.tsx";
 import { LearnedCard, OutcomeCard } from "./run/outcome-card.tsx";
 import { RunCard } from "./run/run-card.tsx";
 import { TakeCard } from "./run/take-card.tsx";
+import { view, views } from "./run/view.ts";
 import { CompareCard } from "./runs/compare-card.tsx";
 import { writer } from "./runs/runs.ts";
 import { RunsCard } from "./runs/runs-card.tsx";
+import { Choices } from "./shared/controls.tsx";
 import { useModule } from "./shared/hooks.tsx";
 import { HowCard } from "./train/how-card.tsx";
 import { TrainCard } from "./train/train-card.tsx";
@@ -17,7 +20,18 @@ import { TryCard } from "./try/try-card.tsx";
 function Writing() {
   const isWanted = !hasHead({ objective: objective.value }) || writer.value !== null;
   const loaded = useModule(isWanted, () => import("./write/write-card.tsx"));
-  return loaded && <loaded.WriteCard hidden={!isWanted} />;
+  const isHidden = !isWanted || (writer.value !== null && view.value !== "write");
+  return loaded && <loaded.WriteCard hidden={isHidden} />;
+}
+
+/** What can be done with the shown run, once it has left more than one thing. */
+function Views() {
+  if (Object.keys(views.value).length < 2) return null;
+  return (
+    <div id="views">
+      <Choices name="view" kind="tabs" label="What to see of the run" options={views.value} chosen={view} />
+    </div>
+  );
 }
 
 export function App() {
@@ -30,7 +44,8 @@ export function App() {
       </form>
       <div class="results">
         <RunCard />
-        <TryCard />
+        <Views />
+        <TryCard hidden={view.value !== "try"} />
         <Writing />
         <OutcomeCard />
         <LearnedCard />
@@ -41,6 +56,7 @@ export function App() {
         <CompareCard />
         <RunsCard />
       </div>
+      <NextBar />
     </main>
   );
 }

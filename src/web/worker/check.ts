@@ -32,6 +32,7 @@ export async function checkOwn({ adapter: _, ...asked }: PageSettings, model: Ba
   const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
   return {
     trainRows: readable?.data.stats.train.rows ?? 0,
+    testRows: readable?.data.stats.test.rows ?? 0,
     blocks: [...(columns.length > 0 && readable ? rowsFirst(summary) : summary), ...preview].map(plainBlock),
     columns,
     rows: rows.slice(0, SHOWN.rows).map((row) => row.map((cell) => excerpt(cell, SHOWN.characters) as string)),

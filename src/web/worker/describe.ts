@@ -22,6 +22,7 @@ export async function describeData(
   const [, ...blocks] = dataBlocks(data, "", weights);
   return {
     trainRows: data.stats.train.rows,
+    testRows: data.stats.test.rows,
     blocks: [...(isLabelled(data) ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
     ...{ columns: [], rows: [], needs: {}, problems: [], error: null },
     samples: isLabelled(data) ? testSamples(data) : [],

@@ -6,6 +6,7 @@ import { type Emit, type Ending, type OpenedRun, Training } from "./training.ts"
 export class TrainingGroup {
   private readonly trainings: Training[] = [];
   private readonly abort = new AbortController();
+  private readonly enough = new AbortController();
 
   /** Throws if the run cannot begin; a companion that cannot is left out. */
   constructor(
@@ -24,7 +25,8 @@ export class TrainingGroup {
   }
 
   private add(run: PageRun): void {
-    this.trainings.push(new Training(run, this.materials, (one, speed) => this.report(one, speed), this.abort.signal));
+    const report = (one: PageRun, speed: Speed | null) => this.report(one, speed);
+    this.trainings.push(new Training(run, this.materials, report, this.abort.signal, this.enough.signal));
   }
 
   private report(run: PageRun, speed: Speed | null): void {
@@ -45,6 +47,12 @@ export class TrainingGroup {
   stop(state: Ending): void {
     for (const training of this.trainings) training.stop(state);
     this.abort.abort();
+  }
+
+  /** Ends training soon: what was learned is measured and saved, as at the end. */
+  finish(): void {
+    this.enough.abort();
+    for (const training of this.trainings) training.endEarly();
   }
 
   /** Trains all to the end, some at the same time where that is faster. Errors are reported in the runs. */

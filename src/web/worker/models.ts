@@ -18,6 +18,7 @@ import {
   type LabelRequest,
   type PageRun,
   type Verdict,
+  type WatchedMessage,
   type WriteReport,
   type WriteRequest,
 } from "../protocol.ts";
@@ -97,6 +98,21 @@ async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>
 
 export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
   withTrained(id, (trained) => tester.classify(trained, text));
+
+/** The messages on which a run that trains is watched, with its answers; null: there are none. */
+export async function watch(id: string): Promise<WatchedMessage[] | null> {
+  const training = machine.group?.of(id);
+  if (!training || !isUnderWay(training.run) || training.watched.length === 0) return null;
+  const { watched, latest } = training;
+  if (!latest) return watched.map((one) => ({ ...one, answer: null }));
+  return withTrained(id, async (trained) => {
+    const answers = await tester.answers(
+      trained,
+      watched.map(({ text }) => text),
+    );
+    return watched.map((one, i) => ({ ...one, answer: answers[i]! }));
+  });
+}
 
 /** The influence of each word on the class; null if a run needs the device, or there is not one class. */
 export const influences = async (id: string, text: TextOrPair): Promise<Influences | null> =>

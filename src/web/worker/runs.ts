@@ -19,11 +19,15 @@ import { keepFiles } from "./run-files.ts";
 import { keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
 import { newRun, type OpenedRun } from "./training.ts";
 
-/** A run that can begin; `from`: the run whose adapter it starts from. */
+/**
+ * A run that can begin; `from`: the run whose adapter it starts from; `isEnough`: it is measured as it is, without
+ * another step.
+ */
 interface Opened {
   run: PageRun;
   materials: OpenedRun;
   from?: string | undefined;
+  isEnough?: boolean;
 }
 
 /** Begins a new run. Progress is reported by events. Resolves with its id when it has begun. */
@@ -38,11 +42,11 @@ export function start(settings: PageSettings): Promise<string> {
   });
 }
 
-export function resume(id: string, device?: DeviceName): Promise<string> {
+export function resume(id: string, device?: DeviceName, isEnough = false): Promise<string> {
   return begin(async () => {
     const run = await readRun(id);
     if (device) run.device = device;
-    return { run, materials: await reopen(run) };
+    return { run, materials: await reopen(run), isEnough };
   });
 }
 
@@ -80,10 +84,10 @@ async function begin(open: () => Promise<Opened>): Promise<string> {
 
 /** Trains the runs if no other tab trains. */
 async function trainAll(open: () => Promise<Opened>, began: (id: string) => void): Promise<void> {
-  const { run: first, materials, from } = await open();
+  const { run: first, materials, from, isEnough = false } = await open();
   const done = await whileOnlyTrainer(async () => {
     await keepFiles(first, from);
-    await train(first, materials, () => began(first.id));
+    await train(first, materials, isEnough, () => began(first.id));
     for (let run = nextRun(first, await listRuns()); run; run = nextRun(run, await listRuns())) await follow(run);
     return true;
   });
@@ -94,11 +98,12 @@ async function trainAll(open: () => Promise<Opened>, began: (id: string) => void
 }
 
 /** Trains a run and the others of its comparison that can be trained with it. */
-async function train(run: PageRun, materials: OpenedRun, began = () => {}): Promise<void> {
+async function train(run: PageRun, materials: OpenedRun, isEnough = false, began = () => {}): Promise<void> {
   const companions = findCompanions(run, await listRuns());
   const report = (run: PageRun, speed: Speed | null) => emit({ type: "run", run, speed });
   const group = new TrainingGroup(run, companions, materials, report);
   machine.train(group);
+  if (isEnough) group.finish();
   began();
   try {
     await group.work();

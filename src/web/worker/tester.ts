@@ -7,6 +7,7 @@ import type { BaseModel } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { TASKS } from "../../tasks/index.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
 import type { Verdict } from "../protocol.ts";
 
 /** The trained parameters of a run. */
@@ -28,6 +29,12 @@ export class Tester {
     const { method } = TASKS[trained.meta.task.objective].predicts!;
     const read = async (one: Classifier) => (await one[method]([text]))[0]!;
     return { adapter: await read(adapter), base: await read(base), device: adapter.device };
+  }
+
+  /** What the trained parameters alone make of some texts. */
+  async answers(trained: Trained, texts: readonly TextOrPair[]): Promise<Labelled[]> {
+    const { adapter } = await this.prepare(trained);
+    return adapter[TASKS[trained.meta.task.objective].predicts!.method]([...texts]);
   }
 
   async influences(trained: Trained, text: TextOrPair): Promise<Influences> {

@@ -19,6 +19,7 @@ import { runTables } from "../../views/run-tables.ts";
 import type { PageRun, PageSettings } from "../protocol.ts";
 import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "./errors.ts";
 import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "./store.ts";
+import { watchedMessages } from "./watch.ts";
 
 const LOST = "the run continues, but a reload would lose the progress since the last checkpoint.";
 
@@ -63,18 +64,24 @@ export class Training implements TrainingJob {
   private readonly prepared: PreparedRun;
   private readonly live: LiveRun;
 
-  /** `signal` ends it. Throws the errors of `prepareRun`. */
+  /** `signal` ends it; after `enough` no step follows. Throws the errors of `prepareRun`. */
   constructor(
     readonly run: PageRun,
     private readonly materials: OpenedRun,
     private readonly emit: Emit,
     private readonly signal: AbortSignal,
+    private readonly enough: AbortSignal,
   ) {
     this.folder = runFolder(run.id);
     const { options } = run.record;
     this.args = { ...materials, ...ofMode(options, options.mode) };
     this.prepared = prepareRun(this.args);
     this.live = new LiveRun(this.folder, run.record, { onEvent: (event) => this.onTrainEvent(event) });
+  }
+
+  /** Messages on which the visitor watches it learn. */
+  get watched() {
+    return watchedMessages(this.materials.data);
   }
 
   get meta(): AdapterMeta {
@@ -93,6 +100,13 @@ export class Training implements TrainingJob {
     this.emitNow();
   }
 
+  /** Says that no step follows. */
+  endEarly(): void {
+    if (this.run.state !== "training") return;
+    this.run.state = "stopping";
+    this.emitNow();
+  }
+
   get settings(): JobSettings {
     const { device: _, model: _m, data: _d, ...settings } = this.args;
     return settings;
@@ -104,7 +118,7 @@ export class Training implements TrainingJob {
     if (this.isDeleted) return null;
     try {
       const resume = await this.restore();
-      run.state = "training";
+      run.state = this.enough.aborted ? "stopping" : "training";
       run.error = null;
       run.record = this.live.record;
       await keepRun(run).catch((error) => {
@@ -114,6 +128,7 @@ export class Training implements TrainingJob {
       run.note = this.note;
       this.emitNow();
       return {
+        finish: this.enough,
         onEvent: this.live.callbacks.onEvent,
         checkpointEvery: "evaluation",
         onCheckpoint: (checkpoint) => this.keep(checkpoint),
@@ -182,6 +197,7 @@ export class Training implements TrainingJob {
     const { run } = this;
     this.latest = trainedTensors(checkpoint);
     run.usable = true;
+    run.checkpoint = checkpoint.step;
     run.note = this.note;
     try {
       await keepCheckpointOf(run, checkpoint, () => this.live.callbacks.onCheckpoint(checkpoint));

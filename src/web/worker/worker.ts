@@ -29,7 +29,7 @@ import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
 import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
-import { classify, influences, label, write } from "./models.ts";
+import { classify, influences, label, watch, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { compare, resume, start } from "./runs.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
@@ -106,7 +106,9 @@ const api = {
   /** A model that comes with the page, of a bundled data set. */
   example: async (dataset: string): Promise<PageRun> =>
     addExample(await (await import("./examples.ts")).openExample(dataset)),
+  finish: async () => machine.group?.finish(),
   classify,
+  watch,
   influences,
   label,
   stopLabelling: async () => machine.stop("labelling"),

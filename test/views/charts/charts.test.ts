@@ -23,7 +23,7 @@ function line(count: number, end: number, value: (share: number) => number, more
 const lineChart = (lines: readonly Line[], more: Partial<LineChart> = {}): LineChart => ({
   ...{ kind: "lines", title: "Loss: LoRA <r 8 & alpha 16>", lines },
   x: { title: "examples seen", show: (value) => value.toLocaleString("en-US") },
-  y: { title: "cross-entropy (nats)", show: String, from: 0 },
+  y: { title: "cross-entropy (nats)", show: (value) => String(Number(value.toFixed(4))), from: 0 },
   ...more,
 });
 
@@ -100,6 +100,8 @@ test("lines: title, both axes with their names, legend, colours, a white backgro
   for (const text of [
     ...["Loss: LoRA &lt;r 8 &amp; alpha 16&gt;", "training", "validation", "examples seen", "epochs"],
     ...["cross-entropy (nats)", "0.7", "0", "2,000", "20,000", "18", "20"],
+    // The last values, at the ends.
+    ...["0.1", "0.2"],
   ])
     assert.ok(texts.includes(text), `${text} is not among ${texts.join(" | ")}`);
   // The end of the lower axis has no label: it would overlap with 20,000.

@@ -94,6 +94,38 @@ test("a run waits while it is paused, stays stopped in another visit, and ends a
   assert.is(await resumeToEnd(next, id), 8);
 });
 
+test("a run is watched while it trains, and finished early or after it was stopped: what it has learned is measured", async () => {
+  const tab = await openTiny(new PageBrowser(), base);
+  const held = tab.hold("write", /step-0*4\./);
+  const id = await tab.call("start", LONGER);
+  await held.reached;
+  const watched = (await tab.call("watch", id))!;
+  assert.equal([...new Set(watched.map(({ truth }) => truth))].sort(), ["ham", "spam"]);
+  assert.ok(watched.every(({ answer }) => answer && "probabilities" in answer));
+  const early = tab.ended();
+  const ending = tab.reaches(id, "stopping");
+  await tab.call("finish");
+  await ending;
+  held.release();
+  const { state, record } = await early;
+  assert.equal([state, record.state, record.step], ["finished", "finished", 4]);
+  assert.ok(record.results && record.steps > 4);
+  assert.is(await tab.call("watch", id), null);
+
+  const again = tab.hold("write", /step-0*4\./);
+  const other = await tab.call("start", LONGER);
+  await again.reached;
+  const stopped = tab.ended();
+  await tab.call("stop");
+  again.release();
+  await stopped;
+  const tested = tab.ended();
+  await tab.call("resume", other, undefined, true);
+  const { record: measured } = await tested;
+  assert.equal([measured.state, measured.step], ["finished", 4]);
+  assert.equal(measured.results!.after, record.results!.after);
+});
+
 test("checkpoints that are damaged are left, with a note, and the run begins again", async () => {
   const browser = new PageBrowser();
   const tab = await openTiny(browser, base);

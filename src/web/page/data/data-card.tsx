@@ -6,7 +6,7 @@ import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import type { ErrorReport } from "../../protocol.ts";
-import { Choices, HubField, Select } from "../shared/controls.tsx";
+import { Choices, HubField, Select, Step } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { inPageWords } from "../shared/words.ts";
@@ -42,7 +42,7 @@ export function DataCard() {
   return (
     <section id="data" class="card" aria-labelledby="data-title">
       <h2 id="data-title">
-        <span class="step">1</span> Data
+        <Step number={1} done={read !== null && !error} /> Data
       </h2>
       <Choices name="objective" kind="tabs" label="What the model learns" options={TABS} chosen={tab} />
       {tab.value === "lm" ? <Texts /> : <Messages />}

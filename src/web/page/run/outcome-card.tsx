@@ -1,42 +1,49 @@
-/** What the shown run has reached, and what it learned. */
-import { useSignal } from "@preact/signals";
+/** What the shown run has reached, and what it learned, in figures. */
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
-import { answerBlocks, resultBlocks } from "../../../views/run.ts";
+import { resultBlocks } from "../../../views/run.ts";
 import { hasAdapter } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
-import type { Learned } from "./learned.tsx";
+import { useModule } from "../shared/hooks.tsx";
+import { Course, curvesOf } from "./course.tsx";
+import { view } from "./view.ts";
 
 export function OutcomeCard() {
-  const record = shown.value?.record;
+  const run = shown.value;
+  const isShown = view.value === "result";
   return (
-    <section id="outcome" class="card" aria-labelledby="outcome-title" hidden={!record?.results}>
+    <section id="outcome" class="card" aria-labelledby="outcome-title" hidden={!isShown}>
       <h2 id="outcome-title">Result</h2>
-      <div id="outcome-body">
-        {record && <Blocks blocks={[...answerBlocks(record), ...resultBlocks(record)]} medium={IN_PAGE} />}
-      </div>
+      {run && isShown && (
+        <>
+          <details id="course" open>
+            <summary>How it was trained</summary>
+            <Course run={run} curves={curvesOf(run)} />
+          </details>
+          {run.record.results && (
+            <details open>
+              <summary>All figures</summary>
+              <div id="outcome-body">
+                <Blocks blocks={resultBlocks(run.record)} medium={IN_PAGE} />
+              </div>
+            </details>
+          )}
+        </>
+      )}
     </section>
   );
 }
 
-/** Only when it is opened, the code that shows it is loaded. */
+/** Only when it is chosen, the code that shows it is loaded. */
 export function LearnedCard() {
   const run = shown.value;
-  const changes = run && hasAdapter(run) && run.changes;
-  const loaded = useSignal<{ Learned: typeof Learned } | null>(null);
-  const toggle = async ({ currentTarget: { open } }: { currentTarget: HTMLDetailsElement }) => {
-    loaded.value = open ? await import("./learned.tsx") : null;
-  };
+  const isShown = view.value === "learned";
+  const loaded = useModule(isShown, () => import("./learned.tsx"));
+  const changes = isShown && run && hasAdapter(run) && run.changes;
   return (
-    <section id="learned" class="card" aria-labelledby="learned-title" hidden={!changes}>
-      <details onToggle={toggle}>
-        <summary>
-          <h2 id="learned-title">What it learned</h2>
-        </summary>
-        {loaded.value && changes && (
-          <loaded.value.Learned key={`${run.id} ${run.record.step}`} run={run} changes={changes} />
-        )}
-      </details>
+    <section id="learned" class="card" aria-labelledby="learned-title" hidden={!isShown}>
+      <h2 id="learned-title">What it learned</h2>
+      {loaded && changes && <loaded.Learned key={`${run.id} ${run.record.step}`} run={run} changes={changes} />}
     </section>
   );
 }

@@ -1,35 +1,28 @@
-/** The shown run: its progress, its controls, its curves and its numbers. */
-import { signal } from "@preact/signals";
+/** The shown run: how good it is, or its progress, its controls and what it learns. */
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
-import { describeDevice, describeReplaced } from "../../../backend/backend.ts";
-import { capital, formatCount, formatDuration, formatLoss } from "../../../format.ts";
-import { describeMethod } from "../../../methods/training.ts";
-import { formatBytes } from "../../../plan/memory.ts";
-import type { Speed } from "../../../run/live-run.ts";
-import { hasHead, hasLabels } from "../../../tasks/index.ts";
-import { WORDS } from "../../../tasks/words.ts";
-import { ChartFigure } from "../../../views/charts/figure.tsx";
-import { TableView } from "../../../views/components.tsx";
-import { describeMeasured, judgedBy, nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";
-import { runCharts, SMOOTHING } from "../../../views/run-charts.ts";
-import { evaluationsTable } from "../../../views/run-tables.ts";
-import { headline, nothingLearned } from "../../../views/verdicts.ts";
+import { describeReplaced } from "../../../backend/backend.ts";
+import { formatCount, formatDuration } from "../../../format.ts";
+import { sinceBest } from "../../../train/best.ts";
+import { IN_PAGE } from "../../../views/charts/figure.tsx";
+import { Blocks } from "../../../views/components.tsx";
+import { describeMeasured } from "../../../views/measures.ts";
+import { answerBlocks } from "../../../views/run.ts";
+import { describeAnswer, nothingLearned } from "../../../views/verdicts.ts";
 import type { ErrorReport, PageRun } from "../../protocol.ts";
-import { pause, plotted, resume, runs, shown, speed, stop } from "../runs/runs.ts";
-import { Tick } from "../shared/controls.tsx";
+import { comparedRuns, finish, pause, resume, shown, speed, stop } from "../runs/runs.ts";
 import { ErrorPlace, type Remedy, remedies } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
-import { goTo, usePart } from "../shared/scroll.ts";
-import { runTitle } from "../shared/words.ts";
+import { usePart } from "../shared/scroll.ts";
+import { inPageWords, runTitle } from "../shared/words.ts";
 import { correct } from "../train/fields.ts";
-
-/** Whether the training curves are smoothed. */
-const isSmooth = signal(false);
+import { Course, Curve, curvesOf, Figures, loadedFigures } from "./course.tsx";
+import { Watched } from "./watched.tsx";
 
 export function RunCard() {
   const run = shown.value;
   const card = usePart<HTMLElement>("training");
+  const isFinished = run?.state === "finished";
   // Neither has been trained here.
   const isPlanned = run?.state === "loaded" || run?.state === "waiting";
   return (
@@ -48,24 +41,54 @@ export function RunCard() {
         </h2>
         {run && <Controls run={run} card={card} />}
       </div>
-      <div class="row">
-        <p id="status" class="grow" role="status">
-          {run && describeStatus(run)}
-        </p>
-        {run && <Onwards run={run} />}
-      </div>
+      {run?.comparison !== undefined && <p class="help">{describePlace(run)}</p>}
+      <p id="status" role="status">
+        {run && describeStatus(run)}
+      </p>
       <progress
         id="progress"
         aria-label="Progress of the run"
-        hidden={isPlanned || run?.state === "finished"}
+        hidden={isPlanned || isFinished}
         // A run that patience ended has fewer steps than planned.
-        max={(run?.state === "finished" ? run.record.step : run?.record.steps) || 1}
+        max={(isFinished ? run.record.step : run?.record.steps) || 1}
         value={run?.record.step ?? 0}
       />
+      <p id="pace" class="help">
+        {run?.state === "training" && describePace(run)}
+      </p>
       <ErrorPlace id="run-error" report={run && runReport(run)} ways={run ? runRemedies(run) : []} />
-      {run && !isPlanned && <Curves run={run} />}
-      {run && <More run={run} />}
+      {isFinished && <Answer run={run} />}
+      {run && !isFinished && !isPlanned && <Progress run={run} />}
+      {run?.state === "loaded" && <Figures figures={loadedFigures(run)} />}
     </section>
+  );
+}
+
+/** The picture of how good it is, and what to make of it: the sentence is the status. */
+function Answer({ run: { record } }: { run: PageRun }) {
+  const [, ...blocks] = answerBlocks(record);
+  return (
+    <div id="answer">
+      <Blocks blocks={blocks} medium={{ ...IN_PAGE, words: inPageWords }} />
+    </div>
+  );
+}
+
+/** What a run that has not finished has learned so far: some messages and one curve, with all else on demand. */
+function Progress({ run }: { run: PageRun }) {
+  const curves = curvesOf(run);
+  const main = curves.at(-1);
+  return (
+    <>
+      <div class="watch">
+        <Watched />
+        {main && <Curve curve={main} />}
+      </div>
+      <details id="course">
+        <summary>Details</summary>
+        <Course run={run} curves={curves.slice(0, -1)} />
+      </details>
+    </>
   );
 }
 
@@ -85,18 +108,10 @@ function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | n
       <button id="stop" type="button" hidden={!isTraining} onClick={stop}>
         Stop
       </button>
+      <button id="finish" type="button" hidden={!canFinish(run)} onClick={() => finish(run)}>
+        {isTraining ? "Finish now" : "Test it as it is"}
+      </button>
     </div>
-  );
-}
-
-/** What to do with a finished run. */
-function Onwards({ run: { state, usable, record } }: { run: PageRun }) {
-  if (state !== "finished" || !usable) return null;
-  const writes = !hasHead(record);
-  return (
-    <button id="onwards" type="button" onClick={() => goTo(writes ? "write" : "try")}>
-      {writes ? "Done: let it write" : "Done: try it"}
-    </button>
   );
 }
 
@@ -134,6 +149,12 @@ function canResume({ state, error }: PageRun): boolean {
   );
 }
 
+/** Whether what it has learned so far can be measured; the runs of a comparison are trained equally long. */
+function canFinish(run: PageRun): boolean {
+  const { state, usable, comparison, record } = run;
+  return usable && comparison === undefined && record.counts.rows[2]! > 0 && (state === "training" || canResume(run));
+}
+
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */
 function describeStatus({ record, state, error }: PageRun): string {
   const { evaluations, step, steps } = record;
@@ -146,9 +167,9 @@ function describeStatus({ record, state, error }: PageRun): string {
     case "training":
       if (!last && step === 0) return "Evaluating the model before training …";
       if (step >= steps) return "Evaluating the trained model …";
-      return `Training.${reached}`;
+      return `Training.${reached}${sinceBest(evaluations) >= LONG ? ` The last ${sinceBest(evaluations)} evaluations were no better: you can finish now.` : ""}`;
     case "stopping":
-      return "Stopping: saving the trained parameters …";
+      return "Ending: saving what it has learned …";
     case "paused":
       return `Paused: its state is stored, also when you close this page.${reached}`;
     case "interrupted":
@@ -160,7 +181,7 @@ function describeStatus({ record, state, error }: PageRun): string {
     case "stopped":
       return `Stopped early.${reached}`;
     case "finished":
-      return `Finished in ${formatDuration(record.seconds)}. ${headline(record)}.`;
+      return describeAnswer(record);
     case "failed":
       return `Training failed.${reached}`;
     case "loaded":
@@ -168,111 +189,17 @@ function describeStatus({ record, state, error }: PageRun): string {
   }
 }
 
-type Figure = readonly [term: string, value: string, hint?: string | undefined];
+/** Evaluations without a lower validation loss after which a run will hardly become better. */
+const LONG = 3;
 
-function Figures({ figures }: { figures: readonly Figure[] }) {
-  return (
-    <dl id="figures" class="figures">
-      {figures.map(([term, value, hint]) => (
-        <div key={term} title={hint}>
-          <dt>{term}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
-  );
+/** "Step 48 of 1,776, 1 min 17 s left" */
+function describePace({ record: { step, steps } }: PageRun): string {
+  const left = speed.value ? `, ${formatDuration(speed.value.secondsLeft)} left` : "";
+  return `Step ${formatCount(step)} of ${formatCount(steps)}${left}`;
 }
 
-/** What is not known yet has its place while a run trains: nothing moves when it comes. Else it is left out. */
-function runFigures({ record, state }: PageRun, speed: Speed | null): Figure[] {
-  const { objective, evaluations, step, steps, memory, device } = record;
-  const last = evaluations.at(-1);
-  const recent = speed ?? last?.train;
-  const measures = shownMeasures(record);
-  const isTraining = state === "training";
-  const figures: (readonly [term: string, value: string | false | null | undefined, hint?: string])[] = [
-    ["Loss", recent && formatLoss(recent.loss), "Mean over the last 20 steps"],
-    ["Validation loss", last && formatLoss(last.val.loss)],
-    ...measures
-      .slice(0, 1)
-      .map(
-        (measure) => [measure.title, recent && showMeasure(measure, recent), "Mean over the last 20 steps"] as const,
-      ),
-    ...measures.map(
-      (measure) => [`Validation ${nameMeasure(measure)}`, last && showMeasure(measure, last.val)] as const,
-    ),
-    [
-      `${capital(WORDS[objective].units.seen)} per second`,
-      speed?.examplesPerSecond.toFixed(speed.examplesPerSecond < 10 ? 1 : 0),
-    ],
-    ["Time left", isTraining && speed && formatDuration(speed.secondsLeft)],
-    ["Step", `${formatCount(step)} of ${formatCount(steps)}`],
-    ["Memory", formatBytes(memory)],
-    ["Device", device && describeDevice(device)],
-  ];
-  return figures.flatMap(([term, value, hint]) =>
-    value ? [[term, value, hint]] : isTraining ? [[term, "–", hint]] : [],
-  );
-}
-
-/** With more, their number is shown. */
-const NAMED_CLASSES = 6;
-
-function loadedFigures({ model, record }: PageRun): Figure[] {
-  const { trainable, labels } = record;
-  const names = labels.length > NAMED_CLASSES ? formatCount(labels.length) : labels.join(", ");
-  return [
-    ["Trained parameters", formatCount(trainable)],
-    ...(hasLabels(record) ? [["Labels", names] as const] : []),
-    ["Base model", model],
-  ];
-}
-
-/** The curves of the run and of those that are plotted with it. */
-function Curves({ run }: { run: PageRun }) {
-  const { objective } = run.record;
-  const others = runs.value.filter(({ id, record }) => plotted.value.has(id) && record.objective === objective);
-  const all = [run, ...others];
-  const charts = runCharts(
-    all.map(({ record }) => record),
-    { smooth: isSmooth.value, names: all.map((one) => `${describeMethod(one.record.options)} (${clock(one)})`) },
-  );
-  return (
-    <>
-      <div id="charts" class="charts">
-        {charts.map(({ name, chart, description }) => (
-          <figure key={name} id={name}>
-            <ChartFigure chart={chart} description={description} />
-          </figure>
-        ))}
-      </div>
-      <p id="metric-help" class="help">
-        {judgedBy(run.record).help}
-      </p>
-    </>
-  );
-}
-
-/** When a run began: "19:12" */
-const clock = ({ record }: PageRun) =>
-  new Date(record.created).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
-
-/** Below the curves. The figures of a finished run are for those who ask: what can be done with it comes first. */
-function More({ run }: { run: PageRun }) {
-  const { state, record } = run;
-  const figures = <Figures figures={state === "loaded" ? loadedFigures(run) : runFigures(run, speed.value)} />;
-  const isFinished = state === "finished";
-  return (
-    <>
-      {!isFinished && figures}
-      {state !== "loaded" && state !== "waiting" && (
-        <details id="curve-table">
-          <summary>{isFinished ? "Figures and evaluations" : "Evaluations"}</summary>
-          {isFinished && figures}
-          {record.evaluations.length > 0 && <TableView table={evaluationsTable(record)} />}
-          <Tick text={`Smooth the training curves: exponential moving average, ${SMOOTHING}`} on={isSmooth} />
-        </details>
-      )}
-    </>
-  );
+/** "The 3rd of 7 runs of a comparison." */
+function describePlace({ id, comparison }: PageRun): string {
+  const all = comparedRuns(comparison!);
+  return `Run ${all.findIndex((one) => one.id === id) + 1} of the ${all.length} of a comparison of methods.`;
 }

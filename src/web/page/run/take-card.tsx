@@ -9,11 +9,12 @@ import { failureReport } from "../shared/client.ts";
 import { ErrorPlace } from "../shared/error.tsx";
 import { megabytes } from "../shared/words.ts";
 import { download, takeable } from "./take.ts";
+import { view } from "./view.ts";
 
 export function TakeCard() {
   const report = takeable.value;
   return (
-    <section id="take" class="card" aria-labelledby="take-title" hidden={!report}>
+    <section id="take" class="card" aria-labelledby="take-title" hidden={view.value !== "take"}>
       <h2 id="take-title">Use it in your app</h2>
       {report && ("error" in report ? <ErrorPlace id="take-error" report={report.error} /> : <Ways report={report} />)}
     </section>

@@ -9,7 +9,7 @@ import { WORDS } from "../../../tasks/words.ts";
 import { DEFAULTS } from "../../../train/options.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
 import { isUnderWay, type PageRun } from "../../protocol.ts";
-import { objective } from "../data/data.ts";
+import { objective, report } from "../data/data.ts";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useModule, useNextFocus } from "../shared/hooks.tsx";
 import { model } from "../train/model.ts";
@@ -30,9 +30,13 @@ function shortMethod(options: TrainOptions): string {
   return hasSetting(mode, "rank") ? `${METHODS[mode].title} rank ${rank}` : describeMethod(options);
 }
 
+/** With fewer test rows, most differences of methods are within the intervals. */
+const ENOUGH_TEST_ROWS = 50;
+
 export function CompareCard() {
   const runs = compared.value;
   const loaded = useModule(runs.length > 0, () => import("./compared.tsx"));
+  const isSmall = report.value?.error === null && report.value.testRows < ENOUGH_TEST_ROWS;
   const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
   return (
     <section id="compare" class="card" aria-labelledby="compare-title">
@@ -41,6 +45,12 @@ export function CompareCard() {
         Trains on the chosen data and model, each at a learning rate that suits it: {joinWords(names)}, several at the
         same time where that is faster. All are tested on the same {WORDS[objective.value].units.many}.
       </p>
+      {isSmall && (
+        <p id="compare-small" class="help">
+          Only {report.value!.testRows} {WORDS[objective.value].units.many} are for the test: too few to tell most
+          methods apart.
+        </p>
+      )}
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
       <div id="compare-result" hidden={runs.length === 0}>

@@ -49,7 +49,7 @@ export const compared = computed(() => {
 });
 
 const isCompared = (run: PageRun) => run.comparison !== undefined;
-const comparedRuns = (id: string) => runs.value.filter((run) => run.comparison === id).reverse();
+export const comparedRuns = (id: string) => runs.value.filter((run) => run.comparison === id).reverse();
 
 /** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
 let reloaded = sessionStorage.getItem(TRAINED_HERE);
@@ -160,6 +160,10 @@ export function resume(run: PageRun, device?: DeviceName, error = runsError): vo
 }
 export const pause = () => attempt(worker.pause(), runsError);
 export const stop = () => attempt(worker.stop(), runsError);
+
+/** Measures what a run has learned so far, and ends it. */
+export const finish = (run: PageRun) =>
+  attempt(isUnderWay(run) ? worker.finish() : worker.resume(run.id, undefined, true), runsError);
 
 /** Goes on with a comparison. `run`: its next one. */
 export function continueComparison(run: PageRun): void {

@@ -203,8 +203,8 @@ export function Choices<T extends string>(props: {
   name: string;
   kind: "tabs" | "choice";
   label?: string;
-  options: Readonly<Record<T, string>>;
-  chosen: Signal<T>;
+  options: Readonly<Partial<Record<T, string>>>;
+  chosen: { value: T };
 }) {
   const { name, kind, label, options, chosen } = props;
   const title = label === undefined ? { "aria-labelledby": "data-title" } : { "aria-label": label };
@@ -223,4 +223,9 @@ export function Choices<T extends string>(props: {
       ))}
     </div>
   );
+}
+
+/** The number of a step of the way, with a tick when it is done. */
+export function Step({ number, done }: { number: number; done: boolean }) {
+  return <span class={done ? "step done" : "step"}>{done ? <span aria-hidden="true">✓</span> : number}</span>;
 }

@@ -14,7 +14,7 @@ import {
   showFailure,
   showReport,
 } from "../data/data.ts";
-import { isTraining, startRun } from "../runs/runs.ts";
+import { isTraining, runs, startRun } from "../runs/runs.ts";
 import { ask } from "../shared/ask.ts";
 import { failureReport } from "../shared/client.ts";
 import type { PagePart } from "../shared/scroll.ts";
@@ -70,6 +70,8 @@ export const canStart = computed(() => estimate.value !== null && !isTraining.va
 export const obstacle = computed((): { text: string; part?: PagePart } | null => {
   const field = invalidField.value;
   if (isTraining.value) return { text: "A run is training: the next one can start when it ends." };
+  if (runs.value.some(({ state }) => state === "elsewhere"))
+    return { text: "Another tab of this page is training: a run can start here when it ends, or is stopped there." };
   if (dataError.value) return { text: "The data above has an error.", part: "data-error" };
   if (missingData.value) return missingData.value;
   if (field) return { text: `“${field.label}” is invalid. ${wantedIn(field)}`, part: `field-${field.key}` };

@@ -1,8 +1,10 @@
 /** The button that starts a run, what the run takes, and its settings. */
 import { formatCompact, formatCount, formatDuration, formatShare } from "../../../format.ts";
 import { formatBytes } from "../../../plan/memory.ts";
-import type { RunEstimate } from "../../protocol.ts";
+import { hasAdapter, type RunEstimate } from "../../protocol.ts";
+import { shown } from "../runs/runs.ts";
 import { askAgain } from "../shared/ask.ts";
+import { Step } from "../shared/controls.tsx";
 import { ErrorPlace, remedies } from "../shared/error.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { busy } from "../shared/worker.ts";
@@ -20,7 +22,7 @@ export function TrainCard() {
   return (
     <section id="train" class="card" aria-labelledby="train-title">
       <h2 id="train-title">
-        <span class="step">2</span> Train
+        <Step number={2} done={shown.value !== null && hasAdapter(shown.value)} /> Train
       </h2>
       <button id="start" ref={button} class="primary" type="button" disabled={!canStart.value} onClick={start}>
         {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}

@@ -1,7 +1,6 @@
 /** Classifies a message as it is typed, with the trained adapter and the base model, and shows which words count. */
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
-import { formatScore } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { joinPair, type TextOrPair } from "../../../pair.ts";
 import { type Answer, answerOf } from "../../../tasks/predictions.ts";
@@ -9,12 +8,13 @@ import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { LabelName, VerdictView } from "../../../views/verdict.tsx";
 import { hasAdapter, type PageRun, type Verdict } from "../../protocol.ts";
-import { bound } from "../shared/controls.tsx";
+import { bound, Step } from "../shared/controls.tsx";
 import { ErrorBox } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { Words } from "../why/influence.tsx";
 import { example, exampleMessages } from "./example.ts";
+import { judge, showAnswer } from "./judge.ts";
 import { labelTable } from "./label.ts";
 import { Labels } from "./labels-part.tsx";
 import { answer, classifier, isSameText, message, pairs, second, setMessage, testResults, words } from "./try.ts";
@@ -26,7 +26,7 @@ const SAMPLES = 3;
 /** Characters of a sample that is read at a glance. */
 const SHORT = 200;
 
-export function TryCard() {
+export function TryCard({ hidden }: { hidden: boolean }) {
   const run = classifier.value;
   const field = usePart<HTMLTextAreaElement>("try");
   const isOver = useSignal(false);
@@ -46,7 +46,7 @@ export function TryCard() {
       id="try"
       class={isOver.value ? "card over" : "card"}
       aria-labelledby="try-title"
-      hidden={run === null}
+      hidden={hidden}
       onDragOver={onDrag}
       onDragLeave={onDrag}
       onDrop={onDrag}
@@ -56,7 +56,7 @@ export function TryCard() {
           "What you get: a model that labels messages"
         ) : (
           <>
-            <span class="step">3</span> Try it
+            <Step number={3} done={answer.value !== null} /> Try it
           </>
         )}
       </h2>
@@ -103,21 +103,6 @@ function Reply() {
   const tests = samples(testResults.value).map(({ text, truth }) => ({ text, truth }));
   const known = [...tests, ...exampleMessages.value.map(({ text, label }) => ({ text: trimmed(text), truth: label }))];
   return <Sides verdict={verdict} truth={known.find(({ text }) => isSameText(text, asked.text))?.truth} />;
-}
-
-/** "spam", "spam, urgent" or "4.2" */
-const showAnswer = (answer: Answer): string =>
-  typeof answer === "number" ? formatScore(answer) : [answer].flat().join(", ") || "no label";
-
-/** How an answer looks next to the true one, in words; a score is neither right nor wrong. */
-function judge(truth: Answer, answer: Answer): [look: string, words: string] {
-  const shown = showAnswer(truth);
-  if (typeof truth === "number") return ["help", `Its true score is ${shown}.`];
-  const isRight = shown === showAnswer(answer);
-  // Several labels, or entities.
-  if (typeof truth === "object")
-    return isRight ? ["right", "Right: it has exactly these."] : ["mistaken", `Wrong: it has ${shown}.`];
-  return isRight ? ["right", "Right: this is its true label."] : ["mistaken", `Wrong: its true label is ${shown}.`];
 }
 
 /** `truth`: the message's true label, labels or score, where it is known. */

@@ -22,7 +22,7 @@ export const classifier = computed(() => {
 /** Its id, or null. Not a new value at every step. */
 const id = computed(() => classifier.value?.id ?? null);
 /** Differs when its parameters do. */
-const version = computed(() => `${id.value} ${classifier.value?.record.evaluations.length} ${classifier.value?.state}`);
+const version = computed(() => `${id.value} ${classifier.value?.checkpoint} ${classifier.value?.state}`);
 /** The messages of its test set to try it with. */
 export const testResults = computed(() => {
   const run = classifier.value;

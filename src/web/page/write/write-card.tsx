@@ -4,7 +4,7 @@ import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { writer } from "../runs/runs.ts";
-import { bound, FileButton, NumberField, Tick } from "../shared/controls.tsx";
+import { bound, FileButton, NumberField, Step, Tick } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
 import { usePart } from "../shared/scroll.ts";
@@ -69,7 +69,7 @@ export function WriteCard({ hidden }: { hidden: boolean }) {
   return (
     <section id="write" class="card" aria-labelledby="write-title" hidden={hidden}>
       <h2 id="write-title">
-        <span class="step">3</span> Write
+        <Step number={3} done={columns.value.length > 0} /> Write
       </h2>
       <p id="write-help" class="help">
         {describeWriting()}

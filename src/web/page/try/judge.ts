@@ -1,0 +1,18 @@
+/** Answers in words, next to the true ones. */
+import { formatScore } from "../../../format.ts";
+import type { Answer } from "../../../tasks/predictions.ts";
+
+/** "spam", "spam, urgent" or "4.2" */
+export const showAnswer = (answer: Answer): string =>
+  typeof answer === "number" ? formatScore(answer) : [answer].flat().join(", ") || "no label";
+
+/** How an answer looks next to the true one, in words; a score is neither right nor wrong. */
+export function judge(truth: Answer, answer: Answer): [look: string, words: string] {
+  const shown = showAnswer(truth);
+  if (typeof truth === "number") return ["help", `Its true score is ${shown}.`];
+  const isRight = shown === showAnswer(answer);
+  // Several labels, or entities.
+  if (typeof truth === "object")
+    return isRight ? ["right", "Right: it has exactly these."] : ["mistaken", `Wrong: it has ${shown}.`];
+  return isRight ? ["right", "Right: this is its true label."] : ["mistaken", `Wrong: its true label is ${shown}.`];
+}
