@@ -312,12 +312,14 @@ export function within(
 /** Whether a path of a record is one in its directory. Node's others are absolute. */
 const isInside = (path: string) => /^(data|start)(\/|$)/.test(path);
 
-const FILES = ["file", "train", "val", "test"];
+const ROW_FILES = ["file", "train", "val", "test"];
+const FILES = [...ROW_FILES, "corrections"];
+
+const pathsOf = (data: RunRecord["data"], keys: readonly string[]): string[] =>
+  keys.flatMap((key) => data[key]).filter((path) => typeof path === "string");
 
 /** The paths of a run's data; none of a data set by name. */
-export function dataFiles(data: RunRecord["data"]): string[] {
-  return FILES.flatMap((key) => data[key]).filter((path) => typeof path === "string");
-}
+export const dataFiles = (data: RunRecord["data"]): string[] => pathsOf(data, FILES);
 
 /** Whether a run's data was an array of rows, of which its record has only the number. */
 export const isInMemory = (data: RunRecord["data"]): boolean => typeof data.rows === "number";
@@ -337,7 +339,7 @@ export const fileName = (path: string) => path.replace(/^.*[\\/]/, "");
 export function dataName({ data, settings }: Pick<RunRecord, "data" | "settings">): string {
   const { dataset = data.name } = settings;
   if (isInMemory(data)) return ROWS;
-  return typeof dataset === "string" ? dataset : dataFiles(data).map(fileName).join(", ");
+  return typeof dataset === "string" ? dataset : pathsOf(data, ROW_FILES).map(fileName).join(", ");
 }
 
 /** The evaluation whose parameters are kept; undefined without a validation set. */

@@ -55,7 +55,22 @@ export interface DataReport {
   error: ErrorReport | null;
   /** Some test messages of bundled data, of each label in turn. */
   samples: readonly { text: TextOrPair; label: string }[];
+  /** The labels of own data, where a row has one, and its rows without a text: they can be corrected. */
+  labels: readonly string[];
+  empty: readonly Pick<ReviewRow, "row" | "text">[];
 }
+
+/** A row of the visitor's data whose label is probably wrong. */
+export interface ReviewRow {
+  /** From 1, as in a review.csv. */
+  row: number;
+  text: TextOrPair;
+  given: string;
+  suggested: string;
+}
+
+/** What a person has said of a row: its label, or "drop" to leave it out. */
+export type CorrectedRow = Pick<ReviewRow, "row" | "text"> & { label: string };
 
 /** A base model that is open. */
 export interface ModelReport {

@@ -19,9 +19,9 @@ async function typeExamples(page: Page): Promise<void> {
   await page.check("input[name=source][value=examples]");
   const typed = (label: string, texts: readonly string[]) => texts.map((text) => `${label}: ${text}\n`).join("");
   await page.fill("#examples", typed("good", GOOD));
-  await page.locator("text=Write examples of two labels or more").waitFor();
+  await page.locator("#messages >> text=Write examples of two labels or more").waitFor();
   await page.fill("#examples", typed("good", GOOD) + typed("bad", BAD.slice(0, 2)));
-  await page.locator("text=Write at least 4 examples of “bad”: it has 2.").waitFor();
+  await page.locator("#messages >> text=Write at least 4 examples of “bad”: it has 2.").waitFor();
   assert.ok(await page.isDisabled("#start"));
   await page.fill("#examples", typed("good", GOOD) + typed("bad", BAD));
 }
@@ -174,5 +174,31 @@ test("a selected file and its columns outlast a reload; a new error replaces the
     faults.filter((line) => !/ERR_INTERNET_DISCONNECTED|^request: https:..huggingface/.test(line)),
     [],
   );
+  await context.close();
+});
+
+test("labels that look wrong are reviewed by keys; the corrections are read, and can be undone", async () => {
+  const { page, faults, context } = await freshPage();
+  const rows = messages(30).trimEnd().split("\n");
+  for (const i of [5, 12]) rows[i] = rows[i]!.replace(/^\w+/, (label) => (label === "ham" ? "spam" : "ham"));
+  await pickFile(page, `${rows.join("\n")}\n`);
+  await page.waitForSelector(READY);
+  await page.click("#review-begin");
+  await page.locator("#review >> text=/1 of \\d rows/").waitFor();
+  await assertAccessible(page);
+  await page.keyboard.press("r");
+  await page.keyboard.press("b");
+  await page.keyboard.press("w");
+  await page.keyboard.press("w");
+  await page.click("#review >> text=Use 2 corrections");
+  await page.locator("#data-notes >> text=2 rows are corrected").waitFor();
+  await page.locator("#data-report >> text=corrections: 2 labels changed").waitFor();
+  await page.waitForSelector(READY);
+  await page.reload();
+  await page.locator("#data-report >> text=corrections: 2 labels changed").waitFor();
+  await page.click("#data-notes button >> text=Undo");
+  await page.waitForFunction(() => !/corrections/.test(document.querySelector("#data-report")!.textContent!));
+  await page.waitForSelector(READY);
+  assert.equal(faults, []);
   await context.close();
 });

@@ -115,7 +115,9 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // How others use a model: code of an export, columns of a labelled table.
   usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
   // What `check` says of a visitor's file.
-  problems: [4.4, /\/src\/(data\/(problems|table\/(checked-columns|label-kinds))|run\/check|web\/worker\/check)\./],
+  problems: [4.9, /\/src\/(data\/(problems|table\/(checked-columns|label-kinds))|run\/check|web\/worker\/check)\./],
+  // Labels that a person reviews.
+  review: [1.7, /\/src\/(study\/review|web\/(worker\/review|page\/data\/review-part))\./],
   // Models that come with the page.
   examples: [0.6, /\/src\/web\/worker\/examples\./],
   // A file that is a document or a picture.

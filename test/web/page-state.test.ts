@@ -48,7 +48,18 @@ test("what one base model has written is not shown under the name of another", a
 
 /** A table as the worker reports it. */
 const reportOf = (roles: Record<string, "text" | "label" | null>, more: Partial<DataReport> = {}): DataReport => ({
-  ...{ blocks: [], trainRows: 40, testRows: 8, rows: [], needs: {}, problems: [], error: null, samples: [] },
+  ...{
+    blocks: [],
+    trainRows: 40,
+    testRows: 8,
+    rows: [],
+    needs: {},
+    problems: [],
+    error: null,
+    samples: [],
+    labels: [],
+    empty: [],
+  },
   columns: Object.entries(roles).map(([name, readAs]) => ({ name, readAs, kind: "texts" }) as DataReport["columns"][0]),
   ...more,
 });

@@ -1,9 +1,12 @@
 /** What is known of the visitor's own data before anything is trained on it. Loaded when there is some. */
 
+import { placeRows } from "../../data/duplicates.ts";
 import type { Problem } from "../../data/problems.ts";
+import { isLabelled, type TrainingData } from "../../data/training-data.ts";
 import type { BaseModel } from "../../io/hf.ts";
-import { excerpt } from "../../pair.ts";
+import { excerpt, isBlank } from "../../pair.ts";
 import { checkData } from "../../run/check.ts";
+import { TRAINING } from "../../tasks/training.ts";
 import { DEFAULTS } from "../../train/options.ts";
 import type { RunSettings } from "../../train/settings.ts";
 import { dataPreview, dataSummary } from "../../views/data.ts";
@@ -30,6 +33,7 @@ export async function checkOwn({ adapter: _, ...asked }: PageSettings, model: Ba
   const isNew = ([name]: [string, unknown]) => given[name as keyof RunSettings] === undefined;
   const summary = readable ? dataSummary(readable.data, classWeights(asked)) : [];
   const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
+  const hasOne = readable && isLabelled(readable.data) && TRAINING[readable.data.objective].labels === "class";
   return {
     trainRows: readable?.data.stats.train.rows ?? 0,
     testRows: readable?.data.stats.test.rows ?? 0,
@@ -40,7 +44,7 @@ export async function checkOwn({ adapter: _, ...asked }: PageSettings, model: Ba
     // The last one is the error.
     problems: (error ? problems.slice(0, -1) : problems).map(plainProblem),
     error: error && reportError(error),
-    samples: [],
+    ...{ samples: [], labels: hasOne ? readable.data.labels : [], empty: hasOne ? emptyRows(readable.data) : [] },
   };
 }
 
@@ -51,3 +55,11 @@ const plainProblem = ({ text, examples, ...problem }: Problem): Problem => ({
   text: withoutFolders(text),
   examples: examples.map(withoutFolders),
 });
+
+/** The rows without a text. */
+function emptyRows(data: TrainingData): DataReport["empty"] {
+  if (!isLabelled(data)) return [];
+  return placeRows([data.train, data.val, data.test])
+    .map(({ set, position }) => ({ row: set.place(position) + 1, text: set.text(position) }))
+    .filter(({ text }) => isBlank(text));
+}

@@ -81,8 +81,10 @@ export const nameData = (settings: RunSettings): string => settings.dataset ?? c
 /** Settings with the paths of the selected files. */
 export function withPaths(settings: RunSettings): RunSettings {
   const files = chosenFiles(settings).map(pickedPath);
+  const { corrections } = settings;
+  const corrected = typeof corrections === "string" ? { corrections: pickedPath(corrections) } : {};
   if (files.length === 0) return settings;
-  return { ...settings, data: files.length === 1 ? files[0]! : files };
+  return { ...settings, ...corrected, data: files.length === 1 ? files[0]! : files };
 }
 
 /** The last data set and its table, cached for the check, the estimate and the training. */

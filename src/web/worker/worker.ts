@@ -10,6 +10,7 @@ import { DEFAULT_OBJECTIVE, hasHead } from "../../tasks/index.ts";
 import {
   type Answer,
   type Call,
+  type CorrectedRow,
   type DataReport,
   type ErrorReport,
   isUnderWay,
@@ -18,6 +19,7 @@ import {
   type OtherForm,
   type PageRun,
   type PageSettings,
+  type ReviewRow,
   type Takeable,
   type TakeReport,
   type WantedForm,
@@ -83,6 +85,14 @@ const api = {
     });
   },
   stopReading: async () => stopReading(),
+  /** The rows whose label is probably wrong, the worst first. */
+  async review(settings: PageSettings): Promise<ReviewRow[]> {
+    const model = await fetchModel(settings.model);
+    return whileReading(async () => (await import("./review.ts")).reviewLabels(settings, model));
+  },
+  /** A file of corrections, which is read with the data that they are of. */
+  writeCorrections: async (rows: readonly CorrectedRow[]): Promise<Blob> =>
+    (await import("./review.ts")).writeCorrections(rows),
   /** Registers selected files. */
   pick: async (files: File[]) => pick(files),
   estimate,

@@ -219,3 +219,29 @@ test("two columns are taken as pairs, and a run of them judges pairs", async () 
   const { rows: labelled, textColumn } = await tab.call("label", run.id, table, { textColumn: "x,y" });
   assert.equal([labelled, textColumn], [1, "x,y"]);
 });
+
+test("labels that look wrong are found, and corrected ones are learned, also when the run resumes", async () => {
+  const kinds = ["ham", "spam"] as const;
+  const words = { ham: "see you at lunch", spam: "win a prize now" };
+  const rows = Array.from({ length: 60 }, (_, i) => [kinds[i % 2]!, `${words[kinds[i % 2]!]} ${i}`] as const);
+  const csv = rows.map(([label, text], i) => `${i === 7 ? "ham" : label},${i === 9 ? "" : text}\n`);
+  const tab = await openTiny(new PageBrowser(), base, `label,text\n${csv.join("")}`);
+  const before = await tab.call("readData", TINY_RUN);
+  assert.equal([before.labels, before.empty], [["ham", "spam"], [{ row: 10, text: "" }]]);
+  const found = await tab.call("review", TINY_RUN);
+  assert.equal(found[0], { row: 8, text: "win a prize now 7", given: "ham", suggested: "spam" });
+  const { row, text, suggested } = found[0]!;
+  const corrections = [{ row, text, label: suggested }, ...before.empty.map((one) => ({ ...one, label: "drop" }))];
+  const blob = await tab.call("writeCorrections", corrections);
+  await tab.call("pick", [pickedFile("corrections.csv", await blob.text())]);
+  const settings = { ...TINY_RUN, corrections: "corrections.csv" };
+  const after = await tab.call("readData", settings);
+  assert.match(JSON.stringify(after.blocks), "corrections: 1 labels changed, 1 rows left out");
+  const ended = tab.ended();
+  await tab.call("start", settings);
+  await tab.call("stop");
+  const stopped = await ended;
+  await tab.call("pick", [pickedFile("corrections.csv", "row,text,correct label\n1,x,spam\n")]);
+  const run = await tab.train("resume", stopped.id);
+  assert.is(run.state, "finished", run.error?.summary);
+});

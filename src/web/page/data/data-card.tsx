@@ -8,6 +8,7 @@ import { Blocks } from "../../../views/components.tsx";
 import type { ErrorReport } from "../../protocol.ts";
 import { Choices, HubField, Select, Step } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
+import { useModule } from "../shared/hooks.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { inPageWords } from "../shared/words.ts";
 import {
@@ -30,6 +31,7 @@ import { acceptDrops } from "./drops.ts";
 import { Examples } from "./examples-part.tsx";
 import { EncodingField, FileField } from "./file-fields.tsx";
 import { Notes } from "./notes-part.tsx";
+import { beginReview, isReviewing, review, reviewError } from "./review.ts";
 import { TablePart } from "./table-part.tsx";
 import { Texts } from "./texts-part.tsx";
 
@@ -56,6 +58,7 @@ export function DataCard() {
       )}
       {areOwn.value && read && <LabelsField />}
       {areOwn.value && read && <Notes problems={read.problems} />}
+      {read && messages.source.value === messages.own && read.labels.length > 1 && <ReviewPlace />}
       <div id="data-report" class="report">
         {read && <Blocks blocks={read.blocks} medium={{ ...IN_PAGE, words: inPageWords }} />}
       </div>
@@ -76,6 +79,24 @@ function waysOut(error: ErrorReport) {
     goTo("encoding");
   };
   return readings(error, read);
+}
+
+/** The labels that look wrong, when they are asked for. */
+function ReviewPlace() {
+  const loaded = useModule(review.value !== null, () => import("./review-part.tsx"));
+  return (
+    <>
+      {review.value === null && (
+        <div class="row">
+          <button id="review-begin" type="button" disabled={isReviewing.value} onClick={beginReview}>
+            {isReviewing.value ? "Looking for wrong labels …" : "Look for wrong labels"}
+          </button>
+        </div>
+      )}
+      <ErrorPlace id="review-error" report={reviewError.value} />
+      {review.value && loaded && <loaded.Review />}
+    </>
+  );
 }
 
 /** How much of a large file was read. */

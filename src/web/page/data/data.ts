@@ -2,12 +2,12 @@
 import { batch, computed, effect, signal } from "@preact/signals";
 import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
 import type { RunSettings } from "../../../train/settings.ts";
-import type { DataReport, ErrorReport } from "../../protocol.ts";
+import type { CorrectedRow, DataReport, ErrorReport } from "../../protocol.ts";
 import { isTraining } from "../runs/runs.ts";
 import { ask, settled } from "../shared/ask.ts";
 import { goTo, type PagePart } from "../shared/scroll.ts";
 import { worker } from "../shared/worker.ts";
-import { EXAMPLES_FILE, keepFiles, keptFiles, PASTED_FILE } from "../train/saved.ts";
+import { EXAMPLES_FILE, keepFiles, keptFiles, keptText, PASTED_FILE } from "../train/saved.ts";
 import { exampleFiles, examplesHelp } from "./examples.ts";
 
 /** The choice among the sources of messages or of texts: bundled ones, what is typed, the visitor's files, the hub. */
@@ -33,6 +33,9 @@ export type Reading = Pick<
 
 export const messages = makeChoice(["spam", "languages"], "examples", "file");
 export const texts = makeChoice(["human-rights"], "paste", "files");
+
+/** The name of the file of corrections. */
+const CORRECTIONS_FILE = "corrections.csv";
 
 /** Whether the model learns from messages with labels, or to write texts. */
 export const tab = signal<"classification" | "lm">("classification");
@@ -65,6 +68,27 @@ export const readWith = <K extends keyof Reading>(name: K): Reading[K] => readin
 /** The text to learn from. */
 export const pasted = signal("");
 const pastedAtRest = settled(pasted);
+
+/** Corrections of the visitor's rows, as long as the file is the same; and the file of them that the worker reads. */
+const kept = keptText("corrections", "[]");
+export const corrected = computed((): readonly CorrectedRow[] => JSON.parse(kept.value));
+const correctionsFile = signal<File | null>(null);
+effect(() => {
+  const rows = corrected.value;
+  correctionsFile.value = null;
+  if (rows.length > 0)
+    return ask(
+      () => worker.writeCorrections(rows),
+      (blob) => {
+        correctionsFile.value = new File([blob], CORRECTIONS_FILE);
+      },
+      showFailure,
+    );
+});
+
+export function setCorrected(rows: readonly CorrectedRow[]): void {
+  kept.value = JSON.stringify(rows);
+}
 
 /** The files of the chosen source; null for a data set by name. */
 const files = computed((): readonly File[] | null => {
@@ -101,7 +125,7 @@ export const missingData = computed((): { text: string; part: PagePart } | null 
 });
 
 /** Changes with the data: with new files of the same names too, and when the same name is asked for again. */
-export const dataChange = computed(() => [files.value, choice.value.hub.value]);
+export const dataChange = computed(() => [files.value, choice.value.hub.value, correctionsFile.value]);
 
 /** What is chosen; `data` and `dataset` are empty where they are still open. */
 export const dataSettings = computed((): RunSettings => {
@@ -111,7 +135,9 @@ export const dataSettings = computed((): RunSettings => {
   if (source.value === typed) return { ...task, data: isLm.value ? PASTED_FILE : EXAMPLES_FILE };
   if (source.value !== own) return { ...task, dataset: hub.value?.name ?? "" };
   const names = files.value.map(({ name }) => name);
-  return { ...task, data: isLm.value ? names : (names[0] ?? "") };
+  if (isLm.value) return { ...task, data: names };
+  const corrections = correctionsFile.value ? { corrections: CORRECTIONS_FILE } : {};
+  return { ...task, ...corrections, data: names[0] ?? "" };
 });
 
 effect(() => {
@@ -170,11 +196,12 @@ function showAwaited(): void {
 // Gives the chosen files to the worker. Until it has them no run can start: it would use those before.
 effect(() => {
   const some = files.value;
+  const corrections = correctionsFile.value ?? [];
   given.value = null;
   failure.value = null;
-  if (!some?.length) return;
+  if (!some?.length || (corrected.value.length > 0 && !correctionsFile.value)) return;
   return ask(
-    () => worker.pick([...some]),
+    () => worker.pick([some, corrections].flat() as File[]),
     () => {
       given.value = some;
     },
@@ -205,6 +232,7 @@ export function takeFiles(some: readonly File[]): void {
     source.value = own;
     sheets.value = [];
     readings.value = { ...readings.value, [own]: {} };
+    if (!isLm.value) setCorrected([]);
     files.value = isLm.value ? some : some.slice(0, 1);
   });
   void keepFiles(isLm.value ? "texts" : "data", files.value);
@@ -217,11 +245,11 @@ export function askHub({ hub, readings }: Choice, name: string): void {
 }
 
 /** The pasted text that is kept for the next visit. */
-let keptText = "";
+let keptPaste = "";
 effect(() => {
   const text = pastedAtRest.value;
-  if (text !== keptText) void keepFiles("pasted", [new File([text], PASTED_FILE)]);
-  keptText = text;
+  if (text !== keptPaste) void keepFiles("pasted", [new File([text], PASTED_FILE)]);
+  keptPaste = text;
 });
 
 /**
@@ -246,5 +274,5 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   const isText = isLm.value;
   const [some, [kept]] = await Promise.all([keptFiles(isText ? "texts" : "data"), keptFiles("pasted")]);
   if (files.value.length === 0) files.value = some;
-  if (pasted.value === "") keptText = pastedAtRest.value = pasted.value = (await kept?.text()) ?? "";
+  if (pasted.value === "") keptPaste = pastedAtRest.value = pasted.value = (await kept?.text()) ?? "";
 }

@@ -7,8 +7,9 @@ import type { Remedy } from "../shared/error.tsx";
 import { goTo } from "../shared/scroll.ts";
 import { inPageWords, sentence } from "../shared/words.ts";
 import { set, values } from "../train/fields.ts";
-import { readAs } from "./data.ts";
+import { corrected, messages, readAs, report, setCorrected } from "./data.ts";
 import { ENCODINGS } from "./file-fields.tsx";
+import { correct, DROP, saveCorrections } from "./review.ts";
 
 /** Examples of a note that are shown. */
 const SHOWN = 5;
@@ -18,12 +19,22 @@ const LONGEST_PLACE = 48;
 export function Notes({ problems }: { problems: readonly Problem[] }) {
   // What only commands can deal with is said by the result; sheets are chosen above.
   const notes = problems.filter(({ settings, sheets }) => !("folds" in settings) && !sheets);
-  if (notes.length === 0 && !values.value.dedupe) return null;
+  const count = messages.source.value === messages.own ? corrected.value.length : 0;
+  if (notes.length + count === 0 && !values.value.dedupe) return null;
   return (
     <ul id="data-notes" class="notes" aria-label="What to know of this data">
       {notes.map((note) => (
         <Note key={note.code + note.text} text={describe(note)} ways={waysOut(note)} examples={note} />
       ))}
+      {count > 0 && (
+        <Note
+          text={`${count === 1 ? "One row is" : `${formatCount(count)} rows are`} corrected or left out by you.`}
+          ways={[
+            { label: "Save as CSV", take: saveCorrections },
+            { label: "Undo", take: () => setCorrected([]) },
+          ]}
+        />
+      )}
       {values.value.dedupe && (
         <Note
           text="Near-duplicates of earlier rows are left out."
@@ -42,7 +53,7 @@ function Note(props: { text: string; ways: readonly Remedy[]; examples?: Pick<Pr
   return (
     <li>
       <span>
-        <bdi>{text}</bdi>
+        <span dir="auto">{text}</span>
         {arePlaces && shown.length > 0 && <small> {[...shown, ...more].join(", ")}</small>}
       </span>
       {ways.map(({ label, take }) => (
@@ -79,6 +90,9 @@ function describe({ code, text, settings }: Problem): string {
 
 function waysOut({ code, settings, isNeeded }: Problem): Remedy[] {
   const { objective, encoding, maxLength, dedupe, labelSeparator } = settings;
+  const empty = report.value?.empty ?? [];
+  if (code === "empty-text" && empty.length > 0)
+    return [{ label: "Leave them out", take: () => correct(empty.map((row) => ({ ...row, label: DROP }))) }];
   if (encoding !== undefined) return [{ label: "Another encoding", take: () => goTo("encoding") }];
   if (objective !== undefined && isNeeded)
     return [{ label: "Read them as classes", take: () => readAs({ objective: DEFAULT_OBJECTIVE }) }];
