@@ -194,6 +194,8 @@ export interface Verdict {
   /** The base model with the initial head. */
   base: Labelled;
   device: DeviceInfo;
+  /** What the model of word counts says that a finished run keeps, and whether the text is unlike those it learned. */
+  classic: { says: Labelled; isUnlike: boolean } | null;
 }
 
 /** A message of the validation set, and what the run that trains makes of it; null: it has no checkpoint yet. */

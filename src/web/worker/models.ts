@@ -1,5 +1,8 @@
 /** The models that are open on devices, besides those of runs: what classifies, measures, labels and writes. */
+import { exists, joinPath } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
+import type { ClassicModel } from "../../classic/model.ts";
+import { CLASSIC } from "../../classic/parts.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
@@ -9,7 +12,7 @@ import type { Adapter } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
-import { hasLabels, hasValues, readsTokens } from "../../tasks/index.ts";
+import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
 import { runSpec } from "../../train/sizes.ts";
 import {
   hasAdapter,
@@ -97,7 +100,26 @@ async function withTrained<T>(id: string, work: (trained: Trained) => Promise<T>
 }
 
 export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
-  withTrained(id, (trained) => tester.classify(trained, text));
+  withTrained(id, async (trained) => ({
+    ...(await tester.classify(trained, text)),
+    classic: await askClassic(trained, text),
+  }));
+
+/** The model of word counts that was read last. */
+let classic: { id: string; model: ClassicModel } | undefined;
+
+async function askClassic({ id, meta }: Trained, text: TextOrPair): Promise<Verdict["classic"]> {
+  const { method } = TASKS[meta.task.objective].predicts!;
+  const path = joinPath(runFolder(id), CLASSIC);
+  if (method === "tag" || !(await exists(path))) return null;
+  if (classic?.id !== id) {
+    const { ClassicModel } = await import("../../classic/model.ts");
+    classic = { id, model: await ClassicModel.load(path) };
+  }
+  const { model } = classic;
+  const [[says], [isUnlike]] = [await model[method]([text]), await model.unlike([text])];
+  return { says: says!, isUnlike: isUnlike! };
+}
 
 /** The messages on which a run that trains is watched, with its answers; null: there are none. */
 export async function watch(id: string): Promise<WatchedMessage[] | null> {

@@ -24,7 +24,7 @@ export interface Trained {
 export class Tester {
   private open: { trained: Trained; adapter: Classifier; base: Classifier } | undefined;
 
-  async classify(trained: Trained, text: TextOrPair): Promise<Verdict> {
+  async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
     const { adapter, base } = await this.prepare(trained);
     const { method } = TASKS[trained.meta.task.objective].predicts!;
     const read = async (one: Classifier) => (await one[method]([text]))[0]!;

@@ -106,7 +106,13 @@ function Reply() {
 }
 
 /** `truth`: the message's true label, labels or score, where it is known. */
-function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict; truth: Answer | undefined }) {
+function Sides({
+  verdict: { adapter, base, classic, device },
+  truth,
+}: {
+  verdict: Verdict;
+  truth: Answer | undefined;
+}) {
   const side = (title: string, kind: string, verdict: Verdict["adapter"]) => {
     const [look, words] = truth === undefined ? [] : judge(truth, answerOf(verdict));
     return (
@@ -120,6 +126,10 @@ function Sides({ verdict: { adapter, base, device }, truth }: { verdict: Verdict
   return (
     <>
       {side("Fine-tuned model", "learned", adapter)}
+      {classic?.isUnlike && (
+        <p class="note">This message is unlike those that were learned: what a model says of it means little.</p>
+      )}
+      {classic && side("Word counts alone (TF-IDF)", "counts", classic.says)}
       {!example.value && side("Base model, untrained head", "base", base)}
       {replaced && <p class="help">{replaced}</p>}
     </>
