@@ -73,11 +73,13 @@ class Reading {
     return { model, ...(await resolveSettings({ ...settings, ...skips }, model, undefined, loadTable)) };
   }
 
-  /** Its rows and its columns, with what each is read as where it was read. */
+  /** Its rows and its columns, with what each is read as, unless that is open. */
   async describeTable(data: TrainingData | null): Promise<Pick<DataCheck, "columns" | "rows">> {
     if (!this.table) return { columns: [], rows: [] };
-    const labelsAre = data && TRAINING[data.objective].labels;
-    const columns = await checkColumns(this.table, labelsAre ? { ...this.given, labelsAre } : null);
+    const { objective = DEFAULT_OBJECTIVE } = data ?? this.given;
+    const { labels: labelsAre } = TRAINING[objective];
+    const unread = () => checkColumns(this.table!, null);
+    const columns = await (labelsAre ? checkColumns(this.table, { ...this.given, labelsAre }).catch(unread) : unread());
     return { columns, rows: this.table.rows };
   }
 }

@@ -40,7 +40,9 @@ const TABS = { classification: "Sort messages", lm: "Write text" };
 export function DataCard() {
   const place = usePart<HTMLDivElement>("data-error", "nearest");
   useEffect(acceptDrops, []);
-  const [error, read] = [dataError.value, report.value];
+  const error = dataError.value;
+  // Of what is no table nothing more is known.
+  const read = areTexts.value || (error && !report.value?.columns.length) ? null : report.value;
   return (
     <section id="data" class="card" aria-labelledby="data-title">
       <h2 id="data-title">
