@@ -58,7 +58,7 @@ export function DataCard() {
           <TablePart {...read} />
         </div>
       )}
-      {areOwn.value && read && <LabelsField />}
+      {areOwn.value && report.value && !areTexts.value && <LabelsField />}
       {areOwn.value && read && <Notes problems={read.problems} />}
       {read && messages.source.value === messages.own && read.labels.length > 1 && <ReviewPlace />}
       <div id="data-report" class="report">
