@@ -174,7 +174,7 @@ test("a pasted text trains a language model: perplexity falls, and the text outl
   const measured = await perplexities(page);
   assert.ok(measured.length > 4 && measured.at(-1)! < 0.5 * measured[0]!, measured.join(" "));
   assert.match((await page.textContent("#outcome"))!, /Perplexity before.*before training/);
-  assert.is(await page.locator("#outcome table").count(), 2, "nothing of a classifier");
+  assert.is(await page.locator("#outcome-body table").count(), 2, "nothing of a classifier");
   assert.ok(await page.isHidden("#try"));
   await see(page, "write");
   await page.fill("#prompt", "Roses are");
