@@ -233,7 +233,9 @@ export function measureSizes(
     const isPresent = JSON.stringify(size) === JSON.stringify(present);
     return planned && { ...size, bytes: peakMemory(planned), fits: fitsOn(args, planned), isPresent };
   };
-  return possibleDtypes(options).flatMap((dtype) =>
+  const dtypes: readonly WeightDtype[] = possibleDtypes(options);
+  const own = present && !dtypes.includes(present.dtype) ? [present.dtype] : [];
+  return [...dtypes, ...own].flatMap((dtype) =>
     [false, true].map((recompute) => batchSizes.map((batchSize) => measure({ dtype, recompute, batchSize }))),
   );
 }

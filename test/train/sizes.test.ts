@@ -170,6 +170,12 @@ test("the table has every size, marks what does not fit and what the settings gi
   assert.match(text, /│ f32 +│ off .* x +│/);
   assert.match(text, /│ q8 +│ off .* \* +│/);
   assert.not.match(text, /do not fit/);
+  const whole = resolveOptions({ dtype: "int16" });
+  const device = { ...args.device, info: { kind: "wasm", name: "CPU", software: true } } as const;
+  assert.match(
+    renderBlocks(memoryBlocks(measureMemory(argsWithin(2 ** 31), whole), { ...args, device }, whole)),
+    /│ int16 +│ off .* \* +│/,
+  );
   const wide = resolveOptions({});
   assert.match(
     renderBlocks(memoryBlocks(measureMemory(args, wide), args, wide)),
