@@ -23,6 +23,13 @@ export function messageFor(error: LowrankError, word: SettingWord): string {
   return sayError(summary, details, (text) => nameSettings(text, word))[0];
 }
 
+/** Settings one behind the other: "a and b". */
+const TOGETHER = new RegExp(`${MARK}[^${MARK}]*${MARK}(?: and ${MARK}[^${MARK}]*${MARK})*`, "g");
+
+/** The settings with values that a text advises, those together that it names together. */
+export const waysIn = (text: string): Record<string, unknown>[] =>
+  (text.match(TOGETHER) ?? []).map(settingsIn).filter((way) => Object.keys(way).length > 0);
+
 /** The settings and values of the first way out in a text that has some: what a program can do about an error. */
 export function settingsIn(text: string): Record<string, unknown> {
   for (const way of text.split(OR)) {

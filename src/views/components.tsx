@@ -13,6 +13,8 @@ export interface Medium {
   table?: (table: Table) => ComponentChildren;
   /** In a file: to the file of a table or a figure next to it. */
   link?: (block: Table | Figure) => ComponentChildren;
+  /** What can be done about a note: in a page, buttons. */
+  ways?: (text: string) => ComponentChildren;
   /** Texts with its own words for settings; default: the library's. */
   words?: (text: string) => string;
 }
@@ -28,7 +30,12 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
     case "text":
       return <p>{line(block.text, medium)}</p>;
     case "note":
-      return <p class="note">{line(block.text, medium)}</p>;
+      return (
+        <p class="note">
+          {line(block.text, medium)}
+          {medium.ways?.(block.text)}
+        </p>
+      );
     case "code":
       return <pre>{printableLine(block.text)}</pre>;
     case "table":

@@ -6,6 +6,7 @@ import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
+import { setting } from "../setting.ts";
 import type { Estimate, Standing } from "../statistics.ts";
 import { type Compared, type Measure, readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -244,9 +245,15 @@ function whatHelps({ objective, options: { mode, targets }, parameters, vocabula
     return [];
   const isLora = mode === "lora";
   if (isLora && targets.includes("wte")) return ["a larger model, such as gpt2"];
-  const table = `${isLora ? "" : "LoRA with "}an adapter of the token table${isLora ? " as well" : ""} (targets all,wte)`;
+  const all = setting("targets", "all,wte");
+  const table = isLora
+    ? `an adapter of the token table as well (${all})`
+    : `LoRA with an adapter of the token table (${setting("mode", "lora")} and ${all})`;
   if (mode === "all") return [table, "a larger model, such as gpt2"];
-  return [table, `${METHODS.all.title} (mode all) at its default rate of ${defaultRate("all", { parameters })}`];
+  return [
+    table,
+    `${METHODS.all.title} (${setting("mode", "all")}) at its default rate of ${defaultRate("all", { parameters })}`,
+  ];
 }
 
 /** Why a run ended early, and which evaluation was kept, unless it is the last. */

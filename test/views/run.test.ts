@@ -214,13 +214,13 @@ test("the run beside the baselines: where they win, the summary says so and what
   );
   const [table, larger] = ["an adapter of the token table", "a larger model, such as gpt2"];
   for (const [options, parameters, advice] of [
-    [{}, 7e6, `${table} as well (targets all,wte), or full fine-tuning (mode all) at its default rate of 0.0005`],
+    [{}, 7e6, `${table} as well (--targets all,wte), or full fine-tuning (--mode all) at its default rate of 0.0005`],
     [{ targets: [...DEFAULTS.targets, "wte"] }, 7e6, larger],
-    [{ mode: "all" }, 7e6, `LoRA with ${table} (targets all,wte), or ${larger}`],
+    [{ mode: "all" }, 7e6, `LoRA with ${table} (--mode lora and --targets all,wte), or ${larger}`],
     [
       { mode: "bitfit" },
       7e6,
-      `LoRA with ${table} (targets all,wte), or full fine-tuning (mode all) at its default rate`,
+      `LoRA with ${table} (--mode lora and --targets all,wte), or full fine-tuning (--mode all) at its default rate`,
     ],
     [{}, 124e6, undefined],
   ] as [Partial<TrainOptions>, number, string | undefined][]) {

@@ -4,6 +4,7 @@ import { h } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
 import type { Problem } from "../../src/data/problems.ts";
+import { setting } from "../../src/setting.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { DataReport, Event, ModelReport, PageRun } from "../../src/web/protocol.ts";
 import { test } from "../helpers/harness.ts";
@@ -174,5 +175,27 @@ test("a link with values that a field does not take is read without them, and th
   restore();
   assert.equal([values.value.rank, linkError.value!.found], [4, "epochs=abc, mode=nothing, foo=1"]);
   assert.not.match(String(values.value.epochs), "abc");
+  reset();
+});
+
+test("what a result advises is a button, which takes the run's settings with it into the form; so are those of any run", async () => {
+  const { waysAfter } = await import("../../src/web/page/run/ways.tsx");
+  const { takeSettings } = await import("../../src/web/page/train/setup.ts");
+  const { reset, values } = await import("../../src/web/page/train/fields.ts");
+  const settings = { dataset: "languages", rank: 4, epochs: 3 };
+  const run = { id: "1", model: "one", record: { settings, options: DEFAULTS } } as unknown as PageRun;
+  const advice = `Try the table (${setting("targets", "all,wte")}), or all (${setting("mode", "all")}), or ${setting("folds", 5)}.`;
+  const shown = waysAfter(run)(advice).flatMap((button) => button ?? []);
+  assert.equal(
+    shown.map((button) => textOf(renderToString(button))),
+    [
+      "Train again with “Target matrices: all, token table”",
+      "Train again with “Method: full fine-tuning (all parameters)”",
+    ],
+  );
+  (shown[0]!.props as { onClick(): void }).onClick();
+  assert.equal([values.value.rank, values.value.epochs, values.value.targets.includes("wte")], [4, 3, true]);
+  takeSettings(run);
+  assert.equal([values.value.rank, values.value.targets.includes("wte")], [4, false]);
   reset();
 });

@@ -5,6 +5,7 @@ import { resultBlocks } from "../../../views/run.ts";
 import { hasAdapter } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
 import { useModule } from "../shared/hooks.tsx";
+import { inPageWords } from "../shared/words.ts";
 import { Course, curvesOf } from "./course.tsx";
 import { view } from "./view.ts";
 
@@ -24,7 +25,7 @@ export function OutcomeCard() {
             <details open>
               <summary>All figures</summary>
               <div id="outcome-body">
-                <Blocks blocks={resultBlocks(run.record)} medium={IN_PAGE} />
+                <Blocks blocks={resultBlocks(run.record)} medium={{ ...IN_PAGE, words: inPageWords }} />
               </div>
             </details>
           )}

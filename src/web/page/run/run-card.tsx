@@ -18,6 +18,7 @@ import { inPageWords, runTitle } from "../shared/words.ts";
 import { correct } from "../train/fields.ts";
 import { Course, Curve, curvesOf, Figures, loadedFigures } from "./course.tsx";
 import { Watched } from "./watched.tsx";
+import { waysAfter } from "./ways.tsx";
 
 export function RunCard() {
   const run = shown.value;
@@ -65,11 +66,11 @@ export function RunCard() {
 }
 
 /** The picture of how good it is, and what to make of it: the sentence is the status. */
-function Answer({ run: { record } }: { run: PageRun }) {
-  const [, ...blocks] = answerBlocks(record);
+function Answer({ run }: { run: PageRun }) {
+  const [, ...blocks] = answerBlocks(run.record);
   return (
     <div id="answer">
-      <Blocks blocks={blocks} medium={{ ...IN_PAGE, words: inPageWords }} />
+      <Blocks blocks={blocks} medium={{ ...IN_PAGE, words: inPageWords, ways: waysAfter(run) }} />
     </div>
   );
 }

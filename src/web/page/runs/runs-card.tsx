@@ -11,9 +11,10 @@ import { usePart } from "../shared/scroll.ts";
 import { megabytes, nameState, runData, runTitle, when } from "../shared/words.ts";
 import { attempt } from "../shared/worker.ts";
 import { BUNDLED, model } from "../train/model.ts";
+import { takeSettings } from "../train/setup.ts";
 import { forget, load, look, plot, plotted, runs, runsError, shown, sizes } from "./runs.ts";
 
-const HEADER = ["Chart", "Run", "State", "Result", "Download", "Delete"];
+const HEADER = ["Chart", "Run", "State", "Result", "Take", "Delete"];
 
 export function RunsCard() {
   const title = usePart<HTMLHeadingElement>("runs");
@@ -126,6 +127,7 @@ function RunRow({ run }: { run: PageRun }) {
         <span class="row">
           {hasAdapter(run) && button("Adapter", "Download the adapter", () => save("adapter"))}
           {hasFiles(run) && button("Files", "Download all files", () => save("run"))}
+          {state !== "loaded" && button("Settings", "Use the settings of", () => takeSettings(run))}
         </span>
       </td>
       <td>

@@ -129,6 +129,12 @@ export const asField: SettingWord = (name, value) => {
   const field = FIELDS.find(({ key }) => key === name);
   const label = field?.label ?? FIELD_WORDS[name as keyof RunSettings]?.label;
   if (label === undefined) return null;
+  const shown =
+    field?.kind === "targets" &&
+    value
+      ?.split(",")
+      .map((one) => TARGET_NAMES[one] ?? one)
+      .join(", ");
   const choices = Object.fromEntries(field?.choices ?? OBJECTIVES.map((one) => [one, WORDS[one].choice]));
-  return `“${label}${value === undefined ? "" : `: ${choices[value] ?? value}`}”`;
+  return `“${label}${value === undefined ? "" : `: ${shown || (choices[value] ?? value)}`}”`;
 };

@@ -1,7 +1,8 @@
 /** What is chosen, checked and estimated: the settings of the next run. */
 import { batch, computed, effect, signal } from "@preact/signals";
 import { hasSettingOf } from "../../../data/settings.ts";
-import type { DataReport, ErrorReport, PageSettings, RunEstimate } from "../../protocol.ts";
+import type { RunSettings } from "../../../train/settings.ts";
+import type { DataReport, ErrorReport, PageRun, PageSettings, RunEstimate } from "../../protocol.ts";
 import {
   dataChange,
   dataError,
@@ -17,10 +18,10 @@ import {
 import { isTraining, runs, startRun } from "../runs/runs.ts";
 import { ask } from "../shared/ask.ts";
 import { failureReport } from "../shared/client.ts";
-import type { PagePart } from "../shared/scroll.ts";
+import { goTo, type PagePart } from "../shared/scroll.ts";
 import { worker } from "../shared/worker.ts";
 import { OF_DATA, wantedIn } from "./field-list.ts";
-import { fieldSettings, invalidField, restoreFields, values } from "./fields.ts";
+import { fieldSettings, invalidField, reset, restoreFields, values } from "./fields.ts";
 import { adapter, beginModel, follows, model, modelError, modelName } from "./model.ts";
 import { linkTo, type Saved, savedSettings, saveSettings } from "./saved.ts";
 
@@ -141,14 +142,36 @@ export async function copyLink(): Promise<void> {
 /** Settings of a link that the page does not know. */
 export const linkError = signal<ErrorReport | null>(null);
 
-/** Fills in what a link or the last visit has. Returns a function that opens what takes time. */
-export function restore(): () => Promise<void> {
-  const { settings, isLink, unknown } = savedSettings();
+/** Takes the settings of a run into the form, with some changes; its data where that is a data set by name. */
+export function takeSettings({ record, model }: PageRun, changes: RunSettings = {}): void {
+  reset();
+  const { adapter: _, ...settings } = record.settings;
+  void fillIn({ ...settings, model, ...changes }, true).open();
+  const [changed] = Object.keys(changes);
+  goTo(changed === undefined ? "model" : `field-${changed}`);
+}
+
+/** Fills in settings; returns what is not known of them, and a function that opens what takes time. */
+function fillIn(settings: Saved, isLink: boolean) {
   const { objective, data, dataset, encoding, sheet, textColumn, labelColumn, model: base, ...ofFields } = settings;
   const files = restoreData(settings, isLink);
   const openBase = beginModel(base, isLink);
   const others: Record<string, unknown> = ofFields;
-  unknown.push(...restoreFields(ofFields).map((name) => `${name}=${others[name]}`));
+  const unknown = restoreFields(ofFields).map((name) => `${name}=${others[name]}`);
+  const open = async () => {
+    const opening = openBase();
+    await files;
+    isRestored.value = true;
+    await opening;
+  };
+  return { unknown, open };
+}
+
+/** Fills in what a link or the last visit has. Returns a function that opens what takes time. */
+export function restore(): () => Promise<void> {
+  const { settings, isLink, unknown } = savedSettings();
+  const filled = fillIn(settings, isLink);
+  unknown.push(...filled.unknown);
   if (isLink && unknown.length > 0)
     linkError.value = {
       name: "ConfigError",
@@ -156,12 +179,7 @@ export function restore(): () => Promise<void> {
       found: unknown.join(", "),
       hint: "they were left out",
     };
-  return async () => {
-    const opening = openBase();
-    await files;
-    isRestored.value = true;
-    await opening;
-  };
+  return filled.open;
 }
 
 /** Whether all is filled in: until then the last visit's settings are kept. */

@@ -62,7 +62,7 @@ export function Words({ text, label, parts, words }: Influences & { text: TextOr
 const points = (influence: number) => `${influence < 0 ? "−" : "+"}${(100 * Math.abs(influence)).toFixed(1)} points`;
 
 function about(label: string, words: number): string {
-  const what = words === 1 ? "each word, one at a time," : `${words} words at a time, as the message is long,`;
+  const what = words === 1 ? "each word, one at a time" : `${words} words at a time, as the message is long`;
   return `The message is classified again without ${what}: the more the probability of ${label} falls, the more the word counts for it.`;
 }
 
