@@ -26,6 +26,7 @@ export let plane2: v128 = i32x4.splat(0);
 export let plane3: v128 = i32x4.splat(0);
 
 /** Whether a weight of this type is in blocks. */
+@inline
 export function is_in_blocks(type: u32): bool {
   return type >= TYPE_Q8;
 }
@@ -162,6 +163,7 @@ function widen_eight(to: usize, stride: usize, at: usize, low: v128, high: v128,
 }
 
 /** Four weights. */
+@inline
 export function scaled(code: v128, scale: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(code), scale);
 }

@@ -8,11 +8,13 @@ const SCALE: f32 = reinterpret<f32>(0x77800000);
  * Converts four halves, each sign-extended to a word: the shift moves exponent and fraction to their places; of the
  * sign's copies only the first is kept.
  */
+@inline
 function widen(halves: v128): v128 {
   const bits = v128.and(i32x4.shl(halves, 13), i32x4.splat(0x8fffffff));
   return f32x4.mul(bits, f32x4.splat(SCALE));
 }
 
+@inline
 export function load_halves(at: usize): v128 {
   return widen(v128.load_ext<i16>(at));
 }

@@ -106,6 +106,7 @@ function quantize_rows(to: usize, from: usize, stride: usize, factors: usize, co
 }
 
 /** The nearest integers. */
+@inline
 function nearest(v: v128, inverse: v128): v128 {
   return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUND)), f32x4.splat(ROUND));
 }
@@ -171,11 +172,13 @@ function pack_pairs(to: usize, from: usize, stride: usize, k: u32, cols: u32): v
 }
 
 /** c plus the products of two steps of k. */
+@inline
 export function add_pairs(c: v128, x: v128, y: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(x, y), c);
 }
 
 /** The sums of four elements as floats, times the product of the scales of their row and their columns. */
+@inline
 function scaled(sums: v128, row: v128, columns: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(row, columns));
 }

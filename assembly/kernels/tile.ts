@@ -14,6 +14,7 @@ export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 export const TILE_BYTES: u32 = 256;
 
 /** Rows of the next tile if `rest` are left: eight become two tiles of four. */
+@inline
 export function tile_rows(rest: u32): u32 {
   return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
 }
@@ -41,6 +42,7 @@ function multiply_last(tile: usize, a: usize, row: usize, rows: u32, panel: usiz
 }
 
 /** Four elements of a panel, the lower or the upper half of a row. */
+@inline
 function load_four<T>(at: usize, upper: bool): v128 {
   if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
   return v128.load(at + (upper ? 16 : 0));
