@@ -1,9 +1,9 @@
 /**
- * Quantises weights to 16, 8 or 4 bits, and back, in the formats of src/blocks.ts. Loaded only if a plan has such weights.
+ * Quantises weights to 16, 8 or 4 bits, in the formats of src/blocks.ts. Loaded only if a plan has such weights.
  */
 import { BLOCKS, type BlockDtype, blockBytes, layoutBlocks, MOST_CODE, NESTED } from "./blocks.ts";
 import { ConfigError, ShapeError } from "./errors.ts";
-import { floatToHalf, halfToFloat } from "./half.ts";
+import { floatToHalf } from "./half.ts";
 
 /** Quantiles of a normal distribution, with 0 and both ends: QLoRA, appendix E. */
 export const NF4 = Float32Array.of(
@@ -196,8 +196,7 @@ export class Quantizer {
     }
     this.left -= at.outputs * at.inputs;
     if (this.left > 0 || !this.rows) return;
-    for (let output = 0; output < outputs; output++)
-      this.sixteen(output, this.rows.subarray(output * inputs, (output + 1) * inputs));
+    for (let o = 0; o < outputs; o++) this.sixteen(o, this.rows.subarray(o * inputs, (o + 1) * inputs));
     this.rows = null;
   }
 
@@ -221,8 +220,8 @@ export class Quantizer {
     const error = Math.sqrt(this.lost / count) / (this.magnitudes / count);
     if (!(error > MOST_LOST)) return;
     throw new ConfigError("weights-out-of-range", `${this.name} cannot be kept in int16`, {
-      expected: `an error of rounding of at most ${100 * MOST_LOST} % of the mean weight`,
-      found: `${(100 * error).toFixed(1)} %: some weights are far larger than the others of their rows`,
+      expected: "weights of similar sizes in each row",
+      found: `rounding loses ${(100 * error).toFixed(1)} % of the mean weight`,
       hint: "use f32, f16 or q8",
     });
   }
@@ -282,39 +281,4 @@ function writeMaxima(bytes: Uint8Array, maxima: Float32Array): void {
       bytes[scales + block * NESTED + i] = countBelow(MAXIMA_MIDDLES, Math.fround(x * inverse));
   }
   bytes.set(new Uint8Array(Float32Array.of(...nestedMaxima, mean, ...MAXIMA, ...NF4).buffer), nested);
-}
-
-/** The `size` values of a stored tensor, in its order; `inputs` to a row. */
-export function dequantize(
-  dtype: BlockDtype,
-  bytes: Uint8Array,
-  size: number,
-  inputs: number,
-): Float32Array<ArrayBuffer> {
-  const parts = layoutBlocks(dtype, size);
-  const block = BLOCKS[dtype];
-  const values = new Float32Array(size);
-  if (dtype === "int16") {
-    const codes = new Int16Array(bytes.slice(0, parts.scales).buffer);
-    const scales = new Float32Array(bytes.slice(parts.scales).buffer);
-    return values.map((_, i) => codes[i]! * scales[Math.floor(i / inputs)]!);
-  }
-  if (parts.mean === undefined) {
-    const scales = halfToFloat(new Uint16Array(bytes.slice(parts.scales, parts.scales + (2 * size) / block).buffer));
-    for (let i = 0; i < size; i++) values[i] = ((bytes[i]! << 24) >> 24) * scales[Math.floor(i / block)]!;
-    return values;
-  }
-  const floats = new Float32Array(bytes.slice(parts.nested, parts.end).buffer);
-  const mean = floats[(parts.mean - parts.nested) / 4]!;
-  for (let i = 0; i < size; i += block) {
-    const index = i / block;
-    const scaled = Math.fround(MAXIMA[bytes[parts.scales + index]!]! * floats[Math.floor(index / NESTED)]!);
-    const most = Math.fround(scaled + mean);
-    for (let j = i; j < i + block; j += 2) {
-      const byte = bytes[j / 2]!;
-      values[j] = NF4[byte >> 4]! * most;
-      values[j + 1] = NF4[byte & 15]! * most;
-    }
-  }
-  return values;
 }

@@ -24,7 +24,6 @@ import {
   type Backend,
   type Choices,
   type DeviceInfo,
-  expectDtype,
   noHardware,
   RELEASED,
   type Session,
@@ -183,7 +182,6 @@ class WebGPUBackend implements Backend {
   }
 
   async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    for (const { dtype } of program.memory.bufferIndex.keys()) expectDtype(this, dtype);
     // If measuring fails, the variants are those that the products' shapes suggest.
     const variants = this.measures ? await this.measure(program).catch(() => undefined) : undefined;
     return this.open(program, sharedFrom, variants).catch(refused);

@@ -52,7 +52,7 @@ export class Decoder extends Weights<DecoderPlan> {
    */
   static async create(backend: Backend, options: Omit<Options, "shared">, sharedFrom?: Decoder) {
     const plan = Decoder.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    const quantize = await loadQuantizer(plan);
+    const quantize = await loadQuantizer(plan, backend);
     return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
   }
 

@@ -205,7 +205,7 @@ export class Engine extends Weights<ModelPlan> {
    */
   static async create(backend: Backend, options: EngineOptions, sharedFrom?: Engine): Promise<Engine> {
     const plan = Engine.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
-    const quantize = await loadQuantizer(plan);
+    const quantize = await loadQuantizer(plan, backend);
     return new Engine(plan, await backend.prepare(plan, sharedFrom?.session), quantize, options.optimizer);
   }
 

@@ -84,7 +84,7 @@ export class Group {
   /** Builds the plan and prepares it. Parameters are zero until they are written; frozen ones belong to any member. */
   static async create(backend: Backend, options: GroupOptions): Promise<Group> {
     const plan = Group.plan(backend, options);
-    const quantize = await loadQuantizer(plan);
+    const quantize = await loadQuantizer(plan, backend);
     const session = await backend.prepare(plan);
     return new Group(plan, session, new PlanRunner(plan, session), quantize, options.members);
   }

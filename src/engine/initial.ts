@@ -54,7 +54,8 @@ async function columnNorms(base: BaseModel, name: string, dtype: WeightDtype): P
   const [inputs, outputs] = base.shape(name) as [number, number];
   const squares = new Float64Array(outputs);
   if (isBlockDtype(dtype)) {
-    const { dequantize, quantizeMatrix } = await import("../quantize.ts");
+    const { dequantize } = await import("../dequantize.ts");
+    const { quantizeMatrix } = await import("../quantize.ts");
     const bytes = quantizeMatrix(name, dtype, await base.read(name), inputs, outputs);
     // [out, in].
     for (const [i, value] of dequantize(dtype, bytes, inputs * outputs, inputs).entries())

@@ -1,5 +1,5 @@
 /** A plan's parameters on a device, to read and to write. */
-import type { Session } from "../backend/backend.ts";
+import { type Backend, expectDtype, type Session } from "../backend/backend.ts";
 import { type BlockDtype, isBlockDtype } from "../blocks.ts";
 import { concat } from "../concat.ts";
 import { ConfigError, ShapeError } from "../errors.ts";
@@ -29,10 +29,18 @@ function toHalves(name: string, values: Float32Array): Uint16Array {
   return halves;
 }
 
-/** The quantiser, loaded only if a plan has parameters in blocks: few plans do. */
-export async function loadQuantizer({ parameters }: ParameterPlan): Promise<typeof Quantize | null> {
-  const isNeeded = [...parameters.all.values()].some(({ pieces }) => pieces[0]!.tensor.isInBlocks);
-  return isNeeded ? import("../quantize.ts") : null;
+/**
+ * The quantiser, loaded only if a plan has parameters in blocks: few plans do. Throws ConfigError if they are of a type
+ * that the device does not multiply.
+ */
+export async function loadQuantizer(
+  { parameters }: ParameterPlan,
+  device: Pick<Backend, "info">,
+): Promise<typeof Quantize | null> {
+  const found = [...parameters.all.values()].find(({ pieces }) => pieces[0]!.tensor.isInBlocks);
+  if (!found) return null;
+  expectDtype(device, found.pieces[0]!.tensor.dtype);
+  return import("../quantize.ts");
 }
 
 /** The longest time that an answer is believed to take: that of Firefox. */
@@ -138,13 +146,14 @@ export class Weights<P extends ParameterPlan = ParameterPlan> {
     const { pieces, shape, block } = this.parameter(name);
     const { dtype } = pieces[0]!.tensor;
     if (!isBlockDtype(dtype)) return this.readPieces(pieces);
+    const { dequantize } = await import("../dequantize.ts");
     const values = new Float32Array(numel(shape));
     const width = values.length / shape[0]!;
     for (const { tensor, first } of pieces) {
       const words = await this.session.read(tensor);
       const inputs = block === null ? width : shape[0]!;
       const bytes = new Uint8Array(words.buffer);
-      values.set(this.quantize!.dequantize(dtype, bytes, tensor.size, inputs), first * width);
+      values.set(dequantize(dtype, bytes, tensor.size, inputs), first * width);
     }
     if (block === null) return values;
     const [inputs, outputs] = shape as [number, number];

@@ -1,5 +1,4 @@
 /** What a page needs for downloads: hashes of files in pieces, of which a browser has none, and files that grow. */
-import { sha1 } from "@noble/hashes/legacy.js";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { bytesToHex } from "@noble/hashes/utils.js";
 import { openDirectory, split } from "./opfs.ts";
@@ -11,8 +10,8 @@ export interface Hasher {
   digest(): string;
 }
 
-export function createHasher(algorithm: "sha256" | "sha1"): Hasher {
-  const hash = { sha256, sha1 }[algorithm].create();
+export async function createHasher(algorithm: "sha256" | "sha1"): Promise<Hasher> {
+  const hash = (algorithm === "sha256" ? sha256 : (await import("@noble/hashes/legacy.js")).sha1).create();
   return { update: (bytes) => void hash.update(bytes), digest: () => bytesToHex(hash.digest()) };
 }
 

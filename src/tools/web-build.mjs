@@ -258,7 +258,9 @@ const NOT_ALONE = [
   "device-check",
   "inference-check",
   "initial",
-].map((name) => new RegExp(`/${name}\\.ts$`));
+  "dequantize",
+  "legacy",
+].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
 /** Builds the page that classifies on its own, in one file, without the model: see src/export/standalone.ts. */
 async function buildStandalone() {
