@@ -170,11 +170,11 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   folds: [3, /\/src\/data\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
-    14.6,
+    15.3,
     /\/src\/(io\/([a-z]+\/)?(vocabulary-tables|pretokenizers|tokenizer-(files|json)|peft-(import|import-virtual|config)|expression|name-patterns)|(de)?quantize)\./,
   ],
   // A model in 8 or 4 bits on the CPU.
-  blocks: [0.5, /\/src\/backend\/block-panels\./],
+  blocks: [0.6, /\/src\/backend\/block-panels\./],
   // With Jinja.
   chats: [14.1, /\/(src\/data\/text\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/([a-z]+\/)?(gguf(?!\/)|ggml|tokenizer-(gguf|fast))[\w-]*\./],

@@ -179,10 +179,13 @@ function scriptShape(code: string): string {
 
 /** The elements of HTML with the names of their attributes, and its scripts. */
 function markupShape(html: string): string {
-  return html
-    .replace(/(<script[^>]*>)(.*?)(<\/script>)/gs, (_, open, code, close) => `${open}${scriptShape(code)}${close}`)
-    .replaceAll(/="[^"<>]*"/g, "=")
-    .replaceAll(/>[^<]*/g, ">");
+  return (
+    html
+      .replace(/(<script[^>]*>)(.*?)(<\/script>)/gs, (_, open, code, close) => `${open}${scriptShape(code)}${close}`)
+      // A quoted value may have a ">".
+      .replaceAll(/="[^"<]*"/g, "=")
+      .replaceAll(/>[^<]*/g, ">")
+  );
 }
 
 /** What Markdown means: the marks that are neither escaped nor in code, line by line, and its blocks of code. */
