@@ -3,8 +3,9 @@
 // minimax fit.
 import { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_TANH } from "./generated/numbers";
 import { ActivationForward } from "./generated/records";
+import { load_part, load_some, store_part, store_some } from "./lanes";
 import { slice_begin, slice_end } from "./threads";
-import { exp, load_part, load_some, madd, store_part, store_some } from "./vector";
+import { exp, madd } from "./vector";
 
 /** 2 sqrt(2 / pi) and the cubic's factor. */
 const SCALE: f32 = 1.5957691216057308;

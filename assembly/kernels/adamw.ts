@@ -1,9 +1,10 @@
 // One step of AdamW over pages of parameters, with clipping by their member's norm. Reference: torch.optim.AdamW.
 import { VIEW_ALIGN } from "./generated/numbers";
 import { Adamw, AdamwJob, Share } from "./generated/records";
+import { load_part, store_part } from "./lanes";
 import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
-import { load_part, madd, store_part } from "./vector";
+import { madd } from "./vector";
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2

@@ -1,7 +1,8 @@
 // Weights in blocks of 16, 8 or 4 bits, widened to floats as src/blocks.ts describes. A matrix is in panels of eight
 // outputs (src/backend/block-panels.ts), a table in rows. One such operand at a time: `use_blocks` says which.
 import { PANEL, TYPE_INT16, TYPE_Q4, TYPE_Q8 } from "./generated/numbers";
-import { load_half, load_halves } from "./half";
+import { load_half } from "./half";
+import { load_halves } from "./lanes";
 
 /**
  * The operand: its codes, and the scales or the codes of maxima; then those of q4 alone: maxima of blocks, mean,
@@ -26,7 +27,6 @@ export let plane2: v128 = i32x4.splat(0);
 export let plane3: v128 = i32x4.splat(0);
 
 /** Whether a weight of this type is in blocks. */
-@inline
 export function is_in_blocks(type: u32): bool {
   return type >= TYPE_Q8;
 }
@@ -163,7 +163,6 @@ function widen_eight(to: usize, stride: usize, at: usize, low: v128, high: v128,
 }
 
 /** Four weights. */
-@inline
 export function scaled(code: v128, scale: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(code), scale);
 }

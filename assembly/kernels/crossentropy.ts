@@ -1,9 +1,10 @@
 // Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference:
 // PyTorch cross_entropy.
 import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss, Share } from "./generated/records";
+import { load_part, store_part } from "./lanes";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
-import { exp, exp_of, load_part, max_lanes, store_part, sum_lanes } from "./vector";
+import { exp, exp_of, max_lanes, sum_lanes } from "./vector";
 
 /** Less than any logit. */
 const LOWEST: f32 = -3.0e38;

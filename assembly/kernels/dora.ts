@@ -4,7 +4,7 @@
 import { is_in_blocks, use_blocks, widen_panel } from "./blocks";
 import { PANEL, TYPE_F16 } from "./generated/numbers";
 import { DoraBackward, DoraForward, DoraNorm } from "./generated/records";
-import { load_halves } from "./half";
+import { load_halves } from "./lanes";
 import { transpose_block } from "./panels";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { madd } from "./vector";

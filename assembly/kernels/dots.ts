@@ -6,10 +6,11 @@ import { Product } from "./arguments";
 import { dots_eight } from "./block-rows";
 import { codes, inputs, is_in_blocks, scales, widen_runs } from "./blocks";
 import { TYPE_F16, TYPE_INT16, TYPE_Q8 } from "./generated/numbers";
-import { load_halves, load_part_halves } from "./half";
+import { load_part_halves } from "./half";
 import { add_pairs, INTEGER_DEPTH, quantize_row } from "./integers";
+import { load_halves, load_part, load_some, store_part, store_some } from "./lanes";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
-import { load_part, load_some, madd, store_part, store_some, sum_four, sum_four_integers } from "./vector";
+import { madd, sum_four, sum_four_integers } from "./vector";
 
 /** x . row for four rows of `size` floats. */
 function dots(x: usize, row0: usize, row1: usize, row2: usize, row3: usize, size: u32): v128 {

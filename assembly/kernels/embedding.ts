@@ -4,7 +4,8 @@
 import { is_in_blocks, use_blocks, widen_run } from "./blocks";
 import { TYPE_F16 } from "./generated/numbers";
 import { EmbeddingBackward, EmbeddingForward, EmbeddingPositionBackward } from "./generated/records";
-import { load_half, load_halves } from "./half";
+import { load_half } from "./half";
+import { load_halves } from "./lanes";
 import { add_rows } from "./rows";
 import { slice_begin, slice_end } from "./threads";
 

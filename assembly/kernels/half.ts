@@ -1,23 +1,7 @@
 // Converts halves (f16) to floats, exactly, including subnormal ones. Only for finite halves: weights are checked when
 // loaded.
 
-/** 2^112, the difference between the exponent biases of f32 and f16. */
-const SCALE: f32 = reinterpret<f32>(0x77800000);
-
-/**
- * Converts four halves, each sign-extended to a word: the shift moves exponent and fraction to their places; of the
- * sign's copies only the first is kept.
- */
-@inline
-function widen(halves: v128): v128 {
-  const bits = v128.and(i32x4.shl(halves, 13), i32x4.splat(0x8fffffff));
-  return f32x4.mul(bits, f32x4.splat(SCALE));
-}
-
-@inline
-export function load_halves(at: usize): v128 {
-  return widen(v128.load_ext<i16>(at));
-}
+import { load_halves, SCALE, widen } from "./lanes";
 
 /** Loads `count` halves, 1 to 3, followed by 0. */
 export function load_part_halves(at: usize, count: u32): v128 {

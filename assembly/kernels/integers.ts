@@ -10,17 +10,14 @@
 import { Block, BY_COLUMNS, BY_ROWS, PANELS, Product } from "./arguments";
 import { codes, inputs, scales, words_high, words_low } from "./blocks";
 import { PANEL, TYPE_INT16 } from "./generated/numbers";
+import { load_some, nearest } from "./lanes";
 import { pack_columns } from "./panels";
 import { SCRATCH_BYTES, scratch_memory } from "./threads";
-import { load_some } from "./vector";
 
 /** The largest code. */
 const MOST: f32 = 2047;
 /** What is smaller than this becomes 0: its codes' scale could not be inverted. */
 const LEAST: f32 = 1e-30;
-/** 1.5 * 2^23: adding it to a small number leaves the nearest integer in the low bits. */
-const ROUND: f32 = 12582912;
-
 /** Where a row's numbers are between the two passes over it, in memory that products leave free. */
 const FLOATS: u32 = SCRATCH_BYTES - 4096;
 /** Stride of packed rows in bytes: 384 codes, an odd number of cache lines. */
@@ -105,12 +102,6 @@ function quantize_rows(to: usize, from: usize, stride: usize, factors: usize, co
   }
 }
 
-/** The nearest integers. */
-@inline
-function nearest(v: v128, inverse: v128): v128 {
-  return i32x4.sub(f32x4.add(f32x4.mul(v, inverse), f32x4.splat(ROUND)), f32x4.splat(ROUND));
-}
-
 /**
  * Writes a row's codes, and zeros up to a multiple of eight, for one block of the depth; returns their scale: NaN if a
  * number is not finite.
@@ -172,13 +163,11 @@ function pack_pairs(to: usize, from: usize, stride: usize, k: u32, cols: u32): v
 }
 
 /** c plus the products of two steps of k. */
-@inline
 export function add_pairs(c: v128, x: v128, y: v128): v128 {
   return i32x4.add(i32x4.dot_i16x8_s(x, y), c);
 }
 
 /** The sums of four elements as floats, times the product of the scales of their row and their columns. */
-@inline
 function scaled(sums: v128, row: v128, columns: v128): v128 {
   return f32x4.mul(f32x4.convert_i32x4_s(sums), f32x4.mul(row, columns));
 }

@@ -6,10 +6,10 @@ import { is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
 import { TYPE_F16 } from "./generated/numbers";
 import { Matmul, MatmulBiasBackward, MatmulBiasBackwardJob, MatmulJob, Share } from "./generated/records";
+import { load_part, store_part } from "./lanes";
 import { multiply_any, multiply_panels } from "./product";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
-import { load_part, store_part } from "./vector";
 
 /** How a product is computed. */
 const ANY: u32 = 0;

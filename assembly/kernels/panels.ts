@@ -1,7 +1,7 @@
 // Packing for the matrix product. A panel is 8 columns of a matrix, stored by rows: [k][8]. Reference: BLIS (Van Zee
 // and van de Geijn 2015).
 import { PANEL } from "./generated/numbers";
-import { load_halves } from "./half";
+import { load_halves } from "./lanes";
 
 /** Transposes the rows r0 .. r3 of four elements; the result's rows are written to `to`, `stride` bytes apart. */
 function transpose(r0: v128, r1: v128, r2: v128, r3: v128, to: usize, stride: usize): void {

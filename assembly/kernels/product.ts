@@ -25,11 +25,12 @@ import {
 } from "./generated/numbers";
 import { widen_row, widen_rows } from "./half";
 import { INTEGER_ROWS, is_in_integers, multiply_one_pairs, multiply_pairs, take_left, take_right } from "./integers";
+import { load_some, store_some } from "./lanes";
 import { pack_columns, pack_rows, transpose_block, unpack_rows } from "./panels";
 import { add_rows } from "./rows";
 import { scratch_memory, slice_begin, slice_end, thread_count } from "./threads";
 import { multiply, multiply_one, ROWS, TILE_BYTES, tile_rows } from "./tile";
-import { load_some, madd, store_some } from "./vector";
+import { madd } from "./vector";
 
 /** Depth of a block: a panel of 12 KiB and six rows of 9 KiB fit into the L1 cache. A multiple of 8. */
 const KC: u32 = 384;

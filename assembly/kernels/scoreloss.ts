@@ -2,9 +2,10 @@
 // cross-entropy of logits. Reference: PyTorch mse_loss, binary_cross_entropy_with_logits.
 import { LOSS_BINARY } from "./generated/numbers";
 import { ScorelossBackward, ScorelossForward, Share } from "./generated/records";
+import { load_some, store_some } from "./lanes";
 import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
-import { exp, load_some, store_some } from "./vector";
+import { exp } from "./vector";
 
 /** log(1 + e) for 0 <= e <= 1, exact where e is small: Kahan's form, in which the rounding of 1 + e cancels. */
 function log1p(e: f32): f32 {

@@ -1,7 +1,7 @@
 // The inner loops of the matrix product: a tile of a few rows of the left matrix times one panel of the right one, in
 // registers. Every element of a tile is one sum in the order of k, whatever the tile's size.
 import { PANEL } from "./generated/numbers";
-import { load_halves } from "./half";
+import { load_halves } from "./lanes";
 import { madd } from "./vector";
 
 /**
@@ -14,7 +14,6 @@ export const ROWS: u32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 export const TILE_BYTES: u32 = 256;
 
 /** Rows of the next tile if `rest` are left: eight become two tiles of four. */
-@inline
 export function tile_rows(rest: u32): u32 {
   return min<u32>(rest == 7 || rest == 8 ? 4 : ROWS, rest);
 }
@@ -42,7 +41,6 @@ function multiply_last(tile: usize, a: usize, row: usize, rows: u32, panel: usiz
 }
 
 /** Four elements of a panel, the lower or the upper half of a row. */
-@inline
 function load_four<T>(at: usize, upper: bool): v128 {
   if (sizeof<T>() == 2) return load_halves(at + (upper ? 8 : 0));
   return v128.load(at + (upper ? 16 : 0));

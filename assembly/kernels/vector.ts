@@ -1,8 +1,8 @@
 // Helpers of the kernels: multiply-add, sums over lanes, exp, and rows whose length is not a multiple of four.
-// The compiler prefers small code (asconfig.json): what inner loops call says that it is to be inlined.
+
+import { load_part } from "./lanes";
 
 /** a * b + c: fused in the build with relaxed SIMD, otherwise rounded twice. */
-@inline
 export function madd(a: v128, b: v128, c: v128): v128 {
   return ASC_FEATURE_RELAXED_SIMD ? f32x4.relaxed_madd(a, b, c) : f32x4.add(f32x4.mul(a, b), c);
 }
@@ -18,38 +18,6 @@ export function max_lanes(v: v128): f32 {
     max<f32>(f32x4.extract_lane(v, 0), f32x4.extract_lane(v, 1)),
     max<f32>(f32x4.extract_lane(v, 2), f32x4.extract_lane(v, 3)),
   );
-}
-
-/** Loads `count` numbers, 1 to 3, into the first lanes; the others are 0. */
-@inline
-export function load_part(at: usize, count: u32): v128 {
-  if (count == 1) return v128.load_zero<f32>(at);
-  const v = v128.load_zero<f64>(at);
-  return count == 2 ? v : v128.load_lane<f32>(at, v, 2, 8);
-}
-
-/** Writes the first `count` lanes, 1 to 3. */
-@inline
-export function store_part(at: usize, v: v128, count: u32): void {
-  if (count == 1) {
-    v128.store_lane<f32>(at, v, 0);
-    return;
-  }
-  v128.store_lane<f64>(at, v, 0);
-  if (count == 3) v128.store_lane<f32>(at, v, 2, 8);
-}
-
-/** Loads `count` numbers, 1 to 4, into the first lanes; the others are 0. */
-@inline
-export function load_some(at: usize, count: u32): v128 {
-  return count == 4 ? v128.load(at) : load_part(at, count);
-}
-
-/** Writes the first `count` lanes, 1 to 4. */
-@inline
-export function store_some(at: usize, v: v128, count: u32): void {
-  if (count == 4) v128.store(at, v);
-  else store_part(at, v, count);
 }
 
 /** The sums over the lanes of four vectors, by a transposed addition. */
