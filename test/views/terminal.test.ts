@@ -4,6 +4,7 @@ import stringWidth from "string-width";
 import * as assert from "uvu/assert";
 import type { Block, Table } from "../../src/document/blocks.ts";
 import { digits, formatDuration } from "../../src/format.ts";
+import { setting } from "../../src/setting.ts";
 import { endBar } from "../../src/views/terminal/live-bar.ts";
 import { createProgress, describeEvaluation, describeStep } from "../../src/views/terminal/progress.ts";
 import { renderBlocks, renderTable } from "../../src/views/terminal/render.ts";
@@ -40,6 +41,11 @@ test("a table: right-aligned numbers, digits, a dash for null, wide characters",
       "└──────┴──────┴──────────┘",
     ].join("\n"),
   );
+});
+
+test("a table: a setting in a heading is named by its flag", () => {
+  const table = renderTable<string>([{ title: setting("dtype"), value: (text) => text }], ["q8"]);
+  assert.match(table, "--dtype");
 });
 
 test("a table: thousands of rows or columns in linear time; the widest texts are truncated, numbers are not", () => {

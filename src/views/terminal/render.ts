@@ -35,8 +35,8 @@ export function renderTable<Row>(columns: readonly RowColumn<Row>[], rows: reado
 
 function tableLines(table: Table, width?: number, most?: number): string {
   const rows = table.rows.slice(0, most);
-  const columns = shownColumns(table).map(({ title, column, i }) => ({
-    header: nameSettings(title, asFlag),
+  const columns = shownColumns(table).map(({ column, i }) => ({
+    header: brief(nameSettings(column.title!, asFlag)),
     isNumeric: isNumeric(table, i),
     cells: rows.map((row) => cellLine(row[i], column)),
   }));
