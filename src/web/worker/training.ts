@@ -215,6 +215,8 @@ export class Training implements TrainingJob {
     // Its directory is not there yet if there was no room for its record.
     await keepRun(run);
     await live.end(result, this.materials.data, runTables);
+    // A short run has had no checkpoint.
+    run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await measureChanges(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished");

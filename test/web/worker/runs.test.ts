@@ -212,7 +212,14 @@ test("two columns are taken as pairs, and a run of them judges pairs", async () 
     columns.map(({ readAs }) => readAs),
     ["text", "text", "label"],
   );
-  const run = await tab.train({ ...TINY_RUN, data: "pairs.csv", textColumn: "question,answer", epochs: 1 });
+  const run = await tab.train({
+    ...TINY_RUN,
+    data: "pairs.csv",
+    textColumn: "question,answer",
+    epochs: 1,
+    evalEvery: 100,
+  });
+  assert.ok(run.usable, "it ended before its first checkpoint");
   const { adapter } = await tab.call("classify", run.id, ["Is it 3?", "It is 3"]);
   assert.match(String("label" in adapter && adapter.label), /^(yes|no)$/);
   const table = pickedFile("more.csv", ["x,y", "Is it 1?,It is 1"].join("\n"));
