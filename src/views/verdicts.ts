@@ -88,8 +88,9 @@ const STANDINGS: Record<Standing, string> = {
 function describeCompared(record: RunRecord, one: Compared): string {
   const measure = judgedBy(record);
   // What always says the same is expected to be worse.
-  const isExpected = one.against!.standing === "better" && one === comparedWith(record).at(-1);
-  const standing = isExpected || hasThreshold(record) ? "" : `, ${STANDINGS[one.against!.standing]}`;
+  const { against } = one;
+  const isExpected = against?.standing === "better" && one === comparedWith(record).at(-1);
+  const standing = !against || isExpected || hasThreshold(record) ? "" : `, ${STANDINGS[against.standing]}`;
   return `${capital(nameCompared(record, one))}: ${countRight(measure, one)}${standing}`;
 }
 
@@ -225,7 +226,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   if (hasThreshold(record)) return thresholdCost(record, measure);
   // Of messages it is the classic model; folds have one each.
   const isKept = record.folds === undefined && best !== others.at(-1) && TRAINING[record.objective].labels !== "tags";
-  if (best.against!.standing === "better") return isKept ? `Take this model, not ${WORD_COUNT}.` : null;
+  if (best.against?.standing === "better") return isKept ? `Take this model, not ${WORD_COUNT}.` : null;
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
   const ideas = isPerfect ? [] : whatHelps(record);

@@ -99,7 +99,7 @@ test("examples typed for each class are data; they and the settings outlast a re
   });
   // What a link names is not downloaded by itself.
   const other = await openPage(context, `${link.replace("languages", "a%2Fb")}&nonsense=1`);
-  await other.page.locator("#link-error dd >> text=/^nonsense$/").waitFor();
+  await other.page.locator("#link-error dd >> text=/^nonsense=1$/").waitFor();
   assert.is(await other.page.inputValue("#dataset-name"), "a/b");
   assert.is(await other.page.inputValue("#field-rank"), "4");
   assert.is(await other.page.inputValue("#field-layers"), "0,1");
