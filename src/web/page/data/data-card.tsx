@@ -16,6 +16,7 @@ import {
   areTexts,
   askHub,
   dataError,
+  isLm,
   messages,
   objective,
   readAs,
@@ -49,7 +50,7 @@ export function DataCard() {
         <Step number={1} done={read !== null && !error} /> Data
       </h2>
       <Choices name="objective" kind="tabs" label="What the model learns" options={TABS} chosen={tab} />
-      {tab.value === "lm" ? <Texts /> : <Messages />}
+      {isLm.value ? <Texts /> : <Messages />}
       <Reading />
       <ErrorPlace id="data-error" report={error} ways={error ? waysOut(error) : []} place={place} />
       {read && read.columns.length > 0 && (

@@ -1,6 +1,6 @@
 /** The data that the page trains on: where it comes from, the files that the worker has, and what it has read. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import { DEFAULT_OBJECTIVE, type Objective } from "../../../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead, type Objective } from "../../../tasks/index.ts";
 import type { RunSettings } from "../../../train/settings.ts";
 import type { CorrectedRow, DataReport, ErrorReport } from "../../protocol.ts";
 import { isTraining } from "../runs/runs.ts";
@@ -39,7 +39,9 @@ const CORRECTIONS_FILE = "corrections.csv";
 
 /** Whether the model learns from messages with labels, or to write texts. */
 export const tab = signal<"classification" | "lm">("classification");
-const isLm = computed(() => tab.value === "lm");
+export const isLm = computed(() => tab.value === "lm");
+/** Whether a task is to write texts. */
+const writes = (one: Objective | undefined) => one !== undefined && !hasHead({ objective: one });
 const choice = computed(() => (isLm.value ? texts : messages));
 const reading = computed((): Reading => choice.value.readings.value[choice.value.source.value] ?? {});
 
@@ -60,7 +62,7 @@ export const needs = computed((): RunSettings => (areOwn.value ? (report.value?.
 export const objective = computed((): Objective => {
   if (isLm.value) return "lm";
   const found = reading.value.objective ?? needs.value.objective ?? DEFAULT_OBJECTIVE;
-  return found === "lm" ? DEFAULT_OBJECTIVE : found;
+  return writes(found) ? DEFAULT_OBJECTIVE : found;
 });
 /** A setting of how the data is read, chosen or found. */
 export const readWith = <K extends keyof Reading>(name: K): Reading[K] => reading.value[name] ?? needs.value[name];
@@ -147,7 +149,7 @@ effect(() => {
 export const trainRows = signal(Number.POSITIVE_INFINITY);
 const failure = signal<ErrorReport | null>(null);
 /** Whether messages are wanted, and there are texts. */
-export const areTexts = computed(() => needs.value.objective === "lm");
+export const areTexts = computed(() => writes(needs.value.objective));
 const TEXTS: ErrorReport = {
   name: "DataError",
   summary: "There is no column of texts with one of labels",
@@ -258,7 +260,7 @@ effect(() => {
  */
 export async function restoreData(settings: RunSettings, isLink: boolean): Promise<void> {
   const { data, dataset, objective, textColumn, labelColumn, encoding, sheet } = settings;
-  tab.value = objective === "lm" ? "lm" : "classification";
+  tab.value = writes(objective) ? "lm" : "classification";
   const { bundled, typed, own, source, hubName, hub, files } = choice.value;
   if (dataset !== undefined && !bundled.includes(dataset)) {
     source.value = "hub";
@@ -267,8 +269,8 @@ export async function restoreData(settings: RunSettings, isLink: boolean): Promi
   } else if (dataset !== undefined) source.value = dataset;
   else if (data !== undefined) source.value = [EXAMPLES_FILE, PASTED_FILE].includes(String(data)) ? typed : own;
   if (!bundled.includes(source.value)) {
-    const chosen = { textColumn, labelColumn, encoding, sheet, objective };
-    readAs(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined && value !== "lm")));
+    const chosen = { textColumn, labelColumn, encoding, sheet, objective: isLm.value ? undefined : objective };
+    readAs(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)));
   }
   if (isLink) return;
   const isText = isLm.value;
