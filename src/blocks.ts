@@ -27,8 +27,8 @@ const TABLES = 256 + 16;
 export const isBlockDtype = (dtype: string): dtype is BlockDtype => Object.hasOwn(BLOCKS, dtype);
 
 /**
- * Where the parts of a tensor of `size` weights are, in bytes. In int16 there is room for a scale for each element of its
- * longer side: a tensor does not know whether its rows are its inputs.
+ * Where the parts of a tensor of `size` weights are, in bytes. In int16 there is room for a scale for each element of
+ * its longer side: a tensor does not know whether its rows are its inputs.
  */
 export function layoutBlocks(dtype: BlockDtype, size: number, longest = 0) {
   if (dtype === "int16") return { scales: 2 * size, end: 2 * size + 4 * longest };

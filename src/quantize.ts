@@ -76,7 +76,7 @@ interface Strides {
   input: number;
 }
 
-/** The root mean square of what rounding to int16 may lose, relative to the mean magnitude: normal weights lose .07 %. */
+/** What rounding to int16 may lose, root mean square over mean magnitude: normal weights lose .07 %. */
 const MOST_LOST = 0.01;
 
 /** Quantises one tensor, piece by piece. */

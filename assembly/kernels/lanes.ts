@@ -1,5 +1,5 @@
-// Parts of vectors, and conversions, that inner loops call. The compiler prefers small code (asconfig.json), so these say
-// that they are to be inlined, in a file of their own: Biome cannot read such functions and leaves it out.
+// Parts of vectors, and conversions, that inner loops call. The compiler prefers small code (asconfig.json), so these
+// say that they are to be inlined, in a file of their own: Biome cannot read such functions and leaves it out.
 
 /** 2^112, the difference between the exponent biases of f32 and f16. */
 export const SCALE: f32 = reinterpret<f32>(0x77800000);

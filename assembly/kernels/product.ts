@@ -4,9 +4,9 @@
 // One loop handles every case: rows of a left matrix, read in place, times packed panels of eight columns of a right
 // matrix. If the second factor is transposed, out^T = b^T a^T is computed instead; only the store differs. Frozen
 // weights may be stored in panels: x W reads them as the right matrix, dy W^T unpacks the rows of the left matrix from
-// them. Weights of other types are converted to f32 first, a part at a time, or multiplied in integers. Every result is one sum in the order of k,
-// in blocks of KC, and one over the adapters' steps: its bits do not depend on slices, tiles or sizes. References: BLIS
-// (Van Zee and van de Geijn 2015); llm.c matmul_backward.
+// them. Weights of other types are converted to f32 first, a part at a time, or multiplied in integers (integers.ts).
+// Every result is one sum in the order of k, in blocks of KC, and one over the adapters' steps: its bits do not depend on
+// slices, tiles or sizes. References: BLIS (Van Zee and van de Geijn 2015); llm.c matmul_backward.
 
 import { activation_backward_rows, activation_rows } from "./activation";
 import { adapter_depth, add_adapters, pack_down_panel, pack_up_panel, pack_up_rows, use_down_rows } from "./adapters";

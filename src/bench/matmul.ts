@@ -25,8 +25,8 @@ interface Result extends Product {
 }
 
 /**
- * Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD, and frozen weights
- * in int16.
+ * Measures and prints. On the CPU, measures both builds of the backend if the runtime has relaxed SIMD, and frozen
+ * weights in int16.
  */
 export async function benchMatmul(options: MatmulBenchOptions): Promise<number> {
   const { threads = 0, rounds } = options;

@@ -1,4 +1,4 @@
-/** Which data is loaded, and how: the arguments of `loadDataset`, and what those of other data have in common with them. */
+/** Which data is loaded, and how: the arguments of `loadDataset`, and what those of other data share with them. */
 import { absolutePath } from "#platform";
 import { checkOptions, type FieldKind, type Fields, isFile, isListOf, isText, type Kind, optional } from "../checks.ts";
 import { ConfigError } from "../errors.ts";
@@ -146,8 +146,9 @@ const FORMS = "{ file }, { rows }, { train, val, test } or { name }";
 const ROWS_KIND: Kind = ["an array of rows", Array.isArray];
 
 /**
- * The origin of a spec and options; of rows in memory their number. Throws ConfigError for a spec that names no data, and for a key that is neither an
- * option in `kinds` nor part of a spec; an origin, which has both, is valid for both arguments.
+ * The origin of a spec and options; of rows in memory their number. Throws ConfigError for a spec that names no data,
+ * and for a key that is neither an option in `kinds` nor part of a spec; an origin, which has both, is valid for both
+ * arguments.
  */
 export function parseOrigin(spec: object | string, options: object, source: Kind, own: Fields): Origin {
   if (typeof spec === "string") {
