@@ -201,17 +201,25 @@ export class Quantizer {
   }
 
   private sixteen(output: number, row: Float32Array): void {
-    const most = row.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    let most = 0;
+    for (let i = 0; i < row.length; i++) most = Math.max(most, Math.abs(row[i]!));
     if (!(most < Infinity)) this.refuse(most);
     const scale = Math.fround(most / MOST_CODE);
     const inverse = scale > 0 ? MOST_CODE / most : 0;
     const codes = new Int16Array(this.bytes.buffer, 2 * output * this.inputs, this.inputs);
-    this.scales[output] = scale;
-    for (const [i, weight] of row.entries()) {
-      codes[i] = Math.round(weight * inverse);
-      this.magnitudes += Math.abs(weight);
-      this.lost += (weight - codes[i]! * scale) ** 2;
+    let [magnitudes, lost] = [0, 0];
+    for (let i = 0; i < row.length; i++) {
+      const weight = row[i]!;
+      // Math.round takes four times as long.
+      const code = Math.floor(weight * inverse + 0.5);
+      codes[i] = code;
+      const error = weight - code * scale;
+      magnitudes += Math.abs(weight);
+      lost += error * error;
     }
+    this.scales[output] = scale;
+    this.magnitudes += magnitudes;
+    this.lost += lost;
   }
 
   /** Throws ConfigError if a few weights are so large that the scales of their rows lose the others. */
