@@ -191,8 +191,8 @@ export interface ErrorReport {
 
 export interface Verdict {
   adapter: Labelled;
-  /** The base model with the initial head. */
-  base: Labelled;
+  /** The base model with the initial head; null: a head of zeros, which says the same of every text. */
+  base: Labelled | null;
   device: DeviceInfo;
   /** What the model of word counts says that a finished run keeps, and whether the text is unlike those it learned. */
   classic: { says: Labelled; isUnlike: boolean } | null;

@@ -22,13 +22,13 @@ export interface Trained {
 }
 
 export class Tester {
-  private open: { trained: Trained; adapter: Classifier; base: Classifier } | undefined;
+  private open: { trained: Trained; adapter: Classifier; base: Classifier | null } | undefined;
 
   async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
     const { adapter, base } = await this.prepare(trained);
     const { method } = TASKS[trained.meta.task.objective].predicts!;
     const read = async (one: Classifier) => (await one[method]([text]))[0]!;
-    return { adapter: await read(adapter), base: await read(base), device: adapter.device };
+    return { adapter: await read(adapter), base: base && (await read(base)), device: adapter.device };
   }
 
   /** What the trained parameters alone make of some texts. */
@@ -44,7 +44,7 @@ export class Tester {
 
   close(): void {
     this.open?.adapter.destroy();
-    this.open?.base.destroy();
+    this.open?.base?.destroy();
     this.open = undefined;
   }
 
@@ -60,7 +60,7 @@ export class Tester {
     const { meta, tensors, start, model, device } = trained;
     const adapter = await Classifier.of({ meta, tensors }, model, device);
     try {
-      const base = await Classifier.untrained(meta, start, model, device);
+      const base = start.headInit === "zeros" ? null : await Classifier.untrained(meta, start, model, device);
       this.open = { trained, adapter, base };
     } catch (error) {
       adapter.destroy();

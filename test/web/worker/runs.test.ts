@@ -57,7 +57,7 @@ test("a run from a file to its end: what it will take, its events, its results, 
   const { adapter, base: before, classic } = await tab.call("classify", id, "you have won a prize, call now");
   assert.equal([classic && "label" in classic.says && classic.says.label, classic?.isUnlike], ["spam", false]);
   assert.is((await tab.call("classify", id, "Rechnung über zwölf Gänse")).classic?.isUnlike, true);
-  assert.equal(["label" in adapter && adapter.label, "probability" in before && before.probability], ["spam", 0.5]);
+  assert.equal(["label" in adapter && adapter.label, before], ["spam", null], "a head of zeros says nothing");
   const message = "you have won a prize, please";
   const found = await tab.call("influences", id, message);
   assert.equal(

@@ -130,7 +130,7 @@ function Sides({
         <p class="note">This message is unlike those that were learned: what a model says of it means little.</p>
       )}
       {classic && side("Word counts alone (TF-IDF)", "counts", classic.says)}
-      {!example.value && side("Base model, untrained head", "base", base)}
+      {base && !example.value && side("Base model, untrained head", "base", base)}
       {replaced && <p class="help">{replaced}</p>}
     </>
   );
