@@ -18,7 +18,7 @@ const KB = 1000;
  * test:bundlers` has limits of its own.
  */
 const EMBED_BYTES = 84.5 * KB;
-const PAGE_BYTES = 225 * KB;
+const PAGE_BYTES = 235 * KB;
 const STANDALONE_BYTES = 83 * KB;
 /** What a page that classifies loads besides where there is WebGPU, with the check of the GPU. */
 const WEBGPU_BYTES = 16 * KB;
@@ -197,7 +197,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
 };
 
-test("the whole page loads at most 225 kB; what only some visitors need is loaded on demand", () => {
+test("the whole page loads at most 235 kB; what only some visitors need is loaded on demand", () => {
   const folder = packagePath("dist/web/dist/page");
   const code = readdirSync(folder)
     .filter((name) => /\.(js|css)$/.test(name))

@@ -6,7 +6,8 @@ import { describeMethod } from "../../../methods/training.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import { dataName } from "../../../run/record.ts";
 import { DEFAULT_BASE } from "../../../run/settings.ts";
-import { HubField, Label, Select } from "../shared/controls.tsx";
+import { isOver } from "../data/drops.ts";
+import { FileButton, HubField, Label, Select } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { when } from "../shared/words.ts";
@@ -14,11 +15,13 @@ import {
   adapter,
   adapters,
   addModel,
+  BASES,
   BUNDLED,
   choose,
   chosenAdapter,
   FROM_FOLDER,
   FROM_HUB,
+  findDownload,
   follows,
   forgetModel,
   hubName,
@@ -27,23 +30,19 @@ import {
   modelError,
   modelName,
   models,
-  OF_HUB,
   openModel,
 } from "./model.ts";
 
 const HELP =
-  "The pretrained model that is fine-tuned. gpt2-micro is small enough for any machine; larger ones learn more and take longer, such as smollm2-cut, smollm2-135m (a Llama that follows instructions) and gpt2, with 35, 135 and 124 million parameters.";
+  "The pretrained model that is fine-tuned. A small one is enough for any machine; larger ones learn more and take longer. Some are listed below.";
 
-/** What the list says behind the names of the bundled models. */
-const BUNDLED_NOTES: Readonly<Record<string, string>> = {
-  [BUNDLED]: " (bundled)",
-  [DEFAULT_BASE]: " (bundled, 23 MB)",
-};
+const isBundled = (wanted: string) => BASES.some(({ name, isBundled }) => name === wanted && isBundled);
 
 export function ModelFields() {
   const field = usePart<HTMLSelectElement>("model", "nearest");
   const chosen = listed.value;
   const names = models.value.map(({ name }) => name);
+  const download = findDownload(hubName.value);
   // One of the hub is not among them.
   if (modelName.value !== null && !names.includes(chosen)) names.push(chosen);
   return (
@@ -57,10 +56,10 @@ export function ModelFields() {
             value={chosen}
             take={choose}
             options={[
-              ...names.map((name) => [name, `${name}${BUNDLED_NOTES[name] ?? ""}`] as const),
-              ...Object.entries(OF_HUB)
-                .filter(([name]) => !names.includes(name))
-                .map(([name, size]) => [name, `${name} (${size} MB from the Hugging Face Hub) …`] as const),
+              ...names.map((name) => [name, isBundled(name) ? `${name} (bundled)` : name] as const),
+              ...BASES.filter(({ name }) => findDownload(name) && !names.includes(name)).map(
+                ({ name, megabytes }) => [name, `${name} (${megabytes} MB from the Hugging Face Hub) …`] as const,
+              ),
               [FROM_FOLDER, "from a local folder …"],
               [FROM_HUB, "from the Hugging Face Hub …"],
             ]}
@@ -97,8 +96,7 @@ export function ModelFields() {
           name={hubName}
           take={openModel}
         >
-          {OF_HUB[hubName.value] !== undefined &&
-            `${OF_HUB[hubName.value]} MB, which this browser keeps for use without a network.`}
+          {download && `${download.megabytes} MB, which this browser keeps for use without a network.`}
         </HubField>
       )}
       {chosen === FROM_FOLDER && (
@@ -112,14 +110,44 @@ export function ModelFields() {
             onChange={({ currentTarget }) => addModel([...(currentTarget.files ?? [])])}
           />
           <p id="folder-help" class="help">
-            It needs config.json and model.safetensors in Hugging Face's format, or a GGUF file, which can also be
-            dropped here.
+            It needs config.json and model.safetensors in Hugging Face's format, or a GGUF file.
           </p>
         </div>
       )}
       <ErrorPlace id="model-error" report={modelError.value} />
       <ModelReport />
+      <Bases />
+      <div class={isOver.value ? "drop over" : "drop"}>
+        <p class="help">Or drop a GGUF file here: a GPT-2, Llama, Qwen2 or GPT-NeoX. It stays in this browser.</p>
+        <FileButton id="gguf" label="Choose a GGUF file" accept=".gguf" take={addModel} />
+      </div>
     </>
+  );
+}
+
+/** What the named models are for. */
+function Bases() {
+  return (
+    <details id="bases">
+      <summary>Models to begin with</summary>
+      <ul>
+        {BASES.map(({ name, megabytes, licence, use }) => (
+          <li key={name}>
+            <button
+              type="button"
+              class="link"
+              onClick={() => {
+                choose(name);
+                goTo("model");
+              }}
+            >
+              {name}
+            </button>{" "}
+            {use}. {megabytes} MB, {licence}.
+          </li>
+        ))}
+      </ul>
+    </details>
   );
 }
 

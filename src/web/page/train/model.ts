@@ -11,8 +11,27 @@ import { worker } from "../shared/worker.ts";
 export const BUNDLED = "gpt2-micro";
 export const FROM_HUB = "from-hub";
 export const FROM_FOLDER = "from-folder";
-/** Models of the hub that the list has besides, with the megabytes of a download. */
-export const OF_HUB: Readonly<Record<string, number>> = { "smollm2-135m": 269 };
+/** A model that answers in a chat. */
+export const CHATS = "smollm2-135m";
+
+/** A base model that is named to the visitor. One that does not come with the page is downloaded from the hub. */
+interface Base {
+  name: string;
+  megabytes: number;
+  licence: string;
+  use: string;
+  isBundled?: true;
+}
+export const BASES: readonly Base[] = [
+  { name: BUNDLED, megabytes: 15, licence: "CC BY 4.0", use: "labels short texts, the fastest", isBundled: true },
+  { name: DEFAULT_BASE, megabytes: 23, licence: "Apache 2.0", use: "labels texts; cannot write", isBundled: true },
+  { name: CHATS, megabytes: 269, licence: "Apache 2.0", use: "answers in a chat, writes, labels" },
+  { name: "distilgpt2", megabytes: 353, licence: "Apache 2.0", use: "writes English, labels" },
+  { name: "gpt2", megabytes: 548, licence: "MIT", use: "writes English, labels; slower" },
+];
+
+/** What the download of a model of this name is; undefined: none of these is meant. */
+export const findDownload = (wanted: string) => BASES.find(({ name, isBundled }) => name === wanted && !isBundled);
 
 /** What is chosen in the list: the name of a model, or where another one comes from. */
 export const listed = signal(BUNDLED);
@@ -63,7 +82,7 @@ export function openModel(name: string): void {
 
 /** A model that would have to be downloaded waits for the button. */
 export function choose(value: string): void {
-  const isHere = !(value in OF_HUB) || models.value.some(({ name }) => name === value);
+  const isHere = !findDownload(value) || models.value.some(({ name }) => name === value);
   if (!isHere) hubName.value = value;
   follows.value = false;
   listed.value = isHere ? value : FROM_HUB;
@@ -72,6 +91,7 @@ export function choose(value: string): void {
 }
 
 export function addModel(files: File[]): void {
+  if (files.length === 0) return;
   follows.value = false;
   wanted.value = () => worker.addModel(files);
 }
