@@ -34,7 +34,7 @@ export {
   type ClassifyOptions,
 } from "./infer/classifier.ts";
 export type { LanguageModelOptions, TextScore } from "./infer/decoding.ts";
-export type { Completion, FinishReason, GenerateOptions, GenerationChunk } from "./infer/generation.ts";
+export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/generation.ts";
 export { LanguageModel } from "./infer/language-model.ts";
 export { type BaseModel, loadModel } from "./io/hf.ts";
 export type { DownloadEvent, DownloadOptions } from "./io/hub/download-options.ts";

@@ -186,14 +186,20 @@ export abstract class AdapterModel<E extends Weights> {
   async disableAdapters(): Promise<void> {
     this.checkAlive();
     return this.inTurn(async () => {
-      if (this.activeAdapter !== null) {
-        const { readActive, withoutAdapters } = await several();
-        const alone = withoutAdapters(await readActive(this.loaded), NO_ADAPTERS);
-        await this.checkDevice(alone.meta);
-        await this.swap(alone);
-      }
+      if (this.activeAdapter !== null) await this.swap(await this.find(null));
       this.isEnabled = false;
     });
+  }
+
+  /** An adapter that is not active; null: one that adds nothing. */
+  protected async find(name: string | null): Promise<Adapter> {
+    if (name === null) {
+      const alone = await (await several()).withoutAdapters(this.loaded, NO_ADAPTERS);
+      await this.checkDevice(alone.meta);
+      return alone;
+    }
+    this.checkLoaded(name);
+    return this.waiting.get(name)!;
   }
 
   async enableAdapters(): Promise<void> {
@@ -260,7 +266,7 @@ export abstract class AdapterModel<E extends Weights> {
   /** Runs `work` with the engine of an adapter, null: of none. One that is not active is on the device for that alone. */
   protected async withEngine<T>(name: string | null, work: (engine: E) => Promise<T>): Promise<T> {
     if (name === this.activeAdapter) return work(this.engine);
-    const engine = await this.createEngine(this.waiting.get(name!)!);
+    const engine = await this.createEngine(await this.find(name));
     try {
       return await work(engine);
     } finally {
@@ -269,14 +275,13 @@ export abstract class AdapterModel<E extends Weights> {
   }
 
   /** An engine of an adapter that shares the base model with the active one's. */
-  private createEngine(adapter: Adapter): Promise<E> {
+  protected createEngine(adapter: Adapter): Promise<E> {
     const { engine, kind, backend, directory } = this.loaded;
     return create(backend, directory, adapter, kind, engine);
   }
 
   private async activate(name: string): Promise<void> {
-    this.checkLoaded(name);
-    if (this.activeAdapter !== name) await this.swap(this.waiting.get(name)!);
+    if (this.activeAdapter !== name) await this.swap(await this.find(name));
     this.waiting.delete(name);
     this.loaded.name = name;
     this.loaded.meta = this.metas.get(name)!;

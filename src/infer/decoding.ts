@@ -1,6 +1,6 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
 import { backendOf, type Device } from "../backend/backend.ts";
-import { checkNumber } from "../checks.ts";
+import { checkArguments, checkNumber, checkOptions } from "../checks.ts";
 import { type ModelConfig, textContext } from "../config.ts";
 import { Tokenizer } from "../data/tokenizer.ts";
 import { Decoder } from "../engine/decoder.ts";
@@ -16,10 +16,18 @@ import { keyValueColumns } from "../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS, withAdapter } from "./adapter-model.ts";
+import {
+  GENERATE_OPTIONS,
+  type GenerateOptions,
+  type GenerationChunk,
+  generate,
+  PROMPTS,
+  type Prompt,
+} from "./generation.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
 
-export { generate, joinChunks } from "./generation.ts";
+export { joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
@@ -107,6 +115,75 @@ export async function openLanguageModel(
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
   return [await loadModelWith(backendOf(device), baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
+}
+
+/** A language model while it generates. */
+interface Writing {
+  /** The name of the active adapter; null: none is. */
+  active: string | null;
+  loaded: LoadedModel<Decoder>;
+  tokenizer: Tokenizer;
+  /** A decoder of another adapter, null: of none, beside the active one's. */
+  create(name: string | null): Promise<Decoder>;
+  /** Takes the model to the CPU after this error. Throws the error if it cannot. */
+  leave(error: unknown): Promise<void>;
+}
+
+/**
+ * See `LanguageModel.generate`: the prompts of an adapter share its decoder, and of several adapters each writes a chunk
+ * in turn.
+ */
+export async function* generateAll(
+  lm: Writing,
+  prompts: string | readonly Prompt[],
+  options: GenerateOptions,
+): AsyncGenerator<GenerationChunk, void, void> {
+  checkArguments({ prompts }, { prompts: PROMPTS });
+  checkOptions("options", options, GENERATE_OPTIONS);
+  const list = [prompts].flat();
+  const { adapterNames: names } = options;
+  if (names && names.length !== list.length)
+    throw new ConfigError("wrong-name-count", "adapterNames: not one name a prompt", {
+      expected: `${list.length} names`,
+      found: `${names.length}`,
+    });
+  const groups: (Awaited<ReturnType<typeof openDecoder>> & { places: number[] })[] = [];
+  try {
+    for (const name of new Set(names ?? [lm.active])) {
+      const places = [...list.keys()].filter((i) => !names || names[i] === name);
+      groups.push({ places, ...(await openDecoder(lm, name)) });
+    }
+    const writing = groups.map(({ places, decoder, replace }) => {
+      const some = places.map((i) => list[i]!);
+      return { places, chunks: generate(decoder, lm.tokenizer, some, options, replace) };
+    });
+    while (writing.length > 0)
+      for (const one of [...writing]) {
+        const { value, done } = await one.chunks.next();
+        if (done) writing.splice(writing.indexOf(one), 1);
+        else yield { ...value, prompt: one.places[value.prompt]! };
+      }
+  } finally {
+    for (const { close } of groups) close();
+  }
+}
+
+/** The decoder of an adapter; null: of none. One beside the active one's is there until it is closed. */
+async function openDecoder(lm: Writing, name: string | null) {
+  const isActive = name === lm.active;
+  const find = async () => (isActive ? lm.loaded.engine : lm.create(name));
+  const decoder = await find();
+  let current = { decoder, backend: lm.loaded.backend };
+  const close = () => isActive || current.decoder.destroy();
+  const replace = async (error: unknown) => {
+    // Texts of another adapter may have found before that the device has failed.
+    if (lm.loaded.backend === current.backend) await lm.leave(error);
+    const other = await find();
+    close();
+    current = { decoder: other, backend: lm.loaded.backend };
+    return other;
+  };
+  return { decoder, replace, close };
 }
 
 /** See `LanguageModel.score`. */

@@ -4,9 +4,9 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { checkNumber, checkOptions, type FieldKind } from "../checks.ts";
+import { checkNumber, type FieldKind, isListOf, isText, type Kind, optional } from "../checks.ts";
 import { textContext } from "../config.ts";
-import type { Chat } from "../data/text/chat.ts";
+import type { Chat, Message } from "../data/text/chat.ts";
 import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
 import type { Decoder, SampledChunk } from "../engine/decoder.ts";
 import { ConfigError, DataError } from "../errors.ts";
@@ -15,6 +15,14 @@ import { RunLength } from "./run-length.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "./sampling.ts";
 import { StopStrings } from "./stop-strings.ts";
 
+/** A text to continue, or the messages of a chat so far, which the model answers by its chat template. */
+export type Prompt = string | readonly Message[];
+
+export const PROMPTS: Kind = [
+  "a string, or an array of strings and of lists of messages",
+  (value) => isText(value) || isListOf(value, (one) => isText(one) || Array.isArray(one)),
+];
+
 /** Options of `LanguageModel.generate` and `complete`; greedy decoding by default. */
 export interface GenerateOptions extends Partial<SamplingOptions> {
   /** The most new tokens for each prompt; default 50. */
@@ -22,11 +30,16 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
   /** The text ends before the first of these strings. Default: none. */
   stop?: string | readonly string[];
   /**
-   * Whether each prompt is a user's message, put into the model's chat template; the answer ends with the token that
-   * ends one there. Default false.
+   * Whether a prompt that is a string is a user's message, put into the model's chat template; the answer ends with the
+   * token that ends one there. Default false: it is continued.
    */
   chat?: boolean;
-  /** Seed of the sampling; default 1. Prompt i's numbers depend on the seed and i alone, not on the other prompts. */
+  /**
+   * The adapter of each prompt, by its name, as in `classify`; null: none. Texts of several adapters are written at the
+   * same time. Default: the active one for all.
+   */
+  adapterNames?: readonly (string | null)[];
+  /** Seed of the sampling; default 1. The numbers of an adapter's prompt i depend on the seed and i alone. */
   seed?: number;
   /** Ends the generation and throws its reason. */
   signal?: AbortSignal;
@@ -60,7 +73,7 @@ export interface Completion {
 
 /** The complete text of each prompt. */
 export async function joinChunks(
-  prompts: readonly string[],
+  prompts: readonly Prompt[],
   chunks: AsyncIterable<GenerationChunk>,
 ): Promise<Completion[]> {
   const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
@@ -76,7 +89,7 @@ export async function joinChunks(
 
 const MAX_NEW_TOKENS = 50;
 
-const OPTIONS = {
+export const GENERATE_OPTIONS = {
   temperature: "number?",
   topK: "number?",
   topP: "number?",
@@ -84,6 +97,10 @@ const OPTIONS = {
   maxNewTokens: "number?",
   stop: "text or texts?",
   chat: "boolean?",
+  adapterNames: optional([
+    "an array of names, or null for none",
+    (value) => isListOf(value, (name) => name === null || isText(name)),
+  ]),
   seed: "number?",
   signal: "signal?",
 } as const satisfies Record<keyof GenerateOptions, FieldKind>;
@@ -96,8 +113,15 @@ interface GenerationSettings {
 }
 
 function parseOptions(options: GenerateOptions): GenerationSettings {
-  checkOptions("options", options, OPTIONS);
-  const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, chat: _, signal: __, ...rest } = options;
+  const {
+    maxNewTokens = MAX_NEW_TOKENS,
+    stop = [],
+    seed = 1,
+    chat: _,
+    adapterNames: __,
+    signal: ___,
+    ...rest
+  } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
   const sampling = { ...GREEDY, ...Object.fromEntries(set) };
   checkSampling(sampling);
@@ -124,7 +148,7 @@ const irreplaceable: ReplaceDecoder = async (error) => {
 export async function* generate(
   first: Decoder,
   tokenizer: Tokenizer,
-  prompts: readonly string[],
+  prompts: readonly Prompt[],
   options: GenerateOptions = {},
   replace = irreplaceable,
 ): AsyncGenerator<GenerationChunk, void, void> {
@@ -136,9 +160,11 @@ export async function* generate(
     // A padded token table has ids beyond the tokenizer's, which have no text.
     choices: Math.min(config.vocab_size, tokenizer.vocabSize),
   };
-  const chat = options.chat ? await openChat(tokenizer, settings) : null;
-  const waiting = prompts.map((text, i) => {
-    const ids = chat ? chat.prompt([{ role: "user", content: text }]) : tokenizer.encode(text);
+  const isContinued = (prompt: Prompt): prompt is string => isText(prompt) && !options.chat;
+  const chat = prompts.every(isContinued) ? null : await openChat(tokenizer, settings);
+  const waiting = prompts.map((prompt, i) => {
+    const messages = isText(prompt) ? [{ role: "user", content: prompt }] : prompt;
+    const ids = isContinued(prompt) ? tokenizer.encode(prompt) : chat!.prompt(messages, `prompts[${i}]`);
     return new Sequence(i, ids, tokenizer, limits, settings);
   });
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);

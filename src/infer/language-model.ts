@@ -8,7 +8,7 @@ import { DOWNLOAD_OPTIONS } from "../io/hub/download-options.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { AdapterModel } from "./adapter-model.ts";
 import type { LanguageModelOptions, TextScore } from "./decoding.ts";
-import type { Completion, GenerateOptions, GenerationChunk } from "./generation.ts";
+import type { Completion, GenerateOptions, GenerationChunk, Prompt } from "./generation.ts";
 
 const OPTIONS = {
   ...DOWNLOAD_OPTIONS,
@@ -77,27 +77,38 @@ export class LanguageModel extends AdapterModel<Decoder> {
 
   /**
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
-   * each. An empty prompt starts a document. When the context overflows, also by a prompt, the oldest tokens are
-   * dropped: generation continues from the last half of the context, and a chunk reports it. Text is generated as it is
-   * consumed, in runs of about 100 ms; once another call waits, it is generated to its end. Throws ConfigError for
-   * invalid options.
+   * each. A prompt is a text, or the messages of a chat. An empty text starts a document. When the context overflows,
+   * also by a prompt, the oldest tokens are dropped: generation continues from the last half of the context, and a chunk
+   * reports it. Text is generated as it is consumed, in runs of about 100 ms; once another call waits, it is generated to
+   * its end. Throws ConfigError for invalid options.
+   *
+   * @example
+   * ```ts
+   * import { LanguageModel, openDevice } from "lowrank";
+   *
+   * const lm = await LanguageModel.load("smollm2-135m", { device: await openDevice() });
+   * await lm.loadAdapter("runs/helpdesk", "helpdesk");
+   * const chat = [{ role: "user", content: "My parcel is late." }];
+   * // The same chat, without and with the adapter, at the same time.
+   * for await (const { prompt, text } of lm.generate([chat, chat], { adapterNames: [null, "helpdesk"] }))
+   *   console.log(prompt, text);
+   * ```
    */
   async *generate(
-    prompts: string | readonly string[],
+    prompts: string | readonly Prompt[],
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
-    checkArguments({ prompts }, { prompts: "text or texts" });
-    const { generate, iterate } = await import("./decoding.ts");
-    const replace = async (error: unknown) => {
-      await this.moveToCpu(error);
-      return this.engine;
-    };
-    yield* iterate(this.turns, () => generate(this.engine, this.tokenizer, [prompts].flat(), options, replace));
+    const { generateAll, iterate } = await import("./decoding.ts");
+    const { loaded, tokenizer } = this;
+    const create = async (name: string | null) => this.createEngine(await this.find(name));
+    const leave = (error: unknown) => this.moveToCpu(error);
+    yield* iterate(this.turns, () =>
+      generateAll({ active: this.activeAdapter, loaded, tokenizer, create, leave }, prompts, options),
+    );
   }
 
   /** The complete texts of `generate`, one for each prompt. */
-  async complete(prompts: string | readonly string[], options: GenerateOptions = {}): Promise<Completion[]> {
-    checkArguments({ prompts }, { prompts: "text or texts" });
+  async complete(prompts: string | readonly Prompt[], options: GenerateOptions = {}): Promise<Completion[]> {
     const { joinChunks } = await import("./decoding.ts");
     return joinChunks([prompts].flat(), this.generate(prompts, options));
   }

@@ -42,10 +42,9 @@ export async function readActive({ meta, engine, adapter }: OnDevice): Promise<A
 }
 
 /** The base model alone, with the head of a classifier. `none`: the method that adds nothing. */
-export function withoutAdapters(
-  { meta: { base_model, model, task, labels, settings }, tensors }: Adapter,
-  none: Pick<AdapterMeta, "mode" | "lora">,
-): Adapter {
+export async function withoutAdapters(on: OnDevice, none: Pick<AdapterMeta, "mode" | "lora">): Promise<Adapter> {
+  const { meta: active, tensors } = await readActive(on);
+  const { base_model, model, task, labels, settings } = active;
   const meta: AdapterMeta = { base_model, model, task, labels, settings, ...none };
   const head = adapterTensors(meta);
   return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };

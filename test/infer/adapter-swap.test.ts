@@ -3,6 +3,7 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import type { Completion } from "../../src/infer/generation.ts";
 import { LanguageModel } from "../../src/infer/language-model.ts";
@@ -135,7 +136,7 @@ testOnDevices(
 );
 
 testOnDevices("a language model's adapters in turns, and none", async () => {
-  const { backend, written } = await counting();
+  const { backend, written, state } = await counting();
   const directories = { tales: "", songs: "", prompt: "", prefix: "" };
   const names = Object.keys(directories) as (keyof typeof directories)[];
   for (const name of names) directories[name] = await MODELS[name]();
@@ -164,6 +165,28 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
       assert.equal([await write(lm), (await lm.score(LONG)).loss], wanted.get(name), name);
       assert.equal(baseWrites(written), [], name);
     }
+    // At the same time: a chunk of each in turn, to the same ids. The active one is "songs".
+    const together = ["tales", null, "songs", "prompt", null, "tales"];
+    const ids: number[][] = together.map(() => []);
+    const order: (string | null)[] = [];
+    const options = { maxNewTokens: 2, adapterNames: together };
+    for await (const chunk of lm.generate(
+      [0, 0, 0, 0, 1, 1].map((i) => TEXTS[i]!),
+      options,
+    )) {
+      ids[chunk.prompt]!.push(...chunk.ids);
+      order.push(together[chunk.prompt]!);
+    }
+    for (const [i, name] of together.entries()) {
+      const [alone] = wanted.get(name ?? "none") as [number[][], number];
+      assert.equal(ids[i], alone[i < 4 ? 0 : 1], `${name}`);
+    }
+    assert.equal(order.slice(0, 4), ["tales", null, "songs", "prompt"]);
+    assert.is(state.sessions, 1, "what was there for these texts alone is freed");
+    const fails = (adapterNames: string[], code: ErrorCode, word: string) =>
+      assertFails(code, [word], () => lm.complete(["a", "b"], { adapterNames }));
+    await fails(["tales", "tale"], "no-such-adapter", "tales");
+    await fails(["tales"], "wrong-name-count", "2 names");
     for (const name of names) if (name !== "songs") lm.deleteAdapter(name);
     assert.equal(lm.adapters, ["songs"]);
     const pieces = lm.generate("see", { maxNewTokens: 3 });

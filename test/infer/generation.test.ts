@@ -295,6 +295,19 @@ test("a prompt of a chat is put into the model's template, and its answer ends w
   const [ended] = await answer({ chat: true, stop: "never" });
   assert.equal([ended!.finish, ended!.text], ["stop", plain!.text.slice(0, plain!.text.indexOf(end))]);
   await assertFails("no-chat-template", [], () => complete(["x"], { chat: true }));
+  // With the messages before it.
+  write("{% for message in messages %}{{ message.role[0] }}{{ message.content }};{% endfor %}");
+  const messages = [
+    { role: "system", content: "a" },
+    { role: "user", content: "b" },
+    { role: "assistant", content: "c" },
+    { role: "user", content: "d" },
+  ];
+  const [rendered, chatted] = await withModel(chatModel, (lm) => lm.complete(["sa;ub;ac;ud;", messages], options));
+  assert.equal(chatted, rendered);
+  await assertFails("invalid-messages", ["prompts[1]", '"role"'], () =>
+    withModel(chatModel, (lm) => lm.complete(["a", [{ role: "user" } as never]])),
+  );
 });
 
 /** GPT-2's vocabulary as a tokenizer.json, in which this word is no token that texts have. */

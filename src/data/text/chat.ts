@@ -46,8 +46,9 @@ export class Chat {
     this.render = compile(tokenizer.chat);
   }
 
-  /** The tokens of messages, and of what begins the answer. */
-  prompt(messages: readonly Message[]): Uint32Array {
+  /** The tokens of messages, and of what begins the answer. Throws DataError for what are none. */
+  prompt(messages: unknown, where = "the chat"): Uint32Array {
+    checkMessages(messages, where);
     return this.encode(this.render(messages, true));
   }
 
