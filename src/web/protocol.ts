@@ -9,7 +9,7 @@ import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
-import type { GenerateOptions, GenerationChunk } from "../infer/generation.ts";
+import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/generation.ts";
 import type { Mode } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";
@@ -209,11 +209,12 @@ export interface WatchedMessage {
 export interface WriteRequest {
   /** The base model; ignored with an adapter, which has its own. */
   model: string;
-  /** The id of the adapter's record; null: the base model alone. */
+  /** The id of the adapter's record; null: there is none. */
   adapter: string | null;
   device: DeviceName;
-  prompts: string[];
-  options: Omit<GenerateOptions, "signal">;
+  /** What is written at the same time: by the base model alone, or with the adapter. */
+  prompts: readonly { prompt: Prompt; isAdapted: boolean }[];
+  options: Omit<GenerateOptions, "signal" | "adapterNames">;
 }
 
 export interface WriteReport {

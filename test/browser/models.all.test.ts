@@ -88,24 +88,26 @@ function chatModel(): Uint8Array<ArrayBuffer> {
   return encodeGguf(parts);
 }
 
-/** What Node answers. */
-async function inNode(model: Uint8Array): Promise<string> {
+/** What Node answers to a message, and then to the same again. */
+async function inNode(model: Uint8Array): Promise<string[]> {
   const path = join(temporaryFolder(), "tiny.gguf");
   writeFileSync(path, model);
   const device = await openDevice("wasm");
   const lm = await LanguageModel.load(path, { device });
-  const [answer] = await lm.complete([PROMPT], { ...OPTIONS, chat: true });
+  const asked = { role: "user", content: PROMPT };
+  const [first] = await lm.complete([[asked]], OPTIONS);
+  const [second] = await lm.complete([[asked, { role: "assistant", content: first!.text }, asked]], OPTIONS);
   lm.destroy();
   device.destroy();
-  return answer!.text;
+  return [first!.text, second!.text];
 }
 
-/** The text behind the prompt. */
-async function write(page: Page): Promise<string> {
-  await page.click("#write-start:not([disabled])");
+/** Sends a message by Enter, and gives all answers of the chat. */
+async function send(page: Page, message: string): Promise<string[]> {
+  await page.fill("#prompt", message);
+  await page.press("#prompt", "Enter");
   await page.locator("#write-status >> text=/^Done: /").waitFor();
-  const text = (await page.textContent("#written .prose"))!;
-  return text.slice(text.indexOf(PROMPT) + PROMPT.length);
+  return page.locator("#written .prose").allTextContents();
 }
 
 test("a Llama in a GGUF file says what it is, is trained, classifies, and answers as a chat", async () => {
@@ -136,12 +138,22 @@ test("a Llama in a GGUF file says what it is, is trained, classifies, and answer
   await page.locator("#verdict >> text=/%/").first().waitFor();
 
   await page.click("text=Write text");
-  await page.locator("#write-help >> text=tiny.gguf answers the prompt").waitFor();
-  await page.fill("#prompt", PROMPT);
+  await page.locator("#write-help >> text=tiny.gguf answers each message").waitFor();
   await page.click("#write-more summary");
+  assert.is(await page.inputValue("#write-temperature"), "0.2");
   for (const [key, value] of Object.entries(OPTIONS)) await page.fill(`#write-${key}`, String(value));
-  assert.is(await write(page), `\n\n${await inNode(model)}`);
+  const expected = await inNode(model);
+  await page.fill("#prompt", "one");
+  await page.press("#prompt", "Shift+Enter");
+  assert.is(await page.inputValue("#prompt"), "one\n");
+  assert.equal(await send(page, PROMPT), expected.slice(0, 1));
+  assert.is(await page.inputValue("#prompt"), "");
+  assert.equal(await send(page, PROMPT), expected);
   await assertAccessible(page);
+  await page.click("#chat-new");
+  assert.is(await page.locator("#written .text").count(), 0);
+  assert.is(await page.evaluate(() => document.activeElement!.id), "prompt");
+  assert.equal(await send(page, PROMPT), expected.slice(0, 1));
   assert.equal(faults, []);
   await context.close();
 });

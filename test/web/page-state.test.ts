@@ -6,9 +6,9 @@ import * as assert from "uvu/assert";
 import type { Problem } from "../../src/data/problems.ts";
 import { setting } from "../../src/setting.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
-import type { DataReport, Event, ModelReport, PageRun } from "../../src/web/protocol.ts";
+import type { DataReport, Event, ModelReport, PageRun, WriteRequest } from "../../src/web/protocol.ts";
 import { test } from "../helpers/harness.ts";
-import { answers, tell, until } from "../helpers/page-state.ts";
+import { answers, Refusal, tell, until } from "../helpers/page-state.ts";
 
 /** The text of what a component draws. */
 const textOf = (markup: string) => markup.replaceAll(/<[^>]*>/g, "").replaceAll("\u00a0", " ");
@@ -45,6 +45,53 @@ test("what one base model has written is not shown under the name of another", a
   choose("two");
   await until(() => model.value?.name === "two");
   assert.equal([columns.value, writeStatus.value], [[], ""]);
+});
+
+test("a chat goes on with what was said before, until it is begun anew; what was not answered can be sent again", async () => {
+  const { choose, model } = await import("../../src/web/page/train/model.ts");
+  const { canWrite, columns, forgetChat, message, write, writeError, writeTexts } = await import(
+    "../../src/web/page/write/write.ts"
+  );
+  answers.openModel = (name: string) => ({ ...opened(name), hasChat: true });
+  const asked: WriteRequest[] = [];
+  answers.write = (request: WriteRequest) => {
+    asked.push(request);
+    if (asked.length === 3) throw new Refusal({ name: "DeviceError", summary: "no memory" });
+    const text = `answer ${asked.length}`;
+    tell({ type: "written", chunk: { prompt: 0, text, ids: [1], finish: "stop" }, seconds: 1 });
+    return { seconds: 1, stopped: false, device: { kind: "wasm" } };
+  };
+  choose("chats");
+  await until(() => model.value?.name === "chats");
+  assert.is(canWrite.value, false, "there is no message");
+  assert.is(writeTexts.value.temperature, "0.2");
+  const said = [];
+  for (const text of ["Hello ", "And you?", "Why?"]) {
+    message.value = text;
+    await write();
+    said.push(message.value);
+  }
+  assert.equal(said, ["", "", "Why?"]);
+  const before = [
+    { role: "user", content: "Hello" },
+    { role: "assistant", content: "answer 1" },
+    { role: "user", content: "And you?" },
+  ];
+  assert.equal(asked[1]!.prompts, [{ prompt: before, isAdapted: false }]);
+  assert.is(writeError.value?.summary, "no memory");
+  assert.equal(
+    columns.value.map(({ texts }) => texts.map(({ prompt, text }) => [prompt, text])),
+    [
+      [
+        ["Hello", "answer 1"],
+        ["And you?", "answer 2"],
+      ],
+    ],
+  );
+  forgetChat();
+  message.value = "Once more";
+  await write();
+  assert.equal(asked[3]!.prompts, [{ prompt: [{ role: "user", content: "Once more" }], isAdapted: false }]);
 });
 
 /** A table as the worker reports it. */

@@ -9,14 +9,14 @@ import type { WriteReport, WriteRequest } from "../protocol.ts";
 interface WriteTarget {
   device: Backend;
   model: BaseModel;
-  /** The adapter's name, another one after each change of the adapter, and directory; null: the base model alone. */
+  /** The adapter's name, another one after each change of the adapter, and directory; null: there is none. */
   adapter: { name: string; directory: string } | null;
 }
 
 export class Writer {
   private open: (Pick<WriteTarget, "device" | "model"> & { lm: LanguageModel }) | undefined;
 
-  /** Continues the prompts, and emits the text in chunks, until all are done or the signal aborts. */
+  /** Writes behind the prompts, and emits the text in chunks, until all are done or the signal aborts. */
   async write(
     target: WriteTarget,
     { prompts, options }: WriteRequest,
@@ -24,10 +24,12 @@ export class Writer {
     emit: (chunk: GenerationChunk, seconds: number) => void,
   ): Promise<WriteReport> {
     const lm = await this.prepare(target);
+    const adapterNames = prompts.map(({ isAdapted }) => (isAdapted ? target.adapter!.name : null));
+    const texts = prompts.map(({ prompt }) => prompt);
     const started = performance.now();
     const seconds = () => (performance.now() - started) / 1000;
     try {
-      for await (const chunk of lm.generate(prompts, { ...options, signal })) emit(chunk, seconds());
+      for await (const chunk of lm.generate(texts, { ...options, adapterNames, signal })) emit(chunk, seconds());
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -45,13 +47,8 @@ export class Writer {
       this.open = { device, model, lm: await LanguageModel.of(model, null, { device }) };
     }
     const { lm } = this.open;
-    if (adapter === null) await lm.disableAdapters();
-    else {
-      const others = lm.adapters.filter((name) => name !== adapter.name);
-      if (!lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
-      await lm.setAdapter(adapter.name);
-      for (const name of others) lm.deleteAdapter(name);
-    }
+    for (const name of lm.adapters) if (name !== adapter?.name) lm.deleteAdapter(name);
+    if (adapter && !lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
     return lm;
   }
 }

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openWasm } from "../../../src/backend/wasm.ts";
-import type { GenerateOptions } from "../../../src/infer/generation.ts";
+import type { GenerateOptions, Prompt } from "../../../src/infer/generation.ts";
 import { LanguageModel } from "../../../src/infer/language-model.ts";
+import type { WriteRequest } from "../../../src/web/protocol.ts";
 import { drawTensors, testMeta, writeAdapter } from "../../helpers/adapters.ts";
 import { temporaryFolder } from "../../helpers/border.ts";
 import { afterAll, test } from "../../helpers/harness.ts";
@@ -26,7 +27,17 @@ async function inNode(prompts: readonly string[], options: GenerateOptions, adap
 }
 
 /** What the worker writes to the end. */
-async function write(tab: Tab, prompts: string[], options: GenerateOptions, adapter: string | null = null) {
+async function write(tab: Tab, prompts: Prompt[], options: GenerateOptions, adapter: string | null = null) {
+  const wanted = prompts.map((prompt) => ({ prompt, isAdapted: adapter !== null }));
+  return writeAll(tab, wanted, options, adapter);
+}
+
+async function writeAll(
+  tab: Tab,
+  prompts: WriteRequest["prompts"],
+  options: WriteRequest["options"],
+  adapter: string | null,
+) {
   const before = tab.events.length;
   const report = await tab.call("write", { model: "tiny", adapter, device: "wasm", prompts, options });
   const texts = prompts.map(() => "");
@@ -60,6 +71,11 @@ test("texts are Node's, in chunks, of the base model and of an adapter that is l
   assert.equal(adapted.texts, await inNode(one, greedy, join(folder, "tales")));
   assert.not.equal(adapted.texts, plain.texts);
   assert.equal((await write(tab, one, greedy)).texts, plain.texts);
+  const both = [false, true].map((isAdapted) => ({ prompt: prompts[0]!, isAdapted }));
+  const written2 = await writeAll(tab, both, greedy, id);
+  assert.equal(written2.texts, [...plain.texts, ...adapted.texts]);
+  const order = written2.chunks.map(({ prompt }) => prompt);
+  assert.ok(order.indexOf(1) < order.lastIndexOf(0), "both are written at the same time");
 });
 
 test("writing and labelling end when they are stopped, and can begin again", async () => {

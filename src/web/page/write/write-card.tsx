@@ -1,26 +1,30 @@
-/** Text that the base model and the shown run's adapter write, side by side, as it is generated. */
+/** Text that the base model and the shown run's adapter write, side by side, as it is generated; or a chat with each. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
+import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { writer } from "../runs/runs.ts";
 import { bound, FileButton, NumberField, Step, Tick } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
-import { usePart } from "../shared/scroll.ts";
+import { goTo, usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { model } from "../train/model.ts";
+import { CHATS, choose, model } from "../train/model.ts";
 import {
   byLine,
   type Column,
   canWrite,
   columns,
+  forgetChat,
   hasChat,
   isChat,
   isWriting,
   loadWriter,
+  message,
   prompt,
+  setWriting,
   stops,
   WRITE_RANGES,
   type WriteKey,
@@ -72,7 +76,7 @@ export function WriteCard({ hidden }: { hidden: boolean }) {
         <Step number={3} done={columns.value.length > 0} /> Write
       </h2>
       <p id="write-help" class="help">
-        {describeWriting()}
+        {describeWriting()} <Better />
       </p>
       <form
         id="write-form"
@@ -83,35 +87,78 @@ export function WriteCard({ hidden }: { hidden: boolean }) {
           void write();
         }}
       >
+        {isChat.value && <Columns />}
         <label for="prompt">
-          Prompt
-          <textarea id="prompt" dir="auto" ref={field} rows={2} aria-describedby="prompt-help" {...bound(prompt)} />
+          {isChat.value ? "Message" : "Prompt"}
+          <textarea
+            {...{ id: "prompt", dir: "auto", ref: field, rows: 2, "aria-describedby": "prompt-help" }}
+            {...(isChat.value
+              ? { ...bound(message), onKeyDown: sendByEnter, placeholder: "Type a message" }
+              : bound(prompt))}
+          />
         </label>
         <p id="prompt-help" class="help">
           {isChat.value
-            ? "A message to the model, such as a question."
+            ? "Such as a question. Enter sends it, Shift and Enter begins a new line."
             : "The beginning of the text. Without one, the model begins by itself."}
         </p>
-        {hasChat.value && <Tick id="prompt-chat" text="Answer it as a chat" on={isChat} />}
+        {hasChat.value && <Tick id="prompt-chat" text="Answer in a chat" on={isChat} />}
         <Controls />
         <ErrorPlace id="write-error" report={writeError.value} />
-        <div id="written">
-          {columns.value.map((column) => (
-            <ColumnView key={column.adapter} column={column} isAlone={columns.value.length === 1} />
-          ))}
-        </div>
+        {!isChat.value && <Columns />}
         <More />
       </form>
     </section>
   );
 }
 
+function sendByEnter(event: KeyboardEvent): void {
+  // Enter also ends the input of a Chinese or Japanese word.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  void write();
+}
+
+function Columns() {
+  return (
+    <div id="written">
+      {columns.value.map((column) => (
+        <ColumnView key={column.isAdapted} column={column} isAlone={columns.value.length === 1} />
+      ))}
+    </div>
+  );
+}
+
 function describeWriting(): string {
   const run = writer.value;
-  const does = isChat.value ? "answers" : "continues";
-  if (!run) return `${model.value?.name ?? "The model"} ${does} the prompt, as it is before training.`;
+  const does = isChat.value ? "answers each message" : "continues the prompt";
+  if (!run) return `${model.value?.name ?? "The model"} ${does}, as it is before training.`;
   const adapter = `the adapter (${describeMethod(run.record.options)}) ${runOrigin(run)}`;
-  return `${run.model} ${does} the prompt twice, without and with ${adapter}, with the same settings and seed.`;
+  return `${run.model} ${does} twice, without and with ${adapter}, with the same settings and seed.`;
+}
+
+/** Of a model that was not made to write, or to chat: one that was. */
+function Better() {
+  const name = model.value?.name;
+  const isCut = name === DEFAULT_BASE;
+  if (writer.value || name === undefined || (hasChat.value && !isCut)) return null;
+  return (
+    <>
+      {isCut && "It was cut to label messages, and what it writes makes no sense. "}
+      For a chat take{" "}
+      <button
+        type="button"
+        class="link"
+        onClick={() => {
+          choose(CHATS);
+          goTo("model");
+        }}
+      >
+        {CHATS}
+      </button>
+      .
+    </>
+  );
 }
 
 function Controls() {
@@ -120,11 +167,16 @@ function Controls() {
   return (
     <div class="row" ref={row}>
       <button id="write-start" type="submit" hidden={isWriting.value} disabled={!canWrite.value}>
-        Write
+        {isChat.value ? "Send" : "Write"}
       </button>
       <button id="write-stop" type="button" hidden={!isWriting.value} onClick={() => worker.stopWriting()}>
         Stop
       </button>
+      {columns.value[0]?.isChat && !isWriting.value && (
+        <button id="chat-new" type="button" onClick={forgetChat}>
+          New chat
+        </button>
+      )}
       <p id="write-status" class="help grow" role="status">
         {writeStatus.value}
       </p>
@@ -132,7 +184,7 @@ function Controls() {
   );
 }
 
-function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: Column; isAlone: boolean }) {
+function ColumnView({ column: { isAdapted, isChat, texts }, isAlone }: { column: Column; isAlone: boolean }) {
   const area = useRef<HTMLElement>(null);
   const height = useRef(0);
   // Follows the text as long as its end is in sight.
@@ -141,19 +193,25 @@ function ColumnView({ column: { adapter, isChat, texts }, isAlone }: { column: C
     if (scrollTop + clientHeight >= height.current - 8) area.current!.scrollTop = scrollHeight;
     height.current = scrollHeight;
   });
-  const title = adapter ? "With the adapter" : `Base model${isAlone ? ", before training" : ""}`;
+  const title = isAdapted ? "With the adapter" : `Base model${isAlone ? ", before training" : ""}`;
   return (
-    <div class={`side ${adapter ? "learned" : "base"}`}>
+    <div class={`side ${isAdapted ? "learned" : "base"}`}>
       <h3>{title}</h3>
       <ScrollArea label={`${title}: its text`} kind="written" area={area}>
         <div class="texts">
           {texts.map((text, i) => (
             <div key={i} class="text">
+              {isChat && (
+                <p class="said" dir="auto">
+                  <span class="hidden">You: </span>
+                  {text.prompt}
+                </p>
+              )}
               <p class="prose" dir="auto">
-                <span class="prompt">{isChat ? `${text.prompt}\n\n` : text.prompt}</span>
+                {!isChat && <span class="prompt">{text.prompt}</span>}
                 {text.text}
               </p>
-              <small>{describeEnd(text)}</small>
+              <small>{describeEnd(text, isChat)}</small>
             </div>
           ))}
         </div>
@@ -168,17 +226,19 @@ const ENDS = {
   end: "Ended by the model.",
 };
 
-function describeEnd({ forgotten, finish }: Written): string {
+function describeEnd({ forgotten, finish }: Written, isChat: boolean): string {
   const dropped =
     forgotten > 0 ? `Longer than the model's context: the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
-  return `${dropped}${finish ? ENDS[finish] : ""}`;
+  // An answer that the model has ended needs no word.
+  const isEnded = finish && (finish === "length" || !isChat);
+  return `${dropped}${isEnded ? ENDS[finish] : ""}`;
 }
 
 function More() {
   return (
     <details id="write-more">
       <summary>More</summary>
-      <Tick id="prompt-lines" text="One prompt per line" on={byLine} />
+      {!isChat.value && <Tick id="prompt-lines" text="One prompt per line" on={byLine} />}
       <div id="write-fields" class="fields">
         {writeKeys.value.map((key) => (
           <NumberField
@@ -187,9 +247,7 @@ function More() {
             {...WORDS[key]}
             range={WRITE_RANGES[key]}
             text={writeTexts.value[key]}
-            change={(text) => {
-              writeTexts.value = { ...writeTexts.value, [key]: text };
-            }}
+            change={(text) => setWriting(key, text)}
           />
         ))}
       </div>

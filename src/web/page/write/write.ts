@@ -1,7 +1,8 @@
-/** What the base model and the adapter of the shown run write, as they write it. */
+/** What the base model and the adapter of the shown run write, as they write it: texts, or a chat with each. */
 import { computed, signal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
 import { type NumberRange, readNumber } from "../../../checks.ts";
+import type { Message } from "../../../data/text/chat.ts";
 import { formatCount } from "../../../format.ts";
 import type { GenerationChunk } from "../../../infer/generation.ts";
 import { SAMPLING_RANGES } from "../../../infer/sampling.ts";
@@ -16,6 +17,8 @@ import { keptText } from "../train/saved.ts";
 
 /** Sampling: greedy decoding of a small model repeats itself. */
 const START = { maxNewTokens: 60, temperature: 0.8, topK: 0, topP: 0.95, repetitionPenalty: 1, seed: 1 };
+/** An answer is to be right rather than surprising. */
+const CHAT_START = { ...START, maxNewTokens: 200, temperature: 0.2 };
 export type WriteKey = keyof typeof START;
 const WRITE_KEYS = Object.keys(START) as WriteKey[];
 export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
@@ -27,14 +30,19 @@ export const WRITE_RANGES: Readonly<Record<WriteKey, NumberRange>> = {
 const OF_SAMPLING: readonly WriteKey[] = ["topK", "topP", "seed"];
 
 export const prompt = keptText("prompt", "Everyone");
+/** What the visitor says next in a chat. */
+export const message = signal("");
 /** Whether the prompt is a message to answer, as the visitor chose; null: as suits what writes. */
 const chatChoice = signal<boolean | null>(null);
 /** Whether each line is a prompt. */
 export const byLine = signal(false);
 /** One stop string per line. */
 export const stops = signal("");
-/** The settings as they are typed. */
-export const writeTexts = signal(mapKeys((key) => String(START[key])));
+/** The settings that the visitor has typed, and all. */
+const typed = signal<Partial<Record<WriteKey, string>>>({});
+export const writeTexts = computed(() =>
+  mapKeys((key) => typed.value[key] ?? String((isChat.value ? CHAT_START : START)[key])),
+);
 /** undefined: invalid. */
 const writeValues = computed(() => mapKeys((key) => readNumber(writeTexts.value[key], WRITE_RANGES[key])));
 /** The settings that apply. */
@@ -42,13 +50,19 @@ export const writeKeys = computed(() =>
   WRITE_KEYS.filter((key) => writeValues.value.temperature !== 0 || !OF_SAMPLING.includes(key)),
 );
 
+export function setWriting(key: WriteKey, text: string): void {
+  typed.value = { ...typed.value, [key]: text };
+}
+
 function mapKeys<T>(map: (key: WriteKey) => T): Readonly<Record<WriteKey, T>> {
   return Object.fromEntries(WRITE_KEYS.map((key) => [key, map(key)])) as Record<WriteKey, T>;
 }
 
-/** Whether the model has a chat template. */
+/** Whether what writes has a chat template: so has what learned chats. */
 export const hasChat = computed(
-  () => model.value?.hasChat === true && (writer.value === null || writer.value.model === model.value.name),
+  () =>
+    writer.value?.record.chat === true ||
+    (model.value?.hasChat === true && (writer.value === null || writer.value.model === model.value.name)),
 );
 /** Whether the models answer. What an adapter has learned from texts is not to answer. */
 export const isChat = {
@@ -62,10 +76,11 @@ export const isChat = {
 export const canWrite = computed(
   () =>
     (writer.value !== null || model.value !== null) &&
+    (!isChat.value || message.value.trim() !== "") &&
     writeKeys.value.every((key) => writeValues.value[key] !== undefined),
 );
 
-/** The text after a prompt. */
+/** The text after a prompt, or the answer to a message. */
 export interface Written {
   prompt: string;
   text: string;
@@ -74,10 +89,11 @@ export interface Written {
   finish: GenerationChunk["finish"] | null;
 }
 
-/** What one model writes: the base model has no adapter. */
+/** What one model writes. */
 export interface Column {
-  adapter: string | null;
-  /** Whether the texts are answers. */
+  /** Whether it is the adapter that writes, or the base model alone. */
+  isAdapted: boolean;
+  /** Whether the texts are the answers of a chat, one after the other. */
   isChat: boolean;
   texts: readonly Written[];
 }
@@ -94,8 +110,8 @@ const shown = computed(() => (latest.value.author === author.value ? latest.valu
 export const columns = computed(() => shown.value?.columns ?? []);
 export const writeStatus = computed(() => (isWriting.value ? "Writing …" : (shown.value?.status ?? "")));
 
-/** The column that is written, and the tokens of all so far. */
-let [current, tokens] = [0, 0];
+/** The texts that each column gets, its last ones, and the tokens of all so far. */
+let [count, tokens] = [0, 0];
 
 worker.listen((event) => {
   if (event.type !== "written") return;
@@ -107,62 +123,82 @@ worker.listen((event) => {
     forgotten: forgotten ?? one.forgotten,
     finish: finish ?? one.finish,
   });
-  const { columns } = latest.value;
-  const written = (column: Column): Column => ({
-    ...column,
-    texts: column.texts.map((one, i) => (i === prompt ? added(one) : one)),
+  const columns = latest.value.columns.map((column, c) => {
+    const at = column.texts.length + prompt - count * (c + 1);
+    const isWritten = Math.floor(prompt / count) === c;
+    return isWritten ? { ...column, texts: column.texts.with(at, added(column.texts[at]!)) } : column;
   });
-  latest.value = { ...latest.value, columns: columns.map((column, i) => (i === current ? written(column) : column)) };
+  latest.value = { ...latest.value, columns };
 });
 
-function makeRequest(): Omit<WriteRequest, "adapter"> {
-  const lines = prompt.value.replace(/\n$/, "").split("\n");
+/** The messages of a chat whose last answer is still to be written. */
+const messagesOf = (texts: readonly Written[]): Message[] =>
+  texts
+    .flatMap(({ prompt, text }) => [
+      { role: "user", content: prompt },
+      { role: "assistant", content: text },
+    ])
+    .slice(0, -1);
+
+/** What the models are asked: a text of each column, or its whole chat. */
+function makeRequest(columns: readonly Column[]): WriteRequest {
   const stop = stops.value.split("\n").filter((line) => line !== "");
   return {
     model: writer.value?.model ?? model.value?.name ?? "",
+    adapter: writer.value?.id ?? null,
     device: values.value.device,
-    prompts: byLine.value ? lines : [prompt.value],
+    prompts: columns.flatMap(({ isAdapted, isChat, texts }) =>
+      (isChat ? [messagesOf(texts)] : texts.map(({ prompt }) => prompt)).map((prompt) => ({ prompt, isAdapted })),
+    ),
     options: {
       ...Object.fromEntries(writeKeys.value.map((key) => [key, writeValues.value[key]])),
-      ...(isChat.value ? { chat: true } : {}),
       stop: stop.map((line) => line.replaceAll("\\n", "\n")),
     },
   };
 }
 
-/** The base model writes first, then the fine-tuned one. */
+/** The prompts that are written on; of a chat its next message. */
+function takePrompts(): readonly string[] {
+  if (isChat.value) return [message.value.trim()];
+  return byLine.value ? prompt.value.replace(/\n$/, "").split("\n") : [prompt.value];
+}
+
+/** The base model and the fine-tuned one write at the same time. A chat goes on. */
 export async function write(): Promise<void> {
-  if (isWriting.value) return;
-  const request = makeRequest();
-  const run = writer.value?.id ?? null;
-  const texts = request.prompts.map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
-  const adapters = run === null ? [null] : [null, run];
-  latest.value = {
-    author: author.value,
-    columns: adapters.map((adapter) => ({ adapter, isChat: request.options.chat === true, texts })),
-    status: "",
-  };
-  [current, tokens] = [0, 0];
+  if (isWriting.value || !canWrite.value) return;
+  const [before, said] = [columns.value, message.value];
+  const added = takePrompts().map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
+  const begun = (writer.value ? [false, true] : [false]).map((isAdapted, c): Column => {
+    const earlier = isChat.value && before[c]?.isChat ? before[c].texts : [];
+    return { isAdapted, isChat: isChat.value, texts: [...earlier, ...added] };
+  });
+  const request = makeRequest(begun);
+  latest.value = { author: author.value, columns: begun, status: "" };
+  [count, tokens] = [added.length, 0];
+  if (isChat.value) message.value = "";
   writeError.value = null;
   isWriting.value = true;
   try {
-    let [seconds, stopped, replaced] = [0, false, ""];
-    for (const [i, adapter] of adapters.entries()) {
-      current = i;
-      const report = await worker.write({ ...request, adapter });
-      seconds += report.seconds;
-      stopped = report.stopped;
-      replaced = describeReplaced(report.device) ?? "";
-      if (stopped) break;
-    }
+    const { seconds, stopped, device } = await worker.write(request);
     const speed = seconds > 0 ? `, ${(tokens / seconds).toFixed(0)} per second` : "";
-    const status = `${stopped ? "Stopped" : "Done"}: ${formatCount(tokens)} tokens${speed}. ${replaced}`.trim();
-    latest.value = { ...latest.value, status };
+    const counted = `${stopped ? "Stopped" : "Done"}: ${formatCount(tokens)} tokens${speed}.`;
+    latest.value = { ...latest.value, status: `${counted} ${describeReplaced(device) ?? ""}`.trim() };
   } catch (error) {
     writeError.value = failureReport(error);
+    // What was not answered can be sent again.
+    if (begun[0]!.isChat) {
+      latest.value = { ...latest.value, columns: before };
+      message.value ||= said;
+    }
   } finally {
     isWriting.value = false;
   }
+}
+
+/** Begins a chat anew. */
+export function forgetChat(): void {
+  latest.value = { ...latest.value, columns: [], status: "" };
+  goTo("write");
 }
 
 /** Loads the adapter of a language model, and shows it. */
