@@ -9,6 +9,7 @@ import type { Influences } from "../../infer/influence.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
+import { METHODS } from "../../methods/index.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
@@ -154,7 +155,8 @@ export async function write(request: WriteRequest): Promise<WriteReport> {
   const { Writer } = await import("./writer.ts");
   const opened = writer ?? new Writer();
   writer = opened;
-  const target = { device, model, adapter };
+  const isFrozen = !run || !METHODS[run.record.options.mode].freezesNothing;
+  const target = { device, model, adapter, isFrozen };
   return useDevice(device, () =>
     opened.write(target, request, signal, (chunk, seconds) => emit({ type: "written", chunk, seconds })),
   );
