@@ -36,13 +36,25 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   assert.is(await page.locator("#learned .singular rect").count(), 8);
 
   await see(page, "try");
-  await page.locator("#words >> text=leave one out").waitFor();
+  await page.locator("#words >> text=Which words count").waitFor();
   const sample = page.locator("#samples button >> nth=0");
   const text = await sample.textContent();
   await sample.click();
   await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
   await page.locator("#words .words >> text=please >> nth=0").waitFor();
   assert.is(await page.inputValue("#message"), text);
+  // A word is left out by a key, and put back by a click on it: the message stays as it was typed.
+  const answer = page.locator("#verdict .learned .bars");
+  const before = await answer.textContent();
+  const [word] = await page.locator("#words label").all();
+  await word!.locator("input").press("Space");
+  await page.locator("#words >> text=without the words that are crossed out").waitFor();
+  await page.waitForFunction((old) => document.querySelector("#verdict .learned .bars")!.textContent !== old, before);
+  assert.is(await page.locator("#verdict .learned >> text=/Right: this|Wrong/").count(), 0);
+  await assertAccessible(page);
+  await word!.click();
+  await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
+  assert.equal([await answer.textContent(), await page.inputValue("#message")], [before, text]);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
   assert.is(await page.locator("#words > *").count(), 0);

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
+import { leaveOut, MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Adapter } from "../../src/io/peft/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
@@ -17,6 +17,9 @@ import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 /** Sums of some hundred products in double precision; the square root of an eigenvalue loses half of the digits. */
 const ROUNDING = { atol: 1e-7, rtol: 1e-10 };
+
+/** Log-odds by way of probabilities, against logits. */
+const SOFTMAX = { atol: 1e-9, rtol: 1e-9 };
 
 const squares = (values: ArrayLike<number>) => Array.from(values).reduce((sum, x) => sum + x * x, 0);
 const norm = (values: ArrayLike<number>) => Math.sqrt(squares(values));
@@ -205,17 +208,19 @@ test("changes of the other methods: trained less frozen; nothing where no matrix
 
 const TEXT = " you have  won\na prize ";
 
-test("leave one out: each word's influence is the probability with it less the one without it", async () => {
+test("leave one out: each word's influence is the log-odds with it less those without it, also where a model is sure", async () => {
   const model = await openBase();
   const meta = testMeta({}, { model: TINY });
-  const classifier = await Classifier.of(
-    { meta, tensors: drawTensors(meta) },
-    model,
-    await testDevice("wasm 1 thread"),
-  );
+  const tensors = drawTensors(meta);
+  const classifier = await Classifier.of({ meta, tensors }, model, await testDevice("wasm 1 thread"));
   const { label, parts, words } = await measureInfluences(classifier, TEXT);
-  const labelProbability = async (text: string) => (await classifier.classify(text))[0]!.probabilities[label]!;
-  const whole = await labelProbability(TEXT);
+  const at = classifier.labels.indexOf(label);
+  /** Of two labels, the difference of their logits. */
+  const logOdds = async (text: string) => {
+    const logits = await classifier.logits(text);
+    return logits[at]! - logits[1 - at]!;
+  };
+  const whole = await logOdds(TEXT);
   assert.is(label, (await classifier.classify(TEXT))[0]!.label);
   assert.equal(
     [words, parts.map(({ start, end }) => TEXT.slice(start, end))],
@@ -228,7 +233,7 @@ test("leave one out: each word's influence is the probability with it less the o
     " you have  won\nprize ",
     " you have  won\na ",
   ].entries())
-    assert.is(parts[i]!.influence, whole - (await labelProbability(without)), without);
+    assertAllClose(without, [parts[i]!.influence], [whole - (await logOdds(without))], SOFTMAX);
   assert.equal((await measureInfluences(classifier, "prize")).parts, [], "nothing would be left");
 
   const long = Array.from({ length: 2 * MOST_PARTS + 1 }, (_, i) => `w${i}`).join(" ");
@@ -236,5 +241,23 @@ test("leave one out: each word's influence is the probability with it less the o
   assert.is(groups.words, 3);
   assert.equal(groups.parts.map(({ start, end }) => long.slice(start, end)).join(" "), long);
   assert.is(long.slice(groups.parts[1]!.start, groups.parts[1]!.end), "w3 w4 w5");
+  assert.equal(leaveOut(TEXT, parts, new Set([1, 3, 4])), " you won ");
+  assert.equal(leaveOut(TEXT, parts, new Set()), TEXT);
+
+  // A head a thousand times as large is as sure as can be: probabilities are 1 and 0.
+  const sure = new Map(
+    [...tensors].map(([name, { shape, data }]) => {
+      return [name, { shape, data: name.startsWith("head") ? data.map((x) => 1000 * x) : data }];
+    }),
+  );
+  classifier.update(sure);
+  const [certain] = await classifier.classify(TEXT);
+  assert.ok(certain!.probability! > 1 - 1e-6, String(certain!.probability));
+  const large = await measureInfluences(classifier, TEXT);
+  assert.ok(large.parts.every(({ influence }) => Number.isFinite(influence)));
+  assert.ok(
+    large.parts.some(({ influence }) => Math.abs(influence) > 1),
+    "it is empty",
+  );
   classifier.destroy();
 });

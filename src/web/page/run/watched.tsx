@@ -4,7 +4,7 @@ import { joinPair } from "../../../pair.ts";
 import { answerOf } from "../../../tasks/predictions.ts";
 import { Bar } from "../../../views/verdict.tsx";
 import type { WatchedMessage } from "../../protocol.ts";
-import { judge, showAnswer } from "../try/judge.ts";
+import { judge, showAnswer } from "../try/judge.tsx";
 import { watched } from "./watch.ts";
 
 export function Watched() {

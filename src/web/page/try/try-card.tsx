@@ -6,18 +6,29 @@ import { joinPair, type TextOrPair } from "../../../pair.ts";
 import { type Answer, answerOf } from "../../../tasks/predictions.ts";
 import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
+import { Words } from "../../../views/influence.tsx";
 import { LabelName, VerdictView } from "../../../views/verdict.tsx";
 import { hasAdapter, type PageRun, type Verdict } from "../../protocol.ts";
 import { bound, Step } from "../shared/controls.tsx";
 import { ErrorBox } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
-import { Words } from "../why/influence.tsx";
 import { example, exampleMessages } from "./example.ts";
-import { judge, showAnswer } from "./judge.ts";
+import { judge, showAnswer } from "./judge.tsx";
 import { labelTable } from "./label.ts";
 import { Labels } from "./labels-part.tsx";
-import { answer, classifier, isSameText, message, pairs, second, setMessage, testResults, words } from "./try.ts";
+import {
+  answer,
+  classifier,
+  isSameText,
+  message,
+  pairs,
+  second,
+  setMessage,
+  testResults,
+  toggleWord,
+  words,
+} from "./try.ts";
 
 /** Characters of a sample on its button. */
 const SAMPLE = 120;
@@ -82,7 +93,7 @@ export function TryCard({ hidden }: { hidden: boolean }) {
       <div id="verdict" aria-live="polite">
         <Reply />
       </div>
-      <div id="words">{words.value && <Words {...words.value} />}</div>
+      <div id="words">{words.value && <Words {...words.value} toggle={toggleWord} />}</div>
       {example.value ? <Examples /> : <Samples />}
     </section>
   );

@@ -1,6 +1,6 @@
 /** The message that is tried: its label by the shown run and by the base model, and which of its words count. */
 import { computed, effect, signal } from "@preact/signals";
-import type { Influences } from "../../../infer/influence.ts";
+import { type Influences, leaveOut } from "../../../infer/influence.ts";
 import type { TextOrPair } from "../../../pair.ts";
 import { TASKS } from "../../../tasks/index.ts";
 import { type ErrorReport, isUnderWay, type Verdict } from "../../protocol.ts";
@@ -22,7 +22,7 @@ export const classifier = computed(() => {
 /** Its id, or null. Not a new value at every step. */
 const id = computed(() => classifier.value?.id ?? null);
 /** Differs when its parameters do. */
-const version = computed(() => `${id.value} ${classifier.value?.checkpoint} ${classifier.value?.state}`);
+export const version = computed(() => `${id.value} ${classifier.value?.checkpoint} ${classifier.value?.state}`);
 /** The messages of its test set to try it with. */
 export const testResults = computed(() => {
   const run = classifier.value;
@@ -35,15 +35,23 @@ export const second = keptText("second", "");
 /** The columns of the run's pairs of texts; undefined: its texts are no pairs. */
 export const pairs = computed(() => classifier.value?.record.pairs);
 
-/** What is to be classified; null: nothing. */
-const asked = computed(() => {
+/** What is typed, to be classified; null: nothing. */
+const typed = computed(() => {
   const text = pairs.value ? ([message.value.trim(), second.value.trim()] as const) : message.value.trim();
   return id.value === null || [text].flat().includes("") ? null : { id: id.value, text, version: version.value };
 });
-type Asked = NonNullable<typeof asked.value>;
+type Asked = NonNullable<typeof typed.value> & { whole?: TextOrPair };
 
 const latest = signal<{ asked: Asked; verdict?: Verdict; error?: ErrorReport } | null>(null);
-const explained = signal<{ asked: Asked; influences: Influences } | null>(null);
+/** The influences of its words, and those that the visitor has left out. */
+const explained = signal<{ asked: Asked; influences: Influences; out: ReadonlySet<number> } | null>(null);
+
+/** The same without the words that are left out. */
+export const asked = computed((): Asked | null => {
+  const [now, found] = [typed.value, explained.value];
+  if (!now || found?.asked !== now || found.out.size === 0) return now;
+  return { ...now, text: leaveOut(now.text, found.influences.parts, found.out), whole: now.text };
+});
 
 /** The latest answer of the shown run, also while a newer message is classified; null: none yet. */
 export const answer = computed(() => {
@@ -54,10 +62,22 @@ export const answer = computed(() => {
 export const words = computed(() => {
   const [shown, found] = [answer.value, explained.value];
   if (!shown || shown === "pending" || shown.error || !found) return null;
-  return found.asked.id === shown.asked.id && isSameText(found.asked.text, shown.asked.text)
-    ? { text: found.asked.text, ...found.influences }
+  const { id, text, whole = text } = shown.asked;
+  return found.asked.id === id && isSameText(found.asked.text, whole)
+    ? { text: whole, ...found.influences, out: found.out }
     : null;
 });
+
+/** Leaves a word out of the message that is classified, or puts it back. */
+export function toggleWord(part: number): void {
+  const found = explained.value!;
+  const out = new Set(found.out);
+  if (!out.delete(part)) out.add(part);
+  explained.value = { ...found, out };
+}
+
+export const trimmed = (text: TextOrPair): TextOrPair =>
+  typeof text === "string" ? text.trim() : [text[0].trim(), text[1].trim()];
 
 export const isSameText = (a: TextOrPair, b: TextOrPair) => JSON.stringify(a) === JSON.stringify(b);
 
@@ -76,11 +96,11 @@ effect(() => {
 
 /** A run that trains needs the device for itself: there are no influences then. */
 effect(() => {
-  const now = asked.value;
-  if (!now || latest.value?.asked !== now || latest.value.error) return;
+  const now = typed.value;
+  if (!now || latest.value?.asked !== now || latest.value.error || explained.peek()?.asked === now) return;
   const timer = setTimeout(async () => {
     const influences = await worker.influences(now.id, now.text).catch(() => null);
-    explained.value = influences && { asked: now, influences };
+    explained.value = influences && { asked: now, influences, out: new Set() };
   }, WORDS_PAUSE);
   return () => clearTimeout(timer);
 });
