@@ -14,6 +14,23 @@ export const scriptLiteral = (value: string | object): string => literal(value).
 export const htmlText = (text: string): string =>
   text.replaceAll(/[&<>"'\p{C}\p{Zl}\p{Zp}]/gu, (sign) => `&#${sign.codePointAt(0)};`);
 
+/**
+ * The name of a file about some data, a file or a data set: it has letters and digits alone, which every file system
+ * takes: "spam-adapter.zip", "tickets-adapter.zip" of tickets.csv.
+ */
+export function nameFile(data: string, what: string): string {
+  const words =
+    data
+      .normalize()
+      .replaceAll(/(\.[a-z]\w{0,7})+(?=,|$)/gi, "")
+      .match(/[\p{L}\p{M}\p{N}]+/gu) ?? [];
+  const stem = [...words.join("-")].slice(0, MOST_STEM).join("");
+  return stem === "" ? what : `${stem}-${what}`;
+}
+
+/** Characters of the data's name in that of a file. */
+const MOST_STEM = 40;
+
 /** The address in a link of HTML or Markdown. */
 export const linkTarget = (address: string): string =>
   encodeURI(address.toWellFormed()).replaceAll(/[()']/g, (sign) => `%${sign.charCodeAt(0).toString(16)}`);

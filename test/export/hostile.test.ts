@@ -302,7 +302,15 @@ test("each quoting function gives back what it was given, in its language", () =
     assert.is(unescaped, word);
     for (const line of [printableLine(word), quote.markdownText(word), quote.markdownCode(word)])
       assert.not.match(line, /\n/);
+    assert.match(quote.nameFile(word, "run.zip"), /^([\p{L}\p{M}\p{N}-]{1,40}-)?run\.zip$/u);
   }
+  for (const [data, name] of [
+    ["spam", "spam-run.zip"],
+    ["Tickets März.2024.csv.gz, b.jsonl", "Tickets-März-2024-b-run.zip"],
+    ["stanfordnlp/sst2", "stanfordnlp-sst2-run.zip"],
+    ["../..", "run.zip"],
+  ] as const)
+    assert.is(quote.nameFile(data, "run.zip"), name);
   assert.is(quote.markdownCode("a `b` c"), "``a `b` c``");
   assert.is(quote.markdownCode("`b`"), "`` `b` ``");
   assert.equal(quote.markdownFence("js", ["`````"]), ["``````js", "`````", "``````"]);

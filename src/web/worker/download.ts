@@ -10,7 +10,8 @@ import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import { PEFT_CONFIG } from "../../io/peft/peft.ts";
 import { METHODS } from "../../methods/index.ts";
-import { exampleText } from "../../run/record.ts";
+import { nameFile } from "../../quote.ts";
+import { dataName, exampleText } from "../../run/record.ts";
 import { hasLabels } from "../../tasks/index.ts";
 import { headline } from "../../views/verdicts.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
@@ -41,13 +42,14 @@ async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Pro
   }
 }
 
-/** What the visitor downloads. Without the base model, or an adapter, a zip file has no README. */
+/** What the visitor downloads, named after the data. Without the base model, or an adapter, a zip has no README. */
 export async function takeFile(
   run: PageRun,
   what: Takeable | WantedForm,
   sections: string | null,
   openModel: () => Promise<BaseModel>,
-): Promise<Blob> {
+): Promise<File> {
+  const name = (end: string) => nameFile(dataName(run.record), end);
   if (typeof what !== "string") return (await import("./forms.ts")).zipForm(run, await openModel(), what, sections);
   if (what === "page") {
     const model = await openModel();
@@ -55,13 +57,14 @@ export async function takeFile(
     const pieces: Blob[] = [];
     // A blob for each piece: browsers keep many on the disk.
     for await (const piece of page.write()) pieces.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
-    return new Blob(pieces, { type: "text/html" });
+    return new File(pieces, name("classifier.html"), { type: "text/html" });
   }
-  const folder = what === "run" ? `lowrank-${run.id}` : "adapter";
+  const folder = what === "run" ? name("run") : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
   const readme = model && (await writeReadme(run, model, { directory: folder, adapter, sections }));
-  return zipDirectory(what === "run" ? runFolder(run.id) : adapterFolder(run.id), folder, readme);
+  const directory = what === "run" ? runFolder(run.id) : adapterFolder(run.id);
+  return new File([await zipDirectory(directory, folder, readme)], name(`${what}.zip`));
 }
 
 interface ReadmePlaces {

@@ -6,6 +6,8 @@ import { showLoss } from "../../export/losses.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { FileContent } from "../../platform/reader.ts";
+import { nameFile } from "../../quote.ts";
+import { dataName } from "../../run/record.ts";
 import type { CommonDtype } from "../../tensor.ts";
 import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
 import { reportError } from "./errors.ts";
@@ -44,12 +46,13 @@ export async function zipForm(
   model: BaseModel,
   wanted: WantedForm,
   sections: string | null,
-): Promise<Blob> {
+): Promise<File> {
   const { files } = await planForm(run, model, wanted, sections);
   const { zip } = await import("../../io/zip.ts");
   const { kind, dtype } = wanted;
-  const folder = [kind, dtype ?? [], run.id].flat().join("-");
-  return zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
+  const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
+  const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
+  return new File([zipped], `${folder}.zip`);
 }
 
 async function planForm(

@@ -138,7 +138,7 @@ const api = {
     return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
   },
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
-  async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<Blob> {
+  async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<File> {
     const run = await readRun(id);
     return (await import("./download.ts")).takeFile(run, what, sections, () => openModel(run.model));
   },

@@ -82,6 +82,7 @@ test("an adapter that is downloaded gives the same verdict in Node, and loaded i
 
   // The page of one file has the size that was said before.
   const html = await tab.call("download", run.id, "page", null);
+  assert.is(html.name, "messages-classifier.html");
   assert.is(html.size, (page as { bytes: number }).bytes);
   assert.match(await html.text(), /^<!doctype html>[\s\S]*<\/html>\n$/i);
   assert.equal((await (await browser.open()).call("runs")).length, 2);
@@ -95,7 +96,7 @@ test("the forms for other programs are listed, each with the bytes that it has, 
     assert.ok(choices.length > 0 || notes.length > 0, kind);
     for (const { dtype, bytes } of choices.slice(0, 1)) {
       const files = await tab.download(run.id, { kind, dtype });
-      const folder = [kind, dtype ?? [], run.id].flat().join("-");
+      const folder = ["messages", kind, dtype ?? []].flat().join("-");
       assert.ok(Object.keys(files).every((path) => path.startsWith(`${folder}/`)));
       const size = Object.values(files).reduce((sum, { length }) => sum + length, 0);
       if (bytes !== null) assert.is(size, bytes, `${kind} ${dtype}`);
@@ -156,7 +157,7 @@ test("a run that was stopped in the page is resumed in Node, with its file and t
   assertCode(await runCommand("train", ["--resume", run, "--model", base], { cwd: dirname(run) }), 0);
   const inPage = await tab.download(id, "run");
   assertSameFiles(adapterIn(filesOf(run)), adapterIn(inPage));
-  assert.equal(filesOf(run)["predictions.csv"], inPage[`lowrank-${id}/predictions.csv`]);
+  assert.equal(filesOf(run)["predictions.csv"], inPage["messages-run/predictions.csv"]);
 
   const back = async (files: File[]) => tab.listed(await tab.call("load", files, "tiny"));
   const { state, record, usable, changes } = (await back([await zipOf(filesOf(run))]))!;

@@ -6,10 +6,9 @@ import type { ErrorReport, OtherForm, PageRun, WantedForm } from "../../protocol
 import { shown } from "../runs/runs.ts";
 import { failureReport } from "../shared/client.ts";
 import { ErrorPlace } from "../shared/error.tsx";
-import { offerFile } from "../shared/offer.ts";
 import { inPageWords, megabytes } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { cardSections } from "./take.ts";
+import { cardSections, download } from "./take.ts";
 
 interface FormsProps {
   /** Shows that something is prepared, and why it failed; one at a time. */
@@ -41,11 +40,7 @@ export function FormList({ prepare }: FormsProps) {
 
 function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherForm }) {
   const { kind, title, reader, about, choices, notes } = form;
-  const take = (dtype: WantedForm["dtype"]) =>
-    prepare(async () => {
-      const zip = await worker.download(run.id, { kind, dtype }, await cardSections(run));
-      offerFile(zip, `${[kind, dtype ?? [], run.id].flat().join("-")}.zip`);
-    });
+  const take = (dtype: WantedForm["dtype"]) => prepare(() => download(run, { kind, dtype }));
   return (
     <li>
       <span>
