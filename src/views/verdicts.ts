@@ -1,6 +1,5 @@
 /** A run's results in sentences: against its baselines, what was chosen, what to try next. */
 
-import { CLASSIC } from "../classic/parts.ts";
 import { brief } from "../document/cells.ts";
 import { capital, formatCount, formatDuration, formatLoss } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
@@ -230,7 +229,7 @@ function weighAgainstBest(record: RunRecord): string | null {
   const isPerfect =
     readFigure(record.results!.test.compared[0].measured[measure.key]) === (measure.isError ? 0 : measure.most);
   const ideas = isPerfect ? [] : whatHelps(record);
-  const why = isKept ? `kept in ${CLASSIC}` : "takes seconds";
+  const why = isKept ? "comes with this run" : "takes seconds";
   const enough =
     best === others.at(-1) ? [] : `As far as these rows tell, ${nameCompared(record, best)} is enough, and ${why}.`;
   return [enough, ideas.length > 0 ? `Try ${ideas.join(", or ")}.` : []].flat().join(" ") || null;

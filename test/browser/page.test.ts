@@ -71,6 +71,7 @@ test("a run on the CPU from a file to its end: figures, curves, result, typed me
   await page.fill("#message", "");
   // Evaluations: before the first step, every four steps, and at the end.
   await trainOnFile(page, SETTINGS, { computesOn: "CPU, \\d+ threads", steps: 14, evaluations: 5 });
+  assert.is(await page.title(), "Finished – Lowrank");
   await lookAtWhatItLearned(page);
   await assertAccessible(page);
   await assertFits(page);

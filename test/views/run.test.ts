@@ -235,7 +235,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   const same = predictions.map(({ label }) => label);
   const equal = recordOf(data, predictions, [{ name: "TF-IDF", values: same }, always!]);
   assert.match(showResult(equal, 200), `A word-count model: ${rows - 5}, no clear difference.\n`);
-  const enough = /note: As far as these rows tell, a word-count model is enough, and kept in classic\.json\./;
+  const enough = /note: As far as these rows tell, a word-count model is enough, and comes with this run\./;
   assert.match(showResult(equal, 300), enough);
   // What helped a small GPT-2 is not advised for another base.
   const other = showResult({ ...equal, vocabulary: "another" }, 300);

@@ -2,11 +2,13 @@
 import { effect, useSignal } from "@preact/signals";
 import { render } from "preact";
 import { useEffect } from "preact/hooks";
+import { capital } from "../../format.ts";
 import { App } from "./app.tsx";
 import { beginRuns, shown, storage } from "./runs/runs.ts";
 import { failureReport } from "./shared/client.ts";
 import { ErrorBox } from "./shared/error.tsx";
 import { keepForOffline } from "./shared/offline.ts";
+import { nameState } from "./shared/words.ts";
 import { worker } from "./shared/worker.ts";
 import { model } from "./train/model.ts";
 import { restore, startError } from "./train/setup.ts";
@@ -79,11 +81,15 @@ async function begin(): Promise<void> {
 }
 
 const { title } = document;
+/** The run that has trained in this visit: the tab says when it has ended. */
+let live: string | undefined;
 
 effect(() => {
   const run = shown.value;
-  const isLive = run?.state === "training";
-  document.title = isLive ? `${Math.floor((100 * run.record.step) / run.record.steps)} % – ${title}` : title;
+  const isTraining = run?.state === "training";
+  if (isTraining) live = run.id;
+  const share = isTraining && `${Math.floor((100 * run.record.step) / run.record.steps)} %`;
+  document.title = run && run.id === live ? `${share || capital(nameState(run.state))} – ${title}` : title;
 });
 
 begin().catch((error) => {

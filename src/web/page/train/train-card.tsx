@@ -24,9 +24,17 @@ export function TrainCard() {
       <h2 id="train-title">
         <Step number={2} done={shown.value !== null && hasAdapter(shown.value)} /> Train
       </h2>
-      <button id="start" ref={button} class="primary" type="button" disabled={!canStart.value} onClick={start}>
-        {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
-      </button>
+      <div class="row">
+        <button id="start" ref={button} class="primary grow" type="button" disabled={!canStart.value} onClick={start}>
+          {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
+        </button>
+        <button id="link" type="button" title="A link to this page with these settings" onClick={copyLink}>
+          Copy link
+        </button>
+      </div>
+      <p id="link-done" class="help" role="status">
+        {linkNote.value}
+      </p>
       <p id="start-help" class="help">
         <Help />
       </p>
@@ -49,12 +57,6 @@ export function TrainCard() {
           <button id="reset" type="button" onClick={reset}>
             Reset
           </button>
-          <button id="link" type="button" onClick={copyLink}>
-            Copy a link with these settings
-          </button>
-          <p id="link-done" class="help" role="status">
-            {linkNote.value}
-          </p>
         </div>
       </details>
     </section>
