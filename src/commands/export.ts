@@ -1,4 +1,4 @@
-/** export: converts a trained model for PEFT, transformers, transformers.js or llama.cpp. */
+/** export: converts a trained model for PEFT, transformers, transformers.js, llama.cpp or a browser. */
 import { exists, joinPath, writeDirectory } from "#platform";
 import { isClassic } from "../classic/parts.ts";
 import { ConfigError } from "../errors.ts";
@@ -27,6 +27,7 @@ const program = command(
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
     "--run runs/first --to hub --out exports/first-hub",
+    '--run runs/first --to page --title "Is it spam?" --out exports/page',
     "--run runs/first --to classic --out exports/classic",
     "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
@@ -45,6 +46,7 @@ const program = command(
   .requiredOption("--out <dir>", "output directory, written atomically")
   .addOption(choice("--dtype <type>", `type of the weights, the default first: ${listDtypes()}`, COMMON_DTYPES))
   .option("--with-base", "copy the base model next to the adapter, for another machine")
+  .option("--title <text>", "what a page is called (default: its labels, as a question)")
   .option("--lossy", "drop what the target format cannot express")
   .option("--force", "replace an earlier export")
   .option("--model <dir|name>", "base model (default: the one that the run names)")
@@ -56,6 +58,7 @@ interface ExportFlags {
   out: string;
   dtype?: CommonDtype;
   withBase?: boolean;
+  title?: string;
   lossy?: boolean;
   force?: boolean;
   model?: string;
@@ -78,8 +81,9 @@ async function readAbout(run: string): Promise<About | undefined> {
 }
 
 /** Writes the classic model of a run. Throws ConfigError for flags of the other forms. */
-async function exportClassic({ run, out, force = false, dtype, withBase, model }: ExportFlags): Promise<void> {
-  const given = dtype ? "--dtype" : withBase ? "--with-base" : model && "--model";
+async function exportClassic({ run, out, force = false, ...others }: ExportFlags): Promise<void> {
+  const { dtype, withBase, title, model } = others;
+  const given = dtype ? "--dtype" : withBase ? "--with-base" : title ? "--title" : model && "--model";
   if (given)
     throw new ConfigError("option-without-effect", `--to classic has no ${given}`, {
       expected: "--run, --out and --force: a classic model has no base model",
@@ -101,7 +105,7 @@ const printWritten = (files: ReadonlyMap<string, unknown>, out: string) =>
 await main(async () => {
   program.parse();
   const flags = program.opts<ExportFlags>();
-  const { run, to, out, dtype, withBase = false, lossy = false, force = false } = flags;
+  const { run, to, out, dtype, title, withBase = false, lossy = false, force = false } = flags;
   await settle(run);
   await settle(out);
   await refuseExport(out, force);
@@ -120,6 +124,7 @@ await main(async () => {
     const plan = await planExport(to, opened, {
       about: await readAbout(run),
       withBase,
+      title,
       ...(dtype === undefined ? {} : { dtype }),
     });
     const lost = plan.losses.map(showLoss);

@@ -3,6 +3,7 @@ import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import type { FinalNorm } from "../io/peft/peft.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { BaseName } from "../run/base-name.ts";
+import type { RunRecord } from "../run/record.ts";
 import type { CommonDtype } from "../tensor.ts";
 import type { Usage } from "./usage.ts";
 
@@ -11,6 +12,8 @@ export interface Source extends OpenedAdapter {
   /** The base model's last norm, into which a head's bias can be folded; undefined: there is none, or no such head. */
   finalNorm: FinalNorm | undefined;
   base: BaseName;
+  /** Of its run; an adapter from elsewhere has none. */
+  record: RunRecord | undefined;
 }
 
 export interface FormOptions {
@@ -18,6 +21,8 @@ export interface FormOptions {
   dtype: CommonDtype | undefined;
   /** Copies the base model next to an adapter. */
   withBase: boolean;
+  /** What a page says it is; undefined: what it asks. */
+  title: string | undefined;
 }
 
 /**
@@ -28,8 +33,8 @@ export interface Exported {
   files: Map<string, FileContent>;
   /** Notes for the user. */
   notes: string[];
-  /** The library by which the hub knows such files. */
-  library: string;
+  /** The library by which the hub knows such files; none: no library reads them. */
+  library?: string;
   /** It is read together with the base model. */
   isAdapter?: true;
   title: string;

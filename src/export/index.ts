@@ -30,6 +30,10 @@ export interface Form {
   dtypes?: readonly CommonDtype[];
   /** The types that a base model next to it can have. */
   baseDtypes?: readonly CommonDtype[];
+  /** It runs Lowrank's own code, and expresses all of a run. */
+  isWhole?: true;
+  /** It has a title for people. */
+  takesTitle?: true;
   load(): Promise<{ plan: PlanForm }>;
 }
 
@@ -76,6 +80,14 @@ export const FORMS = {
     dtypes: ["f32", "f16", "q8"],
     load: () => import("./onnx.ts"),
   },
+  page: {
+    title: "Page of one file",
+    reader: "any browser",
+    about: "an HTML file that classifies without a server or a network, with messages of the test set to click",
+    isWhole: true,
+    takesTitle: true,
+    load: () => import("./page.ts"),
+  },
 } as const satisfies Record<string, Form>;
 
 export type ExportKind = keyof typeof FORMS;
@@ -102,13 +114,15 @@ interface ExportOptions extends Partial<FormOptions> {
 export async function planExport(
   kind: ExportKind,
   opened: OpenedAdapter,
-  { about, withBase = false, dtype, base = nameBase(opened.baseModel.directory) }: ExportOptions = {},
+  { about, withBase = false, dtype, title, base = nameBase(opened.baseModel.directory) }: ExportOptions = {},
 ): Promise<ExportPlan> {
   const form: Form = FORMS[kind];
   if (withBase && !form.takesBase)
-    throw new ConfigError("options-conflict", "a merged model has its base model in it", {
+    throw new ConfigError("options-conflict", `--to ${kind} has the base model in it`, {
       hint: "leave out --with-base",
     });
+  if (title !== undefined && !form.takesTitle)
+    throw new ConfigError("options-conflict", `--to ${kind} has no title`, { hint: "leave out --title" });
   const { dtypes = (withBase && form.baseDtypes) || [] } = form;
   if (dtype !== undefined && !dtypes.includes(dtype))
     throw new ConfigError("options-conflict", `--to ${kind} has no weights of this type`, {
@@ -116,11 +130,11 @@ export async function planExport(
       found: dtype,
     });
   const { baseModel } = opened;
-  const adapter = foldTemperature(opened.adapter);
+  const adapter = form.isWhole ? opened.adapter : foldTemperature(opened.adapter);
   const finalNorm = hasHead(adapter.meta.task) ? await readFinalNorm(adapter, baseModel) : undefined;
-  const source = { ...opened, adapter, finalNorm, base };
-  const exported = await (await form.load()).plan(source, { withBase, dtype });
-  const losses = listLosses(adapter, finalNorm);
+  const source = { ...opened, adapter, finalNorm, base, record: about?.record };
+  const exported = await (await form.load()).plan(source, { withBase, dtype, title });
+  const losses = form.isWhole ? [] : listLosses(adapter, finalNorm);
   const { files, notes, usages } = exported;
   const { meta } = adapter;
   const licence = await baseLicence(baseModel, base);

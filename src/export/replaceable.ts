@@ -11,6 +11,7 @@ export const README = "README.md";
 export const BASE = "base";
 const BASE_FILE = /^base\/\w[\w.-]*$/;
 const ONNX_FILE = /^onnx\/model\w*\.onnx(_data)?$/;
+const PAGE_FILE = /^([\p{L}\p{M}\p{N}-]+-)?classifier\.html$/u;
 
 /** The other files that an export can have. */
 const EXPORT_FILES = [
@@ -45,7 +46,8 @@ export async function exportFiles(directory: string): Promise<string[]> {
   // The last line, as it is written: what a label or a person says above it lists nothing.
   const listed = lines.at(-1)!;
   const names = listed.startsWith(LISTED) ? [...listed.matchAll(/`([^`]+)`/g)].map(([, name]) => name!) : [];
-  const isOurs = (name: string) => EXPORT_FILES.includes(name) || BASE_FILE.test(name) || ONNX_FILE.test(name);
+  const isOurs = (name: string) =>
+    EXPORT_FILES.includes(name) || [BASE_FILE, ONNX_FILE, PAGE_FILE].some((pattern) => pattern.test(name));
   return [...names.filter(isOurs), README];
 }
 

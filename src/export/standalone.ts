@@ -2,13 +2,12 @@
  * One HTML file that classifies on its own: the page of src/web/standalone, with the base model, the adapter, the
  * tokenizer's tables and the WASM in it. It is written in chunks, so that the model is never in memory.
  */
-import { exists, joinPath, listDirectory, openFile, readAsset } from "#platform";
+import { openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
-import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
-import { encodeMeta, parseMeta } from "../io/peft/adapter-meta.ts";
-import { META } from "../io/peft/peft.ts";
+import type { Adapter } from "../io/peft/peft.ts";
+import { adapterFiles } from "../io/peft/peft-write.ts";
 import { halved, type StreamedTensor, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
 import { TOKENIZER_FILES } from "../io/tokenizer/tokenizer-names.ts";
 import { GPT2_TABLES } from "../io/tokenizer/vocabulary.ts";
@@ -33,8 +32,8 @@ const FILES = "<!--files-->";
 interface StandaloneTexts {
   title: string;
   summary: string;
-  /** A message, or a pair, to try. */
-  example: TextOrPair;
+  /** One or more messages, or pairs, to try. */
+  examples: readonly TextOrPair[];
 }
 
 /** A file in the page. */
@@ -52,29 +51,29 @@ export interface StandalonePage {
 }
 
 /**
- * Plans the page for a classifier's adapter directory and its base model, whose matrices are stored in f16; a GGUF file
+ * Plans the page for a classifier's adapter and its base model, whose matrices are stored in f16; a GGUF file
  * is stored as it is. `template` is the built page. Throws ConfigError if it would be too large.
  */
 export async function planStandalone(
   template: string,
   texts: StandaloneTexts,
-  adapter: string,
+  adapter: Adapter,
   baseModel: BaseModel,
 ): Promise<StandalonePage> {
   const [before, after] = template.split(FILES) as [string, string];
-  const values = { ...texts, example: literal(texts.example) };
+  const words = { ...texts, examples: literal(texts.examples) };
   const head = encode(
-    before.replace(/\{\{(title|summary|example)\}\}/g, (_, key: keyof StandaloneTexts) => htmlText(values[key])),
+    before.replace(/\{\{(title|summary|examples)\}\}/g, (_, key: keyof StandaloneTexts) => htmlText(words[key])),
   );
   const tail = encode(after);
-  const parts = [...(await programFiles(baseModel)), ...(await modelFiles(baseModel)), ...(await adapterIn(adapter))];
-  const bytes = parts.reduce((sum, part) => sum + bytesInPage(part), head.length + tail.length);
-  if (bytes > MOST_BYTES)
-    throw new ConfigError("exceeds-limit", "the page would be too large to open in a browser", {
-      expected: `at most ${formatBytes(MOST_BYTES)}`,
-      found: formatBytes(bytes),
-      hint: "use the adapter with the library, or train a smaller model",
-    });
+  const parts = [...(await programFiles(baseModel)), ...(await modelFiles(baseModel))];
+  const sum = () => parts.reduce((all, part) => all + bytesInPage(part), head.length + tail.length);
+  // Tensors that do not fit are not encoded.
+  const values = [...adapter.tensors.values()].reduce((all, { data }) => all + data.length, 0);
+  checkBytes(sum() + (4 / 3) * Float32Array.BYTES_PER_ELEMENT * values);
+  parts.push(...adapterParts(adapter));
+  const bytes = sum();
+  checkBytes(bytes);
   return {
     bytes,
     async *write() {
@@ -83,6 +82,15 @@ export async function planStandalone(
       yield tail;
     },
   };
+}
+
+function checkBytes(bytes: number): void {
+  if (bytes > MOST_BYTES)
+    throw new ConfigError("exceeds-limit", "the page would be too large to open in a browser", {
+      expected: `at most ${formatBytes(MOST_BYTES)}`,
+      found: formatBytes(bytes),
+      hint: "use the adapter with the library, or train a smaller model",
+    });
 }
 
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -185,20 +193,11 @@ function halfTensors(baseModel: BaseModel): StreamedTensor[] {
  * The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has, nor
  * does it give what that gave.
  */
-async function adapterIn(directory: string): Promise<PageFile[]> {
-  const parts = (await filesIn(directory)).filter(({ path }) => path !== `adapter/${META}`);
-  const path = joinPath(directory, META);
-  if (!(await exists(path))) return parts;
-  const { base_fingerprint: _, reference: __, ...meta } = parseMeta(await readJson(path), path);
-  return [...parts, filePart(`adapter/${META}`, encode(encodeMeta(meta)))];
-}
-
-/** The files of an adapter's directory. */
-async function filesIn(directory: string): Promise<PageFile[]> {
-  const parts: PageFile[] = [];
-  for (const name of await listDirectory(directory))
-    parts.push(await partAt(joinPath(directory, name), `adapter/${name}`));
-  return parts;
+function adapterParts({ meta: { base_fingerprint: _, ...meta }, tensors }: Adapter): PageFile[] {
+  const { files } = adapterFiles({ meta, tensors, reference: undefined });
+  return [...files].map(([name, content]) =>
+    filePart(`adapter/${name}`, typeof content === "string" ? encode(content) : content),
+  );
 }
 
 /** The part of the page that has a file. */

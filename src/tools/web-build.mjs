@@ -283,7 +283,7 @@ async function buildStandalone() {
     .replace('<link rel="stylesheet" href="page.css" />', () => `<style>${style}</style>`)
     .replace(/ src="worker.ts">/, () => `>${worker}`)
     .replace(/ src="page.tsx">/, () => `>${page}`);
-  writeFileSync(join(WEB, SCRIPTS, "standalone.html"), html);
+  for (const folder of [NEW, join(WEB, "dist")]) writeFileSync(join(folder, "standalone.html"), html);
 }
 
 /** Large files that the page keeps once it has used them. */

@@ -255,16 +255,16 @@ export interface ModelEntry {
   kept: boolean;
 }
 
-/** What can be downloaded of a run: its adapter, all its files, or one HTML file that classifies on its own. */
-export type Takeable = "adapter" | "run" | "page";
+/** What can be downloaded of a run: its adapter, or all its files. */
+export type Takeable = "adapter" | "run";
 
 /** The sizes of what can be downloaded, and code that uses it. */
 export interface TakeReport {
   adapterBytes: number;
   /** Null: a loaded adapter has no other files. */
   runBytes: number | null;
-  /** The size of the HTML file, or why there is none; null: the model classifies nothing. */
-  page: { bytes: number } | { refused: string } | null;
+  /** The size of the HTML file, and what it is called; or why there is none; null: the model classifies nothing. */
+  page: { bytes: number; title: string } | { refused: string } | null;
   usages: Usage[];
 }
 
@@ -285,6 +285,8 @@ export interface OtherForm {
 export interface WantedForm {
   kind: ExportKind;
   dtype: CommonDtype | null;
+  /** Of a page; none: what it asks. */
+  title?: string;
 }
 
 /** A call of one of the worker's methods (`Api` in worker.ts). */

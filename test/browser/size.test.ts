@@ -232,7 +232,7 @@ test("numbers stand in the shaders of a page where the constants were", () => {
 });
 
 test("a page of one file has at most 83 kB of code in addition to the model, the tables and the WASM", () => {
-  const bytes = zipped([packagePath("dist/web/dist/page/standalone.html")]);
+  const bytes = zipped([packagePath("dist/standalone.html")]);
   assert.ok(bytes <= STANDALONE_BYTES, `${bytes} bytes`);
 });
 

@@ -101,6 +101,22 @@ test("a classic export is used by its own script, and replaced with --force", as
   );
 });
 
+test("a page is named after the data, has the given title and messages of the test set, and is replaced with --force", async () => {
+  const args = ["--run", "first", "--to", "page", "--out", "page"];
+  const { stderr } = await run("export", ...args, "--title", "Is it <spam>?");
+  assert.match(stderr, /note: who has the page can read \d messages? of the test set in it/);
+  const files = ["README.md", "messages-classifier.html"];
+  assert.equal(readdirSync(join(folder, "page")).sort(), files);
+  const html = readFileSync(join(folder, "page", files[1]!), "utf8");
+  assert.ok(html.includes('<h1 dir="auto">Is it &#60;spam&#62;?</h1>'));
+  const [, described] = /data-file="adapter\/lowrank\.json">([^<]+)</.exec(html)!;
+  assert.not.ok(atob(described!).includes(folder), "a folder of the owner's is in the page");
+  await succeeds("export", ...args, "--force");
+  assert.equal(readdirSync(join(folder, "page")).sort(), files);
+  assert.match(readFileSync(join(folder, "page", files[1]!), "utf8"), /<h1 dir="auto">Ham or spam\?<\/h1>/);
+  await refused(["--to peft has no title"], "export", ...args.with(3, "peft").with(5, "p"), "--title", "x");
+});
+
 test("a folder for the hub is read back, and nothing of it is run", async () => {
   await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "third");
   // Also without the hub's folder its predictions are the run's: PEFT's files do not tell the pooling.

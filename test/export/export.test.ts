@@ -366,8 +366,8 @@ test("mean pooling is told before all else, and is what is read back, also where
   const norm = { weight: new Float32Array(SMALL.n_embd).fill(1), bias: new Float32Array(SMALL.n_embd) };
   const dropped = join(folder, "mean dropped");
   const { files } = await planAdapter(
-    { ...opened, finalNorm: norm, base: { name: baseDirectory, place: "folder" } },
-    { withBase: false, dtype: undefined },
+    { ...opened, finalNorm: norm, base: { name: baseDirectory, place: "folder" }, record: undefined },
+    { withBase: false, dtype: undefined, title: undefined },
     "BASE",
   );
   await writeDirectory(dropped, files);

@@ -34,7 +34,7 @@ import { runBlocks } from "../../src/views/run.ts";
 import { chartFiles, runFiles } from "../../src/views/run-files.ts";
 import { runReport } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
-import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
+import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -149,12 +149,10 @@ async function generateAll(word: string): Promise<Map<string, string>> {
       for (const { language, code } of usages) if (code !== null) texts.set(`${i} ${place} usage.${language}`, code);
     }
     if (i > 1) continue;
-    const directory = join(folder, "page");
-    await writeAdapter(directory, adapter);
-    const example = meta.settings.pairs ? ([word, word] as const) : word;
-    const page = { title: pageQuestion(meta), summary: word, example };
-    const template = '<title>{{title}}</title><p title="{{example}}">{{summary}}</p>\n<!--files-->';
-    for await (const piece of (await planStandalone(template, page, directory, opened)).write()) {
+    const examples = [meta.settings.pairs ? ([word, word] as const) : word];
+    const page = { title: pageQuestion(meta), summary: word, examples };
+    const template = '<title>{{title}}</title><p title="{{examples}}">{{summary}}</p>\n<!--files-->';
+    for await (const piece of (await planStandalone(template, page, adapter, opened)).write()) {
       texts.set(`${i} page.html`, new TextDecoder().decode(piece));
       break;
     }

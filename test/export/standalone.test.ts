@@ -24,7 +24,7 @@ import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 const TEXT = "You have won a prize, call now";
-const TEMPLATE = readFileSync(packagePath("dist/web/dist/page/standalone.html"), "utf8");
+const TEMPLATE = readFileSync(packagePath("dist/standalone.html"), "utf8");
 
 /** Its weights take more than one block of the page. */
 const CONFIG = { ...TINY, n_embd: 64 };
@@ -73,7 +73,7 @@ const rounded = (values: number[]) => values.map(Math.fround);
 
 /** Writes the page of an adapter to a file, and opens it. */
 async function openPageOf(directory: string, baseModel: BaseModel, texts: Parameters<typeof planStandalone>[1]) {
-  const plan = await planStandalone(TEMPLATE, texts, directory, baseModel);
+  const plan = await planStandalone(TEMPLATE, texts, await loadAdapter(directory, baseModel), baseModel);
   const file = `${directory}.html`;
   writeFileSync(file, "");
   for await (const piece of plan.write()) {
@@ -97,14 +97,14 @@ async function assertShown(page: Page, directory: string, baseModel: BaseModel, 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
   await written;
   await using baseModel = await openBaseModel(model);
-  const texts = { title: pageQuestion(meta), summary: "90.0 % correct.", example: TRAINED.example };
+  const texts = { title: pageQuestion(meta), summary: "90.0 % correct.", examples: [TRAINED.example, TEXT] };
   const { file, page, faults } = await openPageOf(adapter, baseModel, texts);
   const blocks = readFileSync(file, "latin1").split('data-file="model/model.safetensors"').length - 1;
   assert.is(blocks, 3, "blocks of weights");
   assert.is(await page.title(), "Ham <or> eggs or spam?");
-  assert.is(await page.getAttribute("#message", "placeholder"), "Type or paste a message, such as: see you at lunch");
   assert.match((await page.textContent("footer"))!, "90.0 % correct.");
-  await page.fill("#message", TEXT);
+  await page.click(`#examples >> text=${TEXT}`);
+  assert.is(await page.inputValue("#message"), TEXT);
   await assertShown(page, adapter, baseModel, TEXT);
   assert.is(await page.textContent("#status"), "");
   await assertAccessible(page);
@@ -124,11 +124,11 @@ testAll("the page of one file for pairs of texts has two fields", async () => {
   const all = { ...meta, settings: { ...meta.settings, pairs }, base_fingerprint: await fingerprint(baseModel) };
   const directory = join(folder, "pairs");
   await writeAdapter(directory, { meta: all, tensors: new Map(small) });
-  const texts = { title: "Pairs", summary: "", example: ["Is it?", "It is"] as const };
+  const texts = { title: "Pairs", summary: "", examples: [["Is it?", "It is"]] as const };
   const { page, faults } = await openPageOf(directory, baseModel, texts);
-  assert.is(await page.getAttribute("#second", "placeholder"), "Type or paste a text, such as: It is");
+  await page.click("#examples button");
+  assert.is(await page.inputValue("#second"), "It is");
   await page.fill("#message", TEXT);
-  await page.fill("#second", "It is");
   await assertShown(page, directory, baseModel, [TEXT, "It is"]);
   await assertAccessible(page);
   await page.fill("#message", " ");
@@ -146,7 +146,7 @@ testAll("the page has the GGUF file of a Llama-type base as it is", async () => 
     meta: { ...described, base_fingerprint: await fingerprint(baseModel) },
     tensors: drawTensors(described),
   });
-  const { page, faults } = await openPageOf(directory, baseModel, { title: "Llama", summary: "", example: "" });
+  const { page, faults } = await openPageOf(directory, baseModel, { title: "Llama", summary: "", examples: [TEXT] });
   await page.fill("#message", TEXT);
   await assertShown(page, directory, baseModel, TEXT);
   assert.equal(faults, []);
@@ -156,8 +156,9 @@ test("a page that would be too large is refused before anything is written", asy
   await written;
   await using baseModel = await openBaseModel(model);
   const large = { ...baseModel, config: { ...CONFIG, n_embd: 2048 } };
+  const loaded = await loadAdapter(adapter, baseModel);
   await assertFails("exceeds-limit", ["too large to open", "500.0 MB", "MB"], () =>
-    planStandalone(TEMPLATE, { title: "", summary: "", example: "" }, adapter, large),
+    planStandalone(TEMPLATE, { title: "", summary: "", examples: [TEXT] }, loaded, large),
   );
 });
 

@@ -1,7 +1,7 @@
 /** The page that classifies on its own, opened from a file: without a server, a network, or shared memory. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import type { TextOrPair } from "../../pair.ts";
+import { joinPair, type TextOrPair } from "../../pair.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import { VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
@@ -39,11 +39,13 @@ async function begin(empty: TextOrPair): Promise<void> {
 /** Fields of a pair of texts. */
 const FIELDS = ["First text", "Second text"];
 
-function Page({ example }: { example: TextOrPair }) {
+function Page({ examples }: { examples: readonly TextOrPair[] }) {
   const [status, setStatus] = useState("Loading the model");
-  const empty = typeof example === "string" ? "" : (["", ""] as const);
+  const isPair = typeof examples[0] !== "string";
+  const empty = isPair ? (["", ""] as const) : "";
   const [text, setText] = useState<TextOrPair>(empty);
   const [found, setFound] = useState<Labelled | Error | null>(null);
+  const asked = mapTexts(text, (one) => one.trim());
 
   useEffect(() => {
     const fail = ({ message }: { message: string }) => setStatus(`This browser cannot run the model. ${message}`);
@@ -56,32 +58,31 @@ function Page({ example }: { example: TextOrPair }) {
     if (status !== "") return;
     let isThere = true;
     const take = (answer: unknown) => isThere && setFound(answer as Labelled | Error);
-    const isTyped = [text].flat().every(Boolean);
+    const isTyped = [asked].flat().every(Boolean);
     if (!isTyped) take(null);
-    const timer = setTimeout(() => isTyped && ask({ text }).then(take, take), PAUSE);
+    const timer = setTimeout(() => isTyped && ask({ text: asked }).then(take, take), PAUSE);
     return () => {
       isThere = false;
       clearTimeout(timer);
     };
-  }, [status, text]);
+  }, [status, JSON.stringify(asked)]);
 
   return (
     <>
-      {[example].flat().map((one, i) => {
+      {[text].flat().map((value, i) => {
         const id = i === 0 ? "message" : "second";
         return (
           <div key={id}>
-            <label for={id}>{typeof example === "string" ? "Message" : FIELDS[i]}</label>
+            <label for={id}>{isPair ? FIELDS[i] : "Message"}</label>
             <textarea
               id={id}
+              dir="auto"
               rows={4}
-              placeholder={`Type or paste a ${typeof example === "string" ? "message" : "text"}, such as: ${one}`}
-              onInput={({ currentTarget }) => {
-                const value = currentTarget.value.trim();
-                setText((typed) =>
-                  typeof typed === "string" ? value : i === 0 ? [value, typed[1]] : [typed[0], value],
-                );
-              }}
+              placeholder={`Type or paste a ${isPair ? "text" : "message"}`}
+              value={value}
+              onInput={({ currentTarget }) =>
+                setText((typed) => mapTexts(typed, (one, at) => (at === i ? currentTarget.value : one)))
+              }
             />
           </div>
         );
@@ -92,9 +93,23 @@ function Page({ example }: { example: TextOrPair }) {
       <div id="verdict" aria-live="polite">
         {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
       </div>
+      <p class="help">Or try one of these:</p>
+      <ul id="examples">
+        {examples.map((example, i) => (
+          <li key={i}>
+            <button type="button" dir="auto" onClick={() => setText(example)}>
+              {joinPair(example).replaceAll(/\s+/g, " ")}
+            </button>
+          </li>
+        ))}
+      </ul>
     </>
   );
 }
 
+/** The text, or both of a pair, each as `map` gives it. */
+const mapTexts = (text: TextOrPair, map: (one: string, i: number) => string): TextOrPair =>
+  typeof text === "string" ? map(text, 0) : [map(text[0], 0), map(text[1], 1)];
+
 const app = document.querySelector<HTMLElement>("#app")!;
-render(<Page example={JSON.parse(app.dataset.example!)} />, app);
+render(<Page examples={JSON.parse(app.dataset.examples!)} />, app);

@@ -1,10 +1,8 @@
-/** What can be downloaded of a run: its files with a README, code that uses it, and a standalone HTML file. */
+/** What can be downloaded of a run: its files with a README, and code that uses it; forms.ts has its other forms. */
 import { exists, joinPath } from "#platform";
-import { architectureName } from "../../config.ts";
 import { ConfigError } from "../../errors.ts";
 import { type About, modelCard } from "../../export/card.ts";
 import { baseLicence } from "../../export/licence.ts";
-import { planStandalone, type StandalonePage } from "../../export/standalone.ts";
 import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../export/usage.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
@@ -12,8 +10,7 @@ import { PEFT_CONFIG } from "../../io/peft/peft.ts";
 import { METHODS } from "../../methods/index.ts";
 import { nameFile } from "../../quote.ts";
 import { dataName, exampleText } from "../../run/record.ts";
-import { hasLabels } from "../../tasks/index.ts";
-import { headline } from "../../views/verdicts.ts";
+import { hasHead } from "../../tasks/index.ts";
 import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
 import { reportError } from "./errors.ts";
@@ -30,11 +27,11 @@ export async function takeReport(run: PageRun, model: BaseModel): Promise<TakeRe
   return { adapterBytes, runBytes, page: await pageReport(run, model, trained), usages: listUsages(trained) };
 }
 
-async function pageReport(run: PageRun, model: BaseModel, trained: Trained): Promise<TakeReport["page"]> {
-  // It shows labels.
-  if (!hasLabels(run.record)) return null;
+async function pageReport(run: PageRun, model: BaseModel, { meta }: Trained): Promise<TakeReport["page"]> {
+  if (!hasHead(run.record)) return null;
   try {
-    return { bytes: (await planPage(run, model, trained)).bytes };
+    const { measurePage } = await import("./forms.ts");
+    return { bytes: await measurePage(run, model), title: pageQuestion(meta) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     const { summary, expected, found } = reportError(error);
@@ -50,15 +47,7 @@ export async function takeFile(
   openModel: () => Promise<BaseModel>,
 ): Promise<File> {
   const name = (end: string) => nameFile(dataName(run.record), end);
-  if (typeof what !== "string") return (await import("./forms.ts")).zipForm(run, await openModel(), what, sections);
-  if (what === "page") {
-    const model = await openModel();
-    const page = await planPage(run, model, await describeTrainedRun(run, model));
-    const pieces: Blob[] = [];
-    // A blob for each piece: browsers keep many on the disk.
-    for await (const piece of page.write()) pieces.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
-    return new File(pieces, name("classifier.html"), { type: "text/html" });
-  }
+  if (typeof what !== "string") return (await import("./forms.ts")).takeForm(run, await openModel(), what, sections);
   const folder = what === "run" ? name("run") : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
@@ -82,14 +71,6 @@ async function writeReadme(run: PageRun, model: BaseModel, { directory, adapter,
     licence: await baseLicence(model, trained.base),
     usages: listUsages(trained, directory, adapter),
   });
-}
-
-async function planPage({ id, record }: PageRun, model: BaseModel, trained: Trained): Promise<StandalonePage> {
-  const response = await fetch(new URL("./standalone.html", import.meta.url));
-  const result = headline(record);
-  const summary = `${architectureName(trained.meta.model)}, fine-tuned: ${trainedTitle(trained)}.${result === null ? "" : ` ${result}.`}`;
-  const texts = { title: pageQuestion(trained.meta), summary, example: trained.example };
-  return planStandalone(await response.text(), texts, adapterFolder(id), model);
 }
 
 async function describeTrainedRun({ id, record, model: name }: PageRun, model: BaseModel): Promise<Trained> {

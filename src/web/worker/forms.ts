@@ -1,10 +1,13 @@
-/** The forms in which other programs read a run, as zip files. */
+/** The forms in which other programs read a run: zip files, and a page of one file. */
+import { packagePath } from "#platform";
 import { ConfigError } from "../../errors.ts";
 import { contentBytes } from "../../export/form.ts";
 import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
 import { showLoss } from "../../export/losses.ts";
+import { TEMPLATE } from "../../export/page.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
+import { registerFile } from "../../platform/files.ts";
 import type { FileContent } from "../../platform/reader.ts";
 import { nameFile } from "../../quote.ts";
 import { dataName } from "../../run/record.ts";
@@ -14,8 +17,8 @@ import { reportError } from "./errors.ts";
 import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
 
-/** What is offered: PEFT's adapter has a button of its own. */
-const OFFERED = EXPORTS.filter((kind) => kind !== "peft");
+/** What is offered: PEFT's adapter and the page have buttons of their own. */
+const OFFERED = EXPORTS.filter((kind) => kind !== "peft" && kind !== "page");
 
 /** The forms of a run, with the bytes of each, or why it has none. */
 export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
@@ -40,16 +43,30 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
 
 type Listed = { title?: string; reader: string; about: string; dtypes?: readonly CommonDtype[] };
 
-/** A zip of a form, its files in a folder. */
-export async function zipForm(
+/** The bytes of the page of one file. Throws ConfigError if there is none. */
+export async function measurePage(run: PageRun, model: BaseModel): Promise<number> {
+  const { files } = await planForm(run, model, { kind: "page", dtype: null }, run.state === "loaded" ? null : "");
+  const [content] = files.values();
+  return contentBytes(content!)!;
+}
+
+/** A zip of a form, its files in a folder; or a page, which is a file. */
+export async function takeForm(
   run: PageRun,
   model: BaseModel,
   wanted: WantedForm,
   sections: string | null,
 ): Promise<File> {
-  const { files } = await planForm(run, model, wanted, sections);
-  const { zip } = await import("../../io/zip.ts");
   const { kind, dtype } = wanted;
+  const { files } = await planForm(run, model, wanted, sections);
+  if (kind === "page") {
+    const [[name, content]] = [...files] as [[string, FileContent]];
+    const blobs: Blob[] = [];
+    // A blob for each piece: browsers keep many on the disk.
+    for await (const piece of pieces(content)) blobs.push(new Blob([piece]));
+    return new File(blobs, name, { type: "text/html" });
+  }
+  const { zip } = await import("../../io/zip.ts");
   const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
   const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
   return new File([zipped], `${folder}.zip`);
@@ -58,14 +75,17 @@ export async function zipForm(
 async function planForm(
   { id, record, model: name }: PageRun,
   model: BaseModel,
-  { kind, dtype }: WantedForm,
+  { kind, dtype, title }: WantedForm,
   sections: string | null,
 ) {
+  // In a page it is no file of the package: other pages need none.
+  if (kind === "page") registerFile(packagePath(TEMPLATE), await fetch(new URL("../standalone.html", import.meta.url)));
   const opened = { adapter: await loadAdapter(runFolder(id), model), baseModel: model };
   return planExport(kind, opened, {
     about: sections === null ? undefined : { record, sections },
     base: pageBase(name, model),
     dtype: dtype ?? undefined,
+    title,
   });
 }
 

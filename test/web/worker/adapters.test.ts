@@ -81,7 +81,7 @@ test("an adapter that is downloaded gives the same verdict in Node, and loaded i
   assert.is((await tab.call("take", id)).runBytes, null);
 
   // The page of one file has the size that was said before.
-  const html = await tab.call("download", run.id, "page", null);
+  const html = await tab.call("download", run.id, { kind: "page", dtype: null }, "");
   assert.is(html.name, "messages-classifier.html");
   assert.is(html.size, (page as { bytes: number }).bytes);
   assert.match(await html.text(), /^<!doctype html>[\s\S]*<\/html>\n$/i);

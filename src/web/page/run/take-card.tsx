@@ -3,9 +3,10 @@ import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import type { Usage } from "../../../export/usage.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import type { ErrorReport, Takeable, TakeReport } from "../../protocol.ts";
+import type { ErrorReport, Takeable, TakeReport, WantedForm } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
 import { failureReport } from "../shared/client.ts";
+import { bound } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { megabytes } from "../shared/words.ts";
 import { download, takeable } from "./take.ts";
@@ -31,12 +32,18 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
     error.value = await work().then(() => null, failureReport);
     status.value = "";
   };
-  const offer = (what: Takeable, name: string, bytes: number, about: string) => {
+  const title = useSignal(page && "title" in page ? page.title : "");
+  const offer = (what: Takeable | WantedForm, name: string, bytes: number, about: string) => {
     const take = () => prepare(() => download(shown.value!, what));
     return (
       <li>
         {/* Not `disabled`, which would lose the focus. */}
-        <button type="button" data-take={what} aria-disabled={isBusy} onClick={take}>
+        <button
+          type="button"
+          data-take={typeof what === "string" ? what : what.kind}
+          aria-disabled={isBusy}
+          onClick={take}
+        >
           {name}
         </button>
         <span>
@@ -52,12 +59,18 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
         <ul class="downloads">
           {page &&
             ("bytes" in page ? (
-              offer(
-                "page",
-                "One HTML file",
-                page.bytes,
-                "Opens with a double click and classifies: no server, no network.",
-              )
+              <>
+                {offer(
+                  { kind: "page", dtype: null, title: title.value },
+                  "One HTML file",
+                  page.bytes,
+                  `Opens with a double click and classifies: no server, no network.${shown.value!.record.results ? " Some messages of the test set are in it, to click." : ""}`,
+                )}
+                <li>
+                  <label for="page-title">Its title</label>
+                  <input id="page-title" type="text" class="grow" dir="auto" {...bound(title)} />
+                </li>
+              </>
             ) : (
               <li>One HTML file: {page.refused}</li>
             ))}
