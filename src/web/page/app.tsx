@@ -11,7 +11,7 @@ import { CompareCard } from "./runs/compare-card.tsx";
 import { writer } from "./runs/runs.ts";
 import { RunsCard } from "./runs/runs-card.tsx";
 import { Choices } from "./shared/controls.tsx";
-import { useModule } from "./shared/hooks.tsx";
+import { useFit, useModule } from "./shared/hooks.tsx";
 import { HowCard } from "./train/how-card.tsx";
 import { TrainCard } from "./train/train-card.tsx";
 import { TryCard } from "./try/try-card.tsx";
@@ -35,12 +35,15 @@ function Views() {
 }
 
 export function App() {
+  const steps = useFit();
   return (
     <main>
       {/* Enter in a field applies its value; it does not start a run. */}
       <form id="setup" autocomplete="off" noValidate onSubmit={(event) => event.preventDefault()}>
-        <DataCard />
-        <TrainCard />
+        <div class="steps" ref={steps}>
+          <DataCard />
+          <TrainCard />
+        </div>
       </form>
       <div class="results">
         <RunCard />

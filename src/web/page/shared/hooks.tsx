@@ -2,7 +2,7 @@
 
 import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useEffect, useLayoutEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 /** The module of a part that is loaded once it is wanted; null before. */
 export function useModule<M extends object>(isWanted: boolean, load: () => Promise<M>): M | null {
@@ -25,4 +25,27 @@ export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefOb
     if (!all.some((one) => one.hidden && one === focused)) return;
     (all.find((one) => !one.hidden) ?? other?.current)?.focus({ preventScroll: true });
   });
+}
+
+/** The ref of an element with the class `fits` while its children fit into the window, with a gap around them. */
+export function useFit(): RefObject<HTMLDivElement | null> {
+  const column = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    const { classList, children } = column.current!;
+    const cards = [...children] as HTMLElement[];
+    // The column itself may be as high as what is beside it.
+    const measure = () => {
+      const gap = Number.parseFloat(getComputedStyle(column.current!).rowGap);
+      const height = cards.reduce((sum, card) => sum + card.offsetHeight + gap, gap);
+      classList.toggle("fits", height <= innerHeight);
+    };
+    const observer = new ResizeObserver(measure);
+    for (const card of cards) observer.observe(card);
+    addEventListener("resize", measure);
+    return () => {
+      observer.disconnect();
+      removeEventListener("resize", measure);
+    };
+  }, []);
+  return column;
 }
