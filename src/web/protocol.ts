@@ -143,6 +143,13 @@ const isHalted = ({ state }: PageRun) => state === "paused" || state === "stoppe
 /** Whether a comparison would begin a run by itself. */
 const isWaiting = ({ state }: PageRun) => state === "waiting" || state === "interrupted";
 
+/** Runs of the same settings that are compared: enough to say how much another seed changes. */
+export const SEEDS = 5;
+
+/** Whether the runs of a comparison differ in their seeds: else they have different methods. */
+export const areSeeds = (runs: readonly PageRun[]): boolean =>
+  new Set(runs.map(({ record }) => record.options.seed)).size > 1;
+
 /** The runs of a run's comparison, itself among them. A run of no comparison has none. */
 const comparedWith = ({ comparison }: PageRun, runs: readonly PageRun[]) =>
   comparison === undefined ? [] : runs.filter((run) => run.comparison === comparison);

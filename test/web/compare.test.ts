@@ -140,6 +140,18 @@ test("a comparison in figures: a run that trains has its progress; the chart has
   assert.is(show([training, { ...HEAD, state: "waiting" }]).chart, undefined);
 });
 
+test("seeds are compared by what they reach on average; runs that were finished early are named", () => {
+  const seeds = [93, 95, 91].map((right, i) => finishedRun(String(i + 1), { seed: i + 1 }, 0.1, (row) => row < right));
+  const early = { ...seeds[2]!, record: { ...seeds[2]!.record, epoch: 0.5 } };
+  const { caption, column, chart, words } = show([...seeds.slice(0, 2), early, { ...HEAD, id: "4", state: "waiting" }]);
+  assert.match(caption, /^Seeds of LoRA, rank 8, alpha 16, on spam, ham/);
+  assert.equal(column("Run").slice(0, 3), ["seed 1", "seed 2", "seed 3"]);
+  assert.is(column(TEST)[3], "waiting");
+  assert.is(chart, undefined);
+  assert.match(words[0]!, "The test accuracy of 3 seeds is 93.0 % on average");
+  assert.is(words[1], "Ended before their last epoch: run 3 after 0.5 of 2. More training may change what they reach.");
+});
+
 test("runs of any task are compared by what they are judged by", () => {
   const run = (id: string, loss: number, errors: number[]): PageRun => {
     const one = finishedRun(id, { mode: id === "1" ? "all" : "last_layer" }, loss, () => true);

@@ -3,7 +3,7 @@
 import { type Block, heading, text } from "../../document/blocks.ts";
 import { formatCount } from "../../format.ts";
 import { meanInterval, poolSpread, studentT95, Z95 } from "../../statistics.ts";
-import { mean, type Outcome } from "../../study/outcome.ts";
+import { type MeasuredRun, mean, type Outcome } from "../../study/outcome.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
 import { nameMeasure, showDifference } from "../measures.ts";
@@ -18,7 +18,7 @@ export function describeSeeds(outcomes: readonly Outcome[], measure: Measure): s
   const repeated = outcomes.filter(({ test }) => test.n > 1);
   if (repeated.length > 1) return describeSpread(repeated, measure);
   const [one] = repeated;
-  if (one) return `${outcomes.length > 1 ? `${one.label}: ` : ""}${describeSetting(one, measure)}`;
+  if (one) return `${outcomes.length > 1 ? `${one.label}: ` : ""}${describeRepeated(one, measure)}`;
   return (
     "Every setting was trained with one seed: how much of the differences between settings another seed would make is not known. " +
     `With ${asFlag("seeds", "3")} the report says it.`
@@ -26,7 +26,7 @@ export function describeSeeds(outcomes: readonly Outcome[], measure: Measure): s
 }
 
 /** The mean of a setting's seeds, and their spread compared with that which other test rows would cause. */
-function describeSetting({ test, interval, trials }: Outcome, measure: Measure): string {
+export function describeRepeated({ test, interval, trials }: Outcome<MeasuredRun>, measure: Measure): string {
   const { objective, results } = trials[0]!;
   const { rows, details } = results.test;
   const what = `${formatCount(countRows(rows))} other test ${WORDS[objective].drawn(details).rows}`;

@@ -6,8 +6,8 @@ import { describeMethod } from "../../methods/training.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import type { Speed } from "../../run/live-run.ts";
 import { DEFAULT_OBJECTIVE } from "../../tasks/index.ts";
-import { knownBase } from "../../train/options.ts";
-import { findCompanions, nextRun, type PageRun, type PageSettings } from "../protocol.ts";
+import { knownBase, ofMode } from "../../train/options.ts";
+import { findCompanions, nextRun, type PageRun, type PageSettings, SEEDS } from "../protocol.ts";
 import { methodSettings } from "./compare.ts";
 import { emit } from "./emit.ts";
 import { reportError } from "./errors.ts";
@@ -16,7 +16,7 @@ import { machine } from "./machine.ts";
 import { fetchModel, openSettings, reopen } from "./materials.ts";
 import { giveUp } from "./models.ts";
 import { keepFiles } from "./run-files.ts";
-import { keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
+import { changeRun, keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
 import { newRun, type OpenedRun } from "./training.ts";
 
 /**
@@ -50,26 +50,51 @@ export function resume(id: string, device?: DeviceName, isEnough = false): Promi
   });
 }
 
-/** Stores the runs of a comparison, and begins the first. */
+/** Stores the runs of a comparison of methods, and begins the first. */
 export function compare(settings: PageSettings): Promise<string> {
   return begin(async () => {
     const { config } = await fetchModel(settings.model);
     const { objective = DEFAULT_OBJECTIVE } = settings;
     const methods = methodSettings(settings, possibleModes(config, { objective }), knownBase(config));
-    const comparison = newId();
-    const begun = Date.now();
     const opened: Opened[] = [];
-    for (const [i, method] of methods.entries()) {
+    for (const method of methods) {
       const { options, ...materials } = await openSettings(method);
-      const run: PageRun = { ...(await newRun(method, materials, options)), state: "waiting", comparison };
-      run.record.created = begun + i;
-      await keepFiles(run);
-      await keepRun(run);
-      opened.push({ run, materials });
+      opened.push({ run: await newRun(method, materials, options), materials });
     }
+    await keepTogether(newId(), opened);
     emit({ type: "runs" });
     return opened[0]!;
   });
+}
+
+/** Trains a finished run's settings with further seeds, on its data in its split: the runs are compared with it. */
+export function addSeeds(id: string): Promise<string> {
+  return begin(async () => {
+    const first = await readRun(id);
+    const { model, device, record } = first;
+    const materials = await reopen(first);
+    const opened: Opened[] = [];
+    for (let seed = record.options.seed + 1; seed < record.options.seed + SEEDS; seed++) {
+      const options = { ...ofMode(record.options, record.options.mode), seed };
+      opened.push({ run: await newRun({ ...record.settings, model, device }, materials, options), materials });
+    }
+    const comparison = newId();
+    await keepTogether(comparison, opened);
+    await changeRun(id, { comparison });
+    emit({ type: "runs" });
+    return opened[0]!;
+  });
+}
+
+/** Stores runs as those of a comparison, in their order. */
+async function keepTogether(comparison: string, opened: readonly Opened[]): Promise<void> {
+  const begun = Date.now();
+  for (const [i, { run }] of opened.entries()) {
+    Object.assign(run, { state: "waiting", comparison });
+    run.record.created = begun + i;
+    await keepFiles(run);
+    await keepRun(run);
+  }
 }
 
 /** Begins what `open` gives, and then the runs that follow in its comparison; resolves when the first has begun. */

@@ -16,7 +16,7 @@ import type { TrainingJob } from "../../train/scheduler.ts";
 import type { TrainOptions } from "../../train/settings.ts";
 import type { JobSettings, Start } from "../../train/trainer.ts";
 import { runTables } from "../../views/run-tables.ts";
-import type { PageRun, PageSettings } from "../protocol.ts";
+import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
 import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "./errors.ts";
 import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "./store.ts";
 import { watchedMessages } from "./watch.ts";
@@ -116,6 +116,12 @@ export class Training implements TrainingJob {
   async begin(): Promise<Start | null> {
     const { run } = this;
     if (this.isDeleted) return null;
+    // One that is ended before its turn has nothing to measure.
+    if (this.enough.aborted && !isUnderWay(run)) {
+      await this.finishAs("stopped");
+      this.emitNow();
+      return null;
+    }
     try {
       const resume = await this.restore();
       run.state = this.enough.aborted ? "stopping" : "training";

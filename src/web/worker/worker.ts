@@ -33,7 +33,7 @@ import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
 import { classify, influences, label, watch, write } from "./models.ts";
 import { estimate } from "./pace.ts";
-import { compare, resume, start } from "./runs.ts";
+import { addSeeds, compare, resume, start } from "./runs.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
 import {
   addExample,
@@ -110,6 +110,7 @@ const api = {
   },
   start,
   compare,
+  addSeeds,
   resume,
   pause: async () => machine.end("paused"),
   stop: async () => machine.end("stopped"),

@@ -67,6 +67,29 @@ test("a stop as soon as a comparison, or a run that resumes, has begun ends it",
   tab.end();
 });
 
+test("a comparison that is finished early tests what trains, and begins nothing more; seeds of a run are on its data", async () => {
+  const browser = new PageBrowser();
+  const tab = await openTiny(browser, base);
+  const held = tab.hold("write", /step-0*4\./);
+  await tab.call("compare", SETTINGS);
+  await held.reached;
+  await tab.call("finish");
+  held.release();
+  await untilIdle(browser);
+  assert.equal(await statesIn(tab), ["finished", ...Array(6).fill("stopped")]);
+  const run = await tab.train({ ...SETTINGS, epochs: 1, seed: 7 });
+  await tab.call("addSeeds", run.id);
+  await untilIdle(browser);
+  const runs = await tab.call("runs");
+  const { comparison } = runs.find(({ id }) => id === run.id)!;
+  const seeds = runs.filter((one) => one.comparison === comparison).reverse();
+  assert.equal(
+    seeds.map(({ state, record: { options, counts } }) => [state, options.seed, counts.sha256]),
+    [7, 8, 9, 10, 11].map((seed) => ["finished", seed, run.record.counts.sha256]),
+  );
+  assert.is(new Set(seeds.map(({ record }) => record.results!.after.test.loss)).size, 5);
+});
+
 test("a comparison of language models has the methods that train one", async () => {
   const browser = new PageBrowser();
   const tab = await openTiny(browser, base);

@@ -2,12 +2,16 @@
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import { resultBlocks } from "../../../views/run.ts";
-import { hasAdapter } from "../../protocol.ts";
-import { shown } from "../runs/runs.ts";
+import { hasAdapter, type PageRun, SEEDS } from "../../protocol.ts";
+import { addSeeds, isTraining, shown } from "../runs/runs.ts";
 import { useModule } from "../shared/hooks.tsx";
 import { inPageWords } from "../shared/words.ts";
 import { Course, curvesOf } from "./course.tsx";
 import { view } from "./view.ts";
+
+/** One that started from another run's adapter has no copy of it for others. */
+const canAddSeeds = ({ state, comparison, record }: PageRun) =>
+  state === "finished" && comparison === undefined && record.adapter === undefined && record.counts.rows[2]! > 0;
 
 export function OutcomeCard() {
   const run = shown.value;
@@ -26,6 +30,11 @@ export function OutcomeCard() {
               <summary>All figures</summary>
               <div id="outcome-body">
                 <Blocks blocks={resultBlocks(run.record)} medium={{ ...IN_PAGE, words: inPageWords }} />
+                {canAddSeeds(run) && (
+                  <button id="add-seeds" type="button" disabled={isTraining.value} onClick={() => addSeeds(run)}>
+                    Train {SEEDS - 1} more seeds
+                  </button>
+                )}
               </div>
             </details>
           )}

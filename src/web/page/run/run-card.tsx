@@ -9,7 +9,7 @@ import { Blocks } from "../../../views/components.tsx";
 import { describeMeasured } from "../../../views/measures.ts";
 import { answerBlocks } from "../../../views/run.ts";
 import { describeAnswer, nothingLearned } from "../../../views/verdicts.ts";
-import type { ErrorReport, PageRun } from "../../protocol.ts";
+import { areSeeds, type ErrorReport, type PageRun } from "../../protocol.ts";
 import { comparedRuns, finish, pause, resume, shown, speed, stop } from "../runs/runs.ts";
 import { ErrorPlace, type Remedy, remedies } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
@@ -202,5 +202,6 @@ function describePace({ record: { step, steps } }: PageRun): string {
 /** "The 3rd of 7 runs of a comparison." */
 function describePlace({ id, comparison }: PageRun): string {
   const all = comparedRuns(comparison!);
-  return `Run ${all.findIndex((one) => one.id === id) + 1} of the ${all.length} of a comparison of methods.`;
+  const place = all.findIndex((one) => one.id === id) + 1;
+  return `Run ${place} of the ${all.length} of a comparison of ${areSeeds(all) ? "seeds" : "methods"}.`;
 }

@@ -8,13 +8,22 @@ import { hasHead } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { DEFAULTS } from "../../../train/options.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
-import { isUnderWay, type PageRun } from "../../protocol.ts";
+import { areSeeds, isUnderWay, type PageRun } from "../../protocol.ts";
 import { objective, report } from "../data/data.ts";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useModule, useNextFocus } from "../shared/hooks.tsx";
 import { model } from "../train/model.ts";
 import { estimate, settings } from "../train/setup.ts";
-import { compared, compareError, continueComparison, current, isTraining, startComparison, stop } from "./runs.ts";
+import {
+  compared,
+  compareError,
+  continueComparison,
+  current,
+  finish,
+  isTraining,
+  startComparison,
+  stop,
+} from "./runs.ts";
 
 /** The settings of the runs of a comparison, of the methods that the model has. */
 const offered = computed(() => {
@@ -69,6 +78,8 @@ function unfinished(runs: readonly PageRun[]): PageRun | undefined {
 function Controls() {
   const runs = compared.value;
   const active = runs.filter((run) => isUnderWay(run) || run.id === current.value?.id);
+  const isOfSeeds = areSeeds(runs);
+  const trained = runs.find(isUnderWay);
   const next = isTraining.value ? undefined : unfinished(runs);
   const ready = estimate.value ? settings.value : null;
   // Durations are in runs with LoRA on gpt2-micro.
@@ -93,6 +104,9 @@ function Controls() {
         Compare methods{about}
       </button>
       <span ref={others} class="row">
+        <button id="compare-finish" type="button" hidden={!trained} onClick={() => finish(trained!)}>
+          Finish now
+        </button>
         <button id="compare-stop" type="button" hidden={active.length === 0} onClick={stop}>
           Stop the comparison
         </button>
@@ -102,7 +116,7 @@ function Controls() {
       </span>
       <p id="compare-status" class="help grow" role="status">
         {active.length > 0 &&
-          `Training ${numbers} of ${runs.length}${atOnce}: ${joinWords(active.map(({ record }) => shortMethod(record.options)))}. The comparison continues after a reload.`}
+          `Training ${numbers} of ${runs.length}${atOnce}: ${joinWords(active.map(({ record: { options } }) => (isOfSeeds ? `seed ${options.seed}` : shortMethod(options))))}. The comparison continues after a reload.`}
       </p>
     </div>
   );

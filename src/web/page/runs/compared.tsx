@@ -1,14 +1,16 @@
 /** What a comparison says: the table, the chart and the sentences of a study. Its code is loaded with the first one. */
 import { useMemo } from "preact/hooks";
 import { type Block, text } from "../../../document/blocks.ts";
-import { percent } from "../../../format.ts";
+import { joinWords, percent } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { compareWithBest, type MeasuredRun, measureRuns } from "../../../study/outcome.ts";
+import type { Measure } from "../../../tasks/compare.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import { judgedBy } from "../../../views/measures.ts";
 import { comparisonTable, describeComparison, sizeFigure } from "../../../views/study/comparison.ts";
-import type { PageRun } from "../../protocol.ts";
+import { describeRepeated } from "../../../views/study/seeds.ts";
+import { areSeeds, type PageRun } from "../../protocol.ts";
 import { nameState, runData } from "../shared/words.ts";
 
 /** The runs of a comparison in its order, with what is known of each. */
@@ -32,6 +34,8 @@ export function compareFinished(runs: readonly PageRun[]) {
   return { outcomes, compared: first && compareWithBest(all, judgedBy(first.record)) };
 }
 
+type Outcomes = ReturnType<typeof compareFinished>["outcomes"];
+
 /** The state of a run, and how far it is while it trains. */
 function describeState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `training, ${percent(step / steps, 0)}` : nameState(state);
@@ -43,6 +47,7 @@ export function comparisonBlocks(
 ): Block[] {
   const [first] = runs as readonly [PageRun];
   const measure = judgedBy(first.record);
+  if (areSeeds(runs)) return seedBlocks(runs, outcomes, measure);
   const rows = runs.map((run, i) => ({
     label: `${i + 1} ${describeMethod(run.record.options)}`,
     outcome: outcomes.get(run.id),
@@ -56,5 +61,32 @@ export function comparisonBlocks(
       ? [describeComparison(compared, measure), "One run of each method: another seed moves them a little, too."]
       : [];
   const ordered = rows.map(({ outcome }) => outcome);
-  return [table, sizeFigure(ordered, measure, true), ...words.map(text)];
+  return [table, sizeFigure(ordered, measure, true), ...[...words, ...describeShort(runs)].map(text)];
+}
+
+/** Each seed, and what they say together. */
+function seedBlocks(runs: readonly PageRun[], outcomes: Outcomes, measure: Measure): Block[] {
+  const [first] = runs as readonly [PageRun];
+  const rows = runs.map((run) => ({
+    label: `seed ${run.record.options.seed}`,
+    outcome: outcomes.get(run.id),
+    state: describeState(run),
+  }));
+  const trials = [...outcomes.values()].flatMap((one) => one.trials);
+  const name = describeMethod(first.record.options);
+  const words = trials.length > 1 ? [describeRepeated(measureRuns(name, trials, measure), measure)] : [];
+  const table = comparisonTable(`Seeds of ${name}, on ${runData(first)}, ${first.model}`, rows, measure);
+  return [table, ...[...words, ...describeShort(runs)].map(text)];
+}
+
+/** That runs were finished early: they are compared as they are. */
+function describeShort(runs: readonly PageRun[]): string[] {
+  const short = runs.filter(({ state, record }) => state === "finished" && record.epoch < record.options.epochs);
+  const epochs = short.map(
+    ({ record }) =>
+      `run ${runs.findIndex((one) => one.record === record) + 1} after ${record.epoch.toFixed(1)} of ${record.options.epochs}`,
+  );
+  return short.length > 0
+    ? [`Ended before their last epoch: ${joinWords(epochs)}. More training may change what they reach.`]
+    : [];
 }

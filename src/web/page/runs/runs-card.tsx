@@ -3,7 +3,7 @@ import { fileName } from "../../../run/record.ts";
 import type { Measure } from "../../../tasks/compare.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { nameMeasure, showMeasure, shownMeasures } from "../../../views/measures.ts";
-import { hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
+import { areSeeds, hasAdapter, hasFiles, isUnderWay, type PageRun } from "../../protocol.ts";
 import { download } from "../run/take.ts";
 import { FileButton } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
@@ -12,7 +12,7 @@ import { megabytes, nameState, runData, runTitle, when } from "../shared/words.t
 import { attempt } from "../shared/worker.ts";
 import { BUNDLED, model } from "../train/model.ts";
 import { takeSettings } from "../train/setup.ts";
-import { forget, load, look, plot, plotted, runs, runsError, shown, sizes } from "./runs.ts";
+import { comparedRuns, forget, load, look, plot, plotted, runs, runsError, shown, sizes } from "./runs.ts";
 
 const HEADER = ["Chart", "Run", "State", "Result", "Take", "Delete"];
 
@@ -69,7 +69,8 @@ function rows(run: PageRun, i: number, all: readonly PageRun[]) {
   const row = <RunRow key={run.id} run={run} />;
   const { comparison, record, model } = run;
   if (comparison === undefined || all[i - 1]?.comparison === comparison) return [row];
-  const text = `Comparison of methods: ${runData(run)}, ${model}, ${when(record.created)}`;
+  const what = areSeeds(comparedRuns(comparison)) ? "seeds" : "methods";
+  const text = `Comparison of ${what}: ${runData(run)}, ${model}, ${when(record.created)}`;
   return [
     <tr key={`comparison ${comparison}`} class="group">
       <th scope="rowgroup" colSpan={HEADER.length}>

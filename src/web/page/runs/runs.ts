@@ -143,6 +143,9 @@ export function startComparison(settings: PageSettings): void {
   attempt(began(worker.compare(settings)), compareError);
 }
 
+/** Trains more seeds of a finished run. */
+export const addSeeds = ({ id }: PageRun) => attempt(began(worker.addSeeds(id)), compareError);
+
 async function began(starting: Promise<string>): Promise<void> {
   isStarting.value = true;
   try {
