@@ -88,10 +88,15 @@ async function openPageOf(directory: string, baseModel: BaseModel, texts: Parame
 async function assertShown(page: Page, directory: string, baseModel: BaseModel, text: Text): Promise<void> {
   await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
   const [found] = await classifier.classify([text]);
-  await page.waitForSelector("#verdict .predicted");
-  const shown = page.locator("#verdict .bar rect:last-child");
-  const values = await shown.evaluateAll((all) => all.map((one) => Number(one.getAttribute("width"))));
-  assert.equal(rounded(values), rounded(Object.values(found!.probabilities)));
+  const expected = rounded(Object.values(found!.probabilities));
+  const read = () =>
+    [...document.querySelectorAll("#verdict .bar rect:last-child")].map((one) => Number(one.getAttribute("width")));
+  // It may still show the answer to the text before.
+  const deadline = Date.now() + 20_000;
+  let shown: number[] = [];
+  while (JSON.stringify(shown) !== JSON.stringify(expected) && Date.now() < deadline)
+    shown = rounded(await page.evaluate(read));
+  assert.equal(shown, expected);
 }
 
 test("the page of one file, opened from the disk, classifies as the library does", async () => {
@@ -107,6 +112,9 @@ test("the page of one file, opened from the disk, classifies as the library does
   assert.is(await page.inputValue("#message"), TEXT);
   await assertShown(page, adapter, baseModel, TEXT);
   assert.is(await page.textContent("#status"), "");
+  // The word that is clicked is left out.
+  await page.locator("#words label").nth(0).click();
+  await assertShown(page, adapter, baseModel, "have won a prize, call now");
   await assertAccessible(page);
   await page.fill("#message", "  ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);

@@ -1,13 +1,16 @@
 /** The page that classifies on its own, opened from a file: without a server, a network, or shared memory. */
 import { render } from "preact";
 import { useEffect, useState } from "preact/hooks";
+import { type Influences, leaveOut } from "../../infer/influence.ts";
 import { joinPair, type TextOrPair } from "../../pair.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
+import { Words } from "../../views/influence.tsx";
 import { VerdictView } from "../../views/verdict.tsx";
 import type { Answer, Message } from "./worker.ts";
 
-/** Milliseconds without input before a message is classified. */
+/** Milliseconds without input before a message is classified, and before its words are, each as one more message. */
 const PAUSE = 120;
+const WORDS_PAUSE = 600;
 
 const code = document.querySelector("#worker")!.textContent!;
 const worker = new Worker(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
@@ -36,6 +39,39 @@ async function begin(empty: TextOrPair): Promise<void> {
   await ask({ text: empty });
 }
 
+/** Asks when nothing has been typed for a while; the cleanup drops an answer to what is no longer there. */
+function askAfter(pause: number, question: Message, take: (answer: unknown) => void): () => void {
+  let isThere = true;
+  const takeThere = (answer: unknown) => isThere && take(answer);
+  const timer = setTimeout(() => ask(question).then(takeThere, takeThere), pause);
+  return () => {
+    isThere = false;
+    clearTimeout(timer);
+  };
+}
+
+const isTyped = (text: TextOrPair) => [text].flat().every(Boolean);
+
+/** The influence of the words of what is typed, once it is known, and those that are left out. */
+function useWords(typed: TextOrPair, isReady: boolean) {
+  const [words, setWords] = useState<Influences | null>(null);
+  const [out, setOut] = useState<ReadonlySet<number>>(new Set());
+  useEffect(() => {
+    setWords(null);
+    setOut(new Set());
+    if (!isReady || !isTyped(typed)) return;
+    return askAfter(WORDS_PAUSE, { words: typed }, (answer) => {
+      if (!(answer instanceof Error)) setWords(answer as Influences | null);
+    });
+  }, [isReady, JSON.stringify(typed)]);
+  const toggle = (part: number) => {
+    const next = new Set(out);
+    if (!next.delete(part)) next.add(part);
+    setOut(next);
+  };
+  return { words, out, toggle };
+}
+
 /** Fields of a pair of texts. */
 const FIELDS = ["First text", "Second text"];
 
@@ -45,7 +81,9 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
   const empty = isPair ? (["", ""] as const) : "";
   const [text, setText] = useState<TextOrPair>(empty);
   const [found, setFound] = useState<Labelled | Error | null>(null);
-  const asked = mapTexts(text, (one) => one.trim());
+  const typed = mapTexts(text, (one) => one.trim());
+  const { words, out, toggle } = useWords(typed, status === "");
+  const asked = words && out.size > 0 ? leaveOut(typed, words.parts, out) : typed;
 
   useEffect(() => {
     const fail = ({ message }: { message: string }) => setStatus(`This browser cannot run the model. ${message}`);
@@ -53,18 +91,12 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
     begin(empty).then(() => setStatus(""), fail);
   }, []);
 
-  // Classifies what is typed, also before the model was loaded. An answer to what is no longer there is dropped.
+  // Classifies what is typed, also before the model was loaded.
   useEffect(() => {
     if (status !== "") return;
-    let isThere = true;
-    const take = (answer: unknown) => isThere && setFound(answer as Labelled | Error);
-    const isTyped = [asked].flat().every(Boolean);
-    if (!isTyped) take(null);
-    const timer = setTimeout(() => isTyped && ask({ text: asked }).then(take, take), PAUSE);
-    return () => {
-      isThere = false;
-      clearTimeout(timer);
-    };
+    const take = (answer: unknown) => setFound(answer as Labelled | Error);
+    if (isTyped(asked)) return askAfter(PAUSE, { text: asked }, take);
+    setFound(null);
   }, [status, JSON.stringify(asked)]);
 
   return (
@@ -73,7 +105,9 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
         const id = i === 0 ? "message" : "second";
         return (
           <div key={id}>
-            <label for={id}>{isPair ? FIELDS[i] : "Message"}</label>
+            <label class="field" for={id}>
+              {isPair ? FIELDS[i] : "Message"}
+            </label>
             <textarea
               id={id}
               dir="auto"
@@ -93,6 +127,7 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
       <div id="verdict" aria-live="polite">
         {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
       </div>
+      <div id="words">{found && words && <Words text={typed} {...words} {...{ out, toggle }} />}</div>
       <p class="help">Or try one of these:</p>
       <ul id="examples">
         {examples.map((example, i) => (

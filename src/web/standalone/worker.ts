@@ -2,14 +2,15 @@
 import { packagePath } from "#platform";
 import { openOnCaller } from "../../backend/wasm-open.ts";
 import { Classifier } from "../../infer/classifier.ts";
+import { measureInfluences } from "../../infer/influence.ts";
 import { openBaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { type FileSource, forgetFile, registerFile } from "../../platform/files.ts";
-import { TASKS } from "../../tasks/index.ts";
+import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
 
-/** Adds a block of base64 to a file, or classifies a text or a pair. */
-export type Message = { path: string; block: string } | { text: TextOrPair };
+/** Adds a block of base64 to a file, classifies a text or a pair, or measures the influence of its words. */
+export type Message = { path: string; block: string } | { text: TextOrPair } | { words: TextOrPair };
 export type Answer = { value: unknown } | { error: string };
 
 /** The blocks of every file: all of one length, but the last. */
@@ -23,15 +24,20 @@ self.onmessage = ({ data }: MessageEvent<Message>) => {
 
 async function answerTo(message: Message): Promise<Answer> {
   try {
+    if ("path" in message) {
+      const { path, block } = message;
+      files.set(path, [...(files.get(path) ?? []), decoded(block)]);
+      return { value: null };
+    }
+    classifier ??= open();
+    const model = await classifier;
+    const { task } = model.meta;
     if ("text" in message) {
-      classifier ??= open();
-      const model = await classifier;
-      const [value] = await model[TASKS[model.meta.task.objective].predicts!.method]([message.text]);
+      const [value] = await model[TASKS[task.objective].predicts!.method]([message.text]);
       return { value };
     }
-    const { path, block } = message;
-    files.set(path, [...(files.get(path) ?? []), decoded(block)]);
-    return { value: null };
+    const hasOneClass = hasLabels(task) && !hasValues(task) && !readsTokens(task);
+    return { value: hasOneClass ? await measureInfluences(model, message.words) : null };
   } catch (error) {
     return { error: (error as Error).message };
   }
