@@ -234,6 +234,8 @@ export interface WriteReport {
 
 /** How a table of texts is read to be labelled: by default as UTF-8, with the text column that is recognised. */
 export interface LabelRequest {
+  /** By the model of word counts that a finished run keeps. */
+  classic?: boolean;
   encoding?: string;
   textColumn?: string;
 }

@@ -1,8 +1,7 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
 import { formatScore } from "../../format.ts";
-import type { Classifier } from "../../infer/classifier.ts";
-
 import { labelRows, survey } from "../../infer/label-table.ts";
+import type { Labeller } from "../../infer/labeller.ts";
 import { isWrittenAsCsv, openTable } from "../../infer/open-table.ts";
 import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
@@ -28,7 +27,7 @@ interface Labelling extends LabelRequest, TrainedTexts {
 
 /** Rejects with the signal's reason when it aborts. */
 export async function labelSource(
-  classifier: Classifier,
+  labeller: Labeller,
   source: File | string,
   { signal, onProgress, ...asked }: Labelling,
 ): Promise<LabelReport> {
@@ -42,9 +41,9 @@ export async function labelSource(
   const table = await opening;
   try {
     const surveyed = await survey(table, name);
-    const { task } = classifier.meta;
+    const { task, labels: all } = labeller.meta;
     // Of tags there is no row: of the types of entities there are, as they come.
-    const names = hasLabels(task) && !readsTokens(task) ? classifier.labels : [];
+    const names = hasLabels(task) && !readsTokens(task) ? all : [];
     const labels: LabelReport["labels"] = Object.fromEntries(names.map((label) => [label, 0]));
     const preview: LabelReport["preview"] = [];
     // A blob for each piece: browsers keep many on the disk.
@@ -60,7 +59,7 @@ export async function labelSource(
       done += results.length;
       onProgress(done, surveyed.rows);
     };
-    for await (const piece of labelRows(table, surveyed, classifier, { onRows })) pieces.push(new Blob([piece]));
+    for await (const piece of labelRows(table, surveyed, labeller, { onRows })) pieces.push(new Blob([piece]));
     return {
       rows: done,
       blank: surveyed.blank,

@@ -6,6 +6,7 @@ import { CLASSIC } from "../../classic/parts.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
+import type { Labeller } from "../../infer/labeller.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../io/peft/peft.ts";
@@ -109,15 +110,18 @@ export const classify = (id: string, text: TextOrPair): Promise<Verdict> =>
 /** The model of word counts that was read last. */
 let classic: { id: string; model: ClassicModel } | undefined;
 
-async function askClassic({ id, meta }: Trained, text: TextOrPair): Promise<Verdict["classic"]> {
-  const { method } = TASKS[meta.task.objective].predicts!;
-  const path = joinPath(runFolder(id), CLASSIC);
-  if (method === "tag" || !(await exists(path))) return null;
+async function openClassic(id: string): Promise<ClassicModel> {
   if (classic?.id !== id) {
     const { ClassicModel } = await import("../../classic/model.ts");
-    classic = { id, model: await ClassicModel.load(path) };
+    classic = { id, model: await ClassicModel.load(runFolder(id)) };
   }
-  const { model } = classic;
+  return classic.model;
+}
+
+async function askClassic({ id, meta }: Trained, text: TextOrPair): Promise<Verdict["classic"]> {
+  const { method } = TASKS[meta.task.objective].predicts!;
+  if (method === "tag" || !(await exists(joinPath(runFolder(id), CLASSIC)))) return null;
+  const model = await openClassic(id);
   const [[says], [isUnlike]] = [await model[method]([text]), await model.unlike([text])];
   return { says: says!, isUnlike: isUnlike! };
 }
@@ -176,10 +180,11 @@ export async function label(id: string, source: File | string, request: LabelReq
     emitted = performance.now();
     emit({ type: "labelled", rows, total });
   };
+  const work = (labeller: Labeller) => labelSource(labeller, source, { ...request, ...columns, signal, onProgress });
+  if (request.classic) return work(await openClassic(id));
   return withTrained(id, async (trained) => {
     // A classifier of its own, because the tester's follows what the visitor looks at.
     const classifier = await Classifier.of(trained, trained.model, trained.device);
-    const labelling = labelSource(classifier, source, { ...request, ...columns, signal, onProgress });
-    return labelling.finally(() => classifier.destroy());
+    return work(classifier).finally(() => classifier.destroy());
   });
 }

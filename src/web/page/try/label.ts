@@ -1,5 +1,6 @@
 /** A table of messages, or lines of one text, that the shown run labels. */
 import { computed, signal } from "@preact/signals";
+import { CLASSIC } from "../../../classic/parts.ts";
 import type { ErrorReport, LabelReport, LabelRequest } from "../../protocol.ts";
 import { failureReport } from "../shared/client.ts";
 import { worker } from "../shared/worker.ts";
@@ -21,6 +22,10 @@ interface Labelling {
 
 const latest = signal<Labelling | null>(null);
 
+/** Whether the shown run keeps a model of word counts, and whether that is to label. */
+export const hasClassic = computed(() => classifier.value?.record.files.includes(CLASSIC) ?? false);
+export const byClassic = signal(false);
+
 /** Of the shown run. */
 export const labelling = computed(() => (latest.value?.id === classifier.value?.id ? latest.value : null));
 
@@ -35,8 +40,9 @@ worker.listen((event) => {
 });
 
 /** Labels the rows of a file, or the lines of a text, and ends what is labelled at the moment. */
-export async function labelTable(source: File | string, request: LabelRequest = {}): Promise<void> {
+export async function labelTable(source: File | string, asked: LabelRequest = {}): Promise<void> {
   const { id } = classifier.value!;
+  const request = { ...asked, classic: hasClassic.value && byClassic.value };
   const begun: Labelling = { id, source, request, rows: 0, total: 0 };
   latest.value = begun;
   const end = await worker.label(id, source, request).then(

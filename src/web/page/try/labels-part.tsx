@@ -5,11 +5,11 @@ import { formatCount, percent } from "../../../format.ts";
 import { TableView } from "../../../views/components.tsx";
 import { Bar, LabelName } from "../../../views/verdict.tsx";
 import type { LabelReport } from "../../protocol.ts";
-import { FileButton, Select } from "../shared/controls.tsx";
+import { FileButton, Select, Tick } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
 import { offerFile } from "../shared/offer.ts";
 import { worker } from "../shared/worker.ts";
-import { labelAgain, labelling, labelTable, lines } from "./label.ts";
+import { byClassic, hasClassic, labelAgain, labelling, labelTable, lines } from "./label.ts";
 import { message, pairs } from "./try.ts";
 
 export function Labels() {
@@ -46,6 +46,9 @@ export function Labels() {
         )}
         {source === undefined && <p class="help">or drop it here: CSV, TSV, JSON lines or Parquet</p>}
       </div>
+      {hasClassic.value && (
+        <Tick id="label-classic" text="Label with the word-count model, which takes no time" on={byClassic} />
+      )}
       <ErrorPlace
         id="label-error"
         report={error ?? null}
