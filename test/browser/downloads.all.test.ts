@@ -39,10 +39,19 @@ test("what is downloaded of a run: a page of one file that judges as this one, f
 
   // The page of one file, opened from the disk.
   await see(page, "take");
+  await page.evaluate(() => {
+    HTMLAnchorElement.prototype.click = function () {
+      document.body.dataset.download = this.download;
+      HTMLElement.prototype.click.call(this);
+    };
+  });
+  await page.fill("#page-title", "Spam, or <not>?");
   const { content } = await downloaded(page, () => page.click("[data-take=page]"), textTo("</html>\n"));
+  assert.is(await page.getAttribute("body", "data-download"), "messages-classifier.html");
   const alone = join(temporaryFolder(), "alone.html");
   writeFileSync(alone, content);
   const opened = await openPage(context, pathToFileURL(alone).href);
+  assert.is(await opened.page.title(), "Spam, or <not>?");
   await opened.page.fill("#message", "see you at lunch, friend");
   const label = (await opened.page.textContent("#verdict .predicted"))!;
   assert.ok(before!.includes(label), `${label}, ${before} in the page`);

@@ -148,7 +148,7 @@ test("seeds are compared by what they reach on average; runs that were finished 
   assert.equal(column("Run").slice(0, 3), ["seed 1", "seed 2", "seed 3"]);
   assert.is(column(TEST)[3], "waiting");
   assert.is(chart, undefined);
-  assert.match(words[0]!, "The test accuracy of 3 seeds is 93.0 % on average");
+  assert.match(words[0]!, /The test accuracy of 3 seeds is 93\.0\s% on average/);
   assert.is(words[1], "Ended before their last epoch: run 3 after 0.5 of 2. More training may change what they reach.");
 });
 

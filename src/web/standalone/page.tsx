@@ -121,14 +121,7 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
           </div>
         );
       })}
-      <p id="status" role="status">
-        {status}
-      </p>
-      <div id="verdict" aria-live="polite">
-        {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
-      </div>
-      <div id="words">{found && words && <Words text={typed} {...words} {...{ out, toggle }} />}</div>
-      <p class="help">Or try one of these:</p>
+      <p class="help">Or click one of these:</p>
       <ul id="examples">
         {examples.map((example, i) => (
           <li key={i}>
@@ -138,6 +131,14 @@ function Page({ examples }: { examples: readonly TextOrPair[] }) {
           </li>
         ))}
       </ul>
+      <p id="status" role="status">
+        {status}
+      </p>
+      <h2 class="hidden">Answer</h2>
+      <div id="verdict" aria-live="polite">
+        {found instanceof Error ? <p class="refused">{found.message}</p> : found && <VerdictView verdict={found} />}
+      </div>
+      <div id="words">{found && words && <Words text={typed} {...words} {...{ out, toggle }} />}</div>
     </>
   );
 }
