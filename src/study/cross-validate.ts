@@ -13,10 +13,10 @@ import { type Objective, TASKS } from "../tasks/index.ts";
 import { type Answer, byLabel } from "../tasks/predictions.ts";
 import type { Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
+import { ARGUMENTS, OPTIONS } from "../train/arguments.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions, prepareRun } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
-import { ARGUMENTS, OPTIONS } from "../train/trainer.ts";
 import {
   type Fold,
   type FoldedData,

@@ -11,9 +11,9 @@ import { removeRun } from "../run/files.ts";
 import { LiveRun } from "../run/live-run.ts";
 import { type ErrorRecord, errorRecord, newRecord, type RunRecord } from "../run/record.ts";
 import { storedRun, type TrainedRun, trainedRun } from "../run/trained-run.ts";
+import type { Start } from "../train/arguments.ts";
 import type { Checkpoint, EvaluationRecord, StepRecord, TrainEvent, TrainResult } from "../train/records.ts";
 import { type TrainingJob, trainJobs } from "../train/scheduler.ts";
-import type { Start } from "../train/trainer.ts";
 import type { Trial } from "./grid.ts";
 import { isFinished, keepError, readBegun, type TrialRecord, trialDirectory } from "./store.ts";
 

@@ -7,13 +7,14 @@ import { Engine } from "../engine/engine.ts";
 import { loadBase } from "../engine/state.ts";
 import { LowrankError } from "../errors.ts";
 import { memoryTotals } from "../plan/memory.ts";
+import type { BegunJob, PlannedJob, SharedArguments } from "./arguments.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import type { Round } from "./group.ts";
 import { peakMemory } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
-import { type BegunJob, type PlannedJob, type SharedArguments, train } from "./trainer.ts";
+import { train } from "./trainer.ts";
 
 /** Trains a job by itself. */
 export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;

@@ -13,22 +13,16 @@ import { frozenBlocks } from "../model/trainable.ts";
 import { MAX_MEMBERS } from "../ops/shares.ts";
 import { fits } from "../plan/memory.ts";
 import { isMean } from "../tasks/index.ts";
+import type { BegunJob, PlannedJob, SharedArguments, TrainArguments } from "./arguments.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
 import { planEvent } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { FeaturePlan, TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
-import {
-  type BegunJob,
-  type PlannedJob,
-  Run,
-  type SharedArguments,
-  survive,
-  type TrainArguments,
-  train,
-  writeInitial,
-} from "./trainer.ts";
+import { writeInitial } from "./start.ts";
+import { survive, train } from "./trainer.ts";
+import { Run } from "./training-run.ts";
 
 /** Jobs that are trained next. */
 export interface Round<J> {

@@ -3,17 +3,11 @@
  * threads of its own; on a GPU those that can share a plan in one; the others one after the other.
  */
 import { LowrankError } from "../errors.ts";
+import type { BegunJob, CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
 import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
 import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
-import {
-  type BegunJob,
-  type CommonArguments,
-  type PlannedJob,
-  type SharedArguments,
-  type Start,
-  train,
-} from "./trainer.ts";
+import { train } from "./trainer.ts";
 
 /** A run that is to be trained. */
 export interface TrainingJob extends PlannedJob {

@@ -7,18 +7,13 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";
 import { buildAdapter } from "../../src/run/directory.ts";
+import type { CommonArguments, JobSettings, Start, TrainArguments } from "../../src/train/arguments.ts";
 import { prepareOnDevice } from "../../src/train/device.ts";
 import { ofMode, resolveOptions } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import { trainJobs } from "../../src/train/scheduler.ts";
 import { runSpec } from "../../src/train/sizes.ts";
-import {
-  type CommonArguments,
-  type JobSettings,
-  type Start,
-  type TrainArguments,
-  train,
-} from "../../src/train/trainer.ts";
+import { train } from "../../src/train/trainer.ts";
 import { temporaryFolder } from "./border.ts";
 import { messages, tinyData, tinyModel } from "./tiny.ts";
 

@@ -1,11 +1,12 @@
 /** Runs with dropout: their draws, what it changes, and that they are evaluated without it. */
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
+import type { TrainArguments } from "../../src/train/arguments.ts";
 import { divideIntoPlans } from "../../src/train/group.ts";
 import { resolveOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
-import { type TrainArguments, train } from "../../src/train/trainer.ts";
+import { train } from "../../src/train/trainer.ts";
 import { testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";

@@ -1,0 +1,408 @@
+/**
+ * The training loop: steps, learning rate schedule, evaluation at intervals, events. Independent of files and the
+ * terminal.
+ */
+import { type DeviceInfo, isDropped } from "../backend/backend.ts";
+import { traits } from "../config.ts";
+import type { TrainingData } from "../data/training-data.ts";
+import { modelBatch } from "../engine/batches.ts";
+import type { Engine } from "../engine/engine.ts";
+import { evaluate } from "../engine/evaluate.ts";
+import type { Features } from "../engine/features.ts";
+import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
+import { loadBase, writeTrained } from "../engine/state.ts";
+import { asSaved, readTrained } from "../engine/trained.ts";
+import { ConfigError, TrainingError } from "../errors.ts";
+import type { BaseModel } from "../io/hf.ts";
+import type { Tensors } from "../io/peft/peft.ts";
+import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
+import type { Evaluation } from "../tasks/evaluation.ts";
+import { hasHead, TASKS } from "../tasks/index.ts";
+import type { Outputs } from "../tasks/task.ts";
+import { numel } from "../tensor.ts";
+import type { TrainArguments } from "./arguments.ts";
+import { bestEvaluation, sinceBest } from "./best.ts";
+import { diagnose, readTensor } from "./diagnosis.ts";
+import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
+import type { PreparedRun, StepCounts } from "./prepare.ts";
+import {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./records.ts";
+import { scheduleFactor } from "./schedule.ts";
+import type { TrainOptions } from "./settings.ts";
+import { writeInitial } from "./start.ts";
+
+type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
+
+const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
+
+const NONE = new Float32Array();
+
+/** A run on an engine that has its initial parameters. */
+export class Run {
+  private readonly steps: StepRecord[] = [];
+  private readonly evaluations: EvaluationRecord[] = [];
+  private readonly started: number;
+  /** Seconds of computing the features and of the run before its checkpoint, and examples before its checkpoint. */
+  private secondsBefore: number;
+  private examplesBefore = 0;
+  /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
+  private readonly inFlight: InFlight<{ record: StepRecord; batches: Batch[] }>;
+  private checkpointBefore: Checkpoint | undefined;
+  /** Index of the first step after the last evaluation. */
+  private since = 0;
+  /** Seconds of evaluations and pauses, which do not count as step time. */
+  private evaluating = 0;
+  private paused = 0;
+  /** The trained tensors, set before the initial parameters are restored for evaluation. */
+  private trained: TrainedState | undefined;
+  /** What they give for fixed texts. */
+  private reference: TrainResult["reference"];
+  /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
+  private best: Tensors | undefined;
+  /** What the head gave at the best evaluation so far; undefined if that is from before the checkpoint, which lacks it. */
+  private valOutputs: Outputs | undefined;
+  /** Whether `onCheckpoint` has thrown, which ends the run. */
+  private isEnded = false;
+  private readonly model: BaseModel;
+  private readonly data: TrainingData;
+  private readonly signal: AbortSignal | undefined;
+  private readonly options: TrainOptions;
+  private readonly stepCounts: StepCounts;
+
+  constructor(
+    private readonly engine: Engine,
+    private readonly features: Features | undefined,
+    private readonly args: TrainArguments,
+    private readonly prepared: PreparedRun,
+    private readonly device: DeviceInfo["kind"],
+    /** Milliseconds that count for the run. */
+    private readonly now: () => number,
+  ) {
+    ({ model: this.model, data: this.data, signal: this.signal } = args);
+    ({ options: this.options, stepCounts: this.stepCounts } = prepared);
+    this.secondsBefore = features?.seconds ?? 0;
+    this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
+    this.started = now();
+  }
+
+  /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
+  restore(checkpoint: Checkpoint): void {
+    const { step, seconds, steps, evaluations, tensors } = checkpoint;
+    this.checkpointBefore = checkpoint;
+    const best = this.options.keep === "best" ? bestEvaluation(evaluations) : undefined;
+    if (best) this.best = new Map();
+    for (const name of this.engine.trainableNames) {
+      const [value, m, v] = [name, `m.${name}`, `v.${name}`].map((key) => tensors.get(key)?.data);
+      const kept = best && tensors.get(best.step === step ? name : `best.${name}`);
+      if (!value || !m || !v || value.length !== numel(this.engine.parameter(name).shape) || (best && !kept))
+        throw new ConfigError("wrong-checkpoint", "the checkpoint does not belong to this run", {
+          expected: `${name} with its moments${best ? " and its values at the best evaluation" : ""}`,
+        });
+      this.engine.writeParameter(name, value);
+      this.engine.writeMoments(name, { m, v });
+      if (kept) this.best!.set(name, kept);
+    }
+    this.engine.steps = step;
+    for (const record of steps) this.steps.push(record);
+    this.evaluations.push(...evaluations);
+    this.since = evaluations.at(-1)?.step ?? 0;
+    this.secondsBefore += seconds;
+    this.examplesBefore = steps.at(-1)?.examples ?? 0;
+  }
+
+  async train(
+    head: Pick<TrainResult, "options" | "spec" | "plan" | "features" | "device" | "trainable" | "flops">,
+  ): Promise<TrainResult> {
+    const { total, stepsPerEpoch } = this.stepCounts;
+    this.onEvent({ type: "start", steps: total, stepsPerEpoch });
+    if (this.checkpointBefore) {
+      const { tensors: _, ...checkpoint } = this.checkpointBefore;
+      this.onEvent({ type: "resume", checkpoint });
+    }
+    let measured: Measured | null = null;
+    let aborted = false;
+    try {
+      measured = await this.engine.until(this.signal, () => this.work());
+    } catch (error) {
+      aborted = this.signal?.aborted === true && error === this.signal.reason && !this.isEnded;
+      if (!aborted) throw await this.failure(error);
+      await this.stop();
+    }
+    const result: TrainResult = {
+      ...head,
+      results: measured?.results ?? null,
+      predicted: measured?.predicted ?? null,
+      answers: measured?.answers ?? null,
+      classic: measured?.classic ?? null,
+      steps: this.steps,
+      evaluations: this.evaluations,
+      keptStep: this.trained ? this.keptStep : this.steps.length,
+      ...saved(this.trained ?? (await this.trainedState())),
+      reference: this.reference,
+      seconds: this.seconds(),
+      aborted,
+    };
+    const { results, keptStep, seconds } = result;
+    this.onEvent({ type: "end", results, keptStep, seconds, aborted });
+    return result;
+  }
+
+  /** Runs all steps and evaluations; null: there is no test set to measure on. */
+  private async work(): Promise<Measured | null> {
+    const { stepsPerEpoch } = this.stepCounts;
+    const measure = await loadMeasure(this.data, this.options);
+    // At the start, or if the resumed run was stopped during an evaluation.
+    if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
+    const initial = this.evaluations[0]?.val ?? null;
+    const first = Math.floor(this.steps.length / stepsPerEpoch);
+    for (let epoch = first; epoch < this.options.epochs && !this.isOver; epoch++) await this.epoch(epoch);
+    await this.drain();
+    if (this.evaluations.at(-1)?.step !== this.steps.length) await this.evaluate();
+    // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
+    if (this.keptStep !== this.steps.length) writeTrained(this.engine, this.best!);
+    this.trained = await this.trainedState();
+    const { measureReference, referenceBatches } = await import("./reference.ts");
+    const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
+    this.reference = await measureReference(this.engine, batches);
+    if (this.data.test.size === 0) return null;
+    const after = await this.splits(this.kept?.val ?? null, this.valOutputs);
+    // The initial parameters are evaluated last, so that training starts immediately.
+    const { signal } = this;
+    await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
+    await writeInitial(this.engine, this.args, this.options);
+    return measure(await this.splits(initial, NONE), after, signal);
+  }
+
+  /** The evaluation whose parameters are saved; undefined without a validation set. */
+  private get kept(): EvaluationRecord | undefined {
+    return (this.options.keep === "best" && bestEvaluation(this.evaluations)) || this.evaluations.at(-1);
+  }
+
+  private get keptStep(): number {
+    return this.kept?.step ?? this.steps.length;
+  }
+
+  /** Whether no step follows: the last `patience` evaluations were not better than one before them, or it is enough. */
+  private get isOver(): boolean {
+    const { patience } = this.options;
+    return this.args.finish?.aborted === true || (patience > 0 && sinceBest(this.evaluations) >= patience);
+  }
+
+  /** Ends an aborted run: steps that the device has finished count, dropped ones are discarded. */
+  private async stop(): Promise<void> {
+    try {
+      await this.drain();
+    } catch (error) {
+      if (!isDropped(error)) throw await this.failure(error);
+      this.inFlight.clear();
+    }
+    await this.engine.settle();
+    this.engine.steps = this.steps.length;
+    if (this.steps.length === 0) this.signal!.throwIfAborted();
+    if (this.trained) writeTrained(this.engine, this.trained.tensors);
+    await this.checkpoint();
+  }
+
+  /** The error to throw: a TrainingError becomes a RunFailed with the last good state. */
+  private async failure(error: unknown): Promise<unknown> {
+    if (!(error instanceof TrainingError)) return error;
+    await this.engine.settle();
+    return new RunFailed(error, { spec: this.prepared.spec, ...saved(await this.trainedState()) });
+  }
+
+  private seconds(): number {
+    return this.secondsBefore + (this.now() - this.started) / 1000 - this.paused;
+  }
+
+  private onEvent(event: TrainEvent): void {
+    this.args.onEvent?.(event);
+  }
+
+  private async checkpoint(): Promise<void> {
+    if (!this.args.onCheckpoint) return;
+    const tensors: Tensors = new Map();
+    for (const name of this.engine.trainableNames) {
+      const { shape } = this.engine.parameter(name);
+      const { m, v } = await this.engine.readMoments(name);
+      tensors.set(name, { shape, data: await this.engine.readParameter(name) });
+      tensors.set(`m.${name}`, { shape, data: m });
+      tensors.set(`v.${name}`, { shape, data: v });
+    }
+    const { steps, evaluations, device } = this;
+    if (this.best && bestEvaluation(evaluations)!.step !== steps.length)
+      for (const [name, tensor] of this.best) tensors.set(`best.${name}`, tensor);
+    const checkpoint = { step: steps.length, seconds: this.seconds(), device, steps: [...steps], tensors };
+    try {
+      await this.args.onCheckpoint({ ...checkpoint, evaluations: [...evaluations] });
+    } catch (error) {
+      this.isEnded = true;
+      throw error;
+    }
+  }
+
+  private get evaluateEvery(): number {
+    return this.options.evalEvery || Math.ceil(this.stepCounts.stepsPerEpoch / 2);
+  }
+
+  /** Whether an evaluation other than the final one is due after this step. */
+  private isDue(step: number): boolean {
+    return step % this.evaluateEvery === 0 && step < this.stepCounts.total && this.evaluations.at(-1)?.step !== step;
+  }
+
+  private async epoch(epoch: number): Promise<void> {
+    const { accumulate, batchSize, lr, schedule, pooling } = this.options;
+    const { stepsPerEpoch, total, warmup } = this.stepCounts;
+    const { checkpointEvery = 0, pause } = this.args;
+    const keepEvery = checkpointEvery === "evaluation" ? this.evaluateEvery : checkpointEvery;
+    let group: Batch[] = [];
+    // A resumed run starts within an epoch.
+    let step = Math.max(epoch * stepsPerEpoch, this.steps.length);
+    for (const packed of this.prepared.loader.epoch(epoch, (step - epoch * stepsPerEpoch) * accumulate)) {
+      const features = this.features?.select(this.data.train, packed.positions);
+      const batch = modelBatch(packed, pooling, features, this.prepared.classWeights);
+      const drawn = (step * accumulate + group.length) * batchSize;
+      group.push({ ...batch, draws: drawsFrom(drawn + 1, batch.starts.length - 1) });
+      if (group.length < accumulate) continue;
+      const pausing = pause?.();
+      if (pausing) await this.pauseFor(pausing);
+      this.signal?.throwIfAborted();
+      if (this.args.finish?.aborted) return;
+      this.submit(step, group, lr * scheduleFactor(schedule, step, total, warmup));
+      step++;
+      group = [];
+      while (this.inFlight.isFull) await this.drainOne();
+      if (this.isDue(step)) {
+        await this.drain();
+        await this.evaluate();
+        if (this.isOver) return;
+      }
+      if (keepEvery > 0 && step % keepEvery === 0 && step < total) {
+        await this.drain();
+        await this.checkpoint();
+      }
+      if (step === (epoch + 1) * stepsPerEpoch) return;
+    }
+  }
+
+  /** Emits a checkpoint and waits. */
+  private async pauseFor(pausing: Promise<void>): Promise<void> {
+    await this.drain();
+    await this.checkpoint();
+    const start = this.now();
+    await pausing;
+    this.paused += (this.now() - start) / 1000;
+  }
+
+  /** With a head of zeros all classes are as likely at first, and the device would count each row as right. */
+  private get beginsEven(): boolean {
+    const { adapter, data } = this.args;
+    const { head, loss } = TASKS[data.objective];
+    const isEven = head === "own" && loss === "cross-entropy";
+    return isEven && adapter === undefined && this.options.headInit === "zeros";
+  }
+
+  private submit(index: number, batches: Batch[], lr: number): void {
+    const slots = this.engine.step(batches, lr);
+    const examples = (index + 1) * this.options.batchSize * batches.length;
+    const arrived = Promise.all(slots.map((slot) => this.engine.result(slot)));
+    const result = arrived.then((results) => {
+      const last = results.at(-1)!;
+      const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
+      const correct = results.reduce((sum, result) => sum + result.correct, 0);
+      const record: StepRecord = {
+        step: index + 1,
+        epoch: (index + 1) / this.stepCounts.stepsPerEpoch,
+        examples,
+        lr,
+        loss: results.reduce((sum, { loss }) => sum + loss, 0),
+        accuracy: index === 0 && this.beginsEven ? 1 / this.data.labels.length : correct / rows,
+        // The device stops updating automatically; NaN reports it to the host.
+        norm: last.finite ? last.norm : Number.NaN,
+      };
+      return { record, batches };
+    });
+    this.inFlight.add(result);
+  }
+
+  private async drain(): Promise<void> {
+    while (this.inFlight.length > 0) await this.drainOne();
+  }
+
+  /** Waits for the oldest step in flight. */
+  private async drainOne(): Promise<void> {
+    const { record, batches } = await this.inFlight.next();
+    if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
+      throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
+    this.steps.push(record);
+    // A page's clock may not have moved.
+    const stepping = Math.max(1e-3, (this.now() - this.started) / 1000 - this.evaluating - this.paused);
+    const examplesPerSecond = (record.examples - this.examplesBefore) / stepping;
+    const { total } = this.stepCounts;
+    const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
+    const seconds = this.seconds();
+    this.onEvent({ type: "step", record, steps: total, seconds, examplesPerSecond, secondsLeft });
+  }
+
+  private async trainedState(): Promise<TrainedState> {
+    const { engine, model } = this;
+    const read = (part: string) => readTensor(engine, model, `ln_f.${part}`);
+    // An RMS norm has no bias.
+    const hasBias = traits(model.config).biases === "all";
+    const finalNorm = hasBias ? { weight: await read("weight"), bias: await read("bias") } : undefined;
+    return { tensors: await readTrained(engine), finalNorm };
+  }
+
+  /** Evaluates the current parameters. The time does not count as step time. */
+  private async measure(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
+    const start = this.now();
+    const { engine, features, signal } = this;
+    const { pooling } = this.options;
+    const losses = set === this.data.test;
+    const measured = await evaluate(engine, set, { pooling, features, signal, rows, losses });
+    this.evaluating += (this.now() - start) / 1000;
+    return measured;
+  }
+
+  private async evaluate(): Promise<void> {
+    if (this.data.val.size === 0) return;
+    const [val, outputs] = await this.measure(this.data.val);
+    this.record(val);
+    const record = this.evaluations.at(-1)!;
+    if (this.kept === record) this.valOutputs = outputs;
+    if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
+      this.best = await readTrained(this.engine);
+  }
+
+  /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
+  private async splits(val: Evaluation | null, known?: Outputs): Promise<Evaluated> {
+    const [train, onTrain] = await this.measure(this.data.train, this.data.test.size);
+    const [test, onTest] = await this.measure(this.data.test);
+    const onVal = known ?? (val && hasHead(this.data) ? (await this.measure(this.data.val))[1] : NONE);
+    return { evaluations: { train, val, test }, outputs: { train: onTrain, val: onVal, test: onTest } };
+  }
+
+  private record(val: Evaluation): void {
+    const recent = this.steps.slice(this.since);
+    const mean = (of: (record: StepRecord) => number) => recent.reduce((sum, r) => sum + of(r), 0) / recent.length;
+    const last = this.steps.at(-1);
+    const record: EvaluationRecord = {
+      step: last?.step ?? 0,
+      epoch: last?.epoch ?? 0,
+      examples: last?.examples ?? 0,
+      lr: last?.lr ?? 0,
+      ...(last
+        ? { train: { loss: mean((r) => r.loss), accuracy: mean((r) => r.accuracy), norm: mean((r) => r.norm) } }
+        : {}),
+      val,
+    };
+    this.since = this.steps.length;
+    this.evaluations.push(record);
+    this.onEvent({ type: "evaluation", record });
+  }
+}
