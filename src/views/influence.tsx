@@ -50,21 +50,21 @@ export function Words({ text, label, parts, words, out, toggle }: WordsProps) {
         })}
       </ScrollArea>
       <p class="scale" aria-hidden="true">
-        against {name}
+        <small>against {name}</small>
         <span>
           {SHADES.toReversed().map((times, i) => (
             <i key={times} class={`against${SHADES.length - i}`}>
-              {times} ×
+              {times}×
             </i>
           ))}
           <i />
           {SHADES.map((times, i) => (
             <i key={times} class={`for${i + 1}`}>
-              {times} ×
+              {times}×
             </i>
           ))}
         </span>
-        for {name}
+        <small>for {name}</small>
       </p>
       {out.size > 0 && <p>The answer above is that without the words that are crossed out. A click puts one back.</p>}
       <p class="help">
@@ -96,12 +96,14 @@ const FRACTIONS = [
 /** Beyond it nobody counts. */
 const MOST = 1000;
 
-/** "fall to a quarter", "rise to 3 times" */
+const MULTIPLES = ["rise by half", "double", "triple"];
+
+/** "fall to a quarter", "double", "rise to 7 times" */
 function describeChange({ influence }: TextPart): string {
   const exact = Math.exp(Math.abs(influence));
   const times = Math.min(Math.round(exact), MOST);
   if (exact < 1.25) return "hardly change";
-  if (influence < 0) return `rise to ${times === MOST ? "over " : ""}${times === 1 ? "1.5" : times} times`;
+  if (influence < 0) return MULTIPLES[times - 1] ?? `rise to ${times === MOST ? "over " : ""}${times} times`;
   if (times === 1) return "fall to two thirds";
   return `fall to ${times === MOST ? "under " : ""}${FRACTIONS[times - 2] ?? `1/${times}`}`;
 }
@@ -116,7 +118,7 @@ function Named({ text, name, parts }: { text: TextOrPair; name: ComponentChildre
       .map((part, i) => [
         i > 0 && ", ",
         <bdi key={i}>“{[text].flat()[part.of]!.slice(part.start, part.end)}”</bdi>,
-        i === 0 ? ` (without it the odds ${describeChange(part)})` : ` (${describeChange(part)})`,
+        ` (${i === 0 ? "without it the odds " : ""}${describeChange(part)})`,
       ]);
   const [pro, contra] = [list(1), list(-1)];
   if (pro.length + contra.length === 0)
