@@ -83,6 +83,28 @@ function gram(r: number, length: number, at: (k: number, i: number) => number): 
   return out;
 }
 
+/**
+ * The first two principal components of rows: the place of each on them, and the shares of the variance that they
+ * have. By way of the [n, n] products of n rows, which are few.
+ */
+export function principalPlane(rows: readonly Float32Array[]): {
+  places: [number, number][];
+  shares: [number, number];
+} {
+  const [n, width] = [rows.length, rows[0]?.length ?? 0];
+  const mean = Float64Array.from({ length: width }, (_, i) => rows.reduce((sum, row) => sum + row[i]!, 0) / n);
+  const { values, vectors } = eigen(
+    gram(n, width, (k, i) => rows[k]![i]! - mean[i]!),
+    n,
+  );
+  const order = [...values.keys()].sort((a, b) => values[b]! - values[a]!);
+  const all = values.reduce((sum, value) => sum + value, 0);
+  const root = (at: number) => Math.sqrt(Math.max(0, values[order[at]!] ?? 0));
+  const share = (at: number) => (all > 0 ? root(at) ** 2 / all : 0);
+  const place = (row: number, at: number) => root(at) * (vectors[row * n + order[at]!] ?? 0);
+  return { places: rows.map((_, row) => [place(row, 0), place(row, 1)]), shares: [share(0), share(1)] };
+}
+
 /** Sweeps converge quadratically: matrices of any size here take fewer than ten. */
 const MOST_SWEEPS = 50;
 

@@ -205,11 +205,30 @@ export interface Verdict {
   classic: { says: Labelled; isUnlike: boolean } | null;
 }
 
-/** A message of the validation set, and what the run that trains makes of it; null: it has no checkpoint yet. */
-export interface WatchedMessage {
+/** A message of a run's data. */
+export interface KnownMessage {
   text: TextOrPair;
   truth: LabelAnswer;
+}
+
+/** One of the validation set, and what the run that trains makes of it; null: it has no checkpoint yet. */
+export interface WatchedMessage extends KnownMessage {
   answer: Labelled | null;
+}
+
+/** The training messages that a model finds most like a message, of those that it has read, of all. */
+export interface Alike {
+  messages: KnownMessage[];
+  read: number;
+  of: number;
+}
+
+/** Messages of the test set, of all, in the plane in which what the model's head reads of them differs most. */
+export interface MessageMap {
+  points: (KnownMessage & { answer: LabelAnswer; at: readonly [x: number, y: number] })[];
+  /** The shares of the variance in the two directions. */
+  shares: readonly [number, number];
+  of: number;
 }
 
 /** The arguments of a text generation. */

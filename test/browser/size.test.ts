@@ -166,6 +166,8 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   comparison: [2.7, /\/src\/(study\/outcome|views\/study\/(comparison|seeds)|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.
   learned: [2, /\/src\/web\/page\/run\/learned\./],
+  // Training messages like one, a map of the test messages.
+  why: [4, /\/src\/(infer\/hidden|web\/(worker\/alike|page\/why\/(why-part|map)))\./],
   // Data of `train --folds`, and groups of its rows.
   folds: [3, /\/src\/data\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],

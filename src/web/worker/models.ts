@@ -3,6 +3,7 @@ import { exists, joinPath } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import type { ClassicModel } from "../../classic/model.ts";
 import { CLASSIC } from "../../classic/parts.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
@@ -17,20 +18,23 @@ import { buildAdapter } from "../../run/directory.ts";
 import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
 import { runSpec } from "../../train/sizes.ts";
 import {
+  type Alike,
   hasAdapter,
   isUnderWay,
   type LabelReport,
   type LabelRequest,
+  type MessageMap,
   type PageRun,
   type Verdict,
   type WatchedMessage,
   type WriteReport,
   type WriteRequest,
 } from "../protocol.ts";
+import type { AlikeMessages } from "./alike.ts";
 import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
 import { machine } from "./machine.ts";
-import { fetchModel } from "./materials.ts";
+import { fetchModel, reopen } from "./materials.ts";
 import { openStart } from "./run-files.ts";
 import { openModel } from "./sources.ts";
 import { newestCheckpoint, readRun, runFolder } from "./store.ts";
@@ -146,6 +150,43 @@ export const influences = async (id: string, text: TextOrPair): Promise<Influenc
   machine.isIdle
     ? withTrained(id, async (trained) => (hasOneClass(trained) ? tester.influences(trained, text) : null))
     : null;
+
+/** What the model of a run that has ended finds alike in the run's data; of another run it is opened again. */
+let alike: { tensors: Trained["tensors"]; messages: Promise<AlikeMessages> } | undefined;
+
+/** Null if a run needs the device. */
+async function withAlike<T>(
+  id: string,
+  work: (messages: AlikeMessages, reading: Parameters<AlikeMessages["testMap"]>[0]) => Promise<T>,
+): Promise<T | null> {
+  if (!machine.isIdle) return null;
+  return withTrained(id, async (trained) => {
+    const { tensors } = trained;
+    if (alike?.tensors !== tensors) alike = { tensors, messages: openAlike(id) };
+    try {
+      return await work(await alike.messages, {
+        states: (texts) => tester.states(trained, texts),
+        answers: (texts) => tester.answers(trained, texts),
+      });
+    } catch (error) {
+      // What was not read is read at the next call.
+      alike = undefined;
+      throw error;
+    }
+  });
+}
+
+async function openAlike(id: string): Promise<AlikeMessages> {
+  const { AlikeMessages } = await import("./alike.ts");
+  const { data } = await reopen(await readRun(id));
+  return new AlikeMessages(data as LoadedDataset);
+}
+
+export const nearest = (id: string, text: TextOrPair): Promise<Alike | null> =>
+  withAlike(id, (messages, reading) => messages.nearest(text, reading));
+
+export const testMap = (id: string): Promise<MessageMap | null> =>
+  withAlike(id, (messages, reading) => messages.testMap(reading));
 
 const hasOneClass = ({ meta: { task } }: Trained) => hasLabels(task) && !hasValues(task) && !readsTokens(task);
 

@@ -56,7 +56,7 @@ async function findData(id: string, path: string): Promise<string> {
     if (await exists(place)) return place;
   throw new ConfigError("not-stored", "The data of this run is not stored here", {
     expected: fileName(path),
-    hint: `choose ${fileName(path)} as your own file, and resume the run then`,
+    hint: `choose ${fileName(path)} as your own file, and try again`,
   });
 }
 
@@ -84,6 +84,6 @@ export async function checkUnchanged(
   if (record.counts.sha256 !== (await digestData(data)))
     throw new ConfigError("inputs-changed", "The data has changed since this run began", {
       where: dataName(record),
-      hint: "choose the original file as your own file, and resume the run then",
+      hint: "choose the original file as your own file, and try again",
     });
 }

@@ -22,7 +22,10 @@ export interface Trained {
 }
 
 export class Tester {
-  private open: { trained: Trained; adapter: Classifier; base: Classifier | null } | undefined;
+  /** `hidden` is opened when it is asked for. */
+  private open:
+    | { trained: Trained; adapter: Classifier; base: Classifier | null; hidden?: Promise<Classifier> }
+    | undefined;
 
   async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
     const { adapter, base } = await this.prepare(trained);
@@ -42,17 +45,44 @@ export class Tester {
     return measureInfluences(adapter, text);
   }
 
+  /** What the head reads of texts: the last hidden state of each. */
+  async states(trained: Trained, texts: readonly TextOrPair[]): Promise<Float32Array[]> {
+    const open = await this.prepare(trained);
+    open.hidden ??= import("../../infer/hidden.ts")
+      .then(({ openHidden }) => openHidden(trained, trained.model, trained.device))
+      .catch((error) => {
+        delete open.hidden;
+        throw error;
+      });
+    const states = await (await open.hidden).logits(texts);
+    const width = states.length / texts.length;
+    return texts.map((_, i) => states.subarray(i * width, (i + 1) * width));
+  }
+
   close(): void {
+    this.closeHidden();
     this.open?.adapter.destroy();
     this.open?.base?.destroy();
     this.open = undefined;
+  }
+
+  private closeHidden(): void {
+    // One that cannot be opened tells why where it is asked for.
+    this.open?.hidden?.then(
+      (hidden) => hidden.destroy(),
+      () => {},
+    );
+    delete this.open?.hidden;
   }
 
   /** Reuses the classifiers for the same run on the same device; writes the tensors again if they have changed. */
   private async prepare(trained: Trained) {
     const { open } = this;
     if (open?.trained.id === trained.id && open.trained.device === trained.device) {
-      if (open.trained.tensors !== trained.tensors) open.adapter.update(trained.tensors);
+      if (open.trained.tensors !== trained.tensors) {
+        open.adapter.update(trained.tensors);
+        this.closeHidden();
+      }
       open.trained = trained;
       return open;
     }

@@ -1,23 +1,28 @@
-/** Messages of the validation set on which the visitor watches a run learn. */
+/** Messages of a run's data with their labels: those of the validation set on which the visitor watches it learn. */
+import type { Dataset } from "../../data/dataset.ts";
+import type { LoadedDataset } from "../../data/datasets.ts";
 import { isLabelled, type TrainingData } from "../../data/training-data.ts";
-import type { TextOrPair } from "../../pair.ts";
 import { hasValues } from "../../tasks/index.ts";
 import type { Answer } from "../../tasks/predictions.ts";
 import { TRAINING } from "../../tasks/training.ts";
+import type { KnownMessage } from "../protocol.ts";
 
 const MESSAGES = 8;
 
 /** Some from all of the set; none of texts or sentences with tags. */
-export function watchedMessages(data: TrainingData): { text: TextOrPair; truth: Answer }[] {
-  if (!isLabelled(data)) return [];
-  const { val, labels, objective } = data;
+export const watchedMessages = (data: TrainingData): KnownMessage[] =>
+  isLabelled(data) ? someMessages(data, data.val, MESSAGES) : [];
+
+/** At most so many messages of a set, equally far apart. */
+export function someMessages({ labels, objective }: LoadedDataset, set: Dataset, most: number): KnownMessage[] {
   const truth = (row: number): Answer => {
-    if (!hasValues({ objective })) return labels[val.label(row)]!;
-    const values = val.values(row);
+    if (!hasValues({ objective })) return labels[set.label(row)]!;
+    const values = set.values(row);
     return TRAINING[objective].labels === "score" ? values[0]! : labels.filter((_, label) => values[label] === 1);
   };
-  return Array.from({ length: Math.min(MESSAGES, val.size) }, (_, i) => {
-    const row = Math.floor((i * val.size) / Math.min(MESSAGES, val.size));
-    return { text: val.text(row), truth: truth(row) };
+  const count = Math.min(most, set.size);
+  return Array.from({ length: count }, (_, i) => {
+    const row = Math.floor((i * set.size) / count);
+    return { text: set.text(row), truth: truth(row) };
   });
 }

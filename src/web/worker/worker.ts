@@ -31,7 +31,7 @@ import { reportError } from "./errors.ts";
 import { load } from "./load.ts";
 import { machine } from "./machine.ts";
 import { fetchData, fetchModel } from "./materials.ts";
-import { classify, influences, label, watch, write } from "./models.ts";
+import { classify, influences, label, nearest, testMap, watch, write } from "./models.ts";
 import { estimate } from "./pace.ts";
 import { addSeeds, compare, resume, start } from "./runs.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
@@ -121,6 +121,8 @@ const api = {
   classify,
   watch,
   influences,
+  nearest,
+  testMap,
   label,
   stopLabelling: async () => machine.stop("labelling"),
   write,

@@ -69,6 +69,19 @@ test("a run from a file to its end: what it will take, its events, its results, 
     found!.parts.map(({ start, end }) => message.slice(start, end)),
     message.split(" "),
   );
+  // A training message is most like itself, and the map's answers are those of the model.
+  const nearest = (await tab.call("nearest", id, message))!;
+  assert.equal([nearest.messages.length, nearest.read, nearest.of], [3, 34, 34]);
+  const [known] = nearest.messages;
+  assert.equal((await tab.call("nearest", id, known!.text))!.messages[0], known);
+  const { points, shares, of } = (await tab.call("testMap", id))!;
+  assert.equal([points.length, of], [record.counts.rows[2], record.counts.rows[2]]);
+  assert.ok(shares[0] >= shares[1] && shares[1] > 0 && shares[0] + shares[1] <= 1 + 1e-9, String(shares));
+  const { rows } = record.results!.test;
+  assert.equal(
+    points.map(({ truth, answer }) => [truth, answer].map((label) => record.labels.indexOf(label as string))),
+    points.map((_, i) => [rows.truth![i]!, rows.predicted![i]!]),
+  );
 });
 
 test("own data is read as check finds it, unless something is chosen; what is found has the settings that deal with it", async () => {
@@ -181,6 +194,7 @@ test("a run that is active is not deleted, and no other begins; one that has end
   // It classifies meanwhile, and leaves the device to the run otherwise.
   assert.ok("label" in (await tab.call("classify", id, "see you")).adapter);
   assert.is(await tab.call("influences", id, "see you"), null);
+  assert.equal([await tab.call("nearest", id, "see you"), await tab.call("testMap", id)], [null, null]);
   const ended = tab.ended();
   await tab.call("stop");
   held.release();
@@ -206,6 +220,8 @@ for (const [objective, content, measure] of [
     const { adapter } = await tab.call("classify", run.id, "message please please");
     assert.ok(measure in adapter, JSON.stringify(adapter));
     assert.is(await tab.call("influences", run.id, "message please please"), null);
+    const { messages } = (await tab.call("nearest", run.id, "message please please"))!;
+    assert.ok(messages.every(({ truth }) => (measure === "score" ? typeof truth === "number" : Array.isArray(truth))));
   });
 
 test("two columns are taken as pairs, and a run of them judges pairs", async () => {

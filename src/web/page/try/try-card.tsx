@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import { describeReplaced } from "../../../backend/backend.ts";
 import { describeMethod } from "../../../methods/training.ts";
-import { joinPair, type TextOrPair } from "../../../pair.ts";
+import { joinPair } from "../../../pair.ts";
 import { type Answer, answerOf } from "../../../tasks/predictions.ts";
 import type { Message, TestResults } from "../../../tasks/task.ts";
 import { WORDS } from "../../../tasks/words.ts";
@@ -13,10 +13,12 @@ import { bound, Step } from "../shared/controls.tsx";
 import { ErrorBox } from "../shared/error.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
+import { Why } from "../why/why.tsx";
 import { example, exampleMessages } from "./example.ts";
 import { judge, showAnswer } from "./judge.tsx";
 import { labelTable } from "./label.ts";
 import { Labels } from "./labels-part.tsx";
+import { MessageButton, MessageList } from "./message-list.tsx";
 import {
   answer,
   classifier,
@@ -24,14 +26,12 @@ import {
   message,
   pairs,
   second,
-  setMessage,
   testResults,
   toggleWord,
+  trimmed,
   words,
 } from "./try.ts";
 
-/** Characters of a sample on its button. */
-const SAMPLE = 120;
 /** Samples that were labelled rightly, and as many others. */
 const SAMPLES = 3;
 /** Characters of a sample that is read at a glance. */
@@ -94,7 +94,15 @@ export function TryCard({ hidden }: { hidden: boolean }) {
         <Reply />
       </div>
       <div id="words">{words.value && <Words {...words.value} toggle={toggleWord} />}</div>
-      {example.value ? <Examples /> : <Samples />}
+      <Why />
+      {example.value ? (
+        <MessageList
+          id="examples-to-try"
+          messages={exampleMessages.value.map(({ text, label }) => ({ text, truth: label }))}
+        />
+      ) : (
+        <Samples />
+      )}
     </section>
   );
 }
@@ -147,22 +155,6 @@ function Sides({
   );
 }
 
-/** Test messages of the chosen data with their labels, as buttons. */
-function Examples() {
-  return (
-    <ul id="examples-to-try" class="chips">
-      {exampleMessages.value.map(({ text, label }) => (
-        <li key={joinPair(text)}>
-          <button type="button" class="link" dir="auto" onClick={() => setMessage(text)}>
-            {joinPair(text)}
-          </button>
-          <bdi class="chip">{label}</bdi>
-        </li>
-      ))}
-    </ul>
-  );
-}
-
 /** Messages of the run's test set, as buttons. */
 function Samples() {
   const found = samples(testResults.value);
@@ -172,12 +164,9 @@ function Samples() {
       {run && <p class="help">Or one of its test {WORDS[run.record.objective].units.many}:</p>}
       <ul>
         {found.map(({ text, truth, predicted }) => {
-          const short = joinPair(text).replaceAll(/\s+/g, " ");
           return (
-            <li key={short}>
-              <button type="button" class="link" dir="auto" onClick={() => setMessage(text)}>
-                {short.length > SAMPLE ? `${short.slice(0, SAMPLE)} …` : short}
-              </button>
+            <li key={joinPair(text)}>
+              <MessageButton text={text} />
               <small class={judge(truth, predicted)[0]}>
                 <LabelName name={showAnswer(truth)} />,{" "}
                 {showAnswer(truth) === showAnswer(predicted) ? (
@@ -195,9 +184,6 @@ function Samples() {
     </div>
   );
 }
-
-const trimmed = (text: TextOrPair): TextOrPair =>
-  typeof text === "string" ? text.trim() : [text[0].trim(), text[1].trim()];
 
 /** Messages that were classified correctly, and as many others that are read at a glance if there are some. */
 function samples(test: TestResults | null): Message[] {
