@@ -130,7 +130,7 @@ function Bases() {
   return (
     <details id="bases">
       <summary>Models to begin with</summary>
-      <ul>
+      <ul class="help">
         {BASES.map(({ name, megabytes, licence, use }) => (
           <li key={name}>
             <button
@@ -142,8 +142,8 @@ function Bases() {
               }}
             >
               {name}
-            </button>{" "}
-            {use}. {megabytes} MB, {licence}.
+            </button>
+            : {use} ({megabytes} MB, {licence})
           </li>
         ))}
       </ul>

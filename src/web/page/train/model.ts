@@ -24,7 +24,13 @@ interface Base {
 }
 export const BASES: readonly Base[] = [
   { name: BUNDLED, megabytes: 15, licence: "CC BY 4.0", use: "labels short texts, the fastest", isBundled: true },
-  { name: DEFAULT_BASE, megabytes: 23, licence: "Apache 2.0", use: "labels texts; cannot write", isBundled: true },
+  {
+    name: DEFAULT_BASE,
+    megabytes: 23,
+    licence: "Apache 2.0",
+    use: "labels texts better; writes nonsense untrained",
+    isBundled: true,
+  },
   { name: CHATS, megabytes: 269, licence: "Apache 2.0", use: "answers in a chat, writes, labels" },
   { name: "distilgpt2", megabytes: 353, licence: "Apache 2.0", use: "writes English, labels" },
   { name: "gpt2", megabytes: 548, licence: "MIT", use: "writes English, labels; slower" },

@@ -11,7 +11,7 @@ import { useNextFocus } from "../shared/hooks.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { CHATS, choose, model } from "../train/model.ts";
+import { CHATS, choose, findDownload, model } from "../train/model.ts";
 import {
   byLine,
   type Column,
@@ -69,7 +69,7 @@ const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
 };
 
 export function WriteCard({ hidden }: { hidden: boolean }) {
-  const field = usePart<HTMLTextAreaElement>("write");
+  const field = usePart<HTMLTextAreaElement>("write", isChat.value ? "nearest" : "start");
   return (
     <section id="write" class="card" aria-labelledby="write-title" hidden={hidden}>
       <h2 id="write-title">
@@ -145,7 +145,7 @@ function Better() {
   return (
     <>
       {isCut && "It was cut to label messages, and what it writes makes no sense. "}
-      For a chat take{" "}
+      To chat, choose{" "}
       <button
         type="button"
         class="link"
@@ -155,8 +155,8 @@ function Better() {
         }}
       >
         {CHATS}
-      </button>
-      .
+      </button>{" "}
+      ({findDownload(CHATS)!.megabytes} MB).
     </>
   );
 }
@@ -209,7 +209,7 @@ function ColumnView({ column: { isAdapted, isChat, texts }, isAlone }: { column:
               )}
               <p class="prose" dir="auto">
                 {!isChat && <span class="prompt">{text.prompt}</span>}
-                {text.text}
+                {isChat ? text.text.trimStart() : text.text}
               </p>
               <small>{describeEnd(text, isChat)}</small>
             </div>

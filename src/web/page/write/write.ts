@@ -175,7 +175,11 @@ export async function write(): Promise<void> {
   const request = makeRequest(begun);
   latest.value = { author: author.value, columns: begun, status: "" };
   [count, tokens] = [added.length, 0];
-  if (isChat.value) message.value = "";
+  if (isChat.value) {
+    message.value = "";
+    // The chat grows above the field.
+    goTo("write");
+  }
   writeError.value = null;
   isWriting.value = true;
   try {
