@@ -16,8 +16,6 @@ import { type BaseModel, openBaseModel } from "../io/hf.ts";
 import type { DownloadOptions } from "../io/hub/download-options.ts";
 import { loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
-import type { Mode } from "../methods/index.ts";
-import type { LoraConfig } from "../methods/lora.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { didYouMean } from "../suggest.ts";
 import { loadCheck } from "./device.ts";
@@ -26,12 +24,6 @@ import { Turns } from "./turns.ts";
 
 /** The default name of the adapter that a model is loaded with. */
 export const DEFAULT_NAME = "default";
-
-/** LoRA without a single adapter: the base model, and the head where there is one. */
-export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
-  mode: "lora",
-  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
-};
 
 /** A base model with its first adapter, on a device. */
 export interface LoadedModel<E extends Weights> {
@@ -194,7 +186,7 @@ export abstract class AdapterModel<E extends Weights> {
   /** An adapter that is not active; null: one that adds nothing. */
   protected async find(name: string | null): Promise<Adapter> {
     if (name === null) {
-      const alone = await (await several()).withoutAdapters(this.loaded, NO_ADAPTERS);
+      const alone = await (await several()).withoutAdapters(this.loaded);
       await this.checkDevice(alone.meta);
       return alone;
     }

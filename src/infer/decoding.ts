@@ -15,7 +15,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { keyValueColumns } from "../names.ts";
 import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { WeightDtype } from "../tensor.ts";
-import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, NO_ADAPTERS, withAdapter } from "./adapter-model.ts";
+import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "./adapter-model.ts";
 import {
   GENERATE_OPTIONS,
   type GenerateOptions,
@@ -26,6 +26,7 @@ import {
 } from "./generation.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { languageModelOutputs, shifted } from "./reference.ts";
+import { NO_ADAPTERS } from "./several-adapters.ts";
 
 export { joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";

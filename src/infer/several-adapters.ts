@@ -5,6 +5,14 @@ import type { BaseModel } from "../io/hf.ts";
 import { adapterShapes, adapterTensors } from "../io/peft/adapter-meta.ts";
 import { loadAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
+import type { Mode } from "../methods/index.ts";
+import type { LoraConfig } from "../methods/lora.ts";
+
+/** LoRA without a single adapter: the base model, and the head where there is one. */
+export const NO_ADAPTERS: { mode: Mode; lora: LoraConfig } = {
+  mode: "lora",
+  lora: { r: 1, lora_alpha: 1, scaling: "alpha/r", init: "kaiming", target_modules: [], sites: [] },
+};
 
 /** What is on a device: see `LoadedModel`. */
 interface OnDevice {
@@ -41,11 +49,11 @@ export async function readActive({ meta, engine, adapter }: OnDevice): Promise<A
   return { meta, tensors };
 }
 
-/** The base model alone, with the head of a classifier. `none`: the method that adds nothing. */
-export async function withoutAdapters(on: OnDevice, none: Pick<AdapterMeta, "mode" | "lora">): Promise<Adapter> {
+/** The base model alone, with the head of a classifier. */
+export async function withoutAdapters(on: OnDevice): Promise<Adapter> {
   const { meta: active, tensors } = await readActive(on);
   const { base_model, model, task, labels, settings } = active;
-  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...none };
+  const meta: AdapterMeta = { base_model, model, task, labels, settings, ...NO_ADAPTERS };
   const head = adapterTensors(meta);
   return { meta, tensors: new Map(head.map(({ name }) => [name, tensors.get(name)!])) };
 }

@@ -133,7 +133,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // Generation.
   texts: [
-    8,
+    8.8,
     /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./,
   ],
   // What checks a GPU that is not known to be right, what measures the variants of products.
@@ -161,7 +161,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "columns by contents": [1.7, /\/src\/data\/table\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
   // The card with what a model writes.
-  writing: [3.5, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
+  writing: [4.1, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
   // What the runs of a comparison say together.
   comparison: [2.7, /\/src\/(study\/outcome|views\/study\/(comparison|seeds)|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.

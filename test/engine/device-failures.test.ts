@@ -1,4 +1,5 @@
 /** A device that fails is left: what began on it ends on the CPU, unless the device was named. */
+import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { type Backend, describeReplaced } from "../../src/backend/backend.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
@@ -8,13 +9,15 @@ import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import { numel } from "../../src/tensor.ts";
 import type { JobSettings } from "../../src/train/arguments.ts";
 import type { TrainEvent } from "../../src/train/records.ts";
+import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { CALLS, type Call, type Card, graphicsCard, losing, preferCard } from "../helpers/graphics-card.ts";
 import { test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
-import { chosen, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
-import { messages, tinyData } from "../helpers/tiny.ts";
+import { TASKS } from "../helpers/models.ts";
+import { chosen, directory, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
+import { messages, TINY, tinyData } from "../helpers/tiny.ts";
 
 /** The user's cache directory. */
 const cache = temporaryFolder();
@@ -50,6 +53,18 @@ test("a device that is lost at any of its calls is left: the run ends on the CPU
 
 const TEXT = "you have won a prize";
 
+/** The directory of a language model's adapter. */
+let written: Promise<string> | undefined;
+const tales = () => {
+  written ??= (async () => {
+    const lora = { r: 2, target_modules: ["q" as const, "proj" as const] };
+    const meta = testMeta(lora, { base_model: directory, model: TINY, task: TASKS.lm, labels: [], settings: {} });
+    await writeAdapter(join(cache, "tales"), { meta, tensors: drawTensors(meta, 5) });
+    return join(cache, "tales");
+  })();
+  return written;
+};
+
 /** What a classifier and a language model say, on a device. The classifier's tensors are replaced in between. */
 const said = (device: Backend) =>
   withModel(async (model) => {
@@ -67,13 +82,20 @@ const said = (device: Backend) =>
     performance.now = () => 0;
     // Longer than the context, and with the tokens before kept on the device.
     const prompt = `${TEXT} `.repeat(11);
-    const [text] = await lm.complete(prompt, { maxNewTokens: 12, repetitionPenalty: 1.5 }).finally(() => {
+    // With an adapter and without at the same time, each on its own decoder.
+    await lm.loadAdapter(await tales(), "tales");
+    const options = { maxNewTokens: 12, repetitionPenalty: 1.5, adapterNames: [null, "tales"] };
+    const texts = await lm.complete([prompt, TEXT], options).finally(() => {
       performance.now = now;
     });
     const devices = [classifier.device, lm.device];
     classifier.destroy();
     lm.destroy();
-    return { numbers: [...first, ...second.flatMap((logits) => [...logits]), loss], ids: text!.ids, devices };
+    return {
+      numbers: [...first, ...second.flatMap((logits) => [...logits]), loss],
+      ids: texts.map(({ ids }) => ids),
+      devices,
+    };
   });
 
 test("a model whose device is lost at any of its calls answers from the CPU, with the tensors that it had", async () => {
