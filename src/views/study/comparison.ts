@@ -16,7 +16,7 @@ interface ComparedRow {
   label: string;
   /** Of one that is finished. */
   outcome?: Outcome<MeasuredRun> | undefined;
-  /** In a page: how far one without an outcome is, and its trainable parameters. */
+  /** In a page: how far one without an outcome is, and where methods are compared its trainable parameters. */
   state?: string;
   trainable?: number;
 }
@@ -28,7 +28,7 @@ export function comparisonTable(
   measure: Measure,
   compared?: Compared,
 ): Table {
-  const isInPage = rows.some(({ state }) => state !== undefined);
+  const isInPage = rows.some(({ trainable }) => trainable !== undefined);
   const hasSeeds = rows.some(({ outcome }) => outcome && outcome.test.n > 1);
   const testOf = ({ outcome }: ComparedRow) => compared?.tests.find(({ one }) => one === outcome);
   const columns: (RowColumn<ComparedRow> & { isShown?: boolean })[] = [

@@ -67,7 +67,7 @@ function Ways({ report: { page, adapterBytes, runBytes, usages } }: { report: Ta
                   `Opens with a double click and classifies: no server, no network.${shown.value!.record.results ? " Some messages of the test set are in it, to click." : ""}`,
                 )}
                 <li>
-                  <label for="page-title">Its title</label>
+                  <label for="page-title">Title of the HTML file</label>
                   <input id="page-title" type="text" class="grow" dir="auto" {...bound(title)} />
                 </li>
               </>

@@ -160,11 +160,12 @@ function Result({ run: { record } }: { run: PageRun }) {
 }
 
 /** The model and settings of a run. */
-function describeRow({ id, model, state, record }: PageRun): string {
+function describeRow({ id, model, state, comparison, record }: PageRun): string {
   const { options, settings, created } = record;
   const { epochs, lr } = options;
   const from = settings.adapter === undefined ? [] : [`from ${fileName(settings.adapter)}`];
   const speed = state === "loaded" ? [] : [`${epochs} ${epochs === 1 ? "epoch" : "epochs"}`, `lr ${lr}`];
   const size = sizes.value[id] ? [megabytes(sizes.value[id])] : [];
-  return [model, ...from, ...speed, when(created), ...size].join(", ");
+  const seed = comparison !== undefined && areSeeds(comparedRuns(comparison)) ? [`seed ${options.seed}`] : [];
+  return [model, ...from, ...speed, ...seed, when(created), ...size].join(", ");
 }

@@ -26,7 +26,7 @@ export function TrainCard() {
       </h2>
       <div class="row">
         <button id="start" ref={button} class="primary grow" type="button" disabled={!canStart.value} onClick={start}>
-          {run ? `Train (about ${formatDuration(roughly(run.seconds))})` : "Train"}
+          {run ? `Train (about ${roughly(run.seconds)})` : "Train"}
         </button>
         <button id="link" type="button" title="A link to this page with these settings" onClick={copyLink}>
           Copy link
@@ -87,8 +87,8 @@ function describeEstimate({ trainable, values, steps, bytes }: RunEstimate): str
   return `Trains ${formatCount(trainable)} parameters, ${whole}, in ${formatCount(steps)} ${steps === 1 ? "step" : "steps"} and ${formatBytes(bytes)} of memory.`;
 }
 
-/** Seconds, as round as a guess is. */
-function roughly(seconds: number): number {
+/** A duration, as round as a guess is: "40 s", "3 min" */
+function roughly(seconds: number): string {
   const unit = seconds < 60 ? 10 : 60;
-  return Math.max(10, Math.round(seconds / unit) * unit);
+  return formatDuration(Math.max(10, Math.round(seconds / unit) * unit)).replace(/ 00 s$/, "");
 }
