@@ -43,8 +43,8 @@ import type { Writer } from "./writer.ts";
 
 const tester = new Tester();
 let writer: Writer | undefined;
-/** The adapter that was loaded last. */
-let loaded: { name: string; adapter: Adapter } | undefined;
+/** The adapter that was loaded last: calls at the same time have the same one. */
+let loaded: { name: string; adapter: Promise<Adapter> } | undefined;
 
 /** Closes a device that has failed, and the models on it. */
 export async function giveUp(device: Backend): Promise<void> {
@@ -80,8 +80,13 @@ async function latestTrained(id: string): Promise<Trained> {
   };
   if (!isTraining) {
     const name = adapterName(run);
-    if (loaded?.name !== name) loaded = { name, adapter: await storedAdapter(run, parts.model) };
-    return { ...parts, ...loaded.adapter };
+    if (loaded?.name !== name) loaded = { name, adapter: storedAdapter(run, parts.model) };
+    try {
+      return { ...parts, ...(await loaded.adapter) };
+    } catch (error) {
+      loaded = undefined;
+      throw error;
+    }
   }
   const { latest, meta } = training;
   if (!latest)

@@ -3,6 +3,7 @@ import type { Backend } from "../../backend/backend.ts";
 import type { Initialization } from "../../engine/initial.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { type Influences, measureInfluences } from "../../infer/influence.ts";
+import { Turns } from "../../infer/turns.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import type { AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import type { TextOrPair } from "../../pair.ts";
@@ -22,6 +23,7 @@ export interface Trained {
 }
 
 export class Tester {
+  private readonly turns = new Turns();
   /** `hidden` is opened when it is asked for. */
   private open:
     | { trained: Trained; adapter: Classifier; base: Classifier | null; hidden?: Promise<Classifier> }
@@ -75,8 +77,13 @@ export class Tester {
     delete this.open?.hidden;
   }
 
+  /** Calls at the same time have the same classifiers. */
+  private prepare(trained: Trained) {
+    return this.turns.run(() => this.openFor(trained));
+  }
+
   /** Reuses the classifiers for the same run on the same device; writes the tensors again if they have changed. */
-  private async prepare(trained: Trained) {
+  private async openFor(trained: Trained) {
     const { open } = this;
     if (open?.trained.id === trained.id && open.trained.device === trained.device) {
       if (open.trained.tensors !== trained.tensors) {

@@ -54,6 +54,9 @@ test("a run from a file to its end: what it will take, its events, its results, 
     ...["plan.txt", "predictions.csv", "run.json"],
   ]);
 
+  const message = "you have won a prize, please";
+  // At the same time, before the model is open.
+  const [nearest, map] = await Promise.all([tab.call("nearest", id, message), tab.call("testMap", id)]);
   const { adapter, base: before, classic } = await tab.call("classify", id, "you have won a prize, call now");
   assert.equal([classic && "label" in classic.says && classic.says.label, classic?.isUnlike], ["spam", false]);
   const lines = await tab.call("label", id, "you have won a prize, call now\nsee you at lunch", { classic: true });
@@ -63,18 +66,16 @@ test("a run from a file to its end: what it will take, its events, its results, 
   );
   assert.is((await tab.call("classify", id, "Rechnung über zwölf Gänse")).classic?.isUnlike, true);
   assert.equal(["label" in adapter && adapter.label, before], ["spam", null], "a head of zeros says nothing");
-  const message = "you have won a prize, please";
   const found = await tab.call("influences", id, message);
   assert.equal(
     found!.parts.map(({ start, end }) => message.slice(start, end)),
     message.split(" "),
   );
   // A training message is most like itself, and the map's answers are those of the model.
-  const nearest = (await tab.call("nearest", id, message))!;
-  assert.equal([nearest.messages.length, nearest.read, nearest.of], [3, 34, 34]);
-  const [known] = nearest.messages;
+  assert.equal([nearest!.messages.length, nearest!.read, nearest!.of], [3, 34, 34]);
+  const [known] = nearest!.messages;
   assert.equal((await tab.call("nearest", id, known!.text))!.messages[0], known);
-  const { points, shares, of } = (await tab.call("testMap", id))!;
+  const { points, shares, of } = map!;
   assert.equal([points.length, of], [record.counts.rows[2], record.counts.rows[2]]);
   assert.ok(shares[0] >= shares[1] && shares[1] > 0 && shares[0] + shares[1] <= 1 + 1e-9, String(shares));
   const { rows } = record.results!.test;

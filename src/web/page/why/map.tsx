@@ -30,14 +30,16 @@ export function TestMap({ points, shares, of }: MessageMap) {
       <figcaption>
         <h3>A map of {points.length < of ? `${points.length} of ${formatCount(of)}` : `the ${of}`} test messages</h3>
         <ul class="legend">
-          {[...new Set(points.map(({ truth }) => truth))].map((truth) => (
-            <li key={truth}>
-              <svg class="key" width={KEY_WIDTH} height={12} aria-hidden="true">
-                <Key look="point" color={color(truth)} />
-              </svg>
-              <LabelName name={showAnswer(truth)} />
-            </li>
-          ))}
+          {labels
+            .filter((label) => points.some(({ truth }) => truth === label))
+            .map((label) => (
+              <li key={label}>
+                <svg class="key" width={KEY_WIDTH} height={12} aria-hidden="true">
+                  <Key look="point" color={color(label)} />
+                </svg>
+                <LabelName name={label} />
+              </li>
+            ))}
           <li>
             <svg class="key" width={KEY_WIDTH} height={12} aria-hidden="true">
               <circle class="ring" cx={14} cy={6} r={5} />
