@@ -1,6 +1,5 @@
 /** Messages with their labels, of which a click tries one. */
 import { joinPair } from "../../../pair.ts";
-import { LabelName } from "../../../views/verdict.tsx";
 import type { KnownMessage } from "../../protocol.ts";
 import { showAnswer } from "./judge.tsx";
 import { setMessage } from "./try.ts";
@@ -24,9 +23,9 @@ export function MessageList({ id, messages }: { id?: string; messages: readonly 
       {messages.map(({ text, truth }, i) => (
         <li key={i}>
           <MessageButton text={text} />
-          <span class="chip">
-            <LabelName name={showAnswer(truth)} />
-          </span>
+          <bdi class="chip" title={showAnswer(truth)}>
+            {showAnswer(truth)}
+          </bdi>
         </li>
       ))}
     </ul>
