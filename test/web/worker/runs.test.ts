@@ -244,6 +244,9 @@ test("two columns are taken as pairs, and a run of them judges pairs", async () 
   assert.ok(run.usable, "it ended before its first checkpoint");
   const { adapter } = await tab.call("classify", run.id, ["Is it 3?", "It is 3"]);
   assert.match(String("label" in adapter && adapter.label), /^(yes|no)$/);
+  const { messages } = (await tab.call("nearest", run.id, ["Is it 3?", "It is 3"]))!;
+  assert.ok(messages.every(({ text }) => text.length === 2));
+  assert.is((await tab.call("testMap", run.id))!.points[0]!.text.length, 2);
   const table = pickedFile("more.csv", ["x,y", "Is it 1?,It is 1"].join("\n"));
   const refused = await tab.refused("label", run.id, table, {});
   assert.match(refused.summary, "two columns are needed");
