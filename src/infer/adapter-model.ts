@@ -150,9 +150,9 @@ export abstract class AdapterModel<E extends Weights> {
     checkArguments({ directory, name }, { directory: "text", name: "text" });
     this.checkAlive();
     checkName(name);
-    this.checkUnused(name);
+    const { checkUnused, loadAnother } = await several();
+    checkUnused(name, this.metas);
     await withBase(this.loaded, async (baseModel) => {
-      const { loadAnother } = await several();
       const adapter = await loadAnother(directory, baseModel, this.loaded);
       const { meta } = adapter;
       await this.inTurn(async () => {
@@ -161,7 +161,7 @@ export abstract class AdapterModel<E extends Weights> {
         if (adapter.reference) (await load(backend, baseModel, adapter, kind, this.loaded.engine)).destroy();
       });
       // Another call may have taken the name meanwhile.
-      this.checkUnused(name);
+      checkUnused(name, this.metas);
       this.metas.set(name, meta);
       this.waiting.set(name, adapter);
     });
@@ -294,13 +294,6 @@ export abstract class AdapterModel<E extends Weights> {
   private checkAlive(): void {
     if (this.isDestroyed)
       throw new ConfigError("already-destroyed", "the model was destroyed", { hint: "destroy it at the end" });
-  }
-
-  private checkUnused(name: string): void {
-    if (!this.metas.has(name)) return;
-    throw new ConfigError("invalid-adapter-name", `an adapter "${name}" is already loaded`, {
-      hint: "delete it first, or choose another name",
-    });
   }
 
   /** `where`: where it is named. */

@@ -41,6 +41,14 @@ export async function loadAnother(directory: string, baseModel: BaseModel, { met
   return adapter;
 }
 
+/** Throws ConfigError for the name of an adapter that is loaded. */
+export function checkUnused(name: string, loaded: ReadonlyMap<string, unknown>): void {
+  if (!loaded.has(name)) return;
+  throw new ConfigError("invalid-adapter-name", `an adapter "${name}" is already loaded`, {
+    hint: "delete it first, or choose another name",
+  });
+}
+
 /** Reads the active adapter back from the device, unless it was kept. */
 export async function readActive({ meta, engine, adapter }: OnDevice): Promise<Adapter> {
   if (adapter) return adapter;
