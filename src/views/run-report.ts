@@ -142,6 +142,12 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
             `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
           ),
           command("export", ...run, "--to", "hub", "--out", "hub"),
+          ...(hasHead({ objective })
+            ? [
+                text("For people, this writes one HTML file that answers as they type, without a network:"),
+                command("export", ...run, "--to", "page", "--out", "page"),
+              ]
+            : []),
         ]),
   ];
 }

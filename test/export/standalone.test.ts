@@ -9,6 +9,7 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import { modelCard } from "../../src/export/card.ts";
 import { planStandalone } from "../../src/export/standalone.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
+import { formatScore } from "../../src/format.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
@@ -20,6 +21,7 @@ import { assertAccessible } from "../browser/page.ts";
 import { drawTensors, LM, modeMeta, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
+import { TASKS } from "../helpers/models.ts";
 import { TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -141,6 +143,23 @@ testAll("the page of one file for pairs of texts has two fields", async () => {
   await assertAccessible(page);
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
+  assert.equal(faults, []);
+});
+
+testAll("the page of one file for scores shows the score, and explains no words", async () => {
+  await using baseModel = await openBaseModel(model);
+  const scores = testMeta({}, { model: CONFIG, base_model: model, task: TASKS.regression, labels: ["score"] });
+  const directory = join(folder, "scores");
+  await writeAdapter(directory, { meta: scores, tensors: drawTensors(scores) });
+  const texts = { title: pageQuestion(scores), summary: "", examples: [TEXT] };
+  const { page, faults } = await openPageOf(directory, baseModel, texts);
+  await page.click("#examples button");
+  await page.locator("#verdict strong").waitFor();
+  await using classifier = await Classifier.of(await loadAdapter(directory, baseModel), baseModel, await openWasm());
+  const [found] = await classifier.score([TEXT]);
+  assert.is(await page.textContent("#verdict strong"), formatScore(found!.score!));
+  await page.waitForTimeout(1000);
+  assert.is(await page.textContent("#words"), "");
   assert.equal(faults, []);
 });
 
