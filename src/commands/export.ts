@@ -20,9 +20,9 @@ const CLASSIC = "classic";
 const program = command(
   "export",
   "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft, hub; LoRA also " +
-    "gguf-adapter). In the other forms what was trained is merged into the base model, which prompts, prefixes and " +
-    "adapter layers cannot be. GGUF is for language models. If the format cannot express a part of the model, the export fails and " +
-    "reports the effect of dropping it; --lossy drops it.",
+    "gguf-adapter), and a page takes every classifier as it is. In the other forms what was trained is merged into the " +
+    "base model, which prompts, prefixes and adapter layers cannot be. GGUF is for language models. If the format cannot " +
+    "express a part of the model, the export fails and reports the effect of dropping it; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",

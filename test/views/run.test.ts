@@ -247,7 +247,7 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(showResult(limited, 200), `note: "TF-IDF" was fitted in part: ${limits}.\n`);
   // TF-IDF is right as well: it is enough, and there is nothing to try.
   const won = showResult(recordOf(data, right), 300);
-  assert.match(won, /note: As far .* is enough, and kept in classic\.json\.\n[\s\S]*\nnote: One seed: /);
+  assert.match(won, /note: As far .* is enough, and comes with this run\.\n[\s\S]*\nnote: One seed: /);
   // Every probability is 0.5, and every row is right.
   assert.match(
     won,
