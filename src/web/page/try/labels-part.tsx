@@ -47,7 +47,7 @@ export function Labels() {
         {source === undefined && <p class="help">or drop it here: CSV, TSV, JSON lines or Parquet</p>}
       </div>
       {hasClassic.value && (
-        <Tick id="label-classic" text="Label with the word-count model, which takes no time" on={byClassic} />
+        <Tick id="label-classic" text="Label with the word-count model, which is much faster" on={byClassic} />
       )}
       <ErrorPlace
         id="label-error"
