@@ -57,7 +57,14 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
   }
 }
 
-const line = (text: string, { words = plain }: Medium) => printableLine(words(text));
+const line = (text: string, { words = plain }: Medium) => isolate(printableLine(words(text)));
+
+/** What is written from right to left, from its first letter to its last. */
+const RIGHT_TO_LEFT = /([\p{Script=Arabic}\p{Script=Hebrew}](?:[^\p{L}\p{N}]*[\p{Script=Arabic}\p{Script=Hebrew}])*)/u;
+
+/** A sentence with labels or names in it: what is written from right to left moves nothing that stands beside it. */
+export const isolate = (text: string): ComponentChildren =>
+  text.split(RIGHT_TO_LEFT).map((piece, i) => (i % 2 === 0 ? piece : <bdi key={i}>{piece}</bdi>));
 
 function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (

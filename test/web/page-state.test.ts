@@ -23,6 +23,16 @@ test("a head that began with zeros has no size to compare with, and is not said 
   assert.match(text, "The head began with zeros: all that is in it was learned in this run.");
 });
 
+test("a label that is written from right to left moves nothing beside it in a sentence", async () => {
+  const { isolate } = await import("../../src/views/components.tsx");
+  const markup = (text: string) => renderToString(h("p", null, isolate(text)));
+  assert.is(
+    markup("Always guessing شكوى العميل: 56 of 100."),
+    "<p>Always guessing <bdi>شكوى العميل</bdi>: 56 of 100.</p>",
+  );
+  assert.is(markup("Always guessing ham: 56."), "<p>Always guessing ham: 56.</p>");
+});
+
 /** A base model that is open. */
 const opened = (name: string): ModelReport => ({
   ...{ name, values: 7e6, modes: ["lora"], hasChat: false },

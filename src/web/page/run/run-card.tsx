@@ -5,7 +5,7 @@ import { describeReplaced } from "../../../backend/backend.ts";
 import { formatCount, formatDuration } from "../../../format.ts";
 import { sinceBest } from "../../../train/best.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
-import { Blocks } from "../../../views/components.tsx";
+import { Blocks, isolate } from "../../../views/components.tsx";
 import { describeMeasured } from "../../../views/measures.ts";
 import { answerBlocks } from "../../../views/run.ts";
 import { describeAnswer, nothingLearned } from "../../../views/verdicts.ts";
@@ -44,7 +44,7 @@ export function RunCard() {
       </div>
       {run?.comparison !== undefined && <p class="help">{describePlace(run)}</p>}
       <p id="status" role="status">
-        {run && describeStatus(run)}
+        {run && isolate(describeStatus(run))}
       </p>
       <progress
         id="progress"
