@@ -38,8 +38,10 @@ export async function estimate(settings: PageSettings): Promise<RunEstimate> {
 /** Seconds of a whole run: the speed is that of the latest finished run on the device, else a guess. */
 function estimateSeconds(prepared: PreparedRun, device: DeviceInfo, threads: number, runs: readonly PageRun[]): number {
   const on = describeDevice(device);
+  // What was finished within its first epoch was tested for most of its time.
   const last = runs.find(
-    ({ state, record }) => state === "finished" && record.device !== null && describeDevice(record.device) === on,
+    ({ state, record: { device, epoch } }) =>
+      state === "finished" && epoch >= 1 && device !== null && describeDevice(device) === on,
   )?.record;
   const speed = last ? (flopsOfStep(last) * last.step) / last.seconds : GUESS * threads;
   return (flopsOfStep(prepared) * prepared.stepCounts.total) / speed;
