@@ -402,7 +402,7 @@ test("with its base model an export has all that its code reads, in one file or 
     assert.match(read(`carried ${base}`, "README.md").toString(), 'from_pretrained("base", dtype');
     await (await openBaseModel(join(out, "base"))).close();
     assert.equal((await exportFiles(out)).toSorted(), [...files.keys()].sort());
-    await assertFails("options-conflict", ["has its base model in it"], () =>
+    await assertFails("options-conflict", ["--to merged has the base model in it"], () =>
       planExport("merged", opened, { withBase: true }),
     );
     await baseModel.close();
