@@ -1,6 +1,5 @@
 /** A message with its words coloured by their influence on its label, each of which can be left out. */
 
-import type { ComponentChildren } from "preact";
 import type { Influences, TextPart } from "../infer/influence.ts";
 import type { TextOrPair } from "../pair.ts";
 import { ScrollArea } from "./components.tsx";
@@ -68,7 +67,7 @@ export function Words({ text, label, parts, words, out, toggle }: WordsProps) {
       </p>
       {out.size > 0 && <p>The answer above is that without the words that are crossed out. A click puts one back.</p>}
       <p class="help">
-        <Named text={text} name={name} parts={parts} /> The message was classified again without{" "}
+        <Named text={text} parts={parts} /> The message was classified again without{" "}
         {words === 1 ? "each word, one at a time" : `${words} words at a time, as it is long`}: the colour says how many
         times the odds of {name} change. 90 % are odds of 9 to 1, 99 % of 99 to 1.
       </p>
@@ -109,7 +108,7 @@ function describeChange({ influence }: TextPart): string {
 }
 
 /** The parts that change the odds most. */
-function Named({ text, name, parts }: { text: TextOrPair; name: ComponentChildren; parts: readonly TextPart[] }) {
+function Named({ text, parts }: { text: TextOrPair; parts: readonly TextPart[] }) {
   const list = (sign: number) =>
     parts
       .filter((part) => shade(part) !== "" && Math.sign(part.influence) === sign)
@@ -125,16 +124,8 @@ function Named({ text, name, parts }: { text: TextOrPair; name: ComponentChildre
     return "No word alone changes the odds much: the label rests on several together.";
   return (
     <>
-      {pro.length > 0 && (
-        <>
-          Most for {name}: {pro}.{" "}
-        </>
-      )}
-      {contra.length > 0 && (
-        <>
-          Most against {name}: {contra}.{" "}
-        </>
-      )}
+      {pro.length > 0 && <>Most for this label: {pro}. </>}
+      {contra.length > 0 && <>Most against this label: {contra}. </>}
     </>
   );
 }
