@@ -97,7 +97,7 @@ test("own messages begin with smollm2-cut, which is kept once it is loaded; a cl
     await page.locator(`#model-report >> text=${blocks} blocks`).waitFor({ state: "attached" });
     assert.is(await page.inputValue("#model"), name);
   };
-  assert.match((await page.textContent("#model"))!, "smollm2-cut (bundled, 23 MB)");
+  assert.match((await page.textContent("#bases"))!, /smollm2-cut[^(]*\(23 MB,/);
   assert.is(await page.evaluate((file) => caches.match(file).then(Boolean), gguf), false);
   await page.check("input[name=source][value=file]");
   await isModel("gpt2-micro", 4);
