@@ -74,18 +74,7 @@ export function ModelFields() {
       {follows.value && chosen === DEFAULT_BASE && (
         <p id="model-default" class="help">
           Own messages begin with {DEFAULT_BASE}: it learns more from them, and takes longer. Its 23 MB are kept for use
-          without a network.{" "}
-          <button
-            type="button"
-            class="link"
-            onClick={() => {
-              choose(BUNDLED);
-              // The button is gone afterwards.
-              goTo("model");
-            }}
-          >
-            Use {BUNDLED}
-          </button>
+          without a network. <ModelLink name={BUNDLED} text={`Use ${BUNDLED}`} />
         </p>
       )}
       {chosen === FROM_HUB && (
@@ -125,6 +114,22 @@ export function ModelFields() {
   );
 }
 
+/** Chooses a model, and goes to the list: the button may be gone afterwards. */
+export function ModelLink({ name, text = name }: { name: string; text?: string }) {
+  return (
+    <button
+      type="button"
+      class="link"
+      onClick={() => {
+        choose(name);
+        goTo("model");
+      }}
+    >
+      {text}
+    </button>
+  );
+}
+
 /** What the named models are for. */
 function Bases() {
   return (
@@ -133,17 +138,7 @@ function Bases() {
       <ul class="help">
         {BASES.map(({ name, megabytes, licence, use }) => (
           <li key={name}>
-            <button
-              type="button"
-              class="link"
-              onClick={() => {
-                choose(name);
-                goTo("model");
-              }}
-            >
-              {name}
-            </button>
-            : {use} ({megabytes} MB, {licence})
+            <ModelLink name={name} />: {use} ({megabytes} MB, {licence})
           </li>
         ))}
       </ul>

@@ -8,10 +8,11 @@ import { writer } from "../runs/runs.ts";
 import { bound, FileButton, NumberField, Step, Tick } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
-import { goTo, usePart } from "../shared/scroll.ts";
+import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { CHATS, choose, findDownload, model } from "../train/model.ts";
+import { CHATS, findDownload, model } from "../train/model.ts";
+import { ModelLink } from "../train/model-part.tsx";
 import {
   byLine,
   type Column,
@@ -144,19 +145,8 @@ function Better() {
   if (writer.value || name === undefined || (hasChat.value && !isCut)) return null;
   return (
     <>
-      {isCut && "It was cut to label messages, and what it writes makes no sense. "}
-      To chat, choose{" "}
-      <button
-        type="button"
-        class="link"
-        onClick={() => {
-          choose(CHATS);
-          goTo("model");
-        }}
-      >
-        {CHATS}
-      </button>{" "}
-      ({findDownload(CHATS)!.megabytes} MB).
+      {isCut && "It is a part of a larger model, made to label messages: what it writes untrained makes no sense. "}
+      To chat, choose <ModelLink name={CHATS} /> ({findDownload(CHATS)!.megabytes} MB).
     </>
   );
 }
