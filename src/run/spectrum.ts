@@ -1,6 +1,7 @@
 /**
  * The size and the singular values of s B A, without the product: B^T B and A A^T are [r, r], and
- * ||B A||^2 = trace(B^T B A A^T) (Frobenius). All in double precision.
+ * ||B A||^2 = trace(B^T B A A^T) (Frobenius). The principal components of a few rows, by the same eigenvalues. All in
+ * double precision.
  */
 
 /** The factors of an adapter: B [out, r], A [r, in], and the factor of their product. */
