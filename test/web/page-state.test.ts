@@ -256,3 +256,24 @@ test("what a result advises is a button, which takes the run's settings with it 
   assert.equal([values.value.rank, values.value.targets.includes("wte")], [4, false]);
   reset();
 });
+
+test("a view that was chosen stays when another run is shown, also until what is in it is known", async () => {
+  const { look, runs } = await import("../../src/web/page/runs/runs.ts");
+  const { takeable } = await import("../../src/web/page/run/take.ts");
+  const { view } = await import("../../src/web/page/run/view.ts");
+  const run = (id: string) =>
+    ({
+      id,
+      state: "loaded",
+      usable: true,
+      record: { objective: "classification", options: DEFAULTS },
+    }) as unknown as PageRun;
+  runs.value = ["one", "other"].map(run);
+  answers.take = () => ({});
+  look(run("one"));
+  await until(() => takeable.value !== null);
+  view.value = "take";
+  look(run("other"));
+  assert.is(takeable.value, null);
+  assert.is(view.value, "take");
+});

@@ -4,7 +4,6 @@ import { hasAdapter } from "../../protocol.ts";
 import { shown, writer } from "../runs/runs.ts";
 import { goTo } from "../shared/scroll.ts";
 import { classifier } from "../try/try.ts";
-import { takeable } from "./take.ts";
 
 const TITLES = { try: "Try it", write: "Let it write", result: "Result", learned: "What it learned", take: "Use it" };
 export type View = keyof typeof TITLES;
@@ -19,7 +18,7 @@ export const views = computed((): Partial<Record<View, string>> => {
     write: writer.value !== null,
     result: run.state === "finished",
     learned: hasAdapter(run) && run.changes !== undefined,
-    take: takeable.value !== null,
+    take: hasAdapter(run),
   };
   return Object.fromEntries(Object.entries(TITLES).filter(([one]) => has[one as View]));
 });
