@@ -9,7 +9,7 @@ import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
 import { renderTable } from "../views/terminal/render.ts";
 import { describeMachine, machine } from "./machine.ts";
-import { type Contender, measureProduct, type Product, productsFor, type Rate } from "./products.ts";
+import { type Contender, measureProducts, type Product, productsFor, type Rate } from "./products.ts";
 import { describeYardsticks, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 interface MatmulBenchOptions {
@@ -20,7 +20,7 @@ interface MatmulBenchOptions {
 }
 
 interface Result extends Product {
-  /** By contender; that in int16 only multiplies frozen weights. */
+  /** By contender. */
   gflops: Rate[];
 }
 
@@ -36,11 +36,9 @@ export async function benchMatmul(options: MatmulBenchOptions): Promise<number> 
     const yardsticks = await measureYardsticks(devices[0]!);
     const contenders = devices.map((device): Contender => ({ device, dtype: "f32" }));
     if (devices[0]!.info.kind === "wasm") contenders.push({ device: devices[0]!, dtype: "int16" });
-    const results: Result[] = [];
-    for (const product of productsFor(devices[0]!.info)) {
-      const able = product.frozen ? contenders : contenders.filter(({ dtype }) => dtype === "f32");
-      results.push({ ...product, gflops: await measureProduct(able, product, rounds) });
-    }
+    const products = productsFor(devices[0]!.info);
+    const rates = await measureProducts(contenders, products, rounds);
+    const results = products.map((product, i): Result => ({ ...product, gflops: rates[i]! }));
     const infos = devices.map(({ info }) => info);
     if (options.json) console.log(JSON.stringify({ machine: machine(), devices: infos, yardsticks, results }));
     else {

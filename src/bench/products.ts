@@ -72,18 +72,27 @@ export interface Contender {
   dtype: "f32" | "int16";
 }
 
-/** Measures a product by several in turns, so that other load on the machine affects all of them equally. */
-export async function measureProduct(
+/**
+ * Measures products by several contenders, all in turns, so that other load on the machine affects all of them equally.
+ * In int16 only frozen weights are multiplied.
+ */
+export async function measureProducts(
   contenders: readonly Contender[],
-  product: Product,
+  products: readonly Product[],
   rounds: number,
-): Promise<Rate[]> {
-  const watches = await Promise.all(contenders.map((one) => prepare(one, product)));
-  const rates = watches.map((): number[] => []);
+): Promise<Rate[][]> {
+  const watches: (Stopwatch & { product: Product; rates: number[]; release(): void })[][] = [];
+  for (const product of products) {
+    const able = contenders.filter(({ dtype }) => product.frozen || dtype === "f32");
+    watches.push(
+      await Promise.all(able.map(async (one) => ({ ...(await prepare(one, product)), product, rates: [] }))),
+    );
+  }
   for (let round = 0; round < rounds; round++)
-    for (const [i, { measure }] of watches.entries()) rates[i]!.push(productFlops(product) / (await measure()) / 1e6);
-  for (const { release } of watches) release();
-  return rates.map((values, i) => ({ ...rateSpread(values), clock: watches[i]!.clock }));
+    for (const { product, rates, measure } of watches.flat())
+      rates.push(productFlops(product) / (await measure()) / 1e6);
+  for (const { release } of watches.flat()) release();
+  return watches.map((some) => some.map(({ rates, clock }) => ({ ...rateSpread(rates), clock })));
 }
 
 /** On the CPU, a segment has enough copies of a small product to take milliseconds. */
