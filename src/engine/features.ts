@@ -1,7 +1,8 @@
 /**
  * Features: the output of a model's frozen lower blocks for every example. There is no dropout, so that they are the
- * same in every epoch: they are computed once and cached in the host's memory, and training and evaluation start from
- * them. A row's features do not depend on its batch, so that a run has the same bits with and without the cache.
+ * same in every epoch: they are computed once, before they are first needed, and cached in the host's memory, and
+ * training and evaluation start from them. A row's features do not depend on its batch, so that a run has the same bits
+ * with and without the cache.
  */
 import { availableMemory } from "#platform";
 import type { Backend } from "../backend/backend.ts";
@@ -44,46 +45,52 @@ export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget
 }
 
 export class Features {
-  private constructor(
-    /** By data set and position: [tokens, C] or [1, C]. */
-    private readonly kept: ReadonlyMap<ExampleSet, readonly Float32Array[]>,
-    /** Further batches, with their features. */
-    readonly more: readonly Batch[],
-    /** Seconds of computing it, without loading the model. */
-    readonly seconds: number,
-  ) {}
+  /** By data set and position: [tokens, C] or [1, C]. */
+  private readonly kept = new Map<ExampleSet, Promise<readonly Float32Array[]>>();
+  private readonly known = new Map<ExampleSet, readonly Float32Array[]>();
 
-  /**
-   * Runs the lower part once over all examples, and over `more` batches, and frees it. Rejects with the signal's reason
-   * when it aborts.
-   */
-  static async compute(
+  private constructor(private readonly engine: Engine) {}
+
+  /** Puts the lower part on the device, until `destroy`. */
+  static async load(
     device: Backend,
     model: BaseModel,
-    data: Sets,
     { spec, capacity }: Pick<EngineOptions, "spec" | "capacity">,
-    more: readonly Batch[] = [],
     signal?: AbortSignal,
   ): Promise<Features> {
     const engine = await Engine.create(device, { spec, capacity, optimizer: null, part: "lower" });
     try {
-      return await engine.until(signal, async () => {
-        await loadBase(engine, model, { signal });
-        const start = performance.now();
-        const kept = new Map<ExampleSet, Float32Array[]>();
-        for (const set of exampleSets(data)) kept.set(set, await examples(engine, set, signal));
-        const others: Batch[] = [];
-        for (const batch of more) others.push({ ...batch, features: await engine.computeFeatures(batch) });
-        return new Features(kept, others, (performance.now() - start) / 1000);
-      });
-    } finally {
+      await loadBase(engine, model, { signal });
+      return new Features(engine);
+    } catch (error) {
       engine.destroy();
+      throw error;
     }
+  }
+
+  /** Runs the lower part once over all examples of these sets. Rejects with the signal's reason when it aborts. */
+  async compute(sets: readonly ExampleSet[], signal?: AbortSignal): Promise<void> {
+    for (const set of sets) {
+      // Runs that are trained together ask for the same.
+      if (!this.kept.has(set))
+        this.kept.set(
+          set,
+          this.engine.until(signal, () => examples(this.engine, set, signal)),
+        );
+      this.known.set(set, await this.kept.get(set)!);
+    }
+  }
+
+  /** These batches with their features. */
+  async addTo(batches: readonly Batch[]): Promise<Batch[]> {
+    const all: Batch[] = [];
+    for (const batch of batches) all.push({ ...batch, features: await this.engine.computeFeatures(batch) });
+    return all;
   }
 
   /** Those of the examples at these positions, concatenated: the input of the upper part. */
   select(dataset: ExampleSet, positions: Uint32Array): Float32Array {
-    const examples = this.kept.get(dataset)!;
+    const examples = this.known.get(dataset)!;
     const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
     let at = 0;
     for (const i of positions) {
@@ -91,6 +98,9 @@ export class Features {
       at += examples[i]!.length;
     }
     return whole;
+  }
+  destroy(): void {
+    this.engine.destroy();
   }
 }
 

@@ -25,7 +25,7 @@ export interface TrialEstimate {
 
 /**
  * Times the first steps of a run on as many rows as they take, with small validation and test sets. The features of
- * these rows are computed; those of all take longer by the share of the tokens.
+ * the first rows are computed; those of all take longer by the share of the tokens.
  */
 export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> {
   const abort = new AbortController();
@@ -38,9 +38,14 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
     val: few(args.data.val, ROWS),
     test: few(args.data.test, ROWS),
   } as TrainingData;
-  const others = countTokens(args.data) / countTokens(data) - 1;
+  const { train: rows, val, test } = args.data;
+  const tokens = countTokens([rows, val, test]);
+  const others = features ? tokens / countTokens([data.train, data.val]) - 1 : 0;
   const begun = performance.now();
   let [started, before, first, steps] = [0, 0, 0, 0];
+  const ready = (now: number) => {
+    before ||= now - begun + (now - started) * others;
+  };
   await train({
     ...{ ...args, ...options, data, featureBudget: features ? Infinity : 0 },
     // Only before the first step.
@@ -58,11 +63,11 @@ export async function estimateTrial(args: RunArguments): Promise<TrialEstimate> 
         steps = whole.stepCounts.total;
       }
       if (event.type === "start") started = now;
-      if (event.type === "evaluation" && event.record.step === 0) before = now - begun;
+      if (event.type === "evaluation" && event.record.step === 0) ready(now);
       if (event.type !== "step") return;
       if (event.record.step === 1) {
         first = now;
-        before += Math.max(0, 1000 * event.seconds - (now - started)) * others;
+        ready(now);
       }
       const timed = event.record.step - 1;
       if (timed > 0) estimate.seconds = (before + (steps * (now - first)) / timed) / 1000;
@@ -82,8 +87,7 @@ function few(set: Dataset | TokenSet, rows: number): Dataset | TokenSet {
   return set instanceof TokenSet ? set.first(rows) : set.select(set.order(SEED, 0).subarray(0, rows));
 }
 
-const countTokens = ({ train, val, test }: TrainingData) =>
-  [train, val, test].reduce((sum, set) => sum + set.stats().tokens, 0);
+const countTokens = (sets: readonly TrainingData["train"][]) => sets.reduce((sum, set) => sum + set.stats().tokens, 0);
 
 /** A device without limits and the default limit of features: an estimate is the same on every machine. */
 const ANYWHERE = { device: { limits: { maxBinding: Infinity, maxBuffer: Infinity } }, featureBudget: 1e9 };
@@ -104,7 +108,7 @@ export function countOperations(run: Omit<RunArguments, "device" | "featureBudge
       mean,
     );
   const evaluations = 1 + Math.ceil(stepCounts.total / (evalEvery || Math.ceil(stepCounts.stepsPerEpoch / 2)));
-  // At the end the test set and at most as many training rows, with the first parameters and the kept ones.
+  // At the end the test set and at most as many training rows, with the kept parameters and mostly the first ones.
   const evaluated = evaluations * val.size + 2 * (test.size + Math.min(train.size, test.size));
   const steps = stepCounts.total * accumulate * flops + (evaluated / batchSize) * forward(plan.segments);
   const once = features ? ((train.size + val.size + test.size) / batchSize) * forward(features.plan.segments) : 0;

@@ -16,7 +16,7 @@ import { isMean } from "../tasks/index.ts";
 import type { BegunJob, PlannedJob, SharedArguments, TrainArguments } from "./arguments.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
-import { planEvent } from "./plan-event.ts";
+import { planEvent, runMemory } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { FeaturePlan, TrainResult } from "./records.ts";
 import { isTooLarge } from "./sizes.ts";
@@ -99,7 +99,8 @@ function canShare(device: Backend, one: Candidate): boolean {
 function mostThatFit(device: Backend, some: readonly Candidate[]): number {
   const fit = (count: number) => {
     try {
-      return fits(Group.plan(device, groupOptions(some.slice(0, count))).memory, device.limits);
+      const plan = Group.plan(device, groupOptions(some.slice(0, count)));
+      return fits(runMemory({ plan, features: some[0]!.features }), device.limits);
     } catch (error) {
       if (isTooLarge(error)) return false;
       throw error;
@@ -136,11 +137,9 @@ export async function trainGroup(
   let engines: readonly Engine[] = [];
   try {
     if (first.features) {
-      // In each run's share of the plan there is room for them.
-      const capacity = { ...first.capacity, tokens: Math.min(...prepared.map(({ capacity }) => capacity.tokens)) };
-      const { referenceBatches } = await import("./reference.ts");
-      const more = await referenceBatches(common, { ...first, capacity });
-      features = await Features.compute(device, model, data, first, more, signal);
+      // There is room for the rows of each run.
+      const capacity = { ...first.capacity, tokens: Math.max(...prepared.map(({ capacity }) => capacity.tokens)) };
+      features = await Features.load(device, model, { ...first, capacity }, signal);
     }
     ({ engines } = await Group.create(device, groupOptions(prepared.map(candidate))));
     await loadBase(engines[0]!, model, { signal });
@@ -148,6 +147,7 @@ export async function trainGroup(
       await writeInitial(engine, { model, data, ...runs[i]!.settings }, prepared[i]!.options);
   } catch (error) {
     for (const engine of engines) engine.destroy();
+    features?.destroy();
     // Fewer of them may fit.
     if (isTooLarge(error) || device !== common.device) throw error;
     await leave(device, error);
@@ -161,7 +161,7 @@ export async function trainGroup(
     turn = result.catch(() => {});
     return result;
   };
-  return engines.map((engine, i) => {
+  const results = engines.map((engine, i) => {
     const { options, spec, plan, trainable, flops, features: planned } = prepared[i]!;
     const { settings, start } = runs[i]!;
     const trainTogether = (args: TrainArguments) =>
@@ -179,4 +179,6 @@ export async function trainGroup(
       trainAlone,
     );
   });
+  void Promise.allSettled(results).then(() => features?.destroy());
+  return results;
 }

@@ -60,17 +60,61 @@ export async function fitBaselines(data: TrainingData): Promise<FittedBaselines>
   return fit(data);
 }
 
+/** What measures a run. */
+interface Measurer {
+  measure: Measure;
+  /**
+   * What a model is before training that says of every row that all classes are as likely, known without asking it, from
+   * its evaluation on the validation set. Null: the loss is not known without it.
+   */
+  even: ((val: Evaluation | null) => Evaluated) | null;
+}
+
 /** A page loads what measures before the first step: the end of a run must not depend on a connection. */
-export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measure> {
+export async function loadMeasure(data: TrainingData, options: Asked): Promise<Measurer> {
   const { labels } = TRAINING[data.objective];
   const measuring = await MEASURING[data.objective]();
   const fit = labels && ((await FITS[labels]()) as Fit);
-  return async (before, after, signal) => {
-    const context = measuringContext(data, options);
-    const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });
-    const { baselines, classic } = fit ? await fit(data, signal) : { baselines: [initial()], classic: null };
-    const measured = measureSets(measuring, data, after, baselines, context);
-    return { ...measured, classic, results: { before: before.evaluations, ...measured.results } };
+  const context = measuringContext(data, options);
+  return {
+    even: measuring.loss ? (val) => evenly(measuring, data, val, context) : null,
+    async measure(before, after, signal) {
+      const initial = () => ({ name: "before training", ...measuring.predict(before.outputs.test, context, null) });
+      const { baselines, classic } = fit ? await fit(data, signal) : { baselines: [initial()], classic: null };
+      const measured = measureSets(measuring, data, after, baselines, context);
+      return { ...measured, classic, results: { before: before.evaluations, ...measured.results } };
+    },
+  };
+}
+
+function evenly(
+  measuring: Measuring,
+  data: TrainingData,
+  val: Evaluation | null,
+  context: MeasuringContext,
+): Evaluated {
+  const { train, test } = data;
+  const outputs = (rows: number) => new Float32Array(rows * context.labels.length);
+  const of = (name: "train" | "test", rows: number) =>
+    ({ rows, ...figuresOf(measuring, data, name, measuring.predict(outputs(rows), context, null)) }) as Evaluation;
+  return {
+    evaluations: { train: of("train", Math.min(train.size, test.size)), val, test: of("test", test.size) },
+    outputs: { train: outputs(0), val: outputs(0), test: outputs(test.size) },
+  };
+}
+
+/** The figures of what was said of the rows of a set, or of those at `at`. */
+function figuresOf(
+  measuring: Measuring,
+  data: TrainingData,
+  name: keyof Splits<unknown>,
+  predicted: Predicted,
+  at?: Places,
+) {
+  const { columns, measures } = TRAINING[data.objective];
+  return {
+    ...(measuring.loss && { loss: measuring.loss(data[name], predicted, at) }),
+    ...keptFigures(measures, columns(data[name], predicted.values, data.labels.length), at),
   };
 }
 
@@ -91,14 +135,10 @@ export function measureSets(
   const decision = (data.val.size > 0 && measuring.choose?.(context, data.val, outputs.val)) || null;
   const predict = (name: keyof typeof outputs) => measuring.predict(outputs[name], context, decision);
   const predicted = { train: predict("train"), val: predict("val"), test: predict("test") };
-  const { columns, measures } = TRAINING[data.objective];
-  const figuresOf = (name: keyof typeof predicted, at?: Places) => ({
-    ...(measuring.loss && { loss: measuring.loss(data[name], predicted[name], at) }),
-    ...keptFigures(measures, columns(data[name], predicted[name].values, context.labels.length), at),
-  });
+  const figures = (name: keyof typeof predicted, at?: Places) => figuresOf(measuring, data, name, predicted[name], at);
   const decide = (name: keyof typeof predicted, measured: Evaluation): Evaluation => ({
     ...measured,
-    ...(decision && outputs[name].length > 0 && figuresOf(name)),
+    ...(decision && outputs[name].length > 0 && figures(name)),
   });
   const { train, val, test } = evaluations;
   const answer = (name: "val" | "test") => measuring.answers?.(data[name], predicted[name], context) ?? null;
@@ -108,7 +148,7 @@ export function measureSets(
       after: { train: decide("train", train), val: val && decide("val", val), test: decide("test", test) },
       parts: (isLabelled(data) ? data.testParts : []).map(({ name, positions }) => ({
         ...{ name, rows: positions.length, loss: Number.NaN },
-        ...figuresOf("test", positions),
+        ...figures("test", positions),
       })),
       decision,
       test: measureTest(measuring, data, predicted.test, baselines, context),

@@ -2,16 +2,17 @@
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { ModelPlan } from "../model/model.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import type { FeaturePlan, TrainEvent, TrainResult } from "./records.ts";
+import type { TrainEvent, TrainResult } from "./records.ts";
+
+/** The memory of a run: that of its steps, and of the lower part, which computes features before and after them. */
+export function runMemory({ plan, features }: Pick<TrainResult, "features"> & { plan: Pick<ModelPlan, "memory"> }) {
+  const { memory } = plan;
+  return { ...memory, buffers: [...memory.buffers, ...(features?.plan.memory.buffers ?? [])] };
+}
 
 /** The peak memory of a run, in bytes. */
-export function peakMemory({ plan, features }: { plan: ModelPlan; features: FeaturePlan | null }): number {
-  const [own, before] = [plan, features?.plan].map((some) => (some ? memoryTotals(some.memory).total : 0)) as [
-    number,
-    number,
-  ];
-  return Math.max(own, before) + (features?.bytes ?? 0);
-}
+export const peakMemory = (run: Pick<TrainResult, "plan" | "features">): number =>
+  memoryTotals(runMemory(run)).total + (run.features?.bytes ?? 0);
 
 /** The event of a run whose plan is made. */
 export function planEvent(

@@ -27,7 +27,7 @@ import { fits, formatBytes } from "../plan/memory.ts";
 import { setting } from "../setting.ts";
 import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import { DEFAULTS } from "./options.ts";
-import { peakMemory } from "./plan-event.ts";
+import { peakMemory, runMemory } from "./plan-event.ts";
 import type { FeaturePlan } from "./records.ts";
 import { SETTINGS, type TrainOptions } from "./settings.ts";
 
@@ -60,7 +60,7 @@ export interface Planned {
   dropout: Dropout | undefined;
   /** The loss, unless it is cross-entropy. */
   valueLoss: ValueLoss | undefined;
-  /** The plan of a step: of the whole model, or of the upper part if features are computed first. */
+  /** The plan of a step: of the whole model, or of the upper part if features are computed. */
   plan: ModelPlan;
   features: FeaturePlan | null;
 }
@@ -92,10 +92,7 @@ export function planRun(args: PlanArguments, given: TrainOptions, size: Size): P
   return { size, options, spec, capacity, optimizer, dropout, valueLoss, plan, features };
 }
 
-const listPlans = ({ plan, features }: Planned) => [plan, ...(features ? [features.plan] : [])];
-
-const fitsOn = ({ device }: PlanArguments, planned: Planned) =>
-  listPlans(planned).every(({ memory }) => fits(memory, device.limits));
+const fitsOn = ({ device }: PlanArguments, planned: Planned) => fits(runMemory(planned), device.limits);
 
 /** The types of weights that a mode can have, from the widest to the narrowest. */
 const possibleDtypes = ({ mode }: TrainOptions) =>
@@ -174,7 +171,7 @@ function fewestSettings(args: PlanArguments, options: TrainOptions, size: Size):
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
 export function checkFits(args: PlanArguments, planned: Planned, options: TrainOptions): void {
   try {
-    for (const { memory } of listPlans(planned)) checkMemory(memory, args.device.limits);
+    checkMemory(runMemory(planned), args.device.limits);
   } catch (error) {
     throw withAdvice(error, args, options);
   }

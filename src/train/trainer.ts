@@ -83,30 +83,22 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
   const { run, signal, onEvent, resume } = divideArguments(args);
   const { shared, now = () => performance.now() } = place;
   const { device, info, prepared } = { ...chosen, ...(place.info && { info: place.info }) };
-  const { model, data } = args;
+  const { model } = args;
   const [planning, given] = [{ ...run, device }, completeOptions(run)];
   expectDtype(device, prepared.spec.dtype ?? "f32");
   // With shared tensors the device checks the rest.
   if (!shared) checkFits(planning, prepared, given);
   const { options, spec, capacity, optimizer, dropout, valueLoss, plan, trainable, flops } = prepared;
   onEvent?.(planEvent(prepared, info));
-  const features = prepared.features
-    ? await Features.compute(
-        device,
-        model,
-        data,
-        prepared,
-        await (await import("./reference.ts")).referenceBatches(args, prepared),
-        signal,
-      )
-    : undefined;
   const size = { spec, capacity, optimizer, dropout, valueLoss, recompute: plan.recomputed > 0 };
-  const part = features ? { part: "upper" as const } : {};
+  const part = prepared.features ? { part: "upper" as const } : {};
   const engine = await Engine.create(device, { ...size, ...part }, shared).catch((error) => {
     // A graphics card does not report its memory until it runs out.
     throw withAdvice(error, planning, given);
   });
+  let features: Features | undefined;
   try {
+    if (prepared.features) features = await Features.load(device, model, prepared, signal);
     await loadBase(engine, model, { signal, wanted: (parameter) => !isShared(parameter, shared) });
     await writeInitial(engine, args, options);
     const training = new Run(engine, features, args, prepared, info.kind, now);
@@ -121,6 +113,7 @@ async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: 
       flops,
     });
   } finally {
+    features?.destroy();
     engine.destroy();
   }
 }

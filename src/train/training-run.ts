@@ -48,15 +48,15 @@ export class Run {
   private readonly steps: StepRecord[] = [];
   private readonly evaluations: EvaluationRecord[] = [];
   private readonly started: number;
-  /** Seconds of computing the features and of the run before its checkpoint, and examples before its checkpoint. */
-  private secondsBefore: number;
+  /** Seconds and examples of the run before its checkpoint. */
+  private secondsBefore = 0;
   private examplesBefore = 0;
   /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
   private readonly inFlight: InFlight<{ record: StepRecord; batches: Batch[] }>;
   private checkpointBefore: Checkpoint | undefined;
   /** Index of the first step after the last evaluation. */
   private since = 0;
-  /** Seconds of evaluations and pauses, which do not count as step time. */
+  /** Seconds of features and evaluations, and of pauses, which do not count as step time. */
   private evaluating = 0;
   private paused = 0;
   /** The trained tensors, set before the initial parameters are restored for evaluation. */
@@ -86,7 +86,6 @@ export class Run {
   ) {
     ({ model: this.model, data: this.data, signal: this.signal } = args);
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
-    this.secondsBefore = features?.seconds ?? 0;
     this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
     this.started = now();
   }
@@ -156,7 +155,9 @@ export class Run {
   /** Runs all steps and evaluations; null: there is no test set to measure on. */
   private async work(): Promise<Measured | null> {
     const { stepsPerEpoch } = this.stepCounts;
-    const measure = await loadMeasure(this.data, this.options);
+    const { train, val, test } = this.data;
+    const { measure, even } = await loadMeasure(this.data, this.options);
+    await this.computeFeatures([train, val]);
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const initial = this.evaluations[0]?.val ?? null;
@@ -168,15 +169,28 @@ export class Run {
     if (this.keptStep !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
     const { measureReference, referenceBatches } = await import("./reference.ts");
-    const batches = this.features?.more ?? (await referenceBatches(this.args, this.prepared));
-    this.reference = await measureReference(this.engine, batches);
-    if (this.data.test.size === 0) return null;
+    const batches = await referenceBatches(this.args, this.prepared);
+    this.reference = await measureReference(this.engine, (await this.features?.addTo(batches)) ?? batches);
+    if (test.size === 0) return null;
+    // The test set and the initial parameters come last, so that training starts immediately.
+    await this.computeFeatures([test]);
     const after = await this.splits(this.kept?.val ?? null, this.valOutputs);
-    // The initial parameters are evaluated last, so that training starts immediately.
-    const { signal } = this;
-    await loadBase(this.engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
-    await writeInitial(this.engine, this.args, this.options);
-    return measure(await this.splits(initial, NONE), after, signal);
+    const before = this.beginsEven && even ? even(initial) : await this.evaluateInitial(initial);
+    return measure(before, after, this.signal);
+  }
+
+  private async evaluateInitial(val: Evaluation | null): Promise<Evaluated> {
+    const { engine, signal } = this;
+    await loadBase(engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
+    await writeInitial(engine, this.args, this.options);
+    return this.splits(val, NONE);
+  }
+
+  /** Computes what the upper part reads. The time does not count as step time. */
+  private async computeFeatures(sets: readonly TrainingData["train"][]): Promise<void> {
+    const start = this.now();
+    await this.features?.compute(sets, this.signal);
+    this.evaluating += (this.now() - start) / 1000;
   }
 
   /** The evaluation whose parameters are saved; undefined without a validation set. */

@@ -38,10 +38,10 @@ export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[
   return [...blocks, details("Computed", more)];
 }
 
-/** The lowest blocks, which run once before training, and the features that they leave. */
+/** The lowest blocks, which run once for each message, and the features that they leave. */
 function describeFeatures(spec: ModelSpec, { plan, kept }: { plan: number; kept: number }): string {
   return (
-    `features: the lowest ${frozenBlocks(spec)} of ${spec.config.n_layer} blocks are frozen and run once per message before training (${formatBytes(plan)}, then freed); ` +
+    `features: the lowest ${frozenBlocks(spec)} of ${spec.config.n_layer} blocks are frozen and run once per message (${formatBytes(plan)}); ` +
     `their outputs are stored (${formatBytes(kept)})`
   );
 }
