@@ -3,7 +3,7 @@
 import { isFile } from "#platform";
 import { describeDevice } from "../backend/backend.ts";
 import { checkNumber } from "../checks.ts";
-import { isFolder } from "../data/source.ts";
+import { isFolder } from "../data/sets/source.ts";
 import { knownFormat } from "../data/table/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";

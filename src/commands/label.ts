@@ -7,7 +7,7 @@ import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
 import { readClassic } from "../classic/read.ts";
 import { recognizeUnlike } from "../classic/unlike.ts";
-import { isFolder } from "../data/source.ts";
+import { isFolder } from "../data/sets/source.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";

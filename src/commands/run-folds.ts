@@ -1,6 +1,6 @@
 /** train --folds: a run for each fold, the estimate that they make together, and the run on all rows. */
 import { joinPath } from "#platform";
-import { divideFolds, splitAlready } from "../data/folds.ts";
+import { divideFolds, splitAlready } from "../data/sets/folds.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { countOf } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";

@@ -6,11 +6,11 @@ import type { BaseModel } from "../io/hf.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-options.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
 import type { Padding } from "./dataset.ts";
-import type { LabelledRow } from "./memory-rows.ts";
-import { isOnHub } from "./named.ts";
+import type { LabelledRow } from "./sets/memory-rows.ts";
+import { isOnHub } from "./sets/named.ts";
+import { type DataSource, refuseSplit } from "./sets/source.ts";
+import type { Split } from "./sets/split.ts";
 import { type Files, FRACTIONS } from "./settings.ts";
-import { type DataSource, refuseSplit } from "./source.ts";
-import type { Split } from "./split.ts";
 import type { ColumnChoice } from "./table/columns.ts";
 import type { DataModule } from "./wasm.ts";
 

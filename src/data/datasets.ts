@@ -20,12 +20,12 @@ import {
   SOURCE,
 } from "./dataset-options.ts";
 import { findLeaks } from "./duplicates.ts";
-import { isOnHub } from "./named.ts";
 import { LIST_SEPARATOR } from "./places.ts";
-import { readSets } from "./read-sets.ts";
+import { isOnHub } from "./sets/named.ts";
+import { readSets } from "./sets/read-sets.ts";
+import type { Corrected } from "./sets/source.ts";
+import { drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
 import { checkDataSettings } from "./settings.ts";
-import type { Corrected } from "./source.ts";
-import { drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./split.ts";
 import { checkEncoding } from "./table/encoding.ts";
 import type { Combined } from "./table/labels.ts";
 import { DataModule } from "./wasm.ts";

@@ -7,7 +7,7 @@ import { setting } from "../setting.ts";
 import { type Objective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { Padding } from "./dataset.ts";
-import { SPLITS, type Split } from "./split.ts";
+import { SPLITS, type Split } from "./sets/split.ts";
 
 /** A file, or several if the flag is repeated. */
 export type Files = string | readonly string[];

@@ -1,4 +1,4 @@
-import { isOnHub } from "../data/named.ts";
+import { isOnHub } from "../data/sets/named.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
 import { METHODS } from "../methods/index.ts";
 import { printable } from "../printable.ts";

@@ -1,7 +1,7 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
 import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
-import type { LabelledRow } from "../data/memory-rows.ts";
+import type { LabelledRow } from "../data/sets/memory-rows.ts";
 import type { TaggedRow } from "../data/text/tagged.ts";
 import type { TextRow, TextsOptions } from "../data/text/texts.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";

@@ -32,7 +32,7 @@ export async function loadData(
 ): Promise<TrainingData> {
   if (typeof folds === "number") {
     const all = await loadData({ objective, data }, model, downloads, onColumns);
-    const { divideFolds } = await import("../data/folds.ts");
+    const { divideFolds } = await import("../data/sets/folds.ts");
     return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
   }
   const { labels } = TRAINING[objective];

@@ -1,7 +1,7 @@
 /** Cross-validation: the runs of folds, what they say together, and a run on all rows; and the API of it. */
 import { backendOf } from "../backend/backend.ts";
 import { checkOptions, type FieldKind } from "../checks.ts";
-import { divideFolds } from "../data/folds.ts";
+import { divideFolds } from "../data/sets/folds.ts";
 import { ConfigError, type LowrankError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import { nameBase } from "../run/base-name.ts";

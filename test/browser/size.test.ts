@@ -97,10 +97,10 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A data set or a model of the hub, or the SMS collection; hashes besides, as the browser has none of a download.
   hub: [
     37,
-    /\/(src\/(platform\/browser-download|data\/(hub|table\/parquet|sms)|io\/([a-z]+\/)?(hub(?!-names|\/)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
+    /\/(src\/(platform\/browser-download|data\/(sets\/(hub|sms)|table\/parquet)|io\/([a-z]+\/)?(hub(?!-names|\/)|download\.|shards))|data\/datasets\/sms-experiment|node_modules\/(hyparquet|@noble)\b)/,
   ],
   // Programs give rows, no visitor does.
-  rows: [1.2, /\/src\/data\/memory-rows\./],
+  rows: [1.2, /\/src\/data\/sets\/memory-rows\./],
   // Files by the address of a server; what mends a folder or says what it lacks.
   folders: [2.2, /\/src\/(platform\/url-files|io\/([a-z]+\/)?missing-files)\./],
   // A comparison of settings on WebGPU; a model with several.
@@ -156,7 +156,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
   // Excel files.
   excel: [7.2, /\/(src\/(data\/table\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
-  "rows of other files": [2.7, /\/src\/(data\/(table\/(lines|fasttext)|folder|given-sets)|infer\/csv-rows)\./],
+  "rows of other files": [2.7, /\/src\/(data\/(table\/(lines|fasttext)|sets\/(folder|given-sets))|infer\/csv-rows)\./],
   // Which columns are text and label where their names do not say it.
   "columns by contents": [1.7, /\/src\/data\/table\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
@@ -169,7 +169,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // Training messages like one, a map of the test messages.
   why: [4, /\/src\/(infer\/hidden|web\/(worker\/alike|page\/why\/(why-part|map)))\./],
   // Data of `train --folds`, and groups of its rows.
-  folds: [3, /\/src\/data\/(folds|groups|corrections)\./],
+  folds: [3, /\/src\/data\/sets\/(folds|groups|corrections)\./],
   records: [2.9, /\/src\/(run\/check-record|check-tree|tasks\/stored)\./],
   "foreign files": [
     15.3,

@@ -11,7 +11,7 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import type { DatasetOptions, DatasetSpec } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { digestData } from "../../src/data/digest.ts";
-import { divideFolds } from "../../src/data/folds.ts";
+import { divideFolds } from "../../src/data/sets/folds.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";

@@ -6,7 +6,7 @@ import { bytesReader, Corpus, type ReadOptions } from "../../src/data/corpus.ts"
 import { Dataset } from "../../src/data/dataset.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
-import { messageColumns, readSource } from "../../src/data/source.ts";
+import { messageColumns, readSource } from "../../src/data/sets/source.ts";
 import { findColumns, findKeys } from "../../src/data/table/columns.ts";
 import { parquetLines } from "../../src/data/table/parquet.ts";
 import { findTextName } from "../../src/data/table/text-columns.ts";

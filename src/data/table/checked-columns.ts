@@ -1,7 +1,7 @@
 /** The columns of a table with what each is read as, and those that are likeliest where several may be meant. */
 import type { Objective } from "../../tasks/index.ts";
 import { objectiveWith } from "../../tasks/training.ts";
-import { messageColumns } from "../source.ts";
+import { messageColumns } from "../sets/source.ts";
 import { type ColumnFacts, chooseColumns, describeColumns } from "./column-facts.ts";
 import { type ColumnChoice, columnNamed, type FoundNames, type LabelledChoice } from "./columns.ts";
 

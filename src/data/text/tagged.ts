@@ -10,7 +10,7 @@ import { checkParts, cutParts } from "../dataset.ts";
 import { parseOrigin, type ReadingOptions, SOURCE } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
 import { placeOf, ROWS } from "../places.ts";
-import { type DataSource, sourceName, whileOpen } from "../source.ts";
+import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";

@@ -13,9 +13,9 @@ import type { Splits } from "../../tasks/evaluation.ts";
 import { cutParts, HELD_OUT, partSizes } from "../dataset.ts";
 import { parseOrigin, type ReadingOptions, SOURCES } from "../dataset-options.ts";
 import type { LoadedSets } from "../datasets.ts";
-import { isOnHub } from "../named.ts";
 import { placeOf, ROWS } from "../places.ts";
-import { type DataSource, isParquet, whileOpen } from "../source.ts";
+import { isOnHub } from "../sets/named.ts";
+import { type DataSource, isParquet, whileOpen } from "../sets/source.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { type BlockOptions, type BlockStats, Blocks, type Completion } from "./blocks.ts";
@@ -168,7 +168,7 @@ function bundledSets(name: string): Sets {
 
 /** The sets of a data set of the hub: as `loadDataset` chooses them. */
 async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
-  const { openHubDataset } = await import("../hub.ts");
+  const { openHubDataset } = await import("../sets/hub.ts");
   const found = await openHubDataset(name, options);
   const { train, val, test } = found;
   const title = `${found.title} of the Hugging Face hub: ${train.name}`;

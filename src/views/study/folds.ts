@@ -1,6 +1,6 @@
 /** The report of a study of folds: an estimate from all rows, and what the run on all rows is. */
 import { joinPath, writeFileAtomic } from "#platform";
-import { REVIEW } from "../../data/corrections.ts";
+import { REVIEW } from "../../data/sets/corrections.ts";
 import {
   type Block,
   type Cell,

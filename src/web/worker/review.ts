@@ -2,8 +2,8 @@
 
 import { fitClassic } from "../../classic/fit.ts";
 import { setTexts } from "../../classic/tfidf.ts";
-import { REVIEW } from "../../data/corrections.ts";
-import { divideFolds } from "../../data/folds.ts";
+import { REVIEW } from "../../data/sets/corrections.ts";
+import { divideFolds } from "../../data/sets/folds.ts";
 import { isLabelled } from "../../data/training-data.ts";
 import { csvLine } from "../../io/csv.ts";
 import type { BaseModel } from "../../io/hf.ts";

@@ -1,6 +1,6 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
 import { defaultThreads } from "../../backend/wasm.ts";
-import { isOnHub } from "../../data/named.ts";
+import { isOnHub } from "../../data/sets/named.ts";
 import { ConfigError } from "../../errors.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";

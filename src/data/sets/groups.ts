@@ -1,7 +1,7 @@
 /** Groups of rows that belong together, such as those of a customer. */
-import { DataError } from "../errors.ts";
-import { setting } from "../setting.ts";
-import type { Corpus, ReadOptions } from "./corpus.ts";
+import { DataError } from "../../errors.ts";
+import { setting } from "../../setting.ts";
+import type { Corpus, ReadOptions } from "../corpus.ts";
 import { type DataSource, readSource } from "./source.ts";
 import type { Groups } from "./split.ts";
 

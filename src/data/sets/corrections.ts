@@ -1,13 +1,13 @@
 /** Corrected labels: the rows of a review of labels (review.csv) whose column "correct label" somebody has filled. */
-import { DataError, nameList } from "../errors.ts";
-import { joinPair, type TextOrPair } from "../pair.ts";
-import { bytesReader } from "./bytes-reader.ts";
-import { CHUNK_BYTES, Corpus, type ReadOptions } from "./corpus.ts";
-import type { Dataset } from "./dataset.ts";
-import { ROWS } from "./places.ts";
-import type { Files } from "./settings.ts";
+import { DataError, nameList } from "../../errors.ts";
+import { joinPair, type TextOrPair } from "../../pair.ts";
+import { bytesReader } from "../bytes-reader.ts";
+import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
+import type { Dataset } from "../dataset.ts";
+import { ROWS } from "../places.ts";
+import type { Files } from "../settings.ts";
+import type { DataModule } from "../wasm.ts";
 import { type Corrected, readSource } from "./source.ts";
-import type { DataModule } from "./wasm.ts";
 
 /** The columns of a review that are read. */
 export const REVIEW = { row: "row", texts: ["text", "text_pair"], correct: "correct label" } as const;

@@ -5,8 +5,8 @@
  */
 
 import { exists, joinPath } from "#platform";
-import { ConfigError, DataError, nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/hub/download-options.ts";
+import { ConfigError, DataError, nameList } from "../../errors.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import {
   downloading,
   fetchFiles,
@@ -16,12 +16,12 @@ import {
   listFiles,
   refuseOffline,
   snapshotFolder,
-} from "../io/hub/hub.ts";
-import { isHubName, type Repository } from "../io/hub/hub-names.ts";
-import { keep, readKept } from "../io/hub/kept.ts";
-import { LIMITS } from "../io/limits.ts";
-import { either, setting } from "../setting.ts";
-import { nearest } from "../suggest.ts";
+} from "../../io/hub/hub.ts";
+import { isHubName, type Repository } from "../../io/hub/hub-names.ts";
+import { keep, readKept } from "../../io/hub/kept.ts";
+import { LIMITS } from "../../io/limits.ts";
+import { either, setting } from "../../setting.ts";
+import { nearest } from "../../suggest.ts";
 
 /** A split, and where its files are in the cache. */
 export interface HubSplit {

@@ -1,12 +1,14 @@
 /** Reads messages with labels in their three sets, from wherever they are. */
-import { ConfigError } from "../errors.ts";
-import { setting } from "../setting.ts";
-import { Corpus, type ReadOptions } from "./corpus.ts";
-import type { Dataset } from "./dataset.ts";
-import type { DatasetOptions, DatasetSpec } from "./dataset-options.ts";
+import { ConfigError } from "../../errors.ts";
+import { setting } from "../../setting.ts";
+import { Corpus, type ReadOptions } from "../corpus.ts";
+import type { Dataset } from "../dataset.ts";
+import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
+import { ROWS } from "../places.ts";
+import { knownFormat } from "../table/dialect.ts";
+import { DataModule } from "../wasm.ts";
 import type { LabelledRow } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
-import { ROWS } from "./places.ts";
 import {
   checkSingles,
   counts,
@@ -21,8 +23,6 @@ import {
   withoutCopies,
 } from "./source.ts";
 import { defaultSplit, type Parts } from "./split.ts";
-import { knownFormat } from "./table/dialect.ts";
-import { DataModule } from "./wasm.ts";
 
 /** Reads and splits data. Throws ConfigError for options that it has not. */
 export async function readSets(

@@ -1,18 +1,18 @@
 /** Rows in memory as a file of JSON lines, which is read as any other. */
-import { isListOf, isText } from "../checks.ts";
-import { concat } from "../concat.ts";
-import { ConfigError, DataError, LowrankError } from "../errors.ts";
-import type { TextOrPair } from "../pair.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { setting } from "../setting.ts";
-import type { LabelKind } from "../tasks/task.ts";
-import { bytesReader } from "./bytes-reader.ts";
-import { type LeftOut, MOST_LISTED } from "./corpus.ts";
-import { LIST_SEPARATOR, placeOf, ROWS } from "./places.ts";
-import { PAIR_NAMES } from "./table/column-names.ts";
-import type { ColumnChoice } from "./table/columns.ts";
-import { LABEL_SEPARATOR, partsOf } from "./table/labels.ts";
-import { checkRow, nameKind } from "./text/text-rows.ts";
+import { isListOf, isText } from "../../checks.ts";
+import { concat } from "../../concat.ts";
+import { ConfigError, DataError, LowrankError } from "../../errors.ts";
+import type { TextOrPair } from "../../pair.ts";
+import type { FileReader } from "../../platform/reader.ts";
+import { setting } from "../../setting.ts";
+import type { LabelKind } from "../../tasks/task.ts";
+import { bytesReader } from "../bytes-reader.ts";
+import { type LeftOut, MOST_LISTED } from "../corpus.ts";
+import { LIST_SEPARATOR, placeOf, ROWS } from "../places.ts";
+import { PAIR_NAMES } from "../table/column-names.ts";
+import type { ColumnChoice } from "../table/columns.ts";
+import { LABEL_SEPARATOR, partsOf } from "../table/labels.ts";
+import { checkRow, nameKind } from "../text/text-rows.ts";
 
 /** A row of `loadDataset`. */
 export interface LabelledRow {

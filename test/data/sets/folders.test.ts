@@ -1,11 +1,11 @@
 /** Texts in files of other shapes: a folder a class, and the lines of fastText. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../src/data/corpus.ts";
-import type { DatasetOptions } from "../../src/data/dataset-options.ts";
-import { loadDataset } from "../../src/data/datasets.ts";
-import { forgetFile, registerFile } from "../../src/platform/files.ts";
-import { assertFails } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
+import { bytesReader } from "../../../src/data/corpus.ts";
+import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
+import { loadDataset } from "../../../src/data/datasets.ts";
+import { forgetFile, registerFile } from "../../../src/platform/files.ts";
+import { assertFails } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
 
 const ALL = { fractions: [1, 0, 0], split: "ordered" } as const;
 

@@ -4,19 +4,19 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
-import { bytesReader } from "../../src/data/corpus.ts";
-import type { DatasetOptions } from "../../src/data/dataset-options.ts";
-import { loadDataset } from "../../src/data/datasets.ts";
-import { openHubDataset } from "../../src/data/hub.ts";
-import { parquetLines } from "../../src/data/table/parquet.ts";
-import { loadTexts } from "../../src/data/text/texts.ts";
-import { DataModule } from "../../src/data/wasm.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
-import type { DownloadEvent } from "../../src/io/hub/download-options.ts";
-import { nearestRepository } from "../../src/io/hub/hub-names.ts";
-import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test } from "../helpers/harness.ts";
-import { type Server, sendBytes, serve, setEnvironment } from "../helpers/http.ts";
+import { bytesReader } from "../../../src/data/corpus.ts";
+import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
+import { loadDataset } from "../../../src/data/datasets.ts";
+import { openHubDataset } from "../../../src/data/sets/hub.ts";
+import { parquetLines } from "../../../src/data/table/parquet.ts";
+import { loadTexts } from "../../../src/data/text/texts.ts";
+import { DataModule } from "../../../src/data/wasm.ts";
+import type { ErrorCode } from "../../../src/error-codes.ts";
+import type { DownloadEvent } from "../../../src/io/hub/download-options.ts";
+import { nearestRepository } from "../../../src/io/hub/hub-names.ts";
+import { assertFails, temporaryFolder } from "../../helpers/border.ts";
+import { test } from "../../helpers/harness.ts";
+import { type Server, sendBytes, serve, setEnvironment } from "../../helpers/http.ts";
 import {
   answerDatasets,
   type DatasetOnHub,
@@ -25,7 +25,7 @@ import {
   json,
   parquetCommit,
   useHub,
-} from "../helpers/hub-server.ts";
+} from "../../helpers/hub-server.ts";
 
 const folder = temporaryFolder();
 const fixture = (path: string) => new Uint8Array(readFileSync(packagePath(`test/hub-datasets/${path}`)));

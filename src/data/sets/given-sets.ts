@@ -1,6 +1,6 @@
 /** Data that is split already, into a training set and at least one of the others. */
-import type { Corpus, ReadOptions } from "./corpus.ts";
-import { type Dataset, HELD_OUT } from "./dataset.ts";
+import type { Corpus, ReadOptions } from "../corpus.ts";
+import { type Dataset, HELD_OUT } from "../dataset.ts";
 import { counts, type Loaded, readSource, refuseSplit, withoutCopies } from "./source.ts";
 import { defaultSplit, type Parts, type Split, splitDataset } from "./split.ts";
 

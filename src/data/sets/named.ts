@@ -1,15 +1,15 @@
 /** Data sets by name: bundled ones, and ones that are downloaded. */
 
 import { packagePath } from "#platform";
-import languages from "../../data/datasets/languages.json" with { type: "json" };
-import sms from "../../data/datasets/sms.json" with { type: "json" };
-import spam from "../../data/datasets/spam.json" with { type: "json" };
-import { ConfigError } from "../errors.ts";
-import type { DownloadOptions } from "../io/hub/download-options.ts";
-import { HUB_DATASETS } from "../io/hub/hub-names.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { setting } from "../setting.ts";
-import { nearest } from "../suggest.ts";
+import languages from "../../../data/datasets/languages.json" with { type: "json" };
+import sms from "../../../data/datasets/sms.json" with { type: "json" };
+import spam from "../../../data/datasets/spam.json" with { type: "json" };
+import { ConfigError } from "../../errors.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
+import { HUB_DATASETS } from "../../io/hub/hub-names.ts";
+import type { FileReader } from "../../platform/reader.ts";
+import { setting } from "../../setting.ts";
+import { nearest } from "../../suggest.ts";
 import { defaultSplit, refuseExperiment, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */

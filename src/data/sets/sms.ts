@@ -1,13 +1,13 @@
 /** The SMS Spam Collection: downloaded from the UCI repository on first use, verified and stored in the cache. */
 
 import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } from "#platform";
-import description from "../../data/datasets/sms.json" with { type: "json" };
-import experiment from "../../data/datasets/sms-experiment.json" with { type: "json" };
-import { DataError, DownloadError } from "../errors.ts";
-import { cacheDirectory } from "../io/hub/cache.ts";
-import { download, fileSize, hash, writing } from "../io/hub/download.ts";
-import type { DownloadOptions } from "../io/hub/download-options.ts";
-import { bytesReader } from "./bytes-reader.ts";
+import description from "../../../data/datasets/sms.json" with { type: "json" };
+import experiment from "../../../data/datasets/sms-experiment.json" with { type: "json" };
+import { DataError, DownloadError } from "../../errors.ts";
+import { cacheDirectory } from "../../io/hub/cache.ts";
+import { download, fileSize, hash, writing } from "../../io/hub/download.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
+import { bytesReader } from "../bytes-reader.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */
 export type CollectionDescription = Pick<
@@ -69,7 +69,7 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   const digest = { kind: "sha256", hex: archive.sha256 } as const;
   await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
   try {
-    const { openZip } = await import("../io/zip.ts");
+    const { openZip } = await import("../../io/zip.ts");
     const entries = await openZip(new Blob([await readBytes(zip)]), zip);
     const file = await entries.get(entry.name)!.open();
     await writeFileAtomic(path, new Uint8Array(await file.arrayBuffer()));

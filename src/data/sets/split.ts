@@ -1,8 +1,8 @@
-import { ConfigError } from "../errors.ts";
-import { Rng } from "../rng.ts";
-import { setting } from "../setting.ts";
-import type { LabelKind } from "../tasks/task.ts";
-import { checkFractions, checkParts, type Dataset } from "./dataset.ts";
+import { ConfigError } from "../../errors.ts";
+import { Rng } from "../../rng.ts";
+import { setting } from "../../setting.ts";
+import type { LabelKind } from "../../tasks/task.ts";
+import { checkFractions, checkParts, type Dataset } from "../dataset.ts";
 
 /**
  * `stratified`: every class is shuffled by the seed and split separately, so that all sets have the same class

@@ -1,7 +1,7 @@
 /** Data sets of the Hugging Face hub as training, validation and test sets of a classifier. */
-import { nameList } from "../errors.ts";
-import type { DownloadOptions } from "../io/hub/download-options.ts";
-import type { Corpus, ReadOptions } from "./corpus.ts";
+import { nameList } from "../../errors.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
+import type { Corpus, ReadOptions } from "../corpus.ts";
 import { type GivenOptions, readGivenSets } from "./given-sets.ts";
 import { type HubDataset, type HubSplit, openHubDataset } from "./hub.ts";
 import {
@@ -53,6 +53,6 @@ function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefine
 async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
   const [first] = split?.files ?? [];
   if (first === undefined) return undefined;
-  const { hasClasses } = await import("./table/parquet.ts");
+  const { hasClasses } = await import("../table/parquet.ts");
   return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
 }

@@ -1,12 +1,12 @@
 /** Folders as data: a folder a class, with a file for each text. */
 import { joinPath, listDirectory, openFile } from "#platform";
-import { DataError } from "../errors.ts";
-import { LIMITS } from "../io/limits.ts";
-import { checkSize } from "../platform/reader.ts";
-import { bytesReader } from "./bytes-reader.ts";
-import type { ReadOptions } from "./corpus.ts";
-import { Lines, refuseColumns } from "./table/lines.ts";
-import { readText } from "./text/text-file.ts";
+import { DataError } from "../../errors.ts";
+import { LIMITS } from "../../io/limits.ts";
+import { checkSize } from "../../platform/reader.ts";
+import { bytesReader } from "../bytes-reader.ts";
+import type { ReadOptions } from "../corpus.ts";
+import { Lines, refuseColumns } from "../table/lines.ts";
+import { readText } from "../text/text-file.ts";
 
 /** The names in a folder, sorted, without hidden ones; undefined: it is none. */
 async function folderNames(path: string): Promise<string[] | undefined> {

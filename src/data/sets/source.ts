@@ -1,17 +1,17 @@
 /** The rows of a set: reads its files, checks its labels and counts. */
 
 import { exists, listDirectory, openFile } from "#platform";
-import { ConfigError, DataError } from "../errors.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { setting } from "../setting.ts";
-import type { Corpus, ReadOptions } from "./corpus.ts";
-import { addClasses, Dataset } from "./dataset.ts";
-import { dropCopies } from "./duplicates.ts";
-import { ROWS } from "./places.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import type { FileReader } from "../../platform/reader.ts";
+import { setting } from "../../setting.ts";
+import type { Corpus, ReadOptions } from "../corpus.ts";
+import { addClasses, Dataset } from "../dataset.ts";
+import { dropCopies } from "../duplicates.ts";
+import { ROWS } from "../places.ts";
+import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
+import { knownFormat } from "../table/dialect.ts";
+import { MANY_CLASSES } from "../table/labels.ts";
 import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
-import { type FoundNames, findKeys, type LabelledChoice } from "./table/columns.ts";
-import { knownFormat } from "./table/dialect.ts";
-import { MANY_CLASSES } from "./table/labels.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
@@ -50,7 +50,7 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   const file = sourceName(sources[0]!);
   const all = Uint32Array.from(rows);
   if (read.labelsAre === "score") {
-    const { takeScores } = await import("./outputs.ts");
+    const { takeScores } = await import("../outputs.ts");
     return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
   }
   if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file, read.labels);
@@ -91,13 +91,13 @@ function readLines(corpus: Corpus, { lines, found, ...more }: ForeignRows, read:
 
 /** The readers are loaded on demand. */
 async function foreignRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
-  if (isXlsx(file.name)) return (await import("./table/sheet-lines.ts")).sheetLines(file, read);
+  if (isXlsx(file.name)) return (await import("../table/sheet-lines.ts")).sheetLines(file, read);
   if (!isParquet(file.name)) return mayBeFastText(file.name) ? fastTextRows(file, read) : null;
   let found: FoundNames | undefined;
   const pick = messageColumns(read, file.name, (names) => {
     found = names;
   });
-  const lines = await (await import("./table/parquet.ts")).parquetLines(file, pick);
+  const lines = await (await import("../table/parquet.ts")).parquetLines(file, pick);
   return { lines, found: found!, classes: lines.classes };
 }
 
@@ -108,7 +108,7 @@ export const isXlsx = (file: string) => /\.xlsx$/i.test(file);
 const mayBeFastText = (file: string) => file !== ROWS && ["tsv", undefined].includes(knownFormat(file));
 
 async function fastTextRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
-  const { fastTextLines, isFastText } = await import("./table/fasttext.ts");
+  const { fastTextLines, isFastText } = await import("../table/fasttext.ts");
   return (await isFastText(file)) ? fastTextLines(file, read) : null;
 }
 
@@ -143,13 +143,13 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
 async function checkLabels(corpus: Corpus, rows: number, file: string, named?: readonly string[]): Promise<void> {
   const { length } = corpus.labels;
   if (length < 2 || (!named && (length > MANY_CLASSES || length === rows)))
-    (await import("./table/label-faults.ts")).checkClasses(corpus, rows, file);
+    (await import("../table/label-faults.ts")).checkClasses(corpus, rows, file);
 }
 
 /** The rows of a file that is to be split, each set with all classes: see `dropSingles`. */
 export async function checkSingles(corpus: Corpus, all: Dataset, file: string, skipFaulty = false): Promise<Dataset> {
   if (!Object.values(all.classes()).includes(1)) return all;
-  return (await import("./table/label-faults.ts")).dropSingles(corpus, all, file, skipFaulty);
+  return (await import("../table/label-faults.ts")).dropSingles(corpus, all, file, skipFaulty);
 }
 
 async function open(path: string): Promise<FileReader> {

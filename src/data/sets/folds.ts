@@ -1,12 +1,12 @@
 /** Folds: each row is tested once, by a model that has not learned from it. */
-import { checkNumber } from "../checks.ts";
-import { ConfigError, DataError, nameList } from "../errors.ts";
-import { groupBy } from "../group-by.ts";
-import { setting } from "../setting.ts";
-import { TRAINING } from "../tasks/training.ts";
-import type { LoadedDataset } from "./datasets.ts";
-import { findLeaks } from "./duplicates.ts";
-import type { LoadedTagged } from "./text/tagged.ts";
+import { checkNumber } from "../../checks.ts";
+import { ConfigError, DataError, nameList } from "../../errors.ts";
+import { groupBy } from "../../group-by.ts";
+import { setting } from "../../setting.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import type { LoadedDataset } from "../datasets.ts";
+import { findLeaks } from "../duplicates.ts";
+import type { LoadedTagged } from "../text/tagged.ts";
 
 /** Data with labels. */
 type Labelled = LoadedDataset | LoadedTagged;
