@@ -195,7 +195,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What a run is downloaded as: its README, code that uses it, the page of one file, forms for other programs.
   downloads: [
     24,
-    /\/(src\/(export\/|quote\.|io\/([a-z]+\/)?(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/(download|page-base)|(worker\/forms|page\/run\/forms-part)))|data\/datasets\/)/,
+    /\/(src\/(export\/|quote\.|io\/([a-z]+\/)?(model-file|merge|ggml-encode|gguf-(adapter|metadata|tensors|vocabulary|write))\.|run\/describe-data|views\/(card|markdown|block-file)|web\/(worker\/files\/(download|page-base|forms)|page\/run\/forms-part))|data\/datasets\/)/,
   ],
 };
 

@@ -4,8 +4,8 @@ import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import { registerFile } from "../../platform/files.ts";
 import { recordOfAdapter } from "../../run/record.ts";
 import type { PageRun } from "../protocol.ts";
+import { runFolder } from "./files/store.ts";
 import { openModel } from "./sources.ts";
-import { runFolder } from "./store.ts";
 
 /** The files of an adapter, in data/adapters/NAME. */
 const FILES = ["adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"];

@@ -33,12 +33,12 @@ import {
 import type { AlikeMessages } from "./alike.ts";
 import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
-import { machine } from "./machine.ts";
-import { fetchModel, reopen } from "./materials.ts";
-import { openStart } from "./run-files.ts";
+import { openStart } from "./files/run-files.ts";
+import { newestCheckpoint, readRun, runFolder } from "./files/store.ts";
 import { openModel } from "./sources.ts";
-import { newestCheckpoint, readRun, runFolder } from "./store.ts";
 import { Tester, type Trained } from "./tester.ts";
+import { machine } from "./train/machine.ts";
+import { fetchModel, reopen } from "./train/materials.ts";
 import type { Writer } from "./writer.ts";
 
 const tester = new Tester();

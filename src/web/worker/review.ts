@@ -10,7 +10,7 @@ import type { BaseModel } from "../../io/hf.ts";
 import { findSuspects } from "../../study/review.ts";
 import { predictions } from "../../tasks/predictions.ts";
 import type { CorrectedRow, PageSettings, ReviewRow } from "../protocol.ts";
-import { fetchData } from "./materials.ts";
+import { fetchData } from "./train/materials.ts";
 
 /** Each row is judged by a model of the other folds. */
 const FOLDS = 5;

@@ -24,17 +24,11 @@ import {
   type TakeReport,
   type WantedForm,
 } from "../protocol.ts";
-import { bytesIn } from "./archive.ts";
 import { describeData } from "./describe.ts";
 import { emit } from "./emit.ts";
 import { reportError } from "./errors.ts";
-import { load } from "./load.ts";
-import { machine } from "./machine.ts";
-import { fetchData, fetchModel } from "./materials.ts";
-import { classify, influences, label, nearest, testMap, watch, write } from "./models.ts";
-import { estimate } from "./pace.ts";
-import { addSeeds, compare, resume, start } from "./runs.ts";
-import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
+import { bytesIn } from "./files/archive.ts";
+import { load } from "./files/load.ts";
 import {
   addExample,
   changeRun,
@@ -44,7 +38,13 @@ import {
   readRun,
   runFolder,
   untilNobodyTrains,
-} from "./store.ts";
+} from "./files/store.ts";
+import { classify, influences, label, nearest, testMap, watch, write } from "./models.ts";
+import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
+import { machine } from "./train/machine.ts";
+import { fetchData, fetchModel } from "./train/materials.ts";
+import { estimate } from "./train/pace.ts";
+import { addSeeds, compare, resume, start } from "./train/runs.ts";
 
 /** Whether messages did not come with the page: what is wrong with them is looked for. */
 const areOwn = ({ objective = DEFAULT_OBJECTIVE, dataset }: PageSettings) =>
@@ -130,7 +130,7 @@ const api = {
   /** What can be downloaded of a run that has trained parameters. */
   async take(id: string): Promise<TakeReport> {
     const run = await readRun(id);
-    return (await import("./download.ts")).takeReport(run, await openModel(run.model));
+    return (await import("./files/download.ts")).takeReport(run, await openModel(run.model));
   },
   /**
    * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
@@ -138,12 +138,12 @@ const api = {
    */
   async forms(id: string, sections: string | null): Promise<OtherForm[]> {
     const run = await readRun(id);
-    return (await import("./forms.ts")).listForms(run, await openModel(run.model), sections);
+    return (await import("./files/forms.ts")).listForms(run, await openModel(run.model), sections);
   },
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
   async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<File> {
     const run = await readRun(id);
-    return (await import("./download.ts")).takeFile(run, what, sections, () => openModel(run.model));
+    return (await import("./files/download.ts")).takeFile(run, what, sections, () => openModel(run.model));
   },
   load,
   /** Notes why a run ended. */

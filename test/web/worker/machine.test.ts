@@ -1,6 +1,6 @@
 /** The states of the page's worker, and what leads from one to another. */
 import * as assert from "uvu/assert";
-import { Machine } from "../../../src/web/worker/machine.ts";
+import { Machine } from "../../../src/web/worker/train/machine.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 

@@ -1,25 +1,25 @@
 /** One run in the worker, from its start or its last checkpoint to its end. TrainingGroup trains it. */
 
 import { joinPath, remove } from "#platform";
-import { FormatError } from "../../errors.ts";
-import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
-import { measureChanges, startTensors } from "../../run/changes.ts";
-import { trainedTensors } from "../../run/checkpoint.ts";
-import { buildAdapter } from "../../run/directory.ts";
-import { LiveRun, type Speed } from "../../run/live-run.ts";
-import { advance, failed, newRecord, planned } from "../../run/record.ts";
-import { pickSettings } from "../../run/settings.ts";
-import type { JobSettings, Start } from "../../train/arguments.ts";
-import { ofMode } from "../../train/options.ts";
-import { type PreparedRun, prepareRun, type RunArguments } from "../../train/prepare.ts";
-import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../train/records.ts";
-import type { TrainingJob } from "../../train/scheduler.ts";
-import type { TrainOptions } from "../../train/settings.ts";
-import { runTables } from "../../views/run-tables.ts";
-import { isUnderWay, type PageRun, type PageSettings } from "../protocol.ts";
-import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "./errors.ts";
-import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "./store.ts";
-import { watchedMessages } from "./watch.ts";
+import { FormatError } from "../../../errors.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../../../io/peft/peft.ts";
+import { measureChanges, startTensors } from "../../../run/changes.ts";
+import { trainedTensors } from "../../../run/checkpoint.ts";
+import { buildAdapter } from "../../../run/directory.ts";
+import { LiveRun, type Speed } from "../../../run/live-run.ts";
+import { advance, failed, newRecord, planned } from "../../../run/record.ts";
+import { pickSettings } from "../../../run/settings.ts";
+import type { JobSettings, Start } from "../../../train/arguments.ts";
+import { ofMode } from "../../../train/options.ts";
+import { type PreparedRun, prepareRun, type RunArguments } from "../../../train/prepare.ts";
+import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../../train/records.ts";
+import type { TrainingJob } from "../../../train/scheduler.ts";
+import type { TrainOptions } from "../../../train/settings.ts";
+import { runTables } from "../../../views/run-tables.ts";
+import { isUnderWay, type PageRun, type PageSettings } from "../../protocol.ts";
+import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "../errors.ts";
+import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "../files/store.ts";
+import { watchedMessages } from "../watch.ts";
 
 const LOST = "the run continues, but a reload would lose the progress since the last checkpoint.";
 

@@ -1,16 +1,16 @@
 /** Opens what a run is made of: its device, its base model, its data, and the adapter that it starts from. */
 
-import type { BaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import type { Adapter } from "../../io/peft/peft.ts";
-import { dataName } from "../../run/record.ts";
-import type { TrainOptions } from "../../train/settings.ts";
-import type { PageRun, PageSettings } from "../protocol.ts";
-import { pageDevice } from "./devices.ts";
-import { fetched } from "./emit.ts";
-import { checkUnchanged, openStart, reopenData } from "./run-files.ts";
-import { nameData, openData, openModel } from "./sources.ts";
-import { runFolder } from "./store.ts";
+import type { BaseModel } from "../../../io/hf.ts";
+import { loadAdapter } from "../../../io/peft/open-adapter.ts";
+import type { Adapter } from "../../../io/peft/peft.ts";
+import { dataName } from "../../../run/record.ts";
+import type { TrainOptions } from "../../../train/settings.ts";
+import type { PageRun, PageSettings } from "../../protocol.ts";
+import { pageDevice } from "../devices.ts";
+import { fetched } from "../emit.ts";
+import { checkUnchanged, openStart, reopenData } from "../files/run-files.ts";
+import { runFolder } from "../files/store.ts";
+import { nameData, openData, openModel } from "../sources.ts";
 import type { OpenedRun } from "./training.ts";
 
 export const fetchModel = (name: string): Promise<BaseModel> =>

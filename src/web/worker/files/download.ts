@@ -1,19 +1,19 @@
 /** What can be downloaded of a run: its files with a README, and code that uses it; forms.ts has its other forms. */
 import { exists, joinPath } from "#platform";
-import { ConfigError } from "../../errors.ts";
-import { type About, modelCard } from "../../export/card.ts";
-import { baseLicence } from "../../export/licence.ts";
-import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../export/usage.ts";
-import type { BaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import { PEFT_CONFIG } from "../../io/peft/peft.ts";
-import { METHODS } from "../../methods/index.ts";
-import { nameFile } from "../../quote.ts";
-import { dataName, exampleText } from "../../run/record.ts";
-import { hasHead } from "../../tasks/index.ts";
-import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../protocol.ts";
+import { ConfigError } from "../../../errors.ts";
+import { type About, modelCard } from "../../../export/card.ts";
+import { baseLicence } from "../../../export/licence.ts";
+import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../../export/usage.ts";
+import type { BaseModel } from "../../../io/hf.ts";
+import { loadAdapter } from "../../../io/peft/open-adapter.ts";
+import { PEFT_CONFIG } from "../../../io/peft/peft.ts";
+import { METHODS } from "../../../methods/index.ts";
+import { nameFile } from "../../../quote.ts";
+import { dataName, exampleText } from "../../../run/record.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../../protocol.ts";
+import { reportError } from "../errors.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
-import { reportError } from "./errors.ts";
 import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
 

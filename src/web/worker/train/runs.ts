@@ -1,22 +1,22 @@
 /** Begins runs, those of a comparison one after the other or together, and ends them. */
 
-import type { DeviceName } from "../../backend/device-name.ts";
-import { ConfigError } from "../../errors.ts";
-import { describeMethod } from "../../methods/training.ts";
-import { possibleModes } from "../../model/trainable.ts";
-import type { Speed } from "../../run/live-run.ts";
-import { DEFAULT_OBJECTIVE } from "../../tasks/index.ts";
-import { knownBase, ofMode } from "../../train/options.ts";
-import { findCompanions, nextRun, type PageRun, type PageSettings, SEEDS } from "../protocol.ts";
+import type { DeviceName } from "../../../backend/device-name.ts";
+import { ConfigError } from "../../../errors.ts";
+import { describeMethod } from "../../../methods/training.ts";
+import { possibleModes } from "../../../model/trainable.ts";
+import type { Speed } from "../../../run/live-run.ts";
+import { DEFAULT_OBJECTIVE } from "../../../tasks/index.ts";
+import { knownBase, ofMode } from "../../../train/options.ts";
+import { findCompanions, nextRun, type PageRun, type PageSettings, SEEDS } from "../../protocol.ts";
+import { emit } from "../emit.ts";
+import { reportError } from "../errors.ts";
+import { keepFiles } from "../files/run-files.ts";
+import { changeRun, keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "../files/store.ts";
+import { giveUp } from "../models.ts";
 import { methodSettings } from "./compare.ts";
-import { emit } from "./emit.ts";
-import { reportError } from "./errors.ts";
 import { TrainingGroup } from "./group.ts";
 import { machine } from "./machine.ts";
 import { fetchModel, openSettings, reopen } from "./materials.ts";
-import { giveUp } from "./models.ts";
-import { keepFiles } from "./run-files.ts";
-import { changeRun, keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "./store.ts";
 import { newRun, type OpenedRun } from "./training.ts";
 
 /**

@@ -1,6 +1,6 @@
 /** What is trained: a run, and the others of its comparison. */
-import type { Speed } from "../../run/live-run.ts";
-import { isUnderWay, type PageRun } from "../protocol.ts";
+import type { Speed } from "../../../run/live-run.ts";
+import { isUnderWay, type PageRun } from "../../protocol.ts";
 import { type Emit, type Ending, type OpenedRun, Training } from "./training.ts";
 
 export class TrainingGroup {
@@ -59,7 +59,7 @@ export class TrainingGroup {
   async work(): Promise<void> {
     const { device, model, data } = this.materials;
     const common = { device, model, data, signal: this.abort.signal };
-    const { trainJobs } = await import("../../train/scheduler.ts");
+    const { trainJobs } = await import("../../../train/scheduler.ts");
     await trainJobs(common, this.trainings);
     // Those that were ended before their turn had come.
     for (const training of this.trainings)

@@ -1,20 +1,20 @@
 /** The files that a run is made of, in its folder: it can be resumed after a reload, and elsewhere after a download. */
 
 import { exists, joinPath, linkFile, remove, writeDirectory } from "#platform";
-import { digestData } from "../../data/digest.ts";
-import type { TrainingData } from "../../data/training-data.ts";
-import { ConfigError } from "../../errors.ts";
-import { fingerprint } from "../../io/fingerprint.ts";
-import type { BaseModel } from "../../io/hf.ts";
-import type { DownloadOptions } from "../../io/hub/download-options.ts";
-import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import type { Adapter } from "../../io/peft/peft.ts";
-import { loadData } from "../../run/load-data.ts";
-import { dataFiles, dataName, fileName, moveFiles } from "../../run/record.ts";
-import type { PageRun } from "../protocol.ts";
+import { digestData } from "../../../data/digest.ts";
+import type { TrainingData } from "../../../data/training-data.ts";
+import { ConfigError } from "../../../errors.ts";
+import { fingerprint } from "../../../io/fingerprint.ts";
+import type { BaseModel } from "../../../io/hf.ts";
+import type { DownloadOptions } from "../../../io/hub/download-options.ts";
+import { loadAdapter } from "../../../io/peft/open-adapter.ts";
+import type { Adapter } from "../../../io/peft/peft.ts";
+import { loadData } from "../../../run/load-data.ts";
+import { dataFiles, dataName, fileName, moveFiles } from "../../../run/record.ts";
+import type { PageRun } from "../../protocol.ts";
+import { isFull } from "../errors.ts";
+import { pickedPath } from "../sources.ts";
 import { readFiles } from "./archive.ts";
-import { isFull } from "./errors.ts";
-import { pickedPath } from "./sources.ts";
 import { runFolder, startFolder } from "./store.ts";
 
 const inData = (path: string) => joinPath("data", fileName(path));

@@ -1,14 +1,14 @@
 /** What a run will take: its memory, and its time by the speed of earlier runs in this browser. */
-import { type DeviceInfo, describeDevice } from "../../backend/backend.ts";
-import { defaultThreads } from "../../backend/wasm.ts";
-import { countParameters, type RunRecord } from "../../run/record.ts";
-import { peakMemory } from "../../train/plan-event.ts";
-import { completeOptions, type PreparedRun, prepareRun } from "../../train/prepare.ts";
-import { checkFits } from "../../train/sizes.ts";
-import type { PageRun, PageSettings, RunEstimate } from "../protocol.ts";
-import { Refused, reportOfRun } from "./errors.ts";
+import { type DeviceInfo, describeDevice } from "../../../backend/backend.ts";
+import { defaultThreads } from "../../../backend/wasm.ts";
+import { countParameters, type RunRecord } from "../../../run/record.ts";
+import { peakMemory } from "../../../train/plan-event.ts";
+import { completeOptions, type PreparedRun, prepareRun } from "../../../train/prepare.ts";
+import { checkFits } from "../../../train/sizes.ts";
+import type { PageRun, PageSettings, RunEstimate } from "../../protocol.ts";
+import { Refused, reportOfRun } from "../errors.ts";
+import { listRuns } from "../files/store.ts";
 import { openSettings } from "./materials.ts";
-import { listRuns } from "./store.ts";
 
 /** Operations per second and thread of gpt2-micro on laptops, with evaluations: the guess before the first run. */
 const GUESS = 16e9;

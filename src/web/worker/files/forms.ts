@@ -1,19 +1,19 @@
 /** The forms in which other programs read a run: zip files, and a page of one file. */
 import { packagePath } from "#platform";
-import { ConfigError } from "../../errors.ts";
-import { contentBytes } from "../../export/form.ts";
-import { EXPORTS, FORMS, planExport } from "../../export/index.ts";
-import { showLoss } from "../../export/losses.ts";
-import { TEMPLATE } from "../../export/page.ts";
-import type { BaseModel } from "../../io/hf.ts";
-import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import { registerFile } from "../../platform/files.ts";
-import type { FileContent } from "../../platform/reader.ts";
-import { nameFile } from "../../quote.ts";
-import { dataName } from "../../run/record.ts";
-import type { CommonDtype } from "../../tensor.ts";
-import type { OtherForm, PageRun, WantedForm } from "../protocol.ts";
-import { reportError } from "./errors.ts";
+import { ConfigError } from "../../../errors.ts";
+import { contentBytes } from "../../../export/form.ts";
+import { EXPORTS, FORMS, planExport } from "../../../export/index.ts";
+import { showLoss } from "../../../export/losses.ts";
+import { TEMPLATE } from "../../../export/page.ts";
+import type { BaseModel } from "../../../io/hf.ts";
+import { loadAdapter } from "../../../io/peft/open-adapter.ts";
+import { registerFile } from "../../../platform/files.ts";
+import type { FileContent } from "../../../platform/reader.ts";
+import { nameFile } from "../../../quote.ts";
+import { dataName } from "../../../run/record.ts";
+import type { CommonDtype } from "../../../tensor.ts";
+import type { OtherForm, PageRun, WantedForm } from "../../protocol.ts";
+import { reportError } from "../errors.ts";
 import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
 
@@ -66,7 +66,7 @@ export async function takeForm(
     for await (const piece of pieces(content)) blobs.push(new Blob([piece]));
     return new File(blobs, name, { type: "text/html" });
   }
-  const { zip } = await import("../../io/zip.ts");
+  const { zip } = await import("../../../io/zip.ts");
   const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
   const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
   return new File([zipped], `${folder}.zip`);

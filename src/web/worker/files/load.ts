@@ -1,19 +1,19 @@
 /** Runs and adapters that the visitor opens: files of a run directory or of an adapter, or a zip file of them. */
 
 import { exists, joinPath, writeDirectory } from "#platform";
-import { ConfigError } from "../../errors.ts";
-import { fingerprint } from "../../io/fingerprint.ts";
-import type { BaseModel } from "../../io/hf.ts";
-import { findAdapter, loadAdapter, namedBase } from "../../io/peft/open-adapter.ts";
-import type { Adapter } from "../../io/peft/peft.ts";
-import { measureChanges, startTensors } from "../../run/changes.ts";
-import { readRecord } from "../../run/directory.ts";
-import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../run/record.ts";
-import { hasHead } from "../../tasks/index.ts";
-import type { PageRun } from "../protocol.ts";
+import { ConfigError } from "../../../errors.ts";
+import { fingerprint } from "../../../io/fingerprint.ts";
+import type { BaseModel } from "../../../io/hf.ts";
+import { findAdapter, loadAdapter, namedBase } from "../../../io/peft/open-adapter.ts";
+import type { Adapter } from "../../../io/peft/peft.ts";
+import { measureChanges, startTensors } from "../../../run/changes.ts";
+import { readRecord } from "../../../run/directory.ts";
+import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from "../../../run/record.ts";
+import { hasHead } from "../../../tasks/index.ts";
+import type { PageRun } from "../../protocol.ts";
+import { listModels, openModel } from "../sources.ts";
 import { adapterFiles, runFiles, unpack } from "./archive.ts";
 import { openStart } from "./run-files.ts";
-import { listModels, openModel } from "./sources.ts";
 import { forgetRun, keepRun, newId, runFolder, startFolder } from "./store.ts";
 
 /** Stores a run or an adapter from files. `fallback` is the base model if the one that it names is not available,

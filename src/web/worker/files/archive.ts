@@ -1,13 +1,13 @@
 /** Zips adapters and run directories, and unpacks them. */
 
 import { exists, joinPath, listDirectory, openFile } from "#platform";
-import { checkKinds } from "../../checks.ts";
-import { FormatError } from "../../errors.ts";
-import { parseJson } from "../../io/limits.ts";
-import { blobReader, filePieces } from "../../platform/reader.ts";
-import { generations } from "../../run/checkpoint.ts";
-import { isRunRecord, RUN_FILES } from "../../run/files.ts";
-import { dataFiles, fileName, RECORD, type RunRecord } from "../../run/record.ts";
+import { checkKinds } from "../../../checks.ts";
+import { FormatError } from "../../../errors.ts";
+import { parseJson } from "../../../io/limits.ts";
+import { blobReader, filePieces } from "../../../platform/reader.ts";
+import { generations } from "../../../run/checkpoint.ts";
+import { isRunRecord, RUN_FILES } from "../../../run/files.ts";
+import { dataFiles, fileName, RECORD, type RunRecord } from "../../../run/record.ts";
 
 /** The folders of a run directory. */
 const FOLDERS = ["adapter", "checkpoint", "data", "start"];
@@ -55,7 +55,7 @@ export async function bytesIn(directory: string): Promise<number> {
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
   const files = new Map<string, Pieces | Uint8Array<ArrayBuffer>[]>(await readFiles(directory));
   if (readme !== null) files.set("README.md", [new TextEncoder().encode(readme)]);
-  const { zip } = await import("../../io/zip.ts");
+  const { zip } = await import("../../../io/zip.ts");
   return zip([...files].map(([path, content]) => [`${folder}/${path}`, content]));
 }
 
@@ -68,7 +68,7 @@ export async function unpack(selected: readonly File[]): Promise<Unpacked> {
   for (const file of selected) {
     if (!file.name.endsWith(".zip")) found.set(file.name, async () => file);
     else {
-      const { openZip } = await import("../../io/zip.ts");
+      const { openZip } = await import("../../../io/zip.ts");
       for (const [path, { open }] of await openZip(file, file.name)) found.set(path, open);
     }
   }
