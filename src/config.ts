@@ -21,7 +21,6 @@ export const MODEL_TYPES = {
 /** An architecture other than GPT-2. */
 export type ModelType = Exclude<keyof typeof MODEL_TYPES, "gpt2">;
 
-/** The name of a model's architecture, for people. */
 export function architectureName({ model_type }: Pick<ModelConfig, "model_type">): string {
   return { gpt2: "GPT-2", llama: "Llama", qwen2: "Qwen2", gpt_neox: "GPT-NeoX" }[model_type ?? "gpt2"];
 }
@@ -94,7 +93,6 @@ export function qkvWidth({ n_embd, n_head, n_kv_head = n_head }: ModelConfig): n
 export const ACTIVATIONS = ["gelu_new", "gelu", "relu"] as const;
 export type Activation = (typeof ACTIVATIONS)[number];
 
-/** Width of the MLP. */
 export function innerWidth({ n_inner, n_embd }: ModelConfig): number {
   return n_inner ?? 4 * n_embd;
 }

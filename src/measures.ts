@@ -36,7 +36,6 @@ export function matthews(confusions: readonly Confusion[], classes: number): num
   return both === 0 ? null : (rows * right - product(there, named)) / both;
 }
 
-/** Points of a curve. */
 interface Points {
   xs: number[];
   ys: number[];

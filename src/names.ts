@@ -161,10 +161,8 @@ export function headTensors({ n_embd }: ModelConfig, numLabels: number, bias: bo
 
 const shapes = (list: readonly ModelTensor[]) => new Map(list.map(({ name, shape }) => [name, shape]));
 
-/** The names and shapes of `baseTensors`. */
 export const baseShapes = (config: ModelConfig): Map<string, Shape> => shapes(baseTensors(config));
 
-/** The name and shape of `lmHeadTensors`. */
 export const lmHeadShapes = (config: ModelConfig): Map<string, Shape> => shapes(lmHeadTensors(config));
 
 /**
@@ -197,7 +195,6 @@ export const TARGETS = ["q", "k", "v", "o", "fc", "proj", "head"] as const satis
 /** Whether every block has such a matrix. */
 export const isInBlocks = (target: Target) => target !== "head" && target !== "wte";
 
-/** The targets that a model has. */
 export function modelTargets(config: Pick<ModelConfig, "model_type">): Target[] {
   const kind = isLlama(config) ? "gated" : "plain";
   return (Object.keys(ADAPTED) as Target[]).filter(
@@ -218,7 +215,6 @@ export function sites(config: ModelConfig, blocks: readonly number[], targets: r
   return [...one("wte"), ...blocks.flatMap((block) => inside.map((target) => ({ target, block }))), ...one("head")];
 }
 
-/** All that can be adapted, by name. */
 export function sitesByName(config: ModelConfig): Map<string, Site> {
   return new Map(sites(config, allBlocks(config), modelTargets(config)).map((site) => [siteName(site), site]));
 }

@@ -158,7 +158,6 @@ function describeFailure(what: string, error: Error): DoctorReport["failures"][n
   return { what, code: isOurs ? error.code : error.name, message: isOurs ? error.message : `${error.stack}` };
 }
 
-/** The measurements of a device, those that matter most first. A software driver, which is slow, has fewer of them. */
 export function listMeasurements(device: Backend, cpu: Backend, report: DoctorReport): Measurement[] {
   const isSlow = isSoftwareDriver(device.info);
   const isGPU = device.info.kind === "webgpu";

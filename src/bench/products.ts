@@ -106,7 +106,6 @@ function rateSpread(rates: readonly number[]): Spread {
   return { ...measureSpread(rates), best: Math.max(...rates) };
 }
 
-/** Prepares a product on a device, and checks its result. */
 async function prepare({ device, dtype }: Contender, product: Product): Promise<Stopwatch & { release(): void }> {
   const { m, n, k, transA = false, transB = false, frozen = false, beta = 0 } = product;
   const out = new Tensor("out", [m, n], "output");

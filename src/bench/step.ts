@@ -58,7 +58,6 @@ interface StepResult {
   profile: StepProfile;
 }
 
-/** The results of PyTorch. */
 interface TorchResult {
   version: string;
   /** "CPU", or a graphics card. */

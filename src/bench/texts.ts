@@ -9,7 +9,6 @@ import { Rng } from "../rng.ts";
 
 export interface Workload {
   name: string;
-  /** The origin of the texts. */
   source: string;
   texts: string[];
   /** Bytes of UTF-8. */
@@ -19,7 +18,6 @@ export interface Workload {
 const PROSE_BYTES = 5_000_000;
 const BUNDLED = "datasets/spam.csv";
 
-/** The texts of the rows of data files. */
 async function rowTexts(files: readonly { name: string; bytes: Uint8Array }[]): Promise<string[]> {
   const corpus = new Corpus(await DataModule.load());
   const texts: string[] = [];

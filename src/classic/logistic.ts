@@ -13,7 +13,6 @@ const MOST = { steps: 50, products: 250 } as const;
 /** A step is halved until the loss falls by this part of what the gradient promises. */
 const ENOUGH_DESCENT = 1e-4;
 
-/** Rows, and the class of each. */
 interface LabelledRows {
   rows: SparseRows;
   labels: Int32Array;

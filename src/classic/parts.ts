@@ -7,7 +7,6 @@ import type { Tfidf } from "./tfidf.ts";
 /** The file of a run's directory, and of an export. */
 export const CLASSIC = "classic.json";
 
-/** What a classic model consists of. */
 export interface ClassicParts {
   objective: MessagesObjective;
   /** "TF-IDF, logistic regression (C 10)" */

@@ -23,7 +23,6 @@ export interface Ngrams {
   rows: number[];
 }
 
-/** The texts of some rows of a set. */
 export function* setTexts(set: { text(row: number): TextOrPair }, rows: Iterable<number>): Generator<TextOrPair> {
   for (const row of rows) yield set.text(row);
 }
@@ -182,7 +181,6 @@ class Vocabulary {
     return second === undefined ? first : this.add(first, FIRST_WORD + second);
   }
 
-  /** Adds the columns and values of a text to those of its row. */
   weigh(text: string, columns: number[], values: number[]): void {
     const { ngrams, counts } = this.count(text, (prefix, unit) => this.slots[this.slot(prefix, unit)]!);
     const first = values.length;

@@ -43,7 +43,6 @@ interface CheckFlags extends RunSettings, DeviceFlags {
 
 const complete = (settings: RunSettings) => pickSettings(mergePreset(settings, PRESETS.quickstart));
 
-/** The command that trains with these settings, on the device that was asked for. */
 function trainCommand({ data, ...settings }: RunSettings, { device, threads }: DeviceFlags): string {
   const files = [data ?? []].flat();
   const isOne = files.length === 1;

@@ -68,7 +68,6 @@ export function printNote(text: string): void {
   console.error(printable(text));
 }
 
-/** A flag that takes one of `words`. */
 export function choice(flags: string, description: string, words: readonly string[]): Option {
   return new Option(flags, description).choices(words);
 }
@@ -76,7 +75,6 @@ export function choice(flags: string, description: string, words: readonly strin
 /** Thrown for `--device list`: instead of the command's work `main` prints the devices. */
 class ListDevices extends Error {}
 
-/** What --device and --threads say. */
 export interface DeviceFlags {
   device: DeviceName;
   threads?: number;
@@ -98,14 +96,12 @@ export function threadsFlag(): Option {
   return new Option("--threads <n>", "threads of the wasm device (default: one per core)").argParser(number);
 }
 
-/** The data type of the frozen weights when a trained model is used. */
 export function dtypeFlag(): Option {
   const description =
     "data type of the frozen weights (default: as in training); no weights are frozen after full fine-tuning";
   return choice("--dtype <type>", description, WEIGHT_DTYPES);
 }
 
-/** Parses a flag's value as a number. */
 export function number(value: string): number {
   const parsed = value.trim() === "" ? Number.NaN : Number(value);
   if (Number.isNaN(parsed)) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
@@ -117,7 +113,6 @@ export function gather(value: string, before: readonly string[] = []): string[] 
   return [...before, value];
 }
 
-/** A comma-separated list. */
 export function splitList(value: string): string[] {
   return value
     .split(",")

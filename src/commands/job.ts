@@ -194,7 +194,6 @@ export async function resumedStudy(out: string, program: Command): Promise<Study
   return { base, arms: spec.arms, seeds, folds, about, source };
 }
 
-/** The run that is resumed. */
 export async function resumedJob(flag: string, program: Command): Promise<RunJob> {
   const directory = pathWithName(flag);
   refuseFlags(program, ["model", ...WITH_RESUME], "--model (where the same model now is), ");

@@ -161,7 +161,6 @@ export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): Name
   return named;
 }
 
-/** Labels the rows of --in with the model in a directory, or each with the adapter that it names. */
 export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
   const { in: input, out: output, force = false, order } = flags;
   await refuseOutput(flags);

@@ -57,7 +57,6 @@ export class RunPrinter {
     }
   }
 
-  /** Prints the result of the run. */
   result(record: RunRecord): void {
     const { options, state, keptStep, seconds, results } = record;
     if (this.json) console.log(JSON.stringify({ type: "end", options, state, keptStep, seconds, results }));
@@ -97,7 +96,6 @@ const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }
   typeof data.file === "string" &&
   counts.rows[2]! < FEW_TEST_ROWS;
 
-/** Prints what is learned from. */
 export function printData(data: TrainingData, model: string, classWeights: ClassWeights, json: boolean): void {
   const { source, labels, stats } = data;
   if (json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));

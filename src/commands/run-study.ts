@@ -36,13 +36,10 @@ import { Deadline, halving, type RunTrials, type Strategy } from "./budget.ts";
 import { Interruption, printNote } from "./cli.ts";
 import { type TrialFailure, TrialPrinter } from "./trial-printer.ts";
 
-/** Downloads are reported on stderr. */
 export const DOWNLOADS = { onProgress: downloadProgress(process.stderr) };
 
-/** The trials that are requested. */
 export interface StudyRequest extends SweepPreset {
   seeds: number;
-  /** The folds of a study of folds. */
   folds?: FoldsAsked | undefined;
   /** Whether they are chosen by halving, in a limited time. */
   halves?: boolean;

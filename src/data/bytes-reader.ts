@@ -1,7 +1,6 @@
 /** Bytes in memory as a file. */
 import type { FileReader } from "../platform/reader.ts";
 
-/** A file of this name. */
 export function bytesReader(name: string, bytes: Uint8Array): FileReader {
   return {
     name,

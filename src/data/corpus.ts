@@ -17,14 +17,11 @@ export { bytesReader } from "./bytes-reader.ts";
 /** Of `read_settings`: new labels are accepted (1), also empty ones. */
 const LEARN = { sets: 2 } as const;
 
-/** Bytes that are read at a time. */
 export const CHUNK_BYTES = 1 << 18;
 
-/** How a file is read. */
 export interface ReadOptions extends ColumnChoice, SampleOptions {
   /** How the requested columns were chosen, if not by their names. */
   chosen?: string | undefined;
-  /** The sheet of an Excel file. */
   sheet?: string | undefined;
   /** Between several labels in a cell. */
   labelSeparator?: string | undefined;

@@ -25,7 +25,6 @@ export interface DatasetStats {
   classes: Record<string, number>;
 }
 
-/** Rows of a data set as a packed batch. */
 export interface DatasetBatch extends PackedBatch {
   /** [B] positions of the rows in the data set. */
   positions: Uint32Array;
@@ -36,7 +35,6 @@ export interface DatasetBatch extends PackedBatch {
 /** The outputs of a model, and what each should be. */
 export interface Outputs {
   labelsAre: Exclude<LabelKind, "class">;
-  /** Names of the outputs. */
   names: readonly string[];
   /**
    * By label id, the value of each output: the score, or 1 for the labels that the message has and 0 for the others.
@@ -134,7 +132,6 @@ export class Dataset {
     return parts.map((part) => this.with(part));
   }
 
-  /** The rows at `positions`, in that order. */
   select(positions: ArrayLike<number>): Dataset {
     return this.with(Uint32Array.from(positions, (i) => this.rows[this.checked(i)]!));
   }
@@ -149,7 +146,6 @@ export class Dataset {
     return new Dataset(this.corpus, this.rows, this.padTo, outputs);
   }
 
-  /** The rows at positions `order` as a packed batch. */
   batch(order: ArrayLike<number>): DatasetBatch {
     const rows = Uint32Array.from(order, (i) => this.rows[this.checked(i)]!);
     const packed = { ...this.corpus.pack(rows, this.padTo), positions: Uint32Array.from(order) };
@@ -158,17 +154,14 @@ export class Dataset {
     return { ...packed, values: Float32Array.from([...packed.labels].flatMap((label) => [...outputs.values[label]!])) };
   }
 
-  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return shuffled(this.positions(), seed, stream);
   }
 
-  /** Positions 0 to size - 1. */
   positions(): Uint32Array<ArrayBuffer> {
     return Uint32Array.from({ length: this.size }, (_, i) => i);
   }
 
-  /** Counts and lengths. */
   stats(): DatasetStats {
     const { lengths, fullLengths, empty } = this.table;
     const sorted = lengths.slice().sort();

@@ -30,9 +30,7 @@ export type Batching = (typeof BATCHINGS)[number];
 const SORTED_BATCHES = 64;
 
 interface LoaderOptions {
-  /** Sequences per batch. */
   batchSize: number;
-  /** Seed of the epochs' orders. */
   seed: number;
   /** Default "random". "length": rows of similar length share a batch; the batches are in random order. */
   batching?: Batching;
@@ -97,7 +95,6 @@ export class Loader<Batch> {
   }
 }
 
-/** The limits of one batch. */
 interface BatchCapacity {
   /** Tokens, padding included. */
   tokens: number;

@@ -81,9 +81,7 @@ export const readError = (wasm: PipelineExports) => ({
   second: wasm.error_second(),
 });
 
-/** How the bytes of a file are read. */
 export interface FeedOptions {
-  /** Bytes that are read at a time. */
   chunkBytes: number;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
   encoding?: string | undefined;

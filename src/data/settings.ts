@@ -77,7 +77,6 @@ export const DATA_SETTINGS: { readonly [K in keyof DataSettings]: OpenSetting<Da
 
 export const DATA_NAMES = Object.keys(DATA_SETTINGS) as readonly (keyof DataSettings)[];
 
-/** Whether a task has a setting. */
 export const hasSettingOf = (objective: Objective, name: string): boolean =>
   !Object.hasOwn(TRAINING[objective].lacks, name);
 

@@ -226,7 +226,6 @@ export class Tokenizer {
     } while (from < length);
   }
 
-  /** Encodes `length` bytes at `address` in WASM. */
   private encodeAt(address: number, length: number, mode: number): void {
     const { most_ids, encode } = this.module.exports;
     const out = this.output.reserve(4 * most_ids(length));

@@ -91,7 +91,6 @@ export const figure = (name: string, caption: string, chart: Chart): Figure => (
   ...{ caption, chart },
 });
 
-/** A column, and what it shows of a record. */
 export type RowColumn<Row> = Column & { value: (row: Row) => Cell };
 
 /** The column of a message; of pairs both texts, under the names of their columns. */
@@ -120,7 +119,6 @@ export function againstColumns(
   ];
 }
 
-/** Makes a table of records. */
 export function makeTable<Row>(
   name: string,
   caption: string,

@@ -31,7 +31,6 @@ export interface Line {
   /** Ascending. */
   xs: readonly number[];
   ys: readonly Value[];
-  /** 95 % intervals of the values. */
   intervals?: readonly Interval[];
 }
 

@@ -95,7 +95,6 @@ export async function chooseDevice(
   }
 }
 
-/** How a device fails. */
 const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-memory"];
 
 /** The verdict on a device that has failed. Throws the error if it is another one, or if the device was named. */

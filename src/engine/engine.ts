@@ -31,7 +31,6 @@ export interface EngineOptions {
   maxBinding?: number;
 }
 
-/** The result of one batch. */
 export interface BatchResult {
   /** Weighted mean loss over the rows with a target; with several batches per step, times the batch's weight share. */
   loss: number;
@@ -89,12 +88,10 @@ export interface Pass {
   work: MemberBatch;
 }
 
-/** A pass without an update. */
 function evaluationPass(segments: readonly SegmentName[], batch: Batch): Pass {
   return { segments, work: { batch, loss_scale: lossScale(targetWeight(batch)), update: null } };
 }
 
-/** The segments of a step's batch `i`. */
 function stepSegments(i: number, count: number): SegmentName[] {
   return [
     ...(i === 0 ? (["zero"] as const) : []),
@@ -312,7 +309,6 @@ export class Engine extends Weights<ModelPlan> {
     return slots;
   }
 
-  /** The result of the batch in a slot. At most SLOTS batches may be submitted before it is asked for. */
   result(slot: number): Promise<BatchResult> {
     return this.runner.result(slot);
   }

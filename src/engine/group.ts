@@ -47,7 +47,6 @@ function failAll({ passes }: Pick<Request, "passes">, error: unknown): void {
 }
 
 export class Group {
-  /** An engine for each member. */
   readonly engines: readonly Engine[];
   private readonly members: readonly Member[];
   /** The members that have not left, with their requests. */
@@ -58,7 +57,6 @@ export class Group {
   private constructor(
     plan: SharedPlan,
     session: Session,
-    /** Runs what the members have submitted. */
     readonly runner: PlanRunner,
     quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     members: readonly GroupMember[],

@@ -10,7 +10,6 @@ import type { Program, SegmentName } from "../plan/plan.ts";
 import type * as Quantize from "../quantize.ts";
 import { numel, type Tensor, type TensorPiece } from "../tensor.ts";
 
-/** A program over a model's parameters. */
 interface ParameterPlan extends Program {
   spec: ModelSpec;
   parameters: Parameters;

@@ -31,7 +31,6 @@ export interface FormOptions {
  */
 export interface Exported {
   files: Map<string, FileContent>;
-  /** Notes for the user. */
   notes: string[];
   /** The library by which the hub knows such files; none: no library reads them. */
   library?: string;

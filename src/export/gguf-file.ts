@@ -54,7 +54,6 @@ export async function generalMetadata(
 /** A base model's name without the folders above it. */
 export const shortName = ({ name }: BaseName) => name.replace(/^.*[\\/]/, "").replace(/\.gguf$/i, "");
 
-/** The contents of a file. */
 export const ggufFile = (metadata: EncodedMetadata, tensors: readonly GgufOutput[]): FileContent =>
   sized(ggufBytes(metadata, tensors), () => streamGguf(metadata, tensors));
 

@@ -96,7 +96,6 @@ export const EXPORTS = Object.keys(FORMS) as ExportKind[];
 interface ExportPlan {
   files: Map<string, FileContent>;
   losses: Loss[];
-  /** Notes for the user. */
   notes: string[];
 }
 

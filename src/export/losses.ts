@@ -59,7 +59,6 @@ export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | un
   return losses;
 }
 
-/** Describes a loss. */
 export function showLoss({ reason, effect }: Loss): string {
   return effect === undefined ? reason : `${reason}; ${effect}`;
 }

@@ -13,7 +13,6 @@ const BASE_FILE = /^base\/\w[\w.-]*$/;
 const ONNX_FILE = /^onnx\/model\w*\.onnx(_data)?$/;
 const PAGE_FILE = /^([\p{L}\p{M}\p{N}-]+-)?classifier\.html$/u;
 
-/** The other files that an export can have. */
 const EXPORT_FILES = [
   "adapter.gguf",
   "adapter_config.json",

@@ -36,14 +36,12 @@ interface StandaloneTexts {
   examples: readonly TextOrPair[];
 }
 
-/** A file in the page. */
 interface PageFile {
   path: string;
   bytes: number;
   read(): AsyncIterable<Uint8Array>;
 }
 
-/** A page that can be written. */
 export interface StandalonePage {
   /** Its exact size. */
   bytes: number;
@@ -200,7 +198,6 @@ function adapterParts({ meta: { base_fingerprint: _, ...meta }, tensors }: Adapt
   );
 }
 
-/** The part of the page that has a file. */
 async function partAt(file: string, path: string): Promise<PageFile> {
   const opened = await openFile(file);
   const { size: bytes } = opened;
@@ -208,7 +205,6 @@ async function partAt(file: string, path: string): Promise<PageFile> {
   return { path, bytes, read: () => readParts(file) };
 }
 
-/** The bytes of a file, in parts. */
 export async function* readParts(path: string): AsyncGenerator<Uint8Array> {
   const file = await openFile(path);
   try {

@@ -14,7 +14,6 @@ function vocabularyPlaces({ directory, vocabulary, config }: BaseModel): string[
   return [directory, ...(isGpt2 ? [packagePath(GPT2_FILES)] : [])];
 }
 
-/** A model's vocabulary files. */
 export async function vocabularyFiles(baseModel: BaseModel): Promise<Map<string, FileContent>> {
   const files = new Map<string, FileContent>();
   for (const place of vocabularyPlaces(baseModel)) {

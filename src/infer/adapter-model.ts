@@ -380,7 +380,6 @@ export async function withAdapter<T>(
   return closing(baseModel, () => work(adapter, baseModel));
 }
 
-/** Closes a base model after `work`. */
 export async function closing<T>(baseModel: BaseModel, work: (baseModel: BaseModel) => Promise<T>): Promise<T> {
   try {
     return await work(baseModel);

@@ -70,7 +70,6 @@ interface Reading extends Rows {
 type Answer = [Reading, logits: Float32Array][];
 type Asking = Call<{ texts: readonly TextOrPair[]; names?: readonly string[] | undefined }, Answer>;
 
-/** A text of a call. */
 interface Row {
   call: Asking;
   reading: Reading;

@@ -39,7 +39,6 @@ interface TableOptions {
   encoding?: string | undefined;
   /** The sheet of an Excel file. Default: the only one with cells. */
   sheet?: string | undefined;
-  /** Bytes that are read at a time. */
   chunkBytes?: number;
 }
 

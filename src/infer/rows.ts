@@ -94,7 +94,6 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
   while (inFlight.length > 0) await arrive();
 }
 
-/** Rows as a packed batch. */
 export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
   const starts = new Uint32Array(rows.length + 1);
   rows.forEach((row, b) => {

@@ -49,7 +49,6 @@ export const LIMITS = {
   sweep: 64 << 10,
   /** Trials of a sweep. */
   trials: 100_000,
-  /** Nesting depth of JSON. */
   jsonDepth: 64,
   /** Safetensors files: bytes of the header, tensors, characters of a name, dimensions. GPT-2 XL has 580 tensors. */
   safetensorsHeader: 16 << 20,

@@ -28,7 +28,6 @@ const FIELDS: Fields = {
   rope: "object?",
 };
 
-/** Fields of one kind. */
 function fields<Kind extends string>(keys: readonly string[], kind: Kind): Record<string, Kind> {
   return Object.fromEntries(keys.map((key) => [key, kind]));
 }

@@ -4,7 +4,6 @@ import { sameShape } from "../tensor.ts";
 import { LAYOUTS } from "./layouts.ts";
 import type { TensorFile } from "./safetensors/tensor-file.ts";
 
-/** A tensor in a file. */
 interface TensorInFile {
   file: Pick<TensorFile, "info" | "readF32">;
   key: string;

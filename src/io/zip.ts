@@ -26,7 +26,6 @@ export async function zip(
   return new Blob(parts, { type: "application/zip" });
 }
 
-/** A file in a zip file. */
 interface ZipEntry {
   /** Its size, as the zip file says: `open` gives no more. */
   readonly size: number;

@@ -30,7 +30,6 @@ interface Held {
   isReplaced: boolean;
 }
 
-/** What a learner is made of. */
 export interface LearnerParts {
   device: Device;
   base: BaseModel;

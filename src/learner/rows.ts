@@ -94,7 +94,6 @@ export function objectiveOf(source: RowSource): Objective {
 /** The options of data, with the model that it is read for. */
 type Reading = { model: BaseModel; signal?: AbortSignal | undefined } & Record<string, unknown>;
 
-/** Rows, read for a model. */
 export async function readRows(source: RowSource, model: BaseModel, options: ReadRows): Promise<TrainingData> {
   const isHere = Array.isArray(source);
   const { objective = objectiveOf(source), test, ...rest } = options;

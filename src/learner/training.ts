@@ -50,7 +50,6 @@ export function downloads({ onProgress, signal }: Pick<LearnOptions, "onProgress
 /** The kinds of those that are not settings. */
 export const REPORTS = { onProgress: "function?", onEvent: "function?", signal: "signal?" } as const;
 
-/** Where a model learns. */
 export interface Place {
   device: Device;
   base: BaseModel;

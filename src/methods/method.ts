@@ -66,7 +66,6 @@ export interface Training<Options = object, Config = object> {
   options?(config: Config): Partial<Options>;
 }
 
-/** What a setting is called, and what it does. */
 export interface SettingWords {
   /** The label of its field in the page. */
   label: string;

@@ -75,7 +75,6 @@ export function comparedRuns(modes: readonly Mode[]) {
   );
 }
 
-/** The words of every setting that only some methods have. */
 export function settingWords(): Readonly<Record<keyof MethodOptions, SettingWords>> {
   return Object.assign({}, ...MODES.map((mode) => GUIDES[mode].settings));
 }

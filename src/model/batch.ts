@@ -116,7 +116,6 @@ export function makeBatchInputs(
   };
 }
 
-/** The step values of a batch. */
 interface BatchValues {
   tokens: number;
   sequences: number;
@@ -296,7 +295,6 @@ export interface Capacity {
   sequences: number;
 }
 
-/** Rows of a batch that have a target. */
 export function countedRows({ targets }: Pick<Batch, "targets">): number {
   return targets.reduce((count, target) => count + (target === IGNORE_INDEX ? 0 : 1), 0);
 }

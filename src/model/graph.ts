@@ -63,7 +63,6 @@ export interface Section {
   output: Value;
 }
 
-/** Takes layers, one behind the other. */
 export class Graph {
   readonly layers: Layer[] = [];
   private readonly shapes: ReturnType<typeof baseShapes>;

@@ -34,7 +34,6 @@ export interface Common {
   spec: ModelSpec;
   parameters: Parameters;
   architecture: Architecture;
-  /** The rows of a batch. */
   capacity: Capacity;
   /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
   batch: (Shares & Pick<BatchInputs, "draws">) | null;
@@ -172,7 +171,6 @@ export class Lowering {
     return this.at(value).tensor;
   }
 
-  /** The tensor of a value. */
   make(value: Value, rows: Rows, role: Role = this.outputs.has(value) ? "output" : "activation"): Tensor {
     const tensor = makeTensor(value, rows, role);
     this.values.set(value, { tensor, rows });
@@ -307,7 +305,6 @@ export class Lowering {
     return only(this.parameter(name));
   }
 
-  /** A weight and, if there is one, a bias. */
   private weights(name: string): { weight: Tensor; bias: Tensor | undefined } {
     const bias = this.common.parameters.all.get(`${name}.bias`);
     return { weight: this.parameterTensor(`${name}.weight`), bias: bias && only(bias) };

@@ -105,7 +105,6 @@ export function makeParameters(spec: ModelSpec, { training, maxBinding, isWanted
   return { all, pages: makePages(slots, sizes, training) };
 }
 
-/** Creates the pages, and the tensors in them. */
 function makePages(slots: readonly Slot[], sizes: readonly number[], training: boolean): Page[] {
   const make = (name: string, role: Role) => sizes.map((size, i) => new Tensor(`${name} page ${i}`, [size], role));
   const params = make("trained", training ? "trained" : "weight");
@@ -139,7 +138,6 @@ export function offsetIn({ grad }: Page, { root, offset }: Tensor): number | nul
   return root === grad.root && at >= 0 && at < grad.size ? at : null;
 }
 
-/** The adapters of a layer. */
 export function findAdapters({ all }: Parameters, { block, layer }: Place): { A: Parameter; B: Parameter }[] {
   const As = [...all.values()].filter((one) => one.partner && one.block === block && one.layer === layer);
   return As.map((A) => ({ A, B: all.get(A.partner!.name)! }));

@@ -3,7 +3,6 @@ import { magnitudeName } from "../names.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import type { Parameters } from "./parameters.ts";
 
-/** Changes the layers of a section. */
 export type Pass = (layers: readonly Layer[]) => Layer[];
 
 /** Applies passes to sections, one after the other. */

@@ -99,7 +99,6 @@ export function checkWidths(config: ModelConfig, dtype: BlockDtype): void {
       });
 }
 
-/** Number of trainable parameters. */
 export function trainableCount(spec: ModelSpec): number {
   return parameterList(spec).reduce((sum, { shape, isTrained }) => sum + (isTrained ? numel(shape) : 0), 0);
 }

@@ -268,7 +268,6 @@ export function boundTensors({ kernel, tensors, access }: Dispatch): Bound[] {
   );
 }
 
-/** The tensor of a dispatch at a binding of its kernel, if it is there. */
 export function findTensor({ kernel, tensors }: Dispatch, binding: string): Tensor | null {
   return tensors[Object.keys(kernel.bindings).indexOf(binding)] ?? null;
 }
@@ -278,7 +277,6 @@ export function tensorAt(dispatch: Dispatch, binding: string): Tensor {
   return findTensor(dispatch, binding)!;
 }
 
-/** A scalar of a dispatch by its name. */
 export function scalarAt({ kernel, scalars }: Dispatch, dim: string): Scalar {
   return scalars[Object.keys(kernel.dims).indexOf(dim)]!;
 }
@@ -291,13 +289,11 @@ export function isGemv(product: Dispatch): boolean {
   return scalarAt(product, "m") === "slots" && tensorAt(product, "out").shape[0]! <= 16;
 }
 
-/** The scalars of a dispatch by name, as numbers; step values replace their names. */
 export function resolveDims({ kernel, scalars }: Dispatch, values: StepValues): Record<string, number> {
   const numbers = scalars.map((scalar) => (typeof scalar === "number" ? scalar : values[scalar]));
   return Object.fromEntries(Object.keys(kernel.dims).map((name, i) => [name, numbers[i]!]));
 }
 
-/** The work of several products. */
 export function totalWork(parts: readonly { flops: number; bytes: number }[]): Work {
   const sum = (of: "flops" | "bytes") => parts.reduce((all, part) => all + part[of], 0);
   return { flops: sum("flops"), bytes: sum("bytes") };

@@ -57,7 +57,6 @@ export const NO_SHARE: Share = {
   correction2: 1,
 };
 
-/** Words of a table's entry. */
 export const entryWords = (fields: Fields) => Math.ceil(Object.keys(fields).length / 4) * 4;
 
 /** The first entries of a table. */
@@ -89,7 +88,6 @@ export function encodeShares(
   staging.set(encodeTable(SHARE, whole), offset + WHOLE * entryWords(SHARE));
 }
 
-/** The shape of a table. */
 export const tableShape = (fields: Fields) => [TABLE_ENTRIES, entryWords(fields)] as const;
 
 /** A job: an entry of a dispatch's table. */
@@ -112,7 +110,6 @@ export const jobTable = <F extends Fields>(
   jobs: readonly Job<F>[],
 ): Tensor => new JobTable(`${name}.jobs`, fields, jobs);
 
-/** The jobs of a dispatch. */
 export const jobsOf = <F extends Fields>(dispatch: Dispatch): readonly Job<F>[] =>
   (tensorAt(dispatch, "jobs") as JobTable<F>).jobs;
 

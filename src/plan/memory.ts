@@ -94,7 +94,6 @@ export function sharedBuffers({ memory }: Placed, sharedFrom?: Placed): Map<numb
   return shared;
 }
 
-/** The memory of a program without its shared buffers. */
 export function withoutShared(program: Placed, sharedFrom?: Placed): MemoryPlan {
   const shared = sharedBuffers(program, sharedFrom);
   return { ...program.memory, buffers: program.memory.buffers.filter((_, i) => !shared.has(i)) };

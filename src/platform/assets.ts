@@ -34,7 +34,6 @@ export function isPackagePath(path: string): boolean {
   return path.startsWith(PACKAGE);
 }
 
-/** The paths of all files of the package. */
 export function packageFiles(): string[] {
   return Object.keys(ASSETS).map(packagePath);
 }

@@ -150,7 +150,6 @@ export async function isLinkOrMount(_path: string): Promise<boolean> {
   return false;
 }
 
-/** Removes a folder if it is empty. */
 export async function removeEmpty(path: string): Promise<void> {
   const { folder, name } = split(path);
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name).catch(() => {});
@@ -204,7 +203,6 @@ export function homeDirectory(): string {
   return "";
 }
 
-/** The folder for caches. */
 export function systemCacheDirectory(): string {
   return "cache";
 }

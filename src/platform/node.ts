@@ -194,7 +194,6 @@ export function homeDirectory(): string {
   return ifPermitted(homedir) ?? packageRoot();
 }
 
-/** The system's directory for caches. */
 export function systemCacheDirectory(): string {
   if (process.platform === "win32") return environment("LOCALAPPDATA") ?? join(homeDirectory(), "AppData", "Local");
   if (process.platform === "darwin") return join(homeDirectory(), "Library", "Caches");

@@ -16,7 +16,6 @@ export interface FileReader {
   close(): Promise<void>;
 }
 
-/** A Blob as a file. */
 export function blobReader(name: string, blob: Blob): FileReader {
   return {
     name,

@@ -1,6 +1,5 @@
 import { DeviceError } from "../errors.ts";
 
-/** A worker that the host has started. */
 export interface WorkerHandle {
   post(message: unknown): void;
   /** Whether the worker keeps the process alive. */

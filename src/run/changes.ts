@@ -42,7 +42,6 @@ export interface Change {
 export interface Changes {
   /** What is compared: biases where no weight of the blocks is trained. */
   kind: "weight" | "bias";
-  /** Blocks of the model. */
   blocks: number;
   /** In the order of the forward pass. */
   changes: Change[];
@@ -118,7 +117,6 @@ function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32
 /** Elements of a tensor that are read at a time. */
 const PIECE = 1 << 18;
 
-/** The norm of a matrix, and of its change. */
 type Size = Omit<Change, "block" | "adapter">;
 
 /** Norms of the base model's tensors, each read once. */

@@ -21,7 +21,6 @@ import { objectiveWith, TRAINING } from "../tasks/training.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { type DataSource, resolveSettings } from "./load-data.ts";
 
-/** Data that can be trained on. */
 export interface Readable {
   model: BaseModel;
   data: TrainingData;

@@ -54,7 +54,6 @@ export async function beginRun(directory: string, record: RunRecord): Promise<vo
   });
 }
 
-/** Writes the record of a run in progress. */
 export async function writeRecord(directory: string, record: RunRecord): Promise<void> {
   await writeFileAtomic(joinPath(directory, RECORD), printRecord(record));
 }

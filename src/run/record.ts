@@ -96,7 +96,6 @@ export interface TrialName {
   model: string;
 }
 
-/** How far a run is. */
 interface RunProgress {
   state: "training" | "stopped" | "finished" | "failed";
   /** Null before it is known where the run is trained; likewise 0 in the next numbers. */
@@ -124,14 +123,12 @@ interface RunProgress {
   curve: Curve;
 }
 
-/** An error as plain JSON. */
 export interface ErrorRecord {
   name: string;
   code?: ErrorCode;
   message: string;
 }
 
-/** What a run has left. */
 interface RunOutcome {
   /** The step after which the saved parameters are. */
   keptStep: number;
@@ -286,7 +283,6 @@ export function planned(record: RunRecord, prepared: PreparedRun, device: Device
   return advance(advance(record, planEvent(prepared, device)), { type: "start", steps, stepsPerEpoch });
 }
 
-/** The record of a run that failed. */
 export function failed(record: RunRecord, error: unknown): RunRecord {
   return { ...record, state: "failed", error: errorRecord(error) };
 }

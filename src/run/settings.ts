@@ -126,7 +126,6 @@ export function dataOptions(settings: RunSettings, seed: number, context: number
   return { seed, maxLength, ...learned, ...pick(settings, READING) };
 }
 
-/** The training options among the settings. */
 export function trainOptions(settings: RunSettings, known?: Known): TrainOptions {
   return resolveOptions(pick(settings, SETTING_NAMES), settings.objective, known);
 }

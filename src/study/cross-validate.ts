@@ -113,7 +113,6 @@ export interface DividedFolds {
   options: TrainOptions;
 }
 
-/** What a study of folds has trained. */
 interface TrainedFolds {
   results: FoldResults;
   runs: TrainedRun[];
@@ -178,7 +177,6 @@ export async function trainFolds(
   return final ? { results: { all, pooled, runs: records, final: final.record }, runs, final } : [trial];
 }
 
-/** What shows folds. */
 interface FoldViews {
   files: RunViews;
   /** Also writes it into `out`. */

@@ -35,7 +35,6 @@ export interface FoldsAsked {
 
 export type FoldedData = Exclude<TrainingData, LoadedTexts>;
 
-/** A fold: its data, and the run on it. */
 export interface Fold {
   data: FoldedData;
   trial: Trial;
@@ -82,7 +81,6 @@ const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / 
 /** The file of a fold's run that has what it says of its rows. */
 const PREDICTED = "predicted.json";
 
-/** The files of a fold's run. */
 export const foldFiles =
   (views: RunViews): RunViews =>
   (record, result, data) => {
@@ -122,11 +120,9 @@ export interface Pooled {
   fitClassic: () => Promise<ClassicModel | null>;
 }
 
-/** What a study of folds has reached. */
 export interface FoldResults {
   all: FoldedData;
   pooled: Pooled;
-  /** The runs of the folds, in their order. */
   runs: readonly FoldRecord[];
   /** The run on all rows; null: none was asked for. */
   final: RunRecord | null;

@@ -51,7 +51,6 @@ const KEYS = ["model", ...SETTING_NAMES];
 /** Keys whose values are themselves lists (or null: all). */
 const SETS = ["targets", "layers"];
 
-/** The values of each setting of an arm. */
 function axes(arm: Arm): [key: string, values: unknown[]][] {
   const isSet = (one: unknown) => one === null || Array.isArray(one);
   return Object.entries(arm).map(([key, value]) => {
@@ -60,7 +59,6 @@ function axes(arm: Arm): [key: string, values: unknown[]][] {
   });
 }
 
-/** Every combination of an arm's values. */
 function combinations(arm: Arm): Record<string, unknown>[] {
   return axes(arm).reduce<Record<string, unknown>[]>(
     (all, [key, values]) => all.flatMap((one) => values.map((value) => ({ ...one, [key]: value }))),

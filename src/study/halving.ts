@@ -74,7 +74,6 @@ export interface Standings {
   isTaken: (trial: Trial) => boolean;
   /** The rung that was last trained: of those before it no more are begun. */
   from: number;
-  /** The operations of a trial. */
   costOf: (trial: Trial) => number;
   /** Estimated seconds of a trial; undefined: none has been measured. */
   estimate: (trial: Trial) => number | undefined;
@@ -85,7 +84,6 @@ export interface Standings {
   skips: boolean;
 }
 
-/** Trials of a rung. */
 export interface Step {
   rung: number;
   trials: Trial[];
@@ -196,7 +194,6 @@ interface HalvingArguments {
   costOf: (trial: Trial) => number;
   /** The time of finished trials. */
   pace: Pace;
-  /** Seconds that are left. */
   secondsLeft: () => number;
   signal: AbortSignal;
 }

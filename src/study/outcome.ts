@@ -58,7 +58,6 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
   return cells.map((cell, i) => [names[i], ...differing.get(names[i]!)!.map((word) => word(cell))].join(", "));
 }
 
-/** The cells that have finished trials. */
 export function listOutcomes(cells: readonly FinishedCell[], measure: Measure): Outcome[] {
   const finished = cells.filter(({ trials }) => trials.length > 0);
   const labels = labelCells(finished);
@@ -159,7 +158,6 @@ export function longestOf(candidates: readonly Candidate[], outcomes: readonly O
   return [...new Set(longest.flatMap((trial) => (trial ? known.get(trial.key)! : [])))];
 }
 
-/** The best cell of each mode. */
 export function bestPerMode(outcomes: readonly Outcome[]): Outcome[] {
   const modes = [...new Set(outcomes.map(({ mode }) => mode))];
   return modes.flatMap((mode) => bestOutcome(outcomes.filter((outcome) => outcome.mode === mode)) ?? []);

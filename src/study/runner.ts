@@ -55,7 +55,6 @@ interface Progress {
   secondsLeft: number | null;
 }
 
-/** A run that has ended. */
 export interface CompletedRun {
   record: RunRecord;
   result: TrainResult;
@@ -66,7 +65,6 @@ export interface TrialsArguments {
   out: string | undefined;
   trials: readonly Trial[];
   device: Backend;
-  /** The data of a trial. */
   dataOf: (trial: Trial) => TrainingData;
   signal: AbortSignal;
   views: RunViews;
@@ -115,7 +113,6 @@ class Study {
 
   constructor(readonly args: TrialsArguments) {}
 
-  /** Runs the trials of a model. */
   async runModel(name: string): Promise<void> {
     const { device, dataOf, signal, onEvent, model: given } = this.args;
     const jobs = [...this.left].filter(({ trial }) => trial.model === name);
@@ -200,7 +197,6 @@ function sum<T>(some: readonly T[], of: (one: T) => number): number {
   return some.reduce((total, one) => total + of(one), 0);
 }
 
-/** A trial that is trained. */
 class TrialRun implements TrainingJob {
   /** Set before it begins. */
   model!: BaseModel;

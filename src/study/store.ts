@@ -98,7 +98,6 @@ function unpack(packed: Packed): number[] {
   return values;
 }
 
-/** A cell, and its finished trials. */
 export interface FinishedCell extends Cell {
   /** The index of its learning rate; undefined while trials of the choice are missing, and if all of them failed. */
   chosen: number | undefined;

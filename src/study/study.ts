@@ -59,7 +59,6 @@ export interface StudyReport {
   toHtml(): string;
 }
 
-/** What shows runs and studies. */
 interface StudyViews {
   files: RunViews;
   /** Also writes it into `out`. */

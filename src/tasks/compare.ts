@@ -208,7 +208,6 @@ export const readFigure = (measured: Compared["measured"][string] | undefined): 
 /** The chart of a measure over the steps, and its file: "accuracy". */
 export const chartName = ({ title }: Pick<Measure, "title">): string => title.toLowerCase().replaceAll(" ", "-");
 
-/** Some rows of each column. */
 export const selectRows = (columns: Columns, at: Places): Columns =>
   Object.fromEntries(Object.entries(columns).map(([key, values]) => [key, pick(values, at)]));
 

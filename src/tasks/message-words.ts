@@ -87,7 +87,6 @@ export function classesTable<T extends LabelMeasures>(
   );
 }
 
-/** All classes, or the worst ones if there are many. */
 export function classesBlock<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   [one, many]: readonly [one: string, many: string],

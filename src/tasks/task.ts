@@ -79,7 +79,6 @@ export interface Rows {
 /** The rows of a labelled set: a `Dataset` is one. */
 export interface LabelledRows extends Rows {
   text(row: number): TextOrPair;
-  /** The class of a row. */
   label(row: number): number;
   /** What each output of a row should be, where labels are not classes. */
   values(row: number): Float32Array;

@@ -6,7 +6,6 @@ import { DeviceError } from "../errors.ts";
 import { setting } from "../setting.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
 
-/** A device that was chosen for a run, and the run as it is prepared for it. */
 export interface ChosenDevice extends Choice {
   prepared: PreparedRun;
 }
@@ -41,7 +40,6 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
   });
 }
 
-/** How a run is checked. */
 interface CheckedPlan {
   signal?: AbortSignal | undefined;
   /** The other runs of its plan. */

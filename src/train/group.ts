@@ -24,7 +24,6 @@ import { writeInitial } from "./start.ts";
 import { survive, train } from "./trainer.ts";
 import { Run } from "./training-run.ts";
 
-/** Jobs that are trained next. */
 export interface Round<J> {
   jobs: readonly J[];
   /** How many of them are trained at the same time. */

@@ -40,7 +40,6 @@ export interface Measured {
 type Asked = MeasuringContext["options"];
 type Measure = (before: Evaluated, after: Evaluated, signal?: AbortSignal) => Promise<Measured>;
 
-/** Fits the baselines. */
 const FITS = {
   class: messages,
   score: messages,
@@ -54,7 +53,6 @@ async function messages() {
 
 type Fit = (data: TrainingData, signal?: AbortSignal) => Promise<FittedBaselines>;
 
-/** The baselines of data with labels. */
 export async function fitBaselines(data: TrainingData): Promise<FittedBaselines> {
   const fit = (await FITS[TRAINING[data.objective].labels!]()) as Fit;
   return fit(data);

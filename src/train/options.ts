@@ -28,7 +28,6 @@ export interface Known {
   n_layer?: number;
 }
 
-/** What is known of a base model. */
 export const knownBase = (config: ModelConfig): Known => ({
   ...{ parameters: countBase(config), n_layer: config.n_layer },
   ...(config.model_type ? { model_type: config.model_type } : {}),
@@ -40,7 +39,6 @@ export const LARGE = 50e6;
 /** The learning rate for a model of so many parameters. */
 export const pickRate = ([small, large]: Rates, { parameters = 0 }: Known) => (parameters < LARGE ? small : large);
 
-/** The default learning rate of a mode. */
 export const defaultRate = (mode: Mode, known: Known) => pickRate(TRAINING[mode].rates, known);
 
 /** A rate to try after one that was too high: the mode's default, or a quarter of a rate that is no higher. */
@@ -54,7 +52,6 @@ export const DEFAULTS = Object.fromEntries(
   SETTING_NAMES.map((name) => [name, SETTINGS[name].default]),
 ) as unknown as TrainOptions;
 
-/** The defaults for an objective. */
 export const objectiveDefaults = (objective: Objective): TrainOptions => ({
   ...DEFAULTS,
   ...OF_TASKS[objective].defaults,

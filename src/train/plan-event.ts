@@ -14,7 +14,6 @@ export function runMemory({ plan, features }: Pick<TrainResult, "features"> & { 
 export const peakMemory = (run: Pick<TrainResult, "plan" | "features">): number =>
   memoryTotals(runMemory(run)).total + (run.features?.bytes ?? 0);
 
-/** The event of a run whose plan is made. */
 export function planEvent(
   run: Pick<TrainResult, "options" | "spec" | "plan" | "trainable" | "flops" | "features">,
   device: DeviceInfo,

@@ -42,7 +42,6 @@ type Preparable = Omit<RunArguments, "device"> & Pick<PlanArguments, "device">;
 export interface PreparedRun extends Planned {
   loader: Loader<DatasetBatch | TokenBatch>;
   stepCounts: StepCounts;
-  /** Number of trainable parameters. */
   trainable: number;
   /** Operations in the matrix products of a batch of mean length, forward and backward: a multiply-add is two. */
   flops: number;
@@ -126,7 +125,6 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
     });
 }
 
-/** Throws ConfigError if the data has ids of another vocabulary than the model's. */
 export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: BaseModel): void {
   if (vocabulary !== fingerprint)
     throw new ConfigError("wrong-vocabulary", "the data was tokenized for another vocabulary than the model's", {
@@ -136,7 +134,6 @@ export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fi
     });
 }
 
-/** The step counts of a run. */
 export interface StepCounts {
   stepsPerEpoch: number;
   total: number;

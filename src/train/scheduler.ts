@@ -9,7 +9,6 @@ import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
 import { train } from "./trainer.ts";
 
-/** A run that is to be trained. */
 export interface TrainingJob extends PlannedJob {
   /** Called when its turn has come; `signal` ends it. Gives null if it cannot begin, which it reports by itself. */
   begin(signal: AbortSignal): Promise<Start | null>;
@@ -26,7 +25,6 @@ interface SchedulerEvents<J> {
   onDivided?: (jobs: readonly J[], error: LowrankError) => void;
 }
 
-/** A job that has begun. */
 interface Begun<J> extends BegunJob {
   job: J;
 }

@@ -165,14 +165,12 @@ const FIELDS: General<FieldWords | null> = {
   },
 };
 
-/** The words of the page for each setting. */
 export const fieldWords = (): Offered<FieldWords | null> => ({
   ...FIELDS,
   ...settingWords(),
   mode: { ...FIELDS.mode!, choices: Object.fromEntries(MODES.map((mode) => [mode, GUIDES[mode].choice])) },
 });
 
-/** A flag in --help. */
 export interface FlagWords {
   text: string;
   /** What it takes, unless that is a number or a choice. */
@@ -181,7 +179,6 @@ export interface FlagWords {
   usual?: string | null;
 }
 
-/** The flag of each setting; a string: its text. */
 export function flagWords(): Offered<FlagWords | string> {
   const ofMethods = settingFlags();
   const general: General<FlagWords | string> = {

@@ -84,7 +84,6 @@ export interface TrainOptions extends MethodOptions {
   positive: string | null;
 }
 
-/** A setting of training. */
 export interface Setting<T> extends MethodSetting<T> {
   /** The modes in which it has an effect; default: all. */
   modes?: readonly Mode[];
@@ -98,7 +97,6 @@ export interface Setting<T> extends MethodSetting<T> {
 
 type Settings<Options> = { readonly [K in keyof Options]: Setting<Options[K]> };
 
-/** The settings of the methods, in their order. */
 const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
   {},
   ...MODES.flatMap((mode) => Object.entries(TRAINING[mode].settings)).map(([name, setting]) => ({
@@ -112,7 +110,6 @@ const METHOD_SETTINGS: Settings<MethodOptions> = Object.assign(
 
 const ONE_OR_MORE = { min: 1, whole: true } as const;
 
-/** The settings of training. */
 export const SETTINGS: Settings<TrainOptions> = {
   mode: { default: "lora", choices: Object.keys(METHODS) as Mode[], ofAdapter: true },
   ...METHOD_SETTINGS,
@@ -145,7 +142,6 @@ export const SETTINGS: Settings<TrainOptions> = {
   headInit: { default: "zeros", choices: HEAD_INITS, ofAdapter: true, published: true },
 };
 
-/** The names of the settings of training, in the order of --help. */
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
 /** The settings of a run as a whole. */
@@ -159,7 +155,6 @@ interface WholeSettings {
 /** Missing settings are taken from a preset, then from the defaults. */
 export interface RunSettings extends Partial<TrainOptions & DataSettings & WholeSettings> {}
 
-/** All settings of a run. */
 export const ALL_SETTINGS: {
   readonly [K in keyof RunSettings]-?: OpenSetting<RunSettings[K]> & { modes?: readonly Mode[] };
 } = {

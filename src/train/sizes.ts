@@ -48,7 +48,6 @@ export interface PlanArguments {
   featureBudget?: number;
 }
 
-/** The plans of a run. */
 export interface Planned {
   size: Size;
   /** Those of the run, with the type of the weights and the batch size of its size. */
@@ -237,7 +236,6 @@ export function measureSizes(
   );
 }
 
-/** The model specification of a run, from its settings and data. */
 export function runSpec(
   { config }: Pick<BaseModel, "config">,
   data: Pick<TrainingData, "objective" | "labels">,

@@ -76,7 +76,6 @@ function divideArguments(args: TrainArguments) {
   return { run, signal, onEvent, resume };
 }
 
-/** Whether a run would take less memory than before on a device that has refused it. */
 const takesLess = (run: RunArguments, before: PreparedRun) => peakMemory(prepareRun(run)) < peakMemory(before);
 
 async function trainOnDevice(args: TrainArguments, chosen: ChosenDevice, place: SharedDevice): Promise<TrainResult> {

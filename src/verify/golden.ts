@@ -328,14 +328,12 @@ function steadyElements(
   return (i) => (!gradient || gradient[i] === 0 || Math.abs(gradient[i]!) >= 0.01 * rms!) && !isKeyBias(i);
 }
 
-/** The rows of sequences, of which number b begins at row `first(b)`. */
 function listRows(starts: Uint32Array, first: (b: number) => number): number[] {
   return Array.from(starts.subarray(1)).flatMap((end, b) =>
     Array.from({ length: end - starts[b]! }, (_, t) => first(b) + t),
   );
 }
 
-/** Rows of a matrix. */
 function select(matrix: Float32Array, columns: number, rows: number[]): Float32Array {
   const selected = new Float32Array(rows.length * columns);
   for (const [i, row] of rows.entries()) selected.set(matrix.subarray(row * columns, (row + 1) * columns), i * columns);

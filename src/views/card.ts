@@ -17,7 +17,6 @@ import { toMarkdown } from "./markdown.ts";
 import { resultBlocks } from "./run.ts";
 import { describeAnswer, headline } from "./verdicts.ts";
 
-/** The sections of a card, in Markdown. */
 export function describeForCard(record: RunRecord): string {
   const untested = record.results ? null : headline(record);
   const results = untested

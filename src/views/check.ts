@@ -82,5 +82,4 @@ function problemBlocks({ text: what, settings, examples, count }: Problem): Bloc
 const describeCosts = ({ device, bytes, seconds }: TrialEstimate) =>
   `training takes ${formatBytes(bytes)}, and about ${formatDuration(seconds)} on ${device} (a few steps were timed)`;
 
-/** The command that trains. */
 export const commandBlocks = (command: string): Block[] => [text("train on it:"), code(command)];

@@ -12,7 +12,6 @@ export const LOSS: Figure = { key: "loss", title: "Loss", format: formatLoss, ev
 
 type Measured = Pick<RunRecord, "objective" | "unequal">;
 
-/** What a run is judged by. */
 export const judgedBy = ({ objective }: Pick<Measured, "objective">): Measure => TRAINING[objective].measures[0];
 
 /** Whether people see a measure next to the first. */

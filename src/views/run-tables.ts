@@ -217,7 +217,6 @@ function predictionsTable(answers: NonNullable<TrainResult["answers"]>, data: Lo
 /** Columns that only CSV has. */
 export const asColumns = (keys: readonly string[]) => keys.map((key) => ({ title: null, key }));
 
-/** The columns of the answers to rows. */
 export function answerKeys(data: LoadedDataset | LoadedTagged, { probabilities }: Answered): string[] {
   const texts = "pairs" in data && data.pairs ? ["text", "text_pair"] : ["text"];
   return ["row", ...texts, "truth", "predicted", ...(probabilities ? data.labels.map(probabilityKey) : [])];
@@ -225,7 +224,6 @@ export function answerKeys(data: LoadedDataset | LoadedTagged, { probabilities }
 
 export const probabilityKey = (label: string) => `probability ${label}`;
 
-/** The answer to a row of a set. */
 export function answerCells(
   set: Pick<LoadedDataset["test"], "place" | "text">,
   { truth, predicted, probabilities }: Answered,

@@ -41,14 +41,12 @@ export function headline(record: RunRecord): string | null {
   return state === "finished" && step > 0 ? describeUntested(record) : null;
 }
 
-/** What a run without a test set has reached. */
 function describeUntested(record: RunRecord): string {
   const kept = keptEvaluation(record);
   if (kept) return `No test set: measured on the validation set alone, ${describeValidation(record, kept)}`;
   return `No test set: nothing was measured on unseen ${WORDS[record.objective].units.many}`;
 }
 
-/** The last evaluation of a run that was stopped. */
 function describeStopped(record: RunRecord): string {
   const { step, evaluations } = record;
   const last = evaluations.at(-1);

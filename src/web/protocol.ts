@@ -33,7 +33,6 @@ export interface PageSettings extends RunSettings {
 export interface Machine {
   /** Whether threads can share memory; if not, the CPU backend has one. */
   isolated: boolean;
-  /** Threads of the CPU backend. */
   threads: number;
 }
 
@@ -41,7 +40,6 @@ export interface Machine {
 export interface DataReport {
   /** What was read; none: it cannot be trained on. */
   blocks: Block[];
-  /** Rows of the training set, and of the test set. */
   trainRows: number;
   testRows: number;
   /** Of a table of the visitor's, with its first rows; else none. */
@@ -72,15 +70,12 @@ export interface ReviewRow {
 /** What a person has said of a row: its label, or "drop" to leave it out. */
 export type CorrectedRow = Pick<ReviewRow, "row" | "text"> & { label: string };
 
-/** A base model that is open. */
 export interface ModelReport {
   name: string;
   config: ModelConfig;
-  /** The number of its parameters. */
   values: number;
   /** The methods that have something to train in it. */
   modes: readonly Mode[];
-  /** Whether it has a chat template. */
   hasChat: boolean;
 }
 
@@ -300,7 +295,6 @@ export interface TakeReport {
 export interface OtherForm {
   kind: ExportKind;
   title: string;
-  /** The program that reads it, and what is downloaded. */
   reader: string;
   about: string;
   /** The types that its weights can have, with the bytes of the download; empty: it has no such form. */

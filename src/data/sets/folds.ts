@@ -48,7 +48,6 @@ export function divideFolds<Data extends Labelled>(all: Data, count: number): Da
   });
 }
 
-/** The error for data that has a validation or a test set; `found`: which. */
 export function splitAlready(found: string): ConfigError {
   return new ConfigError("already-split", "folds are invalid for data that is split already", {
     expected: "one file or rows in memory, all in the training set (fractions 1, 0, 0)",

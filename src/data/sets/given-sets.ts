@@ -4,7 +4,6 @@ import { type Dataset, HELD_OUT } from "../dataset.ts";
 import { counts, type Loaded, readSource, refuseSplit, withoutCopies } from "./source.ts";
 import { defaultSplit, type Parts, type Split, splitDataset } from "./split.ts";
 
-/** A set: its name and its files, or folders. */
 export interface GivenSet {
   name: string;
   files: readonly string[];

@@ -37,7 +37,6 @@ interface RowsOptions extends ColumnChoice {
   encoding?: string;
 }
 
-/** What only files have. */
 const OF_FILES = ["textColumn", "labelColumn", "encoding"] as const;
 
 /**

@@ -60,7 +60,6 @@ const NAMED: readonly Named[] = [
 /** Whether a name is one of the Hugging Face hub: "owner/name", with a configuration or a commit behind it. */
 export const isOnHub = (name: string) => name.includes("/");
 
-/** Names of the data sets. */
 const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
 /** Opens a data set, downloading it if needed. Throws ConfigError, with the nearest name, for an unknown name. */

@@ -17,7 +17,6 @@ export type CollectionDescription = Pick<
 
 const UCI = "https://archive.ics.uci.edu";
 
-/** A message and its label. */
 type SmsRow = [label: string, text: string];
 
 /**

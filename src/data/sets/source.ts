@@ -38,7 +38,6 @@ export interface Loaded {
   corrected?: Corrected;
 }
 
-/** Reads the files of a set. */
 export async function readSource(corpus: Corpus, source: DataSource | readonly DataSource[], read: ReadOptions) {
   const sources = Array.isArray(source) ? (source as readonly DataSource[]) : [source as DataSource];
   const before = corpus.labels;
@@ -203,7 +202,6 @@ export function refuseSplit(name: "split" | "fractions", value: unknown): never 
   });
 }
 
-/** Rows read, rows of each class, and copies dropped. */
 export function counts(read: readonly Dataset[], kept: readonly Dataset[]) {
   const rows = (sets: readonly Dataset[]) => sets.reduce((n, set) => n + set.size, 0);
   return { rowsRead: rows(read), classesRead: addClasses(read), copies: rows(read) - rows(kept) };

@@ -10,7 +10,6 @@ export interface CheckedColumn extends ColumnFacts {
   readAs: "text" | "label" | null;
 }
 
-/** The names and the first rows of a table. */
 export interface TableSample {
   names: readonly string[];
   rows: readonly (readonly string[])[];

@@ -16,13 +16,11 @@ import { isNumber, LONGEST_LABEL, MANY_CLASSES, partsOf } from "./labels.ts";
  */
 export type ColumnKind = "texts" | "labels" | "flags" | "numbers" | "ids" | "dates" | "nothing";
 
-/** A column by some rows. */
 export interface ColumnFacts {
   name: string;
   /** Rows that have a value, and those that were looked at. */
   filled: number;
   rows: number;
-  /** Different values. */
   distinct: number;
   /** Characters of the values. */
   meanLength: number;

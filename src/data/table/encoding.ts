@@ -89,7 +89,6 @@ function windows1252(bytes: Uint8Array): string {
 }
 const UTF16 = new TextDecoder("utf-16le", { ignoreBOM: true });
 
-/** A whole file as UTF-8. */
 export async function utf8Bytes(file: FileReader, encoding?: string): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   for await (const piece of utf8Pieces(file, Math.max(1, file.size), encoding)) pieces.push(piece);
@@ -104,7 +103,6 @@ const SHOWN_CHARACTERS = 100;
 /** How files of documents, archives and pictures begin. */
 const FOREIGN = /^(%PDF|PK[^ -~]{2}|\xd0\xcf.\xe0|\{\\rtf|\x89PNG|\xff\xd8\xff|GIF8)/;
 
-/** Bytes that are checked at a time. */
 const CHECKED_BYTES = 1 << 18;
 
 /**

@@ -5,7 +5,6 @@ import { joinWords } from "../../format.ts";
 import { groupBy } from "../../group-by.ts";
 import { setting } from "../../setting.ts";
 
-/** A longer value is not a label. */
 export const LONGEST_LABEL = 64;
 
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;

@@ -48,7 +48,6 @@ function byteName(byte: number): string {
   return byte > 32 && byte < 127 ? `"${String.fromCharCode(byte)}"` : `byte 0x${byte.toString(16).padStart(2, "0")}`;
 }
 
-/** The error for a row error of data.wasm. */
 export function describeRowError(rowError: RowError, context: RowErrorContext): LowrankError {
   const { first, second, atEnd } = rowError;
   const where = placeOf(rowError.file, rowError.line);

@@ -28,7 +28,6 @@ interface TextColumns {
   other: number;
 }
 
-/** The requested columns; the text column is chosen automatically unless requested. */
 export interface TextChoice {
   text: string | undefined;
   /** The text column if a file has a column of this name and none was requested. */

@@ -112,7 +112,6 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
 /** The first bytes of a zip file, and of what Excel wrote before .xlsx, and still writes with a password. */
 const [ZIP, OLD] = [0x504b0304, 0xd0cf11e0];
 
-/** The parts of a workbook. */
 class Workbook {
   sheets: SheetEntry[] = [];
   /** Shared strings, and by the number of a cell's style whether it is a date. */
@@ -156,7 +155,6 @@ class Workbook {
     return new TextDecoder().decode(await (await part.open()).arrayBuffer());
   }
 
-  /** Reads a part with XML. */
   parse(path: string, xml: string, hooks: Hooks): void {
     try {
       parseXml(xml, hooks);

@@ -189,7 +189,6 @@ function block(tokens: Uint32Array<ArrayBuffer>, from: number, tokenizer: Tokeni
   return { tokens, from, bytes: countTextBytes(tokens.subarray(from), tokenizer) };
 }
 
-/** The UTF-8 bytes of the text of some tokens. */
 function countTextBytes(tokens: Uint32Array<ArrayBuffer>, tokenizer: Tokenizer): number {
   const { beginOfText, endOfText } = tokenizer;
   return tokenizer.decodeBytes(tokens.filter((id) => id !== endOfText && id !== beginOfText)).length;

@@ -24,7 +24,6 @@ export interface TaggedRow {
   tags: readonly string[];
 }
 
-/** A sentence. */
 interface Sentence extends TaggedRow {
   /** Its place in its file, from 0. */
   place: number;
@@ -106,7 +105,6 @@ export class Tagged extends TokenSet {
     return this.select(this.positions().subarray(0, count));
   }
 
-  /** The sentences at `positions`, in that order. */
   select(positions: ArrayLike<number>): Tagged {
     const some = Array.from(positions);
     return new Tagged(
@@ -121,7 +119,6 @@ export class Tagged extends TokenSet {
     return this.sentences[i]!.words.slice(0, this.encoded[i]!.firsts.length);
   }
 
-  /** The tag ids of these words. */
   tags(i: number): number[] {
     const { tags } = this.sentences[i]!;
     return Array.from(this.encoded[i]!.firsts, (_, word) => this.ids.get(tags[word]!)!);
@@ -217,7 +214,6 @@ function splitSentences(
   return parts;
 }
 
-/** The sentences of an array. */
 function readMemory(rows: readonly TaggedRow[], options: TaggedOptions): Sentence[] {
   return Array.from(rows, (row, place) => {
     const where = placeOf(ROWS, place + 1);

@@ -9,7 +9,6 @@ export type Row = Record<string, unknown>;
 /** The key of a text or of the messages of a chat, or those of a prompt and its completion, last the prompt's input. */
 export type Keys = [string] | [string, string] | [string, string, string];
 
-/** A row and its place. */
 export interface Located {
   row: Row;
   where: string;

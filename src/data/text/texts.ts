@@ -217,11 +217,9 @@ function buildBlocks(
 
 /** Reads files into documents. */
 class TextsReader {
-  /** Empty documents that were skipped. */
   empty = 0;
   private chat: Chat | undefined;
 
-  /** Whether it has read chats. */
   get readsChats(): boolean {
     return this.chat !== undefined;
   }
@@ -231,7 +229,6 @@ class TextsReader {
     private readonly options: TextsOptions,
   ) {}
 
-  /** The documents of a file. */
   async read(source: DataSource): Promise<Document[]> {
     const { name, bytes } = await contents(source, this.options);
     return isJsonLines(name) ? (await this.rows(linesOf(name, bytes))).flat() : this.texts([bytes]);
@@ -293,7 +290,6 @@ class TextsReader {
     ];
   }
 
-  /** The answers of a chat. */
   private async answers(messages: unknown, where: string): Promise<Document[]> {
     this.chat ??= await openChat(this.tokenizer);
     return this.chat.completions(messages, where);

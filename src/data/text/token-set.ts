@@ -34,12 +34,10 @@ export abstract class TokenSet implements Examples<TokenBatch> {
     return this.lengths[i]!;
   }
 
-  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return new Rng(new Rng(seed).next() ^ stream).shuffle(this.positions());
   }
 
-  /** Positions 0 to size - 1. */
   positions(): Uint32Array<ArrayBuffer> {
     return Uint32Array.from({ length: this.size }, (_, i) => i);
   }
@@ -47,10 +45,8 @@ export abstract class TokenSet implements Examples<TokenBatch> {
   /** Writes the ids and the targets of sequence `i`. */
   protected abstract write(i: number, ids: Uint32Array, targets: Int32Array): void;
 
-  /** The first `count` sequences. */
   abstract first(count: number): TokenSet;
 
-  /** The sequences at positions `order` as a packed batch. */
   batch(order: ArrayLike<number>): TokenBatch {
     const positions = Uint32Array.from(order);
     const starts = new Uint32Array(positions.length + 1);

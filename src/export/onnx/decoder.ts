@@ -20,13 +20,11 @@ const END = Number.MAX_SAFE_INTEGER;
 /** What is added to the score of a position that is not seen: as transformers, the smallest float. */
 const UNSEEN = -3.4028234663852886e38;
 
-/** Adds the graph of a model. */
 export function addDecoder(graph: Graph, config: ModelConfig, task: TaskConfig): void {
   new Decoder(graph, config, task).add();
 }
 
 class Decoder {
-  /** The names of values in the graph. */
   private readonly values = new Map<Value, string>();
   /** What is added to the scores of attention: see findSeen. */
   private seen = "";

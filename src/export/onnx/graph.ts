@@ -91,17 +91,14 @@ export class Graph {
     return outputs;
   }
 
-  /** A list of ints as a value. */
   ints(...values: number[]): string {
     return this.constant(`ints ${values.join(" ")}`, DATA_TYPE.INT64, [values.length], int64s(values));
   }
 
-  /** An int as a value. */
   int(value: number): string {
     return this.constant(`int ${value}`, DATA_TYPE.INT64, [], int64s([value]));
   }
 
-  /** A float as a value. */
   float(value: number): string {
     return this.constant(`float ${value}`, DATA_TYPE.FLOAT, [], Float32Array.of(value));
   }
@@ -177,7 +174,6 @@ export class Graph {
     return this.parts().reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** The bytes of the weights' file. */
   async *data(): AsyncGenerator<Uint8Array> {
     for (const { bytes } of this.stored.values()) yield* bytes();
   }

@@ -17,7 +17,6 @@ export function linear(graph: Graph, name: string, x: string): string {
   return graph.add(name, "Add", [graph.add(`${name}.product`, "MatMul", product), graph.weight(`${name}.bias`)]);
 }
 
-/** A layer norm; without a bias an RMS norm. */
 export function norm(graph: Graph, name: string, x: string, { layer_norm_epsilon: epsilon }: ModelConfig): string {
   const weight = graph.weight(`${name}.weight`);
   if (graph.has(`${name}.bias`))

@@ -20,7 +20,6 @@ interface StoredPart {
   shape: Shape;
 }
 
-/** A weight as it is stored. */
 export interface Stored {
   parts: StoredPart[];
   /** The bytes of the parts, one behind the other. */

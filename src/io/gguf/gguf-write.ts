@@ -36,12 +36,10 @@ class GgufBuilder extends Builder {
   }
 }
 
-/** The numbers of the types of values. */
 const TYPE = { u32: 4, i32: 5, f32: 6, bool: 7, text: 8, list: 9 } as const;
 
 const typed = (type: number) => new GgufBuilder().u32(type);
 
-/** Values of metadata. */
 export const u32 = (value: number) => typed(TYPE.u32).u32(value).done();
 export const f32 = (value: number) => typed(TYPE.f32).f32(value).done();
 export const bool = (value: boolean) => typed(TYPE.bool).u8(Number(value)).done();

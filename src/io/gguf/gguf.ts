@@ -173,7 +173,6 @@ class Cursor {
   }
 }
 
-/** The number of the type of lists. */
 const LIST = 9;
 /** "GGUF" as u32. */
 const MAGIC = 0x46554747;

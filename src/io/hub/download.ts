@@ -23,7 +23,6 @@ export interface Digest {
   hex: string;
 }
 
-/** Bytes that are hashed at a time. */
 const HASH_BYTES = 4 << 20;
 /** Most progress events per file. */
 const PROGRESS_STEPS = 200;
@@ -205,7 +204,6 @@ export async function writing<T>(path: string, work: () => Promise<T>, signal?: 
   }
 }
 
-/** The size of a file; 0 if it does not exist. */
 export async function fileSize(path: string): Promise<number> {
   if (!(await exists(path))) return 0;
   const file = await openFile(path);

@@ -31,7 +31,6 @@ export function nearestRepository({ type, name }: Repository): string | undefine
 /** Whether a text has the form of "owner/name". */
 export const isHubName = (text: string) => /^[\w-][\w.-]*\/[\w-][\w.-]*$/.test(text) && !/\.\.|--/.test(text);
 
-/** The folder of a repository in the hub's cache. */
 export const folderName = ({ type, name }: Repository) => `${type}s--${name.replace("/", "--")}`;
 
 /** The repository and revision of a model's snapshot directory; undefined for any other directory. */

@@ -220,7 +220,6 @@ export function adapterTensors(meta: AdapterMeta): ModelTensor[] {
   );
 }
 
-/** Their names and shapes. */
 export function adapterShapes(meta: AdapterMeta): Map<string, Shape> {
   return new Map(adapterTensors(meta).map(({ name, shape }) => [name, shape]));
 }

@@ -183,7 +183,6 @@ async function* summed(
   }
 }
 
-/** The sum of a row and the products. */
 function addProducts(row: Float32Array, index: number, products: readonly LowRankProduct[]): Float64Array {
   const sum = Float64Array.from(row);
   for (const { r, scale, left, right, width, column } of products)

@@ -18,7 +18,6 @@ import { HEADS } from "./peft-form.ts";
 import { moduleName } from "./peft-lora.ts";
 import * as names from "./peft-names.ts";
 
-/** PEFT's types of tasks. */
 export type TaskType = (typeof TASKS)[Objective]["peft"];
 export const TASK_TYPES = [...new Set(OBJECTIVES.map((objective) => TASKS[objective].peft))];
 
@@ -28,7 +27,6 @@ export const tasksOf = (type: TaskType) => OBJECTIVES.filter((objective) => TASK
 /** A parsed adapter_config.json. */
 export type PeftConfig = Record<string, unknown>;
 
-/** A module that can have an adapter. */
 interface PeftModule {
   /** In the model: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`, `lm_head`, `score`. */
   name: string;

@@ -43,7 +43,6 @@ export interface FinalNorm {
   bias: Float32Array;
 }
 
-/** The base model of a PEFT adapter. */
 export interface PeftBase {
   config: ModelConfig;
   /** Its directory, for errors. */

@@ -76,7 +76,6 @@ const DECISIVE = [
   ...["target_modules", "layers_to_transform", "bias"],
 ];
 
-/** A LoRA adapter in PEFT's files. */
 export function loraForm(adapter: LoraModel, names: PeftNames | undefined): PeftForm {
   const modules = loraModules(adapter, names);
   const { lora, model } = adapter;

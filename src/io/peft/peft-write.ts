@@ -94,7 +94,6 @@ export function peftFiles(
   ]);
 }
 
-/** The tensors of a form from ours. */
 function toPeft({ modules, whole }: PeftForm, tensors: Tensors): Tensors {
   const out: Tensors = new Map();
   for (const module of modules ?? []) {

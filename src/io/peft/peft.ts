@@ -104,7 +104,6 @@ function checkBase(meta: AdapterMeta, { config, directory = "the given base mode
   }
 }
 
-/** The contents of a path, in words. */
 async function describeContents(path: string): Promise<string> {
   const names = await listDirectory(path).catch(() => null);
   return names === null ? "a file" : nameList(names.filter((name) => !name.startsWith(".")));

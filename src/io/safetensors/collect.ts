@@ -1,7 +1,6 @@
 import { numel } from "../../tensor.ts";
 import type { ComputedTensor } from "./safetensors-write.ts";
 
-/** All values of a tensor. */
 export async function collect({ shape, pieces }: ComputedTensor): Promise<Float32Array<ArrayBuffer>> {
   const values = new Float32Array(numel(shape));
   let at = 0;

@@ -34,7 +34,6 @@ export interface TensorInfo {
   end: number;
 }
 
-/** A file's tensors. */
 export class TensorFile<Info extends TensorInfo = TensorInfo> {
   constructor(
     readonly reader: FileReader,
@@ -228,7 +227,6 @@ export interface Stored<Source extends TensorSource = TensorFile> {
   info: TensorInfo;
 }
 
-/** A model's tensors, in one file or in several. */
 export interface TensorFiles {
   /** The file, or the index of several. */
   where: string;

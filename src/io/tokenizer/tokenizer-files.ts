@@ -218,7 +218,6 @@ function checkNamed(json: Json, where: string): Json {
   return json;
 }
 
-/** The texts of the named tokens. */
 export function namedTexts(named: Json): Record<string, string> {
   return Object.fromEntries(
     NAMES.flatMap((name) => {

@@ -76,7 +76,6 @@ export async function makeVocabulary(parts: VocabularyParts, where: string): Pro
   return { fingerprint, size: texts.length, end, begin, chat: null, tables, isWhole, pretokenizer };
 }
 
-/** The token of each id. */
 function textsById({ tokens, added }: VocabularyParts, where: string): (string | undefined)[] {
   const texts: (string | undefined)[] = [];
   const set = (text: string, id: unknown) => {

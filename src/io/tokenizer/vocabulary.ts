@@ -20,7 +20,6 @@ export interface ChatTemplate {
 export interface Vocabulary {
   /** "gpt2", or a SHA-256: vocabularies with the same one give a text the same ids, special tokens aside. */
   readonly fingerprint: string;
-  /** The number of ids. */
   readonly size: number;
   /** The token that separates documents, ends a generated text, replaces an empty one, and pads. */
   readonly end: NamedToken;

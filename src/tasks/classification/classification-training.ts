@@ -6,7 +6,6 @@ import { type Columns, type Measure, type Places, pick, shareMeasure } from "../
 import { argmaxRows } from "../predictions.ts";
 import type { LabelledRows, Training } from "../task.ts";
 
-/** A class on the test set. */
 export interface ClassResults extends LabelMeasures {
   /** How well its probability ranks its rows; null where that is not defined, and where classes are too many. */
   ranking: Ranking | null;
@@ -26,7 +25,6 @@ export interface ClassDetails {
   calibration: Reliability;
 }
 
-/** The classes of a set's first rows. */
 export const trueClasses = (set: LabelledRows, rows: number) =>
   Array.from({ length: rows }, (_, row) => set.label(row));
 

@@ -153,7 +153,6 @@ function mistakes({ pairs }: Shown, { mistakes, rows: { truth = [], predicted = 
   return details(title, [table]);
 }
 
-/** A share of 0 to 1. */
 const shareAxis = (title: string): Axis => ({
   ...{ title, show: percent, from: 0, to: 1 },
   tick: (value) => percent(value, 0),

@@ -11,7 +11,6 @@ export interface Units {
   bytes: number[];
 }
 
-/** A set of texts. */
 export interface Texts extends Rows {
   units(): Units;
 }

@@ -18,7 +18,6 @@ export interface ScoreDetails {
   bins: ScoreBin[];
 }
 
-/** The true scores of a set. */
 export const trueScores = (set: LabelledRows) => Array.from({ length: set.size }, (_, row) => set.values(row)[0]!);
 
 export const meanScore = (set: LabelledRows) => trueScores(set).reduce((sum, score) => sum + score, 0) / set.size;

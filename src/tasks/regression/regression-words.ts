@@ -56,7 +56,6 @@ function scoresChart({ details: { bins }, compared: [{ rows }] }: TestResults<Sc
   };
 }
 
-/** What the scores are like. */
 function scoresTable({ train, val, test }: DataShown<LabelledRows>): Block[] {
   type Row = Summary & { name: string; least: number; most: number };
   const column = (title: string, key: "mean" | "sd" | "least" | "most") => {

@@ -32,7 +32,6 @@ function begins(before: typeof NONE, { prefix, type }: typeof NONE): boolean {
   return !"O.".includes(prefix) && before.type !== type;
 }
 
-/** The entities of a sentence, in their order. */
 export function findEntities(tags: readonly string[]): Entity[] {
   const entities: Entity[] = [];
   let before = NONE;

@@ -15,7 +15,6 @@ interface Listener {
 
 export const TITLES = { webgpu: "WebGPU", wasm: "CPU" };
 
-/** What the browser reports about itself and the adapter. */
 async function describeBrowser(): Promise<DoctorReport["machine"]> {
   const adapter = await requestGPU()
     .then(requestAdapter)

@@ -72,7 +72,6 @@ function useWords(typed: TextOrPair, isReady: boolean) {
   return { words, out, toggle };
 }
 
-/** Fields of a pair of texts. */
 const FIELDS = ["First text", "Second text"];
 
 function Page({ examples }: { examples: readonly TextOrPair[] }) {

@@ -56,7 +56,6 @@ const plainProblem = ({ text, examples, ...problem }: Problem): Problem => ({
   examples: examples.map(withoutFolders),
 });
 
-/** The rows without a text. */
 function emptyRows(data: TrainingData): DataReport["empty"] {
   if (!isLabelled(data)) return [];
   return placeRows([data.train, data.val, data.test])

@@ -12,10 +12,8 @@ const PRIVATE_FOLDERS = /\b(picked\/model|picked|labelling|runs\/[^/]+\/data)\//
 
 export const withoutFolders = (text: string): string => text.replaceAll(PRIVATE_FOLDERS, "");
 
-/** The cause of a failed run in place of its RunFailed. */
 const runCause = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
 
-/** An error with a report that has a remedy. */
 export class Refused extends Error {
   constructor(readonly report: ErrorReport) {
     super(report.summary);

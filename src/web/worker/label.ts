@@ -89,7 +89,6 @@ function describeResult(result: Labelled | null) {
   };
 }
 
-/** Lines as a table of one column. */
 function asTable(text: string): Blob {
   const lines = text.split(/\r?\n|\r/).filter((line) => line.trim() !== "");
   return new Blob([[PASTED.textColumn, ...lines].map((line) => `${csvField(line)}\r\n`).join("")]);

@@ -21,7 +21,6 @@ import { emit } from "./emit.ts";
 
 /** The folder of selected files that are not stored yet. */
 const PICKED = "picked";
-/** The folder of stored models. */
 const MODELS = "models";
 /** The files of a model that are read. */
 const MODEL_FILES: readonly string[] = ["config.json", "model.safetensors", ...TOKENIZER_FILES];
@@ -69,7 +68,6 @@ export async function whileReading<T>(work: () => Promise<T>): Promise<T> {
 
 export const stopReading = (): void => reading?.abort(new DOMException("reading was stopped", "AbortError"));
 
-/** The path of a selected file. */
 export const pickedPath = (name: string) => joinPath(PICKED, name);
 
 /** The names of the selected files; none for a data set by name. */
@@ -78,7 +76,6 @@ const chosenFiles = ({ data = [] }: RunSettings): readonly string[] => [data].fl
 /** What the data of settings is called. */
 export const nameData = (settings: RunSettings): string => settings.dataset ?? chosenFiles(settings).join(", ");
 
-/** Settings with the paths of the selected files. */
 export function withPaths(settings: RunSettings): RunSettings {
   const files = chosenFiles(settings).map(pickedPath);
   const { corrections } = settings;
@@ -146,7 +143,6 @@ async function openKept(name: string, options: DownloadOptions): Promise<BaseMod
   return name !== "" && (await exists(stored)) ? openBaseModel(stored) : loadModel(name, options);
 }
 
-/** Models that are available offline. */
 export async function listModels(): Promise<ModelEntry[]> {
   const stored = (await exists(MODELS)) ? await listDirectory(MODELS) : [];
   const downloaded: string[] = [];

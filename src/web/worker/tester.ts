@@ -11,7 +11,6 @@ import { TASKS } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import type { Verdict } from "../protocol.ts";
 
-/** The trained parameters of a run. */
 export interface Trained {
   id: string;
   meta: AdapterMeta;

@@ -93,7 +93,6 @@ const api = {
   /** A file of corrections, which is read with the data that they are of. */
   writeCorrections: async (rows: readonly CorrectedRow[]): Promise<Blob> =>
     (await import("./review.ts")).writeCorrections(rows),
-  /** Registers selected files. */
   pick: async (files: File[]) => pick(files),
   estimate,
   async runs(): Promise<PageRun[]> {
@@ -101,7 +100,6 @@ const api = {
     if (runs.some(({ state }) => state === "elsewhere")) void untilNobodyTrains().then(() => emit({ type: "runs" }));
     return runs.map((run) => machine.group?.of(run.id)?.run ?? run);
   },
-  /** The bytes of each stored run. */
   async sizes(): Promise<Record<string, number>> {
     const measured = (await listRuns()).map(
       async ({ id }) => [id, await bytesIn(runFolder(id)).catch(() => 0)] as const,

@@ -5,7 +5,6 @@ import { readAs, readWith, report } from "./data.ts";
 
 export type Role = "text" | "second" | "label" | "unused";
 
-/** The names of the columns that are read. */
 const read = computed(() => {
   const { columns = [], error = null } = report.value ?? {};
   const named = (asked: string | undefined) => {

@@ -34,7 +34,6 @@ export type Reading = Pick<
 export const messages = makeChoice(["spam", "languages"], "examples", "file");
 export const texts = makeChoice(["human-rights"], "paste", "files");
 
-/** The name of the file of corrections. */
 const CORRECTIONS_FILE = "corrections.csv";
 
 /** Whether the model learns from messages with labels, or to write texts. */

@@ -21,7 +21,6 @@ const typed = computed(() => {
   return found.every((one) => one !== null) ? found.map(([, label, text]) => [label!.trim(), text!]) : null;
 });
 
-/** Rows by label. */
 const counts = computed(() => {
   const all = new Map<string, number>();
   for (const [label] of typed.value ?? []) all.set(label!, (all.get(label!) ?? 0) + 1);

@@ -48,7 +48,6 @@ export function back(): void {
   review.value = { rows, next: Math.max(0, next - 1) };
 }
 
-/** Reads the data with the corrections. */
 export function useCorrections(): void {
   correct(said.value);
   review.value = null;

@@ -93,7 +93,6 @@ function Progress({ run }: { run: PageRun }) {
   );
 }
 
-/** The buttons that apply. */
 function Controls({ run, card }: { run: PageRun; card: RefObject<HTMLElement | null> }) {
   const buttons = useRef<HTMLDivElement>(null);
   useNextFocus(buttons, card);

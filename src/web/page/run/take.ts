@@ -17,7 +17,6 @@ import { worker } from "../shared/worker.ts";
 export const cardSections = async ({ state, record }: PageRun): Promise<string | null> =>
   state === "loaded" ? null : (await import("../../../views/card.ts")).describeForCard(record);
 
-/** Downloads a part of a run, or a form of it. */
 export async function download(run: PageRun, what: Takeable | WantedForm): Promise<void> {
   const file = await worker.download(run.id, what, await cardSections(run));
   offerFile(file, file.name);

@@ -36,7 +36,6 @@ export function compareFinished(runs: readonly PageRun[]) {
 
 type Outcomes = ReturnType<typeof compareFinished>["outcomes"];
 
-/** The state of a run, and how far it is while it trains. */
 function describeState({ state, record: { step, steps } }: PageRun): string {
   return state === "training" ? `training, ${percent(step / steps, 0)}` : nameState(state);
 }
@@ -64,7 +63,6 @@ export function comparisonBlocks(
   return [table, sizeFigure(ordered, measure, true), ...[...words, ...describeShort(runs)].map(text)];
 }
 
-/** Each seed, and what they say together. */
 function seedBlocks(runs: readonly PageRun[], outcomes: Outcomes, measure: Measure): Block[] {
   const [first] = runs as readonly [PageRun];
   const rows = runs.map((run) => ({

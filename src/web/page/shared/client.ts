@@ -17,7 +17,6 @@ type ClientEvent =
   | { type: "ended"; report: ErrorReport };
 
 type WorkerClient = Api & {
-  /** Adds a listener for the worker's events. */
   listen(listener: (event: ClientEvent) => void): void;
   /** Ends the worker at once, whatever it computes. */
   end(): void;

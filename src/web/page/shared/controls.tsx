@@ -50,7 +50,6 @@ export function Tick({ id, text, on }: { id?: string; text: string; on: { value:
   );
 }
 
-/** A button that takes files. */
 export function FileButton(props: {
   id: string;
   label: string;

@@ -1,6 +1,5 @@
 /** Files for the visitor to keep. */
 
-/** Offers a file as a download. */
 export function offerFile(content: Blob, name: string): void {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(content);

@@ -40,7 +40,6 @@ export interface Field {
   number?: NumberRange;
 }
 
-/** The targets that the page offers. */
 export const OFFERED_TARGETS = [...TARGETS, "wte"] as const;
 
 export const TARGET_NAMES: Record<string, string> = {

@@ -68,7 +68,6 @@ const defaults = computed((): Values => {
 /** The value of each field: where what is entered is invalid, the one before. */
 export const values = computed((): Values => ({ ...defaults.value, ...given.value }));
 
-/** The fields that apply. */
 export const visible = computed(() => {
   const { mode } = values.value;
   const keys = FIELDS.map(({ key }) => key);

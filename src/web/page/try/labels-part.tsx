@@ -73,7 +73,6 @@ export function Labels() {
   );
 }
 
-/** "Done: 18 rows labelled, 2 without a text." */
 function describeReport({ rows, blank }: LabelReport): string {
   const labelled = rows - blank;
   return `Done: ${formatCount(labelled)} ${labelled === 1 ? "row" : "rows"} labelled${blank ? `, ${formatCount(blank)} without a text` : ""}.`;

@@ -7,7 +7,6 @@ import { setMessage } from "./try.ts";
 /** Characters of a message on its button. */
 const SHOWN = 120;
 
-/** A message as a button. */
 export function MessageButton({ text }: Pick<KnownMessage, "text">) {
   const line = joinPair(text).trim().replaceAll(/\s+/g, " ");
   return (

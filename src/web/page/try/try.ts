@@ -81,7 +81,6 @@ export const trimmed = (text: TextOrPair): TextOrPair =>
 
 export const isSameText = (a: TextOrPair, b: TextOrPair) => JSON.stringify(a) === JSON.stringify(b);
 
-/** Fills in a message, or both texts of a pair. */
 export function setMessage(text: TextOrPair): void {
   const [first = "", other] = [text].flat();
   message.value = first;

@@ -9,7 +9,6 @@ import { generations } from "../../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../../run/files.ts";
 import { dataFiles, fileName, RECORD, type RunRecord } from "../../../run/record.ts";
 
-/** The folders of a run directory. */
 const FOLDERS = ["adapter", "checkpoint", "data", "start"];
 
 /** The paths of the files in a run directory or in one of its folders. */
@@ -40,7 +39,6 @@ async function* readPieces(path: string): Pieces {
   }
 }
 
-/** The bytes of all files of a directory. */
 export async function bytesIn(directory: string): Promise<number> {
   let bytes = 0;
   for (const path of await pathsIn(directory)) {

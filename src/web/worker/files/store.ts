@@ -29,7 +29,6 @@ export function onRunsChanged(listener: () => void): void {
   channel.onmessage = listener;
 }
 
-/** The directory of a run. */
 export function runFolder(id: string): string {
   return joinPath(FOLDER, id);
 }
