@@ -5,7 +5,6 @@ export interface Spread {
   low: number;
   high: number;
   best: number;
-  repeats: number;
 }
 
 export function measureSpread(values: readonly number[]): Spread {
@@ -15,9 +14,5 @@ export function measureSpread(values: readonly number[]): Spread {
     const [below, above] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
     return below + (above - below) * (place - Math.floor(place));
   };
-  return { median: at(0.5), low: at(0.25), high: at(0.75), best: sorted[0]!, repeats: sorted.length };
-}
-
-export function median(values: readonly number[]): number | null {
-  return values.length === 0 ? null : measureSpread(values).median;
+  return { median: at(0.5), low: at(0.25), high: at(0.75), best: sorted[0]! };
 }

@@ -49,6 +49,15 @@ export async function bundledTexts(): Promise<Workload[]> {
   ];
 }
 
+/** No white space and no repetition: a slow merge takes its square. */
+export function longWord(): Workload {
+  const rng = new Rng(5);
+  const letters = Array.from({ length: 20_000 }, () => String.fromCharCode(97 + rng.below(26)));
+  return workload("word", "20,000 random letters (gpt-tokenizer keeps a word: its first pass counts)", [
+    letters.join(""),
+  ]);
+}
+
 /** Reads data files (.csv, .tsv, .jsonl, .ndjson) as one set of messages, and each other file as one text. */
 export async function readWorkloads(paths: readonly string[]): Promise<Workload[]> {
   const isData = (path: string) => /\.(csv|tsv|jsonl|ndjson)$/i.test(path);

@@ -4,10 +4,6 @@ import array, base64, hashlib, json, resource, sys, time
 job = json.load(open(sys.argv[1], encoding="utf8"))
 
 
-def say(**finding):
-    print(json.dumps(finding), flush=True)
-
-
 def peak():
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -29,32 +25,28 @@ encoder = tiktoken.Encoding(
     "gpt2", pat_str=pattern, mergeable_ranks=ranks, special_tokens={"<|endoftext|>": len(ranks)}
 )
 encoder.encode_ordinary("Hello, world!")
-say(version=tiktoken.__version__)
-say(init=1000 * (time.perf_counter() - started))
+init = 1000 * (time.perf_counter() - started)
 
-if job["kind"] == "texts":
-    texts = job["texts"]
-    found = []
-    say(first=timed(lambda: found.extend(encoder.encode_ordinary(text) for text in texts)))
-    say(ids=[hashlib.sha1(array.array("I", ids).tobytes()).hexdigest() for ids in found], tokens=sum(map(len, found)))
+texts = job["texts"]
+found = []
 
-    def repeat(run):
-        end = time.perf_counter() + job["seconds"]
-        times = []
-        while len(times) < job["least"] or (len(times) < job["most"] and time.perf_counter() < end):
-            times.append(timed(run))
-        return times
 
-    say(warm=repeat(lambda: [encoder.encode_ordinary(text) for text in texts]))
-    decoded = sum(encoder.decode(ids) == text for ids, text in zip(found, texts))
-    say(decode=repeat(lambda: [encoder.decode(ids) for ids in found]), decoded=decoded)
-else:
-    spent = {}
-    for entry in job["words"]:
-        name, word = entry["name"], entry["word"]
-        if spent.get(name, 0) > 1000:
-            continue
-        ms = timed(lambda: encoder.encode_ordinary(word))
-        spent[name] = spent.get(name, 0) + ms
-        say(name=name, word=ms)
-say(peak=peak() - before)
+def repeat(run):
+    end = time.perf_counter() + job["seconds"]
+    times = []
+    while len(times) < job["least"] or (len(times) < job["most"] and time.perf_counter() < end):
+        times.append(timed(run))
+    return times
+
+
+measured = dict(
+    version=tiktoken.__version__,
+    init=init,
+    first=timed(lambda: found.extend(encoder.encode_ordinary(text) for text in texts)),
+    warm=repeat(lambda: [encoder.encode_ordinary(text) for text in texts]),
+    decode=repeat(lambda: [encoder.decode(ids) for ids in found]),
+    ids=[hashlib.sha1(array.array("I", ids).tobytes()).hexdigest() for ids in found],
+    decoded=sum(encoder.decode(ids) == text for ids, text in zip(found, texts)),
+    peak=peak() - before,
+)
+print(json.dumps(measured), flush=True)

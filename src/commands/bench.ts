@@ -21,14 +21,15 @@ function counts(value: string): number[] {
 
 program
   .command("tokenizer")
-  .description("compare the tokenizer with gpt-tokenizer and tiktoken: token ids, then speed")
+  .description(
+    "compare the tokenizer with gpt-tokenizer and, if it is installed, Python's tiktoken: token ids, then speed",
+  )
   .option(
     "--texts <files...>",
     "csv, tsv and jsonl files are read as messages, any other file as one text (default: the bundled corpus)",
   )
   .option("--json", "print one JSON object instead of tables")
   .option("--rounds <n>", "fresh processes for each tokenizer and text", number, 3)
-  .option("--limit <seconds>", "time limit of one process", number, 60)
   .action(async (options) => {
     const { benchTokenizer } = await import("../bench/tokenizer.ts");
     code = await benchTokenizer(options);
