@@ -155,54 +155,36 @@ export class Interruption {
   };
 }
 
-/** Maximum lines and bytes of standard input that are yielded together. */
+/** The most lines of standard input that are yielded together. */
 const LINES = 64;
-const LINES_BYTES = 1 << 20;
-
-const LINE_FEED = 10;
 
 /** Yields the lines of standard input in groups. Throws DataError if a line is longer than `LIMITS.line`. */
 export async function* inputLines(input: AsyncIterable<Uint8Array> = process.stdin): AsyncGenerator<string[]> {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+  // Drops a byte order mark.
+  const decoder = new TextDecoder();
+  let rest = "";
   let number = 1;
-  let ready: string[] = [];
-  let readyBytes = 0;
-  // The current line, in pieces, and its bytes.
-  let line: Uint8Array[] = [];
-  let size = 0;
-  const add = (piece: Uint8Array) => {
-    size += piece.length;
-    if (size > LIMITS.line)
+  const check = (line: string) => {
+    if (line.length > LIMITS.line)
       throw new DataError("exceeds-limit", "the line is too long", {
         where: `standard input, line ${number}`,
-        expected: `at most ${LIMITS.line} bytes`,
+        expected: `at most ${LIMITS.line} characters`,
       });
-    line.push(piece);
   };
-  const end = () => {
-    const text = decoder.decode(Buffer.concat(line)).replace(/\r$/, "");
-    // Drops a byte order mark.
-    ready.push(number === 1 ? text.replace(/^\uFEFF/, "") : text);
-    readyBytes += size;
+  const end = (line: string) => {
+    check(line);
     number++;
-    line = [];
-    size = 0;
+    return line.replace(/\r$/, "");
   };
   for await (const chunk of input) {
-    let start = 0;
-    for (let stop = chunk.indexOf(LINE_FEED); stop >= 0; stop = chunk.indexOf(LINE_FEED, start)) {
-      add(chunk.subarray(start, stop));
-      end();
-      start = stop + 1;
-      if (ready.length < LINES && readyBytes < LINES_BYTES) continue;
-      yield ready;
-      ready = [];
-      readyBytes = 0;
-    }
-    add(chunk.subarray(start));
+    const lines = decoder.decode(chunk, { stream: true }).split("\n");
+    lines[0] = rest + lines[0];
+    rest = lines.pop()!;
+    for (let at = 0; at < lines.length; at += LINES) yield lines.slice(at, at + LINES).map(end);
+    check(rest);
   }
-  if (size > 0) end();
-  if (ready.length > 0) yield ready;
+  rest += decoder.decode();
+  if (rest !== "") yield [end(rest)];
 }
 
 /**
