@@ -1,5 +1,5 @@
 /** Runs measurements in separate processes. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { packagePath } from "#platform";
 import { ConfigError, LowrankError } from "../errors.ts";
@@ -7,42 +7,13 @@ import { ConfigError, LowrankError } from "../errors.ts";
 /** Python imports nothing from the folder where the command was started. */
 const ENV = { ...process.env, PYTHONSAFEPATH: "1" };
 
-/** The output of a process, one JSON object per line, and the reason if it ended early. */
-export interface ProcessOutput<T> {
-  lines: T[];
-  failure: string | null;
-}
-
-/** Runs a program, for at most `limitSeconds`. The output until then is used. */
-export function runProcess<T>(
-  program: string,
-  args: readonly string[],
-  limitSeconds: number,
-): Promise<ProcessOutput<T>> {
-  return new Promise((done) => {
-    const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: ENV });
-    let output = "";
-    let errors = "";
-    let late = false;
-    const timer = setTimeout(() => {
-      late = true;
-      child.kill("SIGKILL");
-    }, 1000 * limitSeconds);
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
-      output += chunk;
-    });
-    child.stderr.setEncoding("utf8").on("data", (chunk: string) => {
-      errors += chunk;
-    });
-    const finish = (failure: string | null) => {
-      clearTimeout(timer);
-      // Drops an incomplete last line.
-      const lines = output.split("\n").slice(0, -1);
-      done({ lines: lines.map((line) => JSON.parse(line) as T), failure });
-    };
-    child.on("error", (error) => finish(error.message));
-    child.on("close", (code) => {
-      finish(late ? `stopped after ${limitSeconds} s` : code === 0 ? null : (lastLine(errors) ?? `exit code ${code}`));
+/** Runs a program for at most `limitSeconds`: what it prints, as JSON. Rejects with the reason if it ended early. */
+export function runProcess<T>(program: string, args: readonly string[], limitSeconds: number): Promise<T> {
+  const options = { env: ENV, timeout: 1000 * limitSeconds, killSignal: "SIGKILL", maxBuffer: Infinity } as const;
+  return new Promise((resolve, reject) => {
+    execFile(program, args, options, (error, output, errors) => {
+      if (!error) resolve(JSON.parse(output));
+      else reject(new Error(error.killed ? `stopped after ${limitSeconds} s` : (lastLine(errors) ?? error.message)));
     });
   });
 }
@@ -104,6 +75,6 @@ export class Dialogue {
 }
 
 /** Runs a hidden subcommand of `bench` in a separate process. */
-export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<ProcessOutput<T>> {
+export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<T> {
   return runProcess(process.execPath, [packagePath("dist/bench.js"), ...args], limitSeconds);
 }

@@ -53,7 +53,7 @@ export async function bundledTexts(): Promise<Workload[]> {
 export function longWord(): Workload {
   const rng = new Rng(5);
   const letters = Array.from({ length: 20_000 }, () => String.fromCharCode(97 + rng.below(26)));
-  return workload("word", "20,000 random letters (gpt-tokenizer keeps a word: its first pass counts)", [
+  return workload("word", "20,000 random letters (gpt-tokenizer caches a word: compare the first pass)", [
     letters.join(""),
   ]);
 }

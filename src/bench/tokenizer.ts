@@ -76,9 +76,10 @@ async function measure(name: string, texts: string[], folder: string, rounds: nu
   for (let round = 1; round <= rounds; round++)
     for (const peer of [...Object.keys(PEERS), NATIVE]) {
       process.stderr.write(`\r\x1b[K${peer}: ${name}, round ${round}`);
-      const { lines, failure } = await start(peer, path);
-      if (lines[0]) runs.set(peer, [...(runs.get(peer) ?? []), lines[0]]);
-      else process.stderr.write(`\r\x1b[K${peer}, ${name}: ${failure}\n`);
+      await start(peer, path).then(
+        (measured) => runs.set(peer, [...(runs.get(peer) ?? []), measured]),
+        ({ message }) => process.stderr.write(`\r\x1b[K${peer}, ${name}: ${message}\n`),
+      );
     }
   const reference = [...runs].at(-1)![1][0]!.ids;
   return Promise.all([...runs].map(([peer, measured]) => summarize(peer, measured, reference)));
