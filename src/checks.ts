@@ -182,8 +182,8 @@ export function parseChoice<T extends string>(what: string, word: unknown, allow
   throw new ConfigError("unknown-value", `unknown ${what}`, {
     expected: `one of ${allowed.join(", ")}`,
     found: show(word),
-    ...(where === undefined ? {} : { where }),
-    ...(isText(word) ? didYouMean(word, allowed) : {}),
+    where,
+    hint: isText(word) ? didYouMean(word, allowed) : undefined,
   });
 }
 
@@ -192,7 +192,7 @@ export function checkNumber(name: string, value: unknown, range: NumberRange, wh
   throw new ConfigError("invalid-value", `${name} is invalid`, {
     expected: describeRange(range),
     found: show(value),
-    ...(where === undefined ? {} : { where }),
+    where,
   });
 }
 
@@ -237,7 +237,7 @@ export function refuseUnknown(option: string, known: readonly string[], others: 
   const [meant, value] = lookUp(others, near) ?? [near];
   throw new ConfigError("unknown-option", `unknown option ${option}`, {
     expected: known.join(", "),
-    ...(meant === undefined ? {} : { hint: `did you mean ${value === undefined ? meant : setting(meant, value)}?` }),
+    hint: meant && `did you mean ${value === undefined ? meant : setting(meant, value)}?`,
   });
 }
 

@@ -113,7 +113,7 @@ export function textContext(
 ): number {
   if (num_virtual_tokens < n_positions) return n_positions - num_virtual_tokens;
   throw new ConfigError("too-many-virtual-tokens", "the virtual tokens leave no room for a text", {
-    ...(where === undefined ? {} : { where }),
+    where,
     expected: `fewer than the model's context of ${n_positions} tokens`,
     found: String(num_virtual_tokens),
     hint: "common numbers are 5 to 100",

@@ -4,10 +4,10 @@ import { plain } from "./setting.ts";
 
 /** The details of an error: what was expected, what was found, where, and a hint. */
 export interface ErrorDetails {
-  expected?: string;
-  found?: string;
-  where?: string;
-  hint?: string;
+  expected?: string | undefined;
+  found?: string | undefined;
+  where?: string | undefined;
+  hint?: string | undefined;
   /** With the code "not-utf8": the encoding that the file may have. */
   encoding?: OtherEncoding;
   /** Of a file in which a column was not found, or several may be meant. */

@@ -40,8 +40,8 @@ export function nearest(word: string, candidates: Iterable<string>): string | un
   return best;
 }
 
-/** The hint of an error about a word that is none of `known`; empty if it is near to none of them. */
-export function didYouMean(word: string, known: Iterable<string>): { hint?: string } {
+/** The hint of an error about a word that is none of `known`; undefined if it is near to none of them. */
+export function didYouMean(word: string, known: Iterable<string>): string | undefined {
   const near = nearest(word, known);
-  return near === undefined ? {} : { hint: `did you mean ${near}?` };
+  return near && `did you mean ${near}?`;
 }

@@ -300,9 +300,9 @@ export abstract class AdapterModel<E extends Weights> {
   protected checkLoaded(name: string, where?: string): void {
     if (this.metas.has(name)) return;
     throw new ConfigError("no-such-adapter", `there is no adapter "${name}"`, {
-      ...(where === undefined ? {} : { where }),
+      where,
       expected: [...this.metas.keys()].join(", ") || "none is loaded",
-      ...didYouMean(name, this.metas.keys()),
+      hint: didYouMean(name, this.metas.keys()),
     });
   }
 }

@@ -94,7 +94,7 @@ function unknownAdapter(name: string, known: readonly string[], where: string): 
   return new DataError("no-such-adapter", name === "" ? "The row names no adapter" : `There is no adapter "${name}"`, {
     where,
     expected: `one of ${nameList(known)}`,
-    ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
+    hint: near && `did you mean "${near}"?`,
   });
 }
 

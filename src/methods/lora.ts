@@ -179,7 +179,7 @@ export function validateLora(config: LoraConfig, where?: string): void {
   if (of === undefined) return;
   const found = show(config[of]);
   throw new ConfigError("invalid-lora-config", summary!, {
-    ...(where === undefined ? {} : { where }),
+    where,
     ...details,
     found,
   });

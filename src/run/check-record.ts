@@ -187,6 +187,6 @@ function checkRows({ compared, rows }: Results["test"], columns: Readonly<Record
 }
 
 function refuse(where: string, name: string, expected?: string, found?: string): never {
-  const details = { where, ...(expected === undefined ? {} : { expected }), ...(found === undefined ? {} : { found }) };
+  const details = { where, expected, found };
   throw new FormatError("invalid-field", `${name} is invalid`, details);
 }

@@ -178,9 +178,9 @@ export function checkKeys(settings: object, known: readonly string[], part: stri
   const key = Object.keys(settings).find((one) => !known.includes(one));
   if (key !== undefined)
     throw new ConfigError("unknown-option", `unknown setting "${key}" in ${part} of a sweep`, {
-      ...(where === undefined ? {} : { where }),
+      where,
       expected: known.join(", "),
-      ...didYouMean(key, known),
+      hint: didYouMean(key, known),
     });
 }
 

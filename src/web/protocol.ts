@@ -179,10 +179,10 @@ export interface ErrorReport {
   /** Of an error that Lowrank throws intentionally. */
   code?: ErrorCode;
   summary: string;
-  where?: string;
-  expected?: string;
-  found?: string;
-  hint?: string;
+  where?: string | undefined;
+  expected?: string | undefined;
+  found?: string | undefined;
+  hint?: string | undefined;
   /** Settings that fix the error, and the bytes that a run then takes. */
   remedy?: { set: Partial<Pick<TrainOptions, "lr" | "epochs" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
   /** The encoding that a file which is not UTF-8 may have, and how it then reads. */

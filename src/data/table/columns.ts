@@ -288,6 +288,6 @@ export function findAsked(names: string[], asked: string, file: string): number 
     where: file,
     found: nameList(names),
     columns: names,
-    ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
+    hint: near && `did you mean "${near}"?`,
   });
 }

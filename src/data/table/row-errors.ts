@@ -124,7 +124,7 @@ export function describeRowError(rowError: RowError, context: RowErrorContext): 
         where,
         expected: nameList(context.labels),
         found: context.unknownLabel,
-        ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
+        hint: near && `did you mean "${near}"?`,
       });
     }
     case ROW_ERRORS.EMPTY_LABEL:

@@ -82,7 +82,7 @@ async function chooseSheet(book: Workbook, asked: string | undefined): Promise<S
     throw new DataError("no-such-sheet", `There is no sheet "${asked}"`, {
       where,
       found: nameList(names),
-      ...(near === undefined ? {} : { hint: `did you mean "${near}"?` }),
+      hint: near && `did you mean "${near}"?`,
     });
   }
   const visible = sheets.filter(({ isHidden }) => !isHidden);

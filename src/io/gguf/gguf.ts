@@ -66,7 +66,7 @@ class Cursor {
   }
 
   wrong(what: string, expected: string, found: unknown, hint?: string): FormatError {
-    const details = { where: this.file, expected, found: String(found), ...(hint === undefined ? {} : { hint }) };
+    const details = { where: this.file, expected, found: String(found), hint };
     return new FormatError("invalid-gguf", what, details);
   }
 

@@ -53,7 +53,7 @@ function unknownModel(name: string, shipped: object): ConfigError {
   return new ConfigError("no-such-model", `there is no model "${name}"`, {
     expected: `a directory with config.json and model.safetensors, owner/name on the hub, or one of: ${known.join(", ")}`,
     found: "no directory and no known model with that name",
-    ...didYouMean(name, known),
+    hint: didYouMean(name, known),
   });
 }
 

@@ -197,7 +197,7 @@ export function checkNames(
     where,
     expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
     found: extra.length > 0 ? `also ${nameList(extra)}` : all.size > 0 ? "no others" : "no tensors",
-    ...(given === undefined ? {} : { hint: given }),
+    hint: given,
   });
 }
 
