@@ -13,7 +13,7 @@ import { type Objective, TASKS } from "../tasks/index.ts";
 import { type Answer, byLabel } from "../tasks/predictions.ts";
 import type { Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { ARGUMENTS, OPTIONS } from "../train/arguments.ts";
+import { OPTIONS } from "../train/arguments.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import { completeOptions, prepareRun } from "../train/prepare.ts";
 import type { TrainOptions } from "../train/settings.ts";
@@ -34,7 +34,7 @@ import { refuseAuto, type Trial } from "./grid.ts";
 import type { Suspect } from "./review.ts";
 import { type CompletedRun, runTrials, type StudyEvent, type TrialsArguments } from "./runner.ts";
 import { readFinished, trialDirectory } from "./store.ts";
-import { begunElsewhere, type StudyArguments, type StudyReport } from "./study.ts";
+import { begunElsewhere, STUDY_KINDS, type StudyArguments, type StudyReport } from "./study.ts";
 import { beginStudy, recordStudy } from "./study-record.ts";
 
 /** The arguments of `crossValidate`, with the settings of `TrainOptions`. */
@@ -119,7 +119,6 @@ interface TrainedFolds {
   final: TrainedRun | null;
 }
 
-/** Throws ConfigError for data that has no folds. */
 export function refuseUnlabelled({ objective }: { objective: Objective }): void {
   if (TRAINING[objective].labels !== null) return;
   throw new ConfigError("options-conflict", `${setting("folds")} is invalid for ${TASKS[objective].title}`, {
@@ -183,21 +182,15 @@ interface FoldViews {
   report(results: FoldResults, out: string | undefined): Promise<StudyReport>;
 }
 
-const OWN: Record<Exclude<keyof CrossValidateArguments, keyof TrainOptions>, FieldKind> = {
-  device: ARGUMENTS.device,
-  model: ARGUMENTS.model,
-  data: ARGUMENTS.data,
+const KINDS: Record<Exclude<keyof CrossValidateArguments, keyof TrainOptions>, FieldKind> = {
+  ...STUDY_KINDS,
   folds: "number?",
   final: "boolean?",
-  save: "text?",
-  checkpointEvery: "size?",
-  signal: "signal?",
-  onEvent: "function?",
 };
 
 /** Trains the runs as `trainFolds` does. Rejects if one of them fails. */
 export async function crossValidate(args: CrossValidateArguments, views: FoldViews): Promise<CrossValidation> {
-  checkOptions("args", args, { ...OWN, ...OPTIONS }, OTHER_NAMES);
+  checkOptions("args", args, { ...KINDS, ...OPTIONS }, OTHER_NAMES);
   const { device: _, model, data: all, folds: count = 5, final = true, save: out, ...others } = args;
   const { checkpointEvery, signal = new AbortController().signal, onEvent: report, ...settings } = others;
   const device = backendOf(args.device);
@@ -233,7 +226,6 @@ export async function crossValidate(args: CrossValidateArguments, views: FoldVie
   return { ...describePooled(results.pooled), ...runs, report: await views.report(results, out) };
 }
 
-/** What folds say of all rows, as data. */
 function describePooled({ data, folds, results, answers, review }: Pooled) {
   const { test, labels, objective } = data;
   const [{ key, title: measure }] = TRAINING[objective].measures;

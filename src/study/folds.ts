@@ -24,6 +24,7 @@ import { fitBaselines, leakedRows, measureTest, measuringContext } from "../trai
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
 import { nameTrial, type Trial } from "./grid.ts";
+import { mean } from "./outcome.ts";
 import { findSuspects, joinShares, type Review } from "./review.ts";
 import { type TrialRecord, trialDirectory } from "./store.ts";
 
@@ -75,8 +76,6 @@ export async function finalTrial(
 
 /** The epoch after which the saved parameters of a run are. */
 export const keptEpoch = ({ keptStep, stepsPerEpoch }: RunRecord): number => keptStep / stepsPerEpoch;
-
-const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
 
 /** The file of a fold's run that has what it says of its rows. */
 const PREDICTED = "predicted.json";

@@ -67,11 +67,11 @@ interface StudyViews {
 
 const ONE_OR_MORE: Kind = ["an array of one or more objects", (value) => isListOf(value, isObject) && value.length > 0];
 
-const KINDS: Record<keyof StudyArguments, FieldKind> = {
+/** The arguments that all studies have. */
+export const STUDY_KINDS: Record<Exclude<keyof StudyArguments, "runs">, FieldKind> = {
   device: ARGUMENTS.device,
   model: ARGUMENTS.model,
   data: ARGUMENTS.data,
-  runs: ONE_OR_MORE,
   save: "text?",
   checkpointEvery: "size?",
   signal: "signal?",
@@ -80,7 +80,7 @@ const KINDS: Record<keyof StudyArguments, FieldKind> = {
 
 /** Trains several runs as `runTrials` does. */
 export async function study(args: StudyArguments, views: StudyViews): Promise<StudyResult> {
-  checkOptions("args", args, KINDS);
+  checkOptions("args", args, { ...STUDY_KINDS, runs: ONE_OR_MORE });
   const device = backendOf(args.device);
   const { model, data, runs, save: out, checkpointEvery, signal = new AbortController().signal } = args;
   checkVocabulary(data, model);

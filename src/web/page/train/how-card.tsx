@@ -4,6 +4,7 @@ import { useRef } from "preact/hooks";
 import type { ModelConfig } from "../../../config.ts";
 import { formatCompact, formatCount, formatShare } from "../../../format.ts";
 import { METHODS } from "../../../methods/index.ts";
+import { loraScale } from "../../../methods/lora.ts";
 import { GUIDES } from "../../../methods/training.ts";
 import type { RunEstimate } from "../../protocol.ts";
 import type { Values } from "./field-list.ts";
@@ -83,19 +84,14 @@ function LoraFigure() {
   );
 }
 
-/** The factor of B A. */
-function adapterScale({ alpha, rank, scaling }: Pick<Values, "alpha" | "rank" | "scaling">): number {
-  return scaling === "alpha" ? alpha : scaling === "alpha/sqrt(r)" ? alpha / Math.sqrt(rank) : alpha / rank;
-}
-
 /** W (width x width), B (width x r) and A (r x width), all to the same scale. */
-function Equation({ width, ...values }: Pick<Values, "alpha" | "rank" | "scaling"> & { width: number }) {
-  const { rank } = values;
+function Equation({ width, alpha, rank, scaling }: Pick<Values, "alpha" | "rank" | "scaling"> & { width: number }) {
+  const scale = loraScale({ lora_alpha: alpha, r: rank, scaling });
   const thin = Math.max(0.75, (SIDE * rank) / width);
   return (
     <div class="equation">
       <Matrix name="W" size={`${width} × ${width}, frozen`} width={SIDE} height={SIDE} kind="frozen" />
-      <span class="sign">{`+ ${Number(adapterScale(values).toPrecision(3))} ×`}</span>
+      <span class="sign">{`+ ${Number(scale.toPrecision(3))} ×`}</span>
       <Matrix name="B" size={`${width} × ${rank}`} width={thin} height={SIDE} kind="trained" />
       <span class="sign">×</span>
       <Matrix name="A" size={`${rank} × ${width}`} width={SIDE} height={thin} kind="trained" />

@@ -95,9 +95,7 @@ export class Training implements TrainingJob {
   /** Says how the run ends that the signal is about to end. */
   stop(state: Ending): void {
     this.ending = state;
-    if (this.run.state !== "training") return;
-    this.run.state = "stopping";
-    this.emitNow();
+    this.endEarly();
   }
 
   /** Says that no step follows. */
