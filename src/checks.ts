@@ -108,7 +108,6 @@ type KindName = keyof typeof KINDS;
 /** A kind, or the name of one; with "?" the value may be missing. */
 export type FieldKind = Kind | KindName | `${KindName}?` | `${KindName} or null` | `${KindName} or null?`;
 
-/** The kinds of an object's values by their keys. */
 export type Fields = Readonly<Record<string, FieldKind>>;
 
 export const optional = ([words, is]: Kind): Kind => [words, (value) => value === undefined || is(value)];

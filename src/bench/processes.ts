@@ -74,7 +74,6 @@ export class Dialogue {
   }
 }
 
-/** Runs a hidden subcommand of `bench` in a separate process. */
 export function runSelf<T>(args: readonly string[], limitSeconds: number): Promise<T> {
   return runProcess(process.execPath, [packagePath("dist/bench.js"), ...args], limitSeconds);
 }

@@ -14,7 +14,6 @@ let code = 0;
 /** Model shapes of `bench step` and `bench generate`. */
 const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "smollm2-cut", "smollm2-135m"];
 
-/** A comma-separated list of numbers. */
 function counts(value: string): number[] {
   return splitList(value).map(number);
 }

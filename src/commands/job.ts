@@ -184,7 +184,6 @@ function refuseFlags(program: Command, valid: readonly string[], words: string):
     });
 }
 
-/** The study of a directory, as it was requested last. */
 export async function resumedStudy(out: string, program: Command): Promise<StudyRequest> {
   refuseFlags(program, WITH_RESUME, "");
   const { spec, seeds, folds, about, objective, data } = (await readStudy(out))!;

@@ -30,7 +30,6 @@ import { calledAs } from "./called.ts";
 import { print } from "./cli.ts";
 import { printBlocks, printData, tryIt } from "./run-printer.ts";
 
-/** A trial that has failed, or that cannot be made. */
 export type TrialFailure = Extract<StudyEvent, { type: "failed" }>;
 
 /**

@@ -323,7 +323,6 @@ export class Corpus {
     });
   }
 
-  /** The name of the class that a label stands for. */
   private labelClass(label: string): string {
     return (/^\d+$/.test(label) ? this.classes?.[Number(label)] : undefined) ?? label;
   }

@@ -53,7 +53,6 @@ export function dropCopies<T extends Dataset[]>(...sets: T): { [K in keyof T]: D
   }) as { [K in keyof T]: Dataset };
 }
 
-/** How many rows have an earlier near-duplicate in any set. */
 export const countCopies = (sets: readonly Dataset[]): number =>
   nearCopies(sets).reduce((sum, first, row) => sum + Number(first !== row), 0);
 

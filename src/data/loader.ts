@@ -15,7 +15,6 @@ export interface Examples<Batch> {
   order(seed: number, stream: number): Uint32Array<ArrayBuffer>;
   /** Positions 0 to size - 1. */
   positions(): Uint32Array<ArrayBuffer>;
-  /** The examples at positions `order` as a packed batch. */
   batch(order: ArrayLike<number>): Batch;
 }
 

@@ -99,7 +99,6 @@ async function sampleAs(
   return { dialect, rows, agreement, error };
 }
 
-/** The fields of the sample's rows. */
 function sampledRows(pipeline: Pipeline): string[][] {
   const { module } = pipeline;
   const wasm = pipeline.open();

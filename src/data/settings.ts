@@ -105,7 +105,6 @@ export function refuseLacked(given: object, objective: Objective, table: object)
   }
 }
 
-/** Throws ConfigError if a setting has a value that it cannot have. */
 export function checkSetting(
   name: string,
   value: unknown,

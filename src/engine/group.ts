@@ -92,7 +92,6 @@ export class Group {
     this.schedule();
   }
 
-  /** Rejects a member's request. */
   drop(member: Member): void {
     for (const request of this.waiting.get(member)?.splice(0) ?? [])
       failAll(request, new DeviceError("work-dropped", DROPPED));

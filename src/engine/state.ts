@@ -26,7 +26,6 @@ interface LoadOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Whether a parameter is shared with `sharedFrom`. */
 export function isShared(parameter: Parameter, sharedFrom: Weights | undefined): boolean {
   return sharedFrom?.plan.parameters.all.get(parameter.name) === parameter;
 }

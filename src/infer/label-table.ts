@@ -188,7 +188,6 @@ export async function* labelRows(
     );
 }
 
-/** The rows of a table with their further fields. */
 async function* labelledRows(
   table: Table,
   surveyed: Survey,

@@ -22,7 +22,6 @@ const [PARQUET, XLSX] = [/\.parquet$/i, /\.xlsx$/i];
 /** Whether the rows of a table are written in another format than its own: as CSV. */
 export const isWrittenAsCsv = (file: string) => PARQUET.test(file) || XLSX.test(file);
 
-/** The format in which the rows of a table are written. */
 export function outputFormat(file: string): DataFormat {
   return isWrittenAsCsv(file) ? "csv" : dataFormat(file);
 }

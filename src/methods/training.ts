@@ -60,7 +60,6 @@ export function adapterOptions({
   return { mode, ...TRAINING[mode].options?.(config) };
 }
 
-/** Whether a setting is one of a method's own. */
 export function hasSetting(mode: Mode, name: keyof MethodOptions): boolean {
   return name in TRAINING[mode].settings;
 }

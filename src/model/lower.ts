@@ -92,7 +92,6 @@ export function attentionHeads(config: ModelConfig, l: number): Heads {
   return { count, kvCount, scale: attentionScale(config, l) };
 }
 
-/** Lowers layers into a list of dispatches. */
 export class Lowering {
   readonly values = new Map<Value, Placed>();
   /** By layer what its backward rule reads besides inputs and output: a norm's statistics, an attention's `lse`. */

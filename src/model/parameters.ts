@@ -121,7 +121,6 @@ function makePages(slots: readonly Slot[], sizes: readonly number[], training: b
   });
 }
 
-/** The contents of a page's table of rates. */
 export function pageRates({ all }: Parameters, page: Page): Float32Array {
   const rates = new Float32Array(page.grad.size / VIEW_ALIGN).fill(1);
   for (const { grad, rate } of all.values())

@@ -6,7 +6,6 @@ export interface Rows extends BatchRows {
   capacity: number;
 }
 
-/** A new tensor with these rows. */
 export function rowTensor(
   name: string,
   { capacity }: Pick<Rows, "capacity">,

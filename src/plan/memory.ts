@@ -125,7 +125,6 @@ export function formatBytes(bytes: number): string {
 /** The hint where there are too many texts. */
 export const SMALLER_BATCH = "use fewer or shorter texts at a time";
 
-/** Whether a plan is within the limits. */
 export function fits(plan: MemoryPlan, { maxBinding, maxBuffer, total = Infinity }: MemoryLimits): boolean {
   const most = Math.min(maxBinding, maxBuffer);
   return plan.buffers.every(({ bytes }) => bytes <= most) && memoryTotals(plan).total <= total;

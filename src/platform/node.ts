@@ -108,7 +108,6 @@ export async function isFile(path: string): Promise<boolean> {
   return stats?.isFile() ?? false;
 }
 
-/** Whether two paths lead to the same file. */
 export async function isSameFile(a: string, b: string): Promise<boolean> {
   const [one, other] = await Promise.all([a, b].map((path) => stat(path, { bigint: true }).catch(() => undefined)));
   return one !== undefined && one.dev === other?.dev && one.ino === other.ino;

@@ -19,7 +19,6 @@ import { advance, type RunRecord } from "./record.ts";
 /** Steps over which loss and accuracy are averaged: those of a single batch are too noisy. */
 const RECENT = 20;
 
-/** Current loss and speed of a run. */
 export interface Speed {
   /** Means over the last steps. */
   loss: number;

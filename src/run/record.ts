@@ -264,7 +264,6 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
   }
 }
 
-/** The parameters of a model, trained and frozen ones. */
 export function countParameters(spec: ModelSpec): number {
   return parameterList(spec).reduce((sum, { shape }) => sum + numel(shape), 0);
 }

@@ -17,7 +17,6 @@ function pick<K extends string>(all: { readonly [name in K]?: unknown }, names: 
   return Object.fromEntries(names.map((name) => [name, all[name]]).filter(([, value]) => value !== undefined));
 }
 
-/** The settings of a run among those of a program. */
 export function pickSettings(all: RunSettings): RunSettings {
   return pick(all, RUN_SETTINGS);
 }
@@ -108,7 +107,6 @@ export function dataSpec(settings: RunSettings): DatasetSpec | TextsSpec {
 /** The settings of data that say how it is read. */
 const READING = DATA_NAMES.filter((name) => !["data", "dataset", "train", "val", "test", "maxLength"].includes(name));
 
-/** How a run's data is read. */
 export function dataOptions(settings: RunSettings, seed: number, context: number): DatasetOptions | TextsOptions {
   const { objective = DEFAULT_OBJECTIVE, padding } = settings;
   const hasLabels = TRAINING[objective].labels !== null;

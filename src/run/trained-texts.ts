@@ -8,7 +8,6 @@ import { META } from "../io/peft/peft.ts";
 import { pairSettings } from "../pair.ts";
 import { recordAt } from "./files.ts";
 
-/** What is known of the texts that a model was trained on. */
 export interface TrainedTexts {
   /** Their column, if the run was given one; of pairs both, with a comma between them. */
   likelyTextColumn?: string | undefined;

@@ -40,7 +40,6 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
     const size = 1 + Math.round((target - countAt(1)) / (countAt(2) - countAt(1)));
     return Math.min(most, Math.max(1, size));
   };
-  /** The method's size, where it has one of its own. */
   const ownSize = (mode: Mode) => {
     const { size } = GUIDES[mode];
     return size && { [size.setting]: nearest((value) => count(mode, { [size.setting]: value }), size.most?.(config)) };

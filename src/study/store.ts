@@ -112,7 +112,6 @@ export interface FinishedCell extends Cell {
 /** What is compared of finished trials that were read before, by directory: they do not change any more. */
 export type ReadTrials = Map<string, TrialRecord>;
 
-/** Reads what is compared of the trials of all cells. */
 export function readFinishedCells(
   out: string,
   cells: readonly Cell[],

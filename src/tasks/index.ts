@@ -60,7 +60,6 @@ export const readsTokens = ({ objective }: Learned): boolean => TASKS[objective]
 /** Whether the model has a head of its own, not that of the language model. */
 export const hasHead = ({ objective }: Learned): boolean => TASKS[objective].head === "own";
 
-/** The outputs of a model's head. */
 export const countOutputs = (
   task: Pick<TaskConfig, "objective" | "num_labels">,
   { vocab_size }: ModelConfig,

@@ -41,7 +41,6 @@ interface Case {
   curve?: unknown;
 }
 
-/** The comparison of a fixture's tensor with the computed one. */
 export interface Comparison {
   name: string;
   /** logits, act, grad, loss, step1, step3, curve: the kinds of the README's table. */
@@ -72,7 +71,6 @@ const TOLERANCE = {
 /** If the expected gradient is all zeros, every element must be below this. */
 const ZERO_GRADIENT = 1e-6;
 
-/** Runs one fixture file on a device. */
 export async function runGolden(file: SafetensorsFile, backend: Backend): Promise<GoldenResult> {
   const text = file.metadata.case;
   if (text === undefined)

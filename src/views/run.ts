@@ -49,7 +49,6 @@ export function tryCommand(record: RunRecord, directory: string): string[] {
   return ["classify", "--run", directory, ...(pairs ? ["--pair"] : []), ...words];
 }
 
-/** What to know about the results of a run. */
 export const notes = (record: RunRecord): string[] => [
   ...aboutFolds(record),
   ...describeNotes(record),

@@ -23,7 +23,6 @@ interface Correction {
   file: string;
 }
 
-/** The corrections of a file, read into modules of their own. */
 async function readCorrections(
   file: string,
   hasPairs: boolean,

@@ -151,7 +151,6 @@ function refuseExport(where: string, summary: string, found: string): DataError 
   return new DataError("no-parquet-export", summary, { where, expected, found, hint: `${YOURS}; or choose another` });
 }
 
-/** The configurations with files at these paths. */
 function listConfigurations(paths: readonly string[]): Configuration[] {
   const configurations = new Map<string, Map<string, string[]>>();
   for (const path of paths) {

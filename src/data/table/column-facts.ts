@@ -42,7 +42,6 @@ const FLAG = /^(0|1|true|false|yes|no)$/i;
 /** One word of signs that names, codes and addresses have. */
 const CODE = /^[\w.:@/#+-]+$/;
 
-/** The columns of a table, by their names and the cells of some rows. */
 export function describeColumns(names: readonly string[], rows: readonly (readonly string[])[]): ColumnFacts[] {
   return names.map((name, column) => {
     const values = rows.map((row) => (row[column] ?? "").trim()).filter((value) => value !== "");

@@ -20,7 +20,6 @@ const LABEL_NAMES = [
 ];
 export const USUAL = { text: TEXT_NAMES, label: LABEL_NAMES } as const;
 
-/** Whether a name is usual for a column. */
 export const isUsual = (name: string, kind: "text" | "label"): boolean =>
   (USUAL[kind] as readonly string[]).includes(usualName(name));
 

@@ -22,7 +22,6 @@ export interface ColumnChoice {
   onColumns?: ((names: readonly string[], rows: readonly (readonly string[])[]) => void) | undefined;
 }
 
-/** The requested columns, and what is learned of the labels. */
 export interface LabelledChoice extends ColumnChoice {
   labelsAre?: LabelKind;
 }

@@ -61,7 +61,6 @@ const readHead = (file: FileReader) => file.read(0, Math.min(HEAD_BYTES, file.si
 /** The encoding of a file: a byte order mark takes precedence. */
 export const fileEncoding = async (file: FileReader, encoding = "utf-8") => marked(await readHead(file)) ?? encoding;
 
-/** The encoding that a byte order mark names. */
 function marked(head: Uint8Array): string | undefined {
   return MARKS.find(([, mark]) => mark.every((byte, i) => head[i] === byte))?.[0];
 }

@@ -74,7 +74,6 @@ export class Graph {
     attributes: Record<string, Attribute> = {},
   ): string => this.addAll([name], op, inputs, attributes)[0]!;
 
-  /** Adds a node with several outputs. */
   addAll<Names extends readonly string[]>(
     outputs: Names,
     opType: string,

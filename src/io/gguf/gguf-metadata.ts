@@ -8,7 +8,6 @@ import { f32, text, u32 } from "./gguf-write.ts";
 /** llama.cpp's numbers of the types of whole files. */
 const FILE_TYPE = { f32: 0, f16: 1, q4: 2, q8: 7 } as const satisfies Record<CommonDtype, number>;
 
-/** The version of ggml's quantised types. */
 const QUANTIZATION_VERSION = 2;
 
 /** The metadata of a model's architecture. `context`: the longest text that it was made for. */

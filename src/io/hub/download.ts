@@ -160,7 +160,6 @@ async function refuse(path: string, { url }: Wanted, expected: string, found: st
   });
 }
 
-/** The digest of a file, read in chunks. */
 export async function hash(path: string, kind: Digest["kind"]): Promise<string> {
   const file = await openFile(path);
   try {
@@ -174,7 +173,6 @@ export async function hash(path: string, kind: Digest["kind"]): Promise<string> 
   }
 }
 
-/** The error for an HTTP status other than success. */
 function refusal(status: number, url: string): DownloadError {
   const meaning: Record<number, string> = {
     401: "access needs a token",

@@ -64,7 +64,6 @@ export async function downloading<T>(
 
 const hubUrl = () => (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, "");
 
-/** The headers of every request to the hub. */
 async function hubHeaders(): Promise<Record<string, string>> {
   const token = await accessToken();
   // fetch would quote it in its error.

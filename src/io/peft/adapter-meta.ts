@@ -72,7 +72,6 @@ const SIZES = /* @__PURE__ */ [...new Set(MODES.flatMap((mode) => METHODS[mode].
   (key): key is Size => key !== "lora",
 );
 
-/** The sizes of a method's own tensors. */
 export function pickSizes(config: MethodConfig): Pick<AdapterMeta, Size> {
   return Object.fromEntries(SIZES.flatMap((size) => (config[size] === undefined ? [] : [[size, config[size]]])));
 }

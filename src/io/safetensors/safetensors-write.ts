@@ -10,7 +10,6 @@ export type EncodableTensor =
 /** The element types that are written, in the order of the reference library, with the bytes of an element. */
 const BYTES = { F32: 4, I32: 4, F16: 2 } as const;
 
-/** A tensor's entry in the header. */
 interface HeaderEntry {
   name: string;
   shape: Shape;
@@ -91,7 +90,6 @@ type HalfTensor = Omit<ComputedTensor, "dtype" | "pieces"> & { dtype: "F16"; pie
 
 export type StreamedTensor = ComputedTensor | HalfTensor;
 
-/** A tensor rounded to half precision. */
 export function halved({ name, shape, pieces }: ComputedTensor): HalfTensor {
   async function* halves() {
     for await (const piece of pieces()) yield floatToHalf(piece);

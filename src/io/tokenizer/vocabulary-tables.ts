@@ -167,7 +167,6 @@ function byteIds(tokens: TokenIds, where: string): Uint32Array<ArrayBuffer> {
   return ids;
 }
 
-/** Whether the vocabulary has a token for each byte. */
 export function hasAllBytes(tokens: TokenIds): boolean {
   return BYTE_OF_LETTER.every((byte, letter) => byte < 0 || tokens[String.fromCharCode(letter)] !== undefined);
 }

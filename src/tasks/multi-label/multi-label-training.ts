@@ -27,7 +27,6 @@ export function labelColumns(truth: ArrayLike<number>, predicted: ArrayLike<numb
   };
 }
 
-/** Each label's hits in some rows. */
 export function hitsOf({ right: _, both: __, ...labels }: Columns, at?: Places): Hits[] {
   return Object.values(labels).map((codes) => {
     const seen = [0, 0, 0, 0];

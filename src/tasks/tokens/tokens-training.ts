@@ -14,7 +14,6 @@ export interface Sentences extends Rows {
   tags(row: number): readonly number[];
 }
 
-/** The entities of a type on the test set. */
 export interface EntityResult extends LabelMeasures {
   type: string;
 }
