@@ -61,9 +61,11 @@ export async function measureGeneration(
   });
   await loadBase(decoder, randomCheckpoint(config));
   const tokenizer = await Tokenizer.load();
-  // " word" is one token.
-  const prompts = Array.from({ length: options.prompts }, () => " word".repeat(options.length));
+  // Each is one token, and not the one before: what the decoder holds of a prompt it does not compute again.
+  const words = [" word", " text"];
   const write = async (maxNewTokens: number) => {
+    words.reverse();
+    const prompts = Array.from({ length: options.prompts }, () => words[0]!.repeat(options.length));
     const [started, before] = [performance.now(), cpuTime()];
     let count = 0;
     for await (const { ids } of generate(decoder, tokenizer, prompts, { maxNewTokens })) count += ids.length;

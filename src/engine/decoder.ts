@@ -1,13 +1,14 @@
 /**
- * A language model on a device that generates: tokens go in, the logits of the next token come out. The caller keeps
- * track of the cache: a chunk may start at any position of a slot if all tokens before it have been written there.
+ * A language model on a device that generates: tokens go in, the logits of the next token come out. A chunk may start at
+ * any position of a slot if all tokens before it have been written there. What a slot holds stays until something else
+ * is written there: a prompt that begins with it starts behind it (`sampleFirst`).
  */
 import type { Backend, Session } from "../backend/backend.ts";
 import { ShapeError } from "../errors.ts";
 import { promptLength } from "../model/batch.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
-import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
+import { isGemv, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { type Draw, encodeDraws } from "../ops/sample.ts";
 import { encodeShares } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
@@ -35,10 +36,36 @@ type Options = Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number };
 
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
+  /** The ids from the start of each slot with the keys and values, to the bit, that a prefill of them computes. */
+  private held: number[][] = [];
+  /** Decoders of other adapters, by these, which wrote at the same time in the last call. They end with this one. */
+  readonly beside = new Map<object | null, Decoder>();
 
-  private constructor(plan: DecoderPlan, session: Session, quantize: Awaited<ReturnType<typeof loadQuantizer>>) {
+  /** `decodesAlike`: whether a decode writes the bits that a prefill does. */
+  private constructor(
+    plan: DecoderPlan,
+    session: Session,
+    quantize: Awaited<ReturnType<typeof loadQuantizer>>,
+    private readonly decodesAlike: boolean,
+  ) {
     super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
+    this.forget();
+  }
+
+  private forget(): void {
+    this.held = Array.from({ length: this.plan.capacity.sequences }, () => []);
+  }
+
+  override destroy(): void {
+    for (const decoder of this.beside.values()) decoder.destroy();
+    this.beside.clear();
+    super.destroy();
+  }
+
+  override writeParameter(...written: Parameters<Weights["writeParameter"]>): void {
+    super.writeParameter(...written);
+    this.forget();
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -53,7 +80,8 @@ export class Decoder extends Weights<DecoderPlan> {
   static async create(backend: Backend, options: Omit<Options, "shared">, sharedFrom?: Decoder) {
     const plan = Decoder.plan(backend, sharedFrom ? { ...options, shared: sharedFrom.frozen } : options);
     const quantize = await loadQuantizer(plan, backend);
-    return new Decoder(plan, await backend.prepare(plan, sharedFrom?.session), quantize);
+    const session = await backend.prepare(plan, sharedFrom?.session);
+    return new Decoder(plan, session, quantize, backend.info.kind === "wasm" && decodesAlike(plan));
   }
 
   /** Virtual tokens before every sequence. */
@@ -78,7 +106,7 @@ export class Decoder extends Weights<DecoderPlan> {
     for (const { parts, ended } of this.batches(chunks)) {
       const rows = ended.length;
       this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, { rows: ended }, { slots: rows });
-      if (rows > 0) logits.set(await this.session.read(this.plan.logits, 0, rows * V), done * V);
+      if (rows > 0) logits.set(await this.read(this.plan.logits, 0, rows * V), done * V);
       done += rows;
     }
     return logits;
@@ -87,7 +115,7 @@ export class Decoder extends Weights<DecoderPlan> {
   /** Writes one token of each sequence into the cache; returns the logits [tokens, V] after them. */
   async decode(chunks: readonly Chunk[]): Promise<Float32Array> {
     this.runDecode(["decode"], chunks);
-    return this.session.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
+    return this.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
   }
 
   /** Notes the tokens of a slot's sequence for the repetition penalty; the device adds those that it chooses. */
@@ -98,10 +126,37 @@ export class Decoder extends Weights<DecoderPlan> {
     this.session.write(seen, words, slot * words.length);
   }
 
-  /** As `prefill`, but chooses the token after each chunk: its id is at `draw.to` of the result. Submits at once. */
+  /** Of the free slots, the one in which the most of a prompt need not be computed, less what is lost there. */
+  chooseSlot(ids: ArrayLike<number>, free: readonly number[]): number {
+    const gain = (slot: number) => 2 * this.countHeld(slot, ids) - this.held[slot]!.length;
+    return free.reduce((best, slot) => (gain(slot) > gain(best) ? slot : best));
+  }
+
+  /** How many of the ids at the beginning of a prompt its slot holds; the last one is always computed. */
+  private countHeld(slot: number, ids: ArrayLike<number>): number {
+    const held = this.held[slot]!;
+    const most = Math.min(held.length, ids.length - 1);
+    let count = 0;
+    while (count < most && held[count] === ids[count]) count++;
+    return count;
+  }
+
+  /** The tokens that a slot's sequence has in the cache are these, with those that the device has chosen. */
+  holdChosen(slot: number, ids: readonly number[]): void {
+    if (this.decodesAlike) this.held[slot] = [...ids];
+  }
+
+  /**
+   * As `prefill`, but chooses the token after each chunk, a prompt: its id is at `draw.to` of the result. Submits at
+   * once, and only what the slots do not hold.
+   */
   async sampleFirst(chunks: readonly SampledChunk[]): Promise<Uint32Array> {
     let done = 0;
-    for (const { parts, ended } of this.batches(chunks)) {
+    const rest = chunks.map(({ slot, ids }) => {
+      const position = this.countHeld(slot, ids);
+      return { slot, position, ids: Array.from(ids).slice(position) };
+    });
+    for (const { parts, ended } of this.batches(rest)) {
       const rows = ended.length;
       const draws = encodeDraws(chunks.slice(done, done + rows).map(drawAt));
       const segments = ["prefill", "next", "sample"] as const;
@@ -139,7 +194,7 @@ export class Decoder extends Weights<DecoderPlan> {
       // A virtual token has no target: any id will do.
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, { targets: wanted });
-      const states = await this.session.read(this.plan.losses, 0, count * 4);
+      const states = await this.read(this.plan.losses, 0, count * 4);
       losses.set(rowLosses(states), done);
       done += count;
     }
@@ -150,7 +205,7 @@ export class Decoder extends Weights<DecoderPlan> {
   private async readDrawn(first: number, count: number): Promise<Uint32Array[]> {
     const { drawn } = this.plan.sampled;
     const room = drawn.shape[1]!;
-    const { buffer } = await this.session.read(drawn, first * room, count * room);
+    const { buffer } = await this.read(drawn, first * room, count * room);
     return Array.from({ length: count }, (_, i) => new Uint32Array(buffer, i * room * 4, room));
   }
 
@@ -220,7 +275,27 @@ export class Decoder extends Weights<DecoderPlan> {
     for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
     const values = { ...NO_VALUES, ...rows, slots: sequences, slot };
+    for (const { slot, position } of chunks) this.held[slot]!.splice(Math.max(0, position - this.virtual));
     this.withDerived(segments, (all) => this.session.run(all, values));
+    if (!segments.includes("decode")) for (const chunk of chunks) this.hold(chunk);
+  }
+
+  private hold({ slot, position, ids }: Chunk): void {
+    const held = this.held[slot]!;
+    const first = position - this.virtual;
+    // Behind tokens that a decode has written.
+    if (first > held.length) return;
+    for (let i = Math.max(0, -first); i < ids.length; i++) held.push(ids[i]!);
+  }
+
+  /** What was submitted since the last read may have failed with it. */
+  private async read(tensor: Tensor, first: number, count: number): Promise<Float32Array> {
+    try {
+      return await this.session.read(tensor, first, count);
+    } catch (error) {
+      this.forget();
+      throw error;
+    }
   }
 
   /** Throws ShapeError: the kernels do not check. */
@@ -241,6 +316,16 @@ export class Decoder extends Weights<DecoderPlan> {
           where: `token ${i}`,
         });
   }
+}
+
+/**
+ * Whether the CPU computes keys and values to the same bits in a decode and in a prefill: it does, but for products with
+ * a function of their own for few rows, as adapters have.
+ */
+function decodesAlike({ segments }: DecoderPlan): boolean {
+  const { dispatches } = segments.find(({ name }) => name === "decode")!;
+  const last = dispatches.findLastIndex(({ tensors }) => tensors.some((tensor) => tensor?.role === "cache"));
+  return !dispatches.slice(0, last).some((one) => one.kernel.gemv && isGemv(one));
 }
 
 function tooMany(found: number, slots: number): ShapeError {

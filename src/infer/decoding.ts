@@ -124,8 +124,10 @@ interface Writing {
   active: string | null;
   loaded: LoadedModel<Decoder>;
   tokenizer: Tokenizer;
-  /** A decoder of another adapter, null: of none, beside the active one's. */
-  create(name: string | null): Promise<Decoder>;
+  /** An adapter that is not active; null: one that adds nothing. */
+  find(name: string | null): Promise<Adapter>;
+  /** A decoder of such an adapter, beside the active one's. */
+  create(adapter: Adapter): Promise<Decoder>;
   /** Takes the model to the CPU after this error. Throws the error if it cannot. */
   leave(error: unknown): Promise<void>;
 }
@@ -148,43 +150,52 @@ export async function* generateAll(
       expected: `${list.length} names`,
       found: `${names.length}`,
     });
-  const groups: (Awaited<ReturnType<typeof openDecoder>> & { places: number[] })[] = [];
-  try {
-    for (const name of new Set(names ?? [lm.active])) {
-      const places = [...list.keys()].filter((i) => !names || names[i] === name);
-      groups.push({ places, ...(await openDecoder(lm, name)) });
-    }
-    const writing = groups.map(({ places, decoder, replace }) => {
-      const some = places.map((i) => list[i]!);
-      return { places, chunks: generate(decoder, lm.tokenizer, some, options, replace) };
-    });
-    while (writing.length > 0)
-      for (const one of [...writing]) {
-        const { value, done } = await one.chunks.next();
-        if (done) writing.splice(writing.indexOf(one), 1);
-        else yield { ...value, prompt: one.places[value.prompt]! };
-      }
-  } finally {
-    for (const { close } of groups) close();
+  const writing = [];
+  for (const { name, decoder, replace } of await openDecoders(lm, new Set(names ?? [lm.active]))) {
+    const places = [...list.keys()].filter((i) => !names || names[i] === name);
+    const some = places.map((i) => list[i]!);
+    writing.push({ places, chunks: generate(decoder, lm.tokenizer, some, options, replace) });
   }
+  while (writing.length > 0)
+    for (const one of [...writing]) {
+      const { value, done } = await one.chunks.next();
+      if (done) writing.splice(writing.indexOf(one), 1);
+      else yield { ...value, prompt: one.places[value.prompt]! };
+    }
 }
 
-/** The decoder of an adapter; null: of none. One beside the active one's is there until it is closed. */
-async function openDecoder(lm: Writing, name: string | null) {
-  const isActive = name === lm.active;
-  const find = async () => (isActive ? lm.loaded.engine : lm.create(name));
-  const decoder = await find();
-  let current = { decoder, backend: lm.loaded.backend };
-  const close = () => isActive || current.decoder.destroy();
-  const replace = async (error: unknown) => {
-    // Texts of another adapter may have found before that the device has failed.
-    if (lm.loaded.backend === current.backend) await lm.leave(error);
-    const other = await find();
-    close();
-    current = { decoder: other, backend: lm.loaded.backend };
-    return other;
+/** The decoders of adapters; null: of none. Those beside the active one's stay for what they hold until others write. */
+async function openDecoders(lm: Writing, names: ReadonlySet<string | null>) {
+  const others = new Map<string | null, Adapter | null>();
+  for (const name of names) if (name !== lm.active) others.set(name, name === null ? null : await lm.find(name));
+  const wanted = new Set<object | null>(others.values());
+  const { beside } = lm.loaded.engine;
+  for (const [adapter, decoder] of beside)
+    if (!wanted.has(adapter)) {
+      beside.delete(adapter);
+      decoder.destroy();
+    }
+  const open = async (name: string | null) => {
+    const { engine } = lm.loaded;
+    if (name === lm.active) return engine;
+    const adapter = others.get(name)!;
+    const decoder = engine.beside.get(adapter) ?? (await lm.create(adapter ?? (await lm.find(null))));
+    engine.beside.set(adapter, decoder);
+    return decoder;
   };
-  return { decoder, replace, close };
+  const opened = [];
+  for (const name of names) {
+    const decoder = await open(name);
+    let { backend } = lm.loaded;
+    const replace = async (error: unknown) => {
+      // Texts of another adapter may have found before that the device has failed.
+      if (lm.loaded.backend === backend) await lm.leave(error);
+      ({ backend } = lm.loaded);
+      return open(name);
+    };
+    opened.push({ name, decoder, replace });
+  }
+  return opened;
 }
 
 /** See `LanguageModel.score`. */

@@ -170,10 +170,8 @@ export async function* generate(
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
   let length = new RunLength(decoder.answerTime());
   for (;;) {
-    const rows = slots.flatMap((_, slot): SlotRow[] => {
-      slots[slot] ??= waiting.shift();
-      return slots[slot] ? [{ sequence: slots[slot], slot }] : [];
-    });
+    takeSlots(decoder, waiting, slots);
+    const rows = slots.flatMap((sequence, slot): SlotRow[] => (sequence ? [{ sequence, slot }] : []));
     if (rows.length === 0) return;
     options.signal?.throwIfAborted();
     try {
@@ -183,7 +181,10 @@ export async function* generate(
           // What lies behind the end of a text is no part of it.
           if (slots[slot] !== sequence) continue;
           const chunk = sequence.take(id);
-          if (chunk?.finish !== undefined) slots[slot] = undefined;
+          if (chunk?.finish !== undefined) {
+            slots[slot] = undefined;
+            decoder.holdChosen(slot, sequence.written);
+          }
           if (chunk) yield chunk;
         }
     } catch (error) {
@@ -191,6 +192,16 @@ export async function* generate(
       length = new RunLength(decoder.answerTime());
       for (const { sequence } of rows) sequence.repeat();
     }
+  }
+}
+
+/** The sequences that wait begin in the slots that are free. */
+function takeSlots(decoder: Decoder, waiting: Sequence[], slots: (Sequence | undefined)[]): void {
+  while (waiting.length > 0) {
+    const free = [...slots.keys()].filter((slot) => slots[slot] === undefined);
+    if (free.length === 0) return;
+    const sequence = waiting.shift()!;
+    slots[decoder.chooseSlot(sequence.pending, free)] = sequence;
   }
 }
 
@@ -257,7 +268,7 @@ class Sequence {
   private readonly stops: StopStrings;
   /** Tokens in the cache, and those to be written next. */
   private position = 0;
-  private pending: number[] = [];
+  pending: number[] = [];
   private forgotten = 0;
   private count = 0;
   /** New since the last chunk. */
@@ -280,6 +291,11 @@ class Sequence {
   /** Whether none of its tokens is in the cache. */
   get isFresh(): boolean {
     return this.position === 0;
+  }
+
+  /** The tokens in the cache. */
+  get written(): number[] {
+    return this.tokens.slice(this.forgotten, this.forgotten + this.position);
   }
 
   /** Whether the device is told which tokens the text has. */

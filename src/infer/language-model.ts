@@ -79,8 +79,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
    * Generates text for a prompt, or several at the same time, and yields it in chunks: whole characters of one prompt
    * each. A prompt is a text, or the messages of a chat. An empty text starts a document. When the context overflows,
    * also by a prompt, the oldest tokens are dropped: generation continues from the last half of the context, and a chunk
-   * reports it. Text is generated as it is consumed, in runs of about 100 ms; once another call waits, it is generated to
-   * its end. Throws ConfigError for invalid options.
+   * reports it. What a prompt has in common with one of the last call is not computed again, and changes no bit. Text is
+   * generated as it is consumed, in runs of about 100 ms; once another call waits, it is generated to its end. Throws
+   * ConfigError for invalid options.
    *
    * @example
    * ```ts
@@ -100,10 +101,13 @@ export class LanguageModel extends AdapterModel<Decoder> {
   ): AsyncGenerator<GenerationChunk, void, void> {
     const { generateAll, iterate } = await import("./decoding.ts");
     const { loaded, tokenizer } = this;
-    const create = async (name: string | null) => this.createEngine(await this.find(name));
-    const leave = (error: unknown) => this.moveToCpu(error);
+    const more = {
+      find: (name: string | null) => this.find(name),
+      create: (adapter: Adapter) => this.createEngine(adapter),
+      leave: (error: unknown) => this.moveToCpu(error),
+    };
     yield* iterate(this.turns, () =>
-      generateAll({ active: this.activeAdapter, loaded, tokenizer, create, leave }, prompts, options),
+      generateAll({ active: this.activeAdapter, loaded, tokenizer, ...more }, prompts, options),
     );
   }
 

@@ -133,7 +133,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   // Generation.
   texts: [
-    8.8,
+    9.4,
     /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./,
   ],
   // What checks a GPU that is not known to be right, what measures the variants of products.

@@ -3,6 +3,7 @@ import * as assert from "uvu/assert";
 import { textContext } from "../../src/config.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { Engine } from "../../src/engine/engine.ts";
+import { promptLength } from "../../src/model/batch.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { checkMemory } from "../../src/plan/check-memory.ts";
@@ -10,7 +11,7 @@ import { memoryTotals } from "../../src/plan/memory.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertAllClose, relativeError } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits } from "../helpers/border.ts";
-import { testDevice, testOnDevices } from "../helpers/device.ts";
+import { BOTH, CPU, testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, RELATIVE, SMALL, smallSpec } from "../helpers/models.ts";
 
@@ -60,6 +61,9 @@ async function wholeLogits(spec: ModelSpec, sequences: readonly number[][]): Pro
   return all;
 }
 
+/** Rows in whole blocks of q8. */
+const WIDE = { n_embd: 64, n_head: 4 };
+const GREEDY = { seed: 1, stream: 0, number: 0, choices: V, temperature: 0, top_k: 0, top_p: 1, penalty: 1 };
 const logitsRow = (logits: Float32Array, row: number) => logits.subarray(row * V, (row + 1) * V);
 
 function assertNear(what: string, found: Float32Array, expected: Float32Array): void {
@@ -179,6 +183,75 @@ testOnDevices("a slot is reused, and a sequence continues in chunks", async () =
     assertNear("logits", logits, logitsRow(whole!, 14));
   });
 });
+
+for (const [name, spec, isAlike] of [
+  ["LoRA", smallSpec("lora", lm), false],
+  ["a Llama-type model", smallSpec("all", { ...lm, config: LLAMA }), true],
+  ...(["f16", "q8", "int16"] as const).map(
+    (dtype) => [dtype, { ...smallSpec("bitfit", { ...lm, config: WIDE }), dtype } as ModelSpec, true] as const,
+  ),
+  ["a prompt", smallSpec("prompt", lm), true],
+  ["a prefix", smallSpec("prefix", lm), true],
+] as const)
+  testOnDevices(
+    `what a slot holds is not computed again, and changes no bit: ${name}`,
+    async () => {
+      const { kind } = (await testDevice()).info;
+      const [ids, other] = drawSequences([14, 9]);
+      const virtual = promptLength(spec);
+      await withDecoder(spec, async (decoder) => {
+        let tokens = 0;
+        const run = decoder.session.run.bind(decoder.session);
+        decoder.session.run = (segments, values) => {
+          tokens += values.tokens;
+          run(segments, values);
+        };
+        /** Of a prompt: how many tokens are computed, and the logits behind one more token. */
+        const write = async (some: readonly number[], slot: number) => {
+          tokens = 0;
+          await decoder.sampleFirst([{ slot, position: 0, ids: some, draw: { ...GREEDY, to: 0 } }]);
+          const count = tokens;
+          return { count, logits: await decoder.decode([{ slot, position: some.length, ids: [7] }]) };
+        };
+        const prompt = ids!.slice(0, 12);
+        const whole = await write(prompt, 0);
+        assert.is(whole.count, 12 + virtual);
+        const check = async (what: string, count: number) => {
+          const found = await write(prompt, 1);
+          assert.is(found.count, count, what);
+          assertSameBits(what, found.logits, whole.logits);
+        };
+        await write(ids!.slice(0, 7), 1);
+        await check("a longer prompt", 5);
+        await check("the same prompt", 1);
+        await write(other!, 1);
+        await write([...ids!.slice(0, 4), ...other!], 1);
+        await check("behind the first tokens", 8);
+        await decoder.prefill([{ slot: 1, position: 5, ids: other! }]);
+        await check("written over from the middle", 7);
+        await write(ids!.slice(0, 5), 1);
+        for (const position of [5, 6, 7]) await decoder.decode([{ slot: 1, position, ids: [ids![position]!] }]);
+        decoder.holdChosen(1, ids!.slice(0, 8));
+        await check("behind tokens that the device chose", kind === "wasm" && isAlike ? 4 : 7);
+        await decoder.losses({ slot: 1, position: 0, ids: other! }, other!);
+        await check("behind a text that was scored", 12 + virtual);
+        const { session } = decoder;
+        const read = session.read.bind(session);
+        session.read = () => Promise.reject(new Error("lost"));
+        assert.is((await write(prompt, 1).catch((error) => error)).message, "lost");
+        session.read = read;
+        await check("after a failure", 12 + virtual);
+        await write(prompt, 0);
+        await write(other!, 2);
+        assert.is(decoder.chooseSlot(ids!, [2, 3, 1]), 1, "the slot that holds the prompt");
+        assert.is(decoder.chooseSlot(ids!.slice(0, 2), [0, 2, 3]), 3, "an empty one rather than one that holds more");
+        assert.is(decoder.chooseSlot(ids!.slice(2), [0, 2]), 2, "the one that holds less");
+        decoder.writeParameter("ln_f.weight", await decoder.readParameter("ln_f.weight"));
+        await check("after a parameter was written", 12 + virtual);
+      });
+    },
+    spec.dtype === "int16" ? [CPU] : BOTH,
+  );
 
 testOnDevices("losses are those of the logits", async () => {
   for (const [spec, maxBinding] of [

@@ -7,13 +7,14 @@ import { testDevice } from "./device.ts";
 
 /**
  * A device that counts what is written, by the tensor's name, the buffers that were made for weights and not shared,
- * the batches, and the sessions that are there. `most`: as many as there were at a time. `onBatch` is called before one.
+ * the batches, the tokens of prefills, and the sessions that are there. `most`: as many as there were at a time.
+ * `onBatch` is called before one.
  */
 export async function counting() {
   const device = await testDevice();
   const written = new Map<string, number>();
   const made = new Map<string, number>();
-  const state = { written, sessions: 0, most: 0, batches: 0, isFull: false, onBatch() {} };
+  const state = { written, sessions: 0, most: 0, batches: 0, prefilled: 0, isFull: false, onBatch() {} };
   const inner = new WeakMap<Session, Session>();
   const programs = new WeakMap<Session, Program>();
   const backend: Backend = {
@@ -40,6 +41,7 @@ export async function counting() {
           value: (...args: Parameters<Session["run"]>) => {
             state.onBatch();
             state.batches++;
+            if (args[0].includes("prefill")) state.prefilled += args[1].tokens;
             session.run(...args);
           },
         },

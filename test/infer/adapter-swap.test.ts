@@ -167,22 +167,35 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
     }
     // At the same time: a chunk of each in turn, to the same ids. The active one is "songs".
     const together = ["tales", null, "songs", "prompt", null, "tales"];
-    const ids: number[][] = together.map(() => []);
-    const order: (string | null)[] = [];
     const options = { maxNewTokens: 2, adapterNames: together };
-    for await (const chunk of lm.generate(
-      [0, 0, 0, 0, 1, 1].map((i) => TEXTS[i]!),
-      options,
-    )) {
-      ids[chunk.prompt]!.push(...chunk.ids);
-      order.push(together[chunk.prompt]!);
+    for (const isAgain of [false, true]) {
+      const ids: number[][] = together.map(() => []);
+      const order: (string | null)[] = [];
+      state.prefilled = 0;
+      for await (const chunk of lm.generate(
+        [0, 0, 0, 0, 1, 1].map((i) => TEXTS[i]!),
+        options,
+      )) {
+        ids[chunk.prompt]!.push(...chunk.ids);
+        order.push(together[chunk.prompt]!);
+      }
+      for (const [i, name] of together.entries()) {
+        const [alone] = wanted.get(name ?? "none") as [number[][], number];
+        assert.equal(ids[i], alone[i < 4 ? 0 : 1], `${name}`);
+      }
+      assert.equal(order.slice(0, 4), ["tales", null, "songs", "prompt"]);
+      assert.is(state.sessions, 4);
+      if (isAgain) assert.is(state.prefilled, together.length, "the last token of each prompt alone is computed again");
     }
-    for (const [i, name] of together.entries()) {
-      const [alone] = wanted.get(name ?? "none") as [number[][], number];
-      assert.equal(ids[i], alone[i < 4 ? 0 : 1], `${name}`);
-    }
-    assert.equal(order.slice(0, 4), ["tales", null, "songs", "prompt"]);
-    assert.is(state.sessions, 1, "what was there for these texts alone is freed");
+    await lm.complete(TEXTS.slice(0, 2), { ...options, adapterNames: ["songs", "tales"] });
+    assert.is(state.sessions, 2, "what others have written with is freed");
+    // Another adapter of the same name.
+    lm.deleteAdapter("tales");
+    await lm.loadAdapter(directories.prefix, "tales");
+    const [renamed] = await lm.complete(TEXTS.slice(0, 1), { ...options, adapterNames: ["tales"] });
+    assert.equal(renamed!.ids, (wanted.get("prefix") as [number[][], number])[0][0]);
+    await write(lm);
+    assert.is(state.sessions, 1);
     const fails = (adapterNames: string[], code: ErrorCode, word: string) =>
       assertFails(code, [word], () => lm.complete(["a", "b"], { adapterNames }));
     await fails(["tales", "tale"], "no-such-adapter", "tales");

@@ -8,12 +8,14 @@ import { Engine } from "../../src/engine/engine.ts";
 import { loadBase } from "../../src/engine/state.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import type { GenerateOptions, GenerationChunk } from "../../src/infer/generation.ts";
+import { LanguageModel } from "../../src/infer/language-model.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { GPT2_VOCABULARY } from "../../src/io/tokenizer/vocabulary.ts";
 import { baseShapes } from "../../src/names.ts";
 import { numel } from "../../src/tensor.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { counting } from "../helpers/counting.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { withModel } from "../helpers/language-model.ts";
@@ -248,6 +250,46 @@ test("leaving the loop frees the model; calls inside the loop and beside it wait
     assert.is((await lm.complete(["B"], { maxNewTokens: 1 })).length, 1);
   });
 });
+
+testOnDevices(
+  "a call computes of its prompts what earlier calls have not; the texts are those of a fresh model",
+  async () => {
+    const options = { maxNewTokens: 4, temperature: 0.9, repetitionPenalty: 1.2 };
+    const first = ["Once upon a time", "The quick brown fox", "see you at lunch"];
+    const more = " and then it";
+    const count = async (text: string) => (await Tokenizer.load()).encode(text).length;
+    const { backend, state } = await counting();
+    const lm = await LanguageModel.load(model, { device: backend, batchSize: 3 });
+    /** What is written, as by a model that has written nothing; and how many tokens of prompts were computed for it. */
+    const write = async (prompts: readonly string[], given = options) => {
+      state.prefilled = 0;
+      const texts = await lm.complete(prompts, given);
+      const { prefilled } = state;
+      assert.equal(texts, await complete(prompts, given));
+      return { texts: texts.map(({ text }, i) => prompts[i] + text), prefilled };
+    };
+    const sum = async (texts: readonly string[]) =>
+      (await Promise.all(texts.map(count))).reduce((total, length) => total + length, 0);
+    const begun = await write(first);
+    assert.is(begun.prefilled, await sum(first));
+    // In another order: each continues in its slot.
+    const longer = [2, 0, 1].map((i) => begun.texts[i]! + more);
+    const { prefilled, texts } = await write(longer);
+    const behind = (await sum(longer)) - (await sum(first));
+    assert.ok(prefilled <= behind, `${prefilled} of ${await sum(longer)} tokens`);
+    assert.is((await write([longer[1]!])).prefilled, 1, "the last token of a prompt is always computed");
+    // Left in the middle: what its prompt has written counts.
+    for await (const _ of lm.generate(texts[0] + more, options)) break;
+    assert.is((await write([texts[0] + more])).prefilled, 1);
+    // The context moves: what is in it no longer begins with the prompt.
+    const [long] = (await write([texts[0]!], { ...options, maxNewTokens: 2 * T })).texts;
+    await write([long!]);
+    await write([texts[0]! + more]);
+    await lm.score(first.join(" "));
+    await write(longer);
+    lm.destroy();
+  },
+);
 
 test("options that are invalid are refused before anything is written", async () => {
   await withModel(model, async (lm) => {
