@@ -4,6 +4,7 @@ import { joinPath } from "#platform";
 import { FEW_TEST_ROWS, USUAL_FOLDS } from "../data/problems.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { Block } from "../document/blocks.ts";
+import { formatDuration } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { REPORT, type RunRecord } from "../run/record.ts";
@@ -22,6 +23,7 @@ import { print } from "./cli.ts";
 /** Prints the progress of a run: a live bar on a terminal, plain lines elsewhere, or JSON. */
 export class RunPrinter {
   private progress: Progress | undefined;
+  private step = 0;
 
   constructor(
     private readonly json: boolean,
@@ -49,9 +51,13 @@ export class RunPrinter {
         break;
       case "step": {
         const { step, epoch } = event.record;
+        this.step = step;
         this.progress?.update(step, describeStep(this.data.objective, { ...speed!, epoch }));
         break;
       }
+      case "measure":
+        this.progress?.update(this.step, `measuring  ${formatDuration(event.secondsLeft)} left`);
+        break;
       case "end":
         this.stop();
     }
@@ -117,5 +123,5 @@ export function printBlocks(blocks: readonly Block[]): void {
 function jsonEvent(event: TrainEvent): object | null {
   if (event.type === "plan") return { type: "plan", device: event.device, trainable: event.trainable };
   if (event.type === "resume") return { type: "resume", step: event.checkpoint.step };
-  return event.type === "end" ? null : event;
+  return event.type === "end" || event.type === "measure" ? null : event;
 }

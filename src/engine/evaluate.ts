@@ -31,10 +31,12 @@ export async function evaluate(
     features?: Features | undefined;
     rows?: number | undefined;
     losses?: boolean;
+    /** Receives how many examples were evaluated, batch by batch. */
+    onRows?: (rows: number) => void;
     signal?: AbortSignal | undefined;
   },
 ): Promise<[Evaluation, Outputs]> {
-  const { pooling, features, losses: readsLosses, signal } = options;
+  const { pooling, features, losses: readsLosses, onRows, signal } = options;
   const { task } = engine.plan.spec;
   // Those of a vocabulary are in pieces, and too many to read.
   const readsLogits = hasHead(task);
@@ -54,6 +56,7 @@ export async function evaluate(
     correct += result.correct;
     const outputs = losses ?? logits;
     if (outputs) some.push(counted(outputs, targets));
+    onRows?.(batch.starts.length - 1);
   };
   const inFlight = new InFlight<void>(engine.answerTime());
   const examples: Examples<DatasetBatch | TokenBatch> = set;

@@ -68,17 +68,21 @@ export class Features {
     }
   }
 
-  /** Runs the lower part once over all examples of these sets. Rejects with the signal's reason when it aborts. */
-  async compute(sets: readonly ExampleSet[], signal?: AbortSignal): Promise<void> {
-    for (const set of sets) {
-      // Runs that are trained together ask for the same.
-      if (!this.kept.has(set))
-        this.kept.set(
-          set,
-          this.engine.until(signal, () => examples(this.engine, set, signal)),
-        );
-      this.known.set(set, await this.kept.get(set)!);
-    }
+  /**
+   * Runs the lower part once over all examples of a set; `onRows` receives how many, batch by batch. Rejects with the
+   * signal's reason when it aborts.
+   */
+  async compute(
+    set: ExampleSet,
+    { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void } = {},
+  ): Promise<void> {
+    // Runs that are trained together ask for the same.
+    if (!this.kept.has(set))
+      this.kept.set(
+        set,
+        this.engine.until(signal, () => examples(this.engine, set, { signal, onRows })),
+      );
+    this.known.set(set, await this.kept.get(set)!);
   }
 
   /** These batches with their features. */
@@ -108,7 +112,7 @@ export class Features {
 async function examples(
   engine: Engine,
   dataset: Examples<DatasetBatch | TokenBatch>,
-  signal: AbortSignal | undefined,
+  { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: ((rows: number) => void) | undefined },
 ): Promise<Float32Array[]> {
   const { features, capacity, spec } = engine.plan;
   const { tensor, rows } = features!;
@@ -120,6 +124,7 @@ async function examples(
     const width = tensor.shape[1]!;
     for (let b = 0; b < packed.starts.length - 1; b++)
       all.push(values.subarray(bounds[b]! * width, bounds[b + 1]! * width));
+    onRows?.(packed.starts.length - 1);
   }
   return all;
 }

@@ -69,6 +69,7 @@ export class LiveRun {
       const { examplesPerSecond, secondsLeft } = event;
       this.speed = { loss: this.mean("loss"), accuracy: this.mean("accuracy"), examplesPerSecond, secondsLeft };
     }
+    if (event.type === "measure" && this.speed) this.speed = { ...this.speed, secondsLeft: event.secondsLeft };
     this.options.onEvent?.(event);
   }
 

@@ -257,6 +257,8 @@ export function advance(record: RunRecord, event: TrainEvent): RunRecord {
       return { ...addStep(record, event.record), seconds: event.seconds };
     case "evaluation":
       return { ...record, evaluations: [...record.evaluations, event.record] };
+    case "measure":
+      return record;
     case "end": {
       const { aborted, results, keptStep, seconds } = event;
       return { ...record, state: aborted ? "stopped" : "finished", results, keptStep, seconds };

@@ -59,7 +59,7 @@ export async function fitBaselines(data: TrainingData): Promise<FittedBaselines>
 }
 
 /** What measures a run. */
-interface Measurer {
+export interface Measurer {
   measure: Measure;
   /**
    * What a model is before training that says of every row that all classes are as likely, known without asking it, from

@@ -64,7 +64,7 @@ export type TrainEvent =
       recomputed: number;
       /** Bytes on the device: the peak, and those of a step by what they are for. */
       memory: { peak: number; step: Partial<Record<Role, number>> };
-      /** Bytes to compute the features before the first step, and to keep them. */
+      /** Bytes to compute the features, and to keep them. */
       features: { plan: number; kept: number } | null;
     }
   | { type: "start"; steps: number; stepsPerEpoch: number }
@@ -77,9 +77,12 @@ export type TrainEvent =
       /** Seconds of training so far. */
       seconds: number;
       examplesPerSecond: number;
+      /** Of all steps, and of measuring after the last one. */
       secondsLeft: number;
     }
   | { type: "evaluation"; record: EvaluationRecord }
+  /** A batch was measured after the last step. */
+  | { type: "measure"; secondsLeft: number }
   /** The whole result is what `fineTune` resolves with. */
   | ({ type: "end" } & Pick<TrainResult, "results" | "keptStep" | "seconds" | "aborted">);
 

@@ -7,23 +7,22 @@ import { traits } from "../config.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { modelBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
-import { evaluate } from "../engine/evaluate.ts";
 import type { Features } from "../engine/features.ts";
 import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
-import { loadBase, writeTrained } from "../engine/state.ts";
+import { writeTrained } from "../engine/state.ts";
 import { asSaved, readTrained } from "../engine/trained.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
 import { type Batch, countedRows, drawsFrom } from "../model/batch.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
-import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import { numel } from "../tensor.ts";
 import type { TrainArguments } from "./arguments.ts";
 import { bestEvaluation, sinceBest } from "./best.ts";
 import { diagnose, readTensor } from "./diagnosis.ts";
-import { type Evaluated, loadMeasure, type Measured } from "./measure.ts";
+import { Examiner } from "./examiner.ts";
+import type { Measured } from "./measure.ts";
 import type { PreparedRun, StepCounts } from "./prepare.ts";
 import {
   type Checkpoint,
@@ -35,13 +34,10 @@ import {
 } from "./records.ts";
 import { scheduleFactor } from "./schedule.ts";
 import type { TrainOptions } from "./settings.ts";
-import { writeInitial } from "./start.ts";
 
 type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
 
 const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
-
-const NONE = new Float32Array();
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -56,8 +52,7 @@ export class Run {
   private checkpointBefore: Checkpoint | undefined;
   /** Index of the first step after the last evaluation. */
   private since = 0;
-  /** Seconds of features and evaluations, and of pauses, which do not count as step time. */
-  private evaluating = 0;
+  /** Seconds of pauses, which do not count as step time. */
   private paused = 0;
   /** The trained tensors, set before the initial parameters are restored for evaluation. */
   private trained: TrainedState | undefined;
@@ -74,6 +69,7 @@ export class Run {
   private readonly signal: AbortSignal | undefined;
   private readonly options: TrainOptions;
   private readonly stepCounts: StepCounts;
+  private readonly examiner: Examiner;
 
   constructor(
     private readonly engine: Engine,
@@ -88,6 +84,8 @@ export class Run {
     ({ options: this.options, stepCounts: this.stepCounts } = prepared);
     this.inFlight = new InFlight(engine.answerTime(), Math.floor(IN_FLIGHT / this.options.accumulate));
     this.started = now();
+    const onLeft = (secondsLeft: number) => this.onEvent({ type: "measure", secondsLeft });
+    this.examiner = new Examiner(engine, { features, args, options: this.options, now, onLeft });
   }
 
   /** Restores the state of a checkpoint. Throws ConfigError if it does not match the model. */
@@ -155,9 +153,7 @@ export class Run {
   /** Runs all steps and evaluations; null: there is no test set to measure on. */
   private async work(): Promise<Measured | null> {
     const { stepsPerEpoch } = this.stepCounts;
-    const { train, val, test } = this.data;
-    const { measure, even } = await loadMeasure(this.data, this.options);
-    await this.computeFeatures([train, val]);
+    await this.examiner.begin();
     // At the start, or if the resumed run was stopped during an evaluation.
     if (this.evaluations.length === 0 || this.isDue(this.steps.length)) await this.evaluate();
     const initial = this.evaluations[0]?.val ?? null;
@@ -171,26 +167,7 @@ export class Run {
     const { measureReference, referenceBatches } = await import("./reference.ts");
     const batches = await referenceBatches(this.args, this.prepared);
     this.reference = await measureReference(this.engine, (await this.features?.addTo(batches)) ?? batches);
-    if (test.size === 0) return null;
-    // The test set and the initial parameters come last, so that training starts immediately.
-    await this.computeFeatures([test]);
-    const after = await this.splits(this.kept?.val ?? null, this.valOutputs);
-    const before = this.beginsEven && even ? even(initial) : await this.evaluateInitial(initial);
-    return measure(before, after, this.signal);
-  }
-
-  private async evaluateInitial(val: Evaluation | null): Promise<Evaluated> {
-    const { engine, signal } = this;
-    await loadBase(engine, this.args.model, { wanted: ({ grad }) => grad !== null, signal });
-    await writeInitial(engine, this.args, this.options);
-    return this.splits(val, NONE);
-  }
-
-  /** Computes what the upper part reads. The time does not count as step time. */
-  private async computeFeatures(sets: readonly TrainingData["train"][]): Promise<void> {
-    const start = this.now();
-    await this.features?.compute(sets, this.signal);
-    this.evaluating += (this.now() - start) / 1000;
+    return this.examiner.end(initial, this.kept?.val ?? null, this.valOutputs);
   }
 
   /** The evaluation whose parameters are saved; undefined without a validation set. */
@@ -313,14 +290,6 @@ export class Run {
     this.paused += (this.now() - start) / 1000;
   }
 
-  /** With a head of zeros all classes are as likely at first, and the device would count each row as right. */
-  private get beginsEven(): boolean {
-    const { adapter, data } = this.args;
-    const { head, loss } = TASKS[data.objective];
-    const isEven = head === "own" && loss === "cross-entropy";
-    return isEven && adapter === undefined && this.options.headInit === "zeros";
-  }
-
   private submit(index: number, batches: Batch[], lr: number): void {
     const slots = this.engine.step(batches, lr);
     const examples = (index + 1) * this.options.batchSize * batches.length;
@@ -335,7 +304,7 @@ export class Run {
         examples,
         lr,
         loss: results.reduce((sum, { loss }) => sum + loss, 0),
-        accuracy: index === 0 && this.beginsEven ? 1 / this.data.labels.length : correct / rows,
+        accuracy: index === 0 && this.examiner.beginsEven ? 1 / this.data.labels.length : correct / rows,
         // The device stops updating automatically; NaN reports it to the host.
         norm: last.finite ? last.norm : Number.NaN,
       };
@@ -355,10 +324,11 @@ export class Run {
       throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
     this.steps.push(record);
     // A page's clock may not have moved.
-    const stepping = Math.max(1e-3, (this.now() - this.started) / 1000 - this.evaluating - this.paused);
+    const stepping = Math.max(1e-3, (this.now() - this.started) / 1000 - this.examiner.seconds - this.paused);
     const examplesPerSecond = (record.examples - this.examplesBefore) / stepping;
     const { total } = this.stepCounts;
-    const secondsLeft = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
+    const ofSteps = (((total - record.step) / record.step) * record.examples) / examplesPerSecond;
+    const secondsLeft = ofSteps + this.examiner.secondsLeft;
     const seconds = this.seconds();
     this.onEvent({ type: "step", record, steps: total, seconds, examplesPerSecond, secondsLeft });
   }
@@ -372,33 +342,14 @@ export class Run {
     return { tensors: await readTrained(engine), finalNorm };
   }
 
-  /** Evaluates the current parameters. The time does not count as step time. */
-  private async measure(set: TrainingData["train"], rows?: number): Promise<[Evaluation, Outputs]> {
-    const start = this.now();
-    const { engine, features, signal } = this;
-    const { pooling } = this.options;
-    const losses = set === this.data.test;
-    const measured = await evaluate(engine, set, { pooling, features, signal, rows, losses });
-    this.evaluating += (this.now() - start) / 1000;
-    return measured;
-  }
-
   private async evaluate(): Promise<void> {
     if (this.data.val.size === 0) return;
-    const [val, outputs] = await this.measure(this.data.val);
+    const [val, outputs] = await this.examiner.evaluate(this.data.val);
     this.record(val);
     const record = this.evaluations.at(-1)!;
     if (this.kept === record) this.valOutputs = outputs;
     if (this.options.keep === "best" && bestEvaluation(this.evaluations) === record)
       this.best = await readTrained(this.engine);
-  }
-
-  /** Evaluates the training and test sets; `val`: the validation set's evaluation, with its outputs if they are known. */
-  private async splits(val: Evaluation | null, known?: Outputs): Promise<Evaluated> {
-    const [train, onTrain] = await this.measure(this.data.train, this.data.test.size);
-    const [test, onTest] = await this.measure(this.data.test);
-    const onVal = known ?? (val && hasHead(this.data) ? (await this.measure(this.data.val))[1] : NONE);
-    return { evaluations: { train, val, test }, outputs: { train: onTrain, val: onVal, test: onTest } };
   }
 
   private record(val: Evaluation): void {

@@ -205,7 +205,9 @@ test("steps, learning rates, evaluations and events of a run", async () => {
   const { data } = await usual();
   assert.is(data.train.size, 16);
   const kinds = events.map(({ type }) => type[0]).join("");
-  assert.is(kinds, "psessse" + "ssse" + "sse" + "e", "plan start evaluation step ... evaluation end");
+  assert.is(kinds, "psessse" + "ssse" + "sse" + "mmmm" + "e", "plan start evaluation step ... evaluation measure end");
+  const left = events.flatMap((event) => (event.type === "measure" ? event.secondsLeft : []));
+  assert.ok(left[0]! > 0 && left.at(-1) === 0, "nothing is left when all rows are measured");
   assert.equal(
     result.steps.map(({ step, epoch, examples }) => [step, epoch, examples]),
     [1, 2, 3, 4, 5, 6, 7, 8].map((step) => [step, step / 4, 4 * step]),

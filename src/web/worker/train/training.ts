@@ -187,7 +187,8 @@ export class Training implements TrainingJob {
     if (type === "plan" || type === "start" || type === "end") return;
     // The first step is reported at once.
     const isFirst = this.live.record.step <= 1;
-    if (type === "step" && !isFirst && performance.now() - this.emittedAt < EMIT_EVERY) return;
+    const isOften = (type === "step" && !isFirst) || type === "measure";
+    if (isOften && performance.now() - this.emittedAt < EMIT_EVERY) return;
     this.emitNow();
   }
 
