@@ -59,6 +59,8 @@ export interface GenerationChunk {
   finish?: FinishReason;
   /** After the context overflowed: how many of the oldest tokens have been dropped so far. */
   forgotten?: number;
+  /** In the first chunk of a chat that is longer than the context: how many of its oldest messages were left out. */
+  omitted?: number;
 }
 
 /** The generated text of a prompt. */
@@ -69,6 +71,8 @@ export interface Completion {
   finish: FinishReason;
   /** How many of the oldest tokens were dropped because the context overflowed; 0: none. */
   forgotten: number;
+  /** How many of a chat's oldest messages were left out because it is longer than the context; 0: none. */
+  omitted: number;
 }
 
 /** The complete text of each prompt. */
@@ -76,13 +80,14 @@ export async function joinChunks(
   prompts: readonly Prompt[],
   chunks: AsyncIterable<GenerationChunk>,
 ): Promise<Completion[]> {
-  const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0 }));
-  for await (const { prompt, text, ids, finish, forgotten } of chunks) {
+  const done = prompts.map((): Completion => ({ text: "", ids: [], finish: "length", forgotten: 0, omitted: 0 }));
+  for await (const { prompt, text, ids, finish, forgotten, omitted } of chunks) {
     const completion = done[prompt]!;
     completion.text += text;
     completion.ids.push(...ids);
     completion.finish = finish ?? completion.finish;
     completion.forgotten = forgotten ?? completion.forgotten;
+    completion.omitted = omitted ?? completion.omitted;
   }
   return done;
 }
@@ -163,9 +168,12 @@ export async function* generate(
   const isContinued = (prompt: Prompt): prompt is string => isText(prompt) && !options.chat;
   const chat = prompts.every(isContinued) ? null : await openChat(tokenizer, settings);
   const waiting = prompts.map((prompt, i) => {
+    if (isContinued(prompt)) return new Sequence(i, tokenizer.encode(prompt), tokenizer, limits, settings);
     const messages = isText(prompt) ? [{ role: "user", content: prompt }] : prompt;
-    const ids = isContinued(prompt) ? tokenizer.encode(prompt) : chat!.prompt(messages, `prompts[${i}]`);
-    return new Sequence(i, ids, tokenizer, limits, settings);
+    // With room for an answer.
+    const most = limits.context - Math.min(settings.maxNewTokens, limits.context >> 2);
+    const { ids, omitted } = chat!.promptWithin(messages, most, `prompts[${i}]`);
+    return new Sequence(i, ids, tokenizer, limits, settings, omitted);
   });
   const slots: (Sequence | undefined)[] = new Array(decoder.plan.capacity.sequences).fill(undefined);
   let length = new RunLength(decoder.answerTime());
@@ -272,7 +280,7 @@ class Sequence {
   private forgotten = 0;
   private count = 0;
   /** New since the last chunk. */
-  private pending_: Pick<GenerationChunk, "ids" | "forgotten"> = { ids: [] };
+  private pending_: Pick<GenerationChunk, "ids" | "forgotten" | "omitted"> = { ids: [] };
 
   constructor(
     private readonly prompt: number,
@@ -280,7 +288,9 @@ class Sequence {
     private readonly tokenizer: Tokenizer,
     private readonly limits: { context: number; choices: number },
     private readonly settings: GenerationSettings,
+    omitted = 0,
   ) {
+    if (omitted > 0) this.pending_.omitted = omitted;
     // An empty prompt starts as a document does.
     this.tokens = ids.length > 0 ? [...ids] : [tokenizer.endOfText];
     this.decoded = tokenizer.decodeStream();
@@ -344,7 +354,8 @@ class Sequence {
     const finish = this.finishReason(id);
     if (finish === "end" || finish === "length") text += this.stops.push(this.decoded.end()) + this.stops.end();
     else if (finish === undefined) this.advance(id);
-    if (text === "" && finish === undefined && this.pending_.forgotten === undefined) return null;
+    const { forgotten, omitted } = this.pending_;
+    if (text === "" && finish === undefined && forgotten === undefined && omitted === undefined) return null;
     const chunk: GenerationChunk = {
       prompt: this.prompt,
       text,

@@ -161,7 +161,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   "columns by contents": [1.7, /\/src\/data\/table\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
   // The card with what a model writes.
-  writing: [4.1, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
+  writing: [4.2, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
   // What the runs of a comparison say together.
   comparison: [2.7, /\/src\/(study\/outcome|views\/study\/(comparison|seeds)|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.

@@ -347,6 +347,27 @@ test("a prompt of a chat is put into the model's template, and its answer ends w
   ];
   const [rendered, chatted] = await withModel(chatModel, (lm) => lm.complete(["sa;ub;ac;ud;", messages], options));
   assert.equal(chatted, rendered);
+  // Longer than the context: whole turns go, at every turn the same ones until there is no room again.
+  const system = { role: "system", content: "a" };
+  const turns = Array.from({ length: 20 }, (_, i) => [
+    { role: "user", content: ` the ${i % 10}` },
+    { role: "assistant", content: " sea" },
+  ]).flat();
+  const OMITTED = [0, 0, 0, 0, 0, 0, 0, 0, 6, 6, 10, 10, 10, 14, 14, 18, 18, 22, 22, 26];
+  await withModel(chatModel, async (lm) => {
+    for (const [turn, omitted] of OMITTED.entries()) {
+      const count = 2 * turn + 1;
+      const rest = [system, ...turns.slice(omitted, count)]
+        .map(({ role, content }) => `${role[0]}${content};`)
+        .join("");
+      const chat = [system, ...turns.slice(0, count)];
+      const [whole, window] = await lm.complete([chat, rest], { maxNewTokens: 4 });
+      assert.equal([whole, whole!.forgotten], [{ ...window!, omitted }, 0]);
+    }
+    const tooLong = [{ role: "user", content: " sea".repeat(2 * T) }];
+    const [completion] = await lm.complete([[system, ...turns.slice(0, 2), ...tooLong]], { maxNewTokens: 4 });
+    assert.equal([completion!.omitted, completion!.forgotten > T], [2, true]);
+  });
   await assertFails("invalid-messages", ["prompts[1]", '"role"'], () =>
     withModel(chatModel, (lm) => lm.complete(["a", [{ role: "user" } as never]])),
   );

@@ -52,6 +52,25 @@ export class Chat {
     return this.encode(this.render(messages, true));
   }
 
+  /**
+   * As `prompt`, for at most `most` tokens: of a longer chat the oldest turns are left out, each with its answer. A
+   * quarter of `most` goes at once, so that the next turns continue the same prompt. What is before the first turn stays,
+   * such as a system message, and so does the last turn. `omitted`: how many messages were left out.
+   */
+  promptWithin(messages: readonly Message[], most: number, where: string): { ids: Uint32Array; omitted: number } {
+    const all = this.prompt(messages, where);
+    const step = Math.max(1, most >> 2);
+    const excess = step * Math.ceil((all.length - most) / step);
+    const turns = messages.flatMap(({ role }, i) => (role === "user" ? [i] : []));
+    let [ids, omitted] = [all, 0];
+    for (const start of turns.slice(1)) {
+      if (all.length - ids.length >= excess) break;
+      ids = this.prompt([...messages.slice(0, turns[0]), ...messages.slice(start)], where);
+      omitted = start - turns[0]!;
+    }
+    return { ids, omitted };
+  }
+
   /** The text of the token that ends an answer; null: the template has none. */
   findEnd(): string | null {
     const question = { role: "user", content: "x" };

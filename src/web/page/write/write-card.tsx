@@ -201,7 +201,7 @@ function ColumnView({ column: { isAdapted, isChat, texts }, isAlone }: { column:
                 {!isChat && <span class="prompt">{text.prompt}</span>}
                 {isChat ? text.text.trimStart() : text.text}
               </p>
-              <small>{describeEnd(text, isChat)}</small>
+              <small>{describeEnd(text, isChat, texts[i - 1])}</small>
             </div>
           ))}
         </div>
@@ -216,12 +216,17 @@ const ENDS = {
   end: "Ended by the model.",
 };
 
-function describeEnd({ forgotten, finish }: Written, isChat: boolean): string {
-  const dropped =
-    forgotten > 0 ? `Longer than the model's context: the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
+function describeEnd({ forgotten, omitted, finish }: Written, isChat: boolean, before: Written | undefined): string {
+  const long = "Longer than the model's context: ";
+  // Said once, until further messages are left out.
+  const left =
+    omitted > (before?.omitted ?? 0)
+      ? `${long}from here on the model no longer sees the first ${formatCount(omitted)} messages. `
+      : "";
+  const dropped = forgotten > 0 ? `${long}the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
   // An answer that the model has ended needs no word.
   const isEnded = finish && (finish === "length" || !isChat);
-  return `${dropped}${isEnded ? ENDS[finish] : ""}`;
+  return `${left}${dropped}${isEnded ? ENDS[finish] : ""}`;
 }
 
 function More() {

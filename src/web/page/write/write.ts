@@ -86,6 +86,8 @@ export interface Written {
   text: string;
   /** Tokens at its beginning that no longer fit the model's context. */
   forgotten: number;
+  /** The oldest messages of its chat, which the model has not seen. */
+  omitted: number;
   finish: GenerationChunk["finish"] | null;
 }
 
@@ -115,12 +117,13 @@ let [count, tokens] = [0, 0];
 
 worker.listen((event) => {
   if (event.type !== "written") return;
-  const { prompt, text, ids, finish, forgotten } = event.chunk;
+  const { prompt, text, ids, finish, forgotten, omitted } = event.chunk;
   tokens += ids.length;
   const added = (one: Written): Written => ({
     prompt: one.prompt,
     text: one.text + text,
     forgotten: forgotten ?? one.forgotten,
+    omitted: omitted ?? one.omitted,
     finish: finish ?? one.finish,
   });
   const columns = latest.value.columns.map((column, c) => {
@@ -167,7 +170,7 @@ function takePrompts(): readonly string[] {
 export async function write(): Promise<void> {
   if (isWriting.value || !canWrite.value) return;
   const [before, said] = [columns.value, message.value];
-  const added = takePrompts().map((prompt) => ({ prompt, text: "", forgotten: 0, finish: null }));
+  const added = takePrompts().map((prompt) => ({ prompt, text: "", forgotten: 0, omitted: 0, finish: null }));
   const begun = (writer.value ? [false, true] : [false]).map((isAdapted, c): Column => {
     const earlier = isChat.value && before[c]?.isChat ? before[c].texts : [];
     return { isAdapted, isChat: isChat.value, texts: [...earlier, ...added] };
