@@ -178,7 +178,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // A model in 8 or 4 bits on the CPU.
   blocks: [0.6, /\/src\/backend\/block-panels\./],
   // With Jinja.
-  chats: [14.1, /\/(src\/data\/text\/chat\.|node_modules\/@huggingface\/jinja\/)/],
+  chats: [14.3, /\/(src\/data\/text\/chat\.|node_modules\/@huggingface\/jinja\/)/],
   gguf: [8.2, /\/src\/io\/([a-z]+\/)?(gguf(?!\/)|ggml|tokenizer-(gguf|fast))[\w-]*\./],
   // Architectures other than GPT-2.
   rotary: [
