@@ -1,5 +1,5 @@
 /**
- * The platform layer for pages. `node.ts` has the same exports.
+ * The platform layer for pages. `node.ts` has the same exports, and says what they do.
  *
  * A path is one of: the path of a file that the user selected (`files.ts`); a path in the package (`assets.ts`) or a
  * URL, which are fetched and read-only; otherwise a path in the origin private file system.
@@ -33,7 +33,6 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
   return file.read(0, file.size);
 }
 
-/** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
 }
@@ -155,7 +154,6 @@ export async function removeEmpty(path: string): Promise<void> {
   if (await exists(path)) await (await openDirectory(folder)).removeEntry(name).catch(() => {});
 }
 
-/** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {
   return (await import("./browser-download.ts")).openAppend(path);
 }
@@ -177,7 +175,6 @@ export async function linkFile(target: string, path: string, onCopied?: (bytes: 
   }
 }
 
-/** An incremental hash; `digest` returns it in hexadecimal. */
 export async function createHasher(algorithm: "sha256" | "sha1"): Promise<Hasher> {
   return (await import("./browser-download.ts")).createHasher(algorithm);
 }
@@ -294,7 +291,6 @@ export async function listAdapters(): Promise<ListedAdapter[]> {
 /** Bytes that this page may allocate; undefined: not known. */
 export const availableMemory = (): number | undefined => pageMemory(navigator);
 
-/** Hardware threads of this machine. */
 export function parallelism(): number {
   return globalThis.navigator?.hardwareConcurrency || 1;
 }
@@ -310,7 +306,6 @@ export function isPageThread(): boolean {
 /** Does nothing: a browser enables relaxed SIMD if it supports it. */
 export function allowRelaxedSimd(): void {}
 
-/** Yields to the event loop, so that pending messages and timers are handled. */
 export function nextTurn(): Promise<void> {
   // setTimeout would wait for 4 ms.
   return new Promise((resolve) => {
@@ -323,7 +318,6 @@ export function nextTurn(): Promise<void> {
   });
 }
 
-/** In a worker: receives the host's messages; returns the function that posts answers. */
 export function listenToHost(onMessage: (message: unknown) => void): (message: unknown) => void {
   self.postMessage(FIRST_MESSAGE);
   self.onmessage = ({ data }) => onMessage(data);
