@@ -6,7 +6,7 @@ import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks } from "../../../views/components.tsx";
 import type { ErrorReport } from "../../protocol.ts";
-import { Choices, HubField, Select, Step } from "../shared/controls.tsx";
+import { Choices, Select, Step } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
 import { useModule } from "../shared/hooks.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
@@ -14,7 +14,6 @@ import { inPageWords } from "../shared/words.ts";
 import {
   areOwn,
   areTexts,
-  askHub,
   dataError,
   isLm,
   messages,
@@ -30,7 +29,7 @@ import {
 } from "./data.ts";
 import { acceptDrops } from "./drops.ts";
 import { Examples } from "./examples-part.tsx";
-import { EncodingField, FileField } from "./file-fields.tsx";
+import { DatasetField, EncodingField, FileField } from "./file-fields.tsx";
 import { Notes } from "./notes-part.tsx";
 import { beginReview, isReviewing, review, reviewError } from "./review.ts";
 import { TablePart } from "./table-part.tsx";
@@ -132,23 +131,12 @@ const FILE = {
 };
 
 function Messages() {
-  const field = usePart<HTMLInputElement>("data", "nearest");
-  const { source, hubName } = messages;
+  const { source } = messages;
   return (
     <div id="messages">
       <Choices name="source" kind="choice" options={SOURCES} chosen={source} />
       {source.value === "examples" && <Examples />}
-      {source.value === "hub" && (
-        <HubField
-          id="dataset"
-          field={field}
-          label="Name"
-          placeholder="owner/name or owner/name:configuration"
-          list="datasets"
-          name={hubName}
-          take={(name) => askHub(messages, name)}
-        />
-      )}
+      {source.value === "hub" && <DatasetField id="dataset" label="Name" choice={messages} />}
       {source.value === "file" && (
         <div class="own">
           <FileField id="file" {...FILE} choice={messages} />

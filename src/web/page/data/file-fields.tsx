@@ -1,8 +1,8 @@
 /** The files of the data card, and their encoding. */
 import { useEffect } from "preact/hooks";
-import { Select } from "../shared/controls.tsx";
+import { HubField, Select } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
-import { type Choice, readAs, readWith, takeFiles } from "./data.ts";
+import { askHub, type Choice, readAs, readWith, takeFiles } from "./data.ts";
 import { isOver } from "./drops.ts";
 
 /** The visitor's files, which can also be dropped. */
@@ -66,5 +66,17 @@ export function EncodingField({ id, label }: { id: string; label: string }) {
         take={(encoding) => readAs({ encoding })}
       />
     </details>
+  );
+}
+
+/** A data set of the Hugging Face Hub, by its name. */
+export function DatasetField({ id, label, choice }: { id: string; label: string; choice: Choice }) {
+  const field = usePart<HTMLInputElement>("data", "nearest");
+  return (
+    <HubField
+      {...{ id, field, label, list: "datasets", name: choice.hubName }}
+      placeholder="owner/name or owner/name:configuration"
+      take={(name) => askHub(choice, name)}
+    />
   );
 }

@@ -1,9 +1,9 @@
 /** The texts that a model learns from: bundled, pasted, from files or from the Hugging Face Hub. */
 
-import { bound, Choices, HubField } from "../shared/controls.tsx";
+import { bound, Choices } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
-import { askHub, pasted, texts } from "./data.ts";
-import { EncodingField, FileField } from "./file-fields.tsx";
+import { pasted, texts } from "./data.ts";
+import { DatasetField, EncodingField, FileField } from "./file-fields.tsx";
 
 const SOURCES = { "human-rights": "Human rights", paste: "Own text", files: "Own files", hub: "Hugging Face" };
 
@@ -12,8 +12,7 @@ const FILES_HELP =
 
 export function Texts() {
   const field = usePart<HTMLTextAreaElement>("data", "nearest");
-  const named = usePart<HTMLInputElement>("data", "nearest");
-  const { source, hubName } = texts;
+  const { source } = texts;
   return (
     <div id="texts">
       <Choices name="texts" kind="choice" options={SOURCES} chosen={source} />
@@ -48,17 +47,7 @@ export function Texts() {
           <EncodingField id="text-encoding" label="Encoding of the texts" />
         </div>
       )}
-      {source.value === "hub" && (
-        <HubField
-          id="texts"
-          field={named}
-          label="Data set"
-          placeholder="owner/name or owner/name:configuration"
-          list="datasets"
-          name={hubName}
-          take={(name) => askHub(texts, name)}
-        />
-      )}
+      {source.value === "hub" && <DatasetField id="texts" label="Data set" choice={texts} />}
     </div>
   );
 }
