@@ -166,7 +166,7 @@ function describeStatus({ record, state, error }: PageRun): string {
   switch (state) {
     case "training":
       if (!last && step === 0) return "Evaluating the model before training …";
-      if (step >= steps) return "Evaluating the trained model …";
+      if (step >= steps) return "Testing what it has learned …";
       return `Training.${reached}${sinceBest(evaluations) >= LONG ? ` The last ${sinceBest(evaluations)} evaluations were no better: you can finish now.` : ""}`;
     case "stopping":
       return "Ending: saving what it has learned …";
@@ -194,7 +194,8 @@ const LONG = 3;
 
 /** "Step 48 of 1,776, 1 min 17 s left" */
 function describePace({ record: { step, steps } }: PageRun): string {
-  const left = speed.value ? `, ${formatDuration(speed.value.secondsLeft)} left` : "";
+  // What a word-count model will take is not known before.
+  const left = speed.value && speed.value.secondsLeft >= 1 ? `, ${formatDuration(speed.value.secondsLeft)} left` : "";
   return `Step ${formatCount(step)} of ${formatCount(steps)}${left}`;
 }
 
