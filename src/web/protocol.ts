@@ -218,6 +218,9 @@ export interface Alike {
   of: number;
 }
 
+/** The sets of which messages are compared. */
+export type ReadSet = "training" | "test";
+
 /** Messages of the test set, of all, in the plane in which what the model's head reads of them differs most. */
 export interface MessageMap {
   points: (KnownMessage & { answer: LabelAnswer; at: readonly [x: number, y: number] })[];
@@ -329,6 +332,8 @@ export type Event =
   | { type: "idle" }
   /** The share of a selected file that was read; null: nothing is being read. */
   | { type: "reading"; share: number | null }
+  /** The share of the messages to be compared that was read. */
+  | { type: "alike"; of: ReadSet; share: number }
   | { type: "labelled"; rows: number; total: number }
   | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */

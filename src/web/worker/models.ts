@@ -174,17 +174,23 @@ async function withAlike<T>(
         answers: (texts) => tester.answers(trained, texts),
       });
     } catch (error) {
-      // What was not read is read at the next call.
-      alike = undefined;
+      // One that was stopped continues at the next call, what has failed begins again.
+      if ((error as Error).name !== "AbortError") alike = undefined;
       throw error;
     }
   });
 }
 
+/** Ends reading, whose calls then reject with an AbortError. */
+export async function stopAlike(): Promise<void> {
+  // Messages that could not be opened tell why where they are asked for.
+  (await alike?.messages.catch(() => undefined))?.stop();
+}
+
 async function openAlike(id: string): Promise<AlikeMessages> {
   const { AlikeMessages } = await import("./alike.ts");
   const { data } = await reopen(await readRun(id));
-  return new AlikeMessages(data as LoadedDataset);
+  return new AlikeMessages(data as LoadedDataset, (of, share) => emit({ type: "alike", of, share }));
 }
 
 export const nearest = (id: string, text: TextOrPair): Promise<Alike | null> =>

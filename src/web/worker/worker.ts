@@ -39,7 +39,7 @@ import {
   runFolder,
   untilNobodyTrains,
 } from "./files/store.ts";
-import { classify, influences, label, nearest, testMap, watch, write } from "./models.ts";
+import { classify, influences, label, nearest, stopAlike, testMap, watch, write } from "./models.ts";
 import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
 import { machine } from "./train/machine.ts";
 import { fetchData, fetchModel } from "./train/materials.ts";
@@ -121,6 +121,7 @@ const api = {
   influences,
   nearest,
   testMap,
+  stopAlike,
   label,
   stopLabelling: async () => machine.stop("labelling"),
   write,

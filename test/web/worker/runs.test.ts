@@ -55,7 +55,12 @@ test("a run from a file to its end: what it will take, its events, its results, 
   ]);
 
   const message = "you have won a prize, please";
-  // At the same time, before the model is open.
+  const begun = tab.next((event) => event.type === "alike" || undefined);
+  const left = tab.refused("nearest", id, message);
+  await begun;
+  await tab.call("stopAlike");
+  assert.is((await left).name, "AbortError");
+  // At the same time, the first from where it was stopped.
   const [nearest, map] = await Promise.all([tab.call("nearest", id, message), tab.call("testMap", id)]);
   const { adapter, base: before, classic } = await tab.call("classify", id, "you have won a prize, call now");
   assert.equal([classic && "label" in classic.says && classic.says.label, classic?.isUnlike], ["spam", false]);
@@ -71,6 +76,13 @@ test("a run from a file to its end: what it will take, its events, its results, 
     found!.parts.map(({ start, end }) => message.slice(start, end)),
     message.split(" "),
   );
+  const readShares = tab.events.flatMap((event) => (event.type === "alike" ? [[event.of, event.share]] : []));
+  assert.equal(readShares, [
+    ["training", 0],
+    ["training", 16 / 34],
+    ["training", 32 / 34],
+    ["test", 0],
+  ]);
   // A training message is most like itself, and the map's answers are those of the model.
   assert.equal([nearest!.messages.length, nearest!.read, nearest!.of], [3, 34, 34]);
   const [known] = nearest!.messages;

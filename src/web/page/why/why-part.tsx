@@ -1,8 +1,9 @@
 /** Training messages that the model finds most like the message, and a map of its test messages. */
-import { type Signal, useSignal, useSignalEffect } from "@preact/signals";
+import { type Signal, signal, useSignal, useSignalEffect } from "@preact/signals";
+import { useEffect } from "preact/hooks";
 import { formatCount } from "../../../format.ts";
 import { hasLabels, hasValues } from "../../../tasks/index.ts";
-import type { Alike, ErrorReport } from "../../protocol.ts";
+import type { Alike, ErrorReport, ReadSet } from "../../protocol.ts";
 import { ask } from "../shared/ask.ts";
 import { ErrorBox } from "../shared/error.tsx";
 import { worker } from "../shared/worker.ts";
@@ -31,27 +32,56 @@ function useAnswer<T>(begin: () => () => Promise<T | null>, pause: number) {
   return found.value;
 }
 
-/** Of one run, as it is now. */
-export function WhyPart() {
+/** The share of each set that was read for this. */
+const shares = signal<Readonly<Partial<Record<ReadSet, number>>>>({});
+
+worker.listen((event) => {
+  if (event.type === "alike") shares.value = { ...shares.value, [event.of]: event.share };
+});
+
+/** Of one run, as it is now, until the visitor closes it. */
+export function WhyPart({ close }: { close: () => void }) {
+  useEffect(() => {
+    shares.value = {};
+    return () => void worker.stopAlike();
+  }, []);
   const { id, record } = classifier.value!;
   const hasMap = hasLabels(record) && !hasValues(record);
-  const map = useAnswer(() => async () => (hasMap ? worker.testMap(id) : null), 0);
   const nearest = useAnswer(() => {
     const now = asked.value;
     return async () => now && worker.nearest(id, now.text);
   }, PAUSE);
+  const map = useAnswer(() => async () => (hasMap ? worker.testMap(id) : null), PAUSE);
   const error = nearest.error ?? map.error;
   if (error) return <ErrorBox report={error} />;
+  const isReading = (asked.value && !nearest.answer) || (hasMap && !map.answer);
   return (
     <>
       {asked.value && (
         <section class="part" aria-live="polite" aria-label="Training messages like this one">
           <h3>Training messages that the model finds most like it</h3>
-          {nearest.answer ? <Nearest {...nearest.answer} /> : <p class="help">Reading training messages …</p>}
+          {nearest.answer ? <Nearest {...nearest.answer} /> : <Reading of="training" />}
         </section>
       )}
-      {hasMap && (map.answer ? <TestMap {...map.answer} /> : <p class="help">Reading test messages …</p>)}
+      {hasMap && (map.answer ? <TestMap {...map.answer} /> : <Reading of="test" />)}
+      {isReading && (
+        <div class="row">
+          <button type="button" onClick={close}>
+            Stop
+          </button>
+        </div>
+      )}
     </>
+  );
+}
+
+function Reading({ of }: { of: ReadSet }) {
+  const text = `Reading ${of} messages`;
+  return (
+    <div class="row">
+      <progress value={shares.value[of] ?? 0} aria-label={text} />
+      <p class="help">{text} …</p>
+    </div>
   );
 }
 

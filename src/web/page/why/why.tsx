@@ -8,6 +8,9 @@ import { classifier, version } from "../try/try.ts";
 export function Why() {
   const run = classifier.value;
   const isOpen = useSignal(false);
+  const close = () => {
+    isOpen.value = false;
+  };
   const loaded = useModule(isOpen.value, () => import("./why-part.tsx"));
   // An adapter from a file has no data, and a run that trains needs the device.
   const isOffered = run && run.state !== "loaded" && TASKS[run.record.objective].target === "text" && !isTraining.value;
@@ -15,12 +18,13 @@ export function Why() {
     <details
       id="why"
       hidden={!isOffered}
+      open={isOpen.value}
       onToggle={({ currentTarget }) => {
         isOpen.value = currentTarget.open;
       }}
     >
       <summary>Training messages like this one, and a map of the test messages</summary>
-      {isOffered && isOpen.value && loaded && <loaded.WhyPart key={version.value} />}
+      {isOffered && isOpen.value && loaded && <loaded.WhyPart key={version.value} close={close} />}
     </details>
   );
 }
