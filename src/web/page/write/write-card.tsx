@@ -217,13 +217,13 @@ const ENDS = {
 };
 
 function describeEnd({ forgotten, omitted, finish }: Written, isChat: boolean, before: Written | undefined): string {
-  const long = "Longer than the model's context: ";
-  // Said once, until further messages are left out.
+  // Said once in a chat.
   const left =
-    omitted > (before?.omitted ?? 0)
-      ? `${long}from here on the model no longer sees the first ${formatCount(omitted)} messages. `
+    omitted > 0 && !before?.omitted
+      ? "The chat is longer than the model can read at once (its context): from here on it no longer sees the oldest messages. "
       : "";
-  const dropped = forgotten > 0 ? `${long}the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
+  const dropped =
+    forgotten > 0 ? `Longer than the model's context: the oldest ${formatCount(forgotten)} tokens were dropped. ` : "";
   // An answer that the model has ended needs no word.
   const isEnded = finish && (finish === "length" || !isChat);
   return `${left}${dropped}${isEnded ? ENDS[finish] : ""}`;
