@@ -151,7 +151,8 @@ test("a newer build replaces the older one completely, at a later visit", async 
   // On a busy machine the page before a reload can count as a second open one: then the visit after it replaces the
   // build.
   for (let visit = 0; visit < 5 && (await page.title()) !== "Newer"; visit++) {
-    await page.reload();
+    // The page reloads itself once more while it loads: there may be no end of loading to wait for.
+    await page.reload({ waitUntil: "commit" });
     await page.waitForFunction(() => document.title === "Newer", null, { timeout: 15_000 }).catch(() => {});
   }
   assert.is(await page.title(), "Newer");
