@@ -63,6 +63,23 @@ for (const mode of ["last_block", "last_layer"] as const)
     assertSameRun(await run({ mode, resume }), straight);
   });
 
+testOnDevices("a run that is stopped while it measures keeps its last step, and measures when it resumes", async () => {
+  for (const at of [1, 2]) {
+    const abort = new AbortController();
+    let [measured, resume] = [0, undefined as TrainArguments["resume"]];
+    const { aborted } = await run({
+      mode: "last_block",
+      signal: abort.signal,
+      onEvent: ({ type }) => type === "measure" && ++measured === at && abort.abort(),
+      onCheckpoint: async (checkpoint) => {
+        resume = checkpoint;
+      },
+    });
+    assert.equal([aborted, resume?.step], [true, 8]);
+    assertSameRun(await run({ mode: "last_block", resume: resume! }), await run({ mode: "last_block" }));
+  }
+});
+
 test("where everything learns down to the first block, or memory is short, the whole model runs", async () => {
   const plans: boolean[] = [];
   const spec = (mode: ModelSpec["mode"]) => ({ ...smallSpec(mode), config: TINY });
