@@ -92,7 +92,10 @@ export async function measureProducts(
     for (const { product, rates, measure } of watches.flat())
       rates.push(productFlops(product) / (await measure()) / 1e6);
   for (const { release } of watches.flat()) release();
-  return watches.map((some) => some.map(({ rates, clock }) => ({ ...rateSpread(rates), clock })));
+  return watches.map((some) =>
+    // The largest is the best.
+    some.map(({ rates, clock }) => ({ ...measureSpread(rates), best: Math.max(...rates), clock })),
+  );
 }
 
 /** On the CPU, a segment has enough copies of a small product to take milliseconds. */
@@ -100,11 +103,6 @@ const RUN_FLOPS = 2e8;
 const MOST_COPIES = 64;
 
 const productFlops = ({ m, n, k }: Product) => 2 * m * n * k;
-
-/** As `measureSpread`, but the largest is the best. */
-function rateSpread(rates: readonly number[]): Spread {
-  return { ...measureSpread(rates), best: Math.max(...rates) };
-}
 
 async function prepare({ device, dtype }: Contender, product: Product): Promise<Stopwatch & { release(): void }> {
   const { m, n, k, transA = false, transB = false, frozen = false, beta = 0 } = product;

@@ -14,7 +14,7 @@ import { AdamW } from "../model/adamw.ts";
 import { type Batch, targetWeight } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { Segment, SegmentName } from "../plan/plan.ts";
+import type { SegmentName } from "../plan/plan.ts";
 import { dispatchWork } from "../plan/work.ts";
 import { Rng } from "../rng.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -119,9 +119,6 @@ export function kernelColumns(isCompared: boolean): RowColumn<KernelFigures>[] {
 const SUBMISSION_MS = 500;
 const ROUNDS = 3;
 
-const stepDispatches = (segments: readonly Segment[]): Dispatch[] =>
-  STEP.flatMap((name) => segments.find((segment) => segment.name === name)?.dispatches ?? []);
-
 /** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */
 export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yardsticks | null): Promise<StepProfile> {
   const { plan, session } = engine;
@@ -131,7 +128,7 @@ export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yard
   const values = packShares(plan, staging, batch, [{ batch, loss_scale: 1 / targetWeight(batch), update }]);
   session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
-  const dispatches = stepDispatches(plan.segments);
+  const dispatches = STEP.flatMap((name) => plan.segments.find((one) => one.name === name)?.dispatches ?? []);
 
   const single = await wallTime(work, 1);
   const rounds = single < SUBMISSION_MS ? ROUNDS : 1;

@@ -51,7 +51,7 @@ export function isServed(path: string): boolean {
 const ABSENT = ["NotFoundError", "TypeMismatchError", "SecurityError", "TypeError"];
 
 export async function exists(path: string): Promise<boolean> {
-  if (isPackagePath(path)) return packageFiles().some((file) => isWithin(file, path));
+  if (isPackagePath(path)) return packageFiles().some((file) => `${file}/`.startsWith(`${joinUrl(path)}/`));
   if (registeredPaths(path).length > 0) return true;
   if (isUrl(path)) return (await loadUrlFiles()).existsUrl(path);
   const { folder, name } = split(path);
@@ -250,11 +250,6 @@ async function names(directory: FileSystemDirectoryHandle): Promise<string[]> {
   // Chromium writes to a temporary .crswap file, which remains if the tab is killed.
   for await (const name of directory.keys()) if (!name.endsWith(".crswap")) found.push(name);
   return found.sort();
-}
-
-/** Whether a file has this path, or is in the folder of this path. */
-function isWithin(file: string, path: string): boolean {
-  return file === path || file.startsWith(`${joinUrl(path)}/`);
 }
 
 function isUrl(path: string): boolean {

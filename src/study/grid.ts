@@ -250,10 +250,9 @@ export function describeTrial({ options }: Pick<Trial, "options">): string {
   const base = dtype === "f32" ? "" : `, base model in ${dtype}`;
   if (!hasSetting(mode, "targets")) return describeMethod(options) + base;
   const some = targets.length === DEFAULTS.targets.length ? "" : `, on ${targets.join(" ")}`;
-  return `${describeMethod(options)}${some}${layers ? `, in ${showLayers(layers)}` : ""}${base}`;
+  const blocks = layers ? `, in block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}` : "";
+  return describeMethod(options) + some + blocks + base;
 }
-
-const showLayers = (layers: readonly number[]) => `block${layers.length > 1 ? "s" : ""} ${showRanges(layers)}`;
 
 /** "0-2,5" of ascending numbers. */
 function showRanges(numbers: readonly number[]): string {

@@ -11,7 +11,7 @@ import {
 } from "../document/blocks.ts";
 import { formatCount, formatScore, percent } from "../format.ts";
 import type { PairSettings } from "../pair.ts";
-import { type LabelMeasures, LISTED_CLASSES, type Measured } from "../statistics.ts";
+import { type LabelMeasures, LISTED_CLASSES } from "../statistics.ts";
 import type { Splits } from "./evaluation.ts";
 import type { Answer } from "./predictions.ts";
 import type { DataShown, Message, Words } from "./task.ts";
@@ -59,8 +59,6 @@ export function mistakesTable(
 
 type Labelled<T> = T & { label: string };
 
-const withInterval = (measured: Measured | null): Cell => measured && { value: measured.share, ...measured };
-
 /** Precision, recall and F1, with Wilson's intervals. `name`: "Class"; `rows`: what is counted of it. */
 export function classesTable<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
@@ -71,7 +69,7 @@ export function classesTable<T extends LabelMeasures>(
 ): Table {
   const column = (title: string, key: "precision" | "recall" | "f1"): RowColumn<Labelled<T>> => ({
     ...({ title, key, interval: true, format: percent } as const),
-    value: ({ [key]: measured }) => withInterval(measured),
+    value: ({ [key]: measured }) => measured && { value: measured.share, ...measured },
   });
   return makeTable<Labelled<T>>(
     "classes",

@@ -1,17 +1,7 @@
 /** The page of a run, one file: what it is and how good, what it gets wrong, how it was made, how it is used. */
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/training-data.ts";
-import {
-  type Block,
-  code,
-  type Details,
-  details,
-  figure,
-  heading,
-  note,
-  type Table,
-  text,
-} from "../document/blocks.ts";
+import { type Block, code, details, figure, heading, note, type Table, text } from "../document/blocks.ts";
 import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { formatBytes } from "../plan/memory.ts";
@@ -113,12 +103,10 @@ function making(record: RunRecord, data: TrainingData): Block[] {
     factsTable(record, facts),
     details("The data", ofData),
     ...curves,
-    ...(curves.length > 0 && evaluations.length > 0 ? [evaluationsDetails(record)] : []),
+    ...(curves.length > 0 && evaluations.length > 0 ? [details("Every evaluation", [evaluationsTable(record)])] : []),
     text("Every figure is in run.json, and the tables are CSV files, in the folder of this page."),
   ];
 }
-
-const evaluationsDetails = (record: RunRecord): Details => details("Every evaluation", [evaluationsTable(record)]);
 
 function using(record: RunRecord, hasClassic: boolean): Block[] {
   const { objective, peftObstacle, options } = record;

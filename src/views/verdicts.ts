@@ -28,9 +28,6 @@ export function describeEffort({ options, objective, examples, seconds, evaluati
   return `${describeMethod(options)}: ${formatCount(examples)} ${seen} in ${formatDuration(seconds)}${evaluated}`;
 }
 
-/** How far it has come: its headline, or where it was stopped. */
-const describeReached = (record: RunRecord): string => headline(record) ?? describeStopped(record);
-
 /**
  * "284 of 300 test messages right", or the perplexity; of a run without a test set, that it was not measured.
  * Null: the run has not finished, or nothing is known of it.
@@ -68,7 +65,7 @@ export function describeAnswer(record: RunRecord): string {
   const compared = comparedWith(record)
     .reverse()
     .map((one) => describeCompared(record, one));
-  return [describeReached(record), ...compared].map((sentence) => `${sentence}.`).join(" ");
+  return [headline(record) ?? describeStopped(record), ...compared].map((sentence) => `${sentence}.`).join(" ");
 }
 
 /** What a run on labels is compared with; texts are compared with what they were before training. */

@@ -108,17 +108,14 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
   const columns = describeColumns(names, rows);
   const found = chooseColumns(columns, known);
   const list = (some: readonly number[]) => (some.length > 0 ? `: ${listCandidates(columns, some)}` : "");
-  const wide = flagColumns(columns);
+  // Columns with 0 and 1 together may be several labels of a message.
+  const wide = columns.filter(({ kind }) => kind === "flags").map(({ name }) => name);
   const several = joinWords([setting("objective", "multi-label"), setting("labelColumn", wide.join())]);
   const ofWide = wide.length > 1 ? `; for several labels a message, each with a column: ${several}` : "";
   const hasScores = found.labels.length === 0 && columns.some(({ kind }, i) => kind === "numbers" && i !== found.text);
   const ofScores = hasScores ? `; to learn scores: ${setting("objective", "regression")}` : "";
   return { ...found, candidates: { text: list(found.texts), label: list(found.labels) + ofWide + ofScores } };
 }
-
-/** The names of the columns with 0 and 1: together they may be several labels of a message. */
-const flagColumns = (columns: readonly ColumnFacts[]): readonly string[] =>
-  columns.filter(({ kind }) => kind === "flags").map(({ name }) => name);
 
 /** A column, -1 for none, and why it is that one; no reason where its name says it. */
 type Choice = readonly [column: number, why: string | null];

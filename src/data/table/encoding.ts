@@ -173,7 +173,7 @@ async function* wholeLines(file: FileReader) {
     const bytes = await file.read(offset, Math.min(CHECKED_BYTES, file.size - offset));
     const lines = bytes.lastIndexOf(LINE_FEED) + 1;
     const isLast = offset + bytes.length === file.size;
-    const end = isLast ? bytes.length : lines || bytes.findLastIndex(isFirstByte);
+    const end = isLast ? bytes.length : lines || bytes.findLastIndex((byte) => (byte & 0xc0) !== 0x80);
     // Without a first byte all are continuations.
     const piece = end > 0 ? bytes.subarray(0, end) : bytes;
     yield piece;
@@ -182,7 +182,6 @@ async function* wholeLines(file: FileReader) {
   }
 }
 const LINE_FEED = 10;
-const isFirstByte = (byte: number) => (byte & 0xc0) !== 0x80;
 
 function isUtf8(bytes: Uint8Array): boolean {
   try {

@@ -154,7 +154,8 @@ async function listSets(spec: Exclude<TextsSpec, { rows: unknown }>, options: Te
     "train" in spec
       ? [spec.train, spec.val, spec.test].map((some, i) => [sourceList(some), [i]])
       : [[sourceList(spec.file), [0, 1, 2]]];
-  return { sets, source: sets.flatMap(([files]) => files.map(nameSource)).join(", ") };
+  const names = sets.flatMap(([files]) => files.map((file) => (typeof file === "string" ? file : file.name)));
+  return { sets, source: names.join(", ") };
 }
 
 function bundledSets(name: string): Sets {
@@ -188,8 +189,6 @@ async function hubSets(name: string, options: TextsOptions): Promise<Sets> {
 
 const sourceList = (sources: DataSource | readonly DataSource[]): readonly DataSource[] =>
   Array.isArray(sources) ? sources : [sources as DataSource];
-
-const nameSource = (source: DataSource) => (typeof source === "string" ? source : source.name);
 
 function buildBlocks(
   documents: readonly Document[],

@@ -8,15 +8,13 @@ import { turned } from "../parts.ts";
 import { collect } from "../safetensors/collect.ts";
 import type { ComputedTensor } from "../safetensors/safetensors-write.ts";
 import { ENCODINGS, type Encoding } from "./ggml-encode.ts";
-import { ARCHITECTURES, type Architecture } from "./gguf-architectures.ts";
+import { ARCHITECTURES } from "./gguf-architectures.ts";
 import { HEAD, ROPE_FREQS, TOKEN_TABLE } from "./gguf-config.ts";
 import { interleavedRow, llama3Factors } from "./gguf-rope.ts";
 import type { GgufOutput } from "./gguf-write.ts";
 
 /** The name of a model's architecture in GGUF files. */
 export const ggufArchitecture = ({ model_type }: Pick<ModelConfig, "model_type">): string => model_type ?? "gpt2";
-
-const architectureIn = (config: ModelConfig): Architecture => ARCHITECTURES[ggufArchitecture(config)]!;
 
 /** A module of transformers in a GGUF file: `model.layers.3.self_attn.q_proj` is attn_q of block 3. */
 interface GgufModule {
@@ -29,7 +27,7 @@ interface GgufModule {
 }
 
 export function ggufPlace(module: string, config: ModelConfig): GgufModule {
-  const { outside, blocks, inBlock, turned = [], isInterleaved } = architectureIn(config);
+  const { outside, blocks, inBlock, turned = [], isInterleaved } = ARCHITECTURES[ggufArchitecture(config)]!;
   const { n_head, n_kv_head = n_head } = config;
   const own = module.replace(/^transformer\./, "");
   const [, block, inside] = own.startsWith(`${blocks}.`) ? /(\d+)\.(.+)$/.exec(own)! : [];

@@ -26,7 +26,7 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
   const models = new Set(candidates.map((one) => firstTrial(one).model));
   const title = (trial: Trial) =>
     `${describeTrial(trial)}, rate ${formatRate(trial.options.lr)}${models.size > 1 ? `, ${trial.model}` : ""}`;
-  const best = ({ finished }: Rung) => lowestLoss(finished, lossOf);
+  const best = ({ finished }: Rung) => lowestLoss(finished, ({ results }) => results.after.val.loss);
   return [
     heading("Steps"),
     text(
@@ -49,7 +49,10 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
         { title: "Epochs", key: "epochs", value: ({ finished }) => listEpochs(finished) },
         { title: "Settings", key: "settings", format: formatCount, value: ({ entrants }) => entrants.length },
         { title: "Runs", key: "runs", format: formatCount, value: ({ finished }) => finished.length },
-        { title: "Time", key: "seconds", format: formatDuration, value: ({ finished }) => sumSeconds(finished) },
+        {
+          ...{ title: "Time", key: "seconds", format: formatDuration },
+          value: ({ finished }) => finished.reduce((sum, { seconds }) => sum + seconds, 0),
+        },
         {
           ...{ title: "Best validation loss", key: "validation loss", format: formatLoss },
           value: (rung) => best(rung)?.results.after.val.loss,
@@ -72,8 +75,6 @@ export function steps(candidates: readonly Candidate[] | undefined, finished: re
 }
 
 const firstTrial = ({ rungs }: Candidate) => rungs[0]![0]!;
-const lossOf = ({ results }: TrialRecord) => results.after.val.loss;
-const sumSeconds = (finished: readonly TrialRecord[]) => finished.reduce((sum, { seconds }) => sum + seconds, 0);
 
 function listRungs(candidates: readonly Candidate[], finished: readonly TrialRecord[]): Rung[] {
   const records = new Map(finished.map((one) => [one.trial.key, one]));

@@ -50,7 +50,8 @@ export function recommendation(
   const [best, run] = [bestOutcome(compared), bestTrial(compared)];
   if (!best || !run) return [];
   // Of a study that has halved also its setting after other numbers of epochs.
-  const own = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials)) ?? ownTrials(best);
+  const halved = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials));
+  const own = halved ?? best.trials.map(({ trial }) => trial);
   const others = compared.filter((one) => !isOf(one, own));
   const settings = candidates ? longestOf(candidates, compared).length : compared.length;
   const measure = judgedBy(data);
@@ -65,8 +66,6 @@ export function recommendation(
 function settingOf({ trials: [first] }: Outcome): { model: string; options: TrainOptions } {
   return { model: first!.trial.model, options: first!.options };
 }
-
-const ownTrials = ({ trials }: Outcome) => trials.map(({ trial }) => trial);
 
 const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) =>
   trials.some(({ key }) => key === first!.trial.key);

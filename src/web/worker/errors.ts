@@ -12,8 +12,6 @@ const PRIVATE_FOLDERS = /\b(picked\/model|picked|labelling|runs\/[^/]+\/data)\//
 
 export const withoutFolders = (text: string): string => text.replaceAll(PRIVATE_FOLDERS, "");
 
-const runCause = (error: unknown) => (error instanceof RunFailed && error.cause ? error.cause : error);
-
 export class Refused extends Error {
   constructor(readonly report: ErrorReport) {
     super(report.summary);
@@ -29,7 +27,7 @@ export const KEPT_IN_MEMORY =
 
 export function reportError(thrown: unknown): ErrorReport {
   if (thrown instanceof Refused) return thrown.report;
-  const error = runCause(thrown);
+  const error = thrown instanceof RunFailed && thrown.cause ? thrown.cause : thrown;
   if (!(error instanceof LowrankError)) {
     const { name, message } = error instanceof Error ? error : new Error(String(error));
     if (isFull(thrown))

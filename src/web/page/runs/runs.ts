@@ -44,11 +44,10 @@ export const current = computed(() => runs.value.find(isUnderWay) ?? next.value)
 export const isTraining = computed(() => isStarting.value || current.value !== undefined);
 /** The comparison of the shown run, else the newest one, in the order of its methods. */
 export const compared = computed(() => {
-  const id = (shown.value?.comparison === undefined ? runs.value.find(isCompared) : shown.value)?.comparison;
+  const id = shown.value?.comparison ?? runs.value.find(({ comparison }) => comparison !== undefined)?.comparison;
   return id === undefined ? [] : comparedRuns(id);
 });
 
-const isCompared = (run: PageRun) => run.comparison !== undefined;
 export const comparedRuns = (id: string) => runs.value.filter((run) => run.comparison === id).reverse();
 
 /** The run that a reload of this tab interrupted, until it resumes: `elsewhere` until the old worker has ended. */
