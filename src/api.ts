@@ -33,9 +33,9 @@ export {
   type ClassifierOptions,
   type ClassifyOptions,
 } from "./infer/classifier.ts";
-export type { LanguageModelOptions, TextScore } from "./infer/decoding.ts";
-export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/generation.ts";
-export { LanguageModel } from "./infer/language-model.ts";
+export type { LanguageModelOptions, TextScore } from "./infer/text/decoding.ts";
+export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/text/generation.ts";
+export { LanguageModel } from "./infer/text/language-model.ts";
 export { type BaseModel, loadModel } from "./io/hf.ts";
 export type { DownloadEvent, DownloadOptions } from "./io/hub/download-options.ts";
 export type { AdapterMeta } from "./io/peft/adapter-meta.ts";

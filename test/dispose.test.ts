@@ -6,7 +6,7 @@ import * as assert from "uvu/assert";
 import type { Backend } from "../src/backend/backend.ts";
 import { openBackend, openDevice } from "../src/backend/device.ts";
 import { Classifier } from "../src/infer/classifier.ts";
-import { LanguageModel } from "../src/infer/language-model.ts";
+import { LanguageModel } from "../src/infer/text/language-model.ts";
 import { loadModel } from "../src/io/hf.ts";
 import { assertFails, temporaryFolder } from "./helpers/border.ts";
 import { test } from "./helpers/harness.ts";

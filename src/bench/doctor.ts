@@ -8,9 +8,9 @@ import { compareWork, randomCheckpoint, type Work } from "../engine/check-work.t
 import { Decoder } from "../engine/decoder.ts";
 import { Engine } from "../engine/engine.ts";
 import { DeviceError, LowrankError } from "../errors.ts";
-import { BASE_TASK } from "../infer/decoding.ts";
-import { generationWork } from "../infer/generation-check.ts";
 import { NO_ADAPTERS } from "../infer/several-adapters.ts";
+import { BASE_TASK } from "../infer/text/decoding.ts";
+import { generationWork } from "../infer/text/generation-check.ts";
 import { loadModel } from "../io/hf.ts";
 import { loadArchitecture } from "../model/architectures.ts";
 import type { MemoryLimits } from "../plan/memory.ts";

@@ -7,7 +7,7 @@ import { isFolder } from "../data/sets/source.ts";
 import { knownFormat } from "../data/table/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
 import { DEFAULT_NAME } from "../infer/adapter-model.ts";
-import type { Labeller } from "../infer/labeller.ts";
+import type { Labeller } from "../infer/table/labeller.ts";
 import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { TASKS } from "../tasks/index.ts";

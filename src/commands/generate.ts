@@ -2,8 +2,8 @@
 import { describeDevice } from "../backend/backend.ts";
 import { openDevice } from "../backend/device.ts";
 import { ConfigError } from "../errors.ts";
-import type { GenerateOptions } from "../infer/generation.ts";
-import { LanguageModel } from "../infer/language-model.ts";
+import type { GenerateOptions } from "../infer/text/generation.ts";
+import { LanguageModel } from "../infer/text/language-model.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import { printable } from "../printable.ts";
 import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";

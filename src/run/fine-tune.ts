@@ -2,8 +2,8 @@
 import { backendOf, type Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
 import { Classifier, type ClassifierOptions } from "../infer/classifier.ts";
-import type { LanguageModelOptions } from "../infer/decoding.ts";
-import { LanguageModel } from "../infer/language-model.ts";
+import type { LanguageModelOptions } from "../infer/text/decoding.ts";
+import { LanguageModel } from "../infer/text/language-model.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { ARGUMENTS, OPTIONS, type TrainArguments } from "../train/arguments.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";

@@ -2,7 +2,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { LowrankError } from "../errors.ts";
-import { LanguageModel } from "../infer/language-model.ts";
+import { LanguageModel } from "../infer/text/language-model.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";
 import type { Adapter } from "../io/peft/peft.ts";

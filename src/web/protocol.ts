@@ -9,7 +9,7 @@ import type { ErrorCode } from "../error-codes.ts";
 import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
-import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/generation.ts";
+import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/text/generation.ts";
 import type { Mode } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
 import type { Changes } from "../run/changes.ts";

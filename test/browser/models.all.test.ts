@@ -5,7 +5,7 @@ import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { openDevice } from "../../src/backend/device.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { decodeGguf, encodeGguf } from "../helpers/gguf.ts";
 import { test } from "../helpers/harness.ts";

@@ -110,7 +110,7 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   ],
   tables: [
     6,
-    /\/src\/(infer\/(label-(table|fields)|open-table|table|parquet)|data\/table\/text-columns|run\/trained-texts|web\/worker\/label)\./,
+    /\/src\/(infer\/table\/(label-(table|fields)|open-table|table|parquet)|data\/table\/text-columns|run\/trained-texts|web\/worker\/label)\./,
   ],
   // How others use a model: code of an export, columns of a labelled table.
   usages: [1.4, /\/src\/tasks\/([\w-]+\/[\w-]+-usage|usages)\./],
@@ -134,12 +134,12 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // Generation.
   texts: [
     9.4,
-    /\/src\/(infer\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./,
+    /\/src\/(infer\/text\/(decoding|generation|language-model|read-ahead|run-length|stop-strings)|(engine|model)\/decoder|ops\/(cache|sample)|web\/worker\/writer)\./,
   ],
   // What checks a GPU that is not known to be right, what measures the variants of products.
   measuring: [
     8.5,
-    /\/(src\/(backend\/(compare|webgpu-(choice|timer)|generated\/measured-shaders)|engine\/check-work|(infer|train)\/(generation|training)-check)\.|shaders\/matmul_direct\.)/,
+    /\/(src\/(backend\/(compare|webgpu-(choice|timer)|generated\/measured-shaders)|engine\/check-work|(infer\/text\/generation|train\/training)-check)\.|shaders\/matmul_direct\.)/,
   ],
   // The shaders of some methods, of sampling and of Llama.
   methods: [5, /\/(src\/backend\/generated\/method-shaders\.|shaders\/)/],
@@ -155,13 +155,16 @@ const LATER: Readonly<Record<string, readonly [kilobytes: number, sources: RegEx
   // What is wrong with a page that lacks files of the package.
   "page errors": [0.8, /\/src\/platform\/page-errors\./],
   // Excel files.
-  excel: [7.2, /\/(src\/(data\/table\/(xlsx|sheet-lines)|infer\/sheet)\.|node_modules\/saxen\/)/],
-  "rows of other files": [2.7, /\/src\/(data\/(table\/(lines|fasttext)|sets\/(folder|given-sets))|infer\/csv-rows)\./],
+  excel: [7.2, /\/(src\/(data\/table\/(xlsx|sheet-lines)|infer\/table\/sheet)\.|node_modules\/saxen\/)/],
+  "rows of other files": [
+    2.7,
+    /\/src\/(data\/(table\/(lines|fasttext)|sets\/(folder|given-sets))|infer\/table\/csv-rows)\./,
+  ],
   // Which columns are text and label where their names do not say it.
   "columns by contents": [1.7, /\/src\/data\/table\/column-facts\./],
   "label faults": [1.8, /\/src\/data\/table\/label-faults\./],
   // The card with what a model writes.
-  writing: [4.2, /\/src\/(web\/page\/write\/[\w-]+|infer\/sampling)\./],
+  writing: [4.2, /\/src\/(web\/page\/write\/[\w-]+|infer\/text\/sampling)\./],
   // What the runs of a comparison say together.
   comparison: [2.7, /\/src\/(study\/outcome|views\/study\/(comparison|seeds)|web\/page\/runs\/compared)\./],
   // What a run learned, in figures.

@@ -14,7 +14,7 @@ import { Decoder } from "../../src/engine/decoder.ts";
 import { chooseDevice } from "../../src/engine/device-check.ts";
 import { keptChoices } from "../../src/engine/device-times.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { generationWork } from "../../src/infer/generation-check.ts";
+import { generationWork } from "../../src/infer/text/generation-check.ts";
 import { METHODS } from "../../src/methods/index.ts";
 import type { LoraConfig } from "../../src/methods/lora.ts";
 import { possibleModes } from "../../src/model/trainable.ts";

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import { type Backend, describeReplaced } from "../../src/backend/backend.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { DeviceError } from "../../src/errors.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { memoryTotals, withoutShared } from "../../src/plan/memory.ts";
 import { numel } from "../../src/tensor.ts";
 import type { JobSettings } from "../../src/train/arguments.ts";

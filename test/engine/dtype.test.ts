@@ -8,7 +8,7 @@ import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { dtypeOn } from "../../src/io/peft/adapter-meta.ts";
 import { openAdapter } from "../../src/io/peft/open-adapter.ts";

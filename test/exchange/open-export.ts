@@ -8,7 +8,7 @@ import { planExport } from "../../src/export/index.ts";
 import type { Loss } from "../../src/export/losses.ts";
 import { longestText } from "../../src/export/peft-code.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { baseDtype } from "../../src/io/peft/adapter-meta.ts";
 import { type OpenedAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { type Adapter, type AdapterMeta, PEFT_CONFIG } from "../../src/io/peft/peft.ts";

@@ -1,6 +1,6 @@
 /** A language model for the time of a test. */
-import type { LanguageModelOptions } from "../../src/infer/decoding.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import type { LanguageModelOptions } from "../../src/infer/text/decoding.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { testDevice } from "./device.ts";
 
 /** Loads a model on the test's device, for three texts at a time, and releases it after `body`. */

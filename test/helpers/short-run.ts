@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { type BaseModel, loadModel } from "../../src/io/hf.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";

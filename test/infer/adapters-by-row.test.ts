@@ -6,7 +6,7 @@ import { labelFile, namedAdapters } from "../../src/commands/label.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import type { ConfigError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { openTable } from "../../src/infer/open-table.ts";
+import { openTable } from "../../src/infer/table/open-table.ts";
 import { type AdapterMeta, readAdapter } from "../../src/io/peft/peft.ts";
 import type { LoraConfig } from "../../src/methods/lora.ts";
 import { baseShapes } from "../../src/names.ts";

@@ -2,8 +2,8 @@
 import { readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type { GenerateOptions } from "../../src/infer/generation.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import type { GenerateOptions } from "../../src/infer/text/generation.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 

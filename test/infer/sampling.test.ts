@@ -1,8 +1,8 @@
 /** The options of sampling; and text that ends at a string. */
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "../../src/infer/sampling.ts";
-import { StopStrings } from "../../src/infer/stop-strings.ts";
+import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "../../src/infer/text/sampling.ts";
+import { StopStrings } from "../../src/infer/text/stop-strings.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 

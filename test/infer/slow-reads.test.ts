@@ -1,9 +1,9 @@
 /** A device that takes 100 ms to answer, as WebGPU does in Firefox: how often it is waited for. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import type { GenerateOptions } from "../../src/infer/generation.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
-import { RunLength } from "../../src/infer/run-length.ts";
+import type { GenerateOptions } from "../../src/infer/text/generation.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
+import { RunLength } from "../../src/infer/text/run-length.ts";
 import { MOST_STEPS } from "../../src/model/decoder.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

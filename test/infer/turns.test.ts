@@ -1,6 +1,6 @@
 /** Calls in turns: their order, iteration that is left, hurried or abandoned, and errors. */
 import * as assert from "uvu/assert";
-import { iterate } from "../../src/infer/read-ahead.ts";
+import { iterate } from "../../src/infer/text/read-ahead.ts";
 import { Turns } from "../../src/infer/turns.ts";
 import { test } from "../helpers/harness.ts";
 

@@ -4,7 +4,7 @@ import * as assert from "uvu/assert";
 import type { ModelConfig } from "../../src/config.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { LanguageModel } from "../../src/infer/language-model.ts";
+import { LanguageModel } from "../../src/infer/text/language-model.ts";
 import { loadModel, openBaseModel, resolveModel } from "../../src/io/hf.ts";
 import { parseConfig } from "../../src/io/model-config.ts";
 import type { NamedTensor } from "../../src/io/peft/peft-form.ts";

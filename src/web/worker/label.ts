@@ -1,8 +1,8 @@
 /** Labels the rows of a table, or pasted lines, in memory: the bytes that `classify --in` writes to the disk. */
 import { formatScore } from "../../format.ts";
-import { labelRows, survey } from "../../infer/label-table.ts";
-import type { Labeller } from "../../infer/labeller.ts";
-import { isWrittenAsCsv, openTable } from "../../infer/open-table.ts";
+import { labelRows, survey } from "../../infer/table/label-table.ts";
+import type { Labeller } from "../../infer/table/labeller.ts";
+import { isWrittenAsCsv, openTable } from "../../infer/table/open-table.ts";
 import { csvField } from "../../io/csv.ts";
 import { excerpt, type TextOrPair } from "../../pair.ts";
 import { forgetFile, registerFile } from "../../platform/files.ts";

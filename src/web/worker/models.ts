@@ -7,7 +7,7 @@ import type { LoadedDataset } from "../../data/datasets.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import type { Influences } from "../../infer/influence.ts";
-import type { Labeller } from "../../infer/labeller.ts";
+import type { Labeller } from "../../infer/table/labeller.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../io/peft/peft.ts";

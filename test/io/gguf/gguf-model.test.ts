@@ -12,7 +12,7 @@ import type { ModelConfig } from "../../../src/config.ts";
 import { Engine } from "../../../src/engine/engine.ts";
 import { loadBase } from "../../../src/engine/state.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
-import { LanguageModel } from "../../../src/infer/language-model.ts";
+import { LanguageModel } from "../../../src/infer/text/language-model.ts";
 import { fingerprint } from "../../../src/io/fingerprint.ts";
 import { openGguf } from "../../../src/io/gguf/gguf-model.ts";
 import { describeModel, loadModel, openBaseModel } from "../../../src/io/hf.ts";

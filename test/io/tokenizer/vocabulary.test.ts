@@ -11,7 +11,7 @@ import type { ErrorCode } from "../../../src/error-codes.ts";
 import { planExport } from "../../../src/export/index.ts";
 import { fineTune } from "../../../src/index.ts";
 import { Classifier } from "../../../src/infer/classifier.ts";
-import { LanguageModel } from "../../../src/infer/language-model.ts";
+import { LanguageModel } from "../../../src/infer/text/language-model.ts";
 import { loadModel } from "../../../src/io/hf.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
 import { loadAdapter, openAdapter } from "../../../src/io/peft/open-adapter.ts";

@@ -1,11 +1,11 @@
 /** What gets no label, although a model would give it one: improbable labels, and texts unlike the training data. */
-import { ConfigError } from "../errors.ts";
-import { formatCount } from "../format.ts";
-import { isBlank, type TextOrPair } from "../pair.ts";
-import { setting } from "../setting.ts";
-import { atLeast } from "../tasks/certainty.ts";
-import { TASKS } from "../tasks/index.ts";
-import { isAnswered, type Labelled } from "../tasks/predictions.ts";
+import { ConfigError } from "../../errors.ts";
+import { formatCount } from "../../format.ts";
+import { isBlank, type TextOrPair } from "../../pair.ts";
+import { setting } from "../../setting.ts";
+import { atLeast } from "../../tasks/certainty.ts";
+import { TASKS } from "../../tasks/index.ts";
+import { isAnswered, type Labelled } from "../../tasks/predictions.ts";
 import type { Labeller } from "./labeller.ts";
 
 interface LimitOptions {

@@ -1,9 +1,9 @@
-import type { DeviceInfo } from "../backend/backend.ts";
-import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
-import type { TextOrPair } from "../pair.ts";
-import type { TaskConfig } from "../tasks/index.ts";
-import type { Labelled } from "../tasks/predictions.ts";
-import type { ClassifyOptions } from "./classifier.ts";
+import type { DeviceInfo } from "../../backend/backend.ts";
+import type { AdapterMeta } from "../../io/peft/adapter-meta.ts";
+import type { TextOrPair } from "../../pair.ts";
+import type { TaskConfig } from "../../tasks/index.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
+import type { ClassifyOptions } from "../classifier.ts";
 
 type Method = (texts: readonly TextOrPair[], options?: ClassifyOptions) => Promise<Labelled[]>;
 

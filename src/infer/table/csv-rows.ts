@@ -1,6 +1,6 @@
 /** Rows of tables that are not text, written as CSV. */
-import { csvField } from "../io/csv.ts";
-import type { TextOrPair } from "../pair.ts";
+import { csvField } from "../../io/csv.ts";
+import type { TextOrPair } from "../../pair.ts";
 import type { TableRow } from "./table.ts";
 
 /** Rows passed on at a time. */

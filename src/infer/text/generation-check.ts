@@ -1,12 +1,12 @@
 /** What a language model computes in the check of a WebGPU device. */
-import type { Backend } from "../backend/backend.ts";
-import { textContext } from "../config.ts";
-import { countTokens, excerptBatch, type Work } from "../engine/check-work.ts";
-import type { Decoder } from "../engine/decoder.ts";
-import type { DecoderPlan } from "../model/decoder.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import { NO_VALUES } from "../ops/kernel.ts";
-import { type Draw, encodeDraws } from "../ops/sample.ts";
+import type { Backend } from "../../backend/backend.ts";
+import { textContext } from "../../config.ts";
+import { countTokens, excerptBatch, type Work } from "../../engine/check-work.ts";
+import type { Decoder } from "../../engine/decoder.ts";
+import type { DecoderPlan } from "../../model/decoder.ts";
+import type { ModelSpec } from "../../model/trainable.ts";
+import { NO_VALUES } from "../../ops/kernel.ts";
+import { type Draw, encodeDraws } from "../../ops/sample.ts";
 
 /**
  * Two prompts, one more token of each, how well a prompt is predicted, and a choice of tokens. `make`: what makes

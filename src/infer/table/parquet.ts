@@ -1,9 +1,9 @@
 /** Parquet files as tables; their rows are written as CSV. */
 
-import { openParquet as openFile, valueText } from "../data/table/parquet.ts";
-import { findTextName, type TextChoice } from "../data/table/text-columns.ts";
-import { DataError } from "../errors.ts";
-import type { FileReader } from "../platform/reader.ts";
+import { openParquet as openFile, valueText } from "../../data/table/parquet.ts";
+import { findTextName, type TextChoice } from "../../data/table/text-columns.ts";
+import { DataError } from "../../errors.ts";
+import type { FileReader } from "../../platform/reader.ts";
 import { csvRow, ROWS } from "./csv-rows.ts";
 import type { Table, TableRow } from "./table.ts";
 

@@ -1,5 +1,5 @@
 /** An iteration as one of the calls on a model: other calls do not wait for the loop that it is in. */
-import type { Turns } from "./turns.ts";
+import type { Turns } from "../turns.ts";
 
 /**
  * Iterates over `start()` after the calls before it. An element is computed when it is requested, until another call

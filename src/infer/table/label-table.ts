@@ -1,17 +1,17 @@
 /** Writes a copy of a table with a label and its probability, or a score, in every row. */
 
 import { createHasher, exists, writeFileAtomic } from "#platform";
-import { concat } from "../concat.ts";
-import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
-import { formatCount } from "../format.ts";
-import { LIMITS } from "../io/limits.ts";
-import { isBlank, joinPair, type TextOrPair } from "../pair.ts";
-import { formatBytes } from "../plan/memory.ts";
-import { setting } from "../setting.ts";
-import { nearest } from "../suggest.ts";
-import { marginOf } from "../tasks/certainty.ts";
-import { TASKS } from "../tasks/index.ts";
-import type { Labelled } from "../tasks/predictions.ts";
+import { concat } from "../../concat.ts";
+import { ConfigError, DataError, LowrankError, nameList } from "../../errors.ts";
+import { formatCount } from "../../format.ts";
+import { LIMITS } from "../../io/limits.ts";
+import { isBlank, joinPair, type TextOrPair } from "../../pair.ts";
+import { formatBytes } from "../../plan/memory.ts";
+import { setting } from "../../setting.ts";
+import { nearest } from "../../suggest.ts";
+import { marginOf } from "../../tasks/certainty.ts";
+import { TASKS } from "../../tasks/index.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
 import { type LabelledRow, tableByDoubt } from "./doubt.ts";
 import { Fields } from "./label-fields.ts";
 import type { LabelLimits } from "./label-limits.ts";
@@ -98,7 +98,7 @@ function unknownAdapter(name: string, known: readonly string[], where: string): 
   });
 }
 
-interface LabelOptions {
+interface CopyOptions {
   output: string;
   /** Replace `output` if it exists. */
   force: boolean;
@@ -116,7 +116,7 @@ export async function labelTable(
   table: Table,
   surveyed: Survey,
   classifier: Labeller,
-  { output, force, order, limits, onProgress }: LabelOptions,
+  { output, force, order, limits, onProgress }: CopyOptions,
 ): Promise<void> {
   if (order) checkOrder(surveyed, classifier);
   let done = 0;

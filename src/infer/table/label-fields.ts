@@ -1,9 +1,9 @@
 /** The fields that the rows of a labelled table get behind their own. */
-import type { DataFormat } from "../data/table/dialect.ts";
-import { ConfigError } from "../errors.ts";
-import { csvField } from "../io/csv.ts";
-import type { Labelled } from "../tasks/predictions.ts";
-import { USAGES } from "../tasks/usages.ts";
+import type { DataFormat } from "../../data/table/dialect.ts";
+import { ConfigError } from "../../errors.ts";
+import { csvField } from "../../io/csv.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
+import { USAGES } from "../../tasks/usages.ts";
 import type { Labeller } from "./labeller.ts";
 import type { Table } from "./table.ts";
 

@@ -1,7 +1,7 @@
 /** The rows of a labelled table by doubt: those first whose labels are worth most to a next training. */
-import { concat } from "../concat.ts";
-import { normalize } from "../data/duplicates.ts";
-import { joinPair, type TextOrPair } from "../pair.ts";
+import { concat } from "../../concat.ts";
+import { normalize } from "../../data/duplicates.ts";
+import { joinPair, type TextOrPair } from "../../pair.ts";
 import type { Table, TableRow } from "./table.ts";
 
 /** A row with its further fields. */

@@ -1,7 +1,7 @@
 /** Sheets of Excel files as tables; their rows are written as CSV. */
-import { cellValue, openSheet, refuseMerged, sheetSample, textOf } from "../data/table/sheet-lines.ts";
-import { findText, type TextChoice } from "../data/table/text-columns.ts";
-import type { FileReader } from "../platform/reader.ts";
+import { cellValue, openSheet, refuseMerged, sheetSample, textOf } from "../../data/table/sheet-lines.ts";
+import { findText, type TextChoice } from "../../data/table/text-columns.ts";
+import type { FileReader } from "../../platform/reader.ts";
 import { csvRow, ROWS } from "./csv-rows.ts";
 import type { Table, TableRow } from "./table.ts";
 

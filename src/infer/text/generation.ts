@@ -4,13 +4,13 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { checkNumber, type FieldKind, isListOf, isText, type Kind, optional } from "../checks.ts";
-import { textContext } from "../config.ts";
-import type { Chat, Message } from "../data/text/chat.ts";
-import type { DecodeStream, Tokenizer } from "../data/tokenizer.ts";
-import type { Decoder, SampledChunk } from "../engine/decoder.ts";
-import { ConfigError, DataError } from "../errors.ts";
-import { NOT_FINITE } from "../ops/sample.ts";
+import { checkNumber, type FieldKind, isListOf, isText, type Kind, optional } from "../../checks.ts";
+import { textContext } from "../../config.ts";
+import type { Chat, Message } from "../../data/text/chat.ts";
+import type { DecodeStream, Tokenizer } from "../../data/tokenizer.ts";
+import type { Decoder, SampledChunk } from "../../engine/decoder.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import { NOT_FINITE } from "../../ops/sample.ts";
 import { RunLength } from "./run-length.ts";
 import { checkSampling, drawOptions, GREEDY, type SamplingOptions } from "./sampling.ts";
 import { StopStrings } from "./stop-strings.ts";
@@ -215,7 +215,7 @@ function takeSlots(decoder: Decoder, waiting: Sequence[], slots: (Sequence | und
 
 /** The model's chats, whose answers end the texts. Throws ConfigError if it has no template. */
 async function openChat(tokenizer: Tokenizer, settings: GenerationSettings): Promise<Chat> {
-  const { Chat } = await import("../data/text/chat.ts");
+  const { Chat } = await import("../../data/text/chat.ts");
   const chat = new Chat(tokenizer);
   const end = chat.findEnd();
   if (end !== null) settings.stop = [...settings.stop, end];

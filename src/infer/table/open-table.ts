@@ -1,17 +1,17 @@
 /** Opens tables: data.wasm finds the rows of a text file, as it does for training. */
 
 import { openFile } from "#platform";
-import { concat } from "../concat.ts";
-import { nameKeys, Pipeline, type PipelineExports } from "../data/pipeline.ts";
-import { readSample } from "../data/sample.ts";
-import { sampleKeys, sampleValues } from "../data/table/columns.ts";
-import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../data/table/dialect.ts";
-import { utf8Pieces } from "../data/table/encoding.ts";
-import { describeRowError } from "../data/table/row-errors.ts";
-import { findText, findTextName, guessText, type TextChoice } from "../data/table/text-columns.ts";
-import { DataModule } from "../data/wasm.ts";
-import type { TextOrPair } from "../pair.ts";
-import type { FileReader } from "../platform/reader.ts";
+import { concat } from "../../concat.ts";
+import { nameKeys, Pipeline, type PipelineExports } from "../../data/pipeline.ts";
+import { readSample } from "../../data/sample.ts";
+import { sampleKeys, sampleValues } from "../../data/table/columns.ts";
+import { type DataFormat, type Dialect, dataFormat, FORMATS } from "../../data/table/dialect.ts";
+import { utf8Pieces } from "../../data/table/encoding.ts";
+import { describeRowError } from "../../data/table/row-errors.ts";
+import { findText, findTextName, guessText, type TextChoice } from "../../data/table/text-columns.ts";
+import { DataModule } from "../../data/wasm.ts";
+import type { TextOrPair } from "../../pair.ts";
+import type { FileReader } from "../../platform/reader.ts";
 import type { Table, TableRow } from "./table.ts";
 
 /** Bytes read at a time: enough rows for some batches. */

@@ -1,21 +1,24 @@
 /** What a language model does. Imported on demand: a page that classifies does not load it. */
-import { backendOf, type Device } from "../backend/backend.ts";
-import { checkArguments, checkNumber, checkOptions } from "../checks.ts";
-import { type ModelConfig, textContext } from "../config.ts";
-import { Tokenizer } from "../data/tokenizer.ts";
-import { Decoder } from "../engine/decoder.ts";
-import { ConfigError, DataError } from "../errors.ts";
-import { type BaseModel, loadModel } from "../io/hf.ts";
-import type { DownloadOptions } from "../io/hub/download-options.ts";
-import { adaptedSpec, dtypeOn } from "../io/peft/adapter-meta.ts";
-import { findAdapter, loadAdapter } from "../io/peft/open-adapter.ts";
-import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
-import type { DecoderPlan } from "../model/decoder.ts";
-import type { ModelSpec } from "../model/trainable.ts";
-import { keyValueColumns } from "../names.ts";
-import { hasHead, TASKS, type TaskConfig } from "../tasks/index.ts";
-import type { WeightDtype } from "../tensor.ts";
-import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "./adapter-model.ts";
+import { backendOf, type Device } from "../../backend/backend.ts";
+import { checkArguments, checkNumber, checkOptions } from "../../checks.ts";
+import { type ModelConfig, textContext } from "../../config.ts";
+import { Tokenizer } from "../../data/tokenizer.ts";
+import { Decoder } from "../../engine/decoder.ts";
+import { ConfigError, DataError } from "../../errors.ts";
+import { type BaseModel, loadModel } from "../../io/hf.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
+import { adaptedSpec, dtypeOn } from "../../io/peft/adapter-meta.ts";
+import { findAdapter, loadAdapter } from "../../io/peft/open-adapter.ts";
+import type { Adapter, AdapterMeta } from "../../io/peft/peft.ts";
+import type { DecoderPlan } from "../../model/decoder.ts";
+import type { ModelSpec } from "../../model/trainable.ts";
+import { keyValueColumns } from "../../names.ts";
+import { hasHead, TASKS, type TaskConfig } from "../../tasks/index.ts";
+import type { WeightDtype } from "../../tensor.ts";
+import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "../adapter-model.ts";
+import type { ModelKind } from "../model-kind.ts";
+import { languageModelOutputs, shifted } from "../reference.ts";
+import { NO_ADAPTERS } from "../several-adapters.ts";
 import {
   GENERATE_OPTIONS,
   type GenerateOptions,
@@ -24,9 +27,6 @@ import {
   PROMPTS,
   type Prompt,
 } from "./generation.ts";
-import type { ModelKind } from "./model-kind.ts";
-import { languageModelOutputs, shifted } from "./reference.ts";
-import { NO_ADAPTERS } from "./several-adapters.ts";
 
 export { joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";

@@ -1,12 +1,12 @@
 /** GPT-2 as a language model, or one fine-tuned with `objective` lm: generates text and scores it. */
 
-import { checkArguments, checkOptions, type FieldKind } from "../checks.ts";
-import type { ModelConfig } from "../config.ts";
-import type { Decoder } from "../engine/decoder.ts";
-import type { BaseModel } from "../io/hf.ts";
-import { DOWNLOAD_OPTIONS } from "../io/hub/download-options.ts";
-import type { Adapter } from "../io/peft/peft.ts";
-import { AdapterModel } from "./adapter-model.ts";
+import { checkArguments, checkOptions, type FieldKind } from "../../checks.ts";
+import type { ModelConfig } from "../../config.ts";
+import type { Decoder } from "../../engine/decoder.ts";
+import type { BaseModel } from "../../io/hf.ts";
+import { DOWNLOAD_OPTIONS } from "../../io/hub/download-options.ts";
+import type { Adapter } from "../../io/peft/peft.ts";
+import { AdapterModel } from "../adapter-model.ts";
 import type { LanguageModelOptions, TextScore } from "./decoding.ts";
 import type { Completion, GenerateOptions, GenerationChunk, Prompt } from "./generation.ts";
 

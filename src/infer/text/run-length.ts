@@ -1,6 +1,6 @@
 /** How many tokens are generated between two reads. */
-import { ANSWERS_OF_WORK } from "../engine/in-flight.ts";
-import { MOST_STEPS } from "../model/decoder.ts";
+import { ANSWERS_OF_WORK } from "../../engine/in-flight.ts";
+import { MOST_STEPS } from "../../model/decoder.ts";
 
 /** What a run takes where reads are fast: a person sees text as often. */
 const RUN_MS = 100;
