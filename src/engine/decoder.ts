@@ -37,7 +37,7 @@ type Options = Omit<DecoderOptions, "maxBinding"> & { maxBinding?: number };
 export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
   /** The ids from the start of each slot with the keys and values, to the bit, that a prefill of them computes. */
-  private held: number[][] = [];
+  private readonly held = new Map<number, readonly number[]>();
   /** Decoders of other adapters, by these, which wrote at the same time in the last call. They end with this one. */
   readonly beside = new Map<object | null, Decoder>();
 
@@ -50,11 +50,6 @@ export class Decoder extends Weights<DecoderPlan> {
   ) {
     super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
-    this.forget();
-  }
-
-  private forget(): void {
-    this.held = Array.from({ length: this.plan.capacity.sequences }, () => []);
   }
 
   override destroy(): void {
@@ -65,7 +60,7 @@ export class Decoder extends Weights<DecoderPlan> {
 
   override writeParameter(...written: Parameters<Weights["writeParameter"]>): void {
     super.writeParameter(...written);
-    this.forget();
+    this.held.clear();
   }
 
   /** The plan that `create` would prepare. Allocates nothing. */
@@ -106,7 +101,7 @@ export class Decoder extends Weights<DecoderPlan> {
     for (const { parts, ended } of this.batches(chunks)) {
       const rows = ended.length;
       this.run(rows > 0 ? ["prefill", "next"] : ["prefill"], parts, { rows: ended }, { slots: rows });
-      if (rows > 0) logits.set(await this.read(this.plan.logits, 0, rows * V), done * V);
+      if (rows > 0) logits.set(await this.session.read(this.plan.logits, 0, rows * V), done * V);
       done += rows;
     }
     return logits;
@@ -115,7 +110,7 @@ export class Decoder extends Weights<DecoderPlan> {
   /** Writes one token of each sequence into the cache; returns the logits [tokens, V] after them. */
   async decode(chunks: readonly Chunk[]): Promise<Float32Array> {
     this.runDecode(["decode"], chunks);
-    return this.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
+    return this.session.read(this.plan.logits, 0, chunks.length * this.plan.spec.config.vocab_size);
   }
 
   /** Notes the tokens of a slot's sequence for the repetition penalty; the device adds those that it chooses. */
@@ -128,13 +123,17 @@ export class Decoder extends Weights<DecoderPlan> {
 
   /** Of the free slots, the one in which the most of a prompt need not be computed, less what is lost there. */
   chooseSlot(ids: ArrayLike<number>, free: readonly number[]): number {
-    const gain = (slot: number) => 2 * this.countHeld(slot, ids) - this.held[slot]!.length;
+    const gain = (slot: number) => 2 * this.countHeld(slot, ids) - this.heldIn(slot).length;
     return free.reduce((best, slot) => (gain(slot) > gain(best) ? slot : best));
+  }
+
+  private heldIn(slot: number): readonly number[] {
+    return this.held.get(slot) ?? [];
   }
 
   /** How many of the ids at the beginning of a prompt its slot holds; the last one is always computed. */
   private countHeld(slot: number, ids: ArrayLike<number>): number {
-    const held = this.held[slot]!;
+    const held = this.heldIn(slot);
     const most = Math.min(held.length, ids.length - 1);
     let count = 0;
     while (count < most && held[count] === ids[count]) count++;
@@ -143,7 +142,7 @@ export class Decoder extends Weights<DecoderPlan> {
 
   /** The tokens that a slot's sequence has in the cache are these, with those that the device has chosen. */
   holdChosen(slot: number, ids: readonly number[]): void {
-    if (this.decodesAlike) this.held[slot] = [...ids];
+    if (this.decodesAlike) this.held.set(slot, ids);
   }
 
   /**
@@ -163,7 +162,10 @@ export class Decoder extends Weights<DecoderPlan> {
       this.run(rows > 0 ? segments : ["prefill"], parts, { rows: ended, draws }, { slots: rows });
       done += rows;
     }
-    return (await this.readDrawn(0, 1))[0]!;
+    const [drawn] = await this.readDrawn(0, 1);
+    // Nothing is held of what has failed.
+    for (const { slot, ids } of chunks) this.held.set(slot, Array.from(ids));
+    return drawn!;
   }
 
   /**
@@ -194,7 +196,7 @@ export class Decoder extends Weights<DecoderPlan> {
       // A virtual token has no target: any id will do.
       const wanted = Array.from({ length: count }, (_, i) => targets[done + i - extra] ?? 0);
       this.run(["prefill", "score"], parts, { targets: wanted });
-      const states = await this.read(this.plan.losses, 0, count * 4);
+      const states = await this.session.read(this.plan.losses, 0, count * 4);
       losses.set(rowLosses(states), done);
       done += count;
     }
@@ -205,7 +207,7 @@ export class Decoder extends Weights<DecoderPlan> {
   private async readDrawn(first: number, count: number): Promise<Uint32Array[]> {
     const { drawn } = this.plan.sampled;
     const room = drawn.shape[1]!;
-    const { buffer } = await this.read(drawn, first * room, count * room);
+    const { buffer } = await this.session.read(drawn, first * room, count * room);
     return Array.from({ length: count }, (_, i) => new Uint32Array(buffer, i * room * 4, room));
   }
 
@@ -275,27 +277,9 @@ export class Decoder extends Weights<DecoderPlan> {
     for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
     const values = { ...NO_VALUES, ...rows, slots: sequences, slot };
-    for (const { slot, position } of chunks) this.held[slot]!.splice(Math.max(0, position - this.virtual));
+    for (const { slot, position } of chunks)
+      this.held.set(slot, this.heldIn(slot).slice(0, Math.max(0, position - this.virtual)));
     this.withDerived(segments, (all) => this.session.run(all, values));
-    if (!segments.includes("decode")) for (const chunk of chunks) this.hold(chunk);
-  }
-
-  private hold({ slot, position, ids }: Chunk): void {
-    const held = this.held[slot]!;
-    const first = position - this.virtual;
-    // Behind tokens that a decode has written.
-    if (first > held.length) return;
-    for (let i = Math.max(0, -first); i < ids.length; i++) held.push(ids[i]!);
-  }
-
-  /** What was submitted since the last read may have failed with it. */
-  private async read(tensor: Tensor, first: number, count: number): Promise<Float32Array> {
-    try {
-      return await this.session.read(tensor, first, count);
-    } catch (error) {
-      this.forget();
-      throw error;
-    }
   }
 
   /** Throws ShapeError: the kernels do not check. */

@@ -238,7 +238,7 @@ for (const [name, spec, isAlike] of [
         const { session } = decoder;
         const read = session.read.bind(session);
         session.read = () => Promise.reject(new Error("lost"));
-        assert.is((await write(prompt, 1).catch((error) => error)).message, "lost");
+        assert.is((await write(other!, 1).catch((error) => error)).message, "lost");
         session.read = read;
         await check("after a failure", 12 + virtual);
         await write(prompt, 0);

@@ -24,58 +24,33 @@ interface Reading {
   answers(texts: readonly TextOrPair[]): Promise<Labelled[]>;
 }
 
-/** Some messages of a set, with the states of those that were read. */
-class Excerpt {
-  readonly states: Float32Array[] = [];
-  private reading: Promise<void> | undefined;
-  private stopped = new AbortController();
-
-  constructor(
-    readonly messages: readonly KnownMessage[],
-    private readonly onShare: (share: number) => void,
-  ) {}
-
-  /** Reads what is left. Calls at the same time read once. */
-  read({ states }: Reading, turns: Turns): Promise<void> {
-    const { signal } = this.stopped;
-    this.reading ??= turns.run(async () => {
-      while (this.states.length < this.messages.length) {
-        signal.throwIfAborted();
-        this.onShare(this.states.length / this.messages.length);
-        const part = this.messages.slice(this.states.length, this.states.length + PART);
-        this.states.push(...(await states(part.map(({ text }) => text))));
-      }
-    });
-    return this.reading;
-  }
-
-  /** The next call continues. */
-  stop(): void {
-    this.stopped.abort(new DOMException("reading was stopped", "AbortError"));
-    this.stopped = new AbortController();
-    this.reading = undefined;
-  }
+/** Some messages of a set, with the states of those that were read. `reading`: reads what is left. */
+interface Excerpt {
+  messages: readonly KnownMessage[];
+  states: Float32Array[];
+  reading?: Promise<void>;
 }
 
 /** Of one run. What is read of its data is kept. */
 export class AlikeMessages {
   /** One set is read after the other. */
   private readonly turns = new Turns();
-  private readonly training: Excerpt;
-  private readonly test: Excerpt;
+  private readonly excerpts: Readonly<Record<ReadSet, Excerpt>>;
+  private stopped = new AbortController();
 
   constructor(
     private readonly data: LoadedDataset,
-    onShare: (of: ReadSet, share: number) => void,
+    private readonly onShare: (of: ReadSet, share: number) => void,
   ) {
-    this.training = new Excerpt(this.choose(data.train, TRAINING), (share) => onShare("training", share));
-    this.test = new Excerpt(this.choose(data.test, TEST), (share) => onShare("test", share));
+    this.excerpts = {
+      training: { messages: this.choose(data.train, TRAINING), states: [] },
+      test: { messages: this.choose(data.test, TEST), states: [] },
+    };
   }
 
   /** The training messages whose hidden states have the largest cosine with the text's, the likest first. */
   async nearest(text: TextOrPair, reading: Reading): Promise<Alike> {
-    const { messages, states } = this.training;
-    await this.training.read(reading, this.turns);
+    const { messages, states } = await this.read("training", reading);
     const [own] = await reading.states([text]);
     const cosines = states.map((state) => cosine(state, own!));
     const order = [...messages.keys()].sort((a, b) => cosines[b]! - cosines[a]!);
@@ -85,17 +60,35 @@ export class AlikeMessages {
 
   /** The messages of the test set in the plane in which their hidden states differ most. */
   async testMap(reading: Reading): Promise<MessageMap> {
-    const { messages, states } = this.test;
-    await this.test.read(reading, this.turns);
+    const { messages, states } = await this.read("test", reading);
     const answers = await reading.answers(messages.map(({ text }) => text));
     const { places, shares } = principalPlane(states);
     const points = messages.map((message, i) => ({ ...message, answer: answerOf(answers[i]!), at: places[i]! }));
     return { points, shares, of: this.data.test.size };
   }
 
-  /** Ends reading: its calls reject with an AbortError. */
+  /** Ends reading, whose calls reject with an AbortError; the next ones continue there. */
   stop(): void {
-    for (const excerpt of [this.training, this.test]) excerpt.stop();
+    this.stopped.abort(new DOMException("reading was stopped", "AbortError"));
+    this.stopped = new AbortController();
+    for (const excerpt of Object.values(this.excerpts)) delete excerpt.reading;
+  }
+
+  /** Calls at the same time read once. */
+  private async read(of: ReadSet, reading: Reading): Promise<Excerpt> {
+    const excerpt = this.excerpts[of];
+    const { messages, states } = excerpt;
+    const { signal } = this.stopped;
+    excerpt.reading ??= this.turns.run(async () => {
+      while (states.length < messages.length) {
+        signal.throwIfAborted();
+        this.onShare(of, states.length / messages.length);
+        const part = messages.slice(states.length, states.length + PART);
+        states.push(...(await reading.states(part.map(({ text }) => text))));
+      }
+    });
+    await excerpt.reading;
+    return excerpt;
   }
 
   private choose(set: Dataset, most: number): KnownMessage[] {
