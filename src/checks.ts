@@ -186,6 +186,7 @@ export function parseChoice<T extends string>(what: string, word: unknown, allow
   });
 }
 
+/** Throws ConfigError if a number is out of range. */
 export function checkNumber(name: string, value: unknown, range: NumberRange, where?: string): void {
   if (isWithin(value, range)) return;
   throw new ConfigError("invalid-value", `${name} is invalid`, {

@@ -143,6 +143,7 @@ export interface StudyOptions {
   out: string;
   device: Backend;
   json?: boolean | undefined;
+  /** Steps between the checkpoints of a trial. */
   checkpointEvery?: number | undefined;
   /** Whether this process runs a trial; default: it runs all. */
   isMine?: (trial: Trial) => boolean;
@@ -150,6 +151,7 @@ export interface StudyOptions {
   onBegun?: () => Promise<void>;
   /** What resumes it when it was interrupted. */
   resumption: string;
+  /** Seconds that are left for a study of candidates. */
   secondsLeft?: () => number;
 }
 

@@ -154,6 +154,7 @@ export class Dataset {
     return { ...packed, values: Float32Array.from([...packed.labels].flatMap((label) => [...outputs.values[label]!])) };
   }
 
+  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return shuffled(this.positions(), seed, stream);
   }

@@ -105,6 +105,7 @@ export function refuseLacked(given: object, objective: Objective, table: object)
   }
 }
 
+/** Throws ConfigError if a setting has a value that it cannot have. */
 export function checkSetting(
   name: string,
   value: unknown,

@@ -31,6 +31,7 @@ export interface Line {
   /** Ascending. */
   xs: readonly number[];
   ys: readonly Value[];
+  /** 95 % intervals of the values. */
   intervals?: readonly Interval[];
 }
 

@@ -11,6 +11,7 @@ export const nameMethod = ({ mode }: AdapterMeta) => `${METHODS[mode].title} (--
 
 export const alone = ({ mode }: AdapterMeta) => `keep the run's directory: only Lowrank reads ${METHODS[mode].title}`;
 
+/** Throws ConfigError if what was trained cannot be merged. */
 export function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("not-mergeable", "base models have no tensors for what was trained", {

@@ -156,6 +156,7 @@ export function buildPlan(options: PlanOptions): ModelPlan {
   };
 }
 
+/** Throws ConfigError for more rows than a plan can have. */
 export function checkRows(rows: number): void {
   if (rows > MAX_GROUPS)
     throw new ConfigError("batch-too-large", "too many tokens for one batch", {

@@ -33,6 +33,7 @@ export async function readBytes(path: string, limit = Infinity): Promise<Uint8Ar
   return file.read(0, file.size);
 }
 
+/** Reads a file that was built with the program, by its path inside `dist/`. Throws FormatError for another build's. */
 export async function readAsset(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return checkFile(name, await readBytes(packagePath(`dist/${name}`)));
 }

@@ -119,6 +119,7 @@ interface TrainedFolds {
   final: TrainedRun | null;
 }
 
+/** Throws ConfigError for data that has no folds. */
 export function refuseUnlabelled({ objective }: { objective: Objective }): void {
   if (TRAINING[objective].labels !== null) return;
   throw new ConfigError("options-conflict", `${setting("folds")} is invalid for ${TASKS[objective].title}`, {

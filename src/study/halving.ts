@@ -194,6 +194,7 @@ interface HalvingArguments {
   costOf: (trial: Trial) => number;
   /** The time of finished trials. */
   pace: Pace;
+  /** Seconds that are left. */
   secondsLeft: () => number;
   signal: AbortSignal;
 }

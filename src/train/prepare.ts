@@ -125,6 +125,7 @@ function checkLabels({ meta: { labels } }: Adapter, data: TrainingData): void {
     });
 }
 
+/** Throws ConfigError if the data has ids of another vocabulary than the model's. */
 export function checkVocabulary({ vocabulary }: TrainingData, { vocabulary: { fingerprint } }: BaseModel): void {
   if (vocabulary !== fingerprint)
     throw new ConfigError("wrong-vocabulary", "the data was tokenized for another vocabulary than the model's", {

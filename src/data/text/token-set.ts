@@ -34,6 +34,7 @@ export abstract class TokenSet implements Examples<TokenBatch> {
     return this.lengths[i]!;
   }
 
+  /** Positions 0 to size - 1, shuffled. The order depends only on `seed` and `stream` (the epoch). */
   order(seed: number, stream: number): Uint32Array<ArrayBuffer> {
     return new Rng(new Rng(seed).next() ^ stream).shuffle(this.positions());
   }

@@ -33,6 +33,7 @@ export interface GgufHeader {
 /** Bytes that are read first, which is enough for some 50,000 tokens; then eight times as many. */
 const FIRST_BYTES = 2 << 20;
 
+/** Reads and checks a file's header. Throws FormatError. */
 export async function readGgufHeader(reader: FileReader): Promise<GgufHeader> {
   const most = Math.min(reader.size, LIMITS.ggufHeader);
   for (let length = Math.min(FIRST_BYTES, most); ; length = Math.min(8 * length, most)) {

@@ -53,6 +53,7 @@ export class SafetensorsFile extends TensorFile {
   }
 }
 
+/** Opens a file by its path. Throws FormatError if it is damaged. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   const reader = await openFile(path);
   return SafetensorsFile.open(reader).catch(async (error) => {
