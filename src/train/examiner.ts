@@ -22,7 +22,7 @@ interface Examined {
   options: TrainOptions;
   /** Milliseconds that count for the run. */
   now: () => number;
-  /** Receives how many seconds measuring will take at most, after each of its batches. */
+  /** Receives about how many seconds of measuring are left, after each of its batches. */
   onLeft: (seconds: number) => void;
 }
 
