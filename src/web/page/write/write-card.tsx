@@ -145,7 +145,7 @@ function Better() {
   if (writer.value || name === undefined || (hasChat.value && !isCut)) return null;
   return (
     <>
-      {isCut && "It is a part of a larger model, made to label messages: what it writes untrained makes no sense. "}
+      {isCut && "This model is for labelling messages: it cannot write before it is trained to. "}
       To chat, choose <ModelLink name={CHATS} /> ({findDownload(CHATS)!.megabytes} MB).
     </>
   );
