@@ -45,9 +45,8 @@ export function featureBytes(spec: ModelSpec, data: Sets, budget = defaultBudget
 }
 
 export class Features {
-  /** By data set and position: [tokens, C] or [1, C]. */
-  private readonly kept = new Map<ExampleSet, Promise<readonly Float32Array[]>>();
-  private readonly known = new Map<ExampleSet, readonly Float32Array[]>();
+  /** By data set and position: [tokens, C] or [1, C]. `done`: all are there. */
+  private readonly kept = new Map<ExampleSet, { examples: Float32Array[]; done: Promise<void> }>();
 
   private constructor(private readonly engine: Engine) {}
 
@@ -77,12 +76,12 @@ export class Features {
     { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: (rows: number) => void } = {},
   ): Promise<void> {
     // Runs that are trained together ask for the same.
-    if (!this.kept.has(set))
-      this.kept.set(
-        set,
-        this.engine.until(signal, () => examples(this.engine, set, { signal, onRows })),
-      );
-    this.known.set(set, await this.kept.get(set)!);
+    if (!this.kept.has(set)) {
+      const examples: Float32Array[] = [];
+      const work = () => computeExamples(this.engine, set, examples, { signal, onRows });
+      this.kept.set(set, { examples, done: this.engine.until(signal, work) });
+    }
+    await this.kept.get(set)!.done;
   }
 
   /** These batches with their features. */
@@ -94,7 +93,7 @@ export class Features {
 
   /** Those of the examples at these positions, concatenated: the input of the upper part. */
   select(dataset: ExampleSet, positions: Uint32Array): Float32Array {
-    const examples = this.known.get(dataset)!;
+    const { examples } = this.kept.get(dataset)!;
     const whole = new Float32Array(positions.reduce((sum, i) => sum + examples[i]!.length, 0));
     let at = 0;
     for (const i of positions) {
@@ -108,15 +107,15 @@ export class Features {
   }
 }
 
-/** One array per example, as views of the batches' outputs. */
-async function examples(
+/** Adds one array per example, as views of the batches' outputs. */
+async function computeExamples(
   engine: Engine,
   dataset: Examples<DatasetBatch | TokenBatch>,
+  all: Float32Array[],
   { signal, onRows }: { signal?: AbortSignal | undefined; onRows?: ((rows: number) => void) | undefined },
-): Promise<Float32Array[]> {
+): Promise<void> {
   const { features, capacity, spec } = engine.plan;
   const { tensor, rows } = features!;
-  const all: Float32Array[] = [];
   for (const packed of evaluationBatches(dataset, capacity)) {
     signal?.throwIfAborted();
     const values = await engine.computeFeatures(modelBatch(packed, spec.task.pooling));
@@ -126,5 +125,4 @@ async function examples(
       all.push(values.subarray(bounds[b]! * width, bounds[b + 1]! * width));
     onRows?.(packed.starts.length - 1);
   }
-  return all;
 }
