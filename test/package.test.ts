@@ -1,6 +1,15 @@
 /** The package as npm packs it: what is in it, its command, and what a page's bundler makes of it. */
 import { execFileSync, execSync } from "node:child_process";
-import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as esbuild from "esbuild";
@@ -53,16 +62,18 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/kernels.wasm",
     "dist/kernels-relaxed.wasm",
     "dist/gpt2.tokenizer.bin",
-    "dist/datasets/human-rights.txt",
-    "dist/datasets/languages.csv",
-    "dist/datasets/spam.csv",
-    "dist/datasets/spam.json",
+    "data/datasets/human-rights.txt",
+    "data/datasets/languages.csv",
+    "data/datasets/spam.csv",
+    "data/datasets/spam.json",
     "data/models/gpt2-micro/model.safetensors",
     "data/models/smollm2-cut/smollm2-cut.gguf",
     "LICENSE",
   ])
     assert.ok(files.includes(path), `${path} is missing`);
-  const others = files.filter((path) => /^(dist\/web|assembly|build)\/|^(src|test)\/.*\.([jt]sx?|mjs)$/.test(path));
+  const others = files.filter((path) =>
+    /^(dist\/web|assembly|build|data\/datasets\/make)\/|\.map$|^(src|test)\/.*\.([jt]sx?|mjs)$/.test(path),
+  );
   assert.equal(others, []);
 });
 
@@ -78,8 +89,10 @@ test("links between the package's documents lead to files that it has", () => {
 });
 
 test("the notices name every package whose code is in the scripts for pages", () => {
-  const maps = files.filter((path) => /^dist\/browser\/.*\.map$/.test(path));
-  const sources = maps.flatMap((path) => JSON.parse(readFileSync(packagePath(path), "utf8")).sources as string[]);
+  const maps = readdirSync(packagePath("dist/browser")).filter((path) => path.endsWith(".map"));
+  const sources = maps.flatMap(
+    (path) => JSON.parse(readFileSync(packagePath(`dist/browser/${path}`), "utf8")).sources as string[],
+  );
   const names = new Set(sources.flatMap((path) => /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? []));
   assert.ok(names.size > 5, [...names].join());
   const notices = readFileSync(join(folder, "node_modules/lowrank/dist/THIRD_PARTY.md"), "utf8").split("\n## ");

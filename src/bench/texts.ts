@@ -34,7 +34,7 @@ function workload(name: string, source: string, texts: string[]): Workload {
 
 /** The messages of the bundled corpus, and a text of 5 MB made of them, shuffled repeatedly. */
 export async function bundledTexts(): Promise<Workload[]> {
-  const messages = await rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`dist/${BUNDLED}`)) }]);
+  const messages = await rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`data/${BUNDLED}`)) }]);
   const rng = new Rng(1);
   const parts: string[] = [];
   for (let bytes = 0; bytes < PROSE_BYTES; )
@@ -76,5 +76,5 @@ export async function readWorkloads(paths: readonly string[]): Promise<Workload[
 
 /** The texts of the bundled corpus, the source of synthetic rows. */
 export async function bundledMessages(): Promise<string[]> {
-  return rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`dist/${BUNDLED}`)) }]);
+  return rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`data/${BUNDLED}`)) }]);
 }

