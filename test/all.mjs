@@ -19,6 +19,7 @@ const minutesLeft = () => (end - performance.now()) / 60_000;
 const PARTS = [
   { name: "tests", script: "run.mjs", args: () => [flags.rest ? "--rest" : "--all", "--minutes", `${minutesLeft()}`] },
   { name: "kills", script: "kills.mjs", args: () => ["60"], minutes: 4 },
+  { name: "stories", script: "stories/run.mjs", minutes: 5 },
   { name: "runtimes", script: "runtimes.mjs", minutes: 3 },
   { name: "bundlers", script: "bundlers/run.mjs", minutes: 15 },
   { name: "cluster", script: "cluster/run.mjs", minutes: 8 },

@@ -237,3 +237,38 @@ test("Node, WGSL and the GPU are known to one file each", () => {
       assert.not.match(code, /\bGPUDevice\b|\.requestDevice\(/, path);
   }
 });
+
+/** Lines of code: neither blank nor only a comment. */
+function countCode(text: string): number {
+  let isComment = false;
+  return text.split("\n").filter((line) => {
+    const start = line.trim();
+    const begins = !isComment && (start.startsWith("/*") || start.startsWith("{/*"));
+    const isCode = !isComment && !begins && start !== "" && !start.startsWith("//");
+    if ((begins || isComment) && !isCode) isComment = !start.includes("*/");
+    return isCode;
+  }).length;
+}
+
+/** How far a room may be below its number before the number is lowered. */
+const SLACK = 60;
+
+test("code lines: no room of src is larger than test/lines.json says, nor their sum", () => {
+  const limits: Record<string, number> = JSON.parse(read("test/lines.json"));
+  const counts: Record<string, number> = { src: 0 };
+  for (const name of [...list("src", ".ts"), ...list("src", ".tsx")]) {
+    if (/(^|\/)generated\//.test(name)) continue;
+    const lines = countCode(read(`src/${name}`));
+    for (const room of ["src", name.includes("/") ? `src/${name.split("/")[0]}` : "src/*"])
+      counts[room] = (counts[room] ?? 0) + lines;
+  }
+  assert.equal(Object.keys(counts).sort(), Object.keys(limits).sort());
+  const faults = Object.entries(counts).filter(([room, n]) => n > limits[room]! || n < limits[room]! - SLACK);
+  assert.equal(
+    faults.map(
+      ([room, n]) =>
+        `${room} has ${n}, test/lines.json says ${limits[room]}: ${n > limits[room]! ? "make it smaller" : "lower the number"}`,
+    ),
+    [],
+  );
+});
