@@ -1,23 +1,105 @@
-/** Lowrank's public API in Node. browser.ts is its counterpart for pages. */
+/**
+ * Lowrank's public API, in Node and in a page. The code for training and for reading data is imported on demand, so that a
+ * page that only classifies does not load it.
+ */
 
+import type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
+import type { LoadedDataset } from "./data/datasets.ts";
+import type { LoadedTagged, TaggedOptions, TaggedSpec } from "./data/text/tagged.ts";
+import type { LoadedTexts, TextsOptions, TextsSpec } from "./data/text/texts.ts";
 import type { Learner } from "./learner/learner.ts";
 import type { LoadModelOptions } from "./learner/load.ts";
 import type { RowSource } from "./learner/rows.ts";
 import type { TrainModelOptions } from "./learner/train.ts";
-import { type FineTuneArguments, type FineTuneRun, fineTune as fineTuneWith } from "./run/fine-tune.ts";
+import type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
 import type { CrossValidateArguments, CrossValidation } from "./study/cross-validate.ts";
 import type { StudyArguments, StudyResult } from "./study/study.ts";
-import { runFiles } from "./views/run-files.ts";
 
-export * from "./api.ts";
-export { loadDataset } from "./data/datasets.ts";
-export { loadTagged } from "./data/text/tagged.ts";
-export { loadTexts } from "./data/text/texts.ts";
+export type { Device, DeviceInfo } from "./backend/backend.ts";
+export { type DeviceOptions, openDevice } from "./backend/device.ts";
+export type { DeviceName } from "./backend/device-name.ts";
+export { ClassicModel } from "./classic/model.ts";
+export type { ModelConfig } from "./config.ts";
+export type { LeftOut } from "./data/corpus.ts";
+export type { Dataset, DatasetStats, Padding } from "./data/dataset.ts";
+export type { DatasetOptions, DatasetSpec } from "./data/dataset-options.ts";
+export type { LoadedDataset } from "./data/datasets.ts";
+export type { LabelledRow } from "./data/sets/memory-rows.ts";
+export type { Split } from "./data/sets/split.ts";
+export type { BlockStats, Blocks } from "./data/text/blocks.ts";
+export type { LoadedTagged, Tagged, TaggedOptions, TaggedRow, TaggedSpec, TaggedStats } from "./data/text/tagged.ts";
+export type { LoadedTexts, TextRow, TextsOptions, TextsSpec } from "./data/text/texts.ts";
+export { type EncodedBatch, Tokenizer } from "./data/tokenizer.ts";
+export type { TrainingData } from "./data/training-data.ts";
+export type { Block } from "./document/blocks.ts";
+export type { ErrorCode, ErrorCodes } from "./error-codes.ts";
+export {
+  ConfigError,
+  DataError,
+  DeviceError,
+  DownloadError,
+  FormatError,
+  LowrankError,
+  ShapeError,
+  TrainingError,
+} from "./errors.ts";
+export type * from "./globals.ts";
+export {
+  Classifier,
+  type ClassifierOptions,
+  type ClassifyOptions,
+} from "./infer/classifier.ts";
+export type { LanguageModelOptions, TextScore } from "./infer/text/decoding.ts";
+export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/text/generation.ts";
+export { LanguageModel } from "./infer/text/language-model.ts";
+export { type BaseModel, loadModel } from "./io/hf.ts";
+export type { DownloadEvent, DownloadOptions } from "./io/hub/download-options.ts";
+export type { AdapterMeta } from "./io/peft/adapter-meta.ts";
+export { loadAdapter } from "./io/peft/open-adapter.ts";
+export type { Adapter } from "./io/peft/peft.ts";
+export type { Tensors } from "./io/peft/peft-form.ts";
+export type { LabelOptions, Learner } from "./learner/learner.ts";
+export type { LoadModelOptions } from "./learner/load.ts";
+export type { RowSource } from "./learner/rows.ts";
+export type { SaveModelOptions } from "./learner/saved.ts";
+export type { TrainModelOptions } from "./learner/train.ts";
+export type { LearnOptions, Progress } from "./learner/training.ts";
+export type { Mode } from "./methods/index.ts";
+export type { Init, LoraConfig, Scaling } from "./methods/lora.ts";
+export type { Target } from "./names.ts";
+export { type FileSource, forgetFile, registerFile } from "./platform/files.ts";
+export { setPackageUrl } from "./platform/package-url.ts";
+export type { FineTuneArguments, FineTuneRun } from "./run/fine-tune.ts";
+export type { RunRecord } from "./run/record.ts";
+export type { SaveOptions, TrainedRun } from "./run/trained-run.ts";
+export type { CrossValidateArguments, CrossValidation, LabelToReview, OutOfFold } from "./study/cross-validate.ts";
+export type { Trial } from "./study/grid.ts";
+export type { StudyEvent } from "./study/runner.ts";
+export type { StudyArguments, StudyReport, StudyResult } from "./study/study.ts";
+export type { ClassDetails } from "./tasks/classification/classification-training.ts";
+export type { Compared } from "./tasks/compare.ts";
+export type { Evaluation, Splits } from "./tasks/evaluation.ts";
+export type { MessagesObjective, Objective, Pooling, TaskConfig } from "./tasks/index.ts";
+export type { TextDetails } from "./tasks/lm/lm-training.ts";
+export type { Answer, Classification, Scored, TaggedSpan, TaggedText } from "./tasks/predictions.ts";
+export type { ScoreDetails } from "./tasks/regression/regression-training.ts";
+export type { Answered, Results, TestResults } from "./tasks/task.ts";
+export type { EntityDetails } from "./tasks/tokens/tokens-training.ts";
+export type { WeightDtype } from "./tensor.ts";
+export {
+  type Checkpoint,
+  type EvaluationRecord,
+  RunFailed,
+  type StepRecord,
+  type TrainEvent,
+  type TrainResult,
+} from "./train/records.ts";
+export type { TrainOptions } from "./train/settings.ts";
 
 /**
  * Makes a model of your own texts: reads rows, trains on them, and gives what classifies, learns on and saves. Rows are
  * in memory, each with a text and a label, several labels, a score or tags; or a file, by its path, opened or at a
- * URL; or a data set by its name. Of 50 rows and more, a part measures the model: `model.run.results`. All settings of
+ * URL (in a page a path in the browser's storage); or a data set by its name. Of 50 rows and more, a part measures the model: `model.run.results`. All settings of
  * `fineTune` and `loadDataset` are options. Throws ConfigError, DataError or FormatError for what is invalid, the
  * signal's reason if it was aborted.
  *
@@ -38,7 +120,7 @@ export { loadTexts } from "./data/text/texts.ts";
  * ```
  */
 export async function train(rows: RowSource, options: TrainModelOptions = {}): Promise<Learner> {
-  return (await import("./learner/train.ts")).train(rows, options, async () => runFiles);
+  return (await import("./learner/train.ts")).train(rows, options, runFiles);
 }
 
 /**
@@ -55,13 +137,72 @@ export async function train(rows: RowSource, options: TrainModelOptions = {}): P
  * ```
  */
 export async function load(source: string | URL | Blob, options: LoadModelOptions = {}): Promise<Learner> {
-  return (await import("./learner/load.ts")).load(source, options, async () => runFiles);
+  return (await import("./learner/load.ts")).load(source, options, runFiles);
+}
+
+/**
+ * Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadDataset } from "lowrank";
+ *
+ * const data = await loadDataset({ file: "messages.csv" }, { dedupe: true });
+ * console.log(data.labels, data.train.size, data.stats.leaks.test);
+ *
+ * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
+ *
+ * const rows = [{ text: "see you at noon", label: "ham" }, { text: "you have won", label: "spam" }]; // and many more
+ * const mine = await loadDataset({ rows });
+ * ```
+ */
+export async function loadDataset(spec: DatasetSpec, options?: DatasetOptions): Promise<LoadedDataset> {
+  return (await import("./data/datasets.ts")).loadDataset(spec, options);
+}
+
+/**
+ * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
+ * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
+ * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
+ * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is a
+ * question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled by
+ * the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
+ * file or an option are invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTexts } from "lowrank";
+ *
+ * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
+ * console.log(data.stats.train.tokens);
+ * ```
+ */
+export async function loadTexts(spec: TextsSpec, options?: TextsOptions): Promise<LoadedTexts> {
+  return (await import("./data/text/texts.ts")).loadTexts(spec, options);
+}
+
+/**
+ * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
+ * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
+ * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20.
+ * Throws DataError, FormatError or ConfigError if a file or an option is invalid.
+ *
+ * @example
+ * ```ts
+ * import { loadTagged } from "lowrank";
+ *
+ * const data = await loadTagged({ file: "entities.conll" });
+ * console.log(data.labels, data.stats.train.words);
+ * ```
+ */
+export async function loadTagged(spec: TaggedSpec, options?: TaggedOptions): Promise<LoadedTagged> {
+  return (await import("./data/text/tagged.ts")).loadTagged(spec, options);
 }
 
 /**
  * Fine-tunes GPT-2: as a text classifier on data from `loadDataset`, as a token classifier on data from
  * `loadTagged`, as a language model on data from `loadTexts`.
- * Deterministic: the same device, data and options give the same bits. `save` also writes charts.
+ * Deterministic: the same device, data and options give the same bits. `save` also writes its report.
  * Throws ConfigError or DataError before anything is allocated, DeviceError if the plan does not fit or the device
  * fails, and RunFailed (a TrainingError with the last good tensors) if loss or gradients are not finite.
  *
@@ -77,7 +218,8 @@ export async function load(source: string | URL | Blob, options: LoadModelOption
  * ```
  */
 export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
-  return fineTuneWith(args, runFiles);
+  const views = await runFiles();
+  return (await import("./run/fine-tune.ts")).fineTune(args, views);
 }
 
 /**
@@ -106,7 +248,7 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
  * ```
  */
 export async function study(args: StudyArguments): Promise<StudyResult> {
-  return (await studies()).study(args, runFiles);
+  return (await studies()).study(args, await runFiles());
 }
 
 /**
@@ -133,7 +275,8 @@ export async function study(args: StudyArguments): Promise<StudyResult> {
  * ```
  */
 export async function crossValidate(args: CrossValidateArguments): Promise<CrossValidation> {
-  return (await studies()).crossValidate(args, runFiles);
+  return (await studies()).crossValidate(args, await runFiles());
 }
 
+const runFiles = async () => (await import("./views/run-files.ts")).runFiles;
 const studies = () => import("./views/study/studies.ts");

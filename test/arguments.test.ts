@@ -2,7 +2,6 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import * as browser from "../src/browser.ts";
 import { ConfigError, DeviceError } from "../src/errors.ts";
 import * as api from "../src/index.ts";
 import { assertFails, temporaryFolder } from "./helpers/border.ts";
@@ -135,7 +134,7 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
 
 /** The table with what each name calls; what is generated is read to its end. */
 function listEntries(values: World): Record<string, Entry> {
-  const owners = { ...api, ...browser, ...values } as unknown as Record<string, Record<string, Call> & Call>;
+  const owners = { ...api, ...values } as unknown as Record<string, Record<string, Call> & Call>;
   const entry = (name: string, { good, needs, optional = [], also = {} }: Arguments): Entry => {
     const [owner, method] = name.split(".") as [string, string | undefined];
     const call = async (...args: never[]) => {
@@ -165,9 +164,9 @@ test("every function, class and method of the API is in the table, in Node and i
     lm: api.LanguageModel,
     tokenizer: api.Tokenizer,
   };
-  const names = new Set([...Object.keys(api), ...Object.keys(browser)]);
+  const names = Object.keys(api);
   for (const name of names) {
-    const value = (api as Record<string, unknown>)[name] ?? (browser as Record<string, unknown>)[name];
+    const value = (api as Record<string, unknown>)[name];
     if (typeof value !== "function" || /Error$|^RunFailed$/.test(name)) continue;
     if (!Object.values(owners).includes(value as never)) assert.ok(name in ENTRIES, name);
   }

@@ -120,7 +120,7 @@ const SOURCES: Source[] = [...list("src", ".ts"), ...list("src", ".tsx")]
   });
 
 /** The public API: what others import, and nothing here does. */
-const API = ["src/api.ts", "src/index.ts", "src/browser.ts"];
+const API = ["src/index.ts"];
 
 /** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
 const fileRoom = (path: string) =>

@@ -55,7 +55,6 @@ test("the package has what its entries load, in Node and in a page, and no page"
     "dist/types/src/index.d.ts",
     "dist/browser/index.js",
     "dist/browser/kernels-worker.js",
-    "dist/types/src/browser.d.ts",
     "dist/kernels-worker.mjs",
     "dist/data.wasm",
     "dist/tokenizer.wasm",

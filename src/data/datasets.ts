@@ -78,22 +78,7 @@ export interface LoadedDataset extends LoadedSets<Dataset> {
   chosen?: string;
 }
 
-/**
- * Loads a data set. Throws DataError, FormatError or ConfigError if the data, a file or an option is invalid.
- *
- * @example
- * ```ts
- * import { loadDataset } from "lowrank";
- *
- * const data = await loadDataset({ file: "messages.csv" }, { dedupe: true });
- * console.log(data.labels, data.train.size, data.stats.leaks.test);
- *
- * const reviews = await loadDataset({ name: "stanfordnlp/imdb" }); // of the Hugging Face hub, downloaded once
- *
- * const rows = [{ text: "see you at noon", label: "ham" }, { text: "you have won", label: "spam" }]; // and many more
- * const mine = await loadDataset({ rows });
- * ```
- */
+/** As in index.ts. */
 export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {}): Promise<LoadedDataset> {
   const origin = parseOrigin(spec, options, SOURCE, DATASET_OPTIONS);
   const seed = options.seed ?? 1;

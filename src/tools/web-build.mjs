@@ -16,7 +16,7 @@ const WEB = join(NEW, "web");
 let constants = {};
 /** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "browser";
-const LIBRARY_ENTRY = "src/browser.ts";
+const LIBRARY_ENTRY = "src/index.ts";
 const SCRIPTS = "dist/page";
 const BENCH = "dist/bench";
 /** The library's worker, one file without imports, so that a bundler may copy it as it is. */

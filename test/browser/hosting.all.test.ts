@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import type * as Lowrank from "../../src/browser.ts";
+import type * as Lowrank from "../../src/index.ts";
 import { Classifier, fineTune, loadModel } from "../../src/index.ts";
 import { assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

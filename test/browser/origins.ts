@@ -1,7 +1,7 @@
 /** A page on one origin with the library on another, as on a CDN. */
 import type { Page } from "playwright-core";
 import { packagePath } from "#platform";
-import type * as Lowrank from "../../src/browser.ts";
+import type * as Lowrank from "../../src/index.ts";
 import { messages } from "../helpers/tiny.ts";
 import { plainServer } from "./browser.ts";
 

@@ -32,13 +32,6 @@ test("Node's side and the page's side export the same names", () => {
   assert.equal(exportedNames("src/platform/browser.ts"), node);
 });
 
-test("the library for pages exports the same names as for Node", () => {
-  const inNode = exportedNames("src/index.ts");
-  const inPage = exportedNames("src/browser.ts");
-  assert.ok(inNode.includes("fineTune"), inNode.join(", "));
-  assert.equal(inPage, inNode);
-});
-
 const words = (names: readonly string[], word = "new") => new Map(names.map((name) => [name, `${word} ${name}`]));
 async function* breaking() {
   yield new Uint8Array(1);

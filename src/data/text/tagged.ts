@@ -146,20 +146,7 @@ export class Tagged extends TokenSet {
   }
 }
 
-/**
- * Loads sentences with a tag for each word, of entities (B-PER, I-PER, O) or parts of speech. A CoNLL file has a word a
- * line, its tag last, white space between columns and an empty line behind each sentence; JSON lines (.jsonl, .ndjson,
- * or .json with an array) have two lists, `tokens` and `tags`. A single file is shuffled by the seed and split 70/10/20.
- * Throws DataError, FormatError or ConfigError if a file or an option is invalid.
- *
- * @example
- * ```ts
- * import { loadTagged } from "lowrank";
- *
- * const data = await loadTagged({ file: "entities.conll" });
- * console.log(data.labels, data.stats.train.words);
- * ```
- */
+/** As in index.ts. */
 export async function loadTagged(spec: TaggedSpec, options: TaggedOptions = {}): Promise<LoadedTagged> {
   const origin = parseOrigin(spec, options, SOURCE, OPTIONS);
   const { model, maxLength = usualLength(model?.config), fractions = [0.7, 0.1, 0.2], seed = 1 } = options;

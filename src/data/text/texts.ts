@@ -81,23 +81,7 @@ type Parts<T> = [train: T, val: T, test: T];
 /** A row of JSON lines, or a file of plain text. */
 type Document = Uint32Array | Completion;
 
-/**
- * Loads texts for a language model. A plain text file is one document; with `file`, each is split at line ends into
- * train, val and test parts, in this order. JSON lines (.jsonl, .ndjson) have one document per line (.json also in an
- * array), with the key `text`, or with `prompt` and `completion`, or with `messages`, a chat, of which the answers are
- * learned; so are those of Alpaca (`instruction`, `input`, `output`) and ShareGPT (`conversations`). An instruction is a
- * question of a chat if the model has a chat template, else a prompt that ends with an empty line. They are shuffled by
- * the seed and then split. Throws DataError, FormatError or ConfigError if the texts, a
- * file or an option are invalid.
- *
- * @example
- * ```ts
- * import { loadTexts } from "lowrank";
- *
- * const data = await loadTexts({ file: "book.txt" }, { maxLength: 256 });
- * console.log(data.stats.train.tokens);
- * ```
- */
+/** As in index.ts. */
 export async function loadTexts(spec: TextsSpec, options: TextsOptions = {}): Promise<LoadedTexts> {
   const origin = parseOrigin(spec, options, SOURCES, OPTIONS);
   const { model, maxLength = usualLength(model?.config), fractions = [0.8, 0.1, 0.1], seed = 1 } = options;
