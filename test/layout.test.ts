@@ -124,7 +124,7 @@ const API = ["src/index.ts"];
 
 /** The room that a file is in: "ops"; "" for the ground floor, files directly in src/. */
 const fileRoom = (path: string) =>
-  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker|bench)|[^/]+)\//.exec(path)?.[1] ?? "");
+  API.includes(path) ? "api" : (/^src\/(web\/(?:page|worker)|[^/]+)\//.exec(path)?.[1] ?? "");
 
 /** The files under src/ that a source imports, by their paths. */
 const within = ({ path, imports }: Source) =>
@@ -139,7 +139,7 @@ const ROOMS = [
   // What needs no device; what runs a model on one; what writes and classifies; what trains; what a run leaves, what takes it
   // elsewhere, what repeats runs; what is shown of them.
   ["classic", "engine", "infer", "train", "run", "export", "study", "learner", "verify", "views"],
-  ["bench", "commands", "web", "web/worker", "web/page", "web/bench", "api"],
+  ["bench", "commands", "web", "web/worker", "web/page", "api"],
 ].flat();
 
 /** Rooms that use less than what is below them. */
@@ -163,7 +163,7 @@ test("imports point down", () => {
     const room = fileRoom(source.path);
     assert.ok(ROOMS.includes(room), `${source.path} is in no known room`);
     const allowed = [room, ...(ONLY[room] ?? ROOMS.slice(0, ROOMS.indexOf(room)))];
-    // The benchmarks are a command in a folder of their own; the page and its worker know each other by the protocol.
+    // The page and its worker know each other by the protocol.
     if (room === "web/page") allowed.splice(allowed.indexOf("web/worker"), 1);
     // The client has the type of the worker's calls.
     for (const path of within(source))

@@ -14,11 +14,10 @@ const PAGE = "src/web";
 const WEB = join(NEW, "web");
 /** The constants of src/platform/build.ts. */
 let constants = {};
-/** The library, index.html and bench.html have a folder each: shared chunks would cost more requests and bytes. */
+/** The library and the page have a folder each: shared chunks would cost more requests and bytes. */
 const LIBRARY = "browser";
 const LIBRARY_ENTRY = "src/index.ts";
 const SCRIPTS = "dist/page";
-const BENCH = "dist/bench";
 /** The library's worker, one file without imports, so that a bundler may copy it as it is. */
 const WORKER = { "kernels-worker": "src/backend/kernels-worker.ts" };
 const ASSETS = [LIBRARY, ...WASM, "gpt2.tokenizer.bin"];
@@ -143,7 +142,6 @@ export async function buildWeb(define) {
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
   await bundle(join(WEB, SCRIPTS), scripts, { plugins: [allShaders] });
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
-  await bundle(join(WEB, BENCH), { bench: `${PAGE}/bench/bench.tsx` });
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
   const filter = (path) => !path.endsWith("make");
   for (const folder of ["models", "adapters", "datasets"])
@@ -292,14 +290,12 @@ async function buildStandalone() {
 const ONCE_USED = /^data\/models\/smollm2-cut\/.*\.gguf$/;
 
 /**
- * Builds the service worker, which caches every file for offline use, except the page of measurements, under a version
- * that depends on all their contents.
+ * Builds the service worker, which caches every file for offline use, under a version that depends on all their contents.
  */
 async function buildServiceWorker() {
   const files = readdirSync(WEB, { recursive: true })
     .map((name) => String(name).replaceAll("\\", "/"))
     .filter((name) => !/\.(map|md)$/.test(name) && statSync(join(WEB, name)).isFile())
-    .filter((name) => name !== "bench.html" && !name.startsWith(`${BENCH}/`))
     .sort();
   const hash = createHash("sha256");
   for (const name of files) hash.update(`${name}\n`).update(readFileSync(join(WEB, name)));
