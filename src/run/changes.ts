@@ -22,7 +22,7 @@ import { hasHead } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
 import { DEFAULTS } from "../train/options.ts";
 import type { TrainOptions } from "../train/settings.ts";
-import { computeSpectrum, type Factors, productNorm, type Spectrum } from "./spectrum.ts";
+import { productNorm } from "./spectrum.ts";
 
 /** The change of a matrix, or of a bias. */
 export interface Change {
@@ -35,8 +35,6 @@ export interface Change {
   /** The Frobenius norm of the change, and of what is changed. */
   norm: number;
   of: number;
-  /** The rank of its adapter, and how that is used (not of ranks beyond `MOST_RANK`); null without an adapter. */
-  adapter: { r: number; spectrum: Spectrum | null } | null;
 }
 
 export interface Changes {
@@ -46,9 +44,6 @@ export interface Changes {
   /** In the order of the forward pass. */
   changes: Change[];
 }
-
-/** The highest rank whose singular values are computed: all of a model take a second. */
-export const MOST_RANK = 64;
 
 /** What a run that started from no adapter began with: the tensors that are not the base model's. */
 export async function startTensors(
@@ -82,19 +77,13 @@ export async function measureChanges(adapter: Adapter, base: BaseModel, start: T
     if (target === "head" && hasHead(task)) continue;
     const factors = { ...readFactors(tensors, adapter), ...adapter };
     const [norm, of] = [productNorm(factors), await sizes.adapted(adapter)];
-    changes.push({ block, part: target, norm, of, adapter: measureUse(factors) });
+    changes.push({ block, part: target, norm, of });
   }
   for (const tensor of moved.filter(({ part }) => part === kind))
-    for (const one of await sizes.moved(tensor, tensors.get(tensor.name)!.data))
-      changes.push({ ...one, adapter: null });
+    changes.push(...(await sizes.moved(tensor, tensors.get(tensor.name)!.data)));
   const before = start?.get("head.weight")?.data;
   if (before && tensors.has("head.weight")) changes.push(headChange(adapter, before));
   return { kind, blocks: base.config.n_layer, changes };
-}
-
-function measureUse(factors: Factors): Change["adapter"] {
-  const { r } = factors;
-  return { r, spectrum: r <= MOST_RANK ? computeSpectrum(factors) : null };
 }
 
 /** A classifier's head is small: its adapter's product is formed. */
@@ -102,22 +91,21 @@ function headChange({ meta: { lora, model }, tensors }: Adapter, before: Float32
   const { data, shape } = tensors.get("head.weight")!;
   const change = Float64Array.from(data, (value, i) => value - before[i]!);
   const adapter = (lora ? loraAdapters(model, lora) : []).find(({ target }) => target === "head");
-  const factors = adapter ? { ...readFactors(tensors, adapter), ...adapter } : null;
-  if (factors) {
-    const { A, B, r, scale } = factors;
+  if (adapter) {
+    const { A, B, r, scale } = { ...readFactors(tensors, adapter), ...adapter };
     const columns = shape[1]!;
     for (let i = 0; i < change.length; i++)
       for (let k = 0; k < r; k++)
         change[i]! += scale * B[Math.floor(i / columns) * r + k]! * A[k * columns + (i % columns)]!;
   }
   const norm = (values: ArrayLike<number>) => Math.sqrt(Array.from(values).reduce((sum, x) => sum + x * x, 0));
-  return { block: null, part: "head", norm: norm(change), of: norm(before), adapter: factors && measureUse(factors) };
+  return { block: null, part: "head", norm: norm(change), of: norm(before) };
 }
 
 /** Elements of a tensor that are read at a time. */
 const PIECE = 1 << 18;
 
-type Size = Omit<Change, "block" | "adapter">;
+type Size = Omit<Change, "block">;
 
 /** Norms of the base model's tensors, each read once. */
 class Sizes {
@@ -134,7 +122,7 @@ class Sizes {
   }
 
   /** A tensor's parts, and how far they are from the trained values. */
-  async moved({ name, block, layer }: ModelTensor, trained: Float32Array): Promise<Omit<Change, "adapter">[]> {
+  async moved({ name, block, layer }: ModelTensor, trained: Float32Array): Promise<Change[]> {
     const sizes = await this.measure(name, layer, trained);
     return sizes.map((size) => ({ block, ...size }));
   }

@@ -1,7 +1,6 @@
 /**
- * The size and the singular values of s B A, without the product: B^T B and A A^T are [r, r], and
- * ||B A||^2 = trace(B^T B A A^T) (Frobenius). The principal components of a few rows, by the same eigenvalues. All in
- * double precision.
+ * The size of s B A, without the product: B^T B and A A^T are [r, r], and ||B A||^2 = trace(B^T B A A^T) (Frobenius).
+ * The principal components of a few rows, by eigenvalues. All in double precision.
  */
 
 /** The factors of an adapter: B [out, r], A [r, in], and the factor of their product. */
@@ -11,22 +10,6 @@ export interface Factors {
   r: number;
   scale: number;
 }
-
-/** How an adapter uses its rank. */
-export interface Spectrum {
-  /** The singular values of s B A, largest first: as many as the least of r, its rows and its columns. */
-  values: number[];
-  /** The fewest of them whose squares add up to this share of the squares of all: 0 if all are 0. */
-  used: number;
-  share: number;
-}
-
-/**
- * The share of the squared sum that counts as all of it: the cumulative percentage of total variation (Jolliffe,
- * Principal Component Analysis, 2002, section 6.1.1), at the upper end of its usual 70 to 90 %. The squares of the
- * others are what an adapter of a smaller rank would lose (Eckart and Young 1936).
- */
-export const SHARE = 0.9;
 
 /** ||s B A||, Frobenius. */
 export function productNorm(factors: Factors): number {
@@ -40,30 +23,6 @@ export function productNorm(factors: Factors): number {
       ),
     )
   );
-}
-
-/**
- * The spectrum of s B A. With A A^T = V D V^T, the eigenvalues of the symmetric D^(1/2) V^T B^T B V D^(1/2) are the
- * squares of the singular values of B A.
- */
-export function computeSpectrum(factors: Factors): Spectrum {
-  const { A, B, r, scale } = factors;
-  const [gramA, gramB] = grams(factors);
-  const { values: D, vectors: V } = eigen(gramA, r);
-  const roots = D.map((value) => Math.sqrt(Math.max(0, value)));
-  const half = multiply(gramB, V, r);
-  const inner = multiply(transpose(V, r), half, r).map((x, i) => x * roots[Math.floor(i / r)]! * roots[i % r]!);
-  const sorted = [...eigen(inner, r).values].map((value) => Math.max(0, value)).sort((a, b) => b - a);
-  const squares = sorted.slice(0, Math.min(r, A.length / r, B.length / r));
-  return { values: squares.map((square) => scale * Math.sqrt(square)), used: usedRank(squares), share: SHARE };
-}
-
-function usedRank(squares: readonly number[]): number {
-  const wanted = SHARE * squares.reduce((sum, square) => sum + square, 0);
-  let sum = 0;
-  let used = 0;
-  while (sum < wanted) sum += squares[used++]!;
-  return used;
 }
 
 /** A A^T and B^T B, both [r, r]. */
@@ -147,15 +106,4 @@ function rotate(M: Float64Array, V: Float64Array, n: number, p: number, q: numbe
   for (let i = 0; i < n; i++) turn(M, i * n + p, i * n + q);
   for (let i = 0; i < n; i++) turn(M, p * n + i, q * n + i);
   for (let i = 0; i < n; i++) turn(V, i * n + p, i * n + q);
-}
-
-function multiply(X: Float64Array, Y: Float64Array, n: number): Float64Array {
-  const out = new Float64Array(n * n);
-  for (let i = 0; i < n; i++)
-    for (let k = 0; k < n; k++) for (let j = 0; j < n; j++) out[i * n + j]! += X[i * n + k]! * Y[k * n + j]!;
-  return out;
-}
-
-function transpose(X: Float64Array, n: number): Float64Array {
-  return X.map((_, i) => X[(i % n) * n + Math.floor(i / n)]!);
 }

@@ -28,12 +28,8 @@ import {
 /** What a run of LoRA on 16 test messages shows. */
 async function lookAtWhatItLearned(page: Page): Promise<void> {
   await openLearned(page);
-  // q, k, v, o, fc and proj of four blocks; a click chooses another matrix.
-  assert.is(await page.locator("#learned .heat[data-matrix]").count(), 24);
-  await page.locator("#learned .heatmap tr:nth-child(2) td >> nth=3 >> .heat").click();
-  assert.is(await page.locator("#matrix option:checked").textContent(), "Block 1, o");
-  assert.match((await page.textContent("#learned"))!, /Uses \d of rank 8: .* holds? 90\s% of the sum/);
-  assert.is(await page.locator("#learned .singular rect").count(), 8);
+  // q, k, v, o, fc and proj of four blocks.
+  assert.is(await page.locator("#learned .heatmap tbody .heat[title]").count(), 24);
 
   await see(page, "try");
   await page.locator("#words >> text=Which words count").waitFor();
