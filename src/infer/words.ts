@@ -5,7 +5,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { ConfigError } from "../errors.ts";
 import type { TextOrPair } from "../pair.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";
-import { type Entity, findEntities } from "../tasks/tokens/entities.ts";
+import { type Entity, entityFinder } from "../tasks/tokens/entities.ts";
 
 /** A text as the model reads it: its token ids, its words, and the first token of each. */
 interface ReadText {
@@ -41,6 +41,7 @@ export function readEntities(
   labels: readonly string[],
 ): TaggedText[] {
   const tokens = predictions(logits, labels.length);
+  const find = entityFinder(labels);
   let start = 0;
   return texts.map(({ text, words, ids, firsts }) => {
     const own = Array.from(firsts, (first) => tokens[start + first]!);
@@ -50,6 +51,6 @@ export function readEntities(
       const probability = Math.min(...own.slice(first, last + 1).map((one) => one.probability));
       return { label: type, text: text.slice(place.start, place.end), ...place, probability };
     };
-    return { entities: findEntities(own.map(({ label }) => labels[label]!)).map(span) };
+    return { entities: find(own.map(({ label }) => label)).map(span) };
   });
 }

@@ -1,7 +1,7 @@
 /**
- * What is asked of a task, which is what a model learns. Each has a file with three exports, so that a page loads what
- * it needs: `task`, what it is in a model and in files, `training`, how it is trained and measured, and `words`, what
- * people read of it.
+ * What is asked of a task, which is what a model learns. Each has a folder with five files, so that a page loads what it
+ * needs, with an export each: `task`, what it is in a model and in files, `training`, how it is trained, `measuring`,
+ * how logits become answers, `words`, what people read of it, and `usage`, what is made with it.
  */
 import type { Tree } from "../check-tree.ts";
 import type { Block, Table } from "../document/blocks.ts";
@@ -267,6 +267,8 @@ export interface Words<Details extends object = object, Set extends Rows = Rows>
   choice?: string;
   /** What is learned of messages: "of 3 classes". */
   learned?(labels: number): string;
+  /** How labels are read, where that is not plain. */
+  reads?(labels: readonly string[]): string;
   /** What is known of its data: the rows of each class. */
   data?(data: DataShown<Set>): Block[];
   /** "284 of 300 test messages right" */

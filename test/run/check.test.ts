@@ -6,6 +6,8 @@ import { describeModel } from "../../src/io/hf.ts";
 import { checkData } from "../../src/run/check.ts";
 import { loadData } from "../../src/run/load-data.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
+import { checkBlocks } from "../../src/views/check.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
@@ -110,6 +112,15 @@ test("columns are described with what each is read as", async () => {
       ["body", "text", 60],
     ],
   );
+});
+
+test("of tags it is said which entities they mean, and which of them seqeval reads differently", async () => {
+  const checked = await check(
+    "org.conll",
+    lines(100, (i) => (i % 5 === 4 ? "" : `word${i % 9} ${i % 3 === 0 ? "ORG" : "O"}`)),
+  );
+  const shown = renderBlocks(checkBlocks(checked, null), 200);
+  assert.match(shown, /entities: 1 type \(ORG\); outside: O; seqeval, .* reads differently: ORG$/m);
 });
 
 test("where several columns may be the label, the one with the most values is taken, and it is said", async () => {

@@ -1,6 +1,8 @@
 /**
- * Entities in a sentence's tags, as seqeval 1.2 finds them, which follows conlleval: a tag is a prefix and a type,
- * B-PER, I-PER, or O; IOB1, IOB2 and IOBES are read alike, and a tag that does not fit begins an entity.
+ * Entities in a sentence's tags, as seqeval 1.2 finds them by default, which follows conlleval: a tag is a prefix and a
+ * type, B-PER, I-PER, or O; IOB1, IOB2 and IOBES are read alike, and a tag that does not fit begins an entity. Without
+ * a type, B, I, E and S are of one type, "_". seqeval takes the first letter of any tag for its prefix; here a prefix is
+ * one of a scheme's letters before a hyphen, in either case, and ORG, NOUN or B_PER is a type of its own.
  */
 
 /** Words `first` to `last` of a sentence, of a type. */
@@ -10,39 +12,48 @@ export interface Entity {
   last: number;
 }
 
-const NONE = { prefix: "O", type: "" };
-
-/** "B-PER" gives B and PER; a tag without a hyphen, its first letter and itself. */
-function divide(tag: string): typeof NONE {
-  const hyphen = tag.indexOf("-");
-  return { prefix: tag.charAt(0), type: (hyphen < 0 ? tag : tag.slice(hyphen + 1)) || "_" };
+/** Begins an entity, is inside it, ends it, is a single one, or is outside. */
+interface Tag {
+  prefix: "B" | "I" | "E" | "S" | "O";
+  type: string;
 }
 
-/** Whether an entity that contains the word before a tag ends there. */
-function endsBefore(before: typeof NONE, { prefix, type }: typeof NONE): boolean {
-  if (before.prefix === "E" || before.prefix === "S") return true;
-  if ("BI".includes(before.prefix) && "BSO".includes(prefix)) return true;
-  return !"O.".includes(before.prefix) && before.type !== type;
+/** A letter of a scheme, or what follows it. BILOU has "last" and "unit" for E and S, BMES "middle" for I. */
+const TAG = /^([BIESOLUM.])(?:-(.*))?$/is;
+const SAME: Readonly<Record<string, string>> = { L: "E", U: "S", M: "I", ".": "O" };
+
+/** What each of a model's tags is. A letter by itself is one of a scheme if others have it before a hyphen, or all are. */
+export function readTags(labels: readonly string[]): Tag[] {
+  const found = labels.map((label) => TAG.exec(label));
+  const isScheme = found.some((one) => one?.[2] !== undefined) || found.every(Boolean);
+  return labels.map((label, i) => {
+    const [, letter = "", type] = found[i] ?? [];
+    if (label !== "O" && !(letter && (isScheme || type !== undefined))) return { prefix: "I", type: label };
+    const prefix = letter.toUpperCase();
+    return { prefix: (SAME[prefix] ?? prefix) as Tag["prefix"], type: type || "_" };
+  });
 }
 
-/** Whether a tag begins an entity. */
-function begins(before: typeof NONE, { prefix, type }: typeof NONE): boolean {
-  if (prefix === "B" || prefix === "S") return true;
-  if ("ESO".includes(before.prefix) && "EI".includes(prefix)) return true;
-  return !"O.".includes(prefix) && before.type !== type;
+/** The tags that seqeval reads otherwise. */
+export function unlikeSeqeval(labels: readonly string[]): string[] {
+  const tags = readTags(labels);
+  return labels.filter((label, i) => tags[i]!.type === label || !/^([BIESO](-|$)|\.$)/.test(label));
 }
 
-export function findEntities(tags: readonly string[]): Entity[] {
-  const entities: Entity[] = [];
-  let before = NONE;
-  let first = 0;
-  for (let i = 0; i <= tags.length; i++) {
-    const tag = i < tags.length ? divide(tags[i]!) : { prefix: "O", type: "O" };
-    if (endsBefore(before, tag)) entities.push({ type: before.type, first, last: i - 1 });
-    if (begins(before, tag)) first = i;
-    before = tag;
-  }
-  return entities;
+/** Finds the entities of sentences, by the ids of their tags. */
+export function entityFinder(labels: readonly string[]): (ids: readonly number[]) => Entity[] {
+  const tags = readTags(labels);
+  return (ids) => {
+    const entities: Entity[] = [];
+    for (const [i, id] of ids.entries()) {
+      const { prefix, type } = tags[id]!;
+      const before = tags[ids[i - 1]!];
+      const goesOn = before && "BI".includes(before.prefix) && "IE".includes(prefix) && before.type === type;
+      if (goesOn) entities.at(-1)!.last = i;
+      else if (prefix !== "O") entities.push({ type, first: i, last: i });
+    }
+    return entities;
+  };
 }
 
 /** The entities of two taggings that are the same: type, first and last word. */

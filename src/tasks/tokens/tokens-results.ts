@@ -4,12 +4,10 @@ import { countRows } from "../compare.ts";
 import { argmaxRows } from "../predictions.ts";
 import { LABEL } from "../stored.ts";
 import { type Measuring, MISTAKES } from "../task.ts";
-import { countSame, type Entity, findEntities } from "./entities.ts";
+import { countSame, type Entity, entityFinder } from "./entities.ts";
 import { COLUMNS, divide, type EntityDetails, type Sentences } from "./tokens-training.ts";
 
 const SAMPLED = 3;
-
-const entitiesOf = ({ labels }: Sentences, tags: readonly number[]) => findEntities(tags.map((tag) => labels[tag]!));
 
 /** "PER: John Smith" */
 const inWords = (words: readonly string[], { type, first, last }: Entity) =>
@@ -18,8 +16,8 @@ const inWords = (words: readonly string[], { type, first, last }: Entity) =>
 export const measuring: Measuring<Sentences, EntityDetails> = {
   predict: (logits, { labels }) => ({ values: argmaxRows(logits as Float32Array, labels.length) }),
   answers(set, { values }) {
-    const write = (tags: readonly number[], row: number) =>
-      entitiesOf(set, tags).map((entity) => inWords(set.words(row), entity));
+    const find = entityFinder(set.labels);
+    const write = (tags: readonly number[], row: number) => find(tags).map((entity) => inWords(set.words(row), entity));
     const predicted = divide(set, values);
     return { truth: predicted.map((_, row) => write(set.tags(row), row)), predicted: predicted.map(write) };
   },
@@ -47,6 +45,7 @@ export const measuring: Measuring<Sentences, EntityDetails> = {
 
 /** The entities of each type, in the order of their names. */
 function measureTypes(set: Sentences, predicted: readonly (readonly number[])[]) {
+  const find = entityFinder(set.labels);
   const hits = new Map<string, Hits>();
   const add = (entities: readonly Entity[], count: (entities: readonly Entity[]) => Partial<Hits>) => {
     for (const type of new Set(entities.map((entity) => entity.type))) {
@@ -56,7 +55,7 @@ function measureTypes(set: Sentences, predicted: readonly (readonly number[])[])
     }
   };
   for (const [row, tags] of predicted.entries()) {
-    const [own, found] = [entitiesOf(set, set.tags(row)), entitiesOf(set, tags)];
+    const [own, found] = [find(set.tags(row)), find(tags)];
     add(own, (some) => ({ there: some.length, right: countSame(some, found) }));
     add(found, (some) => ({ named: some.length }));
   }

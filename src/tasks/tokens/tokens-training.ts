@@ -4,7 +4,7 @@ import type { LabelMeasures } from "../../statistics.ts";
 import { type Columns, type Places, sampledMeasure } from "../compare.ts";
 import { argmaxRows } from "../predictions.ts";
 import type { Rows, Training } from "../task.ts";
-import { countSame, type Entity, findEntities } from "./entities.ts";
+import { countSame, entityFinder } from "./entities.ts";
 
 /** A set of sentences, as far as it is measured. */
 export interface Sentences extends Rows {
@@ -53,11 +53,8 @@ export function divide(set: Sentences, values: ArrayLike<number>): number[][] {
 export const COLUMNS = ["there", "named", "same", "words", "hits"] as const;
 
 /** What a sentence adds to the columns: its entities, those that were found, those of both; its words, those right. */
-function compareTags(labels: readonly string[], truth: readonly number[], predicted: readonly number[]) {
-  const [own, found] = [truth, predicted].map((tags) => findEntities(tags.map((tag) => labels[tag]!))) as [
-    Entity[],
-    Entity[],
-  ];
+function compareTags(find: ReturnType<typeof entityFinder>, truth: readonly number[], predicted: readonly number[]) {
+  const [own, found] = [find(truth), find(predicted)];
   const hits = truth.filter((tag, word) => tag === predicted[word]).length;
   return { there: own.length, named: found.length, same: countSame(own, found), words: truth.length, hits };
 }
@@ -108,7 +105,8 @@ export const training: Training<Sentences> = {
   measures,
   answer: argmaxRows,
   columns(set, values) {
-    const rows = divide(set, values).map((tags, row) => compareTags(set.labels, set.tags(row), tags));
+    const find = entityFinder(set.labels);
+    const rows = divide(set, values).map((tags, row) => compareTags(find, set.tags(row), tags));
     return Object.fromEntries(COLUMNS.map((key) => [key, rows.map((one) => one[key])]));
   },
 };

@@ -1,5 +1,6 @@
 /** What people read of a token classifier. */
 import { type Block, details } from "../../document/blocks.ts";
+import { nameList } from "../../errors.ts";
 import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
 import {
@@ -12,6 +13,7 @@ import {
   tooFew,
 } from "../message-words.ts";
 import type { Results, Words } from "../task.ts";
+import { readTags, unlikeSeqeval } from "./entities.ts";
 import type { EntityDetails } from "./tokens-training.ts";
 
 const TYPES = ["Type", "Types"] as const;
@@ -22,6 +24,7 @@ export const words: Words<EntityDetails> = {
   loss: "cross-entropy (nats)",
   choice: "tags, one a word",
   learned: (labels) => `with ${labels} tags`,
+  reads: describeTags,
   data: classRows(["Tag", "Tags"], "Words"),
   headline(_, { test }) {
     const [{ rows, measured }] = test.compared;
@@ -32,6 +35,19 @@ export const words: Words<EntityDetails> = {
   tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [], "", "Entities")],
   drawn: () => ({ rows: "sentences" }),
 };
+
+/** "entities: 2 types (LOC, PER); outside: O; as seqeval reads these tags" */
+function describeTags(labels: readonly string[]): string {
+  const tags = readTags(labels);
+  const types = [...new Set(tags.flatMap(({ prefix, type }) => (prefix === "O" ? [] : type)))].sort();
+  const outside = labels.filter((_, i) => tags[i]!.prefix === "O");
+  const unlike = unlikeSeqeval(labels);
+  const compared =
+    unlike.length === 0
+      ? "as seqeval reads these tags"
+      : `seqeval, which takes the first letter of a tag for its prefix, reads differently: ${nameList(unlike)}`;
+  return `entities: ${types.length} ${types.length === 1 ? "type" : "types"} (${nameList(types)}); outside: ${nameList(outside)}; ${compared}`;
+}
 
 const nameTypes = ({ test }: Results<EntityDetails>) => test.details.types.map((one) => ({ ...one, label: one.type }));
 
