@@ -3,12 +3,19 @@ import { isListOf, isText, type Kind } from "./checks.ts";
 
 export type Pair = readonly [first: string, second: string];
 export type TextOrPair = string | Pair;
+/** A sentence, or the words of one. */
+export type TextOrWords = string | readonly string[];
 
-/** What is asked of a call's texts. */
-export const TEXTS: Kind = [
-  "a string, or an array of strings or of pairs",
-  (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
+const textsKind = (others: string, count?: number): Kind => [
+  `a string, or an array of strings or of ${others}`,
+  (value) =>
+    isText(value) ||
+    isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === (count ?? one.length))),
 ];
+
+/** What is asked of a call's texts, and of sentences. */
+export const TEXTS = textsKind("pairs", 2);
+export const SENTENCES = textsKind("lists of words");
 
 /** The columns of pairs of texts. Between their tokens is the one that ends a text. */
 export interface PairSettings {
@@ -30,8 +37,8 @@ export function readsPairs(meta: {
 /** A text, or both of a pair on one line, for people. */
 export const joinPair = (text: TextOrPair): string => [text].flat().join(" | ");
 
-/** Whether there is nothing but white space in a text, or in both of a pair. */
-export const isBlank = (text: TextOrPair): boolean => [text].flat().join("").trim() === "";
+/** Whether there is nothing but white space in a text, in both of a pair, or in words. */
+export const isBlank = (text: TextOrWords): boolean => [text].flat().join("").trim() === "";
 
 /** The beginning of a text, or of both of a pair. */
 export const excerpt = (text: TextOrPair, length: number): TextOrPair =>

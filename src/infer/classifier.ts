@@ -13,7 +13,7 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-optio
 import { adaptedSpec, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { isBlank, TEXTS, type TextOrPair } from "../pair.ts";
+import { isBlank, SENTENCES, TEXTS, type TextOrPair, type TextOrWords } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -68,7 +68,7 @@ interface Reading extends Rows {
 }
 
 type Answer = [Reading, logits: Float32Array][];
-type Asking = Call<{ texts: readonly TextOrPair[]; names?: readonly string[] | undefined }, Answer>;
+type Asking = Call<{ texts: readonly TextOrWords[]; names?: readonly string[] | undefined }, Answer>;
 
 interface Row {
   call: Asking;
@@ -217,8 +217,9 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Finds the entities of a text, or of several, in order, with a token classifier: runs of words with a tag. Throws
-   * ConfigError if the model has a label for whole texts.
+   * Finds the entities of a text, or of several, in order, with a token classifier: runs of words with a tag. A text is
+   * divided into words as the Penn Treebank does; one that is a list of words is read as these, and its places are those
+   * of the words with a space between them. Throws ConfigError if the model has a label for whole texts.
    *
    * @example
    * ```ts
@@ -227,24 +228,25 @@ export class Classifier extends AdapterModel<Engine> {
    * const tagger = await Classifier.load("runs/entities", { device: await openDevice() });
    * const [first] = await tagger.tag("John Smith lives in Berlin");
    * for (const { label, text, start, end } of first!.entities) console.log(label, text, start, end);
+   * await tagger.tag([["John", "Smith", "lives", "in", "Berlin"]]); // your own words, as in training
    * ```
    */
-  async tag(texts: string | readonly TextOrPair[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
+  async tag(texts: string | readonly TextOrWords[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
     return this.each<TaggedText>("tag", texts, options);
   }
 
   /** What a method makes of texts, in order. */
   private async each<T extends Labelled>(
     method: "classify" | "score" | "tag",
-    texts: string | readonly TextOrPair[],
+    texts: string | readonly TextOrWords[],
     options: ClassifyOptions,
   ): Promise<T[]> {
-    checkArguments({ texts }, { texts: TEXTS });
+    checkArguments({ texts }, { texts: method === "tag" ? SENTENCES : TEXTS });
     checkOptions("options", options, CLASSIFY_OPTIONS);
     const predicts = TASKS[this.meta.task.objective].predicts!;
     if (method !== predicts.method)
       throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
-    const list = [texts].flat();
+    const list: readonly TextOrWords[] = typeof texts === "string" ? [texts] : texts;
     const { adapterNames } = options;
     if (adapterNames && adapterNames.length !== list.length)
       throw new ConfigError("wrong-name-count", "adapterNames: not one name a text", {
@@ -330,7 +332,11 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The texts at these places as an adapter, null: none, reads them. */
-  private async encode(name: string | null, texts: readonly TextOrPair[], places: readonly number[]): Promise<Reading> {
+  private async encode(
+    name: string | null,
+    texts: readonly TextOrWords[],
+    places: readonly number[],
+  ): Promise<Reading> {
     const isActive = name === this.activeAdapter;
     const meta = isActive ? this.meta : this.metaOf(name!);
     const { padTo, longest } = textLengths(meta, isActive ? this.engine.plan.spec : this.loaded.kind.adapterSpec(meta));
@@ -342,7 +348,7 @@ export class Classifier extends AdapterModel<Engine> {
       const words = encodeWords(this.tokenizer, some, longest);
       return { ...common, words, tokens: words.map(({ ids }) => ids) };
     }
-    const ids = await encodeTexts(this.tokenizer, some, padTo || longest, meta);
+    const ids = await encodeTexts(this.tokenizer, some as TextOrPair[], padTo || longest, meta);
     return { ...common, words: null, tokens: ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad))) };
   }
 }

@@ -2,8 +2,7 @@
 
 import { splitWords, type Word, WordEncoder } from "../data/text/words.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { ConfigError } from "../errors.ts";
-import type { TextOrPair } from "../pair.ts";
+import type { TextOrWords } from "../pair.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";
 import { type Entity, entityFinder } from "../tasks/tokens/entities.ts";
 
@@ -15,17 +14,21 @@ interface ReadText {
   firsts: Uint32Array;
 }
 
-/** Texts, with their words as far as they fit. Throws ConfigError for a pair of texts. */
-export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrPair[], most: number): ReadText[] {
+/** Words that are given, as those of a text in which a space is between them. */
+function placeWords(words: readonly string[]): Word[] {
+  let start = 0;
+  return words.map((text) => {
+    const word = { text, start, end: start + text.length };
+    start = word.end + 1;
+    return word;
+  });
+}
+
+/** Texts, with their words as far as they fit: those that are given, or into which they are divided. */
+export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrWords[], most: number): ReadText[] {
   const encoder = new WordEncoder(tokenizer);
-  return texts.map((text, i) => {
-    if (typeof text !== "string")
-      throw new ConfigError("wrong-text-count", "the model reads single texts", {
-        where: `texts[${i}]`,
-        expected: "a string",
-        found: JSON.stringify(text),
-      });
-    const words = splitWords(text);
+  return texts.map((given) => {
+    const [text, words] = typeof given === "string" ? [given, splitWords(given)] : [given.join(" "), placeWords(given)];
     const encoded = encoder.encode(
       words.map((word) => word.text),
       most,

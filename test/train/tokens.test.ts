@@ -72,7 +72,18 @@ test("a run learns the entities, and is measured on them; its adapter finds them
     }
     assert.equal(blank, { entities: [] });
     await assertFails("wrong-task", ["use tag"], () => tagger.classify("Ann"));
-    await assertFails("wrong-text-count", ["texts[0]"], () => tagger.tag([["Ann", "Lee"]]));
+    // Words that are given are read as they are.
+    const [given, none] = await tagger.tag([["Ann", "Lee", "works", "in", "New", "York", "."], []]);
+    assert.equal(
+      given!.entities.map(({ label, text, start, end }) => [label, text, start, end]),
+      [
+        ["PER", "Ann Lee", 0, 7],
+        ["LOC", "New York", 17, 25],
+      ],
+    );
+    const probability = (one: TaggedText) => one.entities.map((entity) => entity.probability);
+    assert.equal([probability(given!), none], [probability(found!), { entities: [] }]);
+    await assertFails("invalid-argument", ["lists of words"], () => tagger.tag([["Ann", 3]] as never));
   } finally {
     tagger.destroy();
   }
