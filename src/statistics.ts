@@ -165,10 +165,20 @@ function standing(isAhead: boolean, p: number): Standing {
   return isAhead ? "better" : "worse";
 }
 
+/** "0.012", or "< 0.001" */
+export const formatP = (p: number): string => (p < 0.001 ? "< 0.001" : p.toFixed(3));
+
+/** "p = 0.012" */
+export const stateP = (p: number): string => `p ${formatP(p).replace(/^\d/, "= $&")}`;
+
 /** In words: "better (p = 0.012)". */
-export function formatStanding(standing: Standing, p: number): string {
-  return `${standing} (p ${p < 0.001 ? "< 0.001" : `= ${p.toFixed(3)}`})`;
-}
+export const formatStanding = (standing: Standing, p: number): string => `${standing} (${stateP(p)})`;
+
+/** What the p-values and the intervals of so many comparisons are, behind the name of their test. */
+export const aboutHolm = (comparisons: number): string =>
+  comparisons > 1
+    ? `, corrected with Holm's method for ${comparisons} comparisons (each interval is of one comparison alone)`
+    : "";
 
 /**
  * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the

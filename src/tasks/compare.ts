@@ -205,6 +205,18 @@ export function estimate({ of, statistics }: Measure, columns: Columns): Estimat
 export const readFigure = (measured: Compared["measured"][string] | undefined): number | null =>
   typeof measured === "object" ? (measured?.value ?? null) : (measured ?? null);
 
+/** What a run, or a baseline, is judged by: the higher, the better. */
+export function merit({ key, isError }: Measure, { measured }: Compared): number {
+  const value = readFigure(measured[key]) ?? Number.NaN;
+  return isError ? -value : value;
+}
+
+/** The best of some baselines, of equal ones the first; undefined: the measure is defined for none. */
+export const bestOf = (measure: Measure, baselines: readonly Compared[]): Compared | undefined =>
+  baselines
+    .filter((one) => !Number.isNaN(merit(measure, one)))
+    .sort((a, b) => merit(measure, b) - merit(measure, a))[0];
+
 /** The chart of a measure over the steps, and its file: "accuracy". */
 export const chartName = ({ title }: Pick<Measure, "title">): string => title.toLowerCase().replaceAll(" ", "-");
 

@@ -6,6 +6,7 @@ import { capital, digits, formatCount, formatLoss } from "../format.ts";
 import { describeMethod, hasSetting } from "../methods/training.ts";
 import type { FileContent } from "../platform/reader.ts";
 import type { RunRecord } from "../run/record.ts";
+import { aboutHolm } from "../statistics.ts";
 import type { Compared, Measure } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
@@ -156,7 +157,7 @@ export function baselinesTable(record: Pick<RunRecord, "objective" | "unequal">,
   return [
     makeTable<Compared>(
       "baselines",
-      `This run and baselines on the test set, with 95 % intervals and ${statistics.name} of the ${nameMeasure(main)}${copies}`,
+      `This run and baselines on the test set, with 95 % intervals and ${statistics.name} of the ${nameMeasure(main)}${aboutHolm(compared.length - 1)}${copies}`,
       [
         { title: "Model", key: "model", value: ({ name }) => name },
         csvOnly("rows", ({ rows }) => rows),

@@ -7,7 +7,7 @@ import { describeMethod } from "../methods/training.ts";
 import { keptEvaluation, type RunRecord } from "../run/record.ts";
 import { setting } from "../setting.ts";
 import type { Estimate, Standing } from "../statistics.ts";
-import { type Compared, type Measure, readFigure } from "../tasks/compare.ts";
+import { bestOf, type Compared, type Measure, merit, readFigure } from "../tasks/compare.ts";
 import { hasHead } from "../tasks/index.ts";
 import { FEW_ROWS } from "../tasks/message-words.ts";
 import type { Results } from "../tasks/task.ts";
@@ -178,12 +178,6 @@ function lossRemains(before: number, after: number): string | null {
   return `The training loss did not fall: ${formatLoss(before)} before training, ${formatLoss(after)} after it`;
 }
 
-/** What a run, or a baseline, is judged by: the higher, the better. */
-function merit({ key, isError }: Measure, { measured }: Compared): number {
-  const value = readFigure(measured[key]) ?? Number.NaN;
-  return isError ? -value : value;
-}
-
 function noBetter(record: RunRecord, { test: { compared } }: Results): string | null {
   const [own, always] = [compared[0], compared.at(-1)!];
   if (!always.against || hasThreshold(record)) return null;
@@ -212,10 +206,7 @@ function fewRows({ objective, results }: RunRecord): string[] {
 function weighAgainstBest(record: RunRecord): string | null {
   const measure = judgedBy(record);
   const others = comparedWith(record);
-  const best = others.reduce<Compared | null>(
-    (most, one) => (most && merit(measure, most) >= merit(measure, one) ? most : one),
-    null,
-  );
+  const best = bestOf(measure, others);
   if (!best) return null;
   if (hasThreshold(record)) return thresholdCost(record, measure);
   // Of messages it is the classic model; folds have one each.

@@ -3,7 +3,7 @@
 import { type Figure, figure, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
 import { capital, formatCompact, formatCount, formatDuration, formatLoss, joinWords } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
-import { formatStanding, SIGNIFICANT, type Standing } from "../../statistics.ts";
+import { aboutHolm, formatStanding, SIGNIFICANT, type Standing } from "../../statistics.ts";
 import { type compareWithBest, type MeasuredRun, type Outcome, testEstimate } from "../../study/outcome.ts";
 import { countRows, type Measure } from "../../tasks/compare.ts";
 import { WORDS } from "../../tasks/words.ts";
@@ -117,10 +117,9 @@ export function describeComparison({ best, tests }: Compared, measure: Measure):
   const [first] = best.trials;
   const { rows, details } = first!.results.test;
   const what = WORDS[first!.objective].drawn(details).rows;
-  const corrected = tests.length > 1 ? `, corrected with Holm's method for ${tests.length} comparisons` : "";
   return (
     `${capital(best.label)} has the lowest validation loss. Compared with it, ${describeStandings(tests)}: ${measure.statistics!.name} on the same ` +
-    `${formatCount(countRows(rows))} test ${what}${corrected}; from p = ${SIGNIFICANT} on a run is not distinguishable.`
+    `${formatCount(countRows(rows))} test ${what}${aboutHolm(tests.length)}; from p = ${SIGNIFICANT} on a run is not distinguishable.`
   );
 }
 

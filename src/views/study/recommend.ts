@@ -6,7 +6,7 @@ import { type Block, code, text } from "../../document/blocks.ts";
 import { brief } from "../../document/cells.ts";
 import { shellWord } from "../../quote.ts";
 import { trainOptions } from "../../run/settings.ts";
-import type { Standing } from "../../statistics.ts";
+import { type Standing, stateP } from "../../statistics.ts";
 import { formatRate, type SweepSpec } from "../../study/grid.ts";
 import type { Candidate } from "../../study/halving.ts";
 import {
@@ -19,7 +19,7 @@ import {
   testPairs,
 } from "../../study/outcome.ts";
 import type { TrialRecord } from "../../study/store.ts";
-import { type Compared, type Measure, readFigure } from "../../tasks/compare.ts";
+import { bestOf, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS, type Known } from "../../train/options.ts";
@@ -83,12 +83,10 @@ function recommend(best: Outcome, settings: number, [first, second]: readonly Ag
   ].join("");
   const uncorrected =
     second && settings > 2
-      ? " Each p is of this comparison alone; where all settings are compared, p is corrected."
+      ? " The p of the next best setting is of this comparison alone; where all settings are compared, p is corrected."
       : "";
   return `Recommended: ${label}${rate}${why}. Its test ${nameMeasure(measure)} is ${figure}${compared}.${uncorrected}`;
 }
-
-const showP = (p: number) => (p < 0.001 ? "p < 0.001" : `p = ${p.toFixed(3)}`);
 
 interface Against {
   standing: Standing;
@@ -98,13 +96,11 @@ interface Against {
 
 /** A run against the best of its baselines. */
 function againstBaseline({ results }: TrialRecord, measure: Measure): Against[] {
-  const [, ...baselines] = results.test.compared;
-  const figureOf = ({ measured }: Compared) => readFigure(measured[measure.key]);
-  const merit = (one: Compared) => (figureOf(one) ?? Number.NEGATIVE_INFINITY) * (measure.isError ? -1 : 1);
-  const [top] = baselines.filter((one) => figureOf(one) !== null).sort((a, b) => merit(b) - merit(a));
+  const top = bestOf(measure, results.test.compared.slice(1));
   if (!top?.against) return [];
   const { standing, p } = top.against;
-  return [{ standing, other: `"${brief(top.name)}" (${measure.format(figureOf(top)!)}, ${showP(p)})` }];
+  const figure = measure.format(readFigure(top.measured[measure.key])!);
+  return [{ standing, other: `"${brief(top.name)}" (${figure}, ${stateP(p)})` }];
 }
 
 /** Against the setting with the next validation loss. */
@@ -112,7 +108,9 @@ function againstNext(best: Outcome, next: Outcome | undefined, measure: Measure)
   if (!next) return [];
   const [tested] = testPairs([[best, next]], measure);
   const { standing, p } = tested!;
-  return [{ standing, other: `the next best setting, ${next.label} (${measure.format(next.test.mean)}, ${showP(p)})` }];
+  return [
+    { standing, other: `the next best setting, ${next.label} (${measure.format(next.test.mean)}, ${stateP(p)})` },
+  ];
 }
 
 const asWords = (standing: Standing) =>

@@ -6,7 +6,7 @@ import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { readRecord } from "../../run/directory.ts";
 import type { RunRecord } from "../../run/record.ts";
-import { SIGNIFICANT } from "../../statistics.ts";
+import { formatP, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
   bestOutcome,
@@ -248,7 +248,6 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
       ? `${outcomes.length > methods.length ? "Of each method the setting with the lowest validation loss is compared. All" : "All"} pairs of methods are compared`
       : `The best setting, with the lowest validation loss, is ${best.label}. It is compared with ${others}`;
   const distinct = tests.filter(({ adjusted }) => adjusted < SIGNIFICANT).length;
-  const showP = (p: number) => p.toPrecision(2);
   type Found = (typeof tests)[number];
   return [
     heading(title),
@@ -271,8 +270,8 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
           ...{ title, key: title.toLowerCase(), format: formatCount },
           value: ({ counts }: Found) => counts?.[i],
         })),
-        { title: "p", key: "p", format: showP, value: ({ p }) => p },
-        { title: "p, corrected", key: "p, corrected", format: showP, value: ({ adjusted }) => adjusted },
+        { title: "p", key: "p", format: formatP, value: ({ p }) => p },
+        { title: "p, corrected", key: "p, corrected", format: formatP, value: ({ adjusted }) => adjusted },
         { title: "The first is", key: "the first is", value: ({ standing }) => standing },
       ],
       tests,
