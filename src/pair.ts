@@ -3,19 +3,18 @@ import { isListOf, isText, type Kind } from "./checks.ts";
 
 export type Pair = readonly [first: string, second: string];
 export type TextOrPair = string | Pair;
-/** A sentence, or the words of one. */
-export type TextOrWords = string | readonly string[];
-
-const textsKind = (others: string, count?: number): Kind => [
-  `a string, or an array of strings or of ${others}`,
-  (value) =>
-    isText(value) ||
-    isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === (count ?? one.length))),
-];
+/** A text, or a list: both texts of a pair, or the words of a sentence. */
+export type TextOrList = string | readonly string[];
 
 /** What is asked of a call's texts, and of sentences. */
-export const TEXTS = textsKind("pairs", 2);
-export const SENTENCES = textsKind("lists of words");
+export const TEXTS: Kind = [
+  "a string, or an array of strings or of pairs",
+  (value) => isText(value) || isListOf(value, (one) => isText(one) || (isListOf(one, isText) && one.length === 2)),
+];
+export const SENTENCES: Kind = [
+  "a string, or an array of strings or of lists of words",
+  (value) => isText(value) || isListOf(value, (one) => isText(one) || isListOf(one, isText)),
+];
 
 /** The columns of pairs of texts. Between their tokens is the one that ends a text. */
 export interface PairSettings {
@@ -38,7 +37,7 @@ export function readsPairs(meta: {
 export const joinPair = (text: TextOrPair): string => [text].flat().join(" | ");
 
 /** Whether there is nothing but white space in a text, in both of a pair, or in words. */
-export const isBlank = (text: TextOrWords): boolean => [text].flat().join("").trim() === "";
+export const isBlank = (text: TextOrList): boolean => [text].flat().join("").trim() === "";
 
 /** The beginning of a text, or of both of a pair. */
 export const excerpt = (text: TextOrPair, length: number): TextOrPair =>

@@ -1,7 +1,7 @@
 /** Statistics for small test sets: confidence intervals, paired comparisons, and classification metrics. */
 import { Rng } from "./rng.ts";
 
-/** A confidence interval of a proportion, within [0, 1]. */
+/** A confidence interval; NaN: there is none, as all samples of the rows have the same figure. */
 export interface Interval {
   low: number;
   high: number;
@@ -125,9 +125,7 @@ export function mcnemar(first: readonly Verdict[], second: readonly Verdict[]): 
   }
   const p = Math.min(1, 2 * tail);
   const neither = first.length - undecided - both - n;
-  const { value, low, high } = pairedDifference(both, onlyFirst, onlySecond, neither);
-  // The exact test is the stricter one: the interval reaches 0 where the test does not reject it.
-  const difference = p < SIGNIFICANT ? { value, low, high } : { value, low: Math.min(0, low), high: Math.max(0, high) };
+  const difference = withTest(pairedDifference(both, onlyFirst, onlySecond, neither), p);
   return { onlyFirst, onlySecond, undecided, difference, p, firstIsBetter: onlyFirst > onlySecond };
 }
 
@@ -143,15 +141,27 @@ function pairedDifference(both: number, onlyFirst: number, onlySecond: number, n
   const cross = both * neither - onlyFirst * onlySecond;
   // How the two are correlated, with a correction for continuity.
   const related = margins === 0 ? 0 : (cross > 0 ? Math.max(0, cross - n / 2) : cross) / Math.sqrt(margins);
-  const [one, other] = [wilson(first, n), wilson(second, n)];
-  const value = (onlyFirst - onlySecond) / n;
+  const share = (right: number) => ({ value: right / n, ...wilson(right, n) });
+  return { ...estimateDifference(share(first), share(second), related), value: (onlyFirst - onlySecond) / n };
+}
+
+/**
+ * The difference of two figures with an interval each, which are correlated so: Zou and Donner 2008, "Construction of
+ * confidence limits about effect measures".
+ */
+export function estimateDifference(first: Estimate, second: Estimate, related = 0): Estimate {
+  const value = first.value - second.value;
   const distance = (a: number, b: number) => Math.sqrt(a * a - 2 * related * a * b + b * b);
   return {
     value,
-    low: value - distance(first / n - one.low, other.high - second / n),
-    high: value + distance(second / n - other.low, one.high - first / n),
+    low: value - distance(first.value - first.low, second.high - second.value),
+    high: value + distance(second.value - second.low, first.high - first.value),
   };
 }
+
+/** The test is the stricter one: the interval reaches 0 where the test does not reject it. */
+export const withTest = ({ value, low, high }: Estimate, p: number): Estimate =>
+  p < SIGNIFICANT ? { value, low, high } : { value, low: Math.min(0, low), high: Math.max(0, high) };
 
 /** From this p-value on, two results are not distinguishable. */
 export const SIGNIFICANT = 0.05;
@@ -175,10 +185,8 @@ export const stateP = (p: number): string => `p ${formatP(p).replace(/^\d/, "= $
 export const formatStanding = (standing: Standing, p: number): string => `${standing} (${stateP(p)})`;
 
 /** What the p-values and the intervals of so many comparisons are, behind the name of their test. */
-export const aboutHolm = (comparisons: number): string =>
-  comparisons > 1
-    ? `, corrected with Holm's method for ${comparisons} comparisons (each interval is of one comparison alone)`
-    : "";
+export const aboutHolm = (count: number): string =>
+  count > 1 ? `, corrected with Holm's method for ${count} comparisons (each interval is of one alone)` : "";
 
 /**
  * p-values adjusted for the number of tests, in the same order (Holm 1979): rejecting those below a level keeps the

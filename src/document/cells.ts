@@ -6,6 +6,8 @@ import type { Cell, Column, Table } from "./blocks.ts";
 
 /** What was not measured. */
 const NONE = "–";
+/** Why there is no interval. */
+export const NO_INTERVAL = "all samples equal";
 /** Rows of a table that a report shows at once. */
 export const ROWS_AT_ONCE = 100;
 /** Characters of a name or a message in a table; CSV has all. */
@@ -37,7 +39,7 @@ export function cellParts(cell: Cell, { format = String }: Column): { text: stri
   // A dash would be read as a minus.
   const between = cell.low < 0 ? " to " : "–";
   const bounds = `${format(cell.low)}${between}${format(cell.high)}`.replaceAll("\u00a0%", "");
-  return { text: format(cell.value), more: bounds };
+  return { text: format(cell.value), more: Number.isNaN(cell.low) ? NO_INTERVAL : bounds };
 }
 
 /** A cell in one line. Of a confusion matrix only the count: a wide table is hard to read. */

@@ -13,7 +13,7 @@ import { DOWNLOAD_OPTIONS, type DownloadOptions } from "../io/hub/download-optio
 import { adaptedSpec, dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { isBlank, SENTENCES, TEXTS, type TextOrPair, type TextOrWords } from "../pair.ts";
+import { isBlank, SENTENCES, TEXTS, type TextOrList, type TextOrPair } from "../pair.ts";
 import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
@@ -68,7 +68,7 @@ interface Reading extends Rows {
 }
 
 type Answer = [Reading, logits: Float32Array][];
-type Asking = Call<{ texts: readonly TextOrWords[]; names?: readonly string[] | undefined }, Answer>;
+type Asking = Call<{ texts: readonly TextOrList[]; names?: readonly string[] | undefined }, Answer>;
 
 interface Row {
   call: Asking;
@@ -231,14 +231,14 @@ export class Classifier extends AdapterModel<Engine> {
    * await tagger.tag([["John", "Smith", "lives", "in", "Berlin"]]); // your own words, as in training
    * ```
    */
-  async tag(texts: string | readonly TextOrWords[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
+  async tag(texts: string | readonly TextOrList[], options: ClassifyOptions = {}): Promise<TaggedText[]> {
     return this.each<TaggedText>("tag", texts, options);
   }
 
   /** What a method makes of texts, in order. */
   private async each<T extends Labelled>(
     method: "classify" | "score" | "tag",
-    texts: string | readonly TextOrWords[],
+    texts: string | readonly TextOrList[],
     options: ClassifyOptions,
   ): Promise<T[]> {
     checkArguments({ texts }, { texts: method === "tag" ? SENTENCES : TEXTS });
@@ -246,7 +246,7 @@ export class Classifier extends AdapterModel<Engine> {
     const predicts = TASKS[this.meta.task.objective].predicts!;
     if (method !== predicts.method)
       throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
-    const list: readonly TextOrWords[] = typeof texts === "string" ? [texts] : texts;
+    const list: readonly TextOrList[] = typeof texts === "string" ? [texts] : texts;
     const { adapterNames } = options;
     if (adapterNames && adapterNames.length !== list.length)
       throw new ConfigError("wrong-name-count", "adapterNames: not one name a text", {
@@ -332,11 +332,7 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /** The texts at these places as an adapter, null: none, reads them. */
-  private async encode(
-    name: string | null,
-    texts: readonly TextOrWords[],
-    places: readonly number[],
-  ): Promise<Reading> {
+  private async encode(name: string | null, texts: readonly TextOrList[], places: readonly number[]): Promise<Reading> {
     const isActive = name === this.activeAdapter;
     const meta = isActive ? this.meta : this.metaOf(name!);
     const { padTo, longest } = textLengths(meta, isActive ? this.engine.plan.spec : this.loaded.kind.adapterSpec(meta));

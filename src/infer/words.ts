@@ -2,7 +2,7 @@
 
 import { splitWords, type Word, WordEncoder } from "../data/text/words.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { TextOrWords } from "../pair.ts";
+import type { TextOrList } from "../pair.ts";
 import { predictions, type TaggedText } from "../tasks/predictions.ts";
 import { type Entity, entityFinder } from "../tasks/tokens/entities.ts";
 
@@ -16,16 +16,16 @@ interface ReadText {
 
 /** Words that are given, as those of a text in which a space is between them. */
 function placeWords(words: readonly string[]): Word[] {
-  let start = 0;
+  let end = -1;
   return words.map((text) => {
-    const word = { text, start, end: start + text.length };
-    start = word.end + 1;
-    return word;
+    const start = end + 1;
+    end = start + text.length;
+    return { text, start, end };
   });
 }
 
 /** Texts, with their words as far as they fit: those that are given, or into which they are divided. */
-export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrWords[], most: number): ReadText[] {
+export function encodeWords(tokenizer: Tokenizer, texts: readonly TextOrList[], most: number): ReadText[] {
   const encoder = new WordEncoder(tokenizer);
   return texts.map((given) => {
     const [text, words] = typeof given === "string" ? [given, splitWords(given)] : [given.join(" "), placeWords(given)];

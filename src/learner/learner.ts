@@ -9,7 +9,7 @@ import { LanguageModel } from "../infer/text/language-model.ts";
 import { Turns } from "../infer/turns.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Adapter } from "../io/peft/peft.ts";
-import { readsPairs, type TextOrPair, type TextOrWords } from "../pair.ts";
+import { readsPairs, type TextOrList, type TextOrPair } from "../pair.ts";
 import type { RunViews } from "../run/directory.ts";
 import type { FineTuneRun } from "../run/fine-tune.ts";
 import { atLeast } from "../tasks/certainty.ts";
@@ -131,8 +131,8 @@ export class Learner {
 
   /** Finds the entities of a text; of a list those of each one, which may be a list of words. */
   tag(text: string, options?: LabelOptions): Promise<TaggedText>;
-  tag(texts: readonly TextOrWords[], options?: LabelOptions): Promise<TaggedText[]>;
-  tag(texts: string | readonly TextOrWords[], options?: LabelOptions) {
+  tag(texts: readonly TextOrList[], options?: LabelOptions): Promise<TaggedText[]>;
+  tag(texts: string | readonly TextOrList[], options?: LabelOptions) {
     return this.each(texts, options, (model, list, rest) => model.tag(list, rest));
   }
 
@@ -231,7 +231,7 @@ export class Learner {
   }
 
   private async each<T extends Labelled>(
-    texts: TextOrPair | readonly TextOrWords[],
+    texts: TextOrPair | readonly TextOrList[],
     options: LabelOptions | undefined,
     work: (model: Classifier, texts: readonly TextOrPair[], options?: ClassifyOptions) => Promise<T[]>,
   ): Promise<T | T[]> {

@@ -86,8 +86,8 @@ export interface LabelToReview {
 /** What folds have reached. */
 export interface CrossValidation {
   /**
-   * What runs are judged by, such as the accuracy: of all rows, with its 95 % interval. null: it is not defined for
-   * these rows.
+   * What runs are judged by, such as the accuracy: of all rows, with its 95 % interval (NaN: all samples of the
+   * rows have the same figure). null: it is not defined for these rows.
    */
   estimate: (Estimate & { measure: string }) | null;
   /** All that is measured: `results.test` is of all rows, with the baselines of the folds. */

@@ -8,6 +8,7 @@ import {
   bootstrapP,
   comparePairs,
   type Estimate,
+  estimateDifference,
   type Interval,
   mcnemar,
   pairedSamples,
@@ -17,6 +18,7 @@ import {
   type Tested,
   type Verdict,
   wilson,
+  withTest,
 } from "../statistics.ts";
 import type { Evaluation } from "./evaluation.ts";
 
@@ -47,6 +49,8 @@ export interface Measure {
   isError?: true;
   /** A share of the rows: people read how many. */
   ofRows?: true;
+  /** 0 where all of each row is wrong, and 1 where it is right. */
+  isShare?: true;
   /** Of all rows, or of those at `at`; NaN: it is not defined. */
   of(columns: Columns, at?: Places): number;
   /**
@@ -135,26 +139,45 @@ export function shareMeasure(named: Named, isRight: (columns: Columns, row: numb
   };
 }
 
-/** Any other figure: percentiles of the bootstrap, unless an `interval` is given, and the paired bootstrap. */
+/**
+ * Any other figure: percentiles of the bootstrap, unless an `interval` is given, and the paired bootstrap. Samples say
+ * nothing of rows that are all alike, such as right: a share has Wilson's interval there, and another figure has none.
+ */
 export function sampledMeasure(named: Named, of: Measure["of"], interval?: (columns: Columns) => Interval): Measure {
   const sample = (rows: number, samples: number, figure: (at: Places) => number) =>
     // A sample of rows may have no variance, or no row of a class.
     bootstrap(rows, samples, figure).filter(Number.isFinite);
+  const figure = (seeds: readonly Columns[], at?: Places) => mean(seeds, (one) => of(one, at));
+  const estimated = (seeds: readonly Columns[]): Estimate => {
+    const [value, rows] = [figure(seeds), countRows(seeds[0]!)];
+    const { low, high } =
+      interval && seeds.length === 1
+        ? interval(seeds[0]!)
+        : percentiles95(sample(rows, SAMPLES.interval, (at) => figure(seeds, at)));
+    // But for what the order of a sum changes.
+    if (high - low > 1e-9 * Math.abs(value)) return { value, low, high };
+    return { value, ...(named.isShare ? wilson(value * rows, rows) : { low: Number.NaN, high: Number.NaN }) };
+  };
   return {
     ...named,
     of,
     statistics: {
-      interval: (seeds) =>
-        interval && seeds.length === 1
-          ? interval(seeds[0]!)
-          : percentiles95(sample(countRows(seeds[0]!), SAMPLES.interval, (at) => mean(seeds, (one) => of(one, at)))),
+      interval: estimated,
       test(first, second) {
-        const differ = (at?: Places) => mean(first, (one) => of(one, at)) - mean(second, (one) => of(one, at));
+        const differ = (at?: Places) => figure(first, at) - figure(second, at);
         const rows = countRows(first[0]!);
         const differences = sample(rows, pairedSamples(rows), differ);
         const value = differ();
-        const firstIsBetter = named.isError ? value < 0 : value > 0;
-        return { difference: { value, ...percentiles95(differences) }, p: bootstrapP(differences), firstIsBetter };
+        const { low, high } = percentiles95(differences);
+        const isAtBound = named.isShare && [first, second].some((seeds) => [0, 1].includes(figure(seeds)));
+        // No test of n rows that differ has a smaller p than that of signs.
+        const unlike = Array.from({ length: rows }, (_, row) => row).filter((row) =>
+          Object.keys(first[0]!).some((key) => new Set([...first, ...second].map((one) => one[key]![row])).size > 1),
+        );
+        const p = Math.min(1, Math.max(bootstrapP(differences), 2 ** (1 - unlike.length)));
+        const difference =
+          low < high && !isAtBound ? { value, low, high } : estimateDifference(estimated(first), estimated(second));
+        return { difference: withTest(difference, p), p, firstIsBetter: named.isError ? value < 0 : value > 0 };
       },
       name: "the paired bootstrap",
       key: "bootstrap_p",
@@ -206,10 +229,8 @@ export const readFigure = (measured: Compared["measured"][string] | undefined): 
   typeof measured === "object" ? (measured?.value ?? null) : (measured ?? null);
 
 /** What a run, or a baseline, is judged by: the higher, the better. */
-export function merit({ key, isError }: Measure, { measured }: Compared): number {
-  const value = readFigure(measured[key]) ?? Number.NaN;
-  return isError ? -value : value;
-}
+export const merit = ({ key, isError }: Measure, { measured }: Compared): number =>
+  (isError ? -1 : 1) * (readFigure(measured[key]) ?? Number.NaN);
 
 /** The best of some baselines, of equal ones the first; undefined: the measure is defined for none. */
 export const bestOf = (measure: Measure, baselines: readonly Compared[]): Compared | undefined =>

@@ -54,16 +54,16 @@ function describeData(data: TrainingData): string[] {
   const sets = [stats.train, stats.val, stats.test];
   const rows = sets.reduce((sum, set) => sum + set.rows, 0);
   const tokens = sets.reduce((sum, set) => sum + set.tokens, 0);
+  const what = WORDS[objective].choice ?? "texts to continue";
   const counts = isLabelled(data) && hasLabels({ objective }) ? data.stats.classesRead : {};
   const listed = Object.entries(counts).sort(([, a], [, b]) => b - a);
   const named = listed.slice(0, LISTED_CLASSES).map(([name, count]) => `${brief(name)} ${formatCount(count)}`);
   const more = listed.length > named.length ? `, ${listed.length - named.length} more` : "";
-  const { choice = "texts to continue", reads } = WORDS[objective];
   return [
     `data: ${source}, ${formatCount(rows)} ${hasAnswers(data) ? "rows" : "blocks"}`,
     ...(isLabelled(data) && data.chosen ? [data.chosen] : []),
-    `task: ${choice}${labels.length > 1 ? ` (${labels.length}${named.length > 0 ? `: ${named.join(", ")}${more}` : ""})` : ""}`,
-    ...(reads ? [reads(labels)] : []),
+    `task: ${what}${labels.length > 1 ? ` (${labels.length}${named.length > 0 ? `: ${named.join(", ")}${more}` : ""})` : ""}`,
+    ...[WORDS[objective].reads?.(labels) ?? []].flat(),
     `length: ${(tokens / rows).toFixed(1)} tokens a row of at most ${formatCount(maxLength)}`,
   ];
 }

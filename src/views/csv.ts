@@ -24,5 +24,5 @@ function fields(cell: Cell, interval: true | undefined): Field[] {
   const own = typeof cell !== "object" || cell === null ? cell : "href" in cell ? cell.href : cell.value;
   if (!interval) return [own];
   const { low, high } = typeof cell === "object" && cell !== null && "low" in cell ? cell : {};
-  return [own, low, high];
+  return [own, ...[low, high].map((end) => (Number.isNaN(end) ? null : end))];
 }

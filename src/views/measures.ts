@@ -1,6 +1,8 @@
 /** What is measured of a run, as it is shown. */
+import { NO_INTERVAL } from "../document/cells.ts";
 import { formatLoss } from "../format.ts";
 import type { RunRecord } from "../run/record.ts";
+import type { Estimate } from "../statistics.ts";
 import { type Measure, readEvaluated } from "../tasks/compare.ts";
 import type { Objective } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -48,6 +50,10 @@ export function describeMeasured(objective: Objective, one: Evaluated): string |
 /** Its name within a sentence: "accuracy", "RMSE". */
 export const nameMeasure = ({ title }: Pick<Figure, "title">) =>
   /^[A-Z]{2}/.test(title) ? title : title.charAt(0).toLowerCase() + title.slice(1);
+
+/** "93.1 %, 95 % interval 90.0 % to 95.2 %", or why it has none. */
+export const showEstimate = ({ format }: Figure, { value, low, high }: Estimate): string =>
+  `${format(value)}, ${Number.isNaN(low) ? `no interval, ${NO_INTERVAL}` : `95 % interval ${format(low)} to ${format(high)}`}`;
 
 /** A difference of two values of it; shares differ by points, which are named with the `unit`. */
 export function showDifference({ most, format }: Figure, value: number, hasUnit = false): string {

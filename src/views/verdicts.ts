@@ -16,7 +16,7 @@ import { WORDS } from "../tasks/words.ts";
 import { sinceBest } from "../train/best.ts";
 import { defaultRate, LARGE, smallerRate } from "../train/options.ts";
 import type { EvaluationRecord } from "../train/records.ts";
-import { judgedBy, LOSS, nameMeasure, showMeasure, shownMeasures } from "./measures.ts";
+import { judgedBy, LOSS, nameMeasure, showEstimate, showMeasure, shownMeasures } from "./measures.ts";
 
 /** With fewer test rows, a run that learned much may not be distinguishable from the most frequent class. */
 const ENOUGH_ROWS = 50;
@@ -194,11 +194,10 @@ function fewRows({ objective, results }: RunRecord): string[] {
   const measure = judgedBy({ objective });
   const figure = measured[measure.key] as Estimate | null;
   if (!figure) return [];
-  const [value, low, high] = [figure.value, figure.low, figure.high].map(measure.format);
   const { rows: what } = WORDS[objective].drawn(results.test.details);
   return [
-    `The test set has only ${rows} ${rows === 1 ? what.slice(0, -1) : what}: the ${nameMeasure(measure)} of ${value} is a rough guess, ` +
-      `with a 95 % interval of ${low} to ${high}.`,
+    `The test set has only ${rows} ${rows === 1 ? what.slice(0, -1) : what}: the ${nameMeasure(measure)} is a rough guess: ` +
+      `${showEstimate(measure, figure)}.`,
   ];
 }
 

@@ -1,7 +1,7 @@
 /** The engine that compares results: figures of columns, their intervals, tests, seeds, rows with copies. */
 import * as assert from "uvu/assert";
 import { type Estimate, f1Of, wilson } from "../../src/statistics.ts";
-import { type Columns, compareWith, estimate, type Measure, selectRows } from "../../src/tasks/compare.ts";
+import { bestOf, type Columns, compareWith, estimate, type Measure, selectRows } from "../../src/tasks/compare.ts";
 import { OBJECTIVES } from "../../src/tasks/index.ts";
 import { hitsOf, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
@@ -64,6 +64,41 @@ test("the paired bootstrap tells errors of half the size, and nothing of equal o
   assertAllClose("interval", [mean.low, mean.high], [own.low, own.high], DOUBLE);
 });
 
+test("samples of rows that are all right tell nothing: a share has Wilson's interval there, another figure has none", () => {
+  const sentences = (same: readonly number[]): Columns => ({
+    ...{ there: same.map(() => 2), named: same.map(() => 2), same },
+    ...{ words: same.map(() => 5), hits: same.map((one) => one + 3) },
+  });
+  const [all, half, none] = [() => 2, (_: unknown, i: number) => i % 2, () => 0].map((of) =>
+    sentences(Array.from({ length: 12 }, of)),
+  );
+  const figures = TRAINING.tokens.measures.map((measure) => estimate(measure, all!));
+  for (const one of figures) assert.equal(one, { value: 1, ...wilson(12, 12) });
+  const { interval, test } = TRAINING.tokens.measures[0].statistics!;
+  const [own, other] = [wilson(12, 12), interval([half!])];
+  const { difference, p } = test([all!], [half!]);
+  assertAllClose(
+    "difference, with the interval of two figures",
+    [difference.value, difference.low, difference.high],
+    [0.75, 0.75 - Math.hypot(1 - own.low, other.high - 0.25), 0.75 + (0.25 - other.low)],
+    DOUBLE,
+  );
+  // Of the sign test, if all 12 are on one side.
+  assert.is(p, 2 ** -11);
+  const few = test([selectRows(all!, [0, 1, 2])], [selectRows(none!, [0, 1, 2])]);
+  assert.equal([few.p, few.difference.low <= 0], [0.25, true]);
+  // Scores that are all right have no spread, whatever their number.
+  const scores: Columns = { truth: [1, 2, 3, 4, 5, 6], predicted: [1, 2, 3, 4, 5, 6] };
+  for (const measure of regression.measures) assert.ok(Number.isNaN((estimate(measure, scores) as Estimate).low));
+});
+
+test("the best baseline is the one with the best figure, whether high or low, of equal ones the first", () => {
+  const baselines = ([null, 2, 1, 1, null] as const).map((rmse, i) => ({ name: String(i), measured: { rmse } }));
+  assert.is(bestOf(regression.measures[0], baselines as never)?.name, "2");
+  assert.is(bestOf({ ...accuracy, key: "rmse" }, baselines as never)?.name, "1");
+  assert.is(bestOf(accuracy, baselines as never), undefined);
+});
+
 test("figures of the confusion matrix, and what is not defined", () => {
   // 2 of 3 rows of class 0 are right, 1 of 1 of class 1; F1 .8 and 2/3.
   const columns: Columns = { truth: [0, 0, 0, 1], predicted: [0, 0, 1, 1] };
@@ -76,8 +111,8 @@ test("figures of the confusion matrix, and what is not defined", () => {
     [null, null],
   );
   const some = estimate(byKey(regression, "r2"), { truth: [2, 2, 3], predicted: [2, 2, 3] }) as Estimate;
-  // Samples of equal scores alone have none.
-  assert.equal(some, { value: 1, low: 1, high: 1 });
+  // Samples of equal scores alone have none, and the others are all 1.
+  assert.equal(some, { value: 1, low: Number.NaN, high: Number.NaN });
 });
 
 test("labels: rows as columns, and the hits of all rows or some", () => {

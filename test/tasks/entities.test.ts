@@ -50,11 +50,10 @@ test("a prefix stands before a hyphen: what seqeval reads by its first letter is
     ["M", "M 0-0", ["NN"]],
   ] as const)
     assert.is(show(tags, others), expected, tags);
-  assert.is(words.reads!(["B-PER", "I-PER", "O"]), "entities: 1 type (PER); outside: O; as seqeval reads these tags");
+  assert.is(words.reads!(["B-PER", "I-PER", "O"]), "types of entities: PER; as seqeval reads these tags");
   assert.is(
     words.reads!(["ORG", "O", "B-PER"]),
-    "entities: 2 types (ORG, PER); outside: O; seqeval, which takes the first letter of a tag for its prefix, reads " +
-      "differently: ORG",
+    "types of entities: ORG, PER; seqeval, which takes the first letter of a tag for its prefix, reads differently: ORG",
   );
   assert.equal(unlikeSeqeval(["NN", "S", "."]), ["NN", "S", "."]);
 });

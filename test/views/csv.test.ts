@@ -26,9 +26,10 @@ test("a table: hidden columns, both bounds of intervals even where there are non
   const rows = [
     ["a", 1, { value: 1 / 3, low: 0.25, high: 0.5 }, "x", { href: "trials/a.csv", text: "a.csv" }],
     ["b", 2, null, "y", { value: 7, share: 0.5, tone: "right" }],
+    ["c", 3, { value: 1, low: Number.NaN, high: Number.NaN }, "z", "f"],
   ] as const;
   assert.is(
     tableToCsv({ kind: "table", name: "t", caption: "", columns, rows }),
-    "name,step,acc,acc_low,acc_high,file\r\na,1,0.3333333333333333,0.25,0.5,trials/a.csv\r\nb,2,,,,7\r\n",
+    "name,step,acc,acc_low,acc_high,file\r\na,1,0.3333333333333333,0.25,0.5,trials/a.csv\r\nb,2,,,,7\r\nc,3,1,,,f\r\n",
   );
 });

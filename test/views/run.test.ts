@@ -203,6 +203,10 @@ test("the run beside the baselines: where they win, the summary says so and what
   assert.match(lost, new RegExp(`│ this run +│ +${share} % \\(`));
   assert.match(
     lost,
+    "McNemar's exact test of the accuracy, corrected with Holm's method for 2 comparisons (each interval is of one alone):",
+  );
+  assert.match(
+    lost,
     /│ TF-IDF +│ 100.0 % \(83.9–100.0\) │ -25.0 % \(-46.9 to 0.0\) │ not distinguishable \(p = 0.125\) │/,
   );
   assert.match(lost, /│ always ham +│ .* │ .* \(p . 0.\d{3}\) +│/);
@@ -271,7 +275,7 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   assert.match(text, /│ ham +│ +0 │ +– │ +– │ +– │/);
   assert.match(
     text,
-    "note: The test set has only 8 rows: the accuracy of 75.0 % is a rough guess, with a 95 % interval of 40.9 % to 92.9 %.\n",
+    "note: The test set has only 8 rows: the accuracy is a rough guess: 75.0 %, 95 % interval 40.9 % to 92.9 %.\n",
   );
 });
 

@@ -54,15 +54,11 @@ const CLITIC = "['’](?:s|m|d|ll|re|ve)(?!\\p{L})";
 const NOT = "n['’]t(?!\\p{L})";
 const LETTERS = `(?:(?!${NOT})[\\p{L}\\p{M}\\p{N}])+`;
 
-/** "U.S.", "..."; letters and digits, also with a sign between them ("e-mail", "O'Brien", "12,345"); any other sign. */
-const WORD = new RegExp(
-  [
-    `${NOT}|${CLITIC}|(?:\\p{L}\\.){2,}(?!\\p{L})|\\.{2,}|-{2,}`,
-    `${LETTERS}(?:[-.@_/]${LETTERS}|(?!${CLITIC})['’](?=\\p{L})${LETTERS}|(?<=\\p{N})[,:](?=\\p{N})${LETTERS})*`,
-    "\\S",
-  ].join("|"),
-  "giu",
-);
+/** Between letters and digits of a word: "e-mail", "O'Brien", "12,345". */
+const BETWEEN = `[-.@_/]|(?!${CLITIC})['’](?=\\p{L})|(?<=\\p{N})[,:](?=\\p{N})`;
+/** "U.S.", "..." and "--". */
+const SIGNS = "(?:\\p{L}\\.){2,}(?!\\p{L})|\\.{2,}|-{2,}";
+const WORD = new RegExp(`${NOT}|${CLITIC}|${SIGNS}|${LETTERS}(?:(?:${BETWEEN})${LETTERS})*|\\S`, "giu");
 
 /** Divides a text into words about as the Penn Treebank and most corpora with a tag a word: "John's (new) car." has 7. */
 export function splitWords(text: string): Word[] {

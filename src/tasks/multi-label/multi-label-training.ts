@@ -52,7 +52,7 @@ function microF1({ right, both }: Columns, at?: Places): number {
 /** Whether a row has all of its labels and no other. */
 export const isExact = ({ right, both }: Columns, row: number) => 2 * right![row]! === both![row];
 
-const SHARE = { format: (share: number) => percent(share), most: 1 };
+const SHARE = { format: (share: number) => percent(share), most: 1, isShare: true } as const;
 
 const measures: Training["measures"] = /* @__PURE__ */ (() => [
   sampledMeasure({ key: "micro_f1", title: "Micro F1", hub: "f1", ...SHARE, evaluated: "microF1" }, microF1),

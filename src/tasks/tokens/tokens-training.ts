@@ -59,7 +59,7 @@ function compareTags(find: ReturnType<typeof entityFinder>, truth: readonly numb
   return { there: own.length, named: found.length, same: countSame(own, found), words: truth.length, hits };
 }
 
-const SHARE = { format: (share: number) => percent(share), most: 1 };
+const SHARE = { format: (share: number) => percent(share), most: 1, isShare: true } as const;
 
 const HELP =
   "Precision and recall of whole entities, in one figure: an entity is right if its type and all of its words are.";

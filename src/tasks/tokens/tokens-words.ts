@@ -36,17 +36,12 @@ export const words: Words<EntityDetails> = {
   drawn: () => ({ rows: "sentences" }),
 };
 
-/** "entities: 2 types (LOC, PER); outside: O; as seqeval reads these tags" */
+/** "types of entities: LOC, PER; as seqeval reads these tags" */
 function describeTags(labels: readonly string[]): string {
-  const tags = readTags(labels);
-  const types = [...new Set(tags.flatMap(({ prefix, type }) => (prefix === "O" ? [] : type)))].sort();
-  const outside = labels.filter((_, i) => tags[i]!.prefix === "O");
+  const types = new Set(readTags(labels).flatMap(({ prefix, type }) => (prefix === "O" ? [] : type)));
   const unlike = unlikeSeqeval(labels);
-  const compared =
-    unlike.length === 0
-      ? "as seqeval reads these tags"
-      : `seqeval, which takes the first letter of a tag for its prefix, reads differently: ${nameList(unlike)}`;
-  return `entities: ${types.length} ${types.length === 1 ? "type" : "types"} (${nameList(types)}); outside: ${nameList(outside)}; ${compared}`;
+  const first = `seqeval, which takes the first letter of a tag for its prefix, reads differently: ${nameList(unlike)}`;
+  return `types of entities: ${nameList([...types])}; ${unlike.length > 0 ? first : "as seqeval reads these tags"}`;
 }
 
 const nameTypes = ({ test }: Results<EntityDetails>) => test.details.types.map((one) => ({ ...one, label: one.type }));

@@ -118,9 +118,9 @@ const MARKS: ((r: number) => string)[] = [
 export const markAt = (color: number, x: number, y: number, r: number) =>
   `M${x} ${y}${MARKS[(color + Math.floor(color / COLORS.length)) % MARKS.length]!(r)}`;
 
-/** An interval, from pixel to pixel. */
+/** An interval, from pixel to pixel, if there is one. */
 export const interval = (x: number, low: number, high: number) =>
-  `M${x} ${low}V${high}M${x - 5} ${low}h10M${x - 5} ${high}h10`;
+  [x, low, high].every(Number.isFinite) ? `M${x} ${low}V${high}M${x - 5} ${low}h10M${x - 5} ${high}h10` : "";
 
 export const LINE_LOOKS = {
   solid: { "stroke-width": 2 },

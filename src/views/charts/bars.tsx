@@ -11,7 +11,7 @@ const [ROW, TOP, THICK, SIZE] = [42, 19, 14, 13];
 export const barsHeight = ({ bars }: BarChart) => ROW * bars.length;
 
 export function Bars({ chart: { bars, most, show }, width }: { chart: BarChart; width: number }) {
-  const longest = most ?? Math.max(...bars.map(({ value, interval }) => Math.max(value, interval.high)));
+  const longest = most ?? Math.max(...bars.map(({ value, interval }) => Math.max(value, interval.high || value)));
   const x = (value: number) => round((width * Math.max(0, Math.min(value, longest))) / (longest || 1));
   return bars.map(({ name, value, interval }, i) => {
     const [top, middle] = [i * ROW + TOP, i * ROW + TOP + THICK / 2];
@@ -27,7 +27,7 @@ export function Bars({ chart: { bars, most, show }, width }: { chart: BarChart; 
         <rect y={top} width={width} height={THICK} fill="var(--line)" />
         <rect y={top} width={x(value)} height={THICK} fill={i === 0 ? colorAt(0) : "var(--frozen)"} />
         <path
-          d={`M${low} ${middle}H${high}M${low} ${middle - 4}v8M${high} ${middle - 4}v8`}
+          d={low < high ? `M${low} ${middle}H${high}M${low} ${middle - 4}v8M${high} ${middle - 4}v8` : undefined}
           stroke="var(--ink)"
           stroke-width={1.5}
         />

@@ -25,6 +25,7 @@ export function HeatCells({ chart, width, height }: { chart: HeatMap; width: num
   return (
     <g font-size={12} fill="var(--ink)" text-anchor="middle">
       {cells.map((cell) => {
+        const { low, high } = cell.interval;
         const [at, from] = [LEFT + across * (cell.x + 0.5), bottom - up * (cell.y + 0.5)];
         return (
           <g key={`${cell.x} ${cell.y}`} transform={`translate(${round(at)} ${round(from)})`}>
@@ -36,7 +37,7 @@ export function HeatCells({ chart, width, height }: { chart: HeatMap; width: num
               {...shade((cell.value - range.low) / (range.high - range.low))}
             />
             <text y={-4}>{show(cell.value)}</text>
-            <text y={13}>{`${show(cell.interval.low)} to ${show(cell.interval.high)}`}</text>
+            <text y={13}>{low < high ? `${show(low)} to ${show(high)}` : ""}</text>
           </g>
         );
       })}

@@ -155,9 +155,7 @@ function Curve({ line, x, y }: CurveProps) {
   const isDrawn = points.map((point) => point.every(Number.isFinite));
   const path = points.map(([px, py], i) => (isDrawn[i] ? `${isDrawn[i - 1] ? "L" : "M"}${px} ${py}` : ""));
   const marks = points.map(([px, py], i) => (isDrawn[i] ? markAt(color, px, py, 3.5) : ""));
-  const bars = intervals.map(({ low, high }, i) =>
-    [xs[i]!, low, high].every(Number.isFinite) ? interval(x(xs[i]!), y(low), y(high)) : "",
-  );
+  const bars = intervals.map(({ low, high }, i) => interval(x(xs[i]!), y(low), y(high)));
   const hasMarks = look === "solid" && points.length <= MAX_MARKS;
   return (
     <g fill={colorAt(color)}>

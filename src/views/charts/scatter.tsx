@@ -21,9 +21,7 @@ type Point = ScatterChart["points"][number];
 const [RADIUS, LABELLED] = [6, 10];
 
 export function Scatter({ chart, width, height }: { chart: ScatterChart; width: number; height: number }) {
-  const points = chart.points.filter(
-    ({ x, y, interval: { low, high } }) => x > 0 && [x, y, low, high].every(Number.isFinite),
-  );
+  const points = chart.points.filter(({ x, y }) => x > 0 && [x, y].every(Number.isFinite));
   const [top, bottom] = [12, height - 48];
   const values = points.flatMap(({ y, interval: { low, high } }) => [low, y, high]);
   const range = axisRange(chart.y, values, bottom - top);
@@ -81,7 +79,7 @@ function Mark({ chart, point: { color, label, name, ...point }, at, y }: MarkPro
     <g class="mark" fill={colorAt(color)}>
       <title>{`${name}: ${chart.y.show(point.y)}, ${chart.x.show(point.x)}`}</title>
       <path
-        d={interval(at, y(point.interval.low), y(point.interval.high))}
+        d={interval(at, y(point.interval.low), y(point.interval.high)) || undefined}
         stroke={colorAt(color)}
         stroke-width={1.5}
       />

@@ -24,7 +24,7 @@ import { csvLines } from "../csv.ts";
 import { blockFiles } from "../files.ts";
 import { toHtml } from "../html.tsx";
 import { toMarkdown } from "../markdown.ts";
-import { judgedBy, nameMeasure, showDifference } from "../measures.ts";
+import { judgedBy, nameMeasure, showDifference, showEstimate } from "../measures.ts";
 import { resultBlocks } from "../run.ts";
 import {
   answerCells,
@@ -162,12 +162,11 @@ function describeEstimate({ all, pooled, runs }: FoldResults): string {
   const [{ measured }] = pooled.results.test.compared;
   const whole = measured[measure.key] as Estimate | null;
   if (!whole) return `The ${name} of the ${runs.length} folds is not defined.`;
-  const [value, low, high] = [whole.value, whole.low, whole.high].map(measure.format);
   const figures = runs.flatMap((run) => figureOf(measure, run)?.value ?? []);
   const { sd } = summarize(figures);
   const [least, most] = [Math.min(...figures), Math.max(...figures)].map(measure.format);
   return (
-    `${capital(name)} ${value}, 95 % interval ${low} to ${high}: all ${formatCount(countRows(rows))} ${what} were tested, each by the one ` +
+    `${capital(name)} ${showEstimate(measure, whole)}: all ${formatCount(countRows(rows))} ${what} were tested, each by the one ` +
     `of ${runs.length} models that had not learned from it. The folds by themselves are from ${least} to ${most}, with a standard ` +
     `deviation of ${showDifference(measure, sd, true)}.`
   );

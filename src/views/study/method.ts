@@ -53,8 +53,7 @@ export const ABOUT: Record<
       `Their 95 % intervals are percentiles of the bootstrap: ${SAMPLES.interval} seeded samples of the ${formatCount(rows)} test ` +
       `${what}, drawn with replacement. sd is the standard deviation over the seeds.`,
     comparisons: (what) =>
-      `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}, with the 95 % ` +
-      "interval of one comparison alone",
+      `the paired bootstrap: the difference on up to ${SAMPLES.p} seeded samples of the same test ${what}, with an interval of one comparison alone`,
   },
 };
 

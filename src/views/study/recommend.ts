@@ -24,7 +24,7 @@ import { hasHead } from "../../tasks/index.ts";
 import { isUnequal } from "../../train/class-weights.ts";
 import { DEFAULTS, type Known } from "../../train/options.ts";
 import { type RunSettings, SETTING_NAMES, SETTINGS, type TrainOptions } from "../../train/settings.ts";
-import { judgedBy, nameMeasure } from "../measures.ts";
+import { judgedBy, nameMeasure, showEstimate } from "../measures.ts";
 import { asArguments } from "../terminal/flag-words.ts";
 
 /** What a study was asked, apart from its data and seeds. */
@@ -72,8 +72,7 @@ const isOf = ({ trials: [first] }: Outcome, trials: readonly { key: string }[]) 
 
 function recommend(best: Outcome, settings: number, [first, second]: readonly Against[], measure: Measure): string {
   const { label, lr } = best;
-  const { value, low, high } = testEstimate(best);
-  const figure = `${measure.format(value)}, 95 % interval ${measure.format(low)} to ${measure.format(high)}`;
+  const figure = showEstimate(measure, testEstimate(best));
   const rate = label.includes("rate ") ? "" : `, rate ${formatRate(lr)}`;
   const why = settings > 1 ? `, which has the lowest validation loss of ${settings} settings` : "";
   const isSame = first?.standing === second?.standing;

@@ -31,7 +31,7 @@ export function describeRepeated({ test, interval, trials }: Outcome<MeasuredRun
   const { rows, details } = results.test;
   const what = `${formatCount(countRows(rows))} other test ${WORDS[objective].drawn(details).rows}`;
   const name = nameMeasure(measure);
-  const show = (sd: number) => showDifference(measure, sd, true);
+  const show = (sd: number) => (Number.isNaN(sd) ? "an unknown amount" : showDifference(measure, sd, true));
   const { low, high } = meanInterval(test);
   const [from, to] = [Math.max(0, low), Math.min(measure.most ?? Infinity, high)].map(measure.format);
   const average =

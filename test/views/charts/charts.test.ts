@@ -211,6 +211,17 @@ test("a heat map has every cell with its interval, darker where the value is hig
   );
 });
 
+test("a value without an interval is drawn alone, and says why where it is written", () => {
+  const interval = { low: Number.NaN, high: Number.NaN };
+  const bars = [0.5, 2].map((value, i) => ({ name: `run ${i}`, value, interval }));
+  const svg = draw({ kind: "bars", title: "RMSE", show: String, bars });
+  assert.ok(svgTexts(svg).includes("2 (all samples equal)"));
+  const points = [{ ...sized("a", 10, 0.5), interval }, sized("b", 20, 0.5)];
+  assert.is(draw(overSize(points)).match(/class="mark"/g)!.length, 2);
+  const cells = HEAT.cells.map((cell) => ({ ...cell, interval }));
+  assert.not.match(draw({ ...HEAT, cells }), " to ");
+});
+
 test("in a page the title and the legend are HTML, and the plot has a text alternative", () => {
   const lines = [line(3, 10, () => 1, { name: null, look: "faint" }), line(3, 10, () => 1, { name: "a < b" })];
   const chart = lineChart(lines, { title: "Loss", note: "dashed: training" });
