@@ -196,8 +196,8 @@ function fewRows({ objective, results }: RunRecord): string[] {
   if (!figure) return [];
   const { rows: what } = WORDS[objective].drawn(results.test.details);
   return [
-    `The test set has only ${rows} ${rows === 1 ? what.slice(0, -1) : what}: the ${nameMeasure(measure)} is a rough guess: ` +
-      `${showEstimate(measure, figure)}.`,
+    `The test set has only ${rows} ${rows === 1 ? what.slice(0, -1) : what}: the ${nameMeasure(measure)} is a rough guess ` +
+      `(${showEstimate(measure, figure)}).`,
   ];
 }
 

@@ -275,7 +275,7 @@ test("few test rows make the accuracy a rough guess; classes without any have no
   assert.match(text, /│ ham +│ +0 │ +– │ +– │ +– │/);
   assert.match(
     text,
-    "note: The test set has only 8 rows: the accuracy is a rough guess: 75.0 %, 95 % interval 40.9 % to 92.9 %.\n",
+    "note: The test set has only 8 rows: the accuracy is a rough guess (75.0 %, 95 % interval 40.9 % to 92.9 %).\n",
   );
 });
 
