@@ -89,7 +89,7 @@ export async function trainOnFile(
   assert.is(await page.locator("#outcome .confusion tbody tr").count(), 2);
   assert.match(
     (await page.textContent("#outcome"))!,
-    /Macro F1 before.*This run against it.*TF-IDF, logistic regression \(C \d+\)\d.*\(p [=<] [\d.]+\).*Precision, recall and F1 of each.*The test set has only 16 rows: the accuracy of /,
+    /Macro F1 before.*This run against it.*TF-IDF, logistic regression \(C \d+\)\d.*\(p [=<] [\d.]+\).*Precision, recall and F1 of each.*The test set has only 16 rows: the accuracy is a rough guess /,
   );
   await see(page, "try");
   await page.fill("#message", "you have won a prize, call now");
