@@ -73,7 +73,7 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
   const names = { ...SIZES, ...theirs.keys };
   const keys = { ...names, "rope.theta": theirs.theta, "rope.dims": theirs.part?.key };
   const named = Object.entries(names).flatMap(([ours, key]) => (given[key] === undefined ? [] : [[ours, given[key]]]));
-  const rope = readRope(given, withoutNulls(given[source] ?? {}), theirs, where);
+  const rope = readRope(given, { ...(given[source] ?? {}) }, theirs, where);
   const config = parseConfig(
     { model_type, tie_word_embeddings, rope, ...theirs.usual, ...Object.fromEntries(named) },
     where,
@@ -88,11 +88,14 @@ export function parseRotaryConfig(json: Json, where: string): ModelConfig {
 /**
  * Rotary positions: transformers 5 has `rope_parameters`, earlier versions keys of their own and `rope_scaling`. Of a
  * file with both, transformers 5 takes `rope_scaling`, and what stands outside where it is missing inside: except for
- * the context that Llama 3's scaling began with.
+ * the context that Llama 3's scaling began with. A type of null
+ * is none, and without a type a factor would have no effect: both are refused.
  */
-function readRope(given: Json, parameters: Json, { theta: base, part }: Theirs, where: string): Json {
+function readRope(given: Json, written: Json, { theta: base, part }: Theirs, where: string): Json {
+  const parameters = withoutNulls(written);
   const theta = parameters.rope_theta ?? given[base] ?? 10000;
-  const type = parameters.rope_type ?? parameters.type ?? "default";
+  const typeKey = ["rope_type", "type"].find((key) => key in written);
+  const type = typeKey ? written[typeKey] : parameters.factor === undefined ? "default" : undefined;
   const rope: Json = { theta };
   if (part) {
     const { key, usual } = part;

@@ -382,9 +382,18 @@ test("labels that are not classes are refused, with their lines", async () => {
     "100 different numbers",
     ...score,
   ]);
-  // Twenty numbers, and the numbers of classes, are classes.
+  const graded = times(60, (i) => `${1 + (i % 5) / 2}`);
+  await fails({ file: labelled(graded) }, "label-column-is-numeric", ["5 different numbers", ...score]);
+  await fails(
+    { rows: graded.map((label, i) => ({ text: `mail ${i}`, label: Number(label) })) },
+    "label-column-is-numeric",
+    ["rows[0]", "name the classes with labels"],
+  );
+  assert.is((await load({ file: labelled(graded) }, { labels: graded.slice(0, 5) })).labels.length, 5);
+  // Twenty whole numbers, also as pandas writes them, and the numbers of classes, are classes.
   for (const [count, label] of [
-    [20, (i: number) => `${(i % 20) / 2}`],
+    [20, (i: number) => `${(i % 20) * 2}`],
+    [5, (i: number) => `${i % 5}.0`],
     [77, (i: number) => `${i % 77}`],
     [77, (i: number) => `${1 + (i % 77)}`],
   ] as const)

@@ -204,6 +204,7 @@ test("kinds of labels are recognised: scores, also with decimal commas, several 
   assert.is(kind("1.5", "2", "3.25").labelsAre, "score");
   assert.is(kind(...Array.from({ length: 21 }, (_, i) => `${i}`)).labelsAre, "score");
   assert.is(kind("1", "2", "3", "1").labelsAre, "class");
+  assert.is(kind("1.0", "2.0", "3.0", "1.0").labelsAre, "class");
   assert.equal([kind("a|b", "a", "b").labelsAre, kind("a|b", "a", "b").separator], ["set", "|"]);
   assert.equal(kind("a, b", "b, c", "a", "c", "b").separator, ",");
   assert.is(kind("New York, NY", "Boston", "Paris").labelsAre, "class");

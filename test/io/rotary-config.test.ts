@@ -175,6 +175,7 @@ test("of several spellings of rotary positions the one counts that does in trans
       { rope_theta: 700, rope_scaling: { ...linear, type: "default" } },
       { theta: 700, scaling: linear },
     ],
+    [{ rope_theta: 500, rope_scaling: { rope_type: "default", factor: 4 } }, { theta: 500 }],
     [
       { rope_theta: 500, rope_scaling: LLAMA3, original_max_position_embeddings: 32 },
       { theta: 500, scaling: llama3(32) },
@@ -194,6 +195,11 @@ test("what is not supported is refused by name", async () => {
     [{ head_dim: { valueOf: 1 } }, "head_dim", "64"],
     ...["x", 5, {}, [null]].map((layer_types) => [{ layer_types }, "layer_types", "full_attention"] as const),
     [{ rope_scaling: { rope_type: "yarn", factor: 4 } }, 'rope_type = "yarn"', "linear, llama3"],
+    // transformers: KeyError for null; without a type it ignores the factor, with a warning.
+    ...[{ rope_type: null }, { type: null, factor: 8 }, { rope_type: null, type: "linear", factor: 2 }].flatMap(
+      (none) => ["rope_scaling", "rope_parameters"].map((key) => [{ [key]: none }, "rope_type = null"] as const),
+    ),
+    [{ rope_scaling: { factor: 4 } }, "rope_type = nothing", "default, linear, llama3"],
     ...["constructor", "toString", "__proto__", "hasOwnProperty", 5, {}, ["linear"]].map(
       (rope_type) => [{ rope_scaling: { rope_type } }, `rope_type = ${JSON.stringify(rope_type)}`] as const,
     ),

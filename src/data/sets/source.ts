@@ -10,7 +10,7 @@ import { dropCopies } from "../duplicates.ts";
 import { ROWS } from "../places.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
 import { knownFormat } from "../table/dialect.ts";
-import { MANY_CLASSES } from "../table/labels.ts";
+import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
 import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
@@ -141,7 +141,7 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
 /** Throws DataError if the labels of a training set are not classes to learn; `named` ones are. */
 async function checkLabels(corpus: Corpus, rows: number, file: string, named?: readonly string[]): Promise<void> {
   const { length } = corpus.labels;
-  if (length < 2 || (!named && (length > MANY_CLASSES || length === rows)))
+  if (length < 2 || (!named && (length > MANY_CLASSES || length === rows || haveDecimals(corpus.labels))))
     (await import("../table/label-faults.ts")).checkClasses(corpus, rows, file);
 }
 

@@ -6,7 +6,15 @@ import type { LabelKind } from "../../tasks/task.ts";
 import { type Corpus, MOST_LISTED } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
 import { lineOf, placeOf, ROWS } from "../places.ts";
-import { type Combined, isNumber, LABEL_SEPARATOR, MANY_CLASSES, partsOf, settingsOfSeveral } from "./labels.ts";
+import {
+  type Combined,
+  haveDecimals,
+  isNumber,
+  LABEL_SEPARATOR,
+  MANY_CLASSES,
+  partsOf,
+  settingsOfSeveral,
+} from "./labels.ts";
 
 /** Throws ConfigError if the names of classes, or of several labels, are not ones that rows can have. */
 export function checkNames(names: readonly string[], labelsAre: LabelKind): void {
@@ -38,7 +46,7 @@ export function checkClasses({ labels, labelColumn, labelLines, leftOut }: Corpu
             : `give another ${setting("labelColumn")}, or add rows of another class`,
     });
   }
-  refuseScores(labels, labelColumn, placeOf(file, labelLines[0]!));
+  refuseScores(labels, labelColumn, file, labelLines[0]!);
   // Rows in memory say themselves which of their values is the label.
   if (labels.length === rows && rows > 2 && file !== ROWS)
     throw new DataError("all-labels-different", `All labels in "${labelColumn}" are different`, {
@@ -93,12 +101,13 @@ function singleRows({ labels, labelLines }: Corpus, ids: readonly number[], file
 }
 
 /**
- * Throws DataError if the labels are many different numbers, which are probably scores. Whole numbers without a gap,
- * from 0 or 1, are the numbers of classes.
+ * Throws DataError if the labels are many different numbers or have decimals: they are probably scores. Whole numbers
+ * without a gap, from 0 or 1, are the numbers of classes.
  */
-function refuseScores(labels: readonly string[], column: string, where: string): void {
+function refuseScores(labels: readonly string[], column: string, file: string, line: number): void {
   const numbers = labels.filter(isNumber);
-  if (labels.length <= MANY_CLASSES || numbers.length <= 0.9 * labels.length) return;
+  const mayBeScores = labels.length > MANY_CLASSES || haveDecimals(labels);
+  if (!mayBeScores || numbers.length <= 0.9 * labels.length) return;
   const values = new Set(numbers.map(Number));
   const first = values.has(0) ? 0 : 1;
   if (labels.every((_, i) => values.has(first + i))) return;
@@ -106,12 +115,14 @@ function refuseScores(labels: readonly string[], column: string, where: string):
     "label-column-is-numeric",
     `The label column "${column}" has ${numbers.length} different numbers: this looks like a score`,
     {
-      where,
-      expected: `classes, or at most ${MANY_CLASSES} different numbers`,
+      where: placeOf(file, line),
+      expected: `classes, or at most ${MANY_CLASSES} different whole numbers`,
       found: nameList(numbers),
       hint:
-        `to learn the scores, give ${setting("objective", "regression")}; for classes, group the numbers into a few, such as low and high, ` +
-        `or give another ${setting("labelColumn")}; if each number names a class, write a letter before it`,
+        `to learn the scores, give ${setting("objective", "regression")}; for classes, group the numbers into a few, such as low and high` +
+        (file === ROWS
+          ? "; if each number names a class, name the classes with labels"
+          : `, or give another ${setting("labelColumn")}; if each number names a class, write a letter before it`),
     },
   );
 }

@@ -2,7 +2,7 @@
 import { formatCount, percent } from "../../format.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { findCombined } from "./label-faults.ts";
-import { isNumber, MANY_CLASSES } from "./labels.ts";
+import { haveDecimals, isNumber, MANY_CLASSES } from "./labels.ts";
 
 /** What the cells of a column seem to be, and why. */
 export interface Recognized {
@@ -23,9 +23,8 @@ export function recognizeLabels(cells: readonly string[]): Recognized {
   const distinct = [...new Set(values)];
   const numbers = values.filter(isNumber);
   if (values.length > 0 && numbers.length >= NEARLY_ALL * values.length) {
-    const decimals = numbers.filter((value) => /[.,]/.test(value));
-    const decimalSign = decimals.some((value) => value.includes(".")) ? "." : ",";
-    if (decimals.length > 0)
+    const decimalSign = numbers.some((value) => value.includes(".")) ? "." : ",";
+    if (haveDecimals(distinct))
       return {
         labelsAre: "score",
         decimalSign,

@@ -10,6 +10,10 @@ export const LONGEST_LABEL = 64;
 const NUMBER = /^[-+]?\d*[.,]?\d+(e[-+]?\d+)?$/i;
 export const isNumber = (value: string) => NUMBER.test(value.trim());
 
+/** Whether some labels are numbers with decimals, as scores have and classes have not; 0.0 and 1.0 are whole. */
+export const haveDecimals = (labels: readonly string[]) =>
+  labels.length > 2 && labels.some((label) => isNumber(label) && /[.,]\d*[1-9]/.test(label));
+
 /** The names of classes 0, 1, ...: a list, or an object with these keys; undefined if they are anything else. */
 export function classNames(names: unknown): readonly string[] | undefined {
   const list = isObject(names) ? Object.keys(names).map((_, i) => names[i]) : names;
