@@ -9,8 +9,8 @@ import { METHODS } from "../methods/index.ts";
 import type { Speed } from "../run/live-run.ts";
 import { REPORT, type RunRecord } from "../run/record.ts";
 import { TRAINING } from "../tasks/training.ts";
-import type { ClassWeights } from "../train/class-weights.ts";
 import type { TrainEvent } from "../train/records.ts";
+import type { TrainOptions } from "../train/settings.ts";
 import { dataBlocks } from "../views/data.ts";
 import { planBlocks } from "../views/plan.ts";
 import { inSummary, summaryBlocks, tryCommand } from "../views/run.ts";
@@ -31,7 +31,7 @@ export class RunPrinter {
   ) {}
 
   begin({ model, options: { classWeights, mode } }: RunRecord): void {
-    printData(this.data, model || METHODS[mode].title, classWeights, this.json);
+    printData(this.data, model || METHODS[mode].title, { classWeights, mode }, this.json);
   }
 
   event(event: TrainEvent, speed: Speed | null): void {
@@ -102,10 +102,15 @@ const wouldGainByFolds = ({ results, counts, data, objective, options, adapter }
   typeof data.file === "string" &&
   counts.rows[2]! < FEW_TEST_ROWS;
 
-export function printData(data: TrainingData, model: string, classWeights: ClassWeights, json: boolean): void {
+export function printData(
+  data: TrainingData,
+  model: string,
+  { classWeights, mode }: Pick<TrainOptions, "classWeights" | "mode">,
+  json: boolean,
+): void {
   const { source, labels, stats } = data;
   if (json) console.log(JSON.stringify({ type: "data", model, source, labels, stats }));
-  else printBlocks(inSummary(dataBlocks(data, model, classWeights)));
+  else printBlocks(inSummary(dataBlocks(data, model, classWeights, mode)));
 }
 
 /** Prints the command that uses a run. */

@@ -50,8 +50,8 @@ export class TrialPrinter {
   ) {}
 
   /** Prints the data; `base` is what the trials have in common. */
-  begin({ model = "", classWeights = DEFAULTS.classWeights }: RunSettings): void {
-    printData(this.data, model, classWeights, this.json);
+  begin({ model = "", ...settings }: RunSettings): void {
+    printData(this.data, model, { ...DEFAULTS, ...settings }, this.json);
   }
 
   event(event: StudyEvent, { error }: EventSubject = {}): void {

@@ -21,6 +21,7 @@ import { brief } from "../document/cells.ts";
 import { type LowrankError, nameList } from "../errors.ts";
 import { digits, formatCount } from "../format.ts";
 import type { BaseModel } from "../io/hf.ts";
+import { METHODS, type Mode } from "../methods/index.ts";
 import { excerpt, type PairSettings, type TextOrPair } from "../pair.ts";
 import { LISTED_CLASSES } from "../statistics.ts";
 import type { Splits } from "../tasks/evaluation.ts";
@@ -28,15 +29,16 @@ import { hasLabels, TASKS } from "../tasks/index.ts";
 import type { Rows } from "../tasks/task.ts";
 import { WORDS } from "../tasks/words.ts";
 import { type ClassWeights, isUnequal, weighClasses } from "../train/class-weights.ts";
+import { DEFAULTS } from "../train/options.ts";
 
-export function dataBlocks(data: TrainingData, model: string, how: ClassWeights): Block[] {
-  const notes = isLabelled(data) ? notesBlocks(data) : [];
-  return [text(`model: ${model}`), ...dataSummary(data, how), ...notes];
+export function dataBlocks(data: TrainingData, model: string, how: ClassWeights, mode = DEFAULTS.mode): Block[] {
+  const notes = isLabelled(data) ? notesBlocks(data, mode) : [];
+  return [text(`model: ${model}`), ...dataSummary(data, how, mode), ...notes];
 }
 
 /** What was read; of messages without what is wrong with them. */
-export function dataSummary(data: TrainingData, how: ClassWeights): Block[] {
-  if (isLabelled(data)) return messagesBlocks(data, how);
+export function dataSummary(data: TrainingData, how: ClassWeights, mode = DEFAULTS.mode): Block[] {
+  if (isLabelled(data)) return messagesBlocks(data, how, mode);
   return hasAnswers(data) ? sentencesBlocks(data) : textsBlocks(data);
 }
 
@@ -106,7 +108,10 @@ function counted(notes: readonly (readonly [number: number, what: string])[]): s
   return notes.filter(([number]) => number > 0).map(([number, what]) => `${formatCount(number)} ${what}`);
 }
 
-function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
+/** Whether messages are read whole, whatever a model's context is. */
+const isUncut = (mode: Mode) => METHODS[mode].withoutModel === true;
+
+function messagesBlocks(data: LoadedDataset, how: ClassWeights, mode: Mode): Block[] {
   const { source, split, stats, pairs, chosen } = data;
   const lengths = { mean: "Mean", median: "Median", p95: "95 %", max: "Longest", cut: "Truncated" };
   return [
@@ -114,27 +119,29 @@ function messagesBlocks(data: LoadedDataset, how: ClassWeights): Block[] {
     ...(pairs ? [text(describePairs(pairs))] : []),
     ...(chosen ? [text(chosen)] : []),
     text(describeRows(data, how)),
-    setsTable("Messages, and their lengths in tokens", stats, { rows: "Rows", ...lengths }),
+    isUncut(mode)
+      ? setsTable("Messages", stats, { rows: "Rows" })
+      : setsTable("Messages, and their lengths in tokens", stats, { rows: "Rows", ...lengths }),
     ...(WORDS[data.objective].data?.(data) ?? []),
   ];
 }
 
-const notesBlocks = (data: LoadedDataset): Block[] => {
+const notesBlocks = (data: LoadedDataset, mode: Mode): Block[] => {
   const { rows, rowErrors } = data.stats.leftOut;
   return [
-    ...dataNotes(data).map(note),
+    ...dataNotes(data, mode).map(note),
     ...counted([[rows, "invalid rows were skipped"]]).map(note),
     ...rowErrors.slice(0, LISTED_ERRORS).map(skipped).map(text),
   ];
 };
 
 /** What to know about messages and their labels. */
-function dataNotes(data: LoadedDataset): string[] {
+function dataNotes(data: LoadedDataset, mode: Mode): string[] {
   const { stats, maxLength, pairs } = data;
   const empty = listSets(stats).reduce((sum, set) => sum + set.empty, 0);
   return [
     ...counted([
-      [sumCut(stats), `messages are longer than ${maxLength} tokens and were truncated`],
+      [isUncut(mode) ? 0 : sumCut(stats), `messages are longer than ${maxLength} tokens and were truncated`],
       [empty, pairs ? "pairs have an empty text" : "messages are empty and were replaced with <|endoftext|>"],
       [stats.leaks.val, `validation messages have a near-duplicate in the training set (${DROPPED})`],
       [stats.leaks.test, `test messages have a near-duplicate in the training or validation set (${DROPPED})`],

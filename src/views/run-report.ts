@@ -97,7 +97,7 @@ function making(record: RunRecord, data: TrainingData): Block[] {
     ["Made", new Date(created).toISOString().slice(0, 10)],
   ];
   // The model is among the facts.
-  const [, ...ofData] = dataBlocks(data, model, options.classWeights);
+  const [, ...ofData] = dataBlocks(data, model, options.classWeights, options.mode);
   const curves = runCharts([record]).map(({ name, chart, description }) => figure(name, description, chart));
   return [
     factsTable(record, facts),

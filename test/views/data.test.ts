@@ -19,3 +19,12 @@ test("classes without a row in a set are named", async () => {
   );
   assert.not.match(await described(rows("ham", 50) + rows("spam", 50), "random"), "no row of");
 });
+
+test("messages are truncated for a model, and read whole by word counts", async () => {
+  const rows = Array.from({ length: 20 }, (_, i) => `${i % 2 ? "ham" : "spam"},${"word ".repeat(90)}${i}\n`).join("");
+  const data = await tinyData(`label,text\n${rows}`);
+  const described = (mode: "lora" | "classic") => renderBlocks(dataBlocks(data, "m", "auto", mode));
+  assert.match(described("lora"), /Truncated[\s\S]*20 messages are longer than 64 tokens and were truncated/);
+  assert.not.match(described("classic"), /truncated|tokens/i);
+  assert.match(described("classic"), /Training[ │]+14/);
+});
