@@ -6,7 +6,7 @@ import type { GenerateOptions } from "../infer/text/generation.ts";
 import { LanguageModel } from "../infer/text/language-model.ts";
 import { readsChats } from "../io/peft/adapter-meta.ts";
 import { printable } from "../printable.ts";
-import { BUNDLED_GPT2, DEFAULT_BASE } from "../run/settings.ts";
+import { BUNDLED_GPT2, expectWriter } from "../run/settings.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { calledAs } from "./called.ts";
@@ -141,7 +141,8 @@ await main(async () => {
     });
   const trained = run ?? adapter;
   const prompts = await readPrompts(program.args);
-  if (trained !== undefined) await settle(trained);
+  if (trained === undefined) expectWriter(model ?? BUNDLED_GPT2, "lm");
+  else await settle(trained);
   const device = await openDevice(name, { threads });
   try {
     const loading = {
@@ -150,10 +151,6 @@ await main(async () => {
       ...(batchSize === undefined ? {} : { batchSize }),
       ...(dtype === undefined ? {} : { dtype }),
     };
-    if (model === DEFAULT_BASE)
-      console.error(
-        `${model} does not write: it has only SmolLM2's lower layers. For text take ${BUNDLED_GPT2} or smollm2-135m.`,
-      );
     const lm =
       trained === undefined
         ? await LanguageModel.load(model ?? BUNDLED_GPT2, loading)

@@ -119,7 +119,9 @@ export async function checkData(given: RunSettings, tools: CheckTools): Promise<
       if (!isOfData(error)) throw error;
       const found = withColumns(asProblem(error), reading.table, settings);
       const other = hasSettings(found) || given.objective ? null : await readAnotherWay(settings, found, tools);
-      if (!take(other ?? found))
+      // Another base model is downloaded, which is for the user to begin.
+      const needsModel = other?.settings.model !== undefined && given.model === undefined;
+      if (!take(other ?? found) || needsModel)
         return { ...(await reading.describeTable(null)), settings, problems, readable: null, error };
     }
   }

@@ -14,8 +14,9 @@ import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { knownBase, withAdapter } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
+import { nameBase } from "./base-name.ts";
 import { isInMemory, type RunRecord } from "./record.ts";
-import { dataOptions, dataSpec, trainOptions } from "./settings.ts";
+import { dataOptions, dataSpec, expectWriter, trainOptions } from "./settings.ts";
 
 /** A source of data and how it is read, as a run's record has them. */
 export type DataSource = Pick<RunRecord, "objective" | "data">;
@@ -55,11 +56,12 @@ export async function loadData(
 /** The data and all options of a run with a model, and with the adapter that it starts from. `load` loads the data. */
 export async function resolveSettings(
   settings: RunSettings,
-  { config }: BaseModel,
+  { config, directory }: BaseModel,
   adapter: Adapter | undefined,
   load: (source: DataSource) => Promise<TrainingData>,
 ): Promise<{ data: TrainingData; options: TrainOptions }> {
   const { objective = DEFAULT_OBJECTIVE } = settings;
+  expectWriter(nameBase(directory).name, objective);
   const own = adapter ? withAdapter(settings, adapter.meta, objective) : settings;
   const { seed, ...sizes } = trainOptions(own);
   const context = textContext(config, methodConfig(sizes));

@@ -31,6 +31,7 @@ import type { EvaluationRecord, StepRecord, TrainEvent } from "../train/records.
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { nameBase } from "./base-name.ts";
 import { type Curve, EMPTY_CURVE, extendCurve } from "./curve.ts";
+import { expectWriter } from "./settings.ts";
 
 /** The file of a run's directory that holds its record, and marks the directory as a run's. */
 export const RECORD = "run.json";
@@ -178,13 +179,15 @@ export async function newRecord(
   source = data.origin,
 ): Promise<RunRecord> {
   const sets = [data.stats.train, data.stats.val, data.stats.test];
+  const name = model ? nameBase(model.directory).name : "";
+  expectWriter(name, data.objective);
   const revision = model && parseSnapshot(model.directory)?.revision;
   return {
     ...stampRecord(),
     objective: data.objective,
     settings,
     options,
-    model: model ? nameBase(model.directory).name : "",
+    model: name,
     ...(revision ? { revision } : {}),
     base: model ? await fingerprint(model) : "",
     ...(data.vocabulary === GPT2_VOCABULARY.fingerprint ? {} : { vocabulary: data.vocabulary }),

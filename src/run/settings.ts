@@ -7,7 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { parseLayers } from "../methods/lora-training.ts";
 import { TARGETS } from "../names.ts";
 import { setting } from "../setting.ts";
-import { DEFAULT_OBJECTIVE, hasHead, readsTokens } from "../tasks/index.ts";
+import { DEFAULT_OBJECTIVE, hasHead, type Objective, readsTokens } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { DEFAULTS, type Known, ofMode, PAPER, resolveOptions } from "../train/options.ts";
 import { ALL_SETTINGS, RUN_SETTINGS, type RunSettings, SETTING_NAMES, type TrainOptions } from "../train/settings.ts";
@@ -47,6 +47,15 @@ export const DEFAULT_BASE = "smollm2-cut";
  * That of language models, as what is left of SmolLM2 does not write, and of sweeps, as the experiment is one of GPT-2.
  */
 export const BUNDLED_GPT2 = "gpt2-micro";
+
+/** Throws ConfigError for a base model that cannot write where a language model is learned. */
+export function expectWriter(base: string, objective: Objective): void {
+  if (base !== DEFAULT_BASE || hasHead({ objective })) return;
+  throw new ConfigError("wrong-task", `${base} cannot write: it has only SmolLM2's lower layers`, {
+    expected: "the base model of a language model",
+    hint: `use ${setting("model", BUNDLED_GPT2)}, which is bundled, or smollm2-135m, which is downloaded (269 MB)`,
+  });
+}
 
 export const PRESETS = {
   quickstart: { model: DEFAULT_BASE, dataset: "spam", trainRows: 100 },

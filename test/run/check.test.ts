@@ -97,6 +97,16 @@ test("instructions whose outputs repeat are classes, and it is said what else th
   assert.equal([one.settings, one.isNeeded], [{ objective: "lm" }, false]);
 });
 
+test("chats need a model with a chat template, which is named and not downloaded", async () => {
+  const said = (role: string, i: number) => ({ role, content: text(i) });
+  const chats = lines(40, (i) => JSON.stringify({ messages: [said("user", i), said("assistant", i + 1)] }));
+  const checked = await check("chats.jsonl", chats);
+  assert.equal(
+    [checked.readable, found(checked), checked.problems.map(({ code }) => code)],
+    [null, { objective: "lm", model: "smollm2-135m" }, ["no-chat-template"]],
+  );
+});
+
 test("columns are described with what each is read as", async () => {
   const { columns, readable } = await check(
     "columns.csv",

@@ -1,9 +1,14 @@
 /** The settings of a run, read from text. */
 import * as assert from "uvu/assert";
+import type { TrainingData } from "../../src/data/training-data.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { type BaseModel, resolveModel } from "../../src/io/hf.ts";
 import { TARGETS } from "../../src/names.ts";
+import { resolveSettings } from "../../src/run/load-data.ts";
+import { newRecord } from "../../src/run/record.ts";
 import { dataSpec, mergePreset, PRESETS, pickSettings, readSetting, trainOptions } from "../../src/run/settings.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
+import { DEFAULTS } from "../../src/train/options.ts";
 import { fieldWords, flagWords } from "../../src/train/setting-words.ts";
 import {
   ALL_SETTINGS,
@@ -15,6 +20,7 @@ import {
 } from "../../src/train/settings.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
+import { TINY } from "../helpers/tiny.ts";
 
 test("a setting's value from its text: numbers, switches and lists by their names, and texts as they are", async () => {
   for (const [name, text, value] of [
@@ -83,7 +89,7 @@ test("a source among the flags replaces the preset's", () => {
   assert.equal(ofSweep({ dataset: "spam" }, { data: "a.csv", trainRows: 9 })[1], undefined);
 });
 
-test("messages begin with the default base, a language model with one that writes; a model that is named stays", () => {
+test("messages begin with the default base, a language model with one that writes; a model that is named stays", async () => {
   const baseOf = (flags: RunSettings, preset: "quickstart" | "paper" = "quickstart") =>
     mergePreset(flags, PRESETS[preset]).model;
   const messages: RunSettings[] = [
@@ -101,6 +107,13 @@ test("messages begin with the default base, a language model with one that write
   assert.is(baseOf({ objective: "lm", data: "a.txt" }), "gpt2-micro");
   assert.is(baseOf({ objective: "lm", data: "a.txt", model: "gpt2" }), "gpt2");
   assert.is(baseOf({ data: "a.csv" }, "paper"), "gpt2");
+  // The default base cannot write: that is said before data are read, and by the library before a run begins.
+  const cut = { config: TINY, directory: await resolveModel("smollm2-cut") } as BaseModel;
+  const words = ["smollm2-cut cannot write", "gpt2-micro"];
+  const data = { objective: "lm", stats: {} } as TrainingData;
+  const settings: RunSettings = { objective: "lm", data: "a.txt", model: "smollm2-cut" };
+  await assertFails("wrong-task", words, () => resolveSettings(settings, cut, undefined, async () => data));
+  await assertFails("wrong-task", words, () => newRecord({ model: cut, data }, {}, DEFAULTS));
 });
 
 test("each setting that people are offered has a flag; what the published experiment alone has, has none", () => {

@@ -41,7 +41,7 @@ export class Chat {
     if (tokenizer.chat === null)
       throw new ConfigError("no-chat-template", "the model has no chat template", {
         expected: "chat_template.jinja, or chat_template in tokenizer_config.json",
-        hint: `use ${setting("model", "smollm2-cut")}, which is bundled, or smollm2-135m, which writes better`,
+        hint: `use ${setting("model", "smollm2-135m")}, which has one and is downloaded (269 MB)`,
       });
     this.render = compile(tokenizer.chat);
   }

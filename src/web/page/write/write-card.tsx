@@ -145,7 +145,7 @@ function Better() {
   if (writer.value || name === undefined || (hasChat.value && !isCut)) return null;
   return (
     <>
-      {isCut && "This model is for labelling messages: it cannot write before it is trained to. "}
+      {isCut && "This model is for labelling messages: it cannot write. "}
       To chat, choose <ModelLink name={CHATS} /> ({findDownload(CHATS)!.megabytes} MB).
     </>
   );
