@@ -140,6 +140,9 @@ test("where several columns may be the label, the one with the most values is ta
   );
   assert.equal(found(checked), { labelColumn: "second" });
   assert.equal(checked.problems[0]!.code, "column-not-recognized");
+  // Of two columns of texts both are read.
+  const pairs = await check("pairs.csv", `x,y,kind\n${lines(60, (i) => `"${text(i)}","${text(i + 1)}",${topic(i)}`)}`);
+  assert.equal(found(pairs), { textColumn: "x,y", labelColumn: "kind" });
 });
 
 test("all problems at once, each with its places and the setting that deals with it", async () => {

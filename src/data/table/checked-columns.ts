@@ -39,7 +39,7 @@ export function likeliestColumns(
 ): { textColumn?: string; labelColumn?: string; objective?: Objective } {
   const columns = describeColumns(names, rows);
   const place = (name: string | undefined) => (name === undefined ? -1 : columnNamed([...names], name));
-  const known = { text: place(textColumn), label: place(labelColumn), labelsAre: "class" as const };
+  const known = { text: place(textColumn), second: -1, label: place(labelColumn), labelsAre: "class" as const };
   const { text, label, texts, labels } = chooseColumns(columns, known);
   const most = (some: readonly number[], of: "meanLength" | "distinct") =>
     some.toSorted((a, b) => columns[b]![of] - columns[a]![of])[0];
@@ -48,8 +48,10 @@ export function likeliestColumns(
   const labelAt = label >= 0 ? label : most(others, "distinct");
   if (textAt === undefined || labelAt === undefined) return {};
   const areFlags = label < 0 && others.length > 1 && others.every((i) => columns[i]!.kind === "flags");
+  // Two that are as long may be pairs: both are read.
+  const textsAt = text < 0 && texts.length === 2 ? texts : [textAt];
   return {
-    ...(text < 0 || textColumn !== undefined ? { textColumn: names[textAt]! } : {}),
+    ...(text < 0 || textColumn !== undefined ? { textColumn: textsAt.map((i) => names[i]).join() } : {}),
     labelColumn: areFlags ? others.map((i) => names[i]).join() : names[labelAt]!,
     ...(areFlags ? { objective: objectiveWith("set") } : {}),
   };

@@ -89,6 +89,8 @@ const LIKELY_LABELS = [
 /** What is known of the columns: those that are requested, -1 for others, and what is learned of the labels. */
 interface Known {
   text: number;
+  /** The second text of pairs. */
+  second: number;
   label: number;
   labelsAre: LabelKind;
 }
@@ -114,7 +116,9 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
   const ofWide = wide.length > 1 ? `; for several labels a message, each with a column: ${several}` : "";
   const hasScores = found.labels.length === 0 && columns.some(({ kind }, i) => kind === "numbers" && i !== found.text);
   const ofScores = hasScores ? `; to learn scores: ${setting("objective", "regression")}` : "";
-  return { ...found, candidates: { text: list(found.texts), label: list(found.labels) + ofWide + ofScores } };
+  const both = setting("textColumn", found.texts.map((i) => names[i]).join());
+  const ofPairs = found.text < 0 && found.texts.length === 2 ? `; for pairs of texts: ${both}` : "";
+  return { ...found, candidates: { text: list(found.texts) + ofPairs, label: list(found.labels) + ofWide + ofScores } };
 }
 
 /** A column, -1 for none, and why it is that one; no reason where its name says it. */
@@ -125,23 +129,36 @@ const OPEN: Choice = [-1, null];
  * The text is the column with a usual name, or else with the longest texts by far; the label is the column of labels
  * with a usual name, or else the only one.
  */
-export function chooseColumns(columns: readonly ColumnFacts[], { text, label, labelsAre }: Known): ByContents {
-  const others = columns.map((_, i) => i).filter((i) => i !== label && i !== text);
+export function chooseColumns(columns: readonly ColumnFacts[], { text, second, label, labelsAre }: Known): ByContents {
+  const others = columns.map((_, i) => i).filter((i) => i !== label && i !== text && i !== second);
   const [textAt, textWhy] = text >= 0 ? [text, null] : chooseText(columns, others);
   const labels = others.filter((i) => i !== textAt);
   const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, labelsAre);
-  const isSaid = textAt >= 0 && labelAt >= 0 && (textWhy ?? labelWhy) !== null;
+  const unread = second < 0 ? labels.filter((i) => i !== labelAt && columns[i]!.kind === "texts") : [];
+  const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || unread.length === 1);
   return {
     ...{ text: textAt, label: labelAt },
     texts: others.filter((i) => columns[i]!.kind === "texts"),
     labels: labelsOf(columns, labels, labelsAre),
-    ...(isSaid ? { chosen: sayChoice(columns, [textAt, textWhy], [labelAt, labelWhy]) } : {}),
+    ...(isSaid ? { chosen: sayChoice(columns, [textAt, textWhy], [labelAt, labelWhy], second, unread) } : {}),
   };
 }
 
-function sayChoice(columns: readonly ColumnFacts[], [text, textWhy]: Choice, [label, labelWhy]: Choice): string {
-  const [textName, labelName] = [columns[text]!.name, columns[label]!.name];
-  return sayChosen(textName, textWhy ?? "by its name", labelName, labelWhy ?? "by its name");
+/** `unread`: other columns of texts; of a single one it is said, as the two may be pairs. */
+function sayChoice(
+  columns: readonly ColumnFacts[],
+  [text, textWhy]: Choice,
+  [label, labelWhy]: Choice,
+  second: number,
+  unread: readonly number[],
+): string {
+  const nameAll = (some: readonly number[]) => some.map((i) => columns[i]!.name);
+  const texts = nameAll(second < 0 ? [text] : [text, second]);
+  const byName = second < 0 ? "by its name" : "by their names";
+  const said = sayChosen(texts, textWhy ?? byName, columns[label]!.name, labelWhy ?? "by its name");
+  if (unread.length !== 1) return said;
+  const both = setting("textColumn", nameAll([text, ...unread].sort((a, b) => a - b)).join());
+  return `${said}; column ${show(columns[unread[0]!]!.name)} is not read: for pairs of texts ${both}`;
 }
 
 function chooseText(columns: readonly ColumnFacts[], others: readonly number[]): Choice {

@@ -7,13 +7,19 @@ export const TEXT_NAMES = [
   ...["text", "message", "sms", "content", "body", "v2", "sentence", "review", "comment", "tweet", "post", "email"],
   ...["question", "query", "utterance", "message text", "review text", "comment text"],
 ];
-/** Names of the columns of two texts whose relation is the label: those of data sets on the hub. */
+/** Names of the columns of two texts whose relation is the label: those of data sets on the hub, and of other languages. */
 export const PAIR_NAMES: readonly Pair[] = [
   ["sentence1", "sentence2"],
   ["premise", "hypothesis"],
   ["question", "answer"],
   ["question1", "question2"],
   ["text a", "text b"],
+  ["text1", "text2"],
+  ["query", "document"],
+  ["query", "passage"],
+  ["frage", "antwort"],
+  ["question", "reponse"],
+  ["pregunta", "respuesta"],
 ];
 const LABEL_NAMES = [
   ...["label", "class", "category", "target", "v1", "spam", "is spam", "topic", "sentiment", "emotion", "intent"],
@@ -38,8 +44,8 @@ export function usualName(name: string): string {
 }
 
 /** Which columns were chosen, and why. */
-export const sayChosen = (text: string, textWhy: string, label: string, labelWhy: string) =>
-  `text: column ${show(text)} (${textWhy}), label: column ${show(label)} (${labelWhy})`;
+export const sayChosen = (texts: readonly string[], textWhy: string, label: string, labelWhy: string) =>
+  `text: ${texts.length > 1 ? "columns" : "column"} ${texts.map(show).join(" and ")} (${textWhy}), label: column ${show(label)} (${labelWhy})`;
 
 /** The keys of what is written on after a text; those of Alpaca's rows, not all of which have an input. */
 export const WRITTEN = [

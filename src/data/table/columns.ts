@@ -4,6 +4,7 @@ import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
+import { knownFormat } from "./dialect.ts";
 import { isNumber, LONGEST_LABEL } from "./labels.ts";
 
 /** A cell of the first row with at least this many words is a text, not a column name. */
@@ -67,7 +68,7 @@ export async function findColumns(sample: string[][], choice: LabelledChoice, fi
     throw new DataError("too-few-columns", "Text and label need two columns", {
       where: file,
       found: nameList(names),
-      hint: "separate them with commas, semicolons or tabs",
+      hint: `add a column of labels${knownFormat(file) === "jsonl" ? "" : ", or separate the columns with commas, semicolons or tabs"}`,
     });
   }
   const guess = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
@@ -150,7 +151,7 @@ async function findNames(
   const pair = names.length > 2 ? findPair(names, label) : null;
   let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
   const isOpen = names.length > 2 && (text < 0 || label < 0);
-  const known = { text, label, labelsAre };
+  const known = { text, second, label, labelsAre };
   const byContents = isOpen ? (await import("./column-facts.ts")).findByContents(names, rows, known) : null;
   const candidates = byContents?.candidates ?? { text: "", label: "" };
   const choose = (kind: "text" | "label", taken: number) => {
@@ -171,10 +172,11 @@ async function findNames(
     throw new DataError("same-column", "Text and label are the same column, or both texts", {
       where: file,
       found: names[text === label ? text : second]!,
+      hint: `give different columns with ${setting("textColumn")} and ${setting("labelColumn")}`,
     });
   const [textName, labelName] = [names[text]!, labels.length > 1 ? labelColumn! : names[label]!];
   const chosen = isGuessed
-    ? sayChosen(textName, "the other one", labelName, "fewer or shorter values")
+    ? sayChosen([textName], "the other one", labelName, "fewer or shorter values")
     : byContents?.chosen;
   const found: FoundNames = {
     ...{ textName, labelName },

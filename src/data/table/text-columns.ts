@@ -60,7 +60,7 @@ export async function findText(
 /** The column with the longest texts by far; -1: none has. */
 export async function guessText(names: readonly string[], rows: readonly (readonly string[])[]): Promise<number> {
   const { chooseColumns, describeColumns } = await import("./column-facts.ts");
-  return chooseColumns(describeColumns(names, rows), { text: -1, label: -1, labelsAre: "class" }).text;
+  return chooseColumns(describeColumns(names, rows), { text: -1, second: -1, label: -1, labelsAre: "class" }).text;
 }
 
 /** Requests the likely column, or columns, if they exist and no other was requested. */

@@ -5,6 +5,7 @@ import { loadDataset } from "../../../src/data/datasets.ts";
 import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
 import { nameList } from "../../../src/errors.ts";
+import { plain } from "../../../src/setting.ts";
 import { assertFails } from "../../helpers/border.ts";
 import { test } from "../../helpers/harness.ts";
 
@@ -39,7 +40,9 @@ test("one of two columns requested: the other one is the other column; a column 
   assert.equal(await found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
   assert.equal(await found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
   assert.equal(await found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails("same-column", () => found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }));
+  await assertFails("same-column", ["give different columns with textColumn"], () =>
+    found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }),
+  );
   await assertFails("no-such-column", ['no column "tetx"', 'did you mean "text"'], () =>
     found(named("text", "label"), { textColumn: "tetx" }),
   );
@@ -79,7 +82,7 @@ test("several common names for one column are an error that lists the columns; o
   await assertFails("column-not-recognized", ["recognized as the label", "labelColumn"], () =>
     found(named("text", "b", "c")),
   );
-  await assertFails("too-few-columns", () => found([["text"]]));
+  await assertFails("too-few-columns", ["add a column of labels, or separate"], () => found([["text"]]));
 });
 
 test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
@@ -148,6 +151,22 @@ test("columns by their contents, whatever their names, and why they are those", 
     await chosen("id:id", "Libelle:short", "Rubrique:five"),
     'text: column "Libelle" (the only texts), label: column "Rubrique" (5 values)',
   );
+  // A pair is both texts also where they repeat; of a second column of texts it is said that it is not read.
+  for (const [first, second, label] of [
+    ["question:five", "answer:five", "match:two"],
+    ["text_a:short", "text_b:five", "same:flag"],
+    ["query:five", "document:long", "relevance:five"],
+    ["Frage:short", "Antwort:long", "passt:two"],
+  ] as const) {
+    const names = [first, second, label].map((column) => column.split(":")[0]!);
+    const said = `text: columns "${names[0]}" and "${names[1]}" (by their names), label: column "${names[2]}"`;
+    assert.ok((await chosen(first, second, label))?.startsWith(said), await chosen(first, second, label));
+  }
+  assert.is(
+    plain((await chosen("subject:short", "text:long", "label:two"))!),
+    'text: column "text" (by its name), label: column "label" (by its name); column "subject" is not read: ' +
+      'for pairs of texts textColumn "subject,text"',
+  );
   const mine = async (...columns: string[]) => (await found(table(...columns))).slice(0, 2);
   assert.equal(await mine("subject:short", "body:long", "queue:five"), ["body", "queue"]);
   assert.equal(await mine("betreff:short", "inhalt:long", "art:five"), ["inhalt", "art"]);
@@ -175,7 +194,8 @@ test("columns that leave it open: an error with those that may be meant", async 
   await assertFails("column-not-recognized", ["as the label", '"state" (2 values), "kind" (5 values)'], () =>
     open("id:id", "x:long", "state:two", "kind:five"),
   );
-  await assertFails("column-not-recognized", ["as the text", '"x" (', '"y" ('], () =>
+  const both = 'for pairs of texts: textColumn "x,y"';
+  await assertFails("column-not-recognized", ["as the text", '"x" (', '"y" (', both], () =>
     open("x:long", "y:long", "z:two"),
   );
   await assertFails("ambiguous-column", ["may be the label: topic, class", '"topic" (2 values)'], () =>

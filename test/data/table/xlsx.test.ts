@@ -96,6 +96,10 @@ test("files that are no workbooks, and too large ones", async () => {
   await assertFails("invalid-xlsx", ["other bytes"], () => load(new TextEncoder().encode("text,label\n")));
   await assertFails("invalid-xlsx", ["password"], () => load(Uint8Array.of(0xd0, 0xcf, 0x11, 0xe0, 1, 2)));
   await assertFails("damaged-archive", () => load(good.slice(0, good.length - 40)));
+  // Columns of a sheet need no separators.
+  const alone = workbook([{ name: "Sheet", xml: sheetData(sheetRow("text"), sheetRow("a b")) }]);
+  const said = await assertFails("too-few-columns", () => load(alone));
+  assert.match(said, /add a column of labels$/);
   await assertFails("invalid-xlsx", ["a sheet"], () => load(workbook([{ name: "Sheet", xml: "<sheetData><row" }])));
   const row = (attributes: string) => workbook([{ name: "S", xml: `<sheetData><row ${attributes}</row></sheetData>` }]);
   await assertFails("invalid-xlsx", ["row 2000000"], () => load(row('r="2000000">')));
