@@ -3,10 +3,11 @@ import { readdirSync, readFileSync } from "node:fs";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { ConfigError, errorParts, LowrankError } from "../src/errors.ts";
+import { trainOptions } from "../src/run/settings.ts";
 import { either, setting } from "../src/setting.ts";
 import { messageFor, nameSettings } from "../src/surface.ts";
 import { RUN_SETTINGS } from "../src/train/settings.ts";
-import { asFlag, flagName } from "../src/views/terminal/flag-words.ts";
+import { asFlag, flagName, terminalMessage } from "../src/views/terminal/flag-words.ts";
 import { asField } from "../src/web/page/train/field-list.ts";
 import { test } from "./helpers/harness.ts";
 
@@ -82,6 +83,19 @@ test("settings in a text are data: each surface has its own words, and gives the
     "use “Frozen weights: float16” or a smaller “Batch size”, or leave out “Head bias: true”",
   );
   assert.is(nameSettings(setting("split", "a b"), asFlag), '--split "a b"');
+  // Lists of settings, too.
+  for (const [given, words] of [
+    [{ bottleneck: 4 }, "settings of LoRA: --rank, --alpha, --targets, --layers, --dropout, --lr-ratio,"],
+    [{ objective: "lm", classWeights: "auto" }, "settings of a language model: --mode, --epochs, --lr, --batch-size,"],
+  ] as const) {
+    let said = "";
+    try {
+      trainOptions(given);
+    } catch (error) {
+      said = terminalMessage(error as Error);
+    }
+    assert.ok(said.includes(words), said);
+  }
 });
 
 /** Settings of the commands and the device, besides those of a run. */

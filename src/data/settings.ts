@@ -98,8 +98,8 @@ export function refuseLacked(given: object, objective: Objective, table: object)
     throw new ConfigError("options-conflict", `${setting(name, word)} is invalid for ${title}: ${why}`, {
       expected:
         word === undefined
-          ? `settings of ${title}: ${names.join(", ")}`
-          : `another ${name}${others ? `: ${others.join(", ")}` : ""}`,
+          ? `settings of ${title}: ${names.map((one) => setting(one)).join(", ")}`
+          : `another ${setting(name)}${others ? `: ${others.join(", ")}` : ""}`,
       found: setting(name, value),
     });
   }

@@ -1,7 +1,9 @@
 /** The rows that a model learns of, from wherever they come, and those that it has learned of. */
+import { exists, modelAddress } from "#platform";
 import { checkKinds, type FieldKind, inRange, isText, type Kind, optional } from "../checks.ts";
 import type { DatasetOptions } from "../data/dataset-options.ts";
 import type { LabelledRow } from "../data/sets/memory-rows.ts";
+import { isBundled } from "../data/sets/named.ts";
 import type { TaggedRow } from "../data/text/tagged.ts";
 import type { TextRow, TextsOptions } from "../data/text/texts.ts";
 import { hasAnswers, isLabelled, type TrainingData } from "../data/training-data.ts";
@@ -101,15 +103,21 @@ export async function readRows(source: RowSource, model: BaseModel, options: Rea
   const fractions = share === undefined ? {} : { fractions: [1 - 1.5 * share, share / 2, share] as const };
   const read = { ...rest, ...fractions, model };
   if (isHere) return load(objective, { rows: source }, read);
-  if (isText(source) && !/^\w+:\/\//.test(source))
-    return load(objective, /\.[a-z]\w*$/i.test(source) ? { file: source } : { name: source }, read);
-  const file = await openRows(isText(source) ? new URL(source) : (source as FileSource));
+  const given = isText(source) || source instanceof URL ? String(source) : undefined;
+  const path = given !== undefined && /^file:/i.test(given) ? modelAddress(given) : given;
+  if (path !== undefined && !/^\w+:\/\//.test(path))
+    return load(objective, (await isPath(path)) ? { file: path } : { name: path }, read);
+  const file = await openRows(path === undefined ? (source as FileSource) : new URL(path));
   try {
     return await load(objective, { file }, read);
   } finally {
     await file.close();
   }
 }
+
+/** Whether a text is a path, not the name of a data set: by its form, or as there is such a file or folder. */
+const isPath = async (text: string) =>
+  /\.[a-z]\w*$|^[./~]|\\/i.test(text) || (!isBundled(text) && (await exists(text)));
 
 /** The rows of a model with an adapter, read as those that it was trained with. */
 export function readSets(

@@ -205,11 +205,14 @@ function slow(where: string, bytes: number, patience: number): Broken {
 /** Throws why there was no response: Broken if another attempt may have one. */
 function unreachable(where: string, cause: unknown): never {
   const isOffline = globalThis.navigator?.onLine === false;
-  const Kind = isOffline || isFinal(cause) ? DownloadError : Broken;
+  const isFile = /^file:/i.test(where);
+  const Kind = isOffline || isFile || isFinal(cause) ? DownloadError : Broken;
   throw new Kind("server-unreachable", `${/^\w+:\/\/([^/]+)/.exec(where)?.[1] ?? "the server"} cannot be reached`, {
     where,
     found: isOffline ? "the browser is offline" : failureReason(cause),
-    hint: "check the address and the network connection; in a page, the server must allow other origins (CORS)",
+    hint: isFile
+      ? "give a file on this machine by its path, in a page as a File or Blob"
+      : "check the address and the network connection; in a page, the server must allow other origins (CORS)",
     cause,
   });
 }

@@ -6,6 +6,7 @@ import { accessSync, constants } from "node:fs";
 import { lstat, open, readdir, stat } from "node:fs/promises";
 import { availableParallelism, freemem, homedir } from "node:os";
 import { dirname, join, resolve, sep } from "node:path";
+import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { parentPort } from "node:worker_threads";
 import { ConfigError } from "../errors.ts";
@@ -145,8 +146,8 @@ export function absolutePath(path: string): string {
   return isRemote(path) || registeredPaths(path).length > 0 ? path : resolve(path);
 }
 
-/** Where a saved model is: a path or an address. */
-export const modelAddress = (path: string): string => path;
+/** Where something is that was given by its path or its address: a path, or an address on a server. */
+export const modelAddress = (path: string): string => (/^file:/i.test(path) ? fileURLToPath(path) : path);
 
 /** Opens a file for appending; creates it and its folder if needed. */
 export async function openAppend(path: string): Promise<FileWriter> {

@@ -172,7 +172,7 @@ function refuseIdle(options: TrainOptions, defaults: TrainOptions): void {
   if (idle === undefined) return;
   const own = SETTING_NAMES.filter((name) => name !== "dtype" && SETTINGS[name].modes && counts(name, mode));
   throw new ConfigError("option-without-effect", `${setting(idle)} has no effect in ${setting("mode", mode)}`, {
-    expected: `settings of ${METHODS[mode].title}: ${own.join(", ") || "it has none of its own"}`,
+    expected: `settings of ${METHODS[mode].title}: ${own.map((name) => setting(name)).join(", ") || "it has none of its own"}`,
     found: `${setting(idle, options[idle])}, a setting of ${SETTINGS[idle].modes!.join(", ")}`,
     hint: `omit ${setting(idle)}, or choose another mode`,
   });

@@ -19,12 +19,12 @@ export function planEvent(
   device: DeviceInfo,
 ): Extract<TrainEvent, { type: "plan" }> {
   const { options, spec, plan, trainable, flops, features } = run;
-  const step = Object.fromEntries(memoryTotals(plan.memory).byRole);
+  const byRole = Object.fromEntries(memoryTotals(runMemory(run)).byRole);
   return {
     ...{ type: "plan", options, spec, device, trainable, flops },
     tokens: plan.capacity.tokens,
     recomputed: plan.recomputed,
-    memory: { peak: peakMemory(run), step },
+    memory: { peak: peakMemory(run), byRole },
     features: features && { plan: memoryTotals(features.plan.memory).total, kept: features.bytes },
   };
 }

@@ -62,8 +62,8 @@ export type TrainEvent =
       tokens: number;
       /** Blocks whose activations are recomputed in the backward pass. */
       recomputed: number;
-      /** Bytes on the device: the peak, and those of a step by what they are for. */
-      memory: { peak: number; step: Partial<Record<Role, number>> };
+      /** Bytes: the peak, and those on the device by what they are for; the peak has the features that are kept, too. */
+      memory: { peak: number; byRole: Partial<Record<Role, number>> };
       /** Bytes to compute the features, and to keep them. */
       features: { plan: number; kept: number } | null;
     }

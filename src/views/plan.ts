@@ -24,7 +24,7 @@ export function planBlocks(event: Extract<TrainEvent, { type: "plan" }>): Block[
   const blocks = [
     `device: ${describeDevice(device)}`,
     `trainable: ${formatCount(trainable)} of ${formatCount(all)} parameters (${formatShare(trainable / all)}), ${METHODS[spec.mode].title}; the base model has ${formatCount(base)}`,
-    `memory: ${printLargest(memory.step)}, for batches of at most ${tokens} tokens`,
+    `memory: ${printLargest(memory.byRole, memory.peak)}, for batches of at most ${tokens} tokens`,
   ].map(text);
   const more = [
     `compute: ${(flops / 1e9).toPrecision(3)} GFLOP in the matrix products of a batch of mean length`,

@@ -5,9 +5,12 @@ import { featureBytes } from "../../src/engine/features.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { frozenBlocks } from "../../src/model/trainable.ts";
+import { formatBytes } from "../../src/plan/memory.ts";
 import type { TrainArguments } from "../../src/train/arguments.ts";
 import { RunFailed, type TrainResult } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
+import { planBlocks } from "../../src/views/plan.ts";
+import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -98,6 +101,11 @@ test("where everything learns down to the first block, or memory is short, the w
     const onEvent: TrainArguments["onEvent"] = (event) => {
       if (event.type !== "plan") return;
       plans.push(event.features !== null);
+      // What is printed is what the record keeps: the peak, with the lower blocks and the features.
+      const { peak, byRole } = event.memory;
+      const bytes = Object.values(byRole).reduce((sum, one) => sum + one, event.features?.kept ?? 0);
+      assert.is(bytes, peak);
+      assert.match(renderBlocks(planBlocks(event)), `memory: ${formatBytes(peak)} (`);
       controller.abort();
     };
     const { signal } = controller;

@@ -1,6 +1,7 @@
 /** A model in a few lines: trained on rows, asked, taught further rows and labels, saved and loaded. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import type { Device } from "../../src/backend/backend.ts";
 import {
@@ -13,7 +14,7 @@ import {
   train,
 } from "../../src/index.ts";
 import { withLabels } from "../../src/learner/grow.ts";
-import type { RowSource } from "../../src/learner/rows.ts";
+import { type RowSource, readRows } from "../../src/learner/rows.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
@@ -165,6 +166,29 @@ testAll("rows come from a file, opened or by its path, and a part measures the m
     );
   forgetFile("kept.csv");
   await assertFails("invalid-argument", ["name"], () => using(async () => {}, new Blob([lines])));
+});
+
+test("rows come from a folder of classes and a file: address; what is no path is the name of a data set", async () => {
+  const base = await loadModel(model);
+  const read = async (source: RowSource) => [...(await readRows(source, base, {})).labels];
+  const classes = join(folder, "classes");
+  for (const [name, word] of [
+    ["money", "refund"],
+    ["shipping", "parcel"],
+  ] as const) {
+    mkdirSync(join(classes, name), { recursive: true });
+    for (const { text } of rows(8, word, name)) writeFileSync(join(classes, name, `${text}.txt`), text);
+  }
+  const file = join(folder, "addressed.csv");
+  writeFileSync(file, messages(40));
+  for (const source of [classes, pathToFileURL(classes).href]) assert.equal(await read(source), ["money", "shipping"]);
+  for (const source of [pathToFileURL(file), pathToFileURL(file).href])
+    assert.equal(await read(source), ["ham", "spam"]);
+  for (const path of ["./nowhere", "../nowhere/x", join(folder, "nowhere"), "C:\\nowhere"])
+    await assertFails("no-such-file", ["nowhere"], () => read(path));
+  await assertFails("no-such-dataset", () => read("nowhere"));
+  await base.close();
+  await assertFails("not-an-adapter", [`where:    ${classes}`], () => load(pathToFileURL(classes)));
 });
 
 testAll("trainings on one device run one after the other, and an open base model stays the caller's", async () => {

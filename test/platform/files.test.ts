@@ -13,7 +13,7 @@ import { atAdapter } from "../../src/io/peft/open-adapter.ts";
 import { packAdapter } from "../../src/io/peft/packed.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
-import { type FileSource, forgetFile, registerFile } from "../../src/platform/files.ts";
+import { type FileSource, forgetFile, openSource, registerFile } from "../../src/platform/files.ts";
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -196,6 +196,7 @@ test("directories on a server are directories, in Node as in a page", async () =
   assertSameBits("by URL", await opened.read("h.0.mlp.c_fc.weight"), table);
   await opened.close();
   await assertFails("no-such-model", () => loadModel(`${ranges.url}/nothing`));
+  await assertFails("server-unreachable", ["by its path"], () => openSource("a", new URL("file:///a.csv")));
   await assertFails("server-unreachable", ["ECONNREFUSED"], async () => readBytes(`${await nowhere()}/x`));
 });
 

@@ -62,6 +62,9 @@ export const isOnHub = (name: string) => name.includes("/");
 
 const DATASETS: readonly DatasetDescription[] = NAMED.map(({ description }) => description);
 
+/** Whether a data set of messages comes with the program, or is one that it knows. */
+export const isBundled = (name: string) => DATASETS.some((description) => description.name === name);
+
 /** Opens a data set, downloading it if needed. Throws ConfigError, with the nearest name, for an unknown name. */
 export async function openNamed(name: string, options: DownloadOptions & { split?: Split; balance?: boolean }) {
   const found = NAMED.find(({ description }) => description.name === name);
@@ -73,7 +76,7 @@ export async function openNamed(name: string, options: DownloadOptions & { split
     throw new ConfigError("no-such-dataset", `There is no data set "${name}"`, {
       expected: `${names.join(", ")}, or owner/name on the Hugging Face hub`,
       found: name,
-      hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file of your own, use ${setting("data")}, including the extension`,
+      hint: `${meant === undefined ? "" : `did you mean "${meant}"? `}For a file or folder of your own, use ${setting("data")}`,
     });
   }
   const { columns, title, parts = [] } = found.description;

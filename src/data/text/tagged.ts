@@ -244,6 +244,7 @@ function* parseConll(text: string, file: string): Generator<TaggedRow> {
         where: `${file}:${i + 1}`,
         expected: "a word, white space, and its tag; an empty line behind each sentence",
         found: columns[0]!,
+        hint: `for a label of each text, leave out ${setting("objective", "tokens")}`,
       });
     words.push(columns[0]!);
     tags.push(columns.at(-1)!);

@@ -106,6 +106,7 @@ test("a part of a share of 0 is empty", async () => {
 test("sentences that cannot be learned from are refused, with their place", async () => {
   for (const [name, text, code, words] of [
     ["a.conll", "John B-PER\nSmith\n", "tags-differ-from-words", ["a.conll:2", "Smith"]],
+    ["a.csv", "text,label\na b,ham\n", "tags-differ-from-words", ["a.csv:1", 'leave out objective "tokens"']],
     ["a.conll", "\n-DOCSTART- O\n\n", "no-rows", ["a.conll"]],
     ["a.conll", "John O\n\nSmith O\n", "only-one-class", ["O"]],
     ["a.jsonl", '{"tokens": ["a", "b"], "tags": ["O"]}', "tags-differ-from-words", ["a.jsonl:1", "2 tags", "1 tags"]],
