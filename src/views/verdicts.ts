@@ -147,6 +147,8 @@ interface NothingLearned {
 
 /** Fewer steps than these can be too few to learn from at a usual rate. */
 const FEW_STEPS = 50;
+/** A rate below this part of the usual one is too low; one that is advised after a usual one is not. */
+const VERY_LOW = 20;
 
 /** What a finished run is told that has learned nothing; null if it has learned something. */
 export function nothingLearned(record: RunRecord): NothingLearned | null {
@@ -162,16 +164,22 @@ export function nothingLearned(record: RunRecord): NothingLearned | null {
     parameters,
   } = record;
   const usual = defaultRate(mode, { parameters });
-  const isLow = lr < usual / 3;
-  if (!isLow && lr <= 3 * usual && step < FEW_STEPS) {
-    const more = Math.ceil((2 * FEW_STEPS * epochs) / step);
-    const cause = `${step === 1 ? "One step is" : `${step} steps are`} probably too few`;
+  const isLow = lr < usual / VERY_LOW;
+  // What advice comes to is no rate that it sends back from.
+  const isSmaller = lr < usual / 3;
+  if (!isLow && lr <= 3 * usual && (isSmaller || step < FEW_STEPS || wasFalling(record))) {
+    const more = Math.ceil(Math.max(2, (2 * FEW_STEPS) / step) * epochs);
+    const cause = `${step === 1 ? "One step is" : `${formatCount(step)} steps are`} probably too few${isSmaller ? ` at the low learning rate ${lr}` : ""}`;
     return { text, cause, advice: `more examples, or ${more} epochs`, set: { epochs: more } };
   }
   const better = isLow ? usual : smallerRate(lr, mode, { parameters });
   const cause = `The learning rate ${lr} is probably too ${isLow ? "low" : "high"} for this method`;
   return { text, cause, advice: `a learning rate of ${better}`, set: { lr: better } };
 }
+
+/** Whether the last evaluation is the best one. */
+const wasFalling = ({ evaluations }: RunRecord) =>
+  evaluations.length > 1 && evaluations.every(({ val }) => val.loss >= evaluations.at(-1)!.val.loss);
 
 function lossRemains(before: number, after: number): string | null {
   if (after < before) return null;
