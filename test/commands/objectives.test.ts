@@ -259,7 +259,7 @@ test("flags that are invalid for texts, or only valid for texts, are refused by 
     ["--set balance is invalid for a language model", "texts have no classes"],
     [...RUN, "--set", "balance=true"],
   );
-  await refuses(["--split", "settings of a language model: data, dataset"], [...RUN, "--split", "stratified"]);
+  await refuses(["--split", "settings of a language model: --data, --dataset"], [...RUN, "--split", "stratified"]);
   await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
   await refuses(["one of --data and --dataset", "none of them"], LM);
   await refuses(

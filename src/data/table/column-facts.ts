@@ -101,6 +101,8 @@ export interface ByContents {
   label: number;
   texts: readonly number[];
   labels: readonly number[];
+  /** The end of a hint: how two columns of texts are read as pairs. */
+  pairs: string;
   /** Which were chosen and why, unless their names say it. */
   chosen?: string;
 }
@@ -116,9 +118,10 @@ export function findByContents(names: readonly string[], rows: readonly (readonl
   const ofWide = wide.length > 1 ? `; for several labels a message, each with a column: ${several}` : "";
   const hasScores = found.labels.length === 0 && columns.some(({ kind }, i) => kind === "numbers" && i !== found.text);
   const ofScores = hasScores ? `; to learn scores: ${setting("objective", "regression")}` : "";
-  const both = setting("textColumn", found.texts.map((i) => names[i]).join());
-  const ofPairs = found.text < 0 && found.texts.length === 2 ? `; for pairs of texts: ${both}` : "";
-  return { ...found, candidates: { text: list(found.texts) + ofPairs, label: list(found.labels) + ofWide + ofScores } };
+  return {
+    ...found,
+    candidates: { text: list(found.texts) + found.pairs, label: list(found.labels) + ofWide + ofScores },
+  };
 }
 
 /** A column, -1 for none, and why it is that one; no reason where its name says it. */
@@ -131,34 +134,20 @@ const OPEN: Choice = [-1, null];
  */
 export function chooseColumns(columns: readonly ColumnFacts[], { text, second, label, labelsAre }: Known): ByContents {
   const others = columns.map((_, i) => i).filter((i) => i !== label && i !== text && i !== second);
+  const texts = others.filter((i) => columns[i]!.kind === "texts");
   const [textAt, textWhy] = text >= 0 ? [text, null] : chooseText(columns, others);
   const labels = others.filter((i) => i !== textAt);
   const [labelAt, labelWhy] = label >= 0 ? [label, null] : chooseLabel(columns, labels, labelsAre);
-  const unread = second < 0 ? labels.filter((i) => i !== labelAt && columns[i]!.kind === "texts") : [];
-  const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || unread.length === 1);
+  const nameAll = (some: readonly number[]) => some.flatMap((i) => columns[i]?.name ?? []);
+  const read = columns.flatMap(({ name }, i) => (i === textAt || texts.includes(i) ? name : []));
+  const isOpen = second < 0 && read.length === 2;
+  const pairs = isOpen ? `; for pairs of texts: ${setting("textColumn", read.join())}` : "";
+  const isSaid = textAt >= 0 && labelAt >= 0 && ((textWhy ?? labelWhy) !== null || isOpen);
   return {
-    ...{ text: textAt, label: labelAt },
-    texts: others.filter((i) => columns[i]!.kind === "texts"),
+    ...{ text: textAt, label: labelAt, texts, pairs },
     labels: labelsOf(columns, labels, labelsAre),
-    ...(isSaid ? { chosen: sayChoice(columns, [textAt, textWhy], [labelAt, labelWhy], second, unread) } : {}),
+    ...(isSaid ? { chosen: sayChosen(nameAll([textAt, second]), textWhy, nameAll([labelAt]), labelWhy) + pairs } : {}),
   };
-}
-
-/** `unread`: other columns of texts; of a single one it is said, as the two may be pairs. */
-function sayChoice(
-  columns: readonly ColumnFacts[],
-  [text, textWhy]: Choice,
-  [label, labelWhy]: Choice,
-  second: number,
-  unread: readonly number[],
-): string {
-  const nameAll = (some: readonly number[]) => some.map((i) => columns[i]!.name);
-  const texts = nameAll(second < 0 ? [text] : [text, second]);
-  const byName = second < 0 ? "by its name" : "by their names";
-  const said = sayChosen(texts, textWhy ?? byName, columns[label]!.name, labelWhy ?? "by its name");
-  if (unread.length !== 1) return said;
-  const both = setting("textColumn", nameAll([text, ...unread].sort((a, b) => a - b)).join());
-  return `${said}; column ${show(columns[unread[0]!]!.name)} is not read: for pairs of texts ${both}`;
 }
 
 function chooseText(columns: readonly ColumnFacts[], others: readonly number[]): Choice {

@@ -43,9 +43,13 @@ export function usualName(name: string): string {
   return plain(letters.replace(/[^\p{L}\p{M}\p{N}]+/gu, " "));
 }
 
-/** Which columns were chosen, and why. */
-export const sayChosen = (texts: readonly string[], textWhy: string, label: string, labelWhy: string) =>
-  `text: ${texts.length > 1 ? "columns" : "column"} ${texts.map(show).join(" and ")} (${textWhy}), label: column ${show(label)} (${labelWhy})`;
+type Names = readonly string[];
+const sayColumns = (names: Names, why: string | null) =>
+  `${names.length > 1 ? "columns" : "column"} ${names.map(show).join(" and ")} (${why ?? "by name"})`;
+
+/** Which columns were chosen, and why, unless their names say it. */
+export const sayChosen = (texts: Names, textWhy: string | null, labels: Names, labelWhy: string | null) =>
+  `text: ${sayColumns(texts, textWhy)}, label: ${sayColumns(labels, labelWhy)}`;
 
 /** The keys of what is written on after a text; those of Alpaca's rows, not all of which have an input. */
 export const WRITTEN = [

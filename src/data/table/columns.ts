@@ -176,7 +176,7 @@ async function findNames(
     });
   const [textName, labelName] = [names[text]!, labels.length > 1 ? labelColumn! : names[label]!];
   const chosen = isGuessed
-    ? sayChosen([textName], "the other one", labelName, "fewer or shorter values")
+    ? sayChosen([textName], "the other one", [labelName], "fewer or shorter values")
     : byContents?.chosen;
   const found: FoundNames = {
     ...{ textName, labelName },

@@ -151,7 +151,7 @@ test("columns by their contents, whatever their names, and why they are those", 
     await chosen("id:id", "Libelle:short", "Rubrique:five"),
     'text: column "Libelle" (the only texts), label: column "Rubrique" (5 values)',
   );
-  // A pair is both texts also where they repeat; of a second column of texts it is said that it is not read.
+  // A pair is both texts also where they repeat; with a second column of texts it is said how both are read.
   for (const [first, second, label] of [
     ["question:five", "answer:five", "match:two"],
     ["text_a:short", "text_b:five", "same:flag"],
@@ -159,13 +159,13 @@ test("columns by their contents, whatever their names, and why they are those", 
     ["Frage:short", "Antwort:long", "passt:two"],
   ] as const) {
     const names = [first, second, label].map((column) => column.split(":")[0]!);
-    const said = `text: columns "${names[0]}" and "${names[1]}" (by their names), label: column "${names[2]}"`;
+    const said = `text: columns "${names[0]}" and "${names[1]}" (by name), label: column "${names[2]}"`;
     assert.ok((await chosen(first, second, label))?.startsWith(said), await chosen(first, second, label));
   }
   assert.is(
     plain((await chosen("subject:short", "text:long", "label:two"))!),
-    'text: column "text" (by its name), label: column "label" (by its name); column "subject" is not read: ' +
-      'for pairs of texts textColumn "subject,text"',
+    'text: column "text" (by name), label: column "label" (by name); ' +
+      'for pairs of texts: textColumn "subject,text"',
   );
   const mine = async (...columns: string[]) => (await found(table(...columns))).slice(0, 2);
   assert.equal(await mine("subject:short", "body:long", "queue:five"), ["body", "queue"]);
