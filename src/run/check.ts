@@ -137,6 +137,8 @@ const OPEN_COLUMNS = ["column-not-recognized", "ambiguous-column"];
 
 /** A problem of columns with the likeliest ones, if some may be meant. */
 function withColumns(found: Problem, table: TableSample | null, settings: RunSettings): Problem {
+  // Whether it is texts is tried: see `readAnotherWay`.
+  if (found.code === "too-few-columns") return { ...found, settings: {} };
   const likely = table && OPEN_COLUMNS.includes(found.code) ? likeliestColumns(table, settings) : {};
   return Object.keys(likely).length > 0 ? { ...found, settings: likely } : found;
 }

@@ -100,7 +100,11 @@ export function sampleKeys(sample: string[][]): string[] {
 export async function findKeys(sample: string[][], choice: LabelledChoice, file: string): Promise<FoundNames> {
   const names = sampleKeys(sample);
   if (names.length < 2)
-    throw new DataError("too-few-columns", "Text and label need two keys", { where: file, found: nameList(names) });
+    throw new DataError("too-few-columns", "Text and label need two keys", {
+      where: file,
+      found: nameList(names),
+      hint: `for texts or chats that are learned to be written, use ${setting("objective", "lm")}`,
+    });
   const rows = sampleValues(sample, names);
   const guess = names.length === 2 ? likelyLabel(rows) : -1;
   return (await findNames(names, rows, guess, choice, file)).found;

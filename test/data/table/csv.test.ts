@@ -509,7 +509,7 @@ test("an object without keys is an invalid row, wherever it is", async () => {
     assert.equal(rows, inRows("ham", "one", "spam", "two"));
     assert.equal(faults.map(([where]) => where), [`${name}:1`, `${name}:3`]); // biome-ignore format: short
   }
-  await fails("a.jsonl", "{}\n{}\n", "a.jsonl", "too-few-columns", ["nothing"]);
+  await fails("a.jsonl", "{}\n{}\n", "a.jsonl", "too-few-columns", ["nothing", 'objective "lm"']);
 });
 
 test("a path names a key of an object within; a key with a dot comes first", async () => {
