@@ -162,7 +162,6 @@ export const FURTHER = [
     `train mails.csv --model gpt2-micro --epochs 5 --out runs/stopped !`,
     "train --resume runs/stopped",
   ],
-  ["a Llama-type model that writes", "generate --model smollm2-cut --max-new-tokens 4 Hi"],
   [
     "a model of the hub",
     `train mails.csv --model openai/tiny ${SMALL.replace("--model gpt2-micro", "")} --out runs/hub`,
