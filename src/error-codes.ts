@@ -9,7 +9,7 @@
 export interface ErrorCodes {
   ConfigError:
     | "adapter-active" | "already-destroyed" | "already-split" | "base-model-not-found" | "base-models-differ"
-    | "batch-too-large" | "cannot-read-file" | "cannot-share-plan" | "classes-differ"
+    | "batch-too-large" | "cannot-read-file" | "classes-differ"
     | "exceeds-context" | "exceeds-limit" | "inputs-changed" | "invalid-access-token"
     | "invalid-adapter-config" | "invalid-adapter-name" | "invalid-argument" | "invalid-batch-size"
     | "invalid-dataset-name" | "invalid-lora-config" | "invalid-output" | "invalid-sweep" | "invalid-value"

@@ -224,9 +224,8 @@ export async function fineTune(args: FineTuneArguments): Promise<FineTuneRun> {
 
 /**
  * Trains several runs that belong together on the same model and data, such as settings to choose from, each with some
- * seeds, at the same time where that is faster: on the CPU each on threads of its own, on WebGPU those with LoRA and
- * the same type of frozen weights in one batch, as many as fit into memory; the others one after the other. Each has
- * the bits of `fineTune` with its settings alone. Resolves when all have ended, with what became of each; one that
+ * seeds: on the CPU at the same time, each on threads of its own, on WebGPU one after the other. Each has the bits of
+ * `fineTune` with its settings alone. Resolves when all have ended, with what became of each; one that
  * fails leaves the others as they are. `best` is chosen by the validation loss, and `report` compares all settings on
  * the test set: intervals, paired tests, the spread of their seeds.
  * With `save` the study is a directory, as those of the commands `sweep` and `train --seeds`: the same call does not

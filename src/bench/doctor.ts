@@ -29,8 +29,8 @@ interface Shape {
   dtype: WeightDtype;
 }
 
-/** What shaders are checked for: a step of LoRA, of full fine-tuning, of three adapters in one plan; generation. */
-type Purpose = "lora" | "all" | "adapters" | "generation";
+/** What shaders are checked for: a step of LoRA or of full fine-tuning; generation. */
+type Purpose = "lora" | "all" | "generation";
 
 interface CheckedPlan extends Shape {
   purpose: Purpose;
@@ -216,7 +216,6 @@ async function step(device: Backend, { model, dtype }: Shape, yardsticks: Yardst
 const TITLES: Record<Purpose, string> = {
   lora: "a step of LoRA",
   all: "a step of full fine-tuning",
-  adapters: "a step of three adapters",
   generation: "generation",
 };
 
@@ -232,7 +231,7 @@ function plansFor(device: DeviceInfo): CheckedPlan[] {
   const plans = models.flatMap((model): CheckedPlan[] => {
     const types = model === "gpt2-micro" ? (["f32", "q4"] as const) : COMMON_DTYPES;
     const of = (purpose: Purpose) => types.map((dtype) => ({ model, purpose, dtype }));
-    return [...of("lora"), ...of("generation"), { model, purpose: "adapters", dtype: "f32" }];
+    return [...of("lora"), ...of("generation")];
   });
   return isSlow ? plans : [...plans, { model: "gpt2-small", purpose: "all", dtype: "f32" }];
 }
@@ -260,8 +259,8 @@ async function planWork(device: Backend, config: ModelConfig, { purpose, dtype }
     const spec = { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype };
     return generationWork(device, Decoder.plan(device, { spec, capacity: { tokens: 512, sequences: 2 } }), Decoder);
   }
-  const spec = stepSpec(config, purpose === "all" ? "all" : "lora", dtype);
+  const spec = stepSpec(config, purpose, dtype);
   const options = { spec, capacity: CAPACITY, optimizer: STEP_OPTIMIZER };
   const run = { ...options, dropout: undefined, valueLoss: undefined, plan: Engine.plan(device, options) };
-  return (await trainingOf(device, purpose === "adapters" ? [run, run, run] : [run])).loadWork();
+  return trainingOf(device, run).loadWork();
 }

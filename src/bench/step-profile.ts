@@ -6,7 +6,7 @@ import { chooseOperation } from "../backend/wasm-list.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { ModelConfig } from "../config.ts";
 import type { RowColumn } from "../document/blocks.ts";
-import { Engine, packShares } from "../engine/engine.ts";
+import { Engine, packWork } from "../engine/engine.ts";
 import { digits } from "../format.ts";
 import type { Mode } from "../methods/index.ts";
 import { methodConfig } from "../methods/training.ts";
@@ -125,7 +125,7 @@ export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yard
   const staging = new Uint32Array(plan.batch.root.size);
   // AdamW runs, but with a step size of 0, so that every step is the same.
   const update = { decay: 1, lr_decay: 0, step_size: 0, correction2: 1 };
-  const values = packShares(plan, staging, batch, [{ batch, loss_scale: 1 / targetWeight(batch), update }]);
+  const values = packWork(plan, staging, { batch, loss_scale: 1 / targetWeight(batch), update });
   session.write(plan.batch.root, staging);
   const work: Work = { session, segments: STEP, values, result: plan.metrics, copies: 1 };
   const dispatches = STEP.flatMap((name) => plan.segments.find((one) => one.name === name)?.dispatches ?? []);

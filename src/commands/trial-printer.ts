@@ -73,9 +73,6 @@ export class TrialPrinter {
         this.count = event.count;
         if (event.count > 1) console.error(`${event.count} trials at once`);
         break;
-      case "divided":
-        console.error(`${event.count} trials cannot begin at once, one half follows the other: ${message}`);
-        break;
       case "trial":
         console.error(`trial ${event.index + 1} of ${event.count}: ${this.title(event.trial)}`);
         break;

@@ -25,13 +25,13 @@ import { loadBase } from "./state.ts";
 import type { Weights } from "./weights.ts";
 
 export interface Work<E extends Weights = Weights> {
-  /** The model that is to run; the members of a plan of several. */
-  specs: readonly ModelSpec[];
+  /** The model that is to run. */
+  spec: ModelSpec;
   /** What is to run. */
   programs: readonly Program[];
-  /** The plan of small models; null if they cannot share one. */
-  plan(specs: readonly ModelSpec[]): Program | null;
-  create(backend: Backend, specs: readonly ModelSpec[]): Promise<readonly E[]>;
+  /** The plan of a small model; null if it can have none. */
+  plan(small: ModelSpec): Program | null;
+  create(backend: Backend, small: ModelSpec): Promise<E>;
   /** Computes once. Several passes may be begun before the first one ends. */
   pass(engine: E): Promise<unknown>;
   /** Computes once more, and all else that is to be right, and reads the results. */
@@ -42,32 +42,23 @@ export interface Work<E extends Weights = Weights> {
 const PASSES = { webgpu: 3, wasm: 1 };
 const TRIALS = 2;
 
-/** A model as it is to run; its capacity is that of its own plan. */
+/** A model as it is to run, but for its capacity. */
 type Options = Pick<EngineOptions, "spec" | "optimizer" | "dropout" | "valueLoss" | "recompute">;
 
 /** The rate of a step. An optimizer should have a large `eps`: an update is then about proportional to the gradient. */
 const RATE = 1;
 
-/** A forward pass, or, with an optimizer, a step with its update, of a model or of several in one plan. */
-export async function engineWork(
+/** A forward pass, or, with an optimizer, a step with its update. */
+export function engineWork(
   device: Pick<Backend, "limits" | "info">,
-  models: readonly Options[],
+  { spec, optimizer, dropout, valueLoss, recompute = false }: Options,
   programs: readonly Program[],
-): Promise<Work<Engine>> {
-  const [{ spec, optimizer }] = models as [Options];
-  // A page that runs one model at a time does not load it.
-  const { Group } = models.length > 1 ? await import("./group.ts") : {};
-  const batchOf = (small: ModelSpec) => excerptBatch(small, countTokens(spec, device.info.software, models.length));
-  const small = (specs: readonly ModelSpec[]) =>
-    specs.map((spec, i): EngineOptions => {
-      const { ids, starts } = batchOf(spec);
-      return { ...models[i]!, spec, capacity: { tokens: ids.length, sequences: starts.length - 1 } };
-    });
-  const together = (specs: readonly ModelSpec[]) => {
-    const [{ valueLoss, recompute = false }] = models as [Options];
-    // Only runs share a plan.
-    const members = small(specs).map((one) => ({ ...one, optimizer: one.optimizer! }));
-    return { members, valueLoss, recompute };
+): Work<Engine> {
+  const batchOf = (small: ModelSpec) => excerptBatch(small, countTokens(spec, device.info.software));
+  const optionsOf = (small: ModelSpec): EngineOptions => {
+    const { ids, starts } = batchOf(small);
+    const capacity = { tokens: ids.length, sequences: starts.length - 1 };
+    return { spec: small, optimizer, dropout, valueLoss, recompute, capacity };
   };
   const readLogits = (engine: Engine, { targets }: Batch) =>
     // Those of a vocabulary are in pieces, and the loss tells of all.
@@ -84,18 +75,17 @@ export async function engineWork(
     await Promise.all(engine.trainableNames.flatMap((name) => [engine.readGradient(name), engine.readParameter(name)]));
   }
   return {
-    specs: models.map(({ spec }) => spec),
+    spec,
     programs,
-    plan(specs) {
+    plan(small) {
       try {
-        return Group ? Group.plan(device, together(specs)) : Engine.plan(device, small(specs)[0]!);
+        return Engine.plan(device, optionsOf(small));
       } catch (error) {
         if (error instanceof LowrankError) return null;
         throw error;
       }
     },
-    create: async (backend, specs) =>
-      Group ? (await Group.create(backend, together(specs))).engines : [await Engine.create(backend, small(specs)[0]!)],
+    create: (backend, small) => Engine.create(backend, optionsOf(small)),
     pass: optimizer ? (engine) => engine.result(engine.gradients(batchOf(engine.plan.spec))) : classify,
     results: optimizer ? step : classify,
   };
@@ -109,13 +99,12 @@ const TOKENS = { hardware: 256, software: 32 };
 /** A language model has fewer tokens for a larger vocabulary: most of its work is logits. */
 const LOGITS = 4096;
 
-/** The models cut to the fewest blocks, or nearly, whose plan has every shader of what is to run. */
-export function excerptSpecs({ specs, programs, plan }: Work): readonly ModelSpec[] {
-  const [first] = specs as [ModelSpec];
-  const vocabulary = countVocabulary(first, programs);
-  const { n_layer } = first.config;
+/** The model cut to the fewest blocks, or nearly, whose plan has every shader of what is to run. */
+export function excerptOf({ spec, programs, plan }: Work): ModelSpec {
+  const vocabulary = countVocabulary(spec, programs);
+  const { n_layer } = spec.config;
   const wanted = listPipelines(programs);
-  const cut = (layers: readonly number[]) => specs.map((spec) => excerptSpec(spec, layers, vocabulary));
+  const cut = (layers: readonly number[]) => excerptSpec(spec, layers, vocabulary);
   const countMissing = (layers: readonly number[]) => {
     const small = plan(cut(layers));
     const has = new Set(listPipelines(small ? [small] : [], true));
@@ -174,9 +163,9 @@ function excerptLora(lora: LoraConfig, config: ModelConfig, small: ModelConfig, 
   return { ...rest, sites, ...(modulesToSave ? { modulesToSave: saved } : {}) };
 }
 
-/** How many tokens a batch of a small model has; of several in one plan that of each. */
-export function countTokens({ task, config }: ModelSpec, isSoftware: boolean, models = 1): number {
-  const most = TOKENS[isSoftware ? "software" : "hardware"] / models;
+/** How many tokens a batch of a small model has. */
+export function countTokens({ task, config }: ModelSpec, isSoftware: boolean): number {
+  const most = TOKENS[isSoftware ? "software" : "hardware"];
   return Math.ceil(hasHead(task) ? most : Math.min(most, (most * LOGITS) / config.vocab_size));
 }
 
@@ -226,23 +215,21 @@ export function randomCheckpoint(config: ModelConfig, deviation = 0.02): BaseMod
   };
 }
 
-/** Writes numbers that hide no product and no activation; into what is not the base model's, others for each. */
-async function fillEngines(engines: readonly Weights[], config: ModelConfig): Promise<void> {
+/** Writes numbers that hide no product and no activation. */
+async function fillEngine(engine: Weights, config: ModelConfig): Promise<void> {
   // Outputs of a layer are about as large as its inputs.
   const base = randomCheckpoint(config, config.n_embd ** -0.5);
-  await loadBase(engines[0]!, base);
-  for (const [i, engine] of engines.entries()) {
-    // From a head of zeros no gradient would reach the blocks.
-    await initialize(engine, { seed: i + 1, headInit: "uniform" }, base);
-    const rng = new Rng(i + 2);
-    // A of the token table begins with zeros, others' B.
-    for (const { name, shape, part, layer } of engine.plan.parameters.all.values())
-      if (part === "B" || (part === "A" && layer === "wte"))
-        engine.writeParameter(
-          name,
-          Float32Array.from({ length: numel(shape) }, () => 0.02 * rng.normal()),
-        );
-  }
+  await loadBase(engine, base);
+  // From a head of zeros no gradient would reach the blocks.
+  await initialize(engine, { seed: 1, headInit: "uniform" }, base);
+  const rng = new Rng(2);
+  // A of the token table begins with zeros, others' B.
+  for (const { name, shape, part, layer } of engine.plan.parameters.all.values())
+    if (part === "B" || (part === "A" && layer === "wte"))
+      engine.writeParameter(
+        name,
+        Float32Array.from({ length: numel(shape) }, () => 0.02 * rng.normal()),
+      );
 }
 
 /** What the device computes wrongly, in words, or what was not compared; null: nothing. */
@@ -282,35 +269,31 @@ export async function compareWork(
   onCompared: (one: Compared) => void,
 ): Promise<void> {
   const wanted = new Set(listPipelines(work.programs, device.measures));
-  await withEngines(new CompareBackend(cpu, device, onCompared, wanted), work, async (engines) => {
+  await withEngine(new CompareBackend(cpu, device, onCompared, wanted), work, async (engine) => {
     // Some drivers are right in the first pass only.
-    await Promise.all(engines.map((engine) => work.pass(engine)));
-    await Promise.all(engines.map((engine) => work.results(engine)));
+    await work.pass(engine);
+    await work.results(engine);
   });
 }
 
-async function withEngines<T>(
-  backend: Backend,
-  work: Work,
-  use: (engines: readonly Weights[]) => Promise<T>,
-): Promise<T> {
-  const specs = excerptSpecs(work);
-  const engines = await work.create(backend, specs);
+async function withEngine<T>(backend: Backend, work: Work, use: (engine: Weights) => Promise<T>): Promise<T> {
+  const small = excerptOf(work);
+  const engine = await work.create(backend, small);
   try {
-    await fillEngines(engines, specs[0]!.config);
-    return await use(engines);
+    await fillEngine(engine, small.config);
+    return await use(engine);
   } finally {
-    for (const engine of engines) engine.destroy();
+    engine.destroy();
   }
 }
 
 /** Milliseconds of a pass, without the wait for its results: that takes a browser 5 to 100 ms, whatever is computed. */
 export function measure(backend: Backend, work: Work): Promise<number> {
-  return withEngines(backend, work, async (engines) => {
-    const [{ plan, session }] = engines as [Weights];
+  return withEngine(backend, work, async (engine) => {
+    const { plan, session } = engine;
     const { pieces } = [...plan.parameters.all.values()].reduce((a, b) => (numel(b.shape) < numel(a.shape) ? b : a));
     const together = PASSES[backend.info.kind];
-    const pass = () => Promise.all(engines.map((engine) => work.pass(engine)));
+    const pass = () => work.pass(engine);
     const time = async (work: () => Promise<unknown>) => {
       const start = performance.now();
       await work();

@@ -22,8 +22,7 @@ import { deviceKey, isKeptRight, keepRight, keepTimes, keptChoices, keptTimes, t
 export interface Whole {
   /** "training", "classification" or "generation". */
   name: string;
-  /** The model; the members of a plan of several. */
-  specs: readonly ModelSpec[];
+  spec: ModelSpec;
   programs: readonly Program[];
   /** What is computed in the check, which is loaded only where the device was not found right earlier. */
   loadWork(): Promise<Work>;
@@ -141,9 +140,9 @@ const shadersKey = async ({ info, measures }: Backend, { name, programs }: Whole
   deviceKey(info, name, await digest(listPipelines(programs, measures)));
 
 /** Identifies work by all on which its time depends. */
-function sizesKey({ name, specs }: Whole): string {
+function sizesKey({ name, spec }: Whole): string {
   const values = ["lora_alpha", "scale"];
-  return JSON.stringify([name, specs], (key, value) => (values.includes(key) ? undefined : value));
+  return JSON.stringify([name, spec], (key, value) => (values.includes(key) ? undefined : value));
 }
 
 /** Checks a device, unless it was found right earlier, and compares the times. Null if it has too little memory. */

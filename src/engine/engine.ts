@@ -10,7 +10,7 @@ import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { encodeShares, NO_SHARE, type Share, type StepUpdate } from "../ops/shares.ts";
+import { encodeShares, NO_SHARE, type StepUpdate } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -47,49 +47,24 @@ const countRows = ({ ids, starts }: Batch) => ({ tokens: ids.length, sequences: 
 /** The factor of a row's weighted loss; without targets the loss is 0, not 0 / 0. */
 const lossScale = (weight: number) => (weight > 0 ? 1 / weight : 0);
 
-/** What a member does with a batch: segments run for all members, and an update only for those that have its values. */
-interface MemberBatch {
+/** A batch, with the scale of its loss and, in the last one of a step, the values of its update. */
+interface Work {
   batch: Batch;
   loss_scale: number;
   update: StepUpdate | null;
 }
 
-/**
- * Fills `staging` with a batch and the shares of it that the members have; null: the member has no rows. Returns the
- * step values, but for the slot.
- */
-export function packShares(
+/** Fills `staging` with a batch and what the step does with it. Returns the step values, but for the slot. */
+export function packWork(
   { batch: inputs, capacity, spec }: ModelPlan,
   staging: Uint32Array,
-  batch: Batch,
-  works: readonly (MemberBatch | null)[],
+  { batch, loss_scale, update }: Work,
 ): StepValues {
   const values = packBatch(batch, inputs, staging, capacity, spec);
-  const shares: Share[] = [];
-  let [token, sequence] = [0, 0];
-  for (const work of works) {
-    const rows = work ? countRows(work.batch) : { tokens: 0, sequences: 0 };
-    // With the virtual tokens of a prompt, which a plan of several members does not have.
-    if (works.length === 1) rows.tokens = values.tokens;
-    const { update = null, loss_scale = 0 } = work ?? {};
-    shares.push({ ...NO_SHARE, token, sequence, ...rows, loss_scale, ...update, is_updated: Number(update !== null) });
-    token += rows.tokens;
-    sequence += rows.sequences;
-  }
-  encodeShares(staging, inputs.shares, values, shares);
-  const share_tokens = Math.max(...shares.map(({ tokens }) => tokens));
-  const share_sequences = Math.max(...shares.map(({ sequences }) => sequences));
-  return { ...NO_VALUES, ...values, share_tokens, share_sequences };
-}
-
-/** A batch of one member, and what runs over it. */
-export interface Pass {
-  segments: readonly SegmentName[];
-  work: MemberBatch;
-}
-
-function evaluationPass(segments: readonly SegmentName[], batch: Batch): Pass {
-  return { segments, work: { batch, loss_scale: lossScale(targetWeight(batch)), update: null } };
+  const { tokens, sequences } = values;
+  const share = { ...NO_SHARE, tokens, sequences, loss_scale, ...update, is_updated: Number(update !== null) };
+  encodeShares(staging, inputs.shares, values, [share]);
+  return { ...NO_VALUES, ...values, share_tokens: tokens, share_sequences: sequences };
 }
 
 function stepSegments(i: number, count: number): SegmentName[] {
@@ -101,92 +76,21 @@ function stepSegments(i: number, count: number): SegmentName[] {
   ];
 }
 
-/** How an engine's passes run: at once, or together with those of others (group.ts). */
-export interface Runner {
-  /** Submits passes, in order; returns the slots of their results. */
-  submit(passes: readonly Pass[]): number[];
-  result(slot: number): Promise<BatchResult>;
-  /** What `read` reads of the last pass, whose batch begins at this row of the plan's. */
-  ofLast<T>(read: (firstRow: number) => Promise<T>): Promise<T>;
-  /** Drops the work that is pending. */
-  drop(): void;
-  destroy(): void;
-}
-
-/** Runs the batches of a plan, at once. */
-export class PlanRunner implements Runner {
-  private slot = 0;
-  /** Room for a batch on the host. */
-  private readonly staging: Uint32Array;
-
-  constructor(
-    private readonly plan: ModelPlan,
-    private readonly session: Session,
-  ) {
-    this.staging = new Uint32Array(plan.batch.root.size);
-  }
-
-  /** Runs segments over a batch, as `packShares` packs it; returns the slot of its results. */
-  run(segments: readonly SegmentName[], batch: Batch, works: readonly (MemberBatch | null)[]): number {
-    const { plan, session, staging } = this;
-    const { batch: inputs, features } = plan;
-    const values = packShares(plan, staging, batch, works);
-    session.write(inputs.root, staging);
-    if (features?.tensor.role === "input") {
-      const given = works.flatMap((work) => (work ? [work.batch.features ?? new Float32Array()] : []));
-      const found = given.reduce((sum, { length }) => sum + length, 0);
-      const size = values[features.rows] * features.tensor.shape[1]!;
-      if (found !== size)
-        throw new ShapeError("missing-features", "the batch lacks the features of its rows", {
-          expected: `${size} elements for ${features.tensor.name}`,
-          found: `${found}`,
-        });
-      let at = 0;
-      for (const some of given) {
-        session.write(features.tensor, some, at);
-        at += some.length;
-      }
-    }
-    this.slot = (this.slot + 1) % SLOTS;
-    session.run(segments, { ...values, slot: this.slot });
-    return this.slot;
-  }
-
-  submit(passes: readonly Pass[]): number[] {
-    return passes.map(({ segments, work }) => this.run(segments, work.batch, [work]));
-  }
-
-  /** `row` of the plan's metrics: a slot, or a member's. */
-  async result(row: number): Promise<BatchResult> {
-    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, row * 4, 4);
-    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
-  }
-
-  ofLast<T>(read: (firstRow: number) => Promise<T>): Promise<T> {
-    return read(0);
-  }
-
-  drop(): void {
-    this.session.drop(true);
-  }
-
-  destroy(): void {
-    this.session.destroy();
-  }
-}
-
 export class Engine extends Weights<ModelPlan> {
   /** AdamW steps taken. */
   steps = 0;
+  private slot = 0;
+  /** Room for a batch on the host. */
+  private readonly staging: Uint32Array;
 
   constructor(
     plan: ModelPlan,
     session: Session,
     quantize: Awaited<ReturnType<typeof loadQuantizer>>,
     private readonly optimizer: Optimizer | null,
-    private readonly runner: Runner = new PlanRunner(plan, session),
   ) {
     super(plan, session, quantize);
+    this.staging = new Uint32Array(plan.batch.root.size);
     for (const page of plan.parameters.pages)
       if (page.rates) session.write(page.rates, pageRates(plan.parameters, page));
   }
@@ -211,7 +115,7 @@ export class Engine extends Weights<ModelPlan> {
    * because of that, this rejects with the signal's reason.
    */
   async until<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
-    const drop = () => this.runner.drop();
+    const drop = () => this.session.drop(true);
     signal?.addEventListener("abort", drop);
     try {
       signal?.throwIfAborted();
@@ -284,7 +188,29 @@ export class Engine extends Weights<ModelPlan> {
   }
 
   private evaluate(segments: readonly SegmentName[], batch: Batch): number {
-    return this.withDerived(segments, (all) => this.runner.submit([evaluationPass(all, batch)]))[0]!;
+    const loss_scale = lossScale(targetWeight(batch));
+    return this.withDerived(segments, (all) => this.submit(all, { batch, loss_scale, update: null }));
+  }
+
+  /** Runs segments over a batch; returns the slot of its results. */
+  private submit(segments: readonly SegmentName[], work: Work): number {
+    const { plan, session, staging } = this;
+    const values = packWork(plan, staging, work);
+    session.write(plan.batch.root, staging);
+    const { features } = plan;
+    if (features?.tensor.role === "input") {
+      const { features: given = new Float32Array() } = work.batch;
+      const size = values[features.rows] * features.tensor.shape[1]!;
+      if (given.length !== size)
+        throw new ShapeError("missing-features", "the batch lacks the features of its rows", {
+          expected: `${size} elements for ${features.tensor.name}`,
+          found: `${given.length}`,
+        });
+      session.write(features.tensor, given);
+    }
+    this.slot = (this.slot + 1) % SLOTS;
+    session.run(segments, { ...values, slot: this.slot });
+    return this.slot;
   }
 
   /**
@@ -297,11 +223,8 @@ export class Engine extends Weights<ModelPlan> {
     const update = optimizer.stepValues(lr, this.steps + 1);
     const loss_scale = lossScale(batches.reduce((sum, batch) => sum + targetWeight(batch), 0));
     const slots = this.withDerived([], (derived) =>
-      this.runner.submit(
-        batches.map((batch, i) => ({
-          segments: [...(i === 0 ? derived : []), ...stepSegments(i, batches.length)],
-          work: { batch, loss_scale, update },
-        })),
+      batches.map((batch, i) =>
+        this.submit([...(i === 0 ? derived : []), ...stepSegments(i, batches.length)], { batch, loss_scale, update }),
       ),
     );
     this.steps++;
@@ -309,8 +232,9 @@ export class Engine extends Weights<ModelPlan> {
     return slots;
   }
 
-  result(slot: number): Promise<BatchResult> {
-    return this.runner.result(slot);
+  async result(slot: number): Promise<BatchResult> {
+    const [loss, correct, norm, finite] = await this.session.read(this.plan.metrics, slot * 4, 4);
+    return { loss: loss!, correct: correct!, norm: norm!, finite: finite === 1 };
   }
 
   /** Logits [rows, classes] of the last forward pass. Throws ShapeError if the model's logits are split into pieces. */
@@ -318,18 +242,12 @@ export class Engine extends Weights<ModelPlan> {
     const [piece, ...more] = this.plan.logits;
     if (!piece || more.length > 0)
       throw new ShapeError("not-in-plan", "the logits of this model are computed in pieces and not kept");
-    const columns = piece.tensor.shape[1]!;
-    return this.runner.ofLast((firstRow) => this.session.read(piece.tensor, firstRow * columns, rows * columns));
+    return this.session.read(piece.tensor, 0, rows * piece.tensor.shape[1]!);
   }
 
   /** The loss of each of the `rows` rows of the last forward pass, in nats. */
   async losses(rows: number): Promise<Float64Array> {
-    const read = (firstRow: number) => this.session.read(this.plan.losses!, firstRow * 4, rows * 4);
-    return rowLosses(await this.runner.ofLast(read));
-  }
-
-  override destroy(): void {
-    this.runner.destroy();
+    return rowLosses(await this.session.read(this.plan.losses!, 0, rows * 4));
   }
 
   /** Allows updates again after a loss or a gradient that was not finite. */

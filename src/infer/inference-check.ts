@@ -17,10 +17,10 @@ export async function chooseFor<E extends Weights>(
   const plan = kind.plan(device, spec, meta);
   const programs = [plan];
   const loadEngine = async () =>
-    (await import("../engine/check-work.ts")).engineWork(device, [{ spec, optimizer: null }], programs);
+    (await import("../engine/check-work.ts")).engineWork(device, { spec, optimizer: null }, programs);
   const loadWork = () => kind.loadWork?.(device, plan) ?? loadEngine();
   const name = kind.loadWork ? "generation" : "classification";
-  return chooseDevice(device, { name, specs: [spec], programs, loadWork }, options);
+  return chooseDevice(device, { name, spec, programs, loadWork }, options);
 }
 
 /**

@@ -27,8 +27,6 @@ export type StudyEvent =
   | { type: "elsewhere"; trial: Trial }
   /** So many of the next trials are trained at once. */
   | { type: "group"; count: number }
-  /** This many trials cannot begin together: one half is trained before the other. */
-  | { type: "divided"; count: number; error: ErrorRecord }
   | { type: "trial"; trial: Trial; index: number; count: number }
   | { type: "resumed"; trial: Trial; step: number }
   | { type: "plan"; trial: Trial; plan: Extract<TrainEvent, { type: "plan" }> }
@@ -78,8 +76,8 @@ export interface TrialsArguments {
 }
 
 /**
- * Runs the unfinished trials, those of the same data at the same time: on the CPU as many at once as there are threads,
- * on WebGPU those that can share a plan.
+ * Runs the unfinished trials: on the CPU as many of the same data at once as there are threads, on WebGPU one after the
+ * other.
  * If a trial fails, its error is recorded and the study continues. An aborted study stops after a checkpoint. Returns
  * the number of failed trials.
  */
@@ -122,11 +120,7 @@ class Study {
     try {
       for (const data of new Set(jobs.map(({ trial }) => dataOf(trial)))) {
         const ofData = jobs.filter(({ trial }) => dataOf(trial) === data);
-        await trainJobs({ device, model, data, signal }, ofData, {
-          onRound: ({ atOnce }) => onEvent({ type: "group", count: atOnce }),
-          onDivided: ({ length }, error) =>
-            onEvent({ type: "divided", count: length, error: errorRecord(error) }, { error }),
-        });
+        await trainJobs({ device, model, data, signal }, ofData, (count) => onEvent({ type: "group", count }));
       }
     } finally {
       if (!given) await model.close();

@@ -10,7 +10,6 @@ import { memoryTotals } from "../plan/memory.ts";
 import type { BegunJob, PlannedJob, SharedArguments } from "./arguments.ts";
 import { SharedClock } from "./clock.ts";
 import { prepareOnDevice } from "./device.ts";
-import type { Round } from "./group.ts";
 import { peakMemory } from "./plan-event.ts";
 import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
@@ -52,9 +51,8 @@ export class CpuParts {
     return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
   }
 
-  /** All runs are one round. */
-  round<J>(jobs: readonly J[]): Round<J> {
-    return { jobs, atOnce: this.parts.length };
+  get count(): number {
+    return this.parts.length;
   }
 
   /** Calls `work` for each job when a part is free, in their order. */

@@ -14,18 +14,15 @@ export interface ChosenDevice extends Choice {
  * Prepares a run on the device that `chooseDevice` chooses. Throws what both throw, and DeviceError if a resumed run
  * cannot continue on its kind of device.
  */
-export async function prepareOnDevice(
-  run: RunArguments,
-  options: CheckOptions & CheckedPlan = {},
-): Promise<ChosenDevice> {
+export async function prepareOnDevice(run: RunArguments, options: CheckOptions = {}): Promise<ChosenDevice> {
   const prepared = prepareRun(run);
   const { info } = run.device;
   if (info.kind !== "webgpu") {
     if (info.why !== undefined && options.began === "webgpu") throw notOnWebGPU(run.device);
     return { device: run.device, info, prepared };
   }
-  const { chooseForRuns } = await import("./training-check.ts");
-  const choice = await chooseForRuns(run.device, [prepared, ...(options.others ?? [])], options);
+  const { chooseForRun } = await import("./training-check.ts");
+  const choice = await chooseForRun(run.device, prepared, options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
 }
@@ -38,10 +35,4 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
     found: found!,
     hint: `use ${setting("device", "webgpu")} for a software driver, or ${setting("device", "wasm")} to continue on the CPU`,
   });
-}
-
-interface CheckedPlan {
-  signal?: AbortSignal | undefined;
-  /** The other runs of its plan. */
-  others?: readonly PreparedRun[];
 }

@@ -1,11 +1,9 @@
 /**
  * Trains several runs on one device, each with the bits that it has alone: on the CPU several at a time, each on
- * threads of its own; on a GPU those that can share a plan in one; the others one after the other.
+ * threads of its own; on a GPU one after the other.
  */
-import { LowrankError } from "../errors.ts";
-import type { BegunJob, CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
+import type { CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
 import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
-import type { Round } from "./group.ts";
 import type { TrainResult } from "./records.ts";
 import { train } from "./trainer.ts";
 
@@ -19,42 +17,24 @@ export interface TrainingJob extends PlannedJob {
   end(trained: Promise<TrainResult>): Promise<void>;
 }
 
-interface SchedulerEvents<J> {
-  onRound?: (round: Round<J>) => void;
-  /** Jobs of a round cannot begin together: one half is trained before the other. */
-  onDivided?: (jobs: readonly J[], error: LowrankError) => void;
-}
-
-interface Begun<J> extends BegunJob {
-  job: J;
-}
+/** Called before jobs begin, with how many of them are trained at the same time. */
+type OnBegin = (atOnce: number) => void;
 
 /** What trains several runs at once: a page that trains one does not load it. */
 const openParts = async (...args: Parameters<typeof CpuParts.open>) =>
   (await import("./cpu-parts.ts")).CpuParts.open(...args);
-const loadPlans = () => import("./group.ts");
-
-async function roundsOn<J extends PlannedJob>(
-  parts: CpuParts | null,
-  common: SharedArguments,
-  jobs: readonly J[],
-): Promise<Round<J>[]> {
-  if (parts) return [parts.round(jobs)];
-  if (jobs.length === 1) return [{ jobs, atOnce: 1 }];
-  return (await loadPlans()).divideIntoPlans(common, jobs);
-}
 
 /**
  * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes is
  * trained on the kind of device on which it began. When `signal` is aborted, jobs that have begun end, and the others
  * do not begin.
  */
-export async function trainJobs<J extends TrainingJob>(
+export async function trainJobs(
   { signal, ...common }: CommonArguments,
-  jobs: readonly J[],
-  events: SchedulerEvents<J> = {},
+  jobs: readonly TrainingJob[],
+  onBegin?: OnBegin,
 ): Promise<void> {
-  const scheduler = new Scheduler(common, events);
+  const scheduler = new Scheduler(common, onBegin);
   const abort = () => scheduler.stop.abort(signal?.reason);
   if (signal?.aborted) return;
   signal?.addEventListener("abort", abort);
@@ -65,7 +45,7 @@ export async function trainJobs<J extends TrainingJob>(
   }
 }
 
-class Scheduler<J extends TrainingJob> {
+class Scheduler {
   /** Stops all jobs: when the caller asks for it, or after a bug in one of them. */
   readonly stop = new AbortController();
   private readonly signal = this.stop.signal;
@@ -73,19 +53,23 @@ class Scheduler<J extends TrainingJob> {
 
   constructor(
     private readonly common: SharedArguments,
-    private readonly events: SchedulerEvents<J>,
+    private readonly onBegin: OnBegin | undefined,
   ) {}
 
-  async run(jobs: readonly J[]): Promise<void> {
+  async run(jobs: readonly TrainingJob[]): Promise<void> {
     const { common, signal } = this;
+    const trainAlone: TrainAlone = ({ settings, start }) => train({ ...common, signal, ...settings, ...start });
     let parts: CpuParts | null = null;
     try {
       parts = jobs.length > 1 ? await openParts(common, jobs, signal) : null;
-      for (const round of await roundsOn(parts, common, jobs)) {
+      if (parts && !signal.aborted) {
+        this.onBegin?.(parts.count);
+        await parts.each(jobs, signal, (job, trainOnPart) => this.train(job, trainOnPart));
+      }
+      for (const job of parts ? [] : jobs) {
         if (signal.aborted) break;
-        this.events.onRound?.(round);
-        if (parts) await parts.each(round.jobs, signal, (job, trainOnPart) => this.train([job], trainOnPart));
-        else await this.train(round.jobs, ({ settings, start }) => train({ ...common, signal, ...settings, ...start }));
+        this.onBegin?.(1);
+        await this.train(job, trainAlone);
       }
     } catch (error) {
       // What has begun has ended.
@@ -96,50 +80,13 @@ class Scheduler<J extends TrainingJob> {
     if (this.bug) throw this.bug.error;
   }
 
-  /** Trains jobs at once, those that began on another kind of device after them. */
-  private async train(jobs: readonly J[], trainAlone: TrainAlone): Promise<void> {
-    const begun: Begun<J>[] = [];
-    for (const job of jobs) {
-      const start = this.signal.aborted ? null : await this.catchBug(job.begin(this.signal));
-      if (start) begun.push({ job, settings: job.settings, start });
-    }
-    for (const kind of new Set(begun.map(({ start }) => start.resume?.device)))
-      await this.trainTogether(
-        begun.filter(({ start }) => start.resume?.device === kind),
-        trainAlone,
-      );
-  }
-
-  /** Trains jobs at once, or one half before the other where they cannot begin together. */
-  private async trainTogether(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<void> {
-    const trained = await this.start(begun, trainAlone);
-    if (trained) {
-      await Promise.all(begun.map(({ job }, i) => this.catchBug(job.end(trained[i]!))));
-      return;
-    }
-    const half = Math.ceil(begun.length / 2);
-    await this.trainTogether(begun.slice(0, half), trainAlone);
-    await this.trainTogether(begun.slice(half), trainAlone);
-  }
-
-  /**
-   * Promises of the results. Null if the jobs cannot begin together: too little memory, or something is wrong with one.
-   */
-  private async start(begun: readonly Begun<J>[], trainAlone: TrainAlone): Promise<Promise<TrainResult>[] | null> {
+  private async train(job: TrainingJob, trainAlone: TrainAlone): Promise<void> {
     const { signal } = this;
-    const rejectAll = (error: unknown) => begun.map(() => Promise.reject(error));
-    if (signal.aborted) return rejectAll(signal.reason);
-    if (begun.length === 1) return [trainAlone(begun[0]!)];
-    try {
-      return await (await loadPlans()).trainGroup(this.common, begun, signal);
-    } catch (error) {
-      if (signal.aborted || !(error instanceof LowrankError)) return rejectAll(error);
-      this.events.onDivided?.(
-        begun.map(({ job }) => job),
-        error,
-      );
-      return null;
-    }
+    const start = signal.aborted ? null : await this.catchBug(job.begin(signal));
+    if (!start) return;
+    const { settings } = job;
+    const trained = signal.aborted ? Promise.reject(signal.reason) : trainAlone({ settings, start });
+    await this.catchBug(job.end(trained));
   }
 
   /** What the work of a job gives. If it throws, all jobs end, and the first such error is thrown when they have. */

@@ -47,7 +47,7 @@ export async function train(args: TrainArguments, place: SharedDevice = {}): Pro
  * Trains on a device, and again from the last checkpoint, or as it began, if that fails: in the next smaller size, if
  * the device has too little memory and the settings leave one open, or on the CPU, if that can replace it.
  */
-export async function survive(
+async function survive(
   { device, prepared }: Pick<ChosenDevice, "device" | "prepared">,
   args: TrainArguments,
   trainHere: (args: TrainArguments) => Promise<TrainResult>,

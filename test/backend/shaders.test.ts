@@ -7,7 +7,6 @@ import { packagePath, requestGPU } from "#platform";
 import { chooseShader, listShaders, listVariants } from "../../src/backend/webgpu-shaders.ts";
 import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { ModelConfig } from "../../src/config.ts";
-import { planMembers } from "../../src/engine/members.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import { makeValueLoss } from "../../src/model/loss.ts";
@@ -22,7 +21,7 @@ import { LLAMA, OPTIMIZER, smallSpec } from "../helpers/models.ts";
 
 const lm = { objective: "lm" } as const;
 const FEW = { tokens: 50, sequences: 4 };
-/** Rows for large tiles, for two members about as many as a batch may have. */
+/** Rows for large tiles. */
 const MANY = { tokens: 32_760, sequences: 300 };
 /** Rows that are whole numbers of blocks. */
 const WIDE: Partial<ModelConfig> = { n_embd: 128, n_head: 2 };
@@ -33,8 +32,6 @@ const train = (spec: ModelSpec, capacity = FEW, more = {}) =>
     ...{ dropout: makeDropout(spec, 1), valueLoss: makeValueLoss(spec.task), ...more },
   });
 const decode = (spec: ModelSpec) => buildDecoder({ spec, capacity: FEW, maxBinding: 1 << 27 });
-const together = (spec: ModelSpec, capacity: typeof FEW) =>
-  planMembers(Array(2).fill({ spec, optimizer: OPTIMIZER }), { capacity, maxBinding: 1 << 27 });
 const quantized = (objective: "lm" | "classification", config: Partial<ModelConfig>, dtype: WeightDtype = "q8") => ({
   ...smallSpec("lora", { objective, config: { ...WIDE, ...config } }),
   dtype,
@@ -57,14 +54,14 @@ function* plans(): Generator<Program> {
   yield train(smallSpec("lora", { dora: true }));
   yield train({ ...smallSpec("lora", { dora: true, config: WIDE }), dtype: "q8" });
   for (const capacity of [FEW, MANY]) {
-    for (const r of [4, 5, 40, 41]) yield together(smallSpec("lora", { r, config: WIDE }), capacity);
+    for (const r of [4, 5, 40, 41]) yield train(smallSpec("lora", { r, config: WIDE }), capacity);
     yield train(smallSpec("adapter", { config: WIDE }), capacity);
     for (const vocab_size of [30, 332, 333]) {
       yield train(smallSpec("lora", { ...lm, config: { vocab_size } }), capacity);
       yield train(quantized("lm", { vocab_size }), capacity);
       yield train(quantized("lm", { vocab_size, n_embd: 32 }), capacity);
     }
-    yield together(quantized("classification", {}), capacity);
+    yield train(quantized("classification", {}), capacity);
   }
   yield decode(smallSpec("lora", { ...lm, r: 4 }));
   yield decode(quantized("lm", {}));

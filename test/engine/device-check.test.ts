@@ -9,7 +9,7 @@ import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { listPipelines } from "../../src/backend/webgpu-shaders.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
-import { excerptSpecs, type Work } from "../../src/engine/check-work.ts";
+import { excerptOf, type Work } from "../../src/engine/check-work.ts";
 import { Decoder } from "../../src/engine/decoder.ts";
 import { chooseDevice } from "../../src/engine/device-check.ts";
 import { keptChoices } from "../../src/engine/device-times.ts";
@@ -235,7 +235,7 @@ const wholeOf = (device: Backend, options: Partial<TrainOptions>) =>
   withModel(async (model) => {
     const data = await tinyData(messages(20));
     const mode = options.mode ?? "lora";
-    return trainingOf(device, [prepareRun({ device, model, data, ...ofMode(options, mode) })]);
+    return trainingOf(device, prepareRun({ device, model, data, ...ofMode(options, mode) }));
   });
 
 const SIZE = { ...TINY, n_positions: 256, n_layer: 4, n_head: 6, n_embd: 192, n_inner: 512 };
@@ -250,47 +250,39 @@ for (const [declare, name, config] of [
     // By default a binding is as small as WebGPU allows: it splits the token table of a wide model.
     const device = { limits: { ...limits, maxBinding: 2 ** 24 }, info } as Backend;
     const sets = { messages: await tinyData(messages(20)), texts: await texts() };
-    const LORA: Partial<TrainOptions>[][] = [
-      [{ recompute: "on" }],
-      [{ dora: true, dropout: 0.1 }],
-      [{ layers: [1], targets: ["q", "proj"] }],
-      [{ layers: [0, 2], rank: 64 }],
-      [
-        { layers: [0, 2], dtype: "q8" },
-        { layers: [0, 2], dtype: "q8" },
-      ],
-      [{ targets: ["q"] }, { targets: ["fc"], rank: 3 }, { targets: ["o"], layers: [0] }],
+    const LORA: Partial<TrainOptions>[] = [
+      { recompute: "on" },
+      { dora: true, dropout: 0.1 },
+      { layers: [1], targets: ["q", "proj"] },
+      { layers: [0, 2], rank: 64 },
+      { layers: [0, 2], dtype: "q8" },
     ];
     for (const data of Object.values(sets)) {
       const isLm = data === sets.texts;
       const modes = possibleModes(config).filter((mode) => !(isLm && METHODS[mode].classifiersOnly));
-      const methods = modes.flatMap((mode): Partial<TrainOptions>[][] =>
-        (METHODS[mode].freezesNothing || config.model_type ? (["f32"] as const) : WEIGHT_DTYPES).map((dtype) => [
-          { mode, dtype },
-        ]),
+      const methods = modes.flatMap((mode): Partial<TrainOptions>[] =>
+        (METHODS[mode].freezesNothing || config.model_type ? (["f32"] as const) : WEIGHT_DTYPES).map((dtype) => ({
+          mode,
+          dtype,
+        })),
       );
-      for (const runs of [
-        ...methods,
-        ...LORA,
-        ...(isLm ? [] : [[{ targets: ["wte", "q", "head"] }] as Partial<TrainOptions>[]]),
-      ]) {
-        const prepared = runs.map((options) => {
-          const model = { config, vocabulary: { fingerprint: data.vocabulary } } as never;
-          const settings = ofMode({ layers: null, ...options }, options.mode ?? "lora");
-          return prepareRun({ device, model, data, batchSize: 8, featureBudget: 0, ...settings });
-        });
-        const work = await trainingOf(device, prepared as never);
-        assertCovers(await work.loadWork(), JSON.stringify(runs));
-        const { spec } = prepared[0]!;
-        if (!isLm || runs.length > 1) continue;
+      const tokens: Partial<TrainOptions>[] = isLm ? [] : [{ targets: ["wte", "q", "head"] }];
+      for (const options of [...methods, ...LORA, ...tokens]) {
+        const model = { config, vocabulary: { fingerprint: data.vocabulary } } as never;
+        const settings = ofMode({ layers: null, ...options }, options.mode ?? "lora");
+        const prepared = prepareRun({ device, model, data, batchSize: 8, featureBudget: 0, ...settings });
+        const work = trainingOf(device, prepared);
+        assertCovers(await work.loadWork(), JSON.stringify(options));
+        const { spec } = prepared;
+        if (!isLm) continue;
         const plan = Decoder.plan(device, { spec, capacity: { tokens: 512, sequences: 8 } });
-        assertCovers(generationWork(device, plan, Decoder), `generation: ${JSON.stringify(runs)}`);
+        assertCovers(generationWork(device, plan, Decoder), `generation: ${JSON.stringify(options)}`);
       }
     }
   });
 
 function assertCovers(work: Work, what: string): void {
-  const small = work.plan(excerptSpecs(work));
+  const small = work.plan(excerptOf(work));
   const has = listPipelines(small ? [small] : [], true);
   assert.equal(
     listPipelines(work.programs).filter((one) => !has.includes(one)),

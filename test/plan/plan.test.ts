@@ -1,5 +1,4 @@
 import * as assert from "uvu/assert";
-import { planMembers, type SharedPlan } from "../../src/engine/members.ts";
 import { ConfigError, DeviceError, ShapeError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
@@ -27,17 +26,9 @@ function plan(spec: PlanOptions["spec"], rest: Partial<PlanOptions> = {}): Model
   return buildPlan({ spec, ...usual, dropout, valueLoss, ...rest });
 }
 
-/** A plan with several members. */
-function together(specs: readonly PlanOptions["spec"][], rest: Partial<PlanOptions> = {}): SharedPlan {
-  const members = specs.map((spec) => ({ spec, optimizer: OPTIMIZER }));
-  return planMembers(members, { capacity: CAPACITY, maxBinding: 128 * MIB, ...rest });
-}
-
-const membersOf = (p: ModelPlan | SharedPlan): SharedPlan["members"] => ("members" in p ? p.members : [p]);
-
 const lm = { objective: "lm" } as const;
 /** Every mode of both tasks, with the special forms of a plan. */
-const PLANS: Record<string, ModelPlan | SharedPlan> = {
+const PLANS: Record<string, ModelPlan> = {
   lora: plan(smallSpec("lora")),
   "lora, q and v": plan(smallSpec("lora", { targets: ["q", "v"] })),
   "lora, proj": plan(smallSpec("lora", { targets: ["proj"], train_head: false })),
@@ -88,18 +79,11 @@ const PLANS: Record<string, ModelPlan | SharedPlan> = {
   "adapter, recomputation": plan(smallSpec("adapter"), { recompute: true }),
   "lm prefix, recomputation": plan(smallSpec("prefix", lm), { recompute: true }),
   "lm forward in pieces": plan(smallSpec("lora", lm), { optimizer: null, maxBinding: 4096 }),
-  members: together([smallSpec("lora"), smallSpec("lora", { r: 5, targets: ["q", "v"] }), smallSpec("lora", { r: 1 })]),
-  "members, recomputation": together(
-    [smallSpec("lora", { targets: ["o"] }), smallSpec("lora", { layers: [1], targets: ["proj", "head"] })],
-    { recompute: true },
-  ),
   "Llama lora": plan(smallSpec("lora", { config: LLAMA })),
   "Llama lora, recomputation": plan(smallSpec("lora", { config: LLAMA }), { recompute: true }),
   "Llama all": plan(smallSpec("all", { config: LLAMA })),
   "lm Llama lora, dropout": plan(smallSpec("lora", { ...lm, dropout: 0.1, config: LLAMA })),
   "lm Llama prefix": plan(smallSpec("prefix", { ...lm, config: LLAMA })),
-  "Llama members": together([smallSpec("lora", { config: LLAMA }), smallSpec("lora", { r: 5, config: LLAMA })]),
-  "lm members": together([smallSpec("lora", lm), smallSpec("lora", { ...lm, r: 5, targets: ["fc", "head"] })]),
 };
 
 const decoder = (spec: PlanOptions["spec"], maxBinding = 128 * MIB) =>
@@ -199,28 +183,22 @@ for (const [name, p] of Object.entries({ ...PLANS, ...DECODERS }))
 for (const [name, p] of Object.entries(PLANS)) {
   test(`${name}: only trained parameters have a gradient, and only AdamW writes parameters`, () => {
     const training = isTraining(p);
-    const trained = membersOf(p).map(({ spec }) =>
-      parameterList(spec).filter(({ isTrained }) => isTrained && training),
-    );
-    for (const [i, { parameters }] of membersOf(p).entries())
-      for (const { name: parameter, grad, pieces } of parameters.all.values()) {
-        const learns = trained[i]!.some((other) => other.name === parameter);
-        assert.is(grad !== null, learns, parameter);
-        for (const { tensor } of pieces) assert.is(tensor.role, learns ? "trained" : "weight", parameter);
-      }
+    const { spec, parameters } = p;
+    const trained = parameterList(spec).filter(({ isTrained }) => isTrained && training);
+    for (const { name: parameter, grad, pieces } of parameters.all.values()) {
+      const learns = trained.some((other) => other.name === parameter);
+      assert.is(grad !== null, learns, parameter);
+      for (const { tensor } of pieces) assert.is(tensor.role, learns ? "trained" : "weight", parameter);
+    }
     for (const dispatch of allDispatches(p))
       for (const { root, name: tensor } of written(dispatch)) {
         const allowed = ["activation", "output", "gradient"].includes(root.role) || dispatch.kernel.name === "adamw";
         assert.ok(allowed && root.role !== "weight", `${dispatch.kernel.name} writes ${tensor} (${root.role})`);
       }
     const { byRole } = memoryTotals(p.memory);
-    const pages = membersOf(p).flatMap(({ parameters }) => parameters.pages);
-    const padded = pages.reduce((sum, { grad }) => sum + grad.bytes, 0);
-    const exact = trained.flat().reduce((sum, { shape }) => sum + numel(shape) * 4, 0);
-    const countPieces = (i: number, name: string) => membersOf(p)[i]!.parameters.all.get(name)!.pieces.length;
-    const pieces = trained
-      .flatMap((list, i) => list.map(({ name }) => countPieces(i, name)))
-      .reduce((a, b) => a + b, 0);
+    const padded = parameters.pages.reduce((sum, { grad }) => sum + grad.bytes, 0);
+    const exact = trained.reduce((sum, { shape }) => sum + numel(shape) * 4, 0);
+    const pieces = trained.reduce((sum, { name }) => sum + parameters.all.get(name)!.pieces.length, 0);
     assert.ok(
       padded >= exact && padded <= exact + pieces * 256,
       `${padded} bytes of gradients for ${exact} that learn`,

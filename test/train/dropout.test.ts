@@ -2,7 +2,6 @@
 import * as assert from "uvu/assert";
 import { Engine } from "../../src/engine/engine.ts";
 import type { TrainArguments } from "../../src/train/arguments.ts";
-import { divideIntoPlans } from "../../src/train/group.ts";
 import { resolveOptions, withAdapter } from "../../src/train/options.ts";
 import type { TrainResult } from "../../src/train/records.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
@@ -57,13 +56,6 @@ test("every sequence that a run draws has a number of its own, across batches, s
   } finally {
     Engine.prototype.step = step;
   }
-});
-
-test("runs with dropout have plans of their own", async () => {
-  const common = { device: await testDevice("webgpu"), ...(await base()) };
-  const jobs = [0, 0.25, 0, 0.25].map((dropout) => ({ settings: { ...SMALL, dropout } }));
-  const rounds = divideIntoPlans(common, jobs).map(({ jobs: some }) => some.map((job) => jobs.indexOf(job)));
-  assert.equal(rounds, [[0, 2], [1], [3]]);
 });
 
 test("shares that are none are refused, and dropout in a mode without adapters", async () => {

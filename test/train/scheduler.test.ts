@@ -5,17 +5,15 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
-import type { SharedPlan } from "../../src/engine/members.ts";
-import { DeviceError } from "../../src/errors.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { JobSettings, Start } from "../../src/train/arguments.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { trainJobs } from "../../src/train/scheduler.ts";
 import { train } from "../../src/train/trainer.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
-import { failingRun, testDevice, within } from "../helpers/device.ts";
+import { failingRun } from "../helpers/device.ts";
 import { graphicsCard } from "../helpers/graphics-card.ts";
-import { test, testAll } from "../helpers/harness.ts";
+import { test } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 import { trainAll } from "../helpers/short-run.ts";
@@ -215,49 +213,33 @@ test("aborted, runs that have stepped end with what they have learned, and those
   common.device.destroy();
 });
 
-/** Jobs that share a plan, of which at most two fit. */
-async function halveJobs(device: Backend): Promise<void> {
-  let pairs = 0;
-  const full: Backend = {
-    ...within(device, Infinity),
-    prepare: async (program, sharedFrom) => {
-      const { length } = (program as Partial<SharedPlan>).members ?? [];
-      if (length > 2) throw new DeviceError("out-of-memory", "out of memory");
-      if (length === 2) pairs++;
-      return device.prepare(program, sharedFrom);
-    },
-  };
-  const common = { ...(await world()), device: full };
-  const settings = [2, 3, 4, 5, 6].map((rank): JobSettings => ({ ...BASE, epochs: 1, rank }));
+test("on a GPU jobs are trained one after the other; one that does not begin is left out, a resumed one has the same bits", async () => {
+  const common = { ...(await world()), device: await graphicsCard() };
+  const settings = [2, 3, 4].map((rank): JobSettings => ({ ...BASE, epochs: 1, rank }));
   let kept: Checkpoint | undefined;
   const onCheckpoint = async (checkpoint: Checkpoint) => {
     kept ??= checkpoint;
   };
-  const alone = await train({ ...common, ...settings[4]!, checkpointEvery: 2, onCheckpoint });
+  const alone = await train({ ...common, ...settings[2]!, checkpointEvery: 2, onCheckpoint });
+  const seen: string[] = [];
   const results: TrainResult[] = [];
-  const divided: number[] = [];
   const jobs = settings.map((settings, i) => ({
     settings,
-    begin: async () => (i === 1 ? null : i === 4 ? { resume: kept! } : {}),
-    end: async (trained: Promise<TrainResult>) => {
+    async begin() {
+      seen.push(`begin ${i}`);
+      return i === 1 ? null : i === 2 ? { resume: kept! } : {};
+    },
+    async end(trained: Promise<TrainResult>) {
       results[i] = await trained;
+      seen.push(`end ${i}`);
     },
   }));
-  await trainJobs(common, jobs, { onDivided: ({ length }) => divided.push(length) });
-  assert.equal(divided, [3]);
-  // One of them checks the device.
-  assert.is(pairs, 2);
-  assert.equal(Object.keys(results), ["0", "2", "3", "4"]);
-  assert.equal(results[4]!.steps, alone.steps);
-  for (const [name, { data }] of alone.tensors) assertSameBits(name, results[4]!.tensors.get(name)!.data, data);
+  await trainJobs(common, jobs, (atOnce) => seen.push(`${atOnce}`));
+  assert.equal(seen, ["1", "begin 0", "end 0", "1", "begin 1", "1", "begin 2", "end 2"]);
+  assert.equal(results[2]!.steps, alone.steps);
+  for (const [name, { data }] of alone.tensors) assertSameBits(name, results[2]!.tensors.get(name)!.data, data);
   await common.model.close();
-}
-
-// The card's grouping, the CPU's arithmetic.
-test("on a GPU, jobs that cannot begin together are halved, one that does not begin is left out, a resumed one is trained apart", async () =>
-  halveJobs(await graphicsCard()));
-
-testAll("on WebGPU, jobs that cannot begin together are halved", async () => halveJobs(await testDevice("webgpu")));
+});
 
 test("what a job throws itself stops the others, and is thrown when they have ended", async () => {
   const common = await world();

@@ -42,10 +42,10 @@ export function generationWork(
     if (chunks.every(({ ids }) => ids.length < textContext(config, decoder.plan.spec))) await decoder.decode(next);
   }
   return {
-    specs: [spec],
+    spec,
     programs: [plan],
-    plan: ([small]) => make.plan(device, options(small!)),
-    create: async (backend, [small]) => [await make.create(backend, options(small!))],
+    plan: (small) => make.plan(device, options(small)),
+    create: (backend, small) => make.create(backend, options(small)),
     pass,
     async results(decoder) {
       await pass(decoder);
