@@ -1,6 +1,6 @@
 /** The interface of a device that runs plans, the same for every backend. */
 import { ConfigError, DeviceError } from "../errors.ts";
-import type { Dispatch, StepValues } from "../ops/kernel.ts";
+import type { StepValues } from "../ops/kernel.ts";
 import { formatBytes, type MemoryLimits } from "../plan/memory.ts";
 import type { Program, SegmentName } from "../plan/plan.ts";
 import { COMMON_DTYPES, type DType, hasDtype, type Tensor } from "../tensor.ts";
@@ -39,13 +39,6 @@ export const isReplaceable = ({ info: { kind, why } }: Backend): boolean => kind
 /** Elements of a tensor on the host; f16 as bits. */
 export type TensorData = Float32Array | Uint32Array | Int32Array | Uint16Array;
 
-/** Keeps which variant of a product is the fastest on a device, by the product's name and sizes. */
-export interface Choices {
-  /** What was written; of a damaged file anything. */
-  read(): Promise<Readonly<Record<string, unknown>>>;
-  write(choices: Readonly<Record<string, unknown>>): Promise<void>;
-}
-
 /** An open compute device, from `openDevice`: what it is, and its release. What runs on it is Lowrank's own. */
 export interface Device {
   readonly info: DeviceInfo;
@@ -59,10 +52,6 @@ export interface Backend extends Device {
   readonly limits: MemoryLimits;
   /** Threads of the CPU that checks this device; default: one per core. */
   readonly threads?: number;
-  /** Whether it measures which variants of its products are the fastest. */
-  readonly measures?: boolean;
-  /** Where it keeps what it measures of its kernels; set by whoever opens models on it. */
-  choices?: Choices;
   /** Fulfilled once this device is released, where the CPU may replace it. */
   readonly released?: Promise<void>;
   /**
@@ -103,8 +92,6 @@ export interface Session {
   drop(isOn: boolean): void;
   /** From now on, runs add their milliseconds per kernel to `times`, if the device measures them; null: no longer. */
   time?(times: Map<string, number> | null): Promise<void>;
-  /** The kernel that computes a dispatch, where the device chooses it by measuring. */
-  kernelName?(dispatch: Dispatch): string;
   /** Frees the session's memory once its work is done; may be repeated. Other methods then throw DeviceError. */
   destroy(): void;
 }

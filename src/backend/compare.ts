@@ -11,7 +11,7 @@ import type { MemoryLimits } from "../plan/memory.ts";
 import type { Program, Segment, SegmentName } from "../plan/plan.ts";
 import { formatShape, type Tensor } from "../tensor.ts";
 import type { Backend, DeviceInfo, Session, TensorData } from "./backend.ts";
-import { byVariant, chooseShader, pipelineName } from "./webgpu-shaders.ts";
+import { pipelineName } from "./webgpu-shaders.ts";
 
 /** Largest difference relative to the largest number in the row: kernels add a few thousand terms. */
 const COMPARE_TOLERANCE = 1e-4;
@@ -28,29 +28,24 @@ const MOST_BYTES = 16 << 20;
 interface Single {
   segment: SegmentName;
   number: number;
+  /** Its segment's name. */
+  name: SegmentName;
   clears: Tensor[];
-  /** The dispatch by each of its variants; none if there are only tensors to clear. */
-  variants: { name: SegmentName; dispatch: Dispatch }[];
+  /** Null if there are only tensors to clear. */
+  dispatch: Dispatch | null;
 }
 
-/** The segments' dispatches, each as segments named by its number and its variant, of which some are wanted. */
-function singles(segments: readonly Segment[], wanted: ReadonlySet<string> | null): Single[] {
+/** The segments' dispatches, each as a segment named by its number. */
+function singles(segments: readonly Segment[]): Single[] {
   let number = 0;
-  return segments.flatMap(({ name: segment, clears, dispatches }) => [
-    { segment, number: -1, clears, variants: [] },
+  return segments.flatMap(({ name: segment, clears, dispatches }): Single[] => [
+    { segment, number: -1, name: `${segment} clear` as SegmentName, clears, dispatch: null },
     ...dispatches.map((dispatch) => {
-      const at = number++;
-      const some = wanted ? byVariant(dispatch).filter((one) => wanted.has(pipelineName(one))) : [];
-      const variants = (some.length > 0 ? some : [dispatch]).map((one, i) => ({
-        name: `dispatch ${at}${i === 0 ? "" : ` ${one.variant}`}` as SegmentName,
-        dispatch: one,
-      }));
-      return { segment, number: at, clears: [], variants };
+      const name = `dispatch ${number}` as SegmentName;
+      return { segment, number: number++, name, clears: [], dispatch };
     }),
   ]);
 }
-
-const clearName = (segment: SegmentName) => `${segment} clear` as SegmentName;
 
 /** What was compared: a tensor that a dispatch wrote on both backends, or one that was read after whole submissions. */
 export interface Compared {
@@ -77,8 +72,8 @@ export class CompareBackend implements Backend {
     readonly second: Backend,
     /** Gets every comparison; without it, a difference beyond the tolerance is an error. */
     readonly onCompared: (compared: Compared) => void = (compared) => this.refuse(compared),
-    /** The pipelines by which products are computed, where a product has several; by default the device chooses. */
-    readonly wanted: ReadonlySet<string> | null = null,
+    /** What is run in the place of a dispatch, on both: a product by other variants. */
+    readonly replace: (dispatch: Dispatch) => Dispatch[] = (dispatch) => [dispatch],
   ) {
     this.info = first.info;
     const [a, b] = [first.limits, second.limits];
@@ -88,22 +83,18 @@ export class CompareBackend implements Backend {
     };
   }
 
-  async prepare(program: Program, sharedFrom?: CompareSession): Promise<Session> {
-    const list = singles(program.segments, this.wanted);
+  async prepare({ memory, segments: given }: Program, sharedFrom?: CompareSession): Promise<Session> {
+    const segments = given.map((one) => ({ ...one, dispatches: one.dispatches.flatMap(this.replace) }));
+    const list = singles(segments);
     const single: Program = {
-      memory: program.memory,
-      segments: [
-        ...program.segments.map(({ name, clears }) => ({ name: clearName(name), clears, dispatches: [] })),
-        ...list.flatMap(({ variants }) =>
-          variants.map(({ name, dispatch }) => ({ name, clears: [], dispatches: [dispatch] })),
-        ),
-      ],
+      memory,
+      segments: list.map(({ name, clears, dispatch }) => ({ name, clears, dispatches: dispatch ? [dispatch] : [] })),
     };
     const ready: Session[] = [];
     try {
       ready.push(await this.first.prepare(single, sharedFrom?.first));
       ready.push(await this.second.prepare(single, sharedFrom?.second));
-      ready.push(await this.second.prepare(program, sharedFrom?.whole));
+      ready.push(await this.second.prepare({ memory, segments }, sharedFrom?.whole));
     } catch (error) {
       for (const session of ready) session.destroy();
       throw error;
@@ -205,34 +196,19 @@ class CompareSession implements Session {
    * Runs a dispatch on both; the second backend continues with the first one's results, before its own have arrived.
    */
   private async runSingle(single: Single, values: StepValues): Promise<void> {
-    const { segment, variants } = single;
-    const [usual] = variants;
-    if (!usual) {
-      for (const session of [this.first, this.second]) session.run([clearName(segment)], values);
-      return;
-    }
-    const written = boundTensors(usual.dispatch).filter(({ access }) => access !== "read");
+    const { name, dispatch } = single;
+    for (const session of [this.first, this.second]) session.run([name], values);
+    if (!dispatch) return;
+    const written = boundTensors(dispatch).filter(({ access }) => access !== "read");
     const read = (session: Session) => Promise.all(written.map(({ tensor }) => session.read(tensor)));
-    const write = (contents: readonly Float32Array[]) => {
-      for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(contents[i]!.buffer));
-    };
-    // Each variant adds to the same numbers.
-    const before =
-      variants.length > 1 && written.some(({ access }) => access === "update") ? await read(this.first) : null;
-    this.first.run([usual.name], values);
-    const results = variants.map(({ name, dispatch }, i) => {
-      if (before && i > 0) write(before);
-      this.second.run([name], values);
-      return { dispatch, found: read(this.second) };
-    });
-    for (const { found } of results) found.catch(() => {});
+    const found = read(this.second);
+    found.catch(() => {});
     const expected = await read(this.first);
-    write(expected);
+    for (const [i, { tensor }] of written.entries()) this.second.write(tensor, new Uint32Array(expected[i]!.buffer));
     const bytes = written.reduce((sum, { tensor }) => sum + tensor.bytes, 0);
-    await this.compareLater(bytes * variants.length, async () => {
-      for (const { dispatch, found } of results)
-        for (const [i, values] of (await found).entries())
-          this.compare(single, dispatch, written[i]!, expected[i]!, values);
+    await this.compareLater(bytes, async () => {
+      for (const [i, values] of (await found).entries())
+        this.compare(single, dispatch, written[i]!, expected[i]!, values);
       this.backend.compared++;
     });
   }
@@ -262,7 +238,7 @@ class CompareSession implements Session {
       ? firstDifference(expected, found)
       : largestDifference(expected, found, tensor.shape.at(-1)!);
     this.backend.onCompared({
-      pipeline: pipelineName(dispatch, { name: this.second.kernelName?.(dispatch) ?? chooseShader(dispatch).name }),
+      pipeline: pipelineName(dispatch),
       where: `dispatch ${number} (${segment}), ${binding} = ${tensor.name} ${formatShape(tensor.shape)}, element ${at}`,
       error,
       isRight: error <= COMPARE_TOLERANCE,

@@ -12,7 +12,6 @@ import {
   tensorAt,
 } from "../ops/kernel.ts";
 import { isAligned, SHORT } from "../ops/matmul.ts";
-import type { Program } from "../plan/plan.ts";
 
 type Dims = Record<string, number>;
 
@@ -41,10 +40,7 @@ const tileGrid =
   (side: number) =>
   ({ m, n, count }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), count!];
 
-/**
- * Large tiles; small tiles; small tiles without workgroup memory; results with few columns; with few rows; a decoding
- * step's few rows.
- */
+/** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
 const PRODUCTS = {
   wide: {
     preludes: ["matmul_tile"],
@@ -54,11 +50,6 @@ const PRODUCTS = {
   middle: {
     preludes: ["matmul_tile"],
     classifies: true,
-    grid: tileGrid(32),
-  },
-  direct: {
-    preludes: [],
-    classifies: false,
     grid: tileGrid(32),
   },
   narrow: {
@@ -85,10 +76,10 @@ const PRODUCTS = {
 const MANY_TILES = 256;
 
 /**
- * The variant that a product's shape suggests. If a side is short, lanes split the depth. Sums do not depend on the
- * number of rows.
+ * The variant of a product, by its shape. If a side is short, lanes split the depth. Sums do not depend on the number of
+ * rows: large and small tiles give the same bits.
  */
-function chooseVariant(dispatch: Dispatch): ProductVariant {
+export function chooseVariant(dispatch: Dispatch): ProductVariant {
   const { variants, products } = dispatch.kernel;
   const [m, n] = [scalarAt(dispatch, "m"), scalarAt(dispatch, "n") as number];
   const [{ a_col, b_col }] = products!(dispatch) as [Product];
@@ -99,21 +90,6 @@ function chooseVariant(dispatch: Dispatch): ProductVariant {
   const rows = typeof m === "number" ? m : tensorAt(dispatch, "out").shape[0]! / 4;
   return ceilDiv(n, 64) * ceilDiv(rows, 64) >= MANY_TILES ? "wide" : "middle";
 }
-
-/** The variants by tiles give the same bits. Which is the fastest depends on the device. */
-const TILES: readonly ProductVariant[] = ["wide", "middle", "direct"];
-
-/** The variants that can compute a product, with the same bits; first the one that its shape suggests. */
-export function listVariants(dispatch: Dispatch): ProductVariant[] {
-  const reading = chooseReading(dispatch);
-  const first = chooseVariant(dispatch);
-  const others = TILES.includes(first) ? TILES.filter((one) => one !== first) : [];
-  return [first, ...others.filter((one) => dispatch.kernel.variants![one]?.includes(reading))];
-}
-
-/** A dispatch by each of its variants. */
-export const byVariant = (dispatch: Dispatch): Dispatch[] =>
-  dispatch.kernel.variants ? listVariants(dispatch).map((variant) => ({ ...dispatch, variant })) : [dispatch];
 
 /** Whether four elements of a and b can be read at once: strides, offsets and sizes are multiples of 4 (f16: 8). */
 function readsFour(dispatch: Dispatch): boolean {
@@ -150,20 +126,16 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
 }
 
 /** How the shader of a dispatch reads. */
-export function chooseReading(dispatch: Dispatch): Reading {
+function chooseReading(dispatch: Dispatch): Reading {
   const { inBlocks, variants } = dispatch.kernel;
   const blocks = inBlocks && tensorAt(dispatch, inBlocks).isInBlocks ? ".quantized" : "";
   return `${!variants || readsFour(dispatch) ? "" : ".scalar"}${blocks}`;
 }
 
-/** The shader of a dispatch; of a product that of a variant: see webgpu-choice.ts. */
-export function chooseShader(dispatch: Dispatch, variant?: ProductVariant): Shader {
-  const { kernel } = dispatch;
-  return makeShader(
-    kernel,
-    chooseReading(dispatch),
-    kernel.variants && (variant ?? dispatch.variant ?? chooseVariant(dispatch)),
-  );
+/** The shader of a dispatch. */
+export function chooseShader(dispatch: Dispatch): Shader {
+  const { kernel, variant } = dispatch;
+  return makeShader(kernel, chooseReading(dispatch), kernel.variants && (variant ?? chooseVariant(dispatch)));
 }
 
 /** The scalars of a dispatch that are pipeline constants. */
@@ -174,15 +146,12 @@ export function pipelineConstants(dispatch: Dispatch): Record<string, number> {
 }
 
 /** A shader with a dispatch's constants, as it is compiled: "activation_forward {"activation":1}". */
-export const pipelineName = (dispatch: Dispatch, { name }: Pick<Shader, "name"> = chooseShader(dispatch)) =>
-  `${name} ${JSON.stringify(pipelineConstants(dispatch))}`;
+export const pipelineName = (dispatch: Dispatch) =>
+  `${chooseShader(dispatch).name} ${JSON.stringify(pipelineConstants(dispatch))}`;
 
-/** What a device compiles for programs, or may: one that measures chooses among the variants of products. */
-export const listPipelines = (programs: readonly Program[], measures = false): string[] => {
-  const dispatches = programs.flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches));
-  const all = measures ? dispatches.flatMap(byVariant) : dispatches;
-  return [...new Set(all.map((one) => pipelineName(one)))].sort();
-};
+/** What a device compiles for dispatches. */
+export const listPipelines = (dispatches: readonly Dispatch[]): string[] =>
+  [...new Set(dispatches.map(pipelineName))].sort();
 
 /** All shaders that a plan can use for a kernel. */
 export function listShaders(kernel: Kernel): Shader[] {

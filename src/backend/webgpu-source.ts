@@ -37,7 +37,6 @@ export function unroll(code: string): string {
 async function loadSource(file: string): Promise<string> {
   return (
     SHADERS[file] ??
-    (await import("./generated/measured-shaders.ts")).SHADERS[file] ??
     (await import("./generated/later-shaders.ts")).SHADERS[file] ??
     (await import("./generated/method-shaders.ts")).SHADERS[file]!
   );

@@ -17,19 +17,10 @@ import {
   sharedBuffers,
   withoutShared,
 } from "../plan/memory.ts";
-import type { Program, SegmentName } from "../plan/plan.ts";
+import { dispatchesOf, type Program, type SegmentName } from "../plan/plan.ts";
 import { setting } from "../setting.ts";
 import { expectWrite, type Tensor } from "../tensor.ts";
-import {
-  type Backend,
-  type Choices,
-  type DeviceInfo,
-  noHardware,
-  RELEASED,
-  type Session,
-  type TensorData,
-} from "./backend.ts";
-import type { Variants } from "./webgpu-choice.ts";
+import { type Backend, type DeviceInfo, noHardware, RELEASED, type Session, type TensorData } from "./backend.ts";
 import { nudgeUntil } from "./webgpu-nudge.ts";
 import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
@@ -75,25 +66,20 @@ interface WebGPUOptions {
   hardware?: boolean;
   /** Threads of the CPU that checks it. */
   threads?: number;
-  /** Whether it measures which variants of its products are the fastest. Default: if it is a hardware GPU. */
-  measures?: boolean;
 }
 
 /**
  * Opens an adapter, preferably a hardware one. Throws DeviceError if there is none, or, with `hardware`, only a
  * software driver.
  */
-export async function openWebGPU(
-  gpu: GPU,
-  { hardware = false, threads = 0, measures }: WebGPUOptions = {},
-): Promise<Backend> {
+export async function openWebGPU(gpu: GPU, { hardware = false, threads = 0 }: WebGPUOptions = {}): Promise<Backend> {
   const adapter = await requestAdapter(gpu);
   if (hardware && isSoftware(adapter.info)) throw noHardware();
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
   const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
-  return new WebGPUBackend(device, adapter.info, threads, measures);
+  return new WebGPUBackend(device, adapter.info, threads);
 }
 
 /** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
@@ -129,8 +115,6 @@ interface Compiled {
 class WebGPUBackend implements Backend {
   readonly info: DeviceInfo;
   readonly pace = new Pace();
-  choices?: Choices;
-  readonly measures: boolean;
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
@@ -147,12 +131,10 @@ class WebGPUBackend implements Backend {
     readonly device: GPUDevice,
     info: GPUAdapterInfo,
     readonly threads: number,
-    measures?: boolean,
   ) {
     const { vendor, architecture, device: model, description } = info;
     const adapter = [vendor, architecture, model, description, gpuVersion()].join(" ");
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
-    this.measures = (measures ?? !this.info.software) && device.features.has(TIMESTAMPS);
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
       this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
@@ -182,26 +164,15 @@ class WebGPUBackend implements Backend {
   }
 
   async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    // If measuring fails, the variants are those that the products' shapes suggest.
-    const variants = this.measures ? await this.measure(program).catch(() => undefined) : undefined;
-    return this.open(program, sharedFrom, variants).catch(refused);
+    return this.open(program, sharedFrom).catch(refused);
   }
 
-  private async measure(program: Program): Promise<Variants> {
-    const { measureVariants } = await import("./webgpu-choice.ts");
-    return measureVariants<WebGPUSession>(this, program, (...args) => this.open(...args));
-  }
-
-  private async open(program: Program, sharedFrom?: WebGPUSession, variants?: Variants): Promise<WebGPUSession> {
+  private async open(program: Program, sharedFrom?: WebGPUSession): Promise<WebGPUSession> {
     this.check();
     const memory = withoutShared(program, sharedFrom?.program);
     if (!fits(memory, this.limits)) (await import("../plan/check-memory.ts")).checkMemory(memory, this.limits);
-    const used = program.segments.flatMap(({ dispatches }) => dispatches);
-    const compiled = new Map(
-      await Promise.all(
-        used.map(async (one) => [one, await this.compile(one, chooseShader(one, variants?.get(one)))] as const),
-      ),
-    );
+    const used = dispatchesOf([program]);
+    const compiled = new Map(await Promise.all(used.map(async (one) => [one, await this.compile(one)] as const)));
     let session: WebGPUSession;
     let reported: Promise<(GPUError | null)[]>;
     this.device.pushErrorScope("out-of-memory");
@@ -268,16 +239,17 @@ class WebGPUBackend implements Backend {
     if (this.failure) throw this.failure;
   }
 
-  /** The pipeline of a shader with a dispatch's constants, created once. */
-  private compile(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
-    const key = pipelineName(dispatch, shader);
-    const compiled = this.kernels.get(key) ?? this.createPipeline(dispatch, shader);
+  /** The pipeline of a dispatch's shader with its constants, created once. */
+  private compile(dispatch: Dispatch): Promise<Compiled> {
+    const key = pipelineName(dispatch);
+    const compiled = this.kernels.get(key) ?? this.createPipeline(dispatch);
     this.kernels.set(key, compiled);
     compiled.catch(() => this.kernels.delete(key));
     return compiled;
   }
 
-  private async createPipeline(dispatch: Dispatch, shader: Shader): Promise<Compiled> {
+  private async createPipeline(dispatch: Dispatch): Promise<Compiled> {
+    const shader = chooseShader(dispatch);
     const { kernel } = dispatch;
     const { device } = this;
     const label = shader.name;
@@ -498,10 +470,6 @@ class WebGPUSession implements Session {
     const isTimed = times && this.backend.device.features.has(TIMESTAMPS);
     this.Timer = isTimed ? (await import("./webgpu-timer.ts")).DispatchTimer : null;
     this.times = times;
-  }
-
-  kernelName(dispatch: Dispatch): string {
-    return this.compiled.get(dispatch)!.shader.name;
   }
 
   run(names: readonly SegmentName[], values: StepValues): void {

@@ -41,7 +41,7 @@ export async function measureStep(
     await initialize(engine, { seed: 1, headInit: "uniform" }, model);
     const { loss } = await stepTime(engine, batch);
     const ms = await repeat(async () => (await stepTime(engine, batch)).ms);
-    const profile = await profileStep(engine, batch, yardsticks);
+    const profile = await profileStep(device, engine, batch, yardsticks);
     const planned = memoryTotals(engine.plan.memory).total;
     return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, planned, profile };
   } finally {

@@ -3,6 +3,7 @@
 import type { Backend } from "../backend/backend.ts";
 import { panelTensors } from "../backend/panels.ts";
 import { chooseOperation } from "../backend/wasm-list.ts";
+import { chooseShader } from "../backend/webgpu-shaders.ts";
 import { MOST_TIMED } from "../backend/webgpu-timer.ts";
 import type { ModelConfig } from "../config.ts";
 import type { RowColumn } from "../document/blocks.ts";
@@ -120,7 +121,12 @@ const SUBMISSION_MS = 500;
 const ROUNDS = 3;
 
 /** Measures steps of an engine that has taken some, with one batch, which fills its capacity. */
-export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yardsticks | null): Promise<StepProfile> {
+export async function profileStep(
+  { info }: Backend,
+  engine: Engine,
+  batch: Batch,
+  yardsticks: Yardsticks | null,
+): Promise<StepProfile> {
   const { plan, session } = engine;
   const staging = new Uint32Array(plan.batch.root.size);
   // AdamW runs, but with a step size of 0, so that every step is the same.
@@ -144,7 +150,8 @@ export async function profileStep(engine: Engine, batch: Batch, yardsticks: Yard
   }
 
   const panels = panelTensors(plan);
-  const label = (dispatch: Dispatch) => session.kernelName?.(dispatch) ?? chooseOperation(dispatch, panels);
+  const label = (dispatch: Dispatch) =>
+    info.kind === "webgpu" ? chooseShader(dispatch).name : chooseOperation(dispatch, panels);
   const total = [...times.values()].reduce((sum, ms) => sum + ms, 0);
   const kernels = [...times].map(([name, ms]): KernelFigures => {
     const works = dispatches.filter((dispatch) => label(dispatch) === name).map((one) => dispatchWork(one, values));

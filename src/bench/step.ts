@@ -157,7 +157,7 @@ async function measure(
     planned: memoryTotals(engine.plan.memory).total,
     peak,
     yardsticks,
-    profile: await profileStep(engine, largest, yardsticks),
+    profile: await profileStep(device, engine, largest, yardsticks),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Backend } from "../backend/backend.ts";
 import { CompareBackend, type Compared } from "../backend/compare.ts";
-import { listPipelines } from "../backend/webgpu-shaders.ts";
+import { chooseVariant, listPipelines } from "../backend/webgpu-shaders.ts";
 import { type ModelConfig, textContext } from "../config.ts";
 import { LowrankError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -14,8 +14,8 @@ import { type Batch, drawsFrom } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { baseTensors, lmHeadTensors, siteName, tensorName } from "../names.ts";
 import { crossentropyForwardKernel } from "../ops/crossentropy.ts";
-import { tensorAt } from "../ops/kernel.ts";
-import type { Program } from "../plan/plan.ts";
+import { type Dispatch, type ProductVariant, scalarAt, tensorAt } from "../ops/kernel.ts";
+import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { Rng } from "../rng.ts";
 import { countOutputs, hasHead, hasValues, readsTokens } from "../tasks/index.ts";
 import { numel } from "../tensor.ts";
@@ -103,11 +103,12 @@ const LOGITS = 4096;
 export function excerptOf({ spec, programs, plan }: Work): ModelSpec {
   const vocabulary = countVocabulary(spec, programs);
   const { n_layer } = spec.config;
-  const wanted = listPipelines(programs);
+  const wanted = listPipelines(dispatchesOf(programs));
+  const asWhole = variantsOf(programs);
   const cut = (layers: readonly number[]) => excerptSpec(spec, layers, vocabulary);
   const countMissing = (layers: readonly number[]) => {
     const small = plan(cut(layers));
-    const has = new Set(listPipelines(small ? [small] : [], true));
+    const has = new Set(listPipelines(small ? dispatchesOf([small]).flatMap(asWhole) : []));
     return wanted.filter((one) => !has.has(one)).length;
   };
   // The last block works on the classified rows alone.
@@ -125,13 +126,33 @@ export function excerptOf({ spec, programs, plan }: Work): ModelSpec {
 }
 
 /**
+ * The products of an excerpt by the tiles of what is to run, which are chosen by its many rows: those of the product of
+ * the same sizes; of logits, which may be in other pieces, all that there are.
+ */
+export function variantsOf(programs: readonly Program[]): (dispatch: Dispatch) => Dispatch[] {
+  const hasTiles = (one: Dispatch) => one.kernel.variants && /wide|middle/.test(chooseVariant(one));
+  const keysOf = (one: Dispatch) => {
+    const [m, n, k] = ["m", "n", "k"].map((dim) => scalarAt(one, dim));
+    const { name } = one.kernel;
+    return [[name, m, n, k].join(), [name, typeof m === "number" || m].join()] as const;
+  };
+  const variants = new Map<string, Set<ProductVariant>>();
+  for (const one of dispatchesOf(programs).filter(hasTiles))
+    for (const key of keysOf(one)) variants.set(key, (variants.get(key) ?? new Set()).add(chooseVariant(one)));
+  return (one) => {
+    const [exact, rough] = hasTiles(one) ? keysOf(one) : ["", ""];
+    const found = variants.get(exact) ?? variants.get(rough);
+    return found ? [...found].map((variant) => ({ ...one, variant })) : [one];
+  };
+}
+
+/**
  * Rows of the token table. A language model has as many as the largest piece of its logits and the last one, as
  * products are chosen by that.
  */
 function countVocabulary({ config: { vocab_size }, task }: ModelSpec, programs: readonly Program[]): number {
   if (hasHead(task)) return Math.min(vocab_size, ROWS + (vocab_size % 8));
-  const widths = programs
-    .flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches))
+  const widths = dispatchesOf(programs)
     .filter(({ kernel }) => kernel === crossentropyForwardKernel)
     .map((one) => tensorAt(one, "logits").shape[1]!);
   const [most, last] = [Math.max(...widths), widths.at(-1)!];
@@ -241,7 +262,7 @@ export async function findMismatch(
 ): Promise<string | null> {
   const WRONG = new Error();
   let wrong: Compared | null = null;
-  const missing = new Set(listPipelines(work.programs, device.measures));
+  const missing = new Set(listPipelines(dispatchesOf(work.programs)));
   const onCompared = (compared: Compared) => {
     signal?.throwIfAborted();
     missing.delete(compared.pipeline!);
@@ -268,8 +289,7 @@ export async function compareWork(
   work: Work,
   onCompared: (one: Compared) => void,
 ): Promise<void> {
-  const wanted = new Set(listPipelines(work.programs, device.measures));
-  await withEngine(new CompareBackend(cpu, device, onCompared, wanted), work, async (engine) => {
+  await withEngine(new CompareBackend(cpu, device, onCompared, variantsOf(work.programs)), work, async (engine) => {
     // Some drivers are right in the first pass only.
     await work.pass(engine);
     await work.results(engine);

@@ -13,10 +13,10 @@ import type { ErrorCode } from "../error-codes.ts";
 import { DeviceError } from "../errors.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
-import type { Program } from "../plan/plan.ts";
+import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { setting } from "../setting.ts";
 import type { Work } from "./check-work.ts";
-import { deviceKey, isKeptRight, keepRight, keepTimes, keptChoices, keptTimes, type Times } from "./device-times.ts";
+import { deviceKey, isKeptRight, keepRight, keepTimes, keptTimes, type Times } from "./device-times.ts";
 
 /** What is to run on a device. */
 export interface Whole {
@@ -74,7 +74,6 @@ export async function chooseDevice(
   { signal, began }: CheckOptions = {},
 ): Promise<Choice> {
   const isAutomatic = isReplaceable(device);
-  device.choices ??= keptChoices(device.info);
   const { wrong, byWork } = knownOf(device);
   if (isAutomatic && began === "wasm")
     return applyVerdict(device, { isReplaced: true, why: "the run began on the CPU" });
@@ -136,8 +135,8 @@ async function keepCpu(device: Backend, opened?: Backend): Promise<Backend> {
 const digest = (key: unknown) => sha256([new TextEncoder().encode(JSON.stringify(key))]);
 
 /** Identifies work by all that decides whether a device computes it rightly: the shaders with their constants. */
-const shadersKey = async ({ info, measures }: Backend, { name, programs }: Whole) =>
-  deviceKey(info, name, await digest(listPipelines(programs, measures)));
+const shadersKey = async ({ info }: Backend, { name, programs }: Whole) =>
+  deviceKey(info, name, await digest(listPipelines(dispatchesOf(programs))));
 
 /** Identifies work by all on which its time depends. */
 function sizesKey({ name, spec }: Whole): string {

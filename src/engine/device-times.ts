@@ -1,10 +1,10 @@
 /**
- * What is known of devices, kept for later runs: for which shaders they were found right, their times compared with the
- * CPU's, and the fastest variants of their kernels. The key of an entry names the adapter, with its driver where that
- * is known, the version of WebGPU, Lowrank's, and the shaders' digest: a shader that was changed is compared again.
+ * What is known of devices, kept for later runs: for which shaders they were found right, and their times compared with
+ * the CPU's. The key of an entry names the adapter, with its driver where that is known, the version of WebGPU,
+ * Lowrank's, and the shaders' digest: a shader that was changed is compared again.
  */
 import { version } from "../../package.json";
-import type { Choices, DeviceInfo } from "../backend/backend.ts";
+import type { DeviceInfo } from "../backend/backend.ts";
 import { SHADERS_DIGEST } from "../backend/generated/digest.ts";
 import { keep, readKept } from "../io/hub/kept.ts";
 
@@ -30,9 +30,3 @@ export async function keptTimes(key: string): Promise<Times | undefined> {
 const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0;
 
 export const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);
-
-/** Where a device keeps the fastest variants of its kernels. */
-export function keptChoices(device: DeviceInfo): Choices {
-  const key = deviceKey(device, "kernels");
-  return { read: () => readKept(FILE, key), write: (choices) => keep(FILE, key, choices) };
-}

@@ -77,7 +77,7 @@ export type Scalar = number | keyof StepValues;
 export type Grid = readonly [x: number, y: number, z: number];
 
 /** The shaders of matrix products, by the shape of the result: see webgpu-shaders.ts. */
-export type ProductVariant = "wide" | "middle" | "direct" | "narrow" | "flat" | "gemv";
+export type ProductVariant = "wide" | "middle" | "narrow" | "flat" | "gemv";
 
 /** How a shader reads: four elements at once or, where these are not aligned, single ones; a matrix in blocks. */
 export type Reading = "" | ".scalar" | ".quantized" | ".scalar.quantized";
@@ -173,7 +173,7 @@ export interface Dispatch {
   readonly tensors: readonly (Tensor | null)[];
   readonly access: readonly Access[];
   readonly scalars: readonly Scalar[];
-  /** The variant that computes a product, where it is not left to the backend: to compare variants. */
+  /** The variant that computes a product, where it is not left to the backend: see check-work.ts. */
   readonly variant?: ProductVariant;
 }
 

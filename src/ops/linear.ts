@@ -80,7 +80,6 @@ export const linearKernel = defineKernel(
     variants: {
       wide: ["", ".scalar", ".quantized"],
       middle: ["", ".scalar", ".quantized"],
-      direct: [""],
       gemv: ["", ".scalar", ".quantized"],
     },
     loads: "page",

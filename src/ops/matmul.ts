@@ -88,7 +88,6 @@ export const matmulKernel = defineKernel(
     variants: {
       wide: ["", ".scalar", ".quantized", ".scalar.quantized"],
       middle: ["", ".scalar", ".quantized", ".scalar.quantized"],
-      direct: [""],
       narrow: ["", ".scalar", ".quantized", ".scalar.quantized"],
       flat: ["", ".scalar"],
       gemv: ["", ".scalar", ".quantized"],

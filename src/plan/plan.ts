@@ -37,6 +37,9 @@ export interface Program {
   memory: MemoryPlan;
 }
 
+export const dispatchesOf = (programs: readonly Program[]): Dispatch[] =>
+  programs.flatMap(({ segments }) => segments.flatMap(({ dispatches }) => dispatches));
+
 /** What one device buffer is for. */
 export interface PlannedBuffer {
   label: string;

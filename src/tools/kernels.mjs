@@ -53,12 +53,9 @@ function writeList(found) {
   ]);
 }
 
-/** The variant of products that only measuring chooses: see webgpu-choice.ts. */
-const MEASURED = "matmul_direct";
-
 /**
- * The files of the shaders: those that a page which classifies loads with its code, that which measuring chooses, the
- * others, all three, and those of some methods.
+ * The files of the shaders: those that a page which classifies loads with its code, the others, both, and those of some
+ * methods.
  */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
@@ -70,9 +67,8 @@ async function writeShaders(found) {
       .flatMap(({ kernel }) => listShaders(kernel));
   const common = shadersOf(false);
   const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
-  const later = new Set(files(common).filter((file) => !early.has(file) && file !== MEASURED));
+  const later = new Set(files(common).filter((file) => !early.has(file)));
   writeShaderFile("shaders", early);
-  writeShaderFile("measured-shaders", [MEASURED]);
   writeShaderFile("later-shaders", later);
   writeShaderFile("all-shaders", new Set([...early, ...later]));
   writeShaderFile(

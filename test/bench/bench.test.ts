@@ -145,7 +145,7 @@ test("a step's profile: shares add up to 1, rates follow from the work and the t
       for (const name of names) kernels?.set(name, 5);
     };
     Object.assign(engine.session, { time });
-    const profile = await profileStep(engine, batch, { copy: 4, multiplyAdd: 2 });
+    const profile = await profileStep(device, engine, batch, { copy: 4, multiplyAdd: 2 });
     engine.destroy();
     assert.equal([profile.steps, profile.ms.median], [5, 100]);
     assert.equal([profile.dispatches, profile.dispatchesPerSecond], [done.length, 10 * done.length]);

@@ -7,16 +7,11 @@ import { openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
 import { hasRelaxedSimd, openInWorker } from "../../src/backend/wasm-open.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
-import {
-  chooseShader,
-  listShaders,
-  listVariants,
-  pipelineName,
-  type Shader,
-} from "../../src/backend/webgpu-shaders.ts";
+import { chooseShader, listShaders, pipelineName } from "../../src/backend/webgpu-shaders.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";
-import { type Dispatch, type Kernel, NO_VALUES, type ProductVariant, type StepValues } from "../../src/ops/kernel.ts";
+import { type Dispatch, type Kernel, NO_VALUES, type StepValues } from "../../src/ops/kernel.ts";
 import { planMemory } from "../../src/plan/memory.ts";
+import { dispatchesOf } from "../../src/plan/plan.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { afterAll, TESTS, test, testAll } from "./harness.ts";
 
@@ -36,46 +31,32 @@ export const DEVICE_NAMES = Object.keys(OPEN);
 /** The shaders that were compiled for WebGPU: each by its name, and with its constants. */
 export const compiled = new Set<string>();
 
-/**
- * WebGPU, which notes what it compiles; with a variant it computes every product by that one, if it is one of those that
- * give its bits.
- */
-async function openNoting(variant?: ProductVariant): Promise<Backend> {
-  const device = await openWebGPU(await requestGPU(), variant ? { measures: true } : {});
-  const all = new Proxy<Record<string, string>>({}, { get: () => variant });
-  if (variant) device.choices = { read: async () => all, write: async () => {} };
+/** WebGPU, which notes what it compiles. */
+async function openNoting(): Promise<Backend> {
+  const device = await openWebGPU(await requestGPU());
   const prepare = device.prepare.bind(device);
   device.prepare = (program, ...rest) => {
-    for (const one of program.segments.flatMap(({ dispatches }) => dispatches)) {
-      const isOther = variant && one.kernel.variants && listVariants(one).includes(variant);
-      const shader = chooseShader(one, isOther ? variant : undefined);
-      compiled.add(shader.name).add(pipelineName(one, shader));
-    }
+    for (const one of dispatchesOf([program])) compiled.add(chooseShader(one).name).add(pipelineName(one));
     return prepare(program, ...rest);
   };
   return device;
 }
 
-/** The file of ops/ that runs a kernel's shader: that of the kernel's name, or of its kind. */
-export function fileOf({ name }: Kernel, shader?: Shader): string {
-  if (shader?.name.endsWith("_direct")) return "variants";
-  return name.split("_")[0]!;
-}
+/** The file of ops/ that runs a kernel's shaders: that of the kernel's name, or of its kind. */
+export const fileOf = ({ name }: Kernel): string => name.split("_")[0]!;
 
 const FILE = /[\\/]ops[\\/](\w+)\.test/.exec(process.argv[1]!)?.[1];
 
 afterAll(() => {
   if (TESTS === "rest") return;
   const left = KERNELS.flatMap((kernel) =>
-    listShaders(kernel).flatMap((one) => (fileOf(kernel, one) === FILE && !compiled.has(one.name) ? [one.name] : [])),
+    listShaders(kernel).flatMap((one) => (fileOf(kernel) === FILE && !compiled.has(one.name) ? [one.name] : [])),
   );
   if (left.length > 0) throw new Error(`not run on WebGPU: ${left.join(", ")}`);
 });
 
 /** The same kernels in a worker: what sends lists there is tested, not each kernel. */
 OPEN.remote = () => openInWorker();
-
-for (const variant of ["wide", "middle", "direct"] as const) OPEN[`webgpu ${variant}`] = () => openNoting(variant);
 
 /** The device of tests that name none. */
 export const CPU = "wasm 2 threads";

@@ -66,6 +66,8 @@ export class OpCase {
   /** The values of tensors in blocks. */
   private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
+  /** What runs in the place of a dispatch. */
+  replace = (dispatch: Dispatch): Dispatch => dispatch;
   /** The shares of a batch of one member: all rows of the step values. */
   readonly shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
   readonly tokens: BatchRows = { count: "tokens", shares: this.shares };
@@ -194,7 +196,7 @@ export class OpCase {
     const roots = new Set(this.dispatches.flatMap(boundTensors).map(({ tensor }) => tensor.root));
     const contents = new Map([...this.contents].filter(([tensor]) => roots.has(tensor)));
     if (roots.has(this.shares)) contents.set(this.shares, packOne(values));
-    return runDispatches(this.dispatches, contents, tensors, values, device);
+    return runDispatches(this.dispatches.map(this.replace), contents, tensors, values, device);
   }
 
   /** Those of some devices on which this case runs now. */

@@ -1,9 +1,8 @@
-/** Variants of products: the same bits by all. `npm test` has one product of each kind. */
+/** Large and small tiles of products: the same bits. `npm test` has one product of each kind. */
 import * as assert from "uvu/assert";
-import { showProduct } from "../../src/backend/webgpu-choice.ts";
-import { listVariants } from "../../src/backend/webgpu-shaders.ts";
+import { chooseVariant } from "../../src/backend/webgpu-shaders.ts";
 import { loraDown } from "../../src/ops/adapters.ts";
-import type { Dispatch, ProductVariant } from "../../src/ops/kernel.ts";
+import type { Dispatch } from "../../src/ops/kernel.ts";
 import { linearBackward, linearForward } from "../../src/ops/linear.ts";
 import { loraUpBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
@@ -13,21 +12,15 @@ import { assertSameBits } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { OpCase } from "../helpers/op-case.ts";
 
-/** Runs products by each of their variants: the results, `outs`, have the same bits. */
-async function assertVariants(c: OpCase, products: Dispatch[], outs: Tensor[], rows: number): Promise<void> {
-  const variants = listVariants(products[0]!);
-  for (const product of products) assert.equal(listVariants(product), variants, showProduct(product));
-  const found = new Map<ProductVariant, Float32Array[]>();
-  for (const variant of variants) {
-    const values = { tokens: rows, sequences: rows };
-    found.set(variant, await c.results(values, outs, `webgpu ${variant}`));
-  }
-  const [first, ...others] = variants;
-  assert.ok(others.length > 0);
-  for (const other of others)
-    outs.forEach(({ name, shape }, i) => {
-      assertSameBits(`${name} [${shape}] by ${other}`, found.get(other)![i]!, found.get(first!)![i]!);
-    });
+/** Runs products by both tiles: the results, `outs`, have the same bits. */
+async function assertTiles(c: OpCase, products: Dispatch[], outs: Tensor[], rows: number): Promise<void> {
+  const by = (variant: "middle" | "wide") => {
+    c.replace = (one) => (products.includes(one) ? { ...one, variant } : one);
+    return c.results({ tokens: rows, sequences: rows }, outs, "webgpu");
+  };
+  for (const product of products) assert.is(chooseVariant(product), "middle");
+  const [middle, wide] = [await by("middle"), await by("wide")];
+  for (const [i, { name, shape }] of outs.entries()) assertSameBits(`${name} [${shape}]`, wide[i]!, middle[i]!);
 }
 
 /** A matrix [rows, columns] of a type. */
@@ -42,7 +35,7 @@ for (const [dtype, transB] of [
   ["f16", false],
 ] as const)
   (dtype === "f32" && !transB ? test : testAll)(
-    `x W with b${transB ? "^T" : ""} in ${dtype}: every variant gives the same bits`,
+    `x W with b${transB ? "^T" : ""} in ${dtype}: both tiles give the same bits`,
     async () => {
       for (const [m, n, k] of [
         [1, 40, 8],
@@ -57,12 +50,12 @@ for (const [dtype, transB] of [
         const bias = c.random("bias", [n]);
         const products = [matmul({ ...args, out }), matmul({ ...args, out: sum, beta: 1, alpha: -0.5, bias })];
         c.run(...products);
-        await assertVariants(c, products, [out, sum], m);
+        await assertTiles(c, products, [out, sum], m);
       }
     },
   );
 
-testAll("x^T dy, over any number of rows: every variant gives the same bits", async () => {
+testAll("x^T dy, over any number of rows: both tiles give the same bits", async () => {
   for (const [m, n, k] of [
     [36, 40, 1],
     [40, 36, 35],
@@ -73,13 +66,13 @@ testAll("x^T dy, over any number of rows: every variant gives the same bits", as
     const out = c.random("out", [m, n]);
     const product = matmul({ out, a, b, m, n, k: c.tokens, lda: m, transA: true, beta: 1 });
     c.run(product);
-    await assertVariants(c, [product], [out], k);
+    await assertTiles(c, [product], [out], k);
   }
 });
 
 for (const dtype of ["f32", "q4"] as const)
   (dtype === "f32" ? test : testAll)(
-    `linear layers with adapters, W in ${dtype}: every variant gives the same bits`,
+    `linear layers with adapters, W in ${dtype}: both tiles give the same bits`,
     async () => {
       for (const [rows, r] of [
         [3, 8],
@@ -112,7 +105,7 @@ for (const dtype of ["f32", "q4"] as const)
           linearBackward({ ...backward, dx: dh!, activated: { by: "gelu", inp: x, act: again! } }),
         ];
         c.run(...products);
-        await assertVariants(c, products, [plain!, sum!, both!, h!, act!, dx!, dh!, again!], rows);
+        await assertTiles(c, products, [plain!, sum!, both!, h!, act!, dx!, dh!, again!], rows);
       }
     },
   );
