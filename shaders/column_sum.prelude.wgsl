@@ -5,12 +5,12 @@ const COLUMNS = 16u;
 const PARTS = 16u;
 var<workgroup> partial: array<Sum, COLUMNS * PARTS>;
 
-/// The sum of a lane's column over `rows` rows from the first on, in the lanes that write it: the first COLUMNS.
-fn column_sum(lane: u32, col: u32, first: u32, rows: u32) -> Sum {
+/// The sum of a lane's column over `rows` rows, in the lanes that write it: the first COLUMNS.
+fn column_sum(lane: u32, col: u32, rows: u32) -> Sum {
   var sum = Sum();
   if (col < dims.cols) {
     for (var row = lane / COLUMNS; row < rows; row += PARTS) {
-      sum += term(first + row, col);
+      sum += term(row, col);
     }
   }
   partial[lane] = sum;

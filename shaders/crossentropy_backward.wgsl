@@ -1,4 +1,4 @@
-// Gradient of each member's weighted mean cross-entropy, over one piece of the classes.
+// Gradient of the weighted mean cross-entropy, over one piece of the classes.
 //
 //   dlogits[i, c] = loss_scale * weights_i * (exp(logits[i, c] - max_i) / sum_i - [c = target_i]), 0 where the row is
 //     ignored
@@ -8,19 +8,15 @@
 //   state    (read)   [rows, 4] of crossentropy_forward, after its last piece
 //   targets  (read)   [rows], -100 where the row is ignored
 //   weights  (read)   [rows], 1 where the classes are not weighted
-//   shares   (read)   [entries, words]: each member's rows, and its loss_scale
 //
-// Grid: flat over largest * count, the rows of the largest share; z: members. Reference: llm.c
-// crossentropy_softmax_backward.
+// Grid: flat over rows * count. Reference: llm.c crossentropy_softmax_backward.
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let member = id.z;
-  let at = id.y * groups.x * 256u + id.x;
-  if (at >= row_count(member, dims.by_sequence) * dims.count) {
+  let i = id.y * groups.x * 256u + id.x;
+  if (i >= dims.rows * dims.count) {
     return;
   }
-  let i = first_row(member, dims.by_sequence) * dims.count + at;
   let row = i / dims.count;
   let label = targets[row];
   var value = 0.0;
@@ -31,5 +27,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
       value -= 1.0;
     }
   }
-  dlogits[i] = value * (shares[member].loss_scale * weights[row]);
+  dlogits[i] = value * (dims.loss_scale * weights[row]);
 }

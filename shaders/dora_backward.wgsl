@@ -28,7 +28,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let col = group.x * COLUMNS + lane % COLUMNS;
   let own = min(col, dims.cols - 1u);
   factor = magnitude[own] / norm[own];
-  let total = column_sum(lane, col, 0u, dims.rows);
+  let total = column_sum(lane, col, dims.rows);
   if (lane < COLUMNS && col < dims.cols) {
     dmagnitude[col] += total / norm[col];
   }

@@ -1,14 +1,13 @@
-// The norm of each member's gradients, and the flags that stop a member whose loss or gradients are not finite.
+// The norm of all gradients, and the flag that stops updates where the loss or the gradients are not finite.
 //
-//   metrics[member * slots + slot].z = sqrt(sum of partial[first .. first + count])
-//   stopped[member] = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
+//   metrics[slot].z = sqrt(sum of partial)
+//   stopped[0] = 1 where the loss or the norm is Inf or NaN; stays until the host resets it
 //
-//   metrics  (updates)  [results, 4], slots of each member: loss, correct, gradient norm, 1 where finite
-//   stopped  (updates)  [members]
-//   partial  (read)     [partials]
-//   jobs     (read)     [entries, words]: first and count of each member
+//   metrics  (updates)  [results, 4]: loss, correct, gradient norm, 1 where finite
+//   stopped  (updates)  [1]
+//   partial  (read)     [count]
 //
-// Grid: (1, 1, members); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no
+// Grid: (1); sums by a fixed tree. Finiteness is read off the bits: WGSL lets a compiler assume that no
 // value is NaN.
 // Reference: torch.nn.utils.clip_grad_norm_.
 
@@ -17,11 +16,10 @@ const EXPONENT = 0x7f800000u;
 var<workgroup> sums: array<f32, LANES>;
 
 @compute @workgroup_size(64)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let job = jobs[group.z];
+fn main(@builtin(local_invocation_index) lane: u32) {
   var mine = 0.0;
-  for (var i = lane; i < job.count; i += LANES) {
-    mine += partial[job.first + i];
+  for (var i = lane; i < dims.count; i += LANES) {
+    mine += partial[i];
   }
   sums[lane] = mine;
   workgroupBarrier();
@@ -32,13 +30,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     workgroupBarrier();
   }
   if (lane == 0u) {
-    let row = job.member * dims.slots + dims.slot;
-    let loss = bitcast<u32>(metrics[row].x) & EXPONENT;
+    let loss = bitcast<u32>(metrics[dims.slot].x) & EXPONENT;
     let norm = bitcast<u32>(sums[0]) & EXPONENT;
     if (loss == EXPONENT || norm == EXPONENT) {
-      stopped[job.member] = 1u;
+      stopped[0] = 1u;
     }
-    metrics[row].z = sqrt(sums[0]);
-    metrics[row].w = f32(1u - stopped[job.member]);
+    metrics[dims.slot].z = sqrt(sums[0]);
+    metrics[dims.slot].w = f32(1u - stopped[0]);
   }
 }

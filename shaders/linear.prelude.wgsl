@@ -1,17 +1,15 @@
-// A matrix product with adapters and with what follows it, over the rows of each job's member: out = a b + bias +
-// down up, then a residual or the activation.
+// A matrix product with adapters and with what follows it: out = a b + bias + down up, then a residual or the
+// activation.
 //
 //   out     (write)  [m, n]
 //   act     (write)  [m, n], written by the epilogues activate_saved, activate_backward and add_saved
 //   a       (read)   [m, k]
 //   b       (read)   [k, n], element [k, j] at k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by b_type
 //   bias    (read)   [n], or absent
-//   down    (read)   [m, adapters * r], from down_offset on
-//   up      (read)   step d of adapter i, column j: at up_offset + i * stride + d * up_row + c * up_col, c = j - column -
-//                    i * step < width; else 0
+//   down    (read)   [m, adapters * r]
+//   up      (read)   step d of adapter i, column j: at i * stride + d * up_row + c * up_col, c = j - column - i * step <
+//                    width; else 0
 //   inp     (read)   [m, n]: what the epilogues add and add_saved add, the activation's input of activate_backward
-//   jobs    (read)   of each member, number `batch`: its adapters
-//   shares  (read)   the members' rows, where a job's are 0
 //
 // Epilogues, as in src/ops/linear.ts: add, out += inp; activate, out = activation(out); activate_saved, act =
 // activation(out); activate_backward, act = activation(inp) and out *= activation'(inp); add_saved, act = out + inp.
@@ -23,16 +21,12 @@ struct Layout {
   depth: u32,
 }
 
-fn first_of(batch: u32) -> u32 {
-  return select(0u, first_row(jobs[batch].member, dims.by_sequence), jobs[batch].rows == 0u);
-}
-
 fn rows_of(batch: u32) -> u32 {
-  return select(jobs[batch].rows, row_count(jobs[batch].member, dims.by_sequence), jobs[batch].rows == 0u);
+  return dims.m;
 }
 
 fn layout_a(batch: u32) -> Layout {
-  return Layout(first_of(batch) * dims.k, dims.k, 1u);
+  return Layout(0u, dims.k, 1u);
 }
 
 fn columns_of(batch: u32) -> u32 {
@@ -53,7 +47,7 @@ fn weights() -> u32 {
 
 /// The adapters' part of the depth.
 fn adapter_depth(batch: u32) -> u32 {
-  return jobs[batch].adapters * jobs[batch].r;
+  return dims.adapters * dims.r;
 }
 
 /// A block of `down`: four rows, each with four steps of the depth; 0 beyond the last step.
@@ -69,7 +63,7 @@ fn adapter_a(batch: u32, row: u32, depth: u32) -> mat4x4f {
 fn down_at(batch: u32, row: u32, depth: u32) -> vec4f {
   let steps = depth + vec4u(0u, 1u, 2u, 3u);
   let length = adapter_depth(batch);
-  let at = jobs[batch].down_offset + min(row, rows_of(batch) - 1u) * length + min(steps, vec4u(length - 1u));
+  let at = min(row, rows_of(batch) - 1u) * length + min(steps, vec4u(length - 1u));
   return select(vec4f(), vec4f(down[at.x], down[at.y], down[at.z], down[at.w]), steps < vec4u(length));
 }
 
@@ -84,15 +78,14 @@ fn adapter_b(batch: u32, col: u32, depth: u32) -> mat4x4f {
 }
 
 fn up_at(batch: u32, col: u32, depth: u32) -> vec4f {
-  let job = jobs[batch];
-  let i = depth / job.r;
+  let i = depth / dims.r;
   // Columns before the adapter's wrap, and are beyond its width.
-  let begin = job.column + i * job.step + select(0u, job.skew, i > 0u);
+  let begin = dims.column + i * dims.step + select(0u, dims.skew, i > 0u);
   let columns = col + vec4u(0u, 1u, 2u, 3u) - begin;
-  let width = job.width + select(0u, job.skew, i == 0u);
-  let inside = (columns < vec4u(width)) & vec4<bool>(depth < job.adapters * job.r);
-  let first = job.up_offset + i * job.stride + depth % job.r * job.up_row;
-  let safe = select(vec4u(), first + columns * job.up_col, inside);
+  let width = dims.width + select(0u, dims.skew, i == 0u);
+  let inside = (columns < vec4u(width)) & vec4<bool>(depth < dims.adapters * dims.r);
+  let first = i * dims.stride + depth % dims.r * dims.up_row;
+  let safe = select(vec4u(), first + columns * dims.up_col, inside);
   return select(vec4f(), vec4f(up[safe.x], up[safe.y], up[safe.z], up[safe.w]), inside);
 }
 
@@ -120,7 +113,7 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     return;
   }
   let count = rows_of(batch);
-  let at = (first_of(batch) + min(rows, vec4u(count - 1u))) * dims.n + col;
+  let at = min(rows, vec4u(count - 1u)) * dims.n + col;
   var values = sums;
   if (dims.has_bias != 0u) {
     values += bias[col];

@@ -1,14 +1,13 @@
-// Gradients of the adapters of one or two matrices, each over the rows of its member: dA += ddown^T x, dB += dy^T down.
+// Gradients of the adapters of one or two matrices: dA += ddown^T x, dB += dy^T down.
 //
 //   grad    (updates)  the buffer of all gradients: dA [r, input] at a_at, dB [width, r] at b_at
-//   down    (read)     the buffer with the member's down: r columns of rows of down_row, from down_at on
+//   down    (read)     the buffer with the adapter's down: r columns of rows of down_row, from down_at on
 //   ddown   (read)     its gradient, at the same place
-//   x       (read)     [all rows, input]
-//   dy      (read)     [all rows, dy_row], the adapter's columns from `column` on
+//   x       (read)     [rows, input]
+//   dy      (read)     [rows, dy_row], the adapter's columns from `column` on
 //   x2      (read)     x of the second matrix, or absent
 //   dy2     (read)     its dy, or absent
 //   jobs    (read)     of each adapter, the above
-//   shares  (read)     the members' rows
 //
 // Grid: (ceil(longest / 16), ceil(rank / 8), 2 * jobs): for each adapter its A, then its B; 16 is along input or width.
 // A lane makes 4 x 8 elements of a sixteenth of the rows; the parts are added up in a fixed order. Reference: Hu et al.
@@ -42,8 +41,7 @@ fn long_at(source: u32, at: u32) -> vec4f {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let job = jobs[group.z / 2u];
   let is_b = group.z % 2u == 1u;
-  let rows = row_count(job.member, job.by_sequence);
-  let first_of_share = first_row(job.member, job.by_sequence);
+  let rows = select(dims.rows, dims.rows2, job.second != 0u);
   let length = select(job.input, job.width, is_b);
   if (group.x * 4u * SIDES >= length || group.y * 8u >= job.r) {
     return;
@@ -52,7 +50,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let column = (group.x * SIDES + lane % SIDES) * 4u;
   let row_size = select(job.input, job.dy_row, is_b);
   let source = 2u * job.second + u32(is_b);
-  var at = (first_of_share + part * 4u) * row_size + column + select(0u, job.column, is_b);
+  var at = part * 4u * row_size + column + select(0u, job.column, is_b);
   let rank = group.y * 8u;
   // A lane brings row `lane` of the short side.
   let ranks = rank + vec4u(0u, 1u, 2u, 3u);

@@ -1,14 +1,12 @@
 // How the operands of a matrix product lie, and how sums become elements of out, inside its edges:
-// out = beta * out + bias + alpha * a b, for each job over the rows of its member: grouped GEMM, as in cuBLAS. An operand
-// with the rows of the whole batch begins at the member's first row.
+// out = beta * out + bias + alpha * a b, for each job: grouped GEMM, as in cuBLAS.
 //
 //   out     (write, read where beta != 0)  element [i, j] at out_offset + i * out_row + j
 //   a       (read)  [m, k], element [i, k] at a_offset + i * a_row + k * a_col; a_row or a_col is 1
 //   b       (read)  [k, n], element [k, j] at b_offset + k * b_row + j * b_col, b_row or b_col is 1; f32, f16, q8, q4 by
 //                   b_type
-//   bias    (read)  [n] from bias_offset on, or absent
-//   jobs    (read)  of each product, number `batch`: its member, sizes, strides and offsets, and alpha
-//   shares  (read)  the members' rows, where a job's m or k is 0
+//   bias    (read)  [n], or absent
+//   jobs    (read)  of each product, number `batch`: its depth (0: dims.k), strides and offsets, and alpha
 
 /// An operand: where its first element is, and how far the next along its side and along the depth.
 struct Layout {
@@ -17,46 +15,31 @@ struct Layout {
   depth: u32,
 }
 
-fn share_rows(batch: u32) -> u32 {
-  return row_count(jobs[batch].member, dims.by_sequence);
-}
-
-/// Where an operand of rows that are `stride` apart begins.
-fn share_at(batch: u32, stride: u32, is_packed: u32) -> u32 {
-  return first_row(jobs[batch].member, dims.by_sequence) * stride * is_packed;
-}
-
 fn rows_of(batch: u32) -> u32 {
-  return select(jobs[batch].m, share_rows(batch), jobs[batch].m == 0u);
+  return dims.m;
 }
 
 fn columns_of(batch: u32) -> u32 {
-  return jobs[batch].n;
+  return dims.n;
 }
 
 fn depth_of(batch: u32) -> u32 {
-  return select(jobs[batch].k, share_rows(batch), jobs[batch].k == 0u);
+  return select(jobs[batch].k, dims.k, jobs[batch].k == 0u);
 }
 
 fn layout_a(batch: u32) -> Layout {
   let job = jobs[batch];
-  let row = select(job.a_row, job.a_col, job.k == 0u);
-  return Layout(job.a_offset + share_at(batch, row, dims.a_packed), job.a_row, job.a_col);
+  return Layout(job.a_offset, job.a_row, job.a_col);
 }
 
 fn layout_b(batch: u32) -> Layout {
   let job = jobs[batch];
-  return Layout(job.b_offset + share_at(batch, job.b_row, dims.b_packed), job.b_col, job.b_row);
+  return Layout(job.b_offset, job.b_col, job.b_row);
 }
 
 /// Of the tensor that b is a part of, if it is quantised.
 fn weights() -> u32 {
   return dims.b_size;
-}
-
-fn out_at(batch: u32) -> u32 {
-  let job = jobs[batch];
-  return job.out_offset + share_at(batch, job.out_row, dims.out_packed);
 }
 
 /// No adapters: see linear.prelude.wgsl.
@@ -80,10 +63,10 @@ fn store(batch: u32, row: u32, col: u32, sum: f32) {
   if (row >= rows_of(batch) || col >= columns_of(batch)) {
     return;
   }
-  let at = out_at(batch) + row * jobs[batch].out_row + col;
+  let at = jobs[batch].out_offset + row * jobs[batch].out_row + col;
   var value = jobs[batch].alpha * sum;
   if (dims.has_bias != 0u) {
-    value += bias[jobs[batch].bias_offset + col];
+    value += bias[col];
   }
   if (dims.beta != 0.0) {
     value += dims.beta * out[at];
@@ -105,10 +88,10 @@ fn store_rows(batch: u32, rows: vec4u, col: u32, sums: vec4f) {
     return;
   }
   let count = rows_of(batch);
-  let at = out_at(batch) + min(rows, vec4u(count - 1u)) * jobs[batch].out_row + col;
+  let at = jobs[batch].out_offset + min(rows, vec4u(count - 1u)) * jobs[batch].out_row + col;
   var values = jobs[batch].alpha * sums;
   if (dims.has_bias != 0u) {
-    values += bias[jobs[batch].bias_offset + col];
+    values += bias[col];
   }
   if (dims.beta != 0.0) {
     values += dims.beta * vec4f(out[at.x], out[at.y], out[at.z], out[at.w]);

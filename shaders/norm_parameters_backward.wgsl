@@ -21,7 +21,7 @@ fn term(row: u32, col: u32) -> Sum {
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let col = group.x * COLUMNS + lane % COLUMNS;
-  let total = column_sum(lane, col, 0u, dims.rows);
+  let total = column_sum(lane, col, dims.rows);
   if (lane < COLUMNS && col < dims.cols) {
     dweight[col] += total.x;
     if (dims.has_dbias != 0u) {

@@ -1,4 +1,4 @@
-// Gradient of each member's weighted mean loss of its scores, over one piece of the outputs.
+// Gradient of the weighted mean loss of scores, over one piece of the outputs.
 //
 //   dlogits[i, c] = loss_scale * weights_i / outputs * g, by the constant `loss`
 //   loss 0: g = 2 (x - y);  1: g = 1 / (1 + exp(-x)) - y
@@ -7,19 +7,15 @@
 //   logits   (read)   [rows, count]
 //   values   (read)   [rows, outputs]
 //   weights  (read)   [rows]
-//   shares   (read)   [entries, words]: each member's rows, and its loss_scale
 //
-// Grid: flat over largest * count, the rows of the largest share; z: members. Reference: PyTorch mse_loss,
-// binary_cross_entropy_with_logits.
+// Grid: flat over rows * count. Reference: PyTorch mse_loss, binary_cross_entropy_with_logits.
 
 @compute @workgroup_size(256)
 fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) groups: vec3u) {
-  let member = id.z;
-  let at = id.y * groups.x * 256u + id.x;
-  if (at >= row_count(member, dims.by_sequence) * dims.count) {
+  let i = id.y * groups.x * 256u + id.x;
+  if (i >= dims.rows * dims.count) {
     return;
   }
-  let i = first_row(member, dims.by_sequence) * dims.count + at;
   let row = i / dims.count;
   let x = logits[i];
   let y = values[row * dims.outputs + dims.first + i % dims.count];
@@ -29,5 +25,5 @@ fn main(@builtin(global_invocation_id) id: vec3u, @builtin(num_workgroups) group
     let e = exp(-abs(x));
     slope = select(e, 1.0, x >= 0.0) / (1.0 + e) - y;
   }
-  dlogits[i] = slope * (shares[member].loss_scale * weights[row] / f32(dims.outputs));
+  dlogits[i] = slope * (dims.loss_scale * weights[row] / f32(dims.outputs));
 }

@@ -1,34 +1,25 @@
-// One step of AdamW over pages of parameters, with clipping by their member's norm. Reference: torch.optim.AdamW.
+// One step of AdamW over a page of parameters, with clipping by the norm. Reference: torch.optim.AdamW.
 import { VIEW_ALIGN } from "./generated/numbers";
-import { Adamw, AdamwJob, Share } from "./generated/records";
+import { Adamw } from "./generated/records";
 import { load_part, store_part } from "./lanes";
-import { entry } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { madd } from "./vector";
 
 /**
  * g = grad * min(1, clip / (norm + 1e-6));  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
- * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon), for each page at .. at +
- * count; skipped if stopped[member] != 0, or if the share is not updated.
+ * param = param * (1 - q lr_decay) - q step_size * m / (sqrt(v) / correction2 + epsilon); nothing if stopped != 0.
  */
 export function adamw(p: Adamw): void {
-  for (let i: u32 = 0; i < p.count; i++) {
-    const job = entry<AdamwJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    if (load<u32>(p.stopped + (job.member << 2)) == 0 && share.is_updated) update_page(p, job, share);
-  }
-}
-
-function update_page(p: Adamw, job: AdamwJob, share: Share): void {
-  const norm = load<f32>(p.metrics + ((job.member * p.slots + p.slot) << 4), 8);
-  const factor: f32 = job.clip > 0 ? min<f32>(1, job.clip / (norm + 1e-6)) : 1;
-  const end = job.at + slice_end(job.count, VIEW_ALIGN);
+  if (load<u32>(p.stopped) != 0) return;
+  const norm = load<f32>(p.metrics + (p.slot << 4), 8);
+  const factor: f32 = p.clip > 0 ? min<f32>(1, p.clip / (norm + 1e-6)) : 1;
+  const end = slice_end(p.count, VIEW_ALIGN);
   // Without rates in one call.
-  const size = p.rates ? VIEW_ALIGN : job.count;
-  for (let i = job.at + slice_begin(job.count, VIEW_ALIGN); i < end; i += size) {
-    const q = p.rates ? load<f32>(p.rates + ((job.rates_at + (i - job.at) / VIEW_ALIGN) << 2)) : 1;
-    const decay = q == 1 ? share.decay : 1 - q * share.lr_decay;
-    update(p, factor, decay, q * share.step_size, share.correction2, i, min(i + size, end));
+  const size = p.rates ? VIEW_ALIGN : p.count;
+  for (let i = slice_begin(p.count, VIEW_ALIGN); i < end; i += size) {
+    const q = p.rates ? load<f32>(p.rates + ((i / VIEW_ALIGN) << 2)) : 1;
+    const decay = q == 1 ? p.decay : 1 - q * p.lr_decay;
+    update(p, factor, decay, q * p.step_size, p.correction2, i, min(i + size, end));
   }
 }
 

@@ -3,14 +3,14 @@
 
 import { Block, Product } from "./arguments";
 import { PANEL } from "./generated/numbers";
-import { LinearJob } from "./generated/records";
+import { Linear } from "./generated/records";
 import { transpose_block } from "./panels";
 import { multiply } from "./tile";
 
-/** The adapters of a layer's job; its offsets are in `down` and `up`. */
-export function set_adapters(p: Product, from: LinearJob, down: usize, up: usize): void {
-  p.down = down + ((<usize>from.down_offset) << 2);
-  p.up = up + ((<usize>from.up_offset) << 2);
+/** The adapters of a layer. */
+export function set_adapters(p: Product, from: Linear): void {
+  p.down = from.down;
+  p.up = from.up;
   p.count = from.adapters;
   p.r = from.r;
   p.stride = from.stride;

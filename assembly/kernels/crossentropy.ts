@@ -1,8 +1,7 @@
 // Softmax cross-entropy with ignored and weighted rows, over logits that may come in pieces of classes. Reference:
 // PyTorch cross_entropy.
-import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss, Share } from "./generated/records";
+import { CrossentropyBackward, CrossentropyForward, CrossentropyLoss } from "./generated/records";
 import { load_part, store_part } from "./lanes";
-import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { exp, exp_of, max_lanes, sum_lanes } from "./vector";
 
@@ -63,52 +62,30 @@ export function crossentropy_forward(p: CrossentropyForward): void {
   }
 }
 
-/**
- * metrics[member * slots + slot] = (loss_scale * sum of weight * loss, rows whose target has the largest logit, 0, 0)
- * over the member's rows, in order.
- */
+/** metrics[slot] = (loss_scale * sum of weight * loss, rows whose target has the largest logit, 0, 0), in order. */
 export function crossentropy_loss(p: CrossentropyLoss): void {
-  const end = slice_end(p.members, 1);
-  for (let member = slice_begin(p.members, 1); member < end; member++) member_loss(p, member);
-}
-
-function member_loss(p: CrossentropyLoss, member: u32): void {
+  if (slice_begin(1, 1) == slice_end(1, 1)) return;
   const state = p.state;
   const targets = p.targets;
   const weights = p.weights;
-  const share = entry<Share>(p.shares, member);
-  const first = first_row(share, p.by_sequence);
-  const end = first + row_count(share, p.by_sequence);
+  const rows = p.rows;
   let loss: f32 = 0;
   let correct: f32 = 0;
-  for (let row = first; row < end; row++) {
+  for (let row: u32 = 0; row < rows; row++) {
     if (load<i32>(targets + (row << 2)) < 0) continue;
     const at = state + (row << 4);
     loss += load<f32>(weights + (row << 2)) * load<f32>(at, 12);
     if (load<f32>(at, 8) >= load<f32>(at)) correct += 1;
   }
-  const to = p.metrics + ((member * p.slots + p.slot) << 4);
-  store<f32>(to, loss * share.loss_scale);
+  const to = p.metrics + (p.slot << 4);
+  store<f32>(to, loss * p.loss_scale);
   store<f32>(to, correct, 4);
   store<f32>(to, 0, 8);
   store<f32>(to, 0, 12);
 }
 
-/**
- * dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 where the row is
- * ignored; loss_scale is that of the row's member.
- */
+/** dlogits [rows, count] = loss_scale * weight * (exp(logits - max) / sum - [class = target]), 0 of ignored rows. */
 export function crossentropy_backward(p: CrossentropyBackward): void {
-  for (let member: u32 = 0; member < p.members; member++) {
-    const share = entry<Share>(p.shares, member);
-    const first = first_row(share, p.by_sequence);
-    const rows = row_count(share, p.by_sequence);
-    rows_backward(p, share.loss_scale, first + slice_begin(rows, 1), first + slice_end(rows, 1));
-  }
-}
-
-/** Rows begin .. end, which are of one member. */
-function rows_backward(p: CrossentropyBackward, loss_scale: f32, begin: u32, end: u32): void {
   const dlogits = p.dlogits;
   const logits = p.logits;
   const state = p.state;
@@ -116,7 +93,8 @@ function rows_backward(p: CrossentropyBackward, loss_scale: f32, begin: u32, end
   const weights = p.weights;
   const count = p.count;
   const first = p.first;
-  for (let row = begin; row < end; row++) {
+  const end = slice_end(p.rows, 1);
+  for (let row = slice_begin(p.rows, 1); row < end; row++) {
     const base: usize = (row * count) << 2;
     const to = dlogits + base;
     const label = load<i32>(targets + (row << 2));
@@ -126,15 +104,15 @@ function rows_backward(p: CrossentropyBackward, loss_scale: f32, begin: u32, end
     }
     const largest = v128.load_splat<f32>(state + (row << 4));
     const sum = v128.load_splat<f32>(state + (row << 4), 4);
-    const factor = loss_scale * load<f32>(weights + (row << 2));
+    const factor = p.loss_scale * load<f32>(weights + (row << 2));
     const scale = f32x4.splat(factor);
     for (let c: u32 = 0; c < count; c += 4) {
       const at: usize = c << 2;
       const rest = count - c;
       const x = rest < 4 ? load_part(logits + base + at, rest) : v128.load(logits + base + at);
-      const p = f32x4.mul(f32x4.div(exp(f32x4.sub(x, largest)), sum), scale);
-      if (rest < 4) store_part(to + at, p, rest);
-      else v128.store(to + at, p);
+      const value = f32x4.mul(f32x4.div(exp(f32x4.sub(x, largest)), sum), scale);
+      if (rest < 4) store_part(to + at, value, rest);
+      else v128.store(to + at, value);
     }
     const mine = label - <i32>first;
     if (mine >= 0 && mine < <i32>count) store_target(to + (mine << 2), logits + base + (mine << 2), row, state, factor);

@@ -1,7 +1,6 @@
-// The norm of each member's gradients, and the flags that stop updates. Reference: torch.nn.utils.clip_grad_norm_.
+// The norm of all gradients, and the flag that stops updates. Reference: torch.nn.utils.clip_grad_norm_.
 import { GRADNORM_LANES } from "./generated/numbers";
-import { GradnormPartial, GradnormPartialJob, GradnormTotal, GradnormTotalJob } from "./generated/records";
-import { entry } from "./shares";
+import { GradnormPartial, GradnormTotal } from "./generated/records";
 import { slice_begin, slice_end } from "./threads";
 import { madd, sum_lanes } from "./vector";
 
@@ -9,17 +8,13 @@ import { madd, sum_lanes } from "./vector";
 const GROUP: u32 = 16;
 const EXPONENT: u32 = 0x7f800000;
 
-/** partial[first + 64 g + i] = sum of grad[at + j]^2, j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
+/** partial[first + 64 g + i] = sum of grad[j]^2, j = g * chunk + i, + 64, ... < min(count, (g + 1) * chunk). */
 export function gradnorm_partial(p: GradnormPartial): void {
-  for (let i: u32 = 0; i < p.count; i++) page_partial(p, entry<GradnormPartialJob>(p.jobs, i));
-}
-
-function page_partial(p: GradnormPartial, job: GradnormPartialJob): void {
   const partial = p.partial;
-  const grad = p.grad + ((<usize>job.at) << 2);
-  const count = job.count;
-  const first = job.first;
-  const chunk = job.chunk;
+  const grad = p.grad;
+  const count = p.count;
+  const first = p.first;
+  const chunk = p.chunk;
   const partials = ((count + chunk - 1) / chunk) * GRADNORM_LANES;
   const end = slice_end(partials, GROUP);
   for (let i = slice_begin(partials, GROUP); i < end; i += GROUP) {
@@ -50,22 +45,18 @@ function page_partial(p: GradnormPartial, job: GradnormPartialJob): void {
 }
 
 /**
- * Of each member, with row = member * slots + slot: metrics[row].z = sqrt(sum of partial[first .. first + count]);
- * stopped[member] = 1 if that or the loss is not finite; metrics[row].w = 1 if updates continue.
+ * metrics[slot].z = sqrt(sum of partial [count]); stopped = 1 if that or the loss is not finite; metrics[slot].w = 1 if
+ * updates continue.
  */
 export function gradnorm_total(p: GradnormTotal): void {
-  const end = slice_end(p.count, 1);
-  for (let i = slice_begin(p.count, 1); i < end; i++) member_total(p, entry<GradnormTotalJob>(p.jobs, i));
-}
-
-function member_total(p: GradnormTotal, job: GradnormTotalJob): void {
-  const stopped = p.stopped + (job.member << 2);
-  const partial = p.partial + (job.first << 2);
-  const count = job.count;
+  if (slice_begin(1, 1) == slice_end(1, 1)) return;
+  const stopped = p.stopped;
+  const partial = p.partial;
+  const count = p.count;
   let sums = f32x4.splat(0);
   for (let i: u32 = 0; i < count; i += 4) sums = f32x4.add(sums, v128.load(partial + (i << 2)));
   const sum = sum_lanes(sums);
-  const at = p.metrics + ((job.member * p.slots + p.slot) << 4);
+  const at = p.metrics + (p.slot << 4);
   const loss = load<u32>(at) & EXPONENT;
   if (loss == EXPONENT || (reinterpret<u32>(sum) & EXPONENT) == EXPONENT) store<u32>(stopped, 1);
   store<f32>(at, sqrt<f32>(sum), 8);

@@ -2,21 +2,19 @@
 import { set_adapters } from "./adapters";
 import { begin_product, Product } from "./arguments";
 import { is_in_blocks, use_blocks } from "./blocks";
-import { Linear, LinearJob, Share } from "./generated/records";
+import { Linear } from "./generated/records";
 import { multiply_any, multiply_panels } from "./product";
-import { entry, first_row, row_count } from "./shares";
 
-/** Rows first .. first + rows of a layer, without its adapters. */
-function take_rows(p: Linear, first: u32, rows: u32): Product {
+/** The product of a layer, without its adapters. */
+function take_layer(p: Linear): Product {
   const q = begin_product();
-  const at: usize = (<usize>first * p.n) << 2;
-  q.out = p.out + at;
+  q.out = p.out;
   q.out_row = p.n << 2;
   q.bias = p.bias;
-  q.m = rows;
+  q.m = p.m;
   q.n = p.n;
   q.k = p.k;
-  q.a = p.a + ((<usize>first * p.k) << 2);
+  q.a = p.a;
   q.a_row = p.k;
   q.a_col = 1;
   q.b = p.b;
@@ -25,8 +23,8 @@ function take_rows(p: Linear, first: u32, rows: u32): Product {
   q.b_type = p.b_type;
   q.epilogue = p.epilogue;
   q.activation = p.activation;
-  q.act = p.act + at;
-  q.inp = p.inp + at;
+  q.act = p.act;
+  q.inp = p.inp;
   return q;
 }
 
@@ -42,17 +40,10 @@ function multiply_layer(q: Product, in_panels: bool): void {
   multiply_any(q);
 }
 
-/** The rows of each member, with its adapters. */
 function layer(p: Linear, in_panels: bool): void {
-  for (let i: u32 = 0; i < p.count; i++) {
-    const job = entry<LinearJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    const rows = job.rows ? job.rows : row_count(share, p.by_sequence);
-    if (rows == 0) continue;
-    const q = take_rows(p, job.rows ? 0 : first_row(share, p.by_sequence), rows);
-    set_adapters(q, job, p.down, p.up);
-    multiply_layer(q, in_panels);
-  }
+  const q = take_layer(p);
+  set_adapters(q, p);
+  multiply_layer(q, in_panels);
 }
 
 export function linear(p: Linear): void {

@@ -1,20 +1,16 @@
-// The gradients of adapters: dA [r, input] += ddown^T x and dB [width, r] += dy^T down, each over the rows of its
-// member.
+// The gradients of adapters: dA [r, input] += ddown^T x and dB [width, r] += dy^T down.
 import { begin_product, Product } from "./arguments";
-import { LoraBackward, LoraBackwardJob, Share } from "./generated/records";
+import { LoraBackward, LoraBackwardJob } from "./generated/records";
+import { entry } from "./jobs";
 import { multiply_any } from "./product";
-import { entry, first_row, row_count } from "./shares";
 
 /** As in src/ops/lora.ts. */
 export function lora_backward(p: LoraBackward): void {
   for (let i: u32 = 0; i < p.count; i++) {
     const job = entry<LoraBackwardJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    const first = first_row(share, job.by_sequence);
-    const rows = row_count(share, job.by_sequence);
-    if (rows == 0) continue;
-    const x = (job.second ? p.x2 : p.x) + ((<usize>first * job.input) << 2);
-    const dy = (job.second ? p.dy2 : p.dy) + ((<usize>first * job.dy_row + job.column) << 2);
+    const rows = job.second ? p.rows2 : p.rows;
+    const x = job.second ? p.x2 : p.x;
+    const dy = (job.second ? p.dy2 : p.dy) + ((<usize>job.column) << 2);
     const down = p.down + ((<usize>job.down_at) << 2);
     const ddown = p.ddown + ((<usize>job.down_at) << 2);
 

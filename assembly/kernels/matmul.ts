@@ -5,10 +5,10 @@ import { begin_product, Product } from "./arguments";
 import { is_in_blocks, use_blocks } from "./blocks";
 import { multiply_rows } from "./dots";
 import { TYPE_F16 } from "./generated/numbers";
-import { Matmul, MatmulBiasBackward, MatmulBiasBackwardJob, MatmulJob, Share } from "./generated/records";
+import { Matmul, MatmulBiasBackward, MatmulJob } from "./generated/records";
+import { entry } from "./jobs";
 import { load_part, store_part } from "./lanes";
 import { multiply_any, multiply_panels } from "./product";
-import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 
 /** How a product is computed. */
@@ -16,28 +16,21 @@ const ANY: u32 = 0;
 const FEW_ROWS: u32 = 1;
 const IN_PANELS: u32 = 2;
 
-/** The product of a job, over the rows of its member; null if it has none. */
-function take_product(p: Matmul, job: MatmulJob): Product | null {
-  const share = entry<Share>(p.shares, job.member);
-  const first = job.m && job.k ? 0 : first_row(share, p.by_sequence);
-  const m = job.m ? job.m : row_count(share, p.by_sequence);
-  const k = job.k ? job.k : row_count(share, p.by_sequence);
-  if (m == 0 || k == 0) return null;
-  const a_row = job.k ? job.a_row : job.a_col;
-  const b_at = job.b_offset + (p.b_packed ? first * job.b_row : 0);
+/** The product of a job. */
+function take_product(p: Matmul, job: MatmulJob): Product {
   const q = begin_product();
-  q.out = p.out + ((<usize>(job.out_offset + (p.out_packed ? first * job.out_row : 0))) << 2);
+  q.out = p.out + ((<usize>job.out_offset) << 2);
   q.out_row = job.out_row << 2;
-  q.bias = p.bias ? p.bias + ((<usize>job.bias_offset) << 2) : 0;
+  q.bias = p.bias;
   q.alpha = job.alpha;
   q.beta = p.beta;
-  q.m = m;
-  q.n = job.n;
-  q.k = k;
-  q.a = p.a + ((<usize>(job.a_offset + (p.a_packed ? first * a_row : 0))) << 2);
+  q.m = p.m;
+  q.n = p.n;
+  q.k = job.k ? job.k : p.k;
+  q.a = p.a + ((<usize>job.a_offset) << 2);
   q.a_row = job.a_row;
   q.a_col = job.a_col;
-  q.b = is_in_blocks(p.b_type) ? b_at : p.b + ((<usize>b_at) << (p.b_type == TYPE_F16 ? 1 : 2));
+  q.b = is_in_blocks(p.b_type) ? job.b_offset : p.b + ((<usize>job.b_offset) << (p.b_type == TYPE_F16 ? 1 : 2));
   q.b_row = job.b_row;
   q.b_col = job.b_col;
   q.b_type = p.b_type;
@@ -47,7 +40,6 @@ function take_product(p: Matmul, job: MatmulJob): Product | null {
 function products(p: Matmul, how: u32): void {
   for (let i: u32 = 0; i < p.count; i++) {
     const q = take_product(p, entry<MatmulJob>(p.jobs, i));
-    if (q === null) continue;
     if (is_in_blocks(q.b_type)) use_blocks(p.b, q.b_type, p.b_size, q.b_row == 1 ? q.b_col : q.b_row);
     if (how == IN_PANELS) {
       q.b = p.b;
@@ -71,21 +63,11 @@ export function matmul_panels(p: Matmul): void {
   products(p, IN_PANELS);
 }
 
-/** Of each bias: dbias[at .. at + cols] += sum over the member's rows of dout, or over all `rows`; rows in order. */
+/** dbias [cols] += sum of the rows of dout [rows, cols], in order. */
 export function matmul_bias_backward(p: MatmulBiasBackward): void {
-  for (let i: u32 = 0; i < p.count; i++) {
-    const job = entry<MatmulBiasBackwardJob>(p.jobs, i);
-    const share = entry<Share>(p.shares, job.member);
-    const rows = p.rows ? p.rows : row_count(share, p.by_sequence);
-    const first = p.rows ? 0 : first_row(share, p.by_sequence);
-    // Nothing is added for a member without rows: not even 0, which would make 0 of -0.
-    if (rows > 0) add_rows(p, p.dbias + ((<usize>job.at) << 2), first, rows);
-  }
-}
-
-function add_rows(p: MatmulBiasBackward, dbias: usize, first: u32, rows: u32): void {
+  const rows = p.rows;
   const cols = p.cols;
-  const dout = p.dout + ((<usize>first * cols) << 2);
+  const dout = p.dout;
   const end = slice_end(cols, 16);
   for (let c = slice_begin(cols, 16); c < end; c += 4) {
     const rest = end - c;
@@ -95,7 +77,7 @@ function add_rows(p: MatmulBiasBackward, dbias: usize, first: u32, rows: u32): v
       sum = f32x4.add(sum, rest < 4 ? load_part(at, rest) : v128.load(at));
       at += cols << 2;
     }
-    const to = dbias + (c << 2);
+    const to = p.dbias + (c << 2);
     if (rest < 4) store_part(to, f32x4.add(load_part(to, rest), sum), rest);
     else v128.store(to, f32x4.add(v128.load(to), sum));
   }

@@ -2,7 +2,7 @@
 // bits a pass of the selection.
 import { TABLE_ENTRIES } from "./generated/numbers";
 import { Sample, SampleJob } from "./generated/records";
-import { entry } from "./shares";
+import { entry } from "./jobs";
 import { scratch_memory, slice_begin, slice_end } from "./threads";
 import { threefry } from "./threefry";
 import { exp_of } from "./vector";

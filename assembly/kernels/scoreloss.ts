@@ -1,9 +1,8 @@
 // The losses of each score by itself, over logits that may come in pieces of outputs: the squared error, and binary
 // cross-entropy of logits. Reference: PyTorch mse_loss, binary_cross_entropy_with_logits.
 import { LOSS_BINARY } from "./generated/numbers";
-import { ScorelossBackward, ScorelossForward, Share } from "./generated/records";
+import { ScorelossBackward, ScorelossForward } from "./generated/records";
 import { load_some, store_some } from "./lanes";
-import { entry, first_row, row_count } from "./shares";
 import { slice_begin, slice_end } from "./threads";
 import { exp } from "./vector";
 
@@ -48,27 +47,15 @@ export function scoreloss_forward(p: ScorelossForward): void {
   }
 }
 
-/**
- * dlogits [rows, count] = loss_scale * weight / outputs * (2 (x - y), or 1 / (1 + e^-x) - y); loss_scale is that of the
- * row's member.
- */
+/** dlogits [rows, count] = loss_scale * weight / outputs * (2 (x - y), or 1 / (1 + e^-x) - y). */
 export function scoreloss_backward(p: ScorelossBackward): void {
-  for (let member: u32 = 0; member < p.members; member++) {
-    const share = entry<Share>(p.shares, member);
-    const first = first_row(share, p.by_sequence);
-    const rows = row_count(share, p.by_sequence);
-    rows_backward(p, share.loss_scale, first + slice_begin(rows, 1), first + slice_end(rows, 1));
-  }
-}
-
-/** Rows begin .. end, which are of one member. */
-function rows_backward(p: ScorelossBackward, loss_scale: f32, begin: u32, end: u32): void {
   const count = p.count;
   const one = f32x4.splat(1);
-  for (let row = begin; row < end; row++) {
+  const end = slice_end(p.rows, 1);
+  for (let row = slice_begin(p.rows, 1); row < end; row++) {
     const base: usize = (row * count) << 2;
     const values = p.values + ((row * p.outputs + p.first) << 2);
-    const scale = f32x4.splat((loss_scale * load<f32>(p.weights + (row << 2))) / <f32>p.outputs);
+    const scale = f32x4.splat((p.loss_scale * load<f32>(p.weights + (row << 2))) / <f32>p.outputs);
     for (let c: u32 = 0; c < count; c += 4) {
       const at: usize = c << 2;
       const some = min<u32>(4, count - c);

@@ -38,7 +38,7 @@ interface ProductShader {
 
 const tileGrid =
   (side: number) =>
-  ({ m, n, count }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), count!];
+  ({ m, n, count = 1 }: Dims): Grid => [ceilDiv(n!, side), ceilDiv(m!, side), count];
 
 /** Large tiles; small tiles; results with few columns; with few rows; a decoding step's few rows. */
 const PRODUCTS = {
@@ -55,17 +55,17 @@ const PRODUCTS = {
   narrow: {
     preludes: ["parts"],
     classifies: true,
-    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), count!],
+    grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), count],
   },
   flat: {
     preludes: ["parts"],
     classifies: false,
-    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), count!],
+    grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), count],
   },
   gemv: {
     preludes: [],
     classifies: false,
-    grid: ({ m, n, count }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), count!],
+    grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), count],
   },
 } as const satisfies Record<ProductVariant, ProductShader>;
 

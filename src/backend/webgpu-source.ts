@@ -1,6 +1,7 @@
 /** The source of a shader as it is compiled. */
+
+import { entryWords, TABLE_ENTRIES } from "../ops/jobs.ts";
 import { type Fields, isTable, type Kernel } from "../ops/kernel.ts";
-import { entryWords, SHARE, TABLE_ENTRIES } from "../ops/shares.ts";
 import { WEIGHT_DTYPES } from "../tensor.ts";
 import { NUMBERS } from "./generated/numbers.ts";
 import { SHADERS } from "./generated/shaders.ts";
@@ -56,16 +57,11 @@ function declarations(kernel: Kernel, shader: Shader): string {
     return `@group(0) @binding(${i}) var<${space}> ${name}: array<${shader.types?.[name] ?? element}>;`;
   });
   const uniform = `@group(0) @binding(${buffers.length}) var<uniform> dims: Dims;`;
-  const used = new Set(Object.values(elements));
-  const structs = [
-    ...(used.has("Share") ? [struct("Share", SHARE)] : []),
-    ...(used.has("Job") ? [struct("Job", job!)] : []),
-  ];
   return [
     "struct Dims {",
     ...fields,
     "}",
-    ...structs,
+    ...(job ? [struct("Job", job)] : []),
     ...overrides,
     ...buffers,
     uniform,

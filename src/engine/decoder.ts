@@ -10,7 +10,6 @@ import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/de
 import { rowLosses } from "../ops/crossentropy.ts";
 import { isGemv, NO_VALUES, type StepValues } from "../ops/kernel.ts";
 import { type Draw, encodeDraws } from "../ops/sample.ts";
-import { encodeShares } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -272,11 +271,9 @@ export class Decoder extends Weights<DecoderPlan> {
         slots[2 * n + 1] = position + i;
       }
     }
-    const rows = { tokens: n, sequences, share_tokens: n, share_sequences: sequences };
-    encodeShares(this.staging, inputs.shares, rows);
     for (const [name, values] of Object.entries(more)) view(inputs[name as keyof StepInputs]).set(values);
     this.session.write(inputs.root, this.staging);
-    const values = { ...NO_VALUES, ...rows, slots: sequences, slot };
+    const values = { ...NO_VALUES, tokens: n, sequences, slots: sequences, slot };
     for (const { slot, position } of chunks)
       this.held.set(slot, this.heldIn(slot).slice(0, Math.max(0, position - this.virtual)));
     this.withDerived(segments, (all) => this.session.run(all, values));

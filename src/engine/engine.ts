@@ -8,9 +8,9 @@ import { type Batch, type Capacity, packBatch, targetWeight } from "../model/bat
 import { buildPlan, type ModelPlan, type Optimizer, type PlanOptions, SLOTS } from "../model/model.ts";
 import { offsetIn, pageRates } from "../model/parameters.ts";
 import type { ModelSpec } from "../model/trainable.ts";
+import type { StepUpdate } from "../ops/adamw.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { encodeShares, NO_SHARE, type StepUpdate } from "../ops/shares.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { TensorPiece } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -54,17 +54,13 @@ interface Work {
   update: StepUpdate | null;
 }
 
-/** Fills `staging` with a batch and what the step does with it. Returns the step values, but for the slot. */
+/** Fills `staging` with a batch. Returns the step values, but for the slot. */
 export function packWork(
   { batch: inputs, capacity, spec }: ModelPlan,
   staging: Uint32Array,
   { batch, loss_scale, update }: Work,
 ): StepValues {
-  const values = packBatch(batch, inputs, staging, capacity, spec);
-  const { tokens, sequences } = values;
-  const share = { ...NO_SHARE, tokens, sequences, loss_scale, ...update, is_updated: Number(update !== null) };
-  encodeShares(staging, inputs.shares, values, [share]);
-  return { ...NO_VALUES, ...values, share_tokens: tokens, share_sequences: sequences };
+  return { ...NO_VALUES, ...packBatch(batch, inputs, staging, capacity, spec), loss_scale, ...update };
 }
 
 function stepSegments(i: number, count: number): SegmentName[] {

@@ -1,8 +1,7 @@
 /** AdamW as what trains a model: the backward list, and the update behind it. */
-import { type AdamWConfig, adamw, adamwStepValues } from "../ops/adamw.ts";
+import { type AdamWConfig, adamw, adamwStepValues, type StepUpdate } from "../ops/adamw.ts";
 import { countPartials, gradnorm } from "../ops/gradnorm.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { StepUpdate } from "../ops/shares.ts";
 import { Tensor } from "../tensor.ts";
 import { Backward } from "./backward.ts";
 import type { Forward, Loss, Optimizer, Training } from "./model.ts";
@@ -29,14 +28,13 @@ export class AdamW implements Optimizer {
     return adamwStepValues(this.config, lr, t);
   }
 
-  private update({ batch, metrics, parameters }: Forward, stopped: Tensor): Dispatch[] {
-    const { clip } = this.config;
+  private update({ metrics, parameters }: Forward, stopped: Tensor): Dispatch[] {
     const gradients = parameters.pages.map(({ grad }) => grad);
     const count = gradients.reduce((sum, grad) => sum + countPartials(grad), 0);
     const partial = new Tensor("norm.partial", [count], "activation");
     return [
-      ...gradnorm(metrics, stopped, partial, [gradients]),
-      ...parameters.pages.map((page) => adamw([{ ...page, clip }], metrics, stopped, this.config, batch)),
+      ...gradnorm(metrics, stopped, partial, gradients),
+      ...parameters.pages.map((page) => adamw(page, metrics, stopped, this.config)),
     ];
   }
 }

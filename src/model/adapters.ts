@@ -104,7 +104,7 @@ export function adapterPart(group: AdapterGroup, name: "A" | "B", i: number): Te
 }
 
 /** out += down B^T for the adapters of a group that is not part of the product. */
-export function addUp(out: Tensor, { group, down }: Adapters, m: Rows): Dispatch[] {
+export function addUp(out: Tensor, { group, down }: Adapters, { count: m }: Rows): Dispatch[] {
   const { count, r } = group;
   return Array.from({ length: count }, (_, i) => {
     const { column, width: n } = adapterColumns(group, i);

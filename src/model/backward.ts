@@ -5,7 +5,6 @@
 import { crossentropyBackward } from "../ops/crossentropy.ts";
 import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
-import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import { BackwardPrefix } from "./backward-prefix.ts";
 import type { Layer, Section, Value } from "./graph.ts";
@@ -59,7 +58,7 @@ export class Backward {
       this.list.push(
         valueLoss
           ? valueLoss.backward(dlogits, logits, batch, rows.count, piece.first)
-          : crossentropyBackward(dlogits, logits, state, batch, shareRows(rows.count), piece.first, batch),
+          : crossentropyBackward(dlogits, logits, state, batch, rows.count, piece.first),
       );
       this.headPiece(head, piece, dlogits, dout);
     }
@@ -71,11 +70,11 @@ export class Backward {
   private headPiece(head: Head, piece: HeadPiece, a: Tensor, dout: Tensor | undefined): void {
     const { classes: n, weight, grad } = piece;
     const { rows, inp, adapters, bias } = head;
-    const [k, C] = [rows, inp.shape[1]!];
+    const [k, C] = [rows.count, inp.shape[1]!];
     // The first piece writes, the others add.
     const beta = piece.first === 0 ? 0 : 1;
     if (grad) this.list.push(matmul({ out: grad, a, b: inp, transA: true, m: n, n: C, k, lda: n, beta: 1 }));
-    this.list.push(...biasGradient(bias, a, rows, this.forward.batch));
+    this.list.push(...biasGradient(bias, a, rows));
     if (dout) this.list.push(matmul({ out: dout, a, b: weight, m: k, n: C, k: n, beta }));
     for (const { grad, group, down, ddown } of adapters) {
       if (!grad) continue;
@@ -90,7 +89,7 @@ export class Backward {
   private headAdapters(head: Head, dout: Tensor | undefined): void {
     const { rows, inp, adapters } = head;
     const { dropout } = this.forward.options;
-    const [k, C] = [rows, inp.shape[1]!];
+    const [k, C] = [rows.count, inp.shape[1]!];
     const seen = head.dropped(this.list);
     for (const { grad, group, ddown: a } of adapters) {
       if (!grad) continue;
@@ -102,7 +101,7 @@ export class Backward {
     if (!dout || !dropout) return;
     const { draws } = this.forward.batch;
     for (const { group, ddown } of adapters)
-      this.list.push(dropout.backward(HEAD, { dx: dout, ddown, group }, draws!, shareRows(rows.count)));
+      this.list.push(dropout.backward(HEAD, { dx: dout, ddown, group }, draws!, rows));
   }
 
   /**

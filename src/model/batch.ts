@@ -3,7 +3,6 @@ import { textContext } from "../config.ts";
 import { ShapeError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { IGNORE_INDEX } from "../ops/crossentropy.ts";
-import { SHARE, type ShareRows, tableShape } from "../ops/shares.ts";
 import { countOutputs, hasValues, isMean, readsTokens } from "../tasks/index.ts";
 import { alignView, numel, type Shape, Tensor } from "../tensor.ts";
 import type { ModelSpec } from "./trainable.ts";
@@ -50,8 +49,6 @@ export interface BatchInputs {
   weights: Tensor;
   /** [B, num_labels]; empty where rows have a class. */
   values: Tensor;
-  /** See ops/shares.ts. */
-  shares: Tensor;
   /** Token indices sorted by id [N], and the start of each id's run [U + 1]; null unless the token table is trained. */
   byId: { sorted: Tensor; groups: Tensor } | null;
   /** Of each token [N, 2], and of the row at which each sequence is classified [B, 2]; null without dropout. */
@@ -59,7 +56,7 @@ export interface BatchInputs {
 }
 
 /** The rows' numbers: that of the sequence (0: dropout is off), and the row's position in it. See ops/dropout.ts. */
-export type Draws = Record<ShareRows, Tensor>;
+export type Draws = Record<"tokens" | "sequences", Tensor>;
 
 /** Virtual tokens of a sequence that are rows of the batch: those of a prompt. */
 export const promptLength = ({ mode, num_virtual_tokens = 0 }: Pick<ModelSpec, "mode" | "num_virtual_tokens">) =>
@@ -103,7 +100,6 @@ export function makeBatchInputs(
     targets: [rows],
     weights: [rows],
     values: [hasValues(task) ? sequences : 0, task.num_labels],
-    shares: tableShape(SHARE),
     sorted: [byId ? tokens : 0],
     groups: [byId ? tokens + 1 : 0],
     tokenDraws: [dropout ? tokens : 0, 2],

@@ -11,10 +11,10 @@ import { ConfigError } from "../errors.ts";
 import { attentionCached } from "../ops/attention.ts";
 import { cacheShape, cacheWrite } from "../ops/cache.ts";
 import { crossentropyForward } from "../ops/crossentropy.ts";
+import { tableShape } from "../ops/jobs.ts";
 import { MAX_GROUPS } from "../ops/kernel.ts";
 import { cachePrefix } from "../ops/prefix.ts";
 import { DRAW, drawTables, sample } from "../ops/sample.ts";
-import { SHARE, tableShape } from "../ops/shares.ts";
 import { planMemory } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead } from "../tasks/index.ts";
@@ -56,8 +56,6 @@ interface DecoderInputs {
   /** [S]: the rows whose logits `next` computes. */
   rows: Tensor;
   targets: Tensor;
-  /** One: all tokens, and as sequences the rows whose logits are computed. See ops/shares.ts. */
-  shares: Tensor;
   /** How each row of the logits chooses its next token: see ops/sample.ts. */
   draws: Tensor;
 }
@@ -131,7 +129,6 @@ class Builder {
       slots: [tokens, 2],
       rows: [sequences],
       targets: [tokens],
-      shares: tableShape(SHARE),
       draws: [drawTables(sequences), ...tableShape(DRAW)],
     });
     const shape = cacheShape(sequences, n_kv_head, n_positions, n_embd / n_head);
@@ -149,9 +146,8 @@ class Builder {
   build(): DecoderPlan {
     const { spec, capacity, parameters, derived } = this.common;
     const { inputs, logits, losses, sampled, sections } = this;
-    const { shares } = inputs;
-    const tokens: Rows = { count: "tokens", capacity: capacity.tokens, shares };
-    const slots: Rows = { count: "slots", capacity: capacity.sequences, shares };
+    const tokens: Rows = { count: "tokens", capacity: capacity.tokens };
+    const slots: Rows = { count: "slots", capacity: capacity.sequences };
     // The last block: what is behind its attention runs on other rows.
     const [final, last] = [sections.at(-1)!, cutBehindAttention(sections.at(-2)!)];
     const behind = [...last.behind, ...final.layers];

@@ -2,12 +2,12 @@
 import { BLOCK_LAYERS, type LayerName, type Place } from "../names.ts";
 import { type DropoutBackward, dropoutBackward, dropoutForward, dropoutMask, type Mask } from "../ops/dropout.ts";
 import type { Dispatch } from "../ops/kernel.ts";
-import type { ShareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Draws } from "./batch.ts";
 import type { Layer, Value } from "./graph.ts";
 import { findAdapters, type Parameters } from "./parameters.ts";
 import type { Pass } from "./passes.ts";
+import type { Rows } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
 /**
@@ -32,8 +32,8 @@ export class Dropout {
   }
 
   /** out = the mask of x, the input of the matrix at `place`. */
-  forward(place: Place, out: Tensor, x: Tensor, draws: Draws, rows: ShareRows): Dispatch {
-    return dropoutForward(out, x, draws[rows], this.mask(place), rows);
+  forward(place: Place, out: Tensor, x: Tensor, draws: Draws, { count }: Rows): Dispatch {
+    return dropoutForward(out, x, draws[count as keyof Draws], this.mask(place), count);
   }
 
   /** Adds the adapters' part to the gradient of x. */
@@ -41,9 +41,9 @@ export class Dropout {
     place: Place,
     rest: Omit<DropoutBackward, "draws" | "mask" | "rows">,
     draws: Draws,
-    rows: ShareRows,
+    { count: rows }: Rows,
   ): Dispatch {
-    return dropoutBackward({ ...rest, draws: draws[rows], mask: this.mask(place), rows });
+    return dropoutBackward({ ...rest, draws: draws[rows as keyof Draws], mask: this.mask(place), rows });
   }
 
   private mask({ block, layer }: Place): Mask {

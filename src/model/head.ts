@@ -35,7 +35,7 @@ export class Head {
     [this.inp, this.rows] = [tensor, rows];
     this.adapters = f.room.make(HEAD, rows);
     const seen = this.dropped(f.list);
-    for (const { group, down } of this.adapters) f.emit(loraDown(down, seen, group, rows));
+    for (const { group, down } of this.adapters) f.emit(loraDown(down, seen, group, rows.count));
   }
 
   /** What the adapters see of the input: all of it, or what dropout leaves, which the list computes. */
@@ -70,7 +70,7 @@ export class Head {
   /** The logits of a piece, in `out` [rows, width] from `column` on; by default `out` has only these columns. */
   logits(piece: HeadPiece, out: Tensor, at = { width: piece.classes, column: 0 }): Dispatch[] {
     const { rows, inp, bias } = this;
-    const place = { out, ldc: at.width, outOffset: at.column, m: rows, n: piece.classes, transB: true };
+    const place = { out, ldc: at.width, outOffset: at.column, m: rows.count, n: piece.classes, transB: true };
     return [
       matmul({ ...place, a: inp, b: piece.weight, k: inp.shape[1]!, ...(bias ? { bias: only(bias) } : {}) }),
       ...this.adapters.map(({ group, down: a }) => matmul({ ...place, a, b: this.up(piece), k: group.r, beta: 1 })),

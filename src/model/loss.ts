@@ -1,6 +1,5 @@
 import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
-import { shareRows } from "../ops/shares.ts";
 import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import type { Tensor } from "../tensor.ts";
 
@@ -8,7 +7,6 @@ import type { Tensor } from "../tensor.ts";
 interface Inputs {
   values: Tensor;
   weights: Tensor;
-  shares: Tensor;
 }
 
 /** The dispatches of a loss, over the logits of the outputs from `first` on. */
@@ -24,7 +22,7 @@ export function makeValueLoss(task: TaskConfig): ValueLoss | undefined {
   if (loss === "cross-entropy") return undefined;
   return {
     forward: (state, logits, { values }, rows, first) => scorelossForward(state, logits, values, rows, first, loss),
-    backward: (dlogits, logits, { values, weights, ...batch }, rows, first) =>
-      scorelossBackward(dlogits, logits, { values: values, weights }, shareRows(rows), first, loss, batch),
+    backward: (dlogits, logits, { values, weights }, rows, first) =>
+      scorelossBackward(dlogits, logits, { values, weights }, rows, first, loss),
   };
 }

@@ -11,7 +11,6 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { normForward } from "../ops/norm.ts";
-import { type Shares, shareRows } from "../ops/shares.ts";
 import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
@@ -35,8 +34,8 @@ export interface Common {
   parameters: Parameters;
   architecture: Architecture;
   capacity: Capacity;
-  /** The tables of a batch (ops/shares.ts, ops/dropout.ts); null in a decoder, which does not need them. */
-  batch: (Shares & Pick<BatchInputs, "draws">) | null;
+  /** The tables of a batch; null in a decoder, which does not need them. */
+  batch: Pick<BatchInputs, "draws"> | null;
   derived: Derived;
   dropout?: Dropout | undefined;
   /** Whether a backward pass follows, which reads the inputs of activations. */
@@ -185,10 +184,10 @@ export class Lowering {
     const { weight: W, bias } = this.weights(one.name);
     const adapters = one.place ? this.room.make(one.place, rows) : [];
     this.adapters.set(one.name, adapters);
-    for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows));
+    for (const { group, down } of adapters) this.emit(loraDown(down, this.tensor(seen), group, rows.count));
     const [first, ...others] = adapters;
     const then = this.epilogue(one, next, isOnly, rows);
-    const product = { x: tensor, W, bias: one.isBare ? undefined : bias, rows, adapters: first };
+    const product = { x: tensor, W, bias: one.isBare ? undefined : bias, rows: rows.count, adapters: first };
     this.emit(linearForward({ ...product, ...then }));
     for (const other of others) this.emit(...addUp(then.out, other, rows));
     return next?.kind === "activate" || next?.kind === "add";
@@ -242,8 +241,8 @@ export class Lowering {
   }
 
   /** What dropout leaves of the input of the adapters at a place. */
-  dropped(place: Place, out: Tensor, inp: Tensor, { count }: Rows): Dispatch {
-    return this.common.dropout!.forward(place, out, inp, this.common.batch!.draws!, shareRows(count));
+  dropped(place: Place, out: Tensor, inp: Tensor, rows: Rows): Dispatch {
+    return this.common.dropout!.forward(place, out, inp, this.common.batch!.draws!, rows);
   }
 
   /** What a norm reads, and its statistics, which are made where they are not yet. */
@@ -265,7 +264,7 @@ export class Lowering {
     const { A, B, r, scale: alpha } = factors;
     const down = rowTensor("wte.down", rows, [r]);
     this.emit(gatherForward(down, only(A), ids, ids, rows.count));
-    const [m, n] = [rows, x.shape[1]!];
+    const [m, n] = [rows.count, x.shape[1]!];
     this.emit(matmul({ out: x, a: down, b: only(B), transB: true, m, n, k: r, alpha, beta: 1 }));
     this.saved.set(one, down);
   }

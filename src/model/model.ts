@@ -14,10 +14,10 @@ import { textContext } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS } from "../methods/index.ts";
 import { outside } from "../names.ts";
+import type { StepUpdate } from "../ops/adamw.ts";
 import { attentionForward } from "../ops/attention.ts";
 import { crossentropyForward, crossentropyLoss } from "../ops/crossentropy.ts";
 import { type Dispatch, MAX_GROUPS } from "../ops/kernel.ts";
-import { type StepUpdate, shareRows } from "../ops/shares.ts";
 import { planMemory, SMALLER_BATCH } from "../plan/memory.ts";
 import type { Program, Segment } from "../plan/plan.ts";
 import { hasHead, hasValues, isMean, readsTokens, TASKS } from "../tasks/index.ts";
@@ -198,9 +198,8 @@ export class Forward {
     const batch = makeBatchInputs(spec, room, { byId: learnsTokens, dropout: dropout !== undefined });
     this.parameters = parameters;
     this.batch = batch;
-    const { shares } = batch;
-    const tokens: Rows = { count: "tokens", capacity: room.tokens, shares };
-    const sequences: Rows = { count: "sequences", capacity: room.sequences, shares };
+    const tokens: Rows = { count: "tokens", capacity: room.tokens };
+    const sequences: Rows = { count: "sequences", capacity: room.sequences };
     const shift = METHODS[spec.mode].virtual === "keys" ? spec.num_virtual_tokens! : 0;
     const attend: Source["attend"] = (...given) => this.attend(...given);
     const selected = { rows: sequences, at: batch.rows, firsts: batch.firsts };
@@ -278,7 +277,7 @@ export class Forward {
       else if (hasLoss) f.emit(crossentropyForward(state, logits, batch.targets, rows.count, piece.first));
       return { ...piece, logits };
     });
-    if (hasLoss) f.emit(crossentropyLoss(this.metrics, state, batch, shareRows(rows.count), batch));
+    if (hasLoss) f.emit(crossentropyLoss(this.metrics, state, batch, rows.count));
     return { head, state, pieces };
   }
 }

@@ -30,7 +30,7 @@ export class Prefix {
   ) {
     const { derived, parameters, spec } = common;
     this.rows = { count, row: source.rows.capacity };
-    const rows = { count, capacity: count, shares: source.rows.shares };
+    const rows = { count, capacity: count };
     this.projection = null;
     const weight = parameters.all.get("prefix.weight");
     if (weight) {

@@ -20,7 +20,7 @@ function turn(rope: typeof ropeForward, { config, source }: Lowering, qkv: Tenso
 
 const known = new Map<string, WeakRef<Tensor>>();
 
-/** The table of all positions. Plans of one model share it, as they do its weights: see plan/fuse.ts. */
+/** The table of all positions. Plans of one model share it. */
 function frequencies({ rope, n_positions }: ModelConfig, dims: number): Tensor {
   const key = JSON.stringify([rope, n_positions, dims]);
   const table = known.get(key)?.deref();

@@ -1,8 +1,9 @@
-import type { BatchRows } from "../ops/shares.ts";
+import type { RowCount } from "../ops/kernel.ts";
 import { type Role, type Shape, Tensor } from "../tensor.ts";
 
-/** The rows of a tensor: the step value that counts them, and the most there can be. */
-export interface Rows extends BatchRows {
+/** The rows of a tensor: their number, or the step value that counts them, and the most there can be. */
+export interface Rows {
+  count: RowCount;
   capacity: number;
 }
 

@@ -14,7 +14,6 @@ import { linearBackward } from "../ops/linear.ts";
 import { fitTogether, type LoraJob, loraBackward, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { normBackward, normParametersBackward } from "../ops/norm.ts";
-import { shareRows } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Adapters, adapterPart } from "./adapters.ts";
 import type { BatchInputs } from "./batch.ts";
@@ -156,7 +155,8 @@ export class Rules {
 
   private linear(one: Layer<"linear">, dy: Tensor): void {
     const { rows } = this.f.at(one.inputs[0]!);
-    for (const { group, ddown } of this.f.adapters.get(one.name)!) this.emit(loraUpBackward(ddown, dy, group, rows));
+    for (const { group, ddown } of this.f.adapters.get(one.name)!)
+      this.emit(loraUpBackward(ddown, dy, group, rows.count));
     this.waiting.push({ one, dy });
     if (this.isReady()) this.computeWaiting();
     // Behind an activation it is the gradient of that one's input.
@@ -183,13 +183,13 @@ export class Rules {
       inp: this.f.tensor(activation.inputs[0]!),
       act: this.makeAgain(activation),
     };
-    const product = { dx, dy, W, rows };
+    const product = { dx, dy, W, rows: rows.count };
     if (seen) {
       const { batch, dropout } = this.f.common;
       this.emit(linearBackward({ ...product, add }));
       // Behind an activation all adapters are one group.
       for (const { group, ddown } of adapters)
-        this.emit(dropout!.backward(place!, { dx, ddown, group, activated }, batch!.draws!, shareRows(rows.count)));
+        this.emit(dropout!.backward(place!, { dx, ddown, group, activated }, batch!.draws!, rows));
       return dx;
     }
     const [first, ...others] = adapters;
@@ -234,7 +234,9 @@ export class Rules {
       const x = this.read(one.inputs[0]!);
       const [k, n] = weight.shape as [number, number];
       if (weight.grad)
-        this.emit(matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: rows, lda: k, beta: 1 }));
+        this.emit(
+          matmul({ out: only(weight.grad), a: x, b: dy, transA: true, m: k, n, k: rows.count, lda: k, beta: 1 }),
+        );
       const seen = one.inputs[1] ? this.read(one.inputs[1]) : x;
       const byBuffer = new Map<Tensor, LoraJob[]>();
       for (const { grad, ...rest } of adapters)
@@ -244,7 +246,7 @@ export class Rules {
     this.waiting = [];
     for (let next = jobs.shift(); next; next = jobs.shift()) {
       const other = jobs[0] && fitTogether(next[0]!, jobs[0][0]!) ? jobs.shift()! : [];
-      this.emit(...loraBackward(next, other, this.context.batch));
+      this.emit(loraBackward(next, other));
     }
   }
 
@@ -253,7 +255,7 @@ export class Rules {
   }
 
   private biasBackward(bias: Parameter | undefined, dy: Tensor, rows: Rows): void {
-    this.emit(...biasGradient(bias, dy, rows, this.context.batch));
+    this.emit(...biasGradient(bias, dy, rows));
   }
 
   // ------------------------------------------------------------------------------------------- other layers
@@ -325,7 +327,7 @@ export class Rules {
     const { rows } = this.f.source;
     const { ids, byId } = this.context.batch;
     const ddown = rowTensor("wte.ddown", rows, [r]);
-    const [m, n] = [rows, dx.shape[1]!];
+    const [m, n] = [rows.count, dx.shape[1]!];
     this.emit(matmul({ out: only(B.grad!), a: dx, b: down, transA: true, m: n, n: r, k: m, lda: n, alpha, beta: 1 }));
     this.emit(matmul({ out: ddown, a: dx, b: only(B), m, n: r, k: n, alpha }));
     this.emit(...embeddingBackward(A.grad!, ddown, ids, byId!.sorted, byId!.groups));
@@ -333,14 +335,14 @@ export class Rules {
 }
 
 /** The gradient of a bias, if it is trained. */
-export function biasGradient(bias: Parameter | undefined, dy: Tensor, { count }: Rows, batch: BatchInputs): Dispatch[] {
-  return bias?.grad ? [matmulBiasBackward([{ dbias: only(bias.grad) }], dy, count, batch)] : [];
+export function biasGradient(bias: Parameter | undefined, dy: Tensor, { count }: Rows): Dispatch[] {
+  return bias?.grad ? [matmulBiasBackward(only(bias.grad), dy, count)] : [];
 }
 
 const isCheap = (one: Layer): one is Cheap => ["norm", "activate", "gate", "drop"].includes(one.kind);
 
 /** dx += ddown A for the adapters of such a group. */
-function addDown(dx: Tensor, { group, ddown: a }: Adapters, m: Rows): Dispatch[] {
+function addDown(dx: Tensor, { group, ddown: a }: Adapters, { count: m }: Rows): Dispatch[] {
   const { count, r, input: n } = group;
   return Array.from({ length: count }, (_, i) => {
     const place = { lda: count * r, aOffset: i * r };

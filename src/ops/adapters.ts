@@ -4,9 +4,8 @@
  */
 import { ShapeError } from "../errors.ts";
 import type { Tensor } from "../tensor.ts";
-import type { Dispatch } from "./kernel.ts";
+import type { Dispatch, RowCount } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
-import type { ProductRows } from "./shares.ts";
 
 /**
  * Adapters of one matrix with the same rank and scale: those of q, k and v. Adapter i writes the columns from column +
@@ -39,7 +38,7 @@ export function adapterColumns(
 }
 
 /** down [rows, count r] = scale * x A^T, the adapters' columns side by side. */
-export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: ProductRows): Dispatch {
+export function loraDown(down: Tensor, x: Tensor, group: AdapterGroup, rows: RowCount): Dispatch {
   const { count, r, scale: alpha, input, stride, A } = group;
   const parts = Array.from({ length: count }, (_, i) => ({ out: i * r, a: 0, b: i * stride }));
   const sizes = { m: rows, n: r, k: input, ldc: count * r };

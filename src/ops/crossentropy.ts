@@ -1,7 +1,6 @@
 /** Softmax cross-entropy with ignored and weighted rows, over logits that may be split into pieces of classes. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
-import { bySequence, LARGEST, type ShareRows, type Shares } from "./shares.ts";
 
 /** The target of an ignored row, as in PyTorch. */
 export const IGNORE_INDEX = -100;
@@ -17,27 +16,19 @@ export const crossentropyForwardKernel = defineKernel(
 
 export const crossentropyLossKernel = defineKernel(
   "crossentropy_loss",
-  { metrics: "update vec4f", state: "read vec4f", targets: "read i32", weights: "read", shares: "read Share" },
-  { by_sequence: "u32", members: "u32", slots: "u32", slot: "u32" },
-  ({ members }) => [1, 1, members],
-  "results 4, rows 4, rows, rows, entries words",
-  { preludes: ["shares"], loads: "page" },
+  { metrics: "update vec4f", state: "read vec4f", targets: "read i32", weights: "read" },
+  { rows: "u32", slot: "u32", loss_scale: "f32" },
+  () => [1, 1, 1],
+  "results 4, rows 4, rows, rows",
+  { loads: "page" },
 );
 
 export const crossentropyBackwardKernel = defineKernel(
   "crossentropy_backward",
-  {
-    dlogits: "write",
-    logits: "read",
-    state: "read vec4f",
-    targets: "read i32",
-    weights: "read",
-    shares: "read Share",
-  },
-  { by_sequence: "u32", largest: "u32", members: "u32", count: "u32", first: "u32" },
-  ({ largest, members, count }) => flatGrid(largest * count, 256, members),
-  "rows count, rows count, rows 4, rows, rows, entries words",
-  { preludes: ["shares"] },
+  { dlogits: "write", logits: "read", state: "read vec4f", targets: "read i32", weights: "read" },
+  { rows: "u32", count: "u32", first: "u32", loss_scale: "f32" },
+  ({ rows, count }) => flatGrid(rows * count, 256),
+  "rows count, rows count, rows 4, rows, rows",
 );
 
 /** Updates state [rows, 4] with logits [rows, count] of the classes from `first` on, beginning with first = 0. */
@@ -51,18 +42,17 @@ export function crossentropyForward(
   return dispatch(crossentropyForwardKernel, { state, logits, targets }, { rows, count: logits.shape[1]!, first });
 }
 
-/** Each member's row `slot` of metrics [members slots, 4] = loss and number of correct rows, from the final state. */
+/** Row `slot` of metrics [slots, 4] = loss and number of correct rows, from the final state. */
 export function crossentropyLoss(
   metrics: Tensor,
   state: Tensor,
   { targets, weights }: { targets: Tensor; weights: Tensor },
-  rows: ShareRows,
-  { shares, members = 1 }: Shares,
+  rows: Scalar,
 ): Dispatch {
   return dispatch(
     crossentropyLossKernel,
-    { metrics, state, targets, weights, shares },
-    { by_sequence: bySequence(rows), members, slots: metrics.shape[0]! / members, slot: "slot" },
+    { metrics, state, targets, weights },
+    { rows, slot: "slot", loss_scale: "loss_scale" },
   );
 }
 
@@ -77,13 +67,12 @@ export function crossentropyBackward(
   logits: Tensor,
   state: Tensor,
   { targets, weights }: { targets: Tensor; weights: Tensor },
-  rows: ShareRows,
+  rows: Scalar,
   first: number,
-  { shares, members = 1 }: Shares,
 ): Dispatch {
   return dispatch(
     crossentropyBackwardKernel,
-    { dlogits, logits, state, targets, weights, shares },
-    { by_sequence: bySequence(rows), largest: LARGEST[rows], members, count: logits.shape[1]!, first },
+    { dlogits, logits, state, targets, weights },
+    { rows, count: logits.shape[1]!, first, loss_scale: "loss_scale" },
   );
 }

@@ -9,13 +9,13 @@ import { expectShape, type Tensor, WEIGHT_DTYPES } from "../tensor.ts";
 export type Access = "write" | "update" | "read";
 
 /**
- * The type of a binding's elements in WGSL; two f16 are read as one u32. Share and Job are the entries of tables of
- * TABLE_ENTRIES, in uniform memory: see shares.ts.
+ * The type of a binding's elements in WGSL; two f16 are read as one u32. Job is the entry of a table in uniform memory:
+ * see jobs.ts.
  */
-export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Share" | "Job";
+export type Element = "f32" | "u32" | "i32" | "vec2f" | "vec2u" | "vec4f" | "Job";
 
 /** Whether a binding is a table in uniform memory. */
-export const isTable = (element: Element) => element === "Share" || element === "Job";
+export const isTable = (element: Element) => element === "Job";
 
 /**
  * How a kernel uses a tensor, with a "?" if that may be absent, and the type of its elements: f32 by default. A shader
@@ -43,11 +43,15 @@ export interface StepValues {
   unique: number;
   /** Tokens of the longest sequence, T. */
   longest: number;
-  /** Tokens and sequences of the largest share: see shares.ts. */
-  share_tokens: number;
-  share_sequences: number;
-  /** The row of results that this batch writes: of each member's `metrics`, or of a decoder's `drawn`. */
+  /** The row of results that this batch writes: of `metrics`, or of a decoder's `drawn`. */
   slot: number;
+  /** 1 / sum of the weights of the rows that have a target, over all batches of a step. */
+  loss_scale: number;
+  /** AdamW: 1 - lr * weight_decay, lr * weight_decay, lr / (1 - beta1^t), sqrt(1 - beta2^t). */
+  decay: number;
+  lr_decay: number;
+  step_size: number;
+  correction2: number;
 }
 
 /** The default: an empty batch. */
@@ -57,9 +61,12 @@ export const NO_VALUES: StepValues = {
   slots: 0,
   unique: 0,
   longest: 0,
-  share_tokens: 0,
-  share_sequences: 0,
   slot: 0,
+  loss_scale: 0,
+  decay: 1,
+  lr_decay: 0,
+  step_size: 0,
+  correction2: 1,
 };
 
 /**
@@ -73,6 +80,9 @@ export type Fields = Readonly<Record<string, "u32" | "f32">>;
 
 /** A scalar of a dispatch: a number, or the name of a step value. */
 export type Scalar = number | keyof StepValues;
+
+/** Rows of a tensor: their number, or rows of the batch; slots are sequences with one token each. */
+export type RowCount = number | "tokens" | "sequences" | "slots";
 
 export type Grid = readonly [x: number, y: number, z: number];
 
@@ -90,11 +100,8 @@ export interface Work {
   bytes: number | null;
 }
 
-/** A matrix product of a dispatch: its sizes, where 0 stands for the member's rows, and how its operands lie. */
+/** A matrix product of a dispatch: its depth, where 0 stands for the rows of the batch, and how its operands lie. */
 export interface Product {
-  member: number;
-  m: number;
-  n: number;
   k: number;
   a_offset: number;
   a_row: number;
@@ -111,13 +118,6 @@ export interface Product {
 interface Traits<B extends string, D extends string> {
   /** The fields of a job, the entries of its table `jobs`. */
   readonly job?: Fields;
-  /** The fields of a job that are offsets, in elements, with the bindings in which they are. */
-  readonly jobOffsets?: Readonly<Record<string, readonly B[]>>;
-  /**
-   * Where two matrices share a dispatch: the bindings of the first one's operands, each with that of the second's. The
-   * field `second` of a job says whose it reads.
-   */
-  readonly pairs?: Readonly<Partial<Record<B, B>>>;
   /** Code that its shader shares with others: shaders/<name>.prelude.wgsl. */
   readonly preludes?: readonly string[];
   /** The binding of a matrix that may be in blocks. */

@@ -5,8 +5,7 @@
 import { expectShape, type Shape, type Tensor } from "../tensor.ts";
 import { ACTIVATION, type ActivationName } from "./activation.ts";
 import type { AdapterGroup } from "./adapters.ts";
-import { type Dispatch, defineKernel, dispatch, type Fields, type Product, scalarAt, typeCode } from "./kernel.ts";
-import { bySequence, fixedRows, jobsOf, jobTable, type ProductRows, rowCount } from "./shares.ts";
+import { type Dispatch, defineKernel, dispatch, type Product, type RowCount, scalarAt, typeCode } from "./kernel.ts";
 
 /**
  * The epilogue. add: out += inp. activate: out = activation(out). activate_saved: act = activation(out).
@@ -21,26 +20,6 @@ export const EPILOGUES = {
   add_saved: 5,
 } as const;
 
-const JOB = {
-  member: "u32",
-  // 0: the member's.
-  rows: "u32",
-  // The adapters' part of the depth is adapters * r: step d of adapter i and column j is at up_offset + i * stride + d *
-  // up_row + (j - its first column) * up_col.
-  adapters: "u32",
-  r: "u32",
-  stride: "u32",
-  up_row: "u32",
-  up_col: "u32",
-  column: "u32",
-  step: "u32",
-  width: "u32",
-  // How much wider the first adapter is, and how much later the others begin.
-  skew: "u32",
-  up_offset: "u32",
-  down_offset: "u32",
-} as const satisfies Fields;
-
 export const linearKernel = defineKernel(
   "linear",
   {
@@ -52,29 +31,34 @@ export const linearKernel = defineKernel(
     down: "read?",
     up: "read?",
     inp: "read?",
-    jobs: "read Job",
-    shares: "read Share",
   },
   {
-    // The most of any job.
     m: "u32",
     n: "u32",
     k: "u32",
     b_row: "u32",
     b_col: "u32",
     epilogue: "u32",
-    count: "u32",
-    by_sequence: "u32",
+    // The adapters' part of the depth is adapters * r: step d of adapter i and column j is at i * stride + d * up_row +
+    // (j - its first column) * up_col.
+    adapters: "u32",
+    r: "u32",
+    stride: "u32",
+    up_row: "u32",
+    up_col: "u32",
+    column: "u32",
+    step: "u32",
+    width: "u32",
+    // How much wider the first adapter is, and how much later the others begin.
+    skew: "u32",
     b_type: "override",
     activation: "override",
   },
   null,
   undefined,
   {
-    job: JOB,
-    jobOffsets: { up_offset: ["up"], down_offset: ["down"] },
     products,
-    preludes: ["shares", "activation", "linear"],
+    preludes: ["activation", "linear"],
     inBlocks: "b",
     inPanels: () => true,
     variants: {
@@ -93,7 +77,7 @@ interface ProductTensors {
   /** The weight [in, out], of any type; in blocks it is stored as [out, in]. */
   W: Tensor;
   transposed: boolean;
-  rows: ProductRows;
+  rows: RowCount;
   bias?: Tensor | undefined;
   /** `down`, or its gradient [rows, count r]. */
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
@@ -140,41 +124,20 @@ function linear({
         width: group?.width ?? n,
         skew: group?.skew ?? 0,
       };
-  const job = {
-    member: 0,
-    rows: fixedRows(rowCount(rows)),
-    adapters: group?.count ?? 0,
-    r: group?.r ?? 0,
-    stride: group?.stride ?? 0,
-    ...up,
-    up_offset: 0,
-    down_offset: 0,
-  };
-  const jobs = jobTable(linearKernel, JOB, [job]);
   return dispatch(
     linearKernel,
-    // Shares are not read where the number of rows is known.
+    { out, act, a, b: W, bias, down, up: transposed ? group?.A : group?.B, inp },
     {
-      out,
-      act,
-      a,
-      b: W,
-      bias,
-      down,
-      up: transposed ? group?.A : group?.B,
-      inp,
-      jobs,
-      shares: typeof rows === "number" ? jobs : rows.shares,
-    },
-    {
-      m: rowCount(rows),
+      m: rows,
       n,
       k,
       b_row: isAlong ? 1 : n,
       b_col: isAlong ? k : 1,
       epilogue: EPILOGUES[epilogue],
-      count: 1,
-      by_sequence: bySequence(rowCount(rows)),
+      adapters: group?.count ?? 0,
+      r: group?.r ?? 0,
+      stride: group?.stride ?? 0,
+      ...up,
       b_type: typeCode(W),
       activation: ACTIVATION[rest.activation ?? "gelu_new"],
     },
@@ -188,7 +151,7 @@ export interface LinearForward {
   x: Tensor;
   W: Tensor;
   bias?: Tensor | undefined;
-  rows: ProductRows;
+  rows: RowCount;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
@@ -223,7 +186,7 @@ export interface LinearBackward {
   /** [rows, out]. */
   dy: Tensor;
   W: Tensor;
-  rows: ProductRows;
+  rows: RowCount;
   adapters?: { group: AdapterGroup; down: Tensor } | undefined;
   /** Where x = activation(inp): dx is the gradient of inp [rows, in], and x is written to `act` [rows, in]. */
   activated?: Activated | undefined;
@@ -242,11 +205,9 @@ export function linearBackward({ dx, dy, activated, add, ...rest }: LinearBackwa
 }
 
 function products(dispatch: Dispatch): Product[] {
-  const dim = (name: string) => scalarAt(dispatch, name) as number;
-  const [k, n] = [dim("k"), dim("n")];
-  const operands = { n, k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row: dim("b_row"), b_col: dim("b_col") };
-  return jobsOf<typeof JOB>(dispatch).map(({ member, rows, adapters, r, width, skew }) => {
-    const added = { steps: adapters * r, weights: adapters && (adapters * width + skew) * r };
-    return { ...operands, ...added, member, m: rows };
-  });
+  const [k, b_row, b_col, adapters, r, width, skew] = (
+    ["k", "b_row", "b_col", "adapters", "r", "width", "skew"] as const
+  ).map((dim) => scalarAt(dispatch, dim)) as [number, number, number, number, number, number, number];
+  const operands = { k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row, b_col };
+  return [{ ...operands, steps: adapters * r, weights: adapters && (adapters * width + skew) * r }];
 }

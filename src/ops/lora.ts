@@ -5,21 +5,12 @@
 import { ShapeError } from "../errors.ts";
 import { expectShape, formatShape, type Tensor } from "../tensor.ts";
 import { type AdapterGroup, adapterColumns, expectFours } from "./adapters.ts";
-import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, totalWork } from "./kernel.ts";
+import { jobsOf, jobTable } from "./jobs.ts";
+import { ceilDiv, type Dispatch, defineKernel, dispatch, type Fields, type RowCount, totalWork } from "./kernel.ts";
 import { matmul } from "./matmul.ts";
-import {
-  bySequence,
-  chunked,
-  jobsOf,
-  jobTable,
-  type ProductRows,
-  type RowCount,
-  type Shares,
-  shareRows,
-} from "./shares.ts";
 
 /** ddown [rows, count r] = scale * dy B, each adapter from its columns of dy [rows, n]. */
-export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: ProductRows): Dispatch {
+export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, rows: RowCount): Dispatch {
   const { count, r, scale: alpha, width, stride, B } = group;
   const parts = Array.from({ length: count }, (_, i) => {
     const { column, width } = adapterColumns(group, i);
@@ -30,10 +21,8 @@ export function loraUpBackward(ddown: Tensor, dy: Tensor, group: AdapterGroup, r
 }
 
 const JOB = {
-  member: "u32",
-  // Whether the matrix is the second: x2 and dy2.
+  // Whether the matrix is the second: x2 and dy2, with rows2 rows.
   second: "u32",
-  by_sequence: "u32",
   r: "u32",
   input: "u32",
   width: "u32",
@@ -56,26 +45,23 @@ export const loraBackwardKernel = defineKernel(
     x2: "read? vec4f",
     dy2: "read? vec4f",
     jobs: "read Job",
-    shares: "read Share",
   },
   // The longest side and the highest rank of any job.
-  { longest: "u32", rank: "u32", count: "u32" },
+  { rows: "u32", rows2: "u32", longest: "u32", rank: "u32", count: "u32" },
   ({ longest, rank, count }) => [ceilDiv(longest, 16), ceilDiv(rank, 8), 2 * count],
   undefined,
   {
     job: JOB,
-    jobOffsets: { down_at: ["down", "ddown"], a_at: ["grad"], b_at: ["grad"] },
-    pairs: { x: "x2", dy: "dy2" },
-    preludes: ["shares", "blocks", "parts"],
-    work: (_, dispatch, { share_tokens, share_sequences }) => {
-      // The adapters of a member at one matrix have the same x.
-      const counted = new Set<string>();
+    preludes: ["blocks", "parts"],
+    work: (dims, dispatch) => {
+      // The adapters of one matrix have the same x.
+      const counted = new Set<number>();
       return totalWork(
-        jobsOf<typeof JOB>(dispatch).map(({ member, second, by_sequence, r, input, width }) => {
-          const rows = by_sequence ? share_sequences : share_tokens;
+        jobsOf<typeof JOB>(dispatch).map(({ second, r, input, width }) => {
+          const rows = second ? dims.rows2 : dims.rows;
           const sides = input + width;
-          const x = counted.has(`${member} ${second}`) ? 0 : input;
-          counted.add(`${member} ${second}`);
+          const x = counted.has(second) ? 0 : input;
+          counted.add(second);
           return { flops: 2 * rows * r * sides, bytes: 4 * rows * (x + width + 2 * r) + 8 * r * sides };
         }),
       );
@@ -83,16 +69,14 @@ export const loraBackwardKernel = defineKernel(
   },
 );
 
-/** The adapters of a matrix that a member trains, and the inputs of their gradients. */
+/** The adapters of a matrix, and the inputs of their gradients. */
 export interface LoraJob {
-  /** Default: 0. */
-  member?: number;
   group: AdapterGroup;
   rows: RowCount;
-  /** [rows, input] and [rows, n], with the rows of the whole batch. */
+  /** [rows, input] and [rows, n]. */
   x: Tensor;
   dy: Tensor;
-  /** [rows, count r], the member's own: as from `loraDown` and `loraUpBackward`, at the same offset of two buffers. */
+  /** [rows, count r], as from `loraDown` and `loraUpBackward`, at the same offset of two buffers. */
   down: Tensor;
   ddown: Tensor;
   /** The buffer of the gradients: at the offsets of A and B in their buffer. */
@@ -105,11 +89,11 @@ export function fitTogether(a: LoraJob, b: LoraJob): boolean {
 }
 
 /** The jobs of a group, one for each adapter. */
-function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, second: number, members: number) {
+function adapterJobs({ group, x, dy, down, ddown }: LoraJob, second: number) {
   const { count, r, input, stride, A, B } = group;
   const last = adapterColumns(group, count - 1);
   const columns = last.column + last.width;
-  expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]! / members, count * r]);
+  expectShape(`lora_backward: down (${down.name})`, down.shape, [x.shape[0]!, count * r]);
   expectShape(`lora_backward: ddown (${ddown.name})`, ddown.shape, down.shape);
   if (x.shape[1] !== input || dy.shape[0] !== x.shape[0] || dy.shape[1]! < columns)
     throw new ShapeError("wrong-shape", "lora_backward: x and dy do not fit the adapters", {
@@ -123,9 +107,7 @@ function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, s
     ...Array.from({ length: count }, (_, i) => adapterColumns(group, i).column),
   );
   return Array.from({ length: count }, (_, i) => ({
-    member,
     second,
-    by_sequence: bySequence(shareRows(rows)),
     r,
     input,
     dy_row: dy.shape[1]!,
@@ -138,41 +120,34 @@ function adapterJobs({ member = 0, group, rows, x, dy, down, ddown }: LoraJob, s
 }
 
 /**
- * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, over each member's rows, for the adapters of one matrix or
- * of two. Each list has the adapters of all members at one matrix, with the same x and dy.
+ * dA [r, input] += ddown^T x and dB [width, r] += dy^T down, for the adapters of one matrix or of two. Each list has
+ * those of one matrix, with the same rows, x and dy.
  */
-export function loraBackward(
-  first: readonly LoraJob[],
-  other: readonly LoraJob[],
-  { shares, members = 1 }: Shares,
-): Dispatch[] {
-  const [{ grad, down, ddown, x, dy }] = first as [LoraJob];
+export function loraBackward(first: readonly LoraJob[], other: readonly LoraJob[]): Dispatch {
+  const [{ grad, rows, down, ddown, x, dy }] = first as [LoraJob];
+  const [second] = other;
   for (const job of [...first, ...other])
     if (!fitTogether(first[0]!, job))
       throw new ShapeError("buffers-differ", "lora_backward: adapters in different buffers cannot share a dispatch");
-  const all = [
-    ...first.flatMap((job) => adapterJobs(job, 0, members)),
-    ...other.flatMap((job) => adapterJobs(job, 1, members)),
-  ];
-  return chunked(all).map((jobs) =>
-    dispatch(
-      loraBackwardKernel,
-      {
-        grad,
-        down: down.root,
-        ddown: ddown.root,
-        x: x.root,
-        dy: dy.root,
-        x2: other[0]?.x.root,
-        dy2: other[0]?.dy.root,
-        jobs: jobTable(loraBackwardKernel, JOB, jobs),
-        shares,
-      },
-      {
-        longest: Math.max(...jobs.map(({ input, width }) => Math.max(input, width))),
-        rank: Math.max(...jobs.map(({ r }) => r)),
-        count: jobs.length,
-      },
-    ),
+  const jobs = [...first.flatMap((job) => adapterJobs(job, 0)), ...other.flatMap((job) => adapterJobs(job, 1))];
+  return dispatch(
+    loraBackwardKernel,
+    {
+      grad,
+      down: down.root,
+      ddown: ddown.root,
+      x,
+      dy,
+      x2: second?.x,
+      dy2: second?.dy,
+      jobs: jobTable(loraBackwardKernel, JOB, jobs),
+    },
+    {
+      rows,
+      rows2: second?.rows ?? 0,
+      longest: Math.max(...jobs.map(({ input, width }) => Math.max(input, width))),
+      rank: Math.max(...jobs.map(({ r }) => r)),
+      count: jobs.length,
+    },
   );
 }

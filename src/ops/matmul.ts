@@ -1,11 +1,11 @@
 /**
  * The matrix products x W, x W^T and x^T W, as one kernel with a row and a column stride for each operand (BLIS's form
  * of BLAS gemm), of which each backend has several variants, chosen by shape; and the gradient of the bias. A dispatch
- * computes several products, a job each (grouped GEMM, as in cuBLAS): those of adapters of one matrix, and those of the
- * members of a plan.
+ * computes several products, a job each (grouped GEMM, as in cuBLAS): those of the adapters of one matrix.
  */
 import { ShapeError } from "../errors.ts";
 import { expectShape, formatShape, type Tensor } from "../tensor.ts";
+import { jobsOf, jobTable } from "./jobs.ts";
 import {
   ceilDiv,
   type Dispatch,
@@ -13,26 +13,14 @@ import {
   dispatch,
   type Fields,
   type Product,
+  type RowCount,
+  scalarAt,
   tensorAt,
   typeCode,
 } from "./kernel.ts";
-import {
-  bySequence,
-  fixedRows,
-  jobsOf,
-  jobTable,
-  type ProductRows,
-  type RowCount,
-  rowCount,
-  type Shares,
-  shareRows,
-} from "./shares.ts";
 
 const JOB = {
-  member: "u32",
-  // Of m and k, 0 stands for the member's rows.
-  m: "u32",
-  n: "u32",
+  // 0: dims.k, the rows of the batch.
   k: "u32",
   out_offset: "u32",
   out_row: "u32",
@@ -43,7 +31,6 @@ const JOB = {
   b_offset: "u32",
   b_row: "u32",
   b_col: "u32",
-  bias_offset: "u32",
   alpha: "f32",
 } as const satisfies Fields;
 
@@ -51,19 +38,14 @@ type MatmulJob = Record<keyof typeof JOB, number>;
 
 export const matmulKernel = defineKernel(
   "matmul",
-  { out: "update", a: "read", b: "read u32", bias: "read?", jobs: "read Job", shares: "read Share" },
+  { out: "update", a: "read", b: "read u32", bias: "read?", jobs: "read Job" },
   {
-    // The largest of any job: for the grid, and for the work of a dispatch.
     m: "u32",
     n: "u32",
+    // The largest of any job.
     k: "u32",
     beta: "f32",
     count: "u32",
-    by_sequence: "u32",
-    // Whether an operand has the rows of the whole batch; else they are the member's own.
-    out_packed: "u32",
-    a_packed: "u32",
-    b_packed: "u32",
     // Of a matrix in blocks, the elements of its buffer.
     b_size: "u32",
     b_type: "override",
@@ -72,15 +54,14 @@ export const matmulKernel = defineKernel(
   undefined,
   {
     job: JOB,
-    jobOffsets: { out_offset: ["out"], a_offset: ["a"], b_offset: ["b"], bias_offset: ["bias"] },
-    products: jobsOf<typeof JOB>,
-    preludes: ["shares", "matmul"],
+    products: (dispatch): readonly Product[] => jobsOf<typeof JOB>(dispatch),
+    preludes: ["matmul"],
     inBlocks: "b",
     // As it is, or transposed; the token table is in blocks along its rows.
     inPanels: (dispatch) => {
       const b = tensorAt(dispatch, "b");
-      const [{ n, k }, ...others] = jobsOf<typeof JOB>(dispatch) as [MatmulJob, ...MatmulJob[]];
-      return others.length === 0 && !b.isInBlocks && b.size === n * k;
+      const [{ k }, ...others] = jobsOf<typeof JOB>(dispatch) as [MatmulJob, ...MatmulJob[]];
+      return others.length === 0 && !b.isInBlocks && b.size === (scalarAt(dispatch, "n") as number) * k;
     },
     gemv: true,
     // The gradient of logits in a vocabulary of any size may be at any place; other matrices that are multiplied by one
@@ -111,9 +92,9 @@ export interface MatmulArguments {
   a: Tensor;
   /** [k, n], or [n, k] where transB, from its beginning. Of any type; in blocks along its rows. */
   b: Tensor;
-  m: ProductRows;
+  m: RowCount;
   n: number;
-  k: ProductRows;
+  k: RowCount;
   transA?: boolean;
   transB?: boolean;
   lda?: number;
@@ -161,8 +142,7 @@ function expectSameRows(rows: RowCount, a: Tensor, b: Tensor): void {
 
 /** out = beta * out + bias + alpha * op(a) op(b), named as in BLAS gemm, row-major. */
 export function matmul(args: MatmulArguments): Dispatch {
-  const { out, a, b, n, transA = false, transB = false, bias, alpha = 1, beta = 0 } = args;
-  const [m, k] = [rowCount(args.m), rowCount(args.k)];
+  const { out, a, b, m, n, k, transA = false, transB = false, bias, alpha = 1, beta = 0 } = args;
   const { outOffset = 0, aOffset = 0, parts = [{ out: 0, a: 0, b: 0 }] } = args;
   const lda = leading("lda", args.lda, transA ? m : k);
   const ldc = args.ldc ?? n;
@@ -177,10 +157,7 @@ export function matmul(args: MatmulArguments): Dispatch {
     expectRoom("a", a, transA ? depth : m, transA ? m : depth, lda, a_offset);
     expectRoom("b", b, transB ? n : depth, transB ? depth : n, ldb, part.b);
     return {
-      member: 0,
-      m: fixedRows(m),
-      n,
-      k: fixedRows(depth),
+      k: typeof depth === "number" ? depth : 0,
       out_offset,
       out_row: ldc,
       a_offset,
@@ -189,36 +166,24 @@ export function matmul(args: MatmulArguments): Dispatch {
       b_offset: part.b + (b.isInBlocks ? b.offset : 0),
       b_row: transB ? 1 : ldb,
       b_col: transB ? ldb : 1,
-      bias_offset: 0,
       alpha,
     };
   });
-  const [ofOut, ofDepth] = [typeof m === "string", typeof k === "string"];
-  const table = jobTable(matmulKernel, JOB, jobs);
-  const rows = ofDepth ? args.k : args.m;
   return dispatch(
     matmulKernel,
-    // Shares are not read where both sizes are known.
-    { out, a, b, bias, jobs: table, shares: typeof rows === "number" ? table : rows.shares },
+    { out, a, b, bias, jobs: jobTable(matmulKernel, JOB, jobs) },
     {
       m,
       n,
       k: typeof k === "string" ? k : Math.max(...jobs.map((job) => job.k)),
       beta,
       count: jobs.length,
-      by_sequence: bySequence(ofDepth ? k : m),
-      out_packed: isPacked(out, ofOut),
-      a_packed: isPacked(a, ofOut || ofDepth),
-      b_packed: isPacked(b, ofDepth),
       b_size: b.root.size,
       b_type: typeCode(b),
     },
     beta === 0 ? { out: "write" } : {},
   );
 }
-
-/** Rows of a batch are a tensor of two axes; what is a member's own is a part of a buffer of one. */
-const isPacked = ({ root }: Tensor, hasRows: boolean) => Number(hasRows && root.shape.length > 1);
 
 /** The most elements of a short side: backends compute such products by kernels that split the depth. */
 export const SHORT = 32;
@@ -229,40 +194,16 @@ export function isAligned({ a_offset, a_row, a_col, b_offset, b_row, b_col }: Pr
   return [a_offset, b_offset, ...strides].every((count) => count % 4 === 0);
 }
 
-const BIAS_JOB = { member: "u32", at: "u32" } as const satisfies Fields;
-
 export const matmulBiasBackwardKernel = defineKernel(
   "matmul_bias_backward",
-  { dbias: "update", dout: "read", jobs: "read Job", shares: "read Share" },
-  // rows: their number if they are not a share of a batch; else 0.
-  { rows: "u32", by_sequence: "u32", cols: "u32", count: "u32" },
-  ({ cols, count }) => [ceilDiv(cols, 16), 1, count],
-  "gradients, rows cols, entries words, entries share_words",
-  { job: BIAS_JOB, jobOffsets: { at: ["dbias"] }, preludes: ["shares", "column_sum"] },
+  { dbias: "update", dout: "read" },
+  { rows: "u32", cols: "u32" },
+  ({ cols }) => [ceilDiv(cols, 16), 1, 1],
+  "cols, rows cols",
+  { preludes: ["column_sum"] },
 );
 
-/**
- * dbias [cols] += sum of the member's rows of dout [rows, cols], or of all if their number is given. The members'
- * gradients are in one buffer.
- */
-export function matmulBiasBackward(
-  biases: readonly { member?: number; dbias: Tensor }[],
-  dout: Tensor,
-  rows: RowCount,
-  { shares }: Shares,
-): Dispatch {
-  const isFixed = typeof rows === "number";
-  const cols = dout.shape[1]!;
-  for (const { dbias } of biases) expectShape(`matmul_bias_backward: ${dbias.name}`, dbias.shape, [cols]);
-  const jobs = biases.map(({ member = 0, dbias }) => ({ member, at: dbias.offset }));
-  return dispatch(
-    matmulBiasBackwardKernel,
-    { dbias: biases[0]!.dbias.root, dout, jobs: jobTable(matmulBiasBackwardKernel, BIAS_JOB, jobs), shares },
-    {
-      rows: isFixed ? rows : 0,
-      by_sequence: isFixed ? 0 : bySequence(shareRows(rows)),
-      cols,
-      count: jobs.length,
-    },
-  );
+/** dbias [cols] += sum of the rows of dout [rows, cols]. */
+export function matmulBiasBackward(dbias: Tensor, dout: Tensor, rows: RowCount): Dispatch {
+  return dispatch(matmulBiasBackwardKernel, { dbias, dout }, { rows, cols: dout.shape[1]! });
 }

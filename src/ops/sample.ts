@@ -5,8 +5,8 @@
  * dropout's masks are: both backends draw with the same number.
  */
 import { numel, type Tensor } from "../tensor.ts";
+import { encodeTable, entryWords, TABLE_ENTRIES, tableShape } from "./jobs.ts";
 import { type Dispatch, defineKernel, dispatch } from "./kernel.ts";
-import { chunked, encodeTable, TABLE_ENTRIES, tableShape } from "./shares.ts";
 
 /** How a row chooses. */
 export const DRAW = {
@@ -50,9 +50,10 @@ export const drawTables = (rows: number) => Math.ceil(rows / TABLE_ENTRIES);
 /** The contents of the tables of draws. */
 export function encodeDraws(draws: readonly Draw[]): Uint32Array {
   const words = new Uint32Array(drawTables(draws.length) * numel(tableShape(DRAW)));
-  chunked(draws).forEach((some, i) => {
-    words.set(encodeTable(DRAW, some), i * numel(tableShape(DRAW)));
-  });
+  for (let at = 0; at < draws.length; at += TABLE_ENTRIES) {
+    const some = draws.slice(at, at + TABLE_ENTRIES);
+    words.set(encodeTable(DRAW, some), at * entryWords(DRAW));
+  }
   return words;
 }
 

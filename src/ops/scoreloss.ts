@@ -1,7 +1,6 @@
 /** The losses of each score by itself: the squared error, and binary cross-entropy of logits. */
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
-import { bySequence, LARGEST, type ShareRows, type Shares } from "./shares.ts";
 
 /** The losses by their numbers in kernels, where they are a pipeline constant `loss`. */
 export const LOSS = { squared: 0, binary: 1 } as const;
@@ -18,19 +17,11 @@ export const scorelossForwardKernel = defineKernel(
 
 export const scorelossBackwardKernel = defineKernel(
   "scoreloss_backward",
-  { dlogits: "write", logits: "read", values: "read", weights: "read", shares: "read Share" },
-  {
-    by_sequence: "u32",
-    largest: "u32",
-    members: "u32",
-    count: "u32",
-    first: "u32",
-    outputs: "u32",
-    loss: "override",
-  },
-  ({ largest, members, count }) => flatGrid(largest * count, 256, members),
-  "rows count, rows count, rows outputs, rows, entries words",
-  { preludes: ["shares"], loads: "method" },
+  { dlogits: "write", logits: "read", values: "read", weights: "read" },
+  { rows: "u32", count: "u32", first: "u32", outputs: "u32", loss_scale: "f32", loss: "override" },
+  ({ rows, count }) => flatGrid(rows * count, 256),
+  "rows count, rows count, rows outputs, rows",
+  { loads: "method" },
 );
 
 /**
@@ -54,15 +45,14 @@ export function scorelossBackward(
   dlogits: Tensor,
   logits: Tensor,
   { values, weights }: { values: Tensor; weights: Tensor },
-  rows: ShareRows,
+  rows: Scalar,
   first: number,
   loss: ScoreLoss,
-  { shares, members = 1 }: Shares,
 ): Dispatch {
   const [count, outputs] = [logits.shape[1]!, values.shape[1]!];
   return dispatch(
     scorelossBackwardKernel,
-    { dlogits, logits, values, weights, shares },
-    { by_sequence: bySequence(rows), largest: LARGEST[rows], members, count, first, outputs, loss: LOSS[loss] },
+    { dlogits, logits, values, weights },
+    { rows, count, first, outputs, loss_scale: "loss_scale", loss: LOSS[loss] },
   );
 }

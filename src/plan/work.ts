@@ -7,12 +7,10 @@ import {
   type Product,
   resolveDims,
   type StepValues,
-  scalarAt,
   tensorAt,
   totalWork,
   type Work,
 } from "../ops/kernel.ts";
-import { LARGEST, WHOLE } from "../ops/shares.ts";
 import type { Tensor } from "../tensor.ts";
 import type { Segment } from "./plan.ts";
 
@@ -28,33 +26,28 @@ export function dispatchWork(dispatch: Dispatch, values: StepValues): Work {
   return { flops: null, bytes: [...passes].reduce((sum, [{ bytes }, times]) => sum + times * bytes, 0) };
 }
 
-/** Of products: by their sizes, as tensors may be columns of wider ones; of a member with the most rows. */
+/** Of products: by their sizes, as tensors may be columns of wider ones. */
 function productWork(products: readonly Product[], dispatch: Dispatch, values: StepValues): Work {
   const { elementBytes } = tensorAt(dispatch, "b");
-  const kind = scalarAt(dispatch, "by_sequence") ? "sequences" : "tokens";
+  const dims = resolveDims(dispatch, values);
+  const [m, n] = [dims.m!, dims.n!];
   // The epilogue of a layer reads and writes as much.
   const passes =
     (dispatch.access[0] === "update" ? 2 : 1) + ["act", "inp"].filter((one) => findTensor(dispatch, one)).length;
-  const weights = new Set<number>();
   return totalWork(
-    products.map((one) => {
-      const rows = values[one.member === WHOLE ? kind : LARGEST[kind]];
-      const [m, n, k] = [one.m || rows, one.n, one.k || rows];
-      const { steps = 0, weights: added = 0 } = one;
-      // What all members multiply by is read once.
-      const own = one.k > 0 && weights.has(one.b_offset) ? 0 : k * n;
-      weights.add(one.b_offset);
+    products.map(({ k, steps = 0, weights: added = 0 }) => {
+      const depth = k || dims.k!;
       return {
-        flops: 2 * m * (n * k + added),
-        bytes: 4 * m * (k + steps + n * passes) + elementBytes * own + 4 * added,
+        flops: 2 * m * (n * depth + added),
+        bytes: 4 * m * (depth + steps + n * passes) + elementBytes * depth * n + 4 * added,
       };
     }),
   );
 }
 
-/** Operations in the matrix products of one batch, forward and backward, of a plan with one member. */
+/** Operations in the matrix products of one batch, forward and backward. */
 export function countFlops(segments: readonly Segment[], batch: Pick<StepValues, "tokens" | "sequences">): number {
-  const values = { ...NO_VALUES, ...batch, share_tokens: batch.tokens, share_sequences: batch.sequences };
+  const values = { ...NO_VALUES, ...batch };
   const flops = segments.flatMap(({ dispatches }) =>
     dispatches.map((dispatch) => dispatchWork(dispatch, values).flops ?? 0),
   );

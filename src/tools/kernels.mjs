@@ -99,7 +99,7 @@ const className = (kernel) => kernel.replace(/(^|_)(\w)/g, (_, __, letter) => le
 
 /** The record of each kernel's arguments, and the dispatch from operation numbers to calls. */
 async function writeCpu(found) {
-  const { SHARE, entryWords } = await load('export { SHARE, entryWords } from "./src/ops/shares.ts";');
+  const { entryWords } = await load('export { entryWords } from "./src/ops/jobs.ts";');
   const clear = { op: "clear", kernel: { name: "clear", bindings: { tensor: "write" }, dims: { count: "u32" } } };
   const all = [clear, ...found];
   const record = (name, fields) => ["", "@unmanaged", `export class ${name} {`, ...fields, "}"];
@@ -112,7 +112,6 @@ async function writeCpu(found) {
     ...all.flatMap(({ kernel: { name, bindings, dims } }) =>
       record(className(name), [...Object.keys(bindings).map((binding) => `  ${binding}: usize;`), ...scalars(dims)]),
     ),
-    ...entry("Share", SHARE),
     ...found
       .filter(({ kernel: { job } }) => job)
       .flatMap(({ kernel: { name, job } }) => entry(`${className(name)}Job`, job)),
@@ -178,7 +177,7 @@ async function writeNumbers() {
       export { LANES as GRADNORM_LANES } from "./src/ops/gradnorm.ts";
       export { EPILOGUES } from "./src/ops/linear.ts";
       export { LOSS } from "./src/ops/scoreloss.ts";
-      export { TABLE_ENTRIES } from "./src/ops/shares.ts";
+      export { TABLE_ENTRIES } from "./src/ops/jobs.ts";
       export { VIEW_ALIGN } from "./src/tensor.ts";`);
   const { TABLE_ENTRIES, VIEW_ALIGN, WEIGHT_DTYPES } = rest;
   const prefixed = (prefix, numbers) =>

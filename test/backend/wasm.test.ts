@@ -19,7 +19,6 @@ import { activationForward } from "../../src/ops/activation.ts";
 import { crossentropyBackward } from "../../src/ops/crossentropy.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
-import { encodeTable, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import type { SegmentName } from "../../src/plan/plan.ts";
 import { checkFile, FIRST_MESSAGE, takeOwn } from "../../src/platform/build.ts";
@@ -174,17 +173,15 @@ for (const device of WASM)
     const targets = new Tensor("targets", [1], "output", "i32");
     const weights = new Tensor("weights", [1], "output");
     // A class far behind these: nothing is taken off.
-    const shares = new Tensor("shares", tableShape(SHARE), "output", "u32");
     const rows = { targets, weights };
-    const dispatches = [crossentropyBackward(dlogits, logits, state, rows, "sequences", 0, { shares, members: 1 })];
+    const dispatches = [crossentropyBackward(dlogits, logits, state, rows, "sequences", 0)];
     const segments = [{ name: "forward" as const, clears: [], dispatches }];
     const session = await (await testDevice(device)).prepare({ segments, memory: planMemory(segments) });
     session.write(logits, values);
     session.write(state, Float32Array.from([0, 1, 0, 0]));
     session.write(targets, Int32Array.from([count]));
     session.write(weights, Float32Array.from([1]));
-    session.write(shares, encodeTable(SHARE, [{ ...NO_SHARE, sequences: 1, loss_scale: 1 }]));
-    session.run(["forward"], { ...NO_VALUES, sequences: 1, share_sequences: 1 });
+    session.run(["forward"], { ...NO_VALUES, sequences: 1, loss_scale: 1 });
     assertAllClose("exp", await session.read(dlogits), Float64Array.from(values, Math.exp), {
       atol: 0,
       rtol: 2 ** -23,

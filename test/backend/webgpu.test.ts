@@ -8,7 +8,6 @@ import { nudgeUntil } from "../../src/backend/webgpu-nudge.ts";
 import { Pace } from "../../src/backend/webgpu-pace.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
-import { SHARE, tableShape } from "../../src/ops/shares.ts";
 import { planMemory } from "../../src/plan/memory.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertFails } from "../helpers/border.ts";
@@ -99,10 +98,8 @@ function testFake(name: string, body: (device: FakeDevice) => Promise<void>): vo
 }
 
 /** out = a b, with a single row and a single step of the depth. */
-function product(elements: number, rows: 1 | "tokens" = 1) {
+function product(elements: number, m: 1 | "tokens" = 1) {
   const tensor = (name: string, n = elements) => new Tensor(`${name} ${elements}`, [1, n], "output");
-  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
-  const m = rows === 1 ? rows : { count: rows, shares };
   const args = { out: tensor("out"), a: tensor("a", 1), b: tensor("b"), m, n: elements, k: 1 };
   const segments = [{ name: "forward" as const, clears: [], dispatches: [matmul(args)] }];
   return { segments, memory: planMemory(segments) };
@@ -248,7 +245,7 @@ testFake("a step uploads only the scalars that change", async (device) => {
     ["tokens", [["scalars", 0, 4]]],
   ] as const) {
     const session = await backend.prepare(product(8, rows));
-    const tables = ["matmul.jobs", 0, 64];
+    const tables = ["matmul.jobs", 0, 48];
     assert.equal(device.writes.splice(0), [tables, ["scalars", 0, 256]]);
     session.run(["forward"], { ...NO_VALUES, tokens: 1 });
     assert.equal(device.writes.splice(0), uploads);

@@ -11,7 +11,6 @@ import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { linearForward } from "../../src/ops/linear.ts";
 import { loraBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
-import { SHARE, tableShape } from "../../src/ops/shares.ts";
 import type { Segment } from "../../src/plan/plan.ts";
 import { dispatchWork } from "../../src/plan/work.ts";
 import { Rng } from "../../src/rng.ts";
@@ -99,9 +98,8 @@ test("one wrong element of a product is found, in every orientation", () => {
 
 test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any other kernel", () => {
   const tensor = (shape: number[], dtype: "f32" | "f16" = "f32") => new Tensor("t", shape, "output", dtype);
-  const values = { ...NO_VALUES, tokens: 10, share_tokens: 10 };
-  const shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
-  const m = { count: "tokens", shares } as const;
+  const values = { ...NO_VALUES, tokens: 10 };
+  const m = "tokens" as const;
   const [x, w] = [tensor([20, 8]), tensor([8, 6], "f16")];
   const product = matmul({ out: tensor([20, 6]), a: x, b: w, m, n: 6, k: 8 });
   assert.equal(dispatchWork(product, values), { flops: 2 * 10 * 6 * 8, bytes: 4 * 10 * 8 + 2 * 8 * 6 + 4 * 10 * 6 });
@@ -121,9 +119,8 @@ test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any
   });
   const sum = linearForward({ ...layer, sum: { add: dy, out: tensor([20, 8]) } });
   assert.is(dispatchWork(sum, values).bytes! - dispatchWork(linearForward(layer), values).bytes!, 2 * 4 * 10 * 8);
-  const job = { member: 0, group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
-  const [gradients] = loraBackward([job], [], { shares, members: 1 });
-  assert.equal(dispatchWork(gradients!, values), {
+  const job = { group, rows: "tokens" as const, x, dy, down, ddown, grad: tensor([256]) };
+  assert.equal(dispatchWork(loraBackward([job], []), values), {
     flops: 2 * 10 * 6 * (8 + 4),
     bytes: 4 * 10 * (8 + 8 + 12) + 8 * 6 * (8 + 4),
   });
@@ -156,9 +153,7 @@ test("a step's profile: shares add up to 1, rates follow from the work and the t
     for (const { name, ms, gflops, gbs, ofMultiplyAdd, ofCopy } of kernels) {
       const works = done
         .filter((one) => chooseOperation(one, panels) === name)
-        .map((one) =>
-          dispatchWork(one, { ...NO_VALUES, tokens: 20, sequences: 2, share_tokens: 20, share_sequences: 2 }),
-        );
+        .map((one) => dispatchWork(one, { ...NO_VALUES, tokens: 20, sequences: 2 }));
       const rate = (key: "flops" | "bytes") => works.reduce((total, work) => total + (work[key] ?? 0), 0) / 1e6;
       assertAllClose(name, [ms, gflops ?? 0, gbs ?? 0], [1, rate("flops"), rate("bytes")], { atol: 1e-9, rtol: 1e-9 });
       assert.equal([ofMultiplyAdd, ofCopy], [gflops && gflops / 2, gbs && gbs / 4]);

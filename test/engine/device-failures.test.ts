@@ -127,17 +127,17 @@ test("a model whose device is lost at any of its calls answers from the CPU, wit
 /** Trains runs together. */
 const together = (device: Backend) =>
   withModel(async (model) => {
-    const own: JobSettings[] = [{ rank: 2 }, { rank: 3 }, { rank: 4, lr: 1e20 }];
+    const own: JobSettings[] = [{ rank: 4, lr: 1e20 }, { rank: 2 }, { rank: 3 }];
     const runs = own.map((settings) => ({ settings: { epochs: 1, ...settings }, start: {} }));
     const trained = await trainAll({ device, model, data: await tinyData(messages(12)) }, runs);
     assert.equal(
       trained.map(({ status }) => status),
-      ["fulfilled", "fulfilled", "rejected"],
+      ["rejected", "fulfilled", "fulfilled"],
     );
     return trained.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
   });
 
-test("runs that share a plan end on the CPU if their device is lost, each with the CPU's bits", async () => {
+test("several runs end on the CPU if their device is lost, each with the CPU's bits", async () => {
   await preferCard(cache, together);
   const cpu = await openWasm({ threads: 1 });
   const onCpu = await together(cpu);

@@ -1,16 +1,12 @@
-/** Losses of rows of logits, for crossentropy and scoreloss: each member has the mean over its rows, by weight. */
+/** Losses of rows of logits, for crossentropy and scoreloss: the mean over rows, by weight. */
 import { crossentropyLoss } from "../../src/ops/crossentropy.ts";
 import type { Dispatch } from "../../src/ops/kernel.ts";
-import type { ShareRows } from "../../src/ops/shares.ts";
 import type { Tensor } from "../../src/tensor.ts";
 import { assertGradient } from "./gradient.ts";
 import type { OpCase, Tolerance } from "./op-case.ts";
-import { type Batch, members } from "./shares.ts";
 
 export interface LossCase {
-  kind: ShareRows;
-  /** Rows of each member. */
-  parts: readonly number[];
+  kind: "tokens" | "sequences";
   /** Outputs of a piece. */
   width: number;
   logits: Float32Array;
@@ -19,55 +15,40 @@ export interface LossCase {
   reference(logits: Float64Array, row: number): { loss: number; gradient: Float64Array; isRight: boolean } | null;
   targets: Tensor;
   forward(state: Tensor, piece: Tensor, first: number): Dispatch;
-  backward(dlogits: Tensor, piece: Tensor, state: Tensor, weights: Tensor, first: number, batch: Batch): Dispatch;
+  backward(dlogits: Tensor, piece: Tensor, state: Tensor, weights: Tensor, first: number): Dispatch;
   tolerances: { loss: Tolerance; gradient: Tolerance };
 }
 
-/** The members' losses, right rows and scales, and the gradient of the sum of the losses. */
-export function meanLosses(
-  { parts, weights, reference }: Pick<LossCase, "parts" | "weights" | "reference">,
-  logits: Float64Array,
-) {
+/** The loss, right rows and the scale, and the gradient of the loss. */
+export function meanLoss({ weights, reference }: Pick<LossCase, "weights" | "reference">, logits: Float64Array) {
   const K = logits.length / weights.length;
   const gradient = new Float64Array(logits.length);
-  let row = 0;
-  const results = parts.map((count) => {
-    const rows = Array.from({ length: count }, () => {
-      const at = row++;
-      return { at, weight: weights[at]!, own: reference(logits.subarray(at * K, (at + 1) * K), at) };
-    });
-    const scale = 1 / rows.reduce((sum, { own, weight }) => sum + (own ? weight : 0), 0);
-    let [loss, right] = [0, 0];
-    for (const { own, at, weight } of rows) {
-      if (!own) continue;
-      loss += own.loss * weight * scale;
-      right += Number(own.isRight);
-      gradient.set(
-        own.gradient.map((slope) => slope * weight * scale),
-        at * K,
-      );
-    }
-    return { loss, right, scale };
+  const rows = Array.from(weights, (weight, at) => {
+    return { at, weight, own: reference(logits.subarray(at * K, (at + 1) * K), at) };
   });
-  return { results, gradient };
+  const scale = 1 / rows.reduce((sum, { own, weight }) => sum + (own ? weight : 0), 0);
+  let [loss, right] = [0, 0];
+  for (const { own, at, weight } of rows) {
+    if (!own) continue;
+    loss += own.loss * weight * scale;
+    right += Number(own.isRight);
+    gradient.set(
+      own.gradient.map((slope) => slope * weight * scale),
+      at * K,
+    );
+  }
+  return { loss, right, scale, gradient };
 }
 
-/** Adds the op over all members to a case. */
+/** Adds the op to a case. */
 export function runLoss(c: OpCase, given: LossCase) {
-  const { kind, parts, width, logits, targets, tolerances } = given;
+  const { kind, width, logits, targets, tolerances } = given;
   const rows = given.weights.length;
   const K = logits.length / rows;
-  const { results, gradient } = meanLosses(given, Float64Array.from(logits));
+  const { loss, right, scale, gradient } = meanLoss(given, Float64Array.from(logits));
   if (logits.every(Number.isFinite))
-    assertGradient("logits", Float64Array.from(logits), gradient, (moved) =>
-      meanLosses(given, moved).results.reduce((sum, { loss }) => sum + loss, 0),
-    );
-  const batch = members(
-    c,
-    parts.map((count, i) => ({ [kind]: count, loss_scale: results[i]!.scale })),
-  );
-  const slots = 4;
-  const [state, metrics] = [c.output("state", [rows, 4]), c.random("metrics", [parts.length * slots, 4])];
+    assertGradient("logits", Float64Array.from(logits), gradient, (moved) => meanLoss(given, moved).loss);
+  const [state, metrics] = [c.output("state", [rows, 4]), c.random("metrics", [4, 4])];
   const weights = c.rows("weights", [rows], given.weights);
   const backward: Dispatch[] = [];
   for (let first = 0; first < K; first += width) {
@@ -76,12 +57,12 @@ export function runLoss(c: OpCase, given: LossCase) {
       Float32Array.from({ length: rows * count }, (_, i) => all[Math.floor(i / count) * K + first + (i % count)]!);
     const [piece, dlogits] = [c.rows("logits", [rows, count], part(logits)), c.output("dlogits", [rows, count])];
     c.run(given.forward(state, piece, first));
-    backward.push(given.backward(dlogits, piece, state, weights, first, batch));
+    backward.push(given.backward(dlogits, piece, state, weights, first));
     c.after(dlogits, part(gradient), tolerances.gradient);
   }
-  c.run(crossentropyLoss(metrics, state, { targets, weights }, kind, batch), ...backward);
+  c.run(crossentropyLoss(metrics, state, { targets, weights }, kind), ...backward);
   const expected = c.data(metrics);
-  for (const [i, { loss, right }] of results.entries()) expected.set([loss, right, 0, 0], (i * slots + 3) * 4);
+  expected.set([loss, right, 0, 0], 3 * 4);
   c.after(metrics, expected, tolerances.loss);
-  return { slot: 3, ...batch.values };
+  return { slot: 3, loss_scale: scale, [kind]: rows };
 }

@@ -15,10 +15,9 @@ import { dequantize } from "../../src/dequantize.ts";
 import { ShapeError } from "../../src/errors.ts";
 import { floatToHalf, halfToFloat } from "../../src/half.ts";
 import { boundTensors, type Dispatch, type StepValues } from "../../src/ops/kernel.ts";
-import { type BatchRows, encodeShares, NO_SHARE, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { Quantizer } from "../../src/quantize.ts";
 import { Rng } from "../../src/rng.ts";
-import { alignView, type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
+import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertSameBits } from "./border.ts";
 import { compiled, DEVICE_NAMES, runDispatches } from "./device.ts";
@@ -68,14 +67,9 @@ export class OpCase {
   private readonly dispatches: Dispatch[] = [];
   /** What runs in the place of a dispatch. */
   replace = (dispatch: Dispatch): Dispatch => dispatch;
-  /** The shares of a batch of one member: all rows of the step values. */
-  readonly shares = new Tensor("shares", tableShape(SHARE), "input", "u32");
-  readonly tokens: BatchRows = { count: "tokens", shares: this.shares };
-  readonly slots: BatchRows = { count: "slots", shares: this.shares };
   private readonly expectations: { tensor: Tensor; expected: Expected; tolerance: Tolerance }[] = [];
-  /** Elements in the rows of the batch; in a member's part. */
+  /** Elements in the rows of the batch. */
   private readonly used = new Map<Tensor, number>();
-  private readonly parts = new Map<Tensor, number>();
 
   /** `window`: the case has these rows of the batch of a larger case. */
   constructor(
@@ -162,14 +156,6 @@ export class OpCase {
     return tensor;
   }
 
-  /** A buffer with a tensor of this shape for each member, whichever of them the case has. */
-  page(name: string, shape: Shape, members: number): { page: Tensor; own: Tensor[] } {
-    const size = alignView(numel(shape));
-    const page = this.random(name, [members * size]);
-    this.parts.set(page, size);
-    return { page, own: Array.from({ length: members }, (_, i) => page.view(`${name} ${i}`, shape, i * size)) };
-  }
-
   /** The contents before the run, in f64; of a tensor of rows, those of the batch. */
   data(tensor: Tensor): Float64Array {
     const whole = this.values.get(tensor.root) ?? this.contents.get(tensor.root)!;
@@ -195,7 +181,6 @@ export class OpCase {
   results(values: Values, tensors: Tensor[], device?: string): Promise<Float32Array[]> {
     const roots = new Set(this.dispatches.flatMap(boundTensors).map(({ tensor }) => tensor.root));
     const contents = new Map([...this.contents].filter(([tensor]) => roots.has(tensor)));
-    if (roots.has(this.shares)) contents.set(this.shares, packOne(values));
     return runDispatches(this.dispatches.map(this.replace), contents, tensors, values, device);
   }
 
@@ -207,13 +192,11 @@ export class OpCase {
     });
   }
 
-  /** Tensors of rows or of members' parts of which something is expected: elements of a row, or of a part. */
-  parted(): { tensor: Tensor; row?: number; part?: number }[] {
-    return this.expectations.flatMap(({ tensor }) => {
-      if (this.used.has(tensor)) return { tensor, row: numel(tensor.shape.slice(1)) };
-      const part = this.parts.get(tensor);
-      return part ? { tensor, part } : [];
-    });
+  /** Tensors of rows of which something is expected, with the elements of a row. */
+  expectedRows(): { tensor: Tensor; row: number }[] {
+    return this.expectations.flatMap(({ tensor }) =>
+      this.used.has(tensor) ? { tensor, row: numel(tensor.shape.slice(1)) } : [],
+    );
   }
 
   /** Runs the dispatches on the devices and compares; the number of threads must not change a bit. */
@@ -273,8 +256,8 @@ export function testOp(
 }
 
 /**
- * Declares a test: in a batch of these sequences, or of members with so many rows, each has the same bits as in one of
- * its own. `first`: which of them `lengths` begins with.
+ * Declares a test: in a batch of these sequences, each has the same bits as in one of its own. `first`: which of them
+ * `lengths` begins with.
  */
 export function testAlone(
   name: string,
@@ -286,20 +269,20 @@ export function testAlone(
     const open = (b: number, count: number) => {
       const c = new OpCase(1, { first: starts[b]!, of: starts.at(-1)! });
       const values = build(c, lengths.slice(b, b + count), b) ?? {};
-      const parted = c.parted();
-      const tensors = parted.map(({ tensor }) => tensor);
-      return { parted, devices: () => c.devices(), after: (device: string) => c.results(values, tensors, device) };
+      const rows = c.expectedRows();
+      const tensors = rows.map(({ tensor }) => tensor);
+      return { rows, devices: () => c.devices(), after: (device: string) => c.results(values, tensors, device) };
     };
     const whole = open(0, lengths.length);
     const alone = lengths.map((_, b) => open(b, 1));
-    assert.ok(whole.parted.length > 0);
+    assert.ok(whole.rows.length > 0);
     for (const device of whole.devices()) {
       const together = await whole.after(device);
       for (const [b, one] of alone.entries())
         for (const [i, found] of (await one.after(device)).entries()) {
-          const { tensor, row = 0, part } = one.parted[i]!;
-          const at = part ? b * part : starts[b]! * row;
-          const own = part ? found.slice(at, at + part) : found.slice(0, lengths[b]! * row);
+          const { tensor, row } = one.rows[i]!;
+          const at = starts[b]! * row;
+          const own = found.slice(0, lengths[b]! * row);
           assertSameBits(`${tensor.name} of ${b} on ${device}`, own, together[i]!.slice(at, at + own.length));
         }
     }
@@ -378,14 +361,6 @@ function arrayDtype(data: Data): DType {
   if (data instanceof Float32Array) return "f32";
   if (data instanceof Uint16Array) return "f16";
   return data instanceof Int32Array ? "i32" : "u32";
-}
-
-/** The shares of a batch of one member. */
-function packOne({ tokens = 0, slots = 0, sequences = slots }: Partial<StepValues>): Uint32Array {
-  const words = new Uint32Array(numel(tableShape(SHARE)));
-  const rows = { ...NO_SHARE, tokens, sequences };
-  encodeShares(words, new Tensor("shares", [words.length], "input"), rows);
-  return words;
 }
 
 let worst = 0;

@@ -125,7 +125,7 @@ test("what the backward pass does not read is not recomputed, and what is counts
     const [on, off] = [planWith(spec), planWith(spec, { recompute: false })].map(backward) as [Dispatch[], Dispatch[]];
     const more = (name: RegExp) => products(on, name) - products(off, name);
     assert.equal([more(/c_attn/), more(/attn\.c_proj/), more(/c_fc/), more(/mlp\.c_proj/)], [2, 2, 2, 0]);
-    const values = { ...NO_VALUES, share_tokens: 40, share_sequences: 4 };
+    const values = { ...NO_VALUES, tokens: 40, sequences: 4 };
     const flops = (list: readonly Dispatch[]) =>
       list.reduce((sum, one) => sum + (dispatchWork(one, values).flops ?? 0), 0);
     const C = spec.config.n_embd;

@@ -2,7 +2,7 @@ import { crossentropyBackward, crossentropyForward, IGNORE_INDEX } from "../../s
 import { Rng } from "../../src/rng.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { test } from "../helpers/harness.ts";
-import { meanLosses, runLoss } from "../helpers/losses.ts";
+import { meanLoss, runLoss } from "../helpers/losses.ts";
 import { type OpCase, testOp } from "../helpers/op-case.ts";
 
 /** Probabilities have the rounding of an exponential's argument, here up to 20; the loss is a mean of logarithms. */
@@ -20,21 +20,14 @@ const reference = (targets: ArrayLike<number>) => (logits: Float64Array, row: nu
   return { loss: largest - logits[label]! + Math.log(sum), gradient, isRight: logits[label] === largest };
 };
 
-/** Adds the whole op to a case: logits [rows, V] in pieces of `width` classes, of members with these rows. */
-function build(
-  c: OpCase,
-  width: number,
-  logits: Float32Array,
-  targets: Int32Array,
-  weights = ones(targets.length),
-  parts = [targets.length],
-) {
+/** Adds the whole op to a case: logits [rows, V] in pieces of `width` classes. */
+function build(c: OpCase, width: number, logits: Float32Array, targets: Int32Array, weights = ones(targets.length)) {
   const tensor = c.rows("targets", [targets.length], targets);
   return runLoss(c, {
-    ...{ kind: "tokens", parts, width, logits, weights, targets: tensor, reference: reference(targets) },
+    ...{ kind: "tokens", width, logits, weights, targets: tensor, reference: reference(targets) },
     forward: (state, piece, first) => crossentropyForward(state, piece, tensor, "tokens", first),
-    backward: (dlogits, piece, state, weights, first, batch) =>
-      crossentropyBackward(dlogits, piece, state, { targets: tensor, weights }, "tokens", first, batch),
+    backward: (dlogits, piece, state, weights, first) =>
+      crossentropyBackward(dlogits, piece, state, { targets: tensor, weights }, "tokens", first),
     tolerances: TOLERANCES,
   });
 }
@@ -43,32 +36,32 @@ test("the reference is PyTorch's weighted mean: the weighted losses over the sum
   // cross_entropy(log([[1, 3], [1, 1], [3, 1]]), [1, 0, 1], weight=[0.5, 2]):
   // (2 ln(4/3) + 0.5 ln 2 + 2 ln 4) / (2 + 0.5 + 2)
   const logits = Float64Array.of(0, Math.log(3), 0, 0, Math.log(3), 0);
-  const { results, gradient } = meanLosses(
-    { parts: [3], weights: Float32Array.of(2, 0.5, 2), reference: reference([1, 0, 1]) },
+  const { loss, right, gradient } = meanLoss(
+    { weights: Float32Array.of(2, 0.5, 2), reference: reference([1, 0, 1]) },
     logits,
   );
-  const found = [results[0]!.loss, results[0]!.right, ...gradient];
+  const found = [loss, right, ...gradient];
   const expected = [0.8210058794274034, 2, 1 / 9, -1 / 9, -1 / 18, 1 / 18, 1 / 3, -1 / 3];
   assertAllClose("PyTorch", found, expected, { atol: 1e-15, rtol: 0 });
 });
 
-for (const { rows, V, width, parts } of [
-  { rows: 17, V: 131, width: 64, parts: [9, 1, 7] },
+for (const { rows, V, width, isWeighted = true } of [
+  { rows: 17, V: 131, width: 64 },
+  { rows: 17, V: 131, width: 64, isWeighted: false },
   { rows: 1, V: 2, width: 2 },
   { rows: 17, V: 4, width: 4 },
   { rows: 3, V: 97, width: 97 },
   { rows: 131, V: 97, width: 1 },
   { rows: 2, V: 50257, width: 20032 },
 ])
-  testOp(`${rows} rows of ${V} classes in pieces of ${width}, some ignored`, (c) => {
+  testOp(`${rows} rows of ${V} classes in pieces of ${width}, some ignored${isWeighted ? ", weighted" : ""}`, (c) => {
     const rng = new Rng(rows * V);
     const logits = Float32Array.from({ length: rows * V }, () => 5 * rng.normal());
     const targets = Int32Array.from({ length: rows }, (_, i) => (i % 3 === 1 ? IGNORE_INDEX : rng.below(V)));
     // Some rows have their target on top, so that there is something to count.
     for (const [i, target] of targets.entries()) if (i % 2 === 0 && target >= 0) logits[i * V + target] = 30;
     const weights = Float32Array.from(targets, () => 0.02 + 20 * rng.uniform());
-    build(c, width, logits, targets, ones(rows), parts);
-    return build(c, width, logits, targets, weights, parts);
+    return build(c, width, logits, targets, isWeighted ? weights : ones(rows));
   });
 
 testOp("logits of +-1e4, and a loss that is small beside them", (c) => {

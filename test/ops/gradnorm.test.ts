@@ -13,7 +13,7 @@ for (const sizes of [[1], [63, 64, 65], [4095, 4096, 4097], [64, 70000, 3], [102
     const metrics = c.random("metrics", [16, 4]);
     const stopped = c.of("stopped", [1], new Uint32Array(1));
     const partial = c.blank("partial", [pages.reduce((sum, page) => sum + countPartials(page), 0)]);
-    c.run(...gradnorm(metrics, stopped, partial, [pages]));
+    c.run(...gradnorm(metrics, stopped, partial, pages));
     const all = c.data(metrics);
     all[5 * 4 + 2] = Math.sqrt(pages.reduce((sum, page) => sum + c.data(page).reduce((a, g) => a + g * g, 0), 0));
     all[5 * 4 + 3] = 1;
@@ -40,7 +40,7 @@ for (const { name, gradient, metrics = FINITE, stopped = 0 } of [
     const metricsTensor = c.of("metrics", [1, 4], Float32Array.from(metrics));
     const stoppedTensor = c.of("stopped", [1], Uint32Array.from([stopped]));
     const partial = c.blank("partial", [countPartials(page) + countPartials(last)]);
-    c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [[page, last]]));
+    c.run(...gradnorm(metricsTensor, stoppedTensor, partial, [page, last]));
     for (const device of c.devices()) {
       const [afterMetrics, afterStopped] = await c.results({}, [metricsTensor, stoppedTensor], device);
       assert.is(new Uint32Array(afterStopped!.buffer)[0], 1, device);

@@ -12,7 +12,7 @@ function layer(c: OpCase, rows: number, input: number, out: number, count: "toke
   const W = c.blocks("W", "int16", [input, out], "matrix");
   const [x, dy, bias] = [c.input("x", [rows, input]), c.input("dy", [rows, out]), c.random("bias", [out])];
   const [y, dx] = [c.output("y", [rows, out]), c.output("dx", [rows, input])];
-  c.run(linearForward({ out: y, x, W, bias, rows: c[count] }), linearBackward({ dx, dy, W, rows: c[count] }));
+  c.run(linearForward({ out: y, x, W, bias, rows: count }), linearBackward({ dx, dy, W, rows: count }));
   const stored = { words: c.words(W), inputs: input, m: rows };
   c.after(
     y,
@@ -42,7 +42,7 @@ testOp(
   async (c) => {
     const W = c.blocks("W", "int16", [392, 40], "matrix");
     const [x, y] = [c.input("x", [70, 392]), c.output("y", [70, 40])];
-    c.run(linearForward({ out: y, x, W, rows: c.tokens }));
+    c.run(linearForward({ out: y, x, W, rows: "tokens" }));
     await assertSameRows(c, [y], [70, 33, 5, 1], CPU);
     return undefined;
   },
@@ -68,8 +68,8 @@ for (const [rows, V, C, count] of [
         const words = c.words(table);
         const [x, dlogits] = [c.input("x", [rows, C]), c.input("dlogits", [rows, n])];
         const [logits, dx] = [c.output("logits", [rows, n]), c.input("dx", [rows, C])];
-        c.run(matmul({ out: logits, a: x, b, m: c[count], n, k: C, transB: true }));
-        c.run(matmul({ out: dx, a: dlogits, b, m: c[count], n: C, k: n, beta: 1 }));
+        c.run(matmul({ out: logits, a: x, b, m: count, n, k: C, transB: true }));
+        c.run(matmul({ out: dx, a: dlogits, b, m: count, n: C, k: n, beta: 1 }));
         const part = new Uint32Array([
           ...words.subarray((first * C) / 2, (V * C) / 2),
           ...words.subarray((V * C) / 2 + first),
@@ -95,7 +95,7 @@ testOp(
     for (let i = 120; i < 160; i++) values[i] = 0;
     const x = c.rows("x", [5, 40], values);
     const y = c.output("y", [5, 16]);
-    c.run(linearForward({ out: y, x, W, rows: c.tokens }));
+    c.run(linearForward({ out: y, x, W, rows: "tokens" }));
     c.after(
       y,
       () => integerProduct({ a: values, words: c.words(W), inputs: 40, m: 5, n: 16, k: 40, along: true }),

@@ -87,10 +87,10 @@ function build(c: OpCase, { rows, input, out, place, dtype }: Sizes, count: "tok
   const blank = (name: string) => c.output(name, [rows, out]);
   const [plain, sum, active, h, act, y, both] = ["plain", "sum", "active", "h", "act", "y", "both"].map(blank);
   const [dx, dh, dsum, again] = ["dx", "dh", "dsum", "again"].map((name) => c.output(name, [rows, input]));
-  if (forward) c.run(loraDown(forward.down, x, forward.group, c[count]));
-  if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, c[count]));
-  const args = { x, W, bias, rows: c[count], adapters: forward };
-  const back = { dy, W, rows: c[count], adapters: backward };
+  if (forward) c.run(loraDown(forward.down, x, forward.group, count));
+  if (backward) c.run(loraUpBackward(backward.down, dy, backward.group, count));
+  const args = { x, W, bias, rows: count, adapters: forward };
+  const back = { dy, W, rows: count, adapters: backward };
   c.run(
     linearForward({ ...args, out: plain! }),
     linearForward({ ...args, out: sum!, residual }),
@@ -155,8 +155,8 @@ for (const [dtype, input, width, reading] of [
     const outs = [1984, most].map((capacity, i) => {
       const x = c.rows("x", [most, input], values, capacity);
       const [down, y] = [c.output("down", [most, 24], capacity), c.output("out", [most, out], capacity)];
-      const layer = linearForward({ out: y, x, W, bias, rows: c.tokens, adapters: { group, down } });
-      c.run(loraDown(down, x, group, c.tokens), layer);
+      const layer = linearForward({ out: y, x, W, bias, rows: "tokens", adapters: { group, down } });
+      c.run(loraDown(down, x, group, "tokens"), layer);
       assert.is(chooseShader(layer).name, `linear_${["wide", "middle"][i]}${reading}`);
       return y;
     });
@@ -171,8 +171,8 @@ for (const k of [3, 1, 64]) {
     const [W, Wt, bias] = [c.random("W", [k, n], 0.3), c.random("Wt", [n, k], 0.3), c.random("bias", [n])];
     const [out, sum, dx] = ["out", "sum", "dx"].map((name) => c.output(name, [rows, n], room));
     const list = [
-      linearForward({ out: out!, x: a, W, bias, rows: c.tokens, sum: { add: inp, out: sum! } }),
-      linearBackward({ dx: dx!, dy: a, W: Wt, rows: c.tokens, add: inp }),
+      linearForward({ out: out!, x: a, W, bias, rows: "tokens", sum: { add: inp, out: sum! } }),
+      linearBackward({ dx: dx!, dy: a, W: Wt, rows: "tokens", add: inp }),
     ];
     for (const one of list) assert.is(chooseShader(one).name, k === 64 ? "linear_wide" : "linear_wide.scalar");
     c.run(...list);
@@ -194,12 +194,12 @@ test("operands of other shapes are refused", () => {
     [3, 4],
   ] as const;
   const shapes = { out: wide, x: slim, W: [4, 5], bias: [5], down: [3, 2], residual: wide } as const;
-  assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: c.tokens, adapters: { group, down } }));
+  assertShapes(shapes, ({ down, ...rest }) => linearForward({ ...rest, rows: "tokens", adapters: { group, down } }));
   assertShapes({ dx: slim, dy: wide, W: [4, 5], inp: slim, act: slim }, ({ inp, act, ...rest }) =>
-    linearBackward({ ...rest, rows: c.tokens, activated: { by: "relu", inp, act } }),
+    linearBackward({ ...rest, rows: "tokens", activated: { by: "relu", inp, act } }),
   );
   assertShapes({ out: wide, x: slim, W: [4, 5], bias: [5], add: wide, both: wide }, ({ add, both, ...rest }) =>
-    linearForward({ ...rest, rows: c.tokens, sum: { add, out: both } }),
+    linearForward({ ...rest, rows: "tokens", sum: { add, out: both } }),
   );
-  assertShapes({ dx: slim, dy: wide, W: [4, 5], add: slim }, (t) => linearBackward({ ...t, rows: c.tokens }));
+  assertShapes({ dx: slim, dy: wide, W: [4, 5], add: slim }, (t) => linearBackward({ ...t, rows: "tokens" }));
 });

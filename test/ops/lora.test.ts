@@ -1,4 +1,3 @@
-import * as assert from "uvu/assert";
 import { adapterColumns, loraDown } from "../../src/ops/adapters.ts";
 import { type LoraJob, loraBackward, loraUpBackward } from "../../src/ops/lora.ts";
 import { alignView, type Tensor } from "../../src/tensor.ts";
@@ -7,7 +6,6 @@ import { gemm } from "../helpers/gemm.ts";
 import { assertGradient, dot } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertRefused, assertShapes, OpCase, testOp } from "../helpers/op-case.ts";
-import { members } from "../helpers/shares.ts";
 
 /** Two consecutive sums of up to 132 products of normal numbers: intermediate values reach a few dozen. */
 const TWO_SUMS = { atol: 5e-5, rtol: 5e-6 };
@@ -50,15 +48,14 @@ const columnsOfMatrix = (y: Float64Array, rows: number, n: number, first: number
 type Matrix = Place & { rows: number; n: number };
 
 function build(c: OpCase, { rows, n, ...place }: Matrix) {
-  const batch = members(c, [{ tokens: rows }]);
   const { group, page } = makeGroup(c, 0.5, place);
   const { count, r, input, stride, scale, A, B } = group;
   const [grad, x, dy] = [c.random("grad", page.shape), c.input("x", [rows, input]), c.input("dy", [rows, n])];
   const [down, ddown] = [c.output("down", [rows, count * r]), c.output("ddown", [rows, count * r])];
   c.run(
-    loraDown(down, x, group, { count: "tokens", shares: batch.shares }),
-    loraUpBackward(ddown, dy, group, { count: "tokens", shares: batch.shares }),
-    ...loraBackward([{ member: 0, group, rows: "tokens", x, dy, down, ddown, grad }], [], batch),
+    loraDown(down, x, group, "tokens"),
+    loraUpBackward(ddown, dy, group, "tokens"),
+    loraBackward([{ group, rows: "tokens", x, dy, down, ddown, grad }], []),
   );
   const expected = c.data(grad);
   for (let i = 0; i < count; i++) {
@@ -73,7 +70,7 @@ function build(c: OpCase, { rows, n, ...place }: Matrix) {
     addAt(expected, B.offset + i * stride, dB);
   }
   c.after(grad, expected, TWO_SUMS);
-  return batch.values;
+  return { tokens: rows };
 }
 
 function addAt(sums: Float64Array, first: number, values: Float64Array): void {
@@ -111,7 +108,6 @@ testOp("the adapters of two matrices in one dispatch, one of them by sequences",
     return tensor;
   };
   const expected = c.data(grad);
-  const batch = members(c, [{ tokens: fc.rows, sequences: proj.rows }]);
   const jobs = [fc, proj].map((one, i): LoraJob => {
     const { n, ...place } = one;
     const kind = i === 0 ? "tokens" : "sequences";
@@ -122,18 +118,13 @@ testOp("the adapters of two matrices in one dispatch, one of them by sequences",
     const { dA, dB } = adapterBackward(c.data(dy), c.data(x), c.data(group.A), c.data(group.B), size);
     addAt(expected, group.A.offset, dA);
     addAt(expected, group.B.offset, dB);
-    return { member: 0, group, rows: kind, x, dy, down: view(downs), ddown: view(ddowns), grad };
+    return { group, rows: kind, x, dy, down: view(downs), ddown: view(ddowns), grad };
   });
   for (const { group, rows, x, dy, down, ddown } of jobs)
-    c.run(
-      loraDown(down, x, group, { count: rows, shares: batch.shares }),
-      loraUpBackward(ddown, dy, group, { count: rows, shares: batch.shares }),
-    );
-  const list = loraBackward([jobs[0]!], [jobs[1]!], batch);
-  assert.is(list.length, 1);
-  c.run(...list);
+    c.run(loraDown(down, x, group, rows), loraUpBackward(ddown, dy, group, rows));
+  c.run(loraBackward([jobs[0]!], [jobs[1]!]));
   c.after(grad, expected, TWO_SUMS);
-  return batch.values;
+  return { tokens: fc.rows, sequences: proj.rows };
 });
 
 test("operands of other shapes, and matrices of other buffers, are refused", () => {
@@ -144,20 +135,18 @@ test("operands of other shapes, and matrices of other buffers, are refused", () 
     [3, 4],
     [3, 8],
   ] as const;
-  assertShapes({ down, x }, ({ down, x }) => loraDown(down, x, group, c.tokens));
+  assertShapes({ down, x }, ({ down, x }) => loraDown(down, x, group, "tokens"));
   // dy may be wider: other adapters write there.
-  assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, c.tokens), ["dy.1"]);
+  assertShapes({ ddown: down, dy }, ({ ddown, dy }) => loraUpBackward(ddown, dy, group, "tokens"), ["dy.1"]);
   const grad = c.blank("grad", page.shape);
-  const batch = members(c, [{ tokens: 3 }]);
   const job = (tensors: Record<"down" | "ddown" | "x" | "dy", Tensor>): LoraJob => ({
     ...tensors,
-    member: 0,
     group,
     rows: "tokens",
     grad,
   });
-  assertShapes({ down, ddown: down, x, dy }, (tensors) => loraBackward([job(tensors)], [], batch));
+  assertShapes({ down, ddown: down, x, dy }, (tensors) => loraBackward([job(tensors)], []));
   const make = () =>
     job({ down: c.blank("down", down), ddown: c.blank("ddown", down), x: c.blank("x", x), dy: c.blank("dy", dy) });
-  assertRefused(() => loraBackward([make()], [make()], batch));
+  assertRefused(() => loraBackward([make()], [make()]));
 });

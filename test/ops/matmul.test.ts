@@ -1,16 +1,14 @@
 import * as assert from "uvu/assert";
 import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
 import { type BlockDtype, isBlockDtype } from "../../src/blocks.ts";
-import { tensorAt } from "../../src/ops/kernel.ts";
+import { type RowCount, tensorAt } from "../../src/ops/kernel.ts";
 import { type MatmulArguments, matmul, matmulBiasBackward } from "../../src/ops/matmul.ts";
-import { type ProductRows, SHARE, tableShape } from "../../src/ops/shares.ts";
 import { numel, type Tensor } from "../../src/tensor.ts";
 import { assertSameBits } from "../helpers/border.ts";
 import { gemm } from "../helpers/gemm.ts";
 import { addColumns } from "../helpers/gradient.ts";
 import { test } from "../helpers/harness.ts";
 import { assertRefused, assertSameRows, assertShapes, OpCase, testAlone, testOp } from "../helpers/op-case.ts";
-import { members } from "../helpers/shares.ts";
 
 /** Sums of up to 130 products of normal numbers, one after the other in f32. */
 const PRODUCT = { atol: 2e-5, rtol: 2e-6 };
@@ -25,7 +23,7 @@ const TRANSPOSITIONS = BOTH.flatMap((transA) => BOTH.map((transB) => ({ transA, 
 type Sizes = Omit<MatmulArguments, "m" | "k"> & { m: number; k: number };
 
 /** Adds a product to a case; `rows` says how the device is told the number of rows. */
-function product(c: OpCase, args: Sizes, tolerance = PRODUCT, rows: ProductRows = args.m): void {
+function product(c: OpCase, args: Sizes, tolerance = PRODUCT, rows: RowCount = args.m): void {
   const { out, a, b, bias, m, n, ldc = n, outOffset = 0, ...rest } = args;
   const expected = () => {
     const operands = { a: c.data(a), b: c.data(b), ...(bias && { bias: c.data(bias) }) };
@@ -67,7 +65,7 @@ function sweep(c: OpCase, ms: readonly number[], ns: readonly number[], { dtype 
       const out = beta || ldc > n ? c.input("out", [m, ldc]) : c.output("out", [m, n]);
       const withBias = at % 2 === 0 ? { bias: bias.view("bias", [n], 0) } : {};
       const args = { out, a, b, m, n, k, beta, alpha: at % 5 === 0 ? -0.5 : 1, ldc, outOffset, ...trans, ...withBias };
-      product(c, args, k > 130 ? LONG_PRODUCT : PRODUCT, bySlots ? c.slots : m);
+      product(c, args, k > 130 ? LONG_PRODUCT : PRODUCT, bySlots ? "slots" : m);
     }
 }
 
@@ -99,7 +97,7 @@ testOp("rows of slots: b in f16 gives the bits of the same numbers in f32, whate
   for (const transB of BOTH)
     for (let k = 1; k <= 11; k++) {
       const [one, two] = [c.blank(`${k}, ${transB}`, [3, 7]), c.blank("in f16", [3, 7])];
-      const rest = { a: c.random("a", [3, k]), m: c.slots, n: 7, k, transB } as const;
+      const rest = { a: c.random("a", [3, k]), m: "slots", n: 7, k, transB } as const;
       c.run(matmul({ ...rest, out: one, b }), matmul({ ...rest, out: two, b: half }));
       pairs.push(one, two);
     }
@@ -179,7 +177,7 @@ for (const [dtype, transB, sizes] of [
       const values = c.normals(130 * k);
       const products = [1984, 130].map((capacity) => {
         const [out, a] = [c.output("out", [130, n], capacity), c.rows("a", [130, k], values, capacity)];
-        return matmul({ out, a, b, m: c.tokens, n, k, transB });
+        return matmul({ out, a, b, m: "tokens", n, k, transB });
       });
       c.run(...products);
       const reading = (k % 4 ? ".scalar" : "") + (b.isInBlocks ? ".quantized" : "");
@@ -200,7 +198,6 @@ for (const [dtype, transB, sizes] of [
 /** x^T dy, added to what is there, of the matrices into and out of an adapter's bottleneck. */
 testOp("the gradients of a bottleneck's matrices and biases, over fewer rows than there is room for", (c) => {
   const rows = 35;
-  const batch = members(c, [{ tokens: rows }]);
   for (const bottleneck of [1, 3, 5, 64])
     for (const [k, n] of [
       [132, bottleneck],
@@ -209,14 +206,11 @@ testOp("the gradients of a bottleneck's matrices and biases, over fewer rows tha
       const [x, dy] = [c.input("x", [rows, k], 1, rows + 6), c.input("dy", [rows, n], 1, rows + 6)];
       const [dW, dbias] = [c.random("dW", [k, n]), c.random("dbias", [n])];
       const sizes = { m: k, n, lda: k, transA: true, beta: 1 } as const;
-      c.run(
-        matmul({ out: dW, a: x, b: dy, k: { count: "tokens", shares: batch.shares }, ...sizes }),
-        matmulBiasBackward([{ member: 0, dbias }], dy, "tokens", batch),
-      );
+      c.run(matmul({ out: dW, a: x, b: dy, k: "tokens", ...sizes }), matmulBiasBackward(dbias, dy, "tokens"));
       c.after(dW, gemm({ out: c.data(dW), a: c.data(x), b: c.data(dy), k: rows, ...sizes }), PRODUCT);
       c.after(dbias, addColumns(c.data(dbias), c.data(dy)), PRODUCT);
     }
-  return batch.values;
+  return { tokens: rows };
 });
 
 /** Logits and their gradients: of a whole table, of rows from 64 on, of few. Odd numbers of rows: unaligned strides. */
@@ -231,8 +225,8 @@ for (const [dtype, m, rows, sizes, C] of [
     for (const n of sizes) {
       const b = table.view("part", [n, C], (sizes[0] - n) * C);
       const [x, dlogits] = [c.input("x", [m, C]), c.input("dlogits", [m, n])];
-      product(c, { out: c.output("logits", [m, n]), a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, c[rows]);
-      product(c, { out: c.input("dx", [m, C]), a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, c[rows]);
+      product(c, { out: c.output("logits", [m, n]), a: x, b, m, n, k: C, transB: true }, LONG_PRODUCT, rows);
+      product(c, { out: c.input("dx", [m, C]), a: dlogits, b, m, n: C, k: n, beta: 1 }, LONG_PRODUCT, rows);
     }
     return { [rows]: m };
   });
@@ -245,10 +239,9 @@ for (const [rows, cols] of [
 ] as const)
   testOp(`the gradient of the bias adds up ${rows} rows of ${cols}`, (c) => {
     const [dout, dbias] = [c.input("dout", [rows, cols]), c.random("dbias", [cols])];
-    const batch = members(c, [{ sequences: rows }]);
-    c.run(matmulBiasBackward([{ member: 0, dbias }], dout, "sequences", batch));
+    c.run(matmulBiasBackward(dbias, dout, "sequences"));
     c.after(dbias, addColumns(c.data(dbias), c.data(dout)), PRODUCT);
-    return batch.values;
+    return { sequences: rows };
   });
 
 test("operands that do not fit are refused", () => {
@@ -257,13 +250,11 @@ test("operands that do not fit are refused", () => {
   const [out, a, b, bias] = [tensor(4, 5), tensor(4, 3), tensor(3, 5), tensor(4)];
   assertRefused(() => matmul({ out: tensor(2, 2), a: tensor(2, 3), b: tensor(7, 5), m: 2, n: 5, k: 3 }));
   assertRefused(() => matmul({ out, a, b, m: 4, n: 5, k: 3, bias }));
-  assertRefused(() => matmul({ out, a, b, m: c.tokens, n: 5, k: 3, transA: true }));
-  assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: c.tokens, n: 5, k: 3 }), [
+  assertRefused(() => matmul({ out, a, b, m: "tokens", n: 5, k: 3, transA: true }));
+  assertShapes({ out: [4, 5], a: [4, 3], b: [3, 5], bias: [5] }, (t) => matmul({ ...t, m: "tokens", n: 5, k: 3 }), [
     "b.0",
   ]);
-  assertShapes(
-    { dbias: [5], dout: [4, 5], shares: tableShape(SHARE) },
-    ({ dbias, dout, shares }) => matmulBiasBackward([{ member: 0, dbias }], dout, "tokens", { shares, members: 1 }),
-    ["dout.0", "shares.1"],
-  );
+  assertShapes({ dbias: [5], dout: [4, 5] }, ({ dbias, dout }) => matmulBiasBackward(dbias, dout, "tokens"), [
+    "dout.0",
+  ]);
 });

@@ -2,7 +2,6 @@ import { matmulBiasBackward } from "../../src/ops/matmul.ts";
 import { normBackward, normForward, normParametersBackward } from "../../src/ops/norm.ts";
 import { add, addColumns, eachRow, rowGradient, times } from "../helpers/gradient.ts";
 import { testOp, testRows } from "../helpers/op-case.ts";
-import { members } from "../helpers/shares.ts";
 
 /** Sums of up to 768 normal numbers by a tree, and a few roundings. */
 const NORM = { atol: 3e-6, rtol: 3e-6 };
@@ -40,8 +39,8 @@ for (const centred of [true, false])
       normBackward(dinp!, again!, dout, parts, rows),
       normBackward(onto!, other!, dout, parts, rows, more),
       normParametersBackward(dweight, dbias, dout, parts, rows),
-      // Where the weight is frozen; the number of rows is given: no share is read.
-      matmulBiasBackward([{ member: 0, dbias: alone }], dout, rows, members(c, [{}])),
+      // Where the weight is frozen.
+      matmulBiasBackward(alone, dout, rows),
     );
     const [x, d] = [c.data(inp), c.data(dout)];
     const zeros = new Float64Array(cols);

@@ -2,7 +2,7 @@ import { type ScoreLoss, scorelossBackward, scorelossForward } from "../../src/o
 import { Rng } from "../../src/rng.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { test } from "../helpers/harness.ts";
-import { meanLosses, runLoss } from "../helpers/losses.ts";
+import { meanLoss, runLoss } from "../helpers/losses.ts";
 import { type OpCase, testOp } from "../helpers/op-case.ts";
 
 /** A mean of some logarithms or squares; a gradient has the rounding of an exponential. */
@@ -28,7 +28,7 @@ const reference = (loss: ScoreLoss, values: ArrayLike<number>) => (logits: Float
   };
 };
 
-/** Adds the op to a case: K outputs in pieces of `width`, of members with these rows. */
+/** Adds the op to a case: K outputs in pieces of `width`. */
 function build(
   c: OpCase,
   loss: ScoreLoss,
@@ -36,27 +36,26 @@ function build(
   logits: Float32Array,
   values: Float32Array,
   weights: Float32Array,
-  parts = [weights.length],
 ) {
   const rows = weights.length;
   const tensor = c.rows("values", [rows, values.length / rows], values);
   return runLoss(c, {
-    ...{ kind: "sequences", parts, width, logits, weights, reference: reference(loss, values) },
+    ...{ kind: "sequences", width, logits, weights, reference: reference(loss, values) },
     targets: c.rows("targets", [rows], new Int32Array(rows)),
     forward: (state, piece, first) => scorelossForward(state, piece, tensor, "sequences", first, loss),
-    backward: (dlogits, piece, _, weights, first, batch) =>
-      scorelossBackward(dlogits, piece, { values: tensor, weights }, "sequences", first, loss, batch),
+    backward: (dlogits, piece, _, weights, first) =>
+      scorelossBackward(dlogits, piece, { values: tensor, weights }, "sequences", first, loss),
     tolerances: TOLERANCES,
   });
 }
 
 for (const loss of LOSSES)
-  for (const [rows, K, width, parts] of [
-    [5, 97, 40, [2, 1, 2]],
-    [1, 1, 1, [1]],
-    [17, 1, 1, [17]],
-    [3, 5, 5, [3]],
-    [130, 131, 131, [130]],
+  for (const [rows, K, width] of [
+    [5, 97, 40],
+    [1, 1, 1],
+    [17, 1, 1],
+    [3, 5, 5],
+    [130, 131, 131],
   ] as const)
     testOp(`${loss}: ${rows} rows of ${K} outputs, ${width} at a time`, (c) => {
       const rng = new Rng(rows * K);
@@ -72,7 +71,6 @@ for (const loss of LOSSES)
         logits,
         values,
         Float32Array.from({ length: rows }, () => 0.1 + rng.uniform()),
-        [...parts],
       );
     });
 
@@ -91,9 +89,9 @@ test("the reference is PyTorch's mse_loss and binary_cross_entropy_with_logits",
     ["squared", [1, 0, -1, 0], [3.5, 0]],
     ["binary", [1, 0, 0, 1], [0.7954808473587036, 1]],
   ] as const) {
-    const given = { parts: [2], weights: Float32Array.of(1, 1), reference: reference(loss, values) };
-    const [found] = meanLosses(given, Float64Array.of(0, 2, -1, 3)).results;
-    assertAllClose(loss, [found!.loss, found!.right], expected, { atol: 1e-6, rtol: 0 });
+    const given = { weights: Float32Array.of(1, 1), reference: reference(loss, values) };
+    const found = meanLoss(given, Float64Array.of(0, 2, -1, 3));
+    assertAllClose(loss, [found.loss, found.right], expected, { atol: 1e-6, rtol: 0 });
   }
 });
 

@@ -46,7 +46,7 @@ for (const [dtype, transB] of [
         const b = transB ? matrix(c, dtype, n, k) : matrix(c, dtype, k, n);
         const a = c.input("a", [m, k], 1, m + 3);
         const [out, sum] = [c.blank("out", [m + 3, n]), c.random("sum", [m + 3, n])];
-        const args = { a, b, m: c.tokens, n, k, transB } as const;
+        const args = { a, b, m: "tokens", n, k, transB } as const;
         const bias = c.random("bias", [n]);
         const products = [matmul({ ...args, out }), matmul({ ...args, out: sum, beta: 1, alpha: -0.5, bias })];
         c.run(...products);
@@ -64,7 +64,7 @@ testAll("x^T dy, over any number of rows: both tiles give the same bits", async 
     const c = new OpCase(k);
     const [a, b] = [c.input("a", [k, m], 1, k + 3), c.input("b", [k, n], 1, k + 3)];
     const out = c.random("out", [m, n]);
-    const product = matmul({ out, a, b, m, n, k: c.tokens, lda: m, transA: true, beta: 1 });
+    const product = matmul({ out, a, b, m, n, k: "tokens", lda: m, transA: true, beta: 1 });
     c.run(product);
     await assertTiles(c, [product], [out], k);
   }
@@ -91,12 +91,12 @@ for (const dtype of ["f32", "q4"] as const)
         const forward = {
           x,
           W,
-          rows: c.tokens,
+          rows: "tokens",
           bias: c.random("bias", [out]),
           adapters: { group, down },
         } as const;
-        const backward = { dy, W, rows: c.tokens, adapters: { group, down: ddown } } as const;
-        c.run(loraDown(down, x, group, c.tokens), loraUpBackward(ddown, dy, group, c.tokens));
+        const backward = { dy, W, rows: "tokens", adapters: { group, down: ddown } } as const;
+        c.run(loraDown(down, x, group, "tokens"), loraUpBackward(ddown, dy, group, "tokens"));
         const products = [
           linearForward({ ...forward, out: plain!, residual: add }),
           linearForward({ ...forward, out: sum!, sum: { add, out: both! } }),
