@@ -38,20 +38,12 @@ fn normal(x: vec4f, e: vec4f) -> vec4f {
   return select(1.0 - tail, tail, x < vec4f());
 }
 
-fn tanh_of(x: vec4f) -> vec4f {
-  let e = exp(-2.0 * abs(x));
-  return sign(x) * (1.0 - e) / (1.0 + e);
-}
-
 fn activate(x: vec4f) -> vec4f {
   if (activation == ACTIVATION_GELU) {
     return x * normal(x, normal_decay(x));
   }
   if (activation == ACTIVATION_RELU) {
     return select(x, vec4f(), x < vec4f());
-  }
-  if (activation == ACTIVATION_TANH) {
-    return tanh_of(x);
   }
   return x / (1.0 + gelu_decay(x));
 }
@@ -65,10 +57,6 @@ fn activation_slope(x: vec4f) -> vec4f {
   }
   if (activation == ACTIVATION_RELU) {
     return select(vec4f(), vec4f(1.0), x > vec4f());
-  }
-  if (activation == ACTIVATION_TANH) {
-    let y = tanh_of(x);
-    return 1.0 - y * y;
   }
   let e = gelu_decay(x);
   let s = 1.0 / (1.0 + e);

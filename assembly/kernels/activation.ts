@@ -1,7 +1,7 @@
 // An activation and its derivative, as in shaders/activation.prelude.wgsl. References: llm.c gelu_forward,
 // gelu_backward; Hastings' form of the normal distribution (Abramowitz and Stegun 7.1.26) with coefficients of a
 // minimax fit.
-import { ACTIVATION_GELU, ACTIVATION_RELU, ACTIVATION_TANH } from "./generated/numbers";
+import { ACTIVATION_GELU, ACTIVATION_RELU } from "./generated/numbers";
 import { ActivationForward } from "./generated/records";
 import { load_part, load_some, store_part, store_some } from "./lanes";
 import { slice_begin, slice_end } from "./threads";
@@ -39,17 +39,9 @@ function normal(x: v128, e: v128): v128 {
   return v128.bitselect(tail, f32x4.sub(one, tail), f32x4.lt(x, f32x4.splat(0)));
 }
 
-function tanh_of(x: v128): v128 {
-  const one = f32x4.splat(1);
-  const e = exp(f32x4.mul(f32x4.splat(-2), f32x4.abs(x)));
-  const size = f32x4.div(f32x4.sub(one, e), f32x4.add(one, e));
-  return v128.or(size, v128.and(x, i32x4.splat(0x80000000)));
-}
-
 function activate(kind: u32, x: v128): v128 {
   if (kind == ACTIVATION_GELU) return f32x4.mul(x, normal(x, normal_decay(x)));
   if (kind == ACTIVATION_RELU) return f32x4.max(x, f32x4.splat(0));
-  if (kind == ACTIVATION_TANH) return tanh_of(x);
   return f32x4.div(x, f32x4.add(f32x4.splat(1), decay(x, f32x4.mul(x, x))));
 }
 
@@ -100,9 +92,6 @@ export function activation_backward_rows(
       } else if (kind == ACTIVATION_RELU) {
         y = f32x4.max(x, zero);
         derivative = v128.and(f32x4.gt(x, zero), one);
-      } else if (kind == ACTIVATION_TANH) {
-        y = tanh_of(x);
-        derivative = f32x4.sub(one, f32x4.mul(y, y));
       } else {
         const square = f32x4.mul(x, x);
         const e = decay(x, square);

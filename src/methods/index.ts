@@ -29,8 +29,7 @@ export type Mode = keyof typeof LIST;
 export interface MethodConfig
   extends Partial<lora.LoraPart>,
     Partial<adapter.AdapterPart>,
-    Partial<prompt.VirtualPart>,
-    Partial<prefix.PrefixPart> {}
+    Partial<prompt.VirtualPart> {}
 
 export const METHODS: Readonly<Record<Mode, Method<MethodConfig>>> = LIST;
 

@@ -8,7 +8,7 @@ export interface VirtualOptions {
   virtualTokens: number;
 }
 
-export const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
+const virtualTokens: Setting<number> = { default: 20, number: { min: 1, whole: true } };
 
 export const training: Training<VirtualOptions, VirtualPart> = {
   settings: { virtualTokens },
@@ -18,7 +18,7 @@ export const training: Training<VirtualOptions, VirtualPart> = {
   options: ({ num_virtual_tokens }) => ({ virtualTokens: num_virtual_tokens }),
 };
 
-export function describeTokens({ virtualTokens }: VirtualOptions): string {
+function describeTokens({ virtualTokens }: VirtualOptions): string {
   return `${virtualTokens} virtual tokens`;
 }
 
@@ -40,6 +40,4 @@ export const guide: Guide<VirtualOptions> = {
   duration: 1.4,
 };
 
-export const virtualTokensFlag = "virtual tokens of prompt and prefix tuning";
-
-export const flags: Flags<VirtualOptions> = { virtualTokens: virtualTokensFlag };
+export const flags: Flags<VirtualOptions> = { virtualTokens: "virtual tokens of prompt and prefix tuning" };

@@ -12,11 +12,7 @@ import * as prefix from "./prefix-training.ts";
 import * as prompt from "./prompt-training.ts";
 
 /** The settings that only some methods have. */
-export interface MethodOptions
-  extends lora.LoraOptions,
-    adapter.AdapterOptions,
-    prompt.VirtualOptions,
-    prefix.PrefixOptions {}
+export interface MethodOptions extends lora.LoraOptions, adapter.AdapterOptions, prompt.VirtualOptions {}
 
 export const TRAINING: Readonly<Record<Mode, Training<Partial<MethodOptions>, MethodConfig>>> = {
   lora: lora.training,

@@ -6,7 +6,6 @@ import { crossentropyBackward } from "../ops/crossentropy.ts";
 import { type Access, boundTensors, type Dispatch } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
 import type { Tensor } from "../tensor.ts";
-import { BackwardPrefix } from "./backward-prefix.ts";
 import type { Layer, Section, Value } from "./graph.ts";
 import { HEAD, type Head, type HeadPiece, rowsFrom } from "./head.ts";
 import { Lowering } from "./lower.ts";
@@ -26,10 +25,8 @@ export class Backward {
     loss: Loss,
   ) {
     const { batch, f, options, prefix, sections } = forward;
-    const projection = prefix?.projection ? [prefix.projection.section] : [];
-    const trained = valuesOfTrained([...sections, ...projection], f.common.parameters);
-    const backwardPrefix = prefix && new BackwardPrefix(prefix, f, this.list);
-    this.context = { list: this.list, batch, needs: (value) => trained.has(value), prefix: backwardPrefix };
+    const trained = valuesOfTrained(sections, f.common.parameters);
+    this.context = { list: this.list, batch, needs: (value) => trained.has(value), prefix };
     let dx: Tensor | undefined = this.loss(loss);
     const blocks = sections.filter(({ layers }) => layers.some(({ kind }) => kind === "attention"));
     // The last block's backward pass follows its forward pass at once.
@@ -38,7 +35,6 @@ export class Backward {
       dx &&= recomputed.has(section)
         ? this.recomputedSection(section, dx)
         : new Rules(f, section, this.context).run(dx);
-    backwardPrefix?.backward(this.context);
   }
 
   /** Gradients of the head; returns that of its input, if one is needed. */
@@ -147,7 +143,7 @@ function learnedNames(one: Layer): string[] {
     case "linear":
       return [`${one.name}.weight`, `${one.name}.bias`];
     case "attention":
-      return ["prefix.weight", "prefix.embedding", "prefix.proj.weight"];
+      return ["prefix.weight"];
     default:
       return [];
   }

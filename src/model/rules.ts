@@ -5,7 +5,7 @@
  * Letters: C n_embd, R rank.
  */
 import { layerName, magnitudeName } from "../names.ts";
-import { attentionBackward, type Prefix } from "../ops/attention.ts";
+import { attentionBackward } from "../ops/attention.ts";
 import { doraBackward } from "../ops/dora.ts";
 import { embeddingBackward, embeddingPositionBackward } from "../ops/embedding.ts";
 import { gatherBackward } from "../ops/gather.ts";
@@ -20,6 +20,7 @@ import type { BatchInputs } from "./batch.ts";
 import type { Cheap, Layer, Section, Value } from "./graph.ts";
 import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
 import { only, type Parameter } from "./parameters.ts";
+import type { Prefix } from "./prefix.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 
 /** What the backward passes of all sections have in common. */
@@ -28,8 +29,7 @@ export interface Context {
   batch: BatchInputs;
   /** Whether something that is trained has a part in a value. */
   needs: (value: Value) => boolean;
-  /** Takes the gradients of block l's prefix from those of queries, keys and values. */
-  prefix: { rows: Prefix; read(dqkv: Tensor, l: number): void } | null;
+  prefix: Prefix | null;
 }
 
 /** A matrix whose gradients are still to be computed. */
@@ -284,7 +284,7 @@ export class Rules {
     const [att, lse] = [this.f.tensor(one.out), this.f.saved.get(one)!];
     const heads = attentionHeads(config, one.block);
     this.emit(...attentionBackward(dqkv.root, delta, dy, att, lse, tensor.root, source.bounds, heads, prefix?.rows));
-    prefix?.read(dqkv.root, one.block);
+    if (prefix) this.emit(...prefix.backward(this.f, dqkv.root, one.block));
     this.giveFirst(qkv, () => dqkv);
   }
 

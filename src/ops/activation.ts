@@ -1,11 +1,8 @@
 import type { Tensor } from "../tensor.ts";
 import { type Dispatch, defineKernel, dispatch, flatGrid, type Scalar } from "./kernel.ts";
 
-/**
- * The activations by their numbers in kernels, where they are a pipeline constant `activation`: those of models, and
- * that of a prefix's projection.
- */
-export const ACTIVATION = { gelu_new: 0, gelu: 1, relu: 2, tanh: 3 } as const;
+/** The activations of models by their numbers in kernels, where they are a pipeline constant `activation`. */
+export const ACTIVATION = { gelu_new: 0, gelu: 1, relu: 2 } as const;
 export type ActivationName = keyof typeof ACTIVATION;
 
 export const activationForwardKernel = defineKernel(

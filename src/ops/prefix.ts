@@ -53,17 +53,10 @@ export function prefixForward(qkv: Tensor, row: number, prefix: Tensor, l: numbe
   return dispatch(prefixCopyKernel, { out: qkv, inp: prefix }, dims);
 }
 
-/** Block l's columns of dprefix [n, L * 2W] = beta * dprefix + the gradients of keys and values in its rows of dqkv. */
-export function prefixBackward(
-  dprefix: Tensor,
-  l: number,
-  dqkv: Tensor,
-  row: number,
-  heads: Heads,
-  beta: 0 | 1,
-): Dispatch {
+/** Adds the gradients of keys and values in block l's rows of dqkv to its columns of dprefix [n, L * 2W]. */
+export function prefixBackward(dprefix: Tensor, l: number, dqkv: Tensor, row: number, heads: Heads): Dispatch {
   const { size, inPrefix: to, inQkv: from } = findRows(dqkv, row, dprefix, l, heads);
-  const dims = { ...size, out_at: to.at, out_row: to.row, inp_at: from.at, inp_row: from.row, beta };
+  const dims = { ...size, out_at: to.at, out_row: to.row, inp_at: from.at, inp_row: from.row, beta: 1 };
   return dispatch(prefixCopyKernel, { out: dprefix, inp: dqkv }, dims);
 }
 

@@ -1,6 +1,5 @@
 /** How far training moved the matrices of a model, relative to their size. */
 import { initialTensors } from "../engine/initial.ts";
-import { asSaved } from "../engine/trained.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { adaptedSpec, baseDtype } from "../io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../io/peft/peft.ts";
@@ -56,7 +55,7 @@ export async function startTensors(
     ...methodConfig(all),
     ...adaptedSpec(meta, { config: base.config, train_head: true, dtype: baseDtype(meta) }),
   };
-  return asSaved(await initialTensors(spec, all, base));
+  return initialTensors(spec, all, base);
 }
 
 /**

@@ -17,7 +17,6 @@ export const OTHER_NAMES = {
   loraplus_lr_ratio: ["lrRatio"],
   peft_type: ["mode"],
   num_virtual_tokens: ["virtualTokens"],
-  encoder_hidden_size: ["prefixProjection"],
   learning_rate: ["lr"],
   num_train_epochs: ["epochs"],
   num_epochs: ["epochs"],

@@ -10,7 +10,7 @@ import type { Engine } from "../engine/engine.ts";
 import type { Features } from "../engine/features.ts";
 import { IN_FLIGHT, InFlight } from "../engine/in-flight.ts";
 import { writeTrained } from "../engine/state.ts";
-import { asSaved, readTrained } from "../engine/trained.ts";
+import { readTrained } from "../engine/trained.ts";
 import { ConfigError, TrainingError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { Tensors } from "../io/peft/peft.ts";
@@ -36,8 +36,6 @@ import { scheduleFactor } from "./schedule.ts";
 import type { TrainOptions } from "./settings.ts";
 
 type TrainedState = Pick<TrainResult, "tensors" | "finalNorm">;
-
-const saved = ({ tensors, ...rest }: TrainedState): TrainedState => ({ tensors: asSaved(tensors), ...rest });
 
 /** A run on an engine that has its initial parameters. */
 export class Run {
@@ -140,7 +138,7 @@ export class Run {
       steps: this.steps,
       evaluations: this.evaluations,
       keptStep: this.trained ? this.keptStep : this.steps.length,
-      ...saved(this.trained ?? (await this.trainedState())),
+      ...(this.trained ?? (await this.trainedState())),
       reference: this.reference,
       seconds: this.seconds(),
       aborted,
@@ -204,7 +202,7 @@ export class Run {
   private async failure(error: unknown): Promise<unknown> {
     if (!(error instanceof TrainingError)) return error;
     await this.engine.settle();
-    return new RunFailed(error, { spec: this.prepared.spec, ...saved(await this.trainedState()) });
+    return new RunFailed(error, { spec: this.prepared.spec, ...(await this.trainedState()) });
   }
 
   private seconds(): number {

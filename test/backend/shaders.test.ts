@@ -47,7 +47,6 @@ function* plans(): Generator<Program> {
     }
   }
   for (const objective of ["regression", "multi-label"] as const) yield train(smallSpec("lora", { objective }));
-  yield train({ ...smallSpec("prefix"), encoder_hidden_size: 5 });
   yield train(smallSpec("lora", { targets: ["proj"] }));
   yield train(smallSpec("all", { config: LLAMA }));
   yield train(smallSpec("lora", { dropout: 0.1 }));

@@ -172,7 +172,7 @@ const RUNS = [
   { name: "tiny prompt", base: tiny, mode: "prompt", virtualTokens: 5 },
   { name: "micro prompt", base: micro, mode: "prompt", virtualTokens: 20 },
   { name: "tiny prefix", base: tiny, mode: "prefix", virtualTokens: 5 },
-  { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20, prefixProjection: 32 },
+  { name: "micro prefix", base: micro, mode: "prefix", virtualTokens: 20 },
   { name: "llama r 3", base: llama, rank: 3 },
   { name: "llama rslora some layers", base: llama, rank: 4, scaling: "alpha/sqrt(r)", layers: [0, 2] },
   { name: "llama mixed ranks", base: llama, ...fromPeft("llama-patterns") },

@@ -25,7 +25,6 @@ export const FORMULAS: Record<ActivationName, (x: number) => number> = {
   gelu_new: (x) => 0.5 * x * (1 + Math.tanh(S * (x + 0.044715 * x ** 3))),
   gelu: (x) => x * normal(x),
   relu: (x) => Math.max(x, 0),
-  tanh: Math.tanh,
 };
 
 /** Their derivatives. At 0, where relu has none, its kernel gives 0. */

@@ -40,7 +40,6 @@ const SPECS: Record<string, ModelSpec> = {
   adapter: smallSpec("adapter", { config }),
   prompt: smallSpec("prompt", { config }),
   prefix: smallSpec("prefix", { config }),
-  "prefix, projected": { ...smallSpec("prefix", { config }), encoder_hidden_size: 5 },
   "llama lora": smallSpec("lora", { config: llama }),
   "llama all": smallSpec("all", { config: llama }),
   "llama lora, mean": smallSpec("lora", { config: llama, pooling: "mean" }),

@@ -35,18 +35,9 @@ for (const { n, C, heads, kvHeads, layers, l, row, behind } of [
       const [inside, outside] = [c.normals(n * wide), c.normals(room * columns)];
       const prefix = c.of("prefix", [n, wide], copy(empty(n * wide), outside));
       const dqkv = c.of("dqkv", [room, columns], copy(empty(room * columns), inside));
-      const [qkv, fresh, added] = [
-        c.random("qkv", [room, columns]),
-        c.blank("fresh", [n, wide]),
-        c.random("added", [n, wide]),
-      ];
-      c.run(
-        prefixForward(qkv, row, prefix, l, grouped),
-        prefixBackward(fresh, l, dqkv, row, grouped, 0),
-        prefixBackward(added, l, dqkv, row, grouped, 1),
-      );
+      const [qkv, added] = [c.random("qkv", [room, columns]), c.random("added", [n, wide])];
+      c.run(prefixForward(qkv, row, prefix, l, grouped), prefixBackward(added, l, dqkv, row, grouped));
       c.after(qkv, copy(c.data(qkv), c.data(prefix)), EXACT);
-      c.after(fresh, copy(c.data(fresh), c.data(dqkv)), EXACT);
       c.after(added, add(c.data(added), copy(new Float64Array(n * wide), c.data(dqkv))), ONE_SUM);
     },
   );

@@ -45,7 +45,6 @@ const PLANS: Record<string, ModelPlan> = {
   adapter: plan(smallSpec("adapter")),
   prompt: plan(smallSpec("prompt")),
   prefix: plan(smallSpec("prefix")),
-  "prefix, projected": plan({ ...smallSpec("prefix"), encoder_hidden_size: 5 }),
   "lora, activations kept": plan(smallSpec("lora"), { keepActivations: true }),
   "lora, more sequences than tokens": plan(smallSpec("lora"), { capacity: { tokens: 9, sequences: 30 } }),
   "lora, one layer": plan(smallSpec("lora", { config: { n_layer: 1 } })),

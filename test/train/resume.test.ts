@@ -56,7 +56,6 @@ testAll("lora on WebGPU: stopped at any step and resumed from disk", async () =>
 for (const [name, settings] of Object.entries({
   DoRA: { dora: true },
   all: { mode: "all" },
-  "a prefix and its projection": { mode: "prefix", prefixProjection: 5 },
   "draws of dropout, with recomputation": { dropout: 0.25, recompute: "on" },
 } as Record<string, Partial<TrainArguments>>))
   test(`${name}: stopped and resumed from disk`, () => assertResumes(name, { ...settings, epochs: 2 }, [3]));

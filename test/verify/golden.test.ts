@@ -14,8 +14,8 @@ import { test } from "../helpers/harness.ts";
 const folder = packagePath("test/golden");
 const files = readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
 
-test("there are 47 fixtures", () => {
-  if (files.length !== 47) throw new Error(`${files.length} fixture files`);
+test("there are 46 fixtures", () => {
+  if (files.length !== 46) throw new Error(`${files.length} fixture files`);
 });
 
 /** On WebGPU `npm test` has these: the kinds of kernels that models have together. */

@@ -7,7 +7,6 @@ const ACTIVATION = {
   gelu_new: ["Gelu", { approximate: "tanh" }],
   gelu: ["Gelu", {}],
   relu: ["Relu", {}],
-  tanh: ["Tanh", {}],
 } as const satisfies Record<ActivationName, unknown>;
 
 /** x [.., in] W + b of a matrix [in, out]. */

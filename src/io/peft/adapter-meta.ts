@@ -13,7 +13,7 @@ import { hasDtype, type Shape, WEIGHT_DTYPES, type WeightDtype } from "../../ten
 import { parseConfig } from "../model-config.ts";
 
 /** Description of a directory of trained tensors. */
-export interface AdapterMeta extends Omit<MethodConfig, "encoder_hidden_size" | "lr_ratio"> {
+export interface AdapterMeta extends Omit<MethodConfig, "lr_ratio"> {
   /** Name or directory of the base model. */
   base_model: string;
   /** `fingerprint` of the base model, which an adapter requires; adapters written by PEFT have none. */

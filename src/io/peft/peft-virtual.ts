@@ -1,6 +1,5 @@
 /**
- * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours; of
- * a prefix with a projection PEFT saves the projected one.
+ * Virtual tokens in PEFT's files: prompt tuning and prefix tuning. Both are one tensor, prompt_embeddings, as ours.
  */
 import type { ModelConfig } from "../../config.ts";
 import { METHODS, type Mode } from "../../methods/index.ts";
