@@ -205,9 +205,8 @@ export function linearBackward({ dx, dy, activated, add, ...rest }: LinearBackwa
 }
 
 function products(dispatch: Dispatch): Product[] {
-  const [k, b_row, b_col, adapters, r, width, skew] = (
-    ["k", "b_row", "b_col", "adapters", "r", "width", "skew"] as const
-  ).map((dim) => scalarAt(dispatch, dim)) as [number, number, number, number, number, number, number];
-  const operands = { k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row, b_col };
-  return [{ ...operands, steps: adapters * r, weights: adapters && (adapters * width + skew) * r }];
+  const dim = (name: string) => scalarAt(dispatch, name) as number;
+  const [k, r, adapters] = [dim("k"), dim("r"), dim("adapters")];
+  const operands = { k, a_offset: 0, a_row: k, a_col: 1, b_offset: 0, b_row: dim("b_row"), b_col: dim("b_col") };
+  return [{ ...operands, steps: adapters * r, weights: adapters && (adapters * dim("width") + dim("skew")) * r }];
 }
