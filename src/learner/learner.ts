@@ -1,4 +1,5 @@
 /** A model that classifies, learns on and saves: what `train` and `load` give. */
+import { absolutePath } from "#platform";
 import type { Device, DeviceInfo } from "../backend/backend.ts";
 import { checkNumber, isObject, isText } from "../checks.ts";
 import { asyncDispose } from "../dispose.ts";
@@ -81,7 +82,7 @@ export class Learner {
   ) {
     this.held = hold(model, parts.adapter);
     this.run = parts.run;
-    this.places = new Set(parts.directory === null ? [] : [parts.directory]);
+    this.places = new Set(parts.directory === null ? [] : [absolutePath(parts.directory)]);
   }
 
   /** Puts a model with its adapter on the device. Closes its base model if that fails. */
@@ -173,7 +174,7 @@ export class Learner {
       const { run, sets } = await learn(
         rows,
         this.held.adapter,
-        await this.parts.rows(),
+        await this.keepRows(),
         this.parts,
         options,
         this.end.signal,
@@ -190,14 +191,15 @@ export class Learner {
 
   /**
    * Saves the adapter as a directory for `load`, `Classifier.load` and PEFT: on disk, in a page in its storage (OPFS).
-   * Replaces what this model has saved there, or was loaded from, or, with `force`, another saved model. Throws
-   * ConfigError if anything else is there, LowrankError if nothing can be stored.
+   * Replaces what this model has saved there, or was loaded from, or, with `force`, another saved model; rows that it was
+   * saved with there are saved with it again. Throws ConfigError if anything else is there, LowrankError if nothing can
+   * be stored.
    */
   async save(directory: string, options: SaveModelOptions = {}): Promise<void> {
     this.checkAlive();
     const { saveModel } = await import("./saved.ts");
     await saveModel(directory, await this.saved(), options, this.places);
-    this.places.add(directory);
+    this.places.add(absolutePath(directory));
   }
 
   /** The same as one file, a zip, which `load` reads: to download, to send, or to store where there is no file system. */
@@ -207,10 +209,11 @@ export class Learner {
     return modelBlob(await this.saved(), options);
   }
 
-  /** Reads the rows that it was saved with, whose file goes. */
-  async keepRows(): Promise<void> {
+  /** The rows that it has learned; those that it was saved with are read once. Null: they are not known. */
+  async keepRows(): Promise<RowSets | null> {
     const rows = await this.parts.rows();
     this.parts.rows = async () => rows;
+    return rows;
   }
 
   /** Frees its memory, and ends what it learns. */
@@ -227,7 +230,7 @@ export class Learner {
   }
 
   private async saved() {
-    return { adapter: this.held.adapter, base: this.parts.base, rows: this.parts.rows };
+    return { adapter: this.held.adapter, base: this.parts.base, rows: () => this.keepRows() };
   }
 
   private async each<T extends Labelled>(

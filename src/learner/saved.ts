@@ -1,5 +1,5 @@
 /** A model as files: the directory of its adapter, or a zip of it. Loaded when it is saved. */
-import { exists, joinPath, listDirectory, writeDirectory } from "#platform";
+import { absolutePath, exists, joinPath, listDirectory, writeDirectory } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -11,7 +11,10 @@ import { ROWS_FILE, type RowSets } from "./rows.ts";
 
 /** How a model is saved. */
 export interface SaveModelOptions {
-  /** Keeps the rows that it has learned with it, so that it learns on with them. Default false: no text leaves memory. */
+  /**
+   * Keeps the rows that it has learned with it, so that it learns on with them. Default: true where it was saved with
+   * them before, else false: no text leaves memory.
+   */
   rows?: boolean;
   /** Replaces another model in this directory. Default false. */
   force?: boolean;
@@ -42,9 +45,13 @@ export async function saveModel(
 ): Promise<void> {
   checkArguments({ directory }, { directory: "text" });
   checkOptions("options", options, { rows: "boolean?", force: "boolean?" });
-  const files = await filesOf(saved, options);
+  const isOwn = places.has(absolutePath(directory));
+  const hasRows = isOwn && (await exists(joinPath(directory, ROWS_FILE)));
+  // It learns on with them, also if their file goes.
+  if (hasRows) await saved.rows();
+  const files = await filesOf(saved, { rows: options.rows ?? hasRows });
   try {
-    await refuse(directory, options.force === true || places.has(directory));
+    await refuse(directory, options.force === true || isOwn);
     await writeDirectory(directory, files, async () => OWN_FILES);
   } catch (cause) {
     if (cause instanceof LowrankError) throw cause;

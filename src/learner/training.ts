@@ -5,8 +5,9 @@ import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
+import { dtypeOn } from "../io/peft/adapter-meta.ts";
 import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
-import type { RunViews } from "../run/directory.ts";
+import { type RunViews, settingsToKeep } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { hasLabels } from "../tasks/index.ts";
 import { OPTIONS } from "../train/arguments.ts";
@@ -30,7 +31,10 @@ export interface Progress {
   loss?: number;
 }
 
-/** How a model learns: the settings of training, each with its default, and to whom it reports. */
+/**
+ * How a model learns: the settings of training, and to whom it reports. The defaults of `learn` are the settings that
+ * the model was trained with; how many epochs it learns follows from the rows.
+ */
 export interface LearnOptions extends Partial<TrainOptions> {
   /** Receives how far it is. */
   onProgress?: (progress: Progress) => void;
@@ -108,9 +112,18 @@ export async function learn(
   const data = await readSets(sets, place.base, adapter.meta);
   if (!known) refuseForgetting(data, adapter.meta);
   const signal = options.signal ? AbortSignal.any([options.signal, end]) : end;
-  const defaults = { epochs: epochsFor(sets.train.length, options) };
-  const run = await fit(place, data, { ...defaults, ...options, signal }, withLabels(adapter, data.labels));
+  const settings = { ...settingsOf(adapter.meta, data, place.device), ...options, signal };
+  const { epochs = epochsFor(sets.train.length, settings) } = settings;
+  const run = await fit(place, data, { ...settings, epochs }, withLabels(adapter, data.labels));
   return { run, sets };
+}
+
+/** Those that the model was trained with. What a validation set chooses needs one, and some of it the same labels. */
+function settingsOf(meta: AdapterMeta, { labels, val, test }: TrainingData, device: Device): Partial<TrainOptions> {
+  const { calibrate, threshold, positive, ...others } = settingsToKeep(meta.settings.training ?? {});
+  const chosen = { calibrate, threshold, positive };
+  const isChosen = labels.length === meta.labels.length && val.size > 0 && test.size > 0;
+  return { dtype: dtypeOn(meta, undefined, meta, device), ...others, ...(isChosen ? chosen : {}) };
 }
 
 /** Throws DataError for rows that lack a label of a model whose earlier rows are not known: it would forget it. */

@@ -15,6 +15,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/classic.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
+import { type RunSettings, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/settings.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
@@ -68,13 +69,14 @@ function printRecord(record: RunRecord): string {
 export function buildAdapter(
   record: Pick<
     RunRecord,
-    "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "chat" | "results"
+    "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "chat" | "results" | "settings"
   >,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   reference?: Reference,
 ): Adapter {
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
+  const training = settingsToKeep(record.settings);
   return {
     meta: {
       base_model: record.model,
@@ -95,11 +97,21 @@ export function buildAdapter(
         ...(temperature === undefined ? {} : { temperature }),
         ...(threshold === undefined ? {} : { threshold, positive }),
         ...(thresholds === undefined ? {} : { thresholds }),
+        ...(Object.keys(training).length > 0 ? { training } : {}),
       },
     },
     tensors,
     reference,
   };
+}
+
+/** Those that have the adapter's type of weights, or follow from the rows: how long it learns. */
+const OF_A_RUN = ["dtype", "epochs", "warmup", "evalEvery", "patience"];
+
+/** The settings with which an adapter learns on, of those that it was trained with. */
+export function settingsToKeep(given: RunSettings): Partial<TrainOptions> {
+  const names = SETTING_NAMES.filter((name) => !SETTINGS[name].ofAdapter && !OF_A_RUN.includes(name));
+  return Object.fromEntries(names.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
 }
 
 /** The files of a run directory, and the record among them. */

@@ -56,6 +56,7 @@ export async function untrained(model: BaseModel, device: Backend): Promise<Clas
       maxLength: 32,
       padTo: 0,
       results: null,
+      settings: {},
     },
     runSpec(model, await tinyData(messages(8)), resolveOptions({ rank: 2 })),
     new Map(),

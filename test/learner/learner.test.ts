@@ -111,15 +111,47 @@ test("a saved model gives the same, from a directory, a zip file and a Blob, and
       );
       loaded.destroy();
     }
-    await learner.save(path);
-    assert.not(existsSync(join(path, "rows.json")), "no text is stored unless that is asked for");
-    const bare = await load(path, { device });
+    const kept = await load(path, { device });
+    await kept.save(path);
+    assert.ok(existsSync(join(path, "rows.json")), "rows that were there stay");
+    await kept.save(path, { rows: false });
+    assert.not(existsSync(join(path, "rows.json")), "they go if that is asked for");
+    await kept.learn(rows(1, "invoice", "billing"), { epochs: 1 });
+    kept.destroy();
+    await learner.save(`${path}-bare`);
+    assert.not(existsSync(join(`${path}-bare`, "rows.json")), "no text is stored unless that is asked for");
+    const bare = await load(`${path}-bare`, { device });
     const more = rows(2, "invoice", "billing");
     await assertFails("would-forget", ["money, shipping", "rows: true"], () => bare.learn(more));
     await bare.learn([...more, ...TWO], { epochs: 1 });
     assert.equal(bare.labels, [...learner.labels, "billing"]);
     bare.destroy();
   }));
+
+test("a model that has measured itself learns one row of a new label, with the settings that it was trained with", () => {
+  const settings = { lr: 0.03, dtype: "f16", clip: 0.5, weightDecay: 0, seed: 7, calibrate: true } as const;
+  const more = [{ text: "invoice number 9 invoice", label: "billing" }];
+  const check = ({ run }: Learner, expected: object) => {
+    const { options } = run!.record;
+    assert.equal({ ...options, ...expected }, options);
+  };
+  return using(
+    async (learner, device) => {
+      const path = join(folder, "measured");
+      await learner.save(path, { rows: true });
+      const loaded = await load(path, { device });
+      await loaded.learn([{ ...more[0]!, label: "money" }], { clip: 0.25 });
+      check(loaded, { ...settings, clip: 0.25, batchSize: 4 });
+      loaded.destroy();
+      await learner.learn(more, { epochs: 1 });
+      assert.ok(learner.labels.includes("billing"));
+      // A temperature is chosen for the labels that it was chosen for.
+      check(learner, { ...settings, calibrate: false });
+    },
+    TWO,
+    { ...settings, epochs: 1, test: 0.25 },
+  );
+});
 
 test("nothing but its own directory is replaced", () =>
   using(async (learner, device) => {

@@ -108,8 +108,9 @@ async function readAndSplit(
       ? { rows: whole }
       : await (await import("./corrections.ts")).correctRows(corpus, whole, read, corrections, loadModule);
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
-  // Where nothing is tested, a class may have one row.
-  const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0;
+  // A class may have one row where nothing is tested, or where classes and sets are those of a model that learns on.
+  const isGiven = read.labels !== undefined && split === "ordered";
+  const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
   const used = isChecked ? await checkSingles(corpus, all, source, read.skipFaulty) : all;
   const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed);
   const testParts = locateParts(loaded.parts[2], named.parts);

@@ -26,7 +26,7 @@ export interface AdapterMeta extends Omit<MethodConfig, "lr_ratio"> {
   task: TaskConfig;
   /** Names of the classes, in the order of the head's rows; empty for a language model. */
   labels: string[];
-  /** Further settings that inference needs (padding, longest row, ...), stored as JSON. */
+  /** Further settings that inference needs (padding, longest row, ...), and those of its training, stored as JSON. */
   settings: Record<string, unknown>;
 }
 
@@ -114,7 +114,7 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
 /** Whether it was trained on the answers of chats. */
 export const readsChats = ({ settings }: Pick<AdapterMeta, "settings">): boolean => settings.chat === true;
 
-/** The settings that inference needs. */
+/** The settings that inference needs, and those with which it learns on. */
 const SETTINGS = {
   maxLength: "size?",
   padTo: "count?",
@@ -124,6 +124,7 @@ const SETTINGS = {
   threshold: "probability?",
   thresholds: "probabilities?",
   vocabulary: "text?",
+  training: "object?",
 } as const;
 
 /** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
