@@ -10,6 +10,23 @@ export const literal = (value: string | number | object): string => printable(JS
 /** A literal of JavaScript within a page: no text in it ends the script. */
 export const scriptLiteral = (value: string | object): string => literal(value).replaceAll("<", "\\u003c");
 
+/** What a spreadsheet takes for a formula. */
+const FORMULA = /^\s*[=+\-@＝＋－＠]/;
+
+/** Text in a cell of a table that is opened in a spreadsheet: behind an apostrophe where it would be a formula. */
+export const cellText = (text: string): string => (FORMULA.test(text) ? `'${text}` : text);
+
+/**
+ * Whether a cell has a text as `cellText` writes it, or what a spreadsheet makes of that: it writes white space, case
+ * and numbers in its own way, long ones with some of their digits.
+ */
+export function isSameCell(cell: string, text: string): boolean {
+  const plain = (one: string) => (one.startsWith("'") && FORMULA.test(one.slice(1)) ? one.slice(1) : one);
+  const [a, b] = [cell, text].map((one) => plain(one).replace(/\s+/g, " ").trim().toLowerCase()) as [string, string];
+  const short = /^-?\d(?:\.(\d{1,15}))?e/.exec(a);
+  return a === b || (b !== "" && Number(a) === Number(short ? Number(b).toExponential(short[1]?.length ?? 0) : b));
+}
+
 /** Text of HTML, also in a quoted attribute: what is invisible, too, is a character reference. */
 export const htmlText = (text: string): string =>
   text.replaceAll(/[&<>"'\p{C}\p{Zl}\p{Zp}]/gu, (sign) => `&#${sign.codePointAt(0)};`);

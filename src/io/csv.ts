@@ -1,4 +1,5 @@
-/** CSV (RFC 4180). Lossless: labels that a spreadsheet would interpret as formulas are not changed. */
+/** CSV (RFC 4180). Lossless, but for tables that people open in a spreadsheet. */
+import { cellText } from "../quote.ts";
 
 /** A field; null and undefined are written as empty. */
 export type Field = string | number | boolean | null | undefined;
@@ -7,6 +8,10 @@ export type Field = string | number | boolean | null | undefined;
 export function csvLine(fields: readonly Field[]): string {
   return `${fields.map((field) => csvField(field)).join(",")}\r\n`;
 }
+
+/** The same for a spreadsheet, where no text is a formula: `isSameCell` reads it. */
+export const sheetLine = (fields: readonly Field[]): string =>
+  csvLine(fields.map((field) => (typeof field === "string" ? cellText(field) : field)));
 
 /** A field as written in a line of CSV. */
 export function csvField(field: Field, separator = ","): string {

@@ -7,17 +7,14 @@ export function tableToCsv(table: Table): string {
   return [...csvLines(table)].join("");
 }
 
-/** A header and one line per row, as `csvLine` writes them. */
-export function* csvLines({
-  columns,
-  rows,
-}: {
-  columns: readonly Column[];
-  rows: Iterable<readonly Cell[]>;
-}): Generator<string> {
+/** A header and one line per row, as `line` writes them. */
+export function* csvLines(
+  { columns, rows }: { columns: readonly Column[]; rows: Iterable<readonly Cell[]> },
+  line = csvLine,
+): Generator<string> {
   const shown = columns.flatMap((column, i) => (column.key ? { ...column, i, key: column.key } : []));
-  yield csvLine(shown.flatMap(({ key, interval }) => (interval ? [key, `${key}_low`, `${key}_high`] : [key])));
-  for (const row of rows) yield csvLine(shown.flatMap(({ i, interval }) => fields(row[i], interval)));
+  yield line(shown.flatMap(({ key, interval }) => (interval ? [key, `${key}_low`, `${key}_high`] : [key])));
+  for (const row of rows) yield line(shown.flatMap(({ i, interval }) => fields(row[i], interval)));
 }
 
 function fields(cell: Cell, interval: true | undefined): Field[] {

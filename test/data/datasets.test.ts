@@ -15,8 +15,10 @@ import { divideFolds } from "../../src/data/sets/folds.ts";
 import { loadTexts } from "../../src/data/text/texts.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
+import { csvLine, sheetLine } from "../../src/io/csv.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { joinPair } from "../../src/pair.ts";
+import { isSameCell } from "../../src/quote.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { allTexts, messages } from "../helpers/tiny.ts";
@@ -138,13 +140,13 @@ test("corrections replace labels and leave rows out; what they are of is checked
     '4,"mail 3, to you",smap,spam',
     '6,"mail 5,\r to you",ham,drop',
     '8,"mail 7, to you",ham,',
-    '9,"mail 8, to you",spam,news',
+    '9,"mail 8, to you",spam,new: news',
     '11,"mail 10, to you",spam,news',
   ]);
   const options = { fractions: WHOLE, split: "ordered" } as const;
   const { train, labels, stats, origin } = await load({ file: file() }, { ...options, corrections });
   assert.equal([...labels], ["ham", "news", "spam"]);
-  assert.equal(stats.corrected, { labels: 3, dropped: 1 });
+  assert.equal(stats.corrected, { labels: 3, dropped: 1, added: ["news"] });
   assert.equal([origin.corrections, train.size, train.place(5)], [[corrections], 19, 6]);
   assert.equal(
     [...train.positions()].slice(0, 9).map((i) => [labels[train.label(i)], train.text(i)]),
@@ -160,13 +162,38 @@ test("corrections replace labels and leave rows out; what they are of is checked
   const refused = (path: string, code: ErrorCode, ...words: string[]) =>
     fails({ file: file() }, code, words, { ...options, corrections: path });
   await refused(review(["21,x,ham,spam"]), "index-out-of-range", "not there", "1 to 20", "21");
-  await refused(review(["4,other,ham,spam"]), "inputs-changed", "another text", "review.csv, row 4", "mail 3, to you");
+  await refused(review(["4,other,ham,spam"]), "inputs-changed", "another text", "review.csv:2", "mail 3, to you");
+  const typos = ['9,"mail 8, to you",spam,', '11,"mail 10, to you",spam,yes', '13,"mail 12, to you",spam,hamm'];
+  const places = ["review.csv:3", '"yes" (line 3), "hamm" (line 4, did you mean "ham"?)', '"new: yes"'];
+  await refused(review(typos), "unknown-label", ...places);
+  // A correction leaves a class with one row, which is named as the column "row" does.
+  const last = review(['4,"mail 3, to you",smap,DROP', '6,"mail 5, to you",ham,new: eggs'], "last.csv");
+  const singles = ['"eggs" (row 6)', "a.csv, row 6"];
+  await fails({ file: file() }, "class-with-one-row", singles, { corrections: last });
   await refused(review(["4,x,ham,"]), "no-labels", 'column "correct label"');
   await refused(review(["4,x,ham,spam"], "b.csv", "row,text,given label,correct"), "no-such-column", '"correct label"');
   await refused(join(folder, "none.csv"), "no-such-file", "none.csv");
   await fails({ train: file(), val: file(), test: file() }, "option-without-effect", ["corrections needs the rows"], {
     corrections,
   });
+});
+
+test("corrections are written for a spreadsheet, and read as one writes them", async () => {
+  const texts = ["=1+2 wins", " @home", "'-tis", "0042", "4111111111111111", "true"];
+  const rows = times(12, (i) => csvLine([texts[i] ?? `mail ${i}`, i % 2 ? "-1" : "true"]));
+  const written = [...texts.slice(0, 3), "42", "4.11111E+15", "TRUE"];
+  const lines = written.map((text, i) => sheetLine([i + 1, text, i % 2 ? "TRUE" : "-1"]));
+  assert.equal(lines.slice(0, 3), ["1,'=1+2 wins,'-1\r\n", "2,' @home,TRUE\r\n", "3,'-tis,'-1\r\n"]);
+  const corrections = join(temporaryFolder(), "review.csv");
+  writeFileSync(corrections, ["row,text,correct label\r\n", ...lines].join(""));
+  const options = { fractions: WHOLE, split: "ordered", corrections } as const;
+  const { train, labels, stats } = await load({ file: textFile(`text,label\r\n${rows.join("")}`) }, options);
+  assert.equal([[...labels], stats.corrected?.labels], [["-1", "true"], 6]);
+  assert.equal(
+    times(6, (i) => train.text(i)),
+    texts,
+  );
+  assert.not(isSameCell("4.2E+15", "4111111111111111"));
 });
 
 test("three files keep their rows; the training set's labels hold for all", async () => {

@@ -16,10 +16,11 @@ import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 /** A file by its path, or opened (then its owner closes it). */
 export type DataSource = string | FileReader;
 
-/** How many labels were corrected, and how many rows left out. */
+/** How many labels were corrected, how many rows left out, and which labels are new. */
 export interface Corrected {
   labels: number;
   dropped: number;
+  added: readonly string[];
 }
 
 /** Three sets that were read, and what to report about them. */

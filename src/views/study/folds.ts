@@ -12,6 +12,7 @@ import {
   text,
 } from "../../document/blocks.ts";
 import { capital, digits, formatCount, formatDuration, formatLoss, percent } from "../../format.ts";
+import { sheetLine } from "../../io/csv.ts";
 import type { RunRecord } from "../../run/record.ts";
 import { type Estimate, summarize } from "../../statistics.ts";
 import { type FoldResults, keptEpoch, type Pooled } from "../../study/folds.ts";
@@ -61,8 +62,8 @@ export async function reportFolds(results: FoldResults, out: string | undefined)
     ...blockFiles(blocks),
     ["report.md", report.toMarkdown()],
     ["report.html", report.toHtml()],
-    ["out-of-fold.csv", encode(csvLines(outOfFold(results)))],
-    ...(review ? [["review.csv", encode(csvLines(reviewTable(results.pooled, review)))] as const] : []),
+    ["out-of-fold.csv", encode(csvLines(outOfFold(results), sheetLine))],
+    ...(review ? [["review.csv", encode(csvLines(reviewTable(results.pooled, review), sheetLine))] as const] : []),
   ] as const;
   if (links) for (const [path, content] of files) await writeFileAtomic(joinPath(out, path), content);
   return report;
@@ -99,7 +100,7 @@ function reviewBlocks({ data, answers }: Pooled, review: Review | null): Block[]
     text(
       `${formatCount(suspects.length)} of ${formatCount(data.test.size)} rows have a label that is improbable by models which had not learned from ` +
         `them, the fold's run and TF-IDF together (confident learning, Northcutt et al. 2021). Some are wrong, others are difficult. review.csv has all of them, the worst ` +
-        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out), and train again with ${asFlag("corrections", "review.csv")}.`,
+        `first: fill the column "${REVIEW.correct}" where the label is wrong ("drop" leaves the row out, "new: LABEL" is a label that the data does not have), and train again with ${asFlag("corrections", "review.csv")}.`,
     ),
     makeTable("suspects", `${which} whose label is the least probable`, columns, suspects.slice(0, SHOWN)),
   ];

@@ -5,7 +5,7 @@ import { setTexts } from "../../classic/tfidf.ts";
 import { REVIEW } from "../../data/sets/corrections.ts";
 import { divideFolds } from "../../data/sets/folds.ts";
 import { isLabelled } from "../../data/training-data.ts";
-import { csvLine } from "../../io/csv.ts";
+import { sheetLine } from "../../io/csv.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { findSuspects } from "../../study/review.ts";
 import { predictions } from "../../tasks/predictions.ts";
@@ -54,5 +54,5 @@ export function writeCorrections(corrected: readonly CorrectedRow[]): Blob {
     const [first, second] = [text].flat() as string[];
     return [row, first, second, label];
   });
-  return new Blob([names, ...lines].map(csvLine));
+  return new Blob([names, ...lines].map(sheetLine));
 }
