@@ -141,23 +141,31 @@ test("checkpoints that are damaged are left, with a note, and the run begins aga
   assert.match(await noted, "The checkpoints were damaged: the run started again from the beginning.");
 });
 
-test("a run that the browser cannot store goes on, fails at its end, and resumes when there is room", async () => {
+const fullNote = (tab: Tab) =>
+  tab.next((event) => (event.type === "run" && event.run.state === "training" && event.run.note) || undefined);
+
+test("a run that the browser cannot store ends with its results, and resumes from its checkpoint when there is room", async () => {
   const browser = new PageBrowser();
   const tab = await openTiny(browser, base);
   const held = tab.hold("write", SECOND);
   const id = await tab.call("start", LONGER);
   await held.reached;
   browser.files.room = 1;
-  const noted = tab.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
-  const failed = tab.ended();
+  const noted = fullNote(tab);
+  const ended = tab.ended();
   held.release();
   assert.match(await noted, /^The browser's storage is full: the run continues in memory/);
-  const { error, note } = await failed;
+  const { state, error, record } = await ended;
+  assert.equal([state, record.state, record.results?.after.test.rows], ["finished", "finished", record.counts.rows[2]]);
   assert.match(error!.summary, "The browser's storage is full");
-  assert.match(error!.hint!, "delete runs or models");
-  assert.match(note!, "The browser's storage is full");
+  assert.match(error!.hint!, "what it has learned is lost when this page is closed: download it, or delete others");
+  straight ??= straightRun();
+  assertSameFiles(await tab.download(id, "adapter"), await straight);
+  // Another visit has what was stored.
+  assert.is((await (await browser.open()).listed(id))!.state, "interrupted");
   browser.files.room = Infinity;
   assert.is(await resumeToEnd(tab, id), 8, "the checkpoint that was not stored");
+  assert.is((await (await browser.open()).listed(id))!.state, "finished");
 });
 
 test("full storage refuses no run: it trains in memory, is tried there, and is stored when there is room", async () => {
@@ -165,12 +173,12 @@ test("full storage refuses no run: it trains in memory, is tried there, and is s
   const tab = await openTiny(browser, base);
   browser.files.room = 1;
   const ended = tab.ended();
-  const noted = tab.next((event) => (event.type === "run" ? event.run.note : null) ?? undefined);
+  const noted = fullNote(tab);
   const id = await tab.call("start", LONGER);
   assert.match(await noted, "the run continues in memory, and is lost when this page is closed. Delete runs");
   const { error, state, usable } = await ended;
-  assert.equal([state, usable, error!.summary], ["failed", true, "The browser's storage is full"]);
-  assert.is((await tab.listed(id))!.state, "failed");
+  assert.equal([state, usable, error!.name], ["finished", true, "QuotaExceededError"]);
+  assert.is((await tab.listed(id))!.state, "finished");
   assert.ok("label" in (await tab.call("classify", id, "see you at lunch")).adapter);
   browser.files.room = Infinity;
   assert.is(await resumeToEnd(tab, id), 8);

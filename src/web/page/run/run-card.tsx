@@ -141,18 +141,16 @@ function runRemedies(run: PageRun): Remedy[] {
 }
 
 function canResume({ state, error }: PageRun): boolean {
-  return (
-    state === "paused" ||
-    state === "stopped" ||
-    state === "interrupted" ||
-    (state === "failed" && error?.name !== "TrainingError")
-  );
+  const hasFailed = state === "failed" && error?.name !== "TrainingError";
+  const isUnstored = state === "finished" && error !== null;
+  return ["paused", "stopped", "interrupted"].includes(state) || hasFailed || isUnstored;
 }
 
 /** Whether what it has learned so far can be measured; the runs of a comparison are trained equally long. */
 function canFinish(run: PageRun): boolean {
   const { state, usable, comparison, record } = run;
-  return usable && comparison === undefined && record.counts.rows[2]! > 0 && (state === "training" || canResume(run));
+  const isMeasured = comparison !== undefined || record.counts.rows[2]! === 0 || record.results !== null;
+  return usable && !isMeasured && (state === "training" || canResume(run));
 }
 
 /** The text of a live region: it changes with the state and with evaluations, not with steps. */

@@ -7,6 +7,7 @@
 import { createStore, del, get, set, values } from "idb-keyval";
 import { joinPath, remove } from "#platform";
 import { ConfigError } from "../../../errors.ts";
+import { registeredPaths } from "../../../platform/files.ts";
 import { generations, lastCheckpoint } from "../../../run/checkpoint.ts";
 import { readRecord, writeRecord } from "../../../run/directory.ts";
 import type { RunRecord } from "../../../run/record.ts";
@@ -47,8 +48,12 @@ export function newId(): string {
 /** What could not be stored since the storage is full, by the run's id: for as long as this worker lives. */
 const unstored = new Map<string, { run: PageRun; checkpoint?: Checkpoint }>();
 
-/** Stores a run: its record first, without which it is not listed. */
+/** Whether the files of a run that cannot be stored are registered, to be read as stored ones. */
+const isInMemory = (id: string) => registeredPaths(runFolder(id)).length > 0;
+
+/** Stores a run: its record first, without which it is not listed. One whose files are in memory stays there. */
 export async function keepRun(run: PageRun): Promise<void> {
+  if (isInMemory(run.id)) return void unstored.set(run.id, { ...unstored.get(run.id), run });
   try {
     await writeRecord(runFolder(run.id), run.record);
     await keepOwn(run);
@@ -85,6 +90,7 @@ export async function newestCheckpoint(id: string): Promise<Checkpoint | undefin
 
 /** Stores what the page alone knows of a run. */
 export async function keepOwn({ record: _, ...own }: OwnRun & { record?: RunRecord }): Promise<void> {
+  if (isInMemory(own.id)) return;
   await set(own.id, own, store);
   channel.postMessage(own.id);
 }

@@ -3,9 +3,10 @@
 import { joinPath, remove } from "#platform";
 import { FormatError } from "../../../errors.ts";
 import type { Adapter, AdapterMeta, Tensors } from "../../../io/peft/peft.ts";
+import { forgetFile, registeredPaths, registerFile } from "../../../platform/files.ts";
 import { measureChanges, startTensors } from "../../../run/changes.ts";
 import { trainedTensors } from "../../../run/checkpoint.ts";
-import { buildAdapter } from "../../../run/directory.ts";
+import { buildAdapter, runContents } from "../../../run/directory.ts";
 import { LiveRun, type Speed } from "../../../run/live-run.ts";
 import { advance, failed, newRecord, planned } from "../../../run/record.ts";
 import { pickSettings } from "../../../run/settings.ts";
@@ -22,6 +23,8 @@ import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from ".
 import { watchedMessages } from "../watch.ts";
 
 const LOST = "the run continues, but a reload would lose the progress since the last checkpoint.";
+
+const IN_MEMORY = "what it has learned is lost when this page is closed: download it, or delete others and resume it";
 
 /** Milliseconds between two reports of a run's steps. */
 const EMIT_EVERY = 200;
@@ -121,6 +124,7 @@ export class Training implements TrainingJob {
       return null;
     }
     try {
+      for (const path of registeredPaths(this.folder)) forgetFile(path);
       const resume = await this.restore();
       run.state = this.enough.aborted ? "stopping" : "training";
       run.error = null;
@@ -215,17 +219,25 @@ export class Training implements TrainingJob {
 
   private async finish(result: TrainResult): Promise<void> {
     const { run, live } = this;
-    const { model, adapter: first } = this.materials;
+    const { model, data, adapter: first } = this.materials;
     run.note = null;
-    // Its directory is not there yet if there was no room for its record.
-    await keepRun(run);
-    await live.end(result, this.materials.data, runTables);
+    try {
+      // Its directory is not there yet if there was no room for its record.
+      await keepRun(run);
+      await live.end(result, data, runTables);
+    } catch (error) {
+      if (!isFull(error)) throw error;
+      const { files, record } = await runContents(live.record, result, data, () => []);
+      live.record = record;
+      for (const [name, content] of files) registerFile(joinPath(this.folder, name), new Blob([content as BlobPart]));
+      run.error = { ...reportError(error), hint: IN_MEMORY };
+    }
     // A short run has had no checkpoint.
     run.usable = true;
     const start = first?.tensors ?? (await startTensors(this.meta, live.record.options, model));
     run.changes = await measureChanges(this.adapter(result.tensors), model, start);
     await this.finishAs(result.aborted ? this.ending : "finished");
-    if (!result.aborted) await remove(joinPath(this.folder, "data"));
+    if (!result.aborted && !run.error) await remove(joinPath(this.folder, "data"));
   }
 
   private async fail(error: unknown): Promise<void> {
