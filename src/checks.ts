@@ -45,9 +45,9 @@ export function isWithin(value: unknown, { min, max = Infinity, whole, above, be
   return (below ? number < max : number <= max) && (above ? number > min : number >= min);
 }
 
-/** The number of a text; undefined: it is none in that range. */
-export function readNumber(text: string, range: NumberRange): number | undefined {
-  const number = text === "" ? Number.NaN : Number(text);
+/** The number of a text, of a flag or a field; undefined: it is none in that range. */
+export function readNumber(text: string, range: NumberRange = { min: -Infinity }): number | undefined {
+  const number = text.trim() === "" ? Number.NaN : Number(text);
   return isWithin(number, range) ? number : undefined;
 }
 

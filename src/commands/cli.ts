@@ -3,6 +3,7 @@ import { Command, CommanderError, Help, InvalidArgumentError, Option } from "com
 import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
 import { DEVICES, type DeviceName, parseDevice } from "../backend/device-name.ts";
+import { readNumber } from "../checks.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
@@ -103,8 +104,8 @@ export function dtypeFlag(): Option {
 }
 
 export function number(value: string): number {
-  const parsed = value.trim() === "" ? Number.NaN : Number(value);
-  if (Number.isNaN(parsed)) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
+  const parsed = readNumber(value);
+  if (parsed === undefined) throw new InvalidArgumentError(`Expected a number, found "${value}".`);
   return parsed;
 }
 

@@ -1,4 +1,5 @@
 /** The settings of a run in their one form: flags, files, links and a page's fields are read into it. */
+import { readNumber } from "../checks.ts";
 import { usualLength } from "../config.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
@@ -35,7 +36,7 @@ export function readSetting(name: string, text: string): unknown {
   if (name === "targets") return words.flatMap((word) => (word === "all" ? TARGETS : word));
   if (name === "layers") return parseLayers(words);
   if (text === "true" || text === "false") return text === "true";
-  return text.trim() !== "" && Number.isFinite(Number(text)) ? Number(text) : text;
+  return readNumber(text) ?? text;
 }
 
 /**

@@ -3,7 +3,7 @@
 import { type Signal, useSignal } from "@preact/signals";
 import type { ComponentChildren, Ref } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { describeRange, type NumberRange, readNumber } from "../../../checks.ts";
+import type { NumberRange } from "../../../checks.ts";
 
 /** The attributes of a field whose text a signal holds. */
 export const bound = <T extends string>(text: Signal<T>) => ({
@@ -102,7 +102,8 @@ export function Label({ id, label, why }: { id?: string; label: string; why?: st
   );
 }
 
-interface TextFieldProps {
+/** A field of a text. That of a number is one, too: of "0,001" a browser's own field of numbers leaves 0001. */
+export function TextField(props: {
   id: string;
   label: string;
   /** What the setting does, behind a "?". */
@@ -112,10 +113,11 @@ interface TextFieldProps {
   text: string;
   change: (text: string) => void;
   field?: Ref<HTMLInputElement>;
-}
-
-/** `wrong` says what is wrong with the text; false: nothing. `range` is that of a number. */
-export function TextField(props: TextFieldProps & { range?: NumberRange; wrong: string | false }) {
+  /** That of a number. */
+  range?: NumberRange | undefined;
+  /** What is wrong with the text; false: nothing. */
+  wrong: string | false;
+}) {
   const { id, label, why, help, text, change, field = null, range, wrong } = props;
   const typed = useRef("");
   // What the page puts under a caret, as defaults follow the data, is selected: typing replaces it.
@@ -123,18 +125,15 @@ export function TextField(props: TextFieldProps & { range?: NumberRange; wrong: 
     const focused = document.activeElement;
     if (focused?.id === id && text !== typed.current) (focused as HTMLInputElement).select();
   }, [text]);
-  const number = range && {
-    ...{ type: "number" as const, inputMode: range.whole ? ("numeric" as const) : ("decimal" as const) },
-    ...{ required: true, min: range.min, max: range.max, step: range.whole ? 1 : "any" },
-  };
+  // A keypad of decimals may have no point.
+  const inputMode = range?.whole ? "numeric" : "text";
   return (
     <div class="field">
       <Label id={id} label={label} why={why} />
       <input
         id={id}
         ref={field}
-        {...(number ?? { type: "text" as const })}
-        value={text}
+        {...{ type: "text", inputMode, required: range !== undefined, value: text }}
         aria-invalid={wrong !== false}
         aria-describedby={help === undefined ? `${id}-error` : `${id}-help ${id}-error`}
         onInput={({ currentTarget }) => {
@@ -152,12 +151,6 @@ export function TextField(props: TextFieldProps & { range?: NumberRange; wrong: 
       </p>
     </div>
   );
-}
-
-/** A number input that shows its valid range when its text is invalid. */
-export function NumberField({ range, ...props }: TextFieldProps & { range: NumberRange }) {
-  const isWrong = readNumber(props.text, range) === undefined;
-  return <TextField {...props} range={range} wrong={isWrong && `Enter ${describeRange(range)}.`} />;
 }
 
 /** The name of a data set or a model of the hub; `take` receives it when the button is pressed, or Enter. */

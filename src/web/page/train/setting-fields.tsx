@@ -1,6 +1,6 @@
 /** A field for each setting. */
 import { isLlama } from "../../../config.ts";
-import { Label, NumberField, Select, TextField } from "../shared/controls.tsx";
+import { Label, Select, TextField } from "../shared/controls.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { type Field, GATED_TARGET_NAMES, OFFERED_TARGETS, TARGET_NAMES, wantedIn } from "./field-list.ts";
 import { enter, fieldState, isOffered, visible } from "./fields.ts";
@@ -27,9 +27,8 @@ function SettingField({ field }: { field: Field }) {
   const change = (text: string) => enter(field, text);
   switch (kind) {
     case "number":
-      return <NumberField {...text} change={change} range={number!} />;
     case "layers":
-      return <TextField {...text} change={change} wrong={isInvalid && wantedIn(field)} />;
+      return <TextField {...text} change={change} range={number} wrong={isInvalid && wantedIn(field)} />;
     case "choice":
       return (
         <div class={key === "mode" ? "field wide" : "field"}>

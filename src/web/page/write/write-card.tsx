@@ -1,11 +1,12 @@
 /** Text that the base model and the shown run's adapter write, side by side, as it is generated; or a chat with each. */
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { describeRange } from "../../../checks.ts";
 import { formatCount } from "../../../format.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { DEFAULT_BASE } from "../../../run/settings.ts";
 import { ScrollArea } from "../../../views/components.tsx";
 import { writer } from "../runs/runs.ts";
-import { bound, FileButton, NumberField, Step, Tick } from "../shared/controls.tsx";
+import { bound, FileButton, Step, TextField, Tick } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
 import { usePart } from "../shared/scroll.ts";
@@ -35,6 +36,7 @@ import {
   writeKeys,
   writeStatus,
   writeTexts,
+  writeValues,
 } from "./write.ts";
 
 const WORDS: Record<WriteKey, { label: string; help?: string; why: string }> = {
@@ -236,13 +238,14 @@ function More() {
       {!isChat.value && <Tick id="prompt-lines" text="One prompt per line" on={byLine} />}
       <div id="write-fields" class="fields">
         {writeKeys.value.map((key) => (
-          <NumberField
+          <TextField
             key={key}
             id={`write-${key}`}
             {...WORDS[key]}
             range={WRITE_RANGES[key]}
             text={writeTexts.value[key]}
             change={(text) => setWriting(key, text)}
+            wrong={writeValues.value[key] === undefined && `Enter ${describeRange(WRITE_RANGES[key])}.`}
           />
         ))}
       </div>

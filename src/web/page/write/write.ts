@@ -44,7 +44,7 @@ export const writeTexts = computed(() =>
   mapKeys((key) => typed.value[key] ?? String((isChat.value ? CHAT_START : START)[key])),
 );
 /** undefined: invalid. */
-const writeValues = computed(() => mapKeys((key) => readNumber(writeTexts.value[key], WRITE_RANGES[key])));
+export const writeValues = computed(() => mapKeys((key) => readNumber(writeTexts.value[key], WRITE_RANGES[key])));
 /** The settings that apply. */
 export const writeKeys = computed(() =>
   WRITE_KEYS.filter((key) => writeValues.value.temperature !== 0 || !OF_SAMPLING.includes(key)),
