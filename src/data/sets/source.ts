@@ -9,7 +9,7 @@ import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies } from "../duplicates.ts";
 import { ROWS } from "../places.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
-import { knownFormat } from "../table/dialect.ts";
+import { ENDINGS, knownFormat } from "../table/dialect.ts";
 import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
 import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
@@ -156,7 +156,7 @@ async function open(path: string): Promise<FileReader> {
   if (await exists(path)) return openFile(path);
   throw new ConfigError("no-such-file", "There is no such file", {
     where: path,
-    hint: "give the path of a .csv, .tsv, .txt, .jsonl, .json, .xlsx or .parquet file, or of a folder with a folder for each class",
+    hint: `give the path of a table (${ENDINGS.join(", ")}), or of a folder with a folder for each class`,
   });
 }
 

@@ -25,6 +25,8 @@ const EXTENSIONS: Record<string, DataFormat> = {
   parquet: "jsonl",
   xlsx: "jsonl",
 };
+/** How the names of tables end. */
+export const ENDINGS = Object.keys(EXTENSIONS).map((extension) => `.${extension}`);
 
 /** The dialects of each format, the usual one first. */
 const DIALECTS: Record<DataFormat, readonly Dialect[]> = {
@@ -56,7 +58,7 @@ export function dataFormat(file: string): DataFormat {
   if (format) return format;
   throw new FormatError("unknown-data-format", "The data format is unknown", {
     where: file,
-    expected: "a name that ends in .csv, .tsv, .txt, .jsonl, .ndjson, .json, .xlsx or .parquet",
+    expected: `a name that ends in one of ${ENDINGS.join(", ")}`,
   });
 }
 

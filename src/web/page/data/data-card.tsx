@@ -1,5 +1,6 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
 import { useEffect } from "preact/hooks";
+import { ENDINGS } from "../../../data/table/dialect.ts";
 import { percent } from "../../../format.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
@@ -127,7 +128,7 @@ const SOURCES = {
 const FILE = {
   label: "Choose a CSV, Excel or JSON file",
   help: "or drop it here: a table with a column of texts, or two for pairs, and one of labels. For tags of words, a word a line with its tag behind it.",
-  accept: ".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx,.conll,.bio,.iob",
+  accept: [...ENDINGS, ".conll", ".bio", ".iob"].join(),
 };
 
 function Messages() {

@@ -40,7 +40,7 @@ export function Texts() {
             id="text-files"
             label="Choose text files or JSON lines"
             help={FILES_HELP}
-            accept=".txt,.md,.text,.jsonl,.ndjson,.json"
+            accept=".txt,.md,.text,.jsonl,.ndjson,.json,.parquet"
             multiple
             choice={texts}
           />

@@ -1,5 +1,6 @@
 /** Labels the lines of the typed text, or the rows of a table. */
 
+import { ENDINGS } from "../../../data/table/dialect.ts";
 import { makeTable, messageColumns, type RowColumn } from "../../../document/blocks.ts";
 import { formatCount, percent } from "../../../format.ts";
 import { TableView } from "../../../views/components.tsx";
@@ -28,7 +29,7 @@ export function Labels() {
         <FileButton
           id="label-file"
           label="Label a table"
-          accept=".csv,.tsv,.txt,.jsonl,.ndjson,.json,.xlsx,.parquet"
+          accept={ENDINGS.join()}
           take={([file]) => file && void labelTable(file)}
         />
         <button id="label-stop" type="button" hidden={!isWorking} onClick={() => worker.stopLabelling()}>
