@@ -109,7 +109,7 @@ function asJson(
   return {
     ...{ type: "check", trains: readable !== null, command, settings },
     ...{ source, objective, columns, labels, stats, maxLength },
-    problems: problems.map(({ text, ...found }) => ({ ...found, text: nameSettings(text, asFlag) })),
+    problems: problems.map(({ text, surplus: _, ...found }) => ({ ...found, text: nameSettings(text, asFlag) })),
     run: costs && { device, bytes, seconds },
   };
 }

@@ -4,7 +4,7 @@ import { nameList } from "../errors.ts";
 import { formatCount, formatShare } from "../format.ts";
 import { groupBy } from "../group-by.ts";
 import { countOf } from "../io/common.ts";
-import { excerpt, isBlank, joinPair } from "../pair.ts";
+import { excerpt, isBlank, joinPair, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
 import { wilson } from "../statistics.ts";
 import { settingsIn } from "../surface.ts";
@@ -29,6 +29,8 @@ export interface Problem {
   isNeeded: boolean;
   /** The sheets of a workbook, of which one has to be chosen. */
   sheets?: readonly string[];
+  /** The rows that can be left out to deal with it, from 1, as in a review.csv. */
+  surplus?: readonly { row: number; text: TextOrPair }[];
 }
 
 /** Examples of a problem, rows that are named of one of them, and characters of a text. */
@@ -80,13 +82,15 @@ const textOf = ({ set, position }: PlacedRow) => set.text(position);
 const labelOf = ({ set, position }: PlacedRow) => set.label(position);
 const placeOf = ({ set, position }: PlacedRow) => set.place(position);
 const nameRow = (row: PlacedRow) => `row ${formatCount(placeOf(row) + 1)}`;
+const surplusOf = (rows: readonly PlacedRow[]) => rows.map((row) => ({ row: placeOf(row) + 1, text: textOf(row) }));
 const inOrder = (rows: readonly PlacedRow[]) => rows.toSorted((a, b) => placeOf(a) - placeOf(b));
 
 function emptyTexts(data: LoadedDataset): Problem[] {
-  const places = inOrder(placeRows(setsOf(data)).filter((row) => isBlank(textOf(row)))).map(nameRow);
-  if (places.length === 0) return [];
+  const rows = inOrder(placeRows(setsOf(data)).filter((row) => isBlank(textOf(row))));
+  if (rows.length === 0) return [];
+  const places = rows.map(nameRow);
   const text = `${countOf(places, "empty text")}: learned as an empty message, unless you remove the row`;
-  return [problem("empty-text", text, { places })];
+  return [{ ...problem("empty-text", text, { places }), surplus: surplusOf(rows) }];
 }
 
 /** Equal texts with different labels. */
@@ -96,7 +100,8 @@ function conflicts(data: LoadedDataset): Problem[] {
   if (groups.length === 0) return [];
   const text = `${countOf(groups, "text")} with different labels in equal rows: correct them, or keep the first row of each`;
   const places = groups.map((rows) => describeConflict(inOrder(rows)));
-  return [problem("conflicting-labels", text, { places, settings: { dedupe: true } })];
+  const found = problem("conflicting-labels", text, { places, settings: { dedupe: true } });
+  return [{ ...found, surplus: surplusOf(groups.flatMap((rows) => inOrder(rows).slice(1))) }];
 }
 
 /** `"How do I pay?": billing (row 3), sales (row 7, row 9)` */

@@ -53,9 +53,8 @@ export interface DataReport {
   error: ErrorReport | null;
   /** Some test messages of bundled data, of each label in turn. */
   samples: readonly { text: TextOrPair; label: string }[];
-  /** The labels of own data, where a row has one, and its rows without a text: they can be corrected. */
+  /** The labels of own data, where a row has one: they can be corrected. */
   labels: readonly string[];
-  empty: readonly Pick<ReviewRow, "row" | "text">[];
 }
 
 /** A row of the visitor's data whose label is probably wrong. */

@@ -1,11 +1,12 @@
 /** What the page shows and knows, without a browser. */
 
-import { h } from "preact";
+import { h, type VNode } from "preact";
 import { renderToString } from "preact-render-to-string";
 import * as assert from "uvu/assert";
 import type { Problem } from "../../src/data/problems.ts";
 import { setting } from "../../src/setting.ts";
-import { DEFAULTS } from "../../src/train/options.ts";
+import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
+import type { Remedy } from "../../src/web/page/shared/error.tsx";
 import type { DataReport, Event, ModelReport, PageRun, WriteRequest } from "../../src/web/protocol.ts";
 import { test } from "../helpers/harness.ts";
 import { answers, Refusal, tell, until } from "../helpers/page-state.ts";
@@ -116,7 +117,6 @@ const reportOf = (roles: Record<string, "text" | "label" | null>, more: Partial<
     error: null,
     samples: [],
     labels: [],
-    empty: [],
   },
   columns: Object.entries(roles).map(([name, readAs]) => ({ name, readAs, kind: "texts" }) as DataReport["columns"][0]),
   ...more,
@@ -173,6 +173,80 @@ test("what is to know of data stands with a button that deals with it, and undoe
   set("dedupe", true);
   assert.is(buttons().at(-1), "Keep them");
   set("dedupe", false);
+});
+
+test("of texts with several labels the further rows alone are left out, and no near-duplicates", async () => {
+  const data = await import("../../src/web/page/data/data.ts");
+  const { Notes } = await import("../../src/web/page/data/notes-part.tsx");
+  const { values } = await import("../../src/web/page/train/fields.ts");
+  answers.writeCorrections = () => new Blob([]);
+  data.tab.value = "classification";
+  data.takeFiles([new File(["label,text\n"], "tickets.csv")]);
+  await until(() => data.hasData.value);
+  const surplus = [{ row: 7, text: "How do I pay?" }];
+  const conflict = { code: "conflicting-labels", text: "1 text", examples: [], count: 1, isNeeded: false, surplus };
+  const problems: Problem[] = [{ ...conflict, settings: { dedupe: true } }];
+  data.showReport(reportOf({}, { labels: ["billing", "sales"], problems }));
+  const ways = () =>
+    [Notes({ problems })!.props.children as VNode<{ ways: readonly Remedy[] }>[]]
+      .flat(2)
+      .flatMap((note) => note.props?.ways ?? []);
+  assert.equal(
+    ways().map(({ label }) => label),
+    ["Keep the first of each"],
+  );
+  ways()[0]!.take();
+  assert.equal(data.corrected.value, [{ ...surplus[0]!, label: "drop" }]);
+  assert.is(values.value.dedupe, false);
+  // Only a file can be corrected.
+  data.messages.source.value = "hub";
+  assert.not.match(renderToString(h(Notes, { problems })), "<button");
+  data.messages.source.value = "file";
+  data.setCorrected([]);
+});
+
+test("files that can be read can be chosen", async () => {
+  const { DataCard } = await import("../../src/web/page/data/data-card.tsx");
+  const { messages, tab } = await import("../../src/web/page/data/data.ts");
+  [tab.value, messages.source.value] = ["classification", "file"];
+  const accepted = renderToString(h(DataCard, {}))
+    .match(/accept="([^"]*)"/)![1]!
+    .split(",");
+  for (const file of ["a.csv", "a.jsonl", "a.xlsx", "a.parquet"])
+    assert.ok(
+      accepted.some((ending) => file.endsWith(ending)),
+      file,
+    );
+});
+
+test("a field takes the numbers that a flag takes, and shows what was typed", async () => {
+  const { FIELDS } = await import("../../src/web/page/train/field-list.ts");
+  const { enter, fieldState, reset, values } = await import("../../src/web/page/train/fields.ts");
+  const { SettingFields } = await import("../../src/web/page/train/setting-fields.tsx");
+  const { number } = await import("../../src/commands/cli.ts");
+  const field = FIELDS.find(({ key }) => key === "lr")!;
+  const before = values.value.lr;
+  const taken = (read: () => void) => {
+    try {
+      read();
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  for (const text of ["0,001", "0.001", "1e-3", " ", "", "0", "-1", "5", "x"]) {
+    enter(field, text);
+    const isTaken = taken(() => resolveOptions({ lr: number(text) }));
+    assert.is(fieldState(field).isInvalid, !isTaken, text);
+    assert.is(values.value.lr, isTaken ? Number(text) : before, text);
+    reset();
+  }
+  enter(field, "0,001");
+  const markup = renderToString(h(SettingFields, { id: "main", fields: [field] }));
+  // A browser makes 0001 of it in a field of type "number".
+  assert.match(markup, /type="text"[^>]*value="0,001"|value="0,001"[^>]*type="text"/);
+  assert.match(textOf(markup), "Enter a number above 0.");
+  reset();
 });
 
 test("examples are typed with their labels, or pasted with tabs", async () => {

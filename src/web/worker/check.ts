@@ -1,10 +1,9 @@
 /** What is known of the visitor's own data before anything is trained on it. Loaded when there is some. */
 
-import { placeRows } from "../../data/duplicates.ts";
 import type { Problem } from "../../data/problems.ts";
-import { isLabelled, type TrainingData } from "../../data/training-data.ts";
+import { isLabelled } from "../../data/training-data.ts";
 import type { BaseModel } from "../../io/hf.ts";
-import { excerpt, isBlank } from "../../pair.ts";
+import { excerpt } from "../../pair.ts";
 import { checkData } from "../../run/check.ts";
 import { TRAINING } from "../../tasks/training.ts";
 import { DEFAULTS } from "../../train/options.ts";
@@ -44,7 +43,7 @@ export async function checkOwn({ adapter: _, ...asked }: PageSettings, model: Ba
     // The last one is the error.
     problems: (error ? problems.slice(0, -1) : problems).map(plainProblem),
     error: error && reportError(error),
-    ...{ samples: [], labels: hasOne ? readable.data.labels : [], empty: hasOne ? emptyRows(readable.data) : [] },
+    ...{ samples: [], labels: hasOne ? readable.data.labels : [] },
   };
 }
 
@@ -55,10 +54,3 @@ const plainProblem = ({ text, examples, ...problem }: Problem): Problem => ({
   text: withoutFolders(text),
   examples: examples.map(withoutFolders),
 });
-
-function emptyRows(data: TrainingData): DataReport["empty"] {
-  if (!isLabelled(data)) return [];
-  return placeRows([data.train, data.val, data.test])
-    .map(({ set, position }) => ({ row: set.place(position) + 1, text: set.text(position) }))
-    .filter(({ text }) => isBlank(text));
-}

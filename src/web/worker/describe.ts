@@ -24,7 +24,7 @@ export async function describeData(
     trainRows: data.stats.train.rows,
     testRows: data.stats.test.rows,
     blocks: [...(isLabelled(data) ? rowsFirst(blocks) : blocks), await dataPreview(data, model)].map(plainBlock),
-    ...{ columns: [], rows: [], needs: {}, problems: [], error: null, labels: [], empty: [] },
+    ...{ columns: [], rows: [], needs: {}, problems: [], error: null, labels: [] },
     samples: isLabelled(data) ? testSamples(data) : [],
   };
 }

@@ -50,9 +50,6 @@ export async function reviewLabels(settings: PageSettings, model: BaseModel): Pr
 /** Corrections as the table that a run reads. */
 export function writeCorrections(corrected: readonly CorrectedRow[]): Blob {
   const names = [REVIEW.row, ...REVIEW.texts, REVIEW.correct];
-  const lines = corrected.map(({ row, text, label }) => {
-    const [first, second] = [text].flat() as string[];
-    return [row, first, second, label];
-  });
+  const lines = corrected.map(({ row, text, label }) => [row, ...[text, ""].flat().slice(0, 2), label]);
   return new Blob([names, ...lines].map(sheetLine));
 }

@@ -270,19 +270,27 @@ test("labels that look wrong are found, and corrected ones are learned, also whe
   const kinds = ["ham", "spam"] as const;
   const words = { ham: "see you at lunch", spam: "win a prize now" };
   const rows = Array.from({ length: 60 }, (_, i) => [kinds[i % 2]!, `${words[kinds[i % 2]!]} ${i}`] as const);
-  const csv = rows.map(([label, text], i) => `${i === 7 ? "ham" : label},${i === 9 ? "" : text}\n`);
+  const odd: Record<number, string> = { 9: "", 13: rows[2]![1] };
+  const csv = rows.map(([label, text], i) => `${i === 7 ? "ham" : label},${odd[i] ?? text}\n`);
   const tab = await openTiny(new PageBrowser(), base, `label,text\n${csv.join("")}`);
   const before = await tab.call("readData", TINY_RUN);
-  assert.equal([before.labels, before.empty], [["ham", "spam"], [{ row: 10, text: "" }]]);
+  const surplus = before.problems.flatMap((problem) => problem.surplus ?? []);
+  assert.equal(before.labels, ["ham", "spam"]);
+  // One without a text, and the further one of a text that has two labels.
+  assert.equal(surplus, [
+    { row: 10, text: "" },
+    { row: 14, text: "see you at lunch 2" },
+  ]);
   const found = await tab.call("review", TINY_RUN);
-  assert.equal(found[0], { row: 8, text: "win a prize now 7", given: "ham", suggested: "spam" });
-  const { row, text, suggested } = found[0]!;
-  const corrections = [{ row, text, label: suggested }, ...before.empty.map((one) => ({ ...one, label: "drop" }))];
+  const wrong = found.find(({ row }) => row === 8)!;
+  assert.equal(wrong, { row: 8, text: "win a prize now 7", given: "ham", suggested: "spam" });
+  const { row, text, suggested } = wrong;
+  const corrections = [{ row, text, label: suggested }, ...surplus.map((one) => ({ ...one, label: "drop" }))];
   const blob = await tab.call("writeCorrections", corrections);
   await tab.call("pick", [pickedFile("corrections.csv", await blob.text())]);
   const settings = { ...TINY_RUN, corrections: "corrections.csv" };
   const after = await tab.call("readData", settings);
-  assert.match(JSON.stringify(after.blocks), "corrections: 1 labels changed, 1 rows left out");
+  assert.match(JSON.stringify(after.blocks), "corrections: 1 labels changed, 2 rows left out");
   const ended = tab.ended();
   await tab.call("start", settings);
   await tab.call("stop");

@@ -88,11 +88,15 @@ function describe({ code, text, settings }: Problem): string {
   return sentence(inPageWords(text)) + leftOut;
 }
 
-function waysOut({ code, settings, isNeeded }: Problem): Remedy[] {
+function waysOut({ code, settings, isNeeded, surplus }: Problem): Remedy[] {
   const { objective, encoding, maxLength, dedupe, labelSeparator } = settings;
-  const empty = report.value?.empty ?? [];
-  if (code === "empty-text" && empty.length > 0)
-    return [{ label: "Leave them out", take: () => correct(empty.map((row) => ({ ...row, label: DROP }))) }];
+  if (surplus) {
+    const isOwn = messages.source.value === messages.own && !!report.value?.labels.length;
+    const label = code === "conflicting-labels" ? "Keep the first of each" : "Leave them out";
+    const take = () => correct(surplus.map((row) => ({ ...row, label: DROP })));
+    // Only a file of the visitor's is corrected.
+    return isOwn ? [{ label, take }] : [];
+  }
   if (encoding !== undefined) return [{ label: "Another encoding", take: () => goTo("encoding") }];
   if (objective !== undefined && isNeeded)
     return [{ label: "Read them as classes", take: () => readAs({ objective: DEFAULT_OBJECTIVE }) }];
@@ -102,10 +106,7 @@ function waysOut({ code, settings, isNeeded }: Problem): Remedy[] {
       readAs(labelSeparator === undefined ? found : { ...found, labelSeparator: String(labelSeparator) });
     return [{ label: `Read them as ${WORDS[found.objective].choice}`, take }];
   }
-  if (dedupe !== undefined) {
-    const label = code === "conflicting-labels" ? "Keep the first of each" : "Leave the copies out";
-    return [{ label, take: () => set("dedupe", true) }];
-  }
+  if (dedupe !== undefined) return [{ label: "Leave the copies out", take: () => set("dedupe", true) }];
   if (maxLength !== undefined)
     return [
       { label: `Read up to ${formatCount(maxLength as number)} tokens`, take: () => set("maxLength", maxLength) },
