@@ -2,6 +2,7 @@
  * Words from outside (labels, names, texts, settings of someone else's file) in what is generated: one function a
  * language. A word never ends the string, the comment, the line or the element that it stands in.
  */
+import type { TextOrPair } from "./pair.ts";
 import { printable, printableLine } from "./printable.ts";
 
 /** A value of texts and numbers as a literal, which is the same in Python, JavaScript, JSON and YAML. */
@@ -10,21 +11,27 @@ export const literal = (value: string | number | object): string => printable(JS
 /** A literal of JavaScript within a page: no text in it ends the script. */
 export const scriptLiteral = (value: string | object): string => literal(value).replaceAll("<", "\\u003c");
 
-/** What a spreadsheet takes for a formula. */
-const FORMULA = /^\s*[=+\-@＝＋－＠]/;
+/** The beginning of what a spreadsheet takes for a formula, with an apostrophe or without. */
+const FORMULA = /^'?(?=\s*[=+\-@＝＋－＠])/;
 
 /** Text in a cell of a table that is opened in a spreadsheet: behind an apostrophe where it would be a formula. */
-export const cellText = (text: string): string => (FORMULA.test(text) ? `'${text}` : text);
+export const cellText = (text: string): string => text.replace(FORMULA, "'");
 
 /**
- * Whether a cell has a text as `cellText` writes it, or what a spreadsheet makes of that: it writes white space, case
- * and numbers in its own way, long ones with some of their digits.
+ * Whether a cell has a text as `cellText` writes it, or what a spreadsheet makes of that, which writes white space, case
+ * and numbers in its own way, long ones with some of their digits. Of a pair both are compared.
  */
-export function isSameCell(cell: string, text: string): boolean {
-  const plain = (one: string) => (one.startsWith("'") && FORMULA.test(one.slice(1)) ? one.slice(1) : one);
-  const [a, b] = [cell, text].map((one) => plain(one).replace(/\s+/g, " ").trim().toLowerCase()) as [string, string];
-  const short = /^-?\d(?:\.(\d{1,15}))?e/.exec(a);
-  return a === b || (b !== "" && Number(a) === Number(short ? Number(b).toExponential(short[1]?.length ?? 0) : b));
+export function isSameCell(cell: TextOrPair, text: TextOrPair): boolean {
+  const plain = (one: string) => one.replace(FORMULA, "").replace(/\s+/g, " ").trim().toLowerCase();
+  const texts = [text].flat().map(plain);
+  return [cell]
+    .flat()
+    .map(plain)
+    .every((a, i) => {
+      const b = texts[i]!;
+      const digits = /^-?\d\.(\d{5,15})e/.exec(a)?.[1]?.length;
+      return a === b || (b !== "" && Number(a) === Number(digits ? Number(b).toExponential(digits) : b));
+    });
 }
 
 /** Text of HTML, also in a quoted attribute: what is invisible, too, is a character reference. */

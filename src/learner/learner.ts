@@ -171,14 +171,8 @@ export class Learner {
     checkLearning(rows, options);
     await this.learning.run(async () => {
       this.checkAlive();
-      const { run, sets } = await learn(
-        rows,
-        this.held.adapter,
-        await this.keepRows(),
-        this.parts,
-        options,
-        this.end.signal,
-      );
+      const known = await this.keepRows();
+      const { run, sets } = await learn(rows, this.held.adapter, known, this.parts, options, this.end.signal);
       const model = await place(this.parts, run.adapter);
       const old = this.held;
       this.held = hold(model, run.adapter);

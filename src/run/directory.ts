@@ -15,7 +15,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/classic.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
-import { type RunSettings, SETTING_NAMES, SETTINGS, type TrainOptions } from "../train/settings.ts";
+import { settingsToKeep } from "../train/settings.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
@@ -103,15 +103,6 @@ export function buildAdapter(
     tensors,
     reference,
   };
-}
-
-/** Those that have the adapter's type of weights, or follow from the rows: how long it learns. */
-const OF_A_RUN = ["dtype", "epochs", "warmup", "evalEvery", "patience"];
-
-/** The settings with which an adapter learns on, of those that it was trained with. */
-export function settingsToKeep(given: RunSettings): Partial<TrainOptions> {
-  const names = SETTING_NAMES.filter((name) => !SETTINGS[name].ofAdapter && !OF_A_RUN.includes(name));
-  return Object.fromEntries(names.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
 }
 
 /** The files of a run directory, and the record among them. */

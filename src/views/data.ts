@@ -218,8 +218,7 @@ function describeRows(data: LoadedDataset, how: ClassWeights): string {
 }
 
 const describeCorrected = ({ labels, dropped, added }: NonNullable<LoadedDataset["stats"]["corrected"]>) =>
-  `corrections: ${formatCount(labels)} labels changed, ${formatCount(dropped)} rows left out` +
-  (added.length > 0 ? `, new: ${nameList(added)}` : "");
+  `corrections: ${formatCount(labels)} labels changed, ${formatCount(dropped)} rows left out${added.map((label) => `, ${brief(label)} is new`).join("")}`;
 
 /** "ham 500, spam 20"; of many classes, those with the largest and the smallest number. */
 function byClass(labels: readonly string[], value: (id: number, label: string) => number): string {

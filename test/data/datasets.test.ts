@@ -161,10 +161,10 @@ test("corrections replace labels and leave rows out; what they are of is checked
 
   const refused = (path: string, code: ErrorCode, ...words: string[]) =>
     fails({ file: file() }, code, words, { ...options, corrections: path });
-  await refused(review(["21,x,ham,spam"]), "index-out-of-range", "not there", "1 to 20", "21");
+  await refused(review(["21,x,ham,spam"]), "inputs-changed", "review.csv:2", "a row from 1 to 20", "row 21: x");
   await refused(review(["4,other,ham,spam"]), "inputs-changed", "another text", "review.csv:2", "mail 3, to you");
-  const typos = ['9,"mail 8, to you",spam,', '11,"mail 10, to you",spam,yes', '13,"mail 12, to you",spam,hamm'];
-  const places = ["review.csv:3", '"yes" (line 3), "hamm" (line 4, did you mean "ham"?)', '"new: yes"'];
+  const typos = ['9,"mail 8, to you",spam,', '11,"mail 10, to you",spam,hamm', '13,"mail 12, to you",spam,yes'];
+  const places = ["review.csv:3", '"hamm" (line 3), "yes" (line 4)', "did you mean ham?", '"new: hamm"'];
   await refused(review(typos), "unknown-label", ...places);
   // A correction leaves a class with one row, which is named as the column "row" does.
   const last = review(['4,"mail 3, to you",smap,DROP', '6,"mail 5, to you",ham,new: eggs'], "last.csv");

@@ -123,9 +123,7 @@ function checkEnough(data: Labelled, { size, groupOf }: Rows, count: number): vo
   if (rare.length === 0) return;
   throw tooFew(
     data,
-    rare.length === 1
-      ? "A class has fewer rows than there are folds"
-      : "Some classes have fewer rows than there are folds",
+    `${rare.length === 1 ? "A class has" : "Some classes have"} fewer rows than there are folds`,
     `at least ${count} rows of each class, one in each fold`,
     nameList(rare.map((label) => `"${label}" (${classes[label]})`)),
     Math.min(...rare.map((label) => classes[label]!)),

@@ -4,7 +4,7 @@ import { setting } from "../../setting.ts";
 import { Corpus, type ReadOptions } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
-import { ROWS, rowsOf } from "../places.ts";
+import { COUNTED, ROWS } from "../places.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
 import type { LabelledRow } from "./memory-rows.ts";
@@ -111,7 +111,8 @@ async function readAndSplit(
   // A class may have one row where nothing is tested, or where classes and sets are those of a model that learns on.
   const isGiven = read.labels !== undefined && split === "ordered";
   const isChecked = !("name" in spec) && read.labelsAre === "class" && fractions[2] > 0 && !isGiven;
-  const used = isChecked ? await checkSingles(corpus, all, corrected ? rowsOf(source) : source, read.skipFaulty) : all;
+  const where = corrected ? source + COUNTED : source;
+  const used = isChecked ? await checkSingles(corpus, all, where, read.skipFaulty) : all;
   const loaded = splitLoaded(used, split, { ...options, balance, fractions }, seed);
   const testParts = locateParts(loaded.parts[2], named.parts);
   const rest = { testParts, source, ...(corrected ? { corrected } : {}) };

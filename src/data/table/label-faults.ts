@@ -1,7 +1,9 @@
 /** Labels that are no classes to learn, or look like several in one. Loaded when there may be some. */
 
 import { ConfigError, DataError, nameList } from "../../errors.ts";
+import type { TextOrPair } from "../../pair.ts";
 import { either, setting } from "../../setting.ts";
+import { didYouMean } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
 import { type Corpus, MOST_LISTED } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
@@ -80,6 +82,27 @@ export function dropSingles(corpus: Corpus, all: Dataset, file: string, skipFaul
   leftOut.rowErrors.push(...singles.slice(0, MOST_LISTED).map((id) => singleRows(corpus, [id], file)));
   corpus.dropClasses(dropped);
   return kept;
+}
+
+/** A row of a review.csv that somebody has filled. */
+export interface Correction {
+  /** From 0. */
+  place: number;
+  text: TextOrPair;
+  label: string;
+  file: string;
+  line: number;
+}
+
+/** The error for labels of corrections that the data does not have: they are misspelt, or new. */
+export function unknownLabels(unknown: readonly Correction[], given: readonly string[]): DataError {
+  const { label, file, line } = unknown[0]!;
+  return new DataError("unknown-label", "Labels of corrections are neither in the data nor marked as new", {
+    where: placeOf(file, line),
+    expected: `${nameList(given)}, or "drop" to leave a row out`,
+    found: nameList(unknown.map(({ label, file, line }) => `"${label}" (${lineOf(file, line)})`)),
+    hint: `${didYouMean(label, given) ?? ""} a new label is marked once, in the same column: "new: ${label}"`.trim(),
+  });
 }
 
 function singleRows({ labels, labelLines }: Corpus, ids: readonly number[], file: string): DataError {

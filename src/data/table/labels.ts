@@ -3,6 +3,7 @@ import { isObject } from "../../checks.ts";
 import { nameList } from "../../errors.ts";
 import { joinWords } from "../../format.ts";
 import { groupBy } from "../../group-by.ts";
+import { isSameCell } from "../../quote.ts";
 import { setting } from "../../setting.ts";
 
 export const LONGEST_LABEL = 64;
@@ -30,6 +31,10 @@ export const LABEL_SEPARATOR = "|";
 
 /** What a cell has between a sign: the labels of "a|b", none of an empty one. */
 export const partsOf = (cell: string, sign: string) => cell.split(sign).flatMap((part) => part.trim() || []);
+
+/** The label that a cell stands for; undefined: it is none of these. */
+export const findLabel = (cell: string, labels: readonly string[]) =>
+  labels.find((label) => label === cell) ?? labels.find((label) => isSameCell(cell, label));
 
 /** Notes about the labels: too many, or spelled in several ways. `classes`: rows by class. */
 export function labelNotes(classes: Readonly<Record<string, number>>): string[] {
