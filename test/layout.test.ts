@@ -72,7 +72,7 @@ const HEADER_WORDS = { read: /^read$/, write: /^write\b/, update: /^(updates|acc
 async function checkShader(kernel: Kernel, shader: Shader): Promise<void> {
   const { bindings, shapes } = kernel;
   const { name, file } = shader;
-  const whole = await assembleShader(kernel, shader);
+  const whole = assembleShader(kernel, shader);
   const code = read(`shaders/${file}.wgsl`);
   const entries = [...code.matchAll(/@compute\s+@workgroup_size\([^)]*\)\s*fn (\w+)/g)].map(([, entry]) => entry);
   assert.equal(entries, ["main"], `${name}: entry points`);

@@ -25,14 +25,11 @@ export interface Shader {
   file: string;
   /** A product's: the types of a's and b's elements, where they are not the kernel's. It has functions to read them. */
   types?: Readonly<Record<string, string>>;
-  /** A page that classifies loads it with the page's code; it loads others on demand. */
-  isEarly: boolean;
 }
 
-/** A variant of the matrix products: the preludes that it needs besides its kernel's, and whether classifying does. */
+/** A variant of the matrix products: the preludes that it needs besides its kernel's. */
 interface ProductShader {
   preludes: readonly string[];
-  classifies: boolean;
   grid: (dims: Dims) => Grid;
 }
 
@@ -44,27 +41,22 @@ const tileGrid =
 const PRODUCTS = {
   wide: {
     preludes: ["matmul_tile"],
-    classifies: true,
     grid: tileGrid(64),
   },
   middle: {
     preludes: ["matmul_tile"],
-    classifies: true,
     grid: tileGrid(32),
   },
   narrow: {
     preludes: ["parts"],
-    classifies: true,
     grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 8), ceilDiv(m!, 4), count],
   },
   flat: {
     preludes: ["parts"],
-    classifies: false,
     grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 8), count],
   },
   gemv: {
     preludes: [],
-    classifies: false,
     grid: ({ m, n, count = 1 }: Dims) => [ceilDiv(n!, 16), ceilDiv(m!, 4), count],
   },
 } as const satisfies Record<ProductVariant, ProductShader>;
@@ -100,7 +92,7 @@ function readsFour(dispatch: Dispatch): boolean {
 
 /** A shader of a kernel: of a product that of a variant. */
 function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant): Shader {
-  const { name, grid, preludes = [], loads } = kernel;
+  const { name, grid, preludes = [] } = kernel;
   const isScalar = reading.startsWith(".scalar");
   const isQuantized = reading.endsWith(".quantized");
   if (!variant)
@@ -109,7 +101,6 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
       grid: grid!,
       preludes: isQuantized ? ["quantized", "codes", ...preludes] : preludes,
       file: name,
-      isEarly: loads === "page" && !isQuantized,
     };
   const product = PRODUCTS[variant];
   const left = isScalar ? "left_scalar" : "left_vec4";
@@ -121,7 +112,6 @@ function makeShader(kernel: Kernel, reading: Reading, variant?: ProductVariant):
     preludes: [...readers, "blocks", "matmul_blocks", ...preludes, ...product.preludes],
     file: `matmul_${variant}`,
     types: { ...(isScalar ? {} : { a: "vec4f" }), ...(isScalar || isQuantized ? {} : { b: "vec4u" }) },
-    isEarly: loads === "page" && product.classifies && !isQuantized,
   };
 }
 

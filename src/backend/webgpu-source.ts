@@ -8,9 +8,9 @@ import { SHADERS } from "./generated/shaders.ts";
 import type { Shader } from "./webgpu-shaders.ts";
 
 /** The host's numbers, declarations from the kernel's definition, the preludes that shaders share, the shader's code. */
-export async function assembleShader(kernel: Kernel, shader: Shader): Promise<string> {
+export function assembleShader(kernel: Kernel, shader: Shader): string {
   const { preludes, file } = shader;
-  const parts = await Promise.all([...preludes.map((name) => `${name}.prelude`), file].map(loadSource));
+  const parts = [...preludes.map((name) => `${name}.prelude`), file].map((name) => SHADERS[name]!);
   return unroll([NUMBERS, declarations(kernel, shader), ...parts].join("\n"));
 }
 
@@ -32,15 +32,6 @@ export function unroll(code: string): string {
   let blocks = "";
   for (let i = 0; i < +count!; i++) blocks += `{${rest.slice(0, end).replace(name, `${i}u`)}`;
   return unroll(code.slice(0, loop.index) + blocks + rest.slice(end));
-}
-
-/** The smallest file first: a page that classifies on a hardware GPU needs no other. */
-async function loadSource(file: string): Promise<string> {
-  return (
-    SHADERS[file] ??
-    (await import("./generated/later-shaders.ts")).SHADERS[file] ??
-    (await import("./generated/method-shaders.ts")).SHADERS[file]!
-  );
 }
 
 /** Scalars, constants and bindings, and what reads those that may be of another type than f32. */

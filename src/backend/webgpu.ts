@@ -253,7 +253,7 @@ class WebGPUBackend implements Backend {
     const { kernel } = dispatch;
     const { device } = this;
     const label = shader.name;
-    const code = kernel.wgsl ?? (await assembleShader(kernel, shader));
+    const code = kernel.wgsl ?? assembleShader(kernel, shader);
     const access = Object.values(kernel.bindings);
     const elements = Object.values(kernel.elements);
     const layout = device.createBindGroupLayout({

@@ -12,7 +12,6 @@ import { NO_ADAPTERS } from "../infer/several-adapters.ts";
 import { BASE_TASK } from "../infer/text/decoding.ts";
 import { generationWork } from "../infer/text/generation-check.ts";
 import { loadModel } from "../io/hf.ts";
-import { loadArchitecture } from "../model/architectures.ts";
 import type { MemoryLimits } from "../plan/memory.ts";
 import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import { trainingOf } from "../train/training-check.ts";
@@ -249,7 +248,6 @@ export async function checkShaders(device: Backend, cpu: Backend, plan: CheckedP
     shaders.set(shader, { ...worst, comparisons: (before?.comparisons ?? 0) + 1 });
   };
   const config: ModelConfig = CONFIGS[plan.model];
-  await loadArchitecture(config);
   await compareWork(device, cpu, await planWork(device, config, plan), onCompared);
   return [...shaders.values()].sort((a, b) => Number(a.isRight) - Number(b.isRight) || b.error - a.error);
 }

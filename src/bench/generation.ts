@@ -8,7 +8,6 @@ import { loadBase } from "../engine/state.ts";
 import { NO_ADAPTERS } from "../infer/several-adapters.ts";
 import { BASE_TASK } from "../infer/text/decoding.ts";
 import { generate } from "../infer/text/generation.ts";
-import { loadArchitecture } from "../model/architectures.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
@@ -54,7 +53,6 @@ export async function measureGeneration(
   { otherRound = async () => {}, cpuTime = () => Number.NaN }: Beside = {},
 ): Promise<GenerationResult> {
   const config: ModelConfig = CONFIGS[options.model];
-  await loadArchitecture(config);
   const decoder = await Decoder.create(device, {
     spec: { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },
     capacity: { tokens: options.prompts * options.length, sequences: options.prompts },

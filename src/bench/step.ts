@@ -11,7 +11,6 @@ import { messagesBatch } from "../engine/batches.ts";
 import type { Engine } from "../engine/engine.ts";
 import { ConfigError } from "../errors.ts";
 import { METHODS, type Mode } from "../methods/index.ts";
-import { loadArchitecture } from "../model/architectures.ts";
 import { roomFor } from "../model/batch.ts";
 import { formatBytes, memoryTotals } from "../plan/memory.ts";
 import { countFlops } from "../plan/work.ts";
@@ -125,7 +124,6 @@ async function measure(
   const batches = packed.map((batch) => messagesBatch(batch, "last"));
   const tokens = batches.map(({ ids }) => ids.length);
   const config: ModelConfig = CONFIGS[options.model];
-  await loadArchitecture(config);
   const spec = stepSpec(config, options.mode, options.dtype);
   const engine = await stepEngine(device, spec, Math.max(...tokens), options.batchSize, options.recompute);
   await fill(engine);

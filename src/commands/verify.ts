@@ -45,7 +45,7 @@ async function write(directory: string, result: GoldenResult): Promise<void> {
 }
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
-function wgsl(name: string): Promise<string> {
+function wgsl(name: string): string {
   const all = KERNELS.flatMap((kernel) => listShaders(kernel).map((shader) => ({ kernel, shader })));
   const found = all.find(({ shader }) => shader.name === name);
   if (found) return assembleShader(found.kernel, found.shader);
@@ -69,7 +69,7 @@ await main(async () => {
   program.parse();
   const options = program.opts<VerifyFlags>();
   if (options.wgsl !== undefined) {
-    console.log(await wgsl(options.wgsl));
+    console.log(wgsl(options.wgsl));
     return 0;
   }
   if (program.args.length === 0)

@@ -4,7 +4,6 @@ import { readBytes } from "#platform";
 import { isObject, lookUp } from "../checks.ts";
 import { MODEL_TYPES, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { loadArchitecture } from "../model/architectures.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { parseConfig } from "./model-config.ts";
 
@@ -39,6 +38,5 @@ export async function parseModelConfig(json: unknown, where: string): Promise<Mo
   const config = isRotary
     ? (await import("./rotary-config.ts")).parseRotaryConfig(json, where)
     : parseConfig(json, where);
-  await loadArchitecture(config);
   return config;
 }

@@ -1,7 +1,7 @@
 /** Adapter layers (Houlsby et al. 2019, without their layer norms): a bottleneck after each half of a block. */
 import { addedTensors, affine, allBlocks } from "../names.ts";
 import type { Rng } from "../rng.ts";
-import type { Method } from "./method.ts";
+import type { Flags, Guide, Method, Training } from "./method.ts";
 
 export interface AdapterPart {
   /** The width of a bottleneck, m. */
@@ -31,4 +31,37 @@ export const method: Method<AdapterPart> = {
       ]),
     ),
   isSeparate: true,
+};
+
+export interface AdapterOptions {
+  /** Width of an adapter layer's bottleneck. Default: 16. */
+  bottleneck: number;
+}
+
+export const training: Training<AdapterOptions, AdapterPart> = {
+  settings: { bottleneck: { default: 16, number: { min: 1, whole: true } } },
+  rates: [3e-3, 3e-4],
+  describe: ({ bottleneck }) => `width ${bottleneck}`,
+  config: ({ bottleneck }) => ({ bottleneck }),
+  options: ({ bottleneck }) => ({ bottleneck }),
+};
+
+export const guide: Guide<AdapterOptions> = {
+  choice: "adapter layers",
+  about:
+    "Two small layers are added to each block and trained. They stay in the model and cost a little time at each use.",
+  settings: {
+    bottleneck: {
+      label: "Bottleneck width",
+      isMain: true,
+      why: "The width of the small layers that are added to each block. Wider layers can learn more and take more memory.",
+    },
+  },
+  rates: { lowest: 1e-4, papers: "3e-5 to 3e-3 (Houlsby et al. 2019)" },
+  size: { setting: "bottleneck" },
+  duration: 0.7,
+};
+
+export const flags: Flags<AdapterOptions> = {
+  bottleneck: "width of an adapter layer's bottleneck",
 };

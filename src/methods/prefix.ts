@@ -1,8 +1,8 @@
 /** Prefix tuning (Li and Liang 2021): trained keys and values before those of each text, in every block. */
 import { qkvWidth } from "../config.ts";
 import { addedTensors, keyValueColumns } from "../names.ts";
-import type { Method } from "./method.ts";
-import type { VirtualPart } from "./prompt.ts";
+import type { Guide, Method } from "./method.ts";
+import { mostTokens, type VirtualOptions, type VirtualPart, virtualTokensWords } from "./prompt.ts";
 
 /** Every block's attention uses it, the first block's first. */
 const PLACE = { block: 0, layer: "attn.c_attn" } as const;
@@ -20,4 +20,15 @@ export const method: Method<VirtualPart> = {
     // PEFT's default: the width of the keys.
     config: (model) => ({ encoder_hidden_size: (qkvWidth(model) - model.n_embd) / 2, prefix_projection: false }),
   },
+};
+
+export { flags, training } from "./prompt.ts";
+
+export const guide: Guide<VirtualOptions> = {
+  choice: "prefix tuning",
+  about: "Trained keys and values stand before each text in every block's attention. The model stays as it is.",
+  settings: { virtualTokens: virtualTokensWords },
+  rates: { lowest: 1e-3, papers: "5e-5 with an MLP over the prefix (Li and Liang 2021)" },
+  size: { setting: "virtualTokens", most: mostTokens },
+  duration: 1,
 };

@@ -1,5 +1,5 @@
 /** How the methods are trained, and what people read of them: a page that only uses adapters does not load it. */
-import * as adapter from "./adapter-training.ts";
+import * as adapter from "./adapter.ts";
 import * as bitfit from "./bitfit.ts";
 import * as classic from "./classic.ts";
 import * as full from "./full.ts";
@@ -8,8 +8,8 @@ import { METHODS, type MethodConfig, MODES, type Mode } from "./index.ts";
 import * as lastBlock from "./last-block.ts";
 import * as lora from "./lora-training.ts";
 import type { Flags, Guide, SettingWords, Training } from "./method.ts";
-import * as prefix from "./prefix-training.ts";
-import * as prompt from "./prompt-training.ts";
+import * as prefix from "./prefix.ts";
+import * as prompt from "./prompt.ts";
 
 /** The settings that only some methods have. */
 export interface MethodOptions extends lora.LoraOptions, adapter.AdapterOptions, prompt.VirtualOptions {}

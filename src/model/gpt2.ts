@@ -1,5 +1,5 @@
 /** GPT-2's block: positions are in the embedding, and the MLP is proj(activation(fc(x))). */
-import type { Architecture } from "./lower.ts";
+import type { Architecture } from "./graph.ts";
 
 export const gpt2: Architecture = {
   centred: true,

@@ -53,8 +53,15 @@ export type Layer<K extends Kind = Kind> = {
 /** Layers whose output is computed again in the backward pass, as that costs little. */
 export type Cheap = Layer<"norm" | "activate" | "gate" | "drop">;
 
-/** What an architecture's file says of its blocks: the residual stream behind block l, from that before it. */
-export type Block = (g: Graph, l: number, x: Value) => Value;
+/** The residual stream behind block l, from that before it. */
+type Block = (g: Graph, l: number, x: Value) => Value;
+
+/** What an architecture's file says. */
+export interface Architecture {
+  block: Block;
+  /** Whether its norms are LayerNorm; else they are RMS norms, without a bias. */
+  centred: boolean;
+}
 
 /** Layers from a value to a value; null: from the tokens. */
 export interface Section {

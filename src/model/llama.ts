@@ -2,14 +2,10 @@
  * The block of a Llama-type model (Touvron et al. 2023): queries and keys are rotated by their positions, and the MLP
  * is down(silu(gate(x)) * up(x)). `attn.c_attn` is queries, keys and values side by side, `mlp.c_fc` gate and up.
  */
-import { gate } from "./gate.ts";
-import type { Architecture } from "./lower.ts";
-import { rotate } from "./rotate.ts";
+import type { Architecture } from "./graph.ts";
 
 export const llama: Architecture = {
   centred: false,
-  rotate,
-  gate,
   block(g, l, x) {
     const qkv = g.rotate(g.linear(l, "attn.c_attn", g.norm(`h.${l}.ln_1`, x)));
     const att = g.linear(l, "attn.c_proj", g.attention(l, qkv));

@@ -11,13 +11,16 @@ import type { Dispatch } from "../ops/kernel.ts";
 import { linearForward } from "../ops/linear.ts";
 import { matmul } from "../ops/matmul.ts";
 import { normForward } from "../ops/norm.ts";
+import { ropeForward } from "../ops/rope.ts";
+import { swigluForward } from "../ops/swiglu.ts";
 import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
 import type { Derived } from "./derived.ts";
 import type { Dropout } from "./dropout.ts";
-import type { Block, Cheap, Layer, Value } from "./graph.ts";
+import type { Architecture, Cheap, Layer, Value } from "./graph.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
+import { rotate } from "./rope-table.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 import type { ModelSpec } from "./trainable.ts";
 
@@ -55,32 +58,6 @@ export interface Source {
   attend(f: Lowering, l: number, qkv: Tensor, out: Tensor): Tensor | undefined;
   /** The rows that are selected, and the first rows of the ranges whose means are taken. */
   selected: { rows: Rows; at: Tensor; firsts?: Tensor };
-}
-
-/** Rotary positions: see rotate.ts. */
-export interface Rotate {
-  /** Queries and keys are turned in place. */
-  forward(f: Lowering, qkv: Tensor): Dispatch;
-  /** Makes of their gradient that of what the matrix gave, in place. */
-  backward(f: Lowering, dqkv: Tensor): Dispatch;
-}
-
-/** SwiGLU: see gate.ts. */
-export interface Gate {
-  forward(out: Tensor, inp: Tensor, rows: Rows): Dispatch;
-  /** The output is written to `out` again. */
-  backward(dinp: Tensor, out: Tensor, dout: Tensor, inp: Tensor, rows: Rows): Dispatch;
-}
-
-/** What an architecture's file says. */
-export interface Architecture {
-  /** The residual stream behind block l, from that before it. */
-  block: Block;
-  /** Whether its norms are LayerNorm; else they are RMS norms, without a bias. */
-  centred: boolean;
-  /** Kinds of layers that only some architectures have: they are loaded with these. */
-  rotate?: Rotate;
-  gate?: Gate;
 }
 
 const TOKENS: Site = { target: "wte", block: null };
@@ -137,7 +114,7 @@ export class Lowering {
         this.embed(one);
         break;
       case "rotate":
-        this.emit(this.common.architecture.rotate!.forward(this, this.tensor(x)));
+        this.emit(rotate(ropeForward, this.config, this.tensor(x), this.source));
         this.values.set(one.out, this.at(x));
         break;
       case "attention": {
@@ -234,7 +211,7 @@ export class Lowering {
       case "activate":
         return activationForward(out, inp, rows.count, one.by);
       case "gate":
-        return this.common.architecture.gate!.forward(out, inp, rows);
+        return swigluForward(out, inp, rows.count);
       case "drop":
         return this.dropped(one.place, out, inp, rows);
     }

@@ -2,12 +2,10 @@
  * GPT-NeoX's block (Black et al. 2022): queries and keys are rotated by their positions, and the MLP reads what the
  * attention reads, so that both are added to the residual stream; in some models, as in a GPT-2, their sum.
  */
-import type { Architecture } from "./lower.ts";
-import { rotate } from "./rotate.ts";
+import type { Architecture } from "./graph.ts";
 
 export const neox: Architecture = {
   centred: true,
-  rotate,
   block(g, l, x) {
     const qkv = g.rotate(g.linear(l, "attn.c_attn", g.norm(`h.${l}.ln_1`, x)));
     const att = g.linear(l, "attn.c_proj", g.attention(l, qkv));

@@ -1,8 +1,11 @@
 /**
- * The table of rotary position embedding (ops/rope.ts), with the roundings of transformers, which computes the angles
- * in f32: at far positions their last bit is much of an angle.
+ * Rotary position embedding (ops/rope.ts) as a layer, and its table, with the roundings of transformers, which computes
+ * the angles in f32: at far positions their last bit is much of an angle.
  */
 import type { ModelConfig, RopeScaling } from "../config.ts";
+import type { Dispatch } from "../ops/kernel.ts";
+import type { ropeForward } from "../ops/rope.ts";
+import { Tensor } from "../tensor.ts";
 
 export type RopeConfig = NonNullable<ModelConfig["rope"]> & { dims: number };
 
@@ -39,4 +42,31 @@ export function ropeTable(config: RopeConfig, positions: number): Float32Array {
       table[at + half] = sin(angle);
     }
   return table;
+}
+
+/** Rotates queries and keys, or with `ropeBackward` their gradients back, in place. */
+export function rotate(
+  rope: typeof ropeForward,
+  config: ModelConfig,
+  qkv: Tensor,
+  { bounds, shift }: { bounds: Tensor; shift: number },
+): Dispatch {
+  const { n_embd, n_head, n_kv_head = n_head } = config;
+  const headSize = n_embd / n_head;
+  const heads = { heads: n_head + n_kv_head, headSize, rotated: config.rope!.dims ?? headSize };
+  return rope(qkv, frequencies(config, heads.rotated), bounds, heads, shift);
+}
+
+const known = new Map<string, WeakRef<Tensor>>();
+
+/** The table of all positions. Plans of one model share it. */
+function frequencies({ rope, n_positions }: ModelConfig, dims: number): Tensor {
+  const key = JSON.stringify([rope, n_positions, dims]);
+  const table = known.get(key)?.deref();
+  if (table) return table;
+  const values = ropeTable({ ...rope!, dims }, n_positions);
+  const shape = [n_positions, dims];
+  const made = new Tensor("rope.table", shape, "table", "f32", undefined, 0, new Uint32Array(values.buffer));
+  known.set(key, new WeakRef(made));
+  return made;
 }

@@ -14,6 +14,8 @@ import { linearBackward } from "../ops/linear.ts";
 import { fitTogether, type LoraJob, loraBackward, loraUpBackward } from "../ops/lora.ts";
 import { matmul, matmulBiasBackward } from "../ops/matmul.ts";
 import { normBackward, normParametersBackward } from "../ops/norm.ts";
+import { ropeBackward } from "../ops/rope.ts";
+import { swigluBackward } from "../ops/swiglu.ts";
 import type { Tensor } from "../tensor.ts";
 import { type Adapters, adapterPart } from "./adapters.ts";
 import type { BatchInputs } from "./batch.ts";
@@ -21,6 +23,7 @@ import type { Cheap, Layer, Section, Value } from "./graph.ts";
 import { attentionHeads, type Lowering, makeTensor, promptRows } from "./lower.ts";
 import { only, type Parameter } from "./parameters.ts";
 import type { Prefix } from "./prefix.ts";
+import { rotate } from "./rope-table.ts";
 import { type Rows, rowTensor } from "./rows.ts";
 
 /** What the backward passes of all sections have in common. */
@@ -93,7 +96,7 @@ export class Rules {
         this.scale(one, dy);
         break;
       case "rotate":
-        this.emit(this.f.common.architecture.rotate!.backward(this.f, dy));
+        this.emit(rotate(ropeBackward, this.f.config, dy, this.f.source));
         this.giveFirst(one.inputs[0]!, () => dy);
         break;
       case "attention":
@@ -294,7 +297,7 @@ export class Rules {
     this.giveFirst(inp, () => {
       const { rows } = this.f.at(inp);
       const dinp = rowTensor(`d${inp.name}`, rows, [inp.columns]);
-      this.emit(this.f.common.architecture.gate!.backward(dinp, out, dy, this.f.tensor(inp), rows));
+      this.emit(swigluBackward(dinp, out, dy, this.f.tensor(inp), rows.count));
       return dinp;
     });
   }

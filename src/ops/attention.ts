@@ -20,7 +20,7 @@ export const attentionForwardKernel = defineKernel(
   DIMS,
   grid,
   "tokens C, tokens heads, room width, tokens 2",
-  { preludes: ["attention_tiles"], loads: "page" },
+  { preludes: ["attention_tiles"] },
 );
 
 export const attentionQueryBackwardKernel = defineKernel(

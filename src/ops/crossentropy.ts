@@ -11,7 +11,6 @@ export const crossentropyForwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows",
-  { loads: "page" },
 );
 
 export const crossentropyLossKernel = defineKernel(
@@ -20,7 +19,6 @@ export const crossentropyLossKernel = defineKernel(
   { rows: "u32", slot: "u32", loss_scale: "f32" },
   () => [1, 1, 1],
   "results 4, rows 4, rows, rows",
-  { loads: "page" },
 );
 
 export const crossentropyBackwardKernel = defineKernel(

@@ -29,7 +29,7 @@ export const doraNormKernel = defineKernel(
   },
   ({ first, end }) => [ceilDiv(end - first, 16), 1, 1],
   "outputs, inputs outputs, a_size, b_size",
-  { inBlocks: "w", inPanels: () => true, loads: "method" },
+  { inBlocks: "w", inPanels: () => true },
 );
 
 export const doraForwardKernel = defineKernel(
@@ -45,7 +45,6 @@ export const doraForwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
   "rows cols, rows cols, cols, cols, cols, rows cols",
-  { loads: "method" },
 );
 
 export const doraBackwardKernel = defineKernel(
@@ -54,7 +53,7 @@ export const doraBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ cols }) => [ceilDiv(cols, 16), 1, 1],
   "rows cols, cols, rows cols, rows cols, cols, cols",
-  { preludes: ["column_sum"], loads: "method" },
+  { preludes: ["column_sum"] },
 );
 
 /**

@@ -31,7 +31,7 @@ export const dropoutForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", ...MASK },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows cols, rows cols, rows 2",
-  { preludes: ["threefry", "dropout"], loads: "method" },
+  { preludes: ["threefry", "dropout"] },
 );
 
 /**
@@ -66,7 +66,6 @@ export const dropoutBackwardKernel = defineKernel(
   undefined,
   {
     preludes: ["activation", "threefry", "dropout"],
-    loads: "method",
     work: ({ rows, cols, count, r }, { tensors: [, act] }) => {
       // dx twice, and an activation's input and output; the draws.
       const moved = rows * (cols * (act ? 4 : 2) + count * r + 2) + cols * count * r;

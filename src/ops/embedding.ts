@@ -16,7 +16,7 @@ export const embeddingForwardKernel = defineKernel(
   },
   ({ tokens, cols }) => [ceilDiv(cols, 64), tokens, 1],
   "tokens cols, count cols, positions cols, tokens, tokens 2",
-  { inBlocks: "wte", loads: "page", work: null },
+  { inBlocks: "wte", work: null },
 );
 
 export const embeddingBackwardKernel = defineKernel(

@@ -11,7 +11,7 @@ export const gatherForwardKernel = defineKernel(
   { sequences: "u32", cols: "u32" },
   ({ sequences, cols }) => [ceilDiv(cols, 64), sequences, 1],
   "sequences cols, tokens cols, sequences, sequences",
-  { loads: "page", work: null },
+  { work: null },
 );
 
 export const gatherBackwardKernel = defineKernel(

@@ -134,11 +134,6 @@ interface Traits<B extends string, D extends string> {
   /** On the CPU a few rows have a function of their own, `<name>_gemv`: see `isGemv`. */
   readonly gemv?: boolean;
   /**
-   * What needs it, and so loads its shader: a page that classifies, with its code; training, by default; or only some
-   * methods, objectives or architectures, or generation.
-   */
-  readonly loads?: "page" | "method";
-  /**
    * What a dispatch computes, if it multiplies and has no `products`; null if it reads or writes rows by index: how many
    * depends on the batch, or they are a small part of the tensors.
    */

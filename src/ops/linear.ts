@@ -66,7 +66,6 @@ export const linearKernel = defineKernel(
       middle: ["", ".scalar", ".quantized"],
       gemv: ["", ".scalar", ".quantized"],
     },
-    loads: "page",
   },
 );
 

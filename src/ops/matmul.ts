@@ -73,7 +73,6 @@ export const matmulKernel = defineKernel(
       flat: ["", ".scalar"],
       gemv: ["", ".scalar", ".quantized"],
     },
-    loads: "page",
   },
 );
 

@@ -8,7 +8,6 @@ export const normForwardKernel = defineKernel(
   { rows: "u32", cols: "u32", epsilon: "f32", centred: "override" },
   ({ rows }) => [1, rows, 1],
   "rows cols, rows 2, rows cols, cols, cols",
-  { loads: "page" },
 );
 
 export const normBackwardKernel = defineKernel(

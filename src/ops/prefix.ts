@@ -14,7 +14,7 @@ export const prefixCopyKernel = defineKernel(
   { count: "u32", cols: "u32", out_at: "u32", out_row: "u32", inp_at: "u32", inp_row: "u32", beta: "u32" },
   ({ count, cols }) => [ceilDiv(cols, 64), count, 1],
   undefined,
-  { loads: "page", work: null },
+  { work: null },
 );
 
 export const prefixCacheKernel = defineKernel(
@@ -23,7 +23,7 @@ export const prefixCacheKernel = defineKernel(
   { slots: "u32", kv_heads: "u32", head_size: "u32", positions: "u32", count: "u32", width: "u32", column: "u32" },
   ({ slots, kv_heads, head_size, count }) => [ceilDiv(2 * kv_heads * head_size, 64), count, slots],
   "slots 2 kv_heads positions head_size, count width",
-  { work: null, loads: "method" },
+  { work: null },
 );
 
 /** Where block l's keys and values are in the prefix. Throws ShapeError if it has none, or more than `room` rows. */

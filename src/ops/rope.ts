@@ -14,7 +14,7 @@ export const ropeKernel = defineKernel(
   { tokens: "u32", width: "u32", heads: "u32", head_size: "u32", rotated: "u32", shift: "u32", sign: "f32" },
   ({ tokens, heads, rotated }) => [ceilDiv((heads * rotated) / 2, 64), tokens, 1],
   "room width, positions rotated, tokens 2",
-  { work: null, loads: "method" },
+  { work: null },
 );
 
 /** The heads that are rotated, queries' and keys', and the numbers of each. */

@@ -41,7 +41,7 @@ export const sampleKernel = defineKernel(
   { rows: "u32", first: "u32", cols: "u32", words: "u32", step: "u32", room: "u32" },
   ({ rows, first }) => [Math.min(Math.max(rows - first, 0), TABLE_ENTRIES), 1, 1],
   "room, steps room, slots words, rows cols, 64 12",
-  { preludes: ["threefry"], job: DRAW, loads: "method" },
+  { preludes: ["threefry"], job: DRAW },
 );
 
 /** Tables of draws for so many rows. */

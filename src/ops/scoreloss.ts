@@ -12,7 +12,6 @@ export const scorelossForwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32", outputs: "u32", loss: "override" },
   ({ rows }) => [1, rows, 1],
   "rows 4, rows count, rows outputs",
-  { loads: "method" },
 );
 
 export const scorelossBackwardKernel = defineKernel(
@@ -21,7 +20,6 @@ export const scorelossBackwardKernel = defineKernel(
   { rows: "u32", count: "u32", first: "u32", outputs: "u32", loss_scale: "f32", loss: "override" },
   ({ rows, count }) => flatGrid(rows * count, 256),
   "rows count, rows count, rows outputs, rows",
-  { loads: "method" },
 );
 
 /**

@@ -8,7 +8,6 @@ export const swigluForwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows cols, rows 2cols",
-  { loads: "method" },
 );
 
 export const swigluBackwardKernel = defineKernel(
@@ -17,7 +16,6 @@ export const swigluBackwardKernel = defineKernel(
   { rows: "u32", cols: "u32" },
   ({ rows, cols }) => flatGrid(rows * (cols / 4), 64),
   "rows 2cols, rows cols, rows cols, rows 2cols",
-  { loads: "method" },
 );
 
 /** out [rows, I] = silu(gate) * up; gateUp [rows, 2I] has the gate's I columns, a multiple of 4, and then up's. */

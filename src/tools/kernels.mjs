@@ -59,39 +59,22 @@ function writeList(found) {
  */
 async function writeShaders(found) {
   const { listShaders } = await load('export { listShaders } from "./src/backend/webgpu-shaders.ts";');
-  const files = (shaders) =>
-    shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]);
-  const shadersOf = (ofMethods) =>
-    found
-      .filter(({ kernel }) => (kernel.loads === "method") === ofMethods)
-      .flatMap(({ kernel }) => listShaders(kernel));
-  const common = shadersOf(false);
-  const early = new Set(files(common.filter(({ isEarly }) => isEarly)));
-  const later = new Set(files(common).filter((file) => !early.has(file)));
-  writeShaderFile("shaders", early);
-  writeShaderFile("later-shaders", later);
-  writeShaderFile("all-shaders", new Set([...early, ...later]));
-  writeShaderFile(
-    "method-shaders",
-    new Set(files(shadersOf(true)).filter((file) => !early.has(file) && !later.has(file))),
-  );
-  const hash = createHash("sha256");
-  for (const name of readdirSync(join(ROOT, "shaders")).sort()) hash.update(readFileSync(join(ROOT, "shaders", name)));
-  write("src/backend/generated/digest.ts", [
-    "/** Differs once any shader is changed. */",
-    `export const SHADERS_DIGEST = "${hash.digest("hex").slice(0, 12)}";`,
-  ]);
-}
-
-function writeShaderFile(file, files) {
+  const shaders = found.flatMap(({ kernel }) => listShaders(kernel));
+  const files = new Set(shaders.flatMap(({ preludes, file }) => [...preludes.map((one) => `${one}.prelude`), file]));
   const names = [...files].sort();
-  write(`src/backend/generated/${file}.ts`, [
+  write("src/backend/generated/shaders.ts", [
     ...names.map((name, i) => `import wgsl${i} from "../../../shaders/${name}.wgsl";`),
     "",
     "/** Files of shaders/ by name. */",
     "export const SHADERS: Readonly<Record<string, string>> = {",
     ...names.map((name, i) => `  ${JSON.stringify(name)}: wgsl${i},`),
     "};",
+  ]);
+  const hash = createHash("sha256");
+  for (const name of readdirSync(join(ROOT, "shaders")).sort()) hash.update(readFileSync(join(ROOT, "shaders", name)));
+  write("src/backend/generated/digest.ts", [
+    "/** Differs once any shader is changed. */",
+    `export const SHADERS_DIGEST = "${hash.digest("hex").slice(0, 12)}";`,
   ]);
 }
 

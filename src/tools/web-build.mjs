@@ -94,24 +94,17 @@ const small = {
   },
 };
 
-/** The page trains: its shaders are in one script. Those that only training needs are 1 kB more in one of their own. */
-const allShaders = {
-  name: "all-shaders",
-  resolveId: (id) =>
-    /generated.(later-)?shaders\.ts$/.test(id) ? resolve("src/backend/generated/all-shaders.ts") : null,
-};
-
 /** What all scripts consist of. */
 const bundledModules = new Set();
 
 /** Bundles scripts without some files: in one each, or as `codeSplitting` says. Returns the text without a folder. */
-async function roll(input, external, { preserveEntrySignatures, plugins = [], ...output }) {
+async function roll(input, external, { preserveEntrySignatures, ...output }) {
   const bundled = await rolldown({
     input,
     external,
     preserveEntrySignatures,
     platform: "browser",
-    plugins: [small, ...plugins],
+    plugins: [small],
     optimization: { inlineConst: { mode: "all" } },
     // What is imported on demand by one may be imported at once by another.
     checks: { ineffectiveDynamicImport: false },
@@ -140,7 +133,7 @@ export async function buildWeb(define) {
   constants = define;
   await bundle(join(NEW, LIBRARY), { index: LIBRARY_ENTRY }, { namesMaps: true, annotates: true });
   const scripts = { main: `${PAGE}/page/main.tsx`, worker: `${PAGE}/worker/worker.ts` };
-  await bundle(join(WEB, SCRIPTS), scripts, { plugins: [allShaders] });
+  await bundle(join(WEB, SCRIPTS), scripts);
   writeFileSync(join(WEB, SCRIPTS, "style.css"), await buildStyle(join(PAGE, "style.css")));
   for (const asset of ASSETS) cpSync(join(NEW, asset), join(WEB, "dist", asset), { recursive: true });
   const filter = (path) => !path.endsWith("make");
@@ -214,11 +207,10 @@ function listForGpu(modules, graph) {
  * Bundles entry points, and the worker that is started then, into a folder. Scripts name their source maps, or, which
  * is 2 kB less in the page, only lie beside them.
  */
-async function bundle(dir, entryPoints, { plugins, namesMaps = false, annotates = false } = {}) {
+async function bundle(dir, entryPoints, { namesMaps = false, annotates = false } = {}) {
   const sourcemap = namesMaps ? true : "hidden";
   await roll(entryPoints, [], {
     preserveEntrySignatures: "allow-extension",
-    plugins,
     dir,
     sourcemap,
     chunkFileNames: "[name]-[hash].js",

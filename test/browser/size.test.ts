@@ -4,13 +4,8 @@ import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
-import { SHADERS } from "../../src/backend/generated/later-shaders.ts";
 import { NUMBERS } from "../../src/backend/generated/numbers.ts";
-import { chooseShader } from "../../src/backend/webgpu-shaders.ts";
-import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
-import { buildPlan } from "../../src/model/model.ts";
 import { test } from "../helpers/harness.ts";
-import { smallSpec } from "../helpers/models.ts";
 
 const KB = 1000;
 /** Of a page that classifies, with WebGPU and the check of the GPU. */
@@ -62,21 +57,6 @@ test("a page that classifies loads at most 130 kB, and no code that trains or re
     ),
   );
   assert.equal(training, []);
-});
-
-test("a page that classifies on WebGPU loads none of the shaders that are loaded on demand", async () => {
-  const plan = buildPlan({
-    spec: smallSpec("lora"),
-    capacity: { tokens: 64, sequences: 4 },
-    maxBinding: 1 << 27,
-    optimizer: null,
-  });
-  for (const dispatch of plan.segments.flatMap(({ dispatches }) => dispatches)) {
-    const shader = chooseShader(dispatch);
-    const code = await assembleShader(dispatch.kernel, shader);
-    for (const [later, source] of Object.entries(SHADERS))
-      assert.not.ok(code.includes(unroll(source)), `${shader.name} needs ${later}`);
-  }
 });
 
 test("the whole page loads at most 280 kB when it starts", () => {

@@ -4,10 +4,7 @@ import type { ModelConfig } from "../../src/config.ts";
 import type { Weights } from "../../src/engine/weights.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { AdamW } from "../../src/model/adamw.ts";
-import { ARCHITECTURES } from "../../src/model/architectures.ts";
 import type { Batch } from "../../src/model/batch.ts";
-import { llama } from "../../src/model/llama.ts";
-import { neox } from "../../src/model/neox.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import type { Target } from "../../src/names.ts";
 import { IGNORE_INDEX } from "../../src/ops/crossentropy.ts";
@@ -50,10 +47,6 @@ export const NEOX = {
   tie_word_embeddings: false,
   rope: { theta: 1e4, dims: 4 },
 } as const satisfies Partial<ModelConfig>;
-
-// What opens a model loads its architecture; these models are made, not opened.
-ARCHITECTURES.set("llama", llama);
-ARCHITECTURES.set("gpt_neox", neox);
 
 /** AdamW's settings; the rate comes with each step. */
 export const ADAMW = { betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.1, clip: 1 } as const;
