@@ -27,14 +27,14 @@ export interface ErrorCodes {
     | "unsupported-adapter-config" | "unsupported-architecture" | "unsupported-dataset" | "unsupported-dtype"
     | "unsupported-mode" | "unsupported-model-config" | "unsupported-pattern" | "unsupported-quantization"
     | "unsupported-tokenizer" | "used-by-another-process" | "weights-not-opened" | "weights-out-of-range"
-    | "wrong-base-model" | "wrong-checkpoint" | "wrong-name-count" | "wrong-platform" | "wrong-task" | "wrong-text-count"
+    | "wrong-base-model" | "wrong-checkpoint" | "wrong-platform" | "wrong-task" | "wrong-text-count"
     | "wrong-vocabulary";
   DataError:
     | "all-labels-different" | "ambiguous-column" | "ambiguous-configuration" | "ambiguous-scores"
     | "cell-without-value" | "class-with-one-row" | "column-not-recognized" | "column-without-text" | "data-released" | "data-too-large" | "exceeds-context"
     | "exceeds-limit" | "index-out-of-range" | "inputs-changed" | "invalid-messages" | "invalid-split"
     | "label-column-is-numeric" | "label-not-flag" | "merged-cells"
-    | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-adapter" | "no-such-column" | "no-such-configuration"
+    | "no-labels" | "no-parquet-export" | "no-rows" | "no-such-column" | "no-such-configuration"
     | "no-such-sheet"
     | "no-training-split" | "not-finite" | "not-this-dataset" | "nothing-to-predict" | "only-near-duplicates"
     | "only-one-class" | "row-without-label" | "same-column" | "score-not-a-number" | "scores-all-equal" | "several-sheets"

@@ -44,11 +44,8 @@ export {
   TrainingError,
 } from "./errors.ts";
 export type * from "./globals.ts";
-export {
-  Classifier,
-  type ClassifierOptions,
-  type ClassifyOptions,
-} from "./infer/classifier.ts";
+export type { ClassifyOptions } from "./infer/calls.ts";
+export { Classifier, type ClassifierOptions } from "./infer/classifier.ts";
 export type { LanguageModelOptions, TextScore } from "./infer/text/decoding.ts";
 export type { Completion, FinishReason, GenerateOptions, GenerationChunk, Prompt } from "./infer/text/generation.ts";
 export { LanguageModel } from "./infer/text/language-model.ts";

@@ -82,29 +82,28 @@ const listArguments = ({ device, model, data, adapter }: World): Record<string, 
   "run.save": { good: { directory: saved, options: {} } },
   "Classifier.load": { good: { directory: saved, options: { device } }, needs: "device" },
   "Classifier.of": {
-    good: { adapter, baseModel: model, device, dtype: "f32", adapterName: "first" },
-    optional: ["dtype", "adapterName"],
+    good: { adapter, baseModel: model, device, dtype: "f32" },
+    optional: ["dtype"],
   },
   "Classifier.untrained": {
     good: { meta: adapter.meta, options: { seed: 1, headInit: "zeros" }, baseModel: model, device },
     needs: "",
   },
   "classifier.classify": {
-    good: { texts: ["a"], options: { adapterNames: ["default"] } },
+    good: { texts: ["a"], options: { latest: false } },
     also: { texts: TEXT_OR_TEXTS },
   },
   "classifier.score": {
-    good: { texts: ["a"], options: { adapterNames: ["default"] } },
+    good: { texts: ["a"], options: { latest: false } },
     also: { texts: TEXT_OR_TEXTS },
   },
   "classifier.tag": {
-    good: { texts: ["a"], options: { adapterNames: ["default"] } },
+    good: { texts: ["a"], options: { latest: false } },
     also: { texts: TEXT_OR_TEXTS },
   },
   "classifier.logits": { good: { texts: ["a"] }, also: { texts: TEXT_OR_TEXTS } },
   "classifier.update": { good: { tensors: new Map() } },
   "classifier.loadAdapter": { good: { directory: saved, name: "second" } },
-  "classifier.metaOf": { good: { name: "default" } },
   "classifier.setAdapter": { good: { name: "default" } },
   "classifier.deleteAdapter": { good: { name: "second" } },
   "ClassicModel.load": { good: { path: saved } },
@@ -154,7 +153,7 @@ const WITHOUT = [
 ];
 /** Functions that only the library itself calls. */
 const INTERNAL =
-  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|withEngine|createEngine|find|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
+  /^(logits|alone|each|engine|activate|checkDevice|swap|checkAlive|checkLoaded|inTurn|moveToCpu|answer|read|encode|encodeAll|classified|begin|encodeShort|ids|idBytes|encodeText|encodeChunks|encodeAt|gather|decodeView|write|unknownId)$/;
 
 test("every function, class and method of the API is in the table, in Node and in a page", async () => {
   const ENTRIES = listEntries(await world());

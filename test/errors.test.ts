@@ -99,7 +99,7 @@ test("settings in a text are data: each surface has its own words, and gives the
 });
 
 /** Settings of the commands and the device, besides those of a run. */
-const OTHERS = ["device", "final", "folds", "force", "minProbability", "order", "resume", "seeds", "skipUnlike"];
+const OTHERS = ["device", "final", "folds", "force", "minProbability", "order", "resume", "seeds"];
 
 test("only commands write flags, and every setting in a text is one", () => {
   const files = readdirSync(packagePath("src"), { recursive: true }).map((name) => String(name).replaceAll("\\", "/"));

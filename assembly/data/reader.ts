@@ -83,7 +83,7 @@ let wanted: i32 = -1;
 let sampled_bytes: i32 = 0;
 const sample_ends = memory.data(VEC_HEADER);
 
-/** With `read_texts`, what the last chunk completed: the values of the rows, and four ends a row (see `text_ends`). */
+/** With `read_texts`, what the last chunk completed: the texts of the rows, and three ends a row (see `text_ends`). */
 let collects: bool = false;
 const collected = memory.data(VEC_HEADER);
 const collected_ends = memory.data(VEC_HEADER);
@@ -151,10 +151,7 @@ export function read_labels(list: usize, count: i32): void {
   vec_append(more_labels, list, count << 2);
 }
 
-/**
- * Collects the texts of the rows, the header's as an empty one, instead of adding the rows. With each comes the value
- * in the place of the label, unless that is the text's own.
- */
+/** Collects the texts of the rows, the header's as an empty one, instead of adding the rows. */
 export function read_texts(): void {
   collects = true;
 }
@@ -327,25 +324,21 @@ function take_row(line: i32): void {
   else add_row(columns > COLUMN_SECOND, line, max_length, learn);
 }
 
-/** Collects the values of the first `count` columns, empty ones for the others. */
+/** Collects the texts among the first `count` columns, an empty second one where there is none. */
 function collect(count: i32, line: i32): void {
-  const other = field(COLUMN_LABEL) != field(COLUMN_TEXT);
   let kept = true;
-  for (let column = 0; column <= COLUMN_SECOND; column++) {
+  for (let column = COLUMN_TEXT; column <= COLUMN_SECOND; column++) {
+    if (column == COLUMN_LABEL) continue;
     const value = row_value(column);
-    if (column < count && (column != COLUMN_LABEL || other))
-      kept = vec_append(collected, load<usize>(value), load<i32>(value, 4)) && kept;
+    if (column < count) kept = vec_append(collected, load<usize>(value), load<i32>(value, 4)) && kept;
     kept = vec_push_u32(collected_ends, vec_size(collected)) && kept;
   }
   if (!vec_push_u32(collected_ends, ended_at) || !kept) fail(ERROR_TOO_LARGE, line, 0, 0);
 }
 
-/**
- * The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, other value, second
- * text, row.
- */
+/** The number of collected rows, the addresses of their bytes and of u32 per row: ends of text, second text, row. */
 export function text_count(): i32 {
-  return vec_size(collected_ends) >> 4;
+  return vec_size(collected_ends) / 12;
 }
 export function text_bytes(): usize {
   return vec_data(collected);

@@ -1,7 +1,7 @@
 /** Texts unlike the training data, by the words that both have: of another language, or of no language. */
 import type { TextOrPair } from "../pair.ts";
 import type { ClassicParts } from "./parts.ts";
-import { ANALYZERS, type Ngrams, splitWords } from "./tfidf.ts";
+import { ANALYZERS, splitWords } from "./tfidf.ts";
 
 /** The share of texts like the training data that have as few known words by chance. */
 const RARE = 0.01;
@@ -14,13 +14,9 @@ const MOST = 0.999;
  * What recognises a text that is unlike the training data of a classic model: it has so few of their words as only 1 in
  * 100 texts of their kind.
  */
-export function recognizeUnlike({ tfidf }: ClassicParts): (text: TextOrPair) => boolean {
-  // The vocabularies of a text follow each other, that of words first.
-  return isUnlikeBy(tfidf.list().filter((_, i) => i % ANALYZERS.length === 0));
-}
-
-/** The same by the n-grams of words, of the first text, and of the second where texts are pairs. */
-export function isUnlikeBy(vocabularies: readonly Ngrams[]): (text: TextOrPair) => boolean {
+export function recognizeUnlike({ tfidf }: Pick<ClassicParts, "tfidf">): (text: TextOrPair) => boolean {
+  // The vocabularies of a text follow each other, that of words first; of pairs those of the second text are behind.
+  const vocabularies = tfidf.list().filter((_, i) => i % ANALYZERS.length === 0);
   // That a row has words which other rows have, too, is as probable as that a new text has words of the rows.
   let [shared, all] = [0, 0];
   const known = vocabularies.map(({ ngrams, rows }) => {

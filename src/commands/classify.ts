@@ -6,7 +6,7 @@ import { checkNumber } from "../checks.ts";
 import { isFolder } from "../data/sets/source.ts";
 import { knownFormat } from "../data/table/dialect.ts";
 import { ConfigError, nameList } from "../errors.ts";
-import { DEFAULT_NAME } from "../infer/adapter-model.ts";
+import { LabelLimits } from "../infer/table/label-limits.ts";
 import type { Labeller } from "../infer/table/labeller.ts";
 import { isBlank, type Pair, pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { setting } from "../setting.ts";
@@ -18,7 +18,6 @@ import {
   command,
   deviceFlag,
   dtypeFlag,
-  gather,
   inputLines,
   main,
   number,
@@ -28,16 +27,7 @@ import {
   suggestFlag,
   threadsFlag,
 } from "./cli.ts";
-import {
-  isTable,
-  labelFile,
-  type ModelFlags,
-  namedAdapters,
-  openLimits,
-  type TableFlags,
-  tableTexts,
-  withClassifier,
-} from "./label.ts";
+import { isTable, labelFile, type ModelFlags, type TableFlags, tableTexts, withClassifier } from "./label.ts";
 
 const program = command(
   "classify",
@@ -53,7 +43,6 @@ const program = command(
     '--run runs/first --classic "See you at noon"',
     "--run runs/first --in messages.csv --out labelled.csv",
     "--run runs/first --in unlabelled.csv --out todo.csv --order doubt",
-    "--adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task --in messages.csv --out labelled.csv",
     '--adapter path/to/peft-adapter --model path/to/gpt2 "some text"',
   ],
 )
@@ -61,9 +50,7 @@ const program = command(
   .option("--run <dir>", "a run directory, its adapter/, or a zip file of either")
   .option(
     "--adapter <dir>",
-    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts; " +
-      "several as NAME=DIR, of one base model, with --adapter-column",
-    gather,
+    "a classifier's adapter of PEFT's (LoRA, prompt or prefix tuning; SEQ_CLS or TOKEN_CLS); also accepts what --run accepts",
   )
   .option(
     "--classic",
@@ -93,7 +80,6 @@ const program = command(
     "--text-column <name>",
     "text column of --in, of pairs FIRST,SECOND (default: that given to the run's training, or detected)",
   )
-  .option("--adapter-column <name>", "column of --in with the name of each row's adapter")
   .option("--sheet <name>", "sheet of an Excel file (default: the only one with cells)")
   .option("--encoding <name>", "encoding of --in where it is not UTF-8, such as windows-1252; --out is UTF-8")
   .addOption(
@@ -109,16 +95,12 @@ const program = command(
     "give no label, and no entity, whose probability is below p; texts without a label because of it are counted",
     number,
   )
-  .option(
-    "--skip-unlike",
-    "give no label to texts unlike the training data: those of another language, or of no words, by the words that a run's " +
-      "classic.json has; such texts are counted",
-  )
   .option("--force", "replace an existing --out");
 suggestFlag(program, "--file", "--in");
 
 interface ClassifyFlags extends TableFlags, ModelFlags {
   run?: string;
+  adapter?: string;
   json?: boolean;
   pair?: boolean;
 }
@@ -199,7 +181,7 @@ await main(async () => {
   if (file !== undefined) flags.in = file;
   const { run, adapter, json, minProbability } = flags;
   if (minProbability !== undefined) checkNumber(setting("minProbability"), minProbability, { min: 0, max: 1 });
-  const directory = run ?? adapter?.[0];
+  const directory = run ?? adapter;
   if (directory === undefined || (run !== undefined && adapter !== undefined))
     throw new ConfigError("one-option-required", "exactly one of --run and --adapter is required", {
       expected: "--run DIR or --adapter DIR",
@@ -210,9 +192,8 @@ await main(async () => {
     throw new ConfigError("options-conflict", "--pair is for texts, not for a table", {
       expected: "--text-column FIRST,SECOND, unless the columns are those of the training",
     });
-  const named = namedAdapters(flags);
   if (isTable(flags, args.length > 0, json === true)) {
-    await labelFile(named ?? directory, flags);
+    await labelFile(directory, flags);
     return 0;
   }
   if (args.length === 0 && flags.in === undefined && process.stdin.isTTY)
@@ -222,7 +203,7 @@ await main(async () => {
     });
   await settle(directory);
   const groups = flags.in === undefined ? readTexts(args, flags.pair) : await tableTexts(flags.in, directory, flags);
-  await withClassifier(new Map([[DEFAULT_NAME, directory]]), flags, async (classifier, device) => {
+  await withClassifier(directory, flags, async (classifier, device) => {
     let kind = device?.info.kind;
     /** Says that the CPU has replaced the device, if it has. */
     const noteDevice = () => {
@@ -233,7 +214,7 @@ await main(async () => {
     noteDevice();
     if (flags.in === undefined) checkPairs(trainedPairs(classifier), flags.pair);
     const { method, blank: empty } = TASKS[classifier.meta.task.objective].predicts!;
-    const limits = await openLimits(classifier, directory, flags);
+    const limits = new LabelLimits(classifier, minProbability);
     let [count, blank] = [0, 0];
     const classify = async (texts: readonly TextOrPair[]) => {
       const results = await classifier[method]!(texts);
@@ -241,7 +222,7 @@ await main(async () => {
       count += texts.length;
       results.forEach((made, i) => {
         const text = texts[i]!;
-        const result = limits.apply(text, made) ?? empty();
+        const result = isBlank(text) ? empty() : limits.apply(made);
         if (isBlank(text)) blank++;
         if (json) console.log(JSON.stringify({ text, ...result }));
         // A line with tab-separated fields: label and probability or score, and the text or both.

@@ -5,12 +5,9 @@ import { type Backend, describeDevice } from "../backend/backend.ts";
 import { openBackend } from "../backend/device.ts";
 import { ClassicModel } from "../classic/model.ts";
 import { isClassic } from "../classic/parts.ts";
-import { readClassic } from "../classic/read.ts";
-import { recognizeUnlike } from "../classic/unlike.ts";
 import { isFolder } from "../data/sets/source.ts";
-import { ConfigError, nameList } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { formatCount, joinWords } from "../format.ts";
-import { DEFAULT_NAME } from "../infer/adapter-model.ts";
 import { Classifier } from "../infer/classifier.ts";
 import { Fields } from "../infer/table/label-fields.ts";
 import { LabelLimits } from "../infer/table/label-limits.ts";
@@ -18,10 +15,8 @@ import { labelTable, refuseExisting, survey, unchangedRows } from "../infer/tabl
 import type { Labeller } from "../infer/table/labeller.ts";
 import { isWrittenAsCsv, openTable, outputFormat } from "../infer/table/open-table.ts";
 import type { Table } from "../infer/table/table.ts";
-import { type AdapterMeta, baseDtype } from "../io/peft/adapter-meta.ts";
-import { METHODS } from "../methods/index.ts";
 import type { TextOrPair } from "../pair.ts";
-import { readTrainedTexts, type TrainedTexts } from "../run/trained-texts.ts";
+import { readTrainedTexts } from "../run/trained-texts.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { createProgress, describeRate } from "../views/terminal/progress.ts";
@@ -32,12 +27,9 @@ export interface TableFlags {
   in?: string;
   out?: string;
   textColumn?: string;
-  adapter?: string[];
-  adapterColumn?: string;
   encoding?: string;
   order?: "doubt";
   minProbability?: number;
-  skipUnlike?: boolean;
   sheet?: string;
   force?: boolean;
 }
@@ -55,32 +47,21 @@ type Paths = Required<Pick<TableFlags, "in" | "out">>;
  * `json`: there are texts, or --json, together with the flags of a table.
  */
 export function isTable(flags: TableFlags, texts: boolean, json: boolean): flags is TableFlags & Paths {
-  const { in: input, out: output, textColumn, adapterColumn, encoding, sheet, order, force } = flags;
+  const { in: input, out: output, textColumn, encoding, sheet, order, force } = flags;
   if (input !== undefined && output !== undefined && !texts && !json) return true;
-  const [ofInput, ofOutput] = [
-    textColumn ?? encoding ?? sheet,
-    output ?? adapterColumn ?? order ?? (force || undefined),
-  ];
+  const [ofInput, ofOutput] = [textColumn ?? encoding ?? sheet, output ?? order ?? (force || undefined)];
   if (ofOutput === undefined && (input === undefined ? ofInput === undefined : !texts)) return false;
   throw new ConfigError("options-conflict", "the flags do not go together", {
     expected:
       "--in FILE, with --text-column, --sheet and --encoding where needed, and no texts; " +
-      "and --out FILE for its rows, with --adapter-column, --order and --force where needed, and no --json",
+      "and --out FILE for its rows, with --order and --force where needed, and no --json",
     hint: `${calledAs("classify")} --run DIR --in messages.csv --out labelled.csv`,
   });
 }
 
-/** Opens the table of --in. Its texts are in the --text-column of the models' training, if it has that column. */
-async function openInput(
-  input: string,
-  directories: Iterable<string>,
-  { textColumn, adapterColumn, encoding, sheet }: TableFlags,
-): Promise<Table> {
-  const trained = await Promise.all([...directories].map(readTrainedTexts));
-  const common = <K extends keyof TrainedTexts>(key: K): TrainedTexts[K] =>
-    new Set(trained.map(({ [key]: value }) => value)).size === 1 ? trained[0]![key] : undefined;
-  const [likelyTextColumn, isPair] = [common("likelyTextColumn"), common("isPair")];
-  return openTable(input, { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, sheet });
+/** Opens the table of --in. Its texts are in the --text-column of the model's training, if it has that column. */
+async function openInput(input: string, model: string, { textColumn, encoding, sheet }: TableFlags): Promise<Table> {
+  return openTable(input, { textColumn, ...(await readTrainedTexts(model)), encoding, sheet });
 }
 
 /** The texts of --in, some at a time, once the whole table has been checked. */
@@ -89,7 +70,7 @@ export async function tableTexts(
   model: string,
   flags: TableFlags,
 ): Promise<AsyncIterable<TextOrPair[]>> {
-  const table = await openInput(input, [model], flags);
+  const table = await openInput(input, model, flags);
   const surveyed = await survey(table, input);
   printNote(`${input}: ${surveyed.rows} rows, texts in column "${table.textColumn}"`);
   async function* texts() {
@@ -128,55 +109,17 @@ async function refuseOutput({ in: input, out: output, force = false }: Paths & T
   if (!force) await refuseExisting(output);
 }
 
-/** The directories of adapters by their names: in a table with --adapter-column every row has one of these. */
-type NamedAdapters = ReadonlyMap<string, string>;
-
-/** The adapters by name, if there are several, or a column of names. Throws ConfigError for flags that conflict. */
-export function namedAdapters({ adapter = [], adapterColumn }: TableFlags): NamedAdapters | null {
-  if (adapter.length < 2 && adapterColumn === undefined) return null;
-  const hint =
-    `${calledAs("classify")} --adapter spam=runs/spam --adapter tone=runs/tone --adapter-column task ` +
-    "--in messages.csv --out labelled.csv";
-  if (adapter.length < 2 || adapterColumn === undefined)
-    throw new ConfigError("options-conflict", "several adapters and --adapter-column go together", {
-      expected: "--adapter NAME=DIR for each adapter, and the column of --in with the name of each row's",
-      found: adapterColumn === undefined ? "no --adapter-column" : `${adapter.length} of --adapter`,
-      hint,
-    });
-  const named = new Map<string, string>();
-  for (const value of adapter) {
-    const [, name = "", directory] = /^([^=]*)=(.+)$/.exec(value) ?? [];
-    if (name.trim() === "" || directory === undefined)
-      throw new ConfigError("invalid-adapter-name", "an adapter among several needs a name", {
-        expected: "--adapter NAME=DIR",
-        found: value,
-        hint,
-      });
-    if (named.has(name.trim()))
-      throw new ConfigError("invalid-adapter-name", `two adapters have the name "${name.trim()}"`, {
-        found: `${named.get(name.trim())} and ${directory}`,
-      });
-    named.set(name.trim(), directory);
-  }
-  return named;
-}
-
-export async function labelFile(model: string | NamedAdapters, flags: Paths & TableFlags & ModelFlags): Promise<void> {
+export async function labelFile(model: string, flags: Paths & TableFlags & ModelFlags): Promise<void> {
   const { in: input, out: output, force = false, order } = flags;
   await refuseOutput(flags);
-  const named: NamedAdapters = typeof model === "string" ? new Map([[DEFAULT_NAME, model]]) : model;
-  const table = await openInput(input, named.values(), flags);
+  const table = await openInput(input, model, flags);
   try {
-    const surveyed = await survey(table, input, [...named.keys()]);
-    const { rows, blank, adapters } = surveyed;
+    const surveyed = await survey(table, input);
+    const { rows, blank } = surveyed;
     printNote(`${input}: ${rows} rows, texts in column "${table.textColumn}"`);
-    if (adapters.size > 0)
-      printNote(
-        `adapters in column "${table.adapterColumn}": ${nameList([...adapters].map(([name, count]) => `${name} ${count}`))}`,
-      );
-    for (const directory of named.values()) await settle(directory);
-    const [names, limits] = await withClassifier(named, flags, async (classifier) => {
-      const limits = await openLimits(classifier, [...named.values()][0]!, flags);
+    await settle(model);
+    const [names, limits] = await withClassifier(model, flags, async (classifier) => {
+      const limits = new LabelLimits(classifier, flags.minProbability);
       const progress = createProgress({ total: rows, unit: "row", stream: process.stderr });
       const started = performance.now();
       let rate = 0;
@@ -204,34 +147,21 @@ export async function labelFile(model: string | NamedAdapters, flags: Paths & Ta
   }
 }
 
-/** What gets no label, by the flags. `directory`: the model's, which tells which texts are unlike its training data. */
-export async function openLimits(
-  labeller: Labeller,
-  directory: string,
-  { minProbability, skipUnlike, adapterColumn }: TableFlags,
-): Promise<LabelLimits> {
-  if (skipUnlike && adapterColumn !== undefined)
-    throw new ConfigError("options-conflict", "--skip-unlike is for one model", { expected: "no --adapter-column" });
-  const isUnlike = skipUnlike ? recognizeUnlike(await readClassic(directory)) : undefined;
-  return new LabelLimits(labeller, { minProbability, isUnlike });
-}
-
 /**
- * Runs `work` with a classifier that has these adapters, and the device that was opened for it; or with the classic
- * model of a directory, which needs none.
+ * Runs `work` with the classifier of a directory, and the device that was opened for it; or with its classic model,
+ * which needs none.
  */
 export async function withClassifier<T>(
-  named: NamedAdapters,
+  directory: string,
   flags: ModelFlags,
   work: (classifier: Labeller, device?: Backend) => Promise<T>,
 ): Promise<T> {
   const { model, device: name, threads = 0, dtype, classic } = flags;
-  const [[firstName, directory], ...others] = [...named] as [[string, string], ...[string, string][]];
   if (classic || (await isClassic(directory))) {
-    const given = others.length > 0 ? "--adapter-column" : model !== undefined ? "--model" : dtype && "--dtype";
+    const given = model !== undefined ? "--model" : dtype && "--dtype";
     if (given)
       throw new ConfigError("option-without-effect", `a classic model has no ${given}`, {
-        expected: "a classic model alone: it needs no base model, and has no adapters",
+        expected: "a classic model alone: it needs no base model",
       });
     return work(await ClassicModel.load(directory));
   }
@@ -239,15 +169,10 @@ export async function withClassifier<T>(
   try {
     const classifier = await Classifier.load(directory, {
       device,
-      adapterName: firstName,
       onProgress: downloadProgress(process.stderr),
       ...(model === undefined ? {} : { model }),
       ...(dtype === undefined ? {} : { dtype }),
     });
-    for (const [name, directory] of others) {
-      await classifier.loadAdapter(directory, name);
-      refuseOtherBase([firstName, name], [classifier.meta, classifier.metaOf(name)], flags);
-    }
     const result = await work(classifier, device);
     classifier.destroy();
     return result;
@@ -258,24 +183,3 @@ export async function withClassifier<T>(
 
 /** What it computes on: a device, or the program itself. */
 const placeOf = ({ device }: Labeller) => (device ? describeDevice(device) : "the CPU, by a classic model");
-
-/** Throws ConfigError if two adapters were trained on different base models, and none was given for both. */
-function refuseOtherBase(
-  [first, second]: [string, string],
-  metas: readonly [AdapterMeta, AdapterMeta],
-  { model, dtype }: Pick<ModelFlags, "model" | "dtype">,
-): void {
-  const differ = (what: string, [expected, found]: readonly string[], flag: string) => {
-    if (expected === found) return;
-    throw new ConfigError("base-models-differ", `the adapters have base models ${what}`, {
-      expected: `${expected}, as ${first}`,
-      found: `${found} (${second})`,
-      hint: `give one that is right for all: ${flag}`,
-    });
-  };
-  const bases = metas.map(({ base_model }) => base_model);
-  if (model === undefined) differ("of different names", bases, "--model DIR");
-  // Where nothing is frozen there is no other base model than its own.
-  if (dtype === undefined && metas.every(({ mode }) => !METHODS[mode].freezesNothing))
-    differ("in different types", metas.map(baseDtype), "--dtype TYPE");
-}

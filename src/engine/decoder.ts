@@ -37,8 +37,6 @@ export class Decoder extends Weights<DecoderPlan> {
   private readonly staging: Uint32Array;
   /** The ids from the start of each slot with the keys and values, to the bit, that a prefill of them computes. */
   private readonly held = new Map<number, readonly number[]>();
-  /** Decoders of other adapters, by these, which wrote at the same time in the last call. They end with this one. */
-  readonly beside = new Map<object | null, Decoder>();
 
   /** `decodesAlike`: whether a decode writes the bits that a prefill does. */
   private constructor(
@@ -49,12 +47,6 @@ export class Decoder extends Weights<DecoderPlan> {
   ) {
     super(plan, session, quantize);
     this.staging = new Uint32Array(plan.inputs.root.size);
-  }
-
-  override destroy(): void {
-    for (const decoder of this.beside.values()) decoder.destroy();
-    this.beside.clear();
-    super.destroy();
   }
 
   override writeParameter(...written: Parameters<Weights["writeParameter"]>): void {

@@ -121,7 +121,7 @@ export abstract class AdapterModel<E extends Weights> {
     return this.loaded.meta;
   }
 
-  /** Names of the loaded adapters; the one given to `load` is "default" unless it was named there. */
+  /** Names of the loaded adapters; the one given to `load` is "default". */
   get adapters(): string[] {
     this.checkAlive();
     return [...this.metas.keys()];
@@ -131,14 +131,6 @@ export abstract class AdapterModel<E extends Weights> {
   get activeAdapter(): string | null {
     this.checkAlive();
     return this.isEnabled ? this.loaded.name : null;
-  }
-
-  /** The description of a loaded adapter. */
-  metaOf(name: string): AdapterMeta {
-    checkArguments({ name }, { name: "text" });
-    this.checkAlive();
-    this.checkLoaded(name);
-    return this.metas.get(name)!;
   }
 
   /**
@@ -178,20 +170,13 @@ export abstract class AdapterModel<E extends Weights> {
   async disableAdapters(): Promise<void> {
     this.checkAlive();
     return this.inTurn(async () => {
-      if (this.activeAdapter !== null) await this.swap(await this.find(null));
+      if (this.activeAdapter !== null) {
+        const alone = await (await several()).withoutAdapters(this.loaded);
+        await this.checkDevice(alone.meta);
+        await this.swap(alone);
+      }
       this.isEnabled = false;
     });
-  }
-
-  /** An adapter that is not active; null: one that adds nothing. */
-  protected async find(name: string | null): Promise<Adapter> {
-    if (name === null) {
-      const alone = await (await several()).withoutAdapters(this.loaded);
-      await this.checkDevice(alone.meta);
-      return alone;
-    }
-    this.checkLoaded(name);
-    return this.waiting.get(name)!;
   }
 
   async enableAdapters(): Promise<void> {
@@ -255,25 +240,9 @@ export abstract class AdapterModel<E extends Weights> {
     await (await loadCheck(backend))?.checkFor(backend, kind, meta);
   }
 
-  /** Runs `work` with the engine of an adapter, null: of none. One that is not active is on the device for that alone. */
-  protected async withEngine<T>(name: string | null, work: (engine: E) => Promise<T>): Promise<T> {
-    if (name === this.activeAdapter) return work(this.engine);
-    const engine = await this.createEngine(await this.find(name));
-    try {
-      return await work(engine);
-    } finally {
-      engine.destroy();
-    }
-  }
-
-  /** An engine of an adapter that shares the base model with the active one's. */
-  protected createEngine(adapter: Adapter): Promise<E> {
-    const { engine, kind, backend, directory } = this.loaded;
-    return create(backend, directory, adapter, kind, engine);
-  }
-
   private async activate(name: string): Promise<void> {
-    if (this.activeAdapter !== name) await this.swap(await this.find(name));
+    this.checkLoaded(name);
+    if (this.activeAdapter !== name) await this.swap(this.waiting.get(name)!);
     this.waiting.delete(name);
     this.loaded.name = name;
     this.loaded.meta = this.metas.get(name)!;
@@ -282,10 +251,10 @@ export abstract class AdapterModel<E extends Weights> {
 
   /** The old model is destroyed once the new one is ready: if that fails, nothing has changed. */
   private async swap(adapter: Adapter): Promise<void> {
-    const { engine: old, backend } = this.loaded;
+    const { engine: old, backend, kind, directory } = this.loaded;
     const name = this.activeAdapter;
     const kept = name === null ? null : await (await several()).readActive(this.loaded);
-    this.loaded.engine = await this.createEngine(adapter);
+    this.loaded.engine = await create(backend, directory, adapter, kind, old);
     this.loaded.adapter = keptOn(backend, adapter);
     if (kept) this.waiting.set(name!, kept);
     old.destroy();
@@ -296,11 +265,9 @@ export abstract class AdapterModel<E extends Weights> {
       throw new ConfigError("already-destroyed", "the model was destroyed", { hint: "destroy it at the end" });
   }
 
-  /** `where`: where it is named. */
-  protected checkLoaded(name: string, where?: string): void {
+  private checkLoaded(name: string): void {
     if (this.metas.has(name)) return;
     throw new ConfigError("no-such-adapter", `there is no adapter "${name}"`, {
-      where,
       expected: [...this.metas.keys()].join(", ") || "none is loaded",
       hint: didYouMean(name, this.metas.keys()),
     });

@@ -3,7 +3,7 @@ import { LowrankError } from "../errors.ts";
 import type { Turns } from "./turns.ts";
 
 /** How a call may end without an answer. */
-export interface CallOptions {
+export interface ClassifyOptions {
   /** Rejects the call with the signal's reason, at once. Default: none. */
   signal?: AbortSignal;
   /**
@@ -35,7 +35,7 @@ export class Calls<Asked, Answer> {
     private readonly answer: (calls: readonly Call<Asked, Answer>[]) => Promise<void>,
   ) {}
 
-  make(asked: Asked, { signal, latest }: CallOptions): Promise<Answer> {
+  make(asked: Asked, { signal, latest }: ClassifyOptions): Promise<Answer> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted();
       const ending =

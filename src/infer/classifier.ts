@@ -18,7 +18,7 @@ import { readsTokens, TASKS } from "../tasks/index.ts";
 import type { Classification, Labelled, Scored, TaggedText } from "../tasks/predictions.ts";
 import type { WeightDtype } from "../tensor.ts";
 import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapter-model.ts";
-import { type Call, type CallOptions, Calls } from "./calls.ts";
+import { type Call, Calls, type ClassifyOptions } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
 import type { encodeWords } from "./words.ts";
@@ -31,8 +31,6 @@ export interface ClassifierOptions extends DownloadOptions {
   model?: string | BaseModel;
   /** Type of the frozen matrices; default: as in training. After full fine-tuning all but f32 throw ConfigError. */
   dtype?: WeightDtype;
-  /** The adapter's name among those of `loadAdapter`; default: "default". */
-  adapterName?: string;
 }
 
 const OPTIONS = {
@@ -40,17 +38,9 @@ const OPTIONS = {
   device: "device",
   model: "name or model?",
   dtype: "text?",
-  adapterName: "text?",
 } as const satisfies Record<keyof ClassifierOptions, FieldKind>;
 
-/** How texts are classified. */
-export interface ClassifyOptions extends CallOptions {
-  /** The adapter of each text, by its name, as PEFT's `adapter_names`; default: the active one for all. */
-  adapterNames?: readonly string[];
-}
-
 const CLASSIFY_OPTIONS = {
-  adapterNames: "texts?",
   signal: "signal?",
   latest: "boolean?",
 } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
@@ -58,17 +48,15 @@ const CLASSIFY_OPTIONS = {
 /** What reads words and entities, which few models do; bundlers write some lines for each import. */
 const loadWords = () => import("./words.ts");
 
-/** Texts for one adapter, as it reads them. */
+/** The texts of a call, as the adapter reads them. */
 interface Reading extends Rows {
   meta: AdapterMeta;
-  /** Their places in the call's list. */
-  places: readonly number[];
   /** The same with their words, where each of these has a prediction. */
   words: ReturnType<typeof encodeWords> | null;
 }
 
-type Answer = [Reading, logits: Float32Array][];
-type Asking = Call<{ texts: readonly TextOrList[]; names?: readonly string[] | undefined }, Answer>;
+type Answer = Reading & { logits: Float32Array };
+type Asking = Call<readonly TextOrList[], Answer>;
 
 interface Row {
   call: Asking;
@@ -94,7 +82,7 @@ interface Row {
  * ```
  */
 export class Classifier extends AdapterModel<Engine> {
-  private readonly calls = new Calls<Asking["asked"], Answer>(
+  private readonly calls = new Calls<readonly TextOrList[], Answer>(
     this.turns,
     (work) => this.inTurn(work),
     (calls) => this.answer(calls),
@@ -114,28 +102,16 @@ export class Classifier extends AdapterModel<Engine> {
   static async load(directory: string, options: ClassifierOptions): Promise<Classifier> {
     checkArguments({ directory }, { directory: "text" });
     checkOptions("options", options, OPTIONS);
-    const { device, model, dtype, adapterName, ...downloads } = options;
+    const { device, model, dtype, ...downloads } = options;
     return withAdapter(directory, model, downloads, (adapter, baseModel) =>
-      Classifier.of(adapter, baseModel, device, dtype, adapterName),
+      Classifier.of(adapter, baseModel, device, dtype),
     );
   }
 
   /** A classifier from an adapter in memory and its base model. */
-  static async of(
-    adapter: Adapter,
-    baseModel: BaseModel,
-    device: Device,
-    dtype?: WeightDtype,
-    adapterName = DEFAULT_NAME,
-  ): Promise<Classifier> {
-    const kinds = {
-      adapter: "adapter",
-      baseModel: "model",
-      device: "device",
-      dtype: "text?",
-      adapterName: "text",
-    } as const;
-    checkArguments({ adapter, baseModel, device, dtype, adapterName }, kinds);
+  static async of(adapter: Adapter, baseModel: BaseModel, device: Device, dtype?: WeightDtype): Promise<Classifier> {
+    const kinds = { adapter: "adapter", baseModel: "model", device: "device", dtype: "text?" } as const;
+    checkArguments({ adapter, baseModel, device, dtype }, kinds);
     const adapterSpec = (meta: AdapterMeta) =>
       classifierSpec(meta, baseModel, dtypeOn(meta, dtype, adapter.meta, device));
     const options = (spec: ModelSpec, meta: AdapterMeta) => {
@@ -150,7 +126,7 @@ export class Classifier extends AdapterModel<Engine> {
       outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(await tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
-    const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind, adapterName);
+    const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind, DEFAULT_NAME);
     // At the same time: the tokenizer may come from a server.
     return Promise.all([loaded, tokenizer]).then(
       (both) => new Classifier(...both),
@@ -176,8 +152,7 @@ export class Classifier extends AdapterModel<Engine> {
   }
 
   /**
-   * Classifies a text, or several, in order, with the active adapter or each with the one that `adapterNames` has for
-   * it, to the same bits. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
+   * Classifies a text, or several, in order, with the active adapter. A pair of texts is an array of two: `[["Is it open?", "Until six"]]`. Texts longer than the
    * context are cut, as in training; blank ones have no label. Throws ConfigError for single texts where the model was
    * trained on pairs and the other way round and if it gives scores, DataError if the model gives no finite numbers.
    *
@@ -186,11 +161,12 @@ export class Classifier extends AdapterModel<Engine> {
    * import { Classifier, openDevice } from "lowrank";
    *
    * const device = await openDevice();
-   * const classifier = await Classifier.load("runs/spam", { device, adapterName: "spam" });
+   * const classifier = await Classifier.load("runs/spam", { device });
+   * const [spam] = await classifier.classify("You have won a prize");
    * await classifier.loadAdapter("runs/tone", "tone"); // the base model is in memory once
-   * const texts = ["You have won a prize", "What a lovely day"];
-   * const [first, second] = await classifier.classify(texts, { adapterNames: ["spam", "tone"] });
-   * console.log(first!.label, second!.label); // each is a label of its own adapter
+   * await classifier.setAdapter("tone");
+   * const [tone] = await classifier.classify("You have won a prize");
+   * console.log(spam!.label, tone!.label);
    * // As a user types: a newer call ends this one, and so does the signal.
    * await classifier.classify("You hav", { latest: true, signal: AbortSignal.timeout(1000) });
    * ```
@@ -247,33 +223,17 @@ export class Classifier extends AdapterModel<Engine> {
     if (method !== predicts.method)
       throw new ConfigError("wrong-task", "the model is for another task", { hint: `use ${predicts.method}` });
     const list: readonly TextOrList[] = typeof texts === "string" ? [texts] : texts;
-    const { adapterNames } = options;
-    if (adapterNames && adapterNames.length !== list.length)
-      throw new ConfigError("wrong-name-count", "adapterNames: not one name a text", {
-        expected: `${list.length} names`,
-        found: `${adapterNames.length}`,
-      });
-    const results: T[] = [];
-    for (const [{ meta, places, words }, logits] of await this.calls.make(
-      { texts: list, names: adapterNames },
-      options,
-    )) {
-      const made = words
-        ? (await loadWords()).readEntities(words, checkFinite(logits), meta.labels)
-        : predicts.of!(checkFinite(logits), meta);
-      for (const [i, result] of made.entries()) results[places[i]!] = result as T;
-    }
-    return results.map((result, i) => (isBlank(list[i]!) ? (predicts.blank() as T) : result));
+    const { meta, words, logits } = await this.calls.make(list, options);
+    const results = words
+      ? (await loadWords()).readEntities(words, checkFinite(logits), meta.labels)
+      : predicts.of!(checkFinite(logits), meta);
+    return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result) as T);
   }
 
   /** Logits [texts, labels]. */
   async logits(texts: string | readonly TextOrPair[]): Promise<Float32Array> {
     checkArguments({ texts }, { texts: TEXTS });
-    const answer = await this.calls.make({ texts: [texts].flat() }, {});
-    return concat(
-      Float32Array,
-      answer.map(([, logits]) => logits),
-    );
+    return (await this.calls.make([texts].flat(), {})).logits;
   }
 
   /** Replaces the trained tensors by those of a later step of the same run. */
@@ -292,59 +252,40 @@ export class Classifier extends AdapterModel<Engine> {
     }
   }
 
-  /**
-   * Answers calls together: the rows of an adapter go to the device in their order, whatever call they are of. Throws
-   * the first error of a device: calls that have no answer then can be answered again.
-   */
+  /** Answers calls together: their rows go to the device in order, whatever call they are of. */
   private async answer(calls: readonly Asking[]): Promise<void> {
-    const groups = new Map<string | null, Row[]>();
-    const errors: unknown[] = [];
-    for (const call of calls) await this.read(call, groups).catch(call.reject);
-    for (const [name, rows] of groups) {
-      const take = (row: Row, logits: Float32Array) => row.take(logits);
-      const isWanted = ({ call }: Row) => !call.isOver;
-      const work = this.withEngine(name, (engine) => computeRows(engine, rows[0]!.reading, rows, take, isWanted));
-      await work.catch((error) => errors.push(error));
-    }
-    if (errors.length > 0) throw errors[0];
+    const rows: Row[] = [];
+    for (const call of calls) await this.read(call, rows).catch(call.reject);
+    if (rows.length === 0) return;
+    const take = (row: Row, logits: Float32Array) => row.take(logits);
+    await computeRows(this.engine, rows[0]!.reading, rows, take, ({ call }) => !call.isOver);
   }
 
-  /** Adds the rows of a call to those of their adapters. The last one's logits answer it. */
-  private async read(call: Asking, groups: Map<string | null, Row[]>): Promise<void> {
-    const { texts, names } = call.asked;
-    const answer: Answer = [];
-    let left = texts.length;
-    if (left === 0) return call.resolve(answer);
-    for (const [i, name] of names?.entries() ?? []) this.checkLoaded(name, `adapterNames[${i}]`);
-    for (const name of new Set(names ?? [this.activeAdapter])) {
-      const places = [...texts.keys()].filter((i) => !names || names[i] === name);
-      const reading = await this.encode(name, texts, places);
-      const found: Float32Array[] = [];
-      const take = (logits: Float32Array) => {
-        found.push(logits);
-        if (found.length === places.length) answer.push([reading, concat(Float32Array, found)]);
-        if (--left === 0) call.resolve(answer);
-      };
-      const rows = groups.get(name) ?? [];
-      groups.set(name, rows);
-      for (const tokens of reading.tokens) rows.push({ call, reading, tokens, take });
-    }
+  /** Adds the rows of a call. The last one's logits answer it. */
+  private async read(call: Asking, rows: Row[]): Promise<void> {
+    const reading = await this.encode(call.asked);
+    const found: Float32Array[] = [];
+    const answer = () => call.resolve({ ...reading, logits: concat(Float32Array, found) });
+    if (reading.tokens.length === 0) answer();
+    const take = (logits: Float32Array) => {
+      found.push(logits);
+      if (found.length === reading.tokens.length) answer();
+    };
+    for (const tokens of reading.tokens) rows.push({ call, reading, tokens, take });
   }
 
-  /** The texts at these places as an adapter, null: none, reads them. */
-  private async encode(name: string | null, texts: readonly TextOrList[], places: readonly number[]): Promise<Reading> {
-    const isActive = name === this.activeAdapter;
-    const meta = isActive ? this.meta : this.metaOf(name!);
-    const { padTo, longest } = textLengths(meta, isActive ? this.engine.plan.spec : this.loaded.kind.adapterSpec(meta));
+  /** Texts as the active adapter reads them. */
+  private async encode(texts: readonly TextOrList[]): Promise<Reading> {
+    const { meta } = this;
+    const { padTo, longest } = textLengths(meta, this.engine.plan.spec);
     const { endOfText: pad } = this.tokenizer;
-    const some = places.map((i) => texts[i]!);
-    const common = { meta, places, padTo, pad, task: meta.task };
+    const common = { meta, padTo, pad, task: meta.task };
     if (readsTokens(meta.task)) {
       const { encodeWords } = await loadWords();
-      const words = encodeWords(this.tokenizer, some, longest);
+      const words = encodeWords(this.tokenizer, texts, longest);
       return { ...common, words, tokens: words.map(({ ids }) => ids) };
     }
-    const ids = await encodeTexts(this.tokenizer, some as TextOrPair[], padTo || longest, meta);
+    const ids = await encodeTexts(this.tokenizer, texts as TextOrPair[], padTo || longest, meta);
     return { ...common, words: null, tokens: ids.map((row) => (row.length > 0 ? row : Uint32Array.of(pad))) };
   }
 }

@@ -38,7 +38,7 @@ export interface FineTuneRun extends TrainResult, TrainedRun {
    * The trained classifier, of what is in memory, on the run's base model, which must be open, and on its device unless
    * another is given. Throws ConfigError for a run of `objective` lm.
    */
-  classifier(options?: Partial<Pick<ClassifierOptions, "device" | "dtype" | "adapterName">>): Promise<Classifier>;
+  classifier(options?: Partial<Pick<ClassifierOptions, "device" | "dtype">>): Promise<Classifier>;
   /** The trained language model, likewise. Throws ConfigError for a run of another objective. */
   languageModel(
     options?: Partial<Pick<LanguageModelOptions, "device" | "dtype" | "batchSize">>,
@@ -72,8 +72,8 @@ export async function fineTune(args: FineTuneArguments, views: RunViews): Promis
     ...trainedRun(live.record, save, (to, replace) => live.save(to, result, data, views, replace)),
     adapter: learned,
     classifier: async (options = {}) => {
-      checkOptions("options", options, { device: "device?", dtype: "text?", adapterName: "text?" });
-      return Classifier.of(learned, model, options.device ?? device, options.dtype, options.adapterName);
+      checkOptions("options", options, { device: "device?", dtype: "text?" });
+      return Classifier.of(learned, model, options.device ?? device, options.dtype);
     },
     languageModel: async (options = {}) => {
       checkArguments({ options }, { options: "object" });

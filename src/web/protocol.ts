@@ -235,9 +235,9 @@ export interface WriteRequest {
   /** The id of the adapter's record; null: there is none. */
   adapter: string | null;
   device: DeviceName;
-  /** What is written at the same time: by the base model alone, or with the adapter. */
+  /** What is written, by the base model alone or with the adapter. */
   prompts: readonly { prompt: Prompt; isAdapted: boolean }[];
-  options: Omit<GenerateOptions, "signal" | "adapterNames">;
+  options: Omit<GenerateOptions, "signal">;
 }
 
 export interface WriteReport {

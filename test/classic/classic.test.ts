@@ -8,7 +8,8 @@ import { printClassic } from "../../src/classic/file.ts";
 import { fitWithin } from "../../src/classic/fit.ts";
 import { ClassicModel } from "../../src/classic/model.ts";
 import { parseClassic } from "../../src/classic/read.ts";
-import { setTexts, Tfidf } from "../../src/classic/tfidf.ts";
+import { type Ngrams, setTexts, Tfidf } from "../../src/classic/tfidf.ts";
+import { recognizeUnlike } from "../../src/classic/unlike.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import { classicFiles } from "../../src/export/classic.ts";
@@ -204,6 +205,31 @@ test("a model's file gives the same answers, to the bit; words, pairs and charac
     );
     await assertFails("wrong-task", ["use classify"], () => read.score(asked));
   }
+});
+
+test("a text with hardly a word of the training data is unlike it", () => {
+  // Behind each vocabulary of words is one of characters.
+  const isUnlikeBy = (vocabularies: readonly Pick<Ngrams, "ngrams" | "rows">[]) =>
+    recognizeUnlike({ tfidf: { list: () => vocabularies.flatMap((words) => [words, words]) } as unknown as Tfidf });
+  const ngrams = ["we", "meet", "at", "the", "station", "we meet", "noon", "see", "you"];
+  const isUnlike = isUnlikeBy([{ ngrams, rows: [9, 8, 9, 9, 3, 8, 1, 7, 7] }]);
+  const german = "morgen treffen wir uns wieder am Bahnhof, wie immer";
+  assert.equal(["See you at the station, Ann", german, "we meet at noon", "Morgen", "?!", ""].map(isUnlike), [
+    false,
+    true,
+    false,
+    false,
+    false,
+    false,
+  ]);
+  // The words of each text of a pair are its own; of no repeated word nothing is known.
+  const second = { ngrams: ["yes", "no", "station"], rows: [5, 5, 5] };
+  const pairs = isUnlikeBy([{ ngrams, rows: ngrams.map(() => 5) }, second]);
+  assert.equal(
+    [pairs(["see you at the station", "yes no"]), pairs(["yes no yes", "we meet see you at the"])],
+    [false, true],
+  );
+  assert.is(isUnlikeBy([{ ngrams, rows: ngrams.map(() => 1) }])(german), false);
 });
 
 test("the script of an export, of twenty lines at most, gives what the model gives: of classes, labels, scores and pairs", async () => {

@@ -174,7 +174,7 @@ test("columns of pairs: two names with a comma, which a name may have itself", a
 
 test("a table to classify has the columns that the model needs", async () => {
   const find = (names: string[], choice: Partial<Parameters<typeof findTextName>[2]>) => {
-    const { textName, secondName } = findTextName(names, -1, { text: undefined, other: undefined, ...choice }, "a.csv");
+    const { textName, secondName } = findTextName(names, -1, { text: undefined, ...choice }, "a.csv");
     return [textName, secondName];
   };
   const both = { isPair: true, likelyText: "frage,antwort" };

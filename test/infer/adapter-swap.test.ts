@@ -3,7 +3,6 @@ import { renameSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import type { Completion } from "../../src/infer/text/generation.ts";
 import { LanguageModel } from "../../src/infer/text/language-model.ts";
@@ -136,7 +135,7 @@ testOnDevices(
 );
 
 testOnDevices("a language model's adapters in turns, and none", async () => {
-  const { backend, written, state } = await counting();
+  const { backend, written } = await counting();
   const directories = { tales: "", songs: "", prompt: "", prefix: "" };
   const names = Object.keys(directories) as (keyof typeof directories)[];
   for (const name of names) directories[name] = await MODELS[name]();
@@ -165,41 +164,6 @@ testOnDevices("a language model's adapters in turns, and none", async () => {
       assert.equal([await write(lm), (await lm.score(LONG)).loss], wanted.get(name), name);
       assert.equal(baseWrites(written), [], name);
     }
-    // At the same time: a chunk of each in turn, to the same ids. The active one is "songs".
-    const together = ["tales", null, "songs", "prompt", null, "tales"];
-    const options = { maxNewTokens: 2, adapterNames: together };
-    for (const isAgain of [false, true]) {
-      const ids: number[][] = together.map(() => []);
-      const order: (string | null)[] = [];
-      state.prefilled = 0;
-      for await (const chunk of lm.generate(
-        [0, 0, 0, 0, 1, 1].map((i) => TEXTS[i]!),
-        options,
-      )) {
-        ids[chunk.prompt]!.push(...chunk.ids);
-        order.push(together[chunk.prompt]!);
-      }
-      for (const [i, name] of together.entries()) {
-        const [alone] = wanted.get(name ?? "none") as [number[][], number];
-        assert.equal(ids[i], alone[i < 4 ? 0 : 1], `${name}`);
-      }
-      assert.equal(order.slice(0, 4), ["tales", null, "songs", "prompt"]);
-      assert.is(state.sessions, 4);
-      if (isAgain) assert.is(state.prefilled, together.length, "the last token of each prompt alone is computed again");
-    }
-    await lm.complete(TEXTS.slice(0, 2), { ...options, adapterNames: ["songs", "tales"] });
-    assert.is(state.sessions, 2, "what others have written with is freed");
-    // Another adapter of the same name.
-    lm.deleteAdapter("tales");
-    await lm.loadAdapter(directories.prefix, "tales");
-    const [renamed] = await lm.complete(TEXTS.slice(0, 1), { ...options, adapterNames: ["tales"] });
-    assert.equal(renamed!.ids, (wanted.get("prefix") as [number[][], number])[0][0]);
-    await write(lm);
-    assert.is(state.sessions, 1);
-    const fails = (adapterNames: string[], code: ErrorCode, word: string) =>
-      assertFails(code, [word], () => lm.complete(["a", "b"], { adapterNames }));
-    await fails(["tales", "tale"], "no-such-adapter", "tales");
-    await fails(["tales"], "wrong-name-count", "2 names");
     for (const name of names) if (name !== "songs") lm.deleteAdapter(name);
     assert.equal(lm.adapters, ["songs"]);
     const pieces = lm.generate("see", { maxNewTokens: 3 });

@@ -1,7 +1,6 @@
 /** Many calls on a classifier at a time: joined into batches, each with its own answer, error and end. */
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { DeviceError } from "../../src/errors.ts";
 import { Classifier } from "../../src/infer/classifier.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
@@ -22,7 +21,7 @@ const TEXTS = Array.from({ length: 200 }, (_, i) =>
 /** Batches of 16 texts. */
 const BATCHES = 13;
 
-/** A classifier with two adapters, "one" and "other". */
+/** A classifier with two adapters, the active one and "other". */
 async function load() {
   await using model = await openBaseModel(base);
   // An adapter of ours: it reads single texts.
@@ -35,7 +34,7 @@ async function load() {
     await writeAdapter(join(folder, name), { meta, tensors: drawTensors(meta, name.length) });
   }
   const { backend, state } = await counting();
-  const classifier = await Classifier.load(join(folder, "one"), { device: backend, adapterName: "one" });
+  const classifier = await Classifier.load(join(folder, "one"), { device: backend });
   await classifier.loadAdapter(join(folder, "other"), "other");
   state.batches = 0;
   return { classifier, state };
@@ -51,7 +50,7 @@ const settle = <T>(calls: readonly Promise<T>[]) =>
     ),
   );
 
-test("200 calls take the batches of one call of 200, and have its bits, also where each names its adapter", async () => {
+test("200 calls take the batches of one call of 200, and have its bits", async () => {
   const { classifier, state } = await load();
   const whole = await classifier.classify(TEXTS);
   assert.is(state.batches, BATCHES);
@@ -61,30 +60,28 @@ test("200 calls take the batches of one call of 200, and have its bits, also whe
   const logits = await classifier.logits(TEXTS);
   const alone = await Promise.all(TEXTS.map((text) => classifier.logits(text)));
   assertSameBits("logits", Float32Array.from(alone.flatMap((row) => [...row])), logits);
-  // In lists of any length, of either adapter or of both.
-  const adapterNames = TEXTS.map((_, i) => (i % 3 === 0 ? "other" : "one"));
-  const mixed = await classifier.classify(TEXTS, { adapterNames });
+  // In lists of any length.
   state.batches = 0;
   const calls = Array.from({ length: 21 }, (_, i) => {
     const [from, to] = [(i * (i - 1)) / 2, (i * (i + 1)) / 2];
-    return classifier.classify(TEXTS.slice(from, to), { adapterNames: adapterNames.slice(from, to) });
+    return classifier.classify(TEXTS.slice(from, to));
   });
-  assert.equal((await Promise.all(calls)).flat(), mixed);
-  assert.is(state.batches, Math.ceil(133 / 16) + Math.ceil(67 / 16));
+  assert.equal((await Promise.all(calls)).flat(), whole);
+  assert.is(state.batches, BATCHES);
   classifier.destroy();
 });
 
 test("calls that come while others run are right, and what comes between them is done between them", async () => {
   const { classifier } = await load();
-  const [one, other] = [
-    await classifier.classify(TEXTS),
-    await classifier.classify(TEXTS, { adapterNames: TEXTS.map(() => "other") }),
-  ];
+  const one = await classifier.classify(TEXTS);
+  await classifier.setAdapter("other");
+  const other = await classifier.classify(TEXTS);
+  await classifier.setAdapter("default");
   const wanted: typeof one = [];
   const calls: Promise<typeof one>[] = [];
   for (let i = 0; i < 1200; i++) {
     if (i === 500) void classifier.setAdapter("other");
-    if (i === 900) void classifier.setAdapter("one");
+    if (i === 900) void classifier.setAdapter("default");
     wanted.push((i < 500 || i >= 900 ? one : other)[i % 200]!);
     calls.push(classifier.classify(TEXTS[i % 200]!));
     // Some wait, some come later.
@@ -95,12 +92,11 @@ test("calls that come while others run are right, and what comes between them is
 });
 
 test("an error of one call stays its own", async () => {
-  const { classifier, state } = await load();
+  const { classifier } = await load();
   const [wanted] = await classifier.classify("you have won");
-  const ask = (adapterNames?: string[]) => classifier.classify("you have won", adapterNames ? { adapterNames } : {});
+  const ask = () => classifier.classify("you have won");
   const found = await settle([
     ask(),
-    ask(["none"]),
     classifier.classify([["a", "pair"]]),
     ask(),
     classifier.classify([]),
@@ -108,14 +104,8 @@ test("an error of one call stays its own", async () => {
   ]);
   assert.equal(
     found.map((one) => ("value" in one ? one.value : (one.error.code ?? one.error))),
-    [[wanted], "no-such-adapter", "wrong-text-count", [wanted], [], "no more"],
+    [[wanted], "wrong-text-count", [wanted], [], "no more"],
   );
-  // One adapter has no room on the device: only those who asked for it are told.
-  state.isFull = true;
-  const [first, second, third] = await settle([ask(["other"]), ask(), ask(["one"])]);
-  assert.ok("error" in first! && first.error instanceof DeviceError);
-  assert.equal([second, third], [{ value: [wanted] }, { value: [wanted] }]);
-  state.isFull = false;
   classifier.destroy();
   const gone = await settle([ask(), ask()]);
   assert.equal(

@@ -2,10 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { isUnlikeBy } from "../../src/classic/unlike.ts";
 import { orderByDoubt, tableByDoubt } from "../../src/infer/table/doubt.ts";
-import { LabelLimits } from "../../src/infer/table/label-limits.ts";
-import type { Labeller } from "../../src/infer/table/labeller.ts";
 import { openTable } from "../../src/infer/table/open-table.ts";
 import { atLeast, marginOf } from "../../src/tasks/certainty.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -44,34 +41,6 @@ test("no label of a lower probability is given; the probability of a class stays
   const [ann, oslo] = [0.9, 0.4].map((probability) => ({ label: "X", text: "y", start: 0, end: 1, probability }));
   assert.equal(atLeast({ entities: [ann!, oslo!] }, 0.5), { entities: [ann] });
   assert.equal(atLeast({ score: 0.1 }, 0.5), { score: 0.1 });
-});
-
-test("a text with hardly a word of the training data gets no label, and is counted", () => {
-  const ngrams = ["we", "meet", "at", "the", "station", "we meet", "noon", "see", "you"];
-  const isUnlike = isUnlikeBy([{ ngrams, rows: [9, 8, 9, 9, 3, 8, 1, 7, 7] }]);
-  const german = "morgen treffen wir uns wieder am Bahnhof, wie immer";
-  assert.equal(["See you at the station, Ann", german, "we meet at noon", "Morgen", "?!", ""].map(isUnlike), [
-    false,
-    true,
-    false,
-    false,
-    false,
-    false,
-  ]);
-  // The words of each text of a pair are its own; of no repeated word nothing is known.
-  const second = { ngrams: ["yes", "no", "station"], rows: [5, 5, 5] };
-  const pairs = isUnlikeBy([{ ngrams, rows: ngrams.map(() => 5) }, second]);
-  assert.equal(
-    [pairs(["see you at the station", "yes no"]), pairs(["yes no yes", "we meet see you at the"])],
-    [false, true],
-  );
-  assert.is(isUnlikeBy([{ ngrams, rows: ngrams.map(() => 1) }])(german), false);
-  const meta = { labels: ["score"], task: { objective: "regression" }, settings: {} } as const;
-  const limits = new LabelLimits({ meta } as unknown as Labeller, { isUnlike });
-  assert.equal([limits.apply(german, { score: 1 }), limits.apply("see you", { score: 2 })], [null, { score: 2 }]);
-  assert.equal(limits.describe(2), [
-    "without a label, as hardly any of their words are in the training data: 1 of 2 texts",
-  ]);
 });
 
 test("the smallest margin is first; a second near-copy is behind all that are none, a third behind that", () => {

@@ -81,7 +81,7 @@ async function label(input: string, output: string, { classifier, ...asked }: As
   const table = await openTable(at(input), open);
   try {
     const labeller = classifier ?? (await trained()).classifier;
-    const limits = new LabelLimits(labeller, { minProbability });
+    const limits = new LabelLimits(labeller, minProbability);
     await labelTable(table, await survey(table, input), labeller, {
       ...{ output: at(output), force, onProgress, order, limits },
     });
@@ -367,22 +367,6 @@ test("Parquet is read, and written as CSV", async () => {
   );
 });
 
-test("a column of Parquet names adapters", async () => {
-  const adaptersIn = async (adapterColumn: string) => {
-    const table = await openTable(at("p.parquet"), { adapterColumn });
-    const rows = [];
-    try {
-      for await (const some of table.rows()) rows.push(...some.filter(({ text }) => text !== null));
-    } finally {
-      await table.close();
-    }
-    return rows.map(({ adapter }) => adapter);
-  };
-  assert.equal(await adaptersIn("id"), ["1", "2", "9007199254740993"]);
-  assert.equal(await adaptersIn("score"), ["0.5", "", "-1.25"]);
-  await assertFails("value-not-text", ['"tags" is not a text', "row 1", "a list"], () => adaptersIn("tags"));
-});
-
 testAll("a command that is killed leaves no output, and starts again", async () => {
   await trained();
   const rows = Array.from(
@@ -457,7 +441,6 @@ test("flags that do not go together are refused", async () => {
     [{ out }, false],
     [{ in: input, out }, true],
     [{ force: true }, true],
-    [{ adapterColumn: "task" }, true],
     [{ in: input, order: "doubt" }, true],
   ] as const)
     await assertFails("options-conflict", ["do not go together"], () => isTable(flags, texts, false));
@@ -486,6 +469,7 @@ test("a file in place of texts is read from the column of the run's training; a 
   const refused: [args: string[], words: RegExp][] = [
     [["none.csv"], /cannot read none\.csv[\s\S]*no such file[\s\S]*echo none\.csv \|/],
     [["both.jsonl", "none.csv"], /look like files/],
+    [["--adapter", "run", "in.csv"], /exactly one of --run and --adapter/],
     [["--file", "in.csv"], /unknown option '--file'\n\(Did you mean --in\?\)/],
   ];
   for (const [args, words] of refused) {

@@ -298,8 +298,8 @@ test("an AbortSignal stops the run; the trained parameters can be used", async (
   assert.ok(aborted.steps.length >= 3 && aborted.steps.length <= 10, `${aborted.steps.length} steps`);
   assert.ok(aborted.evaluations.at(-1)!.step <= aborted.steps.length);
   assert.equal([aborted.results, aborted.answers, aborted.record.state], [null, null, "stopped"]);
-  const classifier = await aborted.classifier({ adapterName: "aborted" });
-  assert.equal(classifier.adapters, ["aborted"]);
+  const classifier = await aborted.classifier();
+  assert.equal(classifier.adapters, ["default"]);
   assert.is((await classifier.classify(["a"])).length, 1);
   classifier.destroy();
   const reason = new Error("enough");

@@ -1,4 +1,4 @@
-/** Finds the columns of a table that needs no labels: those of the texts, and one of the names of adapters. */
+/** Finds the columns of the texts in a table that needs no labels. */
 
 import { DataError, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
@@ -6,7 +6,6 @@ import { PAIR_NAMES, TEXT_NAMES } from "./column-names.ts";
 import {
   type Columns,
   columnNamed,
-  findAsked,
   findAskedTexts,
   findPair,
   findUsual,
@@ -15,24 +14,19 @@ import {
   pairNamed,
 } from "./columns.ts";
 
-/**
- * The column or key of the texts, that of the second texts if they are pairs, and another one that is wanted with them:
- * its index, the text's if none is.
- */
+/** The column or key of the texts, and that of the second texts if they are pairs. */
 interface TextColumns {
   text: number;
   textName: string;
   /** -1: the texts are no pairs. */
   second: number;
   secondName?: string | undefined;
-  other: number;
 }
 
 export interface TextChoice {
   text: string | undefined;
   /** The text column if a file has a column of this name and none was requested. */
   likelyText?: string | undefined;
-  other: string | undefined;
   /** Whether the texts are pairs; undefined: as requested. */
   isPair?: boolean | undefined;
 }
@@ -51,8 +45,8 @@ export async function findText(
   const width = names.length;
   const label = width === 2 ? likelyLabel(rows.length > 0 ? rows : sample) : -1;
   const text = width === 1 ? 0 : label < 0 ? -1 : 1 - label;
-  if ((asked.text ?? asked.other) === undefined && !asked.isPair && text >= 0 && looksLikeData(names, rows, label))
-    return { text, textName: "text", second: -1, other: text, header: false, width };
+  if (asked.text === undefined && !asked.isPair && text >= 0 && looksLikeData(names, rows, label))
+    return { text, textName: "text", second: -1, header: false, width };
   const guess = width > 2 ? await guessText(names, rows) : text;
   return { ...findTextName(names, guess, asked, file), header: true, width };
 }
@@ -74,17 +68,12 @@ function withLikely(names: string[], choice: TextChoice): TextChoice {
 /** The columns by their names; without one that is usual for texts it is the only one that is left, or `guess`. */
 export function findTextName(names: string[], guess: number, choice: TextChoice, file: string): TextColumns {
   const asked = withLikely(names, choice);
-  const other = asked.other === undefined ? -1 : findAsked(names, asked.other, file);
-  const [usual, second] = findTexts(names, asked, other, file);
-  const left = names.length === 1 ? 0 : names.length === 2 && other >= 0 ? 1 - other : guess;
+  const [usual, second] = findTexts(names, asked, file);
+  const left = names.length === 1 ? 0 : guess;
   const text = usual >= 0 ? usual : left;
-  if (text >= 0 && (text === second || text === other || (other >= 0 && second === other)))
-    throw new DataError("same-column", "The texts and the names of adapters are the same column, or both texts", {
-      where: file,
-      found: names[text === other ? text : second]!,
-    });
-  if (text >= 0)
-    return { text, textName: names[text] ?? "", second, secondName: names[second], other: other < 0 ? text : other };
+  if (text >= 0 && text === second)
+    throw new DataError("same-column", "Both texts are the same column", { where: file, found: names[text]! });
+  if (text >= 0) return { text, textName: names[text] ?? "", second, secondName: names[second] };
   throw new DataError("column-not-recognized", "No column is recognized as the text", {
     where: file,
     expected: `one of ${TEXT_NAMES.join(", ")}`,
@@ -97,13 +86,13 @@ export function findTextName(names: string[], guess: number, choice: TextChoice,
 /**
  * The columns of the texts, or -1. Throws DataError for one column of texts where they are pairs, and for two if not.
  */
-function findTexts(names: string[], { text, isPair }: TextChoice, other: number, file: string): [number, number] {
+function findTexts(names: string[], { text, isPair }: TextChoice, file: string): [number, number] {
   const found =
     text !== undefined
       ? findAskedTexts(names, text, file)
       : isPair
-        ? (findPair(names, other) ?? [-1, -1])
-        : ([findUsual(names, "text", other, file), -1] as [number, number]);
+        ? (findPair(names, -1) ?? [-1, -1])
+        : ([findUsual(names, "text", -1, file), -1] as [number, number]);
   const hasPair = found[1] >= 0;
   if (isPair === undefined || isPair === hasPair) return found;
   throw new DataError(

@@ -1,6 +1,5 @@
 /** The fields that the rows of a labelled table get behind their own. */
 import type { DataFormat } from "../../data/table/dialect.ts";
-import { ConfigError } from "../../errors.ts";
 import { csvField } from "../../io/csv.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import { USAGES } from "../../tasks/usages.ts";
@@ -9,20 +8,6 @@ import type { Table } from "./table.ts";
 
 /** Null: the row has no text. */
 type Value = string | number | null;
-
-/** Throws ConfigError if the adapters that the rows name need different columns. */
-function checkColumns({ adapterColumn }: Table, labeller: Labeller): void {
-  const { labels, task } = labeller.meta;
-  const columns = USAGES[task.objective].columns!;
-  const named = adapterColumn === undefined ? [] : labeller.adapters!.map((name) => labeller.metaOf!(name).labels);
-  const other = named.find((one) => String(columns(one)) !== String(columns(labels)));
-  if (other)
-    throw new ConfigError("options-conflict", "adapters with several labels a message differ in them", {
-      expected: labels.join(", "),
-      found: other.join(", "),
-      hint: "label the rows of each adapter in a table of their own",
-    });
-}
 
 /** With six decimals: every probability has the same length. */
 const showNumber = (value: number) => value.toFixed(6);
@@ -52,7 +37,6 @@ export class Fields {
     taken: ReadonlySet<string>,
     labeller: Labeller,
   ) {
-    checkColumns(table, labeller);
     const { labels, task } = labeller.meta;
     const { columns, cells } = USAGES[task.objective];
     this.cells = (result) => cells!(result, labels);

@@ -2,13 +2,12 @@
 
 import { createHasher, exists, writeFileAtomic } from "#platform";
 import { concat } from "../../concat.ts";
-import { ConfigError, DataError, LowrankError, nameList } from "../../errors.ts";
+import { ConfigError, DataError, LowrankError } from "../../errors.ts";
 import { formatCount } from "../../format.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { isBlank, joinPair, type TextOrPair } from "../../pair.ts";
 import { formatBytes } from "../../plan/memory.ts";
 import { setting } from "../../setting.ts";
-import { nearest } from "../../suggest.ts";
 import { marginOf } from "../../tasks/certainty.ts";
 import { TASKS } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
@@ -30,32 +29,21 @@ interface Survey {
   sha256: string;
   /** Names that a new column must not have, in lower case. */
   taken: ReadonlySet<string>;
-  /** Rows of each adapter that the table names. */
-  adapters: ReadonlyMap<string, number>;
 }
 
-/**
- * Reads a whole table, so that a fault in it is found before the work. `known`: the adapters that its rows may name.
- * Throws FormatError or DataError.
- */
-export async function survey(table: Table, where: string, known: readonly string[] = []): Promise<Survey> {
+/** Reads a whole table, so that a fault in it is found before the work. Throws FormatError or DataError. */
+export async function survey(table: Table, where: string): Promise<Survey> {
   const taken = new Set(table.names.map((name) => name.trim().toLowerCase()));
   const decoder = new TextDecoder();
-  const adapters = new Map<string, number>();
   const hasher = await createHasher("sha256");
   let [rows, blank, size] = [0, 0, 0];
   for await (const some of table.rows()) {
-    for (const { text, bytes, adapter } of some) {
+    for (const { text, bytes } of some) {
       hasher.update(bytes);
       size += bytes.length;
       if (text === null) continue;
       rows++;
       if (isBlank(text)) blank++;
-      // An empty row names none.
-      if (table.adapterColumn !== undefined && (adapter !== "" || !isBlank(text))) {
-        if (!known.includes(adapter)) throw unknownAdapter(adapter, known, `${where}, row ${rows}`);
-        adapters.set(adapter, (adapters.get(adapter) ?? 0) + 1);
-      }
       if (table.format !== "jsonl") continue;
       // Every object has its own keys. A value like a name, or a name further inside, counts as well.
       const line = decoder.decode(bytes);
@@ -64,7 +52,7 @@ export async function survey(table: Table, where: string, known: readonly string
     }
   }
   if (rows === 0) throw new DataError("no-rows", "The file has no rows", { where, found: "only a header" });
-  return { where, rows, blank, bytes: size, sha256: hasher.digest(), taken, adapters };
+  return { where, rows, blank, bytes: size, sha256: hasher.digest(), taken };
 }
 
 /** The rows of a table as surveyed. Throws DataError, at the end or earlier, if they have changed. */
@@ -87,15 +75,6 @@ export async function* unchangedRows(table: Table, { where, sha256 }: Survey): A
     throw cause instanceof LowrankError ? changed(cause) : cause;
   }
   if (hasher.digest() !== sha256) throw changed();
-}
-
-function unknownAdapter(name: string, known: readonly string[], where: string): DataError {
-  const near = nearest(name, known);
-  return new DataError("no-such-adapter", name === "" ? "The row names no adapter" : `There is no adapter "${name}"`, {
-    where,
-    expected: `one of ${nameList(known)}`,
-    hint: near && `did you mean "${near}"?`,
-  });
 }
 
 interface CopyOptions {
@@ -195,21 +174,17 @@ async function* labelledRows(
   { limits, margin, onRows }: RowOptions,
 ): AsyncGenerator<LabelledRow[], void, void> {
   const fields = new Fields(table, surveyed.taken, classifier);
-  const byRow = table.adapterColumn !== undefined;
   const label = (row: TableRow, result: Labelled | null): LabelledRow => {
     if (row.text === null) return { row, added: fields.header, margin: null };
-    const meta = byRow && result ? classifier.metaOf!(row.adapter) : classifier.meta;
-    return { row, added: fields.of(result), margin: result && margin ? margin(result, meta) : null };
+    return { row, added: fields.of(result), margin: result && margin ? margin(result, classifier.meta) : null };
   };
   for await (const piece of unchangedRows(table, surveyed)) {
     const labelled: LabelledRow[] = [];
-    // An adapter comes to the device for its rows of a piece once.
-    const count = byRow ? piece.length : ROWS;
-    for (let first = 0; first < piece.length; first += count) {
-      const rows = piece.slice(first, first + count);
+    for (let first = 0; first < piece.length; first += ROWS) {
+      const rows = piece.slice(first, first + ROWS);
       const texts = rows.flatMap(({ text }) => (text === null ? [] : [text]));
-      const results = await classifyByLength(classifier, rows, byRow);
-      const given = results.map((one, i) => one && (limits ? limits.apply(texts[i]!, one) : one));
+      const results = await classifyByLength(classifier, texts);
+      const given = results.map((one) => one && (limits ? limits.apply(one) : one));
       const next = given.values();
       for (const row of rows) labelled.push(label(row, row.text === null ? null : next.next().value!));
       onRows(texts, given);
@@ -218,21 +193,14 @@ async function* labelledRows(
   }
 }
 
-/** Results do not depend on the order; texts of equal length fill batches best. `byRow`: rows name their adapters. */
-async function classifyByLength(
-  classifier: Labeller,
-  all: readonly TableRow[],
-  byRow: boolean,
-): Promise<(Labelled | null)[]> {
-  const rows = all.flatMap(({ text, adapter }) => (text === null ? [] : [{ text, adapter }]));
-  const order = [...rows.keys()]
-    .filter((i) => !isBlank(rows[i]!.text))
-    .sort((a, b) => joinPair(rows[a]!.text).length - joinPair(rows[b]!.text).length);
-  const texts = order.map((i) => rows[i]!.text);
-  const options = byRow ? { adapterNames: order.map((i) => rows[i]!.adapter) } : {};
+/** Results do not depend on the order; texts of equal length fill batches best. */
+async function classifyByLength(classifier: Labeller, texts: readonly TextOrPair[]): Promise<(Labelled | null)[]> {
+  const order = [...texts.keys()]
+    .filter((i) => !isBlank(texts[i]!))
+    .sort((a, b) => joinPair(texts[a]!).length - joinPair(texts[b]!).length);
   const { method } = TASKS[classifier.meta.task.objective].predicts!;
-  const sorted = await classifier[method]!(texts, options);
-  const results: (Labelled | null)[] = rows.map(() => null);
+  const sorted = await classifier[method]!(order.map((i) => texts[i]!));
+  const results: (Labelled | null)[] = texts.map(() => null);
   for (const [at, i] of order.entries()) results[i] = sorted[at]!;
   return results;
 }

@@ -3,9 +3,8 @@ import type { AdapterMeta } from "../../io/peft/adapter-meta.ts";
 import type { TextOrPair } from "../../pair.ts";
 import type { TaskConfig } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
-import type { ClassifyOptions } from "../classifier.ts";
 
-type Method = (texts: readonly TextOrPair[], options?: ClassifyOptions) => Promise<Labelled[]>;
+type Method = (texts: readonly TextOrPair[]) => Promise<Labelled[]>;
 
 /** What gives texts labels or scores, by the method of its task: a `Classifier`, or a `ClassicModel`. */
 export interface Labeller {
@@ -16,9 +15,6 @@ export interface Labeller {
   };
   /** Absent: it needs none. */
   readonly device?: DeviceInfo;
-  /** Those of a `Classifier`. */
-  readonly adapters?: readonly string[];
-  metaOf?(name: string): Labeller["meta"];
   classify: Method;
   score: Method;
   tag?: Method;

@@ -30,8 +30,6 @@ interface TableOptions {
   textColumn?: string | undefined;
   /** The text column if none is requested and the file has one of this name. */
   likelyTextColumn?: string | undefined;
-  /** The column that names an adapter for every row. */
-  adapterColumn?: string | undefined;
   /** Whether the texts are pairs; undefined: as `textColumn` says. */
   isPair?: boolean | undefined;
   /** The file's encoding, unless it begins with a byte order mark. Default UTF-8. */
@@ -44,9 +42,9 @@ interface TableOptions {
 /** Opens a CSV, TSV, JSON, Excel or Parquet file and finds its columns. Throws ConfigError, DataError or FormatError. */
 export async function openTable(
   path: string,
-  { textColumn, likelyTextColumn, adapterColumn, isPair, encoding, sheet, chunkBytes = CHUNK_BYTES }: TableOptions = {},
+  { textColumn, likelyTextColumn, isPair, encoding, sheet, chunkBytes = CHUNK_BYTES }: TableOptions = {},
 ): Promise<Table> {
-  const asked = { text: textColumn, likelyText: likelyTextColumn, other: adapterColumn, isPair };
+  const asked = { text: textColumn, likelyText: likelyTextColumn, isPair };
   const file = await openFile(path);
   try {
     if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);
@@ -77,7 +75,6 @@ class TextTable implements Table {
     private readonly dialect: Dialect,
     readonly names: string[],
     private readonly textColumns: readonly string[],
-    readonly adapterColumn: string | undefined,
     private readonly begin: (wasm: PipelineExports) => void,
   ) {
     this.format = dialect.format === "array" ? "jsonl" : dialect.format;
@@ -90,26 +87,25 @@ class TextTable implements Table {
     const first = rows[0] ?? [];
     if (dataFormat(file.name) === "jsonl") {
       const keys = sampleKeys(rows);
-      const { textName, secondName, other } = findTextName(
+      const { textName, secondName } = findTextName(
         keys,
         await guessText(keys, sampleValues(rows, keys)),
         asked,
         file.name,
       );
       const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
-      const otherName = keys[other]!;
       // The objects of nested keys have names, too.
       const names = keys.flatMap((key) => [key, key.split(".")[0]!]);
-      return new TextTable(file, module, reading, dialect, names, texts, asked.other && otherName, (wasm) => {
-        nameKeys(module, [textName, otherName, ...texts.slice(1)]);
+      return new TextTable(file, module, reading, dialect, names, texts, (wasm) => {
+        nameKeys(module, [textName, ...texts]);
         wasm.read_settings(0, 0, 0, secondName === undefined ? -1 : 0, 0, 0, 0, 0);
       });
     }
-    const { text, textName, second, secondName, other, header, width } = await findText(rows, asked, file.name);
+    const { text, textName, second, secondName, header, width } = await findText(rows, asked, file.name);
     const texts = [textName, ...(secondName === undefined ? [] : [secondName])];
     const names = header ? first : [];
-    return new TextTable(file, module, reading, dialect, names, texts, asked.other && first[other]!, (wasm) =>
-      wasm.read_settings(width, text, other, second, Number(header), 0, 0, 0),
+    return new TextTable(file, module, reading, dialect, names, texts, (wasm) =>
+      wasm.read_settings(width, text, text, second, Number(header), 0, 0, 0),
     );
   }
 
@@ -136,7 +132,7 @@ class TextTable implements Table {
       const { rows, end } = this.completed(wasm, bytes, before.length, isFirst);
       before = bytes.slice(end);
       if (rows.length > 0) isFirst = false;
-      if (atEnd && before.length > 0) rows.push({ bytes: before, at: -1, text: null, adapter: "" });
+      if (atEnd && before.length > 0) rows.push({ bytes: before, at: -1, text: null });
       return rows;
     };
     try {
@@ -154,7 +150,7 @@ class TextTable implements Table {
   /** The rows that the last chunk completed, and where they end in `bytes`, in which the chunk begins at `start`. */
   private completed(wasm: PipelineExports, bytes: Uint8Array, start: number, isFirst: boolean) {
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-    const ends = this.module.words(wasm.text_ends() >>> 0, 4 * wasm.text_count());
+    const ends = this.module.words(wasm.text_ends() >>> 0, 3 * wasm.text_count());
     const rows: TableRow[] = [];
     let [at, end] = [0, 0];
     const values = wasm.text_bytes() >>> 0;
@@ -163,13 +159,13 @@ class TextTable implements Table {
       at = to;
       return value;
     };
-    for (let i = 0; i < ends.length; i += 4) {
-      const next = start + ends[i + 3]!;
+    for (let i = 0; i < ends.length; i += 3) {
+      const next = start + ends[i + 2]!;
       const isHeader = isFirst && i === 0 && this.names.length > 0 && this.format !== "jsonl";
       const row = bytes.subarray(end, next);
-      const [first, adapter, second] = [take(ends[i]!), take(ends[i + 1]!).trim(), take(ends[i + 2]!)];
+      const [first, second] = [take(ends[i]!), take(ends[i + 1]!)];
       const text: TextOrPair = this.textColumns.length > 1 ? [first, second] : first;
-      rows.push({ bytes: row, at: this.rowEnd(row), text: isHeader ? null : text, adapter });
+      rows.push({ bytes: row, at: this.rowEnd(row), text: isHeader ? null : text });
       end = next;
     }
     return { rows, end };
@@ -186,8 +182,7 @@ class TextTable implements Table {
     const [code, line] = [wasm.error_code(), wasm.error_line()];
     const [first, second] = [wasm.error_first(), wasm.error_second()];
     const [text = "", secondText] = this.textColumns;
-    const columns = [text, this.adapterColumn ?? text, secondText] as const;
-    const context = { columns, labels: [], unknownLabel: "" };
+    const context = { columns: [text, text, secondText] as const, labels: [], unknownLabel: "" };
     return describeRowError({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
 }

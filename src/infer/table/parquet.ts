@@ -10,8 +10,7 @@ import type { Table, TableRow } from "./table.ts";
 export async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
   const table = await openFile(file);
   const names = [...table.names];
-  const { textName, secondName, other } = findTextName(names, -1, asked, file.name);
-  const adapterColumn = asked.other === undefined ? undefined : names[other]!;
+  const { textName, secondName } = findTextName(names, -1, asked, file.name);
   async function* rows(): AsyncGenerator<TableRow[]> {
     yield [csvRow(names, null)];
     for await (const { before, rows: group } of table.groups(names))
@@ -29,10 +28,9 @@ export async function openParquet(file: FileReader, asked: TextChoice): Promise<
           return csvRow(
             names.map((name) => valueText(row[name])),
             secondName === undefined ? textIn(textName) : [textIn(textName), textIn(secondName)],
-            adapterColumn === undefined ? "" : textIn(adapterColumn).trim(),
           );
         });
   }
   const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
-  return { format: "csv", separator: ",", textColumn, adapterColumn, names, rows, close: () => file.close() };
+  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
 }

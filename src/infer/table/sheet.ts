@@ -9,9 +9,8 @@ export async function openSheetTable(file: FileReader, asked: TextChoice, sheet?
   const table = await openSheet(file, sheet);
   const sample = sheetSample(table);
   const [first = []] = sample;
-  const { text, textName, second, secondName, other, header } = await findText(sample, asked, file.name);
+  const { text, textName, second, secondName, header } = await findText(sample, asked, file.name);
   const names = header ? first : [];
-  const adapterColumn = asked.other === undefined ? undefined : names[other]!;
   const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
   const data = table.rows.slice(Number(header));
   refuseMerged(table, second < 0 ? [text] : [text, second], data[0]?.number ?? 0, file.name);
@@ -23,9 +22,8 @@ export async function openSheetTable(file: FileReader, asked: TextChoice, sheet?
         return csvRow(
           Array.from({ length: table.width }, (_, i) => textOf(cells[i])),
           second < 0 ? value(text) : [value(text), value(second)],
-          adapterColumn === undefined ? "" : value(other).trim(),
         );
       });
   }
-  return { format: "csv", separator: ",", textColumn, adapterColumn, names, rows, close: () => file.close() };
+  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
 }

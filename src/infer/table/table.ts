@@ -9,8 +9,6 @@ export interface TableRow {
   /** Where in `bytes` further fields belong. At the end of the file there can be bytes without a row: -1. */
   at: number;
   text: TextOrPair | null;
-  /** The name in the column of adapters, without white space around it; "" where there is no such column. */
-  adapter: string;
 }
 
 export interface Table {
@@ -20,8 +18,6 @@ export interface Table {
   separator: string;
   /** Of pairs of texts both, with a comma between them. */
   textColumn: string;
-  /** The column that names an adapter for every row, if requested. */
-  adapterColumn: string | undefined;
   /** Names of the columns; of JSON lines, those of the first row. */
   names: string[];
   /** The rows in the file's order, some at a time. Throws FormatError for a row that is invalid in the format. */

@@ -26,6 +26,7 @@ import {
   generate,
   PROMPTS,
   type Prompt,
+  type ReplaceDecoder,
 } from "./generation.ts";
 
 export { joinChunks } from "./generation.ts";
@@ -118,84 +119,17 @@ export async function openLanguageModel(
   return [await loadModelWith(backendOf(device), baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
 }
 
-/** A language model while it generates. */
-interface Writing {
-  /** The name of the active adapter; null: none is. */
-  active: string | null;
-  loaded: LoadedModel<Decoder>;
-  tokenizer: Tokenizer;
-  /** An adapter that is not active; null: one that adds nothing. */
-  find(name: string | null): Promise<Adapter>;
-  /** A decoder of such an adapter, beside the active one's. */
-  create(adapter: Adapter): Promise<Decoder>;
-  /** Takes the model to the CPU after this error. Throws the error if it cannot. */
-  leave(error: unknown): Promise<void>;
-}
-
-/**
- * See `LanguageModel.generate`: the prompts of an adapter share its decoder, and of several adapters each writes a chunk
- * in turn.
- */
-export async function* generateAll(
-  lm: Writing,
+/** See `LanguageModel.generate`. */
+export function generateAll(
+  decoder: Decoder,
+  tokenizer: Tokenizer,
   prompts: string | readonly Prompt[],
   options: GenerateOptions,
+  replace: ReplaceDecoder,
 ): AsyncGenerator<GenerationChunk, void, void> {
   checkArguments({ prompts }, { prompts: PROMPTS });
   checkOptions("options", options, GENERATE_OPTIONS);
-  const list = [prompts].flat();
-  const { adapterNames: names } = options;
-  if (names && names.length !== list.length)
-    throw new ConfigError("wrong-name-count", "adapterNames: not one name a prompt", {
-      expected: `${list.length} names`,
-      found: `${names.length}`,
-    });
-  const writing = [];
-  for (const { name, decoder, replace } of await openDecoders(lm, new Set(names ?? [lm.active]))) {
-    const places = [...list.keys()].filter((i) => !names || names[i] === name);
-    const some = places.map((i) => list[i]!);
-    writing.push({ places, chunks: generate(decoder, lm.tokenizer, some, options, replace) });
-  }
-  while (writing.length > 0)
-    for (const one of [...writing]) {
-      const { value, done } = await one.chunks.next();
-      if (done) writing.splice(writing.indexOf(one), 1);
-      else yield { ...value, prompt: one.places[value.prompt]! };
-    }
-}
-
-/** The decoders of adapters; null: of none. Those beside the active one's stay for what they hold until others write. */
-async function openDecoders(lm: Writing, names: ReadonlySet<string | null>) {
-  const others = new Map<string | null, Adapter | null>();
-  for (const name of names) if (name !== lm.active) others.set(name, name === null ? null : await lm.find(name));
-  const wanted = new Set<object | null>(others.values());
-  const { beside } = lm.loaded.engine;
-  for (const [adapter, decoder] of beside)
-    if (!wanted.has(adapter)) {
-      beside.delete(adapter);
-      decoder.destroy();
-    }
-  const open = async (name: string | null) => {
-    const { engine } = lm.loaded;
-    if (name === lm.active) return engine;
-    const adapter = others.get(name)!;
-    const decoder = engine.beside.get(adapter) ?? (await lm.create(adapter ?? (await lm.find(null))));
-    engine.beside.set(adapter, decoder);
-    return decoder;
-  };
-  const opened = [];
-  for (const name of names) {
-    const decoder = await open(name);
-    let { backend } = lm.loaded;
-    const replace = async (error: unknown) => {
-      // Texts of another adapter may have found before that the device has failed.
-      if (lm.loaded.backend === backend) await lm.leave(error);
-      ({ backend } = lm.loaded);
-      return open(name);
-    };
-    opened.push({ name, decoder, replace });
-  }
-  return opened;
+  return generate(decoder, tokenizer, [prompts].flat(), options, replace);
 }
 
 /** See `LanguageModel.score`. */

@@ -4,7 +4,7 @@
  * What the device made behind the end of a text is thrown away.
  */
 
-import { checkNumber, type FieldKind, isListOf, isText, type Kind, optional } from "../../checks.ts";
+import { checkNumber, type FieldKind, isListOf, isText, type Kind } from "../../checks.ts";
 import { textContext } from "../../config.ts";
 import type { Chat, Message } from "../../data/text/chat.ts";
 import type { DecodeStream, Tokenizer } from "../../data/tokenizer.ts";
@@ -34,12 +34,7 @@ export interface GenerateOptions extends Partial<SamplingOptions> {
    * token that ends one there. Default false: it is continued.
    */
   chat?: boolean;
-  /**
-   * The adapter of each prompt, by its name, as in `classify`; null: none. Texts of several adapters are written at the
-   * same time. Default: the active one for all.
-   */
-  adapterNames?: readonly (string | null)[];
-  /** Seed of the sampling; default 1. The numbers of an adapter's prompt i depend on the seed and i alone. */
+  /** Seed of the sampling; default 1. The numbers of prompt i depend on the seed and i alone. */
   seed?: number;
   /** Ends the generation and throws its reason. */
   signal?: AbortSignal;
@@ -102,10 +97,6 @@ export const GENERATE_OPTIONS = {
   maxNewTokens: "number?",
   stop: "text or texts?",
   chat: "boolean?",
-  adapterNames: optional([
-    "an array of names, or null for none",
-    (value) => isListOf(value, (name) => name === null || isText(name)),
-  ]),
   seed: "number?",
   signal: "signal?",
 } as const satisfies Record<keyof GenerateOptions, FieldKind>;
@@ -118,15 +109,7 @@ interface GenerationSettings {
 }
 
 function parseOptions(options: GenerateOptions): GenerationSettings {
-  const {
-    maxNewTokens = MAX_NEW_TOKENS,
-    stop = [],
-    seed = 1,
-    chat: _,
-    adapterNames: __,
-    signal: ___,
-    ...rest
-  } = options;
+  const { maxNewTokens = MAX_NEW_TOKENS, stop = [], seed = 1, chat: _, signal: __, ...rest } = options;
   const set = Object.entries(rest).filter(([, value]) => value !== undefined);
   const sampling = { ...GREEDY, ...Object.fromEntries(set) };
   checkSampling(sampling);
@@ -139,7 +122,7 @@ function parseOptions(options: GenerateOptions): GenerationSettings {
 }
 
 /** A decoder in place of one that has failed. Throws the error if there is none. */
-type ReplaceDecoder = (error: unknown) => Promise<Decoder>;
+export type ReplaceDecoder = (error: unknown) => Promise<Decoder>;
 
 const irreplaceable: ReplaceDecoder = async (error) => {
   throw error;

@@ -90,10 +90,9 @@ export class LanguageModel extends AdapterModel<Decoder> {
    *
    * const lm = await LanguageModel.load("smollm2-135m", { device: await openDevice() });
    * await lm.loadAdapter("runs/helpdesk", "helpdesk");
-   * const chat = [{ role: "user", content: "My parcel is late." }];
-   * // The same chat, without and with the adapter, at the same time.
-   * for await (const { prompt, text } of lm.generate([chat, chat], { adapterNames: [null, "helpdesk"] }))
-   *   console.log(prompt, text);
+   * await lm.setAdapter("helpdesk");
+   * const chats = ["My parcel is late.", "Where is it?"].map((content) => [{ role: "user", content }]);
+   * for await (const { prompt, text } of lm.generate(chats)) console.log(prompt, text);
    * ```
    */
   async *generate(
@@ -101,15 +100,11 @@ export class LanguageModel extends AdapterModel<Decoder> {
     options: GenerateOptions = {},
   ): AsyncGenerator<GenerationChunk, void, void> {
     const { generateAll, iterate } = await import("./decoding.ts");
-    const { loaded, tokenizer } = this;
-    const more = {
-      find: (name: string | null) => this.find(name),
-      create: (adapter: Adapter) => this.createEngine(adapter),
-      leave: (error: unknown) => this.moveToCpu(error),
+    const replace = async (error: unknown) => {
+      await this.moveToCpu(error);
+      return this.engine;
     };
-    yield* iterate(this.turns, () =>
-      generateAll({ active: this.activeAdapter, loaded, tokenizer, ...more }, prompts, options),
-    );
+    yield* iterate(this.turns, () => generateAll(this.engine, this.tokenizer, prompts, options, replace));
   }
 
   /** The complete texts of `generate`, one for each prompt. */

@@ -27,12 +27,16 @@ export class Writer {
     emit: (chunk: GenerationChunk, seconds: number) => void,
   ): Promise<WriteReport> {
     const lm = await this.prepare(target);
-    const adapterNames = prompts.map(({ isAdapted }) => (isAdapted ? target.adapter!.name : null));
-    const texts = prompts.map(({ prompt }) => prompt);
     const started = performance.now();
     const seconds = () => (performance.now() - started) / 1000;
     try {
-      for await (const chunk of lm.generate(texts, { ...options, adapterNames, signal })) emit(chunk, seconds());
+      for (const isAdapted of new Set(prompts.map((one) => one.isAdapted))) {
+        await (isAdapted ? lm.setAdapter(target.adapter!.name) : lm.disableAdapters());
+        const places = [...prompts.keys()].filter((i) => prompts[i]!.isAdapted === isAdapted);
+        const texts = places.map((i) => prompts[i]!.prompt);
+        for await (const chunk of lm.generate(texts, { ...options, signal }))
+          emit({ ...chunk, prompt: places[chunk.prompt]! }, seconds());
+      }
     } catch (error) {
       if (!signal.aborted) throw error;
     }
@@ -52,8 +56,11 @@ export class Writer {
       this.open = { device, model, isFrozen, lm };
     }
     const { lm } = this.open;
-    for (const name of lm.adapters) if (name !== adapter?.name) lm.deleteAdapter(name);
-    if (adapter && !lm.adapters.includes(adapter.name)) await lm.loadAdapter(adapter.directory, adapter.name);
+    if (adapter && !lm.adapters.includes(adapter.name)) {
+      await lm.loadAdapter(adapter.directory, adapter.name);
+      await lm.setAdapter(adapter.name);
+      for (const name of lm.adapters) if (name !== adapter.name) lm.deleteAdapter(name);
+    }
     return lm;
   }
 }

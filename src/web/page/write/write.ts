@@ -166,7 +166,7 @@ function takePrompts(): readonly string[] {
   return byLine.value ? prompt.value.replace(/\n$/, "").split("\n") : [prompt.value];
 }
 
-/** The base model and the fine-tuned one write at the same time. A chat goes on. */
+/** The base model writes, then the fine-tuned one. A chat goes on. */
 export async function write(): Promise<void> {
   if (isWriting.value || !canWrite.value) return;
   const [before, said] = [columns.value, message.value];
