@@ -67,11 +67,15 @@ async function runTests(some, env, runtime) {
 function verify(env, { program, args } = { program: process.execPath, args: [] }) {
   const fixtures = readdirSync("test/golden").filter((name) => name.endsWith(".safetensors"));
   const paths = fixtures.map((name) => join("test/golden", name));
-  const { status, stdout } = spawnSync(program, [...args, "dist/verify.js", "--device", "webgpu", ...paths], {
-    env: { ...process.env, ...env },
-    encoding: "utf8",
-    maxBuffer: 1 << 26,
-  });
+  const { status, stdout } = spawnSync(
+    program,
+    [...args, "dist/lowrank.js", "dev", "verify", "--device", "webgpu", ...paths],
+    {
+      env: { ...process.env, ...env },
+      encoding: "utf8",
+      maxBuffer: 1 << 26,
+    },
+  );
   const summary = stdout.slice(stdout.indexOf("largest error of each kind"));
   const errors = [...summary.matchAll(/^ {2}(\S.*?) {2,}(\S+) of /gm)].map(([, kind, error]) => [kind, error]);
   return { device: /^device: (.*)$/m.exec(stdout)?.[1], passed: status === 0, errors: new Map(errors) };

@@ -138,7 +138,7 @@ const ROOMS = [
   ["", "platform", "ops", "plan", "document", "methods", "tasks", "model", "backend", "io", "data"],
   // What needs no device; what runs a model on one; what writes and classifies; what trains; what a run leaves, what takes it
   // elsewhere, what repeats runs; what is shown of them.
-  ["classic", "engine", "infer", "train", "run", "export", "study", "learner", "verify", "views"],
+  ["classic", "engine", "infer", "train", "run", "export", "study", "learner", "views"],
   ["bench", "commands", "web", "web/worker", "web/page", "api"],
 ].flat();
 
@@ -153,7 +153,7 @@ const ONLY: Record<string, string[]> = {
   backend: ["", "ops", "plan"],
   // The tensors of an adapter are those that its mode trains.
   io: ["", "platform", "methods", "tasks", "model"],
-  api: [...ROOMS.slice(0, ROOMS.indexOf("verify")), "views"],
+  api: ROOMS.slice(0, ROOMS.indexOf("bench")),
 };
 
 test("imports point down", () => {

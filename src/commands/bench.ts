@@ -4,7 +4,7 @@ import { MODES } from "../methods/index.ts";
 import { WEIGHT_DTYPES } from "../tensor.ts";
 import { choice, command, deviceFlag, main, number, splitList, threadsFlag } from "./cli.ts";
 
-const program = command("bench", "Measures speed, memory and size, and compares them with other libraries.", [
+const program = command("dev bench", "Measures speed, memory and size, and compares them with other libraries.", [
   "tokenizer",
   "tokenizer --texts sms.csv --texts book.txt",
   "data --json",

@@ -3,8 +3,8 @@ import { shellWord as quoteWord } from "../quote.ts";
 
 /**
  * The words before the arguments of one of the commands: "npx lowrank train" from a project that depends on the
- * package, "lowrank train" where it is installed for all, "node dist/train.js" from a file of `dist/`. Without
- * `command`, those of all commands.
+ * package, "lowrank train" where it is installed for all, "node dist/train.js" from a file of `dist/`, which "dev bench"
+ * has as well. Without `command`, those of all commands.
  */
 export function calledAs(command?: string): string {
   const script = process.argv[1] ?? "";
@@ -14,7 +14,7 @@ export function calledAs(command?: string): string {
     return `npx lowrank${then}`;
   if (file === "lowrank") return `lowrank${then}`;
   if (file === "lowrank.js" || command === undefined) return `node ${shellWord(fromHere(script))}${then}`;
-  return `node ${shellWord(fromHere(`${folder}${command}.js`))}`;
+  return `node ${shellWord(fromHere(`${folder}${command.replace("dev ", "")}.js`))}`;
 }
 
 /** A path as it is typed in the working directory. */

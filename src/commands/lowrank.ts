@@ -2,10 +2,13 @@
 /** lowrank: all commands in one. `lowrank train ...` is `node dist/train.js ...`; commands are imported on demand. */
 import { Command } from "commander";
 import { version } from "../../package.json";
+import { ConfigError } from "../errors.ts";
 import { calledAs } from "./called.ts";
 import { main } from "./cli.ts";
 
-const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> = {
+type Commands = Record<string, { about: string; run: () => Promise<unknown> }>;
+
+const COMMANDS: Commands = {
   train: {
     about: "fine-tune GPT-2, a Llama-type model or GPT-NeoX as a text classifier or as a language model",
     run: () => import("./train.ts"),
@@ -14,40 +17,68 @@ const COMMANDS: Record<string, { about: string; run: () => Promise<unknown> }> =
     about: "say what is wrong with data, and which command trains on it",
     run: () => import("./check.ts"),
   },
-  sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },
   classify: {
     about: "classify texts, or the rows of a table, with a trained model",
     run: () => import("./classify.ts"),
   },
   generate: { about: "generate text from prompts", run: () => import("./generate.ts") },
   export: { about: "write a run for PEFT, transformers, llama.cpp or ONNX", run: () => import("./export.ts") },
-  verify: { about: "compare every tensor with PyTorch's, on golden fixtures", run: () => import("./verify.ts") },
-  bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
+  sweep: { about: "train a grid of settings with several seeds, and write a report", run: () => import("./sweep.ts") },
   doctor: {
     about: "say in three minutes what the device is, whether it is right, and how fast",
     run: () => import("./doctor.ts"),
   },
 };
 
-const [node, script, name = "", ...args] = process.argv;
-const [command, ...rest] = name === "help" && args.length > 0 ? [...args, "--help"] : [name, ...args];
-if (Object.hasOwn(COMMANDS, command)) {
+/** What those need who work on Lowrank itself. */
+const DEV: Commands = {
+  bench: { about: "measure speed, memory and size", run: () => import("./bench.ts") },
+  verify: {
+    about: "compare every tensor with PyTorch's, on golden fixtures; bisect two devices; print shaders",
+    run: verify,
+  },
+};
+
+/** It is a part of the tests, as its fixtures are: only a checkout has it. */
+function verify(): Promise<unknown> {
+  return import(new URL("../build/verify.js", import.meta.url).href).catch((cause) =>
+    main(async () => {
+      throw new ConfigError("no-such-file", "dev verify is a part of the tests, which a package does not have", {
+        expected: "a checkout of Lowrank, after npm run build",
+        cause,
+      });
+    }),
+  );
+}
+
+const [node, script, ...given] = process.argv;
+const called = given[0] === "help" && given.length > 1 ? [...given.slice(1), "--help"] : given;
+const isDev = called[0] === "dev";
+const [command = "", ...rest] = isDev ? called.slice(1) : called;
+const commands = isDev ? DEV : COMMANDS;
+if (Object.hasOwn(commands, command)) {
   // The command reads its arguments as it does when its own file is called.
   process.argv = [node!, script!, ...rest];
-  await COMMANDS[command]!.run();
+  await commands[command]!.run();
 } else {
   // Prints the help or the version, or suggests the nearest command.
-  const program = new Command(calledAs())
-    .description("Fine-tunes GPT-2, small Llama-type models and GPT-NeoX with LoRA.")
+  const program = new Command(calledAs(isDev ? "dev" : undefined))
+    .description(
+      isDev ? "For work on Lowrank itself." : "Fine-tunes GPT-2, small Llama-type models and GPT-NeoX with LoRA.",
+    )
     .version(version)
     .configureHelp({ subcommandTerm: (one) => one.name() })
     .showHelpAfterError("(use --help to list the commands)")
     .addHelpText(
       "after",
-      `\n${calledAs("help")} COMMAND lists the flags of a command.\nFor a first run of about a minute:\n  ${calledAs("train")}`,
+      isDev
+        ? ""
+        : `\n${calledAs("help")} COMMAND lists the flags of a command.\n` +
+            `${calledAs("dev")} lists what work on Lowrank itself needs.\n` +
+            `For a first run of about a minute:\n  ${calledAs("train")}`,
     )
     .exitOverride();
-  for (const [name, { about }] of Object.entries(COMMANDS)) program.command(name).description(about);
+  for (const [name, { about }] of Object.entries(commands)) program.command(name).description(about);
   await main(async () => {
     program.parse(command ? [command] : [], { from: "user" });
     return 0;

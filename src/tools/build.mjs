@@ -7,7 +7,7 @@ import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync, writeFileSync 
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as esbuild from "esbuild";
-import { buildConstants, bundleTests, NEW, NODE_BUNDLE, WASM } from "./bundles.mjs";
+import { buildConstants, bundleProgram, bundleTests, NEW, NODE_BUNDLE, WASM } from "./bundles.mjs";
 import { ifChanged } from "./if-changed.mjs";
 import { generateKernels } from "./kernels.mjs";
 import { buildTokenizer } from "./tokenizer.mjs";
@@ -18,7 +18,7 @@ const root = join(dirname(fileURLToPath(import.meta.url)), "../..");
 process.chdir(root);
 
 /** The commands, built as dist/<name>.js; `lowrank` is all of them. */
-const COMMANDS = ["lowrank", "train", "check", "classify", "generate", "export", "sweep", "verify", "bench", "doctor"];
+const COMMANDS = ["lowrank", "train", "check", "classify", "generate", "export", "sweep", "bench", "doctor"];
 
 /** What worker threads run, built as dist/kernels-worker.mjs. */
 const WORKER = "src/backend/kernels-worker.ts";
@@ -89,6 +89,8 @@ await ifChanged(
 );
 const read = [...wasm, "src", "shaders", "data", "package.json", "tsconfig.json", PACKAGES];
 await ifChanged({ stamp: "build/dist.stamp", inputs: read, outputs: ["dist"] }, bundle);
+// `lowrank dev verify`: it reads the fixtures of the tests, and is no part of the package.
+await bundleProgram("test/verify/verify.ts", "build/verify.js");
 
 if (process.argv.includes("--tests")) {
   rmSync("build/test", { recursive: true, force: true });

@@ -24,11 +24,11 @@ import type { SegmentName } from "../../src/plan/plan.ts";
 import { checkFile, FIRST_MESSAGE, takeOwn } from "../../src/platform/build.ts";
 import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
-import { runGolden } from "../../src/verify/golden.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails } from "../helpers/border.ts";
 import { DEVICE_NAMES, failingRun, testDevice } from "../helpers/device.ts";
 import { gemm } from "../helpers/gemm.ts";
+import { runGolden } from "../helpers/golden.ts";
 import { test } from "../helpers/harness.ts";
 import { fillRandom, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
 

@@ -32,6 +32,18 @@ test("a hint names a command as the program was called", () => {
     assert.is(calledBy(script, "classify"), expected, script);
   assert.is(calledBy("/project/node_modules/.bin/lowrank"), "npx lowrank");
   assert.is(calledBy(join(here, "dist/lowrank.js")), `node dist${sep}lowrank.js`);
+  assert.is(calledBy(join(here, "dist/bench.js"), "dev bench"), `node ${join("dist", "bench.js")}`);
+});
+
+test("lowrank lists what people need, and lowrank dev what work on Lowrank needs", async () => {
+  const listed = async (...args: string[]) => {
+    const { stdout, stderr } = await runCommand("lowrank", args, { cwd: process.cwd() });
+    return [...(stdout + stderr).matchAll(/^ {2}(\w+) {2,}\w/gm)].map(([, name]) => name);
+  };
+  const users = ["train", "check", "classify", "generate", "export", "sweep", "doctor"];
+  assert.equal(await listed("--help"), [...users, "help"]);
+  for (const args of [["dev"], ["dev", "--help"], ["help", "dev"]])
+    assert.equal(await listed(...args), ["bench", "verify", "help"]);
 });
 
 test("words of a command line are quoted where a shell needs it", () => {

@@ -13,8 +13,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openFile, packagePath } from "#platform";
-import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
+import { packagePath } from "#platform";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
@@ -253,40 +252,6 @@ test("generate: arguments, lines of standard input, JSON, the note on dropped to
     process.stdout.isTTY = isTTY;
   });
   assert.ok(shown.startsWith("a\\u001b[2J\\u0007"));
-});
-
-const FIXTURE = "08_cls_last_layer_4_labels";
-const fixture = packagePath(`test/golden/${FIXTURE}.safetensors`);
-
-test("verify: a fixture passes, and --out writes the computed tensors", async () => {
-  const finished = await runCommand("verify", ["--out", "actual", fixture], { cwd: folder });
-  assertCode(finished, 0);
-  assert.match(finished.stdout, "1 files, all within tolerance");
-  assert.equal(filesIn(join(folder, "actual")), [`${FIXTURE}.actual.safetensors`]);
-  const golden = await SafetensorsFile.open(await openFile(fixture));
-  const actual = await SafetensorsFile.open(await openFile(join(folder, "actual", `${FIXTURE}.actual.safetensors`)));
-  const wanted = golden.names
-    .filter((name) => /^(grad|step1|step3|expect)\./.test(name))
-    .map((name) => name.replace("expect.", ""));
-  assert.equal(actual.names.toSorted(), wanted.toSorted());
-  for (const name of ["logits", "loss", "losses", "loss_after"]) {
-    assert.ok(wanted.includes(name), name);
-    assert.equal(actual.info(name).shape, golden.info(`expect.${name}`).shape, name);
-  }
-  await Promise.all([golden.close(), actual.close()]);
-});
-
-test("verify --wgsl prints a shader with its declarations, its prelude and its code", async () => {
-  const { code, stdout } = await runCommand("verify", ["--wgsl", "matmul_gemv"], { cwd: folder });
-  assert.is(code, 0);
-  const parts = ["struct Dims {", "override b_type: u32;", "fn b_at(", "fn store(", "fn main("].map((part) =>
-    stdout.indexOf(part),
-  );
-  assert.equal(
-    parts,
-    [...parts].sort((a, b) => a - b),
-  );
-  assert.ok(parts[0]! >= 0, stdout);
 });
 
 test("--force replaces a run only when the new one is finished", async () => {

@@ -13,7 +13,6 @@ import { messages, tinyModel } from "../helpers/tiny.ts";
 const folder = temporaryFolder();
 tinyModel(join(folder, "model"));
 writeFileSync(join(folder, "messages.csv"), messages(8));
-const FIXTURE = packagePath("test/golden/06_cls_lora_all_t1_b1.safetensors");
 
 /** A module in place of the package `webgpu`; its URL. */
 function standIn(name: string, source: string): string {
@@ -67,7 +66,7 @@ const rowsOf = (stdout: string) =>
     .map((line) => line.split("│").map((cell) => cell.trim()));
 
 test("--device list prints the GPUs by index, with what they are, and the CPU", async () => {
-  const listed = await amongThree("verify", "--device", "list");
+  const listed = await amongThree("bench", "generate", "--device", "list");
   assertCode(listed, 0);
   const rows = rowsOf(listed.stdout);
   assert.equal(
@@ -83,7 +82,7 @@ test("--device list prints the GPUs by index, with what they are, and the CPU", 
 
 test("--device webgpu:INDEX and webgpu:NAME open one of several; an unknown one is refused with the list", async () => {
   const opened = async (word: string) => {
-    const finished = await amongThree("verify", "--device", `webgpu:${word}`, FIXTURE);
+    const finished = await amongThree("bench", "generate", "--device", `webgpu:${word}`);
     return [finished.code, /\[(.*)\]/.exec(finished.stderr)?.[1] ?? finished.stderr] as const;
   };
   assert.equal(await opened("nvidia"), [1, THREE[0]]);
@@ -113,24 +112,24 @@ test("a GPU that cannot be opened is refused before anything is written", async 
 
 test("where Dawn lists no adapters, the one that it gives is the list, and Dawn refuses unknown names", async () => {
   const silent = withAdapters({ names: ["llvmpipe"], heading: "Others:", mark: "-" });
-  const listed = await silent("verify", "--device", "list");
+  const listed = await silent("bench", "generate", "--device", "list");
   assert.equal(
     rowsOf(listed.stdout).map((cells) => cells.slice(1, 4).join()),
     ["webgpu:0,llvmpipe,webgpu", `wasm,${rowsOf(listed.stdout)[1]![2]},–`],
   );
-  const refused = await silent("verify", "--device", "webgpu:radeon", FIXTURE);
+  const refused = await silent("bench", "generate", "--device", "webgpu:radeon");
   assertCode(refused, 1);
   assert.match(refused.stderr, /no adapter found\n {12}Others:/);
 });
 
 test("where there is no adapter, the reason is below the list, and refuses a GPU", async () => {
   const none = withAdapters({ names: [] });
-  const listed = await none("verify", "--device", "list");
+  const listed = await none("bench", "generate", "--device", "list");
   assertCode(listed, 0);
   assert.is(rowsOf(listed.stdout).length, 1);
   const words = ["no WebGPU adapter", "Vulkan, Metal or Direct3D 12 driver", "mesa-vulkan-drivers", "--device wasm"];
   for (const word of words) assert.ok(listed.stdout.includes(word), `"${word}" is not in ${listed.stdout}`);
-  const used = await none("verify", "--device", "webgpu:0", FIXTURE);
+  const used = await none("bench", "generate", "--device", "webgpu:0");
   assertCode(used, 1);
   assert.match(used.stderr, "no WebGPU adapter");
 });
@@ -145,7 +144,10 @@ function withoutBinaries(name: string): string {
 /** The list where the package `webgpu` is another module: in a process of its own, which loads it once. */
 async function assertReason(webgpu: string, words: readonly string[]): Promise<void> {
   const preload = asModule(`import { register } from "node:module"; register(${JSON.stringify(hookTo(webgpu))});`);
-  const listed = await runCommand("verify", ["--device", "list"], { cwd: folder, node: ["--import", preload] });
+  const listed = await runCommand("bench", ["generate", "--device", "list"], {
+    cwd: folder,
+    node: ["--import", preload],
+  });
   assertCode(listed, 0);
   assert.is(rowsOf(listed.stdout).length, 1);
   for (const word of [...words, "--device wasm"])

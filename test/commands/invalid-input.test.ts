@@ -165,16 +165,6 @@ test("generate refuses a classifier, a directory that is not a run, and invalid 
   await refused(["--model", "model", "--temprature", "3", "x"], ["--temprature", "Did you mean --temperature?"]);
 });
 
-test("verify refuses files that are not fixtures", async () => {
-  const before = filesIn(folder);
-  const verify = (...args: string[]) => runCommand("verify", args, { cwd: folder });
-  assertRefused(await verify("none.safetensors"), before, 2, ["none.safetensors", "no such file"]);
-  assertRefused(await verify(), before, 2, ["no fixture file is given"]);
-  assertRefused(await verify("--wgsl", "matmul"), before, 2, ["unknown shader", "matmul_wide", "found:    matmul"]);
-  assertRefused(await verify("good.csv"), before, 1, ["good.csv", "safetensors"]);
-  assertRefused(await verify("model/model.safetensors"), before, 1, ["not a golden fixture", "`case`"]);
-});
-
 test("invalid rows are refused or skipped, long texts are truncated; both are counted and reported once", async () => {
   const invalid = Buffer.concat([Buffer.from("ham,caf"), Buffer.from([0xe9]), Buffer.from(" bar\nspam,prize ")]);
   const rows = Buffer.from(messages(20));

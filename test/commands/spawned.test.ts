@@ -83,19 +83,22 @@ test("generate reads a pipe", async () => {
   assert.match(finished.stdout, /^see you.*\n\nat/s);
 });
 
-test("sweep, export, verify and bench do their work; what is wrong with a command line has exit code 2", async () => {
+test("sweep, export and bench do their work, and verify among the tests; what is wrong with a command line has exit code 2", async () => {
   assertCode(await spawned("sweep", [...DATA, "--grid", "rank=1", "--seeds", "1", "--out", "sweep"]), 0);
   assert.ok(existsSync(join(folder, "sweep", "report.html")));
   assertCode(await spawned("export", ["--run", "run", "--to", "peft", "--out", "peft"]), 0);
   assert.ok(existsSync(join(folder, "peft", "adapter_model.safetensors")));
   const fixture = packagePath("test/golden/08_cls_last_layer_4_labels.safetensors");
-  const verified = await spawned("verify", ["--device", "wasm", fixture]);
+  const verify = (...args: string[]) => spawned("lowrank", ["dev", "verify", ...args]);
+  const verified = await verify("--device", "wasm", fixture);
   assertCode(verified, 0);
   assert.match(verified.stdout, "1 files, all within tolerance");
+  const printed = await verify("--wgsl", "matmul_gemv");
+  assert.match(printed.stdout, /struct Dims \{[\s\S]*override b_type: u32;[\s\S]*fn b_at\([\s\S]*fn main\(/);
   const measured = await spawned("bench", ["generate", ...CPU, "--tokens", "1", "--rounds", "1", "--length", "4"]);
   assertCode(measured, 0);
   assert.match(measured.stdout, "tokens/s");
-  assertCode(await spawned("verify", ["--devcie", "wasm"]), 2);
+  assertCode(await verify("--devcie", "wasm"), 2);
 });
 
 test("doctor: an interruption leaves what was measured so far", async () => {

@@ -6,9 +6,9 @@ import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { type EncodableTensor, encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
-import { passes, runGolden } from "../../src/verify/golden.ts";
 import { assertFails } from "../helpers/border.ts";
 import { BOTH, CPU, testDevice, testOnDevices } from "../helpers/device.ts";
+import { passes, runGolden } from "../helpers/golden.ts";
 import { test } from "../helpers/harness.ts";
 
 const folder = packagePath("test/golden");

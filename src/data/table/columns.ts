@@ -285,7 +285,7 @@ export function columnNamed(names: string[], asked: string): number {
   return exact >= 0 ? exact : names.findIndex((n) => plain(n) === plain(asked));
 }
 
-export function findAsked(names: string[], asked: string, file: string): number {
+function findAsked(names: string[], asked: string, file: string): number {
   const index = columnNamed(names, asked);
   if (index >= 0) return index;
   const near = nearest(asked, names);

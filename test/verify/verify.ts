@@ -1,47 +1,39 @@
-/** verify: runs golden fixtures and compares every tensor with PyTorch's. */
+/** `lowrank dev verify`: runs golden fixtures and compares every tensor with PyTorch's. */
 
-import { joinPath, openFile, writeFileAtomic } from "#platform";
-import { describeDevice } from "../backend/backend.ts";
-import { CompareBackend } from "../backend/compare.ts";
-import { openBackend } from "../backend/device.ts";
-import { listShaders } from "../backend/webgpu-shaders.ts";
-import { assembleShader } from "../backend/webgpu-source.ts";
-import { ConfigError } from "../errors.ts";
-import { SafetensorsFile } from "../io/safetensors/safetensors.ts";
-import { encodeSafetensors } from "../io/safetensors/safetensors-write.ts";
-import { KERNELS } from "../ops/generated/kernels.ts";
-import { type Comparison, type GoldenResult, passes, runGolden } from "../verify/golden.ts";
-import { calledAs } from "./called.ts";
-import { command, type DeviceFlags, deviceFlag, main, print, threadsFlag } from "./cli.ts";
+import { openFile } from "#platform";
+import { describeDevice } from "../../src/backend/backend.ts";
+import { CompareBackend } from "../../src/backend/compare.ts";
+import { openBackend } from "../../src/backend/device.ts";
+import { listShaders } from "../../src/backend/webgpu-shaders.ts";
+import { assembleShader } from "../../src/backend/webgpu-source.ts";
+import { calledAs } from "../../src/commands/called.ts";
+import { command, type DeviceFlags, deviceFlag, main, print, threadsFlag } from "../../src/commands/cli.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
+import { KERNELS } from "../../src/ops/generated/kernels.ts";
+import { type Comparison, passes, runGolden } from "../helpers/golden.ts";
 
 const program = command(
-  "verify",
+  "dev verify",
   "Runs golden fixture files and prints one line per tensor: its error relative to PyTorch, and the tolerance.\n" +
     "The exit code is 1 if an error exceeds its tolerance.",
-  ["test/golden/01_cls_lora_all_r4_last.safetensors", "--out actual test/golden/01_cls_lora_all_r4_last.safetensors"],
+  ["test/golden/01_cls_lora_all_r4_last.safetensors", "--bisect test/golden/01_cls_lora_all_r4_last.safetensors"],
 )
   .argument("[file...]", "fixture files (described in test/golden/README.md)")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
   .option("--bisect", "run every dispatch on WebGPU and WASM, and report the first whose results differ")
-  .option("--wgsl <shader>", "print the compiled source of a shader, such as matmul_wide, and exit")
-  .option("--out <dir>", "write the computed tensors to DIR/<case>.actual.safetensors");
+  .option("--wgsl <shader>", "print the compiled source of a shader, such as matmul_wide, and exit");
 
 interface VerifyFlags extends DeviceFlags {
   bisect?: boolean;
   wgsl?: string;
-  out?: string;
 }
 
 function line(comparison: Comparison): string {
   const { name, measure, error, tolerance } = comparison;
   const verdict = passes(comparison) ? "ok  " : "FAIL";
   return `  ${verdict} ${name.padEnd(36)} ${error.toExponential(1).padStart(8)} of ${tolerance.toExponential(0)}  ${measure}`;
-}
-
-async function write(directory: string, result: GoldenResult): Promise<void> {
-  const tensors = [...result.actual].map(([name, { shape, data }]) => ({ name, shape, dtype: "F32" as const, data }));
-  await writeFileAtomic(joinPath(directory, `${result.case}.actual.safetensors`), encodeSafetensors(tensors));
 }
 
 /** The source of a shader. Throws ConfigError for an unknown name. */
@@ -74,7 +66,7 @@ await main(async () => {
   }
   if (program.args.length === 0)
     throw new ConfigError("no-input", "no fixture file is given", {
-      hint: `${calledAs("verify")} test/golden/01_cls_lora_all_r4_last.safetensors`,
+      hint: `${calledAs("dev verify")} test/golden/01_cls_lora_all_r4_last.safetensors`,
     });
   const device = options.bisect
     ? await openBoth(options)
@@ -95,7 +87,6 @@ await main(async () => {
           const before = worst.get(kind);
           if (!before || !(comparison.error <= before.error)) worst.set(kind, comparison);
         }
-        if (options.out !== undefined) await write(options.out, result);
       } finally {
         await reader.close();
       }
