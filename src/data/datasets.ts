@@ -1,8 +1,8 @@
 /** Data sets by name or file: read, balanced, shuffled, split and ready for batches. */
 import { parseChoice } from "../checks.ts";
 import { usualLength } from "../config.ts";
-import { ConfigError } from "../errors.ts";
-import type { PairSettings } from "../pair.ts";
+import { ConfigError, DataError } from "../errors.ts";
+import { isBlank, type PairSettings } from "../pair.ts";
 import { setting } from "../setting.ts";
 import type { Splits } from "../tasks/evaluation.ts";
 import { DEFAULT_OBJECTIVE, type MessagesObjective, OBJECTIVES, readsTokens } from "../tasks/index.ts";
@@ -108,6 +108,13 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const { corrections } = options;
   const { groups, testParts, rowsRead, copies, source, split, name } = loaded;
   const parts = trainRows === undefined ? loaded.parts : drawRows(loaded.parts, trainRows, labelsAre, seed);
+  const { size } = parts[0];
+  // Among others an empty text is a message, too.
+  if (size > 0 && parts[0].positions().every((i) => isBlank(parts[0].text(i))))
+    throw new DataError("column-without-text", "The texts to learn from are all empty", {
+      where: source,
+      found: `${size} rows`,
+    });
   const padTo = paddedLength(options.padding ?? "none", parts[0], maxLength);
   const outputs =
     labelsAre === "class"

@@ -1,7 +1,7 @@
 /** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
-import { show } from "../checks.ts";
+import { isObject, isText, show } from "../checks.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";
@@ -11,7 +11,7 @@ import type { BaseModel } from "../io/hf.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isLeftByOthers, recordAt, refuseUncreatable } from "../run/files.ts";
 import { dataName, type RunRecord } from "../run/record.ts";
-import type { Objective } from "../tasks/index.ts";
+import { OBJECTIVES, type Objective } from "../tasks/index.ts";
 import { missingSet } from "../train/prepare.ts";
 import type { FoldsAsked } from "./folds.ts";
 import type { SweepSpec } from "./grid.ts";
@@ -36,9 +36,17 @@ export interface StudyRecord {
   about?: string | undefined;
 }
 
+const isObjective = (value: unknown) => OBJECTIVES.includes(value as Objective);
+const isTexts = (value: unknown) => isObject(value) && Object.values(value).every(isText);
+const isBase = (value: unknown) => isObject(value) && (value.objective === undefined || isObjective(value.objective));
+
 const KINDS: Tree = {
-  ...{ objective: "text", data: { source: "object", sha256: "text" }, bases: "object" },
-  ...{ spec: { base: "object", arms: "objects" }, seeds: "size", about: "text?" },
+  ...{
+    objective: ["an objective", isObjective],
+    data: { source: "object", sha256: "text" },
+    bases: ["strings", isTexts],
+  },
+  ...{ spec: { base: ["settings, of a known objective", isBase], arms: "objects" }, seeds: "size", about: "text?" },
   "folds?": { count: "size", final: "boolean" },
 };
 

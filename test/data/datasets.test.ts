@@ -17,7 +17,7 @@ import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { csvLine, sheetLine } from "../../src/io/csv.ts";
 import { loadModel } from "../../src/io/hf.ts";
-import { joinPair } from "../../src/pair.ts";
+import { joinPair, type TextOrPair } from "../../src/pair.ts";
 import { isSameCell } from "../../src/quote.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -305,6 +305,15 @@ test("rows in memory are read as those of a file, with their labels as they are"
     { split: "ordered" },
   );
   assert.equal([pairs.train.text(1), pairs.pairs], [[rows[1]!.text, "ham"], { columns: ["sentence1", "sentence2"] }]);
+});
+
+test("texts that are all empty are refused; among others an empty one is a message", async () => {
+  const rows = (text: (i: number) => TextOrPair) => times(24, (i) => ({ text: text(i), label: i % 2 ? "a" : "b" }));
+  for (const text of [() => "", () => " \n", () => ["", " "] as const])
+    await fails({ rows: rows(text) }, "column-without-text", ["all empty", "rows in memory", "16 rows"]);
+  await fails({ file: textFile(`text,label\n${'"",a\n" ",b\n'.repeat(12)}`) }, "column-without-text", ["16 rows"]);
+  const { train } = await load({ rows: rows((i) => (i % 3 ? "" : `text ${i}`)) });
+  assert.is(train.stats().empty > 0, true);
 });
 
 test("a row in memory without a text or a label is named by its place, or skipped", async () => {

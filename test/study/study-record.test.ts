@@ -62,6 +62,9 @@ test("a study.json of another kind is refused by name", async () => {
     [{ spec: { base: {}, arms: [1] } }, "spec.arms"],
     [{ seeds: 0 }, "seeds"],
     [{ bases: [] }, "bases"],
+    [{ bases: { gpt2: 5 } }, "bases"],
+    [{ objective: "all" }, "objective"],
+    [{ spec: { base: { objective: {} }, arms: [{}] } }, "spec.base"],
   ];
   for (const [change, words] of cases) {
     writeFileSync(path, JSON.stringify({ ...whole, ...change }));

@@ -14,7 +14,7 @@ import { type DataSource, sourceName, whileOpen } from "../sets/source.ts";
 import { checkEncoding } from "../table/encoding.ts";
 import { Tokenizer } from "../tokenizer.ts";
 import { readText } from "./text-file.ts";
-import { checkRow, parseRows, type Row, valueAt } from "./text-rows.ts";
+import { checkRow, nameKind, parseRows, type Row, valueAt } from "./text-rows.ts";
 import { TokenSet } from "./token-set.ts";
 import { type EncodedWords, WordEncoder } from "./words.ts";
 
@@ -283,7 +283,7 @@ function readList(row: Row, asked: string | undefined, usual: readonly string[],
       key === undefined || value === undefined
         ? `the keys ${Object.keys(row).slice(0, 8).join(", ") || "of an empty object"}`
         : Array.isArray(value)
-          ? `a list with ${JSON.stringify(value.find((one) => typeof one !== "string"))}`
-          : JSON.stringify(value).slice(0, 40),
+          ? `a list with ${nameKind(value.find((one) => typeof one !== "string"))}`
+          : nameKind(value),
   });
 }

@@ -5,6 +5,7 @@
  */
 
 import { environment, exists, joinPath, linkFile, platformName, readBytes } from "#platform";
+import { isText } from "../../checks.ts";
 import { ConfigError, DownloadError } from "../../errors.ts";
 import { type Answer, ask, collect } from "../../platform/http.ts";
 import { LIMITS, parseJson } from "../limits.ts";
@@ -62,7 +63,7 @@ export async function downloading<T>(
   }
 }
 
-const hubUrl = () => (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, "");
+export const hubUrl = () => (environment("HF_ENDPOINT") ?? HUB).replace(/\/+$/, "");
 
 async function hubHeaders(): Promise<Record<string, string>> {
   const token = await accessToken();
@@ -121,10 +122,12 @@ export async function listFiles(
 
 function parseListing(bytes: Uint8Array, where: string): Listing {
   const { sha, siblings } = parseAnswer(bytes, where);
-  if (typeof sha !== "string" || !COMMIT.test(sha))
+  if (!isText(sha) || !COMMIT.test(sha))
     throw new DownloadError("invalid-hub-answer", "the hub reports no valid revision", { where, found: show(sha) });
-  const entries = (Array.isArray(siblings) ? siblings : []) as (FileInfo & { rfilename?: unknown })[];
-  return { revision: sha, files: new Map(entries.map((entry) => [String(entry?.rfilename), entry])) };
+  const entries = (Array.isArray(siblings) ? siblings : []) as (FileInfo & { rfilename: string })[];
+  if (!entries.every((entry) => isText(entry?.rfilename)))
+    throw new DownloadError("invalid-hub-answer", "the hub reports a file without a name", { where });
+  return { revision: sha, files: new Map(entries.map((entry) => [entry.rfilename, entry])) };
 }
 
 function parseAnswer(bytes: Uint8Array, where: string): { sha?: unknown; siblings?: unknown } {

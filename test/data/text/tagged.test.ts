@@ -72,6 +72,12 @@ test("rows in memory are sentences; named tags come first", async () => {
     assertFails(code, ["rows[1]", ...words], () => loadTagged({ rows: [rows[0], row] as never }));
   await refused({ words: ["a"], tags: [] }, "tags-differ-from-words", ["1 tags"]);
   await refused({ words: "a", tags: [] }, "column-not-recognized", ["words: a list of strings"]);
+  const deep = JSON.parse(`${"[".repeat(20_000)}${"]".repeat(20_000)}`);
+  for (const [tags, words] of [
+    [{ deep }, "an object"],
+    [["O", deep], "a list with a list"],
+  ] as const)
+    await refused({ words: ["a"], tags }, "column-not-recognized", [words]);
   await refused(null, "row-not-json-object", ["{ words: [...], tags: [...] }"]);
   await assertFails("no-rows", ["rows in memory"], () => loadTagged({ rows: [] }));
 });
