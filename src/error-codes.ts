@@ -8,7 +8,7 @@
 /** The codes of each class of errors. */
 export interface ErrorCodes {
   ConfigError:
-    | "adapter-active" | "already-destroyed" | "already-split" | "base-model-not-found" | "base-models-differ"
+    | "adapter-active" | "already-destroyed" | "already-split" | "base-model-elsewhere" | "base-model-not-found" | "base-models-differ"
     | "batch-too-large" | "cannot-read-file" | "classes-differ"
     | "exceeds-context" | "exceeds-limit" | "inputs-changed" | "invalid-access-token"
     | "invalid-adapter-config" | "invalid-adapter-name" | "invalid-argument" | "invalid-batch-size"
@@ -57,7 +57,7 @@ export interface ErrorCodes {
     | "connection-interrupted" | "exceeds-limit" | "file-changed-on-server" | "gated-repository"
     | "hash-mismatch" | "invalid-hub-answer" | "no-such-repository" | "not-a-hub" | "not-in-cache" | "ranges-ignored"
     | "request-refused" | "resume-refused" | "server-too-slow" | "server-unavailable" | "server-unreachable"
-    | "unknown-file-size" | "write-failed" | "wrong-content-length";
+    | "unknown-file-size" | "write-failed" | "wrong-content" | "wrong-content-length";
   DeviceError:
     | "already-destroyed" | "buffer-too-large" | "device-failed" | "device-lost" | "layouts-differ" | "no-hardware-gpu"
     | "no-webgpu" | "not-in-plan" | "out-of-memory" | "parameter-too-large" | "results-differ"

@@ -1,10 +1,10 @@
 /** The texts of the tokenizer benchmark: short messages, one call each, and one long text. */
 
 import { packagePath, readBytes } from "#platform";
-import { bytesReader } from "../data/bytes-reader.ts";
 import { Corpus } from "../data/corpus.ts";
 import { DataModule } from "../data/wasm.ts";
 import { joinPair } from "../pair.ts";
+import { bytesReader } from "../platform/reader.ts";
 import { Rng } from "../rng.ts";
 
 export interface Workload {

@@ -1,9 +1,10 @@
 /** Reads the file of a classic model. */
-import { exists, isServed, readBytes } from "#platform";
+import { exists, isServed } from "#platform";
 import { findWrongIn, type Tree } from "../check-tree.ts";
 import { checkArguments, isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
-import { LIMITS, parseJson } from "../io/limits.ts";
+import { readJson } from "../io/common.ts";
+import { LIMITS } from "../io/limits.ts";
 import { isZip } from "../platform/paths.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -14,17 +15,24 @@ import { ANALYZERS, type Ngrams, Tfidf } from "./tfidf.ts";
 /** Reads classic.json of a directory or a zip file, or the file of this path. Throws ConfigError or FormatError. */
 export async function readClassic(path: string): Promise<ClassicParts> {
   checkArguments({ path }, { path: "text" });
-  const isThere = async (file: string) => isServed(file) || (await exists(file));
-  const packed = isZip(path) && (await isThere(path)) ? await (await import("./packed.ts")).findPacked(path) : null;
-  const file = packed?.where ?? placeOf(path);
-  if (!packed && (isZip(path) || !(await isThere(file))))
+  if (!isZip(path) || !(await isThere(path))) return readFile(path);
+  // Imported on demand: few models are in a zip file.
+  const { asDirectory, folderWith, inZip } = await import("../io/folder.ts");
+  return inZip(path, (files) => asDirectory(path, folderWith(files, [CLASSIC]), readFile));
+}
+
+const isThere = async (file: string) => isServed(file) || (await exists(file));
+
+async function readFile(path: string): Promise<ClassicParts> {
+  const file = placeOf(path);
+  if (!(await isThere(file)))
     throw new ConfigError("no-classic-model", "there is no classic model", {
       where: path,
       expected: `a run directory or a zip file with ${CLASSIC}, or such a file`,
       found: (await exists(path)) ? `no ${CLASSIC}` : `no such ${isZip(path) ? "file" : "directory"}`,
       hint: "runs that classify or score messages, and have a test set, keep one",
     });
-  return parseClassic(parseJson(packed?.bytes ?? (await readBytes(file, LIMITS.classic)), file), file);
+  return parseClassic(await readJson(file, LIMITS.classic), file);
 }
 
 const COUNTS = [

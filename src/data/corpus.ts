@@ -12,7 +12,7 @@ import { dataFormat, FORMATS } from "./table/dialect.ts";
 import { describeRowError, ROW_ERRORS, type RowError } from "./table/row-errors.ts";
 import type { DataModule } from "./wasm.ts";
 
-export { bytesReader } from "./bytes-reader.ts";
+export { bytesReader } from "../platform/reader.ts";
 
 /** Of `read_settings`: new labels are accepted (1), also empty ones. */
 const LEARN = { sets: 2 } as const;

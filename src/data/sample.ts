@@ -1,7 +1,6 @@
 /** The first rows of a file, by which its dialect and its columns are found. */
 import { DataError, type LowrankError } from "../errors.ts";
-import type { FileReader } from "../platform/reader.ts";
-import { bytesReader } from "./bytes-reader.ts";
+import { bytesReader, type FileReader } from "../platform/reader.ts";
 import { type FeedOptions, type Pipeline, readError } from "./pipeline.ts";
 import { type DataFormat, type Dialect, FORMATS, possibleDialects } from "./table/dialect.ts";
 import { checkUtf8, fileEncoding, utf8Bytes } from "./table/encoding.ts";

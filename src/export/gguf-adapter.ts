@@ -2,6 +2,7 @@
 import { absolutePath } from "#platform";
 import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { readPieces } from "../io/common.ts";
 import { ggufAdapter } from "../io/gguf/gguf-adapter.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
@@ -16,7 +17,6 @@ import type { PlanForm, Source } from "./form.ts";
 import { checkRunnable, generalMetadata, ggufFile, llamaUsages, modelFile, shortName } from "./gguf-file.ts";
 import { checkMergeable, nameMethod } from "./mergeable.ts";
 import { BASE } from "./replaceable.ts";
-import { readParts } from "./standalone.ts";
 
 const FILE = "adapter.gguf";
 const BASE_MODEL = `${BASE}/model.gguf`;
@@ -59,7 +59,7 @@ async function baseFile(
   dtype: Parameters<typeof modelFile>[3] | undefined,
 ): ReturnType<typeof modelFile> {
   const { directory } = baseModel;
-  if (isGguf(directory) && dtype === undefined) return { content: readParts(directory), notes: [] };
+  if (isGguf(directory) && dtype === undefined) return { content: readPieces(directory), notes: [] };
   const nothing = { meta: { ...meta, lora: null }, tensors: new Map() };
   const general = await generalMetadata("model", shortName(base), baseModel, base);
   return modelFile(nothing, baseModel, general, dtype ?? "f16");

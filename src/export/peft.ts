@@ -2,7 +2,7 @@
 import { absolutePath, exists, joinPath } from "#platform";
 import { architectureName } from "../config.ts";
 import { ConfigError } from "../errors.ts";
-import { SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
+import { readPieces, SHARDS_INDEX, WEIGHTS } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";
 import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm } from "../io/peft/peft.ts";
@@ -18,7 +18,6 @@ import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
 import { needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
-import { readParts } from "./standalone.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 
 /** The base model's file, where it is one. */
@@ -99,13 +98,13 @@ function requirePeftForm(meta: AdapterMeta): PeftForm {
 
 /** The files of the base model, as they are. */
 async function baseFiles(baseModel: BaseModel): Promise<Map<string, FileContent>> {
-  if (isGguf(baseModel.directory)) return new Map([[GGUF_BASE, readParts(baseModel.directory)]]);
+  if (isGguf(baseModel.directory)) return new Map([[GGUF_BASE, readPieces(baseModel.directory)]]);
   const path = (name: string) => joinPath(baseModel.directory, name);
   const files = await vocabularyFiles(baseModel);
   const weights = (await exists(path(WEIGHTS)))
     ? [WEIGHTS]
     : [SHARDS_INDEX, ...(await readShards(path(SHARDS_INDEX))).keys()];
   for (const name of ["config.json", "tokenizer_config.json", "special_tokens_map.json", ...weights])
-    if (await exists(path(name))) files.set(name, readParts(path(name)));
+    if (await exists(path(name))) files.set(name, readPieces(path(name)));
   return files;
 }

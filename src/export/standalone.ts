@@ -4,6 +4,7 @@
  */
 import { openFile, readAsset } from "#platform";
 import { ConfigError } from "../errors.ts";
+import { readPieces } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { Adapter } from "../io/peft/peft.ts";
@@ -202,15 +203,5 @@ async function partAt(file: string, path: string): Promise<PageFile> {
   const opened = await openFile(file);
   const { size: bytes } = opened;
   await opened.close();
-  return { path, bytes, read: () => readParts(file) };
-}
-
-export async function* readParts(path: string): AsyncGenerator<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    for (let at = 0; at < file.size; at += BLOCK_BYTES)
-      yield await file.read(at, Math.min(BLOCK_BYTES, file.size - at));
-  } finally {
-    await file.close();
-  }
+  return { path, bytes, read: () => readPieces(file) };
 }

@@ -1,9 +1,10 @@
 /** Helpers shared by the readers of several formats. */
 
-import { readBytes } from "#platform";
+import { openFile, readBytes } from "#platform";
 import { isObject, lookUp } from "../checks.ts";
 import { MODEL_TYPES, type ModelConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
+import { filePieces } from "../platform/reader.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { parseConfig } from "./model-config.ts";
 
@@ -14,6 +15,16 @@ export const SHARDS_INDEX = "model.safetensors.index.json";
 /** Parses a JSON file of at most `limit` bytes. Throws FormatError if it is invalid, ConfigError if unreadable. */
 export async function readJson(path: string, limit: number = LIMITS.json): Promise<unknown> {
   return parseJson(await readBytes(path, limit), path);
+}
+
+/** The content of a file, which is opened when the first piece is read. */
+export async function* readPieces(path: string): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  const file = await openFile(path);
+  try {
+    yield* filePieces(file);
+  } finally {
+    await file.close();
+  }
 }
 
 /** "1 tensor", "2 tensors". */

@@ -27,7 +27,7 @@ export const LIMITS = {
   classic: 96 << 20,
   /** Bytes of a model's weights. GPT-2 XL has 6.4 GB. */
   weights: 64 * 2 ** 30,
-  /** Bytes of an adapter's zip file, and of the files in it: both are in memory. */
+  /** Bytes of a zip file, and of all files in it, which may be in memory. It has at most 65,535. */
   archive: 2 * 2 ** 30,
   /** Bytes of a text file. It is read whole; JSON lines become one string, and engines limit strings to 512 MB. */
   text: 480 << 20,
@@ -95,7 +95,7 @@ const [QUOTE, BACKSLASH, OPEN_LIST, CLOSE_LIST, OPEN_OBJECT, CLOSE_OBJECT, COLON
 export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITIVE_INFINITY): number {
   let keys = 0;
   let commas = 0;
-  let depth = 0;
+  let [depth, deepest] = [0, 0];
   let inText = false;
   for (let at = 0; at < bytes.length; at++) {
     const sign = bytes[at];
@@ -106,18 +106,15 @@ export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITI
     else if (sign === COLON) keys++;
     else if (sign === COMMA) commas++;
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
-    else if ((sign === OPEN_LIST || sign === OPEN_OBJECT) && ++depth > LIMITS.jsonDepth)
-      throw new FormatError("exceeds-limit", "the JSON is nested too deeply", {
-        where,
-        expected: `at most ${LIMITS.jsonDepth} nested lists and objects`,
-        found: `one more at byte ${at}`,
-      });
+    else if (sign === OPEN_LIST || sign === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
   }
-  if (commas > most)
-    throw new FormatError("exceeds-limit", "the file has too many values", {
-      where,
-      expected: `at most ${most} commas`,
-      found: String(commas),
-    });
+  checkCount(deepest, LIMITS.jsonDepth, "nested lists and objects", where);
+  checkCount(commas, most, "values", where);
   return keys;
+}
+
+/** Throws FormatError for more of what a file has than `most`. */
+export function checkCount(count: number, most: number, what: string, where: string): void {
+  const details = { where, expected: `at most ${most}`, found: String(count) };
+  if (count > most) throw new FormatError("exceeds-limit", `the file has too many ${what}`, details);
 }

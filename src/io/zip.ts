@@ -1,54 +1,41 @@
-/** Zip files, by fflate. */
-import { type UnzipFileFilter, unzipSync, Zip, ZipPassThrough } from "fflate";
-import { FormatError } from "../errors.ts";
-
-type Piece = Uint8Array<ArrayBuffer>;
+/** Zip files as they are made, and what is inflated of them, by fflate: imported where it is needed. */
+import { Inflate, Zip, ZipPassThrough } from "fflate";
+import { contentPieces, type FileContent, type FileReader, filePieces } from "../platform/reader.ts";
 
 /**
  * Puts files into a zip file as they are: weights hardly compress. What was read waits in Blobs, which browsers keep on
  * the disk.
  */
-export async function zip(
-  files: Iterable<readonly [path: string, content: Iterable<Piece> | AsyncIterable<Piece>]>,
-): Promise<Blob> {
+export async function zip(files: Iterable<readonly [path: string, content: FileContent]>): Promise<Blob> {
   const parts: Blob[] = [];
   const archive = new Zip((error, piece) => {
     if (error) throw error;
-    parts.push(new Blob([piece as Piece]));
+    parts.push(new Blob([piece as Uint8Array<ArrayBuffer>]));
   });
   for (const [path, content] of files) {
     const file = new ZipPassThrough(path);
     archive.add(file);
-    for await (const piece of content) file.push(piece);
+    for await (const piece of contentPieces(content)) file.push(piece);
     file.push(new Uint8Array(), true);
   }
   archive.end();
   return new Blob(parts, { type: "application/zip" });
 }
 
-interface ZipEntry {
-  /** Its size, as the zip file says: `open` gives no more. */
-  readonly size: number;
-  /** Throws FormatError if it is damaged. */
-  open(): Promise<Blob>;
-}
+/** Bytes that are inflated at a time: they become at most a thousand times as many. */
+const PIECE = 16 << 10;
 
-/** The files in a zip file, by their paths. Throws FormatError. */
-export async function openZip(archive: Blob, where: string): Promise<Map<string, ZipEntry>> {
-  const bytes = new Uint8Array(await archive.arrayBuffer());
-  const read = (filter: UnzipFileFilter) => {
-    try {
-      return unzipSync(bytes, { filter });
-    } catch (cause) {
-      const { message: found } = cause as Error;
-      throw new FormatError("damaged-archive", "This zip file cannot be read", { where, found, cause });
-    }
-  };
-  const entries = new Map<string, ZipEntry>();
-  read(({ name, originalSize: size }) => {
-    const open = async () => new Blob([read((file) => file.name === name)[name] as Piece]);
-    entries.set(name, { size, open });
-    return false;
+/** The bytes of a deflated file. Throws an Error unless there are `size` of them, and are no more made. */
+export async function inflate(packed: FileReader, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  let done = 0;
+  const stream = new Inflate((piece) => {
+    bytes.set(piece, done);
+    done += piece.length;
   });
-  return entries;
+  for await (const piece of filePieces(packed))
+    for (let at = 0; at < piece.length; at += PIECE) stream.push(piece.subarray(at, at + PIECE));
+  stream.push(new Uint8Array(), true);
+  if (done < size) throw new RangeError(`only ${done} bytes`);
+  return bytes;
 }

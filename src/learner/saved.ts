@@ -3,9 +3,9 @@ import { absolutePath, exists, joinPath, listDirectory, writeDirectory } from "#
 import { checkArguments, checkOptions } from "../checks.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
-import { packAdapter } from "../io/peft/packed.ts";
 import { type Adapter, EXACT, META, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../io/peft/peft.ts";
 import { adapterFiles, readFinalNorm } from "../io/peft/peft-write.ts";
+import { zip } from "../io/zip.ts";
 import { refuseLink, refuseOthers, refuseUncreatable } from "../run/files.ts";
 import { ROWS_FILE, type RowSets } from "./rows.ts";
 
@@ -67,7 +67,7 @@ export async function saveModel(
 
 export async function modelBlob(saved: Saved, options: SaveModelOptions): Promise<Blob> {
   checkOptions("options", options, { rows: "boolean?" });
-  return packAdapter(await filesOf(saved, options));
+  return zip(await filesOf(saved, options));
 }
 
 /** Throws ConfigError if there is anything that is not a saved model, or one that may not be replaced. */

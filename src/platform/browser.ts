@@ -21,14 +21,14 @@ export const platformName = "browser";
 
 const disk = () => import("./browser-disk.ts");
 
-export async function openFile(path: string): Promise<FileReader> {
+export async function openFile(path: string, limit?: number): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : await openBlob(path));
-  return openSource(path, source);
+  return openSource(path, source, limit);
 }
 
 export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
   if (registeredFile(path) === undefined) return new Uint8Array(await (await openBlob(path, limit)).arrayBuffer());
-  const file = await openFile(path);
+  const file = await openFile(path, limit);
   checkSize(file, limit);
   return file.read(0, file.size);
 }
@@ -207,10 +207,9 @@ export function systemCacheDirectory(): string {
 
 /** A file of at most `limit` bytes; throws ConfigError for a larger one, without reading all of it. */
 async function openBlob(path: string, limit = Infinity): Promise<Blob> {
-  if (registeredFile(path) !== undefined) return new Blob([await readBytes(path, limit)]);
   let blob: Blob;
   if (isPackagePath(path)) blob = await fetchAsset(path);
-  else if (isUrl(path)) blob = await (await loadUrlFiles()).fetchUrl(path, limit);
+  else if (isUrl(path)) blob = await ask(path, {}, (answer) => readWhole(answer, path, limit));
   else blob = await openStored(path);
   checkSize({ name: path, size: blob.size }, limit);
   return blob;

@@ -87,9 +87,9 @@ export function registeredNames(folder: string): string[] | undefined {
 export const loadUrlFiles = () => import("./url-files.ts");
 
 /** Opens a source; `name` is its name in errors. Throws ConfigError or DownloadError if it cannot be read. */
-export async function openSource(name: string, source: FileSource | FileReader): Promise<FileReader> {
+export async function openSource(name: string, source: FileSource | FileReader, limit?: number): Promise<FileReader> {
   if (isReader(source)) return { ...source, close: async () => {} };
-  if (source instanceof URL) return (await loadUrlFiles()).openUrl(source.href, name);
+  if (source instanceof URL) return (await loadUrlFiles()).openUrl(source.href, name, limit);
   if ("getFile" in source) return blobReader(name, await readable(name, source.getFile()));
   if ("stat" in source)
     return readable(

@@ -23,17 +23,20 @@ export const platformName = `Node ${process.version}`;
 /** Without O_NONBLOCK, opening a pipe without a writer would block forever. */
 const { O_CREAT, O_RDONLY, O_WRONLY, O_NONBLOCK = 0 } = constants;
 
-/** Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read. */
-export async function openFile(path: string): Promise<FileReader> {
+/**
+ * Opens a registered file, a URL or a file. Throws ConfigError or DownloadError if it cannot be found or read, or if a
+ * server's answer that is not read by ranges has more than `limit` bytes.
+ */
+export async function openFile(path: string, limit?: number): Promise<FileReader> {
   const source = registeredFile(path) ?? (isRemote(path) ? new URL(path) : undefined);
-  if (source !== undefined) return openSource(path, source);
+  if (source !== undefined) return openSource(path, source, limit);
   const handle = await open(path, O_RDONLY | O_NONBLOCK).catch((error) => unreadable(path, error));
   return handleReader(path, handle, () => handle.close());
 }
 
 /** Reads a whole file. Throws ConfigError if it does not exist, cannot be read or has more than `limit` bytes. */
 export async function readBytes(path: string, limit = Infinity): Promise<Uint8Array<ArrayBuffer>> {
-  const file = await openFile(path);
+  const file = await openFile(path, limit);
   try {
     checkSize(file, limit);
     return await file.read(0, file.size);

@@ -16,18 +16,25 @@ export interface FileReader {
   close(): Promise<void>;
 }
 
-export function blobReader(name: string, blob: Blob): FileReader {
+/** A file of so many bytes that needs not be closed; `read` is not asked for others. */
+export function sizedReader(name: string, size: number, read: FileReader["read"]): FileReader {
+  const close = async () => {};
   return {
-    name,
-    size: blob.size,
-    version: (blob as Partial<File>).lastModified,
+    ...{ name, size, close },
     async read(offset, length) {
-      if (offset + length > blob.size)
-        throw new Error(`${name}: file ended ${offset + length - blob.size} bytes early`);
-      return new Uint8Array(await blob.slice(offset, offset + length).arrayBuffer());
+      if (offset + length > size) throw new Error(`${name}: file ended ${offset + length - size} bytes early`);
+      return read(offset, length);
     },
-    close: async () => {},
   };
+}
+
+export function blobReader(name: string, blob: Blob): FileReader {
+  const read = async (at: number, length: number) => new Uint8Array(await blob.slice(at, at + length).arrayBuffer());
+  return { ...sizedReader(name, blob.size, read), version: (blob as Partial<File>).lastModified };
+}
+
+export function bytesReader(name: string, bytes: Uint8Array): FileReader {
+  return sizedReader(name, bytes.length, async (at, length) => bytes.slice(at, at + length));
 }
 
 /** Bytes of a file that are copied at a time: a model may have gigabytes. */
@@ -35,7 +42,7 @@ const PIECE_BYTES = 1 << 26;
 
 /** The bytes of a file. `onRead` gets those before each piece. */
 export async function* filePieces(
-  { size, read }: FileReader,
+  { size, read }: Pick<FileReader, "size" | "read">,
   onRead?: (bytes: number) => void,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
   for (let at = 0; at < size; at += PIECE_BYTES) {
@@ -87,6 +94,12 @@ export async function handleReader(
 
 /** The content of a file to write: as a whole, or in chunks. */
 export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
+
+export async function* contentPieces(content: FileContent): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  if (typeof content === "string") yield new TextEncoder().encode(content);
+  else if (content instanceof Uint8Array) yield content as Uint8Array<ArrayBuffer>;
+  else yield* content as AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
 
 /** A file opened for appending. */
 export interface FileWriter {

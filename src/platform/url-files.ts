@@ -1,20 +1,19 @@
 /** Files on a server, read by ranges where supported, and bodies of responses. Imported on demand: few pages use it. */
 import { ConfigError, DownloadError } from "../errors.ts";
-import { ask, collect, readBody, readWhole, refused } from "./http.ts";
-import { blobReader, type FileReader, filePieces } from "./reader.ts";
+import { type Answer, ask, bodyLength, collect, readBody, readWhole, refused } from "./http.ts";
+import { blobReader, type FileReader, filePieces, sizedReader } from "./reader.ts";
 
 /** The most bytes of a file on a server without ranges, or of a response: all of it is in memory. */
 const WHOLE_BYTES = 4 * 2 ** 30;
-
-/** A file on a server, of at most `limit` bytes. Throws as `readWhole` does. */
-export function fetchUrl(url: string, limit: number): Promise<Blob> {
-  return ask(url, {}, (answer) => readWhole(answer, url, limit));
-}
+/** The same where nothing says how many there are: it may have no end. */
+const UNSAID_BYTES = 256 << 20;
 
 /** Whether a server has a file. Throws DownloadError if it does not answer. */
 export function existsUrl(url: string): Promise<boolean> {
   return ask(url, { method: "HEAD" }, async ({ response }) => response.ok);
 }
+
+type Pieces = Answer["pieces"];
 
 /** Bytes that are asked for when a file is opened: an adapter is complete with this answer. */
 const FIRST_BYTES = 1 << 20;
@@ -25,24 +24,26 @@ const CHUNK_BYTES = 8 << 20;
 const CHUNKS = 8;
 
 /**
- * Opens a file on a server: by ranges if it supports them, otherwise its body, of at most `limit` bytes, is read once.
- * Throws DownloadError if there is no such file, if it changes while it is open, or if the server sends less or more
- * than it said.
+ * Opens a file on a server: by ranges if it supports them, otherwise its body, of at most `limit` bytes, is read once;
+ * `look` sees its first pieces. Throws DownloadError if there is no such file, if it changes while it is open, or if the
+ * server sends less or more than it said.
  */
-export async function openUrl(url: string, name = url, limit = WHOLE_BYTES): Promise<FileReader> {
-  return ask(url, { headers: { range: `bytes=0-${FIRST_BYTES - 1}` } }, async (answer) => {
-    const { status, headers } = answer.response;
+export async function openUrl(url: string, name = url, limit = WHOLE_BYTES, look = (pieces: Pieces) => pieces) {
+  return ask(url, { headers: { range: `bytes=0-${FIRST_BYTES - 1}` } }, async ({ response, pieces: sent }) => {
+    const { status, headers, type } = response;
+    const pieces = look(sent);
     // Another origin may hide the ETag.
     const version = headers.get("etag") ?? headers.get("last-modified") ?? undefined;
     const whole = (blob: Blob): FileReader => ({ ...blobReader(name, blob), version });
-    const range = contentRange(answer.response);
-    if (status === 200) return whole(await readWhole(answer, name, limit));
+    const range = contentRange(response);
+    const most = Math.min(limit, type === "cors" || bodyLength(response) ? WHOLE_BYTES : UNSAID_BYTES);
+    if (status === 200) return whole(await readWhole({ response, pieces }, name, most));
     if (status === 416 && /^bytes \*\/0$/.test(range ?? "")) return whole(new Blob());
-    if (status !== 206) throw refused(name, answer.response);
+    if (status !== 206) throw refused(name, response);
     const [, last, total] = /^bytes 0-(\d+)\/(\d{1,15})$/.exec(range ?? "") ?? [];
     if (range !== HIDDEN && last === undefined) throw unknownSize(name, range);
     const length = last === undefined ? undefined : Number(last) + 1;
-    const first = await collect(answer.pieces, name, { limit: WHOLE_BYTES, length });
+    const first = await collect(pieces, name, { limit: most, length });
     // A part that is shorter than what was asked for is all there is.
     const hidden = async () => (first.size < FIRST_BYTES ? first.size : ((await fetchLength(url)) ?? Number.NaN));
     const size = Number(range === HIDDEN ? await hidden() : total);
@@ -104,10 +105,9 @@ function rangeReader(
       for await (const piece of filePieces(reader)) blocks.push(new Blob([piece]));
       held = blobReader(name, new Blob(blocks));
     },
-    async read(offset, length) {
+    ...sizedReader(name, size, async (offset, length) => {
       if (held) return held.read(offset, length);
       const end = offset + length;
-      if (end > size) throw new Error(`${name}: file ended ${end - size} bytes early`);
       if (length > chunkBytes) return fetchBytes(offset, end);
       const out = new Uint8Array(length);
       for (let at = offset; at < end; ) {
@@ -118,8 +118,7 @@ function rangeReader(
         at += bytes.length;
       }
       return out;
-    },
-    close: async () => {},
+    }),
   };
   return reader;
 }

@@ -3,23 +3,13 @@
  * files are the user's; they are never moved, replaced or deleted.
  */
 
-import {
-  canCreate,
-  exists,
-  isLinkOrMount,
-  joinPath,
-  listDirectory,
-  openFile,
-  otherFiles,
-  remove,
-  removeEmpty,
-} from "#platform";
+import { canCreate, exists, isLinkOrMount, joinPath, listDirectory, otherFiles, remove, removeEmpty } from "#platform";
 import { CLASSIC } from "../classic/parts.ts";
 import { ConfigError, LowrankError, nameList } from "../errors.ts";
-import { readJson } from "../io/common.ts";
+import { readJson, readPieces } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
-import { type FileContent, filePieces } from "../platform/reader.ts";
+import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import { chartName } from "../tasks/compare.ts";
 import { OBJECTIVES } from "../tasks/index.ts";
@@ -106,15 +96,6 @@ export async function readOwnFiles(directory: string): Promise<Map<string, FileC
     if (RUN_FILES.includes(name) && (await exists(path))) files.set(name, readPieces(path));
   }
   return files;
-}
-
-async function* readPieces(path: string): AsyncGenerator<Uint8Array> {
-  const file = await openFile(path);
-  try {
-    yield* filePieces(file);
-  } finally {
-    await file.close();
-  }
 }
 
 /** What to say of a run in an output directory. */

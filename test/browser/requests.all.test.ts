@@ -11,7 +11,7 @@ import { packagePath } from "#platform";
 import { bytesReader } from "../../src/data/corpus.ts";
 import type * as Lowrank from "../../src/index.ts";
 import { fineTune, loadDataset, loadModel } from "../../src/index.ts";
-import { packAdapter } from "../../src/io/peft/packed.ts";
+import { zip } from "../../src/io/zip.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
@@ -61,7 +61,7 @@ test("a run is trained", async () => {
   await model.close();
   const adapter = join(folder, "run/adapter");
   const files = filesIn(adapter).map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))] as const);
-  writeFileSync(join(folder, "run.zip"), Buffer.from(await (await packAdapter(new Map(files))).arrayBuffer()));
+  writeFileSync(join(folder, "run.zip"), Buffer.from(await (await zip(files)).arrayBuffer()));
 });
 
 /** Loads a classifier as often, one after the other, and gives the milliseconds of each to its first label. */

@@ -193,7 +193,7 @@ test("a model's file gives the same answers, to the bit; words, pairs and charac
     assert.equal(printClassic(read.parts), printClassic(classic.parts));
     assert.equal(await read.classify(asked), await classic.classify(asked));
     assert.is((await ClassicModel.load(folder)).name, classic.name);
-    const packed = await zip([["runs/first/classic.json", [new Uint8Array(readFileSync(path))]]]);
+    const packed = await zip([["runs/first/classic.json", new Uint8Array(readFileSync(path))]]);
     writeFileSync(join(folder, "run.zip"), new Uint8Array(await packed.arrayBuffer()));
     assert.equal(await (await ClassicModel.load(join(folder, "run.zip"))).classify(asked), await read.classify(asked));
     const foreign = Array.from({ length: 40 }, (_, i) => `qwx${i}`).join(" ");

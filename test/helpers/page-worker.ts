@@ -7,6 +7,7 @@ import { register } from "node:module";
 import { pathToFileURL } from "node:url";
 import { IDBFactory } from "fake-indexeddb";
 import { allowRelaxedSimd, packagePath } from "#platform";
+import { blobReader } from "../../src/platform/reader.ts";
 import type { Answer, ErrorReport, Event, PageRun, PageSettings } from "../../src/web/protocol.ts";
 import type { Api } from "../../src/web/worker/worker.ts";
 import { Locks } from "./locks.ts";
@@ -216,10 +217,10 @@ export class Tab {
 
   /** The files of a zip that is downloaded, by their paths. */
   async download(id: string, what: Parameters<Api["download"]>[1], sections: string | null = null) {
-    const { openZip } = await import("../../src/io/zip.ts");
-    const entries = await openZip(await this.call("download", id, what, sections), "the download");
+    const { openZip } = await import("../../src/io/unzip.ts");
+    const entries = await openZip(blobReader("the download", await this.call("download", id, what, sections)));
     const files: Record<string, Uint8Array<ArrayBuffer>> = {};
-    for (const [path, { open }] of entries) files[path] = new Uint8Array(await (await open()).arrayBuffer());
+    for (const [path, file] of entries) files[path] = await file.read(0, file.size);
     return files;
   }
 

@@ -1,12 +1,14 @@
 /** Zip files: what is written is read by another program, and the other way round; damaged ones are refused. */
 import { unzipSync, Zip, ZipDeflate, ZipPassThrough, zipSync } from "fflate";
 import * as assert from "uvu/assert";
+import { LIMITS } from "../../src/io/limits.ts";
 import { atAdapter } from "../../src/io/peft/open-adapter.ts";
-import { packAdapter } from "../../src/io/peft/packed.ts";
 import { readAdapter } from "../../src/io/peft/peft.ts";
 import { adapterFiles } from "../../src/io/peft/peft-write.ts";
-import { openZip, zip } from "../../src/io/zip.ts";
-import { registeredPaths, registerFile } from "../../src/platform/files.ts";
+import { openZip } from "../../src/io/unzip.ts";
+import { zip } from "../../src/io/zip.ts";
+import { forgetFile, registeredPaths, registerFile } from "../../src/platform/files.ts";
+import { blobReader } from "../../src/platform/reader.ts";
 import { drawTensors, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
@@ -25,10 +27,8 @@ async function bytesOf(blob: Blob): Promise<Uint8Array<ArrayBuffer>> {
 
 async function read(bytes: Uint8Array<ArrayBuffer>): Promise<Record<string, Uint8Array>> {
   const files: Record<string, Uint8Array> = {};
-  for (const [path, { size, open }] of await openZip(new Blob([bytes]), "a.zip")) {
-    files[path] = await bytesOf(await open());
-    assert.is(files[path].length, size);
-  }
+  for (const [path, file] of await openZip(blobReader("a.zip", new Blob([bytes]))))
+    files[path] = await file.read(0, file.size);
   return files;
 }
 
@@ -46,9 +46,13 @@ function streamed(): Uint8Array<ArrayBuffer> {
 }
 
 test("files are written in pieces, and read by another program and here", async () => {
-  const inPieces = Object.entries(FILES).map(
-    ([path, bytes]) => [path, [bytes.subarray(0, 1000), bytes.subarray(1000)]] as const,
-  );
+  const inPieces = Object.entries(FILES).map(([path, bytes]) => {
+    const pieces = async function* () {
+      yield bytes.subarray(0, 1000);
+      yield bytes.subarray(1000);
+    };
+    return [path, pieces()] as const;
+  });
   const written = await bytesOf(await zip(inPieces));
   assert.equal(unzipSync(written), FILES);
   assert.equal(await read(written), FILES);
@@ -69,6 +73,78 @@ test("a file that is damaged is refused", async () => {
     assertFails("damaged-archive", ["a.zip", ...words], () => read(bytes));
   await refused(utf8("no zip"));
   await refused(good.slice(0, -30));
+  // What the directory says of the first file, which is deflated: another place, size, length, and kind.
+  const said = directoryOf(good);
+  for (const [field, value] of [
+    [42, 1],
+    [24, 98_999],
+    [24, 99_001],
+    [20, 40],
+    [20, good.length],
+    [8, 0x801 | (8 << 16)],
+    [10, 12],
+  ] as const) {
+    const wrong = good.slice();
+    new DataView(wrong.buffer).setUint32(said + field, value, true);
+    await refused(wrong, "Zürich");
+  }
+});
+
+/** Where the directory of a zip file without a comment begins. */
+const directoryOf = (bytes: Uint8Array<ArrayBuffer>) => new DataView(bytes.buffer).getUint32(bytes.length - 6, true);
+
+test("paths that leave the folder, or are there twice, and too many bytes are refused before a file is read", async () => {
+  const open = (files: Record<string, Uint8Array>, change: (bytes: Uint8Array<ArrayBuffer>) => void = () => {}) => {
+    const bytes = zipSync(files) as Uint8Array<ArrayBuffer>;
+    change(bytes);
+    return openZip(blobReader("a.zip", new Blob([bytes])));
+  };
+  const one = new Uint8Array(1);
+  for (const path of ["../x", "a/../../x", "/x", "..\\x", "\\x", "C:\\x", "c:x", "a/..", "x\0"])
+    await assertFails("damaged-archive", ["a.zip", "leaves it"], () => open({ "b/y": one, [path]: one }));
+  for (const path of ["./x", ".\\x"])
+    await assertFails("damaged-archive", ["x twice"], () => open({ x: one, [path]: one }));
+  assert.equal([...(await open({ "./a//x": one, "a\\y": one, "b/": new Uint8Array() })).keys()], ["a/x", "a/y"]);
+  const says = (size: number) => (bytes: Uint8Array<ArrayBuffer>) =>
+    new DataView(bytes.buffer).setUint32(directoryOf(bytes) + 24, size, true);
+  await open({ x: one, y: one }, says(LIMITS.archive - 1));
+  await assertFails("exceeds-limit", ["a.zip", `at most ${LIMITS.archive} bytes`], () =>
+    open({ x: one, y: one }, says(LIMITS.archive)),
+  );
+});
+
+test("a file is unpacked when it is read, to as many bytes as the directory says, and the directory is read once", async () => {
+  const many = Array.from({ length: 5000 }, (_, i) => [`${i}`, new Uint8Array()] as const);
+  const bytes = zipSync({ ...Object.fromEntries(many), zeros: new Uint8Array(64 << 20) }) as Uint8Array<ArrayBuffer>;
+  const last = bytes.length - 22 - 46 - "zeros".length;
+  new DataView(bytes.buffer).setUint32(last + 24, 10, true);
+  const asked: [at: number, length: number][] = [];
+  const archive = blobReader("a.zip", new Blob([bytes]));
+  const files = await openZip({
+    ...archive,
+    read: (...part) => {
+      asked.push(part);
+      return archive.read(...part);
+    },
+  });
+  assert.is(files.size, 5001);
+  assert.is(asked.length, 2);
+  await assertFails("damaged-archive", ["a.zip/zeros", "10 bytes"], () => files.get("zeros")!.read(0, 10));
+});
+
+test("while a stranger's zip file is open, other files keep their names, and after it a host's are registered", async () => {
+  const meta = testMeta();
+  const { files } = adapterFiles({ meta, tensors: drawTensors(meta) });
+  registerFile("bs/config.json", new Blob(["{}"]));
+  registerFile("stranger.zip", await zip([...files, ["../bs/config.json", "[]"]]));
+  await assertFails("damaged-archive", ["stranger.zip", "../bs/config.json"], () =>
+    atAdapter("stranger.zip", async () => assert.unreachable()),
+  );
+  registerFile("stranger.zip", await zip(files));
+  await atAdapter("stranger.zip", async (directory) => registerFile(`${directory}/lowrank.json`, new Blob(["mine"])));
+  assert.equal(registeredPaths("bs"), ["bs/config.json"]);
+  assert.equal(registeredPaths("stranger.zip"), ["stranger.zip", "stranger.zip/lowrank.json"]);
+  for (const path of registeredPaths()) forgetFile(path);
 });
 
 async function readFrom(name: string, archive: Blob) {
@@ -80,11 +156,8 @@ test("an adapter is read from a zip file: alone, in a run, in a folder; a zip fi
   for (const meta of [testMeta(), testMeta({}, modeMeta("bitfit"))]) {
     const adapter = { meta, tensors: drawTensors(meta) };
     const { files } = adapterFiles(adapter);
-    const stored = Object.entries(unzipSync(await bytesOf(await packAdapter(files))));
-    const inRun = stored.map(
-      ([name, bytes]) => [`my run/adapter/${name}`, [bytes as Uint8Array<ArrayBuffer>]] as const,
-    );
-    for (const archive of [await packAdapter(files), await zip([["my run/run.json", [utf8("{}")]], ...inRun])])
+    const inRun = [...files].map(([name, content]) => [`my run/adapter/${name}`, content] as const);
+    for (const archive of [await zip(files), await zip([["my run/run.json", "{}"], ...inRun])])
       assert.equal(await readFrom("mine.zip", archive), adapter);
   }
   await assertFails("not-an-adapter", ["other.zip", "run"], () =>

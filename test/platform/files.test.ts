@@ -9,10 +9,11 @@ import { exists, joinPath, listDirectory, openFile, readBytes } from "#platform"
 import type { ErrorCode } from "../../src/error-codes.ts";
 import { Classifier, LanguageModel, loadAdapter, loadModel } from "../../src/index.ts";
 import { fingerprint } from "../../src/io/fingerprint.ts";
-import { atAdapter } from "../../src/io/peft/open-adapter.ts";
-import { packAdapter } from "../../src/io/peft/packed.ts";
+import { LIMITS } from "../../src/io/limits.ts";
+import { atAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
+import { zip } from "../../src/io/zip.ts";
 import { type FileSource, forgetFile, openSource, registerFile } from "../../src/platform/files.ts";
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
@@ -157,13 +158,23 @@ test("a base model on a server is kept by its fingerprint, and downloaded no mor
   await writeAdapter(join(folder, "kept"), { meta, tensors: drawTensors(meta) });
   const load = async () => {
     ranges.requests.length = 0;
-    const loaded = await Promise.all([1, 2].map(() => Classifier.load(join(folder, "kept"), { device })));
+    // A file says that: only where the adapter comes from the same server, or who loads it says so, it is asked.
+    const options = { device, model: `${ranges.url}/model` };
+    const loaded = await Promise.all([
+      Classifier.load(join(folder, "kept"), options),
+      Classifier.load(`${ranges.url}/kept`, { device }),
+    ]);
     const logits = await Promise.all(loaded.map((classifier) => classifier.logits(["a prize"])));
     await loaded[0]!.loadAdapter(join(folder, "kept"), "again");
     for (const classifier of loaded) classifier.destroy();
     assertSameBits("at the same time", logits[1]!, logits[0]!);
-    return { logits: logits[0]!, asked: [...ranges.requests] };
+    return { logits: logits[0]!, asked: ranges.requests.filter((line) => line.includes("/model/")) };
   };
+  ranges.requests.length = 0;
+  await assertFails("base-model-elsewhere", ["kept", meta.base_model], () =>
+    Classifier.load(join(folder, "kept"), { device }),
+  );
+  assert.equal(ranges.requests, []);
   const first = await load();
   assert.is(new Set(first.asked).size, first.asked.length, first.asked.join("\n"));
   assert.equal(
@@ -283,6 +294,30 @@ test("a server of another origin, which may hide Content-Range, is asked for the
   }
 });
 
+test("what a server sends instead of a file is not read to its end, nor more than such a file may have", async () => {
+  let body: { begin: string; piece: number } | undefined;
+  let sent = 0;
+  const { url } = await serve((_, response) => {
+    response.write(body!.begin);
+    const piece = Buffer.alloc(body!.piece, " ");
+    const send = () => {
+      do sent += piece.length;
+      while (response.write(piece));
+    };
+    response.on("drain", send);
+    send();
+  });
+  for (const [place, begin, code, most] of [
+    ["a.zip", "<!doctype html>", "wrong-content", 8 << 20],
+    ["a", "<!doctype html>", "wrong-content", 8 << 20],
+    ["a", "{", "exceeds-limit", LIMITS.json + (8 << 20)],
+  ] as const) {
+    [body, sent] = [{ begin, piece: 1 << 20 }, 0];
+    await assertFails(code, [url], () => openAdapter(`${url}/${place}`));
+    assert.ok(sent < most, `${sent} bytes sent`);
+  }
+});
+
 test("an empty file on a server is an empty file", async () => {
   const { url } = await serve((request, response) => sendBytes(request, response, new Uint8Array(0)));
   registerFile("empty", new URL(url));
@@ -364,7 +399,7 @@ test("a classifier's adapter opens from any source and by URL", async () => {
     assertSameBits(kind, await logitsFrom(await give("adapter", `adapter ${kind}`, kind)), wanted);
   assertSameBits("URL", await logitsFrom(`${ranges.url}/adapter`), wanted);
   const files = readdirSync(adapter).map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))] as const);
-  const packed = await packAdapter(new Map(files));
+  const packed = await zip(files);
   writeFileSync(join(folder, "packed.zip"), Buffer.from(await packed.arrayBuffer()));
   registerFile("mine/packed.zip", packed);
   ranges.requests.length = 0;

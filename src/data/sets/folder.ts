@@ -2,8 +2,7 @@
 import { joinPath, listDirectory, openFile } from "#platform";
 import { DataError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { checkSize } from "../../platform/reader.ts";
-import { bytesReader } from "../bytes-reader.ts";
+import { bytesReader, checkSize } from "../../platform/reader.ts";
 import type { ReadOptions } from "../corpus.ts";
 import { Lines, refuseColumns } from "../table/lines.ts";
 import { readText } from "../text/text-file.ts";

@@ -7,7 +7,7 @@ import { DataError, DownloadError } from "../../errors.ts";
 import { cacheDirectory } from "../../io/hub/cache.ts";
 import { download, fileSize, hash, writing } from "../../io/hub/download.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
-import { bytesReader } from "../bytes-reader.ts";
+import { bytesReader, filePieces } from "../../platform/reader.ts";
 
 /** The fields of data/datasets/sms.json that are used here. */
 export type CollectionDescription = Pick<
@@ -68,10 +68,8 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   const digest = { kind: "sha256", hex: archive.sha256 } as const;
   await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
   try {
-    const { openZip } = await import("../../io/zip.ts");
-    const entries = await openZip(new Blob([await readBytes(zip)]), zip);
-    const file = await entries.get(entry.name)!.open();
-    await writeFileAtomic(path, new Uint8Array(await file.arrayBuffer()));
+    const { inZip } = await import("../../io/folder.ts");
+    await inZip(zip, (files) => writeFileAtomic(path, filePieces(files.get(entry.name)!)));
   } finally {
     await remove(zip);
   }

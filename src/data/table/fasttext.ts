@@ -1,6 +1,5 @@
 /** Files of fastText: a line has its labels, `__label__NAME` each, and the words of its text. */
-import type { FileReader } from "../../platform/reader.ts";
-import { bytesReader } from "../bytes-reader.ts";
+import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import type { ReadOptions } from "../corpus.ts";
 import { checkUtf8, utf8Pieces } from "./encoding.ts";
 import { LABEL_SEPARATOR } from "./labels.ts";

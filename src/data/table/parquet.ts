@@ -2,8 +2,7 @@
 import { type AsyncBuffer, parquetMetadataAsync, parquetReadObjects, type SchemaElement } from "hyparquet";
 import { DataError, FormatError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import type { FileReader } from "../../platform/reader.ts";
-import { bytesReader } from "../bytes-reader.ts";
+import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import { classNames } from "./labels.ts";
 import { Lines } from "./lines.ts";
 

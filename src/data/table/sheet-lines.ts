@@ -1,8 +1,7 @@
 /** A sheet of an Excel file as JSON lines of its columns of text and labels: row N on line N. */
 import { DataError } from "../../errors.ts";
-import type { FileReader } from "../../platform/reader.ts";
+import { bytesReader, type FileReader } from "../../platform/reader.ts";
 import { either, setting } from "../../setting.ts";
-import { bytesReader } from "../bytes-reader.ts";
 import { type FoundNames, findColumns, type LabelledChoice } from "./columns.ts";
 import { Lines } from "./lines.ts";
 import { type Cell, readSheet, type Sheet, type SheetRow } from "./xlsx.ts";

@@ -2,7 +2,7 @@
 import { Parser } from "saxen";
 import { DataError, FormatError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { openZip } from "../../io/zip.ts";
+import { openZip } from "../../io/unzip.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
 import { either, setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
@@ -128,15 +128,15 @@ class Workbook {
 
   static async open(file: FileReader): Promise<Workbook> {
     checkSize(file, LIMITS.workbook);
-    const bytes = await file.read(0, file.size);
-    const first = bytes.length < 4 ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
+    const start = await file.read(0, Math.min(4, file.size));
+    const first = start.length < 4 ? 0 : new DataView(start.buffer, start.byteOffset).getUint32(0);
     if (first !== ZIP)
       throw new FormatError("invalid-xlsx", "The file is not an .xlsx file", {
         where: file.name,
         found: first === OLD ? "an old .xls file, or one with a password" : "other bytes",
         hint: "save it as .xlsx without a password, or as CSV in UTF-8",
       });
-    const book = new Workbook(file.name, await openZip(new Blob([bytes]), file.name));
+    const book = new Workbook(file.name, await openZip(file));
     await book.readParts();
     return book;
   }
@@ -146,13 +146,8 @@ class Workbook {
     const part = this.parts.get(path);
     if (!part) this.refuse(`no ${path}`);
     this.opened += part.size;
-    if (this.opened > LIMITS.workbook)
-      throw new FormatError("exceeds-limit", "The file is too large", {
-        where: this.where,
-        expected: `at most ${LIMITS.workbook} bytes, unpacked`,
-        hint: "save the sheet as CSV in UTF-8",
-      });
-    return new TextDecoder().decode(await (await part.open()).arrayBuffer());
+    checkSize({ name: `${this.where}, unpacked`, size: this.opened }, LIMITS.workbook);
+    return new TextDecoder().decode(await part.read(0, part.size));
   }
 
   parse(path: string, xml: string, hooks: Hooks): void {

@@ -7,7 +7,7 @@
 import { FormatError } from "../../errors.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { formatShape, numel } from "../../tensor.ts";
-import { LIMITS } from "../limits.ts";
+import { checkCount, LIMITS } from "../limits.ts";
 import { align, checkContiguous, type TensorInfo } from "../safetensors/tensor-file.ts";
 import { GGML_TYPES, type GgmlType, ggmlTypeName } from "./ggml-types.ts";
 
@@ -72,12 +72,8 @@ class Cursor {
 
   /** Throws FormatError for more than `most`. */
   atMost(most: number, found: number, what: string): number {
-    if (found <= most) return found;
-    throw new FormatError("exceeds-limit", `the GGUF file has too many ${what}`, {
-      where: this.file,
-      expected: `at most ${most}`,
-      found: String(found),
-    });
+    checkCount(found, most, what, this.file);
+    return found;
   }
 
   unsupportedType(name: string, id: number): FormatError {

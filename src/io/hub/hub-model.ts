@@ -3,6 +3,7 @@
 import { exists, joinPath, readBytes, writeFileAtomic } from "#platform";
 import { lookUp } from "../../checks.ts";
 import { ConfigError, nameList } from "../../errors.ts";
+import { checkSize } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import { didYouMean } from "../../suggest.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "../common.ts";
@@ -120,11 +121,7 @@ async function findShards(name: string, index: string, files: Listing["files"]):
     });
   const described = shards.map((shard) => hubFile(name, files, shard, LIMITS.weights));
   const bytes = described.reduce((sum, { size }) => sum + size, 0);
-  if (bytes > LIMITS.weights)
-    throw new ConfigError("exceeds-limit", `the shards of the model ${name} are too large`, {
-      expected: `at most ${LIMITS.weights} bytes`,
-      found: `${bytes} bytes`,
-    });
+  checkSize({ name: `the shards of the model ${name}`, size: bytes }, LIMITS.weights);
   return described;
 }
 

@@ -1,39 +1,20 @@
 /**
  * Models and adapters on servers, and adapters in a zip file. What is needed of a folder on a server is asked for at the
- * same time, and is a folder in memory while it is opened: nothing is asked for twice, nor only to learn whether it
- * exists. A base model that an adapter names by its fingerprint is kept in the cache directory, for the next adapter and
- * the next visit.
+ * same time: nothing is asked for twice, nor only to learn whether it exists. A base model that an adapter names by its
+ * fingerprint is kept in the cache directory, for the next adapter and the next visit.
  */
-import { exists, joinPath, openFile, readBytes, remove, writeDirectory } from "#platform";
+import { exists, isServed, joinPath, remove, writeDirectory } from "#platform";
 import { asyncDispose } from "../../dispose.ts";
-import { DownloadError } from "../../errors.ts";
+import { ConfigError, DownloadError } from "../../errors.ts";
 import { METHODS } from "../../methods/index.ts";
-import { forgetFile, putFile, registeredNames } from "../../platform/files.ts";
-import { isGguf, isZip } from "../../platform/paths.ts";
+import { isGguf, isRemote, isZip } from "../../platform/paths.ts";
 import { type FileReader, filePieces } from "../../platform/reader.ts";
+import { setting } from "../../setting.ts";
 import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "../common.ts";
-import { LIMITS } from "../limits.ts";
+import { asDirectory, type Files, folderWith, inZip, openSent } from "../folder.ts";
 import { parseMeta } from "../peft/adapter-meta.ts";
 import { EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../peft/peft.ts";
 import { cacheDirectory } from "./cache.ts";
-
-type Files = ReadonlyMap<string, FileReader>;
-
-/** Runs `work` on a folder of these files, whose name in errors is that of the path or the address. */
-async function inMemory<T>(path: string, files: Files, work: (directory: string) => Promise<T>): Promise<T> {
-  // Without the scheme it is no address: what the folder lacks is not asked of the server.
-  const name = joinPath(path.replace(/^\w+:\/*/, "/").replace(/\?.*/, ""));
-  let directory = name;
-  // The same folder may be opened twice at the same time, and a zip file can be a registered file itself.
-  for (let i = 2; registeredNames(directory)?.some(Boolean); i++) directory = `${name}~${i}`;
-  const paths = [...files.keys()].map((file) => joinPath(directory, file));
-  for (const [i, file] of [...files.values()].entries()) putFile(paths[i]!, file);
-  try {
-    return await work(directory);
-  } finally {
-    for (const one of paths) forgetFile(one);
-  }
-}
 
 /** The files of a folder on a server that there are. */
 async function openAll(directory: string, names: readonly string[]): Promise<Map<string, FileReader>> {
@@ -42,7 +23,7 @@ async function openAll(directory: string, names: readonly string[]): Promise<Map
 }
 
 function openIfThere(path: string): Promise<FileReader | undefined> {
-  return openFile(path).catch((error) => {
+  return openSent(path).catch((error) => {
     if (error instanceof DownloadError && error.code === "request-refused") return undefined;
     throw error;
   });
@@ -64,27 +45,23 @@ export async function atServedAdapter<T>(
   work: (directory: string) => Promise<T>,
   others: readonly string[],
 ): Promise<T> {
-  if (isZip(path)) {
-    const code = [import("../peft/packed.ts"), import("../zip.ts")] as const;
-    const [bytes, { unpackAdapter }] = await Promise.all([readBytes(path, LIMITS.archive), ...code]);
-    return inMemory(path, await unpackAdapter(bytes, path), work);
-  }
+  if (isZip(path)) return inZip(path, (files) => asDirectory(path, folderWith(files, [META, PEFT_CONFIG]), work));
   for (const place of places) {
     const described = await openAll(place, [META]);
-    if (described.size > 0) return inMemory(place, await openOurs(place, described, others), work);
+    if (described.size > 0) return asDirectory(place, await openOurs(place, described, others), work);
   }
   for (const place of [path, ...places.filter((one) => one !== path)]) {
     const config = await openAll(place, [PEFT_CONFIG]);
     if (config.size === 0) continue;
     const rest = await openAll(place, [PEFT_TENSORS, ...(await tokenizerNames()), ...others]);
-    return inMemory(place, new Map([...config, ...rest]), work);
+    return asDirectory(place, new Map([...config, ...rest]), work);
   }
-  return inMemory(path, new Map(), work);
+  return asDirectory(path, new Map(), work);
 }
 
 /** The files of an adapter of ours, whose description is open. */
 async function openOurs(place: string, described: Files, others: readonly string[]): Promise<Files> {
-  const meta = await inMemory(place, described, async (directory) => {
+  const meta = await asDirectory(place, described, async (directory) => {
     const path = joinPath(directory, META);
     return parseMeta(await readJson(path), path);
   });
@@ -96,9 +73,25 @@ async function openOurs(place: string, described: Files, others: readonly string
   return new Map([...described, ...rest, ...own]);
 }
 
+/**
+ * Throws ConfigError for a base model that an adapter has by its address, unless that is on the hub or where the adapter
+ * is: what a stranger's file names is not asked for, least of all inside the network of who opens it.
+ */
+export async function refuseElsewhere(address: string, adapter: string): Promise<void> {
+  const { hubUrl } = await import("./hub.ts");
+  const places = [hubUrl(), ...(isServed(adapter) ? [new URL(adapter).origin] : [])];
+  if (isRemote(address) && places.some((place) => address.startsWith(`${place}/`))) return;
+  throw new ConfigError("base-model-elsewhere", "the adapter names a base model that is not downloaded unasked", {
+    where: adapter,
+    expected: "a model of the hub, or one from the adapter's own server",
+    found: address,
+    hint: `if you trust this address, give it: ${setting("model", address)}`,
+  });
+}
+
 /** Runs `work` on the config and the tokenizer of a model on a server. */
 export async function describeServed<T>(directory: string, work: (place: string) => Promise<T>): Promise<T> {
-  return inMemory(directory, await openAll(directory, ["config.json", ...(await tokenizerNames())]), work);
+  return asDirectory(directory, await openAll(directory, ["config.json", ...(await tokenizerNames())]), work);
 }
 
 /** The name of a model's only file. */
@@ -135,7 +128,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
   shared.set(directory, new WeakRef(files));
   files.catch(() => shared.delete(directory));
   const place = (folder: string) => open(isGguf(directory) ? joinPath(folder, GGUF) : folder);
-  const opened = await inMemory(directory, await files, place);
+  const opened = await asDirectory(directory, await files, place);
   const close = () => {
     shared.delete(directory);
     return opened.close();
@@ -145,7 +138,7 @@ export async function openServed<T extends { close(): Promise<void> }>(
 }
 
 async function openModel(directory: string, isGpt2: boolean): Promise<Files> {
-  if (isGguf(directory)) return new Map([[GGUF, await openFile(directory)]]);
+  if (isGguf(directory)) return new Map([[GGUF, await openSent(directory)]]);
   const files = await openAll(directory, ["config.json", MODEL_WEIGHTS, ...(isGpt2 ? [] : await tokenizerNames())]);
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);

@@ -19,12 +19,13 @@ export interface OpenedAdapter {
 
 /**
  * Opens a run directory, its adapter/ directory, an adapter written by PEFT, or a zip file of one of these, and the base
- * model that it names (`model` overrides it), which is downloaded if needed. Throws ConfigError if the adapter or the
- * model does not exist, or they do not belong together, FormatError if a file is damaged.
+ * model that it names (`model` overrides it), which is downloaded if needed: from the hub, or from where the adapter is.
+ * Throws ConfigError if the adapter or the model does not exist, or they do not belong together, FormatError if a file is
+ * damaged.
  */
 export function openAdapter(directory: string, model?: string, options: DownloadOptions = {}): Promise<OpenedAdapter> {
   return atAdapter(directory, async (place) => {
-    const baseModel = await openBase(place, model, options);
+    const baseModel = await openBase(place, directory, options, model);
     try {
       const adapter = await readFrom(place, baseModel);
       await baseModel.keep?.();
@@ -111,21 +112,26 @@ function adapterPlaces(directory: string): string[] {
   return IS_ADAPTER.test(directory) ? [directory, inside] : [inside, directory];
 }
 
-async function openBase(directory: string, model: string | undefined, options: DownloadOptions): Promise<BaseModel> {
-  const described = await describeBase(directory);
+/** An address, also of a share in Windows, but not the drive of a path. */
+const IS_ADDRESS = /^([a-z][a-z\d+.-]+:|[\\/]{2})/i;
+
+/** Opens the base model of the adapter whose files are in a directory, and which was asked for by this path. */
+async function openBase(place: string, path: string, options: DownloadOptions, model?: string): Promise<BaseModel> {
+  const described = await describeBase(place);
   const open = (name: string) =>
     resolveModel(name, options).then((place) => openBaseModel(place, described?.fingerprint));
   if (model !== undefined) return open(model);
   // Throws the error for a directory without an adapter.
-  if (described === undefined) await readAdapter(directory);
+  if (described === undefined) await readAdapter(place);
   const { name = "" } = described ?? {};
+  if (IS_ADDRESS.test(name)) await (await import("../hub/served.ts")).refuseElsewhere(name, path);
   try {
     return await open(name);
   } catch (cause) {
     // A package without the file says so itself.
     if (!(cause instanceof ConfigError) || cause.code === "missing-package-file") throw cause;
     throw new ConfigError("base-model-not-found", "the base model of the adapter was not found", {
-      where: directory,
+      where: place,
       expected: name || "a model that its configuration names",
       found: cause.message.split("\n")[0]!,
       hint: "give the base model",

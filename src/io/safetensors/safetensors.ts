@@ -9,7 +9,7 @@ import { isListOf, isObject, isText, isWithin, lookUp } from "../../checks.ts";
 import { FormatError } from "../../errors.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { formatShape, numel } from "../../tensor.ts";
-import { countKeys, LIMITS, parseJson } from "../limits.ts";
+import { checkCount, countKeys, LIMITS, parseJson } from "../limits.ts";
 import { BYTES, checkContiguous, type Dtype, TensorFile, type TensorInfo } from "./tensor-file.ts";
 
 /** The remedy for a file of a model. */
@@ -77,13 +77,7 @@ function parseHeader(bytes: Uint8Array, dataBytes: number, where: string, remedy
     throw new FormatError("invalid-safetensors", "__metadata__ of the safetensors header is not an object of strings", {
       where,
     });
-  const count = Object.keys(entries).length;
-  if (count > LIMITS.tensors)
-    throw new FormatError("exceeds-limit", "too many tensors", {
-      where,
-      expected: `at most ${LIMITS.tensors}`,
-      found: String(count),
-    });
+  checkCount(Object.keys(entries).length, LIMITS.tensors, "tensors", where);
   const tensors = Object.entries(entries).map(([name, entry]): [string, TensorInfo] => [
     name,
     parseEntry(name, entry, dataBytes, where, remedy),

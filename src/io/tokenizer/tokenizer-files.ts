@@ -2,7 +2,7 @@
 import { exists, joinPath, readBytes } from "#platform";
 import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
-import { LIMITS, parseJson } from "../limits.ts";
+import { checkCount, LIMITS, parseJson } from "../limits.ts";
 import {
   asTokenIds,
   BYTE_LEVEL,
@@ -260,12 +260,7 @@ function listAdded(
     const id = content === undefined ? undefined : tokens[content];
     if (id !== undefined) add({ content: content!, id, special: true });
   }
-  if (all.size > LIMITS.addedTokens)
-    throw new FormatError("exceeds-limit", "the tokenizer has too many added tokens", {
-      where,
-      expected: `at most ${LIMITS.addedTokens}`,
-      found: String(all.size),
-    });
+  checkCount(all.size, LIMITS.addedTokens, "added tokens", where);
   return [...all.values()];
 }
 

@@ -19,7 +19,7 @@ type Files = Record<string, Uint8Array<ArrayBuffer>>;
 
 /** The files as a zip that a visitor selects. */
 async function zipOf(files: Files): Promise<File> {
-  return pickedFile("files.zip", await zip(Object.entries(files).map(([path, bytes]) => [path, [bytes]])));
+  return pickedFile("files.zip", await zip(Object.entries(files)));
 }
 
 /** A tab with a run that has ended. */
@@ -113,6 +113,12 @@ test("what is neither a run nor an adapter is refused, and nothing of it is stor
   assert.ok(await load({ ...files, "adapter/lowrank.safetensors": short }));
   const torn = pickedFile("torn.zip", (await zipOf(files)).slice(0, -30));
   assert.is((await tab.refused("load", [torn], "tiny")).code, "damaged-archive");
+  const two = [await zipOf(files), await zipOf(files)];
+  assert.is((await tab.refused("load", two, "tiny")).code, "damaged-archive");
+  // The outermost adapter is loaded, and nothing of another one.
+  const inner = { "adapter/old/lowrank.json": new Uint8Array(3) as Uint8Array<ArrayBuffer> };
+  const id = await tab.call("load", [await zipOf({ ...inner, ...files })], "tiny");
+  await tab.call("forget", id);
   assert.is((await tab.refused("load", [await zipOf(files)], "tiny", { writes: true })).code, "wrong-task");
   assert.equal(browser.files.list(), stored);
   assert.is((await tab.call("runs")).length, 1);

@@ -8,7 +8,7 @@ import { TEMPLATE } from "../../../export/page.ts";
 import type { BaseModel } from "../../../io/hf.ts";
 import { loadAdapter } from "../../../io/peft/open-adapter.ts";
 import { registerFile } from "../../../platform/files.ts";
-import type { FileContent } from "../../../platform/reader.ts";
+import { contentPieces, type FileContent } from "../../../platform/reader.ts";
 import { nameFile } from "../../../quote.ts";
 import { dataName } from "../../../run/record.ts";
 import type { CommonDtype } from "../../../tensor.ts";
@@ -63,12 +63,12 @@ export async function takeForm(
     const [[name, content]] = [...files] as [[string, FileContent]];
     const blobs: Blob[] = [];
     // A blob for each piece: browsers keep many on the disk.
-    for await (const piece of pieces(content)) blobs.push(new Blob([piece]));
+    for await (const piece of contentPieces(content)) blobs.push(new Blob([piece]));
     return new File(blobs, name, { type: "text/html" });
   }
   const { zip } = await import("../../../io/zip.ts");
   const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
-  const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, pieces(content)]));
+  const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, content]));
   return new File([zipped], `${folder}.zip`);
 }
 
@@ -98,10 +98,4 @@ function sumBytes(files: ReadonlyMap<string, FileContent>): number | null {
     sum += bytes;
   }
   return sum;
-}
-
-async function* pieces(content: FileContent): AsyncGenerator<Uint8Array<ArrayBuffer>> {
-  if (typeof content === "string") yield new TextEncoder().encode(content);
-  else if (content instanceof Uint8Array) yield content as Uint8Array<ArrayBuffer>;
-  else yield* content as AsyncIterable<Uint8Array<ArrayBuffer>>;
 }

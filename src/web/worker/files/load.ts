@@ -3,6 +3,7 @@
 import { exists, joinPath, writeDirectory } from "#platform";
 import { ConfigError } from "../../../errors.ts";
 import { fingerprint } from "../../../io/fingerprint.ts";
+import { unpack } from "../../../io/folder.ts";
 import type { BaseModel } from "../../../io/hf.ts";
 import { findAdapter, loadAdapter, namedBase } from "../../../io/peft/open-adapter.ts";
 import type { Adapter } from "../../../io/peft/peft.ts";
@@ -12,7 +13,7 @@ import { dataFiles, fileName, moveFiles, type RunRecord, recordOfAdapter } from 
 import { hasHead } from "../../../tasks/index.ts";
 import type { PageRun } from "../../protocol.ts";
 import { listModels, openModel } from "../sources.ts";
-import { adapterFiles, runFiles, unpack } from "./archive.ts";
+import { adapterFiles, runFiles } from "./archive.ts";
 import { openStart } from "./run-files.ts";
 import { forgetRun, keepRun, newId, runFolder, startFolder } from "./store.ts";
 
