@@ -120,7 +120,9 @@ async function watch<C extends Case>(kind: Kind<C>, seed: number, count: number,
   }
   const [done, accepted, refused] = shared as unknown as [number, number, number];
   const seconds = ((Date.now() - started) / 1000).toFixed(1);
-  console.log(`${kind.name}: ${done} cases, ${accepted} read, ${refused} refused, ${faults.size} faults, ${seconds} s`);
+  const memory = `${process.resourceUsage().maxRSS >> 10} MiB at most`;
+  const counts = `${done} cases, ${accepted} read, ${refused} refused, ${faults.size} faults`;
+  console.log(`${kind.name}: ${counts}, ${seconds} s, ${memory}`);
   const found = [...faults.values()].map((fault) => describe(kind, fault)).join("\n");
   // Without the stack of this file.
   if (found !== "") throw Object.assign(new Error(found), { stack: "" });

@@ -4,13 +4,17 @@ import { ClassicModel } from "../../src/classic/model.ts";
 import { MODES } from "../../src/methods/index.ts";
 import type { Rng } from "../../src/rng.ts";
 import { readRecord } from "../../src/run/directory.ts";
+import { listCells } from "../../src/study/grid.ts";
+import { beginStudy, readStudy, type StudyRecord } from "../../src/study/study-record.ts";
 import { DEFAULTS, resolveOptions } from "../../src/train/options.ts";
 import { type Case, type Files, fuzz } from "./fuzz.ts";
 import {
   BASES,
+  CLASSICS,
   OURS,
   PEFT,
   PEFT_QWEN2,
+  RECORDS,
   readBase,
   readOurs,
   readPeft,
@@ -19,7 +23,7 @@ import {
   TOKENIZERS,
 } from "./models.ts";
 import { mutateJson, pick, split, type Words } from "./mutate.ts";
-import { makeRecords, showRecord } from "./records.ts";
+import { showRecord } from "./records.ts";
 
 const parse = (content: string | Uint8Array) =>
   JSON.parse(typeof content === "string" ? content : new TextDecoder().decode(content));
@@ -80,7 +84,6 @@ const MODEL_WORDS: Words = {
   values: ["constructor", "gpt2", "llama", "qwen2", "llama3", "linear", "gelu_new", "relu", 8, 12, 16, 32, 48, 1e-5],
 };
 
-const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.json", JSON.stringify(record)]]));
 const RUN_WORDS: Words = {
   keys: [
     ...["objective", "labels", "counts", "evaluations", "curve", "results", "pairs", "replaces", "adapter"],
@@ -121,20 +124,6 @@ async function readRun(folder: string): Promise<() => void> {
   };
 }
 
-const vocabulary = (analyzer: string, ngrams: string[], text = 0) => ({
-  ...{ text, analyzer, ngram_range: analyzer === "word" ? [1, 2] : [2, 5], ngrams, df: ngrams.map(() => 2) },
-  coef: [ngrams.map(() => 0.5)],
-});
-const CLASSICS: readonly Files[] = [
-  {},
-  { objective: "regression", labels: ["score"] },
-  { objective: "multi-label" },
-].map((rest) => {
-  const vocabularies = [vocabulary("word", ["aa", "bb", "aa bb"]), vocabulary("char_wb", [" a", "aa", "aa "])];
-  const about = { format: "lowrank-classic", version: 1, objective: "classification", name: "TF-IDF", rows: 3 };
-  const labels = "objective" in rest ? ["score"] : ["a", "b"];
-  return new Map([["classic.json", JSON.stringify({ ...about, labels, intercept: [1], vocabularies, ...rest })]]);
-});
 const CLASSIC_WORDS: Words = {
   keys: split(
     "format version objective name limits labels pairs rows intercept vocabularies text analyzer ngrams df coef",
@@ -158,6 +147,31 @@ async function readClassicModel(folder: string): Promise<() => void> {
   };
 }
 
+const STUDY: StudyRecord = {
+  objective: "classification",
+  data: { source: { file: "messages.csv" }, sha256: "ab" },
+  bases: { gpt2: "cd" },
+  spec: { base: { model: "gpt2", rank: 4 }, arms: [{ alpha: [4, 8] }, { rank: 2, lr: [0.001, 0.01] }] },
+  seeds: 2,
+};
+const STUDIES: readonly Files[] = [STUDY, { ...STUDY, folds: { count: 3, final: true }, about: "chosen by hand" }].map(
+  (study) => new Map([["study.json", JSON.stringify({ format: "lowrank-study", version: 1, ...study })]]),
+);
+const STUDY_WORDS: Words = {
+  keys: [...split("format version objective data source sha256 bases spec base arms seeds folds count final model lr")],
+  values: [...split("gpt2 lm tokens regression"), { gpt2: 5 }, { gpt2: "ef" }, [4, 8], [{}], [], 1e9, "4,8"],
+};
+
+/** Reads a study as what resumes it does, and begins it again. */
+async function readStudyFile(folder: string): Promise<() => void> {
+  const study = (await readStudy(folder))!;
+  const cells = await listCells(study.spec, study.seeds, (model) => model);
+  await beginStudy(folder, STUDY);
+  return () => {
+    if (cells.length === 0) throw new Error("no cells");
+  };
+}
+
 const OF_PEFT = OURS.filter((files) => files.has("adapter_config.json"));
 const sources: Source[] = [
   ["adapter-config", /^adapter_config\.json$/, PEFT, ADAPTER_WORDS, readPeft, 200],
@@ -167,6 +181,7 @@ const sources: Source[] = [
   ["model-config", /^config\.json$/, BASES, MODEL_WORDS, readBase, 250],
   ["run-record", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250],
   ["run-results", /^run\.json$/, RECORDS, RUN_WORDS, readRun, 250, "results"],
+  ["study-json", /^study\.json$/, STUDIES, STUDY_WORDS, readStudyFile, 250],
   ["classic-json", /^classic\.json$/, CLASSICS, CLASSIC_WORDS, readClassicModel, 250],
   ["tokenizer-files", /^tokenizer/, TOKENIZERS, TOKENIZER_WORDS, readTokenizer, 40],
 ];
@@ -195,5 +210,7 @@ for (const [name, json, all, words, read, count, only] of sources) {
       return { files: new Map(files).set(path, changed) };
     },
     read: (_, folder) => read(folder),
+    // What resumes a study writes what it is asked for now.
+    leaves: /^study\.json$/,
   });
 }

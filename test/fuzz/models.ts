@@ -18,6 +18,7 @@ import type { Checkpoint } from "../../src/train/records.ts";
 import { drawTensors, LM, model, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertSameBits, numbers } from "../helpers/border.ts";
 import { type Files, put } from "./fuzz.ts";
+import { makeRecords } from "./records.ts";
 
 const text = (value: unknown) => JSON.stringify(value, null, 2);
 
@@ -169,7 +170,7 @@ function checkTensors(tensors: Tensors): void {
 }
 
 /** The tensors are those of the description, finite, and the same once they have been written and read again. */
-async function checkAdapter(adapter: Adapter, folder: string): Promise<void> {
+export async function checkAdapter(adapter: Adapter, folder: string): Promise<void> {
   const { meta, tensors } = adapter;
   const shapes = adapterShapes(meta);
   if ([...shapes.keys()].join() !== [...tensors.keys()].join()) throw new Error("other tensors than the description's");
@@ -191,11 +192,13 @@ export async function readOurs(folder: string): Promise<() => Promise<void>> {
   return () => checkAdapter(adapter, folder);
 }
 
-const readPeftOn = (directory: string) => async (folder: string) => {
-  await using base = await openBaseModel(directory);
-  const adapter = await loadAdapter(folder, base);
-  return () => checkAdapter(adapter, folder);
-};
+const readPeftOn =
+  (directory: string) =>
+  async (path: string, folder = path) => {
+    await using base = await openBaseModel(directory);
+    const adapter = await loadAdapter(path, base);
+    return () => checkAdapter(adapter, folder);
+  };
 export const readPeft = readPeftOn(join(golden, "base"));
 export const readPeftQwen2 = readPeftOn(join(llama, "qwen2/base"));
 
@@ -239,3 +242,22 @@ export async function readTokenizer(folder: string): Promise<() => void> {
     tokenizer.decode(ids);
   };
 }
+
+/** Records of runs of every objective. */
+export const RECORDS: readonly Files[] = makeRecords().map((record) => new Map([["run.json", JSON.stringify(record)]]));
+
+const vocabulary = (analyzer: string, ngrams: string[], text = 0) => ({
+  ...{ text, analyzer, ngram_range: analyzer === "word" ? [1, 2] : [2, 5], ngrams, df: ngrams.map(() => 2) },
+  coef: [ngrams.map(() => 0.5)],
+});
+/** Classic models of every objective that has them. */
+export const CLASSICS: readonly Files[] = [
+  {},
+  { objective: "regression", labels: ["score"] },
+  { objective: "multi-label" },
+].map((rest) => {
+  const vocabularies = [vocabulary("word", ["aa", "bb", "aa bb"]), vocabulary("char_wb", [" a", "aa", "aa "])];
+  const about = { format: "lowrank-classic", version: 1, objective: "classification", name: "TF-IDF", rows: 3 };
+  const labels = "objective" in rest ? ["score"] : ["a", "b"];
+  return new Map([["classic.json", JSON.stringify({ ...about, labels, intercept: [1], vocabularies, ...rest })]]);
+});

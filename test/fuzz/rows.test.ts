@@ -3,6 +3,7 @@
 import { bytesReader } from "../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../src/data/dataset-options.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
+import { loadTagged } from "../../src/data/text/tagged.ts";
 import { type LoadedTexts, loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -258,5 +259,46 @@ fuzz({
       ...(textColumn === undefined ? {} : { textColumn }),
     });
     return () => checkTexts(data);
+  },
+});
+
+const TAGS = [
+  ...["B-PER I-PER O", "B I O", "NOUN VERB ORG O", "B_PER I_PER O", "b-per o O-X", "S-A E-A B-A", "constructor O"],
+  ...["- B- -", "PER PER O"],
+].map((tags) => tags.split(" "));
+
+/** Sentences with a tag for each word, now and then one too many. */
+function drawSentences(rng: Rng): { tokens: string[]; tags: string[] }[] {
+  const tags = pick(rng, TAGS);
+  return drawRows(rng).map(([, text]) => {
+    const tokens = text.split(/\s+/).filter((word) => word !== "" || oneIn(rng, 50));
+    return { tokens, tags: Array.from({ length: tokens.length + Number(oneIn(rng, 400)) }, () => pick(rng, tags)) };
+  });
+}
+
+fuzz({
+  name: "tags",
+  count: 250,
+  make(rng) {
+    const sentences = drawSentences(rng);
+    if (oneIn(rng, 2)) return drawCase(rng, "jsonl", jsonLines(rng, sentences));
+    const separator = pick(rng, ["\t", " ", " _ _ "]);
+    const blocks = sentences.map(({ tokens, tags }) =>
+      tags.map((tag, i) => `${tokens[i]}${separator}${tag}`).join("\n"),
+    );
+    return drawCase(rng, "txt", blocks.join(pick(rng, ["\n\n", "\n\n", "\n \n", "\n"])));
+  },
+  async read({ files, name, options: { maxLength } }) {
+    const file = bytesReader(name, files.get(name) as Uint8Array);
+    const data = await loadTagged({ file }, { maxLength: maxLength! });
+    return () => {
+      for (const set of SETS.map((key) => data[key])) {
+        const { ids, targets } = set.batch(set.positions());
+        const words = Array.from(set.positions(), (i) => set.words(i).length).reduce((a, b) => a + b, 0);
+        if (ids.length !== targets.length || targets.filter((id) => id !== -100).length !== words)
+          throw new Error(`${words} words`);
+        if (targets.some((id) => id >= data.labels.length)) throw new Error(`${data.labels}`);
+      }
+    };
   },
 });

@@ -1,4 +1,5 @@
 /** Excel files changed at random: their bytes, or the XML of their parts. */
+import { unzipSync } from "fflate";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -6,6 +7,7 @@ import type { Rng } from "../../src/rng.ts";
 import { sheetData, sheetRow, workbook } from "../helpers/workbook.ts";
 import { type Case, fuzz } from "./fuzz.ts";
 import { mutateBytes, oneIn } from "./mutate.ts";
+import { wildZip } from "./zips.ts";
 
 const STRINGS = "<si><t>a first text &amp; more</t></si><si><r><t>run</t></r><rPh><t>x</t></rPh></si>";
 const STYLES = '<numFmts><numFmt numFmtId="165" formatCode="d. mmm"/></numFmts><cellXfs><xf numFmtId="165"/></cellXfs>';
@@ -42,7 +44,8 @@ fuzz<Case>({
     ];
     const book = changed(rng, '<workbookPr date1904="0"/>');
     const bytes = workbook(sheets, { strings: changed(rng, STRINGS), styles: changed(rng, STYLES), book });
-    return { files: new Map([["x.xlsx", oneIn(rng, 4) ? mutateBytes(rng, bytes) : bytes]]) };
+    const parts = () => new Map(Object.entries(unzipSync(bytes)));
+    return { files: new Map([["x.xlsx", oneIn(rng, 4) ? wildZip(rng, parts()) : bytes]]) };
   },
   async read({ files }) {
     module ??= DataModule.load();
