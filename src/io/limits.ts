@@ -108,7 +108,7 @@ export function countKeys(bytes: Uint8Array, where: string, most = Number.POSITI
     else if (sign === CLOSE_LIST || sign === CLOSE_OBJECT) depth--;
     else if (sign === OPEN_LIST || sign === OPEN_OBJECT) deepest = Math.max(deepest, ++depth);
   }
-  checkCount(deepest, LIMITS.jsonDepth, "nested lists and objects", where);
+  checkCount(deepest, LIMITS.jsonDepth, "levels of lists and objects", where);
   checkCount(commas, most, "values", where);
   return keys;
 }

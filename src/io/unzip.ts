@@ -89,6 +89,9 @@ function entryReader(archive: FileReader, name: string, size: number, entry: [nu
   let opened: ReturnType<typeof open> | undefined;
   return sizedReader(name, size, async (at, length) => {
     opened ??= open();
-    return (await opened).read(at, length);
+    const { read } = await opened;
+    // Most files are read from their beginning to their end, and not again: what was inflated need not stay.
+    if (at + length === size) opened = undefined;
+    return read(at, length);
   });
 }

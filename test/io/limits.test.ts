@@ -18,7 +18,7 @@ test("JSON may be nested up to the limit; brackets in strings do not count", asy
   const text = `{"${"[".repeat(100)}\\"${"{".repeat(100)}": ${nested(jsonDepth - 1)}, "b": ${nested(jsonDepth - 1)}}`;
   assert.equal(parseJson(bytes(text), "a"), JSON.parse(text));
   for (const depth of [jsonDepth + 1, 20_000, 1_000_000])
-    await assertFails("exceeds-limit", ["nested too deep", "at a", `byte ${jsonDepth}`], () =>
+    await assertFails("exceeds-limit", ["too many levels", "at a", `at most ${jsonDepth}`], () =>
       parseJson(bytes(nested(depth)), "at a"),
     );
   await assertFails("invalid-json", ["not a JSON file", "a"], () => parseJson(new Uint8Array([0x22, 0xff, 0x22]), "a"));

@@ -180,7 +180,7 @@ test("invalid responses of the hub's API are refused", async () => {
     [info({}, 5), "invalid-hub-answer", "reports no valid revision"],
     [info({}, `${REVISION}\n`), "invalid-hub-answer", "reports no valid revision"],
     [null, "invalid-hub-answer", "reports no valid revision"],
-    [deep, "not-a-hub", "too many nested lists"],
+    [deep, "not-a-hub", "too many levels"],
     [info({ rfilename: 5 }), "invalid-hub-answer", "a file without a name"],
     [info({ rfilename: { toString: 5 } }), "invalid-hub-answer", "a file without a name"],
     [{ sha: REVISION, siblings: [null] }, "invalid-hub-answer", "a file without a name"],

@@ -247,7 +247,7 @@ test("a checkpoint is refused by what its state and its tensors say", async () =
     return assertFails(code, [path, ...words], () => lastCheckpoint(run));
   };
   await refuse("invalid-json", ["JSON"], "{");
-  await refuse("exceeds-limit", ["nested too deep"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
+  await refuse("exceeds-limit", ["too many levels"], `{"step":${"[".repeat(100)}${"]".repeat(100)}}`);
   for (const bad of ["null", "[]", "5", '"x"']) await refuse("invalid-field", ["an object"], bad);
   for (const key of ["step", "seconds", "steps", "evaluations"])
     for (const bad of [null, "x", -1, [5], {}])
