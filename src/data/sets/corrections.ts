@@ -1,7 +1,7 @@
 /** Corrected labels: the rows of a review of labels (review.csv) whose column "correct label" somebody has filled. */
 import { isWithin } from "../../checks.ts";
 import { DataError, nameList } from "../../errors.ts";
-import { excerpt, joinPair, type TextOrPair } from "../../pair.ts";
+import { excerpt, joinPair } from "../../pair.ts";
 import { bytesReader } from "../../platform/reader.ts";
 import { isSameCell } from "../../quote.ts";
 import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
