@@ -1,4 +1,5 @@
 /** GPU time of single dispatches by timestamp queries: each dispatch gets a compute pass of its own. */
+import type { Program } from "../plan/plan.ts";
 
 /** The specification's limit of queries in a set. */
 const MOST_QUERIES = 4096;
@@ -17,8 +18,9 @@ export class DispatchTimer {
 
   constructor(
     private readonly device: GPUDevice,
-    count: number,
+    { segments }: Pick<Program, "segments">,
   ) {
+    const count = segments.reduce((sum, { dispatches }) => sum + dispatches.length, 0);
     this.set = device.createQuerySet({ type: "timestamp", count: Math.min(MOST_QUERIES, 2 * Math.max(1, count)) });
   }
 
@@ -33,7 +35,11 @@ export class DispatchTimer {
   }
 
   /** Submits the encoder's commands and adds the milliseconds of its dispatches to `times`, by label. */
-  async submit(encoder: GPUCommandEncoder, times: Map<string, number>): Promise<void> {
+  async submit(
+    encoder: GPUCommandEncoder,
+    times: Map<string, number>,
+    backend: { wait<T>(answer: Promise<T>): Promise<T> },
+  ): Promise<void> {
     const { device, labels, set } = this;
     const size = 16 * Math.max(1, labels.length);
     const resolved = device.createBuffer({ label: "timestamps", size, usage: QUERY_RESOLVE | COPY_SRC });
@@ -41,7 +47,7 @@ export class DispatchTimer {
     if (labels.length > 0) encoder.resolveQuerySet(set, 0, 2 * labels.length, resolved, 0);
     encoder.copyBufferToBuffer(resolved, 0, readable, 0, size);
     device.queue.submit([encoder.finish()]);
-    await readable.mapAsync(MAP_READ);
+    await backend.wait(readable.mapAsync(MAP_READ));
     const stamps = new BigUint64Array(readable.getMappedRange().slice(0));
     for (const [i, label] of labels.entries()) {
       const nanoseconds = Number(stamps[2 * i + 1]! - stamps[2 * i]!);

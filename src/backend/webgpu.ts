@@ -27,6 +27,7 @@ import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, pipelineConstants, pipelineName, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
 import type { DispatchTimer } from "./webgpu-timer.ts";
+import { refusal, Watch } from "./webgpu-watch.ts";
 
 // Values from the specification: Node has no globals for them.
 const MAP_READ = 0x1;
@@ -38,14 +39,11 @@ const MAP_READ_MODE = 1;
 const COMPUTE_STAGE = 4;
 const TIMESTAMPS = "timestamp-query";
 
-/** Seconds that a graphics card has for a submission, or a pipeline: its driver resets one that is busy for ten. */
-const PATIENCE = 60;
-
 /** Uploads are split into chunks of this many bytes. */
 const WRITE_BYTES = 16 << 20;
 
 const INSTALL_HINT_PAGE = "use the CPU, which needs no driver, or enable WebGPU in the browser";
-const INSTALL_HINT =
+const installHint = () =>
   `use ${setting("device", "wasm")}, which needs no driver, or install one. Debian, Ubuntu: apt-get install mesa-vulkan-drivers (a software driver); ` +
   "Fedora: dnf install mesa-vulkan-drivers; Arch: pacman -S vulkan-swrast; macOS and Windows include a driver; " +
   "Chromium: enable WebGPU";
@@ -78,8 +76,11 @@ export async function openWebGPU(gpu: GPU, { hardware = false, threads = 0 }: We
   const { maxBufferSize, maxStorageBufferBindingSize } = adapter.limits;
   const requiredLimits = { maxBufferSize, maxStorageBufferBindingSize };
   const requiredFeatures: GPUFeatureName[] = adapter.features.has(TIMESTAMPS) ? [TIMESTAMPS] : [];
-  const device = await adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice);
-  return new WebGPUBackend(device, adapter.info, threads);
+  const watch = new Watch(isSoftware(adapter.info));
+  const device = await watch.wait(
+    adapter.requestDevice({ label: "lowrank", requiredLimits, requiredFeatures }).catch(noDevice),
+  );
+  return new WebGPUBackend(device, watch, adapter.info, threads);
 }
 
 /** The adapter, of several the most powerful one. Throws DeviceError if there is none. */
@@ -92,18 +93,12 @@ export async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   throw new DeviceError("no-webgpu", lesser ? "the only WebGPU adapter is one of OpenGL ES" : "no WebGPU adapter", {
     expected: "a Vulkan, Metal or Direct3D 12 driver",
     ...(lesser ? { found: adapterName(lesser.info) } : {}),
-    hint: platformName === "browser" ? INSTALL_HINT_PAGE : INSTALL_HINT,
+    hint: platformName === "browser" ? INSTALL_HINT_PAGE : installHint(),
   });
 }
 
 function noDevice(error: Error): never {
   throw new DeviceError("no-webgpu", "WebGPU did not provide a device", { found: error.message, cause: error });
-}
-
-/** Throws what a device throws as a DeviceError. */
-function refused(error: unknown): never {
-  if (error instanceof LowrankError) throw error;
-  throw new DeviceError("device-failed", "the device refused an operation", { cause: error, found: String(error) });
 }
 
 interface Compiled {
@@ -118,10 +113,6 @@ class WebGPUBackend implements Backend {
   private readonly kernels = new Map<string, Promise<Compiled>>();
   /** The number of sessions that use each buffer. */
   readonly users = new WeakMap<GPUBuffer, number>();
-  /** What it has answered so far. */
-  private answers = 0;
-  /** The first error that the device reported asynchronously, or that it was released. */
-  failure: DeviceError | null = null;
   private release!: () => void;
   readonly released = new Promise<void>((resolve) => {
     this.release = resolve;
@@ -129,6 +120,7 @@ class WebGPUBackend implements Backend {
 
   constructor(
     readonly device: GPUDevice,
+    readonly watch: Watch,
     info: GPUAdapterInfo,
     readonly threads: number,
   ) {
@@ -137,20 +129,9 @@ class WebGPUBackend implements Backend {
     this.info = { kind: "webgpu", name: adapterName(info), software: isSoftware(info), adapter };
     device.addEventListener("uncapturederror", (event) => {
       event.preventDefault();
-      this.failure ??= new DeviceError("device-failed", "the device refused an operation", {
-        found: event.error.message,
-      });
+      watch.failure ??= refusal(event.error.message);
     });
-    device.lost.then(({ reason, message }) => {
-      this.lose(message || reason);
-    });
-  }
-
-  private lose(found: string): void {
-    this.failure ??= new DeviceError("device-lost", "the device was lost", {
-      found,
-      hint: `try again, or use a smaller batch: the driver may have restarted or run out of memory`,
-    });
+    device.lost.then(({ reason, message }) => watch.lose(message || reason));
   }
 
   get limits(): MemoryLimits {
@@ -164,11 +145,11 @@ class WebGPUBackend implements Backend {
   }
 
   async prepare(program: Program, sharedFrom?: WebGPUSession): Promise<Session> {
-    return this.open(program, sharedFrom).catch(refused);
+    return this.open(program, sharedFrom).catch(this.watch.refuse);
   }
 
   private async open(program: Program, sharedFrom?: WebGPUSession): Promise<WebGPUSession> {
-    this.check();
+    this.watch.check();
     const memory = withoutShared(program, sharedFrom?.program);
     if (!fits(memory, this.limits)) (await import("../plan/check-memory.ts")).checkMemory(memory, this.limits);
     const used = dispatchesOf([program]);
@@ -182,8 +163,9 @@ class WebGPUBackend implements Backend {
     } finally {
       // Pop both synchronously: scopes form one stack, and another `prepare` may push its own later.
       reported = Promise.all([this.device.popErrorScope(), this.device.popErrorScope()]);
+      reported.catch(() => {});
     }
-    const [invalid, outOfMemory] = await reported;
+    const [invalid, outOfMemory] = await this.watch.wait(reported);
     if (!invalid && !outOfMemory) return session;
     session.destroy();
     if (!outOfMemory)
@@ -197,46 +179,17 @@ class WebGPUBackend implements Backend {
   }
 
   destroy(): void {
-    this.failure ??= new DeviceError("already-destroyed", "the device was released");
+    this.watch.fail(new DeviceError("already-destroyed", "the device was released"));
     this.device.destroy();
     this.release();
   }
 
   /** Waits for a promise of the device; if that is a software driver, without taking its time. */
   wait<T>(promise: Promise<T>): Promise<T> {
-    const answer = this.watch(promise);
+    const answer = this.watch.wait(promise);
     // A failure is reported by the promise.
     if (platformName === "browser") nudgeUntil(this.device.queue, answer).catch(() => {});
     return this.info.software ? restUntil(answer) : answer;
-  }
-
-  /**
-   * A promise of the device, or an error once that is silent for too long: no error tells of a driver that hangs.
-   * Seconds count while this program runs, as its machine may sleep. A software driver may be as slow as it is.
-   */
-  watch<T>(promise: Promise<T>): Promise<T> {
-    if (this.info.software) return promise;
-    let { answers } = this;
-    let seconds = 0;
-    let timer: ReturnType<typeof setInterval>;
-    const silence = new Promise<never>((_, reject) => {
-      timer = setInterval(() => {
-        seconds = answers === this.answers ? seconds + 1 : 0;
-        answers = this.answers;
-        if (seconds < PATIENCE) return;
-        this.lose("no answer");
-        reject(this.failure);
-      }, 1000);
-    });
-    return Promise.race([promise, silence]).finally(() => {
-      this.answers++;
-      clearInterval(timer);
-    });
-  }
-
-  /** Throws the error that the device reported, if any. */
-  check(): void {
-    if (this.failure) throw this.failure;
   }
 
   /** The pipeline of a dispatch's shader with its constants, created once. */
@@ -277,15 +230,16 @@ class WebGPUBackend implements Backend {
       const pipeline = await this.wait(created);
       return { shader, layout, pipeline };
     } catch (error) {
-      const { messages } = await this.watch(module.getCompilationInfo());
-      const failures = messages.filter(({ type }) => type === "error");
-      if (failures.length === 0) this.check();
-      const summary = failures.length > 0 ? "does not compile" : "compiles, but has no pipeline";
-      const lines = code.split("\n");
+      if (error instanceof LowrankError) throw error;
+      const { messages } = await this.watch.wait(module.getCompilationInfo());
+      const found = messages
+        .filter(({ type }) => type === "error")
+        .map(({ lineNum, message }) => `line ${lineNum}: ${message}`)
+        .join("; ");
+      if (!found) this.watch.check();
+      const summary = found ? "does not compile" : "compiles, but has no pipeline";
       throw new DeviceError("device-failed", `the shader ${label} ${summary}`, {
-        found:
-          failures.map(({ lineNum, message }) => `line ${lineNum}: ${message}: ${lines[lineNum - 1]}`).join("; ") ||
-          String(error),
+        found: found || String(error),
         cause: error,
       });
     }
@@ -407,7 +361,7 @@ class WebGPUSession implements Session {
     try {
       this.upload(tensor, data, offset);
     } catch (error) {
-      refused(error);
+      this.backend.watch.refuse(error);
     }
   }
 
@@ -417,21 +371,27 @@ class WebGPUSession implements Session {
     const words = wholeWords(data);
     for (let at = 0; at < words.byteLength; at += WRITE_BYTES) {
       const size = Math.min(WRITE_BYTES, words.byteLength - at);
-      const { queue } = this.backend.device;
-      queue.writeBuffer(buffer, start + at, words.buffer as ArrayBuffer, words.byteOffset + at, size);
+      this.backend.device.queue.writeBuffer(
+        buffer,
+        start + at,
+        words.buffer as ArrayBuffer,
+        words.byteOffset + at,
+        size,
+      );
     }
   }
 
   async flush(): Promise<void> {
     this.check();
-    this.backend.device.queue.submit([]);
-    await this.backend.wait(this.backend.device.queue.onSubmittedWorkDone()).catch(refused);
-    await this.timed;
-    this.backend.check();
+    const { backend, timed } = this;
+    const { queue } = backend.device;
+    queue.submit([]);
+    await Promise.all([backend.wait(queue.onSubmittedWorkDone()), timed]).catch(backend.watch.refuse);
+    backend.watch.check();
   }
 
   read(tensor: Tensor, offset = 0, count = tensor.size - offset): Promise<Float32Array> {
-    return this.copy(tensor, offset, count).catch(refused);
+    return this.copy(tensor, offset, count).catch(this.backend.watch.refuse);
   }
 
   private async copy(tensor: Tensor, offset: number, count: number): Promise<Float32Array> {
@@ -450,14 +410,9 @@ class WebGPUSession implements Session {
     const encoder = device.createCommandEncoder({ label: "read" });
     encoder.copyBufferToBuffer(this.findBuffer(tensor), start - before, staging!, 0, bytes);
     device.queue.submit([encoder.finish()]);
-    try {
-      await this.backend.wait(staging!.mapAsync(MAP_READ_MODE, 0, bytes));
-    } catch (error) {
-      this.backend.check();
-      throw new DeviceError("device-failed", `reading ${tensor.name} failed`, { cause: error, found: String(error) });
-    }
+    await this.backend.wait(staging!.mapAsync(MAP_READ_MODE, 0, bytes));
     await this.timed;
-    this.backend.check();
+    this.backend.watch.check();
     const copy = staging!.getMappedRange(0, bytes).slice(0);
     staging!.unmap();
     // Small buffers are reused: the loss is read every step. Large ones serve checkpoints and are freed.
@@ -478,13 +433,14 @@ class WebGPUSession implements Session {
       if (this.Timer) this.runTimed(names, values);
       else this.submit(names, values);
     } catch (error) {
-      refused(error);
+      this.backend.watch.refuse(error);
     }
   }
 
   private submit(names: readonly SegmentName[], values: StepValues): void {
-    const { device, pace } = this.backend;
+    const { device, pace, watch } = this.backend;
     const label = names.join("+");
+    const done = () => watch.wait(device.queue.onSubmittedWorkDone());
     let encoder = device.createCommandEncoder({ label });
     let submitted = 0;
     let work = 0;
@@ -497,7 +453,7 @@ class WebGPUSession implements Session {
           pass.end();
           device.queue.submit([encoder.finish()]);
           // Many parts may be behind one answer.
-          this.backend.watch(device.queue.onSubmittedWorkDone()).catch(() => {});
+          done().catch(() => {});
           encoder = device.createCommandEncoder({ label });
           pass = encoder.beginComputePass();
           submitted = work;
@@ -508,23 +464,22 @@ class WebGPUSession implements Session {
       pass.end();
     }
     device.queue.submit([encoder.finish()]);
-    pace.measure(work, () => device.queue.onSubmittedWorkDone());
+    pace.measure(work, done);
   }
 
   /** Every dispatch in a pass of its own, whose times are added. */
   private runTimed(names: readonly SegmentName[], values: StepValues): void {
     const { device } = this.backend;
     const encoder = device.createCommandEncoder({ label: names.join("+") });
-    const count = names.reduce((sum, name) => sum + this.segments.get(name)!.steps.length, 0);
-    const timer = new this.Timer!(device, count);
+    const timer = new this.Timer!(device, this.program);
     for (const name of names)
       for (const step of this.begin(name, values, encoder).steps) {
         const pass = timer.pass(encoder, step.label);
         encode(pass, step);
         pass.end();
       }
-    const added = timer.submit(encoder, this.times!);
-    this.timed = this.timed.then(() => added);
+    const added = timer.submit(encoder, this.times!, this.backend);
+    this.timed = Promise.all([this.timed, added]).then(() => {});
     // A failure is reported where the times are waited for.
     this.timed.catch(() => {});
   }
@@ -554,7 +509,7 @@ class WebGPUSession implements Session {
 
   private check(): void {
     if (this.released) throw new DeviceError("already-destroyed", RELEASED);
-    this.backend.check();
+    this.backend.watch.check();
   }
 
   private findBuffer(tensor: Tensor): GPUBuffer {

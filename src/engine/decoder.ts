@@ -4,12 +4,12 @@
  * is written there: a prompt that begins with it starts behind it (`sampleFirst`).
  */
 import type { Backend, Session } from "../backend/backend.ts";
-import { ShapeError } from "../errors.ts";
+import { DeviceError, ShapeError } from "../errors.ts";
 import { promptLength } from "../model/batch.ts";
 import { buildDecoder, type DecoderOptions, type DecoderPlan } from "../model/decoder.ts";
 import { rowLosses } from "../ops/crossentropy.ts";
 import { isGemv, NO_VALUES, type StepValues } from "../ops/kernel.ts";
-import { type Draw, encodeDraws } from "../ops/sample.ts";
+import { type Draw, encodeDraws, NOT_FINITE } from "../ops/sample.ts";
 import type { SegmentName } from "../plan/plan.ts";
 import type { Tensor } from "../tensor.ts";
 import { loadQuantizer, Weights } from "./weights.ts";
@@ -194,11 +194,14 @@ export class Decoder extends Weights<DecoderPlan> {
     return losses.subarray(extra);
   }
 
-  /** Rows of `drawn`. */
+  /** Rows of `drawn`. Throws DeviceError if one has what is no token. */
   private async readDrawn(first: number, count: number): Promise<Uint32Array[]> {
-    const { drawn } = this.plan.sampled;
-    const room = drawn.shape[1]!;
-    const { buffer } = await this.session.read(drawn, first * room, count * room);
+    const { spec, sampled } = this.plan;
+    const room = sampled.drawn.shape[1]!;
+    const { buffer } = await this.session.read(sampled.drawn, first * room, count * room);
+    const wrong = new Uint32Array(buffer).find((id) => (id & ~NOT_FINITE) >= spec.config.vocab_size);
+    if (wrong !== undefined)
+      throw new DeviceError("device-failed", "the device chose a token that does not exist", { found: `${wrong}` });
     return Array.from({ length: count }, (_, i) => new Uint32Array(buffer, i * room * 4, room));
   }
 

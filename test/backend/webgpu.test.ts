@@ -47,6 +47,7 @@ class FakeDevice {
   createBindGroupLayout(): void {}
   createPipelineLayout(): void {}
   createBindGroup(): void {}
+  createQuerySet = ({ count }: { count: number }) => ({ count });
   createShaderModule = () => ({ getCompilationInfo: async () => ({ messages: this.messages }) });
   createComputePipelineAsync = () => this.pipeline();
 
@@ -55,14 +56,16 @@ class FakeDevice {
     let dispatches = 0;
     const dispatchWorkgroups = () => void dispatches++;
     const pass = { setPipeline: nothing, setBindGroup: nothing, dispatchWorkgroups, end: nothing };
-    return { beginComputePass: () => pass, finish: () => dispatches };
+    const [resolveQuerySet, copyBufferToBuffer] = [nothing, nothing];
+    return { beginComputePass: () => pass, finish: () => dispatches, resolveQuerySet, copyBufferToBuffer };
   }
 
   createBuffer({ label, size }: { label: string; size: number }) {
     const scope = this.scopes.findLast(({ kind }) => kind === "out-of-memory");
     if (size > ROOM && scope) scope.error ??= { message: `no room for ${label}` };
     this.buffers.push(label);
-    return { label, destroy: () => this.buffers.splice(this.buffers.indexOf(label), 1) };
+    const destroy = () => this.buffers.splice(this.buffers.indexOf(label), 1);
+    return { label, destroy, mapAsync: () => new Promise<never>(() => {}) };
   }
 
   pushErrorScope(kind: GPUErrorFilter): void {
@@ -195,48 +198,104 @@ testFake("a pipeline that the device cannot create is not reported as a shader e
   await assertFails("already-destroyed", ["the device was released"], () => backend.prepare(product(8)));
 });
 
-testFake(
-  "a device that hangs counts as lost after a minute without an answer, which may take longer",
-  async (device) => {
-    const forever = new Promise<never>(() => {});
-    const { setInterval } = globalThis;
-    const ticks = new Set<() => void>();
-    globalThis.setInterval = ((tick: () => void, ms: number) => {
-      assert.is(ms, 1000);
-      ticks.add(tick);
-      // Any that `clearInterval` takes.
-      return setTimeout(() => {}, 0);
-    }) as unknown as typeof setInterval;
-    const count = (seconds: number) => {
-      for (let i = 0; i < seconds; i++) for (const tick of ticks) tick();
-    };
-    const lost = (waiting: Promise<unknown>) =>
-      assertFails("device-lost", ["the device was lost", "no answer"], () => waiting);
-    try {
-      const backend = await openWebGPU(await requestGPU());
-      const session = await backend.prepare(product(8));
-      ticks.clear();
-      const flushed = [session.flush(), session.flush()];
-      count(59);
-      // Another answer of the device.
-      (await backend.prepare(product(16))).destroy();
-      count(60);
-      count(1);
-      for (const one of flushed) await lost(one);
-      await lost(backend.prepare(product(8)));
-      const other = await openWebGPU(await requestGPU());
-      ticks.clear();
-      device.pipeline = () => forever;
-      const prepared = other.prepare(product(8));
-      // It begins after the shader's source is there.
-      while (ticks.size === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-      count(60);
-      await lost(prepared);
-    } finally {
-      globalThis.setInterval = setInterval;
-    }
-  },
+/** Runs `body` where `count` is what makes seconds go by, and `timers` are those that tick. */
+async function withSeconds(body: (count: (seconds: number) => void, timers: Set<() => void>) => Promise<void>) {
+  const { setInterval, clearInterval } = globalThis;
+  const timers = new Set<() => void>();
+  const start = (tick: () => void, ms: number) => {
+    assert.is(ms, 1000);
+    timers.add(tick);
+    return tick;
+  };
+  Object.assign(globalThis, { setInterval: start, clearInterval: (tick: () => void) => timers.delete(tick) });
+  const count = (seconds: number) => {
+    for (let i = 0; i < seconds; i++) for (const tick of timers) tick();
+  };
+  await body(count, timers).finally(() => Object.assign(globalThis, { setInterval, clearInterval }));
+}
+
+const forever = new Promise<never>(() => {});
+const assertLost = (waiting: Promise<unknown>) =>
+  assertFails("device-lost", ["the device was lost", "no answer"], () => waiting);
+
+testFake("a device that hangs counts as lost after a minute without an answer, which may take longer", () =>
+  withSeconds(async (count, timers) => {
+    const backend = await openWebGPU(await requestGPU());
+    const session = await backend.prepare(product(8));
+    const flushed = [session.flush(), session.flush()];
+    count(59);
+    // Another answer of the device.
+    (await backend.prepare(product(16))).destroy();
+    count(59);
+    assert.is(timers.size, 1);
+    count(1);
+    // None of those that wait has a minute of its own, nor what asks afterwards: that would hold the process.
+    assert.is(timers.size, 0);
+    for (const one of flushed) await assertLost(one);
+    await assertLost(backend.prepare(product(8)));
+    assert.is(timers.size, 0);
+  }),
 );
+
+const nextTick = () => new Promise((resolve) => setTimeout(resolve, 1));
+
+for (const part of ["pipeline", "popErrorScope"] as const)
+  testFake(`a device that falls silent over its ${part} counts as lost`, (device) =>
+    withSeconds(async (count, timers) => {
+      device[part] = () => forever;
+      const backend = await openWebGPU(await requestGPU());
+      const prepared = assertLost(backend.prepare(product(8)));
+      // It begins after the shader's source is there.
+      while (timers.size === 0) await nextTick();
+      if (part === "popErrorScope") while (device.scopes.length === 0) await nextTick();
+      count(60);
+      await prepared;
+      assert.is(timers.size, 0);
+    }),
+  );
+
+testFake("a device that falls silent over the times of its kernels counts as lost", (device) =>
+  withSeconds(async (count, timers) => {
+    device.features.add("timestamp-query");
+    const backend = await openWebGPU(await requestGPU(), { measures: false });
+    const session = await backend.prepare(product(8));
+    await session.time!(new Map());
+    for (let i = 0; i < 2; i++) session.run(["forward"], NO_VALUES);
+    device.end();
+    const flushed = assertLost(session.flush());
+    await nextTick();
+    count(60);
+    await flushed;
+    assert.is(timers.size, 0);
+  }),
+);
+
+test("a device that is never provided counts as lost, and a lost one ends what waits for it", async () => {
+  await withAdapter(
+    () => forever,
+    () =>
+      withSeconds(async (count, timers) => {
+        const opened = requestGPU().then((gpu) => openWebGPU(gpu));
+        while (timers.size === 0) await nextTick();
+        count(60);
+        await assertLost(opened);
+      }),
+  );
+  const device = new FakeDevice();
+  let lose = (_: Pick<GPUDeviceLostInfo, "reason" | "message">) => {};
+  const lost = new Promise((resolve) => {
+    lose = resolve;
+  });
+  await withAdapter(
+    async () => Object.assign(device, { lost }),
+    async () => {
+      const session = await (await openWebGPU(await requestGPU())).prepare(product(8));
+      const flushed = session.flush();
+      lose({ reason: "unknown", message: "the driver was reset" });
+      await assertFails("device-lost", ["the driver was reset"], () => flushed);
+    },
+  );
+});
 
 testFake("a step uploads only the scalars that change", async (device) => {
   const backend = await openWebGPU(await requestGPU());

@@ -124,6 +124,33 @@ test("a model whose device is lost at any of its calls answers from the CPU, wit
   await assertFails("device-lost", ["the device was lost"], async () => said(losing(await graphicsCard(), "run", 2)));
 });
 
+/** A device that chooses tokens which do not exist. */
+function choosingWrongly(card: Card): Card {
+  const prepare: Card["prepare"] = async (...args) => {
+    const session = await card.prepare(...args);
+    const { read } = session;
+    session.read = async (tensor, ...where) => {
+      const data = await read.call(session, tensor, ...where);
+      return tensor.name === "drawn" ? data.fill(Number.NaN) : data;
+    };
+    return session;
+  };
+  return { ...card, prepare };
+}
+
+test("a device that chooses a token that does not exist is left", async () => {
+  const cpu = await openWasm({ threads: 1 });
+  const expected = await said(cpu);
+  cpu.destroy();
+  await preferCard(cache, said);
+  const { ids, devices } = await said(choosingWrongly(await graphicsCard(AUTO)));
+  assert.equal(ids, expected.ids);
+  assert.match(devices[1]!.why!, /^a graphics card failed: the device chose a token that does not exist/);
+  await assertFails("device-failed", ["chose a token", "found:    2143289344"], async () =>
+    said(choosingWrongly(await graphicsCard())),
+  );
+});
+
 /** Trains runs together. */
 const together = (device: Backend) =>
   withModel(async (model) => {
