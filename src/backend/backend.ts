@@ -33,6 +33,12 @@ export function describeDevice({ kind, name, software, why, refused }: DeviceInf
 export const describeReplaced = ({ insteadOf }: DeviceInfo): string | null =>
   insteadOf === undefined ? null : `The GPU (${insteadOf}) failed: the CPU computes in its place.`;
 
+/** Why a device cannot be used, in one line. */
+export function describeFailure({ message, details }: DeviceError): string {
+  const [summary] = message.split("\n");
+  return [summary, details.found ?? []].flat().join(": ");
+}
+
 /** Whether the CPU can replace a device that fails: a GPU that was chosen automatically. */
 export const isReplaceable = ({ info: { kind, why } }: Backend): boolean => kind === "webgpu" && why !== undefined;
 

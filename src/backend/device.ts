@@ -3,7 +3,7 @@ import { canHaveGPU, requestGPU } from "#platform";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { asyncDispose } from "../dispose.ts";
 import { DeviceError } from "../errors.ts";
-import { type Backend, type Device, noHardware } from "./backend.ts";
+import { type Backend, type Device, describeFailure, noHardware } from "./backend.ts";
 import { type DeviceName, namedAdapter, parseDevice } from "./device-name.ts";
 import { openWasm } from "./wasm.ts";
 
@@ -68,9 +68,8 @@ async function open(name: DeviceName, threads: number): Promise<Backend> {
   } catch (error) {
     if (!(error instanceof DeviceError)) throw error;
     const device = await openWasm({ threads });
-    const [summary] = error.message.split("\n");
     const noWorker = device.info.why ? `; ${device.info.why}` : "";
-    device.info.why = [summary, error.details.found ?? []].flat().join(": ") + noWorker;
+    device.info.why = describeFailure(error) + noWorker;
     return device;
   }
 }

@@ -6,7 +6,7 @@
  */
 
 import { sha256 } from "#platform";
-import { type Backend, type DeviceInfo, isReplaceable } from "../backend/backend.ts";
+import { type Backend, type DeviceInfo, describeFailure, expectDtype, isReplaceable } from "../backend/backend.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { listPipelines } from "../backend/webgpu-shaders.ts";
 import type { ErrorCode } from "../error-codes.ts";
@@ -15,6 +15,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { setting } from "../setting.ts";
+import { hasDtype } from "../tensor.ts";
 import type { Work } from "./check-work.ts";
 import { deviceKey, isKeptRight, keepRight, keepTimes, keptTimes, type Times } from "./device-times.ts";
 
@@ -66,7 +67,8 @@ const openCpu = ({ threads = 0 }: Backend) => openWasm({ threads });
 
 /**
  * The device for some work: the given WebGPU device, or, where that was chosen automatically and computes wrongly,
- * fails or is slower, the CPU. Throws DeviceError if a named one fails or computes wrongly.
+ * fails or is slower, the CPU. Throws DeviceError if a named one fails or computes wrongly, ConfigError if it does not
+ * have the type of the weights.
  */
 export async function chooseDevice(
   device: Backend,
@@ -75,8 +77,10 @@ export async function chooseDevice(
 ): Promise<Choice> {
   const isAutomatic = isReplaceable(device);
   const { wrong, byWork } = knownOf(device);
-  if (isAutomatic && began === "wasm")
-    return applyVerdict(device, { isReplaced: true, why: "the run began on the CPU" });
+  const { dtype = "f32" } = whole.specs[0]!;
+  if (!isAutomatic) expectDtype(device, dtype);
+  else if (began === "wasm" || !hasDtype("webgpu", dtype))
+    return applyVerdict(device, { isReplaced: true, why: began ? "the run began on the CPU" : `for ${dtype}` });
   const isTimed = isAutomatic && began === undefined;
   const key = JSON.stringify([isTimed, await shadersKey(device, whole), isTimed && sizesKey(whole)]);
   const before = wrong ?? byWork.get(key);
@@ -99,9 +103,7 @@ const FAILURES: readonly ErrorCode[] = ["device-failed", "device-lost", "out-of-
 function failedVerdict(device: Backend, error: unknown): Verdict {
   if (!isReplaceable(device) || !(error instanceof DeviceError) || !FAILURES.includes(error.code)) throw error;
   const { name } = device.info;
-  const [summary] = error.message.split("\n");
-  const cause = [summary, error.details.found ?? []].flat().join(": ");
-  return { isReplaced: true, why: `${name} failed: ${cause}`, insteadOf: name };
+  return { isReplaced: true, why: `${name} failed: ${describeFailure(error)}`, insteadOf: name };
 }
 
 /**
@@ -194,9 +196,9 @@ const EARLIER = ", as measured earlier";
 
 function compareTimes(name: string, { device, cpu }: Times, when = ""): Verdict {
   const isReplaced = cpu < device;
-  const [cpuMs, deviceMs] = [cpu, device].map((ms) => `${ms.toFixed(1)} ms`);
-  const why = isReplaced
-    ? `faster than ${name}: ${cpuMs} for two blocks, not ${deviceMs}`
-    : `faster than the CPU: ${deviceMs} for two blocks, not ${cpuMs}`;
-  return { isReplaced, why: why + when };
+  const [fast, slow] = [cpu, device].sort((a, b) => a - b).map((ms) => `${ms.toFixed(1)} ms`);
+  return {
+    isReplaced,
+    why: `faster than ${isReplaced ? name : "the CPU"}: ${fast} for two blocks, not ${slow}${when}`,
+  };
 }

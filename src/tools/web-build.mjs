@@ -82,10 +82,14 @@ const small = {
     const code = readFileSync(id, "utf8")
       .replace(/\/\/.*|\/\*[\s\S]*?\*\//g, "")
       .replace(/\b[A-Z][A-Z0-9_]+\b/g, (name) => numbers.get(name) ?? name);
-    // Keeps spaces between words, and around a minus sign, which could become a decrement.
-    const close = code.replace(/\s+/g, " ").replace(/ ?([^\w\s@-]) ?/g, "$1");
+    // Keeps spaces between words, and between minus signs, which could become a decrement.
+    const close = code
+      .replace(/\s+/g, " ")
+      .replace(/ ?([^\w\s@-]) ?/g, "$1")
+      .replace(/(?<!-) ?- ?(?! ?-)/g, "-")
+      .replace(/,([)\]}])/g, "$1");
     // 1.0 and 0.5 as 1. and .5
-    return { code: close.replace(/\b(\d+\.)0(?!\d)|\b0(\.\d)/g, "$1$2"), moduleType: "text" };
+    return { code: close.replace(/\b(\d+\.)0(?!\d)|\b0(\.\d)/g, "$1$2").trim(), moduleType: "text" };
   },
   /** Bundlers look for files and workers in quotes. */
   generateBundle(_, files) {

@@ -74,6 +74,16 @@ testAll("a right device passes: other methods, together, a language model, class
   for (const one of settled) assert.is(one.status === "fulfilled" && one.value.device.kind, "webgpu");
 });
 
+test("a named GPU is refused int16 by name before it is checked; the CPU takes what was to choose one", async () => {
+  const named = await graphicsCard();
+  const refused = ["a GPU does not multiply in int16", "the device wasm"];
+  await assertFails("unsupported-dtype", refused, async () => chosen(named, { dtype: "int16" }));
+  const automatic = await graphicsCard(AUTO);
+  const { device, info } = await chosen(automatic, { dtype: "int16" });
+  assert.equal([device.info.kind, info.why], ["wasm", "for int16"]);
+  assert.equal([named.prepared, automatic.prepared], [0, 0]);
+});
+
 /** How many programs the check of some work prepares on a card. */
 async function count(card: Card, work: (card: Card) => Promise<unknown>): Promise<number> {
   const before = card.prepared;
