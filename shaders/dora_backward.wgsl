@@ -1,19 +1,20 @@
 // Gradients of DoRA's scaling: of its input, and of the magnitude. The norm is a constant.
 //
-//   dz[i, c] = magnitude[c] / norm[c] * dy[i, c];  dmagnitude[c] += sum_i dy[i, c] * z[i, c] / norm[c]
+//   dz[i, c] = factor[c] * dy[i, c];  factor[c] = magnitude[m] / norm[c], m = at + c - first
+//   dmagnitude[m] += sum_i dy[i, c] * z[i, c] / norm[c];  from first + width on the factor is 1
 //
 //   dz          (write)        [rows, cols]
-//   dmagnitude  (accumulates)  [cols]
+//   dmagnitude  (accumulates)  [scaled]
 //   dy          (read)         [rows, cols]
 //   z           (read)         [rows, cols]
-//   magnitude   (read)         [cols]
+//   magnitude   (read)         [scaled]
 //   norm        (read)         [cols]
 //
-// Grid: ceil(cols / 16). Reference: Liu et al. 2024, section 4.3.
+// Columns first .. end. Grid: ceil((end - first) / 16). Reference: Liu et al. 2024, section 4.3.
 
 alias Sum = f32;
 
-/// magnitude / norm of the lane's column.
+/// Of the lane's column.
 var<private> factor: f32;
 
 fn term(row: u32, col: u32) -> Sum {
@@ -25,11 +26,16 @@ fn term(row: u32, col: u32) -> Sum {
 
 @compute @workgroup_size(256)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let col = group.x * COLUMNS + lane % COLUMNS;
-  let own = min(col, dims.cols - 1u);
-  factor = magnitude[own] / norm[own];
+  let own = group.x * COLUMNS + lane % COLUMNS;
+  // No column is summed behind the last.
+  let col = select(dims.cols, dims.first + own, dims.first + own < dims.end);
+  let is_scaled = own < dims.width;
+  factor = 1.0;
+  if (is_scaled) {
+    factor = magnitude[dims.at + own] / norm[col];
+  }
   let total = column_sum(lane, col, dims.rows);
-  if (lane < COLUMNS && col < dims.cols) {
-    dmagnitude[col] += total / norm[col];
+  if (lane < COLUMNS && is_scaled) {
+    dmagnitude[dims.at + own] += total / norm[col];
   }
 }

@@ -37,6 +37,14 @@ export interface ModelTensor extends Place {
   initial?: Initial | undefined;
   /** The factor of its learning rate; absent: 1. */
   rate?: number;
+  /** Of DoRA's magnitudes: the columns of the matrix whose they are. */
+  columns?: readonly Columns[];
+}
+
+/** Columns of a matrix that lie side by side. */
+export interface Columns {
+  first: number;
+  width: number;
 }
 
 /**
@@ -240,7 +248,7 @@ export function loraDims(target: Target, config: ModelConfig, headOut: number): 
 }
 
 /** The targets whose matrices are side by side in a layer's, and their columns in it. */
-export function columnsIn(layer: LayerName, config: ModelConfig): { target: Target; first: number; width: number }[] {
+export function columnsIn(layer: LayerName, config: ModelConfig): (Columns & { target: Target })[] {
   const targets = modelTargets(config).filter((target) => ADAPTED[target].layer === layer && target !== "c_attn");
   let end = 0;
   return targets.map((target) => {
@@ -249,6 +257,21 @@ export function columnsIn(layer: LayerName, config: ModelConfig): { target: Targ
     end += width;
     return { target, first, width };
   });
+}
+
+/**
+ * The columns of a layer's matrix that have DoRA's magnitudes where these sites have adapters: as in PEFT those of whole
+ * modules, of which a Llama-type model has one for each of q, k, v, gate and up.
+ */
+export function scaledColumns({ block, layer }: Place, adapted: readonly Site[], config: ModelConfig): Columns[] {
+  const ranges: Columns[] = [];
+  for (const { target, first, width } of columnsIn(layer, config)) {
+    if (isLlama(config) && !adapted.some((site) => site.block === block && site.target === target)) continue;
+    const last = ranges.at(-1);
+    if (last && last.first + last.width === first) last.width += width;
+    else ranges.push({ first, width });
+  }
+  return ranges;
 }
 
 /** Columns of the keys and values of all blocks. */

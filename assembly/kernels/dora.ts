@@ -128,14 +128,20 @@ export function dora_norm_panels(p: DoraNorm): void {
   norms(p, true);
 }
 
-/** out [rows, cols] = magnitude / norm * z [+ bias] [+ residual]. */
+/** magnitude / norm of four columns; 1 where they have no magnitude. */
+function factor_of(magnitude: usize, norm: usize, is_scaled: bool): v128 {
+  return is_scaled ? f32x4.div(v128.load(magnitude), v128.load(norm)) : f32x4.splat(1);
+}
+
+/** Columns first .. end of out [rows, cols] = factor * z [+ bias] [+ residual]. */
 export function dora_forward(p: DoraForward): void {
-  const cols = p.cols;
   const end = slice_end(p.rows, 1);
   for (let row = slice_begin(p.rows, 1); row < end; row++) {
-    const base: usize = (row * cols) << 2;
-    for (let at: usize = 0; at < cols << 2; at += 16) {
-      const factor = f32x4.div(v128.load(p.magnitude + at), v128.load(p.norm + at));
+    const base: usize = (row * p.cols) << 2;
+    for (let c = p.first; c < p.end; c += 4) {
+      const at: usize = c << 2;
+      const own = c - p.first;
+      const factor = factor_of(p.magnitude + ((p.at + own) << 2), p.norm + at, own < p.width);
       const bias = p.bias ? v128.load(p.bias + at) : f32x4.splat(0);
       let value = madd(factor, v128.load(p.z + base + at), bias);
       if (p.residual) value = f32x4.add(value, v128.load(p.residual + base + at));
@@ -144,22 +150,24 @@ export function dora_forward(p: DoraForward): void {
   }
 }
 
-/** dz [rows, cols] = magnitude / norm * dy; dmagnitude [cols] += the sums of dy * z over the rows, in order, / norm. */
+/** Of columns first .. end dz [rows, cols] = factor * dy; dmagnitude += the sums of dy * z, row by row, / norm. */
 export function dora_backward(p: DoraBackward): void {
-  const cols = p.cols;
-  const end = slice_end(cols, LINE);
-  for (let c = slice_begin(cols, LINE); c < end; c += 4) {
-    const column: usize = c << 2;
-    const norm = v128.load(p.norm + column);
-    const factor = f32x4.div(v128.load(p.magnitude + column), norm);
+  const count = p.end - p.first;
+  const end = slice_end(count, LINE);
+  for (let own = slice_begin(count, LINE); own < end; own += 4) {
+    const c = p.first + own;
+    const place: usize = (p.at + own) << 2;
+    const norm = p.norm + (c << 2);
+    const factor = factor_of(p.magnitude + place, norm, own < p.width);
     let sum = f32x4.splat(0);
     for (let row: u32 = 0; row < p.rows; row++) {
-      const at: usize = (row * cols + c) << 2;
+      const at: usize = (row * p.cols + c) << 2;
       const d = v128.load(p.dy + at);
       sum = madd(d, v128.load(p.z + at), sum);
       v128.store(p.dz + at, f32x4.mul(factor, d));
     }
-    const to = p.dmagnitude + column;
-    v128.store(to, f32x4.add(v128.load(to), f32x4.div(sum, norm)));
+    if (own >= p.width) continue;
+    const to = p.dmagnitude + place;
+    v128.store(to, f32x4.add(v128.load(to), f32x4.div(sum, v128.load(norm))));
   }
 }

@@ -31,8 +31,10 @@ export async function initialTensors(
     if (origin === "base") continue;
     const initial = origin === "head" ? headInitial(tensor, headInit, spec.config.n_embd) : tensor.initial;
     const data = new Float32Array(numel(shape));
-    if (initial === "norms") data.set(await columnNorms(base, tensorName({ block, layer }), spec.dtype ?? "f32"));
-    else if (initial === "tokens")
+    if (initial === "norms") {
+      const norms = await columnNorms(base, tensorName({ block, layer }), spec.dtype ?? "f32");
+      data.set(tensor.columns!.flatMap(({ first, width }) => [...norms.subarray(first, first + width)]));
+    } else if (initial === "tokens")
       for (let at = 0; at < data.length; at += spec.config.n_embd) {
         const id = rng.below(spec.config.vocab_size);
         data.set(await base.read("wte.weight", id, id + 1), at);

@@ -13,8 +13,8 @@ import {
   loraName,
   type ModelTensor,
   magnitudeName,
-  matrixOutputs,
   modelTargets,
+  scaledColumns,
   sites,
   sitesByName,
   type Target,
@@ -205,11 +205,20 @@ function initialA(init: Init, r: number, input: number): Initial {
   }
 }
 
-/** DoRA's magnitudes of a matrix: as in PEFT of all its outputs, also where only some have an adapter. */
-function magnitude({ target, block }: LoraAdapter, model: ModelConfig): ModelTensor {
+/** DoRA's magnitudes of a matrix. */
+function magnitude({ target, block }: LoraAdapter, adapters: readonly LoraAdapter[], model: ModelConfig): ModelTensor {
   const place = { block, layer: ADAPTED[target].layer };
-  const shape = [matrixOutputs(target, model)];
-  return { ...place, part: "magnitude", origin: "method", name: magnitudeName(place), shape, initial: "norms" };
+  const columns = scaledColumns(place, adapters, model);
+  const shape = [columns.reduce((sum, { width }) => sum + width, 0)];
+  return {
+    ...place,
+    part: "magnitude",
+    origin: "method",
+    name: magnitudeName(place),
+    shape,
+    initial: "norms",
+    columns,
+  };
 }
 
 /** The adapter of the token table, with PEFT's initial values: A is 0, B is N(0, 1). A row of A is a token's. */
@@ -257,7 +266,7 @@ export const method: Method<LoraPart> = {
       const isLast = !adapters
         .slice(i + 1)
         .some((other) => other.block === block && ADAPTED[other.target].layer === layer);
-      return lora!.use_dora && isLast ? [A, B, magnitude(adapter, model)] : [A, B];
+      return lora!.use_dora && isLast ? [A, B, magnitude(adapter, adapters, model)] : [A, B];
     });
   },
   trains: ({ name }, _, { lora }) => lora?.modulesToSave?.includes(name) ?? false,

@@ -189,15 +189,16 @@ export class Lowering {
     const residual = next?.kind === "add" ? this.tensor(next.inputs[0]!) : undefined;
     const out = this.make(residual ? next!.out : one.out, rows);
     const { bias } = this.weights(layerName(one.place));
-    this.emit(doraForward({ ...this.scaling(one), out, bias, residual, rows: rows.count }));
+    this.emit(...doraForward({ ...this.scaling(one), out, bias, residual, rows: rows.count }));
     return residual !== undefined;
   }
 
   /** What DoRA's scaling reads: the outputs of the matrix before they are scaled, its magnitudes and norms. */
-  scaling({ place, inputs }: Layer<"scale">): { z: Tensor; magnitude: Tensor; norm: Tensor } {
+  scaling({ place, inputs }: Layer<"scale">) {
     const groups = this.adapters.get(layerName(place))!.map(({ group }) => group);
     const norm = this.common.derived.norm(this.parameterTensor(tensorName(place)), groups);
-    return { z: this.tensor(inputs[0]!), magnitude: this.parameterTensor(magnitudeName(place)), norm };
+    const magnitude = this.parameter(magnitudeName(place));
+    return { z: this.tensor(inputs[0]!), magnitude: only(magnitude), norm, columns: magnitude.columns! };
   }
 
   // ------------------------------------------------------------------------------------------- other layers

@@ -207,7 +207,7 @@ export class Rules {
     const { rows } = this.f.at(z);
     const dz = rowTensor(`${layerName(one.place)}.dz`, rows, [z.columns]);
     const { grad } = this.f.parameter(magnitudeName(one.place));
-    this.emit(doraBackward(dz, only(grad!), dy, this.f.scaling(one), rows.count));
+    this.emit(...doraBackward(dz, only(grad!), dy, this.f.scaling(one), rows.count));
     this.biasBackward(this.affine(layerName(one.place)).bias, dy, rows);
     this.gradients.set(z, dz);
   }

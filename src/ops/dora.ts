@@ -1,8 +1,9 @@
 /**
  * DoRA (Liu et al. 2024): the outputs of a matrix with its adapters, W' = W + scale B A, are scaled to a magnitude that
  * is trained: y = (magnitude / norm) * x W' + bias, norm the lengths of the columns of W'. W' is never formed. In the
- * backward pass the norm is a constant (section 4.3), as in PEFT.
+ * backward pass the norm is a constant (section 4.3), as in PEFT. Columns without a magnitude are not scaled.
  */
+import type { Columns } from "../names.ts";
 import { expectShape, type Tensor } from "../tensor.ts";
 import { type AdapterGroup, expectFours } from "./adapters.ts";
 import { ceilDiv, type Dispatch, defineKernel, dispatch, flatGrid, type Scalar, typeCode } from "./kernel.ts";
@@ -32,6 +33,9 @@ export const doraNormKernel = defineKernel(
   { inBlocks: "w", inPanels: () => true },
 );
 
+/** Of columns first .. end so many, the first ones, are scaled by the magnitudes from `at` on. */
+const RANGE = { first: "u32", end: "u32", width: "u32", at: "u32" } as const;
+
 export const doraForwardKernel = defineKernel(
   "dora_forward",
   {
@@ -42,17 +46,17 @@ export const doraForwardKernel = defineKernel(
     bias: "read? vec4f",
     residual: "read? vec4f",
   },
-  { rows: "u32", cols: "u32" },
-  ({ rows, cols }) => flatGrid((rows * cols) / 4, 256),
-  "rows cols, rows cols, cols, cols, cols, rows cols",
+  { rows: "u32", cols: "u32", ...RANGE },
+  ({ rows, first, end }) => flatGrid((rows * (end - first)) / 4, 256),
+  "rows cols, rows cols, scaled, cols, cols, rows cols",
 );
 
 export const doraBackwardKernel = defineKernel(
   "dora_backward",
   { dz: "write", dmagnitude: "update", dy: "read", z: "read", magnitude: "read", norm: "read" },
-  { rows: "u32", cols: "u32" },
-  ({ cols }) => [ceilDiv(cols, 16), 1, 1],
-  "rows cols, cols, rows cols, rows cols, cols, cols",
+  { rows: "u32", cols: "u32", ...RANGE },
+  ({ first, end }) => [ceilDiv(end - first, 16), 1, 1],
+  "rows cols, scaled, rows cols, rows cols, scaled, cols",
   { preludes: ["column_sum"] },
 );
 
@@ -85,31 +89,46 @@ interface DoraForward {
   out: Tensor;
   /** [rows, out]: x W' without the bias. */
   z: Tensor;
-  /** [out]. */
+  /** Of the columns that have one, side by side. */
   magnitude: Tensor;
+  /** [out]. */
   norm: Tensor;
+  /** Which columns those are, in ascending order. */
+  columns: readonly Columns[];
   bias?: Tensor | undefined;
   rows: Scalar;
   /** [rows, out], added to the result. */
   residual?: Tensor | undefined;
 }
 
-/** out = (magnitude / norm) * z [+ bias] [+ residual]. */
-export function doraForward({ rows, ...tensors }: DoraForward): Dispatch {
-  const cols = tensors.norm.size;
-  expectFours("dora_forward", cols);
-  return dispatch(doraForwardKernel, tensors, { rows, cols });
+/** The ranges of a matrix, each to the next one's first column. */
+function listRanges(columns: readonly Columns[], cols: number) {
+  const all = columns[0]!.first > 0 ? [{ first: 0, width: 0 }, ...columns] : columns;
+  let next = 0;
+  return all.map(({ first, width }, i) => {
+    expectFours("dora", cols, first, width);
+    const at = next;
+    next += width;
+    return { first, end: all[i + 1]?.first ?? cols, width, at };
+  });
 }
 
-/** dz [rows, out] = (magnitude / norm) * dy; dmagnitude [out] += the sums over the rows of dy * z, divided by norm. */
+/** out = (magnitude / norm) * z [+ bias] [+ residual]. */
+export function doraForward({ rows, columns, ...tensors }: DoraForward): Dispatch[] {
+  const cols = tensors.norm.size;
+  return listRanges(columns, cols).map((range) => dispatch(doraForwardKernel, tensors, { rows, cols, ...range }));
+}
+
+/** dz [rows, out] = (magnitude / norm) * dy; dmagnitude += the sums over the rows of dy * z, divided by norm. */
 export function doraBackward(
   dz: Tensor,
   dmagnitude: Tensor,
   dy: Tensor,
-  dora: Pick<DoraForward, "z" | "magnitude" | "norm">,
+  { columns, ...dora }: Pick<DoraForward, "z" | "magnitude" | "norm" | "columns">,
   rows: Scalar,
-): Dispatch {
-  const { z, magnitude, norm } = dora;
-  expectFours("dora_backward", norm.size);
-  return dispatch(doraBackwardKernel, { dz, dmagnitude, dy, z, magnitude, norm }, { rows, cols: norm.size });
+): Dispatch[] {
+  const cols = dora.norm.size;
+  return listRanges(columns, cols).map((range) =>
+    dispatch(doraBackwardKernel, { dz, dmagnitude, dy, ...dora }, { rows, cols, ...range }),
+  );
 }

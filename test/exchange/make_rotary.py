@@ -57,6 +57,8 @@ NEOX = ("pythia", "sequential")
 PUBLISHED = ("llama3", "qwen2", "pythia")
 SETTINGS = dict(r=4, lora_alpha=8)
 LLAMA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+# Some of those that are one matrix here.
+PARTIAL_TARGETS = ["q_proj", "v_proj", "up_proj"]
 NEOX_TARGETS = ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]
 KINDS = {"CAUSAL_LM": AutoModelForCausalLM, "SEQ_CLS": AutoModelForSequenceClassification}
 
@@ -139,7 +141,7 @@ def main(out, *names):
     exact(Qwen2RMSNorm)
     for seed, name in wanted:
         _, learning, task = MODELS[name]
-        base, adapter = places[name] / "base", places[name] / "lora"
+        base = places[name] / "base"
         expected = whole_model(base, learning, ids, lengths, labels)
         for one, rounded in zip(KINDS, theirs[name]):
             want = expected[f"{one}.logits"]
@@ -147,12 +149,16 @@ def main(out, *names):
             print(f"{name} {one}: transformers in float32 is {error:.1e} from it")
             assert error < 2e-6
         save_expected(expected, base / "expect.safetensors", learning)
-        lora = dict(SETTINGS, target_modules=NEOX_TARGETS if name in NEOX else LLAMA_TARGETS)
-        model = adapted(KINDS[task].from_pretrained(base, dtype=torch.float32), lora, seed, task)
-        model.save_pretrained(adapter)
-        (adapter / "README.md").unlink()
-        saved = load_file(adapter / "adapter_model.safetensors").keys()
-        expect(model.double().train(), saved, ids, lengths, labels[task], adapter / "expect.safetensors")
+        adapters = {"lora": dict(SETTINGS, target_modules=NEOX_TARGETS if name in NEOX else LLAMA_TARGETS)}
+        if name == "llama":
+            adapters["dora"] = dict(SETTINGS, target_modules=PARTIAL_TARGETS, use_dora=True)
+        for form, settings in adapters.items():
+            adapter = places[name] / form
+            model = adapted(KINDS[task].from_pretrained(base, dtype=torch.float32), settings, seed, task)
+            model.save_pretrained(adapter)
+            (adapter / "README.md").unlink()
+            saved = load_file(adapter / "adapter_model.safetensors").keys()
+            expect(model.double().train(), saved, ids, lengths, labels[task], adapter / "expect.safetensors")
 
 
 if __name__ == "__main__":

@@ -65,38 +65,61 @@ testOp("norms of a trained matrix, and of adapters of different ranks in several
   c.after(norm, norms(whole, n), NORM);
 });
 
-testRows("magnitude / norm * z + bias", (c, rows, cols) => {
-  const [z, dy, residual] = [
-    c.input("z", [rows, cols], 2),
-    c.input("dy", [rows, cols]),
-    c.input("residual", [rows, cols]),
-  ];
-  const [magnitude, bias, dmagnitude] = ["magnitude", "bias", "dmagnitude"].map((name) => c.random(name, [cols]));
-  const norm = c.of(
-    "norm",
-    [cols],
-    c.normals(cols).map((x) => 0.5 + Math.abs(x)),
+/** The parts of a matrix that have magnitudes, in eighths of its columns. */
+const SCALED_PARTS: Record<string, [first: number, width: number][]> = {
+  all: [[0, 8]],
+  "those of q and v": [
+    [0, 2],
+    [5, 3],
+  ],
+  "those of k": [[3, 2]],
+};
+
+for (const [which, parts] of Object.entries(SCALED_PARTS))
+  testRows(
+    `magnitude / norm * z + bias, of ${which}`,
+    (c, rows, eighth) => {
+      const cols = which === "all" ? eighth : 8 * eighth;
+      const unit = which === "all" ? eighth / 8 : eighth;
+      const columns = parts.map(([first, width]) => ({ first: first * unit, width: width * unit }));
+      const scaledAt = columns.flatMap(({ first, width }) => Array.from({ length: width }, (_, i) => first + i));
+      const [z, dy, residual] = [
+        c.input("z", [rows, cols], 2),
+        c.input("dy", [rows, cols]),
+        c.input("residual", [rows, cols]),
+      ];
+      const bias = c.random("bias", [cols]);
+      const [magnitude, dmagnitude] = ["magnitude", "dmagnitude"].map((name) => c.random(name, [scaledAt.length]));
+      const norm = c.of(
+        "norm",
+        [cols],
+        c.normals(cols).map((x) => 0.5 + Math.abs(x)),
+      );
+      const [out, onto, dz] = ["out", "onto", "dz"].map((name) => c.output(name, [rows, cols]));
+      const dora = { z, magnitude: magnitude!, norm, columns };
+      c.run(
+        ...doraForward({ ...dora, bias, rows, out: out! }),
+        ...doraForward({ ...dora, bias, rows, out: onto!, residual }),
+        ...doraBackward(dz!, dmagnitude!, dy, dora, rows),
+      );
+      const scaled = (z: Float64Array, magnitude: Float64Array) => {
+        const factors = new Float64Array(cols).fill(1);
+        for (const [i, column] of scaledAt.entries()) factors[column] = magnitude[i]! / c.data(norm)[column]!;
+        return z.map((value, i) => factors[i % cols]! * value);
+      };
+      const sums = addColumns(new Float64Array(cols), times(c.data(dy), c.data(z)));
+      const gradients = {
+        dz: scaled(c.data(dy), c.data(magnitude!)),
+        dmagnitude: Float64Array.from(scaledAt, (column) => sums[column]! / c.data(norm)[column]!),
+      };
+      const loss = (z: Float64Array, magnitude: Float64Array) => dot(scaled(z, magnitude), c.data(dy));
+      assertGradient("z", c.data(z), gradients.dz, (z) => loss(z, c.data(magnitude!)));
+      assertGradient("magnitude", c.data(magnitude!), gradients.dmagnitude, (all) => loss(c.data(z), all));
+      const plain = scaled(c.data(z), c.data(magnitude!)).map((value, i) => value + c.data(bias)[i % cols]!);
+      c.after(out!, plain, SCALED);
+      c.after(onto!, add(plain, c.data(residual)), SCALED);
+      c.after(dz!, gradients.dz, SCALED);
+      c.after(dmagnitude!, add(c.data(dmagnitude!), gradients.dmagnitude), SUMS);
+    },
+    which === "all" ? undefined : [[17, 12]],
   );
-  const [out, onto, dz] = ["out", "onto", "dz"].map((name) => c.output(name, [rows, cols]));
-  const forward = { z, magnitude: magnitude!, norm, bias: bias!, rows };
-  c.run(
-    doraForward({ ...forward, out: out! }),
-    doraForward({ ...forward, out: onto!, residual }),
-    doraBackward(dz!, dmagnitude!, dy, { z, magnitude: magnitude!, norm }, rows),
-  );
-  const scaled = (z: Float64Array, magnitude: Float64Array) =>
-    z.map((value, i) => (magnitude[i % cols]! / c.data(norm)[i % cols]!) * value);
-  const unscaled = scaled(c.data(z), new Float64Array(cols).fill(1));
-  const gradients = {
-    dz: scaled(c.data(dy), c.data(magnitude!)),
-    dmagnitude: addColumns(new Float64Array(cols), times(c.data(dy), unscaled)),
-  };
-  const loss = (z: Float64Array, magnitude: Float64Array) => dot(scaled(z, magnitude), c.data(dy));
-  assertGradient("z", c.data(z), gradients.dz, (z) => loss(z, c.data(magnitude!)));
-  assertGradient("magnitude", c.data(magnitude!), gradients.dmagnitude, (all) => loss(c.data(z), all));
-  const plain = scaled(c.data(z), c.data(magnitude!)).map((value, i) => value + c.data(bias!)[i % cols]!);
-  c.after(out!, plain, SCALED);
-  c.after(onto!, add(plain, c.data(residual)), SCALED);
-  c.after(dz!, gradients.dz, SCALED);
-  c.after(dmagnitude!, add(c.data(dmagnitude!), gradients.dmagnitude), SUMS);
-});

@@ -5,7 +5,17 @@
  */
 import { floatToHalf, halfToFloat } from "../../half.ts";
 import { loraAdapters } from "../../methods/lora.ts";
-import { ADAPTED, baseShapes, firstColumn, lmHeadShapes, loraDims, magnitudeName, tensorName } from "../../names.ts";
+import {
+  ADAPTED,
+  baseShapes,
+  firstColumn,
+  lmHeadShapes,
+  loraDims,
+  magnitudeName,
+  matrixOutputs,
+  scaledColumns,
+  tensorName,
+} from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { BaseModel } from "../hf.ts";
@@ -32,7 +42,7 @@ interface LowRankProduct {
 /** What is done to a matrix. */
 interface Changes {
   products: LowRankProduct[];
-  /** The length of each column afterwards; undefined: as it comes. */
+  /** The length of each column afterwards; NaN, or undefined: as it comes. */
   magnitude?: Float32Array | undefined;
 }
 
@@ -114,7 +124,8 @@ function whole(name: string, { shape, data }: NamedTensor): ComputedTensor {
 function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Tensors }): Map<string, Changes> {
   const { model, lora, task } = meta;
   const changes = new Map<string, Changes>();
-  for (const adapter of lora ? loraAdapters(model, lora) : []) {
+  const adapters = lora ? loraAdapters(model, lora) : [];
+  for (const adapter of adapters) {
     const { target, block, r, scale } = adapter;
     const { A, B } = readFactors(tensors, adapter);
     const dims = loraDims(target, model, model.vocab_size);
@@ -139,7 +150,13 @@ function adapterChanges({ meta, tensors }: { meta: Adapter["meta"]; tensors: Ten
       column: firstColumn(target, model),
     };
     const { products } = changes.get(name) ?? NO_CHANGES;
-    const magnitude = tensors.get(magnitudeName({ block, layer }))?.data;
+    const scaled = tensors.get(magnitudeName({ block, layer }))?.data;
+    const magnitude = scaled && new Float32Array(matrixOutputs(target, model)).fill(Number.NaN);
+    let at = 0;
+    for (const { first, width } of magnitude ? scaledColumns({ block, layer }, adapters, model) : []) {
+      magnitude!.set(scaled!.subarray(at, at + width), first);
+      at += width;
+    }
     changes.set(name, { products: [...products, product], magnitude });
   }
   return changes;
@@ -158,7 +175,10 @@ async function* pieces(shape: Shape, read: ReadRows, { products, magnitude }: Ch
   });
   for await (const _ of measured);
   yield* summed(shape, read, products, (sum, row) => {
-    for (let j = 0; j < sum.length; j++) row[j] = (magnitude[j]! / Math.sqrt(squares[j]!)) * sum[j]!;
+    for (let j = 0; j < sum.length; j++) {
+      const scaled = (magnitude[j]! / Math.sqrt(squares[j]!)) * sum[j]!;
+      row[j] = Number.isNaN(magnitude[j]!) ? sum[j]! : scaled;
+    }
   });
 }
 

@@ -4,22 +4,11 @@
  */
 
 import { show } from "../../checks.ts";
-import { isLlama, traits } from "../../config.ts";
+import { traits } from "../../config.ts";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
 import type { LoraConfig, LoraSite } from "../../methods/lora.ts";
-import {
-  ADAPTED,
-  baseShapes,
-  firstColumn,
-  isInBlocks,
-  loraDims,
-  loraName,
-  magnitudeName,
-  modelTargets,
-  siteName,
-  type Target,
-} from "../../names.ts";
+import { baseShapes, isInBlocks, loraDims, loraName, modelTargets, siteName, type Target } from "../../names.ts";
 import { setting } from "../../setting.ts";
 import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../../tasks/index.ts";
 import { formatShape, numel, type Shape, sameShape } from "../../tensor.ts";
@@ -27,16 +16,9 @@ import { LAYOUTS } from "../layouts.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import { givenSettings, type PeftPlan, parsePeftConfig, type TaskType, tasksOf } from "./peft-config.ts";
-import {
-  headEntries,
-  type ImportEntry,
-  type ImportPlan,
-  type PeftBase,
-  readBaseModel,
-  type Tensors,
-} from "./peft-form.ts";
+import { headEntries, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
 import { importVirtual } from "./peft-import-virtual.ts";
-import { factorName, magnitudeKey, WRAPPER } from "./peft-lora.ts";
+import { factorName, magnitudeEntry, magnitudeKey, WRAPPER } from "./peft-lora.ts";
 import { adaptedOrder, baseEntry, baseInFiles } from "./peft-names.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
@@ -93,28 +75,6 @@ function incompleteKeys(entries: ReadonlyMap<string, ImportEntry>, shapes: Reado
       missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
   const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
   return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
-}
-
-/**
- * Completes DoRA's magnitudes: PEFT's modules without an adapter have none, as the lengths of their columns do not
- * change.
- */
-export async function completeMagnitudes(
-  tensors: Tensors,
-  entries: ReadonlyMap<string, ImportEntry>,
-  { read }: PeftBase,
-): Promise<void> {
-  for (const [name, { data }] of tensors) {
-    if (!/\.magnitude$/.test(name)) continue;
-    const missing = new Set(data.keys());
-    for (const { name: of, first = 0, shape } of entries.values())
-      if (of === name) for (let i = 0; i < shape![0]!; i++) missing.delete(first + i);
-    if (missing.size === 0) continue;
-    const weight = await read!(name.replace(/^lora\.(.*)magnitude$/, "$1weight"));
-    const squares = new Float64Array(data.length);
-    for (const [i, value] of weight.entries()) squares[i % data.length]! += value * value;
-    for (const i of missing) data[i] = Math.sqrt(squares[i]!);
-  }
 }
 
 /**
@@ -188,9 +148,10 @@ function expectedEntries(
   const modulesToSave: string[] = [];
   /** Of adapted modules. */
   const biases = new Set<string>();
+  const adapted = plan.adapted.map(({ site }) => site);
   for (const module of plan.adapted) {
     const { site, r, scale, name } = module;
-    const { target, block } = site;
+    const { target } = site;
     const dims = loraDims(target, config, countOutputs(task, config));
     sites.push({ site: siteName(site), r, scale });
     targets.add(target);
@@ -198,13 +159,7 @@ function expectedEntries(
     entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in], isTurned });
     const order = adaptedOrder(site, config);
     entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r], order });
-    if (plan.dora)
-      entries.set(magnitudeKey(name), {
-        name: magnitudeName({ block, layer: ADAPTED[target].layer }),
-        shape: [dims.out],
-        order,
-        ...(isLlama(config) && { first: firstColumn(target, config) }),
-      });
+    if (plan.dora) entries.set(magnitudeKey(name), magnitudeEntry(site, adapted, config, { out: dims.out, order }));
     if (plan.biases && isInBlocks(target)) biases.add(`${name}.bias`);
   }
   const isTrained = (key: string) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));

@@ -9,7 +9,6 @@ import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts"
 import {
   ADAPTED,
   baseShapes,
-  columnsIn,
   firstColumn,
   isInBlocks,
   loraDims,
@@ -17,6 +16,7 @@ import {
   magnitudeName,
   matrixOutputs,
   type Site,
+  scaledColumns,
 } from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
 import type { Shape } from "../../tensor.ts";
@@ -24,6 +24,7 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 import {
   commonConfig,
   fromEntries,
+  type ImportEntry,
   type Module,
   type NamedTensor,
   type PeftForm,
@@ -123,49 +124,44 @@ export function loraModules({ model, lora, task }: LoraModel, names: PeftNames |
   const modules = new Map<string, Module>();
   const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || !hasHead(task));
   for (const adapter of adapters) {
-    const { target, r, scale } = adapter;
+    const { target, block, r, scale } = adapter;
     const name = moduleName(adapter, model, names);
-    const module = modules.get(name) ?? newModule(adapter, model, names, lora.use_dora, { name, r: 0, scale });
+    // A Llama-type model has q, k and v in modules of their own.
+    const isWhole = isLlama(model) || !isInBlocks(target);
+    const { in: input, out } = loraDims(target, model, model.vocab_size);
+    const module: Module = modules.get(name) ?? {
+      name,
+      r: 0,
+      scale,
+      in: input,
+      out: isWhole ? out : matrixOutputs(target, model),
+      order: names?.adaptedOrder(adapter, model),
+      kind: moduleKind(name),
+      isInBlock: block !== null,
+      parts: [],
+      magnitude: null,
+    };
     modules.set(name, module);
-    const { out } = loraDims(target, model, model.vocab_size);
+    if (lora.use_dora) module.magnitude = magnitudeEntry(adapter, adapters, model, module);
     module.parts.push({ ...adapter, row: isLlama(model) ? 0 : firstColumn(target, model), out });
     module.r += r;
   }
-  if (!lora.use_dora || !isLlama(model)) return [...modules.values()];
-  // In PEFT only adapted modules have magnitudes, here all outputs of a matrix do: the others get an adapter of zeros.
-  for (const { target, block } of adapters)
-    for (const column of columnsIn(ADAPTED[target].layer, model)) {
-      const site = { ...column, block };
-      const name = moduleName(site, model, names);
-      const zeros = newModule(site, model, names, true, { name, r: lora.r, scale: loraScale(lora) });
-      if (!modules.has(name)) modules.set(name, zeros);
-    }
   return [...modules.values()];
 }
 
-/** A module without the adapters of ours that it contains. */
-function newModule(
-  site: Site,
-  model: ModelConfig,
-  names: PeftNames | undefined,
-  dora: boolean | undefined,
-  given: Pick<Module, "name" | "r" | "scale">,
-): Module {
-  const { target, block } = site;
-  // A Llama-type model has q, k and v in modules of their own.
-  const isWhole = isLlama(model) || !isInBlocks(target);
-  const order = names?.adaptedOrder(site, model);
-  const { in: input, out } = loraDims(target, model, model.vocab_size);
-  const outputs = isWhole ? out : matrixOutputs(target, model);
-  const first = isWhole && { first: firstColumn(target, model) };
-  const magnitude = { name: magnitudeName({ block, layer: ADAPTED[target].layer }), shape: [outputs], order, ...first };
-  const own = {
-    kind: moduleKind(given.name),
-    isInBlock: block !== null,
-    parts: [],
-    magnitude: dora ? magnitude : null,
-  };
-  return { ...given, ...own, in: input, out: outputs, order };
+/** The magnitudes of a module with so many outputs, by ours: those of the adapted modules of a matrix are one tensor. */
+export function magnitudeEntry(
+  { target, block }: Site,
+  adapted: readonly Site[],
+  config: ModelConfig,
+  module: Pick<Module, "out" | "order">,
+): ImportEntry {
+  const place = { block, layer: ADAPTED[target].layer };
+  const column = isLlama(config) ? firstColumn(target, config) : 0;
+  let first = 0;
+  for (const one of scaledColumns(place, adapted, config))
+    first += Math.max(0, Math.min(one.width, column - one.first));
+  return { name: magnitudeName(place), shape: [module.out], order: module.order, first };
 }
 
 /** PEFT's alpha for a scale: the shortest number that gives exactly this scale. */

@@ -112,7 +112,7 @@ async function describeContents(path: string): Promise<string> {
 async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const path = joinPath(directory, PEFT_CONFIG);
   const json = await readJson(path);
-  const { completeMagnitudes, importPeft } = await import("./peft-import.ts");
+  const { importPeft } = await import("./peft-import.ts");
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     const shapes = file.floatShapes();
     // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
@@ -123,7 +123,6 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
     const theirs: Tensors = new Map();
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
     const tensors = fromEntries(entries, theirs, adapterShapes(meta));
-    await completeMagnitudes(tensors, entries, base);
     if (hasHead(meta.task) && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
     return inOrder(meta, tensors);
   });

@@ -59,6 +59,7 @@ const CASES: [
   ["gate and up alone", "llama/llama", { target_modules: ["gate", "up"] }],
   ["down alone of a language model", "llama/qwen2", { target_modules: ["down"] }, LM],
   ["DoRA", "llama/llama", { target_modules: [...BLOCK], use_dora: true }],
+  ["DoRA of queries, values and up alone", "llama/llama", { target_modules: ["q", "v", "up"], use_dora: true }],
   ["the token table", "llama/llama", { target_modules: ["gate", "wte"] }],
   ["a language model with its head", "llama/llama", { target_modules: ["o", "head"] }, LM],
   ["a prefix", "llama/llama", null, modeMeta("prefix")],
@@ -154,29 +155,51 @@ test("biases and matrices of a GPT-NeoX that were trained besides are by head in
     );
   }));
 
-test("DoRA of queries and values alone: the keys get an adapter of zeros, or the lengths of their columns", () =>
+test("DoRA of queries and values alone: the keys have no magnitudes in PEFT's files, and stay when it is merged", () =>
   withBase("llama/llama", async (base) => {
     const meta = describe(base, { target_modules: ["q", "v"], use_dora: true });
     const tensors = drawTensors(meta);
     const directory = join(folder, "dora-q-v");
-    assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
-    assert.equal(await readAdapter(directory), { meta, tensors });
-    const path = join(directory, "adapter_model.safetensors");
-    const theirs = await readAll(path);
-    const key = `${SAVED}1.self_attn.k_proj.`;
-    for (const part of ["lora_A", "lora_B"]) assert.ok(theirs.get(`${key}${part}.weight`)!.data.every((x) => x === 0));
-    const name = "lora.h.1.attn.c_attn.magnitude";
-    assertSameBits(name, theirs.get(`${key}lora_magnitude_vector`)!.data, tensors.get(name)!.data.slice(48, 64));
-    // As PEFT writes it.
-    change(directory, { target_modules: ["q_proj", "v_proj"] });
-    await writeTensors(path, new Map([...theirs].filter(([one]) => !one.includes("k_proj"))));
-    const read = (await loadAdapter(directory, base)).tensors.get(name)!.data;
-    const weight = await base.read("h.1.attn.c_attn.weight");
-    const lengths = Float32Array.from({ length: 80 }, (_, j) =>
-      Math.hypot(...Array.from({ length: 48 }, (_, i) => weight[i * 80 + j]!)),
+    await writeAdapter(directory, { meta, tensors });
+    assert.equal(readConfig(directory).target_modules, ["q_proj", "v_proj"]);
+    const theirs = await readAll(join(directory, "adapter_model.safetensors"));
+    const parts = ["q_proj", "v_proj"].flatMap((one) =>
+      ["A", "B", "magnitude_vector"].map((part) => `${one} lora_${part}`),
     );
-    assertAllClose(name, read.slice(48, 64), lengths.slice(48, 64), { atol: 0, rtol: 1e-6 });
-    assertSameBits(name, read.slice(64), tensors.get(name)!.data.slice(64));
+    assert.equal(kinds(theirs), [...parts, `${WRAPPER}score.weight`].sort());
+    // Its queries, then its values.
+    const magnitude = tensors.get("lora.h.1.attn.c_attn.magnitude")!;
+    assert.equal(magnitude.shape, [64]);
+    for (const [module, first, end] of [
+      ["q", 0, 48],
+      ["v", 48, 64],
+    ] as const)
+      assertSameBits(
+        module,
+        theirs.get(`${SAVED}1.self_attn.${module}_proj.lora_magnitude_vector`)!.data,
+        magnitude.data.slice(first, end),
+      );
+    for (const { name, shape, pieces } of await mergedTensors(base, { meta, tensors }, undefined)) {
+      const module = /layers\.1\.self_attn\.([qkv])_proj\.weight/.exec(name)?.[1];
+      if (module === undefined) continue;
+      const values: number[] = [];
+      for await (const piece of pieces()) values.push(...piece);
+      const merged = Float32Array.from(values);
+      const [outputs, inputs] = shape as [number, number];
+      const weight = await base.read("h.1.attn.c_attn.weight");
+      const column = firstColumn(module as "q", base.config);
+      for (let i = 0; i < outputs; i++) {
+        const row = merged.subarray(i * inputs, (i + 1) * inputs);
+        if (module === "k")
+          assertSameBits(
+            "k",
+            row,
+            Float32Array.from(row, (_, j) => weight[j * 80 + column + i]!),
+          );
+        else
+          assert.ok(Math.abs(Math.hypot(...row) / Math.abs(magnitude.data[(module === "q" ? 0 : 48) + i]!) - 1) < 1e-5);
+      }
+    }
   }));
 
 test("what PEFT trained of a part of our matrices is refused by its names", () =>
