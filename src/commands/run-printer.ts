@@ -79,7 +79,11 @@ export class RunPrinter {
     }
     print(`saved to ${directory}${state === "stopped" ? " (stopped early)" : ""}; report: ${report}`);
     if (METHODS[options.mode].peft)
-      print(peft ? "PEFT can load its adapter/" : `PEFT cannot load its adapter/: ${peftObstacle}`);
+      print(
+        peft
+          ? "PEFT can load its adapter/: export --to peft writes the code"
+          : `PEFT cannot load its adapter/: ${peftObstacle}`,
+      );
     if (wouldGainByFolds(record))
       print(
         `measured on ${record.counts.rows[2]} rows alone: train --folds ${USUAL_FOLDS} measures on all rows, and learns from all`,

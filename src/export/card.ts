@@ -7,11 +7,11 @@ import type { BaseName } from "../run/base-name.ts";
 import { findBundled } from "../run/describe-data.ts";
 import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import { readFigure } from "../tasks/compare.ts";
-import { hasHead } from "../tasks/index.ts";
+import { hasHead, isMean } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/usages.ts";
 import { type Loss, showLoss } from "./losses.ts";
-import { baseLabel, longestText } from "./peft-code.ts";
+import { AT_MEAN, baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
 
@@ -79,14 +79,24 @@ function frontMatter({ meta, base, licence, library, isAdapter, title, about }: 
 
 const toTag = (words: string) => (words.toLowerCase().match(/[a-z0-9]+/g) ?? []).join("-");
 
-/** The README. */
+/** What to know before the model is used; null: nothing. */
+export const warning = ({ meta, usages }: Pick<Model, "meta" | "usages">): string | null =>
+  isMean(meta.task) && usages.some(({ language }) => language === "python") ? AT_MEAN : null;
+
+/** The README: how the model is used, then what it is. */
 export function modelCard(model: Model): string {
   const { meta, base, title, usages, about, chatTemplate, losses = [], files } = model;
+  const remark = warning(model);
   const length = longestText(meta);
   return [
     ...frontMatter(model),
     `# ${markdownText(title)}`,
-    "",
+    ...(remark ? ["", `**${remark}**`] : []),
+    ...usages.flatMap(({ title, language, text, code }) => [
+      ...["", `## ${title}`, "", markdownLine(text)],
+      ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
+    ]),
+    ...["", "## The model", ""],
     `${MARK}${markdownText(baseLabel(base))}: ${METHODS[meta.mode].title}.`,
     markdownLine(describeTask(meta)),
     hasHead(meta.task)
@@ -96,10 +106,6 @@ export function modelCard(model: Model): string {
     ...losses.map(
       (loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(showLoss(loss))}.`,
     ),
-    ...usages.flatMap(({ title, language, text, code }) => [
-      ...["", `## ${title}`, "", markdownLine(text)],
-      ...(code === null ? [] : ["", ...markdownFence(language, code.split("\n"))]),
-    ]),
     ...(chatTemplate === undefined ? [] : describeTemplate(chatTemplate)),
     "",
     ...(about ? [about.sections] : []),

@@ -8,13 +8,12 @@ import type { OpenedAdapter } from "../io/peft/open-adapter.ts";
 import { readFinalNorm } from "../io/peft/peft-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { type BaseName, nameBase } from "../run/base-name.ts";
-import { hasHead, isMean } from "../tasks/index.ts";
+import { hasHead } from "../tasks/index.ts";
 import type { CommonDtype } from "../tensor.ts";
-import { type About, modelCard } from "./card.ts";
+import { type About, modelCard, warning } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
 import { foldTemperature, type Loss, listLosses } from "./losses.ts";
-import { AT_MEAN } from "./peft-code.ts";
 import { README } from "./replaceable.ts";
 
 export interface Form {
@@ -140,6 +139,5 @@ export async function planExport(
   const names = [...files.keys()];
   const chatTemplate = readsChats(meta) ? baseModel.vocabulary.chat?.template : undefined;
   files.set(README, modelCard({ ...exported, meta, base, licence, about, chatTemplate, losses, files: names }));
-  const isPython = usages.some(({ language }) => language === "python");
-  return { files, losses, notes: [...(isPython && isMean(meta.task) ? [AT_MEAN] : []), ...notes] };
+  return { files, losses, notes: [warning({ meta, usages }) ?? [], notes].flat() };
 }

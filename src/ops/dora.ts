@@ -101,15 +101,13 @@ interface DoraForward {
   residual?: Tensor | undefined;
 }
 
-/** The ranges of a matrix, each to the next one's first column. */
+/** The ranges of a matrix, each to the next one's first column; `doraNorm` has checked that they are fours. */
 function listRanges(columns: readonly Columns[], cols: number) {
   const all = columns[0]!.first > 0 ? [{ first: 0, width: 0 }, ...columns] : columns;
   let next = 0;
   return all.map(({ first, width }, i) => {
-    expectFours("dora", cols, first, width);
-    const at = next;
     next += width;
-    return { first, end: all[i + 1]?.first ?? cols, width, at };
+    return { first, end: all[i + 1]?.first ?? cols, width, at: next - width };
   });
 }
 

@@ -4,7 +4,7 @@ import { checkKinds } from "../../checks.ts";
 import { isLlama, type ModelConfig } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../../names.ts";
-import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
+import { hasHead, isMean, type Objective, TASKS } from "../../tasks/index.ts";
 import type { Task } from "../../tasks/task.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -118,7 +118,8 @@ export function commonConfig(
     inference_mode: true,
     modules_to_save: modules.length > 0 ? modules : null,
     peft_type: METHODS[mode].peft!.type,
-    task_type: TASKS[task.objective].peft,
+    // PEFT's class of a type reads one token: with none, its automatic classes refuse to choose. Prompts need theirs.
+    task_type: isMean(task) && mode === "lora" ? null : TASKS[task.objective].peft,
   };
 }
 

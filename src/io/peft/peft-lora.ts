@@ -143,7 +143,7 @@ export function loraModules({ model, lora, task }: LoraModel, names: PeftNames |
     };
     modules.set(name, module);
     if (lora.use_dora) module.magnitude = magnitudeEntry(adapter, adapters, model, module);
-    module.parts.push({ ...adapter, row: isLlama(model) ? 0 : firstColumn(target, model), out });
+    module.parts.push({ ...adapter, row: isWhole ? 0 : firstColumn(target, model), out });
     module.r += r;
   }
   return [...modules.values()];
@@ -190,14 +190,14 @@ function loraPeftConfig(
     bias: trained?.hasBiases ? "lora_only" : "none",
     // GPT-2's matrices are [in, out].
     fan_in_fan_out: traits(adapter.model).family === "gpt2",
-    ...(layers ? { layers_to_transform: layers } : {}),
+    ...(layers && { layers_to_transform: layers }),
     init_lora_weights: lora.init === "gaussian" ? "gaussian" : true,
     lora_alpha: alpha,
     lora_dropout: lora.lora_dropout ?? 0,
     r: lora.r,
     rank_pattern: modulePattern(modules, ({ r }) => r, lora.r),
     target_modules: targetModules(adapter, modules),
-    ...(lora.use_dora ? { use_dora: true } : {}),
+    ...(lora.use_dora && { use_dora: true }),
     use_rslora: rslora,
   };
 }
@@ -241,7 +241,7 @@ function split(module: Module, A: NamedTensor, B: NamedTensor, into: Tensors, wh
             where,
             expected: `0 at row ${i}, column ${at + k}: q, k and v have separate adapters`,
             found: String(value),
-            hint: "restore the original file: an adapter that was trained further with PEFT cannot be split into q, k and v",
+            hint: "restore the original file: an adapter that PEFT trained further cannot be split into q, k and v",
           });
       }
     const own = { shape: [rank, width], data: A.data.slice(at * width, (at + rank) * width) };
