@@ -77,7 +77,7 @@ export async function chooseDevice(
 ): Promise<Choice> {
   const isAutomatic = isReplaceable(device);
   const { wrong, byWork } = knownOf(device);
-  const { dtype = "f32" } = whole.specs[0]!;
+  const { dtype = "f32" } = whole.spec;
   if (!isAutomatic) expectDtype(device, dtype);
   else if (began === "wasm" || !hasDtype("webgpu", dtype))
     return applyVerdict(device, { isReplaced: true, why: began ? "the run began on the CPU" : `for ${dtype}` });

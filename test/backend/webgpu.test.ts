@@ -257,7 +257,7 @@ for (const part of ["pipeline", "popErrorScope"] as const)
 testFake("a device that falls silent over the times of its kernels counts as lost", (device) =>
   withSeconds(async (count, timers) => {
     device.features.add("timestamp-query");
-    const backend = await openWebGPU(await requestGPU(), { measures: false });
+    const backend = await openWebGPU(await requestGPU());
     const session = await backend.prepare(product(8));
     await session.time!(new Map());
     for (let i = 0; i < 2; i++) session.run(["forward"], NO_VALUES);
