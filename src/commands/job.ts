@@ -138,7 +138,7 @@ function refuseWithStudy(flags: TrainFlags, { dtype, seed = DEFAULTS.seed }: Run
     [flags.adapter !== undefined, "--adapter", "continue from the adapter with a single run"],
     [dtype === "auto", "--dtype auto", "name the type, so that all runs have the same: --plan says what fits"],
     [flags.force === true, "--force", "choose another --out; the same command resumes a study that is there"],
-    [flags.plan === true, "--plan", `omit ${study}: --plan says what one run takes, and as many run at once as fit`],
+    [study === "--folds" && flags.plan === true, "--plan", "omit --folds: --plan says what one run takes"],
     [study === "--folds" && flags.seeds > 1, "--seeds", "choose one of them"],
     [study === "--folds" && flags.fractions !== undefined, "--fractions", "omit it: folds divide all rows"],
     [study === "--folds" && flags.train !== undefined, "--train", "give one file with --data: folds divide all rows"],

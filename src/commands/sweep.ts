@@ -1,6 +1,5 @@
 /** sweep: trains over a grid of settings and writes a report. */
 
-import { Option } from "commander";
 import { environment } from "#platform";
 import { openBackend } from "../backend/device.ts";
 import { checkNumber, isObject } from "../checks.ts";
@@ -40,8 +39,8 @@ import {
   threadsFlag,
   UNLISTED,
 } from "./cli.ts";
-import { dryRun } from "./dry-run.ts";
 import { addSettings, parseFlags, takeFile } from "./flags.ts";
+import { planStudy } from "./plan-study.ts";
 import { DOWNLOADS, openStudy, runStudy } from "./run-study.ts";
 
 interface SweepFlags extends RunSettings, DeviceFlags {
@@ -52,7 +51,7 @@ interface SweepFlags extends RunSettings, DeviceFlags {
   seeds: number;
   shard?: string;
   collect?: string[];
-  dryRun?: boolean;
+  plan?: boolean;
   json?: boolean;
   out: string;
 }
@@ -65,7 +64,7 @@ const program = command(
   [
     "my.csv --minutes 10",
     "--preset paper --model gpt2-micro --lr 1e-3 --train train.csv --val val.csv --test test.csv",
-    "messages.csv --grid rank=4,8 --grid mode=lora,last_layer --seeds 3 --dry-run",
+    "messages.csv --grid rank=4,8 --grid mode=lora,last_layer --seeds 3 --plan",
     "--file sweep.json --shard 1/4 --out shared",
     "--preset paper ... --collect shard1 shard2 --out all",
   ],
@@ -78,7 +77,7 @@ program
   .addOption(
     choice(
       "--preset <name>",
-      "a predefined sweep: paper is the published experiment, lora the same with a learning rate of its own for each cell, methods " +
+      "a predefined sweep: paper is the published experiment, methods " +
         "compares LoRA with the other modes, each at its own rate",
       Object.keys(SWEEPS),
     ),
@@ -104,11 +103,7 @@ program
     "--collect <dirs...>",
     "first copy the finished trials from other shards' directories, and name those that are missing",
   )
-  .addOption(
-    new Option("--dry-run", "list the trials with their estimated memory and time, without running them").conflicts(
-      "json",
-    ),
-  )
+  .option("--plan", "print the trials with the memory and the time that each takes, by a few steps, and exit")
   .option("--out <dir>", "output directory of the sweep", "runs/sweep")
   .addOption(deviceFlag())
   .addOption(threadsFlag())
@@ -204,7 +199,7 @@ await main(async () => {
   const { base, arms, about } = await sweepSpec(flags);
   // Flags take precedence over the sweep's base, and that over the bundled model and the quickstart's data.
   const settings = pickSettings(mergePreset(flags, mergePreset(base, { ...PRESETS.quickstart, model: BUNDLED_GPT2 })));
-  if (!flags.dryRun) await refuseForeign(flags.out);
+  if (!flags.plan) await refuseForeign(flags.out);
   const study = await openStudy({
     base: settings,
     arms,
@@ -213,15 +208,14 @@ await main(async () => {
     about,
   });
   const { candidates, costOf } = study;
-  // Of those that are chosen from a dry run lists what a run to the end takes.
+  // Of those that are chosen from a plan lists what a run to the end takes.
   const cells =
-    flags.dryRun && candidates
+    flags.plan && candidates
       ? candidateCells(candidates.map(({ rungs }) => ({ rungs: rungs.slice(-1) })))
       : study.cells;
   const { out, json = false } = flags;
   for (const folder of flags.collect ?? []) refuseOther(folder, await readStudy(folder), study.record);
   const say = json ? printNote : print;
-  const now = runnableTrials(cells);
   const all = runnableTrials(cells, () => 0);
   const parts = shard.n > 1 ? divide(cells, shard.n, costOf) : undefined;
   const part = `${shard.i}/${shard.n}`;
@@ -230,7 +224,7 @@ await main(async () => {
     say(`part ${part} has no trials: the sweep has ${all.length}`);
     return 0;
   }
-  if (flags.dryRun) return dryRun(study, [now.filter(isMine), without(all, now).filter(isMine)], flags);
+  if (flags.plan) return planStudy({ ...study, cells }, flags, isMine);
   const device = await openBackend(flags.device, { threads: flags.threads });
   /** Before the trials: notes the part, and takes what other shards have finished. */
   const onBegun = async () => {

@@ -29,6 +29,7 @@ import {
   resumedStudy,
   type TrainFlags,
 } from "./job.ts";
+import { planStudy } from "./plan-study.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
@@ -94,7 +95,7 @@ addSettings(program)
   )
   .option(
     "--plan",
-    "print what the run takes in memory, with every type of weights, with recomputation and other batch sizes, and exit; no weights are read",
+    "print what the run takes in memory, with every type of weights, with recomputation and other batch sizes, and exit; no weights are read. With --seeds: what each run takes in memory and time",
   )
   .option("--json", "print only events on stdout, as JSON, one per line")
   .argument("[file]", "as --data FILE")
@@ -180,6 +181,7 @@ async function study(out: string, request: StudyRequest, flags: TrainFlags): Pro
     return runFolds(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
   }
   const opened = await openStudy(request);
+  if (flags.plan) return planStudy(opened, flags);
   const device = await openJobDevice(flags);
   return runStudy(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
 }

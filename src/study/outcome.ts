@@ -44,7 +44,7 @@ function labelCells(cells: readonly FinishedCell[]): string[] {
     return `${describeTrial(first!)}${model}${trained}`;
   });
   const words: ((cell: FinishedCell) => string)[] = [
-    (cell) => (cell.rates.length > 1 ? "its own rate" : `rate ${formatRate(cellOptions(cell).lr)}`),
+    (cell) => `rate ${formatRate(cellOptions(cell).lr)}`,
     ...SETTING_NAMES.filter((name) => name !== "lr" && name !== "seed").map(
       (name) => (cell: FinishedCell) => `${name} ${cellOptions(cell)[name]}`,
     ),
@@ -111,11 +111,10 @@ export function sortByLoss(outcomes: readonly Outcome[]): Outcome[] {
 }
 
 /**
- * Of those that are compared the one with the lowest validation loss; undefined if none is finite. The test set is not
- * used for selection.
+ * The one with the lowest validation loss; undefined if none is finite. The test set is not used for selection.
  */
-export function bestOutcome<O extends Pick<Outcome, "loss" | "mode" | "tried">>(outcomes: readonly O[]): O | undefined {
-  return lowestLoss(dropUntuned(outcomes), ({ loss }) => loss);
+export function bestOutcome<O extends Pick<Outcome, "loss">>(outcomes: readonly O[]): O | undefined {
+  return lowestLoss(outcomes, ({ loss }) => loss);
 }
 
 /** The trial to use: of the best setting the one with the lowest validation loss. */
@@ -133,7 +132,7 @@ export function testPairs<O extends Outcome<MeasuredRun>>(pairs: readonly (reado
 
 /** The outcome with the lowest loss, and each other one tested against it; undefined if no loss is finite. */
 export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readonly O[], measure: Measure) {
-  const best = lowestLoss(outcomes, ({ loss }) => loss);
+  const best = bestOutcome(outcomes);
   if (!best) return undefined;
   const others = outcomes.filter((one) => one !== best);
   const tests = testPairs(
@@ -141,12 +140,6 @@ export function compareWithBest<O extends Outcome<MeasuredRun>>(outcomes: readon
     measure,
   );
   return { best, tests };
-}
-
-/** Without the cells at a shared learning rate, where there are others of the same mode with a rate of their own. */
-export function dropUntuned<O extends Pick<Outcome, "mode" | "tried">>(outcomes: readonly O[]): O[] {
-  const tuned = new Set(outcomes.filter(({ tried }) => tried.length > 0).map(({ mode }) => mode));
-  return outcomes.filter(({ mode, tried }) => tried.length > 0 || !tuned.has(mode));
 }
 
 /** Of each candidate the outcome with the most epochs. */

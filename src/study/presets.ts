@@ -5,7 +5,7 @@ import { GUIDES } from "../methods/training.ts";
 import { possibleModes, trainableCount } from "../model/trainable.ts";
 import { PRESETS, trainOptions } from "../run/settings.ts";
 import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
-import { DEFAULTS, ofMode } from "../train/options.ts";
+import { ofMode } from "../train/options.ts";
 import type { RunSettings, TrainOptions } from "../train/settings.ts";
 import { runSpec } from "../train/sizes.ts";
 import type { Arm } from "./grid.ts";
@@ -50,15 +50,8 @@ function methods(config: ModelConfig, settings: RunSettings): Arm[] {
   }));
 }
 
-/** Rank and alpha at the shared learning rate, as published, and at each cell's own rate, .1 to 10 times that. */
-function tunedGrid(_model: ModelConfig, { lr = DEFAULTS.lr }: RunSettings): Arm[] {
-  const grid = { mode: "lora", rank: RANKS, alpha: RANKS };
-  return [grid, { ...grid, lr: { choose: ratesFrom(lr / 10) } }];
-}
-
 export const SWEEPS: Record<string, SweepPreset> = {
   paper: { base: PRESETS.paper, arms: [{ mode: "lora", rank: RANKS, alpha: RANKS }, BASELINES] },
-  lora: { base: PRESETS.paper, arms: tunedGrid },
   methods: {
     base: {},
     arms: methods,

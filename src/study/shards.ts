@@ -44,7 +44,7 @@ export function divide(
 }
 
 /** Without settings that change neither time nor memory: trials of one shape are estimated once. */
-export function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
+function trialShape({ model, options: { seed: _, alpha: __, lr: ___, ...shape } }: Trial): string {
   return JSON.stringify([model, shape]);
 }
 

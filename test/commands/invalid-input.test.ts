@@ -92,12 +92,6 @@ const FLAGS: Fault[] = [
     2,
     ["--dtype auto is invalid with --seeds"],
   ],
-  [
-    "the plan of several seeds",
-    [...GOOD, "--seeds", "2", "--plan"],
-    2,
-    ["--plan is invalid with --seeds", "omit --seeds"],
-  ],
   ["seeds whose batches are too large", [...GOOD, "--seeds", "2", "--batch-size", "29"], 2, ["batch size", "1 to 28"]],
   ["a pipe", [...DATA, "/dev/null"], 2, ["/dev/null", "a pipe or a device"]],
   ["an unknown model", ["--model", "gpt2-mirco"], 2, ["gpt2-mirco", "did you mean gpt2-micro?"]],

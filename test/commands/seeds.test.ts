@@ -119,7 +119,6 @@ test("a study of another split is refused, and what is no study, too", async () 
 test("what only a single run can do is refused, with what to do", async () => {
   for (const [flag, hint] of Object.entries({
     "--force": "--out",
-    "--plan": "omit --seeds",
     "--dtype": "name the type",
   })) {
     const { code, stderr } = await train([...SEEDS, flag, ...(flag === "--dtype" ? ["auto"] : []), "--out", "none"]);
@@ -134,6 +133,18 @@ test("what only a single run can do is refused, with what to do", async () => {
   const split = await train(["sets", "--model", "model", ...SHORT, "--folds", "2", "--out", "none"]);
   assert.match(split.stderr, /folds are invalid for data that is split already.*found: +--data sets/s);
   assert.not.ok(existsSync(join(folder, "none")));
+});
+
+test("--plan says what each of several seeds takes, as JSON too, and leaves nothing", async () => {
+  const { code, stdout, stderr } = await train([...SEEDS, "--plan", "--out", "planned"]);
+  assertCode({ code, stdout, stderr }, 0);
+  assert.match(stdout, /│ 2 │ LoRA.* │ +6 │ +\d.*\n.*\n2 trials, about /);
+  assert.is(stderr.match(/timing a few steps/g)?.length, 1);
+  const { type, trials } = JSON.parse((await train([...SEEDS, "--plan", "--json", "--out", "planned"])).stdout);
+  assert.equal([type, trials.length, trials[0].bytes > 0, trials[0].seconds > 0], ["plan", 2, true, true]);
+  const folds = await train([...RUN, "--folds", "2", "--plan", "--out", "planned"]);
+  assert.match(folds.stderr, /--plan is invalid with --folds.*omit --folds/s);
+  assert.not.ok(existsSync(join(folder, "planned")));
 });
 
 test("seeds that all diverge leave no run, and say what to change", async () => {

@@ -85,12 +85,12 @@ testAll("killed within trials and restarted, it has the same bits", async () => 
   assert.equal(findings("killed"), findings("long"));
 });
 
-test("the dry run lists the trials, with what each takes", async () => {
-  const finished = await sweep("dry", ["--dry-run"]);
+test("--plan lists the trials, with what each takes", async () => {
+  const finished = await sweep("planned", ["--plan"]);
   assertCode(finished, 0);
   assert.match(finished.stdout, /│ 1 │ LoRA, rank 2, alpha 4 +│ 0.001 │ +1 │ +\d/);
   assert.match(finished.stdout, /^4 trials, about .* of training steps one after the other on .*\n/m);
-  assert.not.ok(readdirSync(folder).includes("dry"));
+  assert.not.ok(readdirSync(folder).includes("planned"));
 });
 
 /** Runs the shards into one directory, and collects them: the results of the whole sweep. */
@@ -141,10 +141,10 @@ test("a trial that does not fit its model is named, and the others run; if none 
   assertCode(none, 2);
   assert.match(none.stderr, "no such layer");
   assert.not.ok(readdirSync(folder).includes("unfit"));
-  const dry = await runCommand("sweep", [...args, "--grid", "layers=1,7", "--dry-run"], { cwd: folder });
-  assertCode(dry, 0);
-  assert.match(dry.stderr, "cannot be made: LoRA, rank 2, alpha 4, in block 7");
-  assert.match(dry.stdout, /^1 trial, about/m);
+  const planned = await runCommand("sweep", [...args, "--grid", "layers=1,7", "--plan"], { cwd: folder });
+  assertCode(planned, 0);
+  assert.match(planned.stderr, "cannot be made: LoRA, rank 2, alpha 4, in block 7");
+  assert.match(planned.stdout, /^1 trial, about/m);
   // Shards of other data are not collected.
   writeFileSync(join(folder, "more.csv"), messages(24));
   const other = ["more.csv", ...args.slice(1), "--grid", "layers=1"];
@@ -183,7 +183,7 @@ test("too many trials, and a file that is no sweep, are refused before anything 
     [() => file(`${" ".repeat(1 << 16)}{}`), ["too large", "at most 65536 bytes"]],
   ];
   for (const [args, words, expected = 2] of cases) {
-    const { code, stderr } = await runCommand("sweep", [...args(), "--out", "refused", "--dry-run"], { cwd: folder });
+    const { code, stderr } = await runCommand("sweep", [...args(), "--out", "refused", "--plan"], { cwd: folder });
     assert.is(code, expected, stderr);
     for (const word of words) assert.ok(stderr.includes(word), stderr);
   }

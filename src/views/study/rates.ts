@@ -1,65 +1,33 @@
-/** A sweep report's parts on learning rates: those tried and chosen, and rank and alpha without and with the choice. */
+/** A sweep report's map of rank and alpha, and the learning rates that were tried and chosen. */
 
 import { type Block, figure, heading, makeTable, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
 import { METHODS } from "../../methods/index.ts";
 import { GUIDES, hasSetting } from "../../methods/training.ts";
-import { type Interval, summarize } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import { type Outcome, testEstimate } from "../../study/outcome.ts";
 import type { Measure } from "../../tasks/compare.ts";
 import { nameMeasure } from "../measures.ts";
 
-/** Rank and alpha at the shared learning rate and at each cell's own, where the sweep has whole grids of them. */
-export function grids(outcomes: readonly Outcome[], measure: Measure): Block[] {
-  const lora = outcomes.filter(({ mode }) => hasSetting(mode, "alpha"));
-  const shared = findGrid(lora.filter(({ tried }) => tried.length === 0));
-  const own = findGrid(lora.filter(({ tried }) => tried.length > 0));
-  const values = [shared, own].flatMap((grid) => grid?.cells ?? []).map(({ test }) => test.mean);
-  const range = { low: Math.min(...values), high: Math.max(...values) };
-  const both = shared !== null && own !== null;
-  return [
-    ...(shared ? gridBlocks(shared, both ? ", at one learning rate" : "", "rank-alpha", measure, range) : []),
-    ...(own ? gridBlocks(own, ", each at its own learning rate", "rank-alpha-own-rate", measure, range) : []),
-    ...(both ? [text(spread(shared.cells, own.cells, measure))] : []),
-  ];
-}
-
 /** Ranks, or alphas, of a map that can be read. */
 const ROOM = 20;
 
-interface Grid {
-  ranks: number[];
-  alphas: number[];
-  cells: readonly Outcome[];
-}
-
-/** A full grid with several ranks and alphas; null if the cells are none. */
-function findGrid(cells: readonly Outcome[]): Grid | null {
+/** Rank and alpha as published, where the outcomes of LoRA are a whole grid of them. */
+export function rankAlphaMap(outcomes: readonly Outcome[], measure: Measure): Block[] {
+  const cells = outcomes.filter(({ mode }) => hasSetting(mode, "alpha"));
   const unique = (of: (cell: Outcome) => number) => [...new Set(cells.map(of))].sort((a, b) => a - b);
   const ranks = unique(({ rank }) => rank);
   const alphas = unique(({ alpha }) => alpha);
   const places = new Set(cells.map(({ rank, alpha }) => `${rank} ${alpha}`));
   const isFull = [cells.length, places.size].every((count) => count === ranks.length * alphas.length);
-  return isFull && ranks.length > 1 && alphas.length > 1 ? { ranks, alphas, cells } : null;
-}
-
-function gridBlocks(
-  { ranks, alphas, cells }: Grid,
-  at: string,
-  file: string,
-  measure: Measure,
-  range: Interval,
-): Block[] {
+  if (!isFull || [ranks, alphas].some(({ length }) => length < 2 || length > ROOM)) return [];
   const [name, show] = [nameMeasure(measure), measure.format];
-  const title = `Test ${name} over rank and alpha${at}`;
-  const head = heading(`Rank and alpha${at}`);
-  const many = `${ranks.length} ranks and ${alphas.length} alphas are too many for a map: the table of settings has all.`;
-  if (Math.max(ranks.length, alphas.length) > ROOM) return [head, text(many)];
+  const title = `Test ${name} over rank and alpha`;
+  const means = cells.map(({ test }) => test.mean);
   return [
-    head,
+    heading("Rank and alpha"),
     makeTable<number>(
-      file,
+      "rank-alpha",
       `Test ${name}, with 95 % intervals`,
       [
         { title: "Rank", key: "rank", value: (rank) => rank },
@@ -70,31 +38,18 @@ function gridBlocks(
       ],
       ranks,
     ),
-    figure(file, `${title}, with 95 % intervals`, {
+    figure("rank-alpha", `${title}, with 95 % intervals`, {
       kind: "heat-map",
       title,
       x: { title: "alpha", names: alphas.map(String) },
       y: { title: "rank", names: ranks.map(String) },
-      range,
+      range: { low: Math.min(...means), high: Math.max(...means) },
       show,
       cells: cells.map(({ rank, alpha, test, interval }) => ({
         ...{ x: alphas.indexOf(alpha), y: ranks.indexOf(rank), value: test.mean, interval },
       })),
     }),
   ];
-}
-
-function spread(shared: readonly Outcome[], own: readonly Outcome[], measure: Measure): string {
-  const show = measure.format;
-  const describe = (cells: readonly Outcome[]) => {
-    const means = cells.map(({ test }) => test.mean);
-    const { sd } = summarize(means);
-    return `from ${show(Math.min(...means))} to ${show(Math.max(...means))}, with a standard deviation of ${show(sd)}`;
-  };
-  return (
-    `Over the ${shared.length} cells the test ${nameMeasure(measure)} at one learning rate is ${describe(shared)}; with each cell at its own ` +
-    `it is ${describe(own)}.`
-  );
 }
 
 /** The validation loss at each learning rate that was tried, by which it is chosen. */

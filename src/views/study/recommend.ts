@@ -9,15 +9,7 @@ import { trainOptions } from "../../run/settings.ts";
 import { type Standing, stateP } from "../../statistics.ts";
 import { formatRate, type SweepSpec } from "../../study/grid.ts";
 import type { Candidate } from "../../study/halving.ts";
-import {
-  bestOutcome,
-  bestTrial,
-  dropUntuned,
-  longestOf,
-  type Outcome,
-  testEstimate,
-  testPairs,
-} from "../../study/outcome.ts";
+import { bestOutcome, bestTrial, longestOf, type Outcome, testEstimate, testPairs } from "../../study/outcome.ts";
 import type { TrialRecord } from "../../study/store.ts";
 import { bestOf, type Measure, readFigure } from "../../tasks/compare.ts";
 import { hasHead } from "../../tasks/index.ts";
@@ -46,14 +38,13 @@ export function recommendation(
   called = "npx lowrank train",
 ): Block[] {
   const { base, known, candidates } = asked;
-  const compared = dropUntuned(outcomes);
-  const [best, run] = [bestOutcome(compared), bestTrial(compared)];
+  const [best, run] = [bestOutcome(outcomes), bestTrial(outcomes)];
   if (!best || !run) return [];
   // Of a study that has halved also its setting after other numbers of epochs.
   const halved = candidates?.map(({ rungs }) => rungs.flat()).find((trials) => isOf(best, trials));
   const own = halved ?? best.trials.map(({ trial }) => trial);
-  const others = compared.filter((one) => !isOf(one, own));
-  const settings = candidates ? longestOf(candidates, compared).length : compared.length;
+  const others = outcomes.filter((one) => !isOf(one, own));
+  const settings = candidates ? longestOf(candidates, outcomes).length : outcomes.length;
   const measure = judgedBy(data);
   const against = [...againstBaseline(run, measure), ...againstNext(best, bestOutcome(others), measure)];
   const sentence = text(recommend(best, settings, against, measure));

@@ -12,7 +12,6 @@ import {
   bestOutcome,
   bestPerMode,
   bestTrial,
-  dropUntuned,
   finishedTrials,
   listOutcomes,
   longestOf,
@@ -41,7 +40,7 @@ import { metricsTable } from "../run-tables.ts";
 import { sizeFigure } from "./comparison.ts";
 import { steps } from "./halving.ts";
 import { ABOUT, aboutLeaks, aboutPublished, method } from "./method.ts";
-import { grids, rates } from "./rates.ts";
+import { rankAlphaMap, rates } from "./rates.ts";
 import { type Asked, recommendation } from "./recommend.ts";
 import { aboutSeeds } from "./seeds.ts";
 
@@ -113,7 +112,7 @@ function select(cells: readonly FinishedCell[], data: TrainingData, { candidates
   const all = listOutcomes(cells, judgedBy(data));
   // Of more settings than a table shows at once those with the lowest validation loss are first.
   const outcomes = all.length > ROWS_AT_ONCE ? sortByLoss(all) : all;
-  return { outcomes, compared: candidates ? longestOf(candidates, outcomes) : dropUntuned(outcomes) };
+  return { outcomes, compared: candidates ? longestOf(candidates, outcomes) : outcomes };
 }
 
 /** The trials of which more is shown than what is compared of all: first seeds of the best settings, and the best. */
@@ -142,7 +141,7 @@ function layOut(
     ...settings(outcomes, data),
     ...comparisons(compared, measure, data),
     ...aboutSeeds(compared, measure),
-    ...grids(outcomes, measure),
+    ...rankAlphaMap(outcomes, measure),
     ...rates(outcomes),
     ...losses(compared, wholeOf),
     ...showBest(outcomes, wholeOf),

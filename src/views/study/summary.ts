@@ -2,7 +2,7 @@
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, text } from "../../document/blocks.ts";
 import { formatLoss } from "../../format.ts";
-import { bestTrial, compareWithBest, dropUntuned, measureRuns, type Outcome, sortByLoss } from "../../study/outcome.ts";
+import { bestTrial, compareWithBest, measureRuns, type Outcome, sortByLoss } from "../../study/outcome.ts";
 import { trialDirectory } from "../../study/store.ts";
 import { judgedBy, nameMeasure, showMeasure } from "../measures.ts";
 import { comparisonTable, describeComparison } from "./comparison.ts";
@@ -14,7 +14,7 @@ const SHOWN = 10;
 /** `out`: the study's directory. Empty if no setting is the best. */
 export function summaryBlocks(out: string, all: readonly Outcome[], data: TrainingData): Block[] {
   const measure = judgedBy(data);
-  const outcomes = sortByLoss(dropUntuned(all));
+  const outcomes = sortByLoss(all);
   const [best] = outcomes;
   const run = bestTrial(outcomes);
   if (!best || !run) return [];
