@@ -49,6 +49,8 @@ export interface Table {
   caption: string;
   columns: readonly Column[];
   rows: readonly (readonly Cell[])[];
+  /** The first rows that people see; CSV has all. Default: those of any table (`shownRows`). */
+  shown?: number;
 }
 
 export interface Figure {

@@ -8,8 +8,8 @@ import type { Cell, Column, Table } from "./blocks.ts";
 const NONE = "–";
 /** Why there is no interval. */
 export const NO_INTERVAL = "all samples equal";
-/** Rows of a table that a report shows at once. */
-export const ROWS_AT_ONCE = 100;
+/** The most rows of a table that a report shows. */
+const MOST_ROWS = 500;
 /** Characters of a name or a message in a table; CSV has all. */
 const LONGEST = 400;
 
@@ -24,10 +24,8 @@ export function shownColumns({ columns }: Table): { column: Column; title: strin
   return columns.flatMap((column, i) => (column.title === null ? [] : { column, title: brief(column.title), i }));
 }
 
-/** "The first 100 of 10,000 rows; the file has all."; undefined: there are no more. */
-export function aboutRows({ rows: { length } }: Table, shown: number): string | undefined {
-  if (length > shown) return `The first ${shown} of ${formatCount(length)} rows; the file has all.`;
-}
+/** The rows that people see. */
+export const shownRows = ({ rows, shown = Infinity }: Table, most = MOST_ROWS) => rows.slice(0, Math.min(shown, most));
 
 /** What a cell shows, and what belongs to it: its interval, or its share. */
 export function cellParts(cell: Cell, { format = String }: Column): { text: string; more?: string } {

@@ -1,4 +1,4 @@
-/** The run directory: its record, tables, the plan and the trained tensors. */
+/** The run directory: its record, what shows it, and the trained tensors. */
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
 import { CLASSIC } from "../classic/parts.ts";
@@ -10,7 +10,6 @@ import { pickSizes, type Reference } from "../io/peft/adapter-meta.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { printProgram } from "../plan/print.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/classic.ts";
@@ -111,7 +110,7 @@ export interface RunContents {
   record: RunRecord;
 }
 
-/** Makes the files that show a run that has ended: tables and charts. */
+/** Makes the files that show a run that has ended. */
 export type RunViews = (
   record: RunRecord,
   result: Pick<TrainResult, "answers" | "predicted" | "classic">,
@@ -129,11 +128,7 @@ export async function runContents(
   const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && (await import("../classic/file.ts")).printClassic(result.classic.parts);
-  const about = [
-    ...views(known, result, data),
-    ["plan.txt", printProgram(result.plan)] as const,
-    ...(classic ? [[CLASSIC, classic] as const] : []),
-  ];
+  const about = [...views(known, result, data), ...(classic ? [[CLASSIC, classic] as const] : [])];
   return listFiles(known, about, adapter);
 }
 

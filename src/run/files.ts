@@ -11,38 +11,21 @@ import { LIMITS } from "../io/limits.ts";
 import { isTemporary } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
-import { chartName } from "../tasks/compare.ts";
-import { OBJECTIVES } from "../tasks/index.ts";
-import { TRAINING } from "../tasks/training.ts";
 import { checkpointFiles } from "./checkpoint.ts";
 import { FORMAT, RECORD, REPORT, type RunRecord, VERSION } from "./record.ts";
 
 /** The files that a run can write, except checkpoints. */
 export const RUN_FILES: readonly string[] = [
-  ...OBJECTIVES.map((objective) => `${chartName(TRAINING[objective].measures[0])}.svg`),
   "adapter/adapter_config.json",
   "adapter/adapter_model.safetensors",
   "adapter/lowrank.json",
   "adapter/lowrank.safetensors",
   "adapter/weights.safetensors",
-  "baselines.csv",
-  "classes.csv",
   CLASSIC,
-  "confusion.csv",
-  "loss.svg",
-  "losses.csv",
-  "measures.csv",
-  "metrics.csv",
-  "plan.txt",
-  "precision-recall.svg",
   "predicted.json",
   "predictions.csv",
-  "reliability.svg",
   REPORT,
-  "roc.svg",
   RECORD,
-  "scores.svg",
-  "texts.csv",
 ];
 
 /** What is read of a record before it is checked. */

@@ -55,7 +55,7 @@ export interface StudyResult {
 export interface StudyReport {
   blocks: readonly Block[];
   toMarkdown(): string;
-  /** A page by itself. Its links lead to files of a study's directory. */
+  /** A page by itself. Its links lead to the pages of the runs in a study's directory. */
   toHtml(): string;
 }
 

@@ -25,11 +25,10 @@ export const countMessages = (rows: number, one = "message") =>
 
 export const tooFew = (rows: number) => (rows < FEW_ROWS ? ": too few to tell" : "");
 
-/** What messages are called, and where those of the test set are. */
-export const MESSAGES: Pick<Words, "units" | "drawn" | "file"> = {
+/** What messages are called. */
+export const MESSAGES: Pick<Words, "units" | "drawn"> = {
   units: { many: "messages", seen: "examples", rows: "rows", counted: "rows" },
   drawn: () => ({ rows: "rows" }),
-  file: ["predictions", "predictions.csv"],
 };
 
 /** No labels are a dash. */
@@ -60,11 +59,11 @@ export function mistakesTable(
 type Labelled<T> = T & { label: string };
 
 /** Precision, recall and F1, with Wilson's intervals. `name`: "Class"; `rows`: what is counted of it. */
-export function classesTable<T extends LabelMeasures>(
+function classesTable<T extends LabelMeasures>(
   classes: readonly Labelled<T>[],
   name: string,
   more: readonly RowColumn<Labelled<T>>[],
-  caption = "",
+  caption: string,
   rows = "Rows",
 ): Table {
   const column = (title: string, key: "precision" | "recall" | "f1"): RowColumn<Labelled<T>> => ({
@@ -91,15 +90,17 @@ export function classesBlock<T extends LabelMeasures>(
   more: readonly RowColumn<Labelled<T>>[],
   rows?: string,
 ): Details {
-  const table = (some: readonly Labelled<T>[], caption: string) => [classesTable(some, one, more, caption, rows)];
+  const table = (some: readonly Labelled<T>[], caption: string) => classesTable(some, one, more, caption, rows);
   if (classes.length <= LISTED_CLASSES) {
-    const blocks = table(classes, `${many} of the test set, with 95 % intervals`);
-    return details(`Precision, recall and F1 of each ${one.toLowerCase()}`, blocks);
+    const whole = table(classes, `${many} of the test set, with 95 % intervals`);
+    return details(`Precision, recall and F1 of each ${one.toLowerCase()}`, [whole]);
   }
   const present = classes.filter(({ f1 }) => f1).sort((a, b) => a.f1!.share - b.f1!.share);
+  const absent = classes.filter(({ f1 }) => !f1);
   const title = `The ${many.toLowerCase()} with the lowest F1`;
-  const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals; the run's classes.csv has all`;
-  return details(title, table(present.slice(0, LISTED_CLASSES), caption));
+  const caption = `${title}, of ${formatCount(present.length)} in the test set, with 95 % intervals`;
+  const shown = Math.min(LISTED_CLASSES, present.length);
+  return details(title, [{ ...table([...present, ...absent], caption), shown }]);
 }
 
 /** The number of rows per class or label, or of the largest classes if there are many. */

@@ -275,12 +275,10 @@ export interface Words<Details extends object = object, Set extends Rows = Rows>
   headline(run: Shown, results: Results<Details>): string;
   /** What is shown of the test set behind the table of baselines. */
   blocks?(run: Shown, results: Results<Details>): Block[];
-  /** Tables that a run's directory has in full, in addition to that of the baselines. */
-  tables?(run: Shown, results: Results<Details>): Table[];
+  /** A table that the run's page alone has. */
+  table?(results: Results<Details>): Table;
   /** What to know about the results. */
   notes?(run: Shown, results: Results<Details>): string[];
   /** What the measures are made of: "rows", and why these, if it needs saying. */
   drawn(details: Details): { rows: string; why?: string };
-  /** The file of a run's directory with each of them, and what it has: "predictions". */
-  file: readonly [what: string, name: string];
 }

@@ -1,7 +1,7 @@
 /** Blocks as components: those of the page, of reports in HTML, and of the page of one file. */
 import type { ComponentChildren, RefObject } from "preact";
 import type { Block, Cell, Column, Details, Figure, Table } from "../document/blocks.ts";
-import { brief, cellParts, isNumeric, shownColumns } from "../document/cells.ts";
+import { brief, cellParts, isNumeric, shownColumns, shownRows } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
 import { linkTarget } from "../quote.ts";
 import { plain } from "../setting.ts";
@@ -11,8 +11,6 @@ export interface Medium {
   draw: (figure: Figure) => ComponentChildren;
   /** Default: `TableView`. */
   table?: (table: Table) => ComponentChildren;
-  /** In a file: to the file of a table or a figure next to it. */
-  link?: (block: Table | Figure) => ComponentChildren;
   /** What can be done about a note: in a page, buttons. */
   ways?: (text: string) => ComponentChildren;
   /** Texts with its own words for settings; default: the library's. */
@@ -39,19 +37,9 @@ function BlockView({ block, medium }: { block: Block; medium: Medium }) {
     case "code":
       return <pre>{printableLine(block.text)}</pre>;
     case "table":
-      return (
-        <>
-          {medium.table?.(block) || <TableView table={block} />}
-          {medium.link?.(block)}
-        </>
-      );
+      return medium.table?.(block) ?? <TableView table={block} />;
     case "figure":
-      return (
-        <>
-          {medium.draw(block)}
-          {medium.link?.(block)}
-        </>
-      );
+      return medium.draw(block);
     case "details":
       return <DetailsView details={block} medium={medium} />;
   }
@@ -68,7 +56,7 @@ export const isolate = (text: string): ComponentChildren =>
 
 function DetailsView({ details, medium }: { details: Details; medium: Medium }) {
   return (
-    <details open={medium.link !== undefined}>
+    <details>
       <summary>{printableLine(details.title)}</summary>
       <Blocks blocks={details.blocks} medium={medium} />
     </details>
@@ -110,7 +98,7 @@ export function TableView({ table }: { table: Table }) {
           </tr>
         </thead>
         <tbody>
-          {table.rows.map((row, r) => (
+          {shownRows(table).map((row, r) => (
             <tr key={r}>
               {columns.map(({ column, i, isNumeric }, place) =>
                 place === 0 ? (

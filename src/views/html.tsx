@@ -1,12 +1,16 @@
-/** Blocks as a self-contained HTML file. Only one with long tables has a script, without which it can be read, too. */
+/**
+ * Blocks as a self-contained HTML file. A script saves its tables as CSV and its charts as SVG; without scripts it can
+ * be read, too.
+ */
+import type { ComponentChildren } from "preact";
 import { renderToString } from "preact-render-to-string";
 import type { Block, Figure, Table } from "../document/blocks.ts";
 import { printableLine } from "../printable.ts";
-import { linkTarget } from "../quote.ts";
-import { blockFile } from "./block-file.ts";
+import { scriptLiteral } from "../quote.ts";
+import { aboutRows } from "./block-file.ts";
 import { chartSvg } from "./charts/svg.tsx";
-import { Blocks } from "./components.tsx";
-import { isLong, LongTable, SCRIPT } from "./long-table.tsx";
+import { Blocks, TableView } from "./components.tsx";
+import { tableToCsv } from "./csv.ts";
 
 const STYLE = `
 :root { color-scheme: light dark; --faint: #666; background: Canvas; color: CanvasText; }
@@ -21,22 +25,34 @@ td { overflow-wrap: anywhere; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; }
 td.n { white-space: nowrap; }
 td small { display: block; color: var(--faint); }
-.long .rows { margin: 1rem 0 -.5rem; font-size: .9rem; }
-.long button, .long input { font: inherit; }
-.long th button { padding: 0; border: 0; background: none; color: inherit; font-weight: inherit; text-align: inherit; cursor: pointer; }
-.long th button::after { content: "\u2195" / ""; margin-left: .25em; color: var(--faint); }
-.long [aria-sort="ascending"] button::after { content: "\u2191" / ""; color: inherit; }
-.long [aria-sort="descending"] button::after { content: "\u2193" / ""; color: inherit; }
 .note { padding-left: .75rem; border-left: 3px solid #8888; }
 pre { padding: .5rem .75rem; white-space: pre-wrap; overflow-wrap: anywhere; background: #8881; }
 figure { margin: 1.5rem 0; }
 figure svg { max-width: 100%; height: auto; }
-figcaption, .file { color: var(--faint); font-size: .9rem; }
-.file { margin: -.5rem 0 1.5rem; }
+figcaption, .save { color: var(--faint); font-size: .9rem; }
+.save { margin: -.5rem 0 1.5rem; }
+figcaption .save { margin: .25rem 0; }
+.save button { font: inherit; }
 `;
 
-/** `links`: whether there are files of tables and figures to lead to. */
-export function toHtml(title: string, blocks: readonly Block[], { links = true } = {}): string {
+/** What a report runs. It is written into the file as it is, and uses nothing from outside itself. */
+function offerFiles(): void {
+  for (const button of document.querySelectorAll<HTMLButtonElement>(".save button")) {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      const place = button.closest(".block")!;
+      const [csv, svg] = [place.querySelector("script"), place.querySelector("svg")];
+      const content = csv ? (JSON.parse(csv.textContent!) as string) : new XMLSerializer().serializeToString(svg!);
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([content], { type: csv ? "text/csv" : "image/svg+xml" }));
+      link.download = button.value;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    });
+  }
+}
+
+export function toHtml(title: string, blocks: readonly Block[]): string {
   const page = (
     <html lang="en">
       <head>
@@ -47,34 +63,39 @@ export function toHtml(title: string, blocks: readonly Block[], { links = true }
       </head>
       <body>
         <main>
-          <Blocks blocks={blocks} medium={{ draw, table, ...(links ? { link } : {}) }} />
+          <Blocks blocks={blocks} medium={{ draw, table }} />
         </main>
-        {blocks.some(hasLong) && <script dangerouslySetInnerHTML={{ __html: SCRIPT }} />}
+        <script dangerouslySetInnerHTML={{ __html: `(${offerFiles})();` }} />
       </body>
     </html>
   );
   return `<!doctype html>\n${renderToString(page)}\n`;
 }
 
-const hasLong = (block: Block): boolean =>
-  block.kind === "details" ? block.blocks.some(hasLong) : block.kind === "table" && isLong(block);
+const table = (block: Table) => (
+  <div class="block">
+    <TableView table={block} />
+    <Save file={`${block.name}.csv`}>{aboutRows(block)} </Save>
+    <script type="application/json" dangerouslySetInnerHTML={{ __html: scriptLiteral(tableToCsv(block)) }} />
+  </div>
+);
 
-const table = (block: Table) => isLong(block) && <LongTable table={block} />;
+const draw = ({ name, chart, caption }: Figure) => (
+  <figure class="block">
+    <div role="img" aria-label={printableLine(caption)} dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
+    <figcaption>
+      {printableLine(caption)}
+      <Save file={`${name}.svg`} />
+    </figcaption>
+  </figure>
+);
 
-function draw({ chart, caption }: Figure) {
-  return (
-    <figure>
-      <div role="img" aria-label={printableLine(caption)} dangerouslySetInnerHTML={{ __html: chartSvg(chart) }} />
-      <figcaption>{printableLine(caption)}</figcaption>
-    </figure>
-  );
-}
-
-function link(block: Parameters<typeof blockFile>[0]) {
-  const path = blockFile(block);
-  return (
-    <p class="file">
-      <a href={linkTarget(path)}>{path.replace(/^.*\//, "")}</a>
-    </p>
-  );
-}
+/** A button that saves what its block shows. */
+const Save = ({ file, children }: { file: string; children?: ComponentChildren }) => (
+  <p class="save">
+    {children}
+    <button type="button" value={file} hidden>
+      Save {file}
+    </button>
+  </p>
+);

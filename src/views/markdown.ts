@@ -1,10 +1,10 @@
 /** Blocks as Markdown. */
 
 import type { Block, Table } from "../document/blocks.ts";
-import { aboutRows, cellLine, ROWS_AT_ONCE, shownColumns } from "../document/cells.ts";
+import { cellLine, shownColumns, shownRows } from "../document/cells.ts";
 import { printableLine } from "../printable.ts";
 import { linkTarget, markdownFence, markdownLine, markdownText } from "../quote.ts";
-import { blockFile } from "./block-file.ts";
+import { aboutRows, blockFile } from "./block-file.ts";
 
 /** `links`: whether there are files of tables and figures to lead to. Figures are left out where there are none. */
 export function toMarkdown(blocks: readonly Block[], { links = true } = {}): string {
@@ -25,17 +25,12 @@ function blockToMarkdown(block: Block, links: boolean): string {
       return markdownLine(block.kind === "note" ? `note: ${block.text}` : block.text);
     case "code":
       return markdownFence("sh", [printableLine(block.text)]).join("\n");
-    case "table": {
-      const shown = links ? ROWS_AT_ONCE : Infinity;
+    case "table":
       return [
         markdownLine(block.caption),
-        tableLines(block, shown).join("\n"),
-        aboutRows(block, shown) ?? [],
-        links ? link(`${block.name}.csv`, blockFile(block)) : [],
-      ]
-        .flat()
-        .join("\n\n");
-    }
+        tableLines(block, links ? undefined : Infinity).join("\n"),
+        ...(links ? [aboutRows(block) ?? [], link(`${block.name}.csv`, blockFile(block))].flat() : []),
+      ].join("\n\n");
     case "figure":
       return `!${link(block.caption, blockFile(block))}`;
     case "details":
@@ -45,10 +40,10 @@ function blockToMarkdown(block: Block, links: boolean): string {
 
 const link = (text: string, href: string) => `[${markdownText(text)}](${linkTarget(href)})`;
 
-function tableLines(table: Table, shown: number): string[] {
+function tableLines(table: Table, most: number | undefined): string[] {
   const columns = shownColumns(table);
   const line = (cells: readonly string[]) => `| ${cells.join(" | ")} |`;
-  const rows = table.rows.slice(0, shown).map((row) =>
+  const rows = shownRows(table, most).map((row) =>
     columns.map(({ column, i }) => {
       const cell = row[i];
       const text = cellLine(cell, column);

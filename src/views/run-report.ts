@@ -21,7 +21,7 @@ import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.t
 
 /** report.html */
 export function runReport(record: RunRecord, result: Kept, data: TrainingData): string {
-  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, result, data), { links: false });
+  return toHtml(`Lowrank: ${describeTask(record)}`, reportBlocks(record, result, data));
 }
 
 /** What else a run's directory has that can be used. */
@@ -54,12 +54,14 @@ function resultSections(record: RunRecord, results: Results): Block[] {
   const blocks = WORDS[record.objective].blocks?.(record, results) ?? [];
   const samples = blocks.filter((block) => block.kind === "table" && block.name === "samples");
   const errors = blocks.filter(isOfErrors);
+  const table = WORDS[record.objective].table?.(results);
   return [
     ...(samples.length > 0 ? [heading("What it writes"), ...samples] : []),
     heading("How good it is"),
     ...baselinesTable(record, results),
     beforeAndAfter(record, results),
     ...blocks.filter((block) => !samples.includes(block) && !errors.includes(block)),
+    ...(table ? [details("Each text of the test set", [table])] : []),
     ...(errors.length > 0 ? [heading("What it gets wrong"), ...errors.flatMap(showMistakes)] : []),
   ];
 }
@@ -81,7 +83,7 @@ function showMistakes(block: Block): Block[] {
   if (!table) return [block];
   const { rows } = table;
   if (rows.length <= WORST) return [table];
-  const worst = { ...table, caption: `${block.title}, the worst ${WORST}`, rows: rows.slice(0, WORST) };
+  const worst = { ...table, caption: `${block.title}, the worst ${WORST}`, shown: WORST };
   return [worst, details(`The worst ${formatCount(rows.length)}`, [table])];
 }
 
@@ -104,7 +106,7 @@ function making(record: RunRecord, data: TrainingData): Block[] {
     details("The data", ofData),
     ...curves,
     ...(curves.length > 0 && evaluations.length > 0 ? [details("Every evaluation", [evaluationsTable(record)])] : []),
-    text("Every figure is in run.json, and the tables are CSV files, in the folder of this page."),
+    text("Every figure is in run.json, in the folder of this page. Tables are saved as CSV, charts as SVG."),
   ];
 }
 

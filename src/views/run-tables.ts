@@ -15,7 +15,7 @@ import type { Answered, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { WORDS } from "../tasks/words.ts";
 import type { EvaluationRecord, TrainResult } from "../train/records.ts";
-import { csvLines, tableToCsv } from "./csv.ts";
+import { csvLines } from "./csv.ts";
 import { isShown, LOSS, nameMeasure, readMeasure, shownMeasures } from "./measures.ts";
 
 /** A column that only CSV has. */
@@ -28,7 +28,7 @@ type MetricsRecord = Pick<RunRecord, "objective" | "options" | "evaluations" | "
   results: Pick<Results, "before" | "after"> | null;
 };
 
-/** metrics.csv: a row for each run. The columns are those of the published results, then the second measure. */
+/** metrics.csv of a study: a row for each run. The columns are those of the published results, then the second measure. */
 export function metricsTable(records: readonly MetricsRecord[]): Table {
   const [main, other] = TRAINING[records[0]?.objective ?? DEFAULT_OBJECTIVE].measures;
   const at = (when: "before" | "after", measure: Measure) =>
@@ -55,7 +55,7 @@ export function metricsTable(records: readonly MetricsRecord[]): Table {
   return makeTable("metrics", "Metrics", columns, records);
 }
 
-/** losses.csv, and the page's table of evaluations. */
+/** All evaluations of a run. */
 export function evaluationsTable(record: RunRecord): Table {
   const { evaluations, objective, options } = record;
   const [main, other] = TRAINING[objective].measures;
@@ -174,24 +174,12 @@ export function baselinesTable(record: Pick<RunRecord, "objective" | "unequal">,
   ];
 }
 
-/** The CSV files of a run's directory. */
-export function runTables(
-  record: RunRecord,
+/** predictions.csv; nothing where there are no answers. */
+export function predictionsFile(
   { answers }: Pick<TrainResult, "answers">,
   data: TrainingData,
 ): [name: string, content: FileContent][] {
-  const { results, objective } = record;
-  const tables = [
-    metricsTable([record]),
-    ...(record.evaluations.length > 0 ? [evaluationsTable(record)] : []),
-    ...(results ? [...baselinesTable(record, results), ...(WORDS[objective].tables?.(record, results) ?? [])] : []),
-  ];
-  return [
-    ...tables.map((table): [string, string] => [`${table.name}.csv`, tableToCsv(table)]),
-    ...(answers && hasAnswers(data)
-      ? [["predictions.csv", encode(csvLines(predictionsTable(answers, data)))] as [string, FileContent]]
-      : []),
-  ];
+  return answers && hasAnswers(data) ? [["predictions.csv", encode(csvLines(predictionsTable(answers, data)))]] : [];
 }
 
 /** Characters that are written at a time. */

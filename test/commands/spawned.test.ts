@@ -8,9 +8,10 @@ import { pathToFileURL } from "node:url";
 import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { Interruption } from "../../src/commands/cli.ts";
+import type { RunRecord } from "../../src/run/record.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test, testAll } from "../helpers/harness.ts";
-import { assertCode, filesIn, readTable, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
+import { assertCode, filesIn, runCommand, type SpawnOptions, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -124,11 +125,7 @@ const interrupt = (
   more: Partial<SpawnOptions> = {},
 ) => runCommand("train", args, { cwd: folder, watch: (stdout, kill) => when(stdout) && kill(signal), ...more });
 
-/** The last line of a run's metrics.csv, by its header. */
-function lastMetrics(run: string): Record<string, string> {
-  const [names, values] = readTable(join(folder, run, "metrics.csv"));
-  return Object.fromEntries(names!.map((name, i) => [name, values![i]!]));
-}
+const recordOf = (run: string): RunRecord => JSON.parse(readFileSync(join(folder, run, "run.json"), "utf8"));
 
 test("the first signal aborts; from the second signal on, the system ends the process", async () => {
   const interruption = new Interruption("stopping");
@@ -151,7 +148,7 @@ testAll("during the first evaluation: the run can be resumed, from its beginning
   assert.is((await interrupt("SIGTERM", isBegun, args, { spawned: true })).code, null);
   assert.equal(readdirSync(join(folder, "first")), ["run.json"]);
   assertCode(await runCommand("train", ["--resume", "first"], { cwd: folder }), 0);
-  assert.ok(Number(lastMetrics("first").final_test_acc) > 0);
+  assert.ok(recordOf("first").results!.after.test.accuracy! > 0);
 });
 
 /** The run is saved with its last figures, can be used and resumed, and then be finished. */
@@ -162,12 +159,12 @@ async function stopInLastEvaluation(args: readonly string[], out: string, more: 
   assertCode(ended, 130);
   assert.match(ended.stderr, /stopping to save the run.*resume it:/s);
   assert.match(ended.stdout, '"results":null');
-  const { final_test_acc, val_loss_last, examples_seen } = lastMetrics(out);
-  assert.is(final_test_acc, "");
-  assert.ok(Number(val_loss_last) > 0 && Number(examples_seen) > 0);
+  const { results, evaluations, examples } = recordOf(out);
+  assert.is(results, null);
+  assert.ok(evaluations.at(-1)!.val.loss > 0 && examples > 0);
   assertCode(await runCommand("classify", ["--run", out, "x"], { cwd: folder }), 0);
   assertCode(await runCommand("train", ["--resume", out], { cwd: folder }), 0);
-  assert.ok(Number(lastMetrics(out).final_test_acc) > 0);
+  assert.ok(recordOf(out).results!.after.test.accuracy! > 0);
   assert.not.ok(existsSync(join(folder, out, "checkpoint")));
 }
 

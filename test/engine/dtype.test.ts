@@ -18,7 +18,6 @@ import { makeParameters } from "../../src/model/parameters.ts";
 import { frozenBlocks, type ModelSpec, parameterList } from "../../src/model/trainable.ts";
 import type { ModelTensor } from "../../src/names.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
-import { printProgram } from "../../src/plan/print.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { Objective } from "../../src/tasks/index.ts";
 import { numel, type WeightDtype } from "../../src/tensor.ts";
@@ -31,6 +30,7 @@ import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.
 import { testDevice, testOnDevices } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";
 import { fillRandom, LLAMA, OPTIMIZER, randomBatch, smallSpec } from "../helpers/models.ts";
+import { printProgram } from "../helpers/print-program.ts";
 import { messages, TINY, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();

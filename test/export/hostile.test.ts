@@ -30,9 +30,8 @@ import { describeForCard } from "../../src/views/card.ts";
 import { blockFiles } from "../../src/views/files.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runBlocks } from "../../src/views/run.ts";
-import { chartFiles, runFiles } from "../../src/views/run-files.ts";
-import { runReport } from "../../src/views/run-report.ts";
+import { runFiles } from "../../src/views/run-files.ts";
+import { reportBlocks, runReport } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -109,13 +108,13 @@ async function generateAll(word: string): Promise<Map<string, string>> {
   const { record, data } = await made;
   const run = put(record, word);
   const { labels, source, stats } = data;
-  texts.set("run.html", runReport(run, { classic: null }, { ...data, ...put({ labels, source, stats }, word) }));
-  const blocks = [...runBlocks(run), longTable(word)];
+  const loaded = { ...data, ...put({ labels, source, stats }, word) };
+  texts.set("run.html", runReport(run, { classic: null }, loaded));
+  const blocks = [...reportBlocks(run, { classic: null }, loaded), longTable(word)];
   texts.set("report.html", toHtml(`title ${word}`, blocks));
   texts.set("report.md", toMarkdown(blocks));
   texts.set("report.txt", renderBlocks(blocks));
-  for (const [name, content] of [...blockFiles(blocks), ...chartFiles(run)])
-    if (name.endsWith(".svg")) texts.set(name, content);
+  for (const [name, content] of blockFiles(blocks)) if (name.endsWith(".svg")) texts.set(name, content);
   const classic = (await fitWithin(await tinyData(messages(12))))!;
   const parts = { ...classic.parts, name: word, limits: word, labels: [word, `b ${word}`] };
   for (const [name, content] of classicFiles(new ClassicModel(parts), run))

@@ -12,10 +12,11 @@ import { TRAINING } from "../../src/tasks/training.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { objectiveDefaults } from "../../src/train/options.ts";
 import { describeForCard } from "../../src/views/card.ts";
+import { chartSvg } from "../../src/views/charts/svg.tsx";
 import { tableToCsv } from "../../src/views/csv.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { runBlocks } from "../../src/views/run.ts";
-import { chartFiles } from "../../src/views/run-files.ts";
+import { runCharts } from "../../src/views/run-charts.ts";
 import { evaluationsTable, metricsTable } from "../../src/views/run-tables.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 
@@ -147,6 +148,6 @@ export function showRecord(record: RunRecord): string {
     renderBlocks(blocks, 100),
     toHtml("run", blocks),
     ...[metricsTable([record]), evaluationsTable(record)].map(tableToCsv),
-    ...chartFiles(record).map(([, content]) => content),
+    ...runCharts([record]).map(({ chart }) => chartSvg(chart)),
   ].join("\n");
 }

@@ -13,6 +13,14 @@ export function assertWellFormed(markup: string): void {
   assert.not.match(markup.replace(/<[^<>]*>/g, ""), /[<>]|&(?!(amp|lt|gt|quot|#\d+);)/);
 }
 
+/** The CSV files that a report saves, by their names. */
+export const savedTables = (html: string) =>
+  new Map(
+    [...html.matchAll(/ value="([^"]+\.csv)".*?<script type="application\/json">(.*?)<\/script>/gs)].map(
+      ([, name, csv]) => [name!, JSON.parse(csv!) as string],
+    ),
+  );
+
 /** The texts of an SVG, in document order. */
 export const svgTexts = (svg: string) => [...svg.matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text!);
 

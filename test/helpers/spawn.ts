@@ -144,7 +144,7 @@ export function assertCode({ code, stdout, stderr }: Finished, expected: number)
 }
 
 /** The lines and fields of a CSV file of ours without quotes. */
-export function readTable(path: string): string[][] {
-  const lines = readFileSync(path, "utf8").trimEnd().split("\r\n");
+export function parseTable(csv: string): string[][] {
+  const lines = csv.trimEnd().split("\r\n");
   return lines.map((line) => line.split(","));
 }

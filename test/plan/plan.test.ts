@@ -11,11 +11,11 @@ import { EPILOGUES, linearKernel } from "../../src/ops/linear.ts";
 import { checkMemory } from "../../src/plan/check-memory.ts";
 import { formatBytes, memoryTotals, planMemory, withoutShared } from "../../src/plan/memory.ts";
 import type { Program, SegmentName } from "../../src/plan/plan.ts";
-import { printProgram } from "../../src/plan/print.ts";
 import { countFlops } from "../../src/plan/work.ts";
 import { alignView, numel, Tensor } from "../../src/tensor.ts";
 import { test } from "../helpers/harness.ts";
 import { LLAMA, OPTIMIZER, smallSpec } from "../helpers/models.ts";
+import { printProgram } from "../helpers/print-program.ts";
 
 const MIB = 1 << 20;
 const CAPACITY = { tokens: 50, sequences: 4 };

@@ -22,14 +22,13 @@ import { LowrankError } from "../../src/errors.ts";
 import { exportFiles, refuseExport } from "../../src/export/replaceable.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
 import { lastCheckpoint, removeCheckpoints } from "../../src/run/checkpoint.ts";
-import { readRecord } from "../../src/run/directory.ts";
+import { type RunViews, readRecord } from "../../src/run/directory.ts";
 import { refuseExisting, removeRun } from "../../src/run/files.ts";
 import { LiveRun } from "../../src/run/live-run.ts";
 import { advance, newRecord, type RunRecord } from "../../src/run/record.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { Checkpoint, TrainResult } from "../../src/train/records.ts";
 import { train } from "../../src/train/trainer.ts";
-import { runTables } from "../../src/views/run-tables.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { assertSynced, onFaultyDisk } from "../helpers/disk.ts";
@@ -73,8 +72,8 @@ test("two runs are trained for all tests", async () => {
 
 const SET = { label: () => 0, text: (row: number) => `message ${row}`, place: (row: number) => row };
 const DATA = { objective: "classification", labels: ["ham", "spam"], val: SET, test: SET } as unknown as LoadedDataset;
-/** Of a run's tables one: others would only add operations of the same kind. */
-const oneTable = (...run: Parameters<typeof runTables>) => runTables(...run).slice(0, 1);
+/** One file of the run's: others would only add operations of the same kind. */
+const oneFile: RunViews = () => [["predictions.csv", "row,text\n"]];
 
 /** Trains as train does, or resumes. */
 async function trainInto(out: string, { record, result, checkpoints }: Learned, force = false): Promise<void> {
@@ -88,8 +87,8 @@ async function trainInto(out: string, { record, result, checkpoints }: Learned, 
   else await lastCheckpoint(kept).catch((error: LowrankError) => assert.is(error.code, "no-checkpoint"));
   for (const checkpoint of checkpoints) await live.callbacks.onCheckpoint(checkpoint);
   live.record = record;
-  if (!force) return live.end(result, DATA, oneTable);
-  await live.save(out, result, DATA, oneTable, true);
+  if (!force) return live.end(result, DATA, oneFile);
+  await live.save(out, result, DATA, oneFile, true);
   await removeRun(kept);
 }
 
@@ -98,7 +97,7 @@ async function stop(out: string, { record, result, checkpoints }: Learned): Prom
   await live.begin();
   await live.callbacks.onCheckpoint(checkpoints[0]!);
   live.record = { ...record, state: "stopped" };
-  await live.end({ ...result, aborted: true }, DATA, oneTable);
+  await live.end({ ...result, aborted: true }, DATA, oneFile);
 }
 
 const exported = (...names: string[]) =>

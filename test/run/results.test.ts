@@ -6,20 +6,24 @@ import { bytesReader } from "../../src/data/corpus.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { openBaseModel } from "../../src/io/hf.ts";
+import type { FileContent } from "../../src/platform/reader.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
 import type { RunRecord } from "../../src/run/record.ts";
 import { measuring } from "../../src/tasks/classification/classification-results.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
+import { WORDS } from "../../src/tasks/words.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { measuringContext } from "../../src/train/measure.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainEvent, TrainResult } from "../../src/train/records.ts";
+import { blockFiles } from "../../src/views/files.ts";
 import { runFiles } from "../../src/views/run-files.ts";
-import { runTables } from "../../src/views/run-tables.ts";
+import { baselinesTable, predictionsFile } from "../../src/views/run-tables.ts";
 import { answersOf, joinPredictions, measureClasses, shareRight } from "../helpers/answers.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { savedTables } from "../helpers/markup.ts";
 import { filesIn, snapshot } from "../helpers/spawn.ts";
 import { messages, tinyData, tinyModel } from "../helpers/tiny.ts";
 
@@ -64,8 +68,14 @@ function makeResult(
   ];
 }
 
-async function readContent(content: unknown): Promise<string> {
-  if (typeof content === "string") return content;
+/** The tables of the results, as CSV. */
+function tablesOf([record]: [RunRecord, TrainResult]): Map<string, string> {
+  const results = record.results!;
+  return new Map(blockFiles([...baselinesTable(record, results), ...WORDS.classification.blocks!(record, results)]));
+}
+
+async function readPredictions([, result]: [RunRecord, TrainResult], data: LoadedDataset): Promise<string> {
+  const [[, content]] = predictionsFile(result, data) as [[string, FileContent]];
   const decoder = new TextDecoder();
   let text = "";
   for await (const chunk of content as AsyncIterable<Uint8Array>) text += decoder.decode(chunk, { stream: true });
@@ -87,10 +97,8 @@ test("predictions, classes and baselines of a worked example, to the letter", as
       [1, [1e-9, 1 - 1e-9]],
     ],
   );
-  const files = Object.fromEntries(runTables(...result, data));
-  const predictions = await readContent(files["predictions.csv"]);
   assert.is(
-    predictions,
+    await readPredictions(result, data),
     [
       "set,row,text,truth,predicted,probability ham,probability spam",
       'validation,3,"two\nlines of ""spam""",spam,spam,0.25,0.75',
@@ -100,12 +108,11 @@ test("predictions, classes and baselines of a worked example, to the letter", as
       "",
     ].join("\r\n"),
   );
-  assert.is(
-    await readContent(files["confusion.csv"]),
-    "truth,predicted,rows\r\nham,ham,1\r\nham,spam,1\r\nspam,spam,1\r\n",
-  );
-  const table = async (name: string) =>
-    (await readContent(files[name]))
+  const files = tablesOf(result);
+  assert.is(files.get("figures/confusion.csv"), "truth,predicted ham,predicted spam\r\nham,1,1\r\nspam,0,1\r\n");
+  const table = (name: string) =>
+    files
+      .get(`figures/${name}`)!
       .trimEnd()
       .split("\r\n")
       .map((line) => line.split(","));
@@ -113,7 +120,7 @@ test("predictions, classes and baselines of a worked example, to the letter", as
     for (const [i, value] of expected.entries())
       assert.ok(Math.abs(Number(found[i]) - value) < 1e-6, `${found[i]} instead of ${value}`);
   };
-  const [head, ham, spam] = await table("classes.csv");
+  const [head, ham, spam] = table("classes.csv");
   assert.is(
     head!.join(),
     "class,rows,predicted,precision,precision_low,precision_high,recall,recall_low,recall_high,f1,f1_low,f1_high,roc_auc,pr_auc",
@@ -121,7 +128,7 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   // Wilson's intervals: 1 of 1 is 0.206549 to 1, 1 of 2 is 0.094531 to 0.905469.
   near(ham!.slice(1), [2, 1, 1, 0.206549, 1, 0.5, 0.094531, 0.905469, 2 / 3, 0.172734, 0.95039, 1, 1]);
   near(spam!.slice(1), [1, 2, 0.5, 0.094531, 0.905469, 1, 0.206549, 1, 2 / 3, 0.172734, 0.95039, 1, 1]);
-  const [names, own, majority] = await table("baselines.csv");
+  const [names, own, majority] = table("baselines.csv");
   assert.is(
     names!.join(),
     "model,rows,acc,acc_low,acc_high,acc_no_copies,acc_no_copies_low,acc_no_copies_high," +
@@ -134,7 +141,7 @@ test("predictions, classes and baselines of a worked example, to the letter", as
   near(majority!.slice(8, 10), [0.4, 0.5]);
   // One row is right by each alone. There is no correlation with a single class.
   assert.equal([majority![10], majority![11], majority![14], majority![15]], ["", "0", "not distinguishable", "1"]);
-  const [of, figures] = await table("measures.csv");
+  const [of, figures] = table("measures.csv");
   assert.is(of!.slice(0, 6).join(), "acc,macro_f1,balanced_accuracy,mcc,roc_auc,pr_auc");
   near(figures!, [2 / 3, 2 / 3, 0.75, 0.5, 1, 1]);
 });
@@ -145,8 +152,8 @@ test("measures of a class without test rows are empty fields", async () => {
     [0, [1, 0, 0]],
     [1, [0, 1, 0]],
   ];
-  const classes = new Map(runTables(...makeResult(data, [ham!], [ham!, spam!]), data)).get("classes.csv") as string;
-  assert.match(classes, /\r\nweb,0,0,,,,,,,,,,,\r\n$/);
+  const files = tablesOf(makeResult(data, [ham!], [ham!, spam!]));
+  assert.match(files.get("figures/classes.csv")!, /\r\nweb,0,0,,,,,,,,,,,\r\n$/);
 });
 
 test("predictions of many rows come in chunks, each once and in order", async () => {
@@ -154,7 +161,7 @@ test("predictions of many rows come in chunks, each once and in order", async ()
   const data = await messageSets(rows.slice(0, 4).join("\n"), rows.slice(4, 6).join("\n"), rows.join("\n"));
   const sure: [number, number[]] = [0, [1, 0]];
   const result = makeResult(data, [sure, sure], new Array(3000).fill(sure));
-  const [, content] = runTables(...result, data).find(([name]) => name === "predictions.csv")!;
+  const [[, content]] = predictionsFile(result[1], data) as [[string, FileContent]];
   const sizes: number[] = [];
   let text = "";
   for await (const chunk of content as AsyncIterable<Uint8Array>) {
@@ -195,11 +202,11 @@ test("a run directory: all files, and the predictions of the run", async () => {
     // Its directory is there from the beginning. A file of its names that is put there meanwhile is nobody's but the
     // user's.
     const late = join(folder, "late");
-    const take = ({ type }: TrainEvent) => type === "end" && writeFileSync(join(late, "metrics.csv"), "mine");
-    await assertFails("files-in-the-way", [late, "metrics.csv"], () =>
+    const take = ({ type }: TrainEvent) => type === "end" && writeFileSync(join(late, "predictions.csv"), "mine");
+    await assertFails("files-in-the-way", [late, "predictions.csv"], () =>
       fineTune({ ...args, save: late, onEvent: take }, runFiles),
     );
-    assert.equal(filesIn(late), ["metrics.csv", "run.json"]);
+    assert.equal(filesIn(late), ["predictions.csv", "run.json"]);
     const stop = new AbortController();
     const none = join(folder, "none");
     stop.abort();
@@ -215,15 +222,14 @@ test("a run directory: all files, and the predictions of the run", async () => {
       assert.ok(line.endsWith(probabilities.map((p) => Number(p.toPrecision(6))).join()), line);
     });
     assert.is(shareRight(run, "val"), run.results!.after.val!.accuracy);
+    const report = read("report.html");
+    assert.match(report, new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`));
+    const tables = savedTables(report);
     assert.match(
-      read("reliability.svg"),
-      new RegExp(`test set, ${data.test.size} rows; expected calibration error \\d`),
-    );
-    assert.match(
-      read("baselines.csv"),
+      tables.get("baselines.csv")!,
       new RegExp(`\r\n"TF-IDF, logistic regression \\(C 1000\\)",${data.test.size},1,`),
     );
-    assert.match(read("classes.csv"), /\r\nspam,\d/);
+    assert.match(tables.get("classes.csv")!, /\r\nspam,\d/);
     assert.equal(
       run.results!.test!.compared.slice(1).map(({ name }) => name),
       ["TF-IDF, logistic regression (C 1000)", `always ${["ham", "spam"][majorityClass(data)]}`],

@@ -125,7 +125,11 @@ export const FURTHER = [
   ["prompt tuning", `train mails.csv ${SMALL} --mode prompt --virtual-tokens 4 --out runs/prompt`],
   ["prefix tuning", `train mails.csv ${SMALL} --mode prefix --virtual-tokens 4 --out runs/prefix`],
   ["DoRA with dropout", `train mails.csv ${SMALL} --dora --dropout .1 --out runs/dora`],
-  ["how much memory?", "train mails.csv --plan"],
+  [
+    "how much memory, how much time?",
+    "train mails.csv --plan",
+    "sweep mails.csv --preset methods --model gpt2-micro --epochs 1 --max-length 32 --plan",
+  ],
   ["a model for transformers", "export --run runs/mails-micro --to merged --out exports/merged"],
   ["ONNX for a page of transformers.js", "export --run runs/mails-micro --to onnx --out exports/onnx"],
   ["GGUF for llama.cpp", "export --run runs/book --to gguf --dtype q8 --out exports/gguf"],

@@ -1,5 +1,5 @@
 /** Sweeps of language models: trials on texts, and their report. */
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { bytesReader } from "../../src/data/corpus.ts";
@@ -16,6 +16,7 @@ import { reportBlocks, writeReport } from "../../src/views/study/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
+import { savedTables } from "../helpers/markup.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -77,7 +78,7 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     "percentiles of the bootstrap: 1000 seeded samples of the 20 test documents",
     "the lowest validation loss",
     "| Bits per byte |",
-    `(trials/${trials[0]!.name}/texts.csv)`,
+    `(trials/${trials[0]!.name}/report.html)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.not.match(markdown, /accuracy|misclassified|leaks/);
@@ -87,7 +88,8 @@ test("a sweep of language models reports perplexity with bootstrap intervals and
     settings,
     /,test perplexity,test perplexity_low,test perplexity_high,.*,bits per byte,bits per byte_low,/,
   );
-  assert.ok(existsSync(join(trialDirectory(out, trials[0]!), "texts.csv")));
+  const page = readFileSync(join(trialDirectory(out, trials[0]!), "report.html"), "utf8");
+  assert.is(savedTables(page).get("texts.csv")!.split("\r\n")[20]!.split(",")[0], "document 20");
 
   const better = changed(finished, { mode: "all" }, () => 0.9);
   const mixed = changed(finished, { mode: "last_block" }, (i) => (i % 2 === 0 ? 0.9 : 1.1));

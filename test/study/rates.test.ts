@@ -234,7 +234,7 @@ test("the rate is chosen on the validation set once every rate has ended; the re
     "| failed | 0.001 | yes |",
     "1 of 1 chosen rates are at an end of their range",
     "About the arms.",
-    `(trials/${low.name}/predictions.csv)`,
+    `(trials/${low.name}/report.html)`,
   ])
     assert.ok(markdown.includes(words), `no "${words}" in ${markdown}`);
   assert.ok(existsSync(join(trialDirectory(out, low), "predictions.csv")));

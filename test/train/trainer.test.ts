@@ -457,7 +457,7 @@ test("save replaces only this run, or with force another run", async () => {
   for (const [name, content] of [
     ["run.json", package_],
     ["config.json", JSON.stringify(TINY)],
-    ["metrics.csv", "a,b"],
+    ["predictions.csv", "a,b"],
   ] as const) {
     rmSync(foreign, { recursive: true });
     mkdirSync(foreign);

@@ -11,9 +11,9 @@ import { isUnequal } from "../../src/train/class-weights.ts";
 import { DEFAULTS } from "../../src/train/options.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
 import { dataBlocks } from "../../src/views/data.ts";
+import { blockFiles } from "../../src/views/files.ts";
 import { inSummary, runBlocks, summaryBlocks } from "../../src/views/run.ts";
 import { reportBlocks } from "../../src/views/run-report.ts";
-import { runTables } from "../../src/views/run-tables.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { describeAnswer, describeEffort, headline } from "../../src/views/verdicts.ts";
 import { measureClasses } from "../helpers/answers.ts";
@@ -103,7 +103,10 @@ test("1,002 classes: the summary fits a screen; the CSV file is complete", async
     counts.toSorted((a, b) => b - a),
   );
 
-  const csv = new Map(runTables(result, { answers: null }, data)).get("confusion.csv") as string;
+  const files = new Map(blockFiles(runBlocks(result)));
+  for (const name of ["classes", "confusion"])
+    assert.ok(files.get(`figures/${name}.csv`)!.split("\r\n").length > 1000, name);
+  const csv = files.get("figures/confusion.csv")!;
   const [head, ...rows] = csv.trimEnd().split("\r\n");
   assert.is(head, "truth,predicted,rows");
   assert.is(
@@ -173,7 +176,7 @@ test("a terminal has the baselines, the notes, and the verdict last; the report 
     advice?.kind === "note" && advice.text.startsWith("As far as these rows tell, a word-count model is enough"),
   );
   const mistakes = blocks.find((block) => block.kind === "table" && block.name === "mistakes");
-  assert.ok(mistakes?.kind === "table" && mistakes.rows.length === 10);
+  assert.ok(mistakes?.kind === "table" && mistakes.shown === 10 && mistakes.rows.length === 20);
   assert.is(mistakes.caption, "Misclassified: 20 of 60 test messages, the worst 10");
   assert.not.match(JSON.stringify(blocks), "/home/me");
 });

@@ -15,16 +15,7 @@ import { formatCount, formatLoss, percent } from "../../format.ts";
 import type { Ranking, Reliability } from "../../measures.ts";
 import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
-import {
-  classesBlock,
-  classesTable,
-  classRows,
-  countMessages,
-  FEW_ROWS,
-  MESSAGES,
-  mistakesTable,
-  tooFew,
-} from "../message-words.ts";
+import { classesBlock, classRows, countMessages, FEW_ROWS, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Results, Shown, TestResults, Words } from "../task.ts";
 import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
 
@@ -56,11 +47,6 @@ export const words: Words<ClassDetails> = {
     calibration(test),
     ...curves(run, test),
   ],
-  tables: (run, { test }) => [
-    confusionPairs(run.labels, listConfusions(test)),
-    classesTable(nameClasses(run, test), CLASSES[0], rankingColumns(test)),
-    measuresTable(run, test),
-  ],
   notes: ({ labels, options }, results) => describeDecision(results, labels, options.threshold),
 };
 
@@ -90,14 +76,10 @@ function measuresTable({ labels }: Shown, { compared: [{ measured }], details }:
   );
 }
 
-const listConfusions = ({ rows: { truth = [], predicted = [] } }: Test) => countConfusions(truth, predicted);
-
-/** The confusion matrix, or the most frequent errors if there are many classes. */
-function confusions({ labels }: Shown, test: Test): Table {
-  const confusions = listConfusions(test);
-  if (labels.length <= LISTED_CLASSES) return confusionMatrix(labels, confusions);
-  const caption = `Test set: most frequent errors among ${formatCount(labels.length)} classes; the run's confusion.csv has all`;
-  return confusionPairs(labels, sortMistakes(confusions).slice(0, LISTED_CLASSES), caption);
+/** The confusion matrix, or the pairs of classes if there are many, of which people see the most frequent errors. */
+function confusions({ labels }: Shown, { rows: { truth = [], predicted = [] } }: Test): Table {
+  const confusions = countConfusions(truth, predicted);
+  return labels.length <= LISTED_CLASSES ? confusionMatrix(labels, confusions) : confusionPairs(labels, confusions);
 }
 
 function confusionMatrix(labels: readonly string[], confusions: readonly Confusion[]): Table {
@@ -121,18 +103,20 @@ function confusionMatrix(labels: readonly string[], confusions: readonly Confusi
   );
 }
 
-/** Pairs of classes: all that occur in confusion.csv, the most frequent errors for people. */
-function confusionPairs(labels: readonly string[], confusions: readonly Confusion[], caption = ""): Table {
-  return makeTable<Confusion>(
+function confusionPairs(labels: readonly string[], confusions: readonly Confusion[]): Table {
+  const mistakes = sortMistakes(confusions);
+  const right = confusions.filter(({ truth, predicted }) => truth === predicted);
+  const table = makeTable<Confusion>(
     "confusion",
-    caption,
+    `Test set: most frequent errors among ${formatCount(labels.length)} classes`,
     [
       { title: "True label", key: "truth", value: ({ truth }) => labels[truth] },
       { title: "Predicted", key: "predicted", value: ({ predicted }) => labels[predicted] },
       { title: "Messages", key: "rows", value: ({ rows }) => rows, format: formatCount },
     ],
-    confusions,
+    [...mistakes, ...right],
   );
+  return { ...table, shown: Math.min(LISTED_CLASSES, mistakes.length) };
 }
 
 function rankingColumns({ details: { classes } }: Test): RowColumn<ClassResults>[] {

@@ -1,6 +1,6 @@
 /** What people read of a language model. */
 import { makeTable, type Table } from "../../document/blocks.ts";
-import { formatPerplexity } from "../../format.ts";
+import { capital, formatPerplexity } from "../../format.ts";
 import type { Message, Words } from "../task.ts";
 import type { TextDetails } from "./lm-training.ts";
 
@@ -12,31 +12,24 @@ export const words: Words<TextDetails> = {
     return `The perplexity on the test set was ${first} before and is ${last} now`;
   },
   blocks: (_, { test: { samples } }) => samplesTable(samples),
-  tables: (
-    _,
-    {
-      test: {
-        rows,
-        details,
-        compared: [{ rows: count }],
-      },
-    },
-  ) => [
+  table: ({ test: { rows, details, compared } }) =>
     makeTable<number>(
       "texts",
       "Texts of the test set: losses are sums over the tokens, in nats",
       [
-        { title: null, key: "text", value: (i) => `${details.of === "documents" ? "document" : "block"} ${i + 1}` },
-        ...["tokens", "bytes", "loss"].map((key) => ({ title: null, key, value: (i: number) => rows[key]![i] })),
+        { title: "Text", key: "text", value: (i) => `${details.of === "documents" ? "document" : "block"} ${i + 1}` },
+        ...["tokens", "bytes", "loss"].map((key) => ({
+          title: capital(key),
+          key,
+          value: (i: number) => rows[key]![i],
+        })),
       ],
-      [...Array(count).keys()],
+      [...Array(compared[0].rows).keys()],
     ),
-  ],
   drawn: ({ of }) =>
     of === "documents"
       ? { rows: of }
       : { rows: of, why: "The test set has fewer than 20 documents, so that blocks are drawn in place of documents." },
-  file: ["losses", "texts.csv"],
 };
 
 /** What was written after the beginnings of texts; its text is the user's own, as a message is. */

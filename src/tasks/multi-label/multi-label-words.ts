@@ -3,15 +3,7 @@ import { type Block, details, type RowColumn } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
 import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
-import {
-  classesBlock,
-  classesTable,
-  classRows,
-  countMessages,
-  MESSAGES,
-  mistakesTable,
-  tooFew,
-} from "../message-words.ts";
+import { classesBlock, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import { labelThreshold } from "../predictions.ts";
 import type { Results, Shown, Words } from "../task.ts";
 import { hitsOf, isExact } from "./multi-label-training.ts";
@@ -31,7 +23,6 @@ export const words: Words = {
     return `Micro F1 ${f1}, and exactly its labels for ${share} of ${countMessages(rows)}${tooFew(rows)}`;
   },
   blocks: (run, results) => [classesBlock(nameLabels(run, results), LABELS, [THRESHOLD]), ...mistakes(run, results)],
-  tables: (run, results) => [classesTable(nameLabels(run, results), LABELS[0], [THRESHOLD])],
   notes({ options: { threshold } }, { decision }) {
     const rule = decision?.ofFolds ?? threshold;
     if (rule === "none") return [];

@@ -3,15 +3,7 @@ import { type Block, details } from "../../document/blocks.ts";
 import { nameList } from "../../errors.ts";
 import { formatCount, percent } from "../../format.ts";
 import { countRows, readFigure } from "../compare.ts";
-import {
-  classesBlock,
-  classesTable,
-  classRows,
-  countMessages,
-  MESSAGES,
-  mistakesTable,
-  tooFew,
-} from "../message-words.ts";
+import { classesBlock, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
 import type { Results, Words } from "../task.ts";
 import { readTags, unlikeSeqeval } from "./entities.ts";
 import type { EntityDetails } from "./tokens-training.ts";
@@ -32,7 +24,6 @@ export const words: Words<EntityDetails> = {
     return `Entity F1 ${f1} on ${countMessages(rows, "sentence")}, ${accuracy} of their words with the right tag${tooFew(rows)}`;
   },
   blocks: (_, results) => [classesBlock(nameTypes(results), TYPES, [], "Entities"), ...mistakes(results)],
-  tables: (_, results) => [classesTable(nameTypes(results), TYPES[0], [], "", "Entities")],
   drawn: () => ({ rows: "sentences" }),
 };
 

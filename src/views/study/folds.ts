@@ -56,7 +56,7 @@ export async function reportFolds(results: FoldResults, out: string | undefined)
   const report = {
     blocks,
     toMarkdown: () => toMarkdown(blocks, { links }),
-    toHtml: () => toHtml(TITLE, blocks, { links }),
+    toHtml: () => toHtml(TITLE, blocks),
   };
   const files = [
     ...blockFiles(blocks),

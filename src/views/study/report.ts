@@ -2,10 +2,9 @@
 import { joinPath, writeFileAtomic } from "#platform";
 import type { TrainingData } from "../../data/training-data.ts";
 import { type Block, type Figure, figure, heading, makeTable, type RowColumn, text } from "../../document/blocks.ts";
-import { ROWS_AT_ONCE } from "../../document/cells.ts";
 import { capital, formatCount, formatLoss, percent } from "../../format.ts";
 import { readRecord } from "../../run/directory.ts";
-import type { RunRecord } from "../../run/record.ts";
+import { REPORT, type RunRecord } from "../../run/record.ts";
 import { formatP, SIGNIFICANT } from "../../statistics.ts";
 import { formatRate } from "../../study/grid.ts";
 import {
@@ -45,6 +44,9 @@ import { type Asked, recommendation } from "./recommend.ts";
 import { aboutSeeds } from "./seeds.ts";
 
 const TITLE = "Lowrank: report of a study";
+
+/** Of more settings than that the best ones are in the main figure, and compared with each other. */
+const MANY = 100;
 
 /** Writes the report of the finished trials into the study's directory. Returns it as Markdown. */
 export async function writeReport(
@@ -88,7 +90,7 @@ export async function reportOnDemand(
   return {
     blocks,
     toMarkdown: () => toMarkdown(blocks, { links }),
-    toHtml: () => toHtml(TITLE, blocks, { links }),
+    toHtml: () => toHtml(TITLE, blocks),
   };
 }
 
@@ -110,8 +112,8 @@ interface Selection {
 
 function select(cells: readonly FinishedCell[], data: TrainingData, { candidates }: Asked): Selection {
   const all = listOutcomes(cells, judgedBy(data));
-  // Of more settings than a table shows at once those with the lowest validation loss are first.
-  const outcomes = all.length > ROWS_AT_ONCE ? sortByLoss(all) : all;
+  // Then those with the lowest validation loss are first.
+  const outcomes = all.length > MANY ? sortByLoss(all) : all;
   return { outcomes, compared: candidates ? longestOf(candidates, outcomes) : outcomes };
 }
 
@@ -145,7 +147,7 @@ function layOut(
     ...rates(outcomes),
     ...losses(compared, wholeOf),
     ...showBest(outcomes, wholeOf),
-    ...trials(cells, measure, data, hasFiles),
+    ...trials(cells, measure, hasFiles),
   ];
 }
 
@@ -154,7 +156,7 @@ const POINTS = 60;
 
 /** The main figure. */
 function sizes(all: readonly Outcome[], measure: Measure): Figure {
-  if (all.length <= ROWS_AT_ONCE) return sizeFigure(all, measure);
+  if (all.length <= MANY) return sizeFigure(all, measure);
   const some = sizeFigure([...new Set([...bestPerMode(all), ...all])].slice(0, POINTS), measure);
   const which = `${POINTS} of ${formatCount(all.length)} settings: those with the lowest validation loss, and the best of each method`;
   return { ...some, caption: `${some.caption}. ${which}` };
@@ -235,7 +237,7 @@ function comparisons(outcomes: readonly Outcome[], measure: Measure, { objective
   const pairs =
     methods.length > 1
       ? methods.flatMap((one, i) => methods.slice(i + 1).map((other) => [one, other] as const))
-      : outcomes.flatMap((other) => (other === best ? [] : [[best, other] as const])).slice(0, ROWS_AT_ONCE);
+      : outcomes.flatMap((other) => (other === best ? [] : [[best, other] as const])).slice(0, MANY);
   if (pairs.length === 0) return [];
   const statistics = measure.statistics!;
   const { rows } = WORDS[objective].drawn(pairs[0]![0].trials[0]!.results.test.details);
@@ -292,34 +294,27 @@ function losses(outcomes: readonly Outcome[], wholeOf: (trial: TrialRecord) => R
   return [figure("loss", "Loss of the best setting of each method, first seed", loss!.chart)];
 }
 
-function trials(
-  cells: readonly FinishedCell[],
-  measure: Measure,
-  { objective }: TrainingData,
-  hasFiles: boolean,
-): Block[] {
-  const [what, file] = WORDS[objective].file;
+function trials(cells: readonly FinishedCell[], measure: Measure, hasFiles: boolean): Block[] {
   const column = (title: string, set: "val" | "test"): RowColumn<TrialRecord> => ({
     ...{ title: `${title} ${nameMeasure(measure)}`, key: `${title.toLowerCase()} ${nameMeasure(measure)}` },
     ...{ format: measure.format, value: ({ results }) => readEvaluated(measure, results.after[set]) },
   });
-  const fileColumn: RowColumn<TrialRecord> = {
-    title: "File",
-    key: what,
-    value: ({ trial }) => ({ href: `trials/${trial.name}/${file}`, text: file }),
+  const page: RowColumn<TrialRecord> = {
+    ...{ title: "Page", key: "page" },
+    value: ({ trial }) => ({ href: `trials/${trial.name}/${REPORT}`, text: REPORT }),
   };
   return [
     heading("Every run"),
     ...(hasFiles ? [text("All figures are also SVG files, all tables CSV files, in the folder figures.")] : []),
     makeTable<TrialRecord>(
       "runs",
-      hasFiles ? `Runs, with their ${what}` : "Runs",
+      "Runs",
       [
         { title: "Run", key: "run", value: ({ trial }) => trial.name },
         { title: "Rate", key: "rate", format: formatRate, value: ({ options: { lr } }) => lr },
         { title: "Seed", key: "seed", value: ({ options: { seed } }) => seed },
         ...[column("Validation", "val"), column("Test", "test")],
-        ...(hasFiles ? [fileColumn] : []),
+        ...(hasFiles ? [page] : []),
       ],
       finishedTrials(cells),
     ),

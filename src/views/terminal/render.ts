@@ -1,7 +1,7 @@
 /** Blocks for a terminal. */
 
 import { type Block, makeTable, type RowColumn, type Table } from "../../document/blocks.ts";
-import { brief, cellLine, isNumeric, shownColumns } from "../../document/cells.ts";
+import { brief, cellLine, isNumeric, shownColumns, shownRows } from "../../document/cells.ts";
 import { printableLine } from "../../printable.ts";
 import { nameSettings } from "../../surface.ts";
 import { asFlag } from "./flag-words.ts";
@@ -33,8 +33,8 @@ export function renderTable<Row>(columns: readonly RowColumn<Row>[], rows: reado
   return tableLines(makeTable("", "", columns, rows), width);
 }
 
-function tableLines(table: Table, width?: number, most?: number): string {
-  const rows = table.rows.slice(0, most);
+function tableLines(table: Table, width?: number, most = Infinity): string {
+  const rows = shownRows(table, most);
   const columns = shownColumns(table).map(({ column, i }) => ({
     header: brief(nameSettings(column.title!, asFlag)),
     isNumeric: isNumeric(table, i),

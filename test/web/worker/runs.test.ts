@@ -41,17 +41,7 @@ test("a run from a file to its end: what it will take, its events, its results, 
   // Neither its copy of the file nor a checkpoint is left.
   const names = browser.files.list().flatMap((path) => (path.startsWith(`runs/${id}/`) ? path.split("/").at(2)! : []));
   assert.equal([...new Set(names)].sort(), [
-    ...[
-      "adapter",
-      "baselines.csv",
-      "classes.csv",
-      "classic.json",
-      "confusion.csv",
-      "losses.csv",
-      "measures.csv",
-      "metrics.csv",
-    ],
-    ...["plan.txt", "predictions.csv", "run.json"],
+    ...["adapter", "classic.json", "predictions.csv", "report.html", "run.json"],
   ]);
 
   const message = "you have won a prize, please";

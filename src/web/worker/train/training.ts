@@ -16,7 +16,6 @@ import { type PreparedRun, prepareRun, type RunArguments } from "../../../train/
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../../train/records.ts";
 import type { TrainingJob } from "../../../train/scheduler.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
-import { runTables } from "../../../views/run-tables.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../../protocol.ts";
 import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "../errors.ts";
 import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "../files/store.ts";
@@ -224,7 +223,8 @@ export class Training implements TrainingJob {
     try {
       // Its directory is not there yet if there was no room for its record.
       await keepRun(run);
-      await live.end(result, data, runTables);
+      const { runFiles } = await import("../../../views/run-files.ts");
+      await live.end(result, data, runFiles);
     } catch (error) {
       if (!isFull(error)) throw error;
       const { files, record } = await runContents(live.record, result, data, () => []);
