@@ -179,7 +179,7 @@ test("too many trials, and a file that is no sweep, are refused before anything 
     [() => file({ arms: [null] }), ["sweep file is invalid", "`arms` is not a list of objects"]],
     [() => file({ ...one, base: [1] }), ["sweep file is invalid", "`base` is not an object"]],
     [() => file("arms: [{rank: 4}]"), ["not a JSON file", "sweep.json"], 1],
-    [() => file("[".repeat(60_000)), ["nested"], 1],
+    [() => file("[".repeat(60_000)), ["too many levels", "at most 64"], 1],
     [() => file(`${" ".repeat(1 << 16)}{}`), ["too large", "at most 65536 bytes"]],
   ];
   for (const [args, words, expected = 2] of cases) {
