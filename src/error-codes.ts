@@ -64,7 +64,7 @@ export interface ErrorCodes {
     | "webgpu-not-installed" | "webgpu-not-loadable" | "work-dropped";
   ShapeError:
     | "batch-exceeds-capacity" | "buffers-differ" | "cache-exceeded" | "exceeds-limit" | "frozen-tensor"
-    | "invalid-batch" | "missing-features" | "no-such-tensor" | "not-in-plan" | "result-already-read"
+    | "invalid-batch" | "missing-features" | "no-such-tensor" | "not-in-plan"
     | "rows-out-of-range" | "token-out-of-range" | "wrong-dtype" | "wrong-shape";
   TrainingError:
     | "not-finite";

@@ -13,6 +13,7 @@ import type { ModelSpec } from "../model/trainable.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { setting } from "../setting.ts";
 import type { ClassicResult } from "../train/classic.ts";
+import { knownBase, resolveOptions } from "../train/options.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
 import { settingsToKeep } from "../train/settings.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
@@ -68,14 +69,26 @@ function printRecord(record: RunRecord): string {
 export function buildAdapter(
   record: Pick<
     RunRecord,
-    "model" | "base" | "vocabulary" | "labels" | "maxLength" | "padTo" | "pairs" | "chat" | "results" | "settings"
+    | "model"
+    | "base"
+    | "vocabulary"
+    | "labels"
+    | "maxLength"
+    | "padTo"
+    | "pairs"
+    | "chat"
+    | "results"
+    | "settings"
+    | "objective"
   >,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
   reference?: Reference,
 ): Adapter {
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
-  const training = settingsToKeep(record.settings);
+  const { objective, settings } = record;
+  const defaults = resolveOptions({ mode: spec.mode }, objective, knownBase(spec.config));
+  const training = settingsToKeep({ ...defaults, ...settings }, defaults);
   return {
     meta: {
       base_model: record.model,

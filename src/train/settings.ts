@@ -144,13 +144,13 @@ export const SETTINGS: Settings<TrainOptions> = {
 
 export const SETTING_NAMES = Object.keys(SETTINGS) as (keyof TrainOptions)[];
 
-/** Those that are a run's own: an adapter has its type of weights, and how long it learns follows from the rows. */
-const OF_A_RUN = ["dtype", "epochs", "warmup", "evalEvery", "patience"];
+/** Those that are a run's own: an adapter has its type of weights, and others follow from the rows. */
+const OF_A_RUN = ["dtype", "epochs", "warmup", "evalEvery", "patience", "classWeights"];
 const KEPT = SETTING_NAMES.filter((name) => !SETTINGS[name].ofAdapter && !OF_A_RUN.includes(name));
 
-/** The settings with which an adapter learns on, of those that it was trained with. */
-export const settingsToKeep = (given: RunSettings): Partial<TrainOptions> =>
-  Object.fromEntries(KEPT.flatMap((name) => (given[name] === undefined ? [] : [[name, given[name]]])));
+/** The settings with which an adapter learns on, of those that it was trained with: not the defaults. */
+export const settingsToKeep = (given: RunSettings, defaults: RunSettings = {}): Partial<TrainOptions> =>
+  Object.fromEntries(KEPT.flatMap((name) => (given[name] === defaults[name] ? [] : [[name, given[name]]])));
 
 /** The settings of a run as a whole. */
 interface WholeSettings {

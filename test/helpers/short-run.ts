@@ -52,6 +52,7 @@ export async function untrained(model: BaseModel, device: Backend): Promise<Clas
     {
       model: directory,
       base: await fingerprint(model),
+      objective: "classification",
       labels: ["ham", "spam"],
       maxLength: 32,
       padTo: 0,
