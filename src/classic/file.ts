@@ -1,4 +1,4 @@
-/** The file of a classic model: plain JSON with scikit-learn's words, which a few lines of any language can use. */
+/** The file of a classic model: plain JSON with scikit-learn's words, which a few lines of any language can use (data/README.md). */
 import { LIMITS } from "../io/limits.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
 import type { ClassicParts } from "./parts.ts";

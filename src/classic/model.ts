@@ -41,8 +41,8 @@ export class ClassicModel {
   }
 
   /**
-   * Loads the classic model of a run's or an export's directory, a zip file of one, or a file of this form. Throws ConfigError if there is
-   * none, FormatError if it is damaged.
+   * Loads the classic model of a run's directory, a zip file of one, or a file of this form. Throws ConfigError if there
+   * is none, FormatError if it is damaged.
    */
   static async load(path: string): Promise<ClassicModel> {
     return new ClassicModel(await (await loadCode()).readClassic(path));

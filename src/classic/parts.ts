@@ -4,7 +4,7 @@ import type { PairSettings } from "../pair.ts";
 import type { MessagesObjective } from "../tasks/index.ts";
 import type { Tfidf } from "./tfidf.ts";
 
-/** The file of a run's directory, and of an export. */
+/** The file of a run's directory. */
 export const CLASSIC = "classic.json";
 
 export interface ClassicParts {

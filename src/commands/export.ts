@@ -1,10 +1,8 @@
 /** export: converts a trained model for PEFT, transformers, transformers.js, llama.cpp or a browser. */
 import { exists, joinPath, writeDirectory } from "#platform";
-import { isClassic } from "../classic/parts.ts";
 import { ConfigError } from "../errors.ts";
 import type { About } from "../export/card.ts";
 import { EXPORTS, type ExportKind, FORMS, type Form, planExport } from "../export/index.ts";
-import { showLoss } from "../export/losses.ts";
 import { exportFiles, refuseExport } from "../export/replaceable.ts";
 import { openAdapter } from "../io/peft/open-adapter.ts";
 import { readRecord } from "../run/directory.ts";
@@ -14,21 +12,17 @@ import { describeForCard } from "../views/card.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { choice, command, main, print, printNote, settle } from "./cli.ts";
 
-/** The form that has no base model in it, and needs none. */
-const CLASSIC = "classic";
-
 const program = command(
   "export",
-  "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft, hub; LoRA also " +
-    "gguf-adapter), and a page takes every classifier as it is. In the other forms what was trained is merged into the " +
-    "base model, which prompts, prefixes and adapter layers cannot be. GGUF is for language models. If the format cannot " +
-    "express a part of the model, the export fails and reports the effect of dropping it; --lossy drops it.",
+  "Exports a run of `train` for other programs. LoRA, prompt and prefix tuning can stay an adapter (peft), and a page " +
+    "takes every classifier as it is. In the other forms what was trained is merged into the base model, which prompts, " +
+    "prefixes and adapter layers cannot be. GGUF is for language models. Each has a README.md that is a model card of " +
+    "the Hugging Face hub. If the format cannot express a part of the model, the export fails and reports the effect of " +
+    "dropping it; --lossy drops it.",
   [
     "--run runs/first --to peft --out exports/first-peft",
     "--run runs/first --to merged --out exports/first",
-    "--run runs/first --to hub --out exports/first-hub",
     '--run runs/first --to page --title "Is it spam?" --out exports/page',
-    "--run runs/first --to classic --out exports/classic",
     "--run runs/texts --to gguf --dtype q8 --out exports/texts",
   ],
 )
@@ -36,11 +30,8 @@ const program = command(
   .addOption(
     choice(
       "--to <form>",
-      [
-        ...EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`),
-        "classic (any language): the TF-IDF model that a run keeps, as JSON, with twenty lines of Python and of JavaScript that use it, and a page of one file",
-      ].join("; "),
-      [...EXPORTS, CLASSIC],
+      EXPORTS.map((name) => `${name} (${FORMS[name].reader}): ${FORMS[name].about}`).join("; "),
+      EXPORTS,
     ).makeOptionMandatory(),
   )
   .requiredOption("--out <dir>", "output directory, written atomically")
@@ -54,7 +45,7 @@ const program = command(
 
 interface ExportFlags {
   run: string;
-  to: ExportKind | typeof CLASSIC;
+  to: ExportKind;
   out: string;
   dtype?: CommonDtype;
   withBase?: boolean;
@@ -80,28 +71,6 @@ async function readAbout(run: string): Promise<About | undefined> {
   return { record, sections: describeForCard(record) };
 }
 
-/** Writes the classic model of a run. Throws ConfigError for flags of the other forms. */
-async function exportClassic({ run, out, force = false, ...others }: ExportFlags): Promise<void> {
-  const { dtype, withBase, title, model } = others;
-  const given = dtype ? "--dtype" : withBase ? "--with-base" : title ? "--title" : model && "--model";
-  if (given)
-    throw new ConfigError("option-without-effect", `--to classic has no ${given}`, {
-      expected: "--run, --out and --force: a classic model has no base model",
-    });
-  const [{ ClassicModel }, { classicFiles }] = await Promise.all([
-    import("../classic/model.ts"),
-    import("../export/classic.ts"),
-  ]);
-  const classic = await ClassicModel.load(run);
-  const record = (await exists(joinPath(run, RECORD))) ? await readRecord(run) : undefined;
-  const files = classicFiles(classic, record);
-  await writeDirectory(out, files, force ? exportFiles : undefined);
-  printWritten(files, out);
-}
-
-const printWritten = (files: ReadonlyMap<string, unknown>, out: string) =>
-  print(`written: ${[...files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
-
 await main(async () => {
   program.parse();
   const flags = program.opts<ExportFlags>();
@@ -109,16 +78,6 @@ await main(async () => {
   await settle(run);
   await settle(out);
   await refuseExport(out, force);
-  if (to === CLASSIC) {
-    await exportClassic(flags);
-    return 0;
-  }
-  if (await isClassic(run))
-    throw new ConfigError("not-an-adapter", "there is a classic model alone, which only one form has", {
-      where: run,
-      expected: `--to ${CLASSIC}`,
-      found: `--to ${to}`,
-    });
   const opened = await openAdapter(run, flags.model, { onProgress: downloadProgress(process.stderr) });
   try {
     const plan = await planExport(to, opened, {
@@ -127,18 +86,17 @@ await main(async () => {
       title,
       ...(dtype === undefined ? {} : { dtype }),
     });
-    const lost = plan.losses.map(showLoss);
-    if (lost.length > 0 && !lossy)
+    const { losses } = plan;
+    if (losses.length > 0 && !lossy)
       throw new ConfigError("not-expressible-in-format", `${FORMS[to].reader} cannot express all of this model`, {
         where: run,
-        found: lost.join("\n"),
+        found: losses.join("\n"),
         hint: "give --lossy to export without it",
       });
     await writeDirectory(out, plan.files, force ? exportFiles : undefined);
-    for (const line of lost) printNote(`dropped: ${line}`);
+    for (const line of losses) printNote(`dropped: ${line}`);
     for (const note of plan.notes) printNote(`note: ${note}`);
-    printWritten(plan.files, out);
-    if (to === "hub") print(`to upload it, under a name of yours: hf upload NAME ${out}`);
+    print(`written: ${[...plan.files.keys()].map((name) => joinPath(out, name)).join("\n         ")}`);
   } finally {
     await opened.baseModel.close();
   }

@@ -10,7 +10,6 @@ import { readFigure } from "../tasks/compare.ts";
 import { hasHead, isMean } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { USAGES } from "../tasks/usages.ts";
-import { type Loss, showLoss } from "./losses.ts";
 import { AT_MEAN, baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";
@@ -39,7 +38,7 @@ interface Model {
   /** The template that makes one text of a chat; undefined: it was not trained on chats. */
   chatTemplate?: string | undefined;
   /** What the form cannot express. */
-  losses?: readonly Loss[];
+  losses?: readonly string[];
   /** The names of the files, where they can be replaced. */
   files?: readonly string[];
 }
@@ -103,9 +102,7 @@ export function modelCard(model: Model): string {
       ? `Texts longer than ${length} tokens are cut there, as in training.`
       : `It was trained on blocks of at most ${length} tokens.`,
     describeBase(model),
-    ...losses.map(
-      (loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(showLoss(loss))}.`,
-    ),
+    ...losses.map((loss) => `\nThe figures are of the run, from which this model differs: ${markdownText(loss)}.`),
     ...(chatTemplate === undefined ? [] : describeTemplate(chatTemplate)),
     "",
     ...(about ? [about.sections] : []),

@@ -29,7 +29,7 @@ export interface FormOptions {
  * An export, except for its README; the contents of its files are created when they are written. Chunks tell their
  * bytes (`sized`): the page shows them before a download.
  */
-export interface Exported {
+interface Exported {
   files: Map<string, FileContent>;
   notes: string[];
   /** The library by which the hub knows such files; none: no library reads them. */

@@ -13,7 +13,7 @@ import type { CommonDtype } from "../tensor.ts";
 import { type About, modelCard, warning } from "./card.ts";
 import type { FormOptions, PlanForm } from "./form.ts";
 import { baseLicence } from "./licence.ts";
-import { foldTemperature, type Loss, listLosses } from "./losses.ts";
+import { foldTemperature, listLosses } from "./losses.ts";
 import { README } from "./replaceable.ts";
 
 export interface Form {
@@ -27,8 +27,6 @@ export interface Form {
   takesBase?: true;
   /** The types that its weights can have; absent: one. */
   dtypes?: readonly CommonDtype[];
-  /** The types that a base model next to it can have. */
-  baseDtypes?: readonly CommonDtype[];
   /** It runs Lowrank's own code, and expresses all of a run. */
   isWhole?: true;
   /** It has a title for people. */
@@ -44,13 +42,6 @@ export const FORMS = {
     takesBase: true,
     load: () => import("./peft.ts"),
   },
-  hub: {
-    title: "Hub folder",
-    reader: "PEFT and transformers",
-    about: "a folder for the Hugging Face hub: the adapter, or where PEFT has none the merged model, with a model card",
-    takesBase: true,
-    load: () => import("./hub.ts"),
-  },
   merged: {
     title: "Merged model",
     reader: "transformers",
@@ -59,19 +50,10 @@ export const FORMS = {
     load: () => import("./merged.ts"),
   },
   gguf: {
-    title: "GGUF",
     reader: "llama.cpp",
     about: "a file with the whole model",
     dtypes: ["f16", "f32", "q8", "q4"],
     load: () => import("./gguf.ts"),
-  },
-  "gguf-adapter": {
-    title: "GGUF adapter",
-    reader: "llama.cpp",
-    about: "a file with the LoRA adapter",
-    takesBase: true,
-    baseDtypes: ["f16", "f32", "q8", "q4"],
-    load: () => import("./gguf-adapter.ts"),
   },
   onnx: {
     reader: "transformers.js",
@@ -80,7 +62,6 @@ export const FORMS = {
     load: () => import("./onnx.ts"),
   },
   page: {
-    title: "Page of one file",
     reader: "any browser",
     about: "an HTML file that classifies without a server or a network, with messages of the test set to click",
     isWhole: true,
@@ -94,7 +75,7 @@ export const EXPORTS = Object.keys(FORMS) as ExportKind[];
 
 interface ExportPlan {
   files: Map<string, FileContent>;
-  losses: Loss[];
+  losses: string[];
   notes: string[];
 }
 
@@ -121,7 +102,7 @@ export async function planExport(
     });
   if (title !== undefined && !form.takesTitle)
     throw new ConfigError("options-conflict", `--to ${kind} has no title`, { hint: "leave out --title" });
-  const { dtypes = (withBase && form.baseDtypes) || [] } = form;
+  const { dtypes = [] } = form;
   if (dtype !== undefined && !dtypes.includes(dtype))
     throw new ConfigError("options-conflict", `--to ${kind} has no weights of this type`, {
       expected: dtypes.join(" or ") || "no --dtype",

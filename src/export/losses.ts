@@ -5,14 +5,6 @@ import type { NamedTensor } from "../io/peft/peft-form.ts";
 import { biasObstacle } from "../io/peft/peft-write.ts";
 import { type Decision, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 
-/** A difference between the exported model and the run's. */
-export interface Loss {
-  kind: "bias" | "pooling" | "decision";
-  reason: string;
-  /** The effect of dropping it. */
-  effect?: string;
-}
-
 /** The tensors of which the logits are multiples. */
 const HEAD = ["head.weight", "head.bias", "lora.head.B"];
 
@@ -27,38 +19,30 @@ export function foldTemperature({ meta, tensors, reference }: Adapter): Adapter 
   };
 }
 
-/** What transformers' classes, which all forms follow, do otherwise than the run. */
-export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): Loss[] {
-  const losses: Loss[] = [];
+/** What transformers' classes, which all forms follow, do otherwise than the run, and the effect of dropping it. */
+export function listLosses({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined): string[] {
+  const losses: string[] = [];
   const bias = biasObstacle({ meta, tensors }, finalNorm);
   if (bias !== undefined) {
     const values = [...tensors.get("head.bias")!.data];
     const spread = Math.max(...values) - Math.min(...values);
-    const effect = `the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`;
-    losses.push({ kind: "bias", reason: bias, effect });
+    losses.push(
+      `${bias}; the bias is [${values.map((value) => value.toPrecision(3)).join(", ")}]: differences of logits change by up to ${spread.toPrecision(3)}`,
+    );
   }
   const { padTo = 0, threshold, positive } = meta.settings as Decision & { padTo?: number };
   const { thresholds = [] } = meta.settings as { thresholds?: readonly number[] };
   if (thresholds.some((one) => one !== USUAL_THRESHOLD))
-    losses.push({
-      kind: "decision",
-      reason: "the run has a threshold for each label, and transformers has one for all",
-      effect: `the run predicts ${meta.labels.map((label, i) => `"${label}" from ${thresholds[i]!.toPrecision(6)}`).join(", ")}`,
-    });
+    losses.push(
+      `the run has a threshold for each label, and transformers has one for all; the run predicts ${meta.labels.map((label, i) => `"${label}" from ${thresholds[i]!.toPrecision(6)}`).join(", ")}`,
+    );
   if (threshold !== undefined)
-    losses.push({
-      kind: "decision",
-      reason: "the run has a threshold, and transformers predicts the class with the larger logit",
-      effect: `the run predicts "${meta.labels[positive!]}" from a probability of ${threshold.toPrecision(6)}`,
-    });
+    losses.push(
+      `the run has a threshold, and transformers predicts the class with the larger logit; the run predicts "${meta.labels[positive!]}" from a probability of ${threshold.toPrecision(6)}`,
+    );
   if (meta.task.pooling === "last" && padTo > 0)
-    losses.push({
-      kind: "pooling",
-      reason: `the run classifies at the last of ${padTo} positions, including padding; transformers classifies at the last token of the text`,
-    });
+    losses.push(
+      `the run classifies at the last of ${padTo} positions, including padding; transformers classifies at the last token of the text`,
+    );
   return losses;
-}
-
-export function showLoss({ reason, effect }: Loss): string {
-  return effect === undefined ? reason : `${reason}; ${effect}`;
 }

@@ -14,45 +14,34 @@ import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { isMean } from "../tasks/index.ts";
-import type { Exported, FormOptions, PlanForm, Source } from "./form.ts";
+import type { PlanForm } from "./form.ts";
 import { alone, isMergeable, nameMethod } from "./mergeable.ts";
-import { needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
+import { baseLabel, needsOlder, OLDER, peftCode, peftInstall, useCode } from "./peft-code.ts";
 import { BASE } from "./replaceable.ts";
 import { tokenizerFiles, vocabularyFiles } from "./tokenizer.ts";
 
 /** The base model's file, where it is one. */
 const GGUF_BASE = "model.gguf";
 
-export const plan: PlanForm = async (source, options) => {
-  const { base, baseModel } = source;
-  const path = absolutePath(baseModel.directory);
-  const exported = await planAdapter(source, options, base.place === "hub" ? base.name : path);
-  if (!options.withBase && base.place !== "hub")
-    exported.notes.push(`its code reads the base model in ${path}; --with-base copies it`);
-  return exported;
-};
-
-/** The path of a base model that is copied next to an adapter. */
-export const baseCopy = ({ directory }: BaseModel) => (isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE);
-
-/** The directory for PEFT. `model`: where its code finds the base model, unless that is copied. */
-export async function planAdapter(
-  { adapter, baseModel, finalNorm }: Source,
-  { withBase }: FormOptions,
-  model: string,
-): Promise<Exported> {
-  const { meta, tensors } = adapter;
+export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { withBase }) => {
+  const { tensors } = adapter;
+  const { directory } = baseModel;
+  // What has its base model with it is for another machine: the owner's folders stay at home.
+  const meta = withBase ? { ...adapter.meta, base_model: baseLabel(base) } : adapter.meta;
+  const copy = isGguf(directory) ? `${BASE}/${GGUF_BASE}` : BASE;
+  const model = withBase ? copy : base.place === "hub" ? base.name : absolutePath(directory);
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
   // PEFT's files do not tell the pooling: without it Lowrank, too, would read the last token.
-  if (isMean(meta.task)) for (const [name, content] of ownFiles(adapter, finalNorm)) files.set(name, content);
+  if (isMean(meta.task))
+    for (const [name, content] of ownFiles({ ...adapter, meta }, finalNorm)) files.set(name, content);
   const { end } = baseModel.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
     notes.push("it was trained with the base model in f16; with another type, logits differ by rounding");
-  if (isGguf(baseModel.directory))
-    for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
+  if (isGguf(directory)) for (const [name, content] of await tokenizerFiles(meta, baseModel)) files.set(name, content);
   if (withBase) for (const [name, content] of await baseFiles(baseModel)) files.set(`${BASE}/${name}`, content);
   if (needsOlder(meta)) notes.push(OLDER);
+  if (!withBase && base.place !== "hub") notes.push(`its code reads the base model in ${model}; --with-base copies it`);
   return {
     files,
     notes,
@@ -64,17 +53,17 @@ export async function planAdapter(
         title: "In Python, with PEFT",
         language: "python",
         text: `In this directory, after ${peftInstall(meta, end)}`,
-        code: [...peftCode(meta, end, withBase ? baseCopy(baseModel) : model, "."), ...useCode(meta, end)].join("\n"),
+        code: [...peftCode(meta, end, model, "."), ...useCode(meta, end)].join("\n"),
       },
     ],
   };
-}
+};
 
 /**
  * What only Lowrank reads, in addition to PEFT's files: names of classes, pooling, thresholds, the head as it was
  * trained.
  */
-export function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
+function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
   const adapter: Adapter = { meta, tensors: new Map(tensors), reference };
   if (biasObstacle({ meta, tensors }, finalNorm) !== undefined) {
     // A bias that is dropped is to stay so.

@@ -14,10 +14,8 @@ const ONNX_FILE = /^onnx\/model\w*\.onnx(_data)?$/;
 const PAGE_FILE = /^([\p{L}\p{M}\p{N}-]+-)?classifier\.html$/u;
 
 const EXPORT_FILES = [
-  "adapter.gguf",
   "adapter_config.json",
   "adapter_model.safetensors",
-  "classic.json",
   "config.json",
   META,
   EXACT,
@@ -25,9 +23,6 @@ const EXPORT_FILES = [
   "generation_config.json",
   "model.safetensors",
   ...TOKENIZER_FILES,
-  "use.html",
-  "use.mjs",
-  "use.py",
 ];
 
 export const MARK = "Trained with Lowrank on ";

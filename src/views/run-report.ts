@@ -114,24 +114,23 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
   const { objective, peftObstacle, options } = record;
   const command = (...words: string[]) => code(["npx lowrank", ...words.map((word) => shellWord(word))].join(" "));
   const run = ["--run", "."];
+  const { withoutModel, isSeparate } = METHODS[options.mode];
+  const forms = peftObstacle === null ? ["peft"] : isSeparate ? [] : ["merged"];
   const table = ["--in", "new.csv", "--out", "labelled.csv"];
   return [
     text("In a terminal, in the folder of this page:"),
     command(...tryCommand(record, ".")),
     ...(hasHead({ objective }) ? [command("classify", ...run, ...table)] : []),
-    ...(METHODS[options.mode].withoutModel
-      ? [
-          text("For other programs, this writes it as JSON, with a few lines of Python and of JavaScript that use it:"),
-          command("export", ...run, "--to", "classic", "--out", "classic"),
-        ]
+    ...(withoutModel
+      ? [text("For other programs, classic.json has it by scikit-learn's names (data/README.md of Lowrank).")]
       : [
           ...(hasClassic
             ? [text("With its TF-IDF model alone, in seconds:"), command("classify", ...run, "--classic", ...table)]
             : []),
-          text(
-            `For other programs, ${peftObstacle === null ? "PEFT reads the folder adapter; " : ""}this writes a folder for the Hugging Face hub:`,
-          ),
-          command("export", ...run, "--to", "hub", "--out", "hub"),
+          ...forms.flatMap((form) => [
+            text("For other programs, this writes it with a model card of the Hugging Face hub:"),
+            command("export", ...run, "--to", form, "--out", form),
+          ]),
           ...(hasHead({ objective })
             ? [
                 text("For people, this writes one HTML file that answers as they type, without a network:"),

@@ -1,13 +1,10 @@
 /** Exports and PEFT adapters with the commands as shipped, on small data and a small model. */
-import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
-import { assertAllClose } from "../helpers/allclose.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
-import { usePython } from "../helpers/python.ts";
 import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages, tinyModel } from "../helpers/tiny.ts";
 
@@ -77,30 +74,6 @@ test("a run exported to PEFT classifies the same and can be trained further", as
   );
 });
 
-test("a classic export is used by its own script, and replaced with --force", async () => {
-  await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic");
-  const files = ["README.md", "classic.json", "use.html", "use.mjs", "use.py"];
-  assert.equal(readdirSync(join(folder, "classic")).sort(), files);
-  const [ours] = classified(await succeeds("classify", "--run", "classic", "--json", "free cash now"));
-  const script = spawnSync(process.execPath, [join(folder, "classic", "use.mjs"), "free cash now"], {
-    encoding: "utf8",
-  });
-  assertAllClose("probabilities", Object.values<number>(JSON.parse(script.stdout)), ours!, { atol: 1e-6, rtol: 0 });
-  assert.match(readFileSync(join(folder, "classic", "README.md"), "utf8"), /^Accuracy on \d+ test rows: \d/m);
-  await succeeds("export", "--run", "first", "--to", "classic", "--out", "classic", "--force");
-  assert.equal(readdirSync(join(folder, "classic")).sort(), files);
-  await refused(
-    ["a classic model alone", "--to classic"],
-    "export",
-    ...["--run", "classic", "--to", "peft", "--out", "p"],
-  );
-  await refused(
-    ["--to classic has no --dtype"],
-    "export",
-    ...["--run", "first", "--to", "classic", "--out", "other", "--dtype", "f16"],
-  );
-});
-
 test("a page is named after the data, has the given title and messages of the test set, and is replaced with --force", async () => {
   const args = ["--run", "first", "--to", "page", "--out", "page"];
   const { stderr } = await run("export", ...args, "--title", "Is it <spam>?");
@@ -117,9 +90,8 @@ test("a page is named after the data, has the given title and messages of the te
   await refused(["--to peft has no title"], "export", ...args.with(3, "peft").with(5, "p"), "--title", "x");
 });
 
-test("a folder for the hub is read back, and nothing of it is run", async () => {
+test("PEFT's files do not tell the pooling: an export with a mean is read back with it", async () => {
   await succeeds("train", "--model", "model", ...QUICK, "--no-head-bias", "--out", "third");
-  // Also without the hub's folder its predictions are the run's: PEFT's files do not tell the pooling.
   const { stderr } = await run("export", "--run", "third", "--to", "peft", "--out", "third-peft");
   assert.match(stderr, /mean of a text's tokens: use the README's code/);
   const [ours, theirs] = await Promise.all(
@@ -129,15 +101,6 @@ test("a folder for the hub is read back, and nothing of it is run", async () => 
     ].map((of) => succeeds("classify", ...of, "--json", "free cash")),
   );
   assert.is(theirs, ours);
-  const mark = join(folder, "ran");
-  usePython(`require("node:fs").writeFileSync(${JSON.stringify(mark)}, "");`);
-  const stdout = await succeeds("export", "--run", "third", "--to", "hub", "--out", "hub");
-  assert.not.ok(existsSync(mark), "python3 was started");
-  assert.ok(stdout.includes("hf upload NAME hub"), stdout);
-  const labelled = JSON.parse(
-    await succeeds("classify", "--adapter", "hub", "--model", "model", "--json", "free cash"),
-  );
-  assert.equal(Object.keys(labelled.probabilities), ["ham", "spam"]);
 });
 
 test("an export that would lose something is refused; --lossy drops it", async () => {

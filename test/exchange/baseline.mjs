@@ -1,12 +1,10 @@
 /** The baseline against scikit-learn's on whole data sets: n-grams, the chosen C, scores and accuracy. */
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { basename, join, resolve } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { bundleProgram } from "../../src/tools/bundles.mjs";
 
 /** The largest difference of a score, as a part of the largest score: ours ends a little before the optimum. */
 const TOLERANCE = 2e-3;
-/** That of a probability by an export's code: what it computes in float64 our model rounds to float32 once. */
-const EXPORTED = 1e-5;
 
 const rowsOf = (set) => Array.from({ length: set.size }, (_, row) => [set.text(row), set.label(row)]);
 
@@ -23,13 +21,9 @@ export async function checkBaseline(sources, work, python, must, report, { loadD
   ]);
   writeFileSync(sets, JSON.stringify(Object.fromEntries(rows)));
   must(python, ["test/exchange/baseline.py", sets, theirs]);
-  const bundle = async (path) => {
-    const outfile = join(work, `${basename(path, ".ts")}.mjs`);
-    await bundleProgram(path, outfile);
-    return import(resolve(outfile));
-  };
-  const { fitWithin } = await bundle("src/classic/fit.ts");
-  const { classicFiles } = await bundle("src/export/classic.ts");
+  const outfile = join(work, "fit.mjs");
+  await bundleProgram("src/classic/fit.ts", outfile);
+  const { fitWithin } = await import(resolve(outfile));
   for (const [name, expected] of Object.entries(JSON.parse(readFileSync(theirs, "utf8")))) {
     const { test, labels } = loaded[name];
     const classic = await fitWithin(loaded[name]);
@@ -50,25 +44,6 @@ export async function checkBaseline(sources, work, python, must, report, { loadD
       `scikit-learn's baseline on ${name}: C ${c} (${expected.c}), accuracy ${(right / test.size).toFixed(4)} ` +
         `(${expected.accuracy.toFixed(4)}), scores to ${worst.toExponential(1)}, probabilities to ${apart.toExponential(1)}`,
     );
-    const folder = resolve(join(work, `classic-${name.replaceAll(/\W+/g, "-")}`));
-    mkdirSync(folder, { recursive: true });
-    for (const [file, content] of classicFiles(classic)) writeFileSync(join(folder, file), content);
-    const [asked, said] = ["texts.json", "said.json"].map((file) => join(folder, file));
-    writeFileSync(asked, JSON.stringify(texts));
-    must(python, ["test/exchange/baseline.py", "use", said, asked, folder]);
-    const { predict } = await import(join(folder, "use.mjs"));
-    for (const [file, answers] of [
-      ["use.py", JSON.parse(readFileSync(said, "utf8"))],
-      ["use.mjs", texts.map((text) => predict(text))],
-    ]) {
-      const differ = answers.flatMap((one, i) =>
-        Object.keys(predicted[i]).map((label) => one[label] - predicted[i][label]),
-      );
-      report(
-        largest(differ) <= EXPORTED,
-        `${file} of the classic export on ${name}: probabilities to ${largest(differ).toExponential(1)}`,
-      );
-    }
   }
 }
 

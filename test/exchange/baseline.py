@@ -2,7 +2,6 @@
 The baseline by scikit-learn: TF-IDF of words and characters with logistic regression, C chosen on the validation set.
 `baseline.py SETS.json OUT.json`: of each set {name: {train, val, test}}, lists of [text, class id], what baseline.mjs
 and test/classic/classic.test.ts compare. `baseline.py fixtures OUT.json` makes the sets up, and keeps them with it.
-`baseline.py use OUT.json TEXTS.json FOLDER`: what use.py of an export says of texts.
 """
 import json
 import random
@@ -70,12 +69,6 @@ if sys.argv[1] == "fixtures":
     }
     found = {name: {"sets": some, "expected": baseline(**some)} for name, some in sets.items()}
     found = {"scikit-learn": sklearn.__version__, "cases": found}
-elif sys.argv[1] == "use":
-    sys.path.insert(0, sys.argv[4])
-    import use
-
-    with open(sys.argv[3], encoding="utf-8") as file:
-        found = [use.predict(text) for text in json.load(file)]
 else:
     with open(sys.argv[1], encoding="utf-8") as file:
         found = {name: baseline(**some) for name, some in json.load(file).items()}

@@ -1,5 +1,5 @@
 /**
- * Exports for llama.cpp against llama.cpp: greedy texts of merged models and of adapters, perplexities of every type of
+ * Exports for llama.cpp against llama.cpp: greedy texts of merged models, perplexities of every type of
  * weights, the bytes of its own quantiser, and the README's code as printed. Alone, after `npm run build`:
  * `node test/exchange/gguf-out.mjs [FILE.gguf ...]`, with the Python environment of run.mjs. FILEs are base models.
  */
@@ -39,7 +39,7 @@ async function loadPackage(home) {
 }
 
 /** Opens a file with products and caches in F32, calls `use`, and closes it. */
-async function withModel(llama, modelPath, lora, use) {
+async function withModel(llama, modelPath, use) {
   const model = await llama.loadModel({ modelPath });
   const context = await model.createContext({
     contextSize: 256,
@@ -47,7 +47,6 @@ async function withModel(llama, modelPath, lora, use) {
     flashAttention: false,
     experimentalKvCacheKeyType: "F32",
     experimentalKvCacheValueType: "F32",
-    ...(lora ? { lora } : {}),
   });
   const sequence = context.getSequence();
   try {
@@ -137,20 +136,9 @@ export async function checkGgufOut(home, work, micro, files, python, must, repor
     const name = basename(base, ".gguf");
     const own = (form) => join(folder, `${name}-${form}`);
     await train(library, device, base, bytes, own("run"));
-    const write = (to, dtype, ...more) => {
-      const out = own(`${to}-${dtype}`);
-      must(process.execPath, [
-        "dist/export.js",
-        "--run",
-        own("run"),
-        "--to",
-        to,
-        "--dtype",
-        dtype,
-        "--out",
-        out,
-        ...more,
-      ]);
+    const write = (dtype) => {
+      const out = own(`gguf-${dtype}`);
+      must(process.execPath, ["dist/export.js", "--run", own("run"), "--to", "gguf", "--dtype", dtype, "--out", out]);
       return out;
     };
     const lm = await library.LanguageModel.load(own("run"), { device });
@@ -163,28 +151,21 @@ export async function checkGgufOut(home, work, micro, files, python, must, repor
     const mean = (await lm.score(scored)).loss;
     const end = lm.tokenizer.endOfText;
     lm.destroy();
-    const merged = Object.fromEntries(["f32", "f16", "q8", "q4"].map((dtype) => [dtype, write("gguf", dtype)]));
+    const merged = Object.fromEntries(["f32", "f16", "q8", "q4"].map((dtype) => [dtype, write(dtype)]));
     const losses = {};
     for (const [dtype, out] of Object.entries(merged))
-      losses[dtype] = await withModel(llama, join(out, "model.gguf"), null, async (sequence, model) => {
+      losses[dtype] = await withModel(llama, join(out, "model.gguf"), async (sequence, model) => {
         if (dtype === "f32") report(...(await named(`gguf ${name}, merged`, compareTexts(sequence, model, ours))));
         return loss(sequence, end, tokens);
       });
-    const adapter = write("gguf-adapter", "f32", "--with-base");
-    const lora = join(adapter, "adapter.gguf");
-    losses.adapter = await withModel(llama, join(adapter, "base/model.gguf"), lora, async (sequence, model) => {
-      report(...(await named(`gguf ${name}, adapter`, compareTexts(sequence, model, ours))));
-      return loss(sequence, end, tokens);
-    });
-    const good =
-      [losses.f32, losses.adapter].every((one) => Math.abs(one / mean - 1) <= LOSS) && losses.q4 < 1.2 * mean;
+    const good = Math.abs(losses.f32 / mean - 1) <= LOSS && losses.q4 < 1.2 * mean;
     const all = Object.entries({ ours: mean, ...losses });
     report(
       good,
       `gguf ${name}, perplexity: ${all.map(([kind, one]) => `${kind} ${Math.exp(one).toFixed(3)}`).join(", ")}`,
     );
     compareBytes(directory, python, folder, name, merged, report);
-    if (base === micro) for (const out of [merged.f16, adapter]) checkPrinted(directory, out, report);
+    if (base === micro) checkPrinted(directory, merged.f16, report);
   }
   await llama.dispose();
 }

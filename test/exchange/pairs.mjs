@@ -1,4 +1,4 @@
-/** Pairs of texts against transformers: ids at every length, an adapter of PEFT's. hub.mjs opens what is exported. */
+/** Pairs of texts against transformers: ids at every length, an adapter of PEFT's. cards.mjs opens what is exported. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 

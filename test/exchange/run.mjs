@@ -12,9 +12,9 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { checkBaseline } from "./baseline.mjs";
+import { checkCards } from "./cards.mjs";
 import { checkGguf } from "./gguf.mjs";
 import { checkGgufOut } from "./gguf-out.mjs";
-import { checkHub } from "./hub.mjs";
 import { checkLanguageModels } from "./language.mjs";
 import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
@@ -215,7 +215,7 @@ for (const { name, base, continue: adapter, ...settings } of RUNS) {
     data,
     epochs: 1,
     lr: 2e-3,
-    // As transformers' classes compute logits by themselves; hub.mjs has runs with mean pooling.
+    // As transformers' classes compute logits by themselves; cards.mjs has runs with mean pooling.
     pooling: "last-token",
     ...settings,
     ...(adapter ? { adapter: await loadAdapter(adapter, model) } : {}),
@@ -238,7 +238,7 @@ await checkOnnx({ lowrank: library, device, work, bases, report, must });
 const checked = { exportForms, lowrank: library, device, work, micro, python, must, report, checkPrinted };
 await checkLanguageModels(checked);
 await checkTokens({ ...checked, relativeError });
-await checkHub(work, python, report, library);
+await checkCards(work, python, report, library);
 device.destroy();
 writeFileSync(join(work, "to-peft.json"), JSON.stringify({ texts, jobs, ...(truth ? { truth } : {}) }));
 const scored = ["exchange.py", "language.py", "tokens.py"].map(

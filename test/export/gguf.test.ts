@@ -8,7 +8,7 @@ import * as assert from "uvu/assert";
 import { packagePath, writeDirectory } from "#platform";
 import type { ModelConfig } from "../../src/config.ts";
 import { contentBytes } from "../../src/export/form.ts";
-import { type ExportKind, planExport } from "../../src/export/index.ts";
+import { planExport } from "../../src/export/index.ts";
 import { exportFiles } from "../../src/export/replaceable.ts";
 import { ENCODINGS } from "../../src/io/gguf/ggml-encode.ts";
 import { GGML_TYPES } from "../../src/io/gguf/ggml-types.ts";
@@ -19,11 +19,10 @@ import { mergedTensors } from "../../src/io/peft/merge.ts";
 import type { Adapter, AdapterMeta } from "../../src/io/peft/peft.ts";
 import { collect } from "../../src/io/safetensors/collect.ts";
 import { readGgufVocabulary } from "../../src/io/tokenizer/tokenizer-gguf.ts";
-import { type LoraConfig, loraAdapters } from "../../src/methods/lora.ts";
-import { loraName, type Target } from "../../src/names.ts";
+import type { LoraConfig } from "../../src/methods/lora.ts";
+import type { Target } from "../../src/names.ts";
 import type { CommonDtype } from "../../src/tensor.ts";
-import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
-import { assertAllClose } from "../helpers/allclose.ts";
+import { drawTensors, LM, modeMeta, testMeta } from "../helpers/adapters.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { decodeGguf } from "../helpers/gguf.ts";
 import { test } from "../helpers/harness.ts";
@@ -46,13 +45,12 @@ function metaFor(model: ModelConfig, lora: Partial<LoraConfig> | null = {}, rest
 let made = 0;
 
 async function exported(
-  kind: ExportKind,
   baseModel: BaseModel,
   meta: AdapterMeta,
   options: { dtype?: CommonDtype; withBase?: boolean } = {},
 ) {
   const adapter: Adapter = { meta, tensors: drawTensors(meta) };
-  const plan = await planExport(kind, { adapter, baseModel }, options);
+  const plan = await planExport("gguf", { adapter, baseModel }, options);
   const out = join(folder, `out-${made++}`);
   await writeDirectory(out, plan.files);
   for (const [name, content] of plan.files) {
@@ -67,7 +65,7 @@ for (const name of ["gpt2-f16", "llama-q4_1", "llama3-bf16", "qwen2-q8_0"])
   test(`${name}, merged in f32: the model, to the bit, its config, its tokens`, async () => {
     await using baseModel = await openBaseModel(golden(name));
     for (const rest of [{}, { mode: "all", lora: null } as const]) {
-      const { adapter, out } = await exported("gguf", baseModel, metaFor(baseModel.config, rest.lora, rest), {
+      const { adapter, out } = await exported(baseModel, metaFor(baseModel.config, rest.lora, rest), {
         dtype: "f32",
       });
       const path = join(out, "model.gguf");
@@ -94,14 +92,14 @@ test("every type: llama.cpp's choice for each tensor, of the values in f32", asy
   for (const name of ["gpt2-f16", "llama3-bf16"]) {
     await using baseModel = await openBaseModel(golden(name));
     const meta = metaFor(baseModel.config);
-    const { parts } = await exported("gguf", baseModel, meta, { dtype: "f32" });
+    const { parts } = await exported(baseModel, meta, { dtype: "f32" });
     const whole = new Map(parts("model.gguf").tensors.map((tensor) => [tensor.name, tensor]));
     for (const [dtype, type, fileType] of [
       ["f16", "F16", 1],
       ["q8", "Q8_0", 7],
       ["q4", "Q4_0", 2],
     ] as const) {
-      const plan = await exported("gguf", baseModel, meta, dtype === "f16" ? {} : { dtype });
+      const plan = await exported(baseModel, meta, dtype === "f16" ? {} : { dtype });
       const { tensors, metadata } = plan.parts("model.gguf");
       assert.is(metadata.get("general.file_type")!.value, fileType);
       for (const { name: tensor, type: id, data } of tensors) {
@@ -121,7 +119,7 @@ test("every type: llama.cpp's choice for each tensor, of the values in f32", asy
 test("a tied head with an adapter becomes a matrix of its own", async () => {
   await using baseModel = await openBaseModel(golden("gpt2-f16"));
   const { config, vocabulary } = baseModel;
-  const { out, parts } = await exported("gguf", baseModel, metaFor(config, { target_modules: ["head"] }), {
+  const { out, parts } = await exported(baseModel, metaFor(config, { target_modules: ["head"] }), {
     dtype: "q4",
   });
   await using again = await openBaseModel(join(out, "model.gguf"));
@@ -140,7 +138,7 @@ function directoryModel(name: string): string {
 
 test("a model in a directory: tokens for all rows, the licence, rows of other lengths in F16", async () => {
   await using baseModel = await openBaseModel(directoryModel("small"));
-  const { out, notes, parts } = await exported("gguf", baseModel, metaFor(SMALL), { dtype: "q8" });
+  const { out, notes, parts } = await exported(baseModel, metaFor(SMALL), { dtype: "q8" });
   assert.equal(notes, ["in F16, because their rows are not of a multiple of 32 values: 9 of the matrices"]);
   const { metadata } = parts("model.gguf");
   const value = (key: string) => metadata.get(key)?.value;
@@ -225,142 +223,18 @@ test("a vocabulary that llama.cpp has no name for is refused", async () => {
   await assertFails("missing-tokenizer-files", ["tokenizer.json"], () => vocabularyMetadata(bare));
 });
 
-/** alpha / r B A of each tensor of an adapter's file, with a Llama's rows in transformers' order: [out, in]. */
-function fileProducts(file: ReturnType<typeof decodeGguf>, { n_head, n_kv_head = n_head, model_type }: ModelConfig) {
-  const alpha = file.metadata.get("adapter.lora.alpha")!.value as number;
-  const values = new Map(
-    file.tensors.map(({ name, data, dimensions }) => {
-      const all = new Float32Array(new Uint8Array(data).buffer);
-      return [name, { all: all.subarray(0, dimensions[0]! * dimensions[1]!), dimensions }];
-    }),
-  );
-  const products = new Map<string, Float64Array>();
-  for (const [name, a] of values) {
-    if (!name.endsWith(".lora_a")) continue;
-    const b = values.get(name.replace(/a$/, "b"))!;
-    const [width, r] = a.dimensions as [number, number];
-    const stored = product(b.all as Float32Array, a.all as Float32Array, r, width, alpha / r);
-    const heads = { attn_q: n_head, attn_k: n_kv_head }[/attn_[qk](?=\.)/.exec(name)?.[0] ?? ""];
-    const own = new Float64Array(stored);
-    const [rows, half] = [b.dimensions[1]!, b.dimensions[1]! / (heads ?? 1) / 2];
-    if (model_type === "llama" && heads !== undefined)
-      for (let row = 0; row < rows; row++) {
-        const [head, i] = [Math.floor(row / (2 * half)), row % (2 * half)];
-        const at = head * 2 * half + 2 * (i % half) + Math.floor(i / half);
-        own.set(stored.subarray(at * width, (at + 1) * width), row * width);
-      }
-    products.set(name.replace(".weight.lora_a", ""), own);
-  }
-  return products;
-}
-
-const PLACES: Partial<Record<Target, string>> = {
-  ...{ q: "attn_q", k: "attn_k", v: "attn_v", o: "attn_output", gate: "ffn_gate", up: "ffn_up", down: "ffn_down" },
-  ...{ fc: "ffn_up", proj: "ffn_down" },
-};
-
-const SITES: LoraConfig["sites"] = [
-  { site: "h.0.attn.q", r: 2, scale: 0.7 },
-  { site: "h.0.attn.v", r: 3, scale: -1.5 },
-  { site: "h.1.attn.o", r: 1, scale: 0 },
-  { site: "h.1.mlp.proj", r: 4, scale: 3 },
-];
-
-for (const [name, lora] of [
-  ["gpt2-f16", {}],
-  ["gpt2-f16", { scaling: "alpha/sqrt(r)" }],
-  ["gpt2-f16", { sites: SITES, target_modules: ["q", "v", "o", "proj"] }],
-  ["llama-q4_1", {}],
-  ["llama3-bf16", { scaling: "alpha", target_modules: ["q", "k", "head"] }],
-  ["qwen2-q8_0", {}],
-] as [string, Partial<LoraConfig>][])
-  test(`${name}, adapter, ${JSON.stringify(lora)}: its products are the run's`, async () => {
-    await using baseModel = await openBaseModel(golden(name));
-    const { config } = baseModel;
-    const meta = metaFor(config, lora);
-    const { adapter, parts, notes, out } = await exported("gguf-adapter", baseModel, meta);
-    assert.equal(notes, []);
-    const file = parts("adapter.gguf");
-    assert.equal(
-      ["general.type", "adapter.type", "general.architecture"].map((key) => file.metadata.get(key)!.value),
-      ["adapter", "lora", config.model_type ?? "gpt2"],
-    );
-    const found = fileProducts(file, config);
-    const expected = new Map<string, Float64Array>();
-    const C = config.n_embd;
-    for (const site of loraAdapters(config, meta.lora!)) {
-      const { target, block, r, scale } = site;
-      const [A, B] = (["A", "B"] as const).map((part) => adapter.tensors.get(loraName(site, part))!);
-      const own = product(B!.data, A!.data, r, A!.shape[1]!, scale);
-      const fused = !config.model_type && ["q", "k", "v"].includes(target);
-      const place = target === "head" ? "output" : `blk.${block}.${fused ? "attn_qkv" : PLACES[target]}`;
-      const whole = expected.get(place) ?? new Float64Array(fused ? 3 * C * C : own.length);
-      whole.set(own, fused ? ["q", "k", "v"].indexOf(target) * C * C : 0);
-      expected.set(place, whole);
-    }
-    assert.equal([...found.keys()].sort(), [...expected.keys()].sort());
-    for (const [place, values] of expected)
-      assertAllClose(place, found.get(place)!, values, { atol: 1e-6, rtol: 1e-6 });
-    const readme = readFileSync(join(out, "README.md"), "utf8");
-    assert.match(readme, `loadModel({ modelPath: ${JSON.stringify(golden(name))} })`);
-    assert.match(readme, 'createContext({ lora: "adapter.gguf" })');
-  });
-
-test("where all agree, B is the run's own and alpha is lora_alpha", async () => {
-  await using baseModel = await openBaseModel(golden("llama3-bf16"));
-  const { adapter, parts } = await exported("gguf-adapter", baseModel, metaFor(baseModel.config));
-  const { metadata, tensors } = parts("adapter.gguf");
-  assert.is(metadata.get("adapter.lora.alpha")!.value, 5);
-  const { data } = tensors.find(({ name }) => name === "blk.1.attn_v.weight.lora_b")!;
-  const own = adapter.tensors.get("lora.h.1.attn.v.B")!.data;
-  assertSameBits("B", new Float32Array(new Uint8Array(data).buffer).subarray(0, own.length), own);
-});
-
-test("with its base model an adapter's README runs alone: a copy of the file, or one of another type", async () => {
-  await using file = await openBaseModel(golden("qwen2-q8_0"));
-  const copy = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true });
-  assert.equal(readFileSync(join(copy.out, "base/model.gguf")), readFileSync(golden("qwen2-q8_0")));
-  const other = await exported("gguf-adapter", file, metaFor(file.config), { withBase: true, dtype: "f32" });
-  await using again = await openBaseModel(join(other.out, "base/model.gguf"));
-  for (const name of file.names) assertSameBits(name, await again.read(name), await file.read(name));
-  await using baseModel = await openBaseModel(directoryModel("beside"));
-  const { out, parts, files } = await exported("gguf-adapter", baseModel, metaFor(SMALL), { withBase: true });
-  assert.is(parts("base/model.gguf").metadata.get("general.name")!.value, "beside");
-  assert.equal((await exportFiles(out)).sort(), [...files.keys()].sort());
-  const alone = await exported("gguf-adapter", baseModel, metaFor(SMALL));
-  assert.match(alone.notes.join(), "--with-base writes it");
-  await assertFails("options-conflict", ["no --dtype"], () =>
-    exported("gguf-adapter", baseModel, metaFor(SMALL), { dtype: "q8" }),
-  );
-});
-
 test("what llama.cpp cannot run or express is refused by name, before anything is written", async () => {
   await using gpt2 = await openBaseModel(golden("gpt2-f16"));
-  await using llama = await openBaseModel(golden("llama-q4_1"));
   await using neox = await openBaseModel(packagePath("test/golden/neox/pythia/base"));
-  const refused = (kind: ExportKind, base: BaseModel, words: string[], ...meta: Parameters<typeof metaFor>) =>
-    assertFails("not-expressible-in-format", words, () => exported(kind, base, metaFor(...meta)));
+  const refused = (base: BaseModel, words: string[], ...meta: Parameters<typeof metaFor>) =>
+    assertFails("not-expressible-in-format", words, () => exported(base, metaFor(...meta)));
   const { config } = gpt2;
-  for (const kind of ["gguf", "gguf-adapter"] as const) {
-    const classes = { task: TASKS.classification, labels: ["ham", "spam"] };
-    await refused(kind, neox, ["a GPT-NeoX", "merged, onnx or peft"], neox.config, { target_modules: ["q", "fc"] });
-    await refused(kind, gpt2, ["cannot classify", "--to merged"], config, {}, classes);
-    const relative = { ...config, ...RELATIVE };
-    await refused(kind, gpt2, ["gelu", "inverse_layer_idx"], relative, {});
-    await assertFails("not-mergeable", ["prompt tuning", "--to peft"], () =>
-      exported(kind, gpt2, metaFor(config, null, modeMeta("prompt"))),
-    );
-  }
-  const adapter = (words: string[], base: BaseModel, lora: Partial<LoraConfig> | null, rest?: Partial<AdapterMeta>) =>
-    refused("gguf-adapter", base, [...words, "--to gguf"], base.config, lora, rest);
-  await adapter(["DoRA"], gpt2, { use_dora: true });
-  await adapter(["h.0.attn.c_attn.bias"], gpt2, {
-    target_modules: ["c_attn"],
-    modulesToSave: ["h.0.attn.c_attn.bias"],
-  });
-  await adapter(["the token table is also the head"], llama, { target_modules: ["q", "head"] });
-  await adapter(["BitFit"], gpt2, null, { mode: "bitfit" });
-  await assertFails("options-conflict", ["--with-base"], () =>
-    exported("gguf", gpt2, metaFor(config), { withBase: true }),
+  const classes = { task: TASKS.classification, labels: ["ham", "spam"] };
+  await refused(neox, ["a GPT-NeoX", "merged, onnx or peft"], neox.config, { target_modules: ["q", "fc"] });
+  await refused(gpt2, ["cannot classify", "--to merged"], config, {}, classes);
+  await refused(gpt2, ["gelu", "inverse_layer_idx"], { ...config, ...RELATIVE }, {});
+  await assertFails("not-mergeable", ["prompt tuning", "--to peft"], () =>
+    exported(gpt2, metaFor(config, null, modeMeta("prompt"))),
   );
+  await assertFails("options-conflict", ["--with-base"], () => exported(gpt2, metaFor(config), { withBase: true }));
 });

@@ -9,13 +9,10 @@ import { parse as parseScript } from "@babel/parser";
 import * as assert from "uvu/assert";
 import { parse as parseYaml } from "yaml";
 import { writeDirectory } from "#platform";
-import { fitWithin } from "../../src/classic/fit.ts";
-import { ClassicModel } from "../../src/classic/model.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { type Block, type Cell, makeTable, type RowColumn } from "../../src/document/blocks.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { modelCard } from "../../src/export/card.ts";
-import { classicFiles } from "../../src/export/classic.ts";
 import { EXPORTS, planExport } from "../../src/export/index.ts";
 import { exportFiles } from "../../src/export/replaceable.ts";
 import { planStandalone } from "../../src/export/standalone.ts";
@@ -39,7 +36,7 @@ import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";
 import { assertWellFormed } from "../helpers/markup.ts";
 import { SMALL, TASKS } from "../helpers/models.ts";
-import { messages, smallModel, tinyData, tinyModel } from "../helpers/tiny.ts";
+import { smallModel, tinyData, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
 /** Stands where a word of a file can be: in labels, names of columns and files, texts, tokens, folders. */
@@ -115,10 +112,6 @@ async function generateAll(word: string): Promise<Map<string, string>> {
   texts.set("report.md", toMarkdown(blocks));
   texts.set("report.txt", renderBlocks(blocks));
   for (const [name, content] of blockFiles(blocks)) if (name.endsWith(".svg")) texts.set(name, content);
-  const classic = (await fitWithin(await tinyData(messages(12))))!;
-  const parts = { ...classic.parts, name: word, limits: word, labels: [word, `b ${word}`] };
-  for (const [name, content] of classicFiles(new ClassicModel(parts), run))
-    if (typeof content === "string") texts.set(`classic ${name}`, content);
   await using opened = await openBaseModel(base);
   const { end } = opened.vocabulary;
   const chat = { template: `{{ "${word}" }}\n{{ messages }}`, tokens: {} };
@@ -221,7 +214,6 @@ function shapeOf(name: string, text: string): string {
   if (ending === "json") return "";
   if (ending === "txt") return String(text.split("\n").length);
   if (ending === "md") return markdownShape(text);
-  if (ending === "py") return codeShape(text, "python");
   return ending === "python" ? codeShape(text, ending) : ending === "html" ? markupShape(text) : scriptShape(text);
 }
 

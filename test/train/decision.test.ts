@@ -157,10 +157,8 @@ test("a run's temperature and threshold are in its results and its files, and a 
     const opened = await openAdapter(save, directory);
     const { files, losses } = await planExport("peft", opened);
     await opened.baseModel.close();
-    assert.equal(
-      losses.map(({ kind, reason }) => [kind, reason.includes("threshold")]),
-      [["decision", true]],
-    );
+    assert.is(losses.length, 1);
+    assert.match(losses[0]!, "the run has a threshold");
     const exported = join(folder, "exported");
     await writeDirectory(exported, files);
     assert.not.match(readFileSync(join(exported, "lowrank.json"), "utf8"), "temperature");

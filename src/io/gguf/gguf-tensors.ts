@@ -26,7 +26,7 @@ interface GgufModule {
   heads?: number;
 }
 
-export function ggufPlace(module: string, config: ModelConfig): GgufModule {
+function ggufPlace(module: string, config: ModelConfig): GgufModule {
   const { outside, blocks, inBlock, turned = [], isInterleaved } = ARCHITECTURES[ggufArchitecture(config)]!;
   const { n_head, n_kv_head = n_head } = config;
   const own = module.replace(/^transformer\./, "");
@@ -42,7 +42,7 @@ export function ggufPlace(module: string, config: ModelConfig): GgufModule {
 }
 
 /** A matrix's rows of queries or keys in the order of the file. */
-export function interleaved(values: Float32Array, rows: number, heads: number): Float32Array<ArrayBuffer> {
+function interleaved(values: Float32Array, rows: number, heads: number): Float32Array<ArrayBuffer> {
   const width = values.length / rows;
   const out = new Float32Array(values.length);
   for (let row = 0; row < rows; row++)

@@ -8,7 +8,7 @@ import { Builder } from "./builder.ts";
 import type { Encoding } from "./ggml-encode.ts";
 
 /** Keys with their values as they lie in a file, which begin with their type. */
-export type EncodedMetadata = ReadonlyMap<string, Uint8Array>;
+type EncodedMetadata = ReadonlyMap<string, Uint8Array>;
 
 /** A tensor whose values are computed in chunks of whole rows. */
 export interface GgufOutput {

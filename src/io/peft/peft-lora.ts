@@ -33,7 +33,7 @@ import {
 } from "./peft-form.ts";
 
 /** The settings that determine an adapter's form in PEFT. */
-export interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
+interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | "task"> {
   lora: LoraConfig;
 }
 
@@ -120,7 +120,7 @@ function wholeShapes(model: ModelConfig, modules: readonly Module[]): Map<string
 }
 
 /** transformers' modules with adapters. A head of its own is not one: it is saved whole. */
-export function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
+function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
   const modules = new Map<string, Module>();
   const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || !hasHead(task));
   for (const adapter of adapters) {

@@ -19,7 +19,6 @@ import {
   WEIGHTS,
 } from "./peft.ts";
 import {
-  type AdapterPart,
   eachRow,
   type FinalNorm,
   headEntries,
@@ -104,22 +103,16 @@ function toPeft({ modules, whole }: PeftForm, tensors: Tensors): Tensors {
   return out;
 }
 
-/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal, each part's times its `factor`. */
-export function fuse(
-  { parts, r, in: width, out }: Module,
-  tensors: Tensors,
-  factor: (part: AdapterPart) => number = () => 1,
-): { A: NamedTensor; B: NamedTensor } {
+/** A' [r, in]: the parts' A stacked; B' [out, r]: block-diagonal. */
+function fuse({ parts, r, in: width, out }: Module, tensors: Tensors): { A: NamedTensor; B: NamedTensor } {
   const A = new Float32Array(r * width);
   const B = new Float32Array(out * r);
   let at = 0;
   for (const part of parts) {
     const { A: ownA, B: ownB } = readFactors(tensors, part);
     A.set(ownA, at * width);
-    const times = factor(part);
-    const from = times === 1 ? ownB : ownB.map((value) => times * value);
     for (let row = 0; row < part.out; row++)
-      B.set(from.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
+      B.set(ownB.subarray(row * part.r, (row + 1) * part.r), (part.row + row) * r + at);
     at += part.r;
   }
   return { A: { shape: [r, width], data: A }, B: { shape: [out, r], data: B } };

@@ -2,8 +2,7 @@
 import { packagePath } from "#platform";
 import { ConfigError } from "../../../errors.ts";
 import { contentBytes } from "../../../export/form.ts";
-import { EXPORTS, FORMS, planExport } from "../../../export/index.ts";
-import { showLoss } from "../../../export/losses.ts";
+import { EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
 import { TEMPLATE } from "../../../export/page.ts";
 import type { BaseModel } from "../../../io/hf.ts";
 import { loadAdapter } from "../../../io/peft/open-adapter.ts";
@@ -11,7 +10,6 @@ import { registerFile } from "../../../platform/files.ts";
 import { contentPieces, type FileContent } from "../../../platform/reader.ts";
 import { nameFile } from "../../../quote.ts";
 import { dataName } from "../../../run/record.ts";
-import type { CommonDtype } from "../../../tensor.ts";
 import type { OtherForm, PageRun, WantedForm } from "../../protocol.ts";
 import { reportError } from "../errors.ts";
 import { pageBase } from "./page-base.ts";
@@ -24,14 +22,14 @@ const OFFERED = EXPORTS.filter((kind) => kind !== "peft" && kind !== "page");
 export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
   const forms: OtherForm[] = [];
   for (const kind of OFFERED) {
-    const { title = kind.toUpperCase(), reader, about, dtypes }: Listed = FORMS[kind];
+    const { title = kind.toUpperCase(), reader, about, dtypes }: Form = FORMS[kind];
     const form: OtherForm = { kind, title, reader, about, choices: [], notes: [] };
     forms.push(form);
     try {
       for (const dtype of dtypes ?? [null]) {
         const { files, losses } = await planForm(run, model, { kind, dtype }, sections);
         form.choices.push({ dtype, bytes: sumBytes(files) });
-        form.notes = losses.map((loss) => `it is not all of the run: ${showLoss(loss)}`);
+        form.notes = losses.map((loss) => `it is not all of the run: ${loss}`);
       }
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
@@ -40,8 +38,6 @@ export async function listForms(run: PageRun, model: BaseModel, sections: string
   }
   return forms;
 }
-
-type Listed = { title?: string; reader: string; about: string; dtypes?: readonly CommonDtype[] };
 
 /** The bytes of the page of one file. Throws ConfigError if there is none. */
 export async function measurePage(run: PageRun, model: BaseModel): Promise<number> {

@@ -1,6 +1,6 @@
-/** --to hub: PEFT and transformers open the folders by the code of their cards, which huggingface_hub reads. */
+/** Model cards: PEFT and transformers open exports by the code of their cards, which huggingface_hub reads. */
 import { spawnSync } from "node:child_process";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { bundleProgram } from "../../src/tools/bundles.mjs";
@@ -65,9 +65,9 @@ async function train(
   await model.close();
 }
 
-/** Each run is exported as a person does it, and opened beside the npm package with the base model. */
-export async function checkHub(work, python, report, lowrank) {
-  const folder = join(work, "hub");
+/** Each run is exported as a person does it, for PEFT where it has the method, and opened. */
+export async function checkCards(work, python, report, lowrank) {
+  const folder = join(work, "cards");
   mkdirSync(folder, { recursive: true });
   const outfile = resolve("build/open-export.mjs");
   await bundleProgram("test/exchange/open-export.ts", outfile);
@@ -75,21 +75,20 @@ export async function checkHub(work, python, report, lowrank) {
   const written = [];
   for (const run of RUNS) {
     await train(run, { work: folder, lowrank });
-    const out = join(folder, `${run.name} hub`);
-    const args = ["--run", join(folder, run.name), "--to", "hub", "--out", out];
+    const form = ["lora", "prompt", "prefix"].includes(run.mode ?? "lora") ? "peft" : "merged";
+    const out = join(folder, `${run.name} ${form}`);
+    const args = ["--run", join(folder, run.name), "--to", form, "--out", out];
     const command = ["dist/export.js", ...args, ...(run.lossy ? ["--lossy"] : [])];
     const { status, stderr } = spawnSync(process.execPath, command, { encoding: "utf8" });
     if (status !== 0) {
-      report(false, `hub ${run.name}: ${stderr}`);
+      report(false, `card ${run.name}: ${stderr}`);
       continue;
     }
-    mkdirSync(join(out, "node_modules"));
-    symlinkSync(resolve("."), join(out, "node_modules", "lowrank"));
-    const { isRight, line } = await openExport(join(folder, run.name), out, python);
-    report(isRight, `hub ${run.name}: ${line}`);
+    const { isRight, line } = await openExport(join(folder, run.name), form, out, python);
+    report(isRight, `card ${run.name}: ${line}`);
     written.push(out);
   }
-  const { stdout, stderr } = spawnSync(python, ["test/exchange/hub.py", ...written], { encoding: "utf8" });
+  const { stdout, stderr } = spawnSync(python, ["test/exchange/cards.py", ...written], { encoding: "utf8" });
   const cards = stdout
     .trim()
     .split("\n")
@@ -104,5 +103,5 @@ export async function checkHub(work, python, report, lowrank) {
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [, , python, work] = process.argv;
   const lowrank = await import(resolve("dist/node.js"));
-  await checkHub(work, python, (good, line) => console.log(good ? "ok  " : "FAIL", line), lowrank);
+  await checkCards(work, python, (good, line) => console.log(good ? "ok  " : "FAIL", line), lowrank);
 }

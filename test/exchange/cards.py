@@ -1,4 +1,4 @@
-"""Reads the model cards of the hub's folders with huggingface_hub. Arguments: the folders. Prints a line of JSON each."""
+"""Reads the model cards of exports with huggingface_hub. Arguments: their folders. Prints a line of JSON each."""
 import json
 import os
 import sys

@@ -1,18 +1,18 @@
-/** --to hub: what is in the folder, and what its model card says. test/exchange opens it with PEFT and transformers. */
+/** What the model card of an export says. test/exchange reads it with huggingface_hub, and runs its code. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { parse } from "yaml";
 import { writeDirectory } from "#platform";
-import { planExport } from "../../src/export/index.ts";
+import { type ExportKind, planExport } from "../../src/export/index.ts";
 import { baseLicence } from "../../src/export/licence.ts";
 import { exportFiles } from "../../src/export/replaceable.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import type { RunRecord } from "../../src/run/record.ts";
-import { drawTensors, LM, modeMeta, testMeta } from "../helpers/adapters.ts";
-import { assertFails, temporaryFolder } from "../helpers/border.ts";
+import { drawTensors, LM, testMeta } from "../helpers/adapters.ts";
+import { temporaryFolder } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { tinyModel } from "../helpers/tiny.ts";
@@ -23,64 +23,46 @@ writeFileSync(join(base, "README.md"), '---\nlanguage: en\nlicense: "Apache-2.0"
 
 let count = 0;
 
-async function exported(rest: Partial<AdapterMeta> = {}, options: Parameters<typeof planExport>[2] = {}) {
+type Options = Parameters<typeof planExport>[2];
+
+async function exported(rest: Partial<AdapterMeta> = {}, options: Options = {}, kind: ExportKind = "peft") {
   await using baseModel = await openBaseModel(base);
   const task = { ...TASKS.classification, head_bias: false };
   const meta = testMeta({}, { model: baseModel.config, base_model: base, task, ...rest });
-  const { files } = await planExport("hub", { adapter: { meta, tensors: drawTensors(meta) }, baseModel }, options);
-  const out = join(folder, `hub ${++count}`);
+  const { files } = await planExport(kind, { adapter: { meta, tensors: drawTensors(meta) }, baseModel }, options);
+  const out = join(folder, `card ${++count}`);
   await writeDirectory(out, files);
   const card = readFileSync(join(out, "README.md"), "utf8");
   const [, front] = /^---\n(.*?)---\n/s.exec(card)!;
   return { out, files: [...files.keys()].sort(), card, front: parse(front!) };
 }
 
-test("the folder has PEFT's adapter, and what Lowrank alone reads", async () => {
-  const settings = { maxLength: 12, threshold: 0.75, positive: 1 };
-  const { out, files, card, front } = await exported({ settings });
-  assert.equal(files, [
-    ...["README.md", "adapter_config.json", "adapter_model.safetensors"],
-    ...["lowrank.json", "lowrank.safetensors"],
-  ]);
-  // The owner's folders stay at home.
+test("a card says what the model is for; with its base model an adapter names no folder of its owner's", async () => {
+  const settings = { maxLength: 12 };
+  const task = { ...TASKS.classification, head_bias: false, pooling: "mean" } as const;
+  const { out, files, card, front } = await exported({ settings, task }, { withBase: true });
+  const own = ["README.md", "adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"];
+  assert.equal(
+    files.filter((name) => !name.startsWith("base/")),
+    own,
+  );
   for (const name of ["README.md", "adapter_config.json", "lowrank.json"]) {
     const text = readFileSync(join(out, name), "utf8");
-    for (const own of [folder, "someone"]) assert.not.ok(text.includes(own), `${name}: ${own}`);
+    for (const place of [folder, "someone"]) assert.not.ok(text.includes(place), `${name}: ${place}`);
   }
   await using baseModel = await openBaseModel(base);
   const { meta } = await loadAdapter(out, baseModel);
-  assert.equal(
-    [meta.labels, meta.base_model, meta.settings],
-    [["ham", "spam"], "tiny", { maxLength: 12, threshold: 0.75, positive: 1 }],
-  );
+  assert.equal([meta.labels, meta.base_model, meta.settings], [["ham", "spam"], "tiny", settings]);
   assert.equal(front, {
     ...{ library_name: "peft", pipeline_tag: "text-classification", license: "apache-2.0" },
     tags: ["lowrank", "peft", "lora"],
   });
-  for (const words of ["ham or spam", "longer than 12 tokens", "npx lowrank classify --adapter . --model tiny", "0.75"])
+  for (const words of ["ham or spam", "longer than 12 tokens", 'from_pretrained("base"'])
     assert.ok(card.includes(words), words);
   assert.equal((await exportFiles(out)).sort(), files);
 });
 
-test("where PEFT has no such method the folder has the merged model, or there is none", async () => {
-  for (const mode of ["bitfit", "last_layer", "all"] as const) {
-    const { files, front } = await exported({ ...modeMeta(mode), lora: null });
-    assert.ok(files.includes("model.safetensors"), mode);
-    assert.is(front.library_name, "transformers");
-  }
-  await assertFails("not-mergeable", ["keep the run's directory"], () => exported({ ...modeMeta("adapter") }));
-  await assertFails("options-conflict", ["leave out --with-base"], () =>
-    exported({ ...modeMeta("bitfit") }, { withBase: true }),
-  );
-});
-
-test("with the base model beside it the card's code reads it there", async () => {
-  const { files, card } = await exported({}, { withBase: true });
-  assert.ok(files.includes("base/model.safetensors"));
-  assert.ok(card.includes('from_pretrained("base"') && card.includes("--adapter . --model base"));
-});
-
-test("the card of a model that was trained on chats has their template, and commands that answer one", async () => {
+test("the card of a model that was trained on chats has their template, and code that answers one", async () => {
   const template = "{% for message in messages %}{{ message.content }}\n{% endfor %}";
   const file = join(base, "tokenizer_config.json");
   writeFileSync(file, JSON.stringify({ chat_template: template }));
@@ -90,7 +72,6 @@ test("the card of a model that was trained on chats has their template, and comm
     `\`\`\`jinja\n${template}\n\`\`\``,
     "A GPT-2 that answers as in its chats.",
     "batch = tokenizer.apply_chat_template(messages, add_generation_prompt=True",
-    "npx lowrank generate --adapter . --model tiny --chat Hello",
   ])
     assert.ok(card.includes(words), words);
   assert.not.match((await exported(LM)).card, /chat/i);
@@ -98,14 +79,14 @@ test("the card of a model that was trained on chats has their template, and comm
 
 test("the card names a base model of the hub, its licence, and how the model is related to it", async () => {
   const hub = { base: { name: "openai-community/gpt2", place: "hub" } } as const;
-  for (const [rest, relation] of [
-    [LM, "adapter"],
-    [{ ...modeMeta("bitfit"), ...LM }, "finetune"],
+  for (const [kind, relation] of [
+    ["peft", "adapter"],
+    ["merged", "finetune"],
   ] as const) {
-    const { front, card } = await exported(rest, hub);
+    const { front, card } = await exported(LM, hub, kind);
     assert.equal([front.base_model, front.base_model_relation], ["openai-community/gpt2", relation]);
     assert.ok(card.includes("https://huggingface.co/openai-community/gpt2"));
-    if (relation === "adapter") assert.ok(card.includes('from_pretrained("openai-community/gpt2"'));
+    if (kind === "peft") assert.ok(card.includes('from_pretrained("openai-community/gpt2"'));
   }
 });
 
