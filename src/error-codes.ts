@@ -48,7 +48,7 @@ export interface ErrorCodes {
     | "invalid-model-config" | "invalid-parquet"
     | "invalid-safetensors" | "invalid-shards-index" | "invalid-text-encoding" | "invalid-vocabulary" | "invalid-xlsx"
     | "missing-shards" | "missing-tokenizer-files" | "no-run-or-adapter" | "no-such-key" | "no-such-tensor"
-    | "not-finite" | "not-text" | "not-utf8" | "outputs-differ" | "row-not-json-object"
+    | "not-finite" | "not-text" | "not-utf8" | "row-not-json-object"
     | "table-without-text"
     | "text-after-quote" | "truncated-file" | "unclosed-json-array" | "unclosed-quote" | "unknown-data-format"
     | "unsupported-version" | "value-not-text" | "versions-differ" | "wrong-dtype" | "wrong-field-count" | "wrong-shape"

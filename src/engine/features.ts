@@ -11,7 +11,6 @@ import { type Examples, evaluationBatches } from "../data/loader.ts";
 import type { TokenBatch, TokenSet } from "../data/text/token-set.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import type { BaseModel } from "../io/hf.ts";
-import type { Batch } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { frozenBlocks } from "../model/trainable.ts";
 import { readsTokens } from "../tasks/index.ts";
@@ -82,13 +81,6 @@ export class Features {
       this.kept.set(set, { examples, done: this.engine.until(signal, work) });
     }
     await this.kept.get(set)!.done;
-  }
-
-  /** These batches with their features. */
-  async addTo(batches: readonly Batch[]): Promise<Batch[]> {
-    const all: Batch[] = [];
-    for (const batch of batches) all.push({ ...batch, features: await this.engine.computeFeatures(batch) });
-    return all;
   }
 
   /** Those of the examples at these positions, concatenated: the input of the upper part. */

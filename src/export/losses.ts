@@ -9,13 +9,12 @@ import { type Decision, USUAL_THRESHOLD } from "../tasks/predictions.ts";
 const HEAD = ["head.weight", "head.bias", "lora.head.B"];
 
 /** The adapter with its temperature in the head, where other programs need not know of it: logits / T is (W / T) x. */
-export function foldTemperature({ meta, tensors, reference }: Adapter): Adapter {
+export function foldTemperature({ meta, tensors }: Adapter): Adapter {
   const { temperature = 1, ...settings } = meta.settings as Decision & AdapterMeta["settings"];
   const divide = ({ shape, data }: NamedTensor) => ({ shape, data: data.map((value) => value / temperature) });
   return {
     meta: { ...meta, settings },
     tensors: new Map([...tensors].map(([name, tensor]) => [name, HEAD.includes(name) ? divide(tensor) : tensor])),
-    reference: reference && { ...reference, outputs: reference.outputs.map((value) => value / temperature) },
   };
 }
 

@@ -33,7 +33,7 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
   const files = new Map<string, FileContent>(peftFiles(requirePeftForm(meta), meta, tensors, finalNorm));
   // PEFT's files do not tell the pooling: without it Lowrank, too, would read the last token.
   if (isMean(meta.task))
-    for (const [name, content] of ownFiles({ ...adapter, meta }, finalNorm)) files.set(name, content);
+    for (const [name, content] of await ownFiles({ ...adapter, meta }, finalNorm)) files.set(name, content);
   const { end } = baseModel.vocabulary;
   const notes: string[] = [];
   if (baseDtype(meta) === "f16")
@@ -63,14 +63,12 @@ export const plan: PlanForm = async ({ adapter, baseModel, base, finalNorm }, { 
  * What only Lowrank reads, in addition to PEFT's files: names of classes, pooling, thresholds, the head as it was
  * trained.
  */
-function ownFiles({ meta, tensors, reference }: Adapter, finalNorm: FinalNorm | undefined) {
-  const adapter: Adapter = { meta, tensors: new Map(tensors), reference };
-  if (biasObstacle({ meta, tensors }, finalNorm) !== undefined) {
-    // A bias that is dropped is to stay so.
+async function ownFiles({ meta, tensors }: Adapter, finalNorm: FinalNorm | undefined) {
+  const adapter: Adapter = { meta, tensors: new Map(tensors) };
+  // A bias that is dropped is to stay so.
+  if (biasObstacle({ meta, tensors }, finalNorm) !== undefined)
     adapter.tensors.set("head.bias", { shape: [meta.labels.length], data: new Float32Array(meta.labels.length) });
-    adapter.reference = undefined;
-  }
-  const { files, peft } = adapterFiles(adapter, { finalNorm });
+  const { files, peft } = await adapterFiles(adapter, { finalNorm });
   return peft ? [...files].filter(([name]) => name === META || name === EXACT) : [];
 }
 

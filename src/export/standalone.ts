@@ -70,7 +70,7 @@ export async function planStandalone(
   // Tensors that do not fit are not encoded.
   const values = [...adapter.tensors.values()].reduce((all, { data }) => all + data.length, 0);
   checkBytes(sum() + (4 / 3) * Float32Array.BYTES_PER_ELEMENT * values);
-  parts.push(...adapterParts(adapter));
+  parts.push(...(await adapterParts(adapter)));
   const bytes = sum();
   checkBytes(bytes);
   return {
@@ -188,12 +188,9 @@ function halfTensors(baseModel: BaseModel): StreamedTensor[] {
   });
 }
 
-/**
- * The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has, nor
- * does it give what that gave.
- */
-function adapterParts({ meta: { base_fingerprint: _, ...meta }, tensors }: Adapter): PageFile[] {
-  const { files } = adapterFiles({ meta, tensors, reference: undefined });
+/** The files of an adapter. Rounded to f16, the base model is not the one whose fingerprint its description has. */
+async function adapterParts({ meta: { base_fingerprint: _, ...meta }, tensors }: Adapter): Promise<PageFile[]> {
+  const { files } = await adapterFiles({ meta, tensors });
   return [...files].map(([name, content]) =>
     filePart(`adapter/${name}`, typeof content === "string" ? encode(content) : content),
   );

@@ -72,7 +72,7 @@ async function place<E extends Weights>(
   const unchecked = { device: given, info: given.info };
   const { device: backend, info } = (await check?.chooseFor(given, kind, meta)) ?? unchecked;
   try {
-    const engine = await load(backend, baseModel, adapter, kind);
+    const engine = await create(backend, baseModel, adapter, kind);
     return { backend, device: info, engine, adapter: keptOn(backend, adapter) };
   } catch (error) {
     await leave(backend, error);
@@ -147,11 +147,7 @@ export abstract class AdapterModel<E extends Weights> {
     await withBase(this.loaded, async (baseModel) => {
       const adapter = await loadAnother(directory, baseModel, this.loaded);
       const { meta } = adapter;
-      await this.inTurn(async () => {
-        await this.checkDevice(meta);
-        const { backend, kind } = this.loaded;
-        if (adapter.reference) (await load(backend, baseModel, adapter, kind, this.loaded.engine)).destroy();
-      });
+      await this.inTurn(() => this.checkDevice(meta));
       // Another call may have taken the name meanwhile.
       checkUnused(name, this.metas);
       this.metas.set(name, meta);
@@ -306,25 +302,6 @@ async function create<E extends Weights>(
   } finally {
     await opened?.close();
   }
-}
-
-/**
- * A model with an adapter that is new to the device. Throws FormatError unless it gives what it gave when it was saved,
- * if that is known.
- */
-async function load<E extends Weights>(
-  device: Backend,
-  baseModel: BaseModel,
-  adapter: Adapter,
-  kind: ModelKind<E>,
-  sharedFrom?: E,
-): Promise<E> {
-  const [engine, reference] = await Promise.all([
-    create(device, baseModel, adapter, kind, sharedFrom),
-    adapter.reference && import("./reference.ts"),
-  ]);
-  await reference?.verify(kind, engine, adapter);
-  return engine;
 }
 
 const several = () => import("./several-adapters.ts");

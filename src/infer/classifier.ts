@@ -123,7 +123,6 @@ export class Classifier extends AdapterModel<Engine> {
     const kind: ModelKind<Engine> = {
       adapterSpec,
       plan: (on, spec, meta) => Engine.plan(on, options(spec, meta)),
-      outputs: async (...of) => (await import("./reference.ts")).classifierOutputs(await tokenizer, ...of),
       create: (on, spec, meta, sharedFrom) => Engine.create(on, options(spec, meta), sharedFrom),
     };
     const loaded = loadModelWith(backendOf(device), baseModel, adapter, kind, DEFAULT_NAME);

@@ -13,7 +13,5 @@ export interface ModelKind<E extends Weights> {
   loadWork?(device: Backend, plan: Program): Promise<Work>;
   /** What `create` prepares. */
   plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
-  /** What a model gives for the texts of reference.ts, of at most `most` tokens. */
-  outputs(engine: E, meta: AdapterMeta, most: number): Promise<number[]>;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;
 }

@@ -30,7 +30,7 @@ interface Saved {
 const OWN_FILES = [META, EXACT, WEIGHTS, PEFT_CONFIG, PEFT_TENSORS, ROWS_FILE];
 
 async function filesOf({ adapter, base, rows }: Saved, { rows: wanted = false }: SaveModelOptions) {
-  const { files } = adapterFiles(adapter, { finalNorm: await readFinalNorm(adapter, base) });
+  const { files } = await adapterFiles(adapter, { finalNorm: await readFinalNorm(adapter, base) });
   const known = wanted ? await rows() : null;
   if (known) files.set(ROWS_FILE, `${JSON.stringify(known)}\n`);
   return files;

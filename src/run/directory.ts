@@ -6,7 +6,7 @@ import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";
-import { pickSizes, type Reference } from "../io/peft/adapter-meta.ts";
+import { pickSizes } from "../io/peft/adapter-meta.ts";
 import type { Adapter } from "../io/peft/peft.ts";
 import { type AdapterFiles, adapterFiles } from "../io/peft/peft-write.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -83,7 +83,6 @@ export function buildAdapter(
   >,
   spec: ModelSpec,
   tensors: TrainResult["tensors"],
-  reference?: Reference,
 ): Adapter {
   const { temperature, threshold, positive, thresholds } = record.results?.decision ?? {};
   const { objective, settings } = record;
@@ -113,7 +112,6 @@ export function buildAdapter(
       },
     },
     tensors,
-    reference,
   };
 }
 
@@ -137,8 +135,8 @@ export async function runContents(
   data: TrainingData,
   views: RunViews,
 ): Promise<RunContents> {
-  const { spec, tensors, finalNorm, reference } = result;
-  const adapter = adapterFiles(buildAdapter(record, spec, tensors, reference), { finalNorm });
+  const { spec, tensors, finalNorm } = result;
+  const adapter = await adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
   const classic = result.classic && (await import("../classic/file.ts")).printClassic(result.classic.parts);
   const about = [...views(known, result, data), ...(classic ? [[CLASSIC, classic] as const] : [])];
@@ -163,9 +161,9 @@ export async function classicContents(
 }
 
 /** The files of a failed run: its settings, the error, and the last good trained tensors. */
-export function failedContents(record: RunRecord, error: RunFailed): RunContents {
+export async function failedContents(record: RunRecord, error: RunFailed): Promise<RunContents> {
   const { spec, tensors, finalNorm } = error.contents;
-  const adapter = adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
+  const adapter = await adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
   return listFiles(failed(record, error), [], adapter);
 }
 

@@ -118,7 +118,7 @@ export class LiveRun {
 
   /** Writes the last good parameters of a run that has failed, with the error. */
   async endFailed(error: RunFailed): Promise<void> {
-    await this.close(failedContents(this.record, error), false);
+    await this.close(await failedContents(this.record, error), false);
   }
 
   /** Writes a run that has ended into another directory, a new one; with `replace`, in place of the run there. */

@@ -250,7 +250,6 @@ const NOT_ALONE = [
   "served",
   "several-adapters",
   "browser-disk",
-  "reference",
   "device-check",
   "inference-check",
   "initial",

@@ -2,7 +2,6 @@
 import type { DeviceInfo } from "../backend/backend.ts";
 import type { ClassicModel } from "../classic/model.ts";
 import { errorParts, TrainingError } from "../errors.ts";
-import type { Reference } from "../io/peft/adapter-meta.ts";
 import type { FinalNorm, Tensors } from "../io/peft/peft.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
@@ -122,8 +121,6 @@ export interface TrainResult {
   tensors: Tensors;
   /** The final layer norm [C]: a bias of the head is folded into it for PEFT. An RMS norm: undefined. */
   finalNorm: FinalNorm | undefined;
-  /** What the saved tensors give for fixed texts; undefined if that is not finite, or if the run was aborted before. */
-  reference: Reference | undefined;
   /** Seconds of training, including evaluation, excluding loading. */
   seconds: number;
   /** Whether the run was ended by its AbortSignal before the last step. */

@@ -54,8 +54,6 @@ export class Run {
   private paused = 0;
   /** The trained tensors, set before the initial parameters are restored for evaluation. */
   private trained: TrainedState | undefined;
-  /** What they give for fixed texts. */
-  private reference: TrainResult["reference"];
   /** With `keep: "best"`: the trained tensors of the best evaluation so far. */
   private best: Tensors | undefined;
   /** What the head gave at the best evaluation so far; undefined if that is from before the checkpoint, which lacks it. */
@@ -139,7 +137,6 @@ export class Run {
       evaluations: this.evaluations,
       keptStep: this.trained ? this.keptStep : this.steps.length,
       ...(this.trained ?? (await this.trainedState())),
-      reference: this.reference,
       seconds: this.seconds(),
       aborted,
     };
@@ -162,9 +159,6 @@ export class Run {
     // No step follows, so that a checkpoint from here on may have the kept parameters in place of the last ones.
     if (this.keptStep !== this.steps.length) writeTrained(this.engine, this.best!);
     this.trained = await this.trainedState();
-    const { measureReference, referenceBatches } = await import("./reference.ts");
-    const batches = await referenceBatches(this.args, this.prepared);
-    this.reference = await measureReference(this.engine, (await this.features?.addTo(batches)) ?? batches);
     return this.examiner.end(initial, this.kept?.val ?? null, this.valOutputs);
   }
 

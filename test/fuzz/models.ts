@@ -40,9 +40,9 @@ const llama = packagePath("test/golden/llama");
 /** Adapters of PEFT's on a Qwen2. */
 export const PEFT_QWEN2: readonly Files[] = [readFolder(join(llama, "qwen2/lora"))];
 
-const ours = (...args: Parameters<typeof testMeta>) => {
+const ours = async (...args: Parameters<typeof testMeta>) => {
   const meta = testMeta(...args);
-  return adapterFiles({ meta, tensors: drawTensors(meta) }).files;
+  return (await adapterFiles({ meta, tensors: drawTensors(meta) })).files;
 };
 const sites = [
   { site: "h.0.attn.c_attn", r: 2, scale: 0.5 },
@@ -50,7 +50,7 @@ const sites = [
 ];
 
 /** Adapters and other trained tensors of ours, in every mode and form. */
-export const OURS: readonly Files[] = [
+export const OURS: readonly Files[] = await Promise.all([
   ours(),
   ours(
     { target_modules: ["q", "v"], layers_to_transform: [1], scaling: "alpha/sqrt(r)" },
@@ -63,7 +63,7 @@ export const OURS: readonly Files[] = [
   ours({}, { mode: "last_block", lora: null }),
   ...(["bitfit", "adapter", "prompt", "prefix"] as const).map((mode) => ours({}, modeMeta(mode))),
   ours({}, { ...modeMeta("prefix"), ...LM }),
-];
+]);
 
 const ones = (shape: Shape, name: string) => numbers(3)(shape).map((x) => 0.2 * x + (name.includes("ln_") ? 1 : 0));
 const stored = (name: string, shape: Shape) => ({ name, shape, dtype: "F32" as const, data: ones(shape, name) });
@@ -179,7 +179,7 @@ export async function checkAdapter(adapter: Adapter, folder: string): Promise<vo
       throw new Error(`${name}: ${tensors.get(name)!.shape}, not ${shape}`);
   checkTensors(tensors);
   const again = join(folder, "again");
-  put(again, adapterFiles(adapter).files);
+  put(again, (await adapterFiles(adapter)).files);
   const back = await readAdapter(again);
   sameTensors(back.tensors, tensors);
   if (JSON.stringify(back.meta) !== JSON.stringify(meta)) throw new Error("another description when it is read again");

@@ -56,7 +56,7 @@ export function drawTensors(meta: AdapterMeta, seed = 1): Tensors {
 
 /** Writes an adapter's directory, anew; returns whether PEFT can load it. */
 export async function writeAdapter(directory: string, adapter: Adapter, options?: Parameters<typeof adapterFiles>[1]) {
-  const { files, ...result } = adapterFiles(adapter, options);
+  const { files, ...result } = await adapterFiles(adapter, options);
   await remove(directory);
   await writeDirectory(directory, files);
   return result;

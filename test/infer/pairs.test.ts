@@ -165,7 +165,12 @@ test("single texts are refused where pairs were trained on, and pairs where they
     );
 });
 
-const encoded = (meta: Partial<AdapterMeta>) => ({ format: "lowrank-adapter", version: 1, ...testMeta({}, meta) });
+const encoded = (meta: Partial<AdapterMeta>) => ({
+  format: "lowrank-adapter",
+  version: 1,
+  sha256: "",
+  ...testMeta({}, meta),
+});
 
 test("leave one out in both texts of a pair", async () => {
   const { base_fingerprint: _, ...unknown } = METADATA;

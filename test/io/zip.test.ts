@@ -155,7 +155,7 @@ async function readFrom(name: string, archive: Blob) {
 test("an adapter is read from a zip file: alone, in a run, in a folder; a zip file without one says what it has", async () => {
   for (const meta of [testMeta(), testMeta({}, modeMeta("bitfit"))]) {
     const adapter = { meta, tensors: drawTensors(meta) };
-    const { files } = adapterFiles(adapter);
+    const { files } = await adapterFiles(adapter);
     const inRun = [...files].map(([name, content]) => [`my run/adapter/${name}`, content] as const);
     for (const archive of [await zip(files), await zip([["my run/run.json", "{}"], ...inRun])])
       assert.equal(await readFrom("mine.zip", archive), adapter);

@@ -126,7 +126,7 @@ test("finish: ends before the next step and is measured; a stopped run is measur
   const { length } = early.steps;
   assert.ok(length >= 5 && length < 12, `${length} steps`);
   assert.equal([early.aborted, early.evaluations.at(-1)!.step], [false, length]);
-  assert.ok(early.results && early.reference);
+  assert.ok(early.results);
   const checkpoint = await stopAfter(length, (stop) => run(stop));
   const tested = await run({ resume: checkpoint, finish: AbortSignal.abort() });
   assertSameRun(tested, early);
@@ -141,12 +141,13 @@ test("keep and patience: stopped at the best step, after it, or after the last, 
   // Aborted when the kept parameters have been restored for the evaluations at the end.
   const abort = new AbortController();
   const directory = join(folder, "keep-end");
+  let isEnd = false;
   const stopped = await run({
     ...settings,
     signal: abort.signal,
     onEvent: (event) => {
-      if (event.type !== "evaluation" || event.record.step !== straight.steps.length) return;
-      setTimeout(() => abort.abort());
+      if (event.type === "measure" && isEnd) abort.abort();
+      isEnd ||= event.type === "evaluation" && event.record.step === straight.steps.length;
     },
     onCheckpoint: (checkpoint) => keepCheckpoint(directory, checkpoint),
   });
@@ -183,7 +184,7 @@ test("without a validation set nothing is evaluated, without a test set nothing 
     const data = await inShares(fractions);
     const events = new Set<string>();
     const args = { data, onEvent: ({ type }: TrainEvent) => void events.add(type) };
-    const { results, answers, evaluations, keptStep, steps, reference } = await run(args);
+    const { results, answers, evaluations, keptStep, steps } = await run(args);
     assert.equal([evaluations.length > 0, events.has("evaluation"), results !== null], [has.val, has.val, has.test]);
     assert.equal(answers && [answers.val, answers.test.truth.length], has.test ? [null, data.test.size] : null);
     assert.equal(
@@ -192,7 +193,6 @@ test("without a validation set nothing is evaluated, without a test set nothing 
     );
     assert.is(results?.after.train.rows, has.test ? data.test.size : undefined);
     if (!has.val) assert.is(keptStep, steps.length);
-    assert.ok(reference);
     await assertResumes(fractions.join(), { data }, [3]);
   }
 });

@@ -17,7 +17,6 @@ import { hasHead, TASKS, type TaskConfig } from "../../tasks/index.ts";
 import type { WeightDtype } from "../../tensor.ts";
 import { closing, DEFAULT_NAME, type LoadedModel, loadModelWith, withAdapter } from "../adapter-model.ts";
 import type { ModelKind } from "../model-kind.ts";
-import { languageModelOutputs, shifted } from "../reference.ts";
 import { NO_ADAPTERS } from "../several-adapters.ts";
 import {
   GENERATE_OPTIONS,
@@ -113,7 +112,6 @@ export async function openLanguageModel(
     loadWork: async (on, plan) =>
       (await import("./generation-check.ts")).generationWork(on, plan as DecoderPlan, Decoder),
     plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
-    outputs: (engine, _, most) => languageModelOutputs(tokenizer, engine, most),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };
   return [await loadModelWith(backendOf(device), baseModel, first, kind, adapter && DEFAULT_NAME), tokenizer];
@@ -151,6 +149,11 @@ export async function score(engine: Decoder, tokenizer: Tokenizer, text: string)
   const bytes = tokenizer.decodeBytes(targets).length;
   const loss = sum / tokens;
   return { tokens, bytes, loss, perplexity: Math.exp(loss), bitsPerByte: sum / Math.LN2 / bytes };
+}
+
+/** The ids from which a text's tokens are predicted: the first from the token that separates documents. */
+function shifted({ beginOfText, endOfText }: Tokenizer, tokens: Uint32Array): Uint32Array {
+  return Uint32Array.of(beginOfText ?? endOfText, ...tokens.subarray(0, -1));
 }
 
 function resolveBatchSize(config: ModelConfig, given: number | undefined): number {

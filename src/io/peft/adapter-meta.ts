@@ -30,16 +30,10 @@ export interface AdapterMeta extends Omit<MethodConfig, "lr_ratio"> {
   settings: Record<string, unknown>;
 }
 
-/** What a trained model gives for the fixed texts of infer/reference.ts: some logits, or losses of tokens. */
-export interface Reference {
-  /** Tokens to which the texts were cut. */
-  maxLength: number;
-  outputs: number[];
-}
-
 /** What lowrank.json has. */
 interface SavedMeta extends AdapterMeta {
-  reference?: Reference | undefined;
+  /** Of the tensors that were saved with it: `digestTensors`. */
+  sha256: string;
 }
 
 /** The element type in which the run stored the frozen matrices of the base model. */
@@ -95,9 +89,9 @@ export function parseMeta(json: unknown, where: string): SavedMeta {
       found: show(values.version),
     });
   const { format: _, version: __, ...rest } = values;
-  const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "task"];
+  const keys = ["base_model", "labels", "lora", "mode", "model", "settings", "sha256", "task"];
   const missing = keys.filter((key) => rest[key] === undefined);
-  const optional: string[] = ["base_fingerprint", "reference", ...SIZES];
+  const optional: string[] = ["base_fingerprint", ...SIZES];
   const extra = Object.keys(rest).filter((key) => !keys.includes(key) && !optional.includes(key));
   if (missing.length > 0 || extra.length > 0)
     throw new FormatError("invalid-adapter-config", "the adapter's description has missing or unexpected keys", {
@@ -130,7 +124,7 @@ const SETTINGS = {
 /** Throws ConfigError or FormatError unless the values of `meta` are valid and consistent. */
 export function checkMeta(meta: AdapterMeta, where: string): void {
   const kinds = { base_model: "text", labels: "texts", settings: "object", task: "object" } as const;
-  checkKinds(meta, { ...kinds, base_fingerprint: "text?", reference: "object?" }, where);
+  checkKinds(meta, { ...kinds, base_fingerprint: "text?", sha256: "text?" }, where);
   checkKinds(meta.settings, SETTINGS, where);
   checkKinds(pairSettings(meta) ?? { columns: [] }, { columns: "texts" }, where);
   checkKinds(meta.task, { num_labels: "count", head_bias: "boolean" }, where);

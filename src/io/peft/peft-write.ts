@@ -10,6 +10,7 @@ import { type AdapterMeta, adapterShapes, checkMeta, encodeMeta } from "./adapte
 import {
   type Adapter,
   checkShapes,
+  digestTensors,
   EXACT,
   META,
   ownTensors,
@@ -45,10 +46,10 @@ export interface AdapterFiles {
  * An adapter as the files of its directory. With `finalNorm`, the base model's last layer norm, a bias of the head can
  * be folded into PEFT's score.weight. Throws FormatError or ShapeError if the tensors do not match `meta`.
  */
-export function adapterFiles(
-  { meta, tensors, reference }: Adapter,
+export async function adapterFiles(
+  { meta, tensors }: Adapter,
   { finalNorm }: { finalNorm?: FinalNorm | undefined } = {},
-): AdapterFiles {
+): Promise<AdapterFiles> {
   const where = "the adapter";
   checkMeta(meta, where);
   const shapes = adapterShapes(meta);
@@ -67,7 +68,7 @@ export function adapterFiles(
       reason === undefined ? new Map(ownTensors(meta).map(({ name }) => [name, tensors.get(name)!])) : tensors;
     if (own.size > 0) files.set(EXACT, encodeSafetensors(encodable(own)));
   }
-  files.set(META, encodeMeta({ ...meta, reference }));
+  files.set(META, encodeMeta({ ...meta, sha256: await digestTensors({ meta, tensors }) }));
   return { files, peft: reason === undefined, ...(reason === undefined ? {} : { reason }) };
 }
 

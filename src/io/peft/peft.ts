@@ -5,7 +5,7 @@
  * and weights.safetensors.
  */
 
-import { exists, joinPath, listDirectory, openFile } from "#platform";
+import { exists, joinPath, listDirectory, openFile, sha256 } from "#platform";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS } from "../../methods/index.ts";
 import type { ModelTensor } from "../../names.ts";
@@ -14,14 +14,7 @@ import { expectShape, type Shape } from "../../tensor.ts";
 import { readJson } from "../common.ts";
 import { SafetensorsFile } from "../safetensors/safetensors.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
-import {
-  type AdapterMeta,
-  adapterShapes,
-  adapterTensors,
-  checkMeta,
-  parseMeta,
-  type Reference,
-} from "./adapter-meta.ts";
+import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { fromEntries, headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
 
@@ -33,8 +26,6 @@ export interface Adapter {
   meta: AdapterMeta;
   /** Every trained tensor, and the classification head, by name. */
   tensors: Tensors;
-  /** What it gave when it was saved; absent if PEFT wrote it, or if it is not as it was saved. */
-  reference?: Reference | undefined;
 }
 
 export const META = "lowrank.json";
@@ -68,14 +59,21 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
     });
   }
   const metaPath = joinPath(directory, META);
-  const { reference, ...meta } = parseMeta(await readJson(metaPath), metaPath);
+  const { sha256: saved, ...meta } = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
   const isSeldom = meta.lora === null ? METHODS[meta.mode].peft : needsNames(meta);
   const form = peftForm(meta, isSeldom ? await import("./peft-names.ts") : undefined);
   const shapes = adapterShapes(meta);
-  if (form === undefined) return inOrder(meta, await readTensors(joinPath(directory, WEIGHTS), shapes), reference);
+  const asSaved = async (tensors: Tensors) => {
+    const adapter = inOrder(meta, tensors);
+    const found = await digestTensors(adapter);
+    if (found === saved) return adapter;
+    const details = { where: directory, expected: `SHA-256 ${saved}`, found, hint: REMEDY };
+    throw new FormatError("damaged-adapter", "the tensors are not those that were saved", details);
+  };
+  if (form === undefined) return asSaved(await readTensors(joinPath(directory, WEIGHTS), shapes));
   const exact = joinPath(directory, EXACT);
-  if (!(await has(PEFT_TENSORS))) return inOrder(meta, await readTensors(exact, shapes), reference);
+  if (!(await has(PEFT_TENSORS))) return asSaved(await readTensors(exact, shapes));
   await checkPeftConfig(joinPath(directory, PEFT_CONFIG), form);
   const path = joinPath(directory, PEFT_TENSORS);
   // PEFT's file has the folded head; our own file has the head as it was trained.
@@ -85,7 +83,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const peft = form.from(await readTensors(path, theirs, (name) => form.shapes.has(name)), path);
   const ours = new Map(ownTensors(meta).map(({ name, shape }) => [name, shape]));
   const own = ours.size > 0 ? await readTensors(exact, ours) : [];
-  return inOrder(meta, new Map([...peft, ...own]), reference);
+  return asSaved(new Map([...peft, ...own]));
 }
 
 /** What an adapter and its base model need not have in common. */
@@ -129,9 +127,19 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
 }
 
 /** The tensors in the order of `adapterShapes`. */
-function inOrder(meta: AdapterMeta, tensors: Tensors, reference?: Reference): Adapter {
+function inOrder(meta: AdapterMeta, tensors: Tensors): Adapter {
   const names = [...adapterShapes(meta).keys()];
-  return { meta, tensors: new Map(names.map((name) => [name, tensors.get(name)!])), ...(reference && { reference }) };
+  return { meta, tensors: new Map(names.map((name) => [name, tensors.get(name)!])) };
+}
+
+/** SHA-256 of the values of an adapter's tensors, in the order of `adapterShapes`. */
+export async function digestTensors({ meta, tensors }: Adapter): Promise<string> {
+  const digests: string[] = [];
+  for (const name of adapterShapes(meta).keys()) {
+    const { buffer, byteOffset, byteLength } = tensors.get(name)!.data;
+    digests.push(await sha256([new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)]));
+  }
+  return sha256([new TextEncoder().encode(digests.join())]);
 }
 
 /**

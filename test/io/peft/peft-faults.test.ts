@@ -4,7 +4,7 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { ErrorCode } from "../../../src/error-codes.ts";
 import { LowrankError } from "../../../src/errors.ts";
-import { adapterShapes, encodeMeta, parseMeta } from "../../../src/io/peft/adapter-meta.ts";
+import { type AdapterMeta, adapterShapes, encodeMeta, parseMeta } from "../../../src/io/peft/adapter-meta.ts";
 import { readAdapter, type Tensors } from "../../../src/io/peft/peft.ts";
 import { encodeSafetensors } from "../../../src/io/safetensors/safetensors-write.ts";
 import { parseRecord } from "../../../src/run/check-record.ts";
@@ -19,6 +19,7 @@ import { test } from "../../helpers/harness.ts";
 import { TASKS } from "../../helpers/models.ts";
 
 const folder = temporaryFolder();
+const describe = (meta: AdapterMeta) => encodeMeta({ ...meta, sha256: "of no tensors" });
 
 test("writing refuses tensors that are missing, extra or of the wrong shape, and leaves nothing behind", async () => {
   const directory = join(folder, "refused");
@@ -106,8 +107,27 @@ test("reading names what is missing, misnamed, extra, of the wrong shape or no l
   );
 });
 
+test("one bit of a tensor that was saved is found, in each file that has some", async () => {
+  const head = { mode: "last_layer", lora: null } as const;
+  for (const [meta, file, tensor] of [
+    [testMeta(), "adapter_model.safetensors", PEFT_A],
+    [testMeta(), "lowrank.safetensors", "head.weight"],
+    [testMeta({}, head), "weights.safetensors", "head.weight"],
+  ] as const) {
+    const directory = join(folder, `bit ${file}`);
+    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
+    await readAdapter(directory);
+    await rewrite(join(directory, file), (tensors) => {
+      new Uint8Array(tensors.get(tensor)!.data.buffer)[4]! ^= 1;
+    });
+    await assertFails("damaged-adapter", ["not those that were saved", "SHA-256", directory], () =>
+      readAdapter(directory),
+    );
+  }
+});
+
 test("settings of another kind, or of another number of labels, are refused", async () => {
-  const read = (rest: object) => parseMeta(JSON.parse(encodeMeta({ ...testMeta(), ...rest })), "here");
+  const read = (rest: object) => parseMeta(JSON.parse(describe({ ...testMeta(), ...rest })), "here");
   const labels = { task: TASKS["multi-label"], labels: ["a", "b", "c"] };
   read({ ...labels, settings: { thresholds: [0, 0.5, 1] } });
   const wrong: Record<string, unknown[]> = {
@@ -152,10 +172,10 @@ test("virtual tokens: other settings of PEFT's than ours, and other rows, are na
   await assertFails("wrong-shape", ["prompt_embeddings", "[4, 32]", "[3, 32]"], () => readAdapter(directory));
   const full = { ...meta, num_virtual_tokens: model.n_positions };
   await assertFails("too-many-virtual-tokens", ["lowrank.json"], () =>
-    parseMeta(JSON.parse(encodeMeta(full)), "lowrank.json"),
+    parseMeta(JSON.parse(describe(full)), "lowrank.json"),
   );
   await assertFails("invalid-adapter-config", ["mode bitfit has no num_virtual_tokens", "4"], () =>
-    parseMeta(JSON.parse(encodeMeta({ ...meta, mode: "bitfit" })), "lowrank.json"),
+    parseMeta(JSON.parse(describe({ ...meta, mode: "bitfit" })), "lowrank.json"),
   );
 });
 
@@ -295,10 +315,10 @@ test("every key of lowrank.json with every wrong value: refused by an error of o
     testMeta({ layers_to_transform: [0, 1], sites, modulesToSave: ["ln_f.bias"] }, { settings }),
     testMeta({}, { ...modeMeta("adapter"), settings }),
     testMeta({}, { ...modeMeta("prompt"), settings }),
-  ].map(encodeMeta);
+  ].map(describe);
   /** Values of the right kind, where all of them are good. */
   const free =
-    /base_model="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|modulesToSave)=\[\]$|settings=\{\}$/;
+    /(base_model|sha256)="x"$|labels\.\d="x"$|(lora_alpha|epsilon|scale)=1\.5$|scale=-1$|(sites|modulesToSave)=\[\]$|settings=\{\}$/;
   const wrong = [null, "x", -1, 1.5, [], {}];
   const accepted: string[] = [];
   const visit = (text: string, path: string[], value: unknown) => {

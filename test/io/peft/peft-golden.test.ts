@@ -48,7 +48,7 @@ for (const name of VIRTUAL)
     const baseModel = await openBaseModel(join(folder, "base"));
     const { meta, tensors } = await loadAdapter(join(folder, name), baseModel);
     await baseModel.close();
-    const { files, peft } = adapterFiles({ meta, tensors });
+    const { files, peft } = await adapterFiles({ meta, tensors });
     assert.ok(peft);
     const theirs = JSON.parse(readFileSync(join(folder, name, "adapter_config.json"), "utf8"));
     const ours = JSON.parse(String(files.get("adapter_config.json")));
