@@ -9,22 +9,12 @@ export interface ErrorDetails {
   where?: string | undefined;
   hint?: string | undefined;
   /** With the code "not-utf8": the encoding that the file may have. */
-  encoding?: OtherEncoding;
+  encoding?: string;
   /** Of a file in which a column was not found, or several may be meant. */
   columns?: readonly string[];
   /** Of a workbook in which several sheets may be meant. */
   sheets?: readonly string[];
   cause?: unknown;
-}
-
-/** An encoding that a file may have, and the first lines of the file that are not UTF-8, as they read in it. */
-export interface OtherEncoding {
-  /** The name for the option `encoding`. */
-  encoding: string;
-  /** The name for people. */
-  title: string;
-  /** At most three lines, shortened, with control characters escaped. */
-  preview: readonly { line: number; text: string }[];
 }
 
 /** Maximum characters of one part of a message, which may quote the contents of a file. */

@@ -147,11 +147,9 @@ function withColumns(found: Problem, table: TableSample | null, settings: RunSet
 export function asProblem(error: LowrankError): Problem {
   const { summary, details } = errorParts(error);
   const { where, found, hint = "", sheets } = details;
-  // Of another encoding there are lines.
-  const { preview } = details.encoding ?? {};
-  const text = preview || found === undefined ? summary : `${summary} (${found})`;
-  const places = preview?.map(({ line, text }) => `line ${line}: ${text}`) ?? where ?? [];
-  const asked = problem(error.code, text, { places: [places].flat(), settings: settingsIn(hint), isNeeded: true });
+  const text = found === undefined ? summary : `${summary} (${found})`;
+  const places = where === undefined ? [] : [where];
+  const asked = problem(error.code, text, { places, settings: settingsIn(hint), isNeeded: true });
   return sheets ? { ...asked, sheets } : asked;
 }
 

@@ -184,7 +184,7 @@ export function flagWords(): Offered<FlagWords | string> {
   const general: General<FlagWords | string> = {
     data: {
       text:
-        "CSV (with commas, semicolons or tabs), Excel (.xlsx), JSON lines, a JSON array, Parquet, fastText's lines, or a folder with one for each class, " +
+        "CSV (with commas, semicolons or tabs), Excel (.xlsx), JSON lines, a JSON array, Parquet, or a folder with one for each class, " +
         "also in train and test; rows are split 70/10/20",
       argument: "<file>",
     },

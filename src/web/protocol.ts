@@ -6,7 +6,6 @@ import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";
 import type { Block } from "../document/blocks.ts";
 import type { ErrorCode } from "../error-codes.ts";
-import type { OtherEncoding } from "../errors.ts";
 import type { ExportKind } from "../export/index.ts";
 import type { Usage } from "../export/usage.ts";
 import type { GenerateOptions, GenerationChunk, Prompt } from "../infer/text/generation.ts";
@@ -184,8 +183,8 @@ export interface ErrorReport {
   hint?: string | undefined;
   /** Settings that fix the error, and the bytes that a run then takes. */
   remedy?: { set: Partial<Pick<TrainOptions, "lr" | "epochs" | "dtype" | "recompute" | "batchSize">>; bytes?: number };
-  /** The encoding that a file which is not UTF-8 may have, and how it then reads. */
-  encoding?: OtherEncoding;
+  /** The encoding that a file which is not UTF-8 may have. */
+  encoding?: string;
   /** The columns to choose from, of a file in which the right one was not found. */
   columns?: readonly string[];
 }

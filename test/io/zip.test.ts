@@ -134,7 +134,7 @@ test("a file is unpacked when it is read, to as many bytes as the directory says
 
 test("while a stranger's zip file is open, other files keep their names, and after it a host's are registered", async () => {
   const meta = testMeta();
-  const { files } = adapterFiles({ meta, tensors: drawTensors(meta) });
+  const { files } = await adapterFiles({ meta, tensors: drawTensors(meta) });
   registerFile("bs/config.json", new Blob(["{}"]));
   registerFile("stranger.zip", await zip([...files, ["../bs/config.json", "[]"]]));
   await assertFails("damaged-archive", ["stranger.zip", "../bs/config.json"], () =>

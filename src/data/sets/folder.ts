@@ -1,10 +1,11 @@
 /** Folders as data: a folder a class, with a file for each text. */
 import { joinPath, listDirectory, openFile } from "#platform";
-import { DataError } from "../../errors.ts";
+import { ConfigError, DataError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { bytesReader, checkSize } from "../../platform/reader.ts";
+import { setting } from "../../setting.ts";
 import type { ReadOptions } from "../corpus.ts";
-import { Lines, refuseColumns } from "../table/lines.ts";
+import { Lines } from "../table/lines.ts";
 import { readText } from "../text/text-file.ts";
 
 /** The names in a folder, sorted, without hidden ones; undefined: it is none. */
@@ -21,7 +22,13 @@ const isText = (name: string) => /(^[^.]*|\.(txt|text|md))$/i.test(name);
 
 /** The texts in the folders of classes as JSON lines. Throws DataError, FormatError for a file that is no text. */
 export async function folderLines(path: string, read: ReadOptions) {
-  refuseColumns(read, path, "a folder of classes");
+  const stray = (["textColumn", "labelColumn"] as const).find((name) => read[name] !== undefined);
+  if (stray !== undefined)
+    throw new ConfigError("option-without-effect", `${setting(stray)} has no effect on a folder of classes`, {
+      where: path,
+      expected: "no columns",
+      found: setting(stray, read[stray]),
+    });
   const lines = new Lines(path, ["text", "label"]);
   let rows = 0;
   for (const label of (await folderNames(path)) ?? []) {

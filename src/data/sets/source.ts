@@ -7,7 +7,6 @@ import { setting } from "../../setting.ts";
 import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies } from "../duplicates.ts";
-import { ROWS } from "../places.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
 import { ENDINGS, knownFormat } from "../table/dialect.ts";
 import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
@@ -92,7 +91,7 @@ function readLines(corpus: Corpus, { lines, found, ...more }: ForeignRows, read:
 /** The readers are loaded on demand. */
 async function foreignRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
   if (isXlsx(file.name)) return (await import("../table/sheet-lines.ts")).sheetLines(file, read);
-  if (!isParquet(file.name)) return mayBeFastText(file.name) ? fastTextRows(file, read) : null;
+  if (!isParquet(file.name)) return null;
   let found: FoundNames | undefined;
   const pick = messageColumns(read, file.name, (names) => {
     found = names;
@@ -103,14 +102,6 @@ async function foreignRows(file: FileReader, read: ReadOptions): Promise<Foreign
 
 export const isParquet = (file: string) => /\.parquet$/i.test(file);
 export const isXlsx = (file: string) => /\.xlsx$/i.test(file);
-
-/** Names that fastText's files have: .txt, .train, .valid. */
-const mayBeFastText = (file: string) => file !== ROWS && ["tsv", undefined].includes(knownFormat(file));
-
-async function fastTextRows(file: FileReader, read: ReadOptions): Promise<ForeignRows | null> {
-  const { fastTextLines, isFastText } = await import("../table/fasttext.ts");
-  return (await isFastText(file)) ? fastTextLines(file, read) : null;
-}
 
 /** Columns that were found, as requested ones. */
 const requestFound = ({ textName, secondName, labelName, chosen }: FoundNames) => ({

@@ -1,13 +1,13 @@
 /** The encoding of a file: its text as UTF-8, which is what data.wasm reads. */
 
-import { ConfigError, FormatError, type OtherEncoding } from "../../errors.ts";
+import { ConfigError, FormatError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import type { FileReader } from "../../platform/reader.ts";
-import { printable } from "../../printable.ts";
 import { setting } from "../../setting.ts";
 
 /** What a person can do about a file that is not UTF-8. */
-export const ENCODING_HINT = `save the file as UTF-8, or read it with ${setting("encoding", "windows-1252")} or another one`;
+export const encodingHint = (encoding = "windows-1252") =>
+  `read the file with ${setting("encoding", encoding)} or another one, or save it as UTF-8`;
 
 const MARKS: readonly [encoding: string, bytes: readonly number[]][] = [
   ["utf-16le", [0xff, 0xfe]],
@@ -77,7 +77,7 @@ function decoded(
   } catch (cause) {
     throw new FormatError("invalid-text-encoding", `The text is not valid ${decoder.encoding.toUpperCase()}`, {
       where: `${file.name}, bytes ${offset} to ${end}`,
-      hint: end < file.size ? ENCODING_HINT : "the file may have been cut off",
+      hint: end < file.size ? encodingHint() : "the file may have been cut off",
       cause,
     });
   }
@@ -95,10 +95,6 @@ export async function utf8Bytes(file: FileReader, encoding?: string): Promise<Ui
   return new Uint8Array(await new Blob(pieces as Uint8Array<ArrayBuffer>[]).arrayBuffer());
 }
 
-/** Lines that are shown of a file in another encoding, and characters of each. */
-const SHOWN_LINES = 3;
-const SHOWN_CHARACTERS = 100;
-
 /** How files of documents, archives and pictures begin. */
 const FOREIGN = /^(%PDF|PK[^ -~]{2}|\xd0\xcf.\xe0|\{\\rtf|\x89PNG|\xff\xd8\xff|GIF8)/;
 
@@ -115,30 +111,20 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
     (await import("./foreign.ts")).refuseForeign(file, head);
   if (openDecoder(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
-  if (wide !== undefined) {
-    const lines = new TextDecoder(wide).decode(head.subarray(0, head.length & ~1), { stream: true }).split(/\r?\n/);
-    const preview = lines.flatMap((text, i) => (text.trim() === "" ? [] : [{ line: i + 1, text: excerpt(text) }]));
-    refuse(file, { encoding: wide, title: "UTF-16", preview: preview.slice(0, SHOWN_LINES) });
-  }
-  const preview: OtherEncoding["preview"][number][] = [];
+  if (wide !== undefined) refuse(file, 1, wide);
   let [line, faults, sound] = [1, 0, 0];
+  let first: number | undefined;
   // The first of some lines that has a zero byte.
   let zeros: number | undefined;
   for await (const bytes of wholeLines(file)) {
-    const isValid = isUtf8(bytes);
     if (bytes.includes(0)) zeros ??= line;
-    for (let start = 0; start < bytes.length; line++) {
-      const end = bytes.indexOf(LINE_FEED, start) + 1 || bytes.length;
-      if (!isValid) {
-        const row = bytes.subarray(start, end);
-        const text = LOSSY.decode(row);
-        const invalid = count(text, /\ufffd/g);
-        faults += invalid;
-        sound += count(text, /[^\0-\x7f\ufffd]/gu);
-        if (invalid > 0 && preview.length < SHOWN_LINES) preview.push({ line, text: excerpt(windows1252(row)) });
-      }
-      start = end;
+    if (!isUtf8(bytes)) {
+      const text = LOSSY.decode(bytes);
+      faults += count(text, /\ufffd/g);
+      sound += count(text, /[^\0-\x7f\ufffd]/gu);
+      first ??= line + count(text.slice(0, text.indexOf("\ufffd")), /\n/g);
     }
+    for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1)) line++;
   }
   if (faults <= sound) return;
   if (zeros !== undefined)
@@ -146,16 +132,14 @@ export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<v
       where: `${file.name}:${zeros}`,
       found: "bytes of zero",
     });
-  refuse(file, { encoding: "windows-1252", title: "Windows-1252", preview });
+  refuse(file, first!, "windows-1252");
 }
 
-function refuse(file: FileReader, other: OtherEncoding): never {
-  const { encoding, title, preview } = other;
-  throw new FormatError("not-utf8", `This file is not UTF-8: read it as ${title}?`, {
-    where: `${file.name}:${preview[0]?.line ?? 1}`,
-    found: [`as ${title} it reads`, ...preview.map(({ line, text }) => `${line}: ${text}`)].join("\n"),
-    hint: `read it with ${setting("encoding", encoding)}, or another one if this looks wrong; or save the file as UTF-8`,
-    encoding: other,
+function refuse(file: FileReader, line: number, encoding: string): never {
+  throw new FormatError("not-utf8", `This file is not UTF-8, but likely ${encoding}`, {
+    where: `${file.name}:${line}`,
+    hint: encodingHint(encoding),
+    encoding,
   });
 }
 
@@ -195,13 +179,3 @@ const STRICT = new TextDecoder("utf-8", { fatal: true });
 const LOSSY = new TextDecoder("utf-8");
 
 const count = (text: string, signs: RegExp) => text.match(signs)?.length ?? 0;
-
-/** A line about its first character outside of ASCII. */
-function excerpt(line: string): string {
-  const whole = line.trimEnd();
-  const first = Math.max(0, whole.search(/[^\0-\x7f]/));
-  const start = whole.length <= SHOWN_CHARACTERS ? 0 : Math.max(0, first - SHOWN_CHARACTERS / 2);
-  const end = start + SHOWN_CHARACTERS;
-  const text = printable(whole.slice(start, end).replaceAll("\t", " "));
-  return `${start > 0 ? "…" : ""}${text}${end < whole.length ? "…" : ""}`;
-}

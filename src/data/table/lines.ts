@@ -1,19 +1,6 @@
 /** The rows of a file that is not text, as JSON lines: row N on line N, so that errors name it. */
-import { ConfigError, DataError, nameList } from "../../errors.ts";
+import { DataError, nameList } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
-import { setting } from "../../setting.ts";
-import type { ColumnChoice } from "./columns.ts";
-
-/** Throws ConfigError for requested columns of a file that has none. */
-export function refuseColumns(choice: ColumnChoice, where: string, what: string): void {
-  const stray = (["textColumn", "labelColumn"] as const).find((name) => choice[name] !== undefined);
-  if (stray === undefined) return;
-  throw new ConfigError("option-without-effect", `${setting(stray)} has no effect on ${what}`, {
-    where,
-    expected: "no columns",
-    found: setting(stray, choice[stray]),
-  });
-}
 
 /** Lines as bytes. Their size is limited: a few bytes of a dictionary can stand for many rows. */
 export class Lines {

@@ -2,7 +2,7 @@
 import { FormatError } from "../../errors.ts";
 import { LIMITS } from "../../io/limits.ts";
 import { checkSize, type FileReader } from "../../platform/reader.ts";
-import { checkUtf8, ENCODING_HINT, utf8Bytes } from "../table/encoding.ts";
+import { checkUtf8, encodingHint, utf8Bytes } from "../table/encoding.ts";
 
 const LINE_FEED = 10;
 
@@ -31,7 +31,7 @@ function refuseInvalid(bytes: Uint8Array, file: string): void {
     } catch (cause) {
       throw new FormatError("invalid-text-encoding", "The text is not UTF-8", {
         where: `${file}:${line}`,
-        hint: ENCODING_HINT,
+        hint: encodingHint(),
         cause,
       });
     }

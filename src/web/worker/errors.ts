@@ -38,11 +38,9 @@ export function reportError(thrown: unknown): ErrorReport {
   const { summary, details } = errorParts(error);
   const report: ErrorReport = { name, code, summary: withoutFolders(summary) };
   const { where, expected, found, hint, encoding, columns } = details;
-  // The page shows what was found, and offers to read it so.
-  if (encoding) return { ...report, where: withoutFolders(where!), encoding };
   for (const [key, value] of Object.entries({ where, expected, found, hint }))
     if (value !== undefined) report[key as "where"] = withoutFolders(value);
-  return columns ? { ...report, columns } : report;
+  return { ...report, ...(encoding && { encoding }), ...(columns && { columns }) };
 }
 
 /** The report of a run's error, with a setting that fixes it where one is known. */

@@ -1,6 +1,5 @@
-/** Texts in files of other shapes: a folder a class, and the lines of fastText. */
+/** Texts in a folder a class. */
 import * as assert from "uvu/assert";
-import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { forgetFile, registerFile } from "../../../src/platform/files.ts";
@@ -54,31 +53,4 @@ test("folders of a training and a test set, whose validation set is taken from t
     const { train, val, test } = await loadDataset({ file: "d" });
     assert.equal([train.size, val.size, test.size], [8, 2, 2]);
   });
-});
-
-test("fastText's lines: words with __label__ are the labels, the others the text", async () => {
-  const lines = "__label__a one two\n\n__label__b __label__a  three\u00e4\r\n__label__b four\n__label__a five\n";
-  const load = (content: string, options: DatasetOptions = {}, name = "x.txt") =>
-    loadDataset({ file: bytesReader(name, new TextEncoder().encode(content)) }, { ...ALL, ...options });
-  const several = await load(lines, { objective: "multi-label" }, "cooking.train");
-  assert.equal(several.labels, ["a", "b"]);
-  assert.equal(
-    [0, 1, 2].map((row) => several.train.text(row)),
-    ["one two", "threeä", "four"],
-  );
-  assert.equal(
-    [0, 1, 2].map((row) => [...several.train.values(row)]),
-    [
-      [1, 0],
-      [1, 1],
-      [0, 1],
-    ],
-  );
-  const { labels, stats } = await load(lines);
-  assert.equal([labels, stats.combined?.labels], [["a", "b", "b|a"], ["b|a"]]);
-  registerFile("cooking.valid", new Blob([lines]));
-  assert.is((await loadDataset({ file: "cooking.valid" }, ALL)).train.size, 4);
-  forgetFile("cooking.valid");
-  await assertFails("row-without-label", ["x.txt:3"], () => load("__label__a one\n\nno label\n"));
-  await assertFails("option-without-effect", ["labelColumn"], () => load(lines, { labelColumn: "a" }));
 });

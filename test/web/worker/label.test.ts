@@ -101,7 +101,7 @@ test("pasted lines become CSV: one row for each line that is not empty", async (
   await assertFails("no-rows", () => label(" \n"));
 });
 
-test("where a column must be chosen, the report has all; of another encoding, how it reads", async () => {
+test("where a column must be chosen, the report has all; of another encoding, the likely one", async () => {
   const report = (source: File, asked?: Asked) =>
     label(source, asked).then(
       () => assert.unreachable(),
@@ -114,7 +114,7 @@ test("where a column must be chosen, the report has all; of another encoding, ho
   const missing = await report(file, { textColumn: "d" });
   assert.equal([missing?.code, missing?.columns], ["no-such-column", columns]);
   const west = await report(new File([FILES["west.csv"]!.content as BlobPart], "west.csv"));
-  assert.is(west?.encoding?.encoding, "windows-1252");
+  assert.is(west?.encoding, "windows-1252");
   await assertFails("unknown-data-format", () => label(new File(["a"], "a.docx")));
   await assertFails("no-rows", () => label(new File(["text\n"], "none.csv")));
 });

@@ -81,7 +81,7 @@ function Note(props: { text: string; ways: readonly Remedy[]; examples?: Pick<Pr
 function describe({ code, text, settings }: Problem): string {
   const { encoding } = settings;
   if (encoding !== undefined)
-    return `This file is not UTF-8. It is read as ${ENCODINGS[String(encoding)] ?? encoding}:`;
+    return `This file is not UTF-8. It is read as ${ENCODINGS[String(encoding)] ?? encoding}.`;
   if (["column-not-recognized", "ambiguous-column"].includes(code))
     return "Which columns are text and label is a guess here. Look at the headings, and change what is wrong.";
   const leftOut = settings.skipFaulty === true ? " Left out." : "";

@@ -31,7 +31,7 @@ export function remedies(
 
 /** A button that reads a file in the encoding that it may have. */
 export function readings({ encoding }: ErrorReport, read: (encoding: string) => void): Remedy[] {
-  return encoding ? [{ label: `Read it as ${encoding.title}`, take: () => read(encoding.encoding) }] : [];
+  return encoding ? [{ label: `Read it as ${encoding}`, take: () => read(encoding) }] : [];
 }
 
 /** The place of an error, announced when it appears; null: no error. */
@@ -65,7 +65,6 @@ export function ErrorBox({ report, ways = [] }: { report: ErrorReport; ways?: re
           ))}
         </dl>
       )}
-      {report.encoding && <EncodingPreview {...report.encoding} />}
       {report.hint && <p>{sentence(inPageWords(report.hint))}</p>}
       {ways.length > 0 && (
         <div class="row">
@@ -77,21 +76,5 @@ export function ErrorBox({ report, ways = [] }: { report: ErrorReport; ways?: re
         </div>
       )}
     </div>
-  );
-}
-
-function EncodingPreview({ title, preview }: NonNullable<ErrorReport["encoding"]>) {
-  return (
-    <>
-      <p>As {title} it reads:</p>
-      <ul class="notes">
-        {preview.map(({ line, text }) => (
-          <li key={line}>
-            Line {line}: {text}
-          </li>
-        ))}
-      </ul>
-      <p>If this looks wrong, save the file as UTF-8, or, for data to train on, choose another one under “Encoding”.</p>
-    </>
   );
 }
