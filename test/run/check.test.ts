@@ -188,7 +188,7 @@ test("another encoding is named, and what is wrong behind it is found as well", 
     Uint8Array.from(content, (sign) => sign.charCodeAt(0)),
   );
   assert.equal(found(checked), { encoding: "windows-1252", skipFaulty: true });
-  assert.equal(checked.problems[0]!.examples, ["latin.csv:2"]);
+  assert.match(checked.problems[0]!.examples.join(), /latin\.csv:2$/);
 });
 
 test("what nothing helps is the last problem; what was asked for stays", async () => {
