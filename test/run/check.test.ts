@@ -13,7 +13,8 @@ import { test } from "../helpers/harness.ts";
 import { tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
-const model = describeModel(tinyModel(mkdtempSync(join(folder, "model-"))));
+const directory = tinyModel(mkdtempSync(join(folder, "model-")));
+let model: ReturnType<typeof describeModel> | undefined;
 
 /** The check of a file with this content. */
 async function check(name: string, content: string | Uint8Array, given: RunSettings = {}) {
@@ -23,7 +24,7 @@ async function check(name: string, content: string | Uint8Array, given: RunSetti
     { data, maxLength: 32, ...given },
     {
       complete: (settings) => ({ ...settings, model: "tiny" }),
-      openModel: () => model,
+      openModel: () => (model ??= describeModel(directory)),
       load: (source, base, onColumns) => loadData(source, base, {}, onColumns),
     },
   );
