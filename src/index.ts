@@ -16,8 +16,8 @@ import type { CrossValidateArguments, CrossValidation } from "./study/cross-vali
 import type { StudyArguments, StudyResult } from "./study/study.ts";
 
 export type { Device, DeviceInfo } from "./backend/backend.ts";
+export type { DeviceName } from "./backend/device.ts";
 export { type DeviceOptions, openDevice } from "./backend/device.ts";
-export type { DeviceName } from "./backend/device-name.ts";
 export { ClassicModel } from "./classic/model.ts";
 export type { ModelConfig } from "./config.ts";
 export type { LeftOut } from "./data/corpus.ts";

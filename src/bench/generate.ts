@@ -1,8 +1,8 @@
 /** `bench generate`: generation with a GPT-2 with random weights, optionally compared with transformers. */
 
 import { describeDevice } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { openBackend } from "../backend/device.ts";
-import type { DeviceName } from "../backend/device-name.ts";
 import { digits } from "../format.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { renderTable } from "../views/terminal/render.ts";

@@ -1,10 +1,9 @@
 /** `bench matmul`: the matrix products of a training step in GFLOP/s, by shape. */
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { openBackend } from "../backend/device.ts";
-import type { DeviceName } from "../backend/device-name.ts";
-import { openWasm } from "../backend/wasm.ts";
-import { hasRelaxedSimd } from "../backend/wasm-open.ts";
+import { hasRelaxedSimd, openWasm } from "../backend/wasm.ts";
 import type { RowColumn } from "../document/blocks.ts";
 import { digits } from "../format.ts";
 import { renderTable } from "../views/terminal/render.ts";

@@ -1,8 +1,8 @@
 /** `bench step`: one training step, by model, mode and device, packed or padded, optionally compared with PyTorch. */
 
 import { type Backend, type DeviceInfo, describeDevice } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { openBackend } from "../backend/device.ts";
-import type { DeviceName } from "../backend/device-name.ts";
 import type { ModelConfig } from "../config.ts";
 import type { PackedBatch } from "../data/corpus.ts";
 import { loadDataset } from "../data/datasets.ts";

@@ -1,7 +1,6 @@
 /** Reads the file of a classic model. */
 import { exists, isServed } from "#platform";
-import { findWrongIn, type Tree } from "../check-tree.ts";
-import { checkArguments, isListOf, isText, isWithin, parseChoice, show } from "../checks.ts";
+import { checkArguments, findWrongIn, isListOf, isText, isWithin, parseChoice, show, type Tree } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
 import { LIMITS } from "../io/limits.ts";

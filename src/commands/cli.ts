@@ -2,7 +2,7 @@
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
-import { DEVICES, type DeviceName, parseDevice } from "../backend/device-name.ts";
+import { DEVICES, type DeviceName, parseDevice } from "../backend/device.ts";
 import { readNumber } from "../checks.ts";
 import { ConfigError, DataError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";

@@ -1,7 +1,7 @@
 /** The device of models that were given none, and the trainings of a device, one after the other. */
 import type { Device } from "../backend/backend.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { openDevice } from "../backend/device.ts";
-import type { DeviceName } from "../backend/device-name.ts";
 import { isText } from "../checks.ts";
 import { Turns } from "../infer/turns.ts";
 

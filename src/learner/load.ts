@@ -1,7 +1,7 @@
 /** `load`: a saved model, in one call. */
 import { exists, joinPath, modelAddress } from "#platform";
 import type { Device } from "../backend/backend.ts";
-import type { DeviceName } from "../backend/device-name.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { checkArguments, checkOptions, isText } from "../checks.ts";
 import { readJson } from "../io/common.ts";
 import type { BaseModel } from "../io/hf.ts";

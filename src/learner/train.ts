@@ -1,6 +1,6 @@
 /** `train`: a model of rows, in one call. */
 import type { Device } from "../backend/backend.ts";
-import type { DeviceName } from "../backend/device-name.ts";
+import type { DeviceName } from "../backend/device.ts";
 import { checkArguments, checkOptions, isText } from "../checks.ts";
 import { type BaseModel, loadModel } from "../io/hf.ts";
 import type { RunViews } from "../run/directory.ts";

@@ -1,7 +1,7 @@
 /**
  * What is asked of a method of fine-tuning. Each has a file with three exports: `method`, what it is in a model and in
- * files, `training`, its settings, and `guide`, what people read and choose by. One with settings of its own has these
- * two in a second file, with `flags`, the words of --help: a page loads what it needs.
+ * files, `training`, its settings, and `guide`, what people read and choose by; one with settings of its own also has
+ * `flags`, the words of --help.
  */
 
 import type { NumberRange } from "../checks.ts";

@@ -1,4 +1,4 @@
-/** How the methods are trained, and what people read of them: a page that only uses adapters does not load it. */
+/** How the methods are trained, and what people read of them. */
 import * as adapter from "./adapter.ts";
 import * as bitfit from "./bitfit.ts";
 import * as classic from "./classic.ts";
@@ -6,7 +6,7 @@ import * as full from "./full.ts";
 import * as head from "./head.ts";
 import { METHODS, type MethodConfig, MODES, type Mode } from "./index.ts";
 import * as lastBlock from "./last-block.ts";
-import * as lora from "./lora-training.ts";
+import * as lora from "./lora.ts";
 import type { Flags, Guide, SettingWords, Training } from "./method.ts";
 import * as prefix from "./prefix.ts";
 import * as prompt from "./prompt.ts";

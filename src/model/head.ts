@@ -1,8 +1,13 @@
-/** The head of a model, and its logits in pieces of classes, or of the vocabulary. Letters: C n_embd, V vocabulary. */
+/**
+ * The head of a model, its logits in pieces of classes, or of the vocabulary, and what it learns by. Letters: C n_embd, V
+ * vocabulary.
+ */
 import type { Place } from "../names.ts";
 import { loraDown } from "../ops/adapters.ts";
-import type { Dispatch } from "../ops/kernel.ts";
+import type { Dispatch, Scalar } from "../ops/kernel.ts";
 import { matmul } from "../ops/matmul.ts";
+import { scorelossBackward, scorelossForward } from "../ops/scoreloss.ts";
+import { TASKS, type TaskConfig } from "../tasks/index.ts";
 import { type Tensor, type TensorPiece, VIEW_ALIGN } from "../tensor.ts";
 import type { Adapters } from "./adapters.ts";
 import type { Value } from "./graph.ts";
@@ -92,4 +97,28 @@ export function rowsFrom(pieces: TensorPiece[], { first, classes }: HeadPiece): 
   const whole = only(pieces);
   const r = whole.shape[1]!;
   return whole.view(`${whole.name}+${first}`, [classes, r], first * r);
+}
+
+/** What the loss reads of a batch. */
+interface Inputs {
+  values: Tensor;
+  weights: Tensor;
+}
+
+/** The dispatches of a loss, over the logits of the outputs from `first` on. */
+export interface ValueLoss {
+  /** Updates the state of the rows, of which `crossentropyLoss` makes the loss of the batch. */
+  forward(state: Tensor, logits: Tensor, batch: Inputs, rows: Scalar, first: number): Dispatch;
+  backward(dlogits: Tensor, logits: Tensor, batch: Inputs, rows: Scalar, first: number): Dispatch;
+}
+
+/** As transformers has it for the task's `problem_type`; undefined where rows have a class: cross-entropy. */
+export function makeValueLoss(task: TaskConfig): ValueLoss | undefined {
+  const { loss } = TASKS[task.objective];
+  if (loss === "cross-entropy") return undefined;
+  return {
+    forward: (state, logits, { values }, rows, first) => scorelossForward(state, logits, values, rows, first, loss),
+    backward: (dlogits, logits, { values, weights }, rows, first) =>
+      scorelossBackward(dlogits, logits, { values, weights }, rows, first, loss),
+  };
 }

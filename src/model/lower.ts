@@ -2,9 +2,9 @@
 import { attentionScale, type ModelConfig } from "../config.ts";
 import { layerName, loraName, magnitudeName, type Place, type Site, tensorName } from "../names.ts";
 import { activationForward } from "../ops/activation.ts";
-import { loraDown } from "../ops/adapters.ts";
+import { type AdapterGroup, loraDown } from "../ops/adapters.ts";
 import type { Heads } from "../ops/attention.ts";
-import { doraForward } from "../ops/dora.ts";
+import { doraForward, doraNorm } from "../ops/dora.ts";
 import { embeddingForward } from "../ops/embedding.ts";
 import { gatherForward } from "../ops/gather.ts";
 import type { Dispatch } from "../ops/kernel.ts";
@@ -13,10 +13,10 @@ import { matmul } from "../ops/matmul.ts";
 import { normForward } from "../ops/norm.ts";
 import { ropeForward } from "../ops/rope.ts";
 import { swigluForward } from "../ops/swiglu.ts";
+import type { Segment } from "../plan/plan.ts";
 import { type Role, Tensor, type TensorPiece } from "../tensor.ts";
 import { AdapterRoom, type Adapters, addUp } from "./adapters.ts";
 import type { BatchInputs, Capacity } from "./batch.ts";
-import type { Derived } from "./derived.ts";
 import type { Dropout } from "./dropout.ts";
 import type { Architecture, Cheap, Layer, Value } from "./graph.ts";
 import { only, type Parameter, type Parameters } from "./parameters.ts";
@@ -58,6 +58,31 @@ export interface Source {
   attend(f: Lowering, l: number, qkv: Tensor, out: Tensor): Tensor | undefined;
   /** The rows that are selected, and the first rows of the ranges whose means are taken. */
   selected: { rows: Rows; at: Tensor; firsts?: Tensor };
+}
+
+/**
+ * Tensors that are functions of parameters alone, which all lists of a plan share: computed in a segment of their own,
+ * where a parameter has changed.
+ */
+export class Derived {
+  private readonly norms = new Map<Tensor, Tensor>();
+  /** Of what it computes only outputs last: until it runs again. */
+  readonly list: Dispatch[] = [];
+
+  /** DoRA's norms [out] of a matrix W [in, out] with its adapters: see ops/dora.ts. */
+  norm(W: Tensor, groups: readonly AdapterGroup[]): Tensor {
+    const known = this.norms.get(W);
+    if (known) return known;
+    const norm = new Tensor(`${W.name}.norm`, [W.shape[1]!], "output");
+    this.norms.set(W, norm);
+    this.list.push(...doraNorm(norm, W, groups));
+    return norm;
+  }
+
+  /** The segment, if there are any. */
+  get segments(): Segment[] {
+    return this.list.length > 0 ? [{ name: "derived", clears: [], dispatches: this.list }] : [];
+  }
 }
 
 const TOKENS: Site = { target: "wte", block: null };

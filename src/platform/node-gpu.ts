@@ -5,7 +5,6 @@ import { createRequire } from "node:module";
 import { ConfigError, DeviceError } from "../errors.ts";
 import { setting } from "../setting.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
-import { ifPermitted } from "./permitted.ts";
 
 /**
  * Dawn's GPU objects, by the options that they were created with. They are kept because the process crashes if one is
@@ -144,4 +143,13 @@ function notLoaded(error: NodeJS.ErrnoException): never {
 function glibcVersion(): string | undefined {
   const report = process.report?.getReport() as { header?: { glibcVersionRuntime?: string } } | undefined;
   return report?.header?.glibcVersionRuntime;
+}
+
+/** What the system answers; undefined where the runtime forbids to ask: Deno, without the permission. */
+export function ifPermitted<T>(ask: () => T): T | undefined {
+  try {
+    return ask();
+  } catch {
+    return undefined;
+  }
 }

@@ -13,9 +13,9 @@ import { ConfigError } from "../errors.ts";
 import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { makeFolder } from "./node-disk.ts";
+import { ifPermitted } from "./node-gpu.ts";
 import { packagePath, packageRoot } from "./node-package.ts";
 import { isRemote, joinUrl } from "./paths.ts";
-import { ifPermitted } from "./permitted.ts";
 import { checkSize, type FileReader, type FileWriter, handleReader } from "./reader.ts";
 
 export const platformName = `Node ${process.version}`;

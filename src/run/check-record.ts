@@ -2,8 +2,7 @@
  * Checks what a run.json says, of which everything that is shown of a run is made. A page loads it when there is a
  * stored run.
  */
-import { findWrongIn, type Tree } from "../check-tree.ts";
-import { isListOf, isText, isWithin, type Kind, parseChoice, show } from "../checks.ts";
+import { findWrongIn, isListOf, isText, isWithin, type Kind, parseChoice, show, type Tree } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";

@@ -5,7 +5,7 @@ import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { checkDataSettings, DATA_NAMES, type Files } from "../data/settings.ts";
 import type { TextsOptions, TextsSpec } from "../data/text/texts.ts";
 import { ConfigError } from "../errors.ts";
-import { parseLayers } from "../methods/lora-training.ts";
+import { parseLayers } from "../methods/lora.ts";
 import { TARGETS } from "../names.ts";
 import { setting } from "../setting.ts";
 import { DEFAULT_OBJECTIVE, hasHead, type Objective, readsTokens } from "../tasks/index.ts";

@@ -1,7 +1,6 @@
 /** study.json: what the trials of a study have in common, and what was asked. It marks a directory as a study's. */
 import { absolutePath, exists, joinPath, listDirectory, writeFileAtomic } from "#platform";
-import { findWrongIn, type Tree } from "../check-tree.ts";
-import { isObject, isText, show } from "../checks.ts";
+import { findWrongIn, isObject, isText, show, type Tree } from "../checks.ts";
 import { digestData } from "../data/digest.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, FormatError, nameList } from "../errors.ts";

@@ -3,7 +3,7 @@
  * needs, with an export each: `task`, what it is in a model and in files, `training`, how it is trained, `measuring`,
  * how logits become answers, `words`, what people read of it, and `usage`, what is made with it.
  */
-import type { Tree } from "../check-tree.ts";
+import type { Tree } from "../checks.ts";
 import type { Block, Table } from "../document/blocks.ts";
 import type { PairSettings, TextOrPair } from "../pair.ts";
 import type { Columns, Compared, Competitor, Measure, Places } from "./compare.ts";

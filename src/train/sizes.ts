@@ -19,7 +19,7 @@ import { methodConfig } from "../methods/training.ts";
 import { AdamW } from "../model/adamw.ts";
 import type { Capacity } from "../model/batch.ts";
 import { type Dropout, makeDropout } from "../model/dropout.ts";
-import { makeValueLoss, type ValueLoss } from "../model/loss.ts";
+import { makeValueLoss, type ValueLoss } from "../model/head.ts";
 import type { ModelPlan } from "../model/model.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { checkMemory } from "../plan/check-memory.ts";

@@ -1,6 +1,6 @@
 /** The messages between the page and its worker: plain data, which can be posted and stored. */
 import type { DeviceInfo } from "../backend/backend.ts";
-import type { DeviceName } from "../backend/device-name.ts";
+import type { DeviceName } from "../backend/device.ts";
 import type { ModelConfig } from "../config.ts";
 import type { Problem } from "../data/problems.ts";
 import type { CheckedColumn } from "../data/table/checked-columns.ts";

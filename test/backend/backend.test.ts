@@ -1,7 +1,6 @@
 /** What every backend does with sessions: what is shared, what is released, what comes too late. */
 import * as assert from "uvu/assert";
-import { openWasm } from "../../src/backend/wasm.ts";
-import { openInWorker } from "../../src/backend/wasm-open.ts";
+import { openInWorker, openWasm } from "../../src/backend/wasm.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { planMemory } from "../../src/plan/memory.ts";

@@ -9,7 +9,7 @@ import { assembleShader, unroll } from "../../src/backend/webgpu-source.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { makeValueLoss } from "../../src/model/loss.ts";
+import { makeValueLoss } from "../../src/model/head.ts";
 import { buildPlan } from "../../src/model/model.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";

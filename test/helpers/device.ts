@@ -3,9 +3,8 @@
 import { requestGPU } from "#platform";
 import type { Backend, TensorData } from "../../src/backend/backend.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
-import { openWasm } from "../../src/backend/wasm.ts";
+import { hasRelaxedSimd, openInWorker, openWasm } from "../../src/backend/wasm.ts";
 import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
-import { hasRelaxedSimd, openInWorker } from "../../src/backend/wasm-open.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { chooseShader, listShaders, pipelineName } from "../../src/backend/webgpu-shaders.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";

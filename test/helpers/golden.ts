@@ -10,7 +10,7 @@ import type { LoraConfig, Scaling } from "../../src/methods/lora.ts";
 import { AdamW } from "../../src/model/adamw.ts";
 import { type Batch, drawsFrom, promptLength } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { makeValueLoss } from "../../src/model/loss.ts";
+import { makeValueLoss } from "../../src/model/head.ts";
 import type { Parameter } from "../../src/model/parameters.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
 import type { Target } from "../../src/names.ts";

@@ -2,8 +2,15 @@ import * as assert from "uvu/assert";
 import { CONFIGS } from "../../src/bench/shapes.ts";
 import type { ModelConfig } from "../../src/config.ts";
 import { METHODS } from "../../src/methods/index.ts";
-import { INITS, type LoraConfig, loraAdapters, loraScale, SCALINGS, validateLora } from "../../src/methods/lora.ts";
-import { parseLayers } from "../../src/methods/lora-training.ts";
+import {
+  INITS,
+  type LoraConfig,
+  loraAdapters,
+  loraScale,
+  parseLayers,
+  SCALINGS,
+  validateLora,
+} from "../../src/methods/lora.ts";
 import { baseShapes, baseTensors, headTensors, type ModelTensor, siteName, TARGETS } from "../../src/names.ts";
 import { assertFails } from "../helpers/border.ts";
 import { test } from "../helpers/harness.ts";

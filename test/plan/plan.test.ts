@@ -2,7 +2,7 @@ import * as assert from "uvu/assert";
 import { ConfigError, DeviceError, ShapeError } from "../../src/errors.ts";
 import { buildDecoder } from "../../src/model/decoder.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
-import { makeValueLoss } from "../../src/model/loss.ts";
+import { makeValueLoss } from "../../src/model/head.ts";
 import { buildPlan, type ModelPlan, type PlanOptions } from "../../src/model/model.ts";
 import { parameterList } from "../../src/model/trainable.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";

@@ -1,6 +1,6 @@
 /** The worker of a standalone page: takes the files that are in the page, and classifies. It answers in order. */
 import { packagePath } from "#platform";
-import { openOnCaller } from "../../backend/wasm-open.ts";
+import { openOnCaller } from "../../backend/wasm.ts";
 import { Classifier } from "../../infer/classifier.ts";
 import { measureInfluences } from "../../infer/influence.ts";
 import { openBaseModel } from "../../io/hf.ts";

@@ -3,8 +3,8 @@
  * may each be using theirs.
  */
 import type { Backend } from "../../backend/backend.ts";
+import type { DeviceName } from "../../backend/device.ts";
 import { openBackend } from "../../backend/device.ts";
-import type { DeviceName } from "../../backend/device-name.ts";
 
 const open = new Map<DeviceName, Promise<Backend>>();
 

@@ -1,6 +1,6 @@
 /** The page's runs: the list, the one that is shown, those plotted with it, and what can be done with them. */
 import { batch, computed, signal } from "@preact/signals";
-import type { DeviceName } from "../../../backend/device-name.ts";
+import type { DeviceName } from "../../../backend/device.ts";
 import { formatBytes } from "../../../plan/memory.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { hasHead } from "../../../tasks/index.ts";

@@ -1,6 +1,6 @@
 /** Begins runs, those of a comparison one after the other or together, and ends them. */
 
-import type { DeviceName } from "../../../backend/device-name.ts";
+import type { DeviceName } from "../../../backend/device.ts";
 import { ConfigError } from "../../../errors.ts";
 import { describeMethod } from "../../../methods/training.ts";
 import { possibleModes } from "../../../model/trainable.ts";
