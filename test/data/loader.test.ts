@@ -1,7 +1,7 @@
 /** From rows to batches: balancing, shuffling, splitting, packing, padding, epochs and evaluation. */
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus, type PackedBatch, type ReadOptions } from "../../src/data/corpus.ts";
-import { Dataset, type DatasetBatch } from "../../src/data/dataset.ts";
+import { Dataset } from "../../src/data/dataset.ts";
 import { evaluationBatches, Loader, maxBatchTokens } from "../../src/data/loader.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
@@ -38,10 +38,6 @@ function numbered(size: number): Promise<Dataset> {
   );
 }
 
-function classCounts(dataset: Dataset): number[] {
-  return Object.values(dataset.stats().classes);
-}
-
 /** The ids of sequence `i` of a batch, padding included. */
 function sequence(batch: PackedBatch, i: number): number[] {
   return Array.from(batch.ids.subarray(batch.starts[i], batch.starts[i + 1]));
@@ -51,94 +47,76 @@ test("loads", async () => {
   [module, tokenizer] = await Promise.all([DataModule.load(), Tokenizer.load()]);
 });
 
-test("rows hold the tokenizer's ids, classes and texts", async () => {
-  const texts = ["Hello, world!", "naïve café 😀", "  two\n lines  ", "free £1000 prize"];
-  const dataset = await buildDataset(texts.map((text, i) => [String(i % 2), text]));
-  assert.equal(allTexts(dataset), texts);
-  assert.equal([...dataset.labels], ["0", "1"]);
-  const batch = dataset.batch([3, 0, 1, 2]);
-  [3, 0, 1, 2].forEach((row, i) => {
-    const ids = Array.from(tokenizer.encode(texts[row]!));
-    assert.equal(sequence(batch, i), ids);
-    assert.is(dataset.tokenCount(row), ids.length);
-    assert.is(dataset.label(row), row % 2);
-  });
-  assert.is(batch.ids.length, batch.starts[4]);
-  assert.equal(Array.from(batch.labels), [1, 0, 1, 0]);
+test("rows hold the tokenizer's ids, classes and texts, also where they are cut", async () => {
+  const texts = [
+    "Hello, world!",
+    "naïve café 👨‍💻 \u0000",
+    "  two\n lines\t",
+    "<|endoftext|>",
+    "",
+    "word ".repeat(500),
+  ];
+  for (const maxLength of [1024, 2]) {
+    const dataset = await buildDataset(
+      texts.map((text, i) => [String(i % 2), text]),
+      { maxLength },
+    );
+    assert.equal([...dataset.labels], ["0", "1"]);
+    // Others in between: a text is made in memory that the next one uses.
+    const rows = [5, 3, 0, 1, 2, 4, 5];
+    const batch = dataset.batch(rows);
+    for (const [i, row] of rows.entries()) {
+      const ids = texts[row] === "" ? [END_OF_TEXT] : Array.from(tokenizer.encode(texts[row]!)).slice(0, maxLength);
+      assert.equal([sequence(batch, i), dataset.tokenCount(row)], [ids, ids.length]);
+      assert.equal([dataset.text(row), dataset.label(row), batch.labels[i]], [texts[row], row % 2, row % 2]);
+    }
+    assert.is(batch.ids.length, batch.starts[rows.length]);
+  }
 });
 
-test("long texts keep their first tokens, empty ones become the end of text; both are counted", async () => {
-  const texts = ["one two three four five six", "", "one two three"];
-  const dataset = await buildDataset(inTurns(texts), { maxLength: 3 });
-  const batch = dataset.batch([0, 1, 2]);
-  const ids = Array.from(tokenizer.encode("one two three"));
-  assert.equal(sequence(batch, 0), ids);
-  assert.equal(sequence(batch, 1), [END_OF_TEXT]);
-  assert.equal(sequence(batch, 2), ids);
+test("statistics count what is cut and empty; the median of an even number of rows is that of the middle two", async () => {
+  const dataset = await buildDataset(inTurns(["one two three four five six", "", "one two three"]), { maxLength: 3 });
   assert.equal(dataset.stats(), {
     ...{ rows: 3, tokens: 7, mean: 7 / 3, median: 3, p95: 3, max: 3 },
     ...{ cut: 1, cutShare: 1 / 3, empty: 1, classes: { a: 2, b: 1 } },
   });
-  assert.is(dataset.text(0), "one two three four five six");
+  const even = await buildDataset(inTurns(["one", "one two", "one two three four", "one two three"]));
+  assert.is(even.stats().median, 2.5);
 });
 
-test("the median of an even number of rows is the mean of the middle two", async () => {
-  const dataset = await buildDataset(inTurns(["one", "one two", "one two three four", "one two three"]));
-  assert.is(dataset.stats().median, 2.5);
-});
-
-test("packed: sequences are concatenated without padding", async () => {
-  const dataset = await buildDataset(inTurns([" word word", " word"]));
-  const id = tokenizer.encode(" word")[0]!;
-  const batch = dataset.batch([1, 0]);
-  assert.equal(batch, {
-    positions: Uint32Array.of(1, 0),
-    ids: Uint32Array.of(id, id, id),
-    starts: Uint32Array.of(0, 1, 3),
-    labels: Int32Array.of(1, 0),
-    lengths: Uint32Array.of(1, 2),
-  });
-});
-
-test("padded: every row has the same number of tokens, longer ones are cut, lengths are the real ones", async () => {
+test("packed without padding; padded to one number of tokens, longer rows cut, lengths the real ones", async () => {
   const dataset = await buildDataset(inTurns([" word word word", " word"]));
   const id = tokenizer.encode(" word")[0]!;
   const two = dataset.padded(2);
-  assert.equal(two.batch([0, 1]), {
-    positions: Uint32Array.of(0, 1),
-    ids: Uint32Array.of(id, id, id, END_OF_TEXT),
-    starts: Uint32Array.of(0, 2, 4),
-    labels: Int32Array.of(0, 1),
-    lengths: Uint32Array.of(2, 1),
-  });
-  assert.is(two.stats().cut, 1);
-  assert.is(two.tokenCount(0), 2);
-  assert.is(two.batchTokenCount(1), 2);
+  const rows = { positions: Uint32Array.of(1, 0), labels: Int32Array.of(1, 0) };
+  const packed = {
+    ids: Uint32Array.of(id, id, id, id),
+    starts: Uint32Array.of(0, 1, 4),
+    lengths: Uint32Array.of(1, 3),
+  };
+  assert.equal(dataset.batch([1, 0]), { ...rows, ...packed });
+  const ids = Uint32Array.of(id, END_OF_TEXT, id, id);
+  assert.equal(two.batch([1, 0]), { ...rows, ids, starts: Uint32Array.of(0, 2, 4), lengths: Uint32Array.of(1, 2) });
+  assert.equal([two.stats().cut, two.tokenCount(0), two.batchTokenCount(1), maxBatchTokens(two, 5)], [1, 2, 2, 4]);
   assert.equal(sequence(dataset.padded(4).batch([1]), 0), [id, END_OF_TEXT, END_OF_TEXT, END_OF_TEXT]);
-  assert.is(maxBatchTokens(two, 5), 4);
 });
 
 test("balance keeps as many rows of each class as the smallest has, in order, by the seed", async () => {
   const dataset = await numbered(200);
-  const balanced = dataset.balance(5);
-  assert.equal(classCounts(dataset), [114, 57, 29]);
-  assert.equal(classCounts(balanced), [29, 29, 29]);
-  const numbers = allTexts(balanced).map(Number.parseFloat);
-  assert.equal(
-    numbers,
-    [...numbers].sort((a, b) => a - b),
-  );
-  assert.is(new Set(numbers).size, numbers.length);
-  assert.equal(allTexts(dataset.balance(5)), allTexts(balanced));
-  assert.not.equal(allTexts(dataset.balance(6)), allTexts(balanced));
+  const classCounts = (set: Dataset) => Object.values(set.stats().classes);
+  assert.equal([classCounts(dataset), classCounts(dataset.balance(5))].map(String), ["114,57,29", "29,29,29"]);
+  const places = (seed: number) => {
+    const set = dataset.balance(seed);
+    return Array.from(set.positions(), (i) => set.place(i));
+  };
+  const kept = new Set(places(5));
+  assert.equal([[...kept].sort((a, b) => a - b), kept.size], [places(5), 87]);
   // Each row of a class has the same chance: over many seeds the kept "a" rows are spread evenly.
-  const kept = new Map<string, number>();
-  for (let seed = 0; seed < 200; seed++) {
-    for (const text of allTexts(dataset.balance(seed))) kept.set(text, (kept.get(text) ?? 0) + 1);
-  }
-  const aRows = allTexts(dataset).filter((_, i) => dataset.label(i) === 0);
+  const counts = new Uint32Array(200);
+  for (let seed = 0; seed < 200; seed++) for (const row of places(seed)) counts[row]!++;
   const expected = (200 * 29) / 114;
-  for (const text of aRows) assert.ok(Math.abs((kept.get(text) ?? 0) - expected) < 30, `${text}: ${kept.get(text)}`);
+  for (const row of dataset.positions())
+    if (dataset.label(row) === 0) assert.ok(Math.abs(counts[row]! - expected) < 30, `${row}: ${counts[row]}`);
 });
 
 test("shuffle is the seed's Fisher and Yates, the same as in TypeScript", async () => {
@@ -152,81 +130,56 @@ test("shuffle is the seed's Fisher and Yates, the same as in TypeScript", async 
 
 test("split parts are disjoint, complete and of the paper's sizes", async () => {
   // The SMS collection after balancing: 0.1 * 1494 must not lose a row to rounding, nor 0.7 * 10 below.
-  const dataset = await numbered(1494);
-  const parts = dataset.shuffle(2).split([0.7, 0.1, 0.2]);
-  assert.equal(
-    parts.map((part) => part.size),
+  for (const sizes of [
     [1045, 149, 300],
-  );
-  assert.equal(parts.flatMap(allTexts).sort(), allTexts(dataset).sort());
-  const ten = await numbered(10);
-  assert.equal(
-    ten.split([0.7, 0.1, 0.2]).map((part) => part.size),
     [7, 1, 2],
-  );
+  ]) {
+    const dataset = await numbered(sizes.reduce((a, b) => a + b));
+    const parts = dataset.shuffle(2).split([0.7, 0.1, 0.2]);
+    assert.equal(
+      parts.map(({ size }) => size),
+      sizes,
+    );
+    assert.equal(parts.flatMap(allTexts).sort(), allTexts(dataset).sort());
+  }
+  const ten = await numbered(10);
   await assertFails("invalid-split", () => ten.split([0.5, 0.2]));
   await assertFails("too-few-rows", () => ten.split([0.05, 0.95]));
 });
 
 test("loader: every row once an epoch, other orders in other epochs, the same again from the seed", async () => {
-  const dataset = await numbered(56);
-  const loader = new Loader(dataset, { batchSize: 8, seed: 4 });
-  assert.is(loader.batchesPerEpoch, 7);
-  const firsts = new Set<string>();
-  for (let epoch = 0; epoch < 3; epoch++) {
-    const batches = [...loader.epoch(epoch)];
-    const seen = batches.flatMap((batch) => Array.from(batch.labels, (_, i) => tokenizer.decode(sequence(batch, i))));
-    assert.equal([...seen].sort(), allTexts(dataset).sort());
-    firsts.add(seen.join("\n"));
-    assert.equal([...new Loader(dataset, { batchSize: 8, seed: 4 }).epoch(epoch)], batches);
-    assert.equal([...loader.epoch(epoch, 5)], batches.slice(5), "resumes in the middle");
-  }
-  assert.is(firsts.size, 3);
-});
-
-test("loader: the last incomplete batch is dropped; a batch has the rows of the epoch's order", async () => {
-  const dataset = await numbered(21);
-  const loader = new Loader(dataset, { batchSize: 4, seed: 1 });
-  const batches = [...loader.epoch(9)];
-  assert.is(loader.batchesPerEpoch, 5);
-  assert.is(batches.length, 5);
-  assert.is(loader.order(9).length, 21);
-  assert.equal(batches[1], dataset.batch(loader.order(9).subarray(4, 8)));
-  for (const batchSize of [0, 22, 1.5]) {
-    await assertFails("invalid-batch-size", () => new Loader(dataset, { batchSize, seed: 1 }));
-  }
-});
-
-test("loader: batches of like length, every row once, in an order that hangs on the seed and the epoch", async () => {
   const rng = new Rng(8);
   const dataset = await buildDataset(
-    Array.from({ length: 1003 }, (_, i) => [i % 2 ? "a" : "b", `${i}${" word".repeat(rng.below(60))}`]),
+    Array.from({ length: 1003 }, (_, i) => ["ab"[i % 2]!, `${i}${" word".repeat(rng.below(60))}`]),
   );
-  const options = { batchSize: 8, seed: 4 };
-  const loader = new Loader(dataset, { ...options, batching: "length" });
-  const firsts = new Set<string>();
-  for (let epoch = 0; epoch < 3; epoch++) {
-    const order = loader.order(epoch);
-    assert.equal(
-      [...order].sort((a, b) => a - b),
-      [...dataset.positions()],
-    );
-    assert.equal([...new Loader(dataset, { ...options, batching: "length" }).order(epoch)], [...order]);
-    const batches = [...loader.epoch(epoch)];
-    assert.is(batches.length, 125);
-    assert.equal([...loader.epoch(epoch, 100)], batches.slice(100), "resumes in the middle");
-    firsts.add([...order.subarray(0, 8)].join());
+  for (const batching of ["length", "random"] as const) {
+    const open = () => new Loader(dataset, { batchSize: 8, seed: 4, batching });
+    const loader = open();
+    const firsts = new Set<string>();
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const order = loader.order(epoch);
+      assert.equal(
+        [...order].sort((a, b) => a - b),
+        [...dataset.positions()],
+      );
+      assert.equal(open().order(epoch), order);
+      // The last incomplete batch is dropped.
+      const batches = [...loader.epoch(epoch)];
+      assert.equal([batches.length, loader.batchesPerEpoch], [125, 125]);
+      assert.equal([...loader.epoch(epoch, 100)], batches.slice(100), "resumes in the middle");
+      assert.equal(batches[1], dataset.batch(order.subarray(8, 16)));
+      firsts.add([...order.subarray(0, 8)].join());
+    }
+    assert.is(firsts.size, 3);
+    const all = [...loader.epoch(0)];
+    const spread = all.reduce((sum, { lengths }) => sum + Math.max(...lengths) - Math.min(...lengths), 0) / all.length;
+    assert.is(spread < 4, batching === "length", `${batching}: ${spread}`);
+    const means = all.map(({ ids, labels }) => ids.length / labels.length);
+    const rises = means.filter((mean, i) => i > 0 && mean > means[i - 1]!).length;
+    assert.ok(rises > 40 && rises < 86, `${rises} of 125 batches are longer than the one before: not shuffled`);
   }
-  assert.is(firsts.size, 3);
-
-  const spread = (of: Loader<DatasetBatch>) => {
-    const all = [...of.epoch(0)];
-    return all.reduce((sum, { lengths }) => sum + Math.max(...lengths) - Math.min(...lengths), 0) / all.length;
-  };
-  assert.ok(spread(loader) < spread(new Loader(dataset, options)) / 10);
-  const means = [...loader.epoch(0)].map(({ ids, labels }) => ids.length / labels.length);
-  const rises = means.filter((mean, i) => i > 0 && mean > means[i - 1]!).length;
-  assert.ok(rises > 40 && rises < 86, `${rises} of 125 batches are longer than the one before: not shuffled`);
+  for (const batchSize of [0, 1004, 1.5])
+    await assertFails("invalid-batch-size", () => new Loader(dataset, { batchSize, seed: 1 }));
 });
 
 test("no batch has more tokens than maxBatchTokens says", async () => {
@@ -269,16 +222,6 @@ test("evaluation: all rows in order, as many a batch as the capacity holds", asy
   );
   await assertFails("row-exceeds-batch", () => [...evaluationBatches(dataset, { tokens: 5, sequences: 4 })]);
   await assertFails("row-exceeds-batch", () => [...evaluationBatches(dataset, { tokens: 50, sequences: 0 })]);
-});
-
-test("texts come back from their tokens: whole where they were cut", async () => {
-  const texts = ["", "<|endoftext|>", "a\tb\n c", "na\u00efve \u{1f468}\u200d\u{1f4bb} \u0000", "word ".repeat(500)];
-  const dataset = await buildDataset(
-    texts.map((text) => ["a", text]),
-    { maxLength: 2 },
-  );
-  // Others in between: a text is made in memory that the next one uses.
-  for (const i of [4, 0, 1, 2, 3, 4]) assert.is(dataset.text(i), texts[i]);
 });
 
 test("rows that do not exist and rows of another load are errors", async () => {
