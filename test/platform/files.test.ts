@@ -1,6 +1,6 @@
 /** Models and adapters from everything that a file can be read from, and servers that lie. */
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { open } from "node:fs/promises";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
@@ -12,7 +12,6 @@ import { fingerprint } from "../../src/io/fingerprint.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import { atAdapter, openAdapter } from "../../src/io/peft/open-adapter.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
-import { encodeSafetensors } from "../../src/io/safetensors/safetensors-write.ts";
 import { zip } from "../../src/io/zip.ts";
 import { type FileSource, forgetFile, openSource, registerFile } from "../../src/platform/files.ts";
 import { drawTensors, LM, testMeta, writeAdapter } from "../helpers/adapters.ts";
@@ -217,11 +216,11 @@ const LARGE = Uint8Array.from({ length: FIRST + 100 }, (_, i) => i % 253);
 const AFTER = LARGE.subarray(FIRST);
 
 /** Opens that file at a server that answers so, and reads what follows the first part. */
-async function readFrom(answer: Answer): Promise<Uint8Array> {
+async function readFrom(answer: Answer, length = 100): Promise<Uint8Array> {
   const { url } = await serve(answer);
   registerFile("lies.safetensors", new URL(`${url}/x`));
   const reader = await openFile("lies.safetensors");
-  return reader.read(FIRST, 100);
+  return reader.read(length && FIRST, length);
 }
 
 const isFirst = (request: IncomingMessage) => request.headers.range!.startsWith("bytes=0-");
@@ -238,45 +237,48 @@ test("a server that lies is found out", async () => {
   const size = LARGE.length;
   const rest = `${FIRST}-${size - 1}`;
   assert.equal(await readFrom(honest), AFTER);
-  const generous: Answer = (_, response) => part(response, `0-${size - 1}/${size}`, LARGE);
-  assert.equal(await readFrom(generous), AFTER);
+  assert.equal(await readFrom((_, response) => part(response, `0-${size - 1}/${size}`, LARGE)), AFTER);
+  const says =
+    (range: string, bytes: number, from = 0): Answer =>
+    (_, response) =>
+      part(response, range, LARGE.subarray(from, from + bytes));
   const lie = (range: string, body: Uint8Array, headers = {}) =>
     then((_, response) => part(response, range, body, headers));
+  const status =
+    (code: number): Answer =>
+    (_, response) =>
+      response.writeHead(code).end(LARGE.subarray(0, 1));
   const cases: [ErrorCode, words: string[], answer: Answer][] = [
-    ["request-refused", ["404 Not Found"], (_, response) => response.writeHead(404).end()],
-    ["request-refused", ["403", "sign in"], (_, response) => response.writeHead(403).end()],
-    ["unknown-file-size", [], (_, response) => part(response, "0-0/*", LARGE.subarray(0, 1))],
-    ["unknown-file-size", ["bytes 0-99/50"], (_, response) => part(response, "0-99/50", LARGE.subarray(0, 100))],
-    ["unknown-file-size", [], (_, response) => response.writeHead(206).end(LARGE.subarray(0, 1))],
+    ["request-refused", ["404 Not Found"], status(404)],
+    ["request-refused", ["403", "sign in"], status(403)],
+    ["unknown-file-size", [], status(206)],
+    ["unknown-file-size", [], says("0-0/*", 1)],
+    ["unknown-file-size", ["bytes 0-99/50"], says("0-99/50", 100)],
+    ["unknown-file-size", ["bytes 5-5/9"], says("5-5/9", 1, 5)],
+    ["unknown-file-size", ["neither"], hiding(LARGE)],
+    ["wrong-content-length", ["9 bytes", "1 bytes"], says(`0-8/${size}`, 1)],
     ["wrong-content-length", ["100 bytes", "more"], lie(`${rest}/${size}`, LARGE.subarray(0, 199))],
     ["wrong-content-length", ["100 bytes", "5 bytes"], lie(`${rest}/${size}`, LARGE.subarray(0, 5))],
-    [
-      "wrong-content-length",
-      ["9 bytes", "1 bytes"],
-      (_, response) => part(response, `0-8/${size}`, LARGE.subarray(0, 1)),
-    ],
     ["file-changed-on-server", [], lie(`8-15/${size}`, AFTER)],
     ["file-changed-on-server", [], lie(`${rest}/${size - 1}`, AFTER)],
     ["file-changed-on-server", [], lie(`${rest}/${size}`, AFTER, { etag: '"2"' })],
+    ["file-changed-on-server", ["no Content-Range"], then(hiding(LARGE))],
     ["ranges-ignored", ["the whole file"], then((_, response) => response.end(LARGE))],
   ];
   for (const [code, words, answer] of cases)
     await assertFails(code, ["lies.safetensors", ...words], () => readFrom(answer));
+  assert.is((await readFrom((request, response) => sendBytes(request, response, LARGE.subarray(0, 0)), 0)).length, 0);
 });
 
-test("a server of another origin, which may hide Content-Range, is asked for the length; no other may leave it out", async () => {
-  const hiding =
-    (bytes: Uint8Array): Answer =>
-    (request, response) => {
-      const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
-      if (request.method === "HEAD") response.writeHead(200, { "content-length": bytes.length }).end();
-      else response.writeHead(206).end(bytes.subarray(Number(first), Number(last) + 1));
-    };
-  await assertFails("unknown-file-size", ["neither"], () => readFrom(hiding(LARGE)));
-  await assertFails("file-changed-on-server", ["no Content-Range"], () => readFrom(then(hiding(LARGE))));
-  await assertFails("unknown-file-size", ["bytes 5-5/9"], () =>
-    readFrom((_, response) => part(response, "5-5/9", LARGE.subarray(5, 6))),
-  );
+/** A server that does not tell what it sends of the whole. */
+const hiding =
+  (bytes: Uint8Array): Answer =>
+  (request, response) => {
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "") ?? [];
+    if (request.method === "HEAD") response.writeHead(200, { "content-length": bytes.length }).end();
+    else response.writeHead(206).end(bytes.subarray(Number(first), Number(last) + 1));
+  };
+test("a server of another origin, which may hide Content-Range, is asked for the length", async () => {
   for (const [bytes, asked] of [
     [LARGE, ["GET", "HEAD", "GET"]],
     [LARGE.subarray(0, 100), ["GET"]],
@@ -285,8 +287,7 @@ test("a server of another origin, which may hide Content-Range, is asked for the
     const location = other.url.replace("127.0.0.1", "localhost");
     const { url } = await serve((_, response) => response.writeHead(302, { location }).end());
     const reader = await openFile(url);
-    assert.is(reader.size, bytes.length);
-    assert.equal(await reader.read(bytes.length - 100, 100), bytes.slice(-100));
+    assert.equal([reader.size, await reader.read(bytes.length - 100, 100)], [bytes.length, bytes.slice(-100)]);
     assert.equal(
       other.requests.map((line) => line.split(" ")[0]),
       asked,
@@ -318,44 +319,28 @@ test("what a server sends instead of a file is not read to its end, nor more tha
   }
 });
 
-test("an empty file on a server is an empty file", async () => {
-  const { url } = await serve((request, response) => sendBytes(request, response, new Uint8Array(0)));
-  registerFile("empty", new URL(url));
-  assert.is((await openFile("empty")).size, 0);
-});
-
 test("what cannot be read is refused by name", async () => {
-  const refused = (source: FileSource, code: ErrorCode, ...words: string[]) => {
-    registerFile("bad.safetensors", source);
-    return assertFails(code, ["bad.safetensors", ...words], () => openFile("bad.safetensors"));
-  };
-  const used = new Response("text");
+  const [used, locked] = [new Response("text"), new Response("text")];
   await used.text();
-  await refused(used, "response-already-read", "clone()");
-  const locked = new Response("text");
   locked.body!.getReader();
-  await refused(locked, "response-already-read");
-  await refused(new Response("gone", { status: 410 }), "request-refused", "410");
-  await refused(
-    new Response("four", { headers: { "content-length": "3" } }),
-    "wrong-content-length",
-    "3 bytes",
-    "more",
-  );
-  await refused(
-    new Response("four", { headers: { "content-length": "5" } }),
-    "wrong-content-length",
-    "5 bytes",
-    "4 bytes",
-  );
-  const closed = await open(join(model, "config.json"));
+  const [closed, directory] = [await open(join(model, "config.json")), await open(model)];
   await closed.close();
-  await refused(closed, "cannot-read-file", "an open file");
-  const directory = await open(model);
-  await refused(directory, "cannot-read-file", "a directory");
-  await directory.close();
+  const said = (length: string) => new Response("four", { headers: { "content-length": length } });
   const gone = { getFile: () => Promise.reject(new Error("A requested file could not be found")) };
-  await refused(gone, "cannot-read-file", "could not be found");
+  for (const [source, code, ...words] of [
+    [used, "response-already-read", "clone()"],
+    [locked, "response-already-read"],
+    [new Response("gone", { status: 410 }), "request-refused", "410"],
+    [said("3"), "wrong-content-length", "3 bytes", "more"],
+    [said("5"), "wrong-content-length", "5 bytes", "4 bytes"],
+    [closed, "cannot-read-file", "an open file"],
+    [directory, "cannot-read-file", "a directory"],
+    [gone, "cannot-read-file", "could not be found"],
+  ] as [FileSource, ErrorCode, ...string[]][]) {
+    registerFile("bad.safetensors", source);
+    await assertFails(code, ["bad.safetensors", ...words], () => openFile("bad.safetensors"));
+  }
+  await directory.close();
   for (const wrong of [5, null, "text", {}, new Uint8Array(3)])
     await assertFails("invalid-argument", ["file: ", "a Blob, a Response, a URL or a file handle"], () =>
       registerFile("x", wrong as never),
@@ -365,54 +350,29 @@ test("what cannot be read is refused by name", async () => {
   await assertFails("truncated-file", () => SafetensorsFile.open(reader));
 });
 
-test("a classifier's adapter opens from any source and by URL", async () => {
+test("an adapter opens from a page's files, by URL and from a zip, also twice at a time", async () => {
   const device = await testDevice("wasm 1 thread");
   const adapter = join(folder, "adapter");
-  mkdirSync(adapter);
-  const C = 16;
-  const tensor = (name: string, ...shape: number[]) => {
-    const size = shape.reduce((product, n) => product * n, 1);
-    return { name: `base_model.model.${name}`, shape, dtype: "F32" as const, data: new Float32Array(size).fill(0.25) };
-  };
-  const lora = (module: string, A: number, B: number) => [
-    tensor(`${module}.lora_A.weight`, 2, A),
-    tensor(`${module}.lora_B.weight`, B, 2),
-  ];
-  const layers = (await loadModel(model)).config.n_layer;
-  const tensors = Array.from({ length: layers }, (_, l) => lora(`transformer.h.${l}.attn.c_attn`, C, 3 * C)).flat();
-  writeFileSync(
-    join(adapter, "adapter_model.safetensors"),
-    encodeSafetensors([...tensors, tensor("score.weight", 2, C)]),
-  );
-  const settings = { peft_type: "LORA", task_type: "SEQ_CLS", r: 2, lora_alpha: 4, target_modules: ["c_attn"] };
-  writeFileSync(join(adapter, "adapter_config.json"), JSON.stringify(settings));
+  const meta = testMeta({}, { model: TINY });
+  await writeAdapter(adapter, { meta, tensors: drawTensors(meta) });
   const logitsFrom = async (place: string) => {
-    const classifier = await Classifier.load(place, { device, model });
-    try {
-      return await classifier.logits(["a prize"]);
-    } finally {
-      classifier.destroy();
-    }
+    await using classifier = await Classifier.load(place, { device, model });
+    return await classifier.logits(["a prize"]);
   };
   const wanted = await logitsFrom(adapter);
-  for (const kind of Object.keys(KINDS))
-    assertSameBits(kind, await logitsFrom(await give("adapter", `adapter ${kind}`, kind)), wanted);
-  assertSameBits("URL", await logitsFrom(`${ranges.url}/adapter`), wanted);
   const files = readdirSync(adapter).map((name) => [name, new Uint8Array(readFileSync(join(adapter, name)))] as const);
   const packed = await zip(files);
   writeFileSync(join(folder, "packed.zip"), Buffer.from(await packed.arrayBuffer()));
   registerFile("mine/packed.zip", packed);
+  const given = await give("adapter", "adapter Blob", "Blob");
+  const zipped = `${ranges.url}/packed.zip?v=2`;
   ranges.requests.length = 0;
-  for (const place of [join(folder, "packed.zip"), `${ranges.url}/packed.zip?v=2`, "mine/packed.zip"]) {
-    const [once, twice] = await Promise.all([logitsFrom(place), logitsFrom(place)]);
-    assertSameBits(place, once!, wanted);
-    assertSameBits(`${place} at the same time`, twice!, wanted);
-  }
-  assert.ok(
-    ranges.requests.every((line) => line.startsWith("GET /packed.zip?v=2")),
-    ranges.requests.join("\n"),
-  );
+  for (const place of [given, join(folder, "packed.zip"), zipped, "mine/packed.zip"])
+    for (const logits of await Promise.all([logitsFrom(place), logitsFrom(place)]))
+      assertSameBits(place, logits, wanted);
+  for (const line of ranges.requests) assert.match(line, "GET /packed.zip?v=2");
+  assertSameBits("URL", await logitsFrom(`${ranges.url}/adapter`), wanted);
   const base = await loadModel(await give("model", "base", "a URL, by ranges"));
-  assert.is((await loadAdapter("adapter Blob", base)).meta.task.num_labels, 2);
+  assert.is((await loadAdapter(given, base)).meta.task.num_labels, 2);
   await base.close();
 });

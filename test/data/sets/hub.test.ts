@@ -3,12 +3,10 @@ import { existsSync, lstatSync, mkdirSync, readdirSync, readFileSync, rmSync } f
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openFile, packagePath } from "#platform";
+import { packagePath } from "#platform";
 import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
-import { openHubDataset } from "../../../src/data/sets/hub.ts";
-import { parquetLines } from "../../../src/data/table/parquet.ts";
 import { loadTexts } from "../../../src/data/text/texts.ts";
 import { DataModule } from "../../../src/data/wasm.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
@@ -49,6 +47,7 @@ function start(extra: Record<string, string | undefined> = {}): string {
 }
 
 const NAME = "someone/set";
+const IMDB_NAME = "stanfordnlp/imdb";
 
 /** A data set someone/set with files at these paths, each one of imdb's splits. */
 function publish(files: Record<string, string>, gated = false): void {
@@ -57,8 +56,6 @@ function publish(files: Record<string, string>, gated = false): void {
 }
 
 const load = (name: string, options: DatasetOptions = {}) => loadDataset({ name }, { module, ...options });
-/** Without the waits between attempts. */
-const find = (name: string) => openHubDataset(name, { retryDelay: 1 });
 
 const sizes = ({ train, val, test }: Record<"train" | "val" | "test", { size: number }>) => [
   train.size,
@@ -129,24 +126,23 @@ test("the documented data sets load with their splits and classes; the second ti
   await assertFails("not-in-cache", ["stanfordnlp/imdb"], () => load("stanfordnlp/imdb"));
 });
 
-test("the rows do not depend on the cache; --split, the seed and the columns are heeded", async () => {
+test("--split, the seed and the columns are heeded", async () => {
   start();
-  const texts = async (options: DatasetOptions) => (await load("stanfordnlp/imdb", options)).val.text(0);
-  assert.is(await texts({}), await texts({ seed: 1 }));
-  assert.is.not(await texts({}), await texts({ seed: 2 }));
-  const ordered = await load("stanfordnlp/imdb", { split: "ordered" });
-  assert.equal(ordered.val.stats().classes, { neg: 0, pos: 6 });
-  const drawn = await load("stanfordnlp/imdb", { fractions: [0.6, 0.2, 0.2] });
-  assert.equal(drawn.val.stats().classes, { neg: 8, pos: 8 });
-  // Its labels are numbers with names: it is the names that are ordered.
-  const named = await load("stanfordnlp/imdb", { split: "ordered", labels: ["pos", "none"] });
-  assert.equal(named.val.stats().classes, { pos: 6, none: 0, neg: 0 });
-  await assertFails("options-conflict", ["random, stratified or ordered"], () =>
-    load("stanfordnlp/imdb", { split: "experiment" }),
-  );
-  await assertFails("no-such-column", ['no column "txt"', 'did you mean "text"'], () =>
-    load("stanfordnlp/imdb", { textColumn: "txt" }),
-  );
+  const text = async (options: DatasetOptions) => (await load(IMDB_NAME, options)).val.text(0);
+  assert.is(await text({}), await text({ seed: 1 }));
+  assert.is.not(await text({}), await text({ seed: 2 }));
+  for (const [options, classes] of [
+    [{ split: "ordered" }, { neg: 0, pos: 6 }],
+    [{ fractions: [0.6, 0.2, 0.2] }, { neg: 8, pos: 8 }],
+    // Its labels are numbers with names: it is the names that are ordered.
+    [
+      { split: "ordered", labels: ["pos", "none"] },
+      { pos: 6, none: 0, neg: 0 },
+    ],
+  ] as const)
+    assert.equal((await load(IMDB_NAME, options)).val.stats().classes, classes);
+  const words = ["random, stratified or ordered"];
+  await assertFails("options-conflict", words, () => load(IMDB_NAME, { split: "experiment" }));
 });
 
 test("no file of a set that is not complete is in the snapshot", async () => {
@@ -182,165 +178,140 @@ test("several files of a split, other names of splits, and a test without answer
   await assertFails("already-split", () => load(NAME, { split: "random" }));
 });
 
-test("an unknown configuration or revision is named with what there is", async () => {
-  start();
-  publish({ "small/train/0000.parquet": "test", "large/train/0000.parquet": "train" });
-  const both = ["large (train), small (train)"];
-  await assertFails("ambiguous-configuration", [...both, `${NAME}:large`], () => load(NAME));
-  await assertFails("no-such-configuration", [...both, `did you mean ${NAME}:small?`], () => load(`${NAME}:smal`));
-  assert.is((await load(`${NAME}:large`)).stats.rowsRead, 60);
-  assert.is((await load(`${NAME}:small`)).stats.rowsRead, 20);
-  for (const revision of ["v2", "main"])
-    await assertFails("no-such-revision", ["a commit of the branch", revision, "data"], () =>
-      load(`${NAME}@${revision}`),
-    );
-  await assertFails("no-such-revision", ["no commit 0000"], () => load(`${NAME}@${"0".repeat(40)}`));
-  publish({ "other/train/0000.parquet": "test", "default/train/0000.parquet": "train" });
-  assert.is((await load(NAME)).stats.rowsRead, 60);
-});
+/** What is refused of a name: the files that the data set has (not given: no branch), the code, and words. */
+async function refuses(refusals: [name: string, paths: string[] | undefined, code: ErrorCode, words: string[]][]) {
+  for (const [name, paths, code, words] of refusals) {
+    start();
+    if (paths) publish(Object.fromEntries(paths.map((path) => [path, "train"])));
+    else datasets.set(NAME, {});
+    await assertFails(code, words, () => load(name));
+  }
+}
 
-test("a data set without Parquet files, or with a part of them, is refused with what works", async () => {
-  start();
-  datasets.set(NAME, {});
-  const words = ["no Parquet files", "with data, or with train"];
-  await assertFails("no-parquet-export", [...words, "no such branch"], () => load(NAME));
-  // Others than CONFIGURATION/SPLIT/0000.parquet; names that would leave the folder.
-  publish({ "train.parquet": "train", "../train/0000.parquet": "train", "a/../0000.parquet": "train" });
-  await assertFails("no-parquet-export", words, () => load(NAME));
-  publish({
-    "a\\b/train/0000.parquet": "train",
-    "C:/train/0000.parquet": "train",
-    "a/__proto__/0000.parquet": "train",
-  });
-  await assertFails("no-training-split", ["found:    __proto__"], () => load(NAME));
-  publish({ "default/partial-train/0000.parquet": "train" });
-  await assertFails("no-parquet-export", ["only a part", "partial-train", "with data"], () => load(NAME));
-  publish({ "default/first/0000.parquet": "train" });
-  await assertFails("no-training-split", ["found:    first"], () => load(NAME));
+test("configurations and revisions are named with what there is; without Parquet files what works is said", async () => {
+  const two = ["small/train/0000.parquet", "large/train/0000.parquet"];
+  const both = ["large (train), small (train)"];
+  const none = ["no Parquet files", "with data, or with train"];
+  const unnamed = ["a\\b/train/0000.parquet", "C:/train/0000.parquet", "a/__proto__/0000.parquet"];
+  const partial = ["only a part", "partial-train", "with data"];
+  await refuses([
+    [NAME, two, "ambiguous-configuration", [...both, `${NAME}:large`]],
+    [`${NAME}:smal`, two, "no-such-configuration", [...both, `did you mean ${NAME}:small?`]],
+    [`${NAME}@v2`, two, "no-such-revision", ["a commit of the branch", "v2", "data"]],
+    [`${NAME}@${"0".repeat(40)}`, two, "no-such-revision", ["no commit 0000"]],
+    [NAME, undefined, "no-parquet-export", [...none, "no such branch"]],
+    // Others than CONFIGURATION/SPLIT/0000.parquet; names that would leave the folder.
+    [NAME, ["train.parquet", "../train/0000.parquet", "a/../0000.parquet"], "no-parquet-export", none],
+    [NAME, unnamed, "no-training-split", ["found:    __proto__"]],
+    [NAME, ["default/partial-train/0000.parquet"], "no-parquet-export", partial],
+    [NAME, ["default/first/0000.parquet"], "no-training-split", ["found:    first"]],
+  ]);
+  publish({ "small/train/0000.parquet": "test", "default/train/0000.parquet": "train" });
+  for (const [name, rows] of Object.entries({ [NAME]: 60, [`${NAME}:default`]: 60, [`${NAME}:small`]: 20 }))
+    assert.is((await load(name)).stats.rowsRead, rows);
 });
 
 test("names that are none, and files of that name", async () => {
   start();
-  await assertFails("no-such-dataset", ['no data set "imdb"', 'did you mean "stanfordnlp/imdb"'], () => load("imdb"));
+  await assertFails("no-such-dataset", ['no data set "imdb"', `did you mean "${IMDB_NAME}"`], () => load("imdb"));
   await assertFails("no-such-dataset", ['did you mean "sms"'], () => load("sm"));
-  for (const name of ["a/b/c", "/a/b", "a/", "../x/y", "a/b:", "a/b@", "a--b/c", "a/b c"])
-    await assertFails("invalid-dataset-name", ["owner/name"], () => load(name));
   const path = join(folder, "real");
   mkdirSync(path);
-  await assertFails("invalid-dataset-name", () => load(path));
+  for (const name of ["a/b/c", "/a/b", "a/", "../x/y", "a/b:", "a/b@", "a--b/c", "a/b c", path])
+    await assertFails("invalid-dataset-name", ["owner/name"], () => load(name));
   assert.equal(hub.requests, []);
-  assert.is(nearestRepository({ type: "dataset", name: "fancyzhx/agnews" }), "fancyzhx/ag_news");
-  assert.is(nearestRepository({ type: "dataset", name: "x/imdb" }), "stanfordnlp/imdb");
-  assert.is(nearestRepository({ type: "dataset", name: "x/y" }), undefined);
+  for (const [name, near] of Object.entries({
+    "fancyzhx/agnews": "fancyzhx/ag_news",
+    "x/imdb": IMDB_NAME,
+    "x/y": undefined,
+  }))
+    assert.is(nearestRepository({ type: "dataset", name }), near);
 });
 
-test("refusals of the hub are reported, soon and with a way out", async () => {
+test("what the hub refuses is said of a data set: a near name, its page, and that its files are too large", async () => {
   start();
-  const missing = ["no such data set on the hub", "status 401", "did you mean stanfordnlp/imdb?", "HF_TOKEN"];
+  const missing = ["no such data set on the hub", "status 401", `did you mean ${IMDB_NAME}?`, "HF_TOKEN"];
   await assertFails("no-such-repository", missing, () => load("stanfordnlp/imbd"));
-  setEnvironment({ HF_TOKEN: "hf_x" });
-  await assertFails("no-such-repository", ["status 404", "check the account of HF_TOKEN"], () => load("someone/else"));
-  for (const [token, status] of [
-    [undefined, 401],
-    ["hf_x", 403],
-  ] as const) {
-    start({ HF_TOKEN: token });
-    publish({ "a/train/0000.parquet": "train" }, true);
-    await assertFails(
-      "gated-repository",
-      ["is gated", `status ${status}`, `${hub.url}/datasets/${NAME}`, "HF_TOKEN"],
-      () => load(NAME),
-    );
-  }
+  start({ HF_TOKEN: "hf_x" });
+  publish({ "a/train/0000.parquet": "train" }, true);
+  const gated = ["is gated", "status 403", `${hub.url}/datasets/${NAME}`, "HF_TOKEN"];
+  await assertFails("gated-repository", gated, () => load(NAME));
+  start();
+  answers = (request, response) => {
+    if (!request.url!.includes("/revision/")) return false;
+    const entry = { rfilename: "a/train/0000.parquet", size: 9e9, lfs: { sha256: "0".repeat(64) } };
+    json(response, 200, { sha: parquetCommit(NAME), siblings: [entry] });
+    return true;
+  };
+  const words = ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "train, val and test"];
+  await assertFails("exceeds-limit", words, () => load(NAME));
 });
 
-test("descriptions of files that lie are refused; the token stays with the hub", async () => {
-  const told = async (code: ErrorCode, words: string[], changes: object) => {
-    start();
-    answers = (request, response) => {
-      if (!request.url!.includes("/revision/")) return false;
-      const entry = { rfilename: "a/train/0000.parquet", size: 10, lfs: { sha256: "0".repeat(64) }, ...changes };
-      json(response, 200, { sha: parquetCommit(NAME), siblings: [entry] });
-      return true;
-    };
-    await assertFails(code, words, () => find(NAME));
-  };
-  await told("invalid-hub-answer", ["no valid hash"], { lfs: { sha256: "x/../y" } });
-  await told("invalid-hub-answer", ["invalid file size"], { size: "10" });
-  await told("exceeds-limit", ["too large", "at most 2.1 GB", "9.0 GB in 1 files", "train, val and test"], {
-    size: 9e9,
-  });
+test("the token stays with the hub", async () => {
   start({ HF_TOKEN: "hf_secret" });
-  const tokens = new Map<string, string | undefined>();
-  answers = (request) => {
-    tokens.set(request.url!.split("?")[0]!, request.headers.authorization);
+  const tokens: [cdn: boolean, token: string | undefined][] = [];
+  answers = ({ url, headers }) => {
+    tokens.push([url!.startsWith("/cdn/"), headers.authorization]);
     return false;
   };
-  await load("stanfordnlp/imdb");
-  assert.equal(
-    [...tokens].filter(([path]) => path.startsWith("/cdn/")).map(([, token]) => token),
-    [undefined, undefined],
-  );
-  assert.is(tokens.get("/api/datasets/stanfordnlp/imdb/revision/refs%2Fconvert%2Fparquet"), "Bearer hf_secret");
+  await load(IMDB_NAME);
+  assert.equal(new Set(tokens.map(String)), new Set(["false,Bearer hf_secret", "true,"]));
 });
 
 test("Parquet of other types: lists, structures and bytes are no text or label; a local file loads too", async () => {
-  start();
   const path = packagePath("test/hub-datasets/types.parquet");
   const options = { module, split: "ordered", textColumn: "text", fractions: [0.5, 0.25, 0.25] } as const;
-  assert.equal([...(await loadDataset({ file: path }, options)).labels], ["no", "yes"]);
-  assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "score" })).labels], ["0", "1"]);
-  assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn: "count" })).labels], ["0", "1", "2"]);
+  for (const [labelColumn, labels] of Object.entries({
+    label: ["no", "yes"],
+    score: ["0", "1"],
+    count: ["0", "1", "2"],
+  }))
+    assert.equal([...(await loadDataset({ file: path }, { ...options, labelColumn })).labels], labels);
   const where = ["lists, structures or bytes in tags, image, raw"];
-  await assertFails("column-without-text", ['column "tags" has no texts or numbers', ...where], () =>
-    loadDataset({ file: path }, { module, labelColumn: "tags" }),
-  );
-  await assertFails("column-without-text", ['column "image" has no texts or numbers', ...where], () =>
-    loadTexts({ file: path }, { textColumn: "image" }),
-  );
-  await assertFails("no-such-column", ['There is no column "txt"'], () =>
-    loadTexts({ file: path }, { textColumn: "txt" }),
-  );
+  const read = (file: string | Uint8Array, labelColumn?: string) =>
+    loadDataset(
+      { file: typeof file === "string" ? file : bytesReader("x.parquet", file) },
+      { module, ...(labelColumn ? { labelColumn } : {}) },
+    );
   const bytes = fixture("types.parquet");
   // The field of a column's name as one that is unknown.
   const nameless = bytes.slice();
-  const name = Buffer.from(bytes).indexOf("\x18\x05label", 0, "latin1");
-  assert.ok(name > 0);
-  nameless[name] = 0xf8;
-  for (const broken of [
-    nameless,
-    bytes.subarray(0, 500),
-    new Uint8Array(0),
-    new TextEncoder().encode("text,label\n"),
-    bytes.map((byte, i) => (i > 4 && i < 200 ? 7 : byte)),
-  ])
-    await assertFails("invalid-parquet", ["x.parquet"], () =>
-      loadDataset({ file: bytesReader("x.parquet", broken) }, { module }),
-    );
-  const long = packagePath("test/hub-datasets/long.parquet");
-  await assertFails("data-too-large", ["row 1 is too long", "at most 16777216 bytes"], () =>
-    loadDataset({ file: long }, { module }),
-  );
-  const file = await openFile(path);
-  const lines = await parquetLines(file, async () => ["text", "count"]);
-  await file.close();
-  assert.is(new TextDecoder().decode(await lines.read(0, 38)), '{"text":"message number 0","count":"0"}'.slice(0, 38));
+  nameless[Buffer.from(bytes).indexOf("\x18\x05label", 0, "latin1")] = 0xf8;
+  for (const [code, words, work] of [
+    ["column-without-text", ['column "tags" has no texts or numbers', ...where], () => read(path, "tags")],
+    [
+      "column-without-text",
+      ['column "image" has no texts or numbers', ...where],
+      () => loadTexts({ file: path }, { textColumn: "image" }),
+    ],
+    ["no-such-column", ['There is no column "txt"'], () => loadTexts({ file: path }, { textColumn: "txt" })],
+    [
+      "data-too-large",
+      ["row 1 is too long", "at most 16777216"],
+      () => read(packagePath("test/hub-datasets/long.parquet")),
+    ],
+    ["invalid-parquet", ["x.parquet"], () => read(nameless)],
+    ["invalid-parquet", ["x.parquet"], () => read(bytes.subarray(0, 500))],
+    ["invalid-parquet", ["x.parquet"], () => read(new Uint8Array(0))],
+    ["invalid-parquet", ["x.parquet"], () => read(bytes.map((byte, i) => (i > 4 && i < 200 ? 7 : byte)))],
+  ] as [ErrorCode, string[], () => unknown][])
+    await assertFails(code, words, work);
 });
 
 test("texts for a language model, in the same splits", async () => {
   start();
-  const documents = ({ stats }: Awaited<ReturnType<typeof loadTexts>>) =>
-    [stats.train, stats.val, stats.test].map((one) => one.documents);
-  const texts = await loadTexts({ name: "stanfordnlp/imdb" }, { maxLength: 64 });
-  assert.equal(documents(texts), [54, 6, 20]);
+  const rows = async (name: string, options: object) => {
+    const { stats, source, origin } = await loadTexts({ name }, { maxLength: 64, ...options });
+    return [[stats.train, stats.val, stats.test].map((one) => one.documents), source, origin.name] as const;
+  };
+  const [imdb, source, origin] = await rows(IMDB_NAME, {});
+  assert.equal(imdb, [54, 6, 20]);
   assert.match(
-    texts.source,
-    /stanfordnlp\/imdb:plain_text of the Hugging Face hub: train, of which a tenth, drawn by the seed, is the validation set, and test$/,
+    source,
+    `${IMDB_NAME}:plain_text of the Hugging Face hub: train, of which a tenth, drawn by the seed, is the`,
   );
-  assert.is(texts.origin.name, `stanfordnlp/imdb:plain_text@${parquetCommit("stanfordnlp/imdb")}`);
-  const sms = await loadTexts({ name: "ucirvine/sms_spam" }, { maxLength: 64, fractions: [0.5, 0.25, 0.25] });
-  assert.equal(documents(sms), [40, 20, 20]);
-  await assertFails("unsupported-dataset", ['"spam" is not a data set for a language model'], () =>
-    loadTexts({ name: "spam" }),
-  );
+  assert.is(origin, `${IMDB_NAME}:plain_text@${parquetCommit(IMDB_NAME)}`);
+  assert.equal((await rows("ucirvine/sms_spam", { fractions: [0.5, 0.25, 0.25] }))[0], [40, 20, 20]);
+  const words = ['"spam" is not a data set for a language model'];
+  await assertFails("unsupported-dataset", words, () => loadTexts({ name: "spam" }));
 });
