@@ -6,10 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
-  rmSync,
-  statSync,
   symlinkSync,
-  truncateSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
@@ -25,15 +22,14 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import type { Classification } from "../../src/tasks/predictions.ts";
 import { runFiles } from "../../src/views/run-files.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
-import { afterAll, test, testAll } from "../helpers/harness.ts";
+import { afterAll, test } from "../helpers/harness.ts";
 import { TASKS } from "../helpers/models.ts";
 import { PARQUET } from "../helpers/parquet.ts";
-import { assertCode, runCommand, type SpawnOptions } from "../helpers/spawn.ts";
+import { assertCode, runCommand } from "../helpers/spawn.ts";
 import { messages, TINY, tinyModel } from "../helpers/tiny.ts";
 
 const folder = temporaryFolder();
@@ -41,8 +37,8 @@ const at = (name: string) => join(folder, name);
 const read = (name: string) => readFileSync(at(name), "utf8");
 tinyModel(at("model"));
 writeFileSync(at("messages.csv"), messages(20));
-const classify = (args: string[], more: Partial<SpawnOptions> = {}) =>
-  runCommand("classify", ["--run", "run", "--device", "wasm", ...args], { cwd: folder, ...more });
+const classify = (args: string[]) =>
+  runCommand("classify", ["--run", "run", "--device", "wasm", ...args], { cwd: folder });
 
 let training: ReturnType<typeof train> | undefined;
 /** The run of all tests. */
@@ -94,67 +90,56 @@ async function label(input: string, output: string, { classifier, ...asked }: As
 const TEXTS = ['you have "won", call', "see you\nat lunch", "", "über, ü\r\nend", "'s", "last"];
 const quoted = (text: string) => `"${text.replaceAll('"', '""')}"`;
 
-interface Sample {
-  /** The file, with HEADER and FIELDS where more belongs. */
-  content: string;
-  column: string;
-  texts: string[];
-  header?: string;
-  fields?: (label: string, probability: string) => string;
-}
+/** Files with HEADER and FIELDS where more belongs, their texts, and what belongs there: a header, and the fields. */
+type Sample = [
+  content: string,
+  texts: string[],
+  header: string,
+  fields?: (label: string, probability: string) => string,
+];
 
 const csv = (label: string, probability: string) => `,${label},${probability}`;
 
 const SAMPLES: Record<string, Sample> = {
-  "mixed.csv": {
-    content: `\uFEFF\r\nid,Message,predictedHEADER\r\n${TEXTS.map(
+  "mixed.csv": [
+    `\uFEFF\r\nid,Message,predictedHEADER\r\n${TEXTS.map(
       (text, i) => `${i},${quoted(text)},"a, ${i}"FIELDS${["\r\n", "\n\n", "\r"][i % 3]}`,
     ).join("")}\r\n`,
-    column: "Message",
-    texts: TEXTS,
-    header: ",predicted_2,probability_2",
-    fields: csv,
-  },
-  "one.csv": {
-    content: "FeedbackHEADER\nabFIELDS\n\ncdFIELDS",
-    column: "Feedback",
-    texts: ["ab", "cd"],
-    header: ",predicted,probability",
-    fields: csv,
-  },
-  "bare.tsv": {
-    content: 'ham\tsee you "now"FIELDS\r\nspam\tcall "me" nowFIELDS\n\nham\t"a ""b"""FIELDS\r\n',
-    column: "text",
-    texts: ['see you "now"', 'call "me" now', 'a "b"'],
-    fields: (label, probability) => `\t${label}\t${probability}`,
-  },
-  "semicolons.csv": {
-    content: 'id;text;noteHEADER\n1;"a; b";cFIELDS\n2;d, e;FIELDS\n',
-    column: "text",
-    texts: ["a; b", "d, e"],
-    header: ";predicted;probability",
-    fields: (label, probability) => `;${label};${probability}`,
-  },
-  "array.json": {
-    content: '[\n  {"id": 1, "text": "a}"FIELDS},\n  {"id": 2, "text": "b"\nFIELDS}\n]\n',
-    column: "text",
-    texts: ["a}", "b"],
-    fields: (label, probability) => `,"predicted":"${label}","probability":${probability}`,
-  },
-  "rows.jsonl": {
-    content: `\n{"text":"a\\u00fc \\"}\\"", "n": {"x": [1, 2]} FIELDS} \r\n{ "predicted":null,"text" : 12.50FIELDS}\n\n`,
-    column: "text",
-    texts: ['aü "}"', "12.50"],
-    fields: (label, probability) => `,"predicted_2":"${label}","probability_2":${probability}`,
-  },
+    TEXTS,
+    ",predicted_2,probability_2",
+  ],
+  "one.csv": ["FeedbackHEADER\nabFIELDS\n\ncdFIELDS", ["ab", "cd"], ",predicted,probability"],
+  "bare.tsv": [
+    'ham\tsee you "now"FIELDS\r\nspam\tcall "me" nowFIELDS\n\nham\t"a ""b"""FIELDS\r\n',
+    ['see you "now"', 'call "me" now', 'a "b"'],
+    "",
+    (label, probability) => `\t${label}\t${probability}`,
+  ],
+  "semicolons.csv": [
+    'id;text;noteHEADER\n1;"a; b";cFIELDS\n2;d, e;FIELDS\n',
+    ["a; b", "d, e"],
+    ";predicted;probability",
+    (label, probability) => `;${label};${probability}`,
+  ],
+  "array.json": [
+    '[\n  {"id": 1, "text": "a}"FIELDS},\n  {"id": 2, "text": "b"\nFIELDS}\n]\n',
+    ["a}", "b"],
+    "",
+    (label, probability) => `,"predicted":"${label}","probability":${probability}`,
+  ],
+  "rows.jsonl": [
+    `\n{"text":"a\\u00fc \\"}\\"", "n": {"x": [1, 2]} FIELDS} \r\n{ "predicted":null,"text" : 12.50FIELDS}\n\n`,
+    ['aü "}"', "12.50"],
+    "",
+    (label, probability) => `,"predicted_2":"${label}","probability_2":${probability}`,
+  ],
 };
 
-for (const [name, { content, column, texts, header = "", fields = csv }] of Object.entries(SAMPLES))
+for (const [name, [content, texts, header, fields = csv]] of Object.entries(SAMPLES))
   test(`${name}: rows and texts, whatever is read at a time; the copy is the file with labels in it`, async () => {
     writeFileSync(at(name), content.replaceAll(/HEADER|FIELDS/g, ""));
     for (const chunkBytes of [1, 2, 3, 5, 64, 1 << 16]) {
       const table = await openTable(at(name), { chunkBytes });
-      assert.is(table.textColumn, column);
       const rows = [];
       for await (const some of table.rows()) rows.push(...some);
       assert.equal(
@@ -170,14 +155,16 @@ for (const [name, { content, column, texts, header = "", fields = csv }] of Obje
       await table.close();
     }
     await label(name, `out-${name}`, { chunkBytes: 7 });
-    const results = await (await trained()).classifier.classify(texts);
-    let next = 0;
-    const expected = content.replace("HEADER", header).replaceAll("FIELDS", () => {
-      const { label, probability } = results[next++]!;
-      return fields(label ?? "", probability?.toFixed(6) ?? "");
-    });
+    const results = (await labelled(...texts)).map(({ label, probability }) => fields(label, probability));
+    const expected = content.replace("HEADER", header).replaceAll("FIELDS", () => results.shift()!);
     assert.is(read(`out-${name}`), expected);
   });
+
+/** What the model says of texts, as it is written. */
+async function labelled(...texts: string[]) {
+  const results = await (await trained()).classifier.classify(texts);
+  return results.map(({ label, probability }) => ({ label: label ?? "", probability: probability?.toFixed(6) ?? "" }));
+}
 
 /** A classifier with random tensors. */
 async function randomClassifier(rest: Partial<AdapterMeta>): Promise<Classifier> {
@@ -189,14 +176,20 @@ async function randomClassifier(rest: Partial<AdapterMeta>): Promise<Classifier>
 test("a score is in a column of its own, with six decimals", async () => {
   const classifier = await randomClassifier({ task: TASKS.regression, labels: ["score"] });
   const texts = ["one", "three words here", ""];
-  const scores = (await classifier.score(texts)).map(({ score }) => score?.toFixed(6));
-  writeFileSync(at("score.csv"), `text\n${texts.slice(0, 2).join("\n")}\n`);
-  await label("score.csv", "scored.csv", { classifier });
-  assert.is(read("scored.csv"), `text,score\none,${scores[0]}\nthree words here,${scores[1]}\n`);
-  writeFileSync(at("score.jsonl"), texts.map((text) => `${JSON.stringify({ text, score: 1 })}\n`).join(""));
-  await label("score.jsonl", "scored.jsonl", { classifier });
-  const lines = texts.map((text, i) => `{"text":"${text}","score":1,"score_2":${scores[i] ?? null}}\n`);
-  assert.is(read("scored.jsonl"), lines.join(""));
+  const scores = (await classifier.score(texts)).map(({ score }) => score?.toFixed(6) ?? null);
+  writeFileSync(at("score.csv"), "text\none\nthree words here\n");
+  writeFileSync(at("score.jsonl"), texts.map((text) => `{"text":"${text}","score":1}\n`).join(""));
+  for (const name of ["score.csv", "score.jsonl"]) await label(name, `out-${name}`, { classifier });
+  assert.is(read("out-score.csv"), `text,score\none,${scores[0]}\nthree words here,${scores[1]}\n`);
+  const lines = texts.map((text, i) => `{"text":"${text}","score":1,"score_2":${scores[i]}}\n`);
+  assert.is(read("out-score.jsonl"), lines.join(""));
+  for (const [asked, words] of [
+    [{ order: "doubt" }, "order"],
+    [{ minProbability: 0.5 }, "minProbability"],
+  ] as const)
+    await assertFails("options-conflict", [words, "a regression"], () =>
+      label("score.csv", "x.csv", { ...asked, classifier }),
+    );
   classifier.destroy();
 });
 
@@ -205,24 +198,16 @@ test("by doubt the rows of the smallest margin are first; below the least probab
   const texts = ["you have won", "see you at lunch", "call now", "an answer by Friday"];
   writeFileSync(at("todo.csv"), `text\n\n${texts.join("\n")}\n" "\n`);
   const results = await classifier.classify(texts);
-  const sorted = results.map(({ probability }, i) => [probability!, texts[i]!] as const).sort(([a], [b]) => a - b);
-  const minProbability = (sorted[1]![0] + sorted[2]![0]) / 2;
+  const sorted = results.toSorted((a, b) => a.probability! - b.probability!);
+  const minProbability = (sorted[1]!.probability! + sorted[2]!.probability!) / 2;
   const limits = await label("todo.csv", "todo-out.csv", { order: "doubt", minProbability });
   assert.equal(limits.describe(5), [
     `without a label, as none has a probability of ${minProbability} or more: 2 of 5 texts`,
   ]);
-  const labelOf = (text: string) => results[texts.indexOf(text)]!.label;
-  const lines = sorted.map(([p, text]) => `${text},${p < minProbability ? "" : labelOf(text)},${p.toFixed(6)}\n`);
+  const lines = sorted.map((result, i) =>
+    [texts[results.indexOf(result)], i < 2 ? "" : result.label, `${result.probability!.toFixed(6)}\n`].join(),
+  );
   assert.is(read("todo-out.csv"), `text,predicted,probability\n${lines.join("")}" ",,\n`);
-  const scores = await randomClassifier({ task: TASKS.regression, labels: ["score"] });
-  for (const [asked, words] of [
-    [{ order: "doubt" }, "order"],
-    [{ minProbability: 0.5 }, "minProbability"],
-  ] as const)
-    await assertFails("options-conflict", [words, "a regression"], () =>
-      label("todo.csv", "x.csv", { ...asked, classifier: scores }),
-    );
-  scores.destroy();
   // What is put in an order is in memory.
   const table = await openTable(at("todo.csv"));
   const surveyed = { ...(await survey(table, "todo.csv")), bytes: LIMITS.orderedBytes + 1 };
@@ -238,41 +223,34 @@ test("several labels are in one column, their probabilities in a column each", a
   const labels = ["red", "green", 'a "b", c'];
   const settings = { thresholds: [0.2, 0.6, 0.5] };
   const classifier = await randomClassifier({ task: TASKS["multi-label"], labels, settings });
-  const texts = ["one", "three words here", ""];
-  const results = await classifier.classify(texts);
-  const expected = results.map(({ labels: predicted, probabilities }, i) => ({
-    text: texts[i],
-    predicted: texts[i] === "" ? null : predicted!.join("|"),
-    ...Object.fromEntries(
-      labels.map((name) => [`probability ${name}`, texts[i] === "" ? null : Number(probabilities[name]!.toFixed(6))]),
-    ),
+  const texts = ["one", "three words here"];
+  const expected = (await classifier.classify(texts)).map(({ labels: predicted, probabilities }, i) => ({
+    ...{ text: texts[i], predicted: predicted!.join("|") },
+    ...Object.fromEntries(labels.map((name) => [`probability ${name}`, Number(probabilities[name]!.toFixed(6))])),
   }));
-  writeFileSync(at("labels.jsonl"), texts.map((text) => `${JSON.stringify({ text })}\n`).join(""));
-  await label("labels.jsonl", "labelled.jsonl", { classifier });
-  const lines = read("labelled.jsonl").trimEnd().split("\n");
+  writeFileSync(at("labels.jsonl"), [...texts, ""].map((text) => `${JSON.stringify({ text })}\n`).join(""));
+  writeFileSync(at("labels.csv"), "text\none\n");
+  for (const name of ["labels.jsonl", "labels.csv"]) await label(name, `out-${name}`, { classifier });
+  const lines = read("out-labels.jsonl").trimEnd().split("\n");
+  const none = Object.fromEntries(Object.keys(expected[0]!).map((key) => [key, key === "text" ? "" : null]));
   assert.equal(
     lines.map((line) => JSON.parse(line)),
-    expected,
+    [...expected, none],
   );
-  writeFileSync(at("labels.csv"), "text\none\n");
-  await label("labels.csv", "labelled.csv", { classifier });
-  const [header] = read("labelled.csv").split("\n");
-  assert.is(header, 'text,predicted,probability red,probability green,"probability a ""b"", c"');
+  const header = 'text,predicted,probability red,probability green,"probability a ""b"", c"';
+  assert.is(read("out-labels.csv").split("\n")[0], header);
   classifier.destroy();
 });
 
 test("of several labels the one is the most probable of those that are predicted, or none", async () => {
+  const labels = ["red", "green", "blue"];
   for (const [thresholds, expected] of [
     [[1, 0, 1], "green"],
     [[0, 1, 1], "red"],
     [[1, 1, 1], null],
-  ] as const) {
-    const labels = ["red", "green", "blue"];
-    const settings = { thresholds: [...thresholds] };
-    const classifier = await randomClassifier({ task: TASKS["multi-label"], labels, settings });
-    const [{ label, labels: predicted, probability, probabilities }] = (await classifier.classify("one")) as [
-      Classification,
-    ];
+  ] as [number[], string | null][]) {
+    const classifier = await randomClassifier({ task: TASKS["multi-label"], labels, settings: { thresholds } });
+    const { label, labels: predicted, probability, probabilities } = (await classifier.classify("one"))[0]!;
     assert.equal([label, predicted], [expected, expected === null ? [] : [expected]]);
     assert.is(probability, expected === null ? null : probabilities[expected]);
     classifier.destroy();
@@ -280,22 +258,20 @@ test("of several labels the one is the most probable of those that are predicted
 });
 
 test("a table that changes while it is labelled is refused, and leaves no file", async () => {
-  const rows = Array.from({ length: 40 }, (_, i) => `${i},see you at ${i} or so\n`).join("");
-  const before = `id,text\n${rows}`;
-  const changes: [change: (path: string) => void, ...words: string[]][] = [
-    [(path) => writeFileSync(path, before.replaceAll("or so", "at 12")), "other rows"],
-    [(path) => truncateSync(path, 500), "file ended"],
-    [(path) => writeFileSync(path, before.replaceAll(",see", ' "see')), "wrong number of fields"],
-  ];
+  const before = `id,text\n${Array.from({ length: 40 }, (_, i) => `${i},see you at ${i} or so\n`).join("")}`;
   mkdirSync(at("live"));
-  for (const [change, ...words] of changes) {
+  for (const [after, words] of [
+    [before.replaceAll("or so", "at 12"), "other rows"],
+    [before.slice(0, 500), "file ended"],
+    [before.replaceAll(",see", ' "see'), "wrong number of fields"],
+  ] as const) {
     writeFileSync(at("live/in.csv"), before);
     let isChanged = false;
     const onProgress = (done: number) => {
-      if (done > 4 && !isChanged) change(at("live/in.csv"));
+      if (done > 4 && !isChanged) writeFileSync(at("live/in.csv"), after);
       isChanged ||= done > 4;
     };
-    await assertFails("inputs-changed", ["has changed while", "in.csv", "at the start", ...words], () =>
+    await assertFails("inputs-changed", ["has changed while", "in.csv", "at the start", words], () =>
       label("live/in.csv", "live/out.csv", { chunkBytes: 64, onProgress }),
     );
     assert.equal(readdirSync(at("live")), ["in.csv"]);
@@ -309,9 +285,8 @@ test("rows without a text have no label: empty cells, spaces, whole empty rows; 
   await table.close();
   assert.equal([rows, blank], [6, 4]);
   await label("gaps.csv", "gaps-out.csv");
-  const { classifier } = await trained();
-  const [first, second] = (await classifier.classify(["see you", "call now"])).map(({ label, probability }) =>
-    csv(label!, probability!.toFixed(6)),
+  const [first, second] = (await labelled("see you", "call now")).map(({ label, probability }) =>
+    csv(label, probability),
   );
   assert.is(
     read("gaps-out.csv"),
@@ -320,29 +295,24 @@ test("rows without a text have no label: empty cells, spaces, whole empty rows; 
   writeFileSync(at("nothing.tsv"), "id\ttext\n1\t\n");
   await label("nothing.tsv", "nothing-out.tsv");
   assert.is(read("nothing-out.tsv"), "id\ttext\tpredicted\tprobability\n1\t\t\t\n");
-  assert.equal(await classifier.classify(["\n "]), [{ label: null, probability: null, probabilities: {} }]);
 });
 
 test("a path names the texts within objects; an object's name is taken, too", async () => {
   const rows = ['{"predicted": {"x": 1}, "message": {"body": "you have won"}FIELDS}', '{"message":{"body":""}FIELDS}'];
-  const content = `{}\n${rows.join("\n")}\n`;
-  writeFileSync(at("bare.jsonl"), content.replaceAll("FIELDS", ""));
-  await assertFails("no-such-column", ['no column "body"', "predicted.x, message.body"], () =>
-    label("bare.jsonl", "x.jsonl", { textColumn: "body" }),
-  );
-  await assertFails("no-such-key", ['no "message.body"', "bare.jsonl:1"], () =>
-    label("bare.jsonl", "x.jsonl", { textColumn: "message.body" }),
-  );
-  writeFileSync(at("nested.jsonl"), rows.join("\n").replaceAll("FIELDS", ""));
+  const content = rows.join("\n");
+  const write = (name: string, text: string) => writeFileSync(at(name), text.replaceAll("FIELDS", ""));
+  write("bare.jsonl", `{}\n${content}`);
+  const bare = (textColumn: string) => label("bare.jsonl", "x.jsonl", { textColumn });
+  await assertFails("no-such-column", ['no column "body"', "predicted.x, message.body"], () => bare("body"));
+  await assertFails("no-such-key", ['no "message.body"', "bare.jsonl:1"], () => bare("message.body"));
+  write("nested.jsonl", content);
   await label("nested.jsonl", "nested-out.jsonl", { textColumn: "message.body" });
-  const [{ label: predicted, probability }] = (await (await trained()).classifier.classify("you have won")) as [
-    Classification,
-  ];
-  const results = [
-    `,"predicted_2":"${predicted}","probability_2":${probability!.toFixed(6)}`,
-    ',"predicted_2":null,"probability_2":null',
-  ];
-  assert.is(read("nested-out.jsonl"), rows.map((row, i) => row.replace("FIELDS", results[i]!)).join("\n"));
+  const { label: predicted, probability } = (await labelled("you have won"))[0]!;
+  const results = [`"${predicted}","probability_2":${probability}`, 'null,"probability_2":null'];
+  assert.is(
+    read("nested-out.jsonl"),
+    content.replaceAll("FIELDS", () => `,"predicted_2":${results.shift()}`),
+  );
 });
 
 test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are refused", async () => {
@@ -357,8 +327,8 @@ test("other encodings are written as UTF-8; other bytes than UTF-8 in a text are
 test("Parquet is read, and written as CSV", async () => {
   writeFileSync(at("p.parquet"), PARQUET);
   await label("p.parquet", "p.csv");
-  const results = await (await trained()).classifier.classify(['you have won, "now"', "see you\nat lunch", ""]);
-  const [a, b, c] = results.map(({ label, probability }) => csv(label ?? "", probability?.toFixed(6) ?? ""));
+  const results = await labelled('you have won, "now"', "see you\nat lunch", "");
+  const [a, b, c] = results.map(({ label, probability }) => csv(label, probability));
   assert.is(
     read("p.csv"),
     "id,message,when,tags,score,predicted,probability\r\n" +
@@ -367,69 +337,35 @@ test("Parquet is read, and written as CSV", async () => {
   );
 });
 
-testAll("a command that is killed leaves no output, and starts again", async () => {
-  await trained();
-  const rows = Array.from(
-    { length: 6000 },
-    (_, i) => `${i},${quoted(`${TEXTS[i % 6]}${" please".repeat(i % 9)}`)}\r\n`,
-  );
-  writeFileSync(at("long.csv"), `id,text\r\n${rows.join("")}`);
-  mkdirSync(at("killed"));
-  const args = ["--in", "long.csv", "--out", "killed/out.csv"];
-  const hasBegun = () => readdirSync(at("killed")).some((name) => statSync(at(`killed/${name}`)).size > 0);
-  const killed = await classify(args, { killWhen: hasBegun });
-  assert.is(killed.code, null, "it was faster than the kill");
-  assert.not.ok(existsSync(at("killed/out.csv")));
-  const whole = await classify(args);
-  assertCode(whole, 0);
-  assert.match(whole.stderr, /^long\.csv: 6000 rows, texts in column "text"$/m);
-  assert.match(whole.stderr, /^row \d+\/6000 {2}\d+ s left {2}\d+ rows\/s$/m);
-  assert.match(
-    whole.stderr,
-    /^6000 rows, \d+ rows\/s, on CPU.*\nsaved to killed\/out\.csv, with columns predicted and probability/m,
-  );
-  assert.is(whole.stdout, "");
-  assert.is(
-    read("killed/out.csv").replaceAll(/,((ham|spam),0\.\d{6}|predicted,probability|,)(?=\r)/g, ""),
-    read("long.csv"),
-  );
-});
-
 test("what cannot be labelled is refused before any work", async () => {
-  writeFileSync(at("in.csv"), "id,message\n1,see you at lunch\n");
-  writeFileSync(at("there.csv"), "mine");
-  writeFileSync(at("quote.csv"), 'id,message\n1,a\n2,"see you');
-  writeFileSync(at("short.csv"), "id,message\n1,a\n2");
-  writeFileSync(at("cut.jsonl"), '{"text":"a"}\n{"text":"b');
-  writeFileSync(at("key.jsonl"), '{"text":"a"}\n{"txt":"b"}\n');
-  writeFileSync(at("columns.csv"), "id,words,more\n1,a,b\n");
-  writeFileSync(at("cut.parquet"), PARQUET.subarray(0, 700));
-  symlinkSync("in.csv", at("link.csv"));
+  for (const [name, content] of Object.entries({
+    "in.csv": "id,message\n1,see you at lunch\n",
+    "there.csv": "mine",
+    "quote.csv": 'id,message\n1,a\n2,"see you',
+    "key.jsonl": '{"text":"a"}\n{"txt":"b"}\n',
+    "columns.csv": "id,words,more\n1,a,b\n",
+    "cut.parquet": PARQUET.subarray(0, 700),
+  }))
+    writeFileSync(at(name), content);
   linkSync(at("in.csv"), at("hard.csv"));
   mkdirSync(at("folder.csv"), { recursive: true });
-  const cases: [args: string, code: ErrorCode, ...words: string[]][] = [
-    ["--in in.csv --out in.csv --force", "invalid-output", "--out is the file of --in"],
-    ["--in in.csv --out link.csv --force", "invalid-output", "--out is the file of --in"],
-    ["--in link.csv --out hard.csv --force", "invalid-output", "--out is the file of --in"],
-    ["--in in.csv --out there.csv", "output-exists", "force"],
-    ["--in in.csv --out folder.csv --force", "invalid-output", "--out is a folder"],
-    ["--in in.csv --out there.csv/x.csv", "invalid-output", "cannot be created", "there.csv/x.csv"],
-    ["--in in.csv --out x.tsv", "invalid-output", "another format", "ends in .csv"],
-    ["--in p.parquet --out p.parquet", "invalid-output", "written as CSV"],
-    ["--in none.csv --out x.csv", "cannot-read-file", "no such file"],
-    ["--in in.csv --out x.csv --text-column mesage", "no-such-column", 'no column "mesage"', 'did you mean "message"?'],
-    ["--in columns.csv --out x.csv", "column-not-recognized", "id, words, more", "textColumn"],
-    ["--in quote.csv --out x.csv", "unclosed-quote", "quote.csv:3"],
-    ["--in short.csv --out x.csv", "wrong-field-count", "short.csv:3"],
-    ["--in cut.jsonl --out x.jsonl", "row-not-json-object", "cut.jsonl:2"],
-    ["--in key.jsonl --out x.jsonl", "no-such-key", 'no "text"', "key.jsonl:2"],
-    ["--in cut.parquet --out x.csv", "invalid-parquet"],
-  ];
-  rmSync(at("x.csv"), { force: true });
-  for (const [line, code, ...words] of cases) {
-    const [, input, output, textColumn] = /^--in (\S+) --out (\S+)(?: --text-column (\S+))?/.exec(line)!;
-    const flags = { in: at(input!), out: at(output!), device: "wasm", force: line.endsWith("--force") } as const;
-    await assertFails(code, words, () => labelFile(at("run"), { ...flags, ...(textColumn ? { textColumn } : {}) }));
+  for (const [line, code, ...words] of [
+    ["in.csv in.csv --force", "invalid-output", "--out is the file of --in"],
+    ["in.csv hard.csv --force", "invalid-output", "--out is the file of --in"],
+    ["in.csv there.csv", "output-exists", "force"],
+    ["in.csv folder.csv --force", "invalid-output", "--out is a folder"],
+    ["in.csv there.csv/x.csv", "invalid-output", "cannot be created", "there.csv/x.csv"],
+    ["in.csv x.tsv", "invalid-output", "another format", "ends in .csv"],
+    ["p.parquet p.parquet", "invalid-output", "written as CSV"],
+    ["none.csv x.csv", "cannot-read-file", "no such file"],
+    ["columns.csv x.csv", "column-not-recognized", "id, words, more", "textColumn"],
+    ["quote.csv x.csv", "unclosed-quote", "quote.csv:3"],
+    ["key.jsonl x.jsonl", "no-such-key", 'no "text"', "key.jsonl:2"],
+    ["cut.parquet x.csv", "invalid-parquet"],
+  ] as [string, ErrorCode, ...string[]][]) {
+    const [input, output, force] = line.split(" ");
+    const flags = { in: at(input!), out: at(output!), device: "wasm", force: force !== undefined } as const;
+    await assertFails(code, words, () => labelFile(at("run"), flags));
   }
   assert.equal([read("in.csv"), read("there.csv")], ["id,message\n1,see you at lunch\n", "mine"]);
   for (const name of ["x.csv", "x.jsonl"]) assert.not.ok(existsSync(at(name)), name);
@@ -449,8 +385,15 @@ test("flags that do not go together are refused", async () => {
 
 test("--force replaces an output when the new one is finished, behind a link; another file is never replaced", async () => {
   symlinkSync("there.csv", at("to-there.csv"));
-  const flags = { in: at("in.csv"), out: at("to-there.csv"), device: "wasm" } as const;
-  await labelFile(at("run"), { ...flags, force: true });
+  const finished = await classify(["--in", "in.csv", "--out", "to-there.csv", "--force"]);
+  assertCode(finished, 0);
+  assert.is(finished.stdout, "");
+  for (const words of [
+    /^in\.csv: 1 rows, texts in column "message"$/m,
+    /^row \d+\/1 {2}\d+ s left {2}\d+ rows\/s$/m,
+    /^1 rows, \d+ rows\/s, on CPU.*\nsaved to to-there\.csv, with columns predicted and probability/m,
+  ])
+    assert.match(finished.stderr, words);
   assert.ok(lstatSync(at("to-there.csv")).isSymbolicLink());
   assert.match(read("there.csv"), /^id,message,predicted,probability\n1,see you at lunch,(ham|spam),[01]\.\d{6}\n$/);
   // It is written while the rows are labelled.
@@ -460,34 +403,33 @@ test("--force replaces an output when the new one is finished, behind a link; an
 });
 
 test("a file in place of texts is read from the column of the run's training; a name without a file is no text", async () => {
-  const columns = { text: "see you", message: "call now" };
-  writeFileSync(at("both.jsonl"), `${JSON.stringify(columns)}\n`);
+  writeFileSync(at("both.jsonl"), `${JSON.stringify({ text: "see you", message: "call now" })}\n`);
   const finished = await classify(["both.jsonl"]);
   assertCode(finished, 0);
   assert.match(finished.stderr, /^both\.jsonl: 1 rows, texts in column "text"$/m);
   assert.match(finished.stdout, /^(ham|spam)\t[01]\.\d{4}\tsee you(\t.*)?\n$/);
-  const refused: [args: string[], words: RegExp][] = [
-    [["none.csv"], /cannot read none\.csv[\s\S]*no such file[\s\S]*echo none\.csv \|/],
-    [["both.jsonl", "none.csv"], /look like files/],
-    [["--adapter", "run", "in.csv"], /exactly one of --run and --adapter/],
-    [["--file", "in.csv"], /unknown option '--file'\n\(Did you mean --in\?\)/],
-  ];
-  for (const [args, words] of refused) {
-    const { stderr, ...rest } = await classify(args);
-    assertCode({ stderr, ...rest }, 2);
-    assert.match(stderr, words);
+  for (const [line, words] of [
+    ["none.csv", /cannot read none\.csv[\s\S]*no such file[\s\S]*echo none\.csv \|/],
+    ["both.jsonl none.csv", /look like files/],
+    ["--adapter run in.csv", /exactly one of --run and --adapter/],
+    ["--file in.csv", /unknown option '--file'\n\(Did you mean --in\?\)/],
+  ] as const) {
+    const refused = await classify(line.split(" "));
+    assertCode(refused, 2);
+    assert.match(refused.stderr, words);
   }
 });
 
 test("the column of the training is only a default", async () => {
-  const usedColumn = async (content: string, textColumn?: string) => {
+  for (const [content, column, textColumn] of [
+    ["text,body_text\na,b\n", "body_text"],
+    ["text,body_text\na,b\n", "text", "text"],
+    ["id,message\n1,b\n", "message"],
+    ["ham,see you at lunch\nspam,you have won a prize\nham,see you\n", "text"],
+  ] as const) {
     writeFileSync(at("some.csv"), content);
     const table = await openTable(at("some.csv"), { textColumn, likelyTextColumn: "Body text" });
     await table.close();
-    return table.textColumn;
-  };
-  assert.is(await usedColumn("text,body_text\na,b\n"), "body_text");
-  assert.is(await usedColumn("text,body_text\na,b\n", "text"), "text");
-  assert.is(await usedColumn("id,message\n1,b\n"), "message");
-  assert.is(await usedColumn("ham,see you at lunch\nspam,you have won a prize\nham,see you\n"), "text");
+    assert.is(table.textColumn, column);
+  }
 });
