@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import humanRights from "../../../data/datasets/human-rights.json" with { type: "json" };
 import { bytesReader } from "../../../src/data/corpus.ts";
-import { type BlockStats, Blocks } from "../../../src/data/text/blocks.ts";
+import { Blocks } from "../../../src/data/text/blocks.ts";
 import { loadTexts, type TextsOptions, type TextsSpec } from "../../../src/data/text/texts.ts";
 import { Tokenizer } from "../../../src/data/tokenizer.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
@@ -31,6 +31,9 @@ function blockRows(blocks: Blocks): [ids: number[], targets: number[]][] {
   ]);
 }
 
+/** The ids that blocks predict, as they follow each other. */
+const predicted = (blocks: Blocks) => blockRows(blocks).flatMap(([, targets]) => targets.filter((id) => id !== NONE));
+
 /** Each block as "ids > targets"; E is the end of a text, - what is not predicted. */
 const show = (blocks: Blocks) =>
   blockRows(blocks).map((row) => {
@@ -47,13 +50,11 @@ test("documents are concatenated, with an end of text before each and after the 
 test("overlapping blocks predict every token once, after at least length - stride others", async () => {
   const blocks = Blocks.pack([ids(1, 2, 3, 4, 5, 6, 7)], { length: 4, stride: 3, tokenizer: await tokenizer });
   assert.equal(show(blocks), ["E 1 2 3 > 1 2 3 4", "3 4 5 6 > - 5 6 7", "6 7 > - E"]);
+  const document = ids(...Array.from({ length: 40 }, (_, i) => i + 1));
   for (const sizes of ["4 1", "5 2", "3 3", "100 7", "1 1"]) {
     const [length, stride] = sizes.split(" ").map(Number) as [number, number];
-    const document = ids(...Array.from({ length: 40 }, (_, i) => i + 1));
-    const predicted = blockRows(Blocks.pack([document], { length, stride, tokenizer: await tokenizer })).flatMap(
-      ([, targets]) => targets.filter((target) => target !== NONE),
-    );
-    assert.equal(predicted, [...document, END], `length ${length}, stride ${stride}`);
+    const all = Blocks.pack([document], { length, stride, tokenizer: await tokenizer });
+    assert.equal(predicted(all), [...document, END], sizes);
   }
 });
 
@@ -114,70 +115,51 @@ test("bytes are those of the predicted text, for any block length", async () => 
 });
 
 test("the order of an epoch depends only on seed and epoch", async () => {
-  const document = ids(...Array.from({ length: 30 }, (_, i) => i));
-  const blocks = Blocks.pack([document], { length: 1, stride: 1, tokenizer: await tokenizer });
-  const orders = [blocks.order(1, 1), blocks.order(1, 2), blocks.order(2, 1), blocks.order(1, 1)].map((o) => o.join());
-  assert.is(new Set(orders).size, 3);
-  assert.is(orders[0], orders[3]);
-  assert.equal(
-    [...blocks.order(5, 1)].sort((a, b) => a - b),
-    [...blocks.positions()],
-  );
+  const blocks = Blocks.pack([ids(...Array(30).keys())], { length: 1, stride: 1, tokenizer: await tokenizer });
+  const orders = [blocks.order(1, 1), blocks.order(1, 2), blocks.order(2, 1), blocks.order(1, 1)].map(String);
+  assert.equal([new Set(orders).size, orders[0]], [3, orders[3]]);
+  assert.equal(blocks.order(5, 1).sort(), blocks.positions());
 });
 
 const load = (spec: TextsSpec, options: TextsOptions = {}) => loadTexts(spec, { maxLength: 8, ...options });
 
-/** The texts of a set, as its blocks follow each other. */
-async function decodeBlocks(blocks: Blocks): Promise<string> {
-  const predicted = blockRows(blocks).flatMap(([, targets]) => targets.filter((id) => id !== NONE));
-  return (await tokenizer).decode(predicted);
-}
+/** The texts of a set, as its blocks follow each other; E is the end of one. */
+const decodeBlocks = async (blocks: Blocks) =>
+  (await tokenizer).decode(predicted(blocks)).replaceAll("<|endoftext|>", "E");
+/** Those of all sets; without the ends of texts they are what was read. */
+const decodeSets = ({ train, val, test }: Record<"train" | "val" | "test", Blocks>) =>
+  Promise.all([train, val, test].map(decodeBlocks));
+const count = <T>(length: number, of: (i: number) => T) => Array.from({ length }, (_, i) => of(i));
 
 test("every text is split at line ends, separately and in order", async () => {
-  const lines = (name: string, count: number) => Array.from({ length: count }, (_, i) => `${name} ${i}\n`).join("");
-  const { train, val, test, stats, source } = await load({
-    file: [file("a.txt", `\uFEFF${lines("a", 100)}`), file("b.md", lines("b", 10))],
-  });
-  const parts = await Promise.all([train, val, test].map(decodeBlocks));
-  const documents = parts.map((part) => part.split("<|endoftext|>").slice(0, -1));
-  assert.equal(
-    documents.map((some) => some.length),
-    [2, 2, 2],
-  );
-  assert.is(documents.map(([a]) => a).join(""), lines("a", 100));
-  assert.is(documents.map(([, b]) => b).join(""), lines("b", 10));
+  const [a, b] = [count(100, (i) => `a ${i}\n`).join(""), count(10, (i) => `b ${i}\n`).join("")];
+  const data = await load({ file: [file("a.txt", `\uFEFF${a}`), file("b.md", b)] });
+  const documents = (await decodeSets(data)).map((part) => part.split("E").slice(0, -1));
+  for (const [k, text] of [a, b].entries()) assert.is(documents.map((some) => some[k]).join(""), text);
   for (const part of documents.flat()) assert.match(part, /^[ab] \d+\n(.*\n)*$/);
   assert.match(documents[1]![0]!, /^a 8\d\n/);
+  const { stats, source } = data;
   assert.equal([source, stats.empty], ["a.txt, b.md", 0]);
-  const bytes = (["train", "val", "test"] as const).reduce((sum, name) => sum + stats[name].bytes, 0);
-  assert.is(bytes, lines("a", 100).length + lines("b", 10).length);
+  assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, a.length + b.length);
 });
 
-test("a part of a share of 0 is empty, and no document that was skipped", async () => {
-  const lines = Array.from({ length: 20 }, (_, i) => `line ${i}\n`);
-  const parts = async (spec: TextsSpec, fractions: [number, number, number]) => {
-    const { train, val, test, stats } = await load(spec, { fractions });
-    assert.is(stats.empty, 0);
-    return Promise.all([train, val, test].map(decodeBlocks));
-  };
-  const text = () => file("a.txt", lines.join(""));
-  assert.equal(await parts({ file: text() }, [1, 0, 0]), [`${lines.join("")}<|endoftext|>`, "", ""]);
-  const [train, val, last] = await parts({ file: text() }, [0.8, 0, 0.2]);
-  assert.equal([val, train!.replace("<|endoftext|>", "") + last], ["", `${lines.join("")}<|endoftext|>`]);
-  assert.match(train!, /line \d+\n<\|endoftext\|>$/);
+test("a part of a share of 0 is empty, and no document that was skipped; without line ends characters stay whole", async () => {
+  const lines = count(20, (i) => `line ${i}\n`);
+  const text = lines.join("");
   const rows = lines.map((prompt) => ({ prompt, completion: "x" }));
-  assert.equal(
-    (await parts({ rows }, [0.5, 0.5, 0])).map(({ length }) => length),
-    [140, 140, 0],
-  );
-});
-
-test("a text without line ends is split between characters", async () => {
-  const text = "😀".repeat(50);
-  const { train, val, test } = await load({ file: file("a.txt", text) });
-  const parts = await Promise.all([train, val, test].map(decodeBlocks));
-  for (const part of parts) assert.not.match(part, "�");
-  assert.is(parts.map((part) => part.replace("<|endoftext|>", "")).join(""), text);
+  for (const [spec, fractions, whole, sizes] of [
+    [{ file: file("a.txt", text) }, [1, 0, 0], text, [text.length + 1, 0, 0]],
+    [{ file: file("a.txt", text) }, [0.8, 0, 0.2], text, [undefined, 0, undefined]],
+    [{ rows }, [0.5, 0.5, 0], "x".repeat(20), [20, 20, 0]],
+    [{ file: file("a.txt", "😀".repeat(50)) }, undefined, "😀".repeat(50), []],
+  ] as [TextsSpec, [number, number, number] | undefined, string, (number | undefined)[]][]) {
+    const data = await load(spec, fractions ? { fractions } : {});
+    const parts = await decodeSets(data);
+    assert.is(parts.join("").replaceAll("E", ""), whole);
+    assert.is(data.stats.empty, 0);
+    for (const [i, size] of sizes.entries()) if (size !== undefined) assert.is(parts[i]!.length, size);
+    if (whole === text) assert.match(parts[0]!, /line \d+\nE$/);
+  }
 });
 
 test("human-rights is the file that its description promises, cut between its paragraphs", async () => {
@@ -191,104 +173,71 @@ test("human-rights is the file that its description promises, cut between its pa
   for (const set of [val, test]) assert.match(decode(set), /^<\|endoftext\|>\nArticle 2[68]\nEveryone /);
 });
 
-test("JSON lines are a document each, shuffled by the seed and split", async () => {
-  const rows = Array.from({ length: 20 }, (_, i) => ({ text: `line ${i} \u2028 "é"` }));
+test("JSON lines are a document each, shuffled by the seed and split; arrays and rows in memory are read as they are", async () => {
+  const rows = count(20, (i) => ({ text: `line ${i} \u2028 "é"` }));
   const content = `${rows.map((row) => JSON.stringify(row)).join("\r\n")}\n\n`;
-  const documents = async (seed: number) => {
-    const { train, val, test, stats } = await load({ file: file("a.jsonl", content) }, { seed });
-    assert.equal(
-      [stats.train, stats.val, stats.test].map((s: BlockStats) => s.documents),
-      [16, 2, 2],
-    );
-    const parts = await Promise.all([train, val, test].map(decodeBlocks));
-    return parts.flatMap((part) => part.split("<|endoftext|>").slice(0, -1));
+  const documents = async (spec: TextsSpec, seed = 1) => {
+    const { stats, ...data } = await load(spec, { seed });
+    assert.equal([stats.train.documents, stats.val.documents, stats.test.documents], [16, 2, 2]);
+    return (await decodeSets(data)).flatMap((part) => part.split("E").slice(0, -1));
   };
-  const [first, again, other] = [await documents(1), await documents(1), await documents(2)];
-  assert.equal(first, again);
-  assert.not.equal(first, other);
+  const first = await documents({ file: file("a.jsonl", content) });
   assert.equal(first.toSorted(), rows.map(({ text }) => text).toSorted());
+  assert.not.equal(await documents({ file: file("a.jsonl", content) }, 2), first);
+  for (const spec of [
+    { file: file("a.jsonl", content) },
+    { file: file("a.json", content) },
+    { file: file("a.json", JSON.stringify(rows, null, 1)) },
+    { rows },
+    { rows: rows.map(({ text }) => text) },
+  ])
+    assert.equal(await documents(spec), first);
 });
 
-test("rows in memory are split as JSON lines are", async () => {
-  const texts = Array.from({ length: 20 }, (_, i) => `line ${i}`);
-  const chat = (i: number) => [
-    { role: "user", content: `${i}?` },
-    { role: "assistant", content: `${i}!` },
-  ];
-  for (const rows of [
-    texts,
-    texts.map((text) => ({ text })),
-    texts.map((prompt, i) => ({ prompt, completion: ` ${i}` })),
-  ]) {
-    const lines = rows.map((row) => JSON.stringify(typeof row === "string" ? { text: row } : row)).join("\n");
-    const [memory, read] = [await load({ rows }), await load({ file: file("a.jsonl", lines) })];
-    assert.equal(memory.stats, read.stats);
-    assert.is(await decodeBlocks(memory.test), await decodeBlocks(read.test));
+test("rows in memory: prompts and completions as in JSON lines, instructions without a template as prompts", async () => {
+  const pairs = count(20, (i) => ({ prompt: `line ${i}`, completion: ` ${i}` }));
+  const prompts = count(20, (i) => ({ prompt: `Say\n\n${i % 2 ? `line ${i}\n\n` : ""}`, completion: `${i}` }));
+  // With their input, if any, and an empty line.
+  const instructions = count(20, (i) => ({
+    instruction: "Say",
+    ...(i % 2 ? { input: `line ${i}` } : {}),
+    output: `${i}`,
+  }));
+  const lines = file("a.jsonl", pairs.map((row) => JSON.stringify(row)).join("\n"));
+  for (const [spec, like] of [
+    [{ rows: pairs }, { file: lines }],
+    [{ rows: instructions }, { rows: prompts }],
+  ] as const) {
+    const [memory, read] = [await load(spec), await load(like)];
+    assert.equal([memory.stats, await decodeSets(memory)], [read.stats, await decodeSets(read)]);
     assert.equal([memory.origin.rows, memory.source], [20, "rows in memory"]);
   }
-  await assertFails("row-not-json-object", ["rows[1]"], () => load({ rows: ["a", 5] as never }));
-  await assertFails("value-not-text", ["rows[1]", "no such key"], () => load({ rows: ["a", { test: "b" }] as never }));
-  await assertFails("no-chat-template", () => load({ rows: texts.map((_, i) => ({ messages: chat(i) })) }));
-  // Instructions are prompts where there is no template: with their input, if any, and an empty line.
-  const instructions = texts.map((input, i) => ({ instruction: "Say", ...(i % 2 ? { input } : {}), output: `${i}` }));
-  const prompts = texts.map((input, i) => ({ prompt: `Say\n\n${i % 2 ? `${input}\n\n` : ""}`, completion: `${i}` }));
-  const [asked, written] = [await load({ rows: instructions }), await load({ rows: prompts })];
-  assert.equal(asked.stats, written.stats);
-  assert.is(await decodeBlocks(asked.train), await decodeBlocks(written.train));
 });
 
 test("prompts and completions, given sets, another key, empty documents", async () => {
   const pair = (i: number) => JSON.stringify({ completion: ` ${i}`, prompt: `Q ${i}:`, id: i });
   const pairs = await load({
     train: [file("a.jsonl", `${pair(1)}\n${pair(2)}`), file("b.ndjson", pair(3))],
-    val: file("c.jsonl", pair(4)),
-    test: file("d.jsonl", pair(5)),
+    ...{ val: file("c.jsonl", pair(4)), test: file("d.jsonl", pair(5)) },
   });
-  assert.is(await decodeBlocks(pairs.train), " 1<|endoftext|> 2<|endoftext|> 3<|endoftext|>");
-  assert.equal([pairs.train.size, pairs.test.size], [3, 1]);
-  const body = (text: string) => JSON.stringify({ text: "not this", story: text });
-  const stories = await load(
-    {
-      train: file("a.jsonl", [body("one"), body(""), body("two")].join("\n")),
-      val: file("v.txt", "v"),
-      test: file("t.txt", "t"),
-    },
-    { textColumn: "story" },
-  );
-  assert.is(await decodeBlocks(stories.train), "one<|endoftext|>two<|endoftext|>");
-  assert.is(stories.stats.empty, 1);
+  assert.equal([await decodeBlocks(pairs.train), pairs.train.size, pairs.test.size], [" 1E 2E 3E", 3, 1]);
+  const lines = ["one", "", "two"].map((story) => JSON.stringify({ text: "not this", story })).join("\n");
+  const stories = await load({ train: file("a.jsonl", lines), ...OTHERS }, { textColumn: "story" });
+  assert.equal([await decodeBlocks(stories.train), stories.stats.empty], ["oneEtwoE", 1]);
 });
 
-test("bytes that are not UTF-8 are refused with their line; other encodings are read by name", async () => {
-  const fractions = [0.5, 0.25, 0.25] as const;
-  const bytes = Uint8Array.of(98, 10, 97, 0xe9, 98, 10, 99, 10, 100, 10, 101);
-  const refused = ["not UTF-8", "a.txt:2", 'encoding "windows-1252"'];
-  await assertFails("not-utf8", refused, () => load({ file: file("a.txt", bytes) }, { fractions }));
-  const { stats } = await load({ file: file("a.txt", bytes) }, { fractions, encoding: "windows-1252" });
-  assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, bytes.length + 1);
+const OTHERS = { val: file("v.txt", "v"), test: file("t.txt", "t") };
+
+test("other encodings are read by name", async () => {
+  const options = { fractions: [0.5, 0.25, 0.25], encoding: "windows-1252" } as const;
+  const { stats } = await load({ file: file("a.txt", LATIN) }, options);
+  assert.is(stats.train.bytes + stats.val.bytes + stats.test.bytes, LATIN.length + 1);
 });
 
-test("JSON arrays are read as JSON lines are", async () => {
-  const rows = Array.from({ length: 20 }, (_, i) => ({ text: `text ${i}` }));
-  const lines = rows.map((row) => JSON.stringify(row)).join("\n");
-  const [array, expected] = await Promise.all(
-    [file("a.json", JSON.stringify(rows, null, 1)), file("a.json", lines)].map((one) => load({ file: one })),
-  );
-  assert.equal(array!.stats, expected!.stats);
-  assert.is(await decodeBlocks(array!.train), await decodeBlocks(expected!.train));
-  await assertFails("row-not-json-object", ["a.json, item 2"], () =>
-    load({ file: file("a.json", '[{"text":"a"}, 1]') }),
-  );
-  await assertFails("invalid-json", ["not a JSON array", "a.json"], () =>
-    load({ file: file("a.json", '[{"text":"a"},') }),
-  );
-});
+const LATIN = Uint8Array.of(98, 10, 97, 0xe9, 98, 10, 99, 10, 100, 10, 101);
 
 test("a path names the texts within objects; a key with a dot comes first", async () => {
-  const rows = Array.from({ length: 10 }, (_, i) => ({
-    "a.c": `dotted ${i}`,
-    a: { b: { "x.y": `text ${i}` }, c: "no" },
-  }));
+  const rows = count(10, (i) => ({ "a.c": `dotted ${i}`, a: { b: { "x.y": `text ${i}` }, c: "no" } }));
   const lines = rows.map((row) => JSON.stringify(row)).join("\n");
   const bytes = async (textColumn: string) =>
     (await load({ file: file("a.jsonl", lines) }, { textColumn })).stats.train.bytes;
@@ -297,32 +246,36 @@ test("a path names the texts within objects; a key with a dot comes first", asyn
 });
 
 test("errors name their place", async () => {
-  const cases: [ErrorCode, words: string[], name: string, content: string | Uint8Array, options?: TextsOptions][] = [
-    ["table-without-text", ["a.csv", "jsonl"], "a.csv", "text\nx"],
-    ["invalid-text-encoding", ["UTF-16LE", "cut off"], "a.txt", Uint8Array.of(0xff, 0xfe, 97, 0, 98)],
-    ["not-text", ["a.txt"], "a.txt", Uint8Array.of(1, 2, 0)],
-    ["invalid-json", ["not JSON", "a.jsonl:2"], "a.jsonl", '{"text": "x"}\n{"text": \n'],
-    ["row-not-json-object", ["a.jsonl:1"], "a.jsonl", '"x"'],
-    ["column-not-recognized", ["prompt", "order, output", "textColumn"], "a.jsonl", '{"order": "x", "output": "y"}'],
-    ["value-not-text", ['"text"', "a.jsonl:3", "no such key"], "a.jsonl", '{"text": "x"}\n\n{"test": "y"}'],
-    ["value-not-text", ['"completion"', "null"], "a.jsonl", '{"prompt": "x", "completion": null}'],
-    ["too-little-text", ["training set", "train, val and test"], "a.jsonl", '{"text": "x"}'],
-    ["too-little-text", [], "a.txt", ""],
-    ["invalid-value", ["stride", "1 to 8"], "a.txt", "x", { stride: 9 }],
-    ["invalid-value", ["maxLength is invalid"], "a.txt", "x", { maxLength: 0 }],
-  ];
-  for (const [code, words, name, content, options] of cases)
-    await assertFails(code, words, () => load({ file: file(name, content) }, options));
-  await assertFails("no-such-file", ["nowhere.txt"], () => load({ file: "nowhere.txt" }));
-  await assertFails("unknown-option", ["unknown option source"], () => load({ source: "x" } as never));
+  const one = '{"prompt": "x", "completion": "y"}';
+  const chats = count(20, (i) => ({ messages: ["user", "assistant"].map((role) => ({ role, content: `${i}` })) }));
+  for (const [code, words, spec, options] of [
+    ["table-without-text", ["a.csv", "jsonl"], "text\nx", "a.csv"],
+    ["invalid-text-encoding", ["UTF-16LE", "cut off"], Uint8Array.of(0xff, 0xfe, 97, 0, 98), "a.txt"],
+    ["not-utf8", ["not UTF-8", "a.txt:2", 'encoding "windows-1252"'], LATIN, "a.txt"],
+    ["not-text", ["a.txt"], Uint8Array.of(1, 2, 0), "a.txt"],
+    ["invalid-json", ["not JSON", "a.jsonl:2"], '{"text": "x"}\n{"text": \n', "a.jsonl"],
+    ["invalid-json", ["not a JSON array", "a.json"], '[{"text":"a"},', "a.json"],
+    ["row-not-json-object", ["a.jsonl:1"], '"x"', "a.jsonl"],
+    ["row-not-json-object", ["a.json, item 2"], '[{"text":"a"}, 1]', "a.json"],
+    ["row-not-json-object", ["rows[1]"], { rows: ["a", 5] }],
+    ["column-not-recognized", ["prompt", "order, output", "textColumn"], '{"order": "x", "output": "y"}', "a.jsonl"],
+    ["value-not-text", ['"text"', "a.jsonl:3", "no such key"], '{"text": "x"}\n\n{"test": "y"}', "a.jsonl"],
+    ["value-not-text", ['"completion"', "null"], '{"prompt": "x", "completion": null}', "a.jsonl"],
+    ["value-not-text", ["rows[1]", "no such key"], { rows: ["a", { test: "b" }] }],
+    ["no-chat-template", [], { rows: chats }],
+    ["too-little-text", ["training set", "train, val and test"], '{"text": "x"}', "a.jsonl"],
+    ["too-little-text", [], "", "a.txt"],
+    ["invalid-value", ["stride", "1 to 8"], { file: file("a.txt", "x") }, { stride: 9 }],
+    ["invalid-value", ["maxLength is invalid"], { file: file("a.txt", "x") }, { maxLength: 0 }],
+    ["no-such-file", ["nowhere.txt"], { file: "nowhere.txt" }],
+    ["unknown-option", ["unknown option source"], { source: "x" }],
+    ["texts-mixed-with-completions", [], { train: [file("a.txt", "x"), file("b.jsonl", one)], ...OTHERS }],
+  ] as [ErrorCode, string[], object | string, (object | string)?][]) {
+    const isFile = typeof options === "string";
+    const source = isFile ? { file: file(options, spec as string) } : spec;
+    await assertFails(code, words, () => load(source as TextsSpec, isFile ? {} : options));
+  }
   await assertFails("invalid-argument", ['did you mean { file: "a.txt" }?'], () => loadTexts("a.txt" as never));
-  await assertFails("texts-mixed-with-completions", () =>
-    load({
-      train: [file("a.txt", "x"), file("b.jsonl", '{"prompt": "x", "completion": "y"}')],
-      val: file("v.txt", "v"),
-      test: file("t.txt", "t"),
-    }),
-  );
 });
 
 testAll("a file of more documents than a call has arguments", async () => {
