@@ -7,6 +7,7 @@ import type { ModelConfig } from "../../src/config.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { type LoadedDataset, loadDataset } from "../../src/data/datasets.ts";
 import type { Block, Cell, Table } from "../../src/document/blocks.ts";
+import type { ErrorCode } from "../../src/error-codes.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import { memoryTotals } from "../../src/plan/memory.ts";
 import { PRESETS } from "../../src/run/settings.ts";
@@ -61,65 +62,62 @@ const writeReport = (out: string, trials: readonly TrialRecord[], data: LoadedDa
 
 const TINY_RUN = { epochs: 1, batchSize: 4, rank: 2, alpha: 4, lr: 1e-2 };
 
-test("presets: the published program's settings, and the quickstart's", () => {
+test("presets: the published program's settings, its 19 distinct trials, and the quickstart's", async () => {
   const published = { scaling: "alpha", init: "paper", pooling: "last", padding: "longest", epochs: 20, lr: 5e-5 };
   const rows = { dataset: "sms", balance: true, classWeights: "none", headInit: "uniform" };
   const paper = { ...published, schedule: "constant", warmup: 0, keep: "last", model: "gpt2", ...rows };
   assert.equal(PRESETS, { quickstart: { model: "smollm2-cut", dataset: "spam", trainRows: 100 }, paper });
   assert.equal(SWEEPS.paper!.base, paper);
-});
-
-test("the published experiment has 19 distinct trials; the other presets have their own", async () => {
   const trials = await listTrials(presetFor("paper"), 1, () => ({}));
-  assert.is(trials.length, 19);
-  assert.is(new Set(trials.map(({ name }) => name)).size, 19);
-  const modes = trials.map(({ options }) => options.mode);
-  assert.is(modes.filter((mode) => mode === "lora").length, 16);
+  assert.equal([trials.length, new Set(trials.map(({ name }) => name)).size], [19, 19]);
+  assert.is(trials.filter(({ options }) => options.mode === "lora").length, 16);
   const { options } = trials[0]!;
   assert.equal([options.scaling, options.init, options.pooling, options.lr], ["alpha", "paper", "last", 5e-5]);
   for (const name of Object.keys(SWEEPS))
     assert.ok((await listTrials(presetFor(name), 2, () => ({}))).length % 2 === 0, name);
 });
 
-test("targets and layers: a list is one value, a list of lists is several", async () => {
-  const labels = async (arm: Record<string, unknown>) =>
-    (await listTrials({ base: {}, arms: [arm] }, 1, () => ({}))).map((trial) => describeTrial(trial).slice(22));
-  assert.equal(await labels({ layers: [0, 1, 4] }), [", in blocks 0-1,4"]);
-  assert.equal(await labels({ layers: [[3], null] }), [", in block 3", ""]);
-  assert.equal(await labels({ targets: ["q", "v"], layers: [[0], [1]] }), [
-    ", on q v, in block 0",
-    ", on q v, in block 1",
-  ]);
-  assert.equal((await listTrials({ base: {}, arms: [{ mode: "all", layers: [[3], null] }] }, 1, () => ({}))).length, 1);
-});
+/** The trials of one arm. */
+const listArm = (arm: Record<string, unknown>, seeds = 1, data: object = {}) =>
+  listTrials({ base: {}, arms: [arm] }, seeds, () => data);
 
-test("settings without effect in a mode create no further trials; other data or another model do", async () => {
-  const spec = { base: {}, arms: [{ mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] }] };
-  const [only, ...more] = await listTrials(spec, 1, () => ({ name: "a" }));
-  assert.is(more.length, 0);
-  const [other] = await listTrials(spec, 1, () => ({ name: "b" }));
-  assert.is.not(only!.key, other!.key);
-  assert.is((await listTrials(spec, 3, () => ({}))).length, 3);
+test("targets and layers: a list is one value, a list of lists is several; settings without effect are none", async () => {
+  for (const [arm, expected] of [
+    [{ layers: [0, 1, 4] }, [", in blocks 0-1,4"]],
+    [{ layers: [[3], null] }, [", in block 3", ""]],
+    [{ targets: ["q", "v"], layers: [[0], [1]] }, [", on q v, in block 0", ", on q v, in block 1"]],
+  ] as const)
+    assert.equal(
+      (await listArm(arm)).map((trial) => describeTrial(trial).slice(22)),
+      expected,
+    );
+  const head = { mode: ["last_layer"], rank: [4, 8], alpha: [8, 16] };
+  for (const [arm, seeds, count] of [
+    [{ mode: "all", layers: [[3], null] }, 1, 1],
+    [head, 1, 1],
+    [head, 3, 3],
+  ] as const)
+    assert.is((await listArm(arm, seeds)).length, count);
 });
 
 test("seeds that are given as settings are seeds of one setting", async () => {
   const cells = await listCells({ base: {}, arms: [{ rank: [2, 4], seed: [1, 3, 2] }] }, 2, () => ({}));
   const seeds = cells.map(({ rates }) =>
-    rates.map((trials) => trials.map(({ options: { rank, seed } }) => [rank, seed])),
+    rates
+      .flat()
+      .map(({ options: { rank, seed } }) => `${rank}:${seed}`)
+      .join(" "),
   );
-  assert.equal(
-    seeds,
-    [2, 4].map((rank) => [[1, 2, 3, 4].map((seed) => [rank, seed])]),
-  );
+  assert.equal(seeds, ["2:1 2:2 2:3 2:4", "4:1 4:2 4:3 4:4"]);
 });
 
-test("a key depends on every option that changes the result", async () => {
-  const key = async (options: object) =>
-    (await listTrials({ base: { model: "m" }, arms: [{ ...options }] }, 1, () => ({ name: "a" })))[0]!.key;
+test("a key depends on the data and on every option that changes the result", async () => {
+  const key = async (options: object, data = { name: "a" }) =>
+    (await listArm({ model: "m", ...options }, 1, data))[0]!.key;
   assert.is(await key({ mode: "lora", rank: 8 }), await key({}), "the defaults");
   assert.is(await key({ recompute: "on" }), await key({}), "the same bits");
-  const keys = await Promise.all([{}, { rank: 4 }, { keep: "last" }, { seed: 2 }].map(key));
-  assert.is(new Set(keys).size, 4);
+  const keys = await Promise.all([{}, { rank: 4 }, { keep: "last" }, { seed: 2 }].map((options) => key(options)));
+  assert.is(new Set([...keys, await key({}, { name: "b" })]).size, 5);
 });
 
 test("a trial is finished only with its own options", async () => {
@@ -143,11 +141,13 @@ test("a trial is finished only with its own options", async () => {
 });
 
 test("an invalid value is reported before anything runs", async () => {
-  const list = (arm: Record<string, unknown>) => () => listTrials({ base: {}, arms: [arm] }, 1, () => ({}));
-  await assertFails("invalid-value", ["rank"], list({ mode: "lora", rank: [4, 0] }));
-  await assertFails("unknown-option", ['"rnak"', "did you mean rank"], list({ rnak: [4] }));
-  await assertFails("unknown-value", ["target", "attn"], list({ targets: [["q"], ["attn"]] }));
-  await assertFails("invalid-lora-config", ["layers", "ascending"], list({ layers: [[1, 0]] }));
+  for (const [arm, code, words] of [
+    [{ mode: "lora", rank: [4, 0] }, "invalid-value", ["rank"]],
+    [{ rnak: [4] }, "unknown-option", ['"rnak"', "did you mean rank"]],
+    [{ targets: [["q"], ["attn"]] }, "unknown-value", ["target", "attn"]],
+    [{ layers: [[1, 0]] }, "invalid-lora-config", ["layers", "ascending"]],
+  ] as [Record<string, unknown>, ErrorCode, string[]][])
+    await assertFails(code, words, () => listArm(arm));
   await assertFails("invalid-sweep", ["no arms"], () => listTrials({ base: {}, arms: [] }, 1, () => ({})));
 });
 
@@ -168,6 +168,35 @@ async function wholeSweep() {
   await whole;
   return sweep;
 }
+
+/** A trial that was trained, of this mode. */
+async function trained(mode: string): Promise<TrialRecord> {
+  const { out, trials } = await wholeSweep();
+  return (await readFinished(out, trials.find(({ options }) => options.mode === mode)!))!;
+}
+
+/** A trial with another alpha and seed, and other figures of the validation or the test set. */
+function varied(like: TrialRecord, alpha: number, seed: number, figures: { val?: object; test?: object }): TrialRecord {
+  const { after } = like.results;
+  const [val, test] = [
+    { ...after.val, ...figures.val },
+    { ...after.test, ...figures.test },
+  ];
+  return {
+    ...like,
+    trial: { ...like.trial, name: `a${alpha}-s${seed}`, key: `${alpha} ${seed}` },
+    options: { ...like.options, alpha, seed },
+    results: { ...like.results, after: { ...after, val, test } },
+  };
+}
+
+const spaced = (text: string) => text.replaceAll("\u00a0", " ");
+const markdownOf = (trials: readonly TrialRecord[], data: LoadedDataset) =>
+  spaced(toMarkdown(reportBlocks(trials, data)));
+/** Rows of a label and a text. */
+const rowsFile = (name: string, rows: readonly string[]) =>
+  bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
+const labelsOf = ({ test }: LoadedDataset) => Array.from(test.positions(), (row) => test.label(row));
 
 /** Runs trials, and stops after a step of a trial. Returns the events' types with the trials' names. */
 async function run(
@@ -209,27 +238,18 @@ test("a stopped sweep resumes without repeating trials; shards give the same res
   assert.equal(counts(await run(stopped)), [4, 1, 2]);
   assert.equal(counts(await run(stopped)), [6, 0, 0]);
 
-  const shards = [0, 1].map((i) => ({
-    ...whole,
-    out: join(folder, `shard-${i}`),
-    trials: whole.trials.filter((_, j) => j % 2 === i),
-  }));
-  for (const { out, trials } of shards)
-    for (const { name } of trials)
-      cpSync(join(whole.out, "trials", name), join(out, "trials", name), { recursive: true });
+  const outs = [0, 1].map((i) => join(folder, `shard-${i}`));
+  for (const [j, { name }] of whole.trials.entries())
+    cpSync(join(whole.out, "trials", name), join(outs[j % 2]!, "trials", name), { recursive: true });
   const merged = join(folder, "merged");
-  const outs = shards.map(({ out }) => out);
   assert.equal([await collect(merged, outs), await collect(merged, outs)], [6, 0]);
-
   for (const trial of whole.trials) {
-    const want = (await readFinished(whole.out, trial))!;
-    for (const out of [stopped.out, merged]) {
-      const got = (await readFinished(out, trial))!;
+    const stored = async (out: string) => ({
       // Everything except the time.
-      assert.equal({ ...got, seconds: 0, created: 0 }, { ...want, seconds: 0, created: 0 });
-      const adapter = (of: string) => readFileSync(join(of, "trials", trial.name, "adapter", "lowrank.json"), "utf8");
-      assert.is(adapter(out), adapter(whole.out));
-    }
+      ...{ ...(await readFinished(out, trial))!, seconds: 0, created: 0 },
+      adapter: readFileSync(join(out, "trials", trial.name, "adapter", "lowrank.json"), "utf8"),
+    });
+    for (const out of [stopped.out, merged]) assert.equal(await stored(out), await stored(whole.out));
   }
 });
 
@@ -273,22 +293,12 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
   const markdown = await writeReport(out, results, data);
   for (const words of ["Every setting", "McNemar", "LoRA, rank 2, alpha 4", "head only", "ROC-AUC", "95 % intervals"])
     assert.ok(markdown.includes(words), `no "${words}" in the report`);
-  for (const file of [
-    "report.html",
-    "metrics.csv",
-    "metrics-lora.csv",
-    "metrics-last_layer.csv",
-    "figures/loss.svg",
-    "figures/settings.csv",
-  ])
+  for (const file of ["metrics-lora.csv", "metrics-last_layer.csv", "figures/loss.svg", "figures/settings.csv"])
     assert.ok(existsSync(join(out, file)), `no ${file}`);
   assert.match(markdown, /Methods in pairs.*\| LoRA, rank 2, alpha [24] \| head only \|/s);
-  const lora = reportBlocks(
-    results.filter(({ options }) => options.mode === "lora"),
-    data,
-  );
+  const lora = results.filter(({ options }) => options.mode === "lora");
   assert.match(
-    toMarkdown(lora),
+    markdownOf(lora, data),
     /with each other setting.*\| LoRA, rank 2, alpha [24] \| LoRA, rank 2, alpha [24] \|/s,
   );
   const html = readFileSync(join(out, "report.html"), "utf8");
@@ -308,137 +318,99 @@ test("the report: tables, figures, comparisons, mistakes; in Markdown and HTML",
 });
 
 test("the report says how far seeds alone move a setting, or that one seed cannot tell", async () => {
-  const { out, data, trials } = await wholeSweep();
-  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
-  const trialWith = (alpha: number, seed: number, accuracy: number): TrialRecord => {
-    const { after } = result.results;
-    const results = { ...result.results, after: { ...after, test: { ...after.test, accuracy } } };
-    return {
-      ...result,
-      trial: { ...result.trial, key: `${alpha} ${seed}` },
-      options: { ...result.options, alpha, seed },
-      results,
-    };
-  };
-  const show = (some: readonly TrialRecord[]) => toMarkdown(reportBlocks(some, data)).replaceAll("\u00a0", " ");
+  const { data } = await wholeSweep();
+  const like = await trained("lora");
   // Standard deviations of .1 and .3 with one degree of freedom each; the limit is t(2) * sqrt(.05) * sqrt(2 / 2).
   const root = Math.SQRT1_2;
   const several = [
-    ...[trialWith(2, 1, 0.5 - 0.1 * root), trialWith(2, 2, 0.5 + 0.1 * root)],
-    ...[trialWith(4, 1, 0.7 - 0.3 * root), trialWith(4, 2, 0.7 + 0.3 * root)],
+    ...[
+      varied(like, 2, 1, { test: { accuracy: 0.5 - 0.1 * root } }),
+      varied(like, 2, 2, { test: { accuracy: 0.5 + 0.1 * root } }),
+    ],
+    ...[
+      varied(like, 4, 1, { test: { accuracy: 0.7 - 0.3 * root } }),
+      varied(like, 4, 2, { test: { accuracy: 0.7 + 0.3 * root } }),
+    ],
   ];
-  const [whole, one, single] = [show(several), show(several.slice(0, 2)), show([several[0]!, several[2]!])];
-  assert.match(whole, "by 22.4 %: the standard deviation within settings, pooled over 2 (2 degrees of freedom).");
-  assert.match(
-    whole,
-    "are from 50.0 % to 70.0 %. Of two settings that are equal, seeds alone make the means differ by up to 96.2 %",
-  );
-  assert.match(one, "accuracy of 2 seeds is 50.0 % on average, 95 % interval 0.0 % to 100.0 % (Student's t).");
-  assert.match(one, /Another seed moves it by 10\.0 points \(standard deviation\), \d+ other test rows by about/);
-  assert.match(single, "Every setting was trained with one seed");
+  for (const [trials, words] of [
+    [several, "by 22.4 %: the standard deviation within settings, pooled over 2 (2 degrees of freedom)."],
+    [
+      several,
+      "are from 50.0 % to 70.0 %. Of two settings that are equal, seeds alone make the means differ by up to 96.2 %",
+    ],
+    [several.slice(0, 2), "accuracy of 2 seeds is 50.0 % on average, 95 % interval 0.0 % to 100.0 % (Student's t)."],
+    [several.slice(0, 2), /Another seed moves it by 10\.0 points \(standard deviation\), \d+ other test rows by about/],
+    [[several[0]!, several[2]!], "Every setting was trained with one seed"],
+  ] as const)
+    assert.match(markdownOf(trials, data), words);
 });
 
 test("in short: settings compared with the best, seeds of a single setting, and where the best run is", async () => {
-  const { out, trials } = await wholeSweep();
-  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
+  const like = await trained("lora");
   const texts = Array.from({ length: 40 }, (_, i) => `${i % 2 ? "spam" : "ham"},message ${"x".repeat(i + 1)}`);
-  const file = bytesReader("test.csv", new TextEncoder().encode(`label,text\n${texts.join("\n")}\n`));
+  const file = rowsFile("test.csv", texts);
   const data = await loadDataset({ train: file, val: file, test: file });
-  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
   /** A trial of which so many rows are wrong. */
-  const trialWith = (alpha: number, seed: number, loss: number, wrong: number): TrialRecord => {
-    const one = predicting(
-      result,
-      data,
-      truth.map((label, row) => (row < wrong ? 1 - label : label)),
-    );
-    const { after } = one.results;
-    return {
-      ...one,
-      trial: { ...one.trial, name: `a${alpha}-s${seed}`, key: `${alpha} ${seed}` },
-      options: { ...one.options, alpha, seed },
-      results: { ...one.results, after: { ...after, val: { ...after.val, loss } } },
-    };
+  const trialWith = (alpha: number, seed: number, loss: number, wrong: number) => {
+    const said = labelsOf(data).map((label, row) => (row < wrong ? 1 - label : label));
+    return varied(predicting(like, data, said), alpha, seed, { val: { loss } });
   };
-  const show = (some: readonly TrialRecord[]) =>
-    renderBlocks(summaryBlocks("out", listOutcomes(toCells(some), judgedBy(data)), data), 1000).replaceAll(
-      "\u00a0",
-      " ",
-    );
-  const several = show([trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2), trialWith(8, 1, 0.2, 3)]);
-  // The lowest validation loss comes first.
-  assert.match(
-    several,
-    /alpha 4 .*lowest validation loss.*alpha 8 .*not distinguishable \(p = 1\.000\).*alpha 2 .*worse/s,
-  );
-  assert.match(
-    several,
-    "of the 2 others 1 is worse and 1 is not distinguishable: McNemar's exact test on the same 40 test",
-  );
-  assert.match(several, "corrected with Holm's method for 2 comparisons");
-  assert.match(
-    several,
-    /Best run: .*alpha 4, seed 1, with a validation loss of 0\.1000; its test accuracy is 95\.0 %\./,
-  );
-  assert.match(several, "It is in out/trials/a4-s1.");
-  const two = show([trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2)]);
-  assert.match(two, /Compared with it, LoRA.*alpha 2 is worse \(p < 0\.001\): McNemar/);
-  const seeds = show([trialWith(2, 1, 0.3, 2), trialWith(2, 2, 0.1, 6)]);
-  assert.match(seeds, /seed 1 .*95\.0 % .*seed 2 .*85\.0 % .*accuracy of 2 seeds is 90\.0 % on average/s);
-  assert.match(seeds, "It is in out/trials/a2-s2.");
+  const show = (...some: TrialRecord[]) =>
+    spaced(renderBlocks(summaryBlocks("out", listOutcomes(toCells(some), judgedBy(data)), data), 1000));
+  const [a, b, c] = [trialWith(2, 1, 0.3, 20), trialWith(4, 1, 0.1, 2), trialWith(8, 1, 0.2, 3)];
+  const seeds = show(trialWith(2, 1, 0.3, 2), trialWith(2, 2, 0.1, 6));
+  const many = show(...Array.from({ length: 12 }, (_, i) => trialWith(i + 1, 1, 0.1 + i / 100, i)));
+  for (const [shown, words] of [
+    // The lowest validation loss comes first.
+    [show(a, b, c), /alpha 4 .*lowest validation loss.*alpha 8 .*not distinguishable \(p = 1\.000\).*alpha 2 .*worse/s],
+    [
+      show(a, b, c),
+      "of the 2 others 1 is worse and 1 is not distinguishable: McNemar's exact test on the same 40 test",
+    ],
+    [show(a, b, c), "corrected with Holm's method for 2 comparisons"],
+    [show(a, b, c), /Best run: .*alpha 4, seed 1, with a validation loss of 0\.1000; its test accuracy is 95\.0 %\./],
+    [show(a, b, c), "It is in out/trials/a4-s1."],
+    [show(a, b), /Compared with it, LoRA.*alpha 2 is worse \(p < 0\.001\): McNemar/],
+    [seeds, /seed 1 .*95\.0 % .*seed 2 .*85\.0 % .*accuracy of 2 seeds is 90\.0 % on average/s],
+    [seeds, "It is in out/trials/a2-s2."],
+    [many, "Settings: the 10 with the lowest validation loss of 12:"],
+    [many, "for 9 comparisons"],
+  ] as const)
+    assert.match(shown, words);
   assert.not.match(seeds, /Compared|Holm/);
-  const many = show(Array.from({ length: 12 }, (_, i) => trialWith(i + 1, 1, 0.1 + i / 100, i)));
-  assert.match(many, "Settings: the 10 with the lowest validation loss of 12:");
-  assert.match(many, "for 9 comparisons");
   assert.equal(summaryBlocks("out", [], data), []);
 });
 
 test("the best setting has the lowest mean validation loss, as the evaluation that a run keeps", async () => {
-  const { out, data, trials } = await wholeSweep();
-  const result = (await readFinished(out, trials.find(({ options }) => options.mode === "lora")!))!;
-  const { after } = result.results;
-  const variedTrial = (alpha: number, loss: number, accuracy: number): TrialRecord => ({
-    ...result,
-    options: { ...result.options, alpha },
-    results: { ...result.results, after: { ...after, val: { ...after.val, loss, accuracy } } },
-  });
+  const { data } = await wholeSweep();
+  const like = await trained("lora");
+  const trial = (alpha: number, loss: number, accuracy: number, seed = 1) =>
+    varied(like, alpha, seed, { val: { loss, accuracy } });
+  const best = (some: readonly TrialRecord[]) => bestTrial(listOutcomes(toCells(some), judgedBy(data)));
   // As run.json has a loss that is not finite.
-  const stored = null as unknown as number;
-  for (const none of [Number.NaN, stored]) {
-    const diverged = [
-      variedTrial(8, none, 1),
-      { ...variedTrial(8, 0.1, 1), options: { ...result.options, alpha: 8, seed: 2 } },
-    ];
-    const some = [variedTrial(2, 0.5, 1), variedTrial(4, 0.4, 0.5), ...diverged];
-    assert.match(
-      toMarkdown(reportBlocks(some, data)),
-      /best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4\./,
-    );
-    const best = (some: readonly TrialRecord[]) => bestTrial(listOutcomes(toCells(some), judgedBy(data)));
+  for (const none of [Number.NaN, null as unknown as number]) {
+    const some = [trial(2, 0.5, 1), trial(4, 0.4, 0.5), trial(8, none, 1), trial(8, 0.1, 1, 2)];
+    assert.match(markdownOf(some, data), "best setting, with the lowest validation loss, is LoRA, rank 2, alpha 4.");
     assert.is(best(some)!.options.alpha, 4);
-    assert.is(best([variedTrial(8, none, 1)]), undefined);
-    assert.match(toMarkdown(reportBlocks([variedTrial(8, none, 1), variedTrial(4, none, 1)], data)), "Every setting");
+    assert.is(best([trial(8, none, 1)]), undefined);
+    assert.match(markdownOf([trial(8, none, 1), trial(4, none, 1)], data), "Every setting");
   }
 });
 
 test("the report warns of near-duplicates in the test set, and has the accuracy without them", async () => {
-  const { out, trials } = await wholeSweep();
-  const result = (await readFinished(out, trials[0]!))!;
-  const file = (name: string, rows: string[]) =>
-    bytesReader(name, new TextEncoder().encode(`label,text\n${rows.join("\n")}\n`));
+  const like = await trained("lora");
   const load = (...rows: string[]) =>
     loadDataset({
-      train: file("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
-      val: file("val.csv", ["ham,see you at 10", "spam,free"]),
-      test: file("test.csv", rows),
+      train: rowsFile("train.csv", ["ham,See you at 9", "spam,Win 100 now!"]),
+      val: rowsFile("val.csv", ["ham,see you at 10", "spam,free"]),
+      test: rowsFile("test.csv", rows),
     });
   const leaking = await load("ham,see YOU at 7", "ham,quite new", "spam,FREE!", "spam,another");
-  const blocks = reportBlocks([predicting(result, leaking, [0, 1, 1, 1])], leaking);
+  const blocks = reportBlocks([predicting(like, leaking, [0, 1, 1, 1])], leaking);
   assert.match(toMarkdown(blocks), /2 of the 4 test messages \(50\.0 %\).* 1 of the 2 validation messages/);
   assert.is(firstCell(blocks, "settings", "Test accuracy, no copies"), 0.5);
-
   const clean = await load("ham,quite new", "spam,another");
-  assert.not.match(toMarkdown(reportBlocks([predicting(result, clean, [0, 1])], clean)), /leaks|no copies/);
+  assert.not.match(markdownOf([predicting(like, clean, [0, 1])], clean), /leaks|no copies/);
 });
 
 test("published figures are shown only for the experiment's own rows, model and settings", async () => {
@@ -465,15 +437,14 @@ test("published figures are shown only for the experiment's own rows, model and 
 });
 
 test("with an even number of seeds, a row that half of them classify correctly is excluded, and reported", async () => {
-  const { out, data, trials } = await wholeSweep();
-  const read: (TrialRecord | null)[] = await Promise.all(trials.map((trial) => readFinished(out, trial)));
-  const [a, b] = read as [TrialRecord, TrialRecord];
-  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
+  const { data } = await wholeSweep();
+  const [lora, head] = [await trained("lora"), await trained("last_layer")];
+  const truth = labelsOf(data);
   const wrong = truth.map((label) => 1 - label);
   // For the last setting, one seed classifies all rows correctly, the other none.
-  const last = await Promise.all(trials.slice(4).map(async (trial) => (await readFinished(out, trial))!));
-  const results = [a, b, predicting(last[0]!, data, truth), predicting(last[1]!, data, wrong)];
-  const blocks = reportBlocks(results, data);
+  const seed = (like: TrialRecord, seed: number) => ({ ...like, options: { ...like.options, seed } });
+  const last = [predicting(seed(head, 1), data, truth), predicting(seed(head, 2), data, wrong)];
+  const blocks = reportBlocks([seed(lora, 1), seed(lora, 2), ...last], data);
   assert.match(toMarkdown(blocks), /half of a setting's seeds answer correctly is undecided/);
   assert.is(firstCell(blocks, "comparisons", "Undecided"), data.test.size);
 });
@@ -491,20 +462,12 @@ test("the memory of a run with features includes them and the plan that computes
 });
 
 test("a report on hundreds of classes and on long labels is bounded", async () => {
-  const { out, trials } = await wholeSweep();
-  const result = (await readFinished(out, trials[0]!))!;
+  const like = await trained("lora");
   const names = Array.from({ length: 800 }, (_, i) => `class ${i} ${"x".repeat(i === 0 ? 10_000 : 1)}`);
-  const file = (rows: number) =>
-    bytesReader(
-      "many.csv",
-      new TextEncoder().encode(
-        `text,label\n${Array.from({ length: rows }, (_, i) => `text ${i} ${"word ".repeat(200)},${names[i % 800]}`).join("\n")}\n`,
-      ),
-    );
-  const data = await loadDataset({ file: file(2400) }, { balance: false });
-  const truth = Array.from({ length: data.test.size }, (_, row) => data.test.label(row));
-  const said = truth.map((label) => (label + 1) % 800);
-  const blocks = reportBlocks([predicting(result, data, said, (row) => row / said.length)], data);
+  const rows = Array.from({ length: 2400 }, (_, i) => `${names[i % 800]},text ${i} ${"word ".repeat(200)}`);
+  const data = await loadDataset({ file: rowsFile("many.csv", rows) }, { balance: false });
+  const said = labelsOf(data).map((label) => (label + 1) % 800);
+  const blocks = reportBlocks([predicting(like, data, said, (row) => row / said.length)], data);
   const [markdown, html] = [toMarkdown(blocks), toHtml("t", blocks)];
   assert.ok(markdown.length < 150_000, `${markdown.length} characters`);
   // With what its buttons save, which has all classes.
@@ -513,13 +476,9 @@ test("a report on hundreds of classes and on long labels is bounded", async () =
   assert.match(markdown, /Misclassified: 800 of 800 test messages, the 100 most confident/);
 
   // A class without test rows is not measured.
-  const rows = Array.from({ length: 16 }, (_, i) => `text ${i},${i < 2 ? "news" : i % 2 ? "ham" : "spam"}\n`);
-  const some = await loadDataset(
-    { file: bytesReader("few.csv", new TextEncoder().encode(`text,label\n${rows.join("")}`)) },
-    { split: "ordered" },
-  );
-  const predicted = Array.from({ length: some.test.size }, (_, row) => some.test.label(row));
-  const found = predicting(result, some, predicted, () => 1);
+  const few = Array.from({ length: 16 }, (_, i) => `${i < 2 ? "news" : i % 2 ? "ham" : "spam"},text ${i}`);
+  const some = await loadDataset({ file: rowsFile("few.csv", few) }, { split: "ordered" });
+  const found = predicting(like, some, labelsOf(some), () => 1);
   assert.match(
     toMarkdown(reportBlocks([found], some)),
     /\| ham \| \d \| (100\.0 % \(\S+\) \| ){3}1\.0000 \| 1\.0000 \|\n\| news \| 0 \| – \| – \| – \| – \| – \|/,
@@ -531,24 +490,14 @@ test("names in paragraphs, headings and captions of a report are escaped, as in 
   const AXIS = { title: "", show: String };
   const blocks: Block[] = [
     { kind: "heading", level: 1, text: name },
-    { kind: "text", text: name },
-    { kind: "text", text: "# no heading" },
-    {
-      kind: "figure",
-      name: "f",
-      caption: name,
-      chart: { kind: "scatter", title: "f", x: AXIS, y: AXIS, points: [] },
-    },
+    ...[name, "# no heading"].map((text): Block => ({ kind: "text", text })),
+    { kind: "figure", name: "f", caption: name, chart: { kind: "scatter", title: "f", x: AXIS, y: AXIS, points: [] } },
     { kind: "table", name: "t", caption: name, columns: [{ title: name, key: name }], rows: [[name]] },
   ];
   const escaped = "\\*a\\* \\_b\\_ \\[x\\](y) \\`c\\` \\<img\\> \\$d\\$ \\&amp; e\\\\u001b\\[2J # f";
   const markdown = toMarkdown(blocks);
-  assert.equal(markdown.split("\n\n").slice(0, 4), [
-    `# 1. ${escaped}`,
-    `1\\. ${escaped}`,
-    "\\# no heading",
-    `![1. ${escaped}](figures/f.svg)`,
-  ]);
+  const begin = [`# 1. ${escaped}`, `1\\. ${escaped}`, "\\# no heading", `![1. ${escaped}](figures/f.svg)`];
+  assert.equal(markdown.split("\n\n").slice(0, 4), begin);
   assert.match(markdown, `| 1. ${escaped} |\n| --- |\n| 1. ${escaped} |`);
   const html = toHtml(name, blocks).replaceAll(/<script.*?<\/script>/gs, "");
   assert.not.match(html, /<img>|&amp; e/);

@@ -4,6 +4,7 @@ import { bytesReader } from "../../../src/data/corpus.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { type ColumnChoice, findColumns, findKeys } from "../../../src/data/table/columns.ts";
 import { labelNotes } from "../../../src/data/table/labels.ts";
+import type { ErrorCode } from "../../../src/error-codes.ts";
 import { nameList } from "../../../src/errors.ts";
 import { plain } from "../../../src/setting.ts";
 import { assertFails } from "../../helpers/border.ts";
@@ -21,81 +22,79 @@ async function found(sample: string[][], choice: ColumnChoice = {}): Promise<[st
 /** These columns, and a row that says nothing. */
 const named = (...names: string[]) => [names, names.map((_, i) => `${i}`)];
 
-test("requested columns: an exact match is preferred to a match in another case", async () => {
-  const sample = named("Text", "text", "Label", "label");
-  for (const textColumn of ["Text", "text"])
-    for (const labelColumn of ["Label", "label"])
-      assert.equal(await found(sample, { textColumn, labelColumn }), [textColumn, labelColumn, true]);
-  assert.equal(await found(sample, { textColumn: " TEXT", labelColumn: "LABEL " }), ["Text", "Label", true]);
-  assert.equal(await found(named("kind", "words", "id"), { textColumn: "WORDS", labelColumn: "kind" }), [
-    "words",
-    "kind",
-    true,
-  ]);
+/** Names of columns with a row that says nothing, and the text and the label among them. */
+const NAMED: (readonly [names: string, expected: string, choice?: ColumnChoice])[] = [
+  // An exact match is preferred to a match in another case.
+  ...["Text", "text"].flatMap((textColumn) =>
+    ["Label", "label"].map(
+      (labelColumn) => ["Text|text|Label|label", `${textColumn}|${labelColumn}`, { textColumn, labelColumn }] as const,
+    ),
+  ),
+  ["Text|text|Label|label", "Text|Label", { textColumn: " TEXT", labelColumn: "LABEL " }],
+  ["kind|words|id", "words|kind", { textColumn: "WORDS", labelColumn: "kind" }],
+  // Of two columns the other one is the other column; a column is not used twice.
+  ["a|b", "a|b", { textColumn: "a" }],
+  ["a|b", "b|a", { textColumn: "b" }],
+  ["a|b", "b|a", { labelColumn: "a" }],
+  ["text|class|label", "label|class", { textColumn: "label" }],
+  ["text|message|z", "message|text", { labelColumn: "text" }],
+  ["text|message|label", "message|label", { textColumn: "message" }],
+  // Common names, in any case, with surrounding spaces, however their words are joined.
+  ...[
+    ...["text|label", "body|topic", "message|category", "review|sentiment", "content|class", "sms|spam", "v2|v1"],
+    ...[" Review_Text|is-spam ", "COMMENT TEXT|Intent"],
+  ].flatMap((pair): [string, string][] => [
+    [`id|${pair}|n`, pair],
+    [pair.split("|").toReversed().join("||"), pair],
+  ]),
+];
+
+test("columns by their names: requested, the other one of two, common names", async () => {
+  for (const [names, expected, choice] of NAMED)
+    assert.equal(await found(named(...names.split("|")), choice), [...expected.split("|"), true], names);
 });
 
-test("one of two columns requested: the other one is the other column; a column is not used twice", async () => {
-  assert.equal(await found(named("a", "b"), { textColumn: "a" }), ["a", "b", true]);
-  assert.equal(await found(named("a", "b"), { textColumn: "b" }), ["b", "a", true]);
-  assert.equal(await found(named("a", "b"), { labelColumn: "a" }), ["b", "a", true]);
-  assert.equal(await found(named("text", "class", "label"), { textColumn: "label" }), ["label", "class", true]);
-  assert.equal(await found(named("text", "message", "z"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails("same-column", ["give different columns with textColumn"], () =>
-    found(named("a", "b", "c"), { textColumn: "a", labelColumn: "a" }),
-  );
-  await assertFails("no-such-column", ['no column "tetx"', 'did you mean "text"'], () =>
-    found(named("text", "label"), { textColumn: "tetx" }),
-  );
-});
-
-test("common names, in any case, with surrounding spaces, however their words are joined", async () => {
-  for (const [text, label] of [
-    ["text", "label"],
-    ["body", "topic"],
-    ["message", "category"],
-    ["review", "sentiment"],
-    ["content", "class"],
-    ["sms", "spam"],
-    ["v2", "v1"],
-    [" Review_Text", "is-spam "],
-    ["COMMENT TEXT", "Intent"],
-  ] as const) {
-    assert.equal(await found(named("id", text, label, "n")), [text, label, true]);
-    assert.equal(await found(named(label, "", text)), [text, label, true]);
-  }
-});
-
-test("several common names for one column are an error that lists the columns; otherwise a hint", async () => {
+test("columns that leave it open are an error that lists those that may be meant", async () => {
   const several = ["Several columns may be the text: text, message", "id, text, message, label", "textColumn"];
-  await assertFails("ambiguous-column", several, () => found(named("id", "text", "message", "label")));
-  await assertFails("ambiguous-column", ["may be the label: topic, class", "labelColumn"], () =>
-    found(named("topic", "text", "class")),
-  );
-  await assertFails("ambiguous-column", ["may be the label: label, label"], () =>
-    found(named("label", "label", "text")),
-  );
-  assert.equal(await found(named("text", "message", "label"), { textColumn: "message" }), ["message", "label", true]);
-  assert.equal(await found(named("text", "message", "label"), { labelColumn: "text" }), ["message", "text", true]);
-  await assertFails("column-not-recognized", ["recognized as the text", "textColumn"], () =>
-    found(named("a", "b", "label")),
-  );
-  await assertFails("column-not-recognized", ["recognized as the label", "labelColumn"], () =>
-    found(named("text", "b", "c")),
-  );
-  await assertFails("too-few-columns", ["add a column of labels, or separate"], () => found([["text"]]));
+  const pair = ["as the text", '"x" (', '"y" (', 'for pairs of texts: textColumn "x,y"'];
+  const long = "l".repeat(65);
+  for (const [code, words, sample, choice] of [
+    ["same-column", ["give different columns"], "a|b|c", { textColumn: "a", labelColumn: "a" }],
+    ["no-such-column", ['no column "tetx"', 'did you mean "text"'], "text|label", { textColumn: "tetx" }],
+    ["ambiguous-column", several, "id|text|message|label"],
+    ["ambiguous-column", ["may be the label: topic, class", "labelColumn"], "topic|text|class"],
+    ["ambiguous-column", ["may be the label: label, label"], "label|label|text"],
+    ["column-not-recognized", ["recognized as the text", "textColumn"], "a|b|label"],
+    ["column-not-recognized", ["recognized as the label", "labelColumn"], "text|b|c"],
+    ["too-few-columns", ["add a column of labels, or separate"], [["text"]]],
+    // A label of more than 64 characters.
+    ["column-not-recognized", ["recognized as the text"], [["a", "b"], ["t", long], ["u", long]]], // biome-ignore format: short
+    [
+      "column-not-recognized",
+      ["as the label", '"state" (2 values), "kind" (5 values)'],
+      table("id:id", "x:long", "state:two", "kind:five"),
+    ],
+    ["column-not-recognized", pair, table("x:long", "y:long", "z:two")],
+    ["ambiguous-column", ["topic, class", '"topic" (2 values)'], table("text:long", "topic:two", "class:five")],
+  ] as [ErrorCode, string[], string | string[][], ColumnChoice?][])
+    await assertFails(code, words, () =>
+      found(typeof sample === "string" ? named(...sample.split("|")) : sample, choice),
+    );
 });
 
 test("two columns without common names: the label has fewer or shorter values, of at most 64 characters", async () => {
-  const names = ["a", "b"];
-  assert.equal(await found([names, ["one", "x"], ["two", "x"]]), ["a", "b", true]);
-  assert.equal(await found([names, ["x", "one"], ["x", "two"]]), ["b", "a", true]);
-  assert.equal(await found([names, ["longer", "l"], ["text", "m"]]), ["a", "b", true]);
-  assert.equal(await found([names, ["l", "longer"], ["m", "text"]]), ["b", "a", true]);
-  assert.equal(await found([names, ["l", "t"]]), ["b", "a", true]);
-  assert.equal(await found([names, ["t", "l".repeat(64)], ["u", "l".repeat(64)]]), ["a", "b", true]);
-  await assertFails("column-not-recognized", ["recognized as the text"], () =>
-    found([names, ["t", "l".repeat(65)], ["u", "l".repeat(65)]]),
-  );
+  const long = "l".repeat(64);
+  for (const [rows, expected] of [
+    ["one|x two|x", "a|b"],
+    ["x|one x|two", "b|a"],
+    ["longer|l text|m", "a|b"],
+    ["l|longer m|text", "b|a"],
+    ["l|t", "b|a"],
+    [`t|${long} u|${long}`, "a|b"],
+  ] as const) {
+    const sample = rows.split(" ").map((row) => row.split("|"));
+    assert.equal(await found([["a", "b"], ...sample]), [...expected.split("|"), true], rows);
+  }
 });
 
 test("no header: the first row's label occurs again, or its text has four words", async () => {
@@ -146,61 +145,46 @@ const table = (...columns: string[]) => {
 };
 
 test("columns by their contents, whatever their names, and why they are those", async () => {
-  const chosen = async (...columns: string[]) => (await findColumns(table(...columns), {}, "a.csv")).chosen;
-  assert.is(
-    await chosen("id:id", "Libelle:short", "Rubrique:five"),
-    'text: column "Libelle" (the only texts), label: column "Rubrique" (5 values)',
-  );
+  const chosen = async (columns: string) =>
+    plain((await findColumns(table(...columns.split("|")), {}, "a.csv")).chosen ?? "");
+  for (const [columns, expected] of [
+    [
+      "id:id|Libelle:short|Rubrique:five",
+      'text: column "Libelle" (the only texts), label: column "Rubrique" (5 values)',
+    ],
+    [
+      "subject:short|text:long|label:two",
+      'text: column "text" (by name), label: column "label" (by name); for pairs of texts: textColumn "subject,text"',
+    ],
+    ["id:id|text:long|label:two", ""],
+  ] as const)
+    assert.is(await chosen(columns), expected);
   // A pair is both texts also where they repeat; with a second column of texts it is said how both are read.
-  for (const [first, second, label] of [
-    ["question:five", "answer:five", "match:two"],
-    ["text_a:short", "text_b:five", "same:flag"],
-    ["query:five", "document:long", "relevance:five"],
-    ["Frage:short", "Antwort:long", "passt:two"],
-  ] as const) {
-    const names = [first, second, label].map((column) => column.split(":")[0]!);
-    const said = `text: columns "${names[0]}" and "${names[1]}" (by name), label: column "${names[2]}"`;
-    assert.ok((await chosen(first, second, label))?.startsWith(said), await chosen(first, second, label));
+  for (const columns of [
+    "question:five|answer:five|match:two",
+    "text_a:short|text_b:five|same:flag",
+    "query:five|document:long|relevance:five",
+    "Frage:short|Antwort:long|passt:two",
+  ]) {
+    const [first, second, label] = columns.split("|").map((column) => column.split(":")[0]!);
+    const said = `text: columns "${first}" and "${second}" (by name), label: column "${label}"`;
+    assert.ok((await chosen(columns)).startsWith(said), await chosen(columns));
   }
-  assert.is(
-    plain((await chosen("subject:short", "text:long", "label:two"))!),
-    'text: column "text" (by name), label: column "label" (by name); ' +
-      'for pairs of texts: textColumn "subject,text"',
-  );
-  const mine = async (...columns: string[]) => (await found(table(...columns))).slice(0, 2);
-  assert.equal(await mine("subject:short", "body:long", "queue:five"), ["body", "queue"]);
-  assert.equal(await mine("betreff:short", "inhalt:long", "art:five"), ["inhalt", "art"]);
-  const ticket = ["id:id", "created:day", "status:two", "priority:five", "queue:five", "subject:short", "body:long"];
-  assert.equal(await mine(...ticket, "agent:five", "language:two"), ["body", "queue"]);
-  // Addresses are no texts, whatever their column is called.
-  assert.equal(await mine("email:code", "nachricht:long", "price:price", "Catégorie ?:five"), [
-    "nachricht",
-    "Catégorie ?",
-  ]);
-  assert.equal(await mine("text:short", "message:long", "label:two"), ["message", "label"]);
-  assert.equal(await mine("a=b:long", "c:flag", "d:empty"), ["a=b", "c"]);
-  assert.equal(await mine("what:long", "which:lists", "n:id"), ["what", "which"]);
-  assert.is(await chosen("id:id", "text:long", "label:two"), undefined);
-  const { labelName } = await findColumns(
-    table("id:id", "x:long", "y:two", "z:price"),
-    { labelsAre: "score" },
-    "a.csv",
-  );
-  assert.is(labelName, "z");
-});
-
-test("columns that leave it open: an error with those that may be meant", async () => {
-  const open = (...columns: string[]) => found(table(...columns));
-  await assertFails("column-not-recognized", ["as the label", '"state" (2 values), "kind" (5 values)'], () =>
-    open("id:id", "x:long", "state:two", "kind:five"),
-  );
-  const both = 'for pairs of texts: textColumn "x,y"';
-  await assertFails("column-not-recognized", ["as the text", '"x" (', '"y" (', both], () =>
-    open("x:long", "y:long", "z:two"),
-  );
-  await assertFails("ambiguous-column", ["may be the label: topic, class", '"topic" (2 values)'], () =>
-    open("text:long", "topic:two", "class:five"),
-  );
+  const ticket =
+    "id:id|created:day|status:two|priority:five|queue:five|subject:short|body:long|agent:five|language:two";
+  for (const [columns, ...expected] of [
+    ["subject:short|body:long|queue:five", "body", "queue"],
+    ["betreff:short|inhalt:long|art:five", "inhalt", "art"],
+    [ticket, "body", "queue"],
+    // Addresses are no texts, whatever their column is called.
+    ["email:code|nachricht:long|price:price|Catégorie ?:five", "nachricht", "Catégorie ?"],
+    ["text:short|message:long|label:two", "message", "label"],
+    ["a=b:long|c:flag|d:empty", "a=b", "c"],
+    ["what:long|which:lists|n:id", "what", "which"],
+  ] as const)
+    assert.equal((await found(table(...columns.split("|")))).slice(0, 2), expected);
+  const scored = table("id:id", "x:long", "y:two", "z:price");
+  assert.is((await findColumns(scored, { labelsAre: "score" }, "a.csv")).labelName, "z");
 });
 
 test("a file that is sorted by its labels: rows from all of it say what its columns have", async () => {
@@ -208,15 +192,14 @@ test("a file that is sorted by its labels: rows from all of it say what its colu
     { length: 3000 },
     (_, i) => `${i},"text, number ${i} of many",${"abc"[Math.floor(i / 1000)]}`,
   );
-  const load = (content: string, encoding?: string) => {
-    const bytes = encoding
-      ? new Uint8Array(Uint16Array.from(content, (sign) => sign.charCodeAt(0)).buffer)
-      : new TextEncoder().encode(content);
-    return loadDataset({ file: bytesReader("a.csv", bytes) }, encoding ? { encoding } : {});
-  };
-  const table = `nr,words,kind of it\n${rows.join("\n")}\n`;
-  for (const data of [await load(table), await load(table, "utf-16le")])
+  const content = `nr,words,kind of it\n${rows.join("\n")}\n`;
+  for (const [bytes, options] of [
+    [Buffer.from(content), {}],
+    [Buffer.from(content, "utf16le"), { encoding: "utf-16le" }],
+  ] as const) {
+    const data = await loadDataset({ file: bytesReader("a.csv", new Uint8Array(bytes)) }, options);
     assert.equal([data.labels, data.origin.labelColumn], [["a", "b", "c"], "kind of it"]);
+  }
 });
 
 test("a question as the header of two columns: all labels repeat but its own", async () => {
