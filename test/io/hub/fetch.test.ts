@@ -7,6 +7,7 @@ import * as assert from "uvu/assert";
 import { openFile, packagePath } from "#platform";
 import { bytesReader } from "../../../src/data/corpus.ts";
 import type { ErrorCode } from "../../../src/error-codes.ts";
+import { LowrankError } from "../../../src/errors.ts";
 import { resolveModel } from "../../../src/io/hf.ts";
 import { download, hash } from "../../../src/io/hub/download.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
@@ -199,6 +200,57 @@ test("invalid responses of the hub's API are refused", async () => {
     answer = (_, response) => response.end(body === deep ? deep : JSON.stringify(body));
     await assertFails(code, words, () => resolveModel(NAME, options));
     assert.not.ok(server.requests.some((request) => request.includes("/resolve/")));
+  }
+});
+
+/** Answers that no server should give: of another status, with another header, of other bytes, and none of HTTP. */
+const ODD = [
+  ...[201, 204, 206, 300, 304, 400, 416, 418, 451, 599, 999].map((status) => ({ status })),
+  ...["/", "?", "http://[::1", "../../../x", "", "x".repeat(5000)].map((location) => ({
+    status: 307,
+    headers: { location },
+  })),
+  ...[
+    { "content-length": "1" },
+    { "content-length": "18446744073709551616" },
+    ...["gzip", "br", "x"].map((encoding) => ({ "content-encoding": encoding })),
+    ...["bytes 5-4/3", "bytes */10", "bytes 0-", "x"].map((range) => ({ "content-range": range })),
+    ...["-1", "x", "Thu, 01 Jan 1970 00:00:00 GMT"].map((time) => ({ "retry-after": time })),
+  ].map((headers) => ({ headers })),
+  ...["", "[]", "null", "<html>", '{"sha":1e400,"siblings":{"__proto__":[]}}'].map((body) => ({ body })),
+  ...[
+    "HTTP/1.1 200 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\nhello",
+    "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhello",
+    `HTTP/1.1 200 OK\r\nx: ${"y".repeat(100_000)}\r\n\r\n`,
+    ...["HTTP/1.1 99999 ?\r\n\r\n", "HTTP/9.9 200\r\n\r\n", "\0\0\0\0"],
+    "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No\r\n\r\n",
+  ].map((raw) => ({ raw })),
+] as { status?: number; headers?: Record<string, string>; body?: string; raw?: string }[];
+
+test("whatever a server answers, a file is whole or the error is ours, and the next call has it", async () => {
+  start();
+  for (const { status = 200, headers = {}, body, raw } of ODD) {
+    const what = JSON.stringify({ status, headers, body, raw }).slice(0, 200);
+    const odd: typeof answer = (_, response) => {
+      if (raw !== undefined) return response.socket!.end(raw);
+      try {
+        response.writeHead(status, headers).end(body ?? BYTES);
+      } catch {
+        response.destroy();
+      }
+    };
+    const path = newPath();
+    const load = () => download(path, wanted(), { ...options, patience: 50 });
+    for (const work of [() => resolveModel(NAME, { ...options, patience: 50 }), load]) {
+      answer = odd;
+      const error = await work().catch((thrown) => thrown);
+      if (work !== load || error !== undefined) assert.instance(error, LowrankError, `${what}: ${error}`);
+    }
+    answer = (request, response) => sendBytes(request, response, BYTES);
+    // What was damaged is deleted by the first that finds it so.
+    if (!existsSync(path)) await load().catch(load);
+    assert.ok(BYTES.equals(readFileSync(path)) && !existsSync(`${path}.incomplete`), what);
   }
 });
 
