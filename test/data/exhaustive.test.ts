@@ -1,8 +1,7 @@
-/** Where the space is small, all of it: every code point, every kind of invalid UTF-8, every prefix of a file. */
+/** Where the space is small, all of it: every kind of valid and invalid UTF-8, every prefix of a file. */
 
 import * as assert from "uvu/assert";
 import { bytesReader, Corpus } from "../../src/data/corpus.ts";
-import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import { LowrankError } from "../../src/errors.ts";
 import { joinPair } from "../../src/pair.ts";
@@ -11,8 +10,6 @@ import { test, testAll } from "../helpers/harness.ts";
 
 const utf8 = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-const LAST_CODE_POINT = 0x10ffff;
-const isSurrogate = (code: number) => code >= 0xd800 && code < 0xe000;
 
 let module: DataModule | undefined;
 
@@ -31,47 +28,8 @@ async function read(name: string, bytes: Uint8Array, skipFaulty = false) {
   return { rows: found, invalid: corpus.leftOut.rows };
 }
 
-/**
- * Code points but those that end a line or a field, some hundred in a text, with spaces in between: all, or of each 64
- * the first and the last, between which the bytes before the last one change.
- */
-function codePoints(isWhole: boolean): string[] {
-  const all = Array.from({ length: LAST_CODE_POINT + 1 }, (_, code) => code).filter(
-    (code) => !isSurrogate(code) && ![9, 10, 13].includes(code) && (isWhole || code < 256 || (code + 1) % 64 < 2),
-  );
-  const texts = Array.from({ length: Math.ceil(all.length / 512) }, (_, i) => all.slice(512 * i, 512 * i + 512));
-  return texts.map((text) => `x${text.map((code, i) => String.fromCodePoint(code) + (i % 8 ? "" : " ")).join("")}`);
-}
-
-/** Of a set of bytes or characters some in `npm test`, and all in test:all. */
+/** Of a set of bytes some in `npm test`, and all in test:all. */
 const SIZES = [[test, "some bytes", false], [testAll, "every byte", true]] as const; // biome-ignore format: short
-
-for (const [declare, , isWhole] of SIZES) {
-  declare(`code points are valid UTF-8 to the readers: ${isWhole ? "all" : "some"}`, async () => {
-    const texts = codePoints(isWhole);
-    const file = `label\ttext\n${texts.map((text, i) => `${i % 2}\t${text}\n`).join("")}`;
-    const { rows, invalid } = await read("all.tsv", utf8.encode(file));
-    assert.is(invalid, 0);
-    assert.is(rows.length, texts.length);
-    for (const [i, text] of texts.entries()) assert.ok(rows[i]![1] === text, `text ${i}`);
-    const lines = texts.map((text, i) => `{"label": ${i % 2}, "text": ${JSON.stringify(text)}}\n`).join("");
-    const json = await read("all.jsonl", utf8.encode(lines));
-    assert.is(json.invalid, 0);
-    for (const [i, text] of texts.entries()) assert.ok(json.rows[i]![1] === text, `text ${i} of JSON`);
-  });
-
-  declare(
-    `code points come back from their tokens, as a string and as bytes: ${isWhole ? "all" : "some"}`,
-    async () => {
-      const tokenizer = await Tokenizer.load();
-      for (const text of codePoints(isWhole)) {
-        const ids = tokenizer.encode(text);
-        assert.ok(tokenizer.decode(ids) === text, text.slice(0, 8));
-        assert.ok(String(tokenizer.encodeBytes(utf8.encode(text))) === String(ids), text.slice(0, 8));
-      }
-    },
-  );
-}
 
 /** Leads with every byte behind them, or some, and with bytes on both sides of what may follow. */
 function sequences(isWhole: boolean): Uint8Array[] {

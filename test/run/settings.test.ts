@@ -172,8 +172,6 @@ test("a setting that a task lacks is refused with the reason and those that it h
 
 test("settings of data are checked before data is read", async () => {
   for (const [code, given, words] of [
-    ["invalid-value", { maxLength: 0 }, ["maxLength is invalid", "1 or more"]],
-    ["invalid-value", { trainRows: 1.5 }, ["trainRows is invalid"]],
     ["invalid-value", { padding: -1 }, ["padding is invalid"]],
     ["invalid-argument", { balance: "yes" }, ["balance", "true or false"]],
     ["invalid-argument", { encoding: 8 }, ["encoding", "a string"]],

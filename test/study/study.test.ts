@@ -230,7 +230,6 @@ test("what is wrong with a run rejects the call before anything begins, with its
     [{ dora: "yes" }, "invalid-argument", "dora", "true or false"],
     [{ dtype: "auto" }, "invalid-value", "dtype auto"],
     [{ device: all.device }, "unknown-option", "device"],
-    [{ accumulate: 8 }, "invalid-value", "accumulate"],
     [{ onEvent: () => {} }, "unknown-option", "onEvent"],
   ];
   for (const [run, code, ...words] of wrong) await refused([...RANKS, run], code, "runs[2]: ", ...words);

@@ -16,11 +16,8 @@ import { loadModel } from "../../../src/io/hf.ts";
 import { LIMITS } from "../../../src/io/limits.ts";
 import { loadAdapter, openAdapter } from "../../../src/io/peft/open-adapter.ts";
 import { GPT2_VOCABULARY } from "../../../src/io/tokenizer/vocabulary.ts";
-import { Rng } from "../../../src/rng.ts";
 import { assertFails, temporaryFolder } from "../../helpers/border.ts";
-import { ReferenceTokenizer } from "../../helpers/bpe-reference.ts";
 import { test } from "../../helpers/harness.ts";
-import { randomText } from "../../helpers/random-text.ts";
 import { messages, TINY, tinyModel } from "../../helpers/tiny.ts";
 import { assertIds, goldenVocabulary, loadTokenizer, readFiles, vocabularyModel } from "../../helpers/vocabulary.ts";
 
@@ -55,27 +52,6 @@ test("texts have the ids of the library tokenizers, whatever the order of the id
     for (const [i, [text, expected]] of CASES.entries())
       assertIds(ids.subarray(offsets[i], offsets[i + 1]), expected.map(mapId), text);
   }
-});
-
-test("words of any length have the ids of the definition and come back", async () => {
-  const vocabulary = await read({ "tokenizer.json": { ...FAST, added_tokens: [] } });
-  const tokenizer = await loadTokenizer(vocabulary);
-  const reference = ReferenceTokenizer.of(
-    VOCAB,
-    MERGES.map((pair) => pair.join(" ")),
-  );
-  const rng = new Rng(4);
-  const letters = [..."einrechtdsauf "];
-  for (let i = 0; i < 1500; i++) {
-    const word = Array.from({ length: 10 + rng.below(90) }, () => letters[rng.below(13 + (i % 2))]).join("");
-    for (const text of [randomText(rng, 24), word]) {
-      const ids = tokenizer.encode(text);
-      assertIds(ids, reference.encode(text), text);
-      assert.is(tokenizer.decode(ids), text.toWellFormed());
-    }
-  }
-  const long = Array.from({ length: 40_000 }, () => letters[rng.below(13)]).join("");
-  assert.is(tokenizer.decode(tokenizer.encode(long)), long);
 });
 
 test("added tokens that take white space are found across the parts in which long texts are encoded", async () => {
