@@ -39,25 +39,15 @@ const sweepCells = (arms: Arm[], seeds: number, base = {}) => listCells({ base, 
 const trialRate = ({ options }: Pick<Trial, "options">) => options.lr;
 
 test("the first seed is trained at every rate, the others at the chosen one", async () => {
-  const [cell, ...more] = await sweepCells([{ mode: "last_layer", lr: { choose: RATES } }], 3);
-  assert.equal(more, []);
-  assert.equal(runnableTrials([cell!]).map(trialRate), RATES);
-  const all = runnableTrials([cell!], () => 1);
-  assert.equal(
-    all.map(({ options }) => [options.lr, options.seed]),
-    [...RATES.map((lr) => [lr, 1]), [1e-2, 2], [1e-2, 3]],
-  );
+  const chosen = { mode: "last_layer", lr: { choose: RATES } };
+  const [cell, ...more] = await sweepCells([chosen], 3);
+  assert.equal([more, runnableTrials([cell!]).map(trialRate)], [[], RATES]);
+  const all = runnableTrials([cell!], () => 1).map(({ options }) => `${options.lr}:${options.seed}`);
+  assert.is(all.join(" "), "0.001:1 0.01:1 0.03:1 0.01:2 0.01:3");
   // A trial that two cells share is run once.
-  const arms = [
-    { mode: "last_layer", lr: 1e-2 },
-    { mode: "last_layer", lr: { choose: RATES } },
-  ];
-  const both = await sweepCells(arms, 3);
-  assert.is(runnableTrials(both, () => 0).length, 3 + 2 + 2);
-  assert.is(
-    runnableTrials(both, ({ rates }) => rates.findIndex(([first]) => trialRate(first!) === 1e-2)).length,
-    3 + 2,
-  );
+  const both = await sweepCells([{ mode: "last_layer", lr: 1e-2 }, chosen], 3);
+  const same = ({ rates }: (typeof both)[number]) => rates.findIndex(([first]) => trialRate(first!) === 1e-2);
+  assert.equal([runnableTrials(both, () => 0).length, runnableTrials(both, same).length], [3 + 2 + 2, 3 + 2]);
 });
 
 test("shards share all trials between them, whichever rates are chosen", async () => {
@@ -113,21 +103,22 @@ test("estimated operations: of the steps with their backward pass, of features o
 });
 
 test("what cannot be chosen from is refused by name", async () => {
-  for (const [lr, code, words] of [
-    [{ choose: [1e-3] }, "invalid-sweep", ["two or more different rates"]],
-    [{ choose: [1e-3, 1e-3] }, "invalid-sweep", ["two or more different rates"]],
-    [{ choose: 1e-3 }, "invalid-sweep", ["two or more different rates"]],
-    [{ chose: [1e-3, 1e-2] }, "invalid-sweep", ["two or more different rates", "chose"]],
-    [{ choose: [1e-3, 0] }, "invalid-value", ["lr", "above 0"]],
-  ] as [unknown, ErrorCode, string[]][])
-    await assertFails(code, words, () => sweepCells([{ lr }], 1));
-  await assertFails("invalid-sweep", ["more learning rates than others", "2 and 3"], () =>
-    sweepCells([{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }], 1),
-  );
-  await assertFails("invalid-value", ["rank", "choose"], () => sweepCells([{ rank: { choose: [4, 8] } }], 1));
-  await assertFails("exceeds-limit", ["at most 100000", "100002: 1 combinations"], () =>
-    sweepCells([{ lr: { choose: RATES } }], 100_000),
-  );
+  const two = ["two or more different rates"];
+  for (const [arms, code, words, seeds = 1] of [
+    [[{ lr: { choose: [1e-3] } }], "invalid-sweep", two],
+    [[{ lr: { choose: [1e-3, 1e-3] } }], "invalid-sweep", two],
+    [[{ lr: { choose: 1e-3 } }], "invalid-sweep", two],
+    [[{ lr: { chose: [1e-3, 1e-2] } }], "invalid-sweep", [...two, "chose"]],
+    [[{ lr: { choose: [1e-3, 0] } }], "invalid-value", ["lr", "above 0"]],
+    [
+      [{ lr: { choose: [1e-3, 1e-2] } }, { mode: "all", lr: { choose: RATES } }],
+      "invalid-sweep",
+      ["more learning rates than others", "2 and 3"],
+    ],
+    [[{ rank: { choose: [4, 8] } }], "invalid-value", ["rank", "choose"]],
+    [[{ lr: { choose: RATES } }], "exceeds-limit", ["at most 100000", "100002: 1 combinations"], 100_000],
+  ] as [Arm[], ErrorCode, string[], number?][])
+    await assertFails(code, words, () => sweepCells(arms, seeds));
 });
 
 test("the preset methods: each method has as many rates as any other", async () => {
@@ -256,26 +247,26 @@ test("methods are compared in pairs, with Holm's correction; a whole grid of ran
   const like = (await readFinished(out, cell.rates[0]![0]!))!;
   const data = await tinyData(messages(60));
   assert.is(data.test.size, 24);
+  const show = (...cells: [options: object, right: number][]) =>
+    toMarkdown(reportBlocks(cells.map(([options, right]) => made(options, like, right, data)), data)); // biome-ignore format: short
   const lora = { mode: "lora", rank: 4, alpha: 8 };
-  const cells = [made({ mode: "all" }, like, 24, data), made(lora, like, 23, data), made({}, like, 17, data)];
-  const markdown = toMarkdown(reportBlocks(cells, data));
-  // 7 rows differ: 2 / 2^7 of three tests; 6 rows: 2 / 2^6 of two.
-  assert.match(
-    markdown,
-    /\| full fine-tuning \| head only \| 29\.2 % \(\S+–\S+\) \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| better \|/,
-  );
-  assert.match(
-    markdown,
-    /\| LoRA, rank 4, alpha 8 \| head only \| 25\.0 % \(\S+–\S+\) \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
-  );
-  assert.match(markdown, /1 of 3 pairs are distinguishable/);
-  const plus = toMarkdown(
-    reportBlocks([made(lora, like, 20, data), made({ ...lora, lrRatio: 16 }, like, 18, data)], data),
-  );
-  assert.match(plus, /\| LoRA, rank 4, alpha 8, lrRatio 1 \| LoRA, rank 4, alpha 8, lrRatio 16 \|/);
+  const markdown = show([{ mode: "all" }, 24], [lora, 23], [{}, 17]);
   const grid = [2, 4].flatMap((rank) => [4, 8].map((alpha) => ({ mode: "lora", rank, alpha })));
-  const cellsOf = (some: typeof grid) => some.map((options, i) => made(options, like, 12 + i, data));
-  const mapped = toMarkdown(reportBlocks(cellsOf(grid), data));
-  assert.match(mapped, /## Rank and alpha\n.*\| 2 \| 50\.0 % \(\S+\) \| 54\.2 % \(\S+\) \|\n\| 4 \| 58\.3 %/s);
-  assert.not.match(toMarkdown(reportBlocks(cellsOf(grid.slice(1)), data)), "## Rank and alpha");
+  const cells = grid.map((options, i): [object, number] => [options, 12 + i]);
+  for (const [shown, words] of [
+    // 7 rows differ: 2 / 2^7 of three tests; 6 rows: 2 / 2^6 of two.
+    [markdown, /\| full fine-tuning \| head only \| 29\.2 % \(\S+\) \| 7 \| 0 \| 0 \| 0\.016 \| 0\.047 \| better \|/],
+    [
+      markdown,
+      /\| LoRA, rank 4, alpha 8 \| head only \| 25\.0 % \(\S+\) \| 6 \| 0 \| 0 \| 0\.031 \| 0\.063 \| not distinguishable \|/,
+    ],
+    [markdown, "1 of 3 pairs are distinguishable"],
+    [
+      show([lora, 20], [{ ...lora, lrRatio: 16 }, 18]),
+      "| LoRA, rank 4, alpha 8, lrRatio 1 | LoRA, rank 4, alpha 8, lrRatio 16 |",
+    ],
+    [show(...cells), /## Rank and alpha\n.*\| 2 \| 50\.0 % \(\S+\) \| 54\.2 % \(\S+\) \|\n\| 4 \| 58\.3 %/s],
+  ] as const)
+    assert.match(shown, words);
+  assert.not.match(show(...cells.slice(1)), "## Rank and alpha");
 });
