@@ -4,6 +4,7 @@ import { bytesReader } from "../../../src/data/corpus.ts";
 import type { DatasetOptions } from "../../../src/data/dataset-options.ts";
 import { loadDataset } from "../../../src/data/datasets.ts";
 import { openSheet, sheetSample } from "../../../src/data/table/sheet-lines.ts";
+import type { ErrorCode } from "../../../src/error-codes.ts";
 import { openTable } from "../../../src/infer/table/open-table.ts";
 import type { TableRow } from "../../../src/infer/table/table.ts";
 import { forgetFile, registerFile } from "../../../src/platform/files.ts";
@@ -91,24 +92,26 @@ test("several sheets: the only visible one with cells, or the one that is named;
 });
 
 test("files that are no workbooks, and too large ones", async () => {
-  const load = (bytes: Uint8Array) => loadDataset({ file: reader(bytes) }, ALL);
   const good = workbook([{ name: "Sheet", xml: table() }]);
-  await assertFails("invalid-xlsx", ["other bytes"], () => load(new TextEncoder().encode("text,label\n")));
-  await assertFails("invalid-xlsx", ["password"], () => load(Uint8Array.of(0xd0, 0xcf, 0x11, 0xe0, 1, 2)));
-  await assertFails("damaged-archive", () => load(good.slice(0, good.length - 40)));
-  // Columns of a sheet need no separators.
-  const alone = workbook([{ name: "Sheet", xml: sheetData(sheetRow("text"), sheetRow("a b")) }]);
-  const said = await assertFails("too-few-columns", () => load(alone));
-  assert.match(said, /add a column of labels$/);
-  await assertFails("invalid-xlsx", ["a sheet"], () => load(workbook([{ name: "Sheet", xml: "<sheetData><row" }])));
   const row = (attributes: string) => workbook([{ name: "S", xml: `<sheetData><row ${attributes}</row></sheetData>` }]);
-  await assertFails("invalid-xlsx", ["row 2000000"], () => load(row('r="2000000">')));
-  await assertFails("invalid-xlsx", ["cell ZZZ1"], () => load(row('r="1"><c r="ZZZ1"/>')));
   // The size that the archive says a part has, which is also the most that is unpacked.
   const bomb = good.slice();
   const at = new TextDecoder("latin1").decode(bomb).lastIndexOf("xl/worksheets/sheet0.xml") - 46;
   new DataView(bomb.buffer).setUint32(at + 24, 1 << 30, true);
-  await assertFails("exceeds-limit", ["268435456 bytes"], () => load(bomb));
+  for (const [code, words, bytes] of [
+    ["invalid-xlsx", ["other bytes"], new TextEncoder().encode("text,label\n")],
+    ["invalid-xlsx", ["password"], Uint8Array.of(0xd0, 0xcf, 0x11, 0xe0, 1, 2)],
+    ["damaged-archive", [], good.slice(0, good.length - 40)],
+    // Columns of a sheet need no separators.
+    ["too-few-columns", ["add a column of labels"], workbook([{ name: "S", xml: sheetData(sheetRow("text")) }])],
+    ["invalid-xlsx", ["a sheet"], workbook([{ name: "Sheet", xml: "<sheetData><row" }])],
+    ["invalid-xlsx", ["row 2000000"], row('r="2000000">')],
+    ["invalid-xlsx", ["cell ZZZ1"], row('r="1"><c r="ZZZ1"/>')],
+    ["exceeds-limit", ["268435456 bytes"], bomb],
+  ] as [ErrorCode, string[], Uint8Array][]) {
+    const message = await assertFails(code, words, () => loadDataset({ file: reader(bytes) }, ALL));
+    assert.not.match(message, "separat");
+  }
 });
 
 test("a sheet as a table to label: its rows as CSV, with the texts of their column", async () => {
