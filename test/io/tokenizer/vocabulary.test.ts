@@ -139,15 +139,17 @@ test("the token that ends a text: of the tokenizer's files, of the model's confi
   const lists = { "vocab.json": { ...VOCAB, ...ids }, "merges.txt": MERGES.map((pair) => pair.join(" ")).join("\n") };
   const readEnd = async (settings: object, config: object) =>
     (await read({ ...lists, "tokenizer_config.json": settings }, { vocab_size: 500, ...config })).end.text;
-  const word = VOCAB[MERGES[3]!.join("")];
-  assert.is(await readEnd({}, {}), "<|endoftext|>");
-  assert.is(await readEnd({ eos_token: "</s>" }, { eos_token_id: 400 }), "</s>");
-  assert.is(await readEnd({ eos_token: { content: "</s>", lstrip: false } }, {}), "</s>");
-  assert.is(await readEnd({}, { eos_token_id: 401 }), "</s>");
-  assert.is(await readEnd({}, { eos_token_id: [401, 400] }), "</s>");
-  assert.is(await readEnd({}, { eos_token_id: 50256 }), "<|endoftext|>");
-  // a word, as in configs that are copies of GPT-2's
-  assert.is(await readEnd({}, { eos_token_id: word }), "<|endoftext|>");
+  for (const [settings, config, expected] of [
+    [{}, {}, "<|endoftext|>"],
+    [{ eos_token: "</s>" }, { eos_token_id: 400 }, "</s>"],
+    [{ eos_token: { content: "</s>", lstrip: false } }, {}, "</s>"],
+    [{}, { eos_token_id: 401 }, "</s>"],
+    [{}, { eos_token_id: [401, 400] }, "</s>"],
+    [{}, { eos_token_id: 50256 }, "<|endoftext|>"],
+    // a word, as in configs that are copies of GPT-2's
+    [{}, { eos_token_id: VOCAB[MERGES[3]!.join("")] }, "<|endoftext|>"],
+  ] as const)
+    assert.is(await readEnd(settings, config), expected);
   const { "<|endoftext|>": _, ...without } = VOCAB;
   const none = { ...lists, "vocab.json": { ...without, "<s>": 400 } };
   assert.is((await read({ ...none, "tokenizer_config.json": { bos_token: "<s>" } })).end.id, 400);
@@ -170,6 +172,7 @@ test("files that do not fit together are refused with what is wrong", async () =
     "tokenizer.json": { ...FAST, ...rest, model: { ...FAST.model, ...model } },
   });
   const merges = MERGES.map((pair) => pair.join(" "));
+  const added = Array.from({ length: 5000 }, (_, i) => ({ id: 300 + i, content: `<${i}>` }));
   const broken: [ErrorCode, string[], Record<string, unknown>][] = [
     ["invalid-merges", ["merge 2 needs a token", 'no token "Zq"'], fast({ merges: [MERGES[0], ["Z", "q"]] })],
     ["invalid-merges", ["merge 1 needs a token", 'no token "ZZ"'], { "vocab.json": VOCAB, "merges.txt": "ZZ e\n" }],
@@ -181,62 +184,39 @@ test("files that do not fit together are refused with what is wrong", async () =
     ["invalid-vocabulary", ['"neu"', "999999", "1000000000"], fast({ vocab: { ...VOCAB, neu: 1e9 } })],
     ["invalid-vocabulary", ["two ids", "<mask>"], fast({}, { added_tokens: [{ id: 500, content: "<mask>" }] })],
     ["invalid-merges", ["no merges"], fast({ merges: undefined })],
+    ["invalid-field", ["ignore_merges"], fast({ ignore_merges: "yes" })],
     ["invalid-field", ["vocab is invalid", "an object"], fast({ vocab: [] })],
-    [
-      "invalid-vocabulary",
-      ["not a byte-level one", "Ġ"],
-      { "vocab.json": { a: 0, "<|endoftext|>": 1 }, "merges.txt": "" },
-    ],
+    ["invalid-vocabulary", ["byte-level", "Ġ"], { "vocab.json": { a: 0, "<|endoftext|>": 1 }, "merges.txt": "" }],
     ["missing-tokenizer-files", ["no merges.txt"], { "vocab.json": VOCAB }],
     ["missing-tokenizer-files", ["no vocab.json"], { "merges.txt": merges.join("\n") }],
     ["invalid-json", ["not a JSON file"], { "tokenizer.json": golden("tokenizer.json").slice(0, 900) }],
     ["invalid-vocabulary", ["is too long", "65536"], fast({ vocab: { ...VOCAB, ["x".repeat(70_000)]: 300 } })],
-    [
-      "exceeds-limit",
-      ["too many added tokens", "4096"],
-      fast({}, { added_tokens: Array.from({ length: 5000 }, (_, i) => ({ id: 300 + i, content: `<${i}>` })) }),
-    ],
+    ["exceeds-limit", ["too many added tokens", "4096"], fast({}, { added_tokens: added })],
     ["invalid-merges", ["too many merges"], { "vocab.json": VOCAB, "merges.txt": "\n".repeat(LIMITS.vocabulary + 1) }],
     ["exceeds-limit", ["too many values"], { "vocab.json": `{"a":[${"0,".repeat(6 * LIMITS.vocabulary)}0]}` }],
-    ["unsupported-tokenizer", ["Unigram"], fast({ type: "Unigram" })],
-    ["unsupported-tokenizer", ["WordPiece"], fast({ type: "WordPiece" })],
-    ["unsupported-tokenizer", ["SentencePiece", "Llama"], fast({ byte_fallback: true })],
-    ["unsupported-tokenizer", ["SentencePiece"], { "tokenizer.model": "x" }],
-    ["unsupported-tokenizer", ["WordPiece"], { "vocab.txt": "x" }],
-    [
-      "unsupported-tokenizer",
-      ["unk_token"],
-      fast({ unk_token: "<mask>", vocab: { ...VOCAB, a: undefined }, merges: [] }),
-    ],
-    ["invalid-field", ["ignore_merges"], fast({ ignore_merges: "yes" })],
-    ["unsupported-tokenizer", ["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
-    ["unsupported-tokenizer", ["dropout"], fast({ dropout: 0.1 })],
-    ["unsupported-tokenizer", ["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFKC" } })],
-    ["unsupported-tokenizer", ["gpt-2, smollm, llama-bpe, qwen2", "nothing"], fast({}, { pre_tokenizer: undefined })],
-    [
-      "unsupported-tokenizer",
-      ["gpt-2, smollm, llama-bpe, qwen2", "Split"],
-      fast({}, { pre_tokenizer: { type: "Split", pattern: { Regex: "\\d" } } }),
-    ],
-    [
-      "unsupported-tokenizer",
-      ["with use_regex"],
-      fast({}, { pre_tokenizer: { ...FAST.pre_tokenizer, use_regex: false } }),
-    ],
-    [
-      "unsupported-tokenizer",
-      ["add_prefix_space = false", "true"],
-      fast({}, { pre_tokenizer: { ...FAST.pre_tokenizer, add_prefix_space: true } }),
-    ],
-    [
-      "unsupported-tokenizer",
-      ["a post_processor that adds no tokens"],
-      fast({}, { post_processor: { type: "RobertaProcessing" } }),
-    ],
-    ["unsupported-tokenizer", ["add_prefix_space = false"], { "tokenizer_config.json": { add_prefix_space: true } }],
-    ["unsupported-tokenizer", ["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
+  ];
+  const [before, byteLevel] = [(pre_tokenizer: unknown) => fast({}, { pre_tokenizer }), FAST.pre_tokenizer];
+  const patterns = "gpt-2, smollm, llama-bpe, qwen2";
+  const unsupported: [words: string[], files: Record<string, unknown>][] = [
+    [["Unigram"], fast({ type: "Unigram" })],
+    [["WordPiece"], fast({ type: "WordPiece" })],
+    [["SentencePiece", "Llama"], fast({ byte_fallback: true })],
+    [["SentencePiece"], { "tokenizer.model": "x" }],
+    [["WordPiece"], { "vocab.txt": "x" }],
+    [["unk_token"], fast({ unk_token: "<mask>", vocab: { ...VOCAB, a: undefined }, merges: [] })],
+    [["end_of_word_suffix"], fast({ end_of_word_suffix: "</w>" })],
+    [["dropout"], fast({ dropout: 0.1 })],
+    [["no normalizer", "NFC", "normalize"], fast({}, { normalizer: { type: "NFKC" } })],
+    [[patterns, "nothing"], before(undefined)],
+    [[patterns, "Split"], before({ type: "Split", pattern: { Regex: "\\d" } })],
+    [["with use_regex"], before({ ...byteLevel, use_regex: false })],
+    [["add_prefix_space = false", "true"], before({ ...byteLevel, add_prefix_space: true })],
+    [["a post_processor that adds no tokens"], fast({}, { post_processor: { type: "RobertaProcessing" } })],
+    [["add_prefix_space = false"], { "tokenizer_config.json": { add_prefix_space: true } }],
+    [["add_bos_token = false"], { "tokenizer_config.json": { add_bos_token: true } }],
   ];
   for (const [code, words, files] of broken) await assertFails(code, words, () => read(files));
+  for (const [words, files] of unsupported) await assertFails("unsupported-tokenizer", words, () => read(files));
   // Some rows more than GPT-2's ids are padding.
   assert.is((await read({}, { vocab_size: 50304 })).fingerprint, "gpt2");
   await assertFails("missing-tokenizer-files", ["vocab_size 52000", "copy the files"], () =>
