@@ -231,24 +231,18 @@ test("a run directory has perplexity instead of accuracy", async () => {
 });
 
 test("flags that are invalid for texts, or only valid for texts, are refused by name", async () => {
-  const refuses = async (words: string[], args: string[], code = 2) => {
+  const table = "--model model --data messages.csv".split(" ");
+  for (const [args, ...words] of [
+    [[...RUN, "--set", "balance=true"], "--set balance is invalid for a language model", "texts have no classes"],
+    [[...RUN, "--split", "stratified"], "--split", "settings of a language model: --data, --dataset"],
+    [LM, "one of --data and --dataset", "none of them"],
+    [[...table, "--stride", "4"], "--stride", "messages are not cut into blocks"],
+    [[...table, "--data", "a.txt"], "accepts a single file"],
+  ] as const) {
     const finished = await train([...args, "--out", "refused"]);
-    assertCode(finished, code);
+    assertCode(finished, 2);
     for (const word of words) assert.match(finished.stderr, word);
-  };
-  await refuses(
-    ["--set balance is invalid for a language model", "texts have no classes"],
-    [...RUN, "--set", "balance=true"],
-  );
-  await refuses(["--split", "settings of a language model: --data, --dataset"], [...RUN, "--split", "stratified"]);
-  await refuses(['"sms" is not a data set for a language model'], [...LM, "--dataset", "sms"]);
-  await refuses(["one of --data and --dataset", "none of them"], LM);
-  await refuses(
-    ["--stride", "messages are not cut into blocks"],
-    ["--model", "model", "--data", "messages.csv", "--stride", "4"],
-  );
-  await refuses(["accepts a single file"], ["--model", "model", "--data", "messages.csv", "--data", "a.txt"]);
-  await refuses(["needs text, not a table"], [...LM, "--data", "messages.csv"], 1);
+  }
 });
 
 const SENTENCES = [
