@@ -16,8 +16,7 @@ import type { MemoryLimits } from "../plan/memory.ts";
 import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
 import { trainingOf } from "../train/training-check.ts";
 import { type ExampleStep, measureStep } from "./example-step.ts";
-import { inWords, measureGeneration } from "./generation.ts";
-import { isSoftwareDriver } from "./products.ts";
+import { measureGeneration } from "./generation.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
 import { STEP_OPTIMIZER, stepSpec } from "./step-profile.ts";
 import { type Latency, measureLatency, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
@@ -157,6 +156,9 @@ function describeFailure(what: string, error: Error): DoctorReport["failures"][n
   return { what, code: isOurs ? error.code : error.name, message: isOurs ? error.message : `${error.stack}` };
 }
 
+/** A software driver is slow, and its speed means little. */
+const isSoftwareDriver = ({ kind, software }: DeviceInfo) => kind === "webgpu" && software;
+
 export function listMeasurements(device: Backend, cpu: Backend, report: DoctorReport): Measurement[] {
   const isSlow = isSoftwareDriver(device.info);
   const isGPU = device.info.kind === "webgpu";
@@ -193,10 +195,8 @@ export function listMeasurements(device: Backend, cpu: Backend, report: DoctorRe
     ...shapes.map((shape) => ({
       what: `generation with ${shapeTitle(shape)}`,
       run: async () => {
-        const options = { ...shape, prompts: 1, length: 32, tokens: isSlow ? 8 : 32, rounds: 2 };
-        const { rounds, planned } = await measureGeneration(device, options);
-        const { first, speed } = inWords(rounds, options);
-        report.generation.push({ ...shape, first, tokensPerSecond: speed, planned });
+        const options = { ...shape, length: 32, tokens: isSlow ? 8 : 32, rounds: 2 };
+        report.generation.push({ ...shape, ...(await measureGeneration(device, options)) });
       },
     })),
     ...checks("gpt2-xl"),

@@ -16,46 +16,28 @@ import { measureSpread } from "./spread.ts";
 export interface GenerationOptions {
   model: ShapeName;
   dtype: WeightDtype;
-  prompts: number;
-  /** Tokens of a prompt, and new ones. */
+  /** Tokens of the prompt, and new ones. */
   length: number;
   tokens: number;
   rounds: number;
 }
 
-/** Times of a round in milliseconds. */
-export interface Round {
-  /** Until each prompt has one new token. */
-  first: number;
-  /** Until each prompt has all new tokens. */
-  time: number;
-  /** CPU time of all threads, which other load on the machine affects less than wall time; NaN: not known. */
-  cpu: number;
-}
-
 export interface GenerationResult {
-  rounds: Round[];
+  /** Milliseconds until there is one new token, and tokens/s after it: medians of the rounds. */
+  first: number;
+  tokensPerSecond: number;
   /** Bytes in the plan. */
   planned: number;
-  /** Milliseconds by kernel, if the device reports them. */
-  kernels: [string, number][];
 }
 
-interface Beside {
-  otherRound?: () => Promise<void>;
-  cpuTime?: () => number;
-}
-
-/** Measures rounds, alternating with `otherRound`. `cpuTime`: milliseconds of all threads so far. */
 export async function measureGeneration(
   device: Backend,
-  options: GenerationOptions,
-  { otherRound = async () => {}, cpuTime = () => Number.NaN }: Beside = {},
+  { model, dtype, length, tokens, rounds }: GenerationOptions,
 ): Promise<GenerationResult> {
-  const config: ModelConfig = CONFIGS[options.model];
+  const config: ModelConfig = CONFIGS[model];
   const decoder = await Decoder.create(device, {
-    spec: { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype: options.dtype },
-    capacity: { tokens: options.prompts * options.length, sequences: options.prompts },
+    spec: { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype },
+    capacity: { tokens: length, sequences: 1 },
   });
   await loadBase(decoder, randomCheckpoint(config));
   const tokenizer = await Tokenizer.load();
@@ -63,40 +45,21 @@ export async function measureGeneration(
   const words = [" word", " text"];
   const write = async (maxNewTokens: number) => {
     words.reverse();
-    const prompts = Array.from({ length: options.prompts }, () => words[0]!.repeat(options.length));
-    const [started, before] = [performance.now(), cpuTime()];
+    const started = performance.now();
     let count = 0;
-    for await (const { ids } of generate(decoder, tokenizer, prompts, { maxNewTokens })) count += ids.length;
-    if (count !== options.prompts * maxNewTokens) throw new Error(`${count} tokens: a text ended early`);
-    return { time: performance.now() - started, cpu: cpuTime() - before };
+    for await (const { ids } of generate(decoder, tokenizer, [words[0]!.repeat(length)], { maxNewTokens }))
+      count += ids.length;
+    if (count !== maxNewTokens) throw new Error(`${count} tokens: a text ended early`);
+    return performance.now() - started;
   };
-  await write(options.tokens); // warms caches
-  const rounds: Round[] = [];
-  for (let round = 0; round < options.rounds; round++) {
-    const { time: first } = await write(1);
-    rounds.push({ first, ...(await write(options.tokens)) });
-    await otherRound();
+  await write(tokens); // warms caches
+  const [firsts, speeds]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    const first = await write(1);
+    firsts.push(first);
+    speeds.push((1000 * (tokens - 1)) / ((await write(tokens)) - first));
   }
-  // In a separate round: timing each dispatch slows it down.
-  const kernels = new Map<string, number>();
-  await decoder.session.time?.(kernels);
-  await write(options.tokens);
   const planned = memoryTotals(decoder.plan.memory).total;
   decoder.destroy();
-  return { rounds, planned, kernels: [...kernels].sort((a, b) => b[1] - a[1]) };
-}
-
-/** Summarizes rounds: milliseconds to the first token, tokens/s after it, CPU time per token. */
-export function inWords(rounds: Round[], { prompts, tokens }: Pick<GenerationOptions, "prompts" | "tokens">) {
-  const first = measureSpread(rounds.map((round) => round.first)).median;
-  const later = measureSpread(rounds.map(({ time, first: begun }) => (1000 * prompts * (tokens - 1)) / (time - begun)));
-  const cpu = measureSpread(rounds.map((round) => round.cpu)).median / (prompts * tokens);
-  return {
-    first,
-    speed: later.median,
-    cpu,
-    words:
-      `first token after ${first.toFixed(1)} ms, then ${later.median.toFixed(1)} tokens/s ` +
-      `(${later.low.toFixed(1)} to ${later.high.toFixed(1)}), ${cpu.toFixed(2)} ms CPU time per token`,
-  };
+  return { first: measureSpread(firsts).median, tokensPerSecond: measureSpread(speeds).median, planned };
 }

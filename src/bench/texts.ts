@@ -73,8 +73,3 @@ export async function readWorkloads(paths: readonly string[]): Promise<Workload[
   }
   return workloads;
 }
-
-/** The texts of the bundled corpus, the source of synthetic rows. */
-export async function bundledMessages(): Promise<string[]> {
-  return rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`data/${BUNDLED}`)) }]);
-}

@@ -2,21 +2,17 @@
 
 import { MODES } from "../methods/index.ts";
 import { WEIGHT_DTYPES } from "../tensor.ts";
-import { choice, command, deviceFlag, main, number, splitList, threadsFlag } from "./cli.ts";
+import { choice, command, deviceFlag, main, number, threadsFlag } from "./cli.ts";
 
 const program = command("dev bench", "Measures speed, memory and size, and compares them with other libraries.", [
   "tokenizer",
   "tokenizer --texts sms.csv --texts book.txt",
-  "data --json",
+  "step --peer torch",
 ]);
 let code = 0;
 
-/** Model shapes of `bench step` and `bench generate`. */
+/** Model shapes of `bench step`. */
 const STEP_SHAPES = ["gpt2-micro", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "smollm2-cut", "smollm2-135m"];
-
-function counts(value: string): number[] {
-  return splitList(value).map(number);
-}
 
 program
   .command("tokenizer")
@@ -43,24 +39,6 @@ program
   });
 
 program
-  .command("data")
-  .description("measure the data pipeline: rows/s, bytes/s, and peak memory relative to the packed tokens")
-  .option("--rows <counts>", "row counts of the synthetic files", counts, [10_000, 100_000, 1_000_000])
-  .option("--json", "print one JSON object instead of a table")
-  .action(async (options) => {
-    const { benchData } = await import("../bench/data.ts");
-    code = await benchData(options);
-  });
-
-program
-  .command("rows <file>", { hidden: true })
-  .description("make one measurement of `bench data` in a separate process")
-  .action(async (file) => {
-    const { measureRows } = await import("../bench/data.ts");
-    await measureRows(file);
-  });
-
-program
   .command("step")
   .description(
     "measure a training step with random weights: time, tokens/s, memory; of each kernel its share, GFLOP/s and GB/s",
@@ -81,38 +59,6 @@ program
   .action(async (options) => {
     const { benchStep } = await import("../bench/step.ts");
     code = await benchStep(options);
-  });
-
-program
-  .command("generate")
-  .description("measure generation with random weights: time to first token, tokens/s, share of each kernel")
-  .addOption(choice("--model <shape>", "shape of the model", STEP_SHAPES).default("gpt2-micro"))
-  .addOption(deviceFlag())
-  .addOption(threadsFlag())
-  .addOption(choice("--dtype <type>", "data type of the weights", WEIGHT_DTYPES).default("f32"))
-  .option("--prompts <n>", "prompts per batch", number, 1)
-  .option("--length <n>", "tokens per prompt", number, 32)
-  .option("--tokens <n>", "new tokens per prompt", number, 64)
-  .option("--rounds <n>", "number of measurements", number, 5)
-  .addOption(choice("--peer <name>", "also measure transformers on PyTorch", ["torch"]))
-  .option("--json", "print one JSON object instead of a report")
-  .action(async (options) => {
-    const { benchGenerate } = await import("../bench/generate.ts");
-    code = await benchGenerate(options);
-  });
-
-program
-  .command("matmul")
-  .description(
-    "measure the matrix products of a training step in GFLOP/s, by shape (with a software driver only the small ones)",
-  )
-  .addOption(deviceFlag())
-  .addOption(threadsFlag())
-  .option("--rounds <n>", "measurements of each product", number, 10)
-  .option("--json", "print one JSON object instead of a table")
-  .action(async (options) => {
-    const { benchMatmul } = await import("../bench/matmul.ts");
-    code = await benchMatmul(options);
   });
 
 await main(async () => {

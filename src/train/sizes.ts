@@ -134,37 +134,30 @@ interface Change {
 
 /**
  * The nearest change after which a run takes less memory and fits: the same batch with recomputation, then with
- * narrower weights, then a smaller batch. Where nothing fits, `least` is the change with which it takes the least.
+ * narrower weights, then a smaller batch. Null: nothing fits.
  */
-export function nearestChange(args: PlanArguments, options: TrainOptions): { nearest?: Change; least?: Change } {
+export function nearestChange(args: PlanArguments, options: TrainOptions): Change | null {
   const present = ifPossible(() => planFitting(args, options));
   const most = present ? peakMemory(present) : Infinity;
   const ways = options.recompute === "on" ? [true] : [false, true];
   const dtypes = possibleDtypes(options).filter(
     (_, i, all: readonly WeightDtype[]) => i >= all.indexOf(present?.size.dtype ?? "f32"),
   );
-  const changeTo = ({ size }: Planned, bytes: number): Change => ({ set: fewestSettings(args, options, size), bytes });
-  let least = { planned: present, bytes: most };
   for (let batchSize = options.batchSize; batchSize >= 1; batchSize >>= 1)
     for (const dtype of dtypes)
       for (const recompute of ways) {
         const planned = ifPossible(() => planRun(args, options, { dtype, recompute, batchSize }));
         const bytes = planned ? peakMemory(planned) : Infinity;
-        if (planned && bytes < most && fitsOn(args, planned)) return { nearest: changeTo(planned, bytes) };
-        if (bytes < least.bytes) least = { planned, bytes };
+        if (!planned || bytes >= most || !fitsOn(args, planned)) continue;
+        const set: Change["set"] = {
+          ...(dtype === present?.size.dtype ? {} : { dtype }),
+          ...(batchSize === options.batchSize ? {} : { batchSize }),
+        };
+        const chosen = ifPossible(() => planFitting(args, { ...options, ...set }));
+        if (chosen?.size.recompute !== recompute) set.recompute = recompute ? "on" : "off";
+        return { set, bytes };
       }
-  return least.planned && least.planned !== present ? { least: changeTo(least.planned, least.bytes) } : {};
-}
-
-/** The fewest settings that give a run this size; it may need none. */
-function fewestSettings(args: PlanArguments, options: TrainOptions, size: Size): Change["set"] {
-  const { dtype, batchSize } = size;
-  const batch = batchSize === options.batchSize ? {} : { batchSize };
-  const recompute = size.recompute ? "on" : "off";
-  const sets: Change["set"][] = [batch, { dtype, ...batch }, { recompute, ...batch }];
-  const gives = (set: Change["set"]) =>
-    JSON.stringify(ifPossible(() => planFitting(args, { ...options, ...set }))?.size) === JSON.stringify(size);
-  return sets.find(gives) ?? { dtype, recompute, ...batch };
+  return null;
 }
 
 /** Throws DeviceError, with the nearest settings that fit, if the plans of a run do not fit its device. */
@@ -193,17 +186,15 @@ export function withAdvice(error: unknown, args: PlanArguments, options: TrainOp
 
 /** What to change so that a run fits. */
 export function adviceOn(args: PlanArguments, options: TrainOptions): string {
-  const { nearest, least } = nearestChange(args, options);
-  const settings = ({ set }: Change) => joinWords(Object.entries(set).map(([name, value]) => setting(name, value)));
+  const nearest = nearestChange(args, options);
   if (nearest) {
+    const settings = joinWords(Object.entries(nearest.set).map(([name, value]) => setting(name, value)));
     const shorter = nearest.set.batchSize ? `, or a smaller ${setting("maxLength")}` : "";
-    return `use ${settings(nearest)}, which takes ${formatBytes(nearest.bytes)}${shorter}`;
+    return `use ${settings}, which takes ${formatBytes(nearest.bytes)}${shorter}`;
   }
   // Its weights, gradients and moments are in f32.
   const mode = METHODS[options.mode].freezesNothing ? `, or ${setting("mode", DEFAULTS.mode)}` : "";
-  const otherwise = `use a smaller ${setting("maxLength")} or a smaller model${mode}`;
-  if (!least) return otherwise;
-  return `nothing fits: ${settings(least)} would take ${formatBytes(least.bytes)}, the least; ${otherwise}`;
+  return `nothing fits: use a smaller ${setting("maxLength")} or a smaller model${mode}`;
 }
 
 /** What a run takes in one size. */

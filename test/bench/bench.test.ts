@@ -4,7 +4,6 @@ import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { panelTensors } from "../../src/backend/panels.ts";
 import { chooseOperation } from "../../src/backend/wasm-list.ts";
-import { type Product, wrongRow } from "../../src/bench/products.ts";
 import { profileStep, stepEngine } from "../../src/bench/step-profile.ts";
 import { activationForward } from "../../src/ops/activation.ts";
 import { NO_VALUES } from "../../src/ops/kernel.ts";
@@ -13,7 +12,6 @@ import { loraBackward } from "../../src/ops/lora.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import type { Segment } from "../../src/plan/plan.ts";
 import { dispatchWork } from "../../src/plan/work.ts";
-import { Rng } from "../../src/rng.ts";
 import { Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { temporaryFolder } from "../helpers/border.ts";
@@ -65,35 +63,6 @@ test("the benchmark fails if PyTorch ends early", async () => {
   assertCode(finished, 1);
   assert.match(finished.stderr, "LowrankError: python3 ended unexpectedly\n  found:    exit code 3");
   assert.not.match(finished.stderr, /\n {4}at /, "a stack trace is for bugs");
-});
-
-test("one wrong element of a product is found, in every orientation", () => {
-  const rng = new Rng(3);
-  const [m, n, k] = [5, 7, 9];
-  for (const [transA, transB] of [
-    [false, false],
-    [false, true],
-    [true, false],
-  ] as const) {
-    const product: Product = { name: "", m, n, k, transA, transB };
-    const [a, b] = [m * k, k * n].map((size) => Float32Array.from({ length: size }, () => rng.normal())) as [
-      Float32Array,
-      Float32Array,
-    ];
-    const out = Float32Array.from({ length: m * n }, (_, at) => {
-      const [i, j] = [Math.floor(at / n), at % n];
-      let sum = 0;
-      for (let l = 0; l < k; l++) sum += a[transA ? l * m + i : i * k + l]! * b[transB ? j * k + l : l * n + j]!;
-      return sum;
-    });
-    assert.is(wrongRow(product, out, a, b), null);
-    for (const [at, wrong] of [
-      [0, out[0]! + 0.1],
-      [3 * n + 2, out[3 * n + 2]! - 0.1],
-      [m * n - 1, Number.NaN],
-    ] as const)
-      assert.is(wrongRow(product, out.with(at, wrong), a, b), Math.floor(at / n), `element ${at}`);
-  }
 });
 
 test("the work of a dispatch: 2mnk of a product, the bytes of the tensors of any other kernel", () => {

@@ -66,7 +66,7 @@ const rowsOf = (stdout: string) =>
     .map((line) => line.split("│").map((cell) => cell.trim()));
 
 test("--device list prints the GPUs by index, with what they are, and the CPU", async () => {
-  const listed = await amongThree("bench", "generate", "--device", "list");
+  const listed = await amongThree("bench", "step", "--device", "list");
   assertCode(listed, 0);
   const rows = rowsOf(listed.stdout);
   assert.equal(
@@ -82,7 +82,7 @@ test("--device list prints the GPUs by index, with what they are, and the CPU", 
 
 test("--device webgpu:INDEX and webgpu:NAME open one of several; an unknown one is refused with the list", async () => {
   const opened = async (word: string) => {
-    const finished = await amongThree("bench", "generate", "--device", `webgpu:${word}`);
+    const finished = await amongThree("bench", "step", "--device", `webgpu:${word}`);
     return [finished.code, /\[(.*)\]/.exec(finished.stderr)?.[1] ?? finished.stderr] as const;
   };
   assert.equal(await opened("nvidia"), [1, THREE[0]]);
@@ -112,24 +112,24 @@ test("a GPU that cannot be opened is refused before anything is written", async 
 
 test("where Dawn lists no adapters, the one that it gives is the list, and Dawn refuses unknown names", async () => {
   const silent = withAdapters({ names: ["llvmpipe"], heading: "Others:", mark: "-" });
-  const listed = await silent("bench", "generate", "--device", "list");
+  const listed = await silent("bench", "step", "--device", "list");
   assert.equal(
     rowsOf(listed.stdout).map((cells) => cells.slice(1, 4).join()),
     ["webgpu:0,llvmpipe,webgpu", `wasm,${rowsOf(listed.stdout)[1]![2]},–`],
   );
-  const refused = await silent("bench", "generate", "--device", "webgpu:radeon");
+  const refused = await silent("bench", "step", "--device", "webgpu:radeon");
   assertCode(refused, 1);
   assert.match(refused.stderr, /no adapter found\n {12}Others:/);
 });
 
 test("where there is no adapter, the reason is below the list, and refuses a GPU", async () => {
   const none = withAdapters({ names: [] });
-  const listed = await none("bench", "generate", "--device", "list");
+  const listed = await none("bench", "step", "--device", "list");
   assertCode(listed, 0);
   assert.is(rowsOf(listed.stdout).length, 1);
   const words = ["no WebGPU adapter", "Vulkan, Metal or Direct3D 12 driver", "mesa-vulkan-drivers", "--device wasm"];
   for (const word of words) assert.ok(listed.stdout.includes(word), `"${word}" is not in ${listed.stdout}`);
-  const used = await none("bench", "generate", "--device", "webgpu:0");
+  const used = await none("bench", "step", "--device", "webgpu:0");
   assertCode(used, 1);
   assert.match(used.stderr, "no WebGPU adapter");
 });
@@ -144,7 +144,7 @@ function withoutBinaries(name: string): string {
 /** The list where the package `webgpu` is another module: in a process of its own, which loads it once. */
 async function assertReason(webgpu: string, words: readonly string[]): Promise<void> {
   const preload = asModule(`import { register } from "node:module"; register(${JSON.stringify(hookTo(webgpu))});`);
-  const listed = await runCommand("bench", ["generate", "--device", "list"], {
+  const listed = await runCommand("bench", ["step", "--device", "list"], {
     cwd: folder,
     node: ["--import", preload],
   });

@@ -96,7 +96,7 @@ test("sweep, export and bench do their work, and verify among the tests; what is
   assert.match(verified.stdout, "1 files, all within tolerance");
   const printed = await verify("--wgsl", "matmul_gemv");
   assert.match(printed.stdout, /struct Dims \{[\s\S]*override b_type: u32;[\s\S]*fn b_at\([\s\S]*fn main\(/);
-  const measured = await spawned("bench", ["generate", ...CPU, "--tokens", "1", "--rounds", "1", "--length", "4"]);
+  const measured = await spawned("bench", ["step", ...CPU, "--steps", "1", "--batch-size", "1"]);
   assertCode(measured, 0);
   assert.match(measured.stdout, "tokens/s");
   assertCode(await verify("--devcie", "wasm"), 2);

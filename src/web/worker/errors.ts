@@ -52,7 +52,7 @@ export function reportOfRun(error: unknown, run: RunArguments): ErrorReport {
     if (lr !== undefined) report.remedy = { set: { lr: smallerRate(lr, run.mode ?? DEFAULTS.mode, known) } };
   }
   if (isTooLarge(error)) {
-    const { nearest } = nearestChange(run, completeOptions(run));
+    const nearest = nearestChange(run, completeOptions(run));
     if (nearest) report.remedy = nearest;
   }
   return report;
