@@ -274,5 +274,5 @@ export async function crossValidate(args: CrossValidateArguments): Promise<Cross
   return (await studies()).crossValidate(args, await runFiles());
 }
 
-const runFiles = async () => (await import("./views/run-files.ts")).runFiles;
+const runFiles = async () => (await import("./views/run-report.ts")).runFiles;
 const studies = () => import("./views/study/studies.ts");

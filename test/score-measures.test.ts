@@ -7,7 +7,7 @@ import {
   rankCorrelation,
   rankInterval,
   rootMeanSquare,
-} from "../src/tasks/regression/score-measures.ts";
+} from "../src/tasks/regression/regression-training.ts";
 import { TRAINING } from "../src/tasks/training.ts";
 import { assertAllClose } from "./helpers/allclose.ts";
 import { test } from "./helpers/harness.ts";

@@ -7,6 +7,7 @@ import { availableMemory, gpuVersion, platformName, restUntil } from "#platform"
 import { DeviceError, LowrankError } from "../errors.ts";
 import { halfToFloat } from "../half.ts";
 import { type Access, boundTensors, type Dispatch, type Element, isTable, type StepValues } from "../ops/kernel.ts";
+import { checkMemory } from "../plan/check-memory.ts";
 import {
   fits,
   formatBytes,
@@ -26,7 +27,7 @@ import { estimateWork, Pace } from "./webgpu-pace.ts";
 import { ScalarList, type Scalars } from "./webgpu-scalars.ts";
 import { chooseShader, pipelineConstants, pipelineName, type Shader } from "./webgpu-shaders.ts";
 import { assembleShader } from "./webgpu-source.ts";
-import type { DispatchTimer } from "./webgpu-timer.ts";
+import { DispatchTimer } from "./webgpu-timer.ts";
 import { refusal, Watch } from "./webgpu-watch.ts";
 
 // Values from the specification: Node has no globals for them.
@@ -151,7 +152,7 @@ class WebGPUBackend implements Backend {
   private async open(program: Program, sharedFrom?: WebGPUSession): Promise<WebGPUSession> {
     this.watch.check();
     const memory = withoutShared(program, sharedFrom?.program);
-    if (!fits(memory, this.limits)) (await import("../plan/check-memory.ts")).checkMemory(memory, this.limits);
+    if (!fits(memory, this.limits)) checkMemory(memory, this.limits);
     const used = dispatchesOf([program]);
     const compiled = new Map(await Promise.all(used.map(async (one) => [one, await this.compile(one)] as const)));
     let session: WebGPUSession;
@@ -423,7 +424,7 @@ class WebGPUSession implements Session {
 
   async time(times: Map<string, number> | null): Promise<void> {
     const isTimed = times && this.backend.device.features.has(TIMESTAMPS);
-    this.Timer = isTimed ? (await import("./webgpu-timer.ts")).DispatchTimer : null;
+    this.Timer = isTimed ? DispatchTimer : null;
     this.times = times;
   }
 

@@ -1,24 +1,36 @@
 /** What `doctor` finds out of a device: what it is, whether it is right, how fast it is. One report, as plain JSON. */
+
 import { version } from "../../package.json";
 import { listGPUs } from "../backend/adapters.ts";
 import type { Backend, DeviceInfo } from "../backend/backend.ts";
 import type { Compared } from "../backend/compare.ts";
 import type { ModelConfig } from "../config.ts";
+import { Tokenizer } from "../data/tokenizer.ts";
 import { compareWork, randomCheckpoint, type Work } from "../engine/check-work.ts";
 import { Decoder } from "../engine/decoder.ts";
 import { Engine } from "../engine/engine.ts";
+import { initialize } from "../engine/initial.ts";
+import { loadBase } from "../engine/state.ts";
 import { DeviceError, LowrankError } from "../errors.ts";
 import { NO_ADAPTERS } from "../infer/several-adapters.ts";
 import { BASE_TASK } from "../infer/text/decoding.ts";
+import { generate } from "../infer/text/generation.ts";
 import { generationWork } from "../infer/text/generation-check.ts";
-import { loadModel } from "../io/hf.ts";
-import type { MemoryLimits } from "../plan/memory.ts";
+import { type BaseModel, loadModel } from "../io/hf.ts";
+import { type MemoryLimits, memoryTotals } from "../plan/memory.ts";
 import { COMMON_DTYPES, type WeightDtype } from "../tensor.ts";
-import { trainingOf } from "../train/training-check.ts";
-import { type ExampleStep, measureStep } from "./example-step.ts";
-import { measureGeneration } from "./generation.ts";
+import { trainingOf } from "../train/device.ts";
 import { CONFIGS, type ShapeName } from "./shapes.ts";
-import { STEP_OPTIMIZER, stepSpec } from "./step-profile.ts";
+import { measureSpread, type Spread } from "./spread.ts";
+import {
+  exampleBatch,
+  profileStep,
+  STEP_OPTIMIZER,
+  type StepProfile,
+  stepEngine,
+  stepSpec,
+  stepTime,
+} from "./step-profile.ts";
 import { type Latency, measureLatency, measureYardsticks, type Yardsticks } from "./yardsticks.ts";
 
 /** A model with weights of a type. */
@@ -260,5 +272,105 @@ async function planWork(device: Backend, config: ModelConfig, { purpose, dtype }
   const spec = stepSpec(config, purpose, dtype);
   const options = { spec, capacity: CAPACITY, optimizer: STEP_OPTIMIZER };
   const run = { ...options, dropout: undefined, valueLoss: undefined, plan: Engine.plan(device, options) };
-  return trainingOf(device, run).loadWork();
+  return trainingOf(device, run).makeWork();
+}
+
+interface ExampleStep {
+  tokens: number;
+  /** Of the first step, on which devices agree. */
+  loss: number;
+  /** Milliseconds of steps one after the other, as in training. */
+  ms: Spread;
+  tokensPerSecond: number;
+  /** Bytes in the plan. */
+  planned: number;
+  /** Of many steps in one submission. */
+  profile: StepProfile;
+}
+
+const STEPS = 10;
+/** Fewer steps if they take longer. */
+const MOST_MS = 3000;
+
+/** Measures LoRA with the first messages of the example, 8 in all. */
+async function measureStep(
+  device: Backend,
+  model: BaseModel,
+  { dtype, messages }: { dtype: WeightDtype; messages: number },
+  yardsticks: Yardsticks | null,
+): Promise<ExampleStep> {
+  const batch = exampleBatch(messages, model.config.vocab_size);
+  const [tokens, sequences] = [batch.ids.length, batch.targets.length];
+  const engine = await stepEngine(device, stepSpec(model.config, "lora", dtype), tokens, sequences);
+  try {
+    await loadBase(engine, model);
+    await initialize(engine, { seed: 1, headInit: "uniform" }, model);
+    const { loss } = await stepTime(engine, batch);
+    const ms = await repeat(async () => (await stepTime(engine, batch)).ms);
+    const profile = await profileStep(device, engine, batch, yardsticks);
+    const planned = memoryTotals(engine.plan.memory).total;
+    return { tokens, loss, ms, tokensPerSecond: (1000 * tokens) / ms.median, planned, profile };
+  } finally {
+    engine.destroy();
+  }
+}
+
+/** Repeats a measurement of milliseconds: ten times, or fewer if they take seconds. */
+async function repeat(measure: () => Promise<number>): Promise<Spread> {
+  const times: number[] = [];
+  const end = performance.now() + MOST_MS;
+  do times.push(await measure());
+  while (times.length < STEPS && performance.now() < end);
+  return measureSpread(times);
+}
+
+interface GenerationOptions {
+  model: ShapeName;
+  dtype: WeightDtype;
+  /** Tokens of the prompt, and new ones. */
+  length: number;
+  tokens: number;
+  rounds: number;
+}
+
+interface GenerationResult {
+  /** Milliseconds until there is one new token, and tokens/s after it: medians of the rounds. */
+  first: number;
+  tokensPerSecond: number;
+  /** Bytes in the plan. */
+  planned: number;
+}
+
+async function measureGeneration(
+  device: Backend,
+  { model, dtype, length, tokens, rounds }: GenerationOptions,
+): Promise<GenerationResult> {
+  const config: ModelConfig = CONFIGS[model];
+  const decoder = await Decoder.create(device, {
+    spec: { config, task: BASE_TASK, ...NO_ADAPTERS, train_head: false, dtype },
+    capacity: { tokens: length, sequences: 1 },
+  });
+  await loadBase(decoder, randomCheckpoint(config));
+  const tokenizer = await Tokenizer.load();
+  // Each is one token, and not the one before: what the decoder holds of a prompt it does not compute again.
+  const words = [" word", " text"];
+  const write = async (maxNewTokens: number) => {
+    words.reverse();
+    const started = performance.now();
+    let count = 0;
+    for await (const { ids } of generate(decoder, tokenizer, [words[0]!.repeat(length)], { maxNewTokens }))
+      count += ids.length;
+    if (count !== maxNewTokens) throw new Error(`${count} tokens: a text ended early`);
+    return performance.now() - started;
+  };
+  await write(tokens); // warms caches
+  const [firsts, speeds]: [number[], number[]] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    const first = await write(1);
+    firsts.push(first);
+    speeds.push((1000 * (tokens - 1)) / ((await write(tokens)) - first));
+  }
+  const planned = memoryTotals(decoder.plan.memory).total;
+  decoder.destroy();
+  return { first: measureSpread(firsts).median, tokensPerSecond: measureSpread(speeds).median, planned };
 }

@@ -18,7 +18,7 @@ export interface Work {
 }
 
 /** Whose clock measured: the device's, or the host's, which also sees the submission and the reading of a result. */
-export type Clock = "timestamps" | "wall clock";
+type Clock = "timestamps" | "wall clock";
 
 /** About how long a measurement takes, so that the clocks' resolution (in a page 65 us) does not matter. */
 const MEASURE_MS = 20;
@@ -56,7 +56,7 @@ export async function kernelTimes(work: Work, count: number): Promise<Map<string
 }
 
 /** A prepared measurement of single dispatches. */
-export interface Stopwatch {
+interface Stopwatch {
   clock: Clock;
   /** Measures the milliseconds of one dispatch among many in one submission. */
   measure(): Promise<number>;

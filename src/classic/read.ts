@@ -3,6 +3,7 @@ import { exists, isServed } from "#platform";
 import { checkArguments, findWrongIn, isListOf, isText, isWithin, parseChoice, show, type Tree } from "../checks.ts";
 import { ConfigError, FormatError } from "../errors.ts";
 import { readJson } from "../io/common.ts";
+import { asDirectory, folderWith, inZip } from "../io/folder.ts";
 import { LIMITS } from "../io/limits.ts";
 import { isZip } from "../platform/paths.ts";
 import { type MessagesObjective, TASKS } from "../tasks/index.ts";
@@ -16,7 +17,6 @@ export async function readClassic(path: string): Promise<ClassicParts> {
   checkArguments({ path }, { path: "text" });
   if (!isZip(path) || !(await isThere(path))) return readFile(path);
   // Imported on demand: few models are in a zip file.
-  const { asDirectory, folderWith, inZip } = await import("../io/folder.ts");
   return inZip(path, (files) => asDirectory(path, folderWith(files, [CLASSIC]), readFile));
 }
 

@@ -13,8 +13,8 @@ import { DEFAULT_OBJECTIVE, TASKS } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { trainClassic } from "../train/classic.ts";
 import { DEFAULTS, objectiveDefaults } from "../train/options.ts";
-import type { RunSettings } from "../train/settings.ts";
-import { SETTING_NAMES } from "../train/settings.ts";
+import { type RunSettings, SETTING_NAMES } from "../train/settings.ts";
+import { runFiles } from "../views/run-report.ts";
 import { settle } from "./cli.ts";
 import { defaultOut, type TrainFlags } from "./job.ts";
 import { RunPrinter } from "./run-printer.ts";
@@ -49,7 +49,6 @@ export async function runClassic(program: Command, flags: TrainFlags, mode: Mode
     ...{ step: 1, steps: 1, stepsPerEpoch: 1, keptStep: 1, epoch: 1, examples: data.train.size },
   };
   // Loaded when it is needed: --help does without.
-  const { runFiles } = await import("../views/run-files.ts");
   const contents = await classicContents(record, result, data, runFiles);
   await writeRun(out, contents.files, replaces);
   printer.result(contents.record);

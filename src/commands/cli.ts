@@ -1,15 +1,19 @@
 /** Shared by the commands: option parsing with commander, error output, exit codes. */
+
 import { Command, CommanderError, Help, InvalidArgumentError, Option } from "commander";
 import { restoreDirectory } from "#platform";
 import { version } from "../../package.json";
+import { type FoundGPU, listGPUs } from "../backend/adapters.ts";
 import { DEVICES, type DeviceName, parseDevice } from "../backend/device.ts";
+import { openWasm } from "../backend/wasm.ts";
 import { readNumber } from "../checks.ts";
-import { ConfigError, DataError, LowrankError } from "../errors.ts";
+import { ConfigError, DataError, DeviceError, LowrankError } from "../errors.ts";
 import { LIMITS } from "../io/limits.ts";
 import { printable } from "../printable.ts";
 import { WEIGHT_DTYPES } from "../tensor.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { endBar } from "../views/terminal/live-bar.ts";
+import { renderTable } from "../views/terminal/render.ts";
 import { terminalWidth } from "../views/terminal/width.ts";
 import { calledAs } from "./called.ts";
 
@@ -114,13 +118,6 @@ export function gather(value: string, before: readonly string[] = []): string[] 
   return [...before, value];
 }
 
-export function splitList(value: string): string[] {
-  return value
-    .split(",")
-    .map((word) => word.trim())
-    .filter(Boolean);
-}
-
 const SIGNALS: readonly NodeJS.Signals[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 /** Signals within this many milliseconds count as one: npm forwards the terminal's, a closed terminal sends several. */
 const SAME_SIGNAL = 500;
@@ -210,7 +207,7 @@ export async function main(work: () => Promise<number>, leaves: "output" | "file
       process.exitCode = error.exitCode === 0 ? 0 : 2;
       return;
     }
-    if (error instanceof ListDevices) return print(await (await import("./devices.ts")).deviceList());
+    if (error instanceof ListDevices) return print(await deviceList());
     endBar();
     const known = error instanceof LowrankError;
     console.error(known ? `${error.name}: ${terminalMessage(error)}` : error);
@@ -228,4 +225,40 @@ export async function settle(directory: string): Promise<void> {
 export function suggestFlag(program: Command, flag: string, meant: string): Command {
   const refuse = () => program.error(`error: unknown option '${flag}'\n(Did you mean ${meant}?)`);
   return program.addOption(new Option(flag).hideHelp()).on(`option:${flag.slice(2)}`, refuse);
+}
+
+interface DeviceRow {
+  device: string;
+  name: string;
+  backend?: string;
+  kind: string;
+}
+
+/** A table, and below it why there is no GPU. */
+export async function deviceList(): Promise<string> {
+  const why: string[] = [];
+  const gpus = await listGPUs().catch((error): FoundGPU[] => {
+    if (!(error instanceof DeviceError)) throw error;
+    why.push(`no GPU: ${terminalMessage(error)}`);
+    return [];
+  });
+  const cpu = await openWasm();
+  const rows: DeviceRow[] = [
+    ...gpus.map(({ name, backend, adapter, isSoftware }, i) => ({
+      ...{ device: `webgpu:${i}`, name, backend },
+      kind: adapter === null ? "cannot be opened" : isSoftware ? "software driver" : "hardware",
+    })),
+    { device: "wasm", name: cpu.info.name, kind: "" },
+  ];
+  cpu.destroy();
+  const table = renderTable<DeviceRow>(
+    [
+      { title: "--device", value: ({ device }) => device },
+      { title: "name", value: ({ name }) => name },
+      { title: "backend", value: ({ backend }) => backend },
+      { title: "", value: ({ kind }) => kind },
+    ],
+    rows,
+  );
+  return [table, ...why].join("\n");
 }

@@ -16,6 +16,8 @@ import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record
 import { DEFAULT_OBJECTIVE } from "../tasks/index.ts";
 import { knownBase } from "../train/options.ts";
 import { prepareRun } from "../train/prepare.ts";
+import { runFiles as views } from "../views/run-report.ts";
+import { foldsSummary, reportFolds } from "../views/study/folds.ts";
 import { Interruption, print, printNote } from "./cli.ts";
 import { printBlocks, tryIt } from "./run-printer.ts";
 import { DOWNLOADS, readModel, type StudyOptions, type StudyRequest } from "./run-study.ts";
@@ -55,8 +57,6 @@ export async function runFolds(study: OpenedFolds, options: StudyOptions): Promi
   const { record, all, folds, model } = study;
   const { out, device, checkpointEvery, json = false } = options;
   // Before the runs, so that a study does not depend on files that change meanwhile.
-  const { foldsSummary, reportFolds } = await import("../views/study/folds.ts");
-  const { runFiles: views } = await import("../views/run-files.ts");
   // What is wrong with all of them is reported once, before anything is stored.
   prepareRun({ device, model, data: folds[0]!.data, ...study.options });
   await beginStudy(out, record);

@@ -24,13 +24,15 @@ import {
 import { type Candidate, candidateCells, listCandidates } from "../study/halving.ts";
 import { finishedTrials } from "../study/outcome.ts";
 import type { SweepPreset } from "../study/presets.ts";
-import type { EventSubject, StudyEvent } from "../study/runner.ts";
+import { type EventSubject, runTrials, type StudyEvent } from "../study/runner.ts";
 import { costsIn } from "../study/shards.ts";
 import { keepError, type ReadTrials, readFinished, readFinishedCells } from "../study/store.ts";
 import { beginStudy, recordStudy, type StudyRecord } from "../study/study-record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../tasks/index.ts";
 import { isUnequal } from "../train/class-weights.ts";
 import { DEFAULTS, knownBase } from "../train/options.ts";
+import { runFiles as views } from "../views/run-report.ts";
+import { writeReport } from "../views/study/report.ts";
 import { downloadProgress } from "../views/terminal/download.ts";
 import { Deadline, halving, type RunTrials, type Strategy } from "./budget.ts";
 import { Interruption, printNote } from "./cli.ts";
@@ -174,7 +176,6 @@ export async function runStudy(study: OpenedStudy, options: StudyOptions): Promi
   const { out, device, json = false } = options;
   const { record, data, dataOf, spec, cells, candidates, models, read } = study;
   // Before the trials, so that a study does not depend on files that change meanwhile.
-  const { writeReport } = await import("../views/study/report.ts");
   const findModel = (name: string) => models.get(name)!;
   // What is wrong with all of them, whoever runs them, is reported once, before anything is stored.
   const all = runnableTrials(cells, () => 0);
@@ -209,8 +210,6 @@ async function trainTrials(
   how: { unmakeable: ReadonlyMap<string, LowrankError>; printer: TrialPrinter; strategy: Strategy },
 ): Promise<TrialFailure[] | null> {
   const { unmakeable, printer, strategy } = how;
-  const { runTrials } = await import("../study/runner.ts");
-  const { runFiles: views } = await import("../views/run-files.ts");
   const interruption = new Interruption("stopping after a checkpoint; interrupt again to stop immediately");
   const deadline = new Deadline(interruption.signal, secondsLeft);
   const { signal } = deadline;

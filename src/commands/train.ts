@@ -14,8 +14,10 @@ import { findStudy, refuseForeign } from "../study/study-record.ts";
 import { RunFailed } from "../train/records.ts";
 import { train } from "../train/trainer.ts";
 import { measureMemory, memoryBlocks } from "../views/plan.ts";
+import { runFiles } from "../views/run-report.ts";
 import { terminalMessage } from "../views/terminal/flag-words.ts";
 import { calledAs, shellWord } from "./called.ts";
+import { runClassic } from "./classic.ts";
 import { choice, command, deviceFlag, Interruption, main, number, printNote, suggestFlag, threadsFlag } from "./cli.ts";
 import { addSettings, groupFlags, parseFlags, takeFile } from "./flags.ts";
 import {
@@ -30,6 +32,7 @@ import {
   type TrainFlags,
 } from "./job.ts";
 import { planStudy } from "./plan-study.ts";
+import { openFolds, runFolds } from "./run-folds.ts";
 import { printBlocks, RunPrinter } from "./run-printer.ts";
 import { openStudy, runStudy, type StudyRequest } from "./run-study.ts";
 
@@ -107,7 +110,6 @@ groupFlags(suggestFlag(program, "--file", "--data"));
 async function run(job: RunJob, flags: TrainFlags, device: Backend): Promise<number> {
   const { out, directory, isNew, model, data, record, adapter, resume } = job;
   // Before the training, so that a run does not depend on files that change meanwhile; --help does not need it.
-  const { runFiles } = await import("../views/run-files.ts");
   const printer = new RunPrinter(flags.json ?? false, data);
   const interruption = new Interruption("stopping to save the run; interrupt again to stop without saving");
   const { signal } = interruption;
@@ -175,7 +177,6 @@ async function study(out: string, request: StudyRequest, flags: TrainFlags): Pro
   const resumption = `resume it:  ${calledAs("train")} --resume ${shellWord(out)}`;
   const { folds } = request;
   if (folds) {
-    const { openFolds, runFolds } = await import("./run-folds.ts");
     const opened = await openFolds(request, folds);
     const device = await openJobDevice(flags);
     return runFolds(opened, { out, device, json, resumption, checkpointEvery }).finally(() => device.destroy());
@@ -218,7 +219,6 @@ await main(async () => {
   const begun = resume === undefined ? undefined : await findStudy(resume);
   if (begun !== undefined) return study(begun, await resumedStudy(begun, program), flags);
   if (flags.mode && METHODS[flags.mode]?.withoutModel && resume === undefined) {
-    const { runClassic } = await import("./classic.ts");
     return runClassic(program, flags, flags.mode);
   }
   if (resume === undefined && (seeds > 1 || folds > 1))

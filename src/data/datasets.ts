@@ -20,6 +20,7 @@ import {
   SOURCE,
 } from "./dataset-options.ts";
 import { findLeaks } from "./duplicates.ts";
+import { makeOutputs } from "./outputs.ts";
 import { LIST_SEPARATOR } from "./places.ts";
 import { isOnHub } from "./sets/named.ts";
 import { readSets } from "./sets/read-sets.ts";
@@ -27,6 +28,7 @@ import type { Corrected } from "./sets/source.ts";
 import { drawRows, type Groups, type Parts, refuseExperiment, type Split } from "./sets/split.ts";
 import { checkDataSettings } from "./settings.ts";
 import { checkEncoding } from "./table/encoding.ts";
+import { checkNames, findCombined } from "./table/label-faults.ts";
 import type { Combined } from "./table/labels.ts";
 import { DataModule } from "./wasm.ts";
 
@@ -98,7 +100,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
     labels: options.labels,
     onColumns: options.onColumns,
   };
-  if (options.labels) (await import("./table/label-faults.ts")).checkNames(options.labels, labelsAre);
+  if (options.labels) checkNames(options.labels, labelsAre);
   if (options.split === "experiment" && !("name" in spec && !isOnHub(spec.name))) refuseExperiment();
   if (options.encoding !== undefined) checkEncoding(options.encoding);
   if (options.textColumn !== undefined) read.textColumn = options.textColumn;
@@ -119,7 +121,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
   const outputs =
     labelsAre === "class"
       ? null
-      : (await import("./outputs.ts")).makeOutputs(corpus, labelsAre, parts[0], {
+      : makeOutputs(corpus, labelsAre, parts[0], {
           where: source,
           separator: "rows" in spec ? LIST_SEPARATOR : labelSeparator,
           first: options.labels,
@@ -147,7 +149,7 @@ export async function loadDataset(spec: DatasetSpec, options: DatasetOptions = {
       ...(loaded.corrected ? { corrected: loaded.corrected } : {}),
       undrawn: sizeOf(loaded.parts) - sizeOf(parts),
       leaks: { val: valLeaks!.length, test: testLeaks!.length },
-      combined: mayBeCombined ? (await import("./table/label-faults.ts")).findCombined(names) : null,
+      combined: mayBeCombined ? findCombined(names) : null,
     },
     testParts,
     split,

@@ -6,18 +6,20 @@
  */
 
 import { sha256 } from "#platform";
+import { version } from "../../package.json";
 import { type Backend, type DeviceInfo, describeFailure, expectDtype, isReplaceable } from "../backend/backend.ts";
+import { SHADERS_DIGEST } from "../backend/generated/digest.ts";
 import { openWasm } from "../backend/wasm.ts";
 import { listPipelines } from "../backend/webgpu-shaders.ts";
 import type { ErrorCode } from "../error-codes.ts";
 import { DeviceError } from "../errors.ts";
+import { keep, readKept } from "../io/hub/kept.ts";
 import type { ModelSpec } from "../model/trainable.ts";
 import { memoryTotals } from "../plan/memory.ts";
 import { dispatchesOf, type Program } from "../plan/plan.ts";
 import { setting } from "../setting.ts";
 import { hasDtype } from "../tensor.ts";
 import type { Work } from "./check-work.ts";
-import { deviceKey, isKeptRight, keepRight, keepTimes, keptTimes, type Times } from "./device-times.ts";
 
 /** What is to run on a device. */
 export interface Whole {
@@ -25,8 +27,8 @@ export interface Whole {
   name: string;
   spec: ModelSpec;
   programs: readonly Program[];
-  /** What is computed in the check, which is loaded only where the device was not found right earlier. */
-  loadWork(): Promise<Work>;
+  /** What is computed in the check, unless the device was found right earlier. */
+  makeWork(): Work;
 }
 
 export interface CheckOptions {
@@ -163,7 +165,8 @@ async function judge(
     const isRight = await isKeptRight(shaders);
     if (isRight && (key === null || earlier))
       return earlier ? compareTimes(name, earlier, EARLIER) : { isReplaced: false };
-    const [{ findMismatch, measure }, work] = await Promise.all([import("./check-work.ts"), whole.loadWork()]);
+    const { findMismatch, measure } = await import("./check-work.ts");
+    const work = whole.makeWork();
     if (!isRight) {
       const how = await findMismatch(device, cpu, work, signal);
       if (how !== null) {
@@ -202,3 +205,26 @@ function compareTimes(name: string, { device, cpu }: Times, when = ""): Verdict 
     why: `faster than ${isReplaced ? name : "the CPU"}: ${fast} for two blocks, not ${slow}${when}`,
   };
 }
+
+/** Milliseconds of the same work. */
+export type Times = Readonly<{ device: number; cpu: number }>;
+
+const FILE = "devices.json";
+
+/** The key of what is known of a device, and of `more`. */
+export function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown[]): string {
+  return JSON.stringify([version, SHADERS_DIGEST, adapter, ...more]);
+}
+
+export const isKeptRight = async (key: string): Promise<boolean> => (await readKept(FILE, key)).isRight === true;
+
+export const keepRight = (key: string): Promise<void> => keep(FILE, key, { isRight: true });
+
+export async function keptTimes(key: string): Promise<Times | undefined> {
+  const { device, cpu } = await readKept(FILE, key);
+  return isTime(device) && isTime(cpu) ? { device, cpu } : undefined;
+}
+
+const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0;
+
+export const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);

@@ -9,7 +9,7 @@ import { dataFiles, dataName, type RunRecord } from "../run/record.ts";
 import { readFigure } from "../tasks/compare.ts";
 import { hasHead, isMean } from "../tasks/index.ts";
 import { TRAINING } from "../tasks/training.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { USAGES } from "../tasks/words.ts";
 import { AT_MEAN, baseLabel, longestText } from "./peft-code.ts";
 import { LISTED, MARK } from "./replaceable.ts";
 import { describeTask, type Usage } from "./usage.ts";

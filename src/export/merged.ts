@@ -7,7 +7,7 @@ import type { Adapter } from "../io/peft/peft.ts";
 import { halved, streamedBytes, streamSafetensors } from "../io/safetensors/safetensors-write.ts";
 import type { FileContent } from "../platform/reader.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
-import { USAGES } from "../tasks/usages.ts";
+import { USAGES } from "../tasks/words.ts";
 import type { CommonDtype } from "../tensor.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";

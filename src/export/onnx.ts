@@ -11,7 +11,7 @@ import type { FileContent } from "../platform/reader.ts";
 import { literal } from "../quote.ts";
 import { hasHead, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
-import { usageOf } from "../tasks/usages.ts";
+import { usageOf } from "../tasks/words.ts";
 import { type PlanForm, sized } from "./form.ts";
 import { checkMergeable } from "./mergeable.ts";
 import { mergedConfig } from "./merged.ts";

@@ -13,7 +13,7 @@ import { literal } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { hasHead, isMean, readsTokens, TASKS } from "../tasks/index.ts";
 import { textToTry } from "../tasks/text-to-try.ts";
-import { USAGES, usageOf } from "../tasks/usages.ts";
+import { USAGES, usageOf } from "../tasks/words.ts";
 
 type End = Vocabulary["end"];
 

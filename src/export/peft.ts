@@ -9,7 +9,7 @@ import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm }
 import type { PeftForm } from "../io/peft/peft-form.ts";
 import * as names from "../io/peft/peft-names.ts";
 import { adapterFiles, biasObstacle, peftFiles, peftObstacle } from "../io/peft/peft-write.ts";
-import { readShards } from "../io/safetensors/shards-index.ts";
+import { readShards } from "../io/safetensors/shards.ts";
 import { METHODS } from "../methods/index.ts";
 import { isGguf } from "../platform/paths.ts";
 import type { FileContent } from "../platform/reader.ts";

@@ -3,6 +3,7 @@ import { packagePath } from "#platform";
 import { type BaseModel, GPT2_FILES } from "../io/hf.ts";
 import { readModelFile, readModelJson } from "../io/model-file.ts";
 import type { AdapterMeta } from "../io/peft/peft.ts";
+import { makeFastTokenizer, template } from "../io/tokenizer/tokenizer-fast.ts";
 import { CHAT_TEMPLATE } from "../io/tokenizer/tokenizer-names.ts";
 import { readsPairs } from "../pair.ts";
 import type { FileContent } from "../platform/reader.ts";
@@ -61,7 +62,6 @@ const FAST = "tokenizer.json";
  * what they had in training.
  */
 export async function fastTokenizerFiles(meta: AdapterMeta, baseModel: BaseModel): Promise<Map<string, FileContent>> {
-  const { makeFastTokenizer, template } = await import("../io/tokenizer/tokenizer-fast.ts");
   const { directory, vocabulary, config } = baseModel;
   let json: object | undefined;
   if (await readModelFile(directory, FAST)) json = await readModelJson(directory, FAST);

@@ -10,7 +10,7 @@ import { literal, scriptLiteral } from "../quote.ts";
 import type { BaseName } from "../run/base-name.ts";
 import { readsTokens, TASKS, type TaskConfig } from "../tasks/index.ts";
 import { LISTED } from "../tasks/task.ts";
-import { USAGES, usageOf } from "../tasks/usages.ts";
+import { USAGES, usageOf } from "../tasks/words.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { peftCode, peftInstall, pythonPath, useCode } from "./peft-code.ts";
 

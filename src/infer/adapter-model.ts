@@ -18,7 +18,6 @@ import { loadAdapter, openAdapter } from "../io/peft/open-adapter.ts";
 import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
 import type { Parameter } from "../model/parameters.ts";
 import { didYouMean } from "../suggest.ts";
-import { loadCheck } from "./device.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { Turns } from "./turns.ts";
 
@@ -56,6 +55,9 @@ export async function loadModelWith<E extends Weights>(
   const { directory } = baseModel;
   return { directory, kind, meta: adapter.meta, name, ...(await place(device, baseModel, adapter, kind)) };
 }
+
+/** What checks a device; null: the CPU needs no check, and pages without WebGPU do not load it. */
+const loadCheck = async ({ info }: Backend) => (info.kind === "webgpu" ? import("./inference-check.ts") : null);
 
 /** What of a model depends on the device. */
 type Placed<E extends Weights> = Pick<LoadedModel<E>, "backend" | "device" | "engine" | "adapter">;

@@ -21,7 +21,7 @@ import { AdapterModel, DEFAULT_NAME, loadModelWith, withAdapter } from "./adapte
 import { type Call, Calls, type ClassifyOptions } from "./calls.ts";
 import type { ModelKind } from "./model-kind.ts";
 import { capacityFor, computeRows, encodeTexts, type Rows, textLengths } from "./rows.ts";
-import type { encodeWords } from "./words.ts";
+import { encodeWords, readEntities } from "./words.ts";
 
 /** `onProgress` receives the progress of the base model's download, if there is one. */
 export interface ClassifierOptions extends DownloadOptions {
@@ -44,9 +44,6 @@ const CLASSIFY_OPTIONS = {
   signal: "signal?",
   latest: "boolean?",
 } as const satisfies Record<keyof ClassifyOptions, FieldKind>;
-
-/** What reads words and entities, which few models do; bundlers write some lines for each import. */
-const loadWords = () => import("./words.ts");
 
 /** The texts of a call, as the adapter reads them. */
 interface Reading extends Rows {
@@ -224,7 +221,7 @@ export class Classifier extends AdapterModel<Engine> {
     const list: readonly TextOrList[] = typeof texts === "string" ? [texts] : texts;
     const { meta, words, logits } = await this.calls.make(list, options);
     const results = words
-      ? (await loadWords()).readEntities(words, checkFinite(logits), meta.labels)
+      ? readEntities(words, checkFinite(logits), meta.labels)
       : predicts.of!(checkFinite(logits), meta);
     return results.map((result, i) => (isBlank(list[i]!) ? predicts.blank() : result) as T);
   }
@@ -280,7 +277,6 @@ export class Classifier extends AdapterModel<Engine> {
     const { endOfText: pad } = this.tokenizer;
     const common = { meta, padTo, pad, task: meta.task };
     if (readsTokens(meta.task)) {
-      const { encodeWords } = await loadWords();
       const words = encodeWords(this.tokenizer, texts, longest);
       return { ...common, words, tokens: words.map(({ ids }) => ids) };
     }

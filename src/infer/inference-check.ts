@@ -1,5 +1,6 @@
 /** The check of a WebGPU device before it classifies or generates: a few tokens, forward only. */
 import type { Backend } from "../backend/backend.ts";
+import { engineWork } from "../engine/check-work.ts";
 import { type CheckOptions, type Choice, chooseDevice } from "../engine/device-check.ts";
 import type { Weights } from "../engine/weights.ts";
 import { ConfigError, DeviceError } from "../errors.ts";
@@ -16,11 +17,9 @@ export async function chooseFor<E extends Weights>(
   const spec = kind.adapterSpec(meta);
   const plan = kind.plan(device, spec, meta);
   const programs = [plan];
-  const loadEngine = async () =>
-    (await import("../engine/check-work.ts")).engineWork(device, { spec, optimizer: null }, programs);
-  const loadWork = () => kind.loadWork?.(device, plan) ?? loadEngine();
-  const name = kind.loadWork ? "generation" : "classification";
-  return chooseDevice(device, { name, spec, programs, loadWork }, options);
+  const makeWork = () => kind.makeWork?.(device, plan) ?? engineWork(device, { spec, optimizer: null }, programs);
+  const name = kind.makeWork ? "generation" : "classification";
+  return chooseDevice(device, { name, spec, programs, makeWork }, options);
 }
 
 /**

@@ -10,7 +10,7 @@ import type { Program } from "../plan/plan.ts";
 export interface ModelKind<E extends Weights> {
   adapterSpec(meta: AdapterMeta): ModelSpec;
   /** What is computed in the check of a device; absent: what an engine does. */
-  loadWork?(device: Backend, plan: Program): Promise<Work>;
+  makeWork?(device: Backend, plan: Program): Work;
   /** What `create` prepares. */
   plan(device: Backend, spec: ModelSpec, meta: AdapterMeta): Program;
   create(device: Backend, spec: ModelSpec, meta: AdapterMeta, sharedFrom?: E): Promise<E>;

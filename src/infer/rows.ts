@@ -1,12 +1,15 @@
 /** Texts as rows of batches, and their logits. */
+
 import { textContext } from "../config.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { Engine } from "../engine/engine.ts";
 import { InFlight } from "../engine/in-flight.ts";
+import { targetLogits } from "../engine/targets.ts";
+import { ConfigError } from "../errors.ts";
 import type { AdapterMeta } from "../io/peft/adapter-meta.ts";
 import type { Batch, Capacity } from "../model/batch.ts";
 import type { ModelSpec } from "../model/trainable.ts";
-import { pairSettings, type TextOrPair } from "../pair.ts";
+import { pairSettings, readsPairs, type TextOrPair } from "../pair.ts";
 import { readsTokens, type TaskConfig } from "../tasks/index.ts";
 
 /** Texts a batch, of one adapter. */
@@ -47,7 +50,6 @@ export async function encodeTexts(
 ): Promise<Uint32Array[]> {
   if (!pairSettings(meta) && texts.every((text) => typeof text === "string"))
     return texts.map((text) => tokenizer.encode(text).subarray(0, longest));
-  const { encodePairs } = await import("./pairs.ts");
   return encodePairs(tokenizer, texts, longest, meta);
 }
 
@@ -63,7 +65,7 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
   isWanted: (row: R) => boolean = () => true,
 ): Promise<void> {
   const { capacity } = engine.plan;
-  const { targetLogits } = readsTokens(task) ? await import("../engine/targets.ts") : {};
+  const ofTokens = readsTokens(task);
   const inFlight = new InFlight<() => void>(engine.answerTime());
   const arrive = async () => (await inFlight.next())();
   for (let next = 0; ; ) {
@@ -78,8 +80,8 @@ export async function computeRows<R extends { tokens: Uint32Array }>(
     if (rows.length === 0) break;
     const batch = packRows({ tokens: rows.map(({ tokens }) => tokens), padTo, pad, task });
     engine.forward(batch);
-    const logits = targetLogits?.(engine, batch) ?? engine.logits(rows.length);
-    const ends = targetLogits ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
+    const logits = ofTokens ? targetLogits(engine, batch) : engine.logits(rows.length);
+    const ends = ofTokens ? batch.starts.subarray(1) : rows.map((_, b) => b + 1);
     const deliver = (found: Float32Array) => {
       let start = 0;
       for (const [b, row] of rows.entries()) {
@@ -110,4 +112,43 @@ export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
     rows: Uint32Array.from(rows, (row, b) => (task.pooling === "last" ? starts[b + 1]! : starts[b]! + row.length) - 1),
     targets: new Int32Array(rows.length),
   };
+}
+
+type Pair = [Uint32Array, Uint32Array];
+
+/** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
+export function encodePairs(
+  tokenizer: Tokenizer,
+  texts: readonly TextOrPair[],
+  longest: number,
+  meta: Pick<AdapterMeta, "settings" | "base_fingerprint">,
+): Uint32Array[] {
+  const trained = readsPairs(meta);
+  return texts.map((text, i) => {
+    const isPair = typeof text !== "string";
+    if (trained !== undefined && trained !== isPair)
+      throw new ConfigError("wrong-text-count", `the model reads ${trained ? "pairs of texts" : "single texts"}`, {
+        where: `texts[${i}]`,
+        expected: trained ? "[first, second]" : "a string",
+        found: JSON.stringify(text),
+      });
+    if (!isPair) return tokenizer.encode(text).subarray(0, longest);
+    const [first, second] = text.map((one) => tokenizer.encode(one, { addSpecialTokens: false })) as Pair;
+    const begin = tokenizer.beginOfText === null ? [] : [tokenizer.beginOfText];
+    const joined = joinPair(first, second, tokenizer.endOfText, longest - begin.length);
+    return Uint32Array.of(...begin, ...joined).subarray(0, longest);
+  });
+}
+
+/**
+ * The tokens of a pair: those of the first text, `separator`, and those of the second, at most `longest` in all. The
+ * longer text is cut first, as in data.wasm (`copy_row`) and as `longest_first` of the library tokenizers does it.
+ */
+export function joinPair(first: Uint32Array, second: Uint32Array, separator: number, longest: number): Uint32Array {
+  const most = longest - 1;
+  const half = most >> 1;
+  let kept = first.length;
+  if (kept + second.length > most)
+    kept = kept <= second.length ? Math.min(kept, half) : most - Math.min(second.length, half);
+  return Uint32Array.of(...first.subarray(0, kept), separator, ...second.subarray(0, most - kept));
 }

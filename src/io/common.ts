@@ -7,6 +7,7 @@ import { ConfigError } from "../errors.ts";
 import { filePieces } from "../platform/reader.ts";
 import { LIMITS, parseJson } from "./limits.ts";
 import { parseConfig } from "./model-config.ts";
+import { parseRotaryConfig } from "./rotary-config.ts";
 
 /** The file with a model's tensors, and the index of several. */
 export const WEIGHTS = "model.safetensors";
@@ -46,8 +47,6 @@ export function refuseQuantized(where: string, found: string): never {
 export async function parseModelConfig(json: unknown, where: string): Promise<ModelConfig> {
   if (isObject(json) && (json.quantization_config ?? null) !== null) refuseQuantized(where, "quantization_config");
   const isRotary = isObject(json) && json.model_type !== "gpt2" && lookUp(MODEL_TYPES, json.model_type);
-  const config = isRotary
-    ? (await import("./rotary-config.ts")).parseRotaryConfig(json, where)
-    : parseConfig(json, where);
+  const config = isRotary ? parseRotaryConfig(json, where) : parseConfig(json, where);
   return config;
 }

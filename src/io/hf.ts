@@ -10,6 +10,7 @@ import { isGguf, isRemote } from "../platform/paths.ts";
 import type { Shape } from "../tensor.ts";
 import { parseModelConfig, readJson, refuseQuantized, SHARDS_INDEX, WEIGHTS } from "./common.ts";
 import { DOWNLOAD_OPTIONS, type DownloadOptions } from "./hub/download-options.ts";
+import { joinParts } from "./parts.ts";
 import { openSafetensors } from "./safetensors/safetensors.ts";
 import {
   checkNames,
@@ -23,7 +24,8 @@ import {
   type TensorFiles,
   type TensorSource,
 } from "./safetensors/tensor-file.ts";
-import type { TokenConfig } from "./tokenizer/tokenizer-files.ts";
+import { untieOther } from "./tied-head.ts";
+import { readVocabulary, type TokenConfig } from "./tokenizer/tokenizer-files.ts";
 import { GPT2_VOCABULARY, type Vocabulary } from "./tokenizer/vocabulary.ts";
 
 /** Models that ship with the package, by name: where their directory or GGUF file is in it. */
@@ -126,10 +128,10 @@ async function openFrom(place: string, directory: string): Promise<BaseModel & A
     // Imported on demand: few files have a head that the config ties to the token table.
     const config =
       described.tie_word_embeddings !== false && (named.has(LM_HEAD) || named.has(NEOX_HEAD))
-        ? await (await import("./tied-head.ts")).untieOther(described, named)
+        ? await untieOther(described, named)
         : described;
     // Imported on demand, as is all that only other models than GPT-2 need.
-    const found = config.model_type ? (await import("./parts.ts")).joinParts(named, config, where) : named;
+    const found = config.model_type ? joinParts(named, config, where) : named;
     const stored = matchTensors(found, config, where);
     const find = (name: string) => {
       const found = stored.get(name);
@@ -221,9 +223,7 @@ async function readDescription(place: string, directory: string) {
   const configPath = joinPath(place, "config.json");
   const json = (await readJson(configPath)) as TokenConfig & Record<string, unknown>;
   const config = await parseModelConfig(json, configPath);
-  const vocabulary = isShippedGpt2(directory)
-    ? GPT2_VOCABULARY
-    : await (await import("./tokenizer/tokenizer-files.ts")).readVocabulary(place, json);
+  const vocabulary = isShippedGpt2(directory) ? GPT2_VOCABULARY : await readVocabulary(place, json);
   return { json, config, vocabulary };
 }
 

@@ -3,6 +3,7 @@ import { FormatError, LowrankError } from "../errors.ts";
 import { segments } from "../platform/paths.ts";
 import { bytesReader, checkSize, type FileReader, sizedReader } from "../platform/reader.ts";
 import { LIMITS } from "./limits.ts";
+import { inflate } from "./zip.ts";
 
 /** How a file, its entry in the directory, and the end of that begin, and their bytes without names and comments. */
 const [FILE, ENTRY, END] = [0x04034b50, 0x02014b50, 0x06054b50];
@@ -77,7 +78,6 @@ function entryReader(archive: FileReader, name: string, size: number, entry: [nu
     const part = sizedReader(name, stored, (at, length) => archive.read(from + at, length));
     if (isThere && kind === "stored" && stored === size) return part;
     if (!isThere || kind !== "deflated") throw damaged(name, `not ${size} bytes at byte ${first}, ${kind}`);
-    const { inflate } = await import("./zip.ts");
     return inflate(part, size).then(
       (bytes) => bytesReader(name, bytes),
       (cause) => {

@@ -1,22 +1,23 @@
 /** How a model learns, for the first time or further rows. Loaded when it does. */
+
 import type { Device } from "../backend/backend.ts";
 import { checkArguments, checkOptions } from "../checks.ts";
 import { hasAnswers, type TrainingData } from "../data/training-data.ts";
 import { DataError, nameList } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
 import type { DownloadEvent, DownloadOptions } from "../io/hub/download-options.ts";
-import { dtypeOn } from "../io/peft/adapter-meta.ts";
-import type { Adapter, AdapterMeta } from "../io/peft/peft.ts";
+import { type AdapterMeta, adapterShapes, dtypeOn } from "../io/peft/adapter-meta.ts";
+import type { Adapter, Tensors } from "../io/peft/peft.ts";
 import type { RunViews } from "../run/directory.ts";
 import { type FineTuneRun, fineTune } from "../run/fine-tune.ts";
 import { hasLabels } from "../tasks/index.ts";
+import { numel } from "../tensor.ts";
 import { OPTIONS } from "../train/arguments.ts";
 import { DEFAULTS } from "../train/options.ts";
 import { OTHER_NAMES } from "../train/other-names.ts";
 import type { TrainEvent } from "../train/records.ts";
 import { settingsToKeep, type TrainOptions } from "../train/settings.ts";
 import { inTurn } from "./devices.ts";
-import { withLabels } from "./grow.ts";
 import { listRows, ROW_SOURCE, type RowSets, type RowSource, readSets } from "./rows.ts";
 
 /** How far `train`, `load` or `learn` are: plain JSON. */
@@ -142,4 +143,23 @@ function refuseForgetting(data: TrainingData, { task, labels }: AdapterMeta): vo
 /** Epochs for rows of which most are known: in a third of the steps of training anew, a point or two below it. */
 function epochsFor(rows: number, { batchSize = DEFAULTS.batchSize }: LearnOptions): number {
   return Math.max(LEAST_EPOCHS, Math.ceil((LEAST_STEPS * Math.min(batchSize, rows)) / rows));
+}
+
+/**
+ * The adapter with a head for these labels, which begin with its own. The rows of new labels are zeros. What was chosen
+ * for the old ones, a temperature and thresholds, is left out.
+ */
+export function withLabels({ meta, tensors }: Adapter, labels: readonly string[]): Adapter {
+  if (labels.length === meta.labels.length) return { meta, tensors };
+  const { temperature: _, threshold: _t, positive: _p, thresholds: _s, ...settings } = meta.settings;
+  const task = { ...meta.task, num_labels: labels.length };
+  const grown: AdapterMeta = { ...meta, labels: [...labels], task, settings };
+  const larger: Tensors = new Map();
+  for (const [name, shape] of adapterShapes(grown)) {
+    const data = new Float32Array(numel(shape));
+    // The outputs are the rows of whatever has them.
+    data.set(tensors.get(name)!.data);
+    larger.set(name, { shape, data });
+  }
+  return { meta: grown, tensors: larger };
 }

@@ -130,12 +130,6 @@ function lowestStage(spec: ModelSpec): number {
   return Math.min(...trained.map((tensor) => forwardStage(tensor, spec)));
 }
 
-/** Returns whether an earlier stage than a place's is trained, so that gradients must flow further back. */
-export function trainsBelow(spec: ModelSpec): (place: Place) => boolean {
-  const lowest = lowestStage(spec);
-  return (place) => lowest < forwardStage(place, spec);
-}
-
 /**
  * Number of frozen blocks below the lowest trained parameter: n_layer if only a head of its own is trained. 0
  * with that of the vocabulary: it is the embedding.

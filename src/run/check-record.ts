@@ -6,7 +6,6 @@ import { findWrongIn, isListOf, isText, isWithin, type Kind, parseChoice, show, 
 import { ConfigError, FormatError } from "../errors.ts";
 import type { ClassDetails } from "../tasks/classification/classification-training.ts";
 import { OBJECTIVES, TASKS } from "../tasks/index.ts";
-import { MEASURING } from "../tasks/results.ts";
 import { ESTIMATE } from "../tasks/stored.ts";
 import type { Results, Stored, Training } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
@@ -53,7 +52,7 @@ const OUTCOME: Tree = {
 };
 
 /** What was measured, where a number that is not finite is null in JSON. */
-function measuredKinds({ measures, answer: decides }: Training, { answer, details }: Stored): Tree {
+function measuredKinds({ measures, answer: decides, stored: { answer, details } }: Training): Tree {
   const [judged, ...others] = measures;
   const kept = measures.flatMap(({ evaluated }) => (typeof evaluated === "string" ? evaluated : []));
   const keys = decides ? kept : ["accuracy", "perplexity", ...kept];
@@ -110,7 +109,7 @@ function withNaN<T>(measured: T, mayBeNull = false): T {
 }
 
 /** The record of a run.json. Throws FormatError or ConfigError unless it is one, all through. */
-export async function parseRecord(json: object, path: string): Promise<RunRecord> {
+export function parseRecord(json: object, path: string): RunRecord {
   const given = json as RunRecord;
   parseChoice("objective", given.objective, OBJECTIVES, path);
   parseChoice("state", given.state, ["training", "stopped", "finished", "failed"], path);
@@ -118,8 +117,9 @@ export async function parseRecord(json: object, path: string): Promise<RunRecord
   const { evaluations, curve, results } = given;
   const measured = { evaluations, curve, results: results ?? null };
   const record: RunRecord = { ...given, ...withNaN(measured) };
-  const { stored } = await MEASURING[record.objective]();
-  check(record, measuredKinds(TRAINING[record.objective], stored), path);
+  const training = TRAINING[record.objective];
+  const { stored } = training;
+  check(record, measuredKinds(training), path);
   checkSettings(record, path);
   checkSizes(record, stored, path);
   return record;

@@ -1,6 +1,7 @@
 /** The run directory: its record, what shows it, and the trained tensors. */
 
 import { exists, joinPath, writeDirectory, writeFileAtomic, writeFiles } from "#platform";
+import { printClassic } from "../classic/file.ts";
 import { CLASSIC } from "../classic/parts.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError, DataError, LowrankError, nameList } from "../errors.ts";
@@ -16,6 +17,7 @@ import type { ClassicResult } from "../train/classic.ts";
 import { knownBase, resolveOptions } from "../train/options.ts";
 import type { RunFailed, TrainResult } from "../train/records.ts";
 import { settingsToKeep } from "../train/settings.ts";
+import { parseRecord } from "./check-record.ts";
 import { checkpointFiles, removeCheckpoints } from "./checkpoint.ts";
 import { isRunRecord, ownFiles, RUN_FILES } from "./files.ts";
 import { FORMAT, failed, RECORD, type RunRecord, VERSION } from "./record.ts";
@@ -36,7 +38,6 @@ export async function readRecord(directory: string): Promise<RunRecord> {
     const { format, version } = (json ?? {}) as Partial<RunRecord>;
     refuse(`a ${RECORD} of ${format === FORMAT ? `version ${version}, not ${VERSION}` : "another format"}`);
   }
-  const { parseRecord } = await import("./check-record.ts");
   return parseRecord(json as object, path);
 }
 
@@ -138,7 +139,7 @@ export async function runContents(
   const { spec, tensors, finalNorm } = result;
   const adapter = await adapterFiles(buildAdapter(record, spec, tensors), { finalNorm });
   const known = { ...record, peftObstacle: adapter.reason ?? null };
-  const classic = result.classic && (await import("../classic/file.ts")).printClassic(result.classic.parts);
+  const classic = result.classic && printClassic(result.classic.parts);
   const about = [...views(known, result, data), ...(classic ? [[CLASSIC, classic] as const] : [])];
   return listFiles(known, about, adapter);
 }
@@ -150,7 +151,7 @@ export async function classicContents(
   data: TrainingData,
   views: RunViews,
 ): Promise<RunContents> {
-  const printed = (await import("../classic/file.ts")).printClassic(result.classic.parts);
+  const printed = printClassic(result.classic.parts);
   if (printed === null)
     throw new DataError("exceeds-limit", "the model is too large to be saved", {
       expected: `at most ${LIMITS.classic} bytes`,

@@ -2,8 +2,9 @@
 import { textContext } from "../config.ts";
 import type { DatasetOptions, DatasetSpec } from "../data/dataset-options.ts";
 import { loadDataset } from "../data/datasets.ts";
-import type { TaggedOptions, TaggedSpec } from "../data/text/tagged.ts";
-import type { LoadedTexts, TextsOptions, TextsSpec } from "../data/text/texts.ts";
+import { divideFolds } from "../data/sets/folds.ts";
+import { loadTagged, type TaggedOptions, type TaggedSpec } from "../data/text/tagged.ts";
+import { type LoadedTexts, loadTexts, type TextsOptions, type TextsSpec } from "../data/text/texts.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { ConfigError } from "../errors.ts";
 import type { BaseModel } from "../io/hf.ts";
@@ -33,7 +34,6 @@ export async function loadData(
 ): Promise<TrainingData> {
   if (typeof folds === "number") {
     const all = await loadData({ objective, data }, model, downloads, onColumns);
-    const { divideFolds } = await import("../data/sets/folds.ts");
     return divideFolds(all as Exclude<TrainingData, LoadedTexts>, folds)[Number(fold) - 1]!;
   }
   const { labels } = TRAINING[objective];
@@ -43,11 +43,9 @@ export async function loadData(
       hint: "load them again in the program that has them",
     });
   if (labels === null) {
-    const { loadTexts } = await import("../data/text/texts.ts");
     return loadTexts(data as TextsSpec, { ...(data as TextsOptions), model, ...downloads });
   }
   if (labels === "tags") {
-    const { loadTagged } = await import("../data/text/tagged.ts");
     return loadTagged(data as TaggedSpec, { ...(data as TaggedOptions), model });
   }
   return loadDataset(data as DatasetSpec, { ...(data as DatasetOptions), model, ...downloads, onColumns });

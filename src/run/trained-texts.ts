@@ -1,6 +1,7 @@
 /** What a table to label is expected to have: the columns that a model was trained on. */
 import { exists, joinPath } from "#platform";
 import { isClassic } from "../classic/parts.ts";
+import { readClassic } from "../classic/read.ts";
 import { readJson } from "../io/common.ts";
 import { parseMeta } from "../io/peft/adapter-meta.ts";
 import { findAdapter, IS_ADAPTER } from "../io/peft/open-adapter.ts";
@@ -23,9 +24,7 @@ export async function readTrainedTexts(directory: string): Promise<TrainedTexts>
   const path = joinPath(place ?? directory, META);
   const ours = await exists(path);
   if (!ours && !(await isClassic(directory))) return {};
-  const pairs = ours
-    ? pairSettings(parseMeta(await readJson(path), path))
-    : (await (await import("../classic/read.ts")).readClassic(directory)).pairs;
+  const pairs = ours ? pairSettings(parseMeta(await readJson(path), path)) : (await readClassic(directory)).pairs;
   const likelyTextColumn = typeof textColumn === "string" ? textColumn : pairs?.columns.join();
   return { likelyTextColumn, isPair: pairs !== undefined };
 }

@@ -16,7 +16,6 @@ import type { RunRecord } from "../run/record.ts";
 import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation } from "../tasks/evaluation.ts";
 import { predictions } from "../tasks/predictions.ts";
-import { MEASURING } from "../tasks/results.ts";
 import type { Answered, Baseline, ChosenDecision, Predicted, Results } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import type { FittedBaselines } from "../train/baselines.ts";
@@ -137,7 +136,7 @@ export async function poolFolds(
   records: readonly FoldRecord[],
   said: readonly Predicted[],
 ): Promise<Pooled> {
-  const measuring = await MEASURING[all.objective]();
+  const training = TRAINING[all.objective];
   const data = pooledData(all, folds);
   const context = measuringContext(all, records[0]!.options);
   const predicted = joinPredicted(said);
@@ -149,22 +148,16 @@ export async function poolFolds(
     for (const row of leakedRows(fold.data)) leaked.add(start + row);
     start += fold.data.test.size;
   }
-  const test = measureTest(
-    measuring,
-    data,
-    predicted,
-    joinBaselines(fitted.map(({ baselines }) => baselines)),
-    context,
-    leaked,
-  );
+  const baselines = joinBaselines(fitted.map((one) => one.baselines));
+  const test = measureTest(data, predicted, baselines, context, leaked);
   const evaluated = (when: "before" | "after") => ({
     train: meanEvaluation(records.map(({ results }) => results[when].train)),
     val: null,
     test: meanEvaluation(records.map(({ results }) => results[when].test)),
   });
   const after = evaluated("after");
-  const shares = TRAINING[all.objective].labels === "class" ? await reviewShares(folds, fitted, predicted) : null;
-  const figures = keptFigures(TRAINING[all.objective].measures, test.rows);
+  const shares = training.labels === "class" ? await reviewShares(folds, fitted, predicted) : null;
+  const figures = keptFigures(training.measures, test.rows);
   return {
     data,
     folds: folds.flatMap(({ data: { test: rows } }, fold) => new Array<number>(rows.size).fill(fold)),
@@ -172,7 +165,7 @@ export async function poolFolds(
       ...{ before: evaluated("before"), after: { ...after, test: { ...after.test, ...figures } } },
       ...{ parts: [], decision: joinDecisions(records), test },
     },
-    answers: measuring.answers!(data.test, predicted, context),
+    answers: training.answers!(data.test, predicted, context),
     fitClassic: () => fitAll(all, fitted),
     review: shares && { shares, suspects: findSuspects(shares, test.rows.truth!, all.labels.length) },
   };

@@ -1,7 +1,7 @@
 /**
- * What is asked of a task, which is what a model learns. Each has a folder with five files, so that a page loads what it
- * needs, with an export each: `task`, what it is in a model and in files, `training`, how it is trained, `measuring`,
- * how logits become answers, `words`, what people read of it, and `usage`, what is made with it.
+ * What is asked of a task, which is what a model learns. Each has a folder with three files: `task`, what it is in a
+ * model and in files, `training`, how it is trained and measured, `words`, what people read of it, with `usage`, what is
+ * made with it.
  */
 import type { Tree } from "../checks.ts";
 import type { Block, Table } from "../document/blocks.ts";
@@ -195,25 +195,11 @@ export interface Stored {
   details: Tree;
 }
 
-/** How the answers of a trained model are made, measured and stored. */
-export interface Measuring<Set extends Rows = Rows, Details extends object = object> {
-  /** What the validation set chooses, from the logits of its rows; null: nothing. */
-  choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
-  /** From logits, or from the losses of all targets where the head is the vocabulary's. */
-  predict(outputs: Outputs, context: MeasuringContext, decision: Decision | null): Predicted;
-  /** The mean loss of all rows of a set, or of those at `at`, with what was chosen; absent: that does not change it. */
-  loss?(set: Set, predicted: Predicted, at?: Places): number;
-  /** The answers to the rows of a set; absent: it has no messages. */
-  answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
-  describe(set: Set, predicted: Predicted & { columns: Columns }, context: MeasuringContext): Described<Details>;
-  stored: Stored;
-}
-
 /** Of messages one class, a number, or any number of labels; of sentences a tag a word. */
 export type LabelKind = "class" | "score" | "set" | "tags";
 
-/** How a task is trained and measured. */
-export interface Training<Set extends Rows = Rows> {
+/** How a task is trained, and how the answers of its models are made, measured and stored. */
+export interface Training<Set extends Rows = Rows, Details extends object = object> {
   /** Defaults of settings, where they are not a classifier's. */
   defaults: Readonly<Record<string, unknown>>;
   /** Defaults in the page, where data is often little. */
@@ -233,6 +219,16 @@ export interface Training<Set extends Rows = Rows> {
   columns(set: Set, values: ArrayLike<number>, outputs: number): Columns;
   /** The bias of the head before training; absent: 0. */
   bias?(train: Set): number[];
+  /** What the validation set chooses, from the logits of its rows; null: nothing. */
+  choose?(context: MeasuringContext, val: Set, logits: Outputs): ChosenDecision | null;
+  /** From logits, or from the losses of all targets where the head is the vocabulary's. */
+  predict(outputs: Outputs, context: MeasuringContext, decision: Decision | null): Predicted;
+  /** The mean loss of all rows of a set, or of those at `at`, with what was chosen; absent: that does not change it. */
+  loss?(set: Set, predicted: Predicted, at?: Places): number;
+  /** The answers to the rows of a set; absent: it has no messages. */
+  answers?(set: Set, predicted: Predicted, context: MeasuringContext): Answered;
+  describe(set: Set, predicted: Predicted & { columns: Columns }, context: MeasuringContext): Described<Details>;
+  stored: Stored;
 }
 
 /** A run, as far as words are made of it: a `RunRecord` is one. */

@@ -8,7 +8,6 @@ import { keptFigures } from "../tasks/compare.ts";
 import type { Evaluation, Splits } from "../tasks/evaluation.ts";
 import { TASKS } from "../tasks/index.ts";
 import { predictions, sigmoid } from "../tasks/predictions.ts";
-import { MEASURING } from "../tasks/results.ts";
 import type { LabelledRows } from "../tasks/task.ts";
 import { TRAINING } from "../tasks/training.ts";
 import { simplestBaseline } from "./baselines.ts";
@@ -69,22 +68,16 @@ function evaluateSets(data: LoadedDataset, train: LoadedDataset["train"], logits
   };
 }
 
-async function measure(
+function measure(
   data: LoadedDataset,
   some: LoadedDataset["train"],
   options: TrainOptions,
   outputs: Logits,
   after: Evaluated,
-): Promise<Pick<Measured, "results" | "answers" | "predicted">> {
-  const measuring = await MEASURING[data.objective]();
+): Pick<Measured, "results" | "answers" | "predicted"> {
   const context = measuringContext(data, options);
-  const { results, ...measured } = measureSets(
-    measuring,
-    data,
-    { evaluations: after, outputs },
-    [simplestBaseline(data)],
-    context,
-  );
+  const evaluated = { evaluations: after, outputs };
+  const { results, ...measured } = measureSets(data, evaluated, [simplestBaseline(data)], context);
   // Before it has seen a text: what the head of a model gives that was not trained.
   const { bias } = TRAINING[data.objective];
   const initial = bias?.(data.train) ?? data.labels.map(() => 0);

@@ -1,10 +1,13 @@
 /** The device of a run: the given one, if it computes a small step of the run as the CPU does. */
 
 import { type Backend, describeDevice } from "../backend/backend.ts";
-import type { CheckOptions, Choice } from "../engine/device-check.ts";
+import { engineWork } from "../engine/check-work.ts";
+import { type CheckOptions, type Choice, chooseDevice, type Whole } from "../engine/device-check.ts";
 import { DeviceError } from "../errors.ts";
+import { AdamW } from "../model/adamw.ts";
 import { setting } from "../setting.ts";
 import { type PreparedRun, prepareRun, type RunArguments } from "./prepare.ts";
+import type { FeaturePlan } from "./records.ts";
 
 export interface ChosenDevice extends Choice {
   prepared: PreparedRun;
@@ -21,8 +24,7 @@ export async function prepareOnDevice(run: RunArguments, options: CheckOptions =
     if (info.why !== undefined && options.began === "webgpu") throw notOnWebGPU(run.device);
     return { device: run.device, info, prepared };
   }
-  const { chooseForRun } = await import("./training-check.ts");
-  const choice = await chooseForRun(run.device, prepared, options);
+  const choice = await chooseDevice(run.device, trainingOf(run.device, prepared), options);
   const { device } = choice;
   return { ...choice, prepared: device === run.device ? prepared : prepareRun({ ...run, device }) };
 }
@@ -35,4 +37,24 @@ export function notOnWebGPU(instead: Backend | DeviceError): DeviceError {
     found: found!,
     hint: `use ${setting("device", "webgpu")} for a software driver, or ${setting("device", "wasm")} to continue on the CPU`,
   });
+}
+
+type Run = Pick<PreparedRun, "spec" | "capacity" | "optimizer" | "dropout" | "valueLoss" | "plan"> & {
+  features?: Pick<FeaturePlan, "plan"> | null;
+};
+
+/** What a run computes. */
+export function trainingOf(device: Pick<Backend, "limits" | "info">, run: Run): Whole {
+  const { spec, plan, features, optimizer } = run;
+  const programs = [plan, ...(features ? [features.plan] : [])];
+  return {
+    name: "training",
+    spec,
+    programs,
+    makeWork() {
+      // With so large an `eps` an update is about proportional to the gradient.
+      const smooth = new AdamW({ ...optimizer.config, eps: 1 });
+      return engineWork(device, { ...run, recompute: plan.recomputed > 0, optimizer: smooth }, programs);
+    },
+  };
 }

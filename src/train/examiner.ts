@@ -8,7 +8,7 @@ import type { Evaluation } from "../tasks/evaluation.ts";
 import { hasHead, TASKS } from "../tasks/index.ts";
 import type { Outputs } from "../tasks/task.ts";
 import type { TrainArguments } from "./arguments.ts";
-import { type Evaluated, loadMeasure, type Measured, type Measurer } from "./measure.ts";
+import { type Evaluated, type Measured, makeMeasurer } from "./measure.ts";
 import type { TrainOptions } from "./settings.ts";
 import { writeInitial } from "./start.ts";
 
@@ -32,18 +32,19 @@ export class Examiner {
   private readonly lower = new Pace();
   private readonly upper = new Pace();
   private isEnding = false;
-  private measurer: Measurer | undefined;
+  private readonly measurer;
 
   constructor(
     private readonly engine: Engine,
     private readonly examined: Examined,
-  ) {}
+  ) {
+    this.measurer = makeMeasurer(examined.args.data, examined.options);
+  }
 
-  /** Loads what measures, and computes the features that the steps read. */
+  /** Computes the features that the steps read. */
   async begin(): Promise<void> {
-    const { args, options, features } = this.examined;
+    const { args, features } = this.examined;
     const { train, val, test } = args.data;
-    this.measurer = await loadMeasure(args.data, options);
     if (features) this.lower.left = test.size;
     this.upper.left = (test.size + Math.min(train.size, test.size)) * (this.knowsInitial ? 1 : 2);
     await this.compute(train);
@@ -59,7 +60,7 @@ export class Examiner {
   }
 
   private get knowsInitial(): boolean {
-    return this.beginsEven && this.measurer!.even !== null;
+    return this.beginsEven && this.measurer.even !== null;
   }
 
   /** Seconds until the end after the last step, as far as the rows so far tell. */
@@ -110,8 +111,8 @@ export class Examiner {
     this.isEnding = true;
     await this.compute(data.test);
     const after = await this.splits(kept, outputs);
-    const before = this.knowsInitial ? this.measurer!.even!(initial) : await this.evaluateInitial(initial);
-    return this.measurer!.measure(before, after, signal);
+    const before = this.knowsInitial ? this.measurer.even!(initial) : await this.evaluateInitial(initial);
+    return this.measurer.measure(before, after, signal);
   }
 
   private async evaluateInitial(val: Evaluation | null): Promise<Evaluated> {

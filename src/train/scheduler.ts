@@ -2,8 +2,16 @@
  * Trains several runs on one device, each with the bits that it has alone: on the CPU several at a time, each on
  * threads of its own; on a GPU one after the other.
  */
-import type { CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
-import type { CpuParts, TrainAlone } from "./cpu-parts.ts";
+import type { Backend, DeviceInfo } from "../backend/backend.ts";
+import { Engine } from "../engine/engine.ts";
+import { loadBase } from "../engine/state.ts";
+import { LowrankError } from "../errors.ts";
+import { memoryTotals } from "../plan/memory.ts";
+import type { BegunJob, CommonArguments, PlannedJob, SharedArguments, Start } from "./arguments.ts";
+import { SharedClock } from "./clock.ts";
+import { prepareOnDevice } from "./device.ts";
+import { peakMemory } from "./plan-event.ts";
+import { type PreparedRun, prepareRun } from "./prepare.ts";
 import type { TrainResult } from "./records.ts";
 import { train } from "./trainer.ts";
 
@@ -21,8 +29,7 @@ export interface TrainingJob extends PlannedJob {
 type OnBegin = (atOnce: number) => void;
 
 /** What trains several runs at once: a page that trains one does not load it. */
-const openParts = async (...args: Parameters<typeof CpuParts.open>) =>
-  (await import("./cpu-parts.ts")).CpuParts.open(...args);
+const openParts = async (...args: Parameters<typeof CpuParts.open>) => CpuParts.open(...args);
 
 /**
  * Trains jobs, each of which ends by itself: one that fails leaves the others as they are. A job that resumes is
@@ -99,4 +106,166 @@ class Scheduler {
       return null;
     }
   }
+}
+
+/** Trains a job by itself. */
+export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
+
+export class CpuParts {
+  private readonly clock = new SharedClock();
+  /** Called when a run ends, for runs that wait for memory. */
+  private waiting: (() => void)[] = [];
+  private active = 0;
+  /** Bytes that the runs take which are trained: of one that has just begun the device does not know yet. */
+  private taken = 0;
+
+  private constructor(
+    private readonly common: SharedArguments,
+    private readonly device: Backend,
+    private readonly info: DeviceInfo,
+    /** The device itself if it is not divided. */
+    private readonly parts: readonly Backend[],
+  ) {}
+
+  /**
+   * The parts for some runs; null if they are not trained on the CPU. The device is the one that is chosen for the
+   * first run.
+   */
+  static async open(
+    common: SharedArguments,
+    runs: readonly PlannedJob[],
+    signal?: AbortSignal,
+  ): Promise<CpuParts | null> {
+    const { device, info } = await chooseFor(common, runs[0]!, signal);
+    if (info.kind !== "wasm") return null;
+    // The first type that fits depends on the memory that other runs leave.
+    const isOpen = runs.some(({ settings }) => settings.dtype === "auto");
+    const parts = isOpen ? [] : divide(device, runs.length);
+    return new CpuParts(common, device, info, parts.length > 0 ? parts : [device]);
+  }
+
+  get count(): number {
+    return this.parts.length;
+  }
+
+  /** Calls `work` for each job when a part is free, in their order. */
+  async each<J extends PlannedJob>(
+    jobs: readonly J[],
+    signal: AbortSignal,
+    work: (job: J, trainOnPart: TrainAlone) => Promise<void>,
+  ): Promise<void> {
+    const { common, device } = this;
+    const base = jobs.length > 1 ? await loadSharedBase({ ...common, device }, jobs[0]!, signal) : undefined;
+    const room = device.limits.total ?? Infinity;
+    const left = jobs.values();
+    const workOn = async (part: Backend) => {
+      for (const job of left) await work(job, (begun) => this.train(begun, part, base, room, signal));
+    };
+    try {
+      await Promise.all(this.parts.map(workOn));
+    } finally {
+      base?.destroy();
+    }
+  }
+
+  /** Frees the parts; the device remains. */
+  close(): void {
+    for (const part of this.parts) if (part !== this.device) part.destroy();
+  }
+
+  private async train(
+    { settings, start }: BegunJob,
+    part: Backend,
+    base: Engine | undefined,
+    room: number,
+    signal: AbortSignal,
+  ): Promise<TrainResult> {
+    const { info } = this;
+    const run = { ...this.common, ...settings };
+    // A run that began on another kind of device continues there.
+    const began = start.resume?.device ?? info.kind;
+    if (began !== info.kind) return train({ ...run, signal, ...start });
+    const prepared = prepareIfValid({ ...run, device: part });
+    const shared = prepared && base && sharesBase(base, prepared) ? base : undefined;
+    const bytes = prepared ? runBytes(prepared, shared !== undefined) : 0;
+    while (this.active > 0 && this.taken + bytes > room && !signal.aborted)
+      await new Promise<void>((resolve) => this.waiting.push(resolve));
+    this.active++;
+    this.taken += bytes;
+    try {
+      const args = { ...run, device: part, signal, ...start };
+      return await this.clock.share((now) => train(args, { info, now, shared }));
+    } finally {
+      this.active--;
+      this.taken -= bytes;
+      for (const resume of this.waiting.splice(0)) resume();
+    }
+  }
+}
+
+/** The device that is chosen for a run. Errors of the run are reported when it is trained. */
+async function chooseFor(
+  common: SharedArguments,
+  { settings }: PlannedJob,
+  signal: AbortSignal | undefined,
+): Promise<{ device: Backend; info: DeviceInfo }> {
+  try {
+    return await prepareOnDevice({ ...common, ...settings }, { signal });
+  } catch (error) {
+    if (error instanceof LowrankError) return { device: common.device, info: common.device.info };
+    throw error;
+  }
+}
+
+/** The parts for this many runs: fewer, with more threads each, if that takes no more rounds. */
+function divide(device: Backend, runs: number): Backend[] {
+  const parts = device.divide?.(runs) ?? [];
+  const rounds = Math.ceil(runs / Math.max(1, parts.length));
+  const fewer = Math.ceil(runs / rounds);
+  if (fewer >= parts.length) return parts;
+  for (const part of parts) part.destroy();
+  return device.divide!(fewer);
+}
+
+/** An engine with the base model's weights, if a run and others can share them. */
+async function loadSharedBase(
+  common: SharedArguments,
+  { settings }: PlannedJob,
+  signal: AbortSignal,
+): Promise<Engine | undefined> {
+  const prepared = prepareIfValid({ ...common, ...settings });
+  if (!prepared?.spec.lora || prepared.features) return undefined;
+  const capacity = { tokens: 1, sequences: 1 };
+  let engine: Engine | undefined;
+  try {
+    engine = await Engine.create(common.device, { spec: prepared.spec, capacity, optimizer: null });
+    await loadBase(engine, common.model, { signal });
+    return engine;
+  } catch (error) {
+    engine?.destroy();
+    // Errors are reported when the run is trained.
+    if (error instanceof LowrankError) return undefined;
+    throw error;
+  }
+}
+
+/** Null if something is wrong with a run, which is said when it is trained. */
+function prepareIfValid(run: Parameters<typeof prepareRun>[0]): PreparedRun | null {
+  try {
+    return prepareRun(run);
+  } catch (error) {
+    if (error instanceof LowrankError) return null;
+    throw error;
+  }
+}
+
+/** Whether the run freezes the whole base model, in the same type. */
+function sharesBase({ plan }: Engine, { spec, features }: PreparedRun): boolean {
+  return spec.lora !== null && !features && (spec.dtype ?? "f32") === (plan.spec.dtype ?? "f32");
+}
+
+/** What a run takes, with or without the base model's weights. */
+function runBytes(prepared: PreparedRun, isShared: boolean): number {
+  const weights = isShared ? (memoryTotals(prepared.plan.memory).byRole.get("weight") ?? 0) : 0;
+  return peakMemory(prepared) - weights;
 }

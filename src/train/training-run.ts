@@ -45,8 +45,8 @@ export class Run {
   /** Seconds and examples of the run before its checkpoint. */
   private secondsBefore = 0;
   private examplesBefore = 0;
-  /** Submitted steps whose results have not been read, with their batches for the diagnosis of errors. */
-  private readonly inFlight: InFlight<{ record: StepRecord; batches: Batch[] }>;
+  /** Submitted steps whose results have not been read. */
+  private readonly inFlight: InFlight<StepRecord>;
   private checkpointBefore: Checkpoint | undefined;
   /** Index of the first step after the last evaluation. */
   private since = 0;
@@ -286,11 +286,11 @@ export class Run {
     const slots = this.engine.step(batches, lr);
     const examples = (index + 1) * this.options.batchSize * batches.length;
     const arrived = Promise.all(slots.map((slot) => this.engine.result(slot)));
-    const result = arrived.then((results) => {
+    const record = arrived.then((results): StepRecord => {
       const last = results.at(-1)!;
       const rows = batches.reduce((sum, batch) => sum + countedRows(batch), 0);
       const correct = results.reduce((sum, result) => sum + result.correct, 0);
-      const record: StepRecord = {
+      return {
         step: index + 1,
         epoch: (index + 1) / this.stepCounts.stepsPerEpoch,
         examples,
@@ -300,9 +300,8 @@ export class Run {
         // The device stops updating automatically; NaN reports it to the host.
         norm: last.finite ? last.norm : Number.NaN,
       };
-      return { record, batches };
     });
-    this.inFlight.add(result);
+    this.inFlight.add(record);
   }
 
   private async drain(): Promise<void> {
@@ -311,9 +310,9 @@ export class Run {
 
   /** Waits for the oldest step in flight. */
   private async drainOne(): Promise<void> {
-    const { record, batches } = await this.inFlight.next();
+    const record = await this.inFlight.next();
     if (!Number.isFinite(record.loss) || !Number.isFinite(record.norm))
-      throw await diagnose(this.engine, this.model, { record, total: this.stepCounts.total, batches });
+      throw await diagnose(this.engine, this.model, record, this.stepCounts.total);
     this.steps.push(record);
     // A page's clock may not have moved.
     const stepping = Math.max(1e-3, (this.now() - this.started) / 1000 - this.examiner.seconds - this.paused);

@@ -1,4 +1,5 @@
 /** The page of a run, one file: what it is and how good, what it gets wrong, how it was made, how it is used. */
+
 import { describeDevice } from "../backend/backend.ts";
 import type { TrainingData } from "../data/training-data.ts";
 import { type Block, code, details, figure, heading, note, type Table, text } from "../document/blocks.ts";
@@ -6,18 +7,18 @@ import { formatCount, formatDuration, formatShare } from "../format.ts";
 import { METHODS } from "../methods/index.ts";
 import { formatBytes } from "../plan/memory.ts";
 import { shellWord } from "../quote.ts";
-import { fileName, type RunRecord } from "../run/record.ts";
+import type { RunViews } from "../run/directory.ts";
+import { fileName, REPORT, type RunRecord } from "../run/record.ts";
 import { hasHead } from "../tasks/index.ts";
 import type { Results } from "../tasks/task.ts";
-import { usageOf } from "../tasks/usages.ts";
-import { WORDS } from "../tasks/words.ts";
+import { usageOf, WORDS } from "../tasks/words.ts";
 import type { TrainResult } from "../train/records.ts";
 import { type Fact, factsTable } from "./card.ts";
 import { dataBlocks } from "./data.ts";
 import { toHtml } from "./html.tsx";
 import { answerBlocks, notes, tryCommand } from "./run.ts";
 import { runCharts } from "./run-charts.ts";
-import { baselinesTable, beforeAndAfter, evaluationsTable } from "./run-tables.ts";
+import { baselinesTable, beforeAndAfter, evaluationsTable, predictionsFile } from "./run-tables.ts";
 
 /** report.html */
 export function runReport(record: RunRecord, result: Kept, data: TrainingData): string {
@@ -140,3 +141,8 @@ function using(record: RunRecord, hasClassic: boolean): Block[] {
         ]),
   ];
 }
+
+export const runFiles: RunViews = (record, result, data) => [
+  ...predictionsFile(result, data),
+  [REPORT, runReport(record, result, data)],
+];

@@ -12,7 +12,7 @@ import { loadTexts } from "../../src/data/text/texts.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { DataModule } from "../../src/data/wasm.ts";
 import type { ErrorCode } from "../../src/error-codes.ts";
-import { joinPair } from "../../src/infer/pairs.ts";
+import { joinPair } from "../../src/infer/rows.ts";
 import type { Pair } from "../../src/pair.ts";
 import { Rng } from "../../src/rng.ts";
 import { assertFails } from "../helpers/border.ts";

@@ -21,10 +21,10 @@ import { dispatchesOf, type Segment } from "../../src/plan/plan.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import type { Classification } from "../../src/tasks/predictions.ts";
 import { WEIGHT_DTYPES } from "../../src/tensor.ts";
+import { trainingOf } from "../../src/train/device.ts";
 import { ofMode } from "../../src/train/options.ts";
 import { prepareRun } from "../../src/train/prepare.ts";
 import type { TrainOptions } from "../../src/train/settings.ts";
-import { trainingOf } from "../../src/train/training-check.ts";
 import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -226,7 +226,7 @@ test("a device that does not run a shader of the whole is refused: nothing runs 
   const whole = await wholeOf(card, { rank: 2 });
   const { programs } = await wholeOf(card, { mode: "prefix" });
   await assertFails("device-failed", ["prefix_copy", "could not be compared"], () =>
-    chooseDevice(card, { ...whole, loadWork: async () => ({ ...(await whole.loadWork()), programs }) }),
+    chooseDevice(card, { ...whole, makeWork: () => ({ ...whole.makeWork(), programs }) }),
   );
 });
 
@@ -272,7 +272,7 @@ for (const [declare, name, config] of [
         const settings = ofMode({ layers: null, ...options }, options.mode ?? "lora");
         const prepared = prepareRun({ device, model, data, batchSize: 8, featureBudget: 0, ...settings });
         const work = trainingOf(device, prepared);
-        assertCovers(await work.loadWork(), JSON.stringify(options));
+        assertCovers(work.makeWork(), JSON.stringify(options));
         const { spec } = prepared;
         if (!isLm) continue;
         const plan = Decoder.plan(device, { spec, capacity: { tokens: 512, sequences: 8 } });

@@ -7,7 +7,7 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { openWasm } from "../../src/backend/wasm.ts";
 import { modelCard } from "../../src/export/card.ts";
-import { planStandalone } from "../../src/export/standalone.ts";
+import { planStandalone } from "../../src/export/page.ts";
 import { listUsages, pageQuestion, type Trained } from "../../src/export/usage.ts";
 import { formatScore } from "../../src/format.ts";
 import { Classifier } from "../../src/infer/classifier.ts";

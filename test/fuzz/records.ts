@@ -2,12 +2,9 @@
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { EMPTY_CURVE, extendCurve } from "../../src/run/curve.ts";
 import { FORMAT, type RunRecord, VERSION } from "../../src/run/record.ts";
-import { measuring as measureClasses } from "../../src/tasks/classification/classification-results.ts";
 import { compareWith } from "../../src/tasks/compare.ts";
 import type { Evaluation } from "../../src/tasks/evaluation.ts";
-import { measuring as measureLabels } from "../../src/tasks/multi-label/multi-label-results.ts";
-import { measuring as measureScores } from "../../src/tasks/regression/regression-results.ts";
-import type { Baseline, Measuring, Results } from "../../src/tasks/task.ts";
+import type { Baseline, Results } from "../../src/tasks/task.ts";
 import { TRAINING } from "../../src/tasks/training.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { objectiveDefaults } from "../../src/train/options.ts";
@@ -77,13 +74,12 @@ function recordOf(
 
 /** The results of a model that says this of the test set of some data. */
 function resultsOf(
-  measuring: Measuring,
   data: LoadedDataset,
   predicted: { values: ArrayLike<number>; probabilities?: ArrayLike<number> },
   ...baselines: Baseline[]
 ) {
   const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
-  return measureTest(measuring, data, predicted, baselines, context);
+  return measureTest(data, predicted, baselines, context);
 }
 
 const classified = testSet("classification", ["ham", "spam"]);
@@ -93,7 +89,6 @@ const rows = [...Array(ROWS).keys()];
 const values = Float32Array.from({ length: 2 * ROWS }, (_, i) => Number(i % 3 > 0));
 
 const CLASSES = resultsOf(
-  measureClasses,
   classified,
   {
     values: rows.map((row) => Number(row > 4)),
@@ -103,9 +98,8 @@ const CLASSES = resultsOf(
   { name: "always ham", values: rows.map(() => 0) },
 );
 const always = { name: "always the mean, 2", values: rows.map(() => 2) };
-const SCORES = resultsOf(measureScores, scored, { values: rows.map((row) => 1 + row) }, always);
+const SCORES = resultsOf(scored, { values: rows.map((row) => 1 + row) }, always);
 const LABELS = resultsOf(
-  measureLabels,
   labelled,
   { values, probabilities: values },
   { name: "always a", values: values.map(() => 1) },

@@ -1,7 +1,6 @@
 /** Answers to test sets: what a run gave, and results of made-up ones. */
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { measureRanking, measureReliability } from "../../src/measures.ts";
-import { measuring } from "../../src/tasks/classification/classification-results.ts";
 import type { ClassDetails } from "../../src/tasks/classification/classification-training.ts";
 import type { Prediction } from "../../src/tasks/predictions.ts";
 import type { Answered, Baseline, Results, TestResults } from "../../src/tasks/task.ts";
@@ -22,7 +21,7 @@ export function measureClasses(
 ): TestResults<ClassDetails> {
   const context = measuringContext(data, { calibrate: false, threshold: "none", positive: null });
   const predicted = joinPredictions(predictions);
-  return measureTest(measuring, data, predicted, baselines, context) as TestResults<ClassDetails>;
+  return measureTest(data, predicted, baselines, context) as TestResults<ClassDetails>;
 }
 
 const ranking = measureRanking([true, false, true], [0.9, 0.8, 0.7]);

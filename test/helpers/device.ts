@@ -3,8 +3,7 @@
 import { requestGPU } from "#platform";
 import type { Backend, TensorData } from "../../src/backend/backend.ts";
 import { OPERATIONS, RECORD_WORDS } from "../../src/backend/generated/operations.ts";
-import { hasRelaxedSimd, openInWorker, openWasm } from "../../src/backend/wasm.ts";
-import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import { hasRelaxedSimd, openInWorker, openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import { openWebGPU } from "../../src/backend/webgpu.ts";
 import { chooseShader, listShaders, pipelineName } from "../../src/backend/webgpu-shaders.ts";
 import { KERNELS } from "../../src/ops/generated/kernels.ts";

@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { orderByDoubt, tableByDoubt } from "../../src/infer/table/doubt.ts";
+import { orderByDoubt, tableByDoubt } from "../../src/infer/table/label-table.ts";
 import { openTable } from "../../src/infer/table/open-table.ts";
 import { atLeast, marginOf } from "../../src/tasks/certainty.ts";
 import { temporaryFolder } from "../helpers/border.ts";

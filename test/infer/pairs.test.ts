@@ -16,7 +16,7 @@ import { fineTune } from "../../src/run/fine-tune.ts";
 import { readTrainedTexts } from "../../src/run/trained-texts.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { dataBlocks } from "../../src/views/data.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { answersOf } from "../helpers/answers.ts";

@@ -13,8 +13,8 @@ import {
   type TrainModelOptions,
   train,
 } from "../../src/index.ts";
-import { withLabels } from "../../src/learner/grow.ts";
 import { type RowSource, readRows } from "../../src/learner/rows.ts";
+import { withLabels } from "../../src/learner/training.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test, testAll } from "../helpers/harness.ts";

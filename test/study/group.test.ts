@@ -5,7 +5,7 @@ import * as assert from "uvu/assert";
 import { type Arm, listCells, runnableTrials, type Trial } from "../../src/study/grid.ts";
 import { runTrials, type StudyEvent } from "../../src/study/runner.ts";
 import { readFinished, trialDirectory } from "../../src/study/store.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { test } from "../helpers/harness.ts";

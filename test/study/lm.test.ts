@@ -11,7 +11,7 @@ import { type FinishedCell, readFinishedCells, type TrialRecord, trialDirectory 
 import { countRows } from "../../src/tasks/compare.ts";
 import { resolveOptions } from "../../src/train/options.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { reportBlocks, writeReport } from "../../src/views/study/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

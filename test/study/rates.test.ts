@@ -24,7 +24,7 @@ import { resolveOptions } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { runSpec } from "../../src/train/sizes.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { reportBlocks, writeReport } from "../../src/views/study/report.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";

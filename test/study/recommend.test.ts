@@ -13,7 +13,7 @@ import type { Results } from "../../src/tasks/task.ts";
 import type { Known } from "../../src/train/options.ts";
 import type { RunSettings } from "../../src/train/settings.ts";
 import { toMarkdown } from "../../src/views/markdown.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { trainArguments } from "../../src/views/study/recommend.ts";
 import { reportBlocks } from "../../src/views/study/report.ts";
 import { temporaryFolder } from "../helpers/border.ts";

@@ -28,7 +28,7 @@ import { train } from "../../src/train/trainer.ts";
 import { toHtml } from "../../src/views/html.tsx";
 import { toMarkdown } from "../../src/views/markdown.ts";
 import { judgedBy } from "../../src/views/measures.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import * as report from "../../src/views/study/report.ts";
 import { summaryBlocks } from "../../src/views/study/summary.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";

@@ -7,10 +7,8 @@ import { setTexts } from "../../src/classic/tfidf.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
-import type { Estimate } from "../../src/statistics.ts";
-import { f1Of } from "../../src/statistics.ts";
-import { measuring } from "../../src/tasks/multi-label/multi-label-results.ts";
-import { hitsOf, isExact, labelColumns } from "../../src/tasks/multi-label/multi-label-training.ts";
+import { type Estimate, f1Of } from "../../src/statistics.ts";
+import { hitsOf, isExact, labelColumns, training } from "../../src/tasks/multi-label/multi-label-training.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { measureTest, measuringContext } from "../../src/train/measure.ts";
 import { runBlocks } from "../../src/views/run.ts";
@@ -51,7 +49,7 @@ test("thresholds: 0.5, or each label's own by a rule on the validation set; one 
   const set = { size: 3, text: String, label: () => 0, values: (row: number) => Float32Array.from(values[row]!) };
   const choose = (threshold: string) => {
     const options = { calibrate: false, threshold, positive: null };
-    return measuring.choose!({ labels: ["a", "b", "c"], counts: [], options }, set, Float32Array.from(logits))!;
+    return training.choose!({ labels: ["a", "b", "c"], counts: [], options }, set, Float32Array.from(logits))!;
   };
   assert.equal(choose("none"), { thresholds: [0.5, 0.5, 0.5] });
   assertAllClose("thresholds", choose("f1").thresholds!, [0.2, 0.9, 0.5], { atol: 1e-7, rtol: 0 });
@@ -139,7 +137,6 @@ test("right and wrong messages with their labels, against baselines that are wor
   const flipped = truth.map((value, i) => (i === 1 ? 1 - value : value));
   const none = new Float32Array(truth.length);
   const found = measureTest(
-    measuring,
     data,
     { values: flipped, probabilities: flipped },
     [

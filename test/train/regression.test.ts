@@ -2,8 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { fitWithin } from "../../src/classic/fit.ts";
-import { fitRidge } from "../../src/classic/ridge.ts";
+import { fitRidge, fitWithin } from "../../src/classic/fit.ts";
 import { bytesReader } from "../../src/data/corpus.ts";
 import { loadDataset } from "../../src/data/datasets.ts";
 import { Classifier, fineTune } from "../../src/index.ts";
@@ -13,7 +12,7 @@ import { trueScores } from "../../src/tasks/regression/regression-training.ts";
 import type { Baseline } from "../../src/tasks/task.ts";
 import { fitBaselines } from "../../src/train/baselines.ts";
 import { runBlocks } from "../../src/views/run.ts";
-import { runFiles } from "../../src/views/run-files.ts";
+import { runFiles } from "../../src/views/run-report.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";

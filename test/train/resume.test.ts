@@ -3,8 +3,7 @@
 import { existsSync, readdirSync, truncateSync } from "node:fs";
 import { join } from "node:path";
 import * as assert from "uvu/assert";
-import { openWasm } from "../../src/backend/wasm.ts";
-import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import { openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import type { LoadedDataset } from "../../src/data/datasets.ts";
 import { keepCheckpoint, lastCheckpoint } from "../../src/run/checkpoint.ts";
 import { dataSpec } from "../../src/run/settings.ts";

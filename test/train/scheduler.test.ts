@@ -2,8 +2,7 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
-import { openWasm } from "../../src/backend/wasm.ts";
-import type { WasmBackend } from "../../src/backend/wasm-backend.ts";
+import { openWasm, type WasmBackend } from "../../src/backend/wasm.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadModel } from "../../src/io/hf.ts";
 import type { JobSettings, Start } from "../../src/train/arguments.ts";

@@ -9,9 +9,8 @@ import { readEntities } from "../../src/infer/words.ts";
 import type { Estimate } from "../../src/statistics.ts";
 import { compareWith, keptFigures } from "../../src/tasks/compare.ts";
 import type { TaggedText } from "../../src/tasks/predictions.ts";
-import { measuring } from "../../src/tasks/tokens/tokens-results.ts";
 import { type Sentences, training } from "../../src/tasks/tokens/tokens-training.ts";
-import { fitTags } from "../../src/train/tag-baselines.ts";
+import { fitTags } from "../../src/train/baselines.ts";
 import { runBlocks } from "../../src/views/run.ts";
 import { renderBlocks } from "../../src/views/terminal/render.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
@@ -123,7 +122,7 @@ test("F1, precision, recall and accuracy are seqeval's (1.2.2), also of the type
   const [{ measured }] = compareWith(training.measures, { name: "run", columns }, []);
   const values = ["entity_f1", "precision", "recall", "acc"].map((key) => (measured[key] as Estimate).value);
   assertAllClose("measures", values, [6 / 13, 3 / 7, 3 / 6, 10 / 15], { atol: 1e-12, rtol: 0 });
-  const { details, mistakes, samples } = measuring.describe(set, { values: PREDICTED.flat(), columns }, CONTEXT);
+  const { details, mistakes, samples } = training.describe(set, { values: PREDICTED.flat(), columns }, CONTEXT);
   assert.equal(
     details.types.map(({ type, rows, predicted, f1 }) => [type, rows, predicted, f1!.share]),
     [
@@ -134,7 +133,7 @@ test("F1, precision, recall and accuracy are seqeval's (1.2.2), also of the type
   );
   assert.equal(samples, [2]);
   assert.equal([...mistakes].sort(), [0, 1, 3, 4]);
-  const { truth, predicted } = measuring.answers!(set, { values: PREDICTED.flat() }, CONTEXT);
+  const { truth, predicted } = training.answers!(set, { values: PREDICTED.flat() }, CONTEXT);
   assert.equal([truth[0], predicted[3]], [["PER: w0 w1", "LOC: w3"], ["LOC: w0"]]);
 });
 

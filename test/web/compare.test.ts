@@ -14,7 +14,7 @@ import type { TrainOptions } from "../../src/train/settings.ts";
 import { smoothed } from "../../src/views/run-charts.ts";
 import { compareFinished, comparisonBlocks } from "../../src/web/page/runs/compared.tsx";
 import { nextRun, type PageRun, type PageSettings } from "../../src/web/protocol.ts";
-import { methodSettings } from "../../src/web/worker/train/compare.ts";
+import { methodSettings } from "../../src/web/worker/train/runs.ts";
 import { test } from "../helpers/harness.ts";
 
 const MEASURES = TRAINING.classification.measures;

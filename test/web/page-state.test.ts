@@ -15,10 +15,10 @@ import { answers, Refusal, tell, until } from "../helpers/page-state.ts";
 const textOf = (markup: string) => markup.replaceAll(/<[^>]*>/g, "").replaceAll("\u00a0", " ");
 
 test("a head that began with zeros has no size to compare with, and is not said to have stood still", async () => {
-  const { Learned } = await import("../../src/web/page/run/learned.tsx");
   const run = { id: "1", record: { options: DEFAULTS } } as PageRun;
   const change = (block: number | null, part: string, norm: number, of: number) => ({ block, part, norm, of });
   const changes = [change(0, "q", 1, 10), change(null, "ln_f", 1, 8), change(null, "head", 2, 0)];
+  const { Learned } = await import("../../src/web/page/run/outcome-card.tsx");
   const text = textOf(renderToString(h(Learned, { run, changes: { kind: "matrix", blocks: 1, changes } as never })));
   assert.match(text, "training moved the final layer norm by 13 % of its size");
   assert.match(text, "The head began with zeros: all that is in it was learned in this run.");
@@ -222,7 +222,6 @@ test("files that can be read can be chosen", async () => {
 test("a field takes the numbers that a flag takes, and shows what was typed", async () => {
   const { FIELDS } = await import("../../src/web/page/train/field-list.ts");
   const { enter, fieldState, reset, values } = await import("../../src/web/page/train/fields.ts");
-  const { SettingFields } = await import("../../src/web/page/train/setting-fields.tsx");
   const { number } = await import("../../src/commands/cli.ts");
   const field = FIELDS.find(({ key }) => key === "lr")!;
   const before = values.value.lr;
@@ -242,6 +241,7 @@ test("a field takes the numbers that a flag takes, and shows what was typed", as
     reset();
   }
   enter(field, "0,001");
+  const { SettingFields } = await import("../../src/web/page/train/train-card.tsx");
   const markup = renderToString(h(SettingFields, { id: "main", fields: [field] }));
   // A browser makes 0001 of it in a field of type "number".
   assert.match(markup, /type="text"[^>]*value="0,001"|value="0,001"[^>]*type="text"/);

@@ -8,7 +8,7 @@ import { CHUNK_BYTES, Corpus, type ReadOptions } from "../corpus.ts";
 import type { Dataset } from "../dataset.ts";
 import { placeOf, ROWS } from "../places.ts";
 import type { Files } from "../settings.ts";
-import type { Correction } from "../table/label-faults.ts";
+import { type Correction, unknownLabels } from "../table/label-faults.ts";
 import { findLabel } from "../table/labels.ts";
 import type { DataModule } from "../wasm.ts";
 import { type Corrected, readSource } from "./source.ts";
@@ -77,7 +77,7 @@ export async function correctRows(
     findLabel(given.includes(cell) ? cell : cell.replace(NEW, ""), [...given, ...added]) ??
     (isSameCell(cell, DROP) ? null : read.labelsAre === "class" ? undefined : cell);
   const unknown = corrections.filter(({ label }) => meant(label) === undefined);
-  if (unknown.length > 0) throw (await import("../table/label-faults.ts")).unknownLabels(unknown, given);
+  if (unknown.length > 0) throw unknownLabels(unknown, given);
   const labels = new Map(corrections.map(({ place, label }) => [place, meant(label)]));
   const isDropped = (place: number) => labels.get(place) === null;
   const kept = [...rows.positions()].filter((place) => !isDropped(place));

@@ -10,6 +10,7 @@ import { HUB_DATASETS } from "../../io/hub/hub-names.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
+import { openCollection } from "./sms.ts";
 import { defaultSplit, refuseExperiment, type Split } from "./split.ts";
 
 /** The fields of every data/datasets/<name>.json. Pages leave out most of its origin: see src/tools/web-build.mjs. */
@@ -53,7 +54,7 @@ const NAMED: readonly Named[] = [
     split: "experiment",
     balance: true,
     // Imported on demand: it is the only one that is downloaded.
-    open: async (split, options) => (await import("./sms.ts")).openCollection(split === "experiment", options),
+    open: async (split, options) => openCollection(split === "experiment", options),
   },
 ];
 

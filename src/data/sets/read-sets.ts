@@ -1,13 +1,18 @@
 /** Reads messages with labels in their three sets, from wherever they are. */
-import { ConfigError } from "../../errors.ts";
+
+import { ConfigError, DataError, nameList } from "../../errors.ts";
+import type { DownloadOptions } from "../../io/hub/download-options.ts";
 import { setting } from "../../setting.ts";
 import { Corpus, type ReadOptions } from "../corpus.ts";
-import type { Dataset } from "../dataset.ts";
+import { type Dataset, HELD_OUT } from "../dataset.ts";
 import type { DatasetOptions, DatasetSpec } from "../dataset-options.ts";
 import { COUNTED, ROWS } from "../places.ts";
 import { knownFormat } from "../table/dialect.ts";
 import { DataModule } from "../wasm.ts";
-import type { LabelledRow } from "./memory-rows.ts";
+import { correctRows } from "./corrections.ts";
+import { folderSets } from "./folder.ts";
+import type { HubDataset, HubSplit } from "./hub.ts";
+import { type LabelledRow, rowsFile } from "./memory-rows.ts";
 import { isOnHub, openNamed } from "./named.ts";
 import {
   checkSingles,
@@ -15,14 +20,16 @@ import {
   type DataSource,
   isFolder,
   type Loaded,
+  messageColumns,
   readSource,
   refuseSplit,
   sourceName,
   splitLoaded,
   USUAL_FRACTIONS,
+  whileOpen,
   withoutCopies,
 } from "./source.ts";
-import { defaultSplit, type Parts } from "./split.ts";
+import { defaultSplit, type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** Reads and splits data. Throws ConfigError for options that it has not. */
 export async function readSets(
@@ -36,7 +43,7 @@ export async function readSets(
     "train" in spec
       ? await readSplits(corpus, spec, read, options, seed)
       : "name" in spec && isOnHub(spec.name)
-        ? await (await import("./hub-rows.ts")).readHub(corpus, spec.name, read, options, seed)
+        ? await readHub(corpus, spec.name, read, options, seed)
         : ((await readFolders(corpus, spec, read, options, seed)) ??
           (await readAndSplit(corpus, spec, read, options, seed)));
   const { groupColumn, corrections } = options;
@@ -76,10 +83,9 @@ async function readFolders(
 ): Promise<Loaded | null> {
   if (!("file" in spec) || typeof spec.file !== "string" || knownFormat(spec.file)) return null;
   if (!(await isFolder(spec.file))) return null;
-  const { folderSets } = await import("./folder.ts");
   const sets = await folderSets(spec.file);
   if (!sets) return null;
-  return (await import("./given-sets.ts")).readGivenSets(corpus, sets, spec.file, read, options, seed);
+  return readGivenSets(corpus, sets, spec.file, read, options, seed);
 }
 
 async function readAndSplit(
@@ -104,9 +110,7 @@ async function readAndSplit(
   const { corrections, groupColumn, model } = options;
   const loadModule = () => DataModule.load(model);
   const { rows: all, corrected } =
-    corrections === undefined
-      ? { rows: whole }
-      : await (await import("./corrections.ts")).correctRows(corpus, whole, read, corrections, loadModule);
+    corrections === undefined ? { rows: whole } : await correctRows(corpus, whole, read, corrections, loadModule);
   const { balance = named.balance, fractions = named.fractions ?? USUAL_FRACTIONS } = options;
   // A class may have one row where nothing is tested, or where classes and sets are those of a model that learns on.
   const isGiven = read.labels !== undefined && split === "ordered";
@@ -117,7 +121,6 @@ async function readAndSplit(
   const testParts = locateParts(loaded.parts[2], named.parts);
   const rest = { testParts, source, ...(corrected ? { corrected } : {}) };
   if (groupColumn === undefined || fractions[0] !== 1) return { ...loaded, ...rest };
-  const { readGroups } = await import("./groups.ts");
   const ofGroups = { ...read, ...columns, labelColumn: groupColumn };
   const groups = await readGroups(new Corpus(await loadModule()), file, ofGroups, whole.size);
   return { ...loaded, ...rest, groups };
@@ -146,7 +149,6 @@ async function openRows(
   { labelsAre }: ReadOptions,
   options: DatasetOptions,
 ) {
-  const { rowsFile } = await import("./memory-rows.ts");
   const { leftOut: invalid, ...read } = rowsFile(rows, { ...options, labelsAre });
   leftOut.rows += invalid.rows;
   leftOut.rowErrors.push(...invalid.rowErrors);
@@ -161,4 +163,124 @@ function locateParts(set: Dataset, parts: readonly { name: string; rows: number 
     end += rows;
     return { name, positions: set.positions().filter((i) => start <= set.place(i) && set.place(i) < end) };
   });
+}
+
+/**
+ * Reads a data set of the hub in its own splits. Without a test set the validation set is one; a validation set that is
+ * missing is taken from the training set. A training set alone is split as a file is.
+ */
+async function readHub(
+  corpus: Corpus,
+  whole: string,
+  read: ReadOptions,
+  options: GivenOptions & DownloadOptions,
+  seed: number,
+): Promise<Loaded> {
+  const { openHubDataset } = await import("./hub.ts");
+  const found = await openHubDataset(whole, options);
+  const [val, test] = [await withClasses(found.val, read), await withClasses(found.test, read)];
+  const title = `${found.title} of the Hugging Face hub`;
+  const { train, name } = found;
+  if (test === undefined && val === undefined) {
+    const all = await readSource(corpus, train.files, read);
+    const { fractions: [, , tested] = USUAL_FRACTIONS } = options;
+    const isChecked = read.labelsAre === "class" && tested > 0;
+    const set = isChecked ? await checkSingles(corpus, all, train.files[0]!, read.skipFaulty) : all;
+    const loaded = splitLoaded(set, options.split ?? defaultSplit(read.labelsAre), options, seed);
+    return { ...loaded, testParts: [], source: `${title}: ${train.name}${unused(found)}`, name };
+  }
+  const loaded = await readGivenSets(corpus, { train, val, test }, title, read, options, seed);
+  return { ...loaded, source: `${loaded.source}${unused(found, val, test)}`, name };
+}
+
+/** The splits that are not used, in words. */
+function unused({ val, test, others }: HubDataset, ...used: (HubSplit | undefined)[]): string {
+  const unlabelled = [val, test].flatMap((split) => (split && !used.includes(split) ? [split.name] : []));
+  const names = [...unlabelled.map((name) => `${name}, which has no classes`), ...others];
+  return names.length > 0 ? ` (not used: ${nameList(names)})` : "";
+}
+
+/** A split; undefined if it has no classes, as in tests with secret answers. */
+async function withClasses(split: HubSplit | undefined, read: ReadOptions): Promise<HubSplit | undefined> {
+  const [first] = split?.files ?? [];
+  if (first === undefined) return undefined;
+  const { hasClasses } = await import("../table/parquet.ts");
+  return (await whileOpen(first, (file) => hasClasses(file, messageColumns(read, first)))) ? split : undefined;
+}
+
+/**
+ * What a column says of each row that was read, by its place; undefined where it says nothing. The file is read once
+ * more, into a `corpus` of its own. Throws DataError if rows were skipped the first time.
+ */
+async function readGroups(
+  corpus: Corpus,
+  source: DataSource | readonly DataSource[],
+  { labels: _, ...read }: ReadOptions,
+  rows: number,
+): Promise<Groups> {
+  const all = await readSource(corpus, source, { ...read, labelsAre: "set" });
+  if (all.size !== rows)
+    throw new DataError("inputs-changed", "Rows were skipped, so that it is not known which group a row is of", {
+      where: corpus.labelColumn,
+      expected: `${all.size} rows with a text and a label`,
+      found: String(rows),
+      hint: `correct them, and omit ${setting("skipFaulty", true)}`,
+    });
+  return Array.from({ length: rows }, (_, i) => all.labels[all.label(i)] || undefined);
+}
+
+interface GivenSet {
+  name: string;
+  files: readonly string[];
+}
+
+/** Not both of `val` and `test` are missing. */
+interface GivenSets {
+  train: GivenSet;
+  val: GivenSet | undefined;
+  test: GivenSet | undefined;
+}
+
+/** The options of `loadDataset` that matter here. */
+interface GivenOptions {
+  split?: Split;
+  balance?: boolean;
+  dedupe?: boolean;
+  fractions?: readonly [number, number, number];
+}
+
+/** Which rows of the training set become the validation set. */
+const TAKEN: Partial<Record<Split, string>> = {
+  stratified: "drawn by the seed within each class",
+  random: "drawn by the seed",
+  ordered: "the last ones",
+};
+
+/** Reads the sets: without a test set the validation set is one; a missing one is taken from the training set. */
+async function readGivenSets(
+  corpus: Corpus,
+  { train, val, test }: GivenSets,
+  title: string,
+  read: ReadOptions,
+  options: GivenOptions,
+  seed: number,
+): Promise<Loaded> {
+  const held = test ?? val!;
+  const isWhole = test !== undefined && val !== undefined;
+  if (isWhole && options.split !== undefined) refuseSplit("split", options.split);
+  if (isWhole && options.fractions !== undefined) refuseSplit("fractions", options.fractions);
+  const splits = isWhole ? [train, val, test] : [train, held];
+  const sets: Dataset[] = [];
+  for (const { files } of splits) sets.push(await readSource(corpus, files, read));
+  const names = splits.map((one) => `${title}, ${one.name}`);
+  const kept = withoutCopies(sets, names, options);
+  const used = options.balance ? kept.map((set) => set.balance(seed)) : kept;
+  const { split = defaultSplit(read.labelsAre), fractions: [most, some] = HELD_OUT } = options;
+  const own = isWhole ? [] : splitDataset(used[0]!, split, [most / (most + some), some / (most + some)], seed);
+  const parts = (isWhole ? used : [...own, used[1]!]) as Parts;
+  const sentence = isWhole
+    ? `${train.name}, ${val.name}, ${test.name}`
+    : `${train.name}, of which ${parts[1].size} rows, ${TAKEN[split]}, are the validation set, and ${held.name}` +
+      (held === test ? "" : " as the test set");
+  return { parts, testParts: [], ...counts(sets, kept), source: `${title}: ${sentence}`, split: "given" };
 }

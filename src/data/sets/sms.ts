@@ -4,6 +4,7 @@ import { environment, exists, joinPath, readBytes, remove, writeFileAtomic } fro
 import description from "../../../data/datasets/sms.json" with { type: "json" };
 import experiment from "../../../data/datasets/sms-experiment.json" with { type: "json" };
 import { DataError, DownloadError } from "../../errors.ts";
+import { inZip } from "../../io/folder.ts";
 import { cacheDirectory } from "../../io/hub/cache.ts";
 import { download, fileSize, hash, writing } from "../../io/hub/download.ts";
 import type { DownloadOptions } from "../../io/hub/download-options.ts";
@@ -68,7 +69,6 @@ async function fetchInto(path: string, about: CollectionDescription, options: Do
   const digest = { kind: "sha256", hex: archive.sha256 } as const;
   await download(zip, { url, name, file: archive.path.split("/").at(-1)!, size: archive.bytes, digest }, options);
   try {
-    const { inZip } = await import("../../io/folder.ts");
     await inZip(zip, (files) => writeFileAtomic(path, filePieces(files.get(entry.name)!)));
   } finally {
     await remove(zip);

@@ -7,9 +7,12 @@ import { setting } from "../../setting.ts";
 import type { Corpus, ReadOptions } from "../corpus.ts";
 import { addClasses, Dataset } from "../dataset.ts";
 import { dropCopies } from "../duplicates.ts";
+import { takeScores } from "../outputs.ts";
 import { type FoundNames, findKeys, type LabelledChoice } from "../table/columns.ts";
 import { ENDINGS, knownFormat } from "../table/dialect.ts";
+import { checkClasses, dropSingles } from "../table/label-faults.ts";
 import { haveDecimals, MANY_CLASSES } from "../table/labels.ts";
+import { folderLines } from "./folder.ts";
 import { type Groups, type Parts, type Split, splitDataset } from "./split.ts";
 
 /** A file by its path, or opened (then its owner closes it). */
@@ -49,7 +52,6 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
   const file = sourceName(sources[0]!);
   const all = Uint32Array.from(rows);
   if (read.labelsAre === "score") {
-    const { takeScores } = await import("../outputs.ts");
     return new Dataset(corpus, takeScores(corpus, all, { skipFaulty: read.skipFaulty ?? false, before, file }));
   }
   if (before.length === 0 && read.labelsAre === "class") await checkLabels(corpus, rows.length, file, read.labels);
@@ -60,7 +62,6 @@ export async function readSource(corpus: Corpus, source: DataSource | readonly D
 async function readOne(corpus: Corpus, source: DataSource, read: ReadOptions): Promise<Uint32Array<ArrayBuffer>> {
   if (typeof source !== "string" || knownFormat(source) || !(await isFolder(source)))
     return whileOpen(source, (file) => readRows(corpus, file, read));
-  const { folderLines } = await import("./folder.ts");
   return readLines(corpus, await folderLines(source, read), read);
 }
 
@@ -134,13 +135,13 @@ export async function whileOpen<T>(source: DataSource, work: (file: FileReader) 
 async function checkLabels(corpus: Corpus, rows: number, file: string, named?: readonly string[]): Promise<void> {
   const { length } = corpus.labels;
   if (length < 2 || (!named && (length > MANY_CLASSES || length === rows || haveDecimals(corpus.labels))))
-    (await import("../table/label-faults.ts")).checkClasses(corpus, rows, file);
+    checkClasses(corpus, rows, file);
 }
 
 /** The rows of a file that is to be split, each set with all classes: see `dropSingles`. */
 export async function checkSingles(corpus: Corpus, all: Dataset, file: string, skipFaulty = false): Promise<Dataset> {
   if (!Object.values(all.classes()).includes(1)) return all;
-  return (await import("../table/label-faults.ts")).dropSingles(corpus, all, file, skipFaulty);
+  return dropSingles(corpus, all, file, skipFaulty);
 }
 
 async function open(path: string): Promise<FileReader> {

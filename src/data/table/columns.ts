@@ -3,6 +3,7 @@ import { DataError, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
 import { nearest } from "../../suggest.ts";
 import type { LabelKind } from "../../tasks/task.ts";
+import { findByContents } from "./column-facts.ts";
 import { isUsual, PAIR_NAMES, plain, sayChosen, TEXT_NAMES, USUAL, usualName } from "./column-names.ts";
 import { knownFormat } from "./dialect.ts";
 import { isNumber, LONGEST_LABEL } from "./labels.ts";
@@ -156,7 +157,7 @@ async function findNames(
   let [text, second] = textColumn === undefined ? (pair ?? [-1, -1]) : findAskedTexts(names, textColumn, file);
   const isOpen = names.length > 2 && (text < 0 || label < 0);
   const known = { text, second, label, labelsAre };
-  const byContents = isOpen ? (await import("./column-facts.ts")).findByContents(names, rows, known) : null;
+  const byContents = isOpen ? findByContents(names, rows, known) : null;
   const candidates = byContents?.candidates ?? { text: "", label: "" };
   const choose = (kind: "text" | "label", taken: number) => {
     const found = byContents?.[kind] ?? -1;

@@ -107,8 +107,7 @@ const CHECKED_BYTES = 1 << 18;
  */
 export async function checkUtf8(file: FileReader, encoding = "utf-8"): Promise<void> {
   const head = await readHead(file);
-  if (FOREIGN.test(String.fromCharCode(...head.subarray(0, 5))))
-    (await import("./foreign.ts")).refuseForeign(file, head);
+  if (FOREIGN.test(String.fromCharCode(...head.subarray(0, 5)))) refuseForeign(file, head);
   if (openDecoder(marked(head) ?? encoding).encoding !== "utf-8") return;
   const wide = likelyUtf16(head);
   if (wide !== undefined) refuse(file, 1, wide);
@@ -179,3 +178,25 @@ const STRICT = new TextDecoder("utf-8", { fatal: true });
 const LOSSY = new TextDecoder("utf-8");
 
 const count = (text: string, signs: RegExp) => text.match(signs)?.length ?? 0;
+
+const AS_CSV = "open it in a spreadsheet program and save it as .xlsx without a password, or as CSV in UTF-8";
+const AS_TEXT = "copy its text into a file that ends in .txt, or a table with a row for each text into a spreadsheet";
+
+/** What a file is by its first bytes, and what to do. */
+const KINDS: readonly [start: RegExp, what: string, hint: string][] = [
+  [/^%PDF/, "a PDF file", AS_TEXT],
+  [/^\xd0\xcf.\xe0/, "an Office file of before 2007, or one with a password", AS_CSV],
+  [/^PK.*xl\//s, "an Excel file", "give it a name that ends in .xlsx"],
+  [/^PK.*word\//s, "a Word file", AS_TEXT],
+  [/^PK.*opendocument\.spreadsheet/s, "a file of LibreOffice Calc", AS_CSV],
+  [/^PK.*opendocument\.text/s, "a file of LibreOffice Writer", AS_TEXT],
+  [/^PK/, "a zip file", "unpack it, and give a file of it"],
+  [/^\{\\rtf/, "a file of formatted text (RTF)", AS_TEXT],
+];
+
+/** Refuses a file by its first bytes. */
+export function refuseForeign(file: FileReader, head: Uint8Array): never {
+  const bytes = new TextDecoder("latin1").decode(head);
+  const [, what, hint] = KINDS.find(([start]) => start.test(bytes)) ?? [null, "a picture", "give a file of text"];
+  throw new FormatError("not-text", `This is ${what}, not a text or a table`, { where: file.name, hint });
+}

@@ -2,6 +2,7 @@
 
 import { DataError, nameList } from "../../errors.ts";
 import { setting } from "../../setting.ts";
+import { chooseColumns, describeColumns } from "./column-facts.ts";
 import { PAIR_NAMES, TEXT_NAMES } from "./column-names.ts";
 import {
   type Columns,
@@ -53,7 +54,6 @@ export async function findText(
 
 /** The column with the longest texts by far; -1: none has. */
 export async function guessText(names: readonly string[], rows: readonly (readonly string[])[]): Promise<number> {
-  const { chooseColumns, describeColumns } = await import("./column-facts.ts");
   return chooseColumns(describeColumns(names, rows), { text: -1, second: -1, label: -1, labelsAre: "class" }).text;
 }
 

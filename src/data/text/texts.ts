@@ -297,6 +297,7 @@ class TextsReader {
 
 /** Imported on demand: few texts are chats. */
 async function openChat(tokenizer: Tokenizer): Promise<Chat> {
+  // With it the templates' language, Jinja, is loaded.
   const { Chat } = await import("./chat.ts");
   return new Chat(tokenizer);
 }

@@ -2,7 +2,7 @@
 import type { DataFormat } from "../../data/table/dialect.ts";
 import { csvField } from "../../io/csv.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
-import { USAGES } from "../../tasks/usages.ts";
+import { USAGES } from "../../tasks/words.ts";
 import type { Labeller } from "./labeller.ts";
 import type { Table } from "./table.ts";
 

@@ -10,6 +10,8 @@ import { utf8Pieces } from "../../data/table/encoding.ts";
 import { describeRowError } from "../../data/table/row-errors.ts";
 import { findText, findTextName, guessText, type TextChoice } from "../../data/table/text-columns.ts";
 import { DataModule } from "../../data/wasm.ts";
+import { DataError } from "../../errors.ts";
+import { csvField } from "../../io/csv.ts";
 import type { TextOrPair } from "../../pair.ts";
 import type { FileReader } from "../../platform/reader.ts";
 import type { Table, TableRow } from "./table.ts";
@@ -47,8 +49,8 @@ export async function openTable(
   const asked = { text: textColumn, likelyText: likelyTextColumn, isPair };
   const file = await openFile(path);
   try {
-    if (PARQUET.test(path)) return await (await import("./parquet.ts")).openParquet(file, asked);
-    if (XLSX.test(path)) return await (await import("./sheet.ts")).openSheetTable(file, asked, sheet);
+    if (PARQUET.test(path)) return await openParquet(file, asked);
+    if (XLSX.test(path)) return await openSheetTable(file, asked, sheet);
     return await TextTable.open(file, asked, { encoding, chunkBytes });
   } catch (error) {
     await file.close();
@@ -185,4 +187,68 @@ class TextTable implements Table {
     const context = { columns: [text, text, secondText] as const, labels: [], unknownLabel: "" };
     return describeRowError({ code, line, first, second, file: this.file.name, atEnd }, context);
   }
+}
+
+async function openSheetTable(file: FileReader, asked: TextChoice, sheet?: string): Promise<Table> {
+  const { cellValue, openSheet, refuseMerged, sheetSample, textOf } = await import("../../data/table/sheet-lines.ts");
+  const table = await openSheet(file, sheet);
+  const sample = sheetSample(table);
+  const [first = []] = sample;
+  const { text, textName, second, secondName, header } = await findText(sample, asked, file.name);
+  const names = header ? first : [];
+  const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
+  const data = table.rows.slice(Number(header));
+  refuseMerged(table, second < 0 ? [text] : [text, second], data[0]?.number ?? 0, file.name);
+  async function* rows(): AsyncGenerator<TableRow[]> {
+    if (header) yield [csvRow(names, null)];
+    for (let at = 0; at < data.length; at += ROWS)
+      yield data.slice(at, at + ROWS).map(({ number, cells }) => {
+        const value = (column: number) => cellValue(cells[column], first[column]!, `${file.name}:${number}`);
+        return csvRow(
+          Array.from({ length: table.width }, (_, i) => textOf(cells[i])),
+          second < 0 ? value(text) : [value(text), value(second)],
+        );
+      });
+  }
+  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
+}
+
+async function openParquet(file: FileReader, asked: TextChoice): Promise<Table> {
+  const { openParquet: openColumns, valueText } = await import("../../data/table/parquet.ts");
+  const table = await openColumns(file);
+  const names = [...table.names];
+  const { textName, secondName } = findTextName(names, -1, asked, file.name);
+  async function* rows(): AsyncGenerator<TableRow[]> {
+    yield [csvRow(names, null)];
+    for await (const { before, rows: group } of table.groups(names))
+      for (let first = 0; first < group.length; first += ROWS)
+        yield group.slice(first, first + ROWS).map((row, i) => {
+          const textIn = (name: string) => {
+            const value = row[name] ?? "";
+            if (typeof value !== "object") return String(value);
+            throw new DataError("value-not-text", `"${name}" is not a text`, {
+              where: `${file.name}, row ${before + first + i + 1}`,
+              expected: "a string or a number",
+              found: Array.isArray(value) ? "a list" : "an object",
+            });
+          };
+          return csvRow(
+            names.map((name) => valueText(row[name])),
+            secondName === undefined ? textIn(textName) : [textIn(textName), textIn(secondName)],
+          );
+        });
+  }
+  const textColumn = secondName === undefined ? textName : `${textName},${secondName}`;
+  return { format: "csv", separator: ",", textColumn, names, rows, close: () => file.close() };
+}
+
+/** Rows passed on at a time. */
+export const ROWS = 256;
+
+const encoder = new TextEncoder();
+
+/** A row, or the header, in which `text` is null. */
+export function csvRow(values: readonly string[], text: TextOrPair | null): TableRow {
+  const bytes = encoder.encode(`${values.map((value) => csvField(value)).join(",")}\r\n`);
+  return { bytes, at: bytes.length - 2, text };
 }

@@ -27,6 +27,7 @@ import {
   type Prompt,
   type ReplaceDecoder,
 } from "./generation.ts";
+import { generationWork } from "./generation-check.ts";
 
 export { joinChunks } from "./generation.ts";
 export { iterate } from "./read-ahead.ts";
@@ -109,8 +110,7 @@ export async function openLanguageModel(
   const tokenizer = await Tokenizer.load({ model: baseModel });
   const kind: ModelKind<Decoder> = {
     adapterSpec,
-    loadWork: async (on, plan) =>
-      (await import("./generation-check.ts")).generationWork(on, plan as DecoderPlan, Decoder),
+    makeWork: (on, plan) => generationWork(on, plan as DecoderPlan, Decoder),
     plan: (on, spec) => Decoder.plan(on, { spec, capacity }),
     create: (on, spec, _, sharedFrom) => Decoder.create(on, { spec, capacity }, sharedFrom),
   };

@@ -2,6 +2,7 @@
 import { ConfigError, FormatError } from "../../errors.ts";
 import { formatShape } from "../../tensor.ts";
 import { checkShape, type TensorFile } from "../safetensors/tensor-file.ts";
+import { sameValues } from "../tied-head.ts";
 import type { GgufHeader, GgufValue } from "./gguf.ts";
 import type { Architecture } from "./gguf-architectures.ts";
 import { llama3Scaling } from "./gguf-rope.ts";
@@ -96,7 +97,6 @@ function ropeScaling(own: OwnKeys): Json | undefined {
 /** Whether the head of a language model is the token table: the file has none, or a copy, as older files of GPT-2. */
 async function isTied({ header, file }: Described): Promise<boolean> {
   if (!header.tensors.has(HEAD)) return true;
-  const { sameValues } = await import("../tied-head.ts");
   return sameValues({ file, key: HEAD }, { file, key: TOKEN_TABLE });
 }
 

@@ -8,7 +8,7 @@ import { setting } from "../../setting.ts";
 import { didYouMean } from "../../suggest.ts";
 import { parseModelConfig, readJson, SHARDS_INDEX, WEIGHTS } from "../common.ts";
 import { LIMITS } from "../limits.ts";
-import { readShards } from "../safetensors/shards-index.ts";
+import { readShards } from "../safetensors/shards.ts";
 import { readVocabulary, type TokenConfig } from "../tokenizer/tokenizer-files.ts";
 import { TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
 import type { DownloadOptions } from "./download-options.ts";

@@ -14,7 +14,10 @@ import { WEIGHTS as MODEL_WEIGHTS, readJson, SHARDS_INDEX } from "../common.ts";
 import { asDirectory, type Files, folderWith, inZip, openSent } from "../folder.ts";
 import { parseMeta } from "../peft/adapter-meta.ts";
 import { EXACT, META, ownTensors, PEFT_CONFIG, PEFT_TENSORS, WEIGHTS } from "../peft/peft.ts";
+import { readShards } from "../safetensors/shards.ts";
+import { OTHER_TOKENIZERS, TOKENIZER_FILES } from "../tokenizer/tokenizer-names.ts";
 import { cacheDirectory } from "./cache.ts";
+import { hubUrl } from "./hub.ts";
 
 /** The files of a folder on a server that there are. */
 async function openAll(directory: string, names: readonly string[]): Promise<Map<string, FileReader>> {
@@ -31,7 +34,6 @@ function openIfThere(path: string): Promise<FileReader | undefined> {
 
 /** The files of tokenizers, which an adapter of ours has none of. */
 async function tokenizerNames(): Promise<string[]> {
-  const { OTHER_TOKENIZERS, TOKENIZER_FILES } = await import("../tokenizer/tokenizer-names.ts");
   return [...TOKENIZER_FILES, ...Object.keys(OTHER_TOKENIZERS)];
 }
 
@@ -78,7 +80,6 @@ async function openOurs(place: string, described: Files, others: readonly string
  * is: what a stranger's file names is not asked for, least of all inside the network of who opens it.
  */
 export async function refuseElsewhere(address: string, adapter: string): Promise<void> {
-  const { hubUrl } = await import("./hub.ts");
   const places = [hubUrl(), ...(isServed(adapter) ? [new URL(adapter).origin] : [])];
   if (isRemote(address) && places.some((place) => address.startsWith(`${place}/`))) return;
   throw new ConfigError("base-model-elsewhere", "the adapter names a base model that is not downloaded unasked", {
@@ -143,7 +144,7 @@ async function openModel(directory: string, isGpt2: boolean): Promise<Files> {
   if (files.has(MODEL_WEIGHTS)) return files;
   const index = await openAll(directory, [SHARDS_INDEX]);
   if (index.size === 0) return files;
-  const shards = await (await import("../safetensors/shards-index.ts")).readShards(joinPath(directory, SHARDS_INDEX));
+  const shards = await readShards(joinPath(directory, SHARDS_INDEX));
   return new Map([...files, ...index, ...(await openAll(directory, [...shards.keys()]))]);
 }
 

@@ -19,6 +19,7 @@ import {
 import { hasHead } from "../../tasks/index.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { BaseModel } from "../hf.ts";
+import { splitParts } from "../parts.ts";
 import type { ComputedTensor } from "../safetensors/safetensors-write.ts";
 import { baseDtype } from "./adapter-meta.ts";
 import type { Adapter } from "./peft.ts";
@@ -60,7 +61,7 @@ export async function mergedTensors(
 ): Promise<ComputedTensor[]> {
   const merged = ownTensors(baseModel, adapter);
   const named = baseModel.config.model_type
-    ? (await import("../parts.ts")).splitParts(baseModel.config, merged)
+    ? splitParts(baseModel.config, merged)
     : merged.map((tensor) =>
         tensor.name === "lm_head.weight" ? tensor : { ...tensor, name: `transformer.${tensor.name}` },
       );

@@ -1,4 +1,5 @@
 /** What people read of a classifier with one class a message. */
+
 import {
   type Block,
   type Cell,
@@ -16,7 +17,8 @@ import type { Ranking, Reliability } from "../../measures.ts";
 import { type Confusion, confusionLookup, countConfusions, LISTED_CLASSES, sortMistakes } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
 import { classesBlock, classRows, countMessages, FEW_ROWS, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
-import type { Results, Shown, TestResults, Words } from "../task.ts";
+import type { Classification } from "../predictions.ts";
+import { LISTED, type Results, type Shown, type TestResults, type Usage, type Words } from "../task.ts";
 import { type ClassDetails, type ClassResults, training } from "./classification-training.ts";
 
 type Test = TestResults<ClassDetails>;
@@ -235,3 +237,18 @@ function describeDecision(results: Results<ClassDetails>, labels: readonly strin
   ];
   return sentences.filter((one) => one !== false);
 }
+
+const choice = (labels: readonly string[]) =>
+  labels.length > LISTED ? `one of ${labels.length} classes` : `${labels.slice(0, -1).join(", ")} or ${labels.at(-1)}`;
+
+export const usage: Usage<Classification> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
+  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
+  choice,
+  columns: () => ["predicted", "probability"],
+  cells: ({ label, probability }) => [label, probability],
+  python: ["print(dict(zip(model.config.id2label.values(), logits[0].softmax(-1).tolist())))"],
+  javascript: ["console.log(model.config.id2label, logits.softmax(-1).tolist());"],
+  hasPipeline: true,
+};

@@ -1,4 +1,5 @@
 /** How a language model is trained and measured. */
+
 import { formatLoss, formatPerplexity } from "../../format.ts";
 import { type Columns, type Places, sampledMeasure } from "../compare.ts";
 import type { Rows, Training } from "../task.ts";
@@ -48,7 +49,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   ),
 ])();
 
-export const training: Training<Texts> = {
+export const training: Training<Texts, TextDetails> = {
   defaults: {
     // By default no adapter of the head, which would have as many rows as the vocabulary.
     targets: ["q", "k", "v", "o", "fc", "proj"],
@@ -91,4 +92,11 @@ export const training: Training<Texts> = {
     });
     return { loss, tokens, bytes };
   },
+  predict: (losses) => ({ values: losses }),
+  stored: {
+    answer: "text",
+    columns: () => ({ loss: Infinity, tokens: Infinity, bytes: Infinity }),
+    details: { of: "text" },
+  },
+  describe: (set) => ({ samples: [], mistakes: [], preferred: [], details: { of: set.units().of } }),
 };

@@ -1,11 +1,12 @@
 /** What people read of a classifier with any number of labels a message. */
+
 import { type Block, details, type RowColumn } from "../../document/blocks.ts";
 import { formatCount, formatLoss, percent } from "../../format.ts";
 import { type LabelMeasures, labelMeasures } from "../../statistics.ts";
 import { countRows, readFigure } from "../compare.ts";
 import { classesBlock, classRows, countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
-import { labelThreshold } from "../predictions.ts";
-import type { Results, Shown, Words } from "../task.ts";
+import { type Classification, labelThreshold } from "../predictions.ts";
+import { LISTED, type Results, type Shown, type Usage, type Words } from "../task.ts";
 import { hitsOf, isExact } from "./multi-label-training.ts";
 
 const LABELS = ["Label", "Labels"] as const;
@@ -50,3 +51,18 @@ function mistakes({ pairs }: Shown, { test }: Results): Block[] {
   const title = `Not exactly their labels: ${formatCount(wrong)} of ${countMessages(rows)}`;
   return [details(title, [mistakesTable(test.mistakes, title, ["Labels", "Predicted"], pairs)])];
 }
+
+const choice = (labels: readonly string[]) =>
+  `any of ${labels.length > LISTED ? `${labels.length} labels` : labels.join(", ")}`;
+
+export const usage: Usage<Classification> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
+  does: (texts, labels) => `classifies ${texts} as ${choice(labels)}`,
+  choice,
+  columns: (labels) => ["predicted", ...labels.map((label) => `probability ${label}`)],
+  cells: ({ labels = [], probabilities }, names) => [labels.join("|"), ...names.map((name) => probabilities[name]!)],
+  python: ["print(dict(zip(model.config.id2label.values(), logits[0].sigmoid().tolist())))"],
+  javascript: ["console.log(model.config.id2label, logits.sigmoid().tolist());"],
+  hasPipeline: true,
+};

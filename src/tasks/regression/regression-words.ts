@@ -1,11 +1,13 @@
 /** What people read of a regression. */
+
 import { type Block, details, figure, makeTable } from "../../document/blocks.ts";
 import type { LineChart } from "../../document/chart.ts";
 import { formatCount, formatScore } from "../../format.ts";
 import { type Summary, summarize } from "../../statistics.ts";
 import { readFigure } from "../compare.ts";
 import { countMessages, MESSAGES, mistakesTable, tooFew } from "../message-words.ts";
-import type { DataShown, LabelledRows, TestResults, Words } from "../task.ts";
+import type { Scored } from "../predictions.ts";
+import type { DataShown, LabelledRows, TestResults, Usage, Words } from "../task.ts";
 import { type ScoreDetails, trueScores } from "./regression-training.ts";
 
 export const words: Words<ScoreDetails, LabelledRows> = {
@@ -82,3 +84,15 @@ function scoresTable({ train, val, test }: DataShown<LabelledRows>): Block[] {
     ),
   ];
 }
+
+export const usage: Usage<Scored> = {
+  transformers: "AutoModelForSequenceClassification",
+  hub: "text-classification",
+  does: (texts) => `gives ${texts} a score`,
+  choice: () => "a score",
+  columns: () => ["score"],
+  cells: ({ score }) => [score],
+  python: ["print(logits[0].item())"],
+  javascript: ["console.log(logits.tolist());"],
+  hasPipeline: false,
+};

@@ -1,10 +1,12 @@
 /** How a token classifier is trained and measured. */
+
 import { percent } from "../../format.ts";
-import type { LabelMeasures } from "../../statistics.ts";
-import { type Columns, type Places, sampledMeasure } from "../compare.ts";
+import { type Hits, type LabelMeasures, labelMeasures } from "../../statistics.ts";
+import { type Columns, countRows, type Places, sampledMeasure } from "../compare.ts";
 import { argmaxRows } from "../predictions.ts";
-import type { Rows, Training } from "../task.ts";
-import { countSame, entityFinder } from "./entities.ts";
+import { LABEL } from "../stored.ts";
+import { MISTAKES, type Rows, type Training } from "../task.ts";
+import { countSame, type Entity, entityFinder } from "./entities.ts";
 
 /** A set of sentences, as far as it is measured. */
 export interface Sentences extends Rows {
@@ -50,7 +52,7 @@ export function divide(set: Sentences, values: ArrayLike<number>): number[][] {
   return rows;
 }
 
-export const COLUMNS = ["there", "named", "same", "words", "hits"] as const;
+const COLUMNS = ["there", "named", "same", "words", "hits"] as const;
 
 /** What a sentence adds to the columns: its entities, those that were found, those of both; its words, those right. */
 function compareTags(find: ReturnType<typeof entityFinder>, truth: readonly number[], predicted: readonly number[]) {
@@ -81,7 +83,7 @@ const measures: Training["measures"] = /* @__PURE__ */ (() => [
   ),
 ])();
 
-export const training: Training<Sentences> = {
+export const training: Training<Sentences, EntityDetails> = {
   defaults: { pooling: "last-token", classWeights: "none" },
   lacks: {
     corrections: "a sentence has a tag for each word",
@@ -109,4 +111,56 @@ export const training: Training<Sentences> = {
     const rows = divide(set, values).map((tags, row) => compareTags(find, set.tags(row), tags));
     return Object.fromEntries(COLUMNS.map((key) => [key, rows.map((one) => one[key])]));
   },
+  predict: (logits, { labels }) => ({ values: argmaxRows(logits as Float32Array, labels.length) }),
+  answers(set, { values }) {
+    const find = entityFinder(set.labels);
+    const write = (tags: readonly number[], row: number) => find(tags).map((entity) => inWords(set.words(row), entity));
+    const predicted = divide(set, values);
+    return { truth: predicted.map((_, row) => write(set.tags(row), row)), predicted: predicted.map(write) };
+  },
+  describe(set, { values, columns }) {
+    const { there = [], named = [], same = [] } = columns;
+    const wrong = (row: number) => there[row]! + named[row]! - 2 * same[row]!;
+    const rows = [...Array(countRows(columns)).keys()];
+    const right = rows.filter((row) => wrong(row) === 0 && there[row]! > 0);
+    return {
+      samples: right.slice(0, SAMPLED),
+      mistakes: rows
+        .filter((row) => wrong(row) > 0)
+        .sort((a, b) => wrong(b) - wrong(a))
+        .slice(0, MISTAKES),
+      preferred: [...right, ...rows],
+      details: { types: measureTypes(set, divide(set, values)) },
+    };
+  },
+  stored: {
+    answer: "texts",
+    columns: () => Object.fromEntries(COLUMNS.map((key) => [key, Infinity])),
+    details: { types: [{ type: "text", ...LABEL }] },
+  },
 };
+
+const SAMPLED = 3;
+
+/** "PER: John Smith" */
+const inWords = (words: readonly string[], { type, first, last }: Entity) =>
+  `${type}: ${words.slice(first, last + 1).join(" ")}`;
+
+/** The entities of each type, in the order of their names. */
+function measureTypes(set: Sentences, predicted: readonly (readonly number[])[]) {
+  const find = entityFinder(set.labels);
+  const hits = new Map<string, Hits>();
+  const add = (entities: readonly Entity[], count: (entities: readonly Entity[]) => Partial<Hits>) => {
+    for (const type of new Set(entities.map((entity) => entity.type))) {
+      const before = hits.get(type) ?? { there: 0, named: 0, right: 0 };
+      const { there = 0, named = 0, right = 0 } = count(entities.filter((entity) => entity.type === type));
+      hits.set(type, { there: before.there + there, named: before.named + named, right: before.right + right });
+    }
+  };
+  for (const [row, tags] of predicted.entries()) {
+    const [own, found] = [find(set.tags(row)), find(tags)];
+    add(own, (some) => ({ there: some.length, right: countSame(some, found) }));
+    add(found, (some) => ({ named: some.length }));
+  }
+  return [...hits].sort(([a], [b]) => (a < b ? -1 : 1)).map(([type, one]) => ({ type, ...labelMeasures(one) }));
+}

@@ -11,17 +11,16 @@ import { CompareCard } from "./runs/compare-card.tsx";
 import { writer } from "./runs/runs.ts";
 import { RunsCard } from "./runs/runs-card.tsx";
 import { Choices } from "./shared/controls.tsx";
-import { useFit, useModule } from "./shared/hooks.tsx";
+import { useFit } from "./shared/hooks.tsx";
 import { HowCard } from "./train/how-card.tsx";
 import { TrainCard } from "./train/train-card.tsx";
 import { TryCard } from "./try/try-card.tsx";
+import { WriteCard } from "./write/write-card.tsx";
 
-/** The card with what a model writes: its code is loaded when there is one that writes. */
+/** The card with what a model writes, if there is one that writes. */
 function Writing() {
   const isWanted = !hasHead({ objective: objective.value }) || writer.value !== null;
-  const loaded = useModule(isWanted, () => import("./write/write-card.tsx"));
-  const isHidden = !isWanted || (writer.value !== null && view.value !== "write");
-  return loaded && <loaded.WriteCard hidden={isHidden} />;
+  return isWanted && <WriteCard hidden={writer.value !== null && view.value !== "write"} />;
 }
 
 /** What can be done with the shown run, once it has left more than one thing. */

@@ -1,21 +1,25 @@
 /** The models that are open on devices, besides those of runs: what classifies, measures, labels and writes. */
+
 import { exists, joinPath } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import type { ClassicModel } from "../../classic/model.ts";
 import { CLASSIC } from "../../classic/parts.ts";
 import type { LoadedDataset } from "../../data/datasets.ts";
+import type { Initialization } from "../../engine/initial.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
-import type { Influences } from "../../infer/influence.ts";
+import { type Influences, measureInfluences } from "../../infer/influence.ts";
 import type { Labeller } from "../../infer/table/labeller.ts";
+import { Turns } from "../../infer/turns.ts";
 import type { BaseModel } from "../../io/hf.ts";
 import { loadAdapter } from "../../io/peft/open-adapter.ts";
-import type { Adapter } from "../../io/peft/peft.ts";
+import type { Adapter, AdapterMeta, Tensors } from "../../io/peft/peft.ts";
 import { METHODS } from "../../methods/index.ts";
 import type { TextOrPair } from "../../pair.ts";
 import { trainedTensors } from "../../run/checkpoint.ts";
 import { buildAdapter } from "../../run/directory.ts";
 import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
+import type { Labelled } from "../../tasks/predictions.ts";
 import { runSpec } from "../../train/sizes.ts";
 import {
   type Alike,
@@ -30,16 +34,110 @@ import {
   type WriteReport,
   type WriteRequest,
 } from "../protocol.ts";
-import type { AlikeMessages } from "./alike.ts";
+import { AlikeMessages } from "./alike.ts";
 import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
 import { openStart } from "./files/run-files.ts";
 import { newestCheckpoint, readRun, runFolder } from "./files/store.ts";
 import { openModel } from "./sources.ts";
-import { Tester, type Trained } from "./tester.ts";
 import { machine } from "./train/machine.ts";
 import { fetchModel, reopen } from "./train/materials.ts";
 import type { Writer } from "./writer.ts";
+
+export interface Trained {
+  id: string;
+  meta: AdapterMeta;
+  tensors: Tensors;
+  /** What it began with. */
+  start: Initialization;
+  model: BaseModel;
+  device: Backend;
+}
+
+class Tester {
+  private readonly turns = new Turns();
+  /** `hidden` is opened when it is asked for. */
+  private open:
+    | { trained: Trained; adapter: Classifier; base: Classifier | null; hidden?: Promise<Classifier> }
+    | undefined;
+
+  async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
+    const { adapter, base } = await this.prepare(trained);
+    const { method } = TASKS[trained.meta.task.objective].predicts!;
+    const read = async (one: Classifier) => (await one[method]([text]))[0]!;
+    return { adapter: await read(adapter), base: base && (await read(base)), device: adapter.device };
+  }
+
+  /** What the trained parameters alone make of some texts. */
+  async answers(trained: Trained, texts: readonly TextOrPair[]): Promise<Labelled[]> {
+    const { adapter } = await this.prepare(trained);
+    return adapter[TASKS[trained.meta.task.objective].predicts!.method]([...texts]);
+  }
+
+  async influences(trained: Trained, text: TextOrPair): Promise<Influences> {
+    const { adapter } = await this.prepare(trained);
+    return measureInfluences(adapter, text);
+  }
+
+  /** What the head reads of texts: the last hidden state of each. */
+  async states(trained: Trained, texts: readonly TextOrPair[]): Promise<Float32Array[]> {
+    const open = await this.prepare(trained);
+    open.hidden ??= import("../../infer/hidden.ts")
+      .then(({ openHidden }) => openHidden(trained, trained.model, trained.device))
+      .catch((error) => {
+        delete open.hidden;
+        throw error;
+      });
+    const states = await (await open.hidden).logits(texts);
+    const width = states.length / texts.length;
+    return texts.map((_, i) => states.subarray(i * width, (i + 1) * width));
+  }
+
+  close(): void {
+    this.closeHidden();
+    this.open?.adapter.destroy();
+    this.open?.base?.destroy();
+    this.open = undefined;
+  }
+
+  private closeHidden(): void {
+    // One that cannot be opened tells why where it is asked for.
+    this.open?.hidden?.then(
+      (hidden) => hidden.destroy(),
+      () => {},
+    );
+    delete this.open?.hidden;
+  }
+
+  /** Calls at the same time have the same classifiers. */
+  private prepare(trained: Trained) {
+    return this.turns.run(() => this.openFor(trained));
+  }
+
+  /** Reuses the classifiers for the same run on the same device; writes the tensors again if they have changed. */
+  private async openFor(trained: Trained) {
+    const { open } = this;
+    if (open?.trained.id === trained.id && open.trained.device === trained.device) {
+      if (open.trained.tensors !== trained.tensors) {
+        open.adapter.update(trained.tensors);
+        this.closeHidden();
+      }
+      open.trained = trained;
+      return open;
+    }
+    this.close();
+    const { meta, tensors, start, model, device } = trained;
+    const adapter = await Classifier.of({ meta, tensors }, model, device);
+    try {
+      const base = start.headInit === "zeros" ? null : await Classifier.untrained(meta, start, model, device);
+      this.open = { trained, adapter, base };
+    } catch (error) {
+      adapter.destroy();
+      throw error;
+    }
+    return this.open;
+  }
+}
 
 const tester = new Tester();
 let writer: Writer | undefined;
@@ -188,7 +286,6 @@ export async function stopAlike(): Promise<void> {
 }
 
 async function openAlike(id: string): Promise<AlikeMessages> {
-  const { AlikeMessages } = await import("./alike.ts");
   const { data } = await reopen(await readRun(id));
   return new AlikeMessages(data as LoadedDataset, (of, share) => emit({ type: "alike", of, share }));
 }

@@ -1,12 +1,26 @@
 /** The page's worker: reads data, trains, classifies and stores, off the page's thread. */
+
+import { joinPath } from "#platform";
 import { defaultThreads } from "../../backend/wasm.ts";
+import type { Problem } from "../../data/problems.ts";
 import { isOnHub } from "../../data/sets/named.ts";
+import { isLabelled } from "../../data/training-data.ts";
 import { ConfigError } from "../../errors.ts";
+import type { BaseModel } from "../../io/hf.ts";
+import { loadAdapter } from "../../io/peft/open-adapter.ts";
 import { possibleModes } from "../../model/trainable.ts";
 import { countBase } from "../../names.ts";
+import { excerpt } from "../../pair.ts";
 import { FIRST_MESSAGE } from "../../platform/build.ts";
+import { registerFile } from "../../platform/files.ts";
 import { tellTouchPoints } from "../../platform/page-memory.ts";
+import { checkData } from "../../run/check.ts";
+import { recordOfAdapter } from "../../run/record.ts";
 import { DEFAULT_OBJECTIVE, hasHead } from "../../tasks/index.ts";
+import { TRAINING } from "../../tasks/training.ts";
+import { DEFAULTS } from "../../train/options.ts";
+import type { RunSettings } from "../../train/settings.ts";
+import { dataPreview, dataSummary } from "../../views/data.ts";
 import {
   type Answer,
   type Call,
@@ -24,9 +38,9 @@ import {
   type TakeReport,
   type WantedForm,
 } from "../protocol.ts";
-import { describeData } from "./describe.ts";
-import { emit } from "./emit.ts";
-import { reportError } from "./errors.ts";
+import { describeData, plainBlock, rowsFirst } from "./describe.ts";
+import { emit, fetched } from "./emit.ts";
+import { reportError, withoutFolders } from "./errors.ts";
 import { bytesIn } from "./files/archive.ts";
 import { load } from "./files/load.ts";
 import {
@@ -40,11 +54,26 @@ import {
   untilNobodyTrains,
 } from "./files/store.ts";
 import { classify, influences, label, nearest, stopAlike, testMap, watch, write } from "./models.ts";
-import { addModel, forgetModel, listModels, openModel, pick, stopReading, whileReading } from "./sources.ts";
+import { reviewLabels, writeCorrections } from "./review.ts";
+import {
+  addModel,
+  forgetModel,
+  listModels,
+  loadOnce,
+  nameData,
+  openModel,
+  pick,
+  stopReading,
+  whileReading,
+  withPaths,
+} from "./sources.ts";
 import { machine } from "./train/machine.ts";
 import { fetchData, fetchModel } from "./train/materials.ts";
 import { estimate } from "./train/pace.ts";
 import { addSeeds, compare, resume, start } from "./train/runs.ts";
+
+/** What writes reports and exports, a fifth of all code: loaded when one is asked for. */
+const takes = () => import("./files/download.ts");
 
 /** Whether messages did not come with the page: what is wrong with them is looked for. */
 const areOwn = ({ objective = DEFAULT_OBJECTIVE, dataset }: PageSettings) =>
@@ -79,7 +108,7 @@ const api = {
   async readData(settings: PageSettings): Promise<DataReport> {
     const model = await fetchModel(settings.model);
     return whileReading(async () => {
-      if (areOwn(settings)) return (await import("./check.ts")).checkOwn(settings, model);
+      if (areOwn(settings)) return checkOwn(settings, model);
       const { data, options } = await fetchData(settings, model);
       return describeData(data, model, options.classWeights);
     });
@@ -88,11 +117,10 @@ const api = {
   /** The rows whose label is probably wrong, the worst first. */
   async review(settings: PageSettings): Promise<ReviewRow[]> {
     const model = await fetchModel(settings.model);
-    return whileReading(async () => (await import("./review.ts")).reviewLabels(settings, model));
+    return whileReading(async () => reviewLabels(settings, model));
   },
   /** A file of corrections, which is read with the data that they are of. */
-  writeCorrections: async (rows: readonly CorrectedRow[]): Promise<Blob> =>
-    (await import("./review.ts")).writeCorrections(rows),
+  writeCorrections: async (rows: readonly CorrectedRow[]): Promise<Blob> => writeCorrections(rows),
   pick: async (files: File[]) => pick(files),
   estimate,
   async runs(): Promise<PageRun[]> {
@@ -113,8 +141,7 @@ const api = {
   pause: async () => machine.end("paused"),
   stop: async () => machine.end("stopped"),
   /** A model that comes with the page, of a bundled data set. */
-  example: async (dataset: string): Promise<PageRun> =>
-    addExample(await (await import("./examples.ts")).openExample(dataset)),
+  example: async (dataset: string): Promise<PageRun> => addExample(await openExample(dataset)),
   finish: async () => machine.group?.finish(),
   classify,
   watch,
@@ -129,7 +156,7 @@ const api = {
   /** What can be downloaded of a run that has trained parameters. */
   async take(id: string): Promise<TakeReport> {
     const run = await readRun(id);
-    return (await import("./files/download.ts")).takeReport(run, await openModel(run.model));
+    return (await takes()).takeReport(run, await openModel(run.model));
   },
   /**
    * The forms in which other programs read it. `sections`: what the run says of itself in the model card; null: nothing
@@ -137,12 +164,12 @@ const api = {
    */
   async forms(id: string, sections: string | null): Promise<OtherForm[]> {
     const run = await readRun(id);
-    return (await import("./files/forms.ts")).listForms(run, await openModel(run.model), sections);
+    return (await takes()).listForms(run, await openModel(run.model), sections);
   },
   /** A zip of the adapter, of the whole run directory or of such a form, or an HTML file. */
   async download(id: string, what: Takeable | WantedForm, sections: string | null): Promise<File> {
     const run = await readRun(id);
-    return (await import("./files/download.ts")).takeFile(run, what, sections, () => openModel(run.model));
+    return (await takes()).takeFile(run, what, sections, () => openModel(run.model));
   },
   load,
   /** Notes why a run ended. */
@@ -180,3 +207,59 @@ self.onmessage = async ({ data: { id, method, args } }: MessageEvent<Call>) => {
 };
 
 onRunsChanged(() => emit({ type: "runs" }));
+
+/** The files of an adapter, in data/adapters/NAME. */
+const FILES = ["adapter_config.json", "adapter_model.safetensors", "lowrank.json", "lowrank.safetensors"];
+const BASE = "gpt2-micro";
+
+/** Opens the one of a bundled data set, as if it were loaded from a file; it is not stored. */
+async function openExample(dataset: string): Promise<PageRun> {
+  const id = `example-${dataset}`;
+  for (const file of FILES) {
+    const response = await fetch(new URL(`../../data/adapters/${dataset}/${file}`, import.meta.url));
+    if (!response.ok) throw new Error(`${response.url}: ${response.status}`);
+    registerFile(joinPath(runFolder(id), "adapter", file), await response.blob());
+  }
+  const record = recordOfAdapter(await loadAdapter(runFolder(id), await openModel(BASE)), dataset);
+  return { id, record, state: "loaded", model: BASE, device: "auto", usable: true, note: null, error: null };
+}
+
+/** Rows of a table that are shown, and characters of a cell. */
+const SHOWN = { rows: 5, characters: 160 };
+
+/** What `lowrank check` says of the visitor's data, laid out for the page. */
+async function checkOwn({ adapter: _, ...asked }: PageSettings, model: BaseModel): Promise<DataReport> {
+  const given = withPaths(asked);
+  const check = await fetched(nameData(asked), (downloads) =>
+    checkData(given, {
+      complete: (settings) => settings,
+      openModel: async () => model,
+      load: (source, model, onColumns) => loadOnce(source, model, downloads, onColumns),
+    }),
+  );
+  const { columns, rows, problems, readable, error } = check;
+  const isNew = ([name]: [string, unknown]) => given[name as keyof RunSettings] === undefined;
+  const summary = readable ? dataSummary(readable.data, classWeights(asked)) : [];
+  const preview = readable && columns.length === 0 ? [await dataPreview(readable.data, model)] : [];
+  const hasOne = readable && isLabelled(readable.data) && TRAINING[readable.data.objective].labels === "class";
+  return {
+    trainRows: readable?.data.stats.train.rows ?? 0,
+    testRows: readable?.data.stats.test.rows ?? 0,
+    blocks: [...(columns.length > 0 && readable ? rowsFirst(summary) : summary), ...preview].map(plainBlock),
+    columns,
+    rows: rows.slice(0, SHOWN.rows).map((row) => row.map((cell) => excerpt(cell, SHOWN.characters) as string)),
+    needs: Object.fromEntries(Object.entries(check.settings).filter(isNew)),
+    // The last one is the error.
+    problems: (error ? problems.slice(0, -1) : problems).map(plainProblem),
+    error: error && reportError(error),
+    ...{ samples: [], labels: hasOne ? readable.data.labels : [] },
+  };
+}
+
+const classWeights = ({ classWeights = DEFAULTS.classWeights }: RunSettings) => classWeights;
+
+const plainProblem = ({ text, examples, ...problem }: Problem): Problem => ({
+  ...problem,
+  text: withoutFolders(text),
+  examples: examples.map(withoutFolders),
+});

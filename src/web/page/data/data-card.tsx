@@ -1,7 +1,8 @@
 /** The choice of the data, bundled, typed, from files or from the Hugging Face Hub, and its statistics. */
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { ENDINGS } from "../../../data/table/dialect.ts";
 import { percent } from "../../../format.ts";
+import { joinPair } from "../../../pair.ts";
 import { OBJECTIVES, type Objective } from "../../../tasks/index.ts";
 import { WORDS } from "../../../tasks/words.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
@@ -9,7 +10,6 @@ import { Blocks } from "../../../views/components.tsx";
 import type { ErrorReport } from "../../protocol.ts";
 import { Choices, Select, Step } from "../shared/controls.tsx";
 import { ErrorPlace, readings } from "../shared/error.tsx";
-import { useModule } from "../shared/hooks.tsx";
 import { goTo, usePart } from "../shared/scroll.ts";
 import { inPageWords } from "../shared/words.ts";
 import {
@@ -32,7 +32,7 @@ import { acceptDrops } from "./drops.ts";
 import { Examples } from "./examples-part.tsx";
 import { DatasetField, EncodingField, FileField } from "./file-fields.tsx";
 import { Notes } from "./notes-part.tsx";
-import { beginReview, isReviewing, review, reviewError } from "./review.ts";
+import { back, beginReview, changed, DROP, isReviewing, review, reviewError, say, useCorrections } from "./review.ts";
 import { TablePart } from "./table-part.tsx";
 import { Texts } from "./texts-part.tsx";
 
@@ -86,7 +86,6 @@ function waysOut(error: ErrorReport) {
 
 /** The labels that look wrong, when they are asked for. */
 function ReviewPlace() {
-  const loaded = useModule(review.value !== null, () => import("./review-part.tsx"));
   return (
     <>
       {review.value === null && (
@@ -97,7 +96,7 @@ function ReviewPlace() {
         </div>
       )}
       <ErrorPlace id="review-error" report={reviewError.value} />
-      {review.value && loaded && <loaded.Review />}
+      {review.value && <Review />}
     </>
   );
 }
@@ -170,5 +169,80 @@ function LabelsField() {
         options={OBJECTIVES.flatMap((one) => (WORDS[one].choice ? [[one, WORDS[one].choice] as const] : []))}
       />
     </label>
+  );
+}
+
+export function Review() {
+  const [part, other] = [useRef<HTMLElement>(null), useRef<HTMLSelectElement>(null)];
+  // Its keys work at once.
+  const focus = () => part.current?.focus();
+  useEffect(focus, []);
+  const { rows, next } = review.value!;
+  const row = rows[next];
+  const use = (
+    <button type="button" onClick={useCorrections}>
+      {changed.value > 0 ? `Use ${changed.value === 1 ? "one correction" : `${changed.value} corrections`}` : "Close"}
+    </button>
+  );
+  if (!row)
+    return (
+      <div id="review" class="part">
+        <p>{rows.length === 0 ? "No label looks wrong." : "That was the last one."}</p>
+        <div class="row">{use}</div>
+      </div>
+    );
+  const { text, given, suggested } = row;
+  const keys: Record<string, () => void> = {
+    r: () => say(given),
+    w: () => say(suggested),
+    o: () => other.current!.focus(),
+    x: () => say(DROP),
+    b: back,
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    const { ctrlKey, metaKey, altKey, key, target } = event;
+    if (ctrlKey || metaKey || altKey || target instanceof HTMLSelectElement || !keys[key]) return;
+    event.preventDefault();
+    keys[key]();
+  };
+  return (
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: its keys are those of its buttons
+    <section id="review" ref={part} class="part" aria-label="Labels to review" tabIndex={0} onKeyDown={onKeyDown}>
+      <p class="help">
+        {next + 1} of {rows.length} rows whose label looks wrong, the worst first. Row {row.row}:
+      </p>
+      <blockquote dir="auto">{joinPair(text)}</blockquote>
+      <p>
+        Its label is <b dir="auto">{given}</b>. Likelier: <b dir="auto">{suggested}</b>
+      </p>
+      <div class="row">
+        <button type="button" onClick={keys.r}>
+          Right (r)
+        </button>
+        <button type="button" onClick={keys.w}>
+          Wrong, it is {suggested} (w)
+        </button>
+        <label for="review-other">
+          Other (o){" "}
+          <Select
+            id="review-other"
+            field={other}
+            value=""
+            take={(label) => {
+              say(label);
+              focus();
+            }}
+            options={[["", "choose"], ...report.value!.labels.map((label) => [label, label] as const)]}
+          />
+        </label>
+        <button type="button" onClick={keys.x}>
+          Leave it out (x)
+        </button>
+        <button type="button" disabled={next === 0} onClick={back}>
+          Back (b)
+        </button>
+        {use}
+      </div>
+    </section>
   );
 }

@@ -1,24 +1,88 @@
 /** The shown run: how good it is, or its progress, its controls and what it learns. */
+import { computed, effect, signal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useRef } from "preact/hooks";
 import { describeReplaced } from "../../../backend/backend.ts";
-import { formatCount, formatDuration } from "../../../format.ts";
+import { formatCount, formatDuration, percent } from "../../../format.ts";
+import { joinPair } from "../../../pair.ts";
+import { answerOf } from "../../../tasks/predictions.ts";
 import { sinceBest } from "../../../train/best.ts";
 import { IN_PAGE } from "../../../views/charts/figure.tsx";
 import { Blocks, isolate } from "../../../views/components.tsx";
 import { describeMeasured } from "../../../views/measures.ts";
 import { answerBlocks } from "../../../views/run.ts";
+import { Bar } from "../../../views/verdict.tsx";
 import { describeAnswer, nothingLearned } from "../../../views/verdicts.ts";
-import { areSeeds, type ErrorReport, type PageRun } from "../../protocol.ts";
+import { areSeeds, type ErrorReport, isUnderWay, type PageRun, type WatchedMessage } from "../../protocol.ts";
 import { comparedRuns, finish, pause, resume, shown, speed, stop } from "../runs/runs.ts";
+import { ask } from "../shared/ask.ts";
 import { ErrorPlace, type Remedy, remedies } from "../shared/error.tsx";
 import { useNextFocus } from "../shared/hooks.tsx";
 import { usePart } from "../shared/scroll.ts";
 import { inPageWords, runTitle } from "../shared/words.ts";
+import { worker } from "../shared/worker.ts";
 import { correct } from "../train/fields.ts";
+import { judge, showAnswer } from "../try/judge.tsx";
 import { Course, Curve, curvesOf, Figures, loadedFigures } from "./course.tsx";
-import { Watched } from "./watched.tsx";
 import { waysAfter } from "./ways.tsx";
+
+const latest = signal<{ id: string; messages: WatchedMessage[] } | null>(null);
+
+/** Of the shown run; also when it has just been stopped. */
+export const watched = computed(() => (latest.value?.id === shown.value?.id ? latest.value!.messages : []));
+
+/** Changes when there are other answers. */
+const version = computed(() => {
+  const run = shown.value;
+  return run && isUnderWay(run) ? `${run.id} ${run.checkpoint}` : null;
+});
+
+effect(() => {
+  if (version.value === null) return;
+  const { id } = shown.peek()!;
+  const take = (messages: WatchedMessage[] | null) => {
+    latest.value = messages && { id, messages };
+  };
+  return ask(
+    () => worker.watch(id),
+    take,
+    () => {},
+  );
+});
+
+export function Watched() {
+  if (watched.value.length === 0) return null;
+  return (
+    <div id="watched">
+      <h3>How sure it is of the right label, for messages it does not learn from</h3>
+      <ul>
+        {watched.value.map((one, i) => (
+          <Message key={i} message={one} />
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+/** Its true label, and how probable that is by now; of scores and several labels what is predicted. */
+function Message({ message: { text, truth, answer } }: { message: WatchedMessage }) {
+  const shown = showAnswer(truth);
+  const short = joinPair(text).replaceAll(/\s+/g, " ");
+  const share = answer && "probabilities" in answer && typeof truth === "string" ? answer.probabilities[truth]! : null;
+  const predicted = answer && answerOf(answer);
+  const look = predicted === null ? "help" : judge(truth, predicted)[0];
+  return (
+    <li class={look}>
+      <span class="text" title={short} dir="auto">
+        {short}
+      </span>
+      {typeof truth === "string" && <Bar share={share ?? 0} />}
+      <small>
+        <bdi>{shown}</bdi> {share === null ? predicted !== null && `: ${showAnswer(predicted)}` : percent(share, 0)}
+      </small>
+    </li>
+  );
+}
 
 export function RunCard() {
   const run = shown.value;

@@ -1,15 +1,18 @@
 /** "Use it in your app": what can be downloaded of the shown run, and the code that uses it. */
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
+import { useEffect } from "preact/hooks";
 import type { Usage } from "../../../export/usage.ts";
+import { capital } from "../../../format.ts";
 import { ScrollArea } from "../../../views/components.tsx";
-import type { ErrorReport, Takeable, TakeReport, WantedForm } from "../../protocol.ts";
+import type { ErrorReport, OtherForm, PageRun, Takeable, TakeReport, WantedForm } from "../../protocol.ts";
 import { shown } from "../runs/runs.ts";
 import { failureReport } from "../shared/client.ts";
 import { bound } from "../shared/controls.tsx";
 import { ErrorPlace } from "../shared/error.tsx";
-import { megabytes } from "../shared/words.ts";
-import { download, takeable } from "./take.ts";
+import { inPageWords, megabytes } from "../shared/words.ts";
+import { worker } from "../shared/worker.ts";
+import { cardSections, download, takeable } from "./take.ts";
 import { view } from "./view.ts";
 
 export function TakeCard() {
@@ -109,7 +112,6 @@ const PREPARING = "Preparing the file";
 function Forms(props: { prepare: (work: () => Promise<void>) => Promise<void> }) {
   const list = useSignal<ComponentChildren>(null);
   const open = async () => {
-    const { FormList } = await import("./forms-part.tsx");
     list.value = <FormList {...props} />;
   };
   return (
@@ -138,5 +140,56 @@ function Code({ usage: { title, text, code }, onCopy }: { usage: Usage; onCopy: 
         </>
       )}
     </details>
+  );
+}
+
+interface FormsProps {
+  /** Shows that something is prepared, and why it failed; one at a time. */
+  prepare: (work: () => Promise<void>) => Promise<void>;
+}
+
+function FormList({ prepare }: FormsProps) {
+  const run = shown.value!;
+  const list = useSignal<OtherForm[] | { error: ErrorReport } | null>(null);
+  useEffect(() => {
+    const asked = cardSections(run)
+      .then((sections) => worker.forms(run.id, sections))
+      .catch((reason) => ({ error: failureReport(reason) }));
+    void asked.then((found) => {
+      list.value = found;
+    });
+  }, []);
+  const forms = list.value;
+  if (!forms) return <p class="help">Looking what there is</p>;
+  if ("error" in forms) return <ErrorPlace id="forms-error" report={forms.error} />;
+  return (
+    <ul class="downloads">
+      {forms.map((form) => (
+        <Form key={form.kind} run={run} form={form} prepare={prepare} />
+      ))}
+    </ul>
+  );
+}
+
+function Form({ run, form, prepare }: FormsProps & { run: PageRun; form: OtherForm }) {
+  const { kind, title, reader, about, choices, notes } = form;
+  const take = (dtype: WantedForm["dtype"]) => prepare(() => download(run, { kind, dtype }));
+  return (
+    <li>
+      <span>
+        <strong>{title}</strong>, for {reader}: {about}. {notes.map((note) => `${capital(inPageWords(note))}. `)}
+      </span>
+      {choices.map(({ dtype, bytes }) => (
+        <button
+          key={dtype}
+          type="button"
+          data-form={dtype === null ? kind : `${kind} ${dtype}`}
+          aria-label={[title, dtype ?? []].flat().join(", ")}
+          onClick={() => take(dtype)}
+        >
+          {[dtype ?? "Download", bytes === null ? [] : megabytes(bytes)].flat().join(", ")}
+        </button>
+      ))}
+    </li>
   );
 }

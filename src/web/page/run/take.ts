@@ -1,5 +1,6 @@
 /** What can be downloaded of a run. */
 import { computed, effect, signal } from "@preact/signals";
+import { describeForCard } from "../../../views/card.ts";
 import {
   type ErrorReport,
   hasAdapter,
@@ -15,7 +16,7 @@ import { worker } from "../shared/worker.ts";
 
 /** What a run says of itself in a model card. Nothing is known of the training of an adapter from a file. */
 export const cardSections = async ({ state, record }: PageRun): Promise<string | null> =>
-  state === "loaded" ? null : (await import("../../../views/card.ts")).describeForCard(record);
+  state === "loaded" ? null : describeForCard(record);
 
 export async function download(run: PageRun, what: Takeable | WantedForm): Promise<void> {
   const file = await worker.download(run.id, what, await cardSections(run));

@@ -11,9 +11,10 @@ import type { TrainOptions } from "../../../train/settings.ts";
 import { areSeeds, isUnderWay, type PageRun } from "../../protocol.ts";
 import { objective, report } from "../data/data.ts";
 import { ErrorPlace } from "../shared/error.tsx";
-import { useModule, useNextFocus } from "../shared/hooks.tsx";
+import { useNextFocus } from "../shared/hooks.tsx";
 import { model } from "../train/model.ts";
 import { estimate, settings } from "../train/setup.ts";
+import { Compared } from "./compared.tsx";
 import {
   compared,
   compareError,
@@ -44,7 +45,6 @@ const ENOUGH_TEST_ROWS = 50;
 
 export function CompareCard() {
   const runs = compared.value;
-  const loaded = useModule(runs.length > 0, () => import("./compared.tsx"));
   const isSmall = report.value?.error === null && report.value.testRows < ENOUGH_TEST_ROWS;
   const names = offered.value.map((own) => shortMethod({ ...DEFAULTS, ...own }));
   return (
@@ -63,7 +63,7 @@ export function CompareCard() {
       <Controls />
       <ErrorPlace id="compare-error" report={compareError.value} />
       <div id="compare-result" hidden={runs.length === 0}>
-        {loaded && runs.length > 0 && <loaded.Compared runs={runs} />}
+        {runs.length > 0 && <Compared runs={runs} />}
       </div>
     </section>
   );

@@ -1,20 +1,7 @@
 /** What several parts of the page are made of. */
 
-import { useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
-
-/** The module of a part that is loaded once it is wanted; null before. */
-export function useModule<M extends object>(isWanted: boolean, load: () => Promise<M>): M | null {
-  const loaded = useSignal<M | null>(null);
-  useEffect(() => {
-    const take = async () => {
-      loaded.value = await load();
-    };
-    if (isWanted) void take();
-  }, [isWanted]);
-  return loaded.value;
-}
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 /** Moves the focus from a child of `group` that is hidden to the first one that is not; else to `other`. */
 export function useNextFocus(group: RefObject<HTMLElement | null>, other?: RefObject<HTMLElement | null>): void {

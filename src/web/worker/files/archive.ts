@@ -7,6 +7,7 @@ import { readPieces } from "../../../io/common.ts";
 import { type Files, folderWith } from "../../../io/folder.ts";
 import { LIMITS, parseJson } from "../../../io/limits.ts";
 import { META, PEFT_CONFIG } from "../../../io/peft/peft.ts";
+import { zip } from "../../../io/zip.ts";
 import { checkSize, type FileContent, filePieces } from "../../../platform/reader.ts";
 import { generations } from "../../../run/checkpoint.ts";
 import { isRunRecord, RUN_FILES } from "../../../run/files.ts";
@@ -46,7 +47,6 @@ export async function bytesIn(directory: string): Promise<number> {
 export async function zipDirectory(directory: string, folder: string, readme: string | null): Promise<Blob> {
   const files = new Map<string, FileContent>(await readFiles(directory));
   if (readme !== null) files.set("README.md", readme);
-  const { zip } = await import("../../../io/zip.ts");
   return zip([...files].map(([path, content]) => [`${folder}/${path}`, content]));
 }
 

@@ -1,20 +1,34 @@
 /** What can be downloaded of a run: its files with a README, and code that uses it; forms.ts has its other forms. */
-import { exists, joinPath } from "#platform";
+
+import { exists, joinPath, packagePath } from "#platform";
 import { ConfigError } from "../../../errors.ts";
 import { type About, modelCard } from "../../../export/card.ts";
+import { contentBytes } from "../../../export/form.ts";
+import { EXPORTS, FORMS, type Form, planExport } from "../../../export/index.ts";
 import { baseLicence } from "../../../export/licence.ts";
+import { TEMPLATE } from "../../../export/page.ts";
 import { listUsages, pageQuestion, type Trained, trainedTitle } from "../../../export/usage.ts";
 import type { BaseModel } from "../../../io/hf.ts";
 import { loadAdapter } from "../../../io/peft/open-adapter.ts";
 import { PEFT_CONFIG } from "../../../io/peft/peft.ts";
+import { zip } from "../../../io/zip.ts";
 import { METHODS } from "../../../methods/index.ts";
+import { registerFile } from "../../../platform/files.ts";
+import { contentPieces, type FileContent } from "../../../platform/reader.ts";
 import { nameFile } from "../../../quote.ts";
+import { type BaseName, nameBase } from "../../../run/base-name.ts";
 import { dataName, exampleText } from "../../../run/record.ts";
 import { hasHead } from "../../../tasks/index.ts";
-import { hasAdapter, type PageRun, type Takeable, type TakeReport, type WantedForm } from "../../protocol.ts";
+import {
+  hasAdapter,
+  type OtherForm,
+  type PageRun,
+  type Takeable,
+  type TakeReport,
+  type WantedForm,
+} from "../../protocol.ts";
 import { reportError } from "../errors.ts";
 import { bytesIn, zipDirectory } from "./archive.ts";
-import { pageBase } from "./page-base.ts";
 import { runFolder } from "./store.ts";
 
 const adapterFolder = (id: string) => joinPath(runFolder(id), "adapter");
@@ -30,7 +44,6 @@ export async function takeReport(run: PageRun, model: BaseModel): Promise<TakeRe
 async function pageReport(run: PageRun, model: BaseModel, { meta }: Trained): Promise<TakeReport["page"]> {
   if (!hasHead(run.record)) return null;
   try {
-    const { measurePage } = await import("./forms.ts");
     return { bytes: await measurePage(run, model), title: pageQuestion(meta) };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
@@ -47,7 +60,7 @@ export async function takeFile(
   openModel: () => Promise<BaseModel>,
 ): Promise<File> {
   const name = (end: string) => nameFile(dataName(run.record), end);
-  if (typeof what !== "string") return (await import("./forms.ts")).takeForm(run, await openModel(), what, sections);
+  if (typeof what !== "string") return takeForm(run, await openModel(), what, sections);
   const folder = what === "run" ? name("run") : "adapter";
   const adapter = what === "run" ? `${folder}/adapter` : folder;
   const model = hasAdapter(run) ? await openModel().catch(() => null) : null;
@@ -83,4 +96,85 @@ async function describeTrainedRun({ id, record, model: name }: PageRun, model: B
     example: exampleText(record),
     obstacle: isPeft ? null : (record.peftObstacle ?? `${METHODS[meta.mode].title} is not one of its methods`),
   };
+}
+
+/** What is offered: PEFT's adapter and the page have buttons of their own. */
+const OFFERED = EXPORTS.filter((kind) => kind !== "peft" && kind !== "page");
+
+/** The forms of a run, with the bytes of each, or why it has none. */
+export async function listForms(run: PageRun, model: BaseModel, sections: string | null): Promise<OtherForm[]> {
+  const forms: OtherForm[] = [];
+  for (const kind of OFFERED) {
+    const { title = kind.toUpperCase(), reader, about, dtypes }: Form = FORMS[kind];
+    const form: OtherForm = { kind, title, reader, about, choices: [], notes: [] };
+    forms.push(form);
+    try {
+      for (const dtype of dtypes ?? [null]) {
+        const { files, losses } = await planForm(run, model, { kind, dtype }, sections);
+        form.choices.push({ dtype, bytes: sumBytes(files) });
+        form.notes = losses.map((loss) => `it is not all of the run: ${loss}`);
+      }
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      form.notes = [reportError(error).summary];
+    }
+  }
+  return forms;
+}
+
+/** The bytes of the page of one file. Throws ConfigError if there is none. */
+async function measurePage(run: PageRun, model: BaseModel): Promise<number> {
+  const { files } = await planForm(run, model, { kind: "page", dtype: null }, run.state === "loaded" ? null : "");
+  const [content] = files.values();
+  return contentBytes(content!)!;
+}
+
+/** A zip of a form, its files in a folder; or a page, which is a file. */
+async function takeForm(run: PageRun, model: BaseModel, wanted: WantedForm, sections: string | null): Promise<File> {
+  const { kind, dtype } = wanted;
+  const { files } = await planForm(run, model, wanted, sections);
+  if (kind === "page") {
+    const [[name, content]] = [...files] as [[string, FileContent]];
+    const blobs: Blob[] = [];
+    // A blob for each piece: browsers keep many on the disk.
+    for await (const piece of contentPieces(content)) blobs.push(new Blob([piece]));
+    return new File(blobs, name, { type: "text/html" });
+  }
+  const folder = nameFile(dataName(run.record), [kind, dtype ?? []].flat().join("-"));
+  const zipped = await zip([...files].map(([name, content]) => [`${folder}/${name}`, content]));
+  return new File([zipped], `${folder}.zip`);
+}
+
+async function planForm(
+  { id, record, model: name }: PageRun,
+  model: BaseModel,
+  { kind, dtype, title }: WantedForm,
+  sections: string | null,
+) {
+  // In a page it is no file of the package: other pages need none.
+  if (kind === "page") registerFile(packagePath(TEMPLATE), await fetch(new URL("../standalone.html", import.meta.url)));
+  const opened = { adapter: await loadAdapter(runFolder(id), model), baseModel: model };
+  return planExport(kind, opened, {
+    about: sections === null ? undefined : { record, sections },
+    base: pageBase(name, model),
+    dtype: dtype ?? undefined,
+    title,
+  });
+}
+
+/** null: a file does not tell its bytes before it is made. */
+function sumBytes(files: ReadonlyMap<string, FileContent>): number | null {
+  let sum = 0;
+  for (const content of files.values()) {
+    const bytes = contentBytes(content);
+    if (bytes === null) return null;
+    sum += bytes;
+  }
+  return sum;
+}
+
+/** A folder has the name that it has in the page. */
+export function pageBase(name: string, { directory }: BaseModel): BaseName {
+  const base = nameBase(directory);
+  return base.place === "folder" ? { ...base, name } : base;
 }

@@ -59,6 +59,7 @@ export class TrainingGroup {
   async work(): Promise<void> {
     const { device, model, data } = this.materials;
     const common = { device, model, data, signal: this.abort.signal };
+    // A page loads what trains when something is trained.
     const { trainJobs } = await import("../../../train/scheduler.ts");
     await trainJobs(common, this.trainings);
     // Those that were ended before their turn had come.

@@ -2,18 +2,18 @@
 
 import type { DeviceName } from "../../../backend/device.ts";
 import { ConfigError } from "../../../errors.ts";
-import { describeMethod } from "../../../methods/training.ts";
+import type { Mode } from "../../../methods/index.ts";
+import { comparedRuns, describeMethod } from "../../../methods/training.ts";
 import { possibleModes } from "../../../model/trainable.ts";
 import type { Speed } from "../../../run/live-run.ts";
 import { DEFAULT_OBJECTIVE } from "../../../tasks/index.ts";
-import { knownBase, ofMode } from "../../../train/options.ts";
+import { type Known, knownBase, ofMode, pickRate } from "../../../train/options.ts";
 import { findCompanions, nextRun, type PageRun, type PageSettings, SEEDS } from "../../protocol.ts";
 import { emit } from "../emit.ts";
 import { reportError } from "../errors.ts";
 import { keepFiles } from "../files/run-files.ts";
 import { changeRun, keepRun, listRuns, newId, readRun, whileOnlyTrainer } from "../files/store.ts";
 import { giveUp } from "../models.ts";
-import { methodSettings } from "./compare.ts";
 import { TrainingGroup } from "./group.ts";
 import { machine } from "./machine.ts";
 import { fetchModel, openSettings, reopen } from "./materials.ts";
@@ -147,4 +147,12 @@ async function follow(run: PageRun): Promise<void> {
     await keepRun(run);
     emit({ type: "run", run, speed: null });
   }
+}
+
+/** The settings of each run: the visitor's, except those of the method. */
+export function methodSettings(settings: PageSettings, modes: readonly Mode[], known: Known): PageSettings[] {
+  const { adapter: _, ...others } = settings;
+  return comparedRuns(modes).map(({ settings: own, rates }) =>
+    ofMode({ ...others, ...own, lr: pickRate(rates, known) }, own.mode),
+  );
 }

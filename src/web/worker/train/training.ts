@@ -16,6 +16,7 @@ import { type PreparedRun, prepareRun, type RunArguments } from "../../../train/
 import { type Checkpoint, RunFailed, type TrainEvent, type TrainResult } from "../../../train/records.ts";
 import type { TrainingJob } from "../../../train/scheduler.ts";
 import type { TrainOptions } from "../../../train/settings.ts";
+import { runFiles } from "../../../views/run-report.ts";
 import { isUnderWay, type PageRun, type PageSettings } from "../../protocol.ts";
 import { isFull, KEPT_IN_MEMORY, reportError, reportOfRun } from "../errors.ts";
 import { keepCheckpointOf, keepRun, newestCheckpoint, newId, runFolder } from "../files/store.ts";
@@ -223,7 +224,6 @@ export class Training implements TrainingJob {
     try {
       // Its directory is not there yet if there was no room for its record.
       await keepRun(run);
-      const { runFiles } = await import("../../../views/run-files.ts");
       await live.end(result, data, runFiles);
     } catch (error) {
       if (!isFull(error)) throw error;
