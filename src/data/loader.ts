@@ -1,6 +1,5 @@
 /** Makes the batches of training epochs and of evaluation. */
 import { ConfigError } from "../errors.ts";
-import { Rng } from "../rng.ts";
 
 /** An ordered set of examples: messages with classes (`Dataset`), or blocks of text (`Blocks`). */
 export interface Examples<Batch> {
@@ -18,21 +17,9 @@ export interface Examples<Batch> {
   batch(order: ArrayLike<number>): Batch;
 }
 
-/** Which rows share a batch: any, or rows of similar length. */
-export const BATCHINGS = ["random", "length"] as const;
-export type Batching = (typeof BATCHINGS)[number];
-
-/**
- * With "length", chunks of this many batches are sorted by length. The lengths in a batch are almost as even as if all
- * rows were sorted, but the batches differ between epochs.
- */
-const SORTED_BATCHES = 64;
-
 interface LoaderOptions {
   batchSize: number;
   seed: number;
-  /** Default "random". "length": rows of similar length share a batch; the batches are in random order. */
-  batching?: Batching;
 }
 
 /**
@@ -41,15 +28,13 @@ interface LoaderOptions {
  */
 export class Loader<Batch> {
   readonly batchesPerEpoch: number;
-  private readonly options: Required<LoaderOptions>;
 
   /** Throws ConfigError if there would be no batch. */
   constructor(
     readonly dataset: Examples<Batch>,
-    options: LoaderOptions,
+    private readonly options: LoaderOptions,
   ) {
-    this.options = { batching: "random", ...options };
-    const { batchSize } = this.options;
+    const { batchSize } = options;
     this.batchesPerEpoch = Math.floor(dataset.size / batchSize);
     if (!Number.isInteger(batchSize) || batchSize < 1 || this.batchesPerEpoch === 0) {
       throw new ConfigError("invalid-batch-size", "The batch size is invalid", {
@@ -62,26 +47,7 @@ export class Loader<Batch> {
   /** The positions of the rows in the order of epoch `epoch` (from 0), including those of a dropped batch. */
   order(epoch: number): Uint32Array<ArrayBuffer> {
     // Stream 0 is the order of `Dataset.shuffle` with the same seed.
-    const order = this.dataset.order(this.options.seed, epoch + 1);
-    return this.options.batching === "length" ? this.byLength(order, epoch) : order;
-  }
-
-  /** Sorts a random order by length in chunks, then shuffles the batches. */
-  private byLength(order: Uint32Array<ArrayBuffer>, epoch: number): Uint32Array<ArrayBuffer> {
-    const { batchSize, seed } = this.options;
-    const complete = Math.floor(order.length / batchSize);
-    const { lengths } = this.dataset;
-    for (let start = 0; start < complete; start += SORTED_BATCHES) {
-      const stop = Math.min(start + SORTED_BATCHES, complete);
-      // The sort is stable: rows of equal length stay in random order.
-      order.subarray(start * batchSize, stop * batchSize).sort((a, b) => lengths[a]! - lengths[b]!);
-    }
-    const rng = new Rng(new Rng(seed).next() ^ (epoch + 1));
-    const batches = rng.shuffle(Array.from({ length: complete }, (_, i) => i));
-    const result = order.slice(); // rows after the last complete batch stay in place
-    for (const [to, from] of batches.entries())
-      result.set(order.subarray(from * batchSize, (from + 1) * batchSize), to * batchSize);
-    return result;
+    return this.dataset.order(this.options.seed, epoch + 1);
   }
 
   /** The batches of epoch `epoch` (from 0), starting at batch `first`. */

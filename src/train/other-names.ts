@@ -24,7 +24,6 @@ export const OTHER_NAMES = {
   train_batch_size: ["batchSize"],
   gradient_accumulation_steps: ["accumulate"],
   gradient_checkpointing: ["recompute", "on"],
-  group_by_length: ["batching", "length"],
   lr_scheduler_type: ["schedule"],
   warmup_ratio: ["warmup"],
   warmup_steps: ["warmup"],

@@ -54,9 +54,9 @@ export function prepareRun(args: Preparable): PreparedRun {
   const { data } = args;
   const given = completeOptions(args);
   checkChoices(given, data);
-  const { batchSize, batching, seed } = given;
+  const { batchSize, seed } = given;
   const examples: Examples<DatasetBatch | TokenBatch> = data.train;
-  const loader = new Loader(examples, { batchSize, batching, seed });
+  const loader = new Loader(examples, { batchSize, seed });
   const stepCounts = countSteps(loader, given);
   const planned = planFitting(args, given);
   const { spec, plan } = planned;

@@ -97,11 +97,6 @@ const FIELDS: General<FieldWords | null> = {
     help: "Batches per step",
     why: "How many batches make one step. It acts like a larger batch without its memory.",
   },
-  batching: {
-    label: "Batching",
-    why: "Which examples share a batch. By length is faster where lengths differ much; random is the usual choice and mixes better.",
-    choices: { length: "by length" },
-  },
   schedule: {
     label: "Rate schedule",
     why: "How the learning rate changes after the warm-up. Linear decay ends at zero, which steadies the last steps.",
@@ -263,7 +258,6 @@ export function flagWords(): Offered<FlagWords | string> {
       "recompute activations in the backward pass: less memory, the same result, up to a third slower; auto: if memory is too small otherwise",
     batchSize: "messages per batch; of fewer rows all, unless this is given",
     accumulate: "batches per step (gradient accumulation)",
-    batching: "which messages share a batch: any, or those of similar length",
     schedule: "learning rate schedule after the warm-up",
     warmup: "warm-up steps; below 1, a fraction of all steps",
     weightDecay: "AdamW's decoupled weight decay",

@@ -3,7 +3,6 @@
  * keys of a sweep, the library's arguments and their checks follow from it; `setting-words.ts` has their words. Which
  * settings a task lacks is in its file.
  */
-import { BATCHINGS, type Batching } from "../data/loader.ts";
 import { DATA_SETTINGS, type DataSettings, type OpenSetting } from "../data/settings.ts";
 import { METHODS, MODES, type Mode } from "../methods/index.ts";
 import type { Setting as MethodSetting } from "../methods/method.ts";
@@ -45,8 +44,6 @@ export interface TrainOptions extends MethodOptions {
   epochs: number;
   /** Messages, or blocks of text, per batch. Default: 8, of fewer rows all. */
   batchSize: number;
-  /** Which messages share a batch: any, or those of similar length. Default: "random". */
-  batching: Batching;
   /** Batches per step (gradient accumulation). Default: 1. */
   accumulate: number;
   /** Peak learning rate. Default: of LoRA 0.001, from 50 million parameters on 0.0002; other methods have others. */
@@ -117,7 +114,6 @@ export const SETTINGS: Settings<TrainOptions> = {
   lr: { default: TRAINING.lora.rates[0], number: { min: 0, above: true } },
   batchSize: { default: 8, number: ONE_OR_MORE },
   accumulate: { default: 1, number: { min: 1, max: MAX_ACCUMULATE, whole: true } },
-  batching: { default: "random", choices: BATCHINGS },
   dtype: {
     default: "f32",
     choices: [...WEIGHT_DTYPES, "auto"],
