@@ -138,7 +138,7 @@ function table(results: readonly Result[], bytes: number): string {
   );
 }
 
-export interface Workload {
+interface Workload {
   name: string;
   source: string;
   texts: string[];
@@ -164,7 +164,7 @@ function workload(name: string, source: string, texts: string[]): Workload {
 }
 
 /** The messages of the bundled corpus, and a text of 5 MB made of them, shuffled repeatedly. */
-export async function bundledTexts(): Promise<Workload[]> {
+async function bundledTexts(): Promise<Workload[]> {
   const messages = await rowTexts([{ name: BUNDLED, bytes: await readBytes(packagePath(`data/${BUNDLED}`)) }]);
   const rng = new Rng(1);
   const parts: string[] = [];
@@ -181,7 +181,7 @@ export async function bundledTexts(): Promise<Workload[]> {
 }
 
 /** No white space and no repetition: a slow merge takes its square. */
-export function longWord(): Workload {
+function longWord(): Workload {
   const rng = new Rng(5);
   const letters = Array.from({ length: 20_000 }, () => String.fromCharCode(97 + rng.below(26)));
   return workload("word", "20,000 random letters (gpt-tokenizer caches a word: compare the first pass)", [
@@ -190,7 +190,7 @@ export function longWord(): Workload {
 }
 
 /** Reads data files (.csv, .tsv, .jsonl, .ndjson) as one set of messages, and each other file as one text. */
-export async function readWorkloads(paths: readonly string[]): Promise<Workload[]> {
+async function readWorkloads(paths: readonly string[]): Promise<Workload[]> {
   const isData = (path: string) => /\.(csv|tsv|jsonl|ndjson)$/i.test(path);
   const data = paths.filter(isData);
   const workloads: Workload[] = [];

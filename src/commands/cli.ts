@@ -235,7 +235,7 @@ interface DeviceRow {
 }
 
 /** A table, and below it why there is no GPU. */
-export async function deviceList(): Promise<string> {
+async function deviceList(): Promise<string> {
   const why: string[] = [];
   const gpus = await listGPUs().catch((error): FoundGPU[] => {
     if (!(error instanceof DeviceError)) throw error;

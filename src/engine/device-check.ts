@@ -212,19 +212,19 @@ export type Times = Readonly<{ device: number; cpu: number }>;
 const FILE = "devices.json";
 
 /** The key of what is known of a device, and of `more`. */
-export function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown[]): string {
+function deviceKey({ name, adapter = name }: DeviceInfo, ...more: unknown[]): string {
   return JSON.stringify([version, SHADERS_DIGEST, adapter, ...more]);
 }
 
-export const isKeptRight = async (key: string): Promise<boolean> => (await readKept(FILE, key)).isRight === true;
+const isKeptRight = async (key: string): Promise<boolean> => (await readKept(FILE, key)).isRight === true;
 
-export const keepRight = (key: string): Promise<void> => keep(FILE, key, { isRight: true });
+const keepRight = (key: string): Promise<void> => keep(FILE, key, { isRight: true });
 
-export async function keptTimes(key: string): Promise<Times | undefined> {
+async function keptTimes(key: string): Promise<Times | undefined> {
   const { device, cpu } = await readKept(FILE, key);
   return isTime(device) && isTime(cpu) ? { device, cpu } : undefined;
 }
 
 const isTime = (ms: unknown): ms is number => typeof ms === "number" && ms > 0;
 
-export const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);
+const keepTimes = (key: string, times: Times): Promise<void> => keep(FILE, key, times);

@@ -49,7 +49,7 @@ interface PageFile {
   read(): AsyncIterable<Uint8Array>;
 }
 
-export interface StandalonePage {
+interface StandalonePage {
   /** Its exact size. */
   bytes: number;
   write(): AsyncGenerator<Uint8Array>;

@@ -117,7 +117,7 @@ export function packRows({ tokens: rows, padTo, pad, task }: Rows): Batch {
 type Pair = [Uint32Array, Uint32Array];
 
 /** The tokens of each pair. Texts of an adapter that PEFT wrote may be single ones, too. Throws ConfigError. */
-export function encodePairs(
+function encodePairs(
   tokenizer: Tokenizer,
   texts: readonly TextOrPair[],
   longest: number,

@@ -109,9 +109,9 @@ class Scheduler {
 }
 
 /** Trains a job by itself. */
-export type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
+type TrainAlone = (job: BegunJob) => Promise<TrainResult>;
 
-export class CpuParts {
+class CpuParts {
   private readonly clock = new SharedClock();
   /** Called when a run ends, for runs that wait for memory. */
   private waiting: (() => void)[] = [];

@@ -209,24 +209,6 @@ export interface WatchedMessage extends KnownMessage {
   answer: Labelled | null;
 }
 
-/** The training messages that a model finds most like a message, of those that it has read, of all. */
-export interface Alike {
-  messages: KnownMessage[];
-  read: number;
-  of: number;
-}
-
-/** The sets of which messages are compared. */
-export type ReadSet = "training" | "test";
-
-/** Messages of the test set, of all, in the plane in which what the model's head reads of them differs most. */
-export interface MessageMap {
-  points: (KnownMessage & { answer: LabelAnswer; at: readonly [x: number, y: number] })[];
-  /** The shares of the variance in the two directions. */
-  shares: readonly [number, number];
-  of: number;
-}
-
 /** The arguments of a text generation. */
 export interface WriteRequest {
   /** The base model; ignored with an adapter, which has its own. */
@@ -331,7 +313,6 @@ export type Event =
   /** The share of a selected file that was read; null: nothing is being read. */
   | { type: "reading"; share: number | null }
   /** The share of the messages to be compared that was read. */
-  | { type: "alike"; of: ReadSet; share: number }
   | { type: "labelled"; rows: number; total: number }
   | { type: "written"; chunk: GenerationChunk; seconds: number }
   /** Runs have changed in another tab. */

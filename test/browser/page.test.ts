@@ -51,18 +51,6 @@ async function lookAtWhatItLearned(page: Page): Promise<void> {
   await word!.click();
   await page.locator("#verdict .learned >> text=/Right: this is its true label|Wrong/").waitFor();
   assert.equal([await answer.textContent(), await page.inputValue("#message")], [before, text]);
-  // Training messages like it, and the test messages: a click, or a key in their table, tries one.
-  await page.locator("#why > summary").click();
-  await page.locator("#alike li >> nth=2").waitFor();
-  assert.is(await page.locator("#map g").count(), 16);
-  await page.locator("#map summary").click();
-  assert.is(await page.locator("#map tbody tr").count(), 16);
-  await assertAccessible(page);
-  await page.locator("#map tbody button >> nth=0").press("Enter");
-  assert.is(await page.inputValue("#message"), await page.locator("#map tbody button >> nth=0").textContent());
-  // Nothing lies above the last one.
-  await page.locator("#map g").last().click();
-  assert.is(await page.evaluate(() => document.activeElement!.id), "message");
   await page.fill("#message", " ");
   await page.waitForFunction(() => document.querySelector("#verdict")!.childElementCount === 0);
   assert.is(await page.locator("#words > *").count(), 0);

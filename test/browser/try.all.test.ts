@@ -47,9 +47,6 @@ test("a label of 140 letters makes nothing wider than the page; one that is writ
   assert.match(`${long} ${arabic}`, (await predicted.getAttribute("title"))!);
   await page.locator("#samples bdi >> nth=0").waitFor();
   await page.locator("#words .scale").waitFor();
-  await page.locator("#why > summary").click();
-  await page.locator("#map svg >> nth=0").waitFor();
-  await page.locator("#alike li >> nth=0").waitFor();
   await assertFits(page);
   assert.equal(faults, []);
   await context.close();

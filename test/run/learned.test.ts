@@ -2,14 +2,13 @@
 import { join } from "node:path";
 import * as assert from "uvu/assert";
 import { Classifier } from "../../src/infer/classifier.ts";
-import { openHidden } from "../../src/infer/hidden.ts";
 import { leaveOut, MOST_PARTS, measureInfluences } from "../../src/infer/influence.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
 import type { Adapter } from "../../src/io/peft/peft.ts";
 import type { Mode } from "../../src/methods/index.ts";
 import { measureChanges } from "../../src/run/changes.ts";
-import { eigen, type Factors, principalPlane, productNorm } from "../../src/run/spectrum.ts";
-import { drawTensors, LM, modeMeta, ourDelta, product, testMeta } from "../helpers/adapters.ts";
+import { type Factors, productNorm } from "../../src/run/spectrum.ts";
+import { drawTensors, LM, modeMeta, product, testMeta } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { numbers, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
@@ -19,8 +18,6 @@ import { TINY, tinyModel } from "../helpers/tiny.ts";
 /** Sums of some hundred products in double precision. */
 const ROUNDING = { atol: 1e-7, rtol: 1e-10 };
 
-/** A head of some numbers in single precision, against the same in double precision. */
-const SINGLE = { atol: 1e-5, rtol: 1e-5 };
 /** Log-odds by way of probabilities, against logits. */
 const SOFTMAX = { atol: 1e-9, rtol: 1e-9 };
 
@@ -31,25 +28,6 @@ function factors(out: number, inputs: number, r: number, seed = 1): Factors {
   const random = numbers(seed);
   return { A: random([r, inputs]), B: random([out, r]), r, scale: 2.5 };
 }
-
-test("eigenvalues and eigenvectors: M v = w v, the trace, and those of known matrices", () => {
-  for (const n of [1, 2, 3, 8, 17]) {
-    const random = numbers(n)([n, n]);
-    const M = Float64Array.from({ length: n * n }, (_, i) => random[i]! + random[(i % n) * n + Math.floor(i / n)]!);
-    const { values, vectors } = eigen(M, n);
-    for (let k = 0; k < n; k++)
-      for (let i = 0; i < n; i++) {
-        let sum = 0;
-        for (let j = 0; j < n; j++) sum += M[i * n + j]! * vectors[j * n + k]!;
-        assert.ok(Math.abs(sum - values[k]! * vectors[i * n + k]!) < 1e-12 * n, `n = ${n}, vector ${k}`);
-      }
-    const trace = values.reduce((sum, value) => sum + value, 0);
-    assertAllClose("trace", [trace], [M.reduce((sum, x, i) => sum + (i % (n + 1) === 0 ? x : 0), 0)], ROUNDING);
-    assertAllClose("squares", [squares(values)], [squares(M)], ROUNDING);
-  }
-  assertAllClose("[2 1; 1 2]", [...eigen(Float64Array.of(2, 1, 1, 2), 2).values].sort(), [1, 3], ROUNDING);
-  assert.equal([...eigen(Float64Array.of(5, 0, 0, -1), 2).values], [5, -1]);
-});
 
 test("the norm of s B A is that of the product", () => {
   for (const [out, inputs, r] of [
@@ -160,56 +138,6 @@ test("changes of the other methods: trained less frozen; nothing where no matrix
   );
   for (const mode of ["last_layer", "adapter", "prompt", "prefix"] as const)
     assert.equal((await modeChanges(mode)).changes, [], mode);
-});
-
-test("principal plane: rows of a plane keep their distances, and the shares are those of its directions", () => {
-  const plane = [
-    [3, 0],
-    [-3, 0],
-    [0, 1],
-    [0, -1],
-    [3, 1],
-  ] as const;
-  const [first, second] = [
-    [0.6, 0, 0.8, 0],
-    [0, 1, 0, 0],
-  ] as const;
-  const rows = plane.map(([x, y]) => Float32Array.from(first, (one, i) => 7 + x * one + y * second[i]!));
-  const { places, shares } = principalPlane(rows);
-  const distances = (all: readonly (readonly [number, number])[]) =>
-    all.flatMap(([x, y]) => all.map(([u, v]) => Math.hypot(x - u, y - v)));
-  assertAllClose("distances", distances(places), distances(plane), SINGLE);
-  assertAllClose("shares", [shares[0] + shares[1]], [1], SINGLE);
-  assert.ok(shares[0] > 0.8, String(shares));
-  const alone = principalPlane(rows.slice(0, 1));
-  assert.equal([alone.places, alone.shares], [[[0, 0]], [0, 0]]);
-  assert.equal(principalPlane([]).places, []);
-});
-
-test("hidden states: the head makes logits of them, with its adapter and its bias", async () => {
-  const model = await openBase();
-  const meta = testMeta({}, { model: TINY });
-  const tensors = drawTensors(meta);
-  const device = await testDevice("wasm 1 thread");
-  const [classifier, hidden] = [
-    await Classifier.of({ meta, tensors }, model, device),
-    await openHidden({ meta, tensors }, model, device),
-  ];
-  const texts = ["you have won", "see you at lunch"];
-  const [logits, states] = [await classifier.logits(texts), await hidden.logits(texts)];
-  const { n_embd: C } = TINY;
-  const [W, bias] = [tensors.get("head.weight")!.data, tensors.get("head.bias")?.data];
-  const delta = ourDelta(tensors, "head", meta.lora!);
-  const expected = texts.flatMap((_, row) =>
-    meta.labels.map((_, label) => {
-      let sum = bias?.[label] ?? 0;
-      for (let i = 0; i < C; i++) sum += (W[label * C + i]! + delta[label * C + i]!) * states[row * C + i]!;
-      return sum;
-    }),
-  );
-  assertAllClose("logits", logits, expected, SINGLE);
-  classifier.destroy();
-  hidden.destroy();
 });
 
 const TEXT = " you have  won\na prize ";

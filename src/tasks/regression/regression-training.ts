@@ -21,7 +21,7 @@ const squaredError = (truth: number, predicted: number) => (predicted - truth) *
 
 export const rootMeanSquare = (scores: Columns, at?: Places) => Math.sqrt(mean(scores, squaredError, at));
 
-export const meanAbsolute = (scores: Columns, at?: Places) =>
+const meanAbsolute = (scores: Columns, at?: Places) =>
   mean(scores, (truth, predicted) => Math.abs(predicted - truth), at);
 
 /** 1 - squared errors / squared distances from the mean; NaN: the true scores are all equal. */

@@ -4,7 +4,6 @@ import { exists, joinPath } from "#platform";
 import type { Backend } from "../../backend/backend.ts";
 import type { ClassicModel } from "../../classic/model.ts";
 import { CLASSIC } from "../../classic/parts.ts";
-import type { LoadedDataset } from "../../data/datasets.ts";
 import type { Initialization } from "../../engine/initial.ts";
 import { ConfigError, DeviceError } from "../../errors.ts";
 import { Classifier } from "../../infer/classifier.ts";
@@ -22,26 +21,23 @@ import { hasLabels, hasValues, readsTokens, TASKS } from "../../tasks/index.ts";
 import type { Labelled } from "../../tasks/predictions.ts";
 import { runSpec } from "../../train/sizes.ts";
 import {
-  type Alike,
   hasAdapter,
   isUnderWay,
   type LabelReport,
   type LabelRequest,
-  type MessageMap,
   type PageRun,
   type Verdict,
   type WatchedMessage,
   type WriteReport,
   type WriteRequest,
 } from "../protocol.ts";
-import { AlikeMessages } from "./alike.ts";
 import { dropDevice, pageDevice } from "./devices.ts";
 import { emit } from "./emit.ts";
 import { openStart } from "./files/run-files.ts";
 import { newestCheckpoint, readRun, runFolder } from "./files/store.ts";
 import { openModel } from "./sources.ts";
 import { machine } from "./train/machine.ts";
-import { fetchModel, reopen } from "./train/materials.ts";
+import { fetchModel } from "./train/materials.ts";
 import type { Writer } from "./writer.ts";
 
 export interface Trained {
@@ -56,10 +52,7 @@ export interface Trained {
 
 class Tester {
   private readonly turns = new Turns();
-  /** `hidden` is opened when it is asked for. */
-  private open:
-    | { trained: Trained; adapter: Classifier; base: Classifier | null; hidden?: Promise<Classifier> }
-    | undefined;
+  private open: { trained: Trained; adapter: Classifier; base: Classifier | null } | undefined;
 
   async classify(trained: Trained, text: TextOrPair): Promise<Omit<Verdict, "classic">> {
     const { adapter, base } = await this.prepare(trained);
@@ -79,34 +72,10 @@ class Tester {
     return measureInfluences(adapter, text);
   }
 
-  /** What the head reads of texts: the last hidden state of each. */
-  async states(trained: Trained, texts: readonly TextOrPair[]): Promise<Float32Array[]> {
-    const open = await this.prepare(trained);
-    open.hidden ??= import("../../infer/hidden.ts")
-      .then(({ openHidden }) => openHidden(trained, trained.model, trained.device))
-      .catch((error) => {
-        delete open.hidden;
-        throw error;
-      });
-    const states = await (await open.hidden).logits(texts);
-    const width = states.length / texts.length;
-    return texts.map((_, i) => states.subarray(i * width, (i + 1) * width));
-  }
-
   close(): void {
-    this.closeHidden();
     this.open?.adapter.destroy();
     this.open?.base?.destroy();
     this.open = undefined;
-  }
-
-  private closeHidden(): void {
-    // One that cannot be opened tells why where it is asked for.
-    this.open?.hidden?.then(
-      (hidden) => hidden.destroy(),
-      () => {},
-    );
-    delete this.open?.hidden;
   }
 
   /** Calls at the same time have the same classifiers. */
@@ -118,10 +87,7 @@ class Tester {
   private async openFor(trained: Trained) {
     const { open } = this;
     if (open?.trained.id === trained.id && open.trained.device === trained.device) {
-      if (open.trained.tensors !== trained.tensors) {
-        open.adapter.update(trained.tensors);
-        this.closeHidden();
-      }
+      if (open.trained.tensors !== trained.tensors) open.adapter.update(trained.tensors);
       open.trained = trained;
       return open;
     }
@@ -253,48 +219,6 @@ export const influences = async (id: string, text: TextOrPair): Promise<Influenc
   machine.isIdle
     ? withTrained(id, async (trained) => (hasOneClass(trained) ? tester.influences(trained, text) : null))
     : null;
-
-/** What the model of a run that has ended finds alike in the run's data; of another run it is opened again. */
-let alike: { tensors: Trained["tensors"]; messages: Promise<AlikeMessages> } | undefined;
-
-/** Null if a run needs the device. */
-async function withAlike<T>(
-  id: string,
-  work: (messages: AlikeMessages, reading: Parameters<AlikeMessages["testMap"]>[0]) => Promise<T>,
-): Promise<T | null> {
-  if (!machine.isIdle) return null;
-  return withTrained(id, async (trained) => {
-    const { tensors } = trained;
-    if (alike?.tensors !== tensors) alike = { tensors, messages: openAlike(id) };
-    try {
-      return await work(await alike.messages, {
-        states: (texts) => tester.states(trained, texts),
-        answers: (texts) => tester.answers(trained, texts),
-      });
-    } catch (error) {
-      // One that was stopped continues at the next call, what has failed begins again.
-      if ((error as Error).name !== "AbortError") alike = undefined;
-      throw error;
-    }
-  });
-}
-
-/** Ends reading, whose calls then reject with an AbortError. */
-export async function stopAlike(): Promise<void> {
-  // Messages that could not be opened tell why where they are asked for.
-  (await alike?.messages.catch(() => undefined))?.stop();
-}
-
-async function openAlike(id: string): Promise<AlikeMessages> {
-  const { data } = await reopen(await readRun(id));
-  return new AlikeMessages(data as LoadedDataset, (of, share) => emit({ type: "alike", of, share }));
-}
-
-export const nearest = (id: string, text: TextOrPair): Promise<Alike | null> =>
-  withAlike(id, (messages, reading) => messages.nearest(text, reading));
-
-export const testMap = (id: string): Promise<MessageMap | null> =>
-  withAlike(id, (messages, reading) => messages.testMap(reading));
 
 const hasOneClass = ({ meta: { task } }: Trained) => hasLabels(task) && !hasValues(task) && !readsTokens(task);
 

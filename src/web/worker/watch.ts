@@ -14,7 +14,7 @@ export const watchedMessages = (data: TrainingData): KnownMessage[] =>
   isLabelled(data) ? someMessages(data, data.val, MESSAGES) : [];
 
 /** At most so many messages of a set, equally far apart. */
-export function someMessages({ labels, objective }: LoadedDataset, set: Dataset, most: number): KnownMessage[] {
+function someMessages({ labels, objective }: LoadedDataset, set: Dataset, most: number): KnownMessage[] {
   const truth = (row: number): Answer => {
     if (!hasValues({ objective })) return labels[set.label(row)]!;
     const values = set.values(row);

@@ -53,7 +53,7 @@ import {
   runFolder,
   untilNobodyTrains,
 } from "./files/store.ts";
-import { classify, influences, label, nearest, stopAlike, testMap, watch, write } from "./models.ts";
+import { classify, influences, label, watch, write } from "./models.ts";
 import { reviewLabels, writeCorrections } from "./review.ts";
 import {
   addModel,
@@ -146,9 +146,6 @@ const api = {
   classify,
   watch,
   influences,
-  nearest,
-  testMap,
-  stopAlike,
   label,
   stopLabelling: async () => machine.stop("labelling"),
   write,

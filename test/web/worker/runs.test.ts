@@ -45,13 +45,6 @@ test("a run from a file to its end: what it will take, its events, its results, 
   ]);
 
   const message = "you have won a prize, please";
-  const begun = tab.next((event) => event.type === "alike" || undefined);
-  const left = tab.refused("nearest", id, message);
-  await begun;
-  await tab.call("stopAlike");
-  assert.is((await left).name, "AbortError");
-  // At the same time, the first from where it was stopped.
-  const [nearest, map] = await Promise.all([tab.call("nearest", id, message), tab.call("testMap", id)]);
   const { adapter, base: before, classic } = await tab.call("classify", id, "you have won a prize, call now");
   assert.equal([classic && "label" in classic.says && classic.says.label, classic?.isUnlike], ["spam", false]);
   const lines = await tab.call("label", id, "you have won a prize, call now\nsee you at lunch", { classic: true });
@@ -65,22 +58,6 @@ test("a run from a file to its end: what it will take, its events, its results, 
   assert.equal(
     found!.parts.map(({ start, end }) => message.slice(start, end)),
     message.split(" "),
-  );
-  // Each set is read once and in parts; which of the two is read first is not promised.
-  const readShares = (of: string) =>
-    tab.events.flatMap((event) => (event.type === "alike" && event.of === of ? [event.share] : []));
-  assert.equal([readShares("training"), readShares("test")], [[0, 16 / 34, 32 / 34], [0]]);
-  // A training message is most like itself, and the map's answers are those of the model.
-  assert.equal([nearest!.messages.length, nearest!.read, nearest!.of], [3, 34, 34]);
-  const [known] = nearest!.messages;
-  assert.equal((await tab.call("nearest", id, known!.text))!.messages[0], known);
-  const { points, shares, of } = map!;
-  assert.equal([points.length, of], [record.counts.rows[2], record.counts.rows[2]]);
-  assert.ok(shares[0] >= shares[1] && shares[1] > 0 && shares[0] + shares[1] <= 1 + 1e-9, String(shares));
-  const { rows } = record.results!.test;
-  assert.equal(
-    points.map(({ truth, answer }) => [truth, answer].map((label) => record.labels.indexOf(label as string))),
-    points.map((_, i) => [rows.truth![i]!, rows.predicted![i]!]),
   );
 });
 
@@ -194,7 +171,6 @@ test("a run that is active is not deleted, and no other begins; one that has end
   // It classifies meanwhile, and leaves the device to the run otherwise.
   assert.ok("label" in (await tab.call("classify", id, "see you")).adapter);
   assert.is(await tab.call("influences", id, "see you"), null);
-  assert.equal([await tab.call("nearest", id, "see you"), await tab.call("testMap", id)], [null, null]);
   const ended = tab.ended();
   await tab.call("stop");
   held.release();
@@ -220,8 +196,6 @@ for (const [objective, content, measure] of [
     const { adapter } = await tab.call("classify", run.id, "message please please");
     assert.ok(measure in adapter, JSON.stringify(adapter));
     assert.is(await tab.call("influences", run.id, "message please please"), null);
-    const { messages } = (await tab.call("nearest", run.id, "message please please"))!;
-    assert.ok(messages.every(({ truth }) => (measure === "score" ? typeof truth === "number" : Array.isArray(truth))));
   });
 
 test("two columns are taken as pairs, and a run of them judges pairs", async () => {
@@ -243,9 +217,6 @@ test("two columns are taken as pairs, and a run of them judges pairs", async () 
   assert.ok(run.usable, "it ended before its first checkpoint");
   const { adapter } = await tab.call("classify", run.id, ["Is it 3?", "It is 3"]);
   assert.match(String("label" in adapter && adapter.label), /^(yes|no)$/);
-  const { messages } = (await tab.call("nearest", run.id, ["Is it 3?", "It is 3"]))!;
-  assert.ok(messages.every(({ text }) => text.length === 2));
-  assert.is((await tab.call("testMap", run.id))!.points[0]!.text.length, 2);
   const table = pickedFile("more.csv", ["x,y", "Is it 1?,It is 1"].join("\n"));
   const refused = await tab.refused("label", run.id, table, {});
   assert.match(refused.summary, "two columns are needed");

@@ -50,7 +50,7 @@ effect(() => {
   );
 });
 
-export function Watched() {
+function Watched() {
   if (watched.value.length === 0) return null;
   return (
     <div id="watched">

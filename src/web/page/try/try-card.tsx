@@ -20,7 +20,6 @@ import { offerFile } from "../shared/offer.ts";
 import { usePart } from "../shared/scroll.ts";
 import { runOrigin } from "../shared/words.ts";
 import { worker } from "../shared/worker.ts";
-import { Why } from "../why/why.tsx";
 import { example, exampleMessages } from "./example.ts";
 import { judge, showAnswer } from "./judge.tsx";
 import { byClassic, hasClassic, labelAgain, labelling, labelTable, lines } from "./label.ts";
@@ -100,7 +99,6 @@ export function TryCard({ hidden }: { hidden: boolean }) {
         <Reply />
       </div>
       <div id="words">{words.value && <Words {...words.value} toggle={toggleWord} />}</div>
-      <Why />
       {example.value ? (
         <MessageList
           id="examples-to-try"

@@ -174,7 +174,7 @@ function sumBytes(files: ReadonlyMap<string, FileContent>): number | null {
 }
 
 /** A folder has the name that it has in the page. */
-export function pageBase(name: string, { directory }: BaseModel): BaseName {
+function pageBase(name: string, { directory }: BaseModel): BaseName {
   const base = nameBase(directory);
   return base.place === "folder" ? { ...base, name } : base;
 }
