@@ -25,14 +25,9 @@ const LOWEST = -3.0e38;
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let size = head_size / 4u;
-  let width = dims.heads * size;
   let head = group.y * size;
-  let row_width = qkv_width();
   let kv_head = group.y / (dims.heads / dims.kv_heads);
   let keys = keyvalue_column(0u, kv_head);
-  let values = keyvalue_column(1u, kv_head);
-  // The rows of values that `right` holds.
-  let held = min(TILE, 256u / size / 4u * 4u);
   let down = lane / 8u;
   let along = lane % 8u;
   let top = group.x * TILE;
@@ -57,9 +52,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
           let column = i % DEPTH;
           let source = min(c + column, size - 1u);
           let n = clamp(top + row, first, next - 1u);
-          left[row % 4u][place(row, column)] = qkv[n * row_width + head + source];
+          left[row % 4u][place(row, column)] = qkv[n * qkv_width() + head + source];
           let key = key_row(min(at + row, next + prefix - 1u), start);
-          right[row % 4u][place(row, column)] = qkv[key * row_width + keys + source];
+          right[row % 4u][place(row, column)] = qkv[key * qkv_width() + keys + source];
         }
         workgroupBarrier();
         if (busy) {
@@ -91,25 +86,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = p[i];
       }
-      for (var j = 0u; j < TILE; j += held) {
-        workgroupBarrier();
-        for (var i = lane; i < held * size; i += LANES) {
-          let row = i / size;
-          let n = key_row(min(at + j + row, next + prefix - 1u), start);
-          right[row % 4u][row / 4u * size + i % size] = qkv[n * row_width + values + i % size];
-        }
-        workgroupBarrier();
-        if (busy) {
-          for (var i = 0u; i < min(held, TILE - j); i += 4u) {
-            let weights = place(4u * down, (j + i) / 4u);
-            @unroll for (var c = 0u; c < 4u; c++) {
-              if (c * 8u < size) {
-                sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
-              }
-            }
-          }
-        }
-      }
+      add_keyvalues(&sums, 1u, busy, lane, kv_head, at, start, next);
     }
     workgroupBarrier();
     right[0][lane] = total;
@@ -122,7 +99,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       if (n[i] >= first && n[i] < next) {
         @unroll for (var c = 0u; c < 4u; c++) {
           if (c * 8u + along < size) {
-            out[n[i] * width + head + c * 8u + along] = sums[c][i] / total[i];
+            out[n[i] * dims.heads * size + head + c * 8u + along] = sums[c][i] / total[i];
           }
         }
         if (along == 0u) {

@@ -52,31 +52,22 @@ fn accumulate(
   sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, by: mat4x4f, lane: u32, head: u32, at: u32, end: u32,
 ) {
   let size = head_size / 4u;
-  // The rows that `right` holds.
-  let held = min(TILE, 256u / size / 4u * 4u);
   let down = lane / 8u;
   let along = lane % 8u;
   workgroupBarrier();
   @unroll for (var i = 0u; i < 4u; i++) {
     left[i][place(4u * down, along)] = by[i];
   }
-  for (var j = 0u; j < TILE; j += held) {
+  for (var j = 0u; j < TILE; j += held_rows()) {
     workgroupBarrier();
-    for (var i = lane; i < held * size; i += LANES) {
+    for (var i = lane; i < held_rows() * size; i += LANES) {
       let row = i / size;
       let n = min(at + j + row, end - 1u);
       right[row % 4u][row / 4u * size + i % size] = query_row(part, n, head * size + i % size);
     }
     workgroupBarrier();
     if (busy) {
-      for (var i = 0u; i < min(held, TILE - j); i += 4u) {
-        let weights = place(4u * down, (j + i) / 4u);
-        @unroll for (var c = 0u; c < 4u; c++) {
-          if (c * 8u < size) {
-            (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
-          }
-        }
-      }
+      add_held(sums, lane, j);
     }
   }
 }

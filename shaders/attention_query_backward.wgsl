@@ -50,9 +50,6 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
   let width = dims.heads * size;
   let head = group.y;
   let kv_head = head / (dims.heads / dims.kv_heads);
-  let keys = keyvalue_column(0u, kv_head);
-  // The rows of keys that `right` holds.
-  let held = min(TILE, 256u / size / 4u * 4u);
   let down = lane / 8u;
   let along = lane % 8u;
   let top = group.x * TILE;
@@ -100,25 +97,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
       @unroll for (var i = 0u; i < 4u; i++) {
         left[i][place(4u * down, along)] = ds[i];
       }
-      for (var j = 0u; j < TILE; j += held) {
-        workgroupBarrier();
-        for (var i = lane; i < held * size; i += LANES) {
-          let row = i / size;
-          let key = key_row(min(at + j + row, next + prefix - 1u), start);
-          right[row % 4u][row / 4u * size + i % size] = qkv[key * qkv_width() + keys + i % size];
-        }
-        workgroupBarrier();
-        if (busy) {
-          for (var i = 0u; i < min(held, TILE - j); i += 4u) {
-            let weights = place(4u * down, (j + i) / 4u);
-            @unroll for (var c = 0u; c < 4u; c++) {
-              if (c * 8u < size) {
-                sums[c] = add(sums[c], weights, right_rows(i / 4u * size + min(c * 8u + along, size - 1u)));
-              }
-            }
-          }
-        }
-      }
+      add_keyvalues(&sums, 0u, busy, lane, kv_head, at, start, next);
     }
     @unroll for (var i = 0u; i < 4u; i++) {
       if (n[i] >= first && n[i] < next) {

@@ -51,3 +51,40 @@ fn add(sum: mat4x4f, at: u32, m: mat4x4f) -> mat4x4f {
   s[3] = add_row(s[3], left[3][at], m);
   return s;
 }
+
+// The rows of which `right` holds whole heads.
+fn held_rows() -> u32 {
+  return min(TILE, 256u / (head_size / 4u) / 4u * 4u);
+}
+
+// Adds the products of the lane's four rows of `left` and the rows from j on that `right` holds.
+fn add_held(sums: ptr<function, array<mat4x4f, 4>>, lane: u32, j: u32) {
+  let size = head_size / 4u;
+  for (var i = 0u; i < min(held_rows(), TILE - j); i += 4u) {
+    let weights = place(4u * (lane / 8u), (j + i) / 4u);
+    @unroll for (var c = 0u; c < 4u; c++) {
+      if (c * 8u < size) {
+        (*sums)[c] = add((*sums)[c], weights, right_rows(i / 4u * size + min(c * 8u + lane % 8u, size - 1u)));
+      }
+    }
+  }
+}
+
+// Adds the products of the rows of `left` and the keys (part 0) or values (part 1) of the tile that begins at key `at`.
+fn add_keyvalues(
+  sums: ptr<function, array<mat4x4f, 4>>, part: u32, busy: bool, lane: u32, kv_head: u32, at: u32, start: u32, next: u32,
+) {
+  let size = head_size / 4u;
+  for (var j = 0u; j < TILE; j += held_rows()) {
+    workgroupBarrier();
+    for (var i = lane; i < held_rows() * size; i += LANES) {
+      let row = i / size;
+      let n = key_row(min(at + j + row, next + prefix - 1u), start);
+      right[row % 4u][row / 4u * size + i % size] = qkv[n * qkv_width() + keyvalue_column(part, kv_head) + i % size];
+    }
+    workgroupBarrier();
+    if (busy) {
+      add_held(sums, lane, j);
+    }
+  }
+}
