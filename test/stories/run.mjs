@@ -42,18 +42,25 @@ const files = spawn(process.execPath, [resolve("build/test/stories/files.child.j
 const hub = await new Promise((done) => files.stdout.once("data", (text) => done(String(text).trim())));
 const { mails, book } = JSON.parse(readFileSync(join(folder, "rows.json"), "utf8"));
 
-/** Runs a step to its end, or until Ctrl-C after its first training step. Returns its exit code and what it said. */
+/**
+ * Runs a step to its end, or until Ctrl-C after its first training step. Returns its exit code and what it said. A step
+ * that is to be refused has done well if its exit code is that of an error of ours.
+ */
 function runStep(step, coverage) {
   let command = step.script === undefined ? step.match(/"[^"]*"|\S+/g).map((word) => word.replaceAll('"', "")) : [];
-  const isStopped = command.at(-1) === "!";
-  if (isStopped) command = [...command.slice(0, -1), "--json"];
+  const sign = /^[!?]$/.test(command.at(-1)) ? command.pop() : "";
+  const isStopped = sign === "!";
+  if (isStopped) command = [...command, "--json"];
+  const input = command.at(-2) === "<" ? readFileSync(join(folder, command.at(-1))) : "";
+  if (command.at(-2) === "<") command = command.slice(0, -2);
   const [name, ...args] = command;
   const script = join(folder, "story.mjs");
   if (step.script !== undefined) {
     const library = JSON.stringify(pathToFileURL(resolve("dist/node.js")).href);
-    const rows = `const MAILS = ${JSON.stringify(mails)};\nconst BOOK = ${JSON.stringify(book)};\n`;
+    const given = { MAILS: mails, BOOK: book, SITE: `${hub}/site` };
+    const rows = Object.entries(given).map(([name, value]) => `const ${name} = ${JSON.stringify(value)};\n`);
     // Node 20 does not know `await using`.
-    const { code } = transformSync(rows + step.script.replaceAll('"lowrank"', library), { target: "node20" });
+    const { code } = transformSync(rows.join("") + step.script.replaceAll('"lowrank"', library), { target: "node20" });
     writeFileSync(script, code);
   }
   const child = spawn(process.execPath, [name === undefined ? script : resolve(`dist/${name}.js`), ...args], {
@@ -66,14 +73,15 @@ function runStep(step, coverage) {
       LOWRANK_CACHE: join(folder, "cache"),
     },
   });
-  child.stdin.end();
+  child.stdin.on("error", () => {}).end(input);
   let said = "";
   for (const stream of [child.stdout, child.stderr])
     stream.on("data", (text) => {
       said += text;
       if (isStopped && /"type":"step"/.test(said)) child.kill("SIGINT");
     });
-  return new Promise((done) => child.on("close", (code) => done({ isOk: isStopped || code === 0, code, said })));
+  const isRight = (code) => (sign === "?" ? code > 0 && !/\n {4}at /.test(said) : code === 0);
+  return new Promise((done) => child.on("close", (code) => done({ isOk: isStopped || isRight(code), code, said })));
 }
 
 /** Of a script of dist/: where its code comes from, by [source line, first offset, offset behind]. */

@@ -1,26 +1,12 @@
 /**
  * What people do with the program, a line each: what it is, and the commands or the script that do it. A feature that
- * comes brings its line; what no line runs is asked about. Files are those of files.mjs; runs of earlier lines are used
- * by later ones.
+ * comes brings its line; what no line runs is asked about. Files are those of files.child.ts; runs of earlier lines are
+ * used by later ones.
  *
- * `{ main: true }`: one of the ten jobs that most people have. A command that ends with " !" is interrupted by Ctrl-C
- * after its first step; `fails: true`: an error is what is to be seen.
+ * A command that ends with " !" is interrupted by Ctrl-C after its first step, one that ends with " ?" is refused with an
+ * error; " < FILE" is its standard input.
  */
 const SMALL = "--model gpt2-micro --epochs 1 --max-length 32";
-
-/** Ten main jobs. */
-export const MAIN = [
-  ["what is wrong with my table, and how do I train on it?", "check mails.csv"],
-  ["train a classifier on my table", "train mails.csv --out runs/mails"],
-  ["classify a text", 'classify --run runs/mails "See you at noon"'],
-  ["label a table", "classify --run runs/mails --in unlabelled.csv --out labelled.csv"],
-  ["put it into a page", "export --run runs/mails --to page --out exports/page"],
-  ["give it to PEFT", "export --run runs/mails --to peft --out exports/peft"],
-  ["fine-tune a language model", `train book.txt --objective lm ${SMALL} --out runs/book`],
-  ["write with it", 'generate --run runs/book --max-new-tokens 8 "Everyone has"'],
-  ["predict a score", `train scores.csv --objective regression ${SMALL} --out runs/scores`],
-  ["find entities", `train entities.conll --objective tokens ${SMALL} --out runs/entities`],
-];
 
 const LIBRARY = `
   import { load, train } from "lowrank";
@@ -33,6 +19,33 @@ const LIBRARY = `
   await again.classify("See you at noon");
   await load(await model.toBlob());
 `;
+
+/** Ten main jobs. */
+export const MAIN = [
+  [
+    "what is wrong with my table, and how do I train on it?",
+    "check mails.csv",
+    "check no-column.csv",
+    "check doubles.csv",
+  ],
+  ["train a classifier on my table", "train mails.csv --out runs/mails"],
+  [
+    "classify texts, and label a table",
+    'classify --run runs/mails "See you at noon"',
+    "classify --run runs/mails --in unlabelled.csv --out labelled.csv",
+  ],
+  ["put it into a page", "export --run runs/mails --to page --out exports/page"],
+  ["give it to PEFT", "export --run runs/mails --to peft --out exports/peft"],
+  [
+    "fine-tune a language model, and write with it",
+    `train book.txt --objective lm ${SMALL} --out runs/book`,
+    'generate --run runs/book --max-new-tokens 8 "Everyone has"',
+  ],
+  ["predict a score", `train scores.csv --objective regression ${SMALL} --out runs/scores`],
+  ["find entities", `train entities.conll --objective tokens ${SMALL} --out runs/entities`],
+  ["which settings? a grid", "sweep mails.csv --model gpt2-micro --epochs 1 --grid rank=2,4 --seeds 2 --out runs/grid"],
+  ["train and learn on, in a program", { script: LIBRARY }],
+];
 
 const PIECES = `
   import { Classifier, ClassicModel, fineTune, LanguageModel, loadDataset, loadModel, loadTagged, loadTexts, openDevice, Tokenizer } from "lowrank";
@@ -58,7 +71,33 @@ const PIECES = `
   const tagged = await loadTagged({ file: "entities.conll" }, { model, maxLength: 32 });
   const tagger = await fineTune({ ...options, data: tagged });
   await (await tagger.classifier()).tag(["Ann Lee went to Rome"]);
+  await second.disableAdapters();
+  await second.enableAdapters();
+  await second.setAdapter("default");
+  second.deleteAdapter("other");
+  await classifier.influences?.("See you");
   device.destroy();
+`;
+
+/** Other kinds of models, from a site and in a file, and what is refused. */
+const KINDS = `
+  import { load, train } from "lowrank";
+  const small = { model: "gpt2-micro", epochs: 1 };
+  await using scores = await train(MAILS.map(({ text }) => ({ text, label: text.length })), { objective: "regression", ...small });
+  await scores.score(["hello"]);
+  await using tags = await train(MAILS.map(({ text }) => ({ words: ["Ann", ...text.split(" ").slice(0, 4)], tags: ["B-PER", "O", "O", "O", "O"] })), { objective: "tokens", ...small });
+  await tags.tag("Ann said hello");
+  await using writer = await train(BOOK.map((text) => ({ text })), { objective: "lm", ...small });
+  await writer.generate("Everyone has", { maxNewTokens: 4 });
+  void [scores.labels, scores.objective, scores.device, scores.adapter];
+  await using named = await train("mails.csv", small);
+  await named.learn("table.jsonl");
+  await using served = await load(SITE + "/models/mails");
+  await served.classify("See you at noon");
+  await using other = await load(SITE + "/exports/peft-micro", { model: "gpt2-micro" });
+  await other.classify("See you at noon");
+  for (const wrong of [() => load("models/none"), () => load(SITE + "/none"), () => named.save("models/mails"), () => named.generate("x"), () => train([{ text: 1 }])])
+    await wrong().then(() => { throw new Error("not refused"); }, () => {});
 `;
 
 const SEVERAL = `
@@ -74,7 +113,31 @@ const SEVERAL = `
   device.destroy();
 `;
 
-/** Forty further ones. */
+/** Files that a command refuses, and why is said. */
+const refused = (command, flags) =>
+  [
+    ...["one-class", "numbers", "all-different", "single", "one-column", "fields", "quote", "latin-bad", "empty"].map(
+      (name) => `${name}.csv`,
+    ),
+    ...[
+      "page.pdf",
+      "broken.jsonl",
+      "no-text.jsonl",
+      "unclosed.json",
+      "null.jsonl",
+      "broken.xlsx",
+      "broken.parquet",
+      "sheets.xlsx",
+    ],
+    ...[
+      "bad-score.csv --objective regression",
+      "same-score.csv --objective regression",
+      "broken.conll --objective tokens",
+    ],
+    ...["mails.csv --objective lm", "no-text.jsonl --objective lm", "mails.csv --label-column text --text-column text"],
+  ].map((file) => `${command} ${file} ${flags} ?`);
+
+/** Further ones. */
 export const FURTHER = [
   [
     "LoRA of gpt2-micro",
@@ -84,7 +147,6 @@ export const FURTHER = [
   ["measure on all rows, and find wrong labels", `train mails.csv ${SMALL} --folds 2 --out runs/folds`],
   ["train with corrected labels", `train mails.csv ${SMALL} --corrections review.csv --out runs/corrected`],
   ["is it luck? several seeds", `train mails.csv ${SMALL} --seeds 2 --out runs/seeds`],
-  ["which settings? a grid", "sweep mails.csv --model gpt2-micro --epochs 1 --grid rank=2,4 --seeds 2 --out runs/grid"],
   ["the best in some minutes", "sweep mails.csv --minutes 0.4 --out runs/minutes"],
   [
     "a part of a grid on each machine",
@@ -172,7 +234,150 @@ export const FURTHER = [
   ],
   ["a data set of the hub", `train --dataset ucirvine/sms_spam ${SMALL} --train-rows 20 --out runs/hub-data`],
   ["what can my machine do?", "train --device list"],
-  ["train and learn on, in a program", { script: LIBRARY }],
   ["data, runs and models, in a program", { script: PIECES }],
   ["studies and folds, in a program", { script: SEVERAL }],
+  ["other kinds of models, in a program", { script: KINDS }],
+  ["several files, some wrong, and columns by name", ...refused("train", SMALL)],
+  [
+    "what else is wrong with my table?",
+    ...["numbers.csv", "combined.csv", "instructions.jsonl", "entities.conll", "book.txt"].map(
+      (file) => `check ${file} --model gpt2-micro`,
+    ),
+    "check mails.csv --model gpt2-micro --max-length 16 --json",
+    "check one-class.csv ?",
+    "check one-column.csv ?",
+    "check chat.jsonl --model gpt2-micro ?",
+  ],
+  [
+    "skip what is wrong",
+    `train single.csv ${SMALL} --skip-faulty --dedupe --out runs/skipped`,
+    `train fields.csv ${SMALL} --skip-faulty --out runs/fields`,
+  ],
+  [
+    "a column for each label",
+    `train flags.csv --objective multi-label --label-column red,blue --threshold f1 ${SMALL} --out runs/flags`,
+  ],
+  ["decimal commas", `train bad-score.csv --objective regression --skip-faulty ${SMALL} --out runs/commas`],
+  ["many classes", `train many.csv ${SMALL} --threshold none --out runs/many`],
+  ["a sheet of several", `train sheets.xlsx --sheet mails ${SMALL} --out runs/sheets`],
+  ["a JSON array", `train array.json ${SMALL} --out runs/array`],
+  [
+    "sets of my own",
+    `train --train mails.csv --val val.csv --test val.csv ${SMALL} --out runs/sets`,
+    `train --train book.txt --val book-2.txt --test book-2.txt --objective lm ${SMALL} --out runs/texts`,
+  ],
+  [
+    "tags in JSON lines",
+    `train tags.jsonl --objective tokens ${SMALL} --out runs/tags`,
+    'classify --run runs/tags "Ann Lee went"',
+  ],
+  [
+    "prompts and answers",
+    `train prompts.jsonl --objective lm ${SMALL} --out runs/prompts`,
+    `train alpaca.jsonl --objective lm --model chat-model --epochs 1 --max-length 64 --out runs/alpaca`,
+    `train shared.json --objective lm --model chat-model --epochs 1 --max-length 64 --out runs/shared`,
+  ],
+  [
+    "bundled texts, and texts of the hub",
+    `train --dataset human-rights --objective lm ${SMALL} --out runs/rights`,
+    `train --dataset stanfordnlp/imdb --objective lm ${SMALL} --out runs/reviews`,
+  ],
+  [
+    "bundled languages, and news of the hub",
+    `train --dataset languages ${SMALL} --train-rows 40 --out runs/languages`,
+    `train --dataset fancyzhx/ag_news ${SMALL} --train-rows 20 --out runs/news`,
+  ],
+  [
+    "a pipe of texts, a file of texts",
+    "classify --run runs/mails-micro < lines.txt",
+    "classify --run runs/mails-micro unlabelled.csv",
+    "classify --run runs/mails-micro lines.txt",
+    "classify --run runs/pairs --pair < pairs.txt",
+    "generate --run runs/book --max-new-tokens 4 --stop the < lines.txt",
+    "classify --run runs/parquet --in texts.parquet --out parquet.csv",
+  ],
+  [
+    "events for a program",
+    `train mails.csv ${SMALL} --json --out runs/events`,
+    `train mails.csv ${SMALL} --folds 2 --json --out runs/fold-events`,
+    "sweep mails.csv --model gpt2-micro --epochs 1 --grid rank=2,4 --json --out runs/sweep-events",
+  ],
+  ["a rate for each rank", "sweep mails.csv --model gpt2-micro --file rates.json --out runs/rates"],
+  [
+    "rank over alpha",
+    "sweep mails.csv --model gpt2-micro --epochs 1 --max-length 32 --grid rank=1,2 --grid alpha=2,4 --out runs/map",
+  ],
+  [
+    "a study that was stopped",
+    "sweep mails.csv --model gpt2-micro --epochs 1 --grid rank=2,4,8 --out runs/half !",
+    "train --resume runs/half",
+  ],
+  [
+    "replace a run, an export, a table",
+    `train mails.csv ${SMALL} --out runs/mails-micro ?`,
+    `train mails.csv ${SMALL} --out runs/events --force`,
+    "export --run runs/events --to peft --out exports/peft-micro ?",
+    "export --run runs/mails-micro --to peft --out exports/peft-micro --force",
+    "classify --run runs/events --in unlabelled.csv --out labelled.csv ?",
+    "train --resume runs/mails-micro ?",
+    `train mails.csv ${SMALL} --out folder ?`,
+  ],
+  [
+    "a Llama-type model, from and for transformers and llama.cpp",
+    "export --run runs/mails --to merged --out exports/llama",
+    "train book-2.txt --objective lm --model exports/llama --epochs 1 --max-length 16 --out runs/llama",
+    "export --run runs/llama --to gguf --out exports/llama-gguf",
+    "generate --model exports/llama-gguf/model.gguf --max-new-tokens 2 Hello",
+    "export --run runs/llama --to onnx --dtype q8 --out exports/llama-onnx",
+    "export --run runs/llama --to merged --dtype f16 --out exports/llama-half",
+  ],
+  [
+    "smaller exports",
+    "export --run runs/mails-micro --to onnx --dtype q8 --out exports/small",
+    "export --run runs/mails-micro --to onnx --dtype f16 --out exports/half",
+    "export --run runs/mails-micro --to page --out exports/page-micro",
+    "export --run runs/prefix --to peft --out exports/prefix",
+    "export --run runs/mails-micro --to peft --with-base --out exports/with-base",
+    "export --run runs/book --to onnx --out exports/book",
+    "export --run runs/mails-micro --to gguf --out exports/none ?",
+    "generate --model exports/gguf/model.gguf --max-new-tokens 2 Hello",
+  ],
+  [
+    "is my machine right, and how fast is it?",
+    "doctor --device wasm --seconds 2 --out doctor.json",
+    "doctor --device wasm --seconds 1 --out doctor.json",
+    "doctor --out mails.csv ?",
+  ],
+  [
+    "what can it do?",
+    "lowrank --help",
+    "lowrank train --help",
+    "lowrank dev --help",
+    "lowrank tain ?",
+    "lowrank dev bench step --device wasm --threads 1 --steps 1 --batch-size 2",
+  ],
+  [
+    "something is misspelt, or not there",
+    ...[
+      "--model smolm2-cut",
+      "--model nobody/nothing",
+      "--dataset spma",
+      "--set foo=1",
+      "--mode lroa",
+      "--rank 0",
+      "--dataset nobody/nothing",
+    ].map((flags) => `train ${flags} --epochs 1 ?`),
+    "train none.csv ?",
+    "train mails.csv --model runs ?",
+    "train mails.csv --model exports/peft-micro ?",
+    "train mails.csv --text-column nope ?",
+    "train mails.csv --encoding klingon ?",
+    "classify --run none hello ?",
+    "classify hello ?",
+    "classify --run runs/book hello ?",
+    "generate --run runs/mails hello ?",
+    "generate --chat hello ?",
+    "train mails.csv --batch-size 4096 --max-length 100000 ?",
+    "train book.txt --objective lm --model smollm2-cut ?",
+  ],
 ];
