@@ -12,7 +12,7 @@ import { checkFile, FIRST_MESSAGE } from "./build.ts";
 import { forgetFile, loadUrlFiles, openSource, registeredFile, registeredNames, registeredPaths } from "./files.ts";
 import { type Answer, ask, readWhole } from "./http.ts";
 import type { ListedAdapter } from "./listed-adapter.ts";
-import { checkPage, openDirectory, pageErrors, split } from "./opfs.ts";
+import { checkPage, noPackageFile, openDirectory, split } from "./opfs.ts";
 import { pageMemory } from "./page-memory.ts";
 import { isRemote, joinUrl, segments } from "./paths.ts";
 import { checkSize, type FileContent, type FileReader, type FileWriter, filePieces } from "./reader.ts";
@@ -224,7 +224,7 @@ async function openStored(path: string): Promise<File> {
 const built = new Map<string, Promise<Blob>>();
 
 async function fetchAsset(path: string): Promise<Blob> {
-  await checkPage();
+  checkPage();
   const url = assetUrl(path);
   if (url === undefined) throw new Error(`${path}: the package has no such file`);
   const file = built.get(url.href) ?? fetchFile(url);
@@ -241,7 +241,7 @@ function fetchFile(url: URL): Promise<Blob> {
     return readWhole(answer, url.href);
   };
   return ask(url.href, {}, read).catch(async (cause) => {
-    throw (await pageErrors()).noPackageFile(url.href, cause);
+    throw noPackageFile(url.href, cause);
   });
 }
 
@@ -270,7 +270,7 @@ export async function requestGPU(which?: string): Promise<GPU> {
     throw new ConfigError("unknown-value", "a page cannot choose a GPU", { expected: "webgpu", found: which });
   const gpu = globalThis.navigator?.gpu;
   if (gpu) return gpu;
-  await checkPage();
+  checkPage();
   throw new DeviceError("no-webgpu", isSecureContext ? "no WebGPU" : "WebGPU needs a page that is served by HTTPS", {
     hint: "use the CPU, which needs no driver, or enable WebGPU in the browser",
   });

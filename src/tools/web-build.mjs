@@ -239,14 +239,10 @@ async function buildStyle(path) {
 const NOT_ALONE = [
   "hub-model",
   "url-files",
-  "page-errors",
-  "recover",
-  "missing-files",
   "shards",
   "peft-copy",
   "peft-import",
   "fingerprint",
-  "packed",
   "served",
   "several-adapters",
   "browser-disk",
@@ -257,7 +253,7 @@ const NOT_ALONE = [
   "legacy",
 ].map((name) => new RegExp(`/${name}\\.[jt]s$`));
 
-/** Builds the page that classifies on its own, in one file, without the model: see src/export/standalone.ts. */
+/** Builds the page that classifies on its own, in one file, without the model: see src/export/page.ts. */
 async function buildStandalone() {
   const folder = join(PAGE, "standalone");
   const built = async (file) => (await roll(join(folder, file), NOT_ALONE, { format: "iife" })).trim();
