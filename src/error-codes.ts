@@ -25,7 +25,7 @@ export interface ErrorCodes {
     | "too-few-classes" | "too-many-files" | "too-many-virtual-tokens"
     | "unfinished-run-exists" | "unknown-encoding" | "unknown-option" | "unknown-value"
     | "unsupported-adapter-config" | "unsupported-architecture" | "unsupported-dataset" | "unsupported-dtype"
-    | "unsupported-mode" | "unsupported-model-config" | "unsupported-pattern" | "unsupported-quantization"
+    | "unsupported-mode" | "unsupported-model-config" | "unsupported-quantization"
     | "unsupported-tokenizer" | "used-by-another-process" | "weights-not-opened" | "weights-out-of-range"
     | "wrong-base-model" | "wrong-checkpoint" | "wrong-platform" | "wrong-task" | "wrong-text-count"
     | "wrong-vocabulary";

@@ -1,7 +1,6 @@
 /** What was trained, as to whether the base model's tensors can hold it. */
 import { ConfigError } from "../errors.ts";
 import { type AdapterMeta, peftForm } from "../io/peft/peft.ts";
-import * as names from "../io/peft/peft-names.ts";
 import { METHODS } from "../methods/index.ts";
 
 /** Whether a base model has tensors for all that was trained. */
@@ -16,6 +15,6 @@ export function checkMergeable(meta: AdapterMeta): void {
   if (isMergeable(meta)) return;
   throw new ConfigError("not-mergeable", "base models have no tensors for what was trained", {
     found: nameMethod(meta),
-    hint: peftForm(meta, names) ? "use --to peft" : alone(meta),
+    hint: peftForm(meta) ? "use --to peft" : alone(meta),
   });
 }

@@ -7,7 +7,6 @@ import type { BaseModel } from "../io/hf.ts";
 import { baseDtype } from "../io/peft/adapter-meta.ts";
 import { type Adapter, type AdapterMeta, EXACT, type FinalNorm, META, peftForm } from "../io/peft/peft.ts";
 import type { PeftForm } from "../io/peft/peft-form.ts";
-import * as names from "../io/peft/peft-names.ts";
 import { adapterFiles, biasObstacle, peftFiles, peftObstacle } from "../io/peft/peft-write.ts";
 import { readShards } from "../io/safetensors/shards.ts";
 import { METHODS } from "../methods/index.ts";
@@ -74,7 +73,7 @@ async function ownFiles({ meta, tensors }: Adapter, finalNorm: FinalNorm | undef
 
 /** The adapter in PEFT's files. Throws ConfigError if it has no form there. */
 function requirePeftForm(meta: AdapterMeta): PeftForm {
-  const form = peftForm(meta, names);
+  const form = peftForm(meta);
   const obstacle = form && peftObstacle(form);
   if (form && obstacle === undefined) return form;
   throw new ConfigError("not-expressible-in-format", "PEFT cannot express this model", {

@@ -8,7 +8,7 @@ import { baseTensors, columnsIn, type LayerName, lmHeadTensors, type ModelTensor
 import { numel, type Shape } from "../tensor.ts";
 import type { NamedTensor, RowOrder } from "./peft/peft-form.ts";
 
-export type Family = ReturnType<typeof traits>["family"];
+type Family = ReturnType<typeof traits>["family"];
 
 /** The names of layers in files; of a block's layers with several matrices, side by side, all of them. */
 interface Layout {

@@ -63,11 +63,6 @@ export const LIMITS = {
   ggufKeys: 4096,
   ggufLists: 4_000_000,
   ggufAlignment: 1 << 16,
-  /** Names in one setting of an adapter. GPT-2 XL has 192 modules; mixture-of-experts models have some 30,000. */
-  names: 1 << 17,
-  /** An adapter's expressions: characters of one; steps to match all modules by all, some hundred for each pair. */
-  expression: 20_000,
-  expressionSteps: 10_000_000,
 } as const;
 
 /**

@@ -240,7 +240,6 @@ const NOT_ALONE = [
   "hub-model",
   "url-files",
   "shards",
-  "peft-copy",
   "peft-import",
   "fingerprint",
   "served",

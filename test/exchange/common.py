@@ -29,7 +29,6 @@ def variants(n_layer):
             lora_alpha=10,
             modules_to_save=["ln_f"],
         ),
-        "regex": dict(target_modules=rf".*\.h\.({n_layer - 1}\.attn\.c_attn|\d\.mlp\.c_\w+)", r=2, lora_alpha=2.5),
     }
 
 
@@ -59,7 +58,6 @@ def llama(n_layer):
             alpha_pattern={"mlp.gate_proj": 3, f"layers.{last}.self_attn.o_proj": 11},
         ),
         "some-layers": dict(some, r=5, lora_alpha=10, modules_to_save=["norm"]),
-        "regex": dict(target_modules=rf".*\.layers\.({last}\.self_attn\.[qv]_proj|\d\.mlp\.\w+_proj)", r=2, lora_alpha=2.5),
         "saved": dict(target_modules=["o_proj"], r=2, lora_alpha=2, modules_to_save=["gate_proj", "up_proj"]),
         "dora": dict(target_modules=blocks, use_dora=True, r=4, lora_alpha=8, rank_pattern={"k_proj": 2}),
         "dora-some-layers": dict(some, use_dora=True, r=5, lora_alpha=3),

@@ -16,7 +16,6 @@ import { checkCards } from "./cards.mjs";
 import { checkGguf } from "./gguf.mjs";
 import { checkGgufOut } from "./gguf-out.mjs";
 import { checkLanguageModels } from "./language.mjs";
-import { checkNames } from "./names.mjs";
 import { checkOnnx } from "./onnx.mjs";
 import { checkPairs } from "./pairs.mjs";
 import { checkTexts } from "./texts.mjs";
@@ -126,7 +125,6 @@ for (const { name, base, directory, logits } of theirs.jobs) {
   report(error <= TOLERANCE, `peft ${name} -> ours: ${error.toExponential(1)}`);
 }
 
-await checkNames(work, python, must, report);
 await checkGguf(work, micro, flags.gguf, python, must, report, library, device);
 await checkGgufOut(home, work, micro, flags.gguf, python, must, report, library, device);
 await checkTexts(work, micro, report, library);

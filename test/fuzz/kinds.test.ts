@@ -62,16 +62,14 @@ const SETTINGS: Keys = {
 
 const PEFTS: Keys = {
   ...each("number", "r", "lora_alpha", "lora_dropout"),
-  ...each("boolean", "use_rslora", "use_dora", "lora_bias", "use_qalora"),
+  ...each("boolean", "use_rslora", "use_dora"),
   ...each("word", "peft_type", "task_type", "bias"),
   ...each("object", "rank_pattern", "alpha_pattern"),
   ...each("list", "modules_to_save"),
   base_model_name_or_path: "text",
   init_lora_weights: ["boolean", "word"],
-  target_modules: ["text", "list"],
-  exclude_modules: ["text", "list"],
+  target_modules: "list",
   layers_to_transform: ["number", "list"],
-  layers_pattern: ["text", "list"],
 };
 
 /** A key of these, and a value that it cannot have. */

@@ -4,7 +4,6 @@ import * as assert from "uvu/assert";
 import { packagePath } from "#platform";
 import { baseDtype } from "../../src/io/peft/adapter-meta.ts";
 import { peftForm } from "../../src/io/peft/peft.ts";
-import * as peftNames from "../../src/io/peft/peft-names.ts";
 import { METHODS, MODES, type Mode } from "../../src/methods/index.ts";
 import { GUIDES, methodConfig, TRAINING } from "../../src/methods/training.ts";
 import { parameterList } from "../../src/model/trainable.ts";
@@ -93,7 +92,7 @@ for (const mode of MODES) {
   test(`${mode}: it has a form in PEFT, or what it adds can be merged, or only Lowrank reads it`, () => {
     const { task, config: model, lora, ...own } = specFor(mode);
     const meta = { ...own, base_model: "tiny", model, lora, task, labels: ["0", "1"], settings: {} };
-    const form = peftForm(meta, peftNames);
+    const form = peftForm(meta);
     assert.is(form === undefined, peft === undefined);
     if (peft) assert.is(form!.config.peft_type, peft.type);
     assert.is(baseDtype(meta), "f32");

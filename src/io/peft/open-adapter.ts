@@ -10,7 +10,7 @@ import type { DownloadOptions } from "../hub/download-options.ts";
 import { checkSameVocabulary } from "../tokenizer/tokenizer-files.ts";
 import { checkFingerprint } from "../tokenizer/vocabulary.ts";
 import { type Adapter, META, PEFT_CONFIG, readAdapter } from "./peft.ts";
-import { type PeftBase, readBaseModel } from "./peft-form.ts";
+import { readBaseModel } from "./peft-form.ts";
 
 export interface OpenedAdapter {
   adapter: Adapter;
@@ -75,7 +75,7 @@ export async function loadAdapter(directory: string, baseModel: BaseModel): Prom
 
 async function readFrom(place: string, baseModel: BaseModel): Promise<Adapter> {
   const { vocabulary } = baseModel;
-  const adapter = await readAdapter(place, { base: await describePeftBase(baseModel) });
+  const adapter = await readAdapter(place, { base: baseModel });
   // Adapters written by PEFT often come with the tokenizer that they were trained with.
   if (!(await exists(joinPath(place, META)))) await checkSameVocabulary(place, baseModel, adapter.meta.base_model);
   const { vocabulary: trained = vocabulary.fingerprint } = adapter.meta.settings as { vocabulary?: string };
@@ -154,15 +154,4 @@ async function describeBase(directory: string): Promise<{ name: string; fingerpr
     return { name: readBaseModel(json, key, path), fingerprint: isText(fingerprint) ? fingerprint : undefined };
   }
   return undefined;
-}
-
-async function describePeftBase(baseModel: BaseModel): Promise<PeftBase> {
-  const { config, names, directory, problemType } = baseModel;
-  const read = (name: string) => baseModel.read(name);
-  const base = { config, directory, read, problemType };
-  if (!names.includes("score.weight")) return base;
-  return {
-    ...base,
-    score: { shape: baseModel.shape("score.weight"), data: await baseModel.read("score.weight") },
-  };
 }

@@ -49,10 +49,6 @@ export interface PeftBase {
   directory?: string;
   /** The `problem_type` of its config.json. */
   problemType?: unknown;
-  /** The base model's score.weight, which an adapter of the head needs. */
-  score?: NamedTensor;
-  /** Reads a tensor of the base model: for DoRA, and to compare it with PEFT's copy in an adapter's files. */
-  read?: (name: string) => Promise<Float32Array>;
 }
 
 /** One of transformers' modules and the adapters of ours that it contains, in the order of their blocks. */

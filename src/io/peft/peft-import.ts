@@ -3,23 +3,39 @@
  * Loaded on demand: Lowrank's own runs do not need it.
  */
 
-import { show } from "../../checks.ts";
-import { traits } from "../../config.ts";
+import { checkKinds, show } from "../../checks.ts";
+import { textContext } from "../../config.ts";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
 import type { LoraConfig, LoraSite } from "../../methods/lora.ts";
-import { baseShapes, isInBlocks, loraDims, loraName, modelTargets, siteName, type Target } from "../../names.ts";
+import { isInBlocks, loraDims, loraName, modelTargets, siteName, type Target } from "../../names.ts";
 import { setting } from "../../setting.ts";
-import { countOutputs, hasHead, type Objective, TASKS, type TaskConfig } from "../../tasks/index.ts";
-import { formatShape, numel, type Shape, sameShape } from "../../tensor.ts";
-import { LAYOUTS } from "../layouts.ts";
+import { countOutputs, hasHead, type Objective, TASKS } from "../../tasks/index.ts";
+import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
-import { givenSettings, type PeftPlan, parsePeftConfig, type TaskType, tasksOf } from "./peft-config.ts";
-import { headEntries, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
-import { importVirtual } from "./peft-import-virtual.ts";
-import { factorName, magnitudeEntry, magnitudeKey, WRAPPER } from "./peft-lora.ts";
-import { adaptedOrder, baseEntry, baseInFiles } from "./peft-names.ts";
+import {
+  anyValue,
+  givenSettings,
+  type PeftConfig,
+  parsePeftConfig,
+  type Rules,
+  refuseVariants,
+  type TaskType,
+  tasksOf,
+  unsupported,
+} from "./peft-config.ts";
+import { HEADS, headEntries, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
+import {
+  adaptedOrder,
+  baseEntry,
+  baseInFiles,
+  factorName,
+  magnitudeEntry,
+  magnitudeKey,
+  WRAPPER,
+} from "./peft-lora.ts";
+import { dimensions, EMBEDDINGS, WRAPPER as HEAD, virtualTensor } from "./peft-virtual.ts";
 
 /** A PEFT adapter before its data is read: what each tensor of its file is to us. */
 interface PeftImport {
@@ -34,7 +50,7 @@ interface PeftImport {
  */
 export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
   const settings = givenSettings(json, where);
-  const mode = peftMode(settings.peft_type, where);
+  const mode = peftMode(settings, where);
   const plan =
     METHODS[mode].virtual === undefined
       ? importLora(json, peft, base, where)
@@ -57,24 +73,7 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
     labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
     settings: {},
   };
-  const incomplete = incompleteKeys(entries, baseShapes(base.config));
-  if (incomplete.length > 0)
-    throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
-      where,
-      expected: "q_proj, k_proj and v_proj together, or gate_proj and up_proj: they are one matrix here",
-      found: nameList(incomplete),
-    });
   return { meta, entries };
-}
-
-/** The keys of one of these tensors of ours of which some parts are missing; none if there is no such tensor. */
-function incompleteKeys(entries: ReadonlyMap<string, ImportEntry>, shapes: ReadonlyMap<string, Shape>): string[] {
-  const missing = new Map<string, number>();
-  for (const { name, shape, first } of entries.values())
-    if (first !== undefined && shapes.has(name))
-      missing.set(name, (missing.get(name) ?? numel(shapes.get(name)!)) - numel(shape!));
-  const [found] = [...missing].find(([, elements]) => elements > 0) ?? [];
-  return [...entries].filter(([, { name }]) => name === found).map(([key]) => key);
 }
 
 /**
@@ -98,50 +97,17 @@ function chooseTask(type: TaskType, { problemType }: PeftBase, outputs: number, 
 }
 
 /** The mode of a PEFT method. Throws ConfigError if there is none. */
-function peftMode(type: unknown, where: string): Mode {
-  const found = MODES.find((mode) => METHODS[mode].peft !== undefined && METHODS[mode].peft.type === type);
+function peftMode(settings: PeftConfig, where: string): Mode {
+  const found = MODES.find((mode) => METHODS[mode].peft && METHODS[mode].peft.type === settings.peft_type);
   if (found) return found;
-  throw new ConfigError("unsupported-adapter-config", `PEFT's peft_type = ${show(type)} is not supported`, {
-    where,
-    expected: MODES.flatMap((mode) => METHODS[mode].peft?.type ?? [])
-      .map(show)
-      .join(" or "),
-  });
+  const known = MODES.flatMap((mode) => METHODS[mode].peft?.type ?? []);
+  throw unsupported(settings, "peft_type", known.map(show).join(" or "), where);
 }
 
-function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): ImportPlan {
-  const plan = parsePeftConfig(json, base.config, where);
-  const type = plan.task ?? chooseType(plan, base);
-  const [objective] = tasksOf(type) as [Objective];
-  const [weight] = headEntries(objective, 0, base.config);
-  const head = weight && (peft.get(WRAPPER + weight[0]) ?? base.score?.shape);
-  const task = { objective, num_labels: head?.[0] ?? 0 };
-  const { entries, sites, targets, modulesToSave } = expectedEntries(plan, base, task);
-  const lora: LoraConfig = {
-    ...plan.lora,
-    target_modules: modelTargets(base.config).filter((target) => targets.has(target)),
-    ...(plan.dora ? { use_dora: true } : {}),
-    sites,
-    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
-  };
-  const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
-  return { own: { lora }, type, classes: task.num_labels, entries, decisive };
-}
-
-/** The type of an adapter without one: by the head that is adapted or saved, otherwise the base model's. */
-function chooseType({ adapted, saves }: PeftPlan, { config, score }: PeftBase): TaskType {
-  const has = (head: string) => saves(head) || adapted.some(({ name }) => name === head);
-  if (has("score")) return "SEQ_CLS";
-  return score === undefined || has(LAYOUTS[traits(config).family].head) ? "CAUSAL_LM" : "SEQ_CLS";
-}
-
-/** Every key that the configuration requires, with our name and the shape. */
-function expectedEntries(
-  plan: PeftPlan,
-  { config, score }: PeftBase,
-  task: Pick<TaskConfig, "objective" | "num_labels">,
-) {
-  const ownsHead = hasHead(task);
+function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, { config }: PeftBase, where: string): ImportPlan {
+  const plan = parsePeftConfig(json, config, where);
+  const { head, classes, objective } = headOf(plan.task, WRAPPER, peft, config);
+  const task = { objective, num_labels: classes };
   const entries = new Map<string, ImportEntry>();
   const sites: LoraSite[] = [];
   const targets = new Set<Target>();
@@ -162,31 +128,82 @@ function expectedEntries(
     if (plan.dora) entries.set(magnitudeKey(name), magnitudeEntry(site, adapted, config, { out: dims.out, order }));
     if (plan.biases && isInBlocks(target)) biases.add(`${name}.bias`);
   }
-  const isTrained = (key: string) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));
+  const isTrained = ({ key }: { key: string }) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));
   for (const tensor of baseInFiles(config)) {
-    if (ownsHead && tensor.name === "lm_head.weight") continue;
-    if (tensor.parts.some(({ key }) => isTrained(key))) modulesToSave.push(tensor.name);
-    for (const [i, { key }] of tensor.parts.entries())
-      if (isTrained(key)) {
-        const theirs = biases.has(key) ? key.replace(/bias$/, "base_layer.bias") : key;
-        entries.set(WRAPPER + theirs, baseEntry(tensor, i));
-      }
+    const { name, parts } = tensor;
+    if ((hasHead(task) && name === "lm_head.weight") || !parts.some(isTrained)) continue;
+    if (!parts.every(isTrained))
+      throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
+        where,
+        expected: "q_proj, k_proj and v_proj together, or gate_proj and up_proj: they are one matrix here",
+        found: nameList(parts.filter(isTrained).map(({ key }) => key)),
+      });
+    modulesToSave.push(name);
+    for (const [i, { key }] of parts.entries())
+      entries.set(WRAPPER + (biases.has(key) ? key.replace(/bias$/, "base_layer.bias") : key), baseEntry(tensor, i));
   }
-  const head = headEntries(task.objective, task.num_labels, config).map(
-    ([key, entry]) => [WRAPPER + key, entry] as const,
-  );
-  const savesHead = head.some(([key]) => plan.saves(key.slice(WRAPPER.length).replace(/\.\w+$/, "")));
-  if (ownsHead && score === undefined && !savesHead)
-    throw new ConfigError(
-      "wrong-base-model",
-      "the adapter of score needs a score.weight, which the base model does not have",
-      {
-        hint: "give the model that the adapter was trained on",
-      },
-    );
-  if (savesHead) for (const [key, entry] of head) entries.set(key, entry);
-  return { entries, sites, targets, modulesToSave };
+  for (const [key, entry] of head) entries.set(key, entry);
+  const lora: LoraConfig = {
+    ...plan.lora,
+    target_modules: modelTargets(config).filter((target) => targets.has(target)),
+    ...(plan.dora ? { use_dora: true } : {}),
+    sites,
+    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
+  };
+  const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
+  return { own: { lora }, type: plan.task, classes, entries, decisive };
 }
+
+/** A head of its own in PEFT's file, and the number of its outputs; of a language model none. */
+function headOf(type: TaskType, wrapper: string, peft: ReadonlyMap<string, Shape>, config: PeftBase["config"]) {
+  const [objective] = tasksOf(type) as [Objective];
+  const [weight] = headEntries(objective, 0, config);
+  const classes = (weight && peft.get(wrapper + weight[0])?.[0]) ?? 0;
+  const head = headEntries(objective, classes, config).map(([key, entry]) => [wrapper + key, entry] as const);
+  return { objective, classes, head };
+}
+
+const VIRTUAL: Rules = {
+  num_transformer_submodules: [1],
+  prefix_projection: [true, false],
+  ...anyValue("num_virtual_tokens", "token_dim", "num_layers", "num_attention_heads", "encoder_hidden_size"),
+  ...anyValue("init_weights", "prompt_tuning_init", "prompt_tuning_init_text", "tokenizer_name_or_path"),
+  ...anyValue("tokenizer_kwargs"),
+};
+
+/** Virtual tokens: prompt tuning and prefix tuning. */
+function importVirtual(
+  mode: Mode,
+  settings: PeftConfig,
+  peft: ReadonlyMap<string, Shape>,
+  { config, directory = "the given base model" }: PeftBase,
+  where: string,
+): ImportPlan {
+  refuseVariants(settings, VIRTUAL, where);
+  checkKinds(settings, { num_virtual_tokens: "size", modules_to_save: "texts?" }, where);
+  const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as VirtualSettings;
+  if (modules_to_save.some((module) => !HEADS.includes(module)))
+    throw unsupported(settings, "modules_to_save", `nothing but the head (${HEADS.join(", ")})`, where);
+  for (const [key, value] of Object.entries(dimensions(mode, config)))
+    if (settings[key] !== undefined && settings[key] !== value)
+      throw new ConfigError("wrong-base-model", "the adapter belongs to another base model", {
+        where,
+        expected: `${key} = ${show(settings[key])} (${settings.base_model_name_or_path})`,
+        found: `${key} = ${value} (${directory})`,
+      });
+  textContext(config, { num_virtual_tokens }, where);
+  const { name, shape } = virtualTensor(mode, config, num_virtual_tokens);
+  const { head, classes } = headOf(task_type, HEAD, peft, config);
+  const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }], ...head]);
+  const decisive = { names: "peft_type", shapes: "num_virtual_tokens" };
+  return { own: { lora: null, num_virtual_tokens }, type: task_type, classes, entries, decisive };
+}
+
+type VirtualSettings = {
+  task_type: TaskType;
+  num_virtual_tokens: number;
+  modules_to_save?: string[];
+};
 
 /** The entries by the keys that the file has. Throws one FormatError that lists all mismatches. */
 function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, ImportEntry> {

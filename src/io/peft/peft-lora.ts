@@ -9,6 +9,7 @@ import { type LoraConfig, loraAdapters, loraScale } from "../../methods/lora.ts"
 import {
   ADAPTED,
   baseShapes,
+  columnsIn,
   firstColumn,
   isInBlocks,
   loraDims,
@@ -17,9 +18,11 @@ import {
   matrixOutputs,
   type Site,
   scaledColumns,
+  tensorName,
 } from "../../names.ts";
 import { hasHead } from "../../tasks/index.ts";
 import type { Shape } from "../../tensor.ts";
+import { type InFiles, LAYOUTS, modulesIn, rowOrder, tensorsInFiles } from "../layouts.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 import {
   commonConfig,
@@ -28,6 +31,7 @@ import {
   type Module,
   type NamedTensor,
   type PeftForm,
+  type RowOrder,
   type Tensors,
   transposed,
 } from "./peft-form.ts";
@@ -41,24 +45,35 @@ interface LoraModel extends Pick<AdapterMeta, "base_model" | "mode" | "model" | 
 export const WRAPPER = "base_model.model.";
 
 /**
- * Names that few adapters need, so that they are loaded on demand: those of models other than GPT-2, of what is saved
- * whole, and of virtual tokens.
- */
-export type PeftNames = typeof import("./peft-names.ts");
-
-/** Whether an adapter needs them. */
-export const needsNames = ({ model, lora }: Pick<AdapterMeta, "model" | "lora">) =>
-  model.model_type !== undefined || lora?.modulesToSave !== undefined;
-
-/**
  * PEFT's module for what an adapter adapts: `transformer.h.3.attn.c_attn`, `model.layers.3.self_attn.q_proj`,
  * `lm_head`.
  */
-export function moduleName(site: Site, config: ModelConfig, names: PeftNames | undefined): string {
-  const { target, block } = site;
-  if (config.model_type) return names!.moduleInFiles(site, config);
-  if (target === "head") return "lm_head";
-  return block === null ? "transformer.wte" : `transformer.h.${block}.${ADAPTED[target].layer}`;
+export function moduleName({ target, block }: Site, config: ModelConfig): string {
+  const { prefix, table, head } = LAYOUTS[traits(config).family];
+  if (block === null) return target === "head" ? head : `${prefix}.${table}`;
+  const { layer } = ADAPTED[target];
+  const modules = modulesIn(layer, block, config);
+  const index = modules.length > 1 ? columnsIn(layer, config).findIndex((one) => one.target === target) : 0;
+  return `${prefix}.${modules[index]}`;
+}
+
+/** The order of the outputs of an adapter's module; undefined: ours. */
+export const adaptedOrder = ({ target }: Pick<Site, "target">, config: ModelConfig): RowOrder | undefined =>
+  rowOrder(ADAPTED[target].layer, config);
+
+/** The tensors of a base model in transformers, by ours. */
+export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
+  const { prefix } = LAYOUTS[traits(config).family];
+  return tensorsInFiles(config).map(({ name, layer, parts, isTurned }) => {
+    const named = parts.map((part) => ({ ...part, key: layer === "lm_head" ? part.key : `${prefix}.${part.key}` }));
+    return { name, parts: named, isTurned };
+  });
+}
+
+/** What a part of a base model's tensor is to us. */
+export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
+  const { shape, first, order } = parts[i]!;
+  return { name, shape, order, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
 }
 
 /** What the names of a module in all blocks end in: `attn.c_attn`, `q_proj`. */
@@ -77,14 +92,14 @@ const DECISIVE = [
   ...["target_modules", "layers_to_transform", "bias"],
 ];
 
-export function loraForm(adapter: LoraModel, names: PeftNames | undefined): PeftForm {
-  const modules = loraModules(adapter, names);
+export function loraForm(adapter: LoraModel): PeftForm {
+  const modules = loraModules(adapter);
   const { lora, model } = adapter;
   const sites = modules.flatMap(({ parts }) => parts);
-  const trained = names?.trainedInBase(model, lora.modulesToSave ?? [], sites);
+  const trained = trainedInBase(model, lora.modulesToSave ?? [], sites);
   const whole = new Map([
     ...modules.flatMap(({ name, magnitude }) => (magnitude ? [[magnitudeKey(name), magnitude] as const] : [])),
-    ...(trained?.entries.map(([name, entry]) => [WRAPPER + name, entry] as const) ?? []),
+    ...trained.entries.map(([name, entry]) => [WRAPPER + name, entry] as const),
   ]);
   const shapes = wholeShapes(model, modules);
   return {
@@ -120,12 +135,12 @@ function wholeShapes(model: ModelConfig, modules: readonly Module[]): Map<string
 }
 
 /** transformers' modules with adapters. A head of its own is not one: it is saved whole. */
-function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefined): Module[] {
+function loraModules({ model, lora, task }: LoraModel): Module[] {
   const modules = new Map<string, Module>();
   const adapters = loraAdapters(model, lora).filter(({ target }) => target !== "head" || !hasHead(task));
   for (const adapter of adapters) {
     const { target, block, r, scale } = adapter;
-    const name = moduleName(adapter, model, names);
+    const name = moduleName(adapter, model);
     // A Llama-type model has q, k and v in modules of their own.
     const isWhole = isLlama(model) || !isInBlocks(target);
     const { in: input, out } = loraDims(target, model, model.vocab_size);
@@ -135,7 +150,7 @@ function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefi
       scale,
       in: input,
       out: isWhole ? out : matrixOutputs(target, model),
-      order: names?.adaptedOrder(adapter, model),
+      order: adaptedOrder(adapter, model),
       kind: moduleKind(name),
       isInBlock: block !== null,
       parts: [],
@@ -147,6 +162,34 @@ function loraModules({ model, lora, task }: LoraModel, names: PeftNames | undefi
     module.r += r;
   }
   return [...modules.values()];
+}
+
+/**
+ * The base model's tensors that were trained in addition to the adapters of these sites, by their names in
+ * transformers. The biases of adapted modules become PEFT's bias="lora_only" if all of them were trained; the others
+ * are the modules `saved`.
+ */
+function trainedInBase(
+  model: ModelConfig,
+  modulesToSave: readonly string[],
+  sites: readonly Site[],
+): { entries: [name: string, entry: ImportEntry][]; saved: string[]; hasBiases: boolean } {
+  const known = baseShapes(model);
+  const biases = sites
+    .filter(({ target }) => isInBlocks(target))
+    .map(({ target, block }) => tensorName({ block, layer: ADAPTED[target].layer }, "bias"))
+    .filter((name) => known.has(name));
+  const hasBiases = biases.length > 0 && biases.every((name) => modulesToSave.includes(name));
+  const isBias = (name: string) => hasBiases && biases.includes(name);
+  const all = new Map(baseInFiles(model).map((one) => [one.name, one]));
+  const trained = modulesToSave.map((name) => all.get(name)!);
+  const entries = trained.flatMap((one) =>
+    one.parts.map(({ key }, i): [string, ImportEntry] => {
+      return [isBias(one.name) ? key.replace(/bias$/, "base_layer.bias") : key, baseEntry(one, i)];
+    }),
+  );
+  const keys = trained.filter(({ name }) => !isBias(name)).flatMap(({ parts }) => parts.map(({ key }) => key));
+  return { entries, saved: [...new Set(keys.map((key) => key.replace(/\.(weight|bias)$/, "")))], hasBiases };
 }
 
 /** The magnitudes of a module with so many outputs, by ours: those of the adapted modules of a matrix are one tensor. */
@@ -178,16 +221,16 @@ function peftAlpha(scale: number, r: number, rslora: boolean): number {
 function loraPeftConfig(
   adapter: LoraModel,
   modules: Module[],
-  trained: ReturnType<PeftNames["trainedInBase"]> | undefined,
+  trained: ReturnType<typeof trainedInBase>,
 ): PeftForm["config"] {
   const { lora } = adapter;
   const layers = lora.layers_to_transform;
   const rslora = lora.scaling === "alpha/sqrt(r)";
   const alpha = peftAlpha(loraScale(lora), lora.r, rslora);
   return {
-    ...commonConfig(adapter, trained?.saved),
+    ...commonConfig(adapter, trained.saved),
     alpha_pattern: modulePattern(modules, ({ scale, r }) => peftAlpha(scale, r, rslora), alpha),
-    bias: trained?.hasBiases ? "lora_only" : "none",
+    bias: trained.hasBiases ? "lora_only" : "none",
     // GPT-2's matrices are [in, out].
     fan_in_fan_out: traits(adapter.model).family === "gpt2",
     ...(layers && { layers_to_transform: layers }),

@@ -32,7 +32,6 @@ import {
   transposed,
 } from "./peft-form.ts";
 import { factorName } from "./peft-lora.ts";
-import * as names from "./peft-names.ts";
 
 /** The files of an adapter directory, and whether PEFT can load it. */
 export interface AdapterFiles {
@@ -57,7 +56,7 @@ export async function adapterFiles(
   for (const [name, shape] of shapes)
     expectShape(`the data of ${name}`, [tensors.get(name)!.data.length], [numel(shape)]);
   const files: AdapterFiles["files"] = new Map();
-  const form = peftForm(meta, names);
+  const form = peftForm(meta);
   let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {

@@ -16,7 +16,8 @@ import { SafetensorsFile } from "../safetensors/safetensors.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
 import { fromEntries, headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
-import { loraForm, needsNames, type PeftNames } from "./peft-lora.ts";
+import { loraForm } from "./peft-lora.ts";
+import { virtualForm } from "./peft-virtual.ts";
 
 export type { AdapterMeta } from "./adapter-meta.ts";
 export type { FinalNorm, NamedTensor, Tensors } from "./peft-form.ts";
@@ -61,8 +62,7 @@ export async function readAdapter(directory: string, { base }: ReadOptions = {})
   const metaPath = joinPath(directory, META);
   const { sha256: saved, ...meta } = parseMeta(await readJson(metaPath), metaPath);
   if (base !== undefined) checkBase(meta, base, directory);
-  const isSeldom = meta.lora === null ? METHODS[meta.mode].peft : needsNames(meta);
-  const form = peftForm(meta, isSeldom ? await import("./peft-names.ts") : undefined);
+  const form = peftForm(meta);
   const shapes = adapterShapes(meta);
   const asSaved = async (tensors: Tensors) => {
     const adapter = inOrder(meta, tensors);
@@ -112,17 +112,13 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   const json = await readJson(path);
   const { importPeft } = await import("./peft-import.ts");
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
-    const shapes = file.floatShapes();
     // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
-    const copies = [...shapes.keys()].filter((key) => COPY.test(key) && base.read && shapes.delete(key));
+    const shapes = new Map([...file.floatShapes()].filter(([key]) => !COPY.test(key)));
     const { meta, entries } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
-    for (const key of copies) await (await import("./peft-copy.ts")).compareCopy(key, file, base, path);
     const theirs: Tensors = new Map();
     for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
-    const tensors = fromEntries(entries, theirs, adapterShapes(meta));
-    if (hasHead(meta.task) && !tensors.has("head.weight")) tensors.set("head.weight", base.score!);
-    return inOrder(meta, tensors);
+    return inOrder(meta, fromEntries(entries, theirs, adapterShapes(meta)));
   });
 }
 
@@ -142,13 +138,10 @@ export async function digestTensors({ meta, tensors }: Adapter): Promise<string>
   return sha256([new TextEncoder().encode(digests.join())]);
 }
 
-/**
- * An adapter in PEFT's files; undefined in modes that PEFT does not have. `names` may be missing for LoRA if
- * `needsNames` is false.
- */
-export function peftForm(meta: AdapterMeta, names: PeftNames | undefined): PeftForm | undefined {
-  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora }, names);
-  return METHODS[meta.mode].peft && names!.virtualForm(meta);
+/** An adapter in PEFT's files; undefined in modes that PEFT does not have. */
+export function peftForm(meta: AdapterMeta): PeftForm | undefined {
+  if (meta.lora !== null) return loraForm({ ...meta, lora: meta.lora });
+  return METHODS[meta.mode].peft && virtualForm(meta);
 }
 
 /** The tensors of our own file: PEFT's has a head of its own and its adapter folded into one matrix. */

@@ -216,7 +216,7 @@ function sparse(path: string, name: string, metadata: object = {}): void {
 test("a file of 3 GB with a wrong name or shape is refused by its header: its data is never read", async () => {
   const before = process.resourceUsage().maxRSS;
   for (const name of ["stranger", PEFT_A]) {
-    const config = { peft_type: "LORA", target_modules: ["c_attn"] };
+    const config = { peft_type: "LORA", task_type: "SEQ_CLS", r: 3, lora_alpha: 5, target_modules: ["c_attn"] };
     const directory = join(folder, `sparse-${name}`);
     mkdirSync(directory);
     writeFileSync(join(directory, "adapter_config.json"), JSON.stringify(config));

@@ -28,18 +28,7 @@ const TRAINING = ["modules_to_save", "prefix_projection", "encoder_hidden_size"]
 const TOLERANCE = { logits: 1e-4, loss: 1e-4, grad: 1e-4, final: 1e-3 };
 
 test("the fixtures are here", () => {
-  const lora = [
-    "all-linear",
-    "c_attn",
-    "dora",
-    "dora-some-layers",
-    "lora-only-bias",
-    "patterns",
-    "regex",
-    "score",
-    "some-layers",
-    "wte",
-  ];
+  const lora = ["all-linear", "c_attn", "dora", "dora-some-layers", "lora-only-bias", "patterns", "some-layers", "wte"];
   assert.equal(names.sort(), [...lora, ...VIRTUAL].sort());
 });
 
@@ -70,7 +59,6 @@ for (const name of names)
   for (const device of DEVICE_NAMES) {
     const declare = device === "wasm 1 thread" || (device === "webgpu" && OF_METHODS.includes(name)) ? test : testAll;
     declare(`${name}: logits, loss, gradients and 10 steps of AdamW are PEFT's and PyTorch's on ${device}`, async () =>
-      // An adapter of score learns beside a frozen score.weight: PEFT was given no task there.
-      checkAdapter(join(folder, "base"), join(folder, name), TOLERANCE, name !== "score", await testDevice(device)),
+      checkAdapter(join(folder, "base"), join(folder, name), TOLERANCE, await testDevice(device)),
     );
   }
