@@ -8,10 +8,9 @@ import type { Backend } from "../../src/backend/backend.ts";
 import { Engine } from "../../src/engine/engine.ts";
 import { loadBase, writeTrained } from "../../src/engine/state.ts";
 import { type BaseModel, openBaseModel } from "../../src/io/hf.ts";
-import { adaptedSpec, adapterShapes } from "../../src/io/peft/adapter-meta.ts";
+import { adaptedSpec } from "../../src/io/peft/adapter-meta.ts";
 import { loadAdapter } from "../../src/io/peft/open-adapter.ts";
 import type { Tensors } from "../../src/io/peft/peft.ts";
-import { fromEntries } from "../../src/io/peft/peft-form.ts";
 import { importPeft } from "../../src/io/peft/peft-import.ts";
 import { SafetensorsFile } from "../../src/io/safetensors/safetensors.ts";
 import { AdamW } from "../../src/model/adamw.ts";
@@ -76,8 +75,7 @@ async function readExpected(file: SafetensorsFile, kind: string, place: string, 
   const all = await readGroup(file, `${kind}.`);
   const shapes = new Map([...all].map(([key, { shape }]) => [key, shape]));
   const config = JSON.parse(readFileSync(join(place, "adapter_config.json"), "utf8"));
-  const { meta, entries } = importPeft(config, shapes, baseModel, place);
-  return fromEntries(entries, all, adapterShapes(meta));
+  return importPeft(config, shapes, baseModel, place).from(all);
 }
 
 /** Compares the logits, gradients and 10 steps of AdamW of an adapter with PEFT's and PyTorch's. */

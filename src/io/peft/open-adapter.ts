@@ -45,12 +45,7 @@ export async function atAdapter<T>(
   others: readonly string[] = [],
 ): Promise<T> {
   if (!isZip(path) && !isServed(path)) return work((await findAdapter(path)) ?? path);
-  const [{ atServedAdapter }] = await Promise.all([
-    import("../hub/served.ts"),
-    // Needed later: asked for at the same time.
-    import("../fingerprint.ts"),
-    import("../../platform/url-files.ts"),
-  ]);
+  const { atServedAdapter } = await import("../hub/served.ts");
   return atServedAdapter(path, adapterPlaces(path), work, others);
 }
 

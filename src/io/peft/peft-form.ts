@@ -5,7 +5,6 @@ import { isLlama, type ModelConfig } from "../../config.ts";
 import { METHODS } from "../../methods/index.ts";
 import { type LoraAdapter, loraName, type Site } from "../../names.ts";
 import { hasHead, isMean, type Objective, TASKS } from "../../tasks/index.ts";
-import type { Task } from "../../tasks/task.ts";
 import { numel, type Shape } from "../../tensor.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
 
@@ -167,19 +166,6 @@ export function eachRow(
     const at = row * columns + first;
     copy(whole.data.subarray(at, at + width), part.data.subarray(row * width, (row + 1) * width));
   }
-}
-
-/** What the settings of an adapter written by PEFT say of its tensors. */
-export interface ImportPlan {
-  /** The method's part of the description. */
-  own: Pick<AdapterMeta, "lora" | "num_virtual_tokens">;
-  type: Task["peft"];
-  /** The number of classes, or of other outputs; 0 for a language model. */
-  classes: number;
-  /** The keys that the file must have. */
-  entries: Map<string, ImportEntry>;
-  /** The settings that determine the names and the shapes. */
-  decisive: { names: string; shapes: string };
 }
 
 /** A task's own head by the names of its tensors in transformers, the weight first; none of a language model. */

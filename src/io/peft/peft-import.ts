@@ -7,10 +7,9 @@ import { checkKinds, show } from "../../checks.ts";
 import { textContext } from "../../config.ts";
 import { ConfigError, FormatError, nameList } from "../../errors.ts";
 import { METHODS, MODES, type Mode } from "../../methods/index.ts";
-import type { LoraConfig, LoraSite } from "../../methods/lora.ts";
-import { isInBlocks, loraDims, loraName, modelTargets, siteName, type Target } from "../../names.ts";
+import { modelTargets, siteName } from "../../names.ts";
 import { setting } from "../../setting.ts";
-import { countOutputs, hasHead, type Objective, TASKS } from "../../tasks/index.ts";
+import { hasHead, type Objective, TASKS } from "../../tasks/index.ts";
 import { formatShape, type Shape, sameShape } from "../../tensor.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import type { AdapterMeta } from "./adapter-meta.ts";
@@ -25,22 +24,17 @@ import {
   tasksOf,
   unsupported,
 } from "./peft-config.ts";
-import { HEADS, headEntries, type ImportEntry, type ImportPlan, type PeftBase, readBaseModel } from "./peft-form.ts";
-import {
-  adaptedOrder,
-  baseEntry,
-  baseInFiles,
-  factorName,
-  magnitudeEntry,
-  magnitudeKey,
-  WRAPPER,
-} from "./peft-lora.ts";
-import { dimensions, EMBEDDINGS, WRAPPER as HEAD, virtualTensor } from "./peft-virtual.ts";
+import { HEADS, headEntries, type PeftBase, readBaseModel, type Tensors } from "./peft-form.ts";
+import { baseInFiles, loraForm, WRAPPER } from "./peft-lora.ts";
+import { dimensions, WRAPPER as HEAD, virtualForm } from "./peft-virtual.ts";
 
-/** A PEFT adapter before its data is read: what each tensor of its file is to us. */
+/** A PEFT adapter before its data is read. */
 interface PeftImport {
   meta: AdapterMeta;
-  entries: Map<string, ImportEntry>;
+  /** The keys of its file. */
+  keys: Iterable<string>;
+  /** Our tensors from those of the file, or from others under its keys. */
+  from: (tensors: Tensors) => Tensors;
 }
 
 /**
@@ -51,29 +45,36 @@ interface PeftImport {
 export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base: PeftBase, where: string): PeftImport {
   const settings = givenSettings(json, where);
   const mode = peftMode(settings, where);
-  const plan =
-    METHODS[mode].virtual === undefined
-      ? importLora(json, peft, base, where)
-      : importVirtual(mode, settings, peft, base, where);
-  const entries = take(peft, plan, where);
-  const { own, type, classes } = plan;
-  const objective = chooseTask(type, base, classes, where);
-  const meta: AdapterMeta = {
-    base_model: readBaseModel(json, "base_model_name_or_path", where),
-    model: base.config,
-    mode,
-    ...own,
-    task: {
-      objective,
-      num_labels: classes,
-      // transformers reads a classifier's logits at the last token that is not padding.
-      pooling: "last-token",
-      head_bias: TASKS[objective].module?.hasBias ?? false,
-    },
-    labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`),
-    settings: {},
+  const { type, lora, num_virtual_tokens } =
+    METHODS[mode].virtual === undefined ? readLora(json, base, where) : readVirtual(mode, settings, base, where);
+  const wrapper = lora ? WRAPPER : HEAD;
+  const model = base.config;
+  const [first] = tasksOf(type) as [Objective];
+  const [weight] = headEntries(first, 0, model);
+  const classes = (weight && peft.get(wrapper + weight[0])?.[0]) ?? 0;
+  const head = headEntries(first, classes, model);
+  const own = {
+    ...{ base_model: readBaseModel(json, "base_model_name_or_path", where), model, mode },
+    // transformers reads a classifier's logits at the last token that is not padding.
+    ...{ task: { objective: first, num_labels: classes, pooling: "last-token", head_bias: head.length > 1 } as const },
+    ...{ labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`), settings: {} },
   };
-  return { meta, entries };
+  const form = lora
+    ? loraForm({ ...own, lora })
+    : virtualForm({ ...own, lora, num_virtual_tokens: num_virtual_tokens! });
+  const shapes = new Map<string, Shape | undefined>(form.shapes);
+  for (const [key, { shape }] of head) shapes.set(wrapper + key, shape);
+  const keys = keysOf(peft, shapes, lora !== null, where);
+  const task = { ...own.task, objective: chooseTask(type, base, classes, where) };
+  return {
+    meta: { ...own, task, lora, ...(num_virtual_tokens !== undefined && { num_virtual_tokens }) },
+    keys: keys.keys(),
+    from(tensors) {
+      const theirs: Tensors = new Map([...keys].map(([key, name]) => [name, tensors.get(key)!]));
+      const ours = head.map(([key, { name }]) => [name, theirs.get(wrapper + key)!] as const);
+      return new Map([...form.from(theirs, where), ...ours]);
+    },
+  };
 }
 
 /**
@@ -104,63 +105,37 @@ function peftMode(settings: PeftConfig, where: string): Mode {
   throw unsupported(settings, "peft_type", known.map(show).join(" or "), where);
 }
 
-function importLora(json: unknown, peft: ReadonlyMap<string, Shape>, { config }: PeftBase, where: string): ImportPlan {
-  const plan = parsePeftConfig(json, config, where);
-  const { head, classes, objective } = headOf(plan.task, WRAPPER, peft, config);
-  const task = { objective, num_labels: classes };
-  const entries = new Map<string, ImportEntry>();
-  const sites: LoraSite[] = [];
-  const targets = new Set<Target>();
-  const modulesToSave: string[] = [];
-  /** Of adapted modules. */
-  const biases = new Set<string>();
-  const adapted = plan.adapted.map(({ site }) => site);
-  for (const module of plan.adapted) {
-    const { site, r, scale, name } = module;
-    const { target } = site;
-    const dims = loraDims(target, config, countOutputs(task, config));
-    sites.push({ site: siteName(site), r, scale });
-    targets.add(target);
-    const isTurned = target === "wte";
-    entries.set(factorName(module, "A"), { name: loraName(site, "A"), shape: [r, dims.in], isTurned });
-    const order = adaptedOrder(site, config);
-    entries.set(factorName(module, "B"), { name: loraName(site, "B"), shape: [dims.out, r], order });
-    if (plan.dora) entries.set(magnitudeKey(name), magnitudeEntry(site, adapted, config, { out: dims.out, order }));
-    if (plan.biases && isInBlocks(target)) biases.add(`${name}.bias`);
-  }
-  const isTrained = ({ key }: { key: string }) => biases.has(key) || plan.saves(key.replace(/\.(weight|bias)$/, ""));
-  for (const tensor of baseInFiles(config)) {
-    const { name, parts } = tensor;
-    if ((hasHead(task) && name === "lm_head.weight") || !parts.some(isTrained)) continue;
-    if (!parts.every(isTrained))
-      throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
-        where,
-        expected: "q_proj, k_proj and v_proj together, or gate_proj and up_proj: they are one matrix here",
-        found: nameList(parts.filter(isTrained).map(({ key }) => key)),
-      });
-    modulesToSave.push(name);
-    for (const [i, { key }] of parts.entries())
-      entries.set(WRAPPER + (biases.has(key) ? key.replace(/bias$/, "base_layer.bias") : key), baseEntry(tensor, i));
-  }
-  for (const [key, entry] of head) entries.set(key, entry);
-  const lora: LoraConfig = {
-    ...plan.lora,
-    target_modules: modelTargets(config).filter((target) => targets.has(target)),
-    ...(plan.dora ? { use_dora: true } : {}),
-    sites,
-    ...(modulesToSave.length > 0 ? { modulesToSave } : {}),
-  };
-  const decisive = { names: "target_modules", shapes: "r and rank_pattern" };
-  return { own: { lora }, type: plan.task, classes, entries, decisive };
+/** What a method's settings say of its tensors. */
+interface MethodSettings extends Pick<AdapterMeta, "lora" | "num_virtual_tokens"> {
+  type: TaskType;
 }
 
-/** A head of its own in PEFT's file, and the number of its outputs; of a language model none. */
-function headOf(type: TaskType, wrapper: string, peft: ReadonlyMap<string, Shape>, config: PeftBase["config"]) {
-  const [objective] = tasksOf(type) as [Objective];
-  const [weight] = headEntries(objective, 0, config);
-  const classes = (weight && peft.get(wrapper + weight[0])?.[0]) ?? 0;
-  const head = headEntries(objective, classes, config).map(([key, entry]) => [wrapper + key, entry] as const);
-  return { objective, classes, head };
+function readLora(json: unknown, { config }: PeftBase, where: string): MethodSettings {
+  const { task: type, adapted, biases, dora, saves, lora } = parsePeftConfig(json, config, where);
+  const targets = new Set(adapted.map(({ site }) => site.target));
+  const withBias = new Set(biases ? adapted.map(({ name }) => `${name}.bias`) : []);
+  const isTrained = ({ key }: { key: string }) => withBias.has(key) || saves(key.replace(/\.(weight|bias)$/, ""));
+  const ownsHead = tasksOf(type).some((objective) => hasHead({ objective }));
+  const trained = baseInFiles(config).filter(
+    ({ name, parts }) => parts.some(isTrained) && !(ownsHead && name === "lm_head.weight"),
+  );
+  const partly = trained.find(({ parts }) => !parts.every(isTrained));
+  if (partly)
+    throw new ConfigError("unsupported-adapter-config", "only a part of a matrix was trained", {
+      where,
+      expected: "q_proj, k_proj and v_proj together, or gate_proj and up_proj: they are one matrix here",
+      found: nameList(partly.parts.filter(isTrained).map(({ key }) => key)),
+    });
+  return {
+    type,
+    lora: {
+      ...lora,
+      target_modules: modelTargets(config).filter((target) => targets.has(target)),
+      ...(dora ? { use_dora: true } : {}),
+      sites: adapted.map(({ site, r, scale }) => ({ site: siteName(site), r, scale })),
+      ...(trained.length > 0 ? { modulesToSave: trained.map(({ name }) => name) } : {}),
+    },
+  };
 }
 
 const VIRTUAL: Rules = {
@@ -171,17 +146,20 @@ const VIRTUAL: Rules = {
   ...anyValue("tokenizer_kwargs"),
 };
 
-/** Virtual tokens: prompt tuning and prefix tuning. */
-function importVirtual(
+/** Prompt tuning and prefix tuning. */
+function readVirtual(
   mode: Mode,
   settings: PeftConfig,
-  peft: ReadonlyMap<string, Shape>,
   { config, directory = "the given base model" }: PeftBase,
   where: string,
-): ImportPlan {
+): MethodSettings {
   refuseVariants(settings, VIRTUAL, where);
   checkKinds(settings, { num_virtual_tokens: "size", modules_to_save: "texts?" }, where);
-  const { task_type, num_virtual_tokens, modules_to_save = [] } = settings as VirtualSettings;
+  const {
+    task_type: type,
+    num_virtual_tokens,
+    modules_to_save = [],
+  } = settings as { task_type: TaskType; num_virtual_tokens: number; modules_to_save?: string[] };
   if (modules_to_save.some((module) => !HEADS.includes(module)))
     throw unsupported(settings, "modules_to_save", `nothing but the head (${HEADS.join(", ")})`, where);
   for (const [key, value] of Object.entries(dimensions(mode, config)))
@@ -192,59 +170,36 @@ function importVirtual(
         found: `${key} = ${value} (${directory})`,
       });
   textContext(config, { num_virtual_tokens }, where);
-  const { name, shape } = virtualTensor(mode, config, num_virtual_tokens);
-  const { head, classes } = headOf(task_type, HEAD, peft, config);
-  const entries = new Map<string, ImportEntry>([[EMBEDDINGS, { name, shape }], ...head]);
-  const decisive = { names: "peft_type", shapes: "num_virtual_tokens" };
-  return { own: { lora: null, num_virtual_tokens }, type: task_type, classes, entries, decisive };
+  return { type, lora: null, num_virtual_tokens };
 }
 
-type VirtualSettings = {
-  task_type: TaskType;
-  num_virtual_tokens: number;
-  modules_to_save?: string[];
-};
-
-/** The entries by the keys that the file has. Throws one FormatError that lists all mismatches. */
-function take(peft: ReadonlyMap<string, Shape>, plan: ImportPlan, where: string): Map<string, ImportEntry> {
-  const { entries, decisive } = plan;
+/** The keys that the file has, with the names of these shapes. Throws one FormatError that lists all mismatches. */
+function keysOf(
+  peft: ReadonlyMap<string, Shape>,
+  shapes: ReadonlyMap<string, Shape | undefined>,
+  isLora: boolean,
+  where: string,
+): Map<string, string> {
   // Older versions of PEFT omit the wrapper's name in the key of a bias; in its memory magnitudes are a module's
   // weight.
   const other = (key: string) => key.replace(".base_layer.bias", ".bias").replace(/_magnitude_vector$/, "$&.weight");
-  const fileKeys = new Map([...entries.keys()].map((key) => [peft.has(other(key)) ? other(key) : key, key]));
+  const keys = new Map([...shapes.keys()].map((key) => [peft.has(other(key)) ? other(key) : key, key]));
   const summary = "the adapter's tensors do not match its configuration";
-  checkNames(peft.keys(), fileKeys.keys(), summary, where, (missing, extra) => hintFor(missing, extra, plan));
-  const out = new Map<string, ImportEntry>();
-  const wrong: string[] = [];
-  for (const [key, entry] of fileKeys) {
-    const found = peft.get(key)!;
-    const { shape } = entries.get(entry)!;
-    if (shape !== undefined && !sameShape(found, shape))
-      wrong.push(`${key} ${formatShape(found)} instead of ${formatShape(shape)}`);
-    out.set(key, entries.get(entry)!);
-  }
-  if (wrong.length > 0)
-    throw new FormatError(
-      "wrong-shape",
-      "the shapes of the adapter's tensors do not match its configuration and the base model",
-      {
-        where,
-        found: nameList(wrong),
-        hint: `check ${decisive.shapes}, and that ${setting("model")} is the base model that the adapter was trained on`,
-      },
-    );
-  return out;
-}
-
-/** The usual cause of unexpected keys. */
-function hintFor(missing: string[], extra: string[], { decisive }: ImportPlan): string | undefined {
-  const bare = new Map(missing.map((key) => [key.replace(/^base_model\.(model\.)?/, ""), key]));
-  const wanted = extra.map((key) => bare.get(key)).find((key) => key !== undefined);
-  if (wanted !== undefined)
-    return `add the prefix ${/^base_model\.(model\.)?/.exec(wanted)![0]} to the names: PEFT ignores tensors without it`;
-  if (extra.some((key) => /\.lora_[AB]\.\w+\.weight$|^prompt_encoder\./.test(key)))
-    return "use save_pretrained: this is a state dict, whose keys contain the adapter's name";
-  if (missing.length > 0 && extra.length > 0)
-    return `compare ${decisive.names} of adapter_config.json, and the number of blocks of the base model, with the names`;
-  return undefined;
+  const decisive = isLora ? "target_modules" : "peft_type";
+  const hint = `save it with save_pretrained, and compare ${decisive} and the number of blocks with the names`;
+  checkNames(peft.keys(), keys.keys(), summary, where, hint);
+  const wrong = [...keys].flatMap(([key, name]) => {
+    const [found, shape] = [peft.get(key)!, shapes.get(name)!];
+    return sameShape(found, shape) ? [] : [`${key} ${formatShape(found)} instead of ${formatShape(shape)}`];
+  });
+  if (wrong.length === 0) return keys;
+  throw new FormatError(
+    "wrong-shape",
+    "the shapes of the adapter's tensors do not match its configuration and the base model",
+    {
+      where,
+      found: nameList(wrong),
+      hint: `check ${isLora ? "r and rank_pattern" : "num_virtual_tokens"}, and that ${setting("model")} is the base model that the adapter was trained on`,
+    },
+  );
 }

@@ -31,7 +31,6 @@ import {
   type Module,
   type NamedTensor,
   type PeftForm,
-  type RowOrder,
   type Tensors,
   transposed,
 } from "./peft-form.ts";
@@ -57,10 +56,6 @@ export function moduleName({ target, block }: Site, config: ModelConfig): string
   return `${prefix}.${modules[index]}`;
 }
 
-/** The order of the outputs of an adapter's module; undefined: ours. */
-export const adaptedOrder = ({ target }: Pick<Site, "target">, config: ModelConfig): RowOrder | undefined =>
-  rowOrder(ADAPTED[target].layer, config);
-
 /** The tensors of a base model in transformers, by ours. */
 export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts" | "isTurned">[] {
   const { prefix } = LAYOUTS[traits(config).family];
@@ -71,7 +66,7 @@ export function baseInFiles(config: ModelConfig): Pick<InFiles, "name" | "parts"
 }
 
 /** What a part of a base model's tensor is to us. */
-export function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
+function baseEntry({ name, parts, isTurned }: ReturnType<typeof baseInFiles>[number], i = 0): ImportEntry {
   const { shape, first, order } = parts[i]!;
   return { name, shape, order, ...(isTurned && { isTurned }), ...(parts.length > 1 && { first }) };
 }
@@ -84,7 +79,7 @@ export const factorName = ({ name }: { name: string }, part: "A" | "B") =>
   `${WRAPPER}${name}.lora_${/\.(wte|embed_tokens|embed_in)$/.test(name) ? `embedding_${part}` : `${part}.weight`}`;
 
 /** The name of a module's magnitudes in PEFT's file. */
-export const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
+const magnitudeKey = (module: string) => `${WRAPPER}${module}.lora_magnitude_vector`;
 
 /** Settings that affect the results. */
 const DECISIVE = [
@@ -150,7 +145,7 @@ function loraModules({ model, lora, task }: LoraModel): Module[] {
       scale,
       in: input,
       out: isWhole ? out : matrixOutputs(target, model),
-      order: adaptedOrder(adapter, model),
+      order: rowOrder(ADAPTED[target].layer, model),
       kind: moduleKind(name),
       isInBlock: block !== null,
       parts: [],
@@ -193,7 +188,7 @@ function trainedInBase(
 }
 
 /** The magnitudes of a module with so many outputs, by ours: those of the adapted modules of a matrix are one tensor. */
-export function magnitudeEntry(
+function magnitudeEntry(
   { target, block }: Site,
   adapted: readonly Site[],
   config: ModelConfig,

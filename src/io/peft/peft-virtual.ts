@@ -8,12 +8,12 @@ import type { AdapterMeta } from "./adapter-meta.ts";
 import { commonConfig, type PeftForm } from "./peft-form.ts";
 
 /** The tensor of the virtual tokens in PEFT's file. */
-export const EMBEDDINGS = "prompt_embeddings";
+const EMBEDDINGS = "prompt_embeddings";
 /** What the name of a head begins with. The base model is not wrapped, as it is for LoRA. */
 export const WRAPPER = "base_model.";
 
 /** The tensor of the virtual tokens in our files. */
-export function virtualTensor(mode: Mode, model: ModelConfig, num_virtual_tokens: number): ModelTensor {
+function virtualTensor(mode: Mode, model: ModelConfig, num_virtual_tokens: number): ModelTensor {
   return METHODS[mode].tensors!(model, { num_virtual_tokens }, 0)[0]!;
 }
 

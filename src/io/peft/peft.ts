@@ -15,7 +15,7 @@ import { readJson } from "../common.ts";
 import { SafetensorsFile } from "../safetensors/safetensors.ts";
 import { checkNames } from "../safetensors/tensor-file.ts";
 import { type AdapterMeta, adapterShapes, adapterTensors, checkMeta, parseMeta } from "./adapter-meta.ts";
-import { fromEntries, headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
+import { headEntries, type NamedTensor, type PeftBase, type PeftForm, type Tensors } from "./peft-form.ts";
 import { loraForm } from "./peft-lora.ts";
 import { virtualForm } from "./peft-virtual.ts";
 
@@ -114,11 +114,11 @@ async function readPeft(directory: string, base: PeftBase): Promise<Adapter> {
   return withFile(joinPath(directory, PEFT_TENSORS), async (file) => {
     // With an adapter of lm_head or embed_tokens PEFT also saves the base model's tensor.
     const shapes = new Map([...file.floatShapes()].filter(([key]) => !COPY.test(key)));
-    const { meta, entries } = importPeft(json, shapes, base, path);
+    const { meta, keys, from } = importPeft(json, shapes, base, path);
     checkMeta(meta, path);
     const theirs: Tensors = new Map();
-    for (const key of entries.keys()) theirs.set(key, await readTensor(file, key));
-    return inOrder(meta, fromEntries(entries, theirs, adapterShapes(meta)));
+    for (const key of keys) theirs.set(key, await readTensor(file, key));
+    return inOrder(meta, from(theirs));
   });
 }
 

@@ -186,18 +186,17 @@ export function checkNames(
   expected: Iterable<string>,
   summary: string,
   where: string,
-  hint: string | ((missing: string[], extra: string[]) => string | undefined),
+  hint: string,
 ): void {
   const [all, wanted] = [new Set(found), new Set(expected)];
   const missing = [...wanted].filter((name) => !all.has(name));
   const extra = [...all].filter((name) => !wanted.has(name));
   if (missing.length === 0 && extra.length === 0) return;
-  const given = typeof hint === "string" ? hint : hint(missing, extra);
   throw new FormatError("wrong-tensors", summary, {
     where,
     expected: missing.length > 0 ? `also ${nameList(missing)}` : "no others",
     found: extra.length > 0 ? `also ${nameList(extra)}` : all.size > 0 ? "no others" : "no tensors",
-    hint: given,
+    hint,
   });
 }
 
