@@ -29,7 +29,7 @@ import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
 import { testDevice } from "../helpers/device.ts";
 import { type Card, changing, graphicsCard, losing, preferCard } from "../helpers/graphics-card.ts";
-import { test, testAll } from "../helpers/harness.ts";
+import { inParts, TESTS, test, testAll, testInParts } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { LLAMA, RELATIVE } from "../helpers/models.ts";
 import { stopAfter } from "../helpers/runs.ts";
@@ -91,7 +91,7 @@ async function count(card: Card, work: (card: Card) => Promise<unknown>): Promis
   return card.prepared - before;
 }
 
-test("a device is asked once for a set of shaders, and again with another driver, adapter, version or set", async () => {
+test("a device is asked once for a set of shaders, also in another process", async () => {
   forget();
   const card = await graphicsCard();
   const asked = await count(card, chosen);
@@ -99,22 +99,31 @@ test("a device is asked once for a set of shaders, and again with another driver
   assert.equal([await count(card, chosen), await count(card, (card) => chosen(card, { rank: 3, alpha: 7 }))], [0, 0]);
   // In another process: what is kept.
   assert.is(await count(await graphicsCard(), chosen), 0);
-  assert.is(await count(card, (card) => chosen(card, { mode: "all" })), asked);
-  const other = await graphicsCard();
-  other.info.adapter = "a graphics card, driver 2";
-  assert.is(await count(other, chosen), asked);
-  const entries = readKept();
-  const [version] = JSON.parse(entries[0]![0]) as [string];
-  writeKept(entries.map(([key, kept]) => [key.replace(version, `${version}.1`), kept]));
-  assert.is(await count(await graphicsCard(), chosen), asked);
-  // What is damaged, or cannot be kept, is done again.
-  writeFileSync(KEPT, "[[");
-  assert.is(await count(await graphicsCard(), chosen), asked);
-  forget();
-  mkdirSync(KEPT);
-  for (let i = 0; i < 2; i++) assert.is(await count(await graphicsCard(), chosen), asked);
-  forget();
 });
+
+testAll(
+  "a device is asked again with another driver, adapter, version or set, or if what was kept is damaged",
+  async () => {
+    forget();
+    const card = await graphicsCard();
+    const asked = await count(card, chosen);
+    assert.is(await count(card, (card) => chosen(card, { mode: "all" })), asked);
+    const other = await graphicsCard();
+    other.info.adapter = "a graphics card, driver 2";
+    assert.is(await count(other, chosen), asked);
+    const entries = readKept();
+    const [version] = JSON.parse(entries[0]![0]) as [string];
+    writeKept(entries.map(([key, kept]) => [key.replace(version, `${version}.1`), kept]));
+    assert.is(await count(await graphicsCard(), chosen), asked);
+    // What is damaged, or cannot be kept, is done again.
+    writeFileSync(KEPT, "[[");
+    assert.is(await count(await graphicsCard(), chosen), asked);
+    forget();
+    mkdirSync(KEPT);
+    for (let i = 0; i < 2; i++) assert.is(await count(await graphicsCard(), chosen), asked);
+    forget();
+  },
+);
 
 /** Lies: how a card changes the list of a segment, or what it gives. */
 const LIES: Record<string, [lie: (card: Card) => Backend, words: RegExp]> = {
@@ -186,15 +195,18 @@ test("a device that lies is refused where it was named, and not kept as right", 
   assert.ok((await count(await graphicsCard(), chosen)) > 0);
 });
 
-test("a device that fails in the check, or hangs, which counts as lost, is replaced, one that was named refused", async () => {
-  for (const call of ["prepare", "write", "run", "read"] as const) {
-    forget();
-    const { info } = await chosen(losing(await graphicsCard(AUTO), call, 2));
-    assert.is(info.why, "a graphics card failed: the device was lost");
-  }
-  await assertFails("device-lost", [], async () => chosen(losing(await graphicsCard(), "read", 2)));
-  assert.ok((await count(await graphicsCard(), chosen)) > 0);
-});
+testInParts(
+  "a device that fails in the check, or hangs, which counts as lost, is replaced, one that was named refused",
+  async () => {
+    for (const call of inParts(["prepare", "write", "run", "read"] as const, (call) => call === "read")) {
+      forget();
+      const { info } = await chosen(losing(await graphicsCard(AUTO), call, 2));
+      assert.is(info.why, "a graphics card failed: the device was lost");
+    }
+    await assertFails("device-lost", [], async () => chosen(losing(await graphicsCard(), "read", 2)));
+    assert.ok((await count(await graphicsCard(), chosen)) > 0);
+  },
+);
 
 /** A card that computes some dispatches of programs wrongly: products of some segments. */
 const wrongIn = (card: Card, isWrong: (segment: Segment) => boolean) =>
@@ -243,12 +255,13 @@ const SIZE = { ...TINY, n_positions: 256, n_layer: 4, n_head: 6, n_embd: 192, n_
 for (const [declare, name, config] of [
   [test, "GPT-2", SIZE],
   [testAll, "a relative", { ...SIZE, ...RELATIVE, n_inner: 512 }],
-  [test, "Llama", { ...SIZE, ...LLAMA, n_inner: 512 }],
+  [testAll, "Llama", { ...SIZE, ...LLAMA, n_inner: 512 }],
 ] as const)
   declare(`the small model has every shader of the whole, with its constants: ${name}`, async () => {
     const { limits, info } = await graphicsCard();
     // By default a binding is as small as WebGPU allows: it splits the token table of a wide model.
     const device = { limits: { ...limits, maxBinding: 2 ** 24 }, info } as Backend;
+    const dtypes = TESTS === "quick" ? (["f32", "q4"] as const) : WEIGHT_DTYPES;
     const sets = { messages: await tinyData(messages(20)), texts: await texts() };
     const LORA: Partial<TrainOptions>[] = [
       { recompute: "on" },
@@ -261,7 +274,7 @@ for (const [declare, name, config] of [
       const isLm = data === sets.texts;
       const modes = possibleModes(config).filter((mode) => !(isLm && METHODS[mode].classifiersOnly));
       const methods = modes.flatMap((mode): Partial<TrainOptions>[] =>
-        (METHODS[mode].freezesNothing || config.model_type ? (["f32"] as const) : WEIGHT_DTYPES).map((dtype) => ({
+        (METHODS[mode].freezesNothing || config.model_type ? (["f32"] as const) : dtypes).map((dtype) => ({
           mode,
           dtype,
         })),
@@ -300,7 +313,7 @@ function assertCovers(work: Work, what: string): string[] {
 const SLOW = 10_000;
 const SLOWER = /^faster than a graphics card: \d+\.\d ms for two blocks, not \d+\.\d ms$/;
 
-test("of a device that was chosen automatically the faster one is taken; a resumed run stays on its kind", async () => {
+test("of a device that was chosen automatically the faster one is taken", async () => {
   forget();
   const slow = await graphicsCard(AUTO, { delay: SLOW });
   const { info } = await chosen(slow);
@@ -309,6 +322,12 @@ test("of a device that was chosen automatically the faster one is taken; a resum
   // The next process: the card is faster now, but a repeated run has the same bits.
   assert.is((await chosen(await graphicsCard(AUTO))).info.why, `${info.why}, as measured earlier`);
   assert.match((await chosen(await graphicsCard(AUTO, { delay: SLOW }), { rank: 3 })).info.why!, SLOWER);
+});
+
+testAll("a resumed run stays on its kind of device", async () => {
+  forget();
+  const slow = await graphicsCard(AUTO, { delay: SLOW });
+  assert.match((await chosen(slow)).info.why!, SLOWER);
   const stopped = async (device: Backend) => {
     const folder = temporaryFolder();
     await keepCheckpoint(folder, await stopAfter(2, (stop) => trained(device, stop)));
@@ -331,7 +350,7 @@ test("of a device that was chosen automatically the faster one is taken; a resum
   cpu.destroy();
 });
 
-test("an adapter that is loaded later and needs other shaders is checked, too", async () => {
+testAll("an adapter that is loaded later and needs other shaders is checked, too", async () => {
   const folder = temporaryFolder();
   const save = async (name: string, lora: Partial<LoraConfig>) => {
     const meta = testMeta(lora, { base_model: directory, model: TINY, settings: {} });

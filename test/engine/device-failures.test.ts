@@ -13,7 +13,7 @@ import { drawTensors, testMeta, writeAdapter } from "../helpers/adapters.ts";
 import { assertAllClose } from "../helpers/allclose.ts";
 import { assertFails, assertSameBits, temporaryFolder } from "../helpers/border.ts";
 import { CALLS, type Call, type Card, graphicsCard, losing, preferCard } from "../helpers/graphics-card.ts";
-import { test } from "../helpers/harness.ts";
+import { inParts, test, testAll, testInParts } from "../helpers/harness.ts";
 import { setEnvironment } from "../helpers/http.ts";
 import { TASKS } from "../helpers/models.ts";
 import { chosen, directory, listTensors, trainAll, trained, untrained, withModel } from "../helpers/short-run.ts";
@@ -24,32 +24,38 @@ const cache = temporaryFolder();
 setEnvironment({ LOWRANK_CACHE: cache });
 /** Why a device was chosen that the CPU can replace. */
 const AUTO = "a hardware GPU";
+/** `npm test` loses a device where a list is sent to it. */
+const isQuick = (call: Call) => call === "run";
 /** Why the CPU replaced it. */
 const LOST = "a graphics card failed: the device was lost";
 
-test("a device that is lost at any of its calls is left: the run ends on the CPU, with the CPU's bits, and says why", async () => {
-  await preferCard(cache, chosen);
-  const calls = new Map<Call, number>();
-  const whole = await trained(losing(await graphicsCard(AUTO), null, 0, calls));
-  assert.is(whole.device.kind, "webgpu");
-  const cpu = await openWasm({ threads: 1 });
-  const expected = listTensors(await trained(cpu));
-  cpu.destroy();
-  for (const call of CALLS) {
-    const count = calls.get(call) ?? 0;
-    assert.ok(count > 0 || call === "flush", `no ${call}`);
-    if (count === 0) continue;
-    const n = Math.ceil(count / 2);
-    const where = `${call} ${n} of ${count}`;
-    const result = await trained(losing(await graphicsCard(AUTO), call, n));
-    assert.is(result.device.kind, "wasm", where);
-    assert.is(result.device.why, LOST, where);
-    assert.is(describeReplaced(result.device), "The GPU (a graphics card) failed: the CPU computes in its place.");
-    assert.equal(listTensors(result), expected, where);
-  }
-  const named = trained(losing(await graphicsCard(), "run", 2));
-  await assertFails("device-lost", ["the device was lost"], () => named);
-});
+testInParts(
+  "a device that is lost at any of its calls is left: the run ends on the CPU, with the CPU's bits, and says why",
+  async () => {
+    await preferCard(cache, chosen);
+    const calls = new Map<Call, number>();
+    const whole = await trained(losing(await graphicsCard(AUTO), null, 0, calls));
+    assert.is(whole.device.kind, "webgpu");
+    const cpu = await openWasm({ threads: 1 });
+    const expected = listTensors(await trained(cpu));
+    cpu.destroy();
+    for (const call of inParts(CALLS, isQuick)) {
+      const count = calls.get(call) ?? 0;
+      assert.ok(count > 0 || call === "flush", `no ${call}`);
+      if (count === 0) continue;
+      const n = Math.ceil(count / 2);
+      const where = `${call} ${n} of ${count}`;
+      const result = await trained(losing(await graphicsCard(AUTO), call, n));
+      assert.is(result.device.kind, "wasm", where);
+      assert.is(result.device.why, LOST, where);
+      assert.is(describeReplaced(result.device), "The GPU (a graphics card) failed: the CPU computes in its place.");
+      assert.equal(listTensors(result), expected, where);
+    }
+    await assertFails("device-lost", ["the device was lost"], async () =>
+      trained(losing(await graphicsCard(), "run", 2)),
+    );
+  },
+);
 
 const TEXT = "you have won a prize";
 
@@ -98,31 +104,34 @@ const said = (device: Backend) =>
     };
   });
 
-test("a model whose device is lost at any of its calls answers from the CPU, with the tensors that it had", async () => {
-  const cpu = await openWasm({ threads: 1 });
-  const expected = await said(cpu);
-  cpu.destroy();
-  await preferCard(cache, said);
-  const calls = new Map<Call, number>();
-  const whole = await said(losing(await graphicsCard(AUTO), null, 0, calls));
-  assert.equal(
-    whole.devices.map(({ kind }) => kind),
-    ["webgpu", "webgpu"],
-  );
-  for (const call of CALLS) {
-    const count = calls.get(call) ?? 0;
-    // Where it is loaded, and where it is used.
-    for (const n of count === 0 ? [] : call === "prepare" ? [1, count - 1] : [count - 1]) {
-      const { numbers, ids, devices } = await said(losing(await graphicsCard(AUTO), call, n));
-      const where = `${call} ${n} of ${count}`;
-      // The card rounds in another way.
-      assertAllClose(where, numbers, expected.numbers, { rtol: 1e-5, atol: 1e-6 });
-      assert.equal(ids, expected.ids, where);
-      assert.is(devices[1]!.why, LOST, where);
+testInParts(
+  "a model whose device is lost at any of its calls answers from the CPU, with the tensors that it had",
+  async () => {
+    const cpu = await openWasm({ threads: 1 });
+    const expected = await said(cpu);
+    cpu.destroy();
+    await preferCard(cache, said);
+    const calls = new Map<Call, number>();
+    const whole = await said(losing(await graphicsCard(AUTO), null, 0, calls));
+    assert.equal(
+      whole.devices.map(({ kind }) => kind),
+      ["webgpu", "webgpu"],
+    );
+    for (const call of inParts(CALLS, isQuick)) {
+      const count = calls.get(call) ?? 0;
+      // Where it is loaded, and where it is used.
+      for (const n of count === 0 ? [] : call === "prepare" ? [1, count - 1] : [count - 1]) {
+        const { numbers, ids, devices } = await said(losing(await graphicsCard(AUTO), call, n));
+        const where = `${call} ${n} of ${count}`;
+        // The card rounds in another way.
+        assertAllClose(where, numbers, expected.numbers, { rtol: 1e-5, atol: 1e-6 });
+        assert.equal(ids, expected.ids, where);
+        assert.is(devices[1]!.why, LOST, where);
+      }
     }
-  }
-  await assertFails("device-lost", ["the device was lost"], async () => said(losing(await graphicsCard(), "run", 2)));
-});
+    await assertFails("device-lost", ["the device was lost"], async () => said(losing(await graphicsCard(), "run", 2)));
+  },
+);
 
 /** A device that chooses tokens which do not exist. */
 function choosingWrongly(card: Card): Card {
@@ -138,7 +147,7 @@ function choosingWrongly(card: Card): Card {
   return { ...card, prepare };
 }
 
-test("a device that chooses a token that does not exist is left", async () => {
+testAll("a device that chooses a token that does not exist is left", async () => {
   const cpu = await openWasm({ threads: 1 });
   const expected = await said(cpu);
   cpu.destroy();
@@ -164,7 +173,7 @@ const together = (device: Backend) =>
     return trained.flatMap((one) => (one.status === "fulfilled" ? one.value : []));
   });
 
-test("several runs end on the CPU if their device is lost, each with the CPU's bits", async () => {
+testAll("several runs end on the CPU if their device is lost, each with the CPU's bits", async () => {
   await preferCard(cache, together);
   const cpu = await openWasm({ threads: 1 });
   const onCpu = await together(cpu);

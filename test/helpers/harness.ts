@@ -36,6 +36,10 @@ export function testInParts(name: string, body: Body): void {
   cases.push({ name, body });
 }
 
+/** Those of the cases of such a test that this run has: `npm test` the quick ones. */
+export const inParts = <T>(cases: readonly T[], isQuick: (one: T) => boolean): T[] =>
+  cases.filter((one) => TESTS === "all" || isQuick(one) === (TESTS === "quick"));
+
 /** Declares a test that runs only where `condition` holds; elsewhere it is counted as skipped, with the reason. */
 export function testIf(condition: boolean, reason: string, name: string, body: Body): void {
   if (condition) test(name, body);

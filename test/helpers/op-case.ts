@@ -21,7 +21,7 @@ import { type DType, numel, type Shape, Tensor } from "../../src/tensor.ts";
 import { assertAllClose } from "./allclose.ts";
 import { assertSameBits } from "./border.ts";
 import { compiled, DEVICE_NAMES, runDispatches } from "./device.ts";
-import { afterAll, TESTS, testInParts } from "./harness.ts";
+import { afterAll, TESTS, testAll, testInParts } from "./harness.ts";
 
 /** A NaN that arithmetic does not make by itself, to tell what was never written from a NaN that was. */
 const BLANK = 0x7fc0b1a4;
@@ -65,6 +65,8 @@ export class OpCase {
   /** The values of tensors in blocks. */
   private readonly values = new Map<Tensor, Float32Array>();
   private readonly dispatches: Dispatch[] = [];
+  /** Only `npm run test:all` has it, on all devices. */
+  isDear = false;
   /** What runs in the place of a dispatch. */
   replace = (dispatch: Dispatch): Dispatch => dispatch;
   private readonly expectations: { tensor: Tensor; expected: Expected; tolerance: Tolerance }[] = [];
@@ -187,6 +189,7 @@ export class OpCase {
   /** Those of some devices on which this case runs now. */
   devices(all: readonly string[] = DEVICE_NAMES): string[] {
     return all.filter((name) => {
+      if (this.isDear) return true;
       if (name.startsWith("wasm")) return TESTS !== "rest";
       return TESTS !== "quick" || isNew(this.dispatches) || isCompiled(this.dispatches);
     });
@@ -243,14 +246,16 @@ export class OpCase {
   }
 }
 
-/** Declares a test of what `build` adds to a case, which gives its step values: see `OpCase.devices`. */
+/** Declares a test of what `build` adds to a case, which gives its step values: see `OpCase.devices`, `isDear`. */
 export function testOp(
   name: string,
   build: (c: OpCase) => Values | undefined | Promise<Values | undefined>,
   devices?: readonly string[],
+  isDear = false,
 ): void {
-  testInParts(name, async () => {
+  (isDear ? testAll : testInParts)(name, async () => {
     const c = new OpCase(2);
+    c.isDear = isDear;
     await c.check((await build(c)) ?? {}, devices);
   });
 }

@@ -183,7 +183,7 @@ for (const k of [3, 1, 64]) {
     c.after(dx!, gemm({ ...product, out: c.data(inp), b: c.data(Wt), transB: true, beta: 1 }), TWO_SUMS);
     return { tokens: rows };
   };
-  testOp(`out of a bottleneck of ${k}, by large tiles`, build, ["webgpu"]);
+  testOp(`out of a bottleneck of ${k}, by large tiles`, build, ["webgpu"], k === 1);
 }
 
 test("operands of other shapes are refused", () => {
