@@ -56,6 +56,14 @@ const CASES: [
   ["all matrices", "llama/llama", { target_modules: [...BLOCK, "head"] }],
   ["queries and values alone", "llama/llama3", { target_modules: ["q", "v"], scaling: "alpha/sqrt(r)" }],
   ["one block", "llama/qwen2", { target_modules: ["k", "up"], layers_to_transform: [1] }],
+  [
+    "biases, and gate and up whole",
+    "llama/qwen2",
+    {
+      target_modules: ["q", "k", "v", "o"],
+      modulesToSave: ["h.0.attn.c_attn.bias", "h.1.attn.c_attn.bias", "h.0.mlp.c_fc.weight"],
+    },
+  ],
   ["gate and up alone", "llama/llama", { target_modules: ["gate", "up"] }],
   ["down alone of a language model", "llama/qwen2", { target_modules: ["down"] }, LM],
   ["DoRA", "llama/llama", { target_modules: [...BLOCK], use_dora: true }],
