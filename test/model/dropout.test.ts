@@ -2,7 +2,7 @@
 import * as assert from "uvu/assert";
 import type { Backend } from "../../src/backend/backend.ts";
 import { Engine, type EngineOptions } from "../../src/engine/engine.ts";
-import type { LoraSite } from "../../src/methods/lora.ts";
+import type { LoraConfig } from "../../src/methods/lora.ts";
 import type { Batch } from "../../src/model/batch.ts";
 import { makeDropout } from "../../src/model/dropout.ts";
 import type { ModelSpec } from "../../src/model/trainable.ts";
@@ -138,7 +138,7 @@ const sines = (count: number) => Float32Array.from({ length: count }, (_, i) => 
 
 /** LoRA on q, v and proj of block 0: q of rank `r`, the others of rank 3. */
 function sitesSpec(r: number): ModelSpec {
-  const sites: LoraSite[] = [
+  const sites: LoraConfig["sites"] = [
     { site: "h.0.attn.q", r, scale: 2 },
     { site: "h.0.attn.v", r: 3, scale: 2 },
     { site: "h.0.mlp.proj", r: 3, scale: 0.5 },

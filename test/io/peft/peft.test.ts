@@ -271,6 +271,9 @@ for (const mode of ["prompt", "prefix"] as const)
       const ours = isLm ? ["lowrank.json"] : ["lowrank.json", "lowrank.safetensors"];
       assert.equal(readdirSync(directory).sort(), ["adapter_config.json", "adapter_model.safetensors", ...ours]);
       assert.equal(await readAdapter(directory), { meta, tensors });
+      const { prefix_projection, prompt_tuning_init, encoder_hidden_size } = readConfig(directory);
+      const settings = mode === "prefix" ? [false, undefined, 8] : [undefined, "RANDOM", undefined];
+      assert.equal([prefix_projection, prompt_tuning_init, encoder_hidden_size], settings);
       const { peft, reason } = await writeAdapter(directory, { meta, tensors });
       assert.equal([peft, reason?.includes("bias of the head")], isLm ? [true, undefined] : [false, true]);
       assert.equal(await readAdapter(directory), { meta, tensors });

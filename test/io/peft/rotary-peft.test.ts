@@ -87,7 +87,10 @@ for (const [title, name, lora, rest] of CASES)
       const directory = join(folder, title.replaceAll(" ", "-"));
       assert.equal(await writeAdapter(directory, { meta, tensors }), { peft: true });
       assert.equal(await readAdapter(directory), { meta, tensors });
-      if (lora) assert.is(readConfig(directory).fan_in_fan_out, false);
+      const { fan_in_fan_out, token_dim } = readConfig(directory);
+      if (lora) assert.is(fan_in_fan_out, false);
+      if (meta.mode === "prefix")
+        assert.is(2 * base.config.n_layer * token_dim, tensors.get("prefix.weight")!.shape[1]);
       change(directory);
       const read = await loadAdapter(directory, base);
       // A classifier's head is saved whole.
@@ -96,24 +99,6 @@ for (const [title, name, lora, rest] of CASES)
       for (const [key, { data }] of tensors)
         if (!key.includes("head")) assertSameBits(key, read.tensors.get(key)!.data, data);
     }));
-
-test("PEFT's names and ranks: every matrix is a module of its own", () =>
-  withBase("llama/qwen2", async (base) => {
-    const meta = describe(base, { target_modules: [...BLOCK], use_dora: true });
-    const directory = join(folder, "names");
-    await writeAdapter(directory, { meta, tensors: drawTensors(meta) });
-    const { target_modules, rank_pattern, r } = readConfig(directory);
-    const modules = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
-    assert.equal([target_modules, rank_pattern, r], [modules, {}, 3]);
-    const tensors = await readAll(join(directory, "adapter_model.safetensors"));
-    const parts = ["lora_A", "lora_B", "lora_magnitude_vector"];
-    assert.equal(
-      kinds(tensors),
-      [...modules.flatMap((one) => parts.map((part) => `${one} ${part}`)), `${WRAPPER}score.weight`].sort(),
-    );
-    assert.equal(tensors.get(`${SAVED}1.self_attn.k_proj.lora_B.weight`)!.shape, [16, 3]);
-    assert.equal(tensors.get(`${SAVED}1.mlp.up_proj.lora_magnitude_vector`)!.shape, [44]);
-  }));
 
 test("of a GPT-NeoX queries, keys and values are one module, by head, also where their adapters are apart", () =>
   withBase("neox/pythia", async (base) => {
