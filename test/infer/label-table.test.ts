@@ -22,7 +22,6 @@ import { openBaseModel } from "../../src/io/hf.ts";
 import { LIMITS } from "../../src/io/limits.ts";
 import type { AdapterMeta } from "../../src/io/peft/peft.ts";
 import { fineTune } from "../../src/run/fine-tune.ts";
-import type { Classification } from "../../src/tasks/predictions.ts";
 import { runFiles } from "../../src/views/run-report.ts";
 import { drawTensors, testMeta } from "../helpers/adapters.ts";
 import { assertFails, temporaryFolder } from "../helpers/border.ts";
