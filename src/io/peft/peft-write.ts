@@ -60,7 +60,7 @@ export async function adapterFiles(
   let reason: string | undefined = `${METHODS[meta.mode].title} is not one of its methods`;
   if (form === undefined) files.set(WEIGHTS, encodeSafetensors(encodable(tensors)));
   else {
-    reason = peftObstacle(form) ?? biasObstacle({ meta, tensors }, finalNorm);
+    reason = peftObstacle(form) ?? biasObstacle({ meta, tensors }, finalNorm) ?? headObstacle(meta, tensors, finalNorm);
     const peft = reason === undefined ? peftFiles(form, meta, tensors, finalNorm) : [];
     for (const [name, content] of peft) files.set(name, content);
     const own =
@@ -162,6 +162,12 @@ export function biasObstacle(
   if (finalNorm === undefined || constantDirection(finalNorm) === undefined)
     return "PEFT and transformers do not support a bias of the head, which this final norm cannot hold: train without one";
   return undefined;
+}
+
+/** Why a classifier's head cannot be folded into one matrix; undefined if it can. */
+function headObstacle(meta: AdapterMeta, tensors: Tensors, finalNorm?: FinalNorm): string | undefined {
+  const fits = headTensors(meta, tensors, finalNorm).every(([, { data }]) => data.every(Number.isFinite));
+  return fits ? undefined : "the head and its adapter overflow float32";
 }
 
 /** A head of its own by the names of its tensors in transformers: a bias is folded in where its module has none. */
