@@ -150,7 +150,7 @@ export function nearestChange(args: PlanArguments, options: TrainOptions): Chang
         const bytes = planned ? peakMemory(planned) : Infinity;
         if (!planned || bytes >= most || !fitsOn(args, planned)) continue;
         const set: Change["set"] = {
-          ...(dtype === present?.size.dtype ? {} : { dtype }),
+          ...(dtype === dtypes[0] ? {} : { dtype }),
           ...(batchSize === options.batchSize ? {} : { batchSize }),
         };
         const chosen = ifPossible(() => planFitting(args, { ...options, ...set }));

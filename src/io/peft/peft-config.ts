@@ -3,7 +3,7 @@
  * ranks and scales, and what else was trained. Modules are named; what changes the arithmetic otherwise is refused.
  */
 
-import { checkKinds, isListOf, isObject, isText, show, withoutNulls } from "../../checks.ts";
+import { checkKinds, isListOf, isText, show, withoutNulls } from "../../checks.ts";
 import type { ModelConfig } from "../../config.ts";
 import { ConfigError, FormatError } from "../../errors.ts";
 import { INITS, type LoraConfig, loraScale } from "../../methods/lora.ts";
@@ -188,8 +188,7 @@ function candidates(model: ModelConfig, ownsHead: boolean): Map<string, Site> {
 
 /** The names in a setting, those of a list or the keys of a pattern. Throws ConfigError for regular expressions. */
 function moduleNames(config: PeftConfig, setting: string, where: string): string[] {
-  const { [setting]: value = [] } = config;
-  const names: unknown = Array.isArray(value) || !isObject(value) ? value : Object.keys(value);
+  const { [setting]: names = [] } = config;
   if (isText(names) || (isListOf(names, isText) && names.some((name) => !/^[\w.]*$/.test(String(name)))))
     throw unsupported(config, setting, "names of modules, such as attn.c_attn or transformer.h.3.mlp.c_fc", where);
   check({ [setting]: names }, { [setting]: "texts" }, where);
@@ -210,8 +209,8 @@ function layersToTransform({ layers_to_transform: layers = [] }: PeftConfig, whe
 /** The value of a pattern's first key that names a module, otherwise the setting `usual`. */
 function byModule(config: PeftConfig, pattern: string, usual: string, where: string): (module: string) => number {
   check(config, { [pattern]: "object?", [usual]: "finite" }, where);
-  moduleNames(config, pattern, where);
   const entries = Object.entries(config[pattern] ?? {});
+  moduleNames({ ...config, [pattern]: entries.map(([key]) => key) }, pattern, where);
   for (const [key, value] of entries)
     check({ [`${pattern} of ${key}`]: value }, { [`${pattern} of ${key}`]: "finite" }, where);
   const places = new Map(entries.map(([key], i) => [key, i]));

@@ -57,7 +57,7 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
     ...{ base_model: readBaseModel(json, "base_model_name_or_path", where), model, mode },
     // transformers reads a classifier's logits at the last token that is not padding.
     ...{ task: { objective: first, num_labels: classes, pooling: "last-token", head_bias: head.length > 1 } as const },
-    ...{ labels: Array.from({ length: classes }, (_, i) => `LABEL_${i}`), settings: {} },
+    ...{ labels: [], settings: {} },
   };
   const form = lora
     ? loraForm({ ...own, lora })
@@ -66,8 +66,10 @@ export function importPeft(json: unknown, peft: ReadonlyMap<string, Shape>, base
   for (const [key, { shape }] of head) shapes.set(wrapper + key, shape);
   const keys = keysOf(peft, shapes, lora !== null, where);
   const task = { ...own.task, objective: chooseTask(type, base, classes, where) };
+  // As many as a head has whose shape fits.
+  const labels = Array.from({ length: classes }, (_, i) => `LABEL_${i}`);
   return {
-    meta: { ...own, task, lora, ...(num_virtual_tokens !== undefined && { num_virtual_tokens }) },
+    meta: { ...own, task, labels, lora, ...(num_virtual_tokens !== undefined && { num_virtual_tokens }) },
     keys: keys.keys(),
     from(tensors) {
       const theirs: Tensors = new Map([...keys].map(([key, name]) => [name, tensors.get(key)!]));
