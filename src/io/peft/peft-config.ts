@@ -187,8 +187,12 @@ function candidates(model: ModelConfig, ownsHead: boolean): Map<string, Site> {
 }
 
 /** The names in a setting, those of a list or the keys of a pattern. Throws ConfigError for regular expressions. */
-function moduleNames(config: PeftConfig, setting: string, where: string): string[] {
-  const { [setting]: names = [] } = config;
+function moduleNames(
+  config: PeftConfig,
+  setting: string,
+  where: string,
+  names: unknown = config[setting] ?? [],
+): string[] {
   if (isText(names) || (isListOf(names, isText) && names.some((name) => !/^[\w.]*$/.test(String(name)))))
     throw unsupported(config, setting, "names of modules, such as attn.c_attn or transformer.h.3.mlp.c_fc", where);
   check({ [setting]: names }, { [setting]: "texts" }, where);
@@ -210,7 +214,8 @@ function layersToTransform({ layers_to_transform: layers = [] }: PeftConfig, whe
 function byModule(config: PeftConfig, pattern: string, usual: string, where: string): (module: string) => number {
   check(config, { [pattern]: "object?", [usual]: "finite" }, where);
   const entries = Object.entries(config[pattern] ?? {});
-  moduleNames({ ...config, [pattern]: entries.map(([key]) => key) }, pattern, where);
+  const keys = entries.map(([key]) => key);
+  moduleNames(config, pattern, where, keys);
   for (const [key, value] of entries)
     check({ [`${pattern} of ${key}`]: value }, { [`${pattern} of ${key}`]: "finite" }, where);
   const places = new Map(entries.map(([key], i) => [key, i]));
